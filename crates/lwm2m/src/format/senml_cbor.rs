@@ -1,0 +1,154 @@
+//! `application/senml+cbor` (RFC 8428 §6).
+
+use std::convert::Infallible;
+
+use minicbor::data::Type;
+use minicbor::encode::Error;
+use minicbor::{Decoder, Encoder};
+
+use super::cbor::{malformed, text, value};
+use super::senml::{Label, Names, Record, Resolver, Seconds, time_secs};
+use super::{DecodeError, EncodeError, Entry};
+use crate::path::Path;
+use crate::registry::Registry;
+use crate::value::{Value, ValueType};
+
+pub(super) fn decode(
+    base: Path,
+    payload: &[u8],
+    registry: &Registry,
+) -> Result<Vec<Entry>, DecodeError> {
+    let mut decoder = Decoder::new(payload);
+    let mut resolver = Resolver::new(base, registry);
+    let mut left = decoder.array().map_err(malformed(&decoder))?;
+    while has_next(&mut decoder, &mut left)? {
+        resolver.push(read_record(&mut decoder)?)?;
+    }
+    if decoder.position() != payload.len() {
+        return Err(DecodeError::Malformed(decoder.position()));
+    }
+    Ok(resolver.finish())
+}
+
+/// Whether an array or map has another element; `left` is `None` for those of indefinite length,
+/// whose end is consumed here.
+fn has_next(decoder: &mut Decoder<'_>, left: &mut Option<u64>) -> Result<bool, DecodeError> {
+    if let Some(left) = left {
+        let more = *left > 0;
+        *left = left.saturating_sub(1);
+        return Ok(more);
+    }
+    if decoder.datatype().map_err(malformed(decoder))? == Type::Break {
+        decoder.skip().map_err(malformed(decoder))?;
+        return Ok(false);
+    }
+    Ok(true)
+}
+
+fn read_record(decoder: &mut Decoder<'_>) -> Result<Record, DecodeError> {
+    let mut record = Record::default();
+    let mut left = decoder.map().map_err(malformed(decoder))?;
+    while has_next(decoder, &mut left)? {
+        match read_label(decoder)? {
+            Label::Ignored => decoder.skip().map_err(malformed(decoder))?,
+            Label::Unsupported => return Err(DecodeError::Structure),
+            Label::BaseName => record.base_name = Some(text(decoder)?),
+            Label::Name => record.name = Some(text(decoder)?),
+            Label::BaseTime => record.base_time = Some(read_time(decoder)?),
+            Label::Time => record.time = Some(read_time(decoder)?),
+            Label::ObjectLink => {
+                let link = Value::parse(ValueType::ObjectLink, &text(decoder)?);
+                let link = link.map_err(|_| DecodeError::Structure)?;
+                record.set_value(Label::ObjectLink, link)?;
+            }
+            label => record.set_value(label, value(decoder)?)?,
+        }
+    }
+    Ok(record)
+}
+
+/// A label, which is a number, except for those that have none (`vlo`).
+fn read_label(decoder: &mut Decoder<'_>) -> Result<Label, DecodeError> {
+    match decoder.datatype().map_err(malformed(decoder))? {
+        Type::String | Type::StringIndef => Ok(Label::from_text(&text(decoder)?)),
+        _ => Ok(Label::from_number(
+            decoder.i64().map_err(malformed(decoder))?,
+        )),
+    }
+}
+
+fn read_time(decoder: &mut Decoder<'_>) -> Result<f64, DecodeError> {
+    match value(decoder)?.conform(ValueType::Float) {
+        Ok(Value::Float(seconds)) => Ok(seconds),
+        _ => Err(DecodeError::BadTime),
+    }
+}
+
+pub(super) fn encode(base: Path, entries: &[Entry]) -> Result<Vec<u8>, EncodeError> {
+    let names = Names::new(base, entries);
+    let mut encoder = Encoder::new(Vec::new());
+    encoder
+        .array(entries.len() as u64)
+        .expect("a vector takes every byte");
+    for (index, entry) in entries.iter().enumerate() {
+        let record = Fields {
+            base_name: names.base_name().filter(|_| index == 0),
+            name: names.name(entry.path),
+            time: time_secs(entry)?,
+            value: &entry.value,
+        };
+        record
+            .write(&mut encoder)
+            .expect("a vector takes every byte");
+    }
+    Ok(encoder.into_writer())
+}
+
+struct Fields<'a> {
+    base_name: Option<&'a str>,
+    name: Option<String>,
+    time: Option<Seconds>,
+    value: &'a Value,
+}
+
+impl Fields<'_> {
+    fn write(&self, encoder: &mut Encoder<Vec<u8>>) -> Result<(), Error<Infallible>> {
+        let optional = [
+            self.base_name.is_some(),
+            self.name.is_some(),
+            self.time.is_some(),
+        ];
+        let count = 1 + optional.iter().filter(|present| **present).count();
+        encoder.map(count as u64)?;
+        if let Some(base_name) = self.base_name {
+            encoder.i8(-2)?.str(base_name)?;
+        }
+        if let Some(name) = &self.name {
+            encoder.u8(0)?.str(name)?;
+        }
+        match self.time {
+            None => {}
+            Some(Seconds::Whole(seconds)) => {
+                encoder.u8(6)?.i64(seconds)?;
+            }
+            Some(Seconds::Fractional(seconds)) => {
+                encoder.u8(6)?.f64(seconds)?;
+            }
+        }
+        write_value(encoder, self.value)
+    }
+}
+
+fn write_value(encoder: &mut Encoder<Vec<u8>>, value: &Value) -> Result<(), Error<Infallible>> {
+    match value {
+        Value::String(text) | Value::CoreLink(text) => encoder.u8(3)?.str(text)?,
+        Value::Integer(number) | Value::Time(number) => encoder.u8(2)?.i64(*number)?,
+        Value::Unsigned(number) => encoder.u8(2)?.u64(*number)?,
+        Value::Float(number) => encoder.u8(2)?.f64(*number)?,
+        Value::Boolean(flag) => encoder.u8(4)?.bool(*flag)?,
+        Value::Opaque(bytes) => encoder.u8(8)?.bytes(bytes)?,
+        // LwM2M-Core 1.2 §7.4.5: vlo has no number and stays a text label.
+        Value::ObjectLink { .. } => encoder.str("vlo")?.str(&value.to_text())?,
+    };
+    Ok(())
+}

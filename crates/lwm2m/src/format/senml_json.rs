@@ -1,0 +1,131 @@
+//! `application/senml+json` (RFC 8428 §5).
+
+use base64::Engine as _;
+use base64::alphabet;
+use base64::engine::{DecodePaddingMode, GeneralPurpose, GeneralPurposeConfig};
+use serde_json::{Map, Number, Value as Json};
+
+use super::senml::{Label, Names, Record, Resolver, Seconds, time_secs};
+use super::{ContentFormat, DecodeError, EncodeError, Entry};
+use crate::path::Path;
+use crate::registry::Registry;
+use crate::value::{Value, ValueType};
+
+/// RFC 8428 §5: base64url; written without padding, read with or without it.
+const BASE64_URL: GeneralPurpose = GeneralPurpose::new(
+    &alphabet::URL_SAFE,
+    GeneralPurposeConfig::new()
+        .with_encode_padding(false)
+        .with_decode_padding_mode(DecodePaddingMode::Indifferent),
+);
+
+pub(super) fn decode(
+    base: Path,
+    payload: &[u8],
+    registry: &Registry,
+) -> Result<Vec<Entry>, DecodeError> {
+    let records: Vec<Json> = serde_json::from_slice(payload)
+        .map_err(|error| DecodeError::Malformed(offset(payload, &error)))?;
+    let mut resolver = Resolver::new(base, registry);
+    for record in records {
+        let Json::Object(fields) = record else {
+            return Err(DecodeError::Structure);
+        };
+        resolver.push(read_record(fields)?)?;
+    }
+    Ok(resolver.finish())
+}
+
+/// The byte that the line and column of a JSON error mean.
+fn offset(payload: &[u8], error: &serde_json::Error) -> usize {
+    let lines = payload.split_inclusive(|byte| *byte == b'\n');
+    let before: usize = lines
+        .take(error.line().saturating_sub(1))
+        .map(<[u8]>::len)
+        .sum();
+    before + error.column().saturating_sub(1)
+}
+
+fn read_record(fields: Map<String, Json>) -> Result<Record, DecodeError> {
+    let mut record = Record::default();
+    for (key, field) in fields {
+        let label = Label::from_text(&key);
+        match (label, field) {
+            (Label::Ignored, _) => {}
+            (Label::BaseName, Json::String(text)) => record.base_name = Some(text),
+            (Label::Name, Json::String(text)) => record.name = Some(text),
+            (Label::BaseTime, Json::Number(number)) => record.base_time = number.as_f64(),
+            (Label::Time, Json::Number(number)) => record.time = number.as_f64(),
+            (_, field) => {
+                let value = read_value(label, field).ok_or(DecodeError::Structure)?;
+                record.set_value(label, value)?;
+            }
+        }
+    }
+    Ok(record)
+}
+
+fn read_value(label: Label, field: Json) -> Option<Value> {
+    match (label, field) {
+        (Label::Number, Json::Number(number)) => {
+            let signed = number.as_i64().map(Value::Integer);
+            let unsigned = || number.as_u64().map(Value::Unsigned);
+            signed
+                .or_else(unsigned)
+                .or_else(|| number.as_f64().map(Value::Float))
+        }
+        (Label::Text, Json::String(text)) => Some(Value::String(text)),
+        (Label::Boolean, Json::Bool(flag)) => Some(Value::Boolean(flag)),
+        (Label::Data, Json::String(text)) => BASE64_URL.decode(text).ok().map(Value::Opaque),
+        (Label::ObjectLink, Json::String(text)) => Value::parse(ValueType::ObjectLink, &text).ok(),
+        _ => None,
+    }
+}
+
+pub(super) fn encode(base: Path, entries: &[Entry]) -> Result<Vec<u8>, EncodeError> {
+    let names = Names::new(base, entries);
+    let mut records = Vec::with_capacity(entries.len());
+    for (index, entry) in entries.iter().enumerate() {
+        let mut record = Map::new();
+        if let Some(base_name) = names.base_name().filter(|_| index == 0) {
+            record.insert("bn".to_owned(), base_name.into());
+        }
+        if let Some(name) = names.name(entry.path) {
+            record.insert("n".to_owned(), name.into());
+        }
+        if let Some(seconds) = time_secs(entry)? {
+            record.insert("t".to_owned(), time_field(seconds));
+        }
+        let (label, field) = value_field(entry)?;
+        record.insert(label.to_owned(), field);
+        records.push(Json::Object(record));
+    }
+    Ok(Json::Array(records).to_string().into_bytes())
+}
+
+fn time_field(seconds: Seconds) -> Json {
+    match seconds {
+        Seconds::Whole(seconds) => seconds.into(),
+        Seconds::Fractional(seconds) => seconds.into(),
+    }
+}
+
+fn value_field(entry: &Entry) -> Result<(&'static str, Json), EncodeError> {
+    Ok(match &entry.value {
+        Value::String(text) | Value::CoreLink(text) => ("vs", text.as_str().into()),
+        Value::Integer(number) | Value::Time(number) => ("v", (*number).into()),
+        Value::Unsigned(number) => ("v", (*number).into()),
+        Value::Float(number) => {
+            // JSON has no word for infinities and NaN.
+            let number = Number::from_f64(*number).ok_or(EncodeError::UnsupportedValue {
+                format: ContentFormat::SENML_JSON,
+                path: entry.path,
+                value_type: ValueType::Float,
+            })?;
+            ("v", Json::Number(number))
+        }
+        Value::Boolean(flag) => ("vb", (*flag).into()),
+        Value::Opaque(bytes) => ("vd", BASE64_URL.encode(bytes).into()),
+        Value::ObjectLink { .. } => ("vlo", entry.value.to_text().into()),
+    })
+}

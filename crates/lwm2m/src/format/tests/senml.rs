@@ -1,0 +1,194 @@
+use super::*;
+
+fn json(base: &str, text: &str) -> Result<Vec<String>, DecodeError> {
+    read(ContentFormat::SENML_JSON, base, text.as_bytes()).map(|entries| lines(&entries))
+}
+
+fn cbor(base: &str, hex: &str) -> Result<Vec<String>, DecodeError> {
+    let payload = hex::decode(hex.replace(' ', "")).unwrap();
+    read(ContentFormat::SENML_CBOR, base, &payload).map(|entries| lines(&entries))
+}
+
+fn written(format: ContentFormat, base: &str, entries: &[Entry]) -> Vec<u8> {
+    encode(format, path(base), entries).unwrap()
+}
+
+#[test]
+fn a_json_pack_is_read() {
+    let pack = r#"[{"bn":"/3/0/","n":"0","vs":"Open Mobile Alliance"},{"n":"9","v":100,"u":"%"},
+        {"n":"6/1","v":5.0},{"n":"13","v":1367491215},{"n":"22/0","vlo":"4:65535"},
+        {"bn":"/1/0/","n":"6","vb":true},{"bn":"/0/0/3","vd":"_-8"},
+        {"bn":"/3303/0/","n":"5700","v":5}]"#;
+    assert_eq!(
+        json("/", pack).unwrap(),
+        [
+            "/3/0/0 String(\"Open Mobile Alliance\")",
+            "/3/0/9 Integer(100)",
+            "/3/0/6/1 Integer(5)",
+            "/3/0/13 Time(1367491215)",
+            "/3/0/22/0 ObjectLink { object: 4, instance: 65535 }",
+            "/1/0/6 Boolean(true)",
+            "/0/0/3 Opaque([255, 239])",
+            "/3303/0/5700 Float(5.0)",
+        ]
+    );
+}
+
+#[test]
+fn a_cbor_pack_is_read() {
+    // [{-2: "/3/0/", 0: "9", 2: 100}, {0: "14", 3: "+02:00"}]
+    let definite = "82 a3 21 65 2f332f302f 00 61 39 02 1864 a2 00 62 3134 03 66 2b30323a3030";
+    // The same with arrays, maps and texts of indefinite length and the number as a half float.
+    let indefinite = "9f bf 21 7f 63 2f332f 62 302f ff 00 61 39 02 f95640 ff \
+        bf 00 62 3134 03 66 2b30323a3030 ff ff";
+    for hex in [definite, indefinite] {
+        assert_eq!(
+            cbor("/3/0", hex).unwrap(),
+            ["/3/0/9 Integer(100)", "/3/0/14 String(\"+02:00\")"]
+        );
+    }
+    // [{"bn": "/3/0/", 0: "22/0", "vlo": "4:0"}, {-2: "/0/0/3", 8: h'ff', -1: 10, "x": [1, {}]}]
+    let text_labels = "82 a3 62 626e 65 2f332f302f 00 64 32322f30 63 766c6f 63 343a30 \
+        a4 21 66 2f302f302f33 08 41 ff 20 0a 61 78 82 01 a0";
+    assert_eq!(
+        cbor("/", text_labels).unwrap(),
+        [
+            "/3/0/22/0 ObjectLink { object: 4, instance: 0 }",
+            "/0/0/3 Opaque([255])"
+        ]
+    );
+}
+
+#[test]
+fn packs_are_written_definite_and_short() {
+    let entries = [
+        Entry::new(path("/3/0/9"), Value::Integer(100)),
+        Entry::new(path("/3/0/14"), string("+02:00")),
+    ];
+    assert_eq!(
+        hex::encode(written(ContentFormat::SENML_CBOR, "/3/0", &entries)),
+        "82a321652f332f302f0061390218 64a20062313403662b30323a3030".replace(' ', "")
+    );
+    let text = String::from_utf8(written(ContentFormat::SENML_JSON, "/3/0", &entries)).unwrap();
+    assert_eq!(
+        text,
+        r#"[{"bn":"/3/0/","n":"9","v":100},{"n":"14","vs":"+02:00"}]"#
+    );
+    let text = written(ContentFormat::SENML_JSON, "/3/0/9", &entries[..1]);
+    assert_eq!(text, br#"[{"bn":"/3/0/9","v":100}]"#);
+    let text = written(ContentFormat::SENML_JSON, "/", &entries[..1]);
+    assert_eq!(text, br#"[{"n":"/3/0/9","v":100}]"#);
+    assert_eq!(written(ContentFormat::SENML_JSON, "/3/0", &[]), b"[]");
+    assert_eq!(written(ContentFormat::SENML_CBOR, "/3/0", &[]), [0x80]);
+}
+
+#[test]
+fn base_fields_hold_until_they_are_overridden() {
+    let pack = r#"[{"bn":"/3/0/","bt":1600000000},{"n":"9","v":1},{"n":"9","v":2,"t":-0.5},
+        {"bt":1600000100,"n":"9","v":3},{"bn":"/3/0/10","v":4}]"#;
+    assert_eq!(
+        json("/", pack).unwrap(),
+        [
+            "/3/0/9 Integer(1) UnixMillis(1600000000000)",
+            "/3/0/9 Integer(2) UnixMillis(1599999999500)",
+            "/3/0/9 Integer(3) UnixMillis(1600000100000)",
+            "/3/0/10 Integer(4) UnixMillis(1600000100000)",
+        ]
+    );
+}
+
+#[test]
+fn small_times_are_relative_to_now() {
+    let time = |t: &str| json("/3/0/9", &format!(r#"[{{"n":"/3/0/9","v":1,"t":{t}}}]"#));
+    assert_eq!(time("-5").unwrap(), ["/3/0/9 Integer(1) FromNow(-5000)"]);
+    assert_eq!(
+        time("268435455").unwrap(),
+        ["/3/0/9 Integer(1) FromNow(268435455000)"]
+    );
+    assert_eq!(
+        time("268435456").unwrap(),
+        ["/3/0/9 Integer(1) UnixMillis(268435456000)"]
+    );
+    assert_eq!(time("1e30"), Err(DecodeError::BadTime));
+    let entry = |time| Entry {
+        time: Some(time),
+        ..Entry::new(path("/3/0/9"), Value::Integer(1))
+    };
+    for time in [
+        SampleTime::UnixMillis(5),
+        SampleTime::FromNow(268_435_456_000),
+        SampleTime::UnixMillis(i64::MAX),
+        SampleTime::FromNow(i64::MIN),
+    ] {
+        assert_eq!(
+            encode(ContentFormat::SENML_CBOR, path("/3/0"), &[entry(time)]),
+            Err(EncodeError::BadTime(path("/3/0/9")))
+        );
+    }
+}
+
+#[test]
+fn names_must_be_resources_below_the_base() {
+    for pack in [
+        r#"[{"n":"3/0/9","v":1}]"#,
+        r#"[{"n":"/3/0/","v":1}]"#,
+        r#"[{"n":"/3/0","v":1}]"#,
+        r#"[{"v":1}]"#,
+        r#"[{"n":"urn:dev:1","v":1}]"#,
+    ] {
+        assert_eq!(json("/", pack), Err(DecodeError::BadName), "{pack}");
+    }
+    let long = format!(r#"[{{"bn":"/{}"}}]"#, "1".repeat(100));
+    assert_eq!(json("/", &long), Err(DecodeError::BadName));
+    assert!(matches!(
+        json("/3/0", r#"[{"n":"/3/1/9","v":1}]"#),
+        Err(DecodeError::OutsideBase { .. })
+    ));
+}
+
+#[test]
+fn records_must_have_one_understood_value() {
+    for pack in [
+        r#"[{"n":"/3/0/9"}]"#,
+        r#"[{"n":"/3/0/9","v":null}]"#,
+        r#"[{"n":"/3/0/9","v":"1"}]"#,
+        r#"[{"n":"/3/0/9","vs":"1","v":1}]"#,
+        r#"[{"n":"/3/0/9","v":1,"bv":1}]"#,
+        r#"[{"n":"/3/0/9","v":1,"x_":1}]"#,
+        r#"[{"n":1,"v":1}]"#,
+        r#"[{"n":"/0/0/3","vd":"*"}]"#,
+        r#"[{"n":"/3/0/22/0","vlo":"4"}]"#,
+        "[1]",
+    ] {
+        assert_eq!(json("/", pack), Err(DecodeError::Structure), "{pack}");
+    }
+    // {0: "/3/0/9", 3: 1} and {0: "/3/0/9", 2: 1, -5: 1}
+    for hex in ["81a200662f332f302f390301", "81a300662f332f302f3902012401"] {
+        assert_eq!(cbor("/", hex), Err(DecodeError::Structure), "{hex}");
+    }
+    assert!(matches!(
+        json("/", r#"[{"n":"/3/0/9","v":1.5}]"#),
+        Err(DecodeError::BadValue { .. })
+    ));
+}
+
+#[test]
+fn broken_packs_are_refused_with_their_place() {
+    assert_eq!(json("/", ""), Err(DecodeError::Malformed(0)));
+    assert_eq!(json("/", "[\n\n x]"), Err(DecodeError::Malformed(4)));
+    assert_eq!(json("/", "[] x"), Err(DecodeError::Malformed(3)));
+    assert!(matches!(
+        json("/", &"[".repeat(100_000)),
+        Err(DecodeError::Malformed(_))
+    ));
+    assert_eq!(cbor("/", ""), Err(DecodeError::Malformed(0)));
+    assert_eq!(cbor("/", "8000"), Err(DecodeError::Malformed(1)));
+    assert_eq!(cbor("/", "9f"), Err(DecodeError::Malformed(1)));
+    assert_eq!(
+        cbor("/", "9bffffffffffffffff"),
+        Err(DecodeError::Malformed(9))
+    );
+    // An ignored field that nests deeply.
+    let nested = format!("81a1617a{}", "81".repeat(100_000));
+    assert!(matches!(cbor("/", &nested), Err(DecodeError::Malformed(_))));
+}

@@ -1,0 +1,148 @@
+#![expect(clippy::unwrap_used, reason = "a failed unwrap is the test's failure")]
+
+use super::*;
+use crate::attributes::Setting;
+use crate::value::Value;
+
+fn arguments(text: &str) -> Result<ExecuteArguments, ExecuteArgumentsError> {
+    text.parse()
+}
+
+fn entry(path: &str) -> Entry {
+    Entry::new(path.parse().unwrap(), Value::Integer(1))
+}
+
+fn write(path: &str, values: &[&str]) -> Result<(), OperationError> {
+    let operation = Operation::Write {
+        path: path.parse().unwrap(),
+        mode: WriteMode::Update,
+        values: values.iter().map(|path| entry(path)).collect(),
+    };
+    operation.validate()
+}
+
+#[test]
+fn execute_arguments_follow_their_grammar() {
+    for text in ["", "5", "2,3", "0='https://example.com/fw?a=b'", "1='',9"] {
+        assert_eq!(arguments(text).unwrap().as_str(), text);
+    }
+    for (text, at) in [
+        ("a", 0),
+        ("5,", 2),
+        (",5", 0),
+        ("55", 1),
+        ("5=1", 2),
+        ("5='a", 4),
+        ("5='a\"'", 4),
+        ("5='a'b", 5),
+        ("5='ä'", 3),
+        ("5 ", 1),
+    ] {
+        assert_eq!(
+            arguments(text),
+            Err(ExecuteArgumentsError::Malformed(at)),
+            "{text}"
+        );
+    }
+    assert_eq!(arguments("1,1"), Err(ExecuteArgumentsError::Repeated('1')));
+    let long = format!("1='{}'", "x".repeat(5_000));
+    assert_eq!(arguments(&long), Err(ExecuteArgumentsError::TooLong));
+}
+
+#[test]
+fn every_operation_insists_on_its_depth() {
+    let execute = |path| Operation::Execute {
+        path,
+        arguments: ExecuteArguments::default(),
+    };
+    assert_eq!(execute(Path::Resource(3, 0, 4)).validate(), Ok(()));
+    assert_eq!(
+        execute(Path::ObjectInstance(3, 0)).validate(),
+        Err(OperationError::WrongPath {
+            operation: "execute",
+            path: Path::ObjectInstance(3, 0)
+        })
+    );
+    let delete = |path| Operation::Delete { path }.validate().is_ok();
+    assert!(delete(Path::ObjectInstance(1, 0)) && delete(Path::ResourceInstance(1, 0, 2, 3)));
+    assert!(!delete(Path::Object(1)) && !delete(Path::Resource(1, 0, 2)));
+    let read = |path| Operation::Read { path, accept: None }.validate().is_ok();
+    assert!(read(Path::Object(3)) && !read(Path::Root));
+}
+
+#[test]
+fn written_values_lie_below_the_path_once() {
+    assert_eq!(write("/3/0", &["/3/0/14", "/3/0/15"]), Ok(()));
+    assert_eq!(write("/3/0/14", &["/3/0/14"]), Ok(()));
+    assert_eq!(write("/3/0", &[]), Err(OperationError::NoValues("write")));
+    assert_eq!(
+        write("/3/0", &["/3/1/14"]),
+        Err(OperationError::ValueOutside(Path::Resource(3, 1, 14)))
+    );
+    assert_eq!(
+        write("/3/0", &["/3/0/6/1", "/3/0/9", "/3/0/6"]),
+        Err(OperationError::RepeatedValue(Path::ResourceInstance(
+            3, 0, 6, 1
+        )))
+    );
+}
+
+#[test]
+fn created_values_belong_to_the_new_instance() {
+    let create = |instance, value| {
+        let operation = Operation::Create {
+            path: Path::Object(1),
+            instance,
+            values: vec![entry(value)],
+        };
+        operation.validate()
+    };
+    assert_eq!(create(Some(5), "/1/5/1"), Ok(()));
+    assert_eq!(create(None, "/1/0/1"), Ok(()));
+    assert!(create(Some(5), "/1/6/1").is_err());
+    assert_eq!(
+        create(Some(65_535), "/1/0/1"),
+        Err(OperationError::ReservedInstance)
+    );
+}
+
+#[test]
+fn a_create_without_instance_is_written_without_wrapper() {
+    let create = |instance| Operation::Create {
+        path: Path::Object(1),
+        instance,
+        values: Vec::new(),
+    };
+    assert_eq!(create(None).payload_base(), Path::ObjectInstance(1, 0));
+    assert_eq!(create(Some(4)).payload_base(), Path::Object(1));
+}
+
+#[test]
+fn attributes_and_depth_are_checked() {
+    let attributes = NotificationAttributes::default();
+    let path = Path::Object(3);
+    let empty = Operation::WriteAttributes { path, attributes };
+    assert_eq!(empty.validate(), Err(OperationError::NoAttributes));
+    let attributes = NotificationAttributes {
+        gt: Setting::To(1.0),
+        ..attributes
+    };
+    let misplaced = Operation::WriteAttributes { path, attributes };
+    assert!(matches!(
+        misplaced.validate(),
+        Err(OperationError::Attributes(_))
+    ));
+    let discover = |depth| Operation::Discover { path, depth }.validate();
+    assert_eq!(discover(Some(3)), Ok(()));
+    assert_eq!(discover(Some(4)), Err(OperationError::TooDeep(4)));
+}
+
+#[test]
+fn only_looking_is_safe() {
+    let path = Path::Resource(3, 0, 9);
+    assert!(Operation::Read { path, accept: None }.is_safe());
+    assert!(Operation::Observe { path }.is_safe());
+    assert!(!Operation::Delete { path }.is_safe());
+    assert_eq!(Operation::Observe { path }.path(), path);
+    assert_eq!(Operation::Observe { path }.name(), "observe");
+}

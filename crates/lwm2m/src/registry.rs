@@ -1,0 +1,322 @@
+//! The object definitions of the OMA registry.
+
+use std::fmt;
+use std::str::FromStr;
+use std::sync::OnceLock;
+
+use thiserror::Error;
+
+use crate::names::LwM2mVersion;
+use crate::path::Path;
+use crate::value::ValueType;
+
+/// Facts of the public OMA registry: ids, names, operations, types, ranges and units.
+static OMA_OBJECTS: &str = include_str!("../data/oma-objects.tsv");
+
+/// The version of an object definition, for example 1.1.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct ObjectVersion {
+    /// Changes that old clients and servers cannot ignore.
+    pub major: u8,
+    /// Additions.
+    pub minor: u8,
+}
+
+/// The text is not `major.minor`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Error)]
+#[error("object version is not of the form major.minor")]
+pub struct ObjectVersionError;
+
+impl ObjectVersion {
+    /// The version of an object that names none.
+    pub const V1_0: Self = Self::new(1, 0);
+
+    /// The version `major.minor`.
+    pub const fn new(major: u8, minor: u8) -> Self {
+        Self { major, minor }
+    }
+}
+
+/// The version of an object for which a device of the given release names none.
+// LwM2M-Core 1.2 §6.2.1: objects of the enabler have the version that belongs to the release, all
+// others are 1.0.
+pub const fn default_object_version(object: u16, release: LwM2mVersion) -> ObjectVersion {
+    let (major, minor) = match (release, object) {
+        (LwM2mVersion::V1_1, 0 | 1 | 3) | (LwM2mVersion::V1_2, 2 | 5) => (1, 1),
+        (LwM2mVersion::V1_1, 4) | (LwM2mVersion::V1_2, 0 | 1 | 3) => (1, 2),
+        (LwM2mVersion::V1_2, 4) => (1, 3),
+        (LwM2mVersion::V1_2, 21) => (2, 0),
+        _ => (1, 0),
+    };
+    ObjectVersion::new(major, minor)
+}
+
+impl FromStr for ObjectVersion {
+    type Err = ObjectVersionError;
+    fn from_str(text: &str) -> Result<Self, ObjectVersionError> {
+        let (major, minor) = text.split_once('.').ok_or(ObjectVersionError)?;
+        Ok(Self {
+            major: major.parse().map_err(|_| ObjectVersionError)?,
+            minor: minor.parse().map_err(|_| ObjectVersionError)?,
+        })
+    }
+}
+
+impl fmt::Display for ObjectVersion {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}.{}", self.major, self.minor)
+    }
+}
+
+/// What a server may do with a resource. A resource without any is only for bootstrap.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Operations {
+    /// Read, Observe and Discover show the value.
+    pub readable: bool,
+    /// Write changes the value.
+    pub writable: bool,
+    /// Execute starts an action.
+    pub executable: bool,
+}
+
+/// The definition of one resource.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ResourceModel {
+    /// Resource id.
+    pub id: u16,
+    /// Name as in the registry, for example `Battery Level`.
+    pub name: &'static str,
+    /// What a server may do with it.
+    pub operations: Operations,
+    /// Whether there can be several resource instances.
+    pub multiple: bool,
+    /// Whether every object instance has it.
+    pub mandatory: bool,
+    /// The data type; `None` for executable resources, which hold nothing.
+    pub value_type: Option<ValueType>,
+    /// The accepted range or length in the words of the registry.
+    pub range: Option<&'static str>,
+    /// The unit of measurement in the words of the registry.
+    pub units: Option<&'static str>,
+}
+
+/// The definition of one version of an object.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ObjectModel {
+    /// Object id.
+    pub id: u16,
+    /// Version of this definition.
+    pub version: ObjectVersion,
+    /// The LwM2M release this definition needs at least.
+    pub lwm2m_version: ObjectVersion,
+    /// Name as in the registry, for example `Device`.
+    pub name: &'static str,
+    /// Whether there can be several object instances.
+    pub multiple: bool,
+    /// Whether every device has it.
+    pub mandatory: bool,
+    resources: Box<[ResourceModel]>,
+}
+
+impl ObjectModel {
+    /// The definition of a resource of this object.
+    pub fn resource(&self, id: u16) -> Option<&ResourceModel> {
+        let index = self
+            .resources
+            .binary_search_by_key(&id, |resource| resource.id);
+        self.resources.get(index.ok()?)
+    }
+
+    /// The resources in the order of their ids.
+    pub fn resources(&self) -> &[ResourceModel] {
+        &self.resources
+    }
+}
+
+/// A set of object definitions, ordered by object id and version.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Registry {
+    objects: Vec<ObjectModel>,
+}
+
+/// Why a table of definitions cannot be read; the number is the line, counted from 1.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Error)]
+pub enum RegistryError {
+    /// The line has a missing or malformed column.
+    #[error("line {0} of the object table is malformed")]
+    Malformed(usize),
+    /// The line describes a resource before any object.
+    #[error("line {0} of the object table has a resource without object")]
+    NoObject(usize),
+    /// The line repeats an object version.
+    #[error("line {0} of the object table repeats an object or a resource")]
+    Repeated(usize),
+}
+
+impl Registry {
+    /// Every object of the OMA registry, read once per process.
+    pub fn oma() -> &'static Self {
+        static OMA: OnceLock<Registry> = OnceLock::new();
+        OMA.get_or_init(|| {
+            Self::parse(OMA_OBJECTS).expect("a test reads the table that is compiled in")
+        })
+    }
+
+    /// Reads a table in the form of the `data/oma-objects.tsv` of this crate: per object version
+    /// an `O` line, followed by an `R` line for each resource; fields separated by tabs.
+    pub fn parse(table: &'static str) -> Result<Self, RegistryError> {
+        let mut objects: Vec<(ObjectModel, Vec<ResourceModel>)> = Vec::new();
+        for (index, line) in table.lines().enumerate() {
+            let number = index + 1;
+            let (kind, rest) = line.split_once('\t').unwrap_or((line, ""));
+            match kind {
+                "O" => {
+                    let object = parse_object(rest).ok_or(RegistryError::Malformed(number))?;
+                    let repeated = |(o, _): &(ObjectModel, _)| o.key() == object.key();
+                    if objects.iter().any(repeated) {
+                        return Err(RegistryError::Repeated(number));
+                    }
+                    objects.push((object, Vec::new()));
+                }
+                "R" => {
+                    let resource = parse_resource(rest).ok_or(RegistryError::Malformed(number))?;
+                    let (_, resources) =
+                        objects.last_mut().ok_or(RegistryError::NoObject(number))?;
+                    if resources.iter().any(|known| known.id == resource.id) {
+                        return Err(RegistryError::Repeated(number));
+                    }
+                    resources.push(resource);
+                }
+                _ if kind.is_empty() || kind.starts_with('#') => {}
+                _ => return Err(RegistryError::Malformed(number)),
+            }
+        }
+        Ok(Self::from_parts(objects))
+    }
+
+    fn from_parts(parts: Vec<(ObjectModel, Vec<ResourceModel>)>) -> Self {
+        let finish = |(mut object, mut resources): (ObjectModel, Vec<ResourceModel>)| {
+            resources.sort_by_key(|resource| resource.id);
+            object.resources = resources.into();
+            object
+        };
+        let mut objects: Vec<ObjectModel> = parts.into_iter().map(finish).collect();
+        objects.sort_by_key(ObjectModel::key);
+        Self { objects }
+    }
+
+    /// The definition of an object in the given version, or in the newest if none is given.
+    pub fn object(&self, id: u16, version: Option<ObjectVersion>) -> Option<&ObjectModel> {
+        let mut newest_first = self.versions(id).iter().rev();
+        match version {
+            Some(version) => newest_first.find(|object| object.version == version),
+            None => newest_first.next(),
+        }
+    }
+
+    /// All versions of an object, oldest first; empty if the object is unknown.
+    pub fn versions(&self, id: u16) -> &[ObjectModel] {
+        let start = self.objects.partition_point(|object| object.id < id);
+        let end = self.objects.partition_point(|object| object.id <= id);
+        &self.objects[start..end]
+    }
+
+    /// The definition of the resource that `path` names or lies in, from the newest version of
+    /// the object that has it.
+    pub fn resource(&self, path: Path) -> Option<&ResourceModel> {
+        let id = path.resource_id()?;
+        let versions = self.versions(path.object_id()?);
+        versions.iter().rev().find_map(|object| object.resource(id))
+    }
+
+    /// The data type of the resource that `path` names or lies in; `None` if it is unknown or
+    /// holds nothing.
+    pub fn value_type(&self, path: Path) -> Option<ValueType> {
+        self.resource(path)?.value_type
+    }
+
+    /// Every version of every object, by id and version.
+    pub fn objects(&self) -> &[ObjectModel] {
+        &self.objects
+    }
+}
+
+impl ObjectModel {
+    const fn key(&self) -> (u16, u8, u8) {
+        (self.id, self.version.major, self.version.minor)
+    }
+}
+
+fn parse_object(line: &'static str) -> Option<ObjectModel> {
+    let mut fields = line.split('\t');
+    let object = ObjectModel {
+        id: fields.next()?.parse().ok()?,
+        version: fields.next()?.parse().ok()?,
+        lwm2m_version: fields.next()?.parse().ok()?,
+        name: fields.next()?,
+        multiple: parse_word(fields.next()?, "Single", "Multiple")?,
+        mandatory: parse_word(fields.next()?, "Optional", "Mandatory")?,
+        resources: Box::default(),
+    };
+    fields.next().is_none().then_some(object)
+}
+
+fn parse_resource(line: &'static str) -> Option<ResourceModel> {
+    let mut fields = line.split('\t');
+    let resource = ResourceModel {
+        id: fields.next()?.parse().ok()?,
+        name: fields.next()?,
+        operations: parse_operations(fields.next()?)?,
+        multiple: parse_word(fields.next()?, "Single", "Multiple")?,
+        mandatory: parse_word(fields.next()?, "Optional", "Mandatory")?,
+        value_type: parse_type(fields.next()?)?,
+        range: parse_optional(fields.next()?),
+        units: parse_optional(fields.next()?),
+    };
+    fields.next().is_none().then_some(resource)
+}
+
+fn parse_word(field: &str, no: &str, yes: &str) -> Option<bool> {
+    (field == no || field == yes).then_some(field == yes)
+}
+
+fn parse_optional(field: &'static str) -> Option<&'static str> {
+    (!matches!(field, "" | "-")).then_some(field)
+}
+
+fn parse_operations(field: &str) -> Option<Operations> {
+    let mut operations = Operations::default();
+    for letter in field.trim_matches('-').chars() {
+        match letter {
+            'R' => operations.readable = true,
+            'W' => operations.writable = true,
+            'E' => operations.executable = true,
+            _ => return None,
+        }
+    }
+    Some(operations)
+}
+
+/// The outer `None` is a malformed field, the inner one a resource that holds nothing.
+#[expect(
+    clippy::option_option,
+    reason = "the caller unwraps the outer level with `?` at once"
+)]
+fn parse_type(field: &str) -> Option<Option<ValueType>> {
+    Some(Some(match field {
+        "-" => return Some(None),
+        "String" => ValueType::String,
+        "Integer" => ValueType::Integer,
+        "Unsigned Integer" => ValueType::Unsigned,
+        "Float" => ValueType::Float,
+        "Boolean" => ValueType::Boolean,
+        "Opaque" => ValueType::Opaque,
+        "Time" => ValueType::Time,
+        "Objlnk" => ValueType::ObjectLink,
+        "Corelnk" => ValueType::CoreLink,
+        _ => return None,
+    }))
+}
+
+#[cfg(test)]
+mod tests;
