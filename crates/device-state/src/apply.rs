@@ -1,0 +1,221 @@
+//! The one function through which the state of a shard changes.
+//!
+//! ```text
+//!  Envelope ──▶ known request id? ── yes ──▶ the first outcome again, no row changes
+//!                    │ no
+//!                    ▼
+//!             the command's rule ──▶ rows, expiry rows, feed rows, effects
+//!                    │
+//!                    ▼
+//!             outcome kept under the request id, counters written
+//! ```
+
+mod credential;
+mod dedup;
+mod desired;
+mod expiry;
+mod feed;
+mod observation;
+mod operation;
+mod registration;
+mod session;
+mod value;
+
+use crate::command::{Command, Envelope, Outcome, Rejection};
+use crate::effect::Effect;
+use crate::id::{Revision, ShardId, Timestamp};
+use crate::query;
+use crate::table::{Counters, Row, Tables};
+
+/// Where in the history of which shard a command stands.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Context {
+    pub shard: ShardId,
+    /// Index of the log entry that holds the command.
+    pub revision: Revision,
+    /// Index of the command's first feed entry: 0, or where the command before it in the same log
+    /// entry left off ([`Applied::next_index`]).
+    pub first_index: u32,
+}
+
+/// What a command did.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Applied {
+    /// The answer to the caller.
+    pub outcome: Outcome,
+    /// What others should look at now, in the order in which it came about.
+    pub effects: Vec<Effect>,
+    /// [`Context::first_index`] of the next command of the same log entry.
+    pub next_index: u32,
+}
+
+/// Applies one command. A log entry with several commands goes through [`apply_entry`].
+pub fn apply(tables: &mut dyn Tables, context: &Context, envelope: &Envelope) -> Applied {
+    let mut change = Change::new(tables, context, envelope.leader_time);
+    let known = envelope
+        .request_id
+        .and_then(|request_id| change.replay(request_id));
+    let outcome = known.unwrap_or_else(|| {
+        let outcome = change.run(&envelope.command);
+        if let Some(request_id) = envelope.request_id {
+            change.remember(request_id, &outcome);
+        }
+        outcome
+    });
+    change.finish(outcome)
+}
+
+/// Applies the commands of one log entry in order; what is returned stands in the same order.
+pub fn apply_entry(
+    tables: &mut dyn Tables,
+    shard: ShardId,
+    revision: Revision,
+    envelopes: &[Envelope],
+) -> Vec<Applied> {
+    let mut context = Context {
+        shard,
+        revision,
+        first_index: 0,
+    };
+    let mut all = Vec::with_capacity(envelopes.len());
+    for envelope in envelopes {
+        let applied = apply(tables, &context, envelope);
+        context.first_index = applied.next_index;
+        all.push(applied);
+    }
+    all
+}
+
+/// One command at work on the rows. The modules of this folder add the rules.
+struct Change<'t> {
+    tables: &'t mut dyn Tables,
+    shard: ShardId,
+    revision: Revision,
+    /// Index of the next feed entry.
+    next_index: u32,
+    /// Index of the first feed entry of this command.
+    first_index: u32,
+    /// The leader's time.
+    now: Timestamp,
+    /// The counters as they become; written at the end if they moved.
+    counters: Counters,
+    stored_counters: Option<Counters>,
+    effects: Vec<Effect>,
+}
+
+impl<'t> Change<'t> {
+    fn new(tables: &'t mut dyn Tables, context: &Context, now: Timestamp) -> Self {
+        let stored_counters = query::stored_counters(tables);
+        Self {
+            tables,
+            shard: context.shard,
+            revision: context.revision,
+            next_index: context.first_index,
+            first_index: context.first_index,
+            now,
+            counters: stored_counters.unwrap_or_default(),
+            stored_counters,
+            effects: Vec::new(),
+        }
+    }
+
+    fn run(&mut self, command: &Command) -> Outcome {
+        self.dispatch(command).unwrap_or_else(Outcome::Rejected)
+    }
+
+    fn dispatch(&mut self, command: &Command) -> Result<Outcome, Rejection> {
+        match command {
+            Command::Register { registration } => self.register(registration),
+            Command::Update {
+                id,
+                identity,
+                owner,
+                peer,
+                session,
+                lifetime,
+                binding,
+                links,
+            } => {
+                let mut registration = self.live_registration(id, identity)?;
+                registration.peer = *peer;
+                registration.session = session.or(registration.session);
+                registration.lifetime = lifetime.unwrap_or(registration.lifetime);
+                registration.binding = binding.unwrap_or(registration.binding);
+                if let Some(links) = links {
+                    registration.links.clone_from(links);
+                }
+                Ok(self.update(registration, *owner))
+            }
+            Command::Deregister { id, identity } => self.deregister(id, identity),
+            Command::ExpireUpTo { limit } => Ok(self.expire_up_to(*limit)),
+            Command::StoreSession { session } => self.store_session(session),
+            Command::ClaimSession {
+                cid,
+                owner,
+                expected,
+            } => self.claim_session(*cid, *owner, *expected),
+            Command::RemoveSession { cid } => self.remove_session(*cid),
+            Command::PutCredential { credential } => Ok(self.put_credential(credential)),
+            Command::RemoveCredential { identity } => self.remove_credential(identity),
+            Command::SetDesired {
+                endpoint,
+                generation,
+                resources,
+            } => self.set_desired(endpoint, *generation, resources),
+            Command::Enqueue {
+                endpoint,
+                operation,
+                deadline,
+            } => self.enqueue(endpoint, operation, *deadline),
+            Command::Start {
+                endpoint,
+                operation,
+                owner,
+            } => self.start(endpoint, *operation, *owner),
+            Command::Requeue {
+                endpoint,
+                operation,
+            } => self.requeue(endpoint, *operation),
+            Command::Finish {
+                endpoint,
+                operation,
+                outcome,
+            } => self.finish_operation(endpoint, *operation, outcome),
+            Command::Cancel {
+                endpoint,
+                operation,
+            } => self.cancel(endpoint, *operation),
+            Command::HoldObservation {
+                endpoint,
+                path,
+                holder,
+                lease_until,
+            } => self.hold_observation(endpoint, *path, *holder, *lease_until),
+            Command::ReleaseObservation {
+                endpoint,
+                path,
+                holder,
+            } => Ok(self.release_observation(endpoint, *path, *holder)),
+            Command::RecordValues {
+                endpoint,
+                registration,
+                origin,
+                values,
+            } => self.record_values(endpoint, registration, *origin, values),
+        }
+    }
+
+    fn finish(mut self, outcome: Outcome) -> Applied {
+        if self.stored_counters.unwrap_or_default() != self.counters {
+            self.tables.put(Row::Counters(self.counters));
+        }
+        if self.next_index != self.first_index {
+            self.effects.push(Effect::FeedAdvanced);
+        }
+        Applied {
+            outcome,
+            effects: self.effects,
+            next_index: self.next_index,
+        }
+    }
+}

@@ -1,0 +1,119 @@
+//! Observation intents: who wants which path observed, and until when.
+
+use lwm2m::{EndpointName, Path};
+
+use super::Change;
+use crate::command::{Outcome, Rejection};
+use crate::effect::Effect;
+use crate::id::Timestamp;
+use crate::query;
+use crate::record::{Observation, ObservationHolder};
+use crate::table::{Expiring, Row, RowKey};
+
+impl Change<'_> {
+    pub(super) fn hold_observation(
+        &mut self,
+        endpoint: &EndpointName,
+        path: Path,
+        holder: u64,
+        lease_until: Timestamp,
+    ) -> Result<Outcome, Rejection> {
+        let mut observation = match query::observation(self.tables, endpoint, path) {
+            Some(observation) => observation,
+            None if query::observations(self.tables, endpoint).len() >= Observation::MAX_PATHS => {
+                return Err(Rejection::TooManyObservations);
+            }
+            None => {
+                self.effects.push(Effect::ObservationWanted {
+                    endpoint: endpoint.clone(),
+                    path,
+                });
+                Observation {
+                    endpoint: endpoint.clone(),
+                    path,
+                    holders: Vec::new(),
+                }
+            }
+        };
+        let full = observation.holders.len() >= Observation::MAX_HOLDERS;
+        let held = observation
+            .holders
+            .iter_mut()
+            .find(|held| held.id == holder);
+        let previous = match held {
+            Some(held) if held.lease_until == lease_until => return Ok(Outcome::Done),
+            Some(held) => Some(std::mem::replace(&mut held.lease_until, lease_until)),
+            None if full => return Err(Rejection::TooManyObservations),
+            None => {
+                observation.holders.push(ObservationHolder {
+                    id: holder,
+                    lease_until,
+                });
+                None
+            }
+        };
+        self.reschedule(
+            previous,
+            Some(lease_until),
+            Expiring::Hold(endpoint.clone(), path, holder),
+        );
+        self.tables.put(Row::Observation(observation));
+        Ok(Outcome::Done)
+    }
+
+    /// Ends a hold; one that is not there is as good as ended.
+    pub(super) fn release_observation(
+        &mut self,
+        endpoint: &EndpointName,
+        path: Path,
+        holder: u64,
+    ) -> Outcome {
+        if let Some(observation) = query::observation(self.tables, endpoint, path) {
+            self.drop_hold(observation, holder);
+        }
+        Outcome::Done
+    }
+
+    pub(super) fn end_hold(&mut self, endpoint: &EndpointName, path: Path, holder: u64) -> bool {
+        let Some(observation) = query::observation(self.tables, endpoint, path) else {
+            return false;
+        };
+        let due = |held: &ObservationHolder| held.id == holder && held.lease_until <= self.now;
+        let due = observation.holders.iter().any(due);
+        if due {
+            self.drop_hold(observation, holder);
+        }
+        due
+    }
+
+    fn drop_hold(&mut self, mut observation: Observation, holder: u64) {
+        let Some(place) = observation
+            .holders
+            .iter()
+            .position(|held| held.id == holder)
+        else {
+            return;
+        };
+        let held = observation.holders.remove(place);
+        let Observation {
+            endpoint,
+            path,
+            holders,
+        } = &observation;
+        self.reschedule(
+            Some(held.lease_until),
+            None,
+            Expiring::Hold(endpoint.clone(), *path, holder),
+        );
+        if holders.is_empty() {
+            self.tables
+                .delete(&RowKey::Observation(endpoint.clone(), *path));
+            self.effects.push(Effect::ObservationUnwanted {
+                endpoint: endpoint.clone(),
+                path: *path,
+            });
+        } else {
+            self.tables.put(Row::Observation(observation));
+        }
+    }
+}

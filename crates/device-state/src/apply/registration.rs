@@ -1,0 +1,154 @@
+//! Registrations: LwM2M Core 1.2 §6.2.
+
+use lwm2m::{Lifetime, RegistrationId};
+
+use super::Change;
+use crate::command::{Outcome, Rejection};
+use crate::effect::Effect;
+use crate::event::Event;
+use crate::id::{NodeId, Timestamp};
+use crate::limit::REGISTRATION_GRACE;
+use crate::query;
+use crate::record::{Registration, SecurityIdentity};
+use crate::table::{Expiring, Row, RowKey};
+
+impl Change<'_> {
+    pub(super) fn register(&mut self, registration: &Registration) -> Result<Outcome, Rejection> {
+        let endpoint = &registration.endpoint;
+        // Two devices must never share an id; the front end tries again with another.
+        if query::endpoint_of(self.tables, &registration.id)
+            .is_some_and(|holder| holder != *endpoint)
+        {
+            return Err(Rejection::UnknownRegistration);
+        }
+        let row = Registration {
+            registered_at: self.now,
+            updated_at: self.now,
+            expires_at: self.registration_end(registration.lifetime),
+            ..registration.clone()
+        };
+        let previous = query::registration(self.tables, endpoint);
+        match &previous {
+            Some(previous) if previous.id != row.id => {
+                self.tables
+                    .delete(&RowKey::RegistrationIndex(previous.id.clone()));
+            }
+            Some(_) => {}
+            None => self.counters.registrations += 1,
+        }
+        self.tables.put(Row::RegistrationIndex {
+            id: row.id.clone(),
+            endpoint: endpoint.clone(),
+        });
+        self.put_registration(previous.map(|previous| previous.expires_at), &row);
+        self.emit(
+            endpoint,
+            Event::Registered {
+                registration: Box::new(row.clone()),
+            },
+        );
+        // LwM2M Core 1.2 §6.2.1: a device that registers starts anew, so nothing that was in flight
+        // is answered.
+        self.release_in_flight(endpoint, None);
+        self.settle_queue(endpoint);
+        Ok(Outcome::Registered {
+            id: row.id,
+            expires_at: row.expires_at,
+            observations: query::observations(self.tables, endpoint),
+        })
+    }
+
+    /// Takes over the registration as changed by an Update that `owner` received.
+    pub(super) fn update(&mut self, mut registration: Registration, owner: NodeId) -> Outcome {
+        let previous_owner = std::mem::replace(&mut registration.owner, owner);
+        let previous_end = registration.expires_at;
+        registration.updated_at = self.now;
+        registration.expires_at = self.registration_end(registration.lifetime);
+        self.put_registration(Some(previous_end), &registration);
+        let endpoint = registration.endpoint.clone();
+        let expires_at = registration.expires_at;
+        self.emit(
+            &endpoint,
+            Event::Updated {
+                registration: Box::new(registration),
+            },
+        );
+        if previous_owner != owner {
+            // The exchanges of the node that lost the device cannot end any more.
+            self.release_in_flight(&endpoint, Some(owner));
+            self.settle_queue(&endpoint);
+        }
+        Outcome::Updated {
+            endpoint,
+            expires_at,
+        }
+    }
+
+    pub(super) fn deregister(
+        &mut self,
+        id: &RegistrationId,
+        identity: &SecurityIdentity,
+    ) -> Result<Outcome, Rejection> {
+        let registration = self.live_registration(id, identity)?;
+        self.remove_registration(&registration);
+        let endpoint = registration.endpoint;
+        self.emit(
+            &endpoint,
+            Event::Deregistered {
+                id: registration.id,
+            },
+        );
+        Ok(Outcome::Deregistered { endpoint })
+    }
+
+    /// The registration with this id, if it was made under this identity. Another device's id is
+    /// answered like one that does not exist, so that ids cannot be probed.
+    pub(super) fn live_registration(
+        &self,
+        id: &RegistrationId,
+        identity: &SecurityIdentity,
+    ) -> Result<Registration, Rejection> {
+        query::registration_by_id(self.tables, id)
+            .filter(|registration| registration.identity == *identity)
+            .ok_or(Rejection::UnknownRegistration)
+    }
+
+    /// Removes the registration and what points at it. The queue, the observation intents, the
+    /// desired state and the last values stay: the device may come back.
+    pub(super) fn remove_registration(&mut self, registration: &Registration) {
+        let endpoint = &registration.endpoint;
+        self.tables.delete(&RowKey::Registration(endpoint.clone()));
+        self.tables
+            .delete(&RowKey::RegistrationIndex(registration.id.clone()));
+        self.reschedule(
+            Some(registration.expires_at),
+            None,
+            Expiring::Registration(endpoint.clone()),
+        );
+        self.counters.registrations = self.counters.registrations.saturating_sub(1);
+        self.effects.push(Effect::RegistrationChanged {
+            endpoint: endpoint.clone(),
+        });
+    }
+
+    fn put_registration(&mut self, previous_end: Option<Timestamp>, row: &Registration) {
+        let endpoint = &row.endpoint;
+        self.reschedule(
+            previous_end,
+            Some(row.expires_at),
+            Expiring::Registration(endpoint.clone()),
+        );
+        self.tables.put(Row::Registration(row.clone()));
+        self.effects.push(Effect::RegistrationChanged {
+            endpoint: endpoint.clone(),
+        });
+    }
+
+    fn registration_end(&self, lifetime: Lifetime) -> Timestamp {
+        lifetime.duration().map_or(Timestamp::NEVER, |duration| {
+            self.now
+                .saturating_add(duration)
+                .saturating_add(REGISTRATION_GRACE)
+        })
+    }
+}

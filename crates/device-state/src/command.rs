@@ -1,0 +1,184 @@
+//! The commands that change a shard, and what each answers.
+
+use std::net::SocketAddr;
+
+use lwm2m::{Binding, EndpointName, Lifetime, Operation, Path, RegistrationId, Value};
+
+use crate::id::{NodeId, OperationId, RequestId, SessionGeneration, Timestamp};
+use crate::record::{
+    Credential, Observation, OperationOutcome, Registration, SecurityIdentity, Session, SessionCid,
+    ValueOrigin,
+};
+
+/// A command as it stands in the log.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Envelope {
+    /// A repeated id gets the first outcome again and changes nothing. `None` for what the leader
+    /// itself proposes.
+    pub request_id: Option<RequestId>,
+    /// The leader's clock when it proposed the command; the only time that `apply` knows.
+    pub leader_time: Timestamp,
+    pub command: Command,
+}
+
+/// A change of one shard.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Command {
+    /// Replaces any registration of the endpoint. Times in `registration` are overwritten with the
+    /// leader's.
+    Register {
+        registration: Box<Registration>,
+    },
+    /// Refreshes the lifetime and changes what is `Some` (LwM2M Core 1.2 §6.2.2).
+    Update {
+        id: RegistrationId,
+        identity: SecurityIdentity,
+        owner: NodeId,
+        peer: SocketAddr,
+        session: Option<SessionCid>,
+        lifetime: Option<Lifetime>,
+        binding: Option<Binding>,
+        links: Option<String>,
+    },
+    Deregister {
+        id: RegistrationId,
+        identity: SecurityIdentity,
+    },
+    /// Removes what ended at or before the leader's time, at most `limit` rows; proposed by the
+    /// leader only.
+    ExpireUpTo {
+        limit: u32,
+    },
+    /// Refused when the CID is taken.
+    StoreSession {
+        session: Box<Session>,
+    },
+    /// Compare-and-swap of a session's owner; must commit before the new owner's first send.
+    ClaimSession {
+        cid: SessionCid,
+        owner: NodeId,
+        expected: SessionGeneration,
+    },
+    RemoveSession {
+        cid: SessionCid,
+    },
+    PutCredential {
+        credential: Credential,
+    },
+    RemoveCredential {
+        identity: Vec<u8>,
+    },
+    /// Replaces the whole desired set of the endpoint; an older `generation` than the stored one is
+    /// refused.
+    SetDesired {
+        endpoint: EndpointName,
+        generation: u64,
+        resources: Vec<(Path, Value)>,
+    },
+    /// Accepts an operation for delivery until `deadline`.
+    Enqueue {
+        endpoint: EndpointName,
+        operation: Operation,
+        deadline: Timestamp,
+    },
+    /// Marks an operation as handed over; must commit before an at-most-once operation is sent.
+    Start {
+        endpoint: EndpointName,
+        operation: OperationId,
+        owner: NodeId,
+    },
+    /// The exchange was lost: back to pending, or ended if it may happen at most once.
+    Requeue {
+        endpoint: EndpointName,
+        operation: OperationId,
+    },
+    Finish {
+        endpoint: EndpointName,
+        operation: OperationId,
+        outcome: OperationOutcome,
+    },
+    /// Takes back an operation that is still pending.
+    Cancel {
+        endpoint: EndpointName,
+        operation: OperationId,
+    },
+    /// Creates or renews a hold on an observed path.
+    HoldObservation {
+        endpoint: EndpointName,
+        path: Path,
+        holder: u64,
+        lease_until: Timestamp,
+    },
+    ReleaseObservation {
+        endpoint: EndpointName,
+        path: Path,
+        holder: u64,
+    },
+    /// Values that a device reported; refused when `registration` is no longer the live one.
+    RecordValues {
+        endpoint: EndpointName,
+        registration: RegistrationId,
+        origin: ValueOrigin,
+        values: Vec<(Path, Value, Timestamp)>,
+    },
+}
+
+/// What a command answers to its caller.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Outcome {
+    /// The registration stands; the observations are those to establish now.
+    Registered {
+        id: RegistrationId,
+        expires_at: Timestamp,
+        observations: Vec<Observation>,
+    },
+    Updated {
+        endpoint: EndpointName,
+        expires_at: Timestamp,
+    },
+    Deregistered {
+        endpoint: EndpointName,
+    },
+    /// How many rows ended.
+    Expired {
+        rows: u32,
+    },
+    /// The session's owner and generation moved; the session as it now stands.
+    Claimed {
+        session: Box<Session>,
+    },
+    Enqueued {
+        operation: OperationId,
+    },
+    /// Done, with nothing to tell.
+    Done,
+    /// Nothing changed.
+    Rejected(Rejection),
+}
+
+/// Why a command changed nothing.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, thiserror::Error)]
+pub enum Rejection {
+    #[error("no such registration")]
+    UnknownRegistration,
+    #[error("no such device")]
+    UnknownDevice,
+    #[error("no such operation, or it is no longer in a state that allows this")]
+    UnknownOperation,
+    #[error("no such session")]
+    UnknownSession,
+    #[error("no such credential")]
+    UnknownCredential,
+    #[error("the connection id is taken")]
+    CidTaken,
+    #[error("another owner claimed the session first")]
+    GenerationMoved,
+    #[error("a newer generation of the desired state is stored")]
+    StaleGeneration,
+    #[error("the device's queue of operations is full")]
+    QueueFull,
+    #[error("too many observed paths or holders on this device")]
+    TooManyObservations,
+    #[error("more desired resources than a device may have")]
+    TooManyDesired,
+}

@@ -1,0 +1,40 @@
+//! What a command makes others do: the leader's dispatcher, the ingress nodes and the watchers.
+
+use lwm2m::{EndpointName, Path};
+
+use crate::id::{NodeId, OperationId};
+use crate::record::SessionCid;
+
+/// A hint that follows from a change. Never replicated: a node that missed one finds the same in
+/// the rows.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub enum Effect {
+    /// The device registered, updated, or is gone. If it is there it is awake: look for its
+    /// [`next_operation`](crate::query::next_operation).
+    RegistrationChanged { endpoint: EndpointName },
+    /// [`next_operation`](crate::query::next_operation) of the device has something to deliver.
+    OperationReady { endpoint: EndpointName },
+    /// The operation ended; its record tells how.
+    OperationFinished {
+        endpoint: EndpointName,
+        operation: OperationId,
+    },
+    /// Nobody held the path before: observe it if the device is awake.
+    ObservationWanted { endpoint: EndpointName, path: Path },
+    /// Nobody holds the path any more: cancel the observation.
+    ObservationUnwanted { endpoint: EndpointName, path: Path },
+    /// `from` must not use the session any more.
+    SessionMoved {
+        cid: SessionCid,
+        from: NodeId,
+        to: NodeId,
+    },
+    /// The session was removed or ended; `owner` can forget it.
+    SessionRemoved { cid: SessionCid, owner: NodeId },
+    /// A credential was stored or replaced: forget what is cached of it.
+    CredentialChanged { identity: Vec<u8> },
+    /// The credential is gone: end the sessions that it set up.
+    CredentialRemoved { identity: Vec<u8> },
+    /// There are new entries in the feed. At most once per command, and last.
+    FeedAdvanced,
+}

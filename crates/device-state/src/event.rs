@@ -1,0 +1,50 @@
+//! What happened: the entries of a shard's feed, from which every watch is served.
+
+use lwm2m::{EndpointName, Path, RegistrationId, Value};
+
+use crate::id::{OperationId, Revision, Timestamp};
+use crate::record::{DesiredState, OperationOutcome, Registration, ValueOrigin};
+
+/// One entry of the feed. Entries of one command share a revision and differ in `index`.
+#[derive(Clone, Debug, PartialEq)]
+pub struct FeedEntry {
+    pub revision: Revision,
+    pub index: u32,
+    pub at: Timestamp,
+    pub endpoint: EndpointName,
+    pub event: Event,
+}
+
+/// A change that services and the operator can watch.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Event {
+    Registered {
+        registration: Box<Registration>,
+    },
+    Updated {
+        registration: Box<Registration>,
+    },
+    Deregistered {
+        id: RegistrationId,
+    },
+    /// The lifetime ran out.
+    Expired {
+        id: RegistrationId,
+    },
+    ValuesReported {
+        origin: ValueOrigin,
+        values: Vec<(Path, Value, Timestamp)>,
+    },
+    OperationFinished {
+        operation: OperationId,
+        name: String,
+        path: Path,
+        outcome: OperationOutcome,
+    },
+    /// A desired resource changed its state, or with `None` is no longer desired.
+    DesiredChanged {
+        path: Path,
+        generation: u64,
+        state: Option<DesiredState>,
+    },
+}

@@ -1,0 +1,336 @@
+//! What must hold between the rows of a shard after every command.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use lwm2m::{EndpointName, Path};
+
+use crate::id::Timestamp;
+use crate::limit::{
+    DEDUP_BATCH, FEED_SLACK, MAX_DEDUP_ROWS, MAX_DESIRED, MAX_FEED_ROWS, MAX_FINISHED_OPERATIONS,
+    MAX_QUEUED_OPERATIONS, MAX_VALUES,
+};
+use crate::memory::MemoryTables;
+use crate::query;
+use crate::record::{
+    DesiredResource, DesiredState, Observation, OperationRecord, OperationSource, Registration,
+};
+use crate::table::{Counters, Expiring, Row, RowKey, Tables};
+
+/// A rule that the rows break: the state of this replica is not to be trusted.
+#[derive(Clone, Debug, PartialEq, thiserror::Error)]
+pub enum Violation {
+    #[error("registration of {0} and the index of ids disagree")]
+    RegistrationIndex(EndpointName),
+    #[error("{what:?} ends at {at:?} without an expiry row")]
+    MissingExpiry { at: Timestamp, what: Expiring },
+    #[error("an expiry row at {at:?} has nothing that ends then: {what:?}")]
+    DanglingExpiry { at: Timestamp, what: Expiring },
+    #[error("{0} has more than one operation in flight")]
+    SeveralInFlight(EndpointName),
+    #[error("operation {sequence} of {endpoint} has a sequence that was not given out")]
+    UnknownSequence {
+        endpoint: EndpointName,
+        sequence: u64,
+    },
+    #[error("desired {path} of {endpoint} waits for a write that does not exist")]
+    MissingWrite { endpoint: EndpointName, path: Path },
+    #[error("desired {path} of {endpoint} is newer than the generation of its set")]
+    DesiredGeneration { endpoint: EndpointName, path: Path },
+    #[error("{path} of {endpoint} is observed for nobody, for somebody twice, or for too many")]
+    Holders { endpoint: EndpointName, path: Path },
+    #[error("a request's outcome and its place in the order of requests disagree")]
+    DedupOrder,
+    #[error("the feed has an entry below its floor")]
+    FeedFloor,
+    #[error("counters are {stored:?} but the rows say {counted:?}")]
+    Counters { stored: Counters, counted: Counters },
+    #[error("{endpoint} has {rows} rows of {bound}, more than allowed")]
+    TooMany {
+        endpoint: EndpointName,
+        bound: Bound,
+        rows: usize,
+    },
+    #[error("more than {allowed} rows of {bound}")]
+    TooManyInShard { bound: Bound, allowed: u64 },
+}
+
+/// What is bounded.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Bound {
+    QueuedOperations,
+    FinishedOperations,
+    Desired,
+    ObservedPaths,
+    LastValues,
+    Dedup,
+    Feed,
+}
+
+impl Bound {
+    const fn per_device(self) -> usize {
+        match self {
+            Self::QueuedOperations => MAX_QUEUED_OPERATIONS,
+            Self::FinishedOperations => MAX_FINISHED_OPERATIONS,
+            Self::Desired => MAX_DESIRED,
+            Self::ObservedPaths => Observation::MAX_PATHS,
+            Self::LastValues => MAX_VALUES,
+            Self::Dedup | Self::Feed => usize::MAX,
+        }
+    }
+}
+
+impl std::fmt::Display for Bound {
+    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        formatter.write_str(match self {
+            Self::QueuedOperations => "queued operations",
+            Self::FinishedOperations => "finished operations",
+            Self::Desired => "desired resources",
+            Self::ObservedPaths => "observed paths",
+            Self::LastValues => "last values",
+            Self::Dedup => "outcomes",
+            Self::Feed => "the feed",
+        })
+    }
+}
+
+/// Checks all rows of a shard. A store on a disk collects its rows into [`MemoryTables`] first.
+///
+/// The feed's own bound is not checked while one log entry alone exceeds it, because its entries
+/// all stay.
+pub fn check(tables: &MemoryTables) -> Result<(), Violation> {
+    let mut audit = Audit {
+        tables,
+        counted: Counters::default(),
+        order_rows: 0,
+        in_flight: BTreeSet::new(),
+        rows: BTreeMap::new(),
+    };
+    for row in tables.rows() {
+        audit.row(row)?;
+    }
+    audit.totals()
+}
+
+struct Audit<'t> {
+    tables: &'t MemoryTables,
+    counted: Counters,
+    order_rows: u64,
+    in_flight: BTreeSet<EndpointName>,
+    rows: BTreeMap<(EndpointName, Bound), usize>,
+}
+
+impl Audit<'_> {
+    fn row(&mut self, row: &Row) -> Result<(), Violation> {
+        match row {
+            Row::Registration(registration) => self.registration(registration),
+            Row::RegistrationIndex { id, endpoint } => {
+                let registration = query::registration_by_id(self.tables, id);
+                let agrees =
+                    registration.is_some_and(|registration| registration.endpoint == *endpoint);
+                ensure(agrees, || Violation::RegistrationIndex(endpoint.clone()))
+            }
+            Row::Session(session) => {
+                self.counted.sessions += 1;
+                self.ends(session.expires_at, Expiring::Session(session.cid))
+            }
+            Row::Operation(record) => self.operation(record),
+            Row::Desired(resource) => self.desired(resource),
+            Row::Observation(observation) => self.observation(observation),
+            Row::LastValue(value) => {
+                self.count(&value.endpoint, Bound::LastValues);
+                Ok(())
+            }
+            Row::Expiry { at, what } => ensure(self.end_of(what) == Some(*at), || {
+                Violation::DanglingExpiry {
+                    at: *at,
+                    what: what.clone(),
+                }
+            }),
+            Row::Feed(entry) => {
+                self.counted.feed_rows += 1;
+                let floor = query::counters(self.tables).feed_floor;
+                ensure(entry.revision >= floor, || Violation::FeedFloor)
+            }
+            Row::Dedup { .. } => {
+                self.counted.dedup_rows += 1;
+                Ok(())
+            }
+            Row::DedupOrder { request_id, .. } => {
+                // As many order rows as outcomes, and each with an outcome: one to one, unless a
+                // request has two.
+                self.order_rows += 1;
+                let known = self.tables.get(&RowKey::Dedup(*request_id)).is_some();
+                ensure(known, || Violation::DedupOrder)
+            }
+            Row::Credential(_) | Row::Counters(_) | Row::DesiredGeneration { .. } => Ok(()),
+        }
+    }
+
+    fn registration(&mut self, registration: &Registration) -> Result<(), Violation> {
+        let endpoint = &registration.endpoint;
+        self.counted.registrations += 1;
+        let indexed = query::endpoint_of(self.tables, &registration.id);
+        ensure(indexed.as_ref() == Some(endpoint), || {
+            Violation::RegistrationIndex(endpoint.clone())
+        })?;
+        self.ends(
+            registration.expires_at,
+            Expiring::Registration(endpoint.clone()),
+        )
+    }
+
+    fn operation(&mut self, record: &OperationRecord) -> Result<(), Violation> {
+        let OperationRecord { endpoint, id, .. } = record;
+        let known = id.sequence < query::counters(self.tables).next_operation;
+        ensure(known, || Violation::UnknownSequence {
+            endpoint: endpoint.clone(),
+            sequence: id.sequence,
+        })?;
+        if record.is_in_flight() {
+            let first = self.in_flight.insert(endpoint.clone());
+            ensure(first, || Violation::SeveralInFlight(endpoint.clone()))?;
+        }
+        if record.is_finished() {
+            self.count(endpoint, Bound::FinishedOperations);
+        } else if record.source == OperationSource::Caller {
+            self.count(endpoint, Bound::QueuedOperations);
+        }
+        self.ends(
+            record.ends_at(),
+            Expiring::Operation(endpoint.clone(), id.sequence),
+        )
+    }
+
+    fn desired(&mut self, resource: &DesiredResource) -> Result<(), Violation> {
+        let DesiredResource {
+            endpoint,
+            path,
+            generation,
+            ..
+        } = resource;
+        self.count(endpoint, Bound::Desired);
+        let newest = query::desired_generation(self.tables, endpoint);
+        ensure(newest.is_some_and(|newest| *generation <= newest), || {
+            Violation::DesiredGeneration {
+                endpoint: endpoint.clone(),
+                path: *path,
+            }
+        })?;
+        let DesiredState::Pending { operation } = resource.state else {
+            return Ok(());
+        };
+        let write = query::operation(self.tables, endpoint, operation);
+        let waits = write.is_some_and(|write| {
+            !write.is_finished()
+                && write.source == OperationSource::Desired
+                && write.operation.path() == *path
+        });
+        ensure(waits, || Violation::MissingWrite {
+            endpoint: endpoint.clone(),
+            path: *path,
+        })
+    }
+
+    fn observation(&mut self, observation: &Observation) -> Result<(), Violation> {
+        let Observation {
+            endpoint,
+            path,
+            holders,
+        } = observation;
+        self.count(endpoint, Bound::ObservedPaths);
+        let distinct: BTreeSet<u64> = holders.iter().map(|holder| holder.id).collect();
+        let sound = (1..=Observation::MAX_HOLDERS).contains(&holders.len())
+            && distinct.len() == holders.len();
+        ensure(sound, || Violation::Holders {
+            endpoint: endpoint.clone(),
+            path: *path,
+        })?;
+        for holder in holders {
+            self.ends(
+                holder.lease_until,
+                Expiring::Hold(endpoint.clone(), *path, holder.id),
+            )?;
+        }
+        Ok(())
+    }
+
+    fn totals(self) -> Result<(), Violation> {
+        ensure(self.order_rows == self.counted.dedup_rows, || {
+            Violation::DedupOrder
+        })?;
+        let stored = query::counters(self.tables);
+        let counted = Counters {
+            next_operation: stored.next_operation,
+            feed_floor: stored.feed_floor,
+            ..self.counted
+        };
+        ensure(stored == counted, || Violation::Counters {
+            stored,
+            counted,
+        })?;
+        for ((endpoint, bound), rows) in self.rows {
+            ensure(rows <= bound.per_device(), || Violation::TooMany {
+                endpoint,
+                bound,
+                rows,
+            })?;
+        }
+        let allowed = MAX_DEDUP_ROWS + DEDUP_BATCH;
+        let bound = Bound::Dedup;
+        ensure(counted.dedup_rows <= allowed, || {
+            Violation::TooManyInShard { bound, allowed }
+        })?;
+        let allowed = MAX_FEED_ROWS + FEED_SLACK;
+        let bound = Bound::Feed;
+        let several = several_revisions(self.tables);
+        ensure(counted.feed_rows <= allowed || !several, || {
+            Violation::TooManyInShard { bound, allowed }
+        })
+    }
+
+    fn count(&mut self, endpoint: &EndpointName, bound: Bound) {
+        *self.rows.entry((endpoint.clone(), bound)).or_default() += 1;
+    }
+
+    /// What ends needs an expiry row; what never ends needs none.
+    fn ends(&self, at: Timestamp, what: Expiring) -> Result<(), Violation> {
+        let scheduled =
+            at == Timestamp::NEVER || self.tables.get(&RowKey::Expiry(at, what.clone())).is_some();
+        ensure(scheduled, || Violation::MissingExpiry { at, what })
+    }
+
+    fn end_of(&self, what: &Expiring) -> Option<Timestamp> {
+        match what {
+            Expiring::Registration(endpoint) => query::registration(self.tables, endpoint)
+                .map(|registration| registration.expires_at),
+            Expiring::Session(cid) => {
+                query::session(self.tables, *cid).map(|session| session.expires_at)
+            }
+            Expiring::Operation(endpoint, sequence) => {
+                query::operation_at(self.tables, endpoint, *sequence).map(|record| record.ends_at())
+            }
+            Expiring::Hold(endpoint, path, holder) => {
+                let observation = query::observation(self.tables, endpoint, *path)?;
+                observation
+                    .holders
+                    .iter()
+                    .find(|held| held.id == *holder)
+                    .map(|held| held.lease_until)
+            }
+        }
+    }
+}
+
+fn several_revisions(tables: &MemoryTables) -> bool {
+    let mut revisions = tables.rows().filter_map(|row| match row {
+        Row::Feed(entry) => Some(entry.revision),
+        _ => None,
+    });
+    let first = revisions.next();
+    revisions.any(|revision| Some(revision) != first)
+}
+
+/// Turns a comparison into the result of a check.
+fn ensure(holds: bool, violation: impl FnOnce() -> Violation) -> Result<(), Violation> {
+    if holds { Ok(()) } else { Err(violation()) }
+}

@@ -1,0 +1,62 @@
+//! The replicated device state machine: what is stored per endpoint, the commands that change it,
+//! and how.
+//!
+//! The crate owns the vocabulary of the state tier ([`Command`], [`Row`], [`Event`]) and
+//! [`apply`](apply::apply), the one function through which a replica's state changes. It never
+//! reads a clock, never draws a random number and never touches a disk: the leader's time travels
+//! in the [`Envelope`], and rows are reached through [`Tables`]. The same commands in the same
+//! order therefore give the same rows on every replica.
+//!
+//! Reads are in [`query`], the bounds of everything that is stored in [`limit`], the rules between
+//! rows in [`invariant`]. What a command makes the dispatcher and the watchers do comes back as
+//! [`Effect`]s.
+//!
+//! ```
+//! use device_state::{Command, Context, Envelope, MemoryTables, Outcome};
+//! use device_state::{Revision, ShardId, Timestamp, apply, query};
+//! use lwm2m::{EndpointName, Operation, Path};
+//!
+//! let endpoint = EndpointName::new("meter-7")?;
+//! let mut tables = MemoryTables::new();
+//! let context = Context { shard: ShardId(0), revision: Revision(1), first_index: 0 };
+//! let operation = Operation::Read { path: Path::Resource(3, 0, 9), accept: None };
+//! let deadline = Timestamp(60_000);
+//! let envelope = Envelope {
+//!     request_id: None,
+//!     leader_time: Timestamp(1_000),
+//!     command: Command::Enqueue { endpoint: endpoint.clone(), operation, deadline },
+//! };
+//! let applied = apply(&mut tables, &context, &envelope);
+//! let next = query::next_operation(&tables, &endpoint).expect("the device is not busy");
+//! assert_eq!(applied.outcome, Outcome::Enqueued { operation: next.id });
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! ```
+
+pub mod apply;
+pub mod command;
+pub mod effect;
+pub mod event;
+pub mod id;
+pub mod invariant;
+pub mod limit;
+pub mod memory;
+pub mod query;
+mod range;
+pub mod record;
+pub mod table;
+
+pub use apply::{Applied, Context, apply, apply_entry};
+pub use command::{Command, Envelope, Outcome, Rejection};
+pub use effect::Effect;
+pub use event::{Event, FeedEntry};
+pub use id::{
+    NodeId, OperationId, RequestId, Revision, SessionGeneration, ShardId, Timestamp,
+    new_registration_id, registration_shard,
+};
+pub use memory::MemoryTables;
+pub use record::{
+    Credential, DesiredResource, DesiredState, LastValue, Observation, ObservationHolder,
+    OperationOutcome, OperationRecord, OperationSource, OperationState, Registration,
+    SecurityIdentity, Session, SessionCid, Transport, ValueOrigin,
+};
+pub use table::{Counters, Expiring, Row, RowKey, Tables};

@@ -1,0 +1,55 @@
+//! What is bounded, and by how much. Every replica must agree on these numbers: they decide what
+//! `apply` writes.
+
+use std::time::Duration;
+
+/// Added to a lifetime before the registration ends, so that an Update that is being retransmitted
+/// still finds it.
+// RFC 7252 §4.8.2: MAX_TRANSMIT_WAIT is 93 s with the default transmission parameters.
+pub const REGISTRATION_GRACE: Duration = Duration::from_secs(93);
+
+/// How long an operation may be in flight beyond its deadline: its exchange can take no longer.
+// RFC 7252 §4.8.2: MAX_TRANSMIT_WAIT.
+pub const EXCHANGE_GRACE: Duration = Duration::from_secs(93);
+
+/// Operations of callers that one device may have waiting or in flight. Writes of desired values do
+/// not count: there is at most one that waits per desired resource.
+pub const MAX_QUEUED_OPERATIONS: usize = 64;
+
+/// Ended operations that are kept per device; the oldest goes first.
+pub const MAX_FINISHED_OPERATIONS: usize = 64;
+
+/// More rows than the queue of one device ever has: the operations of callers, a write in flight, a
+/// waiting write per desired resource, and what ended before or during the same command.
+pub const MAX_OPERATION_ROWS: usize =
+    MAX_QUEUED_OPERATIONS + 2 * (MAX_DESIRED + 1) + MAX_FINISHED_OPERATIONS + 1;
+
+/// How long the result of an ended operation is kept.
+pub const OPERATION_RETENTION: Duration = Duration::from_hours(1);
+
+/// Desired resources of one device.
+pub const MAX_DESIRED: usize = 256;
+
+/// Last values that are kept of one device. A value of a further resource is still reported in the
+/// feed, but not kept.
+pub const MAX_VALUES: usize = 512;
+
+/// Rows of the feed. Older entries are dropped by whole revisions, [`FEED_SLACK`] rows or more at a
+/// time.
+pub const MAX_FEED_ROWS: u64 = 100_000;
+
+/// By how much the feed outgrows [`MAX_FEED_ROWS`] before entries are dropped.
+pub const FEED_SLACK: u64 = 256;
+
+/// Outcomes that are kept for retries. Dropped [`DEDUP_BATCH`] at a time, so there can be that many
+/// more.
+pub const MAX_DEDUP_ROWS: u64 = 100_000;
+
+/// Outcomes are looked through and dropped in batches of this size, because a scan costs more than
+/// a write. Divides [`MAX_DEDUP_ROWS`].
+pub const DEDUP_BATCH: u64 = 500;
+
+/// Outcomes older than this need not be kept: no caller retries for so long.
+pub const DEDUP_AGE: Duration = Duration::from_mins(10);
+
+const _: () = assert!(MAX_DEDUP_ROWS.is_multiple_of(DEDUP_BATCH));

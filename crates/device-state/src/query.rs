@@ -1,0 +1,242 @@
+//! Reads of a shard: what the rows say about a device, and what a leader needs to know.
+
+mod feed;
+mod list;
+
+use lwm2m::{EndpointName, Path, RegistrationId};
+
+pub use self::feed::{FeedPage, FeedPosition, feed};
+pub use self::list::{
+    CredentialPage, PendingCursor, PendingPage, list_credentials, list_devices, pending_devices,
+};
+use crate::id::{OperationId, Timestamp};
+use crate::limit;
+use crate::range::{self, Range};
+use crate::record::{
+    Credential, DesiredResource, LastValue, Observation, OperationRecord, Registration, Session,
+    SessionCid,
+};
+use crate::table::{Counters, Row, RowKey, Tables};
+
+/// Everything that is stored of one device.
+#[derive(Clone, Debug, PartialEq)]
+pub struct DeviceView {
+    pub endpoint: EndpointName,
+    /// `None` while the device is not registered.
+    pub registration: Option<Registration>,
+    /// By path.
+    pub desired: Vec<DesiredResource>,
+    /// The generation of the intent that was set last; `None` if there is none.
+    pub desired_generation: Option<u64>,
+    /// By path.
+    pub values: Vec<LastValue>,
+    /// In the order in which they were enqueued.
+    pub operations: Vec<OperationRecord>,
+    /// By path.
+    pub observations: Vec<Observation>,
+}
+
+impl DeviceView {
+    /// Whether nothing at all is stored of the device.
+    pub fn is_unknown(&self) -> bool {
+        self.registration.is_none()
+            && self.desired_generation.is_none()
+            && self.values.is_empty()
+            && self.operations.is_empty()
+            && self.observations.is_empty()
+    }
+}
+
+/// Everything that is stored of a device.
+pub fn device(tables: &dyn Tables, endpoint: &EndpointName) -> DeviceView {
+    DeviceView {
+        endpoint: endpoint.clone(),
+        registration: registration(tables, endpoint),
+        desired: desired(tables, endpoint),
+        desired_generation: desired_generation(tables, endpoint),
+        values: values(tables, endpoint),
+        operations: operations(tables, endpoint),
+        observations: observations(tables, endpoint),
+    }
+}
+
+/// The row under a key, taken out of its variant of [`Row`].
+macro_rules! row {
+    ($tables:expr, $key:expr, $kind:ident) => {
+        match $tables.get(&$key) {
+            Some(Row::$kind(row)) => Some(row),
+            _ => None,
+        }
+    };
+}
+
+/// The rows of a range, taken out of their variant of [`Row`].
+macro_rules! rows {
+    ($tables:expr, $range:expr, $limit:expr, $kind:ident) => {{
+        let (from, to): Range = $range;
+        let taken = |row| match row {
+            Row::$kind(row) => Some(row),
+            _ => None,
+        };
+        $tables
+            .scan(&from, &to, $limit)
+            .into_iter()
+            .filter_map(taken)
+            .collect()
+    }};
+}
+
+/// The live registration of a device.
+pub fn registration(tables: &dyn Tables, endpoint: &EndpointName) -> Option<Registration> {
+    row!(tables, RowKey::Registration(endpoint.clone()), Registration)
+}
+
+/// The live registration with an id.
+pub fn registration_by_id(tables: &dyn Tables, id: &RegistrationId) -> Option<Registration> {
+    registration(tables, &endpoint_of(tables, id)?).filter(|registration| registration.id == *id)
+}
+
+/// The endpoint that is registered under an id.
+pub fn endpoint_of(tables: &dyn Tables, id: &RegistrationId) -> Option<EndpointName> {
+    match tables.get(&RowKey::RegistrationIndex(id.clone())) {
+        Some(Row::RegistrationIndex { endpoint, .. }) => Some(endpoint),
+        _ => None,
+    }
+}
+
+/// The stored session with a Connection ID.
+pub fn session(tables: &dyn Tables, cid: SessionCid) -> Option<Session> {
+    row!(tables, RowKey::Session(cid), Session)
+}
+
+/// The credential of a PSK identity.
+pub fn credential(tables: &dyn Tables, identity: &[u8]) -> Option<Credential> {
+    row!(tables, RowKey::Credential(identity.to_vec()), Credential)
+}
+
+/// The operations of a device, ended ones as well, in the order in which they were enqueued.
+pub fn operations(tables: &dyn Tables, endpoint: &EndpointName) -> Vec<OperationRecord> {
+    rows!(
+        tables,
+        range::operations(endpoint),
+        limit::MAX_OPERATION_ROWS,
+        Operation
+    )
+}
+
+/// An operation of a device.
+pub fn operation(
+    tables: &dyn Tables,
+    endpoint: &EndpointName,
+    id: OperationId,
+) -> Option<OperationRecord> {
+    operation_at(tables, endpoint, id.sequence).filter(|record| record.id == id)
+}
+
+/// What to deliver to the device now: its first pending operation, if none is in flight.
+pub fn next_operation(tables: &dyn Tables, endpoint: &EndpointName) -> Option<OperationRecord> {
+    first_deliverable(&operations(tables, endpoint)).cloned()
+}
+
+/// The desired resources of a device, by path.
+pub fn desired(tables: &dyn Tables, endpoint: &EndpointName) -> Vec<DesiredResource> {
+    rows!(
+        tables,
+        range::desired(endpoint),
+        limit::MAX_DESIRED,
+        Desired
+    )
+}
+
+/// A desired resource of a device.
+pub fn desired_resource(
+    tables: &dyn Tables,
+    endpoint: &EndpointName,
+    path: Path,
+) -> Option<DesiredResource> {
+    row!(tables, RowKey::Desired(endpoint.clone(), path), Desired)
+}
+
+/// The generation of the intent that was set last for a device.
+pub fn desired_generation(tables: &dyn Tables, endpoint: &EndpointName) -> Option<u64> {
+    match tables.get(&RowKey::DesiredGeneration(endpoint.clone())) {
+        Some(Row::DesiredGeneration { generation, .. }) => Some(generation),
+        _ => None,
+    }
+}
+
+/// The observation intents of a device, by path.
+pub fn observations(tables: &dyn Tables, endpoint: &EndpointName) -> Vec<Observation> {
+    rows!(
+        tables,
+        range::observations(endpoint),
+        Observation::MAX_PATHS,
+        Observation
+    )
+}
+
+/// The observation intent of a path.
+pub fn observation(
+    tables: &dyn Tables,
+    endpoint: &EndpointName,
+    path: Path,
+) -> Option<Observation> {
+    row!(
+        tables,
+        RowKey::Observation(endpoint.clone(), path),
+        Observation
+    )
+}
+
+/// The last values of a device, by path.
+pub fn values(tables: &dyn Tables, endpoint: &EndpointName) -> Vec<LastValue> {
+    rows!(
+        tables,
+        range::values(endpoint),
+        limit::MAX_VALUES,
+        LastValue
+    )
+}
+
+/// The newest value that is known of a resource.
+pub fn last_value(tables: &dyn Tables, endpoint: &EndpointName, path: Path) -> Option<LastValue> {
+    row!(tables, RowKey::LastValue(endpoint.clone(), path), LastValue)
+}
+
+/// When the next row ends: from then on the leader should propose
+/// [`ExpireUpTo`](crate::Command::ExpireUpTo). `None` if nothing ever ends.
+pub fn next_expiry(tables: &dyn Tables) -> Option<Timestamp> {
+    let (from, to) = range::expiry(Timestamp::NEVER);
+    match tables.scan(&from, &to, 1).first() {
+        Some(Row::Expiry { at, .. }) => Some(*at),
+        _ => None,
+    }
+}
+
+/// The counters of the shard.
+pub fn counters(tables: &dyn Tables) -> Counters {
+    stored_counters(tables).unwrap_or_default()
+}
+
+pub(crate) fn stored_counters(tables: &dyn Tables) -> Option<Counters> {
+    row!(tables, RowKey::Counters, Counters)
+}
+
+pub(crate) fn operation_at(
+    tables: &dyn Tables,
+    endpoint: &EndpointName,
+    sequence: u64,
+) -> Option<OperationRecord> {
+    row!(
+        tables,
+        RowKey::Operation(endpoint.clone(), sequence),
+        Operation
+    )
+}
+
+pub(crate) fn first_deliverable(queue: &[OperationRecord]) -> Option<&OperationRecord> {
+    if queue.iter().any(OperationRecord::is_in_flight) {
+        return None;
+    }
+    queue.iter().find(|record| record.is_pending())
+}

@@ -1,0 +1,122 @@
+//! Lists that are read in pages.
+
+use lwm2m::EndpointName;
+
+use crate::range;
+use crate::record::{Credential, Registration};
+use crate::table::{Row, RowKey, Tables};
+
+/// The registered devices whose names begin with `prefix`, by name, those after `after` only, at
+/// most `limit`.
+///
+/// For the next page pass the last name of the page before; an empty page is the end.
+pub fn list_devices(
+    tables: &dyn Tables,
+    after: Option<&EndpointName>,
+    prefix: &str,
+    limit: usize,
+) -> Vec<Registration> {
+    if !prefix.is_empty() && EndpointName::new(prefix).is_err() {
+        return Vec::new();
+    }
+    let (first, last) = (range::first_name(prefix), range::last_name(prefix));
+    let from = after.map_or_else(|| first.clone(), |after| first.clone().max(after.clone()));
+    if from > last {
+        return Vec::new();
+    }
+    let last = RowKey::Registration(last);
+    let mut rows = tables.scan(&RowKey::Registration(from), &last, limit.saturating_add(1));
+    // A scan excludes its end, but the greatest name is a name like any other.
+    rows.extend(tables.get(&last));
+    let registrations = rows.into_iter().filter_map(|row| match row {
+        Row::Registration(registration) => Some(registration),
+        _ => None,
+    });
+    registrations
+        .filter(|registration| after.is_none_or(|after| registration.endpoint > *after))
+        .take(limit)
+        .collect()
+}
+
+/// A page of the credentials, by identity.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct CredentialPage {
+    pub credentials: Vec<Credential>,
+    /// Where the next page starts (`after`); `None` at the end.
+    pub next: Option<Vec<u8>>,
+}
+
+/// The credentials after the identity `after`, at most `limit`.
+pub fn list_credentials(tables: &dyn Tables, after: Option<&[u8]>, limit: usize) -> CredentialPage {
+    // The least identity that is greater than another one is that one with a zero byte at its end.
+    let from = after
+        .map(|after| [after, &[0]].concat())
+        .unwrap_or_default();
+    // Identities have at most 128 bytes.
+    let to = RowKey::Credential(vec![u8::MAX; 129]);
+    let rows = tables.scan(&RowKey::Credential(from), &to, limit);
+    let credentials: Vec<_> = rows
+        .into_iter()
+        .filter_map(|row| match row {
+            Row::Credential(credential) => Some(credential),
+            _ => None,
+        })
+        .collect();
+    let full = credentials.len() == limit;
+    let next = credentials
+        .last()
+        .filter(|_| full)
+        .map(|credential| credential.identity.clone());
+    CredentialPage { credentials, next }
+}
+
+/// Where a walk over the operations of all devices goes on.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct PendingCursor {
+    endpoint: EndpointName,
+    sequence: u64,
+}
+
+/// A page of the devices with pending operations.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct PendingPage {
+    /// Each once; but one at the edge of a page can be on the next as well.
+    pub endpoints: Vec<EndpointName>,
+    /// `None` at the end.
+    pub next: Option<PendingCursor>,
+}
+
+/// The devices that have pending operations, for a leader that starts. Looks at `limit` operations
+/// per page.
+pub fn pending_devices(
+    tables: &dyn Tables,
+    cursor: Option<&PendingCursor>,
+    limit: usize,
+) -> PendingPage {
+    let from = cursor.map_or_else(
+        || RowKey::Operation(range::first_name(""), 0),
+        |cursor| RowKey::Operation(cursor.endpoint.clone(), cursor.sequence),
+    );
+    let to = RowKey::Operation(range::last_name(""), u64::MAX);
+    let rows = tables.scan(&from, &to, limit);
+    let mut page = PendingPage {
+        endpoints: Vec::new(),
+        next: None,
+    };
+    for row in &rows {
+        let Row::Operation(record) = row else {
+            continue;
+        };
+        if record.is_pending() && page.endpoints.last() != Some(&record.endpoint) {
+            page.endpoints.push(record.endpoint.clone());
+        }
+        if rows.len() == limit {
+            let sequence = record.id.sequence.saturating_add(1);
+            page.next = Some(PendingCursor {
+                endpoint: record.endpoint.clone(),
+                sequence,
+            });
+        }
+    }
+    page
+}

@@ -1,0 +1,87 @@
+//! Key ranges of scans: first key included, last key excluded.
+
+use lwm2m::{EndpointName, Path};
+
+use crate::id::{RequestId, Revision, Timestamp};
+use crate::table::{Expiring, RowKey};
+
+/// A range of keys of one kind of row.
+pub(crate) type Range = (RowKey, RowKey);
+
+/// Above every path of a device: 65535 is reserved and names no object.
+const ABOVE_PATHS: Path = Path::ResourceInstance(u16::MAX, u16::MAX, u16::MAX, u16::MAX);
+
+pub(crate) fn operations(endpoint: &EndpointName) -> Range {
+    (
+        RowKey::Operation(endpoint.clone(), 0),
+        RowKey::Operation(endpoint.clone(), u64::MAX),
+    )
+}
+
+pub(crate) fn desired(endpoint: &EndpointName) -> Range {
+    (
+        RowKey::Desired(endpoint.clone(), Path::Root),
+        RowKey::Desired(endpoint.clone(), ABOVE_PATHS),
+    )
+}
+
+pub(crate) fn observations(endpoint: &EndpointName) -> Range {
+    (
+        RowKey::Observation(endpoint.clone(), Path::Root),
+        RowKey::Observation(endpoint.clone(), ABOVE_PATHS),
+    )
+}
+
+pub(crate) fn values(endpoint: &EndpointName) -> Range {
+    (
+        RowKey::LastValue(endpoint.clone(), Path::Root),
+        RowKey::LastValue(endpoint.clone(), ABOVE_PATHS),
+    )
+}
+
+/// What expires at or before `until`.
+pub(crate) fn expiry(until: Timestamp) -> Range {
+    let first = |at| RowKey::Expiry(at, Expiring::Registration(first_name("")));
+    (
+        first(Timestamp(0)),
+        first(Timestamp(until.0.saturating_add(1))),
+    )
+}
+
+pub(crate) fn feed(from: Revision, to: Revision) -> Range {
+    (RowKey::Feed(from, 0), RowKey::Feed(to, 0))
+}
+
+pub(crate) fn dedup_order() -> Range {
+    let request = |number| RequestId {
+        client: number,
+        sequence: number,
+    };
+    (
+        RowKey::DedupOrder(Timestamp(0), request(0)),
+        RowKey::DedupOrder(Timestamp::NEVER, request(u64::MAX)),
+    )
+}
+
+/// The least endpoint name that begins with `prefix`, which must be empty or an endpoint name
+/// itself.
+pub(crate) fn first_name(prefix: &str) -> EndpointName {
+    let name = if prefix.is_empty() { " " } else { prefix };
+    EndpointName::new(name)
+        .expect("a space is the least character of a name, and the prefix is a name")
+}
+
+/// The greatest endpoint name that begins with `prefix`, which must be empty or an endpoint name
+/// itself.
+pub(crate) fn last_name(prefix: &str) -> EndpointName {
+    let mut name = prefix.to_owned();
+    // The greatest character of each encoded length; of one byte it is the last that is no control
+    // character.
+    for greatest in ['\u{10FFFF}', '\u{FFFF}', '\u{7FF}', '~'] {
+        while name.len() + greatest.len_utf8() <= EndpointName::MAX_BYTES {
+            name.push(greatest);
+        }
+    }
+    EndpointName::new(&name)
+        .expect("filled up to the greatest length with characters that are no control characters")
+}

@@ -1,0 +1,128 @@
+//! The rows and the door through which `apply` and the queries reach them.
+
+use lwm2m::{EndpointName, Path, RegistrationId};
+
+use crate::command::Outcome;
+use crate::event::FeedEntry;
+use crate::id::{RequestId, Revision, Timestamp};
+use crate::record::{
+    Credential, DesiredResource, LastValue, Observation, OperationRecord, Registration, Session,
+    SessionCid,
+};
+
+/// What an expiry row points at.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Expiring {
+    Registration(EndpointName),
+    Session(SessionCid),
+    Operation(EndpointName, u64),
+    /// A hold on an observed path: endpoint, path, holder.
+    Hold(EndpointName, Path, u64),
+}
+
+/// The key of a row. The order of variants and of keys within a variant is the order of a scan.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum RowKey {
+    Registration(EndpointName),
+    /// Index from a registration id to its endpoint.
+    RegistrationIndex(RegistrationId),
+    Session(SessionCid),
+    Credential(Vec<u8>),
+    Operation(EndpointName, u64),
+    Desired(EndpointName, Path),
+    Observation(EndpointName, Path),
+    LastValue(EndpointName, Path),
+    Expiry(Timestamp, Expiring),
+    Feed(Revision, u32),
+    /// Outcome of a request, for retries.
+    Dedup(RequestId),
+    /// Order in which dedup rows were written, so that the oldest can be dropped.
+    DedupOrder(Timestamp, RequestId),
+    /// Counters of the shard.
+    Counters,
+    /// Highest generation of the desired set that an endpoint has seen.
+    DesiredGeneration(EndpointName),
+}
+
+/// A row.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Row {
+    Registration(Registration),
+    RegistrationIndex {
+        id: RegistrationId,
+        endpoint: EndpointName,
+    },
+    Session(Session),
+    Credential(Credential),
+    Operation(OperationRecord),
+    Desired(DesiredResource),
+    Observation(Observation),
+    LastValue(LastValue),
+    Expiry {
+        at: Timestamp,
+        what: Expiring,
+    },
+    Feed(FeedEntry),
+    Dedup {
+        request_id: RequestId,
+        outcome: Outcome,
+    },
+    DedupOrder {
+        at: Timestamp,
+        request_id: RequestId,
+    },
+    Counters(Counters),
+    DesiredGeneration {
+        endpoint: EndpointName,
+        generation: u64,
+    },
+}
+
+/// Numbers that `apply` keeps about its shard.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Counters {
+    pub next_operation: u64,
+    /// Live registrations.
+    pub registrations: u64,
+    pub sessions: u64,
+    pub dedup_rows: u64,
+    pub feed_rows: u64,
+    /// Feed entries below this revision are gone.
+    pub feed_floor: Revision,
+}
+
+impl Row {
+    /// The key under which the row is stored.
+    pub fn key(&self) -> RowKey {
+        match self {
+            Self::Registration(row) => RowKey::Registration(row.endpoint.clone()),
+            Self::RegistrationIndex { id, .. } => RowKey::RegistrationIndex(id.clone()),
+            Self::Session(row) => RowKey::Session(row.cid),
+            Self::Credential(row) => RowKey::Credential(row.identity.clone()),
+            Self::Operation(row) => RowKey::Operation(row.endpoint.clone(), row.id.sequence),
+            Self::Desired(row) => RowKey::Desired(row.endpoint.clone(), row.path),
+            Self::Observation(row) => RowKey::Observation(row.endpoint.clone(), row.path),
+            Self::LastValue(row) => RowKey::LastValue(row.endpoint.clone(), row.path),
+            Self::Expiry { at, what } => RowKey::Expiry(*at, what.clone()),
+            Self::Feed(entry) => RowKey::Feed(entry.revision, entry.index),
+            Self::Dedup { request_id, .. } => RowKey::Dedup(*request_id),
+            Self::DedupOrder { at, request_id } => RowKey::DedupOrder(*at, *request_id),
+            Self::Counters(_) => RowKey::Counters,
+            Self::DesiredGeneration { endpoint, .. } => RowKey::DesiredGeneration(endpoint.clone()),
+        }
+    }
+}
+
+/// The rows of one shard. Reads see the writes made before them; an implementation on a disk
+/// buffers the writes of a log entry and makes them durable together with the entry's index.
+pub trait Tables {
+    fn get(&self, key: &RowKey) -> Option<Row>;
+
+    fn put(&mut self, row: Row);
+
+    fn delete(&mut self, key: &RowKey);
+
+    /// Rows of one kind in key order, from `from` (included) to `to` (excluded; same variant), at
+    /// most `limit`, which can be far more than there are.
+    fn scan(&self, from: &RowKey, to: &RowKey, limit: usize) -> Vec<Row>;
+}

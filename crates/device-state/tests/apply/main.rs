@@ -1,0 +1,16 @@
+//! The rules of `apply`, each as a sentence, and the properties that hold for every sequence of
+//! commands.
+
+#![expect(clippy::unwrap_used, reason = "a failed unwrap is the test's failure")]
+
+mod desired;
+mod feed;
+mod observation;
+mod operation;
+mod properties;
+mod query;
+mod registration;
+mod retry;
+mod session;
+mod value;
+mod world;

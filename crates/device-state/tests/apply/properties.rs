@@ -1,0 +1,294 @@
+//! Properties of every sequence of commands.
+
+use std::time::Duration;
+
+use device_state::{
+    Command, Counters, Credential, DesiredResource, DesiredState, Envelope, MemoryTables, NodeId,
+    OperationId, OperationOutcome, RequestId, Revision, Row, Session, SessionCid,
+    SessionGeneration, Timestamp, ValueOrigin, apply_entry, invariant, query,
+};
+use lwm2m::{Lifetime, Operation, Path, Value};
+use proptest::collection::vec;
+use proptest::prelude::*;
+
+use crate::world::{
+    SHARD, delivered, endpoint, execute, id, identity, read, refused, register, registration, text,
+    update_by, write,
+};
+
+const START: u64 = 1_000_000;
+
+fn name() -> impl Strategy<Value = &'static str> {
+    prop::sample::select(vec!["a", "b"])
+}
+
+fn random() -> impl Strategy<Value = u64> {
+    0..3_u64
+}
+
+fn node() -> impl Strategy<Value = NodeId> {
+    (1..3_u64).prop_map(NodeId)
+}
+
+fn path() -> impl Strategy<Value = Path> {
+    (0..3_u16).prop_map(|id| Path::Resource(3, 0, id))
+}
+
+fn operation_id() -> impl Strategy<Value = OperationId> {
+    (0..12_u64).prop_map(|sequence| OperationId {
+        shard: SHARD,
+        sequence,
+    })
+}
+
+fn time() -> impl Strategy<Value = Timestamp> {
+    prop_oneof![4 => (START..START + 2_000_000).prop_map(Timestamp), 1 => Just(Timestamp::NEVER)]
+}
+
+fn operation() -> impl Strategy<Value = Operation> {
+    prop_oneof![Just(read()), Just(write("Z")), Just(execute())]
+}
+
+fn end() -> impl Strategy<Value = OperationOutcome> {
+    prop_oneof![
+        4 => Just(delivered()),
+        2 => Just(refused()),
+        1 => Just(OperationOutcome::Expired),
+        1 => Just(OperationOutcome::Cancelled),
+    ]
+}
+
+fn registrations() -> impl Strategy<Value = Command> {
+    prop_oneof![
+        (name(), random(), prop::sample::select(vec![0, 60, 600])).prop_map(
+            |(name, random, seconds)| {
+                let lifetime = Lifetime::from_secs(seconds);
+                register(device_state::Registration {
+                    lifetime,
+                    ..registration(name, random)
+                })
+            }
+        ),
+        (name(), random(), node()).prop_map(|(name, random, owner)| update_by(name, random, owner)),
+        (name(), random()).prop_map(|(name, random)| Command::Deregister {
+            id: id(random),
+            identity: identity(name)
+        }),
+        (1..5_u32).prop_map(|limit| Command::ExpireUpTo { limit }),
+        (name(), random(), path(), time()).prop_map(|(name, random, path, at)| {
+            Command::RecordValues {
+                endpoint: endpoint(name),
+                registration: id(random),
+                origin: ValueOrigin::Send,
+                values: vec![(path, Value::Integer(1), at)],
+            }
+        }),
+    ]
+}
+
+fn operations() -> impl Strategy<Value = Command> {
+    prop_oneof![
+        3 => (name(), operation(), time()).prop_map(|(name, operation, deadline)| Command::Enqueue {
+            endpoint: endpoint(name),
+            operation,
+            deadline,
+        }),
+        4 => (name(), operation_id(), node()).prop_map(|(name, operation, owner)| Command::Start {
+            endpoint: endpoint(name),
+            operation,
+            owner,
+        }),
+        1 => (name(), operation_id())
+            .prop_map(|(name, operation)| Command::Requeue { endpoint: endpoint(name), operation }),
+        3 => (name(), operation_id(), end()).prop_map(|(name, operation, outcome)| Command::Finish {
+            endpoint: endpoint(name),
+            operation,
+            outcome,
+        }),
+        1 => (name(), operation_id())
+            .prop_map(|(name, operation)| Command::Cancel { endpoint: endpoint(name), operation }),
+    ]
+}
+
+fn intents() -> impl Strategy<Value = Command> {
+    prop_oneof![
+        2 => (name(), 0..4_u64, vec((path(), "[xyz]"), 0..3)).prop_map(set_desired),
+        1 => (name(), path(), 0..3_u64, time()).prop_map(|(name, path, holder, lease_until)| {
+            Command::HoldObservation { endpoint: endpoint(name), path, holder, lease_until }
+        }),
+        1 => (name(), path(), 0..3_u64).prop_map(|(name, path, holder)| {
+            Command::ReleaseObservation { endpoint: endpoint(name), path, holder }
+        }),
+    ]
+}
+
+fn set_desired((name, generation, wish): (&str, u64, Vec<(Path, String)>)) -> Command {
+    let resources = wish
+        .into_iter()
+        .map(|(path, value)| (path, text(&value)))
+        .collect();
+    Command::SetDesired {
+        endpoint: endpoint(name),
+        generation,
+        resources,
+    }
+}
+
+fn sessions() -> impl Strategy<Value = Command> {
+    let cid = || (0..2_u8).prop_map(|last| SessionCid([1, 0, 0, 0, 0, 0, 0, last]));
+    prop_oneof![
+        (cid(), node(), time()).prop_map(|(cid, owner, expires_at)| {
+            let generation = SessionGeneration(0);
+            let peer = "192.0.2.7:5684".parse().unwrap();
+            let stored_at = Timestamp(0);
+            let identity = identity("a");
+            let session = Session {
+                cid,
+                export: vec![1],
+                identity,
+                peer,
+                owner,
+                generation,
+                stored_at,
+                expires_at,
+            };
+            Command::StoreSession {
+                session: Box::new(session),
+            }
+        }),
+        (cid(), node(), 0..2_u16).prop_map(|(cid, owner, expected)| Command::ClaimSession {
+            cid,
+            owner,
+            expected: SessionGeneration(expected),
+        }),
+        cid().prop_map(|cid| Command::RemoveSession { cid }),
+        (0..2_u8).prop_map(|byte| Command::PutCredential {
+            credential: Credential {
+                identity: vec![byte],
+                endpoint: endpoint("a"),
+                sealed_key: vec![byte],
+                created_at: Timestamp(0),
+            },
+        }),
+        (0..2_u8).prop_map(|byte| Command::RemoveCredential {
+            identity: vec![byte]
+        }),
+    ]
+}
+
+/// Commands with request ids of their own, under a clock that mostly goes forward.
+fn history() -> impl Strategy<Value = Vec<Envelope>> {
+    let command =
+        prop_oneof![3 => registrations(), 4 => operations(), 3 => intents(), 1 => sessions()];
+    vec((command, 0..90_000_u64, any::<bool>()), 1..120).prop_map(|commands| {
+        let mut now = Timestamp(START);
+        let envelope = |(sequence, (command, pause, identified))| {
+            now = now.saturating_add(Duration::from_millis(pause));
+            let request_id = Some(RequestId {
+                client: 1,
+                sequence,
+            })
+            .filter(|_| identified);
+            Envelope {
+                request_id,
+                leader_time: now,
+                command,
+            }
+        };
+        (0..).zip(commands).map(envelope).collect()
+    })
+}
+
+fn replay(history: &[Envelope], entry: usize) -> MemoryTables {
+    let mut tables = MemoryTables::new();
+    for (revision, envelopes) in (1..).zip(history.chunks(entry)) {
+        apply_entry(&mut tables, SHARD, Revision(revision), envelopes);
+    }
+    tables
+}
+
+fn without_feed(tables: &MemoryTables) -> Vec<Row> {
+    let row = |row: &Row| match row {
+        Row::Feed(_) => None,
+        Row::Counters(counters) => Some(Row::Counters(Counters {
+            feed_floor: Revision(0),
+            ..*counters
+        })),
+        other => Some(other.clone()),
+    };
+    tables.rows().filter_map(row).collect()
+}
+
+proptest! {
+    #[test]
+    fn every_sequence_keeps_the_invariants(history in history()) {
+        let mut tables = MemoryTables::new();
+        for (revision, envelope) in (1..).zip(&history) {
+            apply_entry(&mut tables, SHARD, Revision(revision), std::slice::from_ref(envelope));
+            prop_assert_eq!(invariant::check(&tables), Ok(()), "after {:?}", envelope);
+        }
+    }
+
+    #[test]
+    fn the_same_sequence_gives_the_same_rows(history in history(), entry in 1..9_usize) {
+        prop_assert_eq!(replay(&history, entry), replay(&history, entry));
+    }
+
+    #[test]
+    fn how_commands_are_put_into_entries_changes_the_feed_only(
+        history in history(),
+        entry in 2..9_usize,
+    ) {
+        prop_assert_eq!(without_feed(&replay(&history, 1)), without_feed(&replay(&history, entry)));
+    }
+
+    #[test]
+    fn requests_that_arrive_twice_change_nothing(history in history()) {
+        let mut once = MemoryTables::new();
+        let mut twice = MemoryTables::new();
+        for (revision, envelope) in (1..).zip(&history) {
+            let revision = Revision(revision);
+            let first = apply_entry(&mut once, SHARD, revision, std::slice::from_ref(envelope));
+            let repeated = match envelope.request_id {
+                Some(_) => vec![envelope.clone(); 2],
+                None => vec![envelope.clone()],
+            };
+            let applied = apply_entry(&mut twice, SHARD, revision, &repeated);
+            for again in &applied {
+                prop_assert_eq!(&again.outcome, &first[0].outcome);
+            }
+        }
+        prop_assert_eq!(once, twice);
+    }
+
+    #[test]
+    fn in_the_end_everything_that_can_end_has_ended(history in history()) {
+        let mut tables = replay(&history, 1);
+        let end = Envelope {
+            request_id: None,
+            leader_time: Timestamp(u64::MAX - 1),
+            command: Command::ExpireUpTo { limit: u32::MAX },
+        };
+        // Operations end first and their results thereafter; the clock of the results is saturated.
+        apply_entry(&mut tables, SHARD, Revision(1_000), &[end.clone(), end]);
+        prop_assert_eq!(invariant::check(&tables), Ok(()));
+        prop_assert_eq!(query::next_expiry(&tables), None);
+    }
+
+    #[test]
+    fn every_desired_value_is_written_or_waits_for_its_write(history in history()) {
+        let tables = replay(&history, 4);
+        for name in ["a", "b"] {
+            let endpoint = endpoint(name);
+            for row in query::desired(&tables, &endpoint) {
+                let DesiredResource { path, value, state, .. } = row;
+                let DesiredState::Pending { operation } = state else { continue };
+                let record = query::operation(&tables, &endpoint, operation).unwrap();
+                let Operation::Write { values, .. } = record.operation else {
+                    panic!("not a write")
+                };
+                prop_assert_eq!((values[0].path, &values[0].value), (path, &value));
+            }
+        }
+    }
+}

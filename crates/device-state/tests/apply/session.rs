@@ -1,0 +1,148 @@
+//! DTLS sessions and credentials.
+
+use std::time::Duration;
+
+use device_state::{
+    Command, Credential, Effect, NodeId, Outcome, Rejection, Session, SessionCid,
+    SessionGeneration, Timestamp, query,
+};
+
+use crate::world::{NODE, OTHER_NODE, World, endpoint, identity};
+
+const CID: SessionCid = SessionCid([1, 0, 42, 9, 9, 9, 9, 9]);
+
+fn session(world: &World, generation: u16) -> Session {
+    Session {
+        cid: CID,
+        export: vec![1, 2, 3],
+        identity: identity("meter"),
+        peer: "192.0.2.7:5684".parse().unwrap(),
+        owner: NODE,
+        generation: SessionGeneration(generation),
+        stored_at: Timestamp(0),
+        expires_at: world.now.saturating_add(Duration::from_hours(1)),
+    }
+}
+
+fn store(world: &mut World, generation: u16) -> Outcome {
+    let session = Box::new(session(world, generation));
+    world.run(Command::StoreSession { session })
+}
+
+fn claim(world: &mut World, owner: NodeId, expected: u16) -> Outcome {
+    world.run(Command::ClaimSession {
+        cid: CID,
+        owner,
+        expected: SessionGeneration(expected),
+    })
+}
+
+#[test]
+fn a_connection_id_is_given_once() {
+    let mut world = World::new();
+    assert_eq!(store(&mut world, 0), Outcome::Done);
+    assert_eq!(
+        query::session(&world.tables, CID).unwrap().stored_at,
+        world.now
+    );
+    assert_eq!(store(&mut world, 0), Outcome::Rejected(Rejection::CidTaken));
+    assert_eq!(query::counters(&world.tables).sessions, 1);
+}
+
+#[test]
+fn one_of_two_claims_wins() {
+    let mut world = World::new();
+    store(&mut world, 3);
+    let Outcome::Claimed { session } = claim(&mut world, OTHER_NODE, 3) else {
+        panic!("not claimed")
+    };
+    assert_eq!(
+        (session.owner, session.generation),
+        (OTHER_NODE, SessionGeneration(4))
+    );
+    assert_eq!(
+        world.effects,
+        [Effect::SessionMoved {
+            cid: CID,
+            from: NODE,
+            to: OTHER_NODE
+        }]
+    );
+    assert_eq!(
+        claim(&mut world, NodeId(3), 3),
+        Outcome::Rejected(Rejection::GenerationMoved)
+    );
+    assert_eq!(query::session(&world.tables, CID).as_ref(), Some(&*session));
+}
+
+#[test]
+fn a_session_whose_generations_are_used_up_cannot_be_claimed() {
+    let mut world = World::new();
+    store(&mut world, u16::MAX);
+    assert_eq!(
+        claim(&mut world, OTHER_NODE, u16::MAX),
+        Outcome::Rejected(Rejection::UnknownSession)
+    );
+    assert_eq!(query::session(&world.tables, CID).unwrap().owner, NODE);
+}
+
+#[test]
+fn a_session_is_removed_or_ends() {
+    let mut world = World::new();
+    store(&mut world, 0);
+    assert_eq!(
+        world.run(Command::RemoveSession { cid: CID }),
+        Outcome::Done
+    );
+    assert_eq!(
+        world.effects,
+        [Effect::SessionRemoved {
+            cid: CID,
+            owner: NODE
+        }]
+    );
+    let unknown = Outcome::Rejected(Rejection::UnknownSession);
+    assert_eq!(world.run(Command::RemoveSession { cid: CID }), unknown);
+    assert_eq!(claim(&mut world, NODE, 0), unknown);
+    store(&mut world, 0);
+    world.advance(Duration::from_hours(1));
+    assert_eq!(world.expire(), 1);
+    assert_eq!(query::session(&world.tables, CID), None);
+    assert_eq!(query::counters(&world.tables).sessions, 0);
+}
+
+#[test]
+fn a_credential_is_replaced_and_removed() {
+    let mut world = World::new();
+    let identity = b"meter-psk".to_vec();
+    for sealed_key in [vec![1], vec![2]] {
+        let identity = identity.clone();
+        let credential = Credential {
+            identity,
+            endpoint: endpoint("meter"),
+            sealed_key,
+            created_at: Timestamp(0),
+        };
+        assert_eq!(
+            world.run(Command::PutCredential { credential }),
+            Outcome::Done
+        );
+        assert_eq!(
+            world.effects,
+            [Effect::CredentialChanged {
+                identity: b"meter-psk".to_vec()
+            }]
+        );
+    }
+    let stored = query::credential(&world.tables, &identity).unwrap();
+    assert_eq!((stored.sealed_key, stored.created_at), (vec![2], world.now));
+    let remove = Command::RemoveCredential {
+        identity: identity.clone(),
+    };
+    assert_eq!(world.run(remove.clone()), Outcome::Done);
+    assert_eq!(world.effects, [Effect::CredentialRemoved { identity }]);
+    assert_eq!(
+        world.run(remove),
+        Outcome::Rejected(Rejection::UnknownCredential)
+    );
+}

@@ -1,0 +1,43 @@
+//! What an engine is told once.
+
+use std::time::Duration;
+
+use device_state::NodeId;
+
+/// Configuration of an [`Engine`](crate::Engine).
+#[derive(Clone, Debug)]
+pub struct Config {
+    /// Timers and bounds of the CoAP layer.
+    pub coap: coap::Config,
+    /// This ingress node, the owner of the registrations it takes.
+    pub node: NodeId,
+    /// This engine's place among the workers of the node; the lowest byte of the registration ids it gives out.
+    pub worker: u8,
+    /// Shards of the cluster, at least 1.
+    pub shards: u16,
+    /// How long a queue-mode device listens after its last message (LwM2M Transport 1.2 §5.4: MAX_TRANSMIT_WAIT).
+    pub awake_window: Duration,
+    /// Commits under way; more uplinks than that are answered 5.03.
+    pub max_pending_commits: usize,
+    /// Devices that this engine holds; more are answered 5.03.
+    pub max_devices: usize,
+    /// Shortest time that an overloaded node asks a device to wait; up to twice as long is drawn, so that a fleet
+    /// does not come back at once.
+    pub retry_after: Duration,
+}
+
+impl Config {
+    /// Defaults of the standards for node `node` in a cluster of `shards` shards.
+    pub fn new(node: NodeId, shards: u16) -> Self {
+        Self {
+            coap: coap::Config::default(),
+            node,
+            worker: 0,
+            shards,
+            awake_window: Duration::from_secs(93),
+            max_pending_commits: 16_384,
+            max_devices: 1_000_000,
+            retry_after: Duration::from_secs(5),
+        }
+    }
+}

@@ -1,0 +1,153 @@
+//! The devices of this engine.
+
+use std::cmp::Reverse;
+use std::collections::BinaryHeap;
+use std::hash::Hash;
+use std::time::{Duration, Instant};
+
+use device_state::{Registration, Timestamp};
+use hashbrown::HashMap;
+use lwm2m::{AlternatePath, ContentFormat, EndpointName, LwM2mVersion, ObjectLinks, RegistrationId};
+
+use crate::observation::Observations;
+use crate::output::Now;
+use crate::presence::Presence;
+
+/// A device whose registration is committed and whose messages arrive here.
+#[derive(Debug)]
+pub(crate) struct Device<P> {
+    pub(crate) endpoint: EndpointName,
+    pub(crate) peer: P,
+    pub(crate) version: LwM2mVersion,
+    pub(crate) presence: Presence,
+    /// Formats that it announced, best first; empty if it announced none.
+    pub(crate) formats: Box<[ContentFormat]>,
+    pub(crate) alternate_path: AlternatePath,
+    pub(crate) observations: Observations,
+    /// When the state tier will have ended the registration.
+    expires_at: Instant,
+}
+
+impl<P> Device<P> {
+    pub(crate) fn new(now: Now, peer: P, registration: &Registration, awake_window: Duration) -> Self {
+        let links = ObjectLinks::parse(&registration.links).unwrap_or_default();
+        Self {
+            endpoint: registration.endpoint.clone(),
+            peer,
+            version: registration.version,
+            presence: Presence::new(registration.binding.queue_mode(), now.instant, awake_window),
+            formats: links.content_formats().collect(),
+            alternate_path: links.alternate_path().clone(),
+            observations: Observations::default(),
+            expires_at: instant_of(now, registration.expires_at),
+        }
+    }
+}
+
+/// The moment at which the wall clock will show `at`, but no more than a year ahead.
+fn instant_of(now: Now, at: Timestamp) -> Instant {
+    const LONGEST: Duration = Duration::from_hours(365 * 24);
+    now.instant + Duration::from_millis(at.0.saturating_sub(now.wall.0)).min(LONGEST)
+}
+
+/// Devices by registration, peer and endpoint; forgets what expired.
+#[derive(Debug)]
+pub(crate) struct Devices<P> {
+    by_registration: HashMap<RegistrationId, Device<P>>,
+    by_peer: HashMap<P, RegistrationId>,
+    by_endpoint: HashMap<EndpointName, RegistrationId>,
+    /// One entry a device; an entry whose device was renewed is put back when it comes up.
+    expiries: BinaryHeap<Reverse<(Instant, RegistrationId)>>,
+}
+
+impl<P: Copy + Eq + Hash> Devices<P> {
+    pub(crate) fn new() -> Self {
+        Self {
+            by_registration: HashMap::new(),
+            by_peer: HashMap::new(),
+            by_endpoint: HashMap::new(),
+            expiries: BinaryHeap::new(),
+        }
+    }
+
+    pub(crate) fn len(&self) -> usize {
+        self.by_registration.len()
+    }
+
+    pub(crate) fn get(&self, id: &RegistrationId) -> Option<&Device<P>> {
+        self.by_registration.get(id)
+    }
+
+    pub(crate) fn get_mut(&mut self, id: &RegistrationId) -> Option<&mut Device<P>> {
+        self.by_registration.get_mut(id)
+    }
+
+    pub(crate) fn at_peer(&self, peer: P) -> Option<&RegistrationId> {
+        self.by_peer.get(&peer)
+    }
+
+    pub(crate) fn at_peer_mut(&mut self, peer: P) -> Option<(&RegistrationId, &mut Device<P>)> {
+        let id = self.by_peer.get(&peer)?;
+        let device = self.by_registration.get_mut(id)?;
+        Some((id, device))
+    }
+
+    /// Adds a device in place of any that had its endpoint; returns what the replaced one was.
+    pub(crate) fn insert(&mut self, id: RegistrationId, device: Device<P>) -> Option<Device<P>> {
+        let replaced = self
+            .by_endpoint
+            .get(&device.endpoint)
+            .cloned()
+            .and_then(|old| self.remove(&old));
+        self.by_peer.insert(device.peer, id.clone());
+        self.by_endpoint.insert(device.endpoint.clone(), id.clone());
+        self.expiries.push(Reverse((device.expires_at, id.clone())));
+        self.by_registration.insert(id, device);
+        replaced
+    }
+
+    /// The device now sends from `peer` and lives until `expires_at`.
+    pub(crate) fn renew(&mut self, now: Now, id: &RegistrationId, peer: P, expires_at: Timestamp) {
+        let Some(device) = self.by_registration.get_mut(id) else { return };
+        device.expires_at = instant_of(now, expires_at);
+        if device.peer != peer {
+            if self.by_peer.get(&device.peer) == Some(id) {
+                self.by_peer.remove(&device.peer);
+            }
+            device.peer = peer;
+        }
+        self.by_peer.insert(peer, id.clone());
+    }
+
+    pub(crate) fn remove(&mut self, id: &RegistrationId) -> Option<Device<P>> {
+        let device = self.by_registration.remove(id)?;
+        if self.by_peer.get(&device.peer) == Some(id) {
+            self.by_peer.remove(&device.peer);
+        }
+        if self.by_endpoint.get(&device.endpoint) == Some(id) {
+            self.by_endpoint.remove(&device.endpoint);
+        }
+        Some(device)
+    }
+
+    pub(crate) fn next_expiry(&self) -> Option<Instant> {
+        self.expiries.peek().map(|Reverse((at, _))| *at)
+    }
+
+    /// Forgets one device whose registration ended before `now`, if there is one.
+    pub(crate) fn expire(&mut self, now: Instant) -> Option<Device<P>> {
+        loop {
+            let Reverse((at, _)) = self.expiries.peek()?;
+            if *at > now {
+                return None;
+            }
+            let Reverse((_, id)) = self.expiries.pop()?;
+            let Some(device) = self.by_registration.get(&id) else { continue };
+            if device.expires_at > now {
+                self.expiries.push(Reverse((device.expires_at, id)));
+                continue;
+            }
+            return self.remove(&id);
+        }
+    }
+}

@@ -1,0 +1,242 @@
+//! The engine: the one place that knows CoAP, devices, commits and operations.
+
+use std::collections::VecDeque;
+use std::fmt;
+use std::time::Instant;
+
+use coap::{Event, ExchangeId, PeerKey, Response};
+use device_state::{Command, Outcome, Registration, ShardId};
+use hashbrown::HashMap;
+use lwm2m::RegistrationId;
+use rand::{Rng, SeedableRng};
+use rand_chacha::ChaCha12Rng;
+
+use crate::config::Config;
+use crate::device::{Device, Devices};
+use crate::downlink::Downlink;
+use crate::output::{
+    CommitError, CommitId, Now, OperationFailure, OperationTag, Origin, Output,
+};
+use crate::response::{overloaded, rejected};
+use crate::uplink::Awaiting;
+
+/// What happened that led to no output.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Counters {
+    /// Uplinks refused with 4.xx.
+    pub refused: u64,
+    /// Uplinks answered 5.03.
+    pub overloaded: u64,
+    /// Notifications of unknown devices or with a payload that cannot be decoded.
+    pub dropped_notifications: u64,
+    /// Devices whose registration ran out here.
+    pub expired: u64,
+}
+
+/// LwM2M server for the devices of one worker; `P` names a peer (a DTLS session or an address).
+pub struct Engine<P: PeerKey> {
+    pub(crate) config: Config,
+    pub(crate) coap: coap::Endpoint<P>,
+    pub(crate) devices: Devices<P>,
+    pub(crate) awaiting: HashMap<CommitId, Awaiting<P>>,
+    /// Requests to devices, by their exchange.
+    pub(crate) downlinks: HashMap<ExchangeId, Downlink<P>>,
+    pub(crate) tags: HashMap<OperationTag, ExchangeId>,
+    pub(crate) outputs: VecDeque<Output<P>>,
+    pub(crate) rng: ChaCha12Rng,
+    pub(crate) counters: Counters,
+    next_commit: u64,
+}
+
+impl<P: PeerKey> fmt::Debug for Engine<P> {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.debug_struct("Engine").field("devices", &self.devices.len()).finish_non_exhaustive()
+    }
+}
+
+impl<P: PeerKey> Engine<P> {
+    /// An engine without devices. `seed` must differ between engines and starts.
+    pub fn new(config: Config, seed: [u8; 32]) -> Self {
+        let mut rng = ChaCha12Rng::from_seed(seed);
+        Self {
+            coap: coap::Endpoint::new(config.coap.clone(), rng.random()),
+            devices: Devices::new(),
+            awaiting: HashMap::new(),
+            downlinks: HashMap::new(),
+            tags: HashMap::new(),
+            outputs: VecDeque::new(),
+            rng,
+            counters: Counters::default(),
+            next_commit: 0,
+            config,
+        }
+    }
+
+    /// A CoAP message arrived.
+    pub fn handle_datagram(&mut self, now: Now, peer: P, origin: &Origin, datagram: &[u8]) {
+        self.coap.handle_datagram(now.instant, peer, datagram);
+        self.heard(now, peer);
+        self.drain_coap(now, Some(origin));
+    }
+
+    /// A commit asked for by [`Output::Commit`] ended. An unknown id is ignored.
+    pub fn handle_committed(&mut self, now: Now, id: CommitId, result: Result<Outcome, CommitError>) {
+        let Some(awaiting) = self.awaiting.remove(&id) else { return };
+        match result {
+            Ok(Outcome::Rejected(rejection)) => {
+                if let Some(exchange) = awaiting.exchange() {
+                    self.counters.refused += 1;
+                    self.respond(now, exchange, rejected(rejection));
+                }
+            }
+            Ok(outcome) => self.resolve(now, awaiting, outcome),
+            Err(CommitError::Unavailable | CommitError::Overloaded) => {
+                if let Some(exchange) = awaiting.exchange() {
+                    self.refuse_for_overload(now, exchange);
+                }
+            }
+        }
+    }
+
+    /// A registration asked for by [`Output::LookUp`]; `None` if there is none.
+    pub fn handle_registration(&mut self, now: Now, peer: P, registration: Option<&Registration>) {
+        if let Some(registration) = registration {
+            self.adopt(now, peer, registration);
+        }
+    }
+
+    /// The peer's session ended: its exchanges fail, its device stays registered elsewhere.
+    pub fn forget_peer(&mut self, now: Now, peer: P) {
+        self.coap.forget_peer(peer);
+        self.drain_coap(now, None);
+        if let Some(id) = self.devices.at_peer(peer).cloned() {
+            self.devices.remove(&id);
+        }
+    }
+
+    /// What to do next, until `None`.
+    pub fn poll_output(&mut self) -> Option<Output<P>> {
+        self.outputs.pop_front()
+    }
+
+    /// When [`Engine::handle_timeout`] is due.
+    pub fn poll_timeout(&self) -> Option<Instant> {
+        match (self.coap.poll_timeout(), self.devices.next_expiry()) {
+            (Some(coap), Some(expiry)) => Some(coap.min(expiry)),
+            (coap, expiry) => coap.or(expiry),
+        }
+    }
+
+    /// Time has passed.
+    pub fn handle_timeout(&mut self, now: Now) {
+        self.coap.handle_timeout(now.instant);
+        while let Some(device) = self.devices.expire(now.instant) {
+            self.counters.expired += 1;
+            self.end_observations(&device);
+        }
+        self.drain_coap(now, None);
+    }
+
+    /// Devices held.
+    pub fn device_count(&self) -> usize {
+        self.devices.len()
+    }
+
+    /// Counts since the start.
+    pub fn counters(&self) -> Counters {
+        self.counters
+    }
+
+    /// Counts of the CoAP layer.
+    pub fn coap_counters(&self) -> coap::Counters {
+        self.coap.counters()
+    }
+
+    fn heard(&mut self, now: Now, peer: P) {
+        let window = self.config.awake_window;
+        let Some((_, device)) = self.devices.at_peer_mut(peer) else { return };
+        if !device.presence.listens(now.instant) {
+            self.outputs.push_back(Output::Awake { endpoint: device.endpoint.clone() });
+        }
+        device.presence.heard(now.instant, window);
+    }
+
+    pub(crate) fn drain_coap(&mut self, now: Now, origin: Option<&Origin>) {
+        while let Some(output) = self.coap.poll_output() {
+            match output {
+                coap::Output::Transmit { peer, datagram } => {
+                    self.outputs.push_back(Output::Transmit { peer, datagram });
+                }
+                coap::Output::Event(event) => self.handle_event(now, origin, event),
+            }
+        }
+    }
+
+    fn handle_event(&mut self, now: Now, origin: Option<&Origin>, event: Event<P>) {
+        match event {
+            Event::Request { peer, exchange, request, .. } => {
+                // A request only comes up while its datagram is handled, so the origin is known.
+                if let Some(origin) = origin {
+                    self.handle_request(now, origin, peer, exchange, &request);
+                }
+            }
+            Event::Response { exchange, response, token, .. } => self.handle_response(now, exchange, token, &response),
+            Event::Failed { exchange, reason, .. } => self.handle_failure(exchange, reason),
+            Event::Notification { peer, token, response } => self.handle_notification(now, peer, token, &response),
+            // Answers are not followed up, and this side sends no notifications.
+            Event::ResponseDelivered { .. }
+            | Event::ResponseFailed { .. }
+            | Event::ObservationReset { .. }
+            | Event::NotificationDelivered { .. }
+            | Event::NotificationFailed { .. } => {}
+        }
+    }
+
+    pub(crate) fn commit(&mut self, shard: ShardId, command: Command, awaiting: Awaiting<P>) {
+        let id = CommitId(self.next_commit);
+        self.next_commit += 1;
+        self.awaiting.insert(id, awaiting);
+        self.outputs.push_back(Output::Commit { id, shard, command });
+    }
+
+    pub(crate) fn respond(&mut self, now: Now, exchange: ExchangeId, response: Response) {
+        self.coap.respond(now.instant, exchange, response);
+        self.drain_coap(now, None);
+    }
+
+    pub(crate) fn refuse_for_overload(&mut self, now: Now, exchange: ExchangeId) {
+        self.counters.overloaded += 1;
+        let shortest = u32::try_from(self.config.retry_after.as_secs()).unwrap_or(u32::MAX).max(1);
+        let max_age = self.rng.random_range(shortest..=shortest.saturating_mul(2));
+        self.respond(now, exchange, overloaded(max_age));
+    }
+
+    /// Takes a committed registration in.
+    pub(crate) fn adopt(&mut self, now: Now, peer: P, registration: &Registration) {
+        let device = Device::new(now, peer, registration, self.config.awake_window);
+        if let Some(replaced) = self.devices.insert(registration.id.clone(), device) {
+            self.end_observations(&replaced);
+        }
+        self.outputs.push_back(Output::Awake { endpoint: registration.endpoint.clone() });
+    }
+
+    /// LwM2M Core 1.2 §6.2.1: the observations of a registration end with it; the next notification is answered RST.
+    pub(crate) fn end_observations(&mut self, device: &Device<P>) {
+        for token in device.observations.tokens() {
+            self.coap.forget_observation(device.peer, token);
+        }
+    }
+
+    pub(crate) fn operation_done(
+        &mut self,
+        tag: OperationTag,
+        result: Result<crate::OperationReply, OperationFailure>,
+    ) {
+        self.tags.remove(&tag);
+        self.outputs.push_back(Output::OperationDone { tag, result });
+    }
+
+    pub(crate) fn holds(&self, registration: &RegistrationId) -> bool {
+        self.devices.get(registration).is_some()
+    }
+}

@@ -1,0 +1,119 @@
+//! The observations of one device (LwM2M Core 1.2 §6.4).
+
+use coap::{Code, PeerKey, Response, Token};
+use device_state::{OperationOutcome, ValueOrigin};
+use lwm2m::{Path, RegistrationId};
+
+use crate::downlink::values_of;
+use crate::engine::Engine;
+use crate::output::{Now, OperationFailure, OperationReply, OperationTag};
+use crate::uplink::{Awaiting, record_values};
+
+/// Observed paths with the token that each was established with. A device has few, so a list beats a map.
+#[derive(Debug, Default)]
+pub(crate) struct Observations(Vec<(Path, Token)>);
+
+impl Observations {
+    pub(crate) fn path(&self, token: Token) -> Option<Path> {
+        self.0.iter().find(|(_, known)| *known == token).map(|(path, _)| *path)
+    }
+
+    /// Notes the observation and returns the token of an older one of the same path.
+    pub(crate) fn establish(&mut self, path: Path, token: Token) -> Option<Token> {
+        let older = self.remove(path).filter(|older| *older != token);
+        self.0.push((path, token));
+        older
+    }
+
+    pub(crate) fn remove(&mut self, path: Path) -> Option<Token> {
+        let index = self.0.iter().position(|(known, _)| *known == path)?;
+        Some(self.0.swap_remove(index).1)
+    }
+
+    pub(crate) fn tokens(&self) -> impl Iterator<Item = Token> {
+        self.0.iter().map(|(_, token)| *token)
+    }
+}
+
+impl<P: PeerKey> Engine<P> {
+    /// The device accepted an observation: remember it, and keep the value that came with it.
+    pub(crate) fn established(
+        &mut self,
+        now: Now,
+        registration: &RegistrationId,
+        path: Path,
+        token: Token,
+        response: &Response,
+    ) {
+        // RFC 7641 §4.1: without the option the device answered a plain read and will not notify.
+        if response.observe.is_some()
+            && let Some(device) = self.devices.get_mut(registration)
+        {
+            let peer = device.peer;
+            if let Some(older) = device.observations.establish(path, token) {
+                self.coap.forget_observation(peer, older);
+            }
+        }
+        self.report(now, registration, path, response);
+    }
+
+    /// A notification; the CoAP layer has acknowledged it.
+    pub(crate) fn handle_notification(&mut self, now: Now, peer: P, token: Token, response: &Response) {
+        let observed = self
+            .devices
+            .at_peer_mut(peer)
+            .and_then(|(id, device)| Some((id.clone(), device.observations.path(token)?)));
+        let Some((id, path)) = observed else {
+            self.counters.dropped_notifications += 1;
+            self.coap.forget_observation(peer, token);
+            return;
+        };
+        if !response.code.is_success() {
+            // RFC 7641 §3.2: an error ends the observation.
+            if let Some(device) = self.devices.get_mut(&id) {
+                device.observations.remove(path);
+            }
+            self.coap.forget_observation(peer, token);
+            return;
+        }
+        self.report(now, &id, path, response);
+    }
+
+    /// Ends the observation of a path: the next notification is answered with a reset (RFC 7641 §3.6).
+    pub(crate) fn cancel_observation(
+        &mut self,
+        tag: OperationTag,
+        registration: &RegistrationId,
+        path: Path,
+    ) {
+        let Some(device) = self.devices.get_mut(registration) else {
+            return self.operation_done(tag, Err(OperationFailure::NotHere));
+        };
+        let peer = device.peer;
+        if let Some(token) = device.observations.remove(path) {
+            self.coap.forget_observation(peer, token);
+        }
+        let outcome = OperationOutcome::Delivered { code: Code::CONTENT_2_05.as_byte(), values: Vec::new() };
+        self.operation_done(tag, Ok(OperationReply { outcome, links: String::new() }));
+    }
+
+    fn report(&mut self, now: Now, registration: &RegistrationId, path: Path, response: &Response) {
+        let Some(device) = self.devices.get(registration) else { return };
+        let entries = match values_of(path, response) {
+            Ok(entries) if self.awaiting.len() < self.config.max_pending_commits => entries,
+            Ok(_) | Err(_) => {
+                self.counters.dropped_notifications += 1;
+                return;
+            }
+        };
+        let (shard, command) = record_values(
+            self.config.shards,
+            device.endpoint.clone(),
+            registration.clone(),
+            ValueOrigin::Notify,
+            entries,
+            now.wall,
+        );
+        self.commit(shard, command, Awaiting::Notify);
+    }
+}

@@ -1,0 +1,85 @@
+//! What goes into the engine and comes out of it.
+
+use std::net::SocketAddr;
+use std::time::{Duration, Instant};
+
+use device_state::{Command, OperationOutcome, SecurityIdentity, SessionCid, ShardId, Timestamp, Transport};
+use lwm2m::{EndpointName, RegistrationId};
+
+/// The two clocks, read by the caller at the same moment.
+#[derive(Clone, Copy, Debug)]
+pub struct Now {
+    /// For timers.
+    pub instant: Instant,
+    /// For what is stored.
+    pub wall: Timestamp,
+}
+
+/// What the transport knows of the sender of a datagram.
+#[derive(Clone, Debug)]
+pub struct Origin {
+    pub address: SocketAddr,
+    pub transport: Transport,
+    pub identity: SecurityIdentity,
+    /// The endpoint that the credential is bound to; `None` without security.
+    pub endpoint: Option<EndpointName>,
+    pub session: Option<SessionCid>,
+}
+
+/// A commit that the engine waits for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct CommitId(pub(crate) u64);
+
+/// An operation, as numbered by whoever asked for it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct OperationTag(pub u64);
+
+/// Why a commit is not known to have happened.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum CommitError {
+    #[error("the state tier did not answer in time")]
+    Unavailable,
+    #[error("the state tier has too much to do")]
+    Overloaded,
+}
+
+/// What the caller has to do.
+#[derive(Debug)]
+pub enum Output<P> {
+    /// Send a datagram.
+    Transmit { peer: P, datagram: Vec<u8> },
+    /// Propose a command and report back with [`Engine::handle_committed`](crate::Engine::handle_committed).
+    Commit { id: CommitId, shard: ShardId, command: Command },
+    /// Fetch a registration that this engine does not hold and report back with
+    /// [`Engine::handle_registration`](crate::Engine::handle_registration).
+    LookUp { registration: RegistrationId, peer: P },
+    /// An operation ended.
+    OperationDone { tag: OperationTag, result: Result<OperationReply, OperationFailure> },
+    /// A device that may have operations waiting listens now.
+    Awake { endpoint: EndpointName },
+}
+
+/// The device's answer to an operation.
+#[derive(Clone, Debug, PartialEq)]
+pub struct OperationReply {
+    pub outcome: OperationOutcome,
+    /// Discover: the links as the device sent them.
+    pub links: String,
+}
+
+/// Why an operation has no answer of the device.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum OperationFailure {
+    #[error("this node does not hold the device's registration")]
+    NotHere,
+    #[error("the device sleeps")]
+    Asleep,
+    #[error("the device did not answer")]
+    Timeout,
+    #[error("too many requests to this device are under way")]
+    Busy { retry_after: Duration },
+    #[error("the device's answer cannot be decoded: {0}")]
+    BadAnswer(String),
+    #[error("the operation cannot be sent: {0}")]
+    Invalid(String),
+}

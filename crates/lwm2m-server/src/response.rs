@@ -1,0 +1,67 @@
+//! The one map from what went wrong to a CoAP code (LwM2M Core 1.2 §6.2, Transport 1.2 §6.4).
+
+use coap::{Code, Response};
+use device_state::Rejection;
+use lwm2m::{RegisterError, UpdateError};
+
+/// Why an uplink is refused.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub(crate) enum Refusal {
+    #[error("{0}")]
+    Register(RegisterError),
+    #[error("{0}")]
+    Update(UpdateError),
+    #[error("the endpoint name is not the one of the credential")]
+    WrongEndpoint,
+    #[error("ep: missing, and the session names no endpoint")]
+    NoEndpoint,
+    #[error("no such resource")]
+    NotFound,
+    #[error("method not allowed here")]
+    MethodNotAllowed,
+    #[error("content format not supported")]
+    UnsupportedFormat,
+    #[error("{0}")]
+    BadPayload(String),
+}
+
+impl Refusal {
+    fn code(&self) -> Code {
+        match self {
+            // LwM2M Core 1.2 §6.2.1: 4.12 lets the client step down to an older version.
+            Self::Register(RegisterError::UnsupportedVersion) => Code::PRECONDITION_FAILED_4_12,
+            Self::Register(_) | Self::Update(_) | Self::NoEndpoint | Self::BadPayload(_) => Code::BAD_REQUEST_4_00,
+            Self::WrongEndpoint => Code::FORBIDDEN_4_03,
+            Self::NotFound => Code::NOT_FOUND_4_04,
+            Self::MethodNotAllowed => Code::METHOD_NOT_ALLOWED_4_05,
+            Self::UnsupportedFormat => Code::UNSUPPORTED_CONTENT_FORMAT_4_15,
+        }
+    }
+
+    /// The answer, with the reason as diagnostic payload (RFC 7252 §5.5.2).
+    pub(crate) fn response(&self) -> Response {
+        Response { payload: self.to_string().into_bytes(), ..Response::new(self.code()) }
+    }
+}
+
+/// The answer to an uplink whose command changed nothing.
+pub(crate) fn rejected(rejection: Rejection) -> Response {
+    let code = match rejection {
+        Rejection::UnknownRegistration | Rejection::UnknownDevice => Code::NOT_FOUND_4_04,
+        Rejection::UnknownOperation
+        | Rejection::UnknownSession
+        | Rejection::UnknownCredential
+        | Rejection::CidTaken
+        | Rejection::GenerationMoved
+        | Rejection::StaleGeneration
+        | Rejection::QueueFull
+        | Rejection::TooManyObservations
+        | Rejection::TooManyDesired => Code::INTERNAL_SERVER_ERROR_5_00,
+    };
+    Response { payload: rejection.to_string().into_bytes(), ..Response::new(code) }
+}
+
+/// The answer when the state tier or this node cannot take more: 5.03, never 4.xx, so that no device gives up.
+pub(crate) fn overloaded(max_age: u32) -> Response {
+    Response { max_age: Some(max_age), ..Response::new(Code::SERVICE_UNAVAILABLE_5_03) }
+}

@@ -1,0 +1,240 @@
+//! What devices send: Register, Update, De-register (LwM2M Core 1.2 §6.2) and Send (§6.4.5).
+//!
+//! Each becomes a command; the answer waits in [`Awaiting`] until the commit is reported.
+
+use coap::{Code, ExchangeId, PeerKey, Request, Response};
+use device_state::{
+    Command, Outcome, Registration, ShardId, Timestamp, ValueOrigin, new_registration_id, registration_shard,
+};
+use lwm2m::{
+    ContentFormat, EndpointName, Entry, Lifetime, Path, RegisterRequest, Registry, RegistrationId, SampleTime, UpdateRequest,
+    Value, decode,
+};
+use rand::Rng;
+
+use crate::engine::Engine;
+use crate::output::{Now, Origin, Output};
+use crate::response::Refusal;
+
+/// What to answer once a commit is known.
+#[derive(Debug)]
+pub(crate) enum Awaiting<P> {
+    Register { exchange: ExchangeId, peer: P, registration: Box<Registration> },
+    Update { exchange: ExchangeId, peer: P, id: RegistrationId },
+    Deregister { exchange: ExchangeId, id: RegistrationId },
+    Send { exchange: ExchangeId },
+    /// A notification was acknowledged already.
+    Notify,
+}
+
+impl<P> Awaiting<P> {
+    pub(crate) fn exchange(&self) -> Option<ExchangeId> {
+        match self {
+            Self::Register { exchange, .. }
+            | Self::Update { exchange, .. }
+            | Self::Deregister { exchange, .. }
+            | Self::Send { exchange } => Some(*exchange),
+            Self::Notify => None,
+        }
+    }
+}
+
+impl<P: PeerKey> Engine<P> {
+    pub(crate) fn handle_request(
+        &mut self,
+        now: Now,
+        origin: &Origin,
+        peer: P,
+        exchange: ExchangeId,
+        request: &Request,
+    ) {
+        if self.awaiting.len() >= self.config.max_pending_commits {
+            return self.refuse_for_overload(now, exchange);
+        }
+        let path: Vec<&str> = request.path.iter().map(String::as_str).collect();
+        let refused = match path.as_slice() {
+            ["rd"] if request.method == Code::POST => self.register(now, origin, peer, exchange, request),
+            // LwM2M Transport 1.2 §6.4.3: Update is POST; 1.0 drafts used PUT.
+            ["rd", id] if request.method == Code::POST => self.update(origin, peer, exchange, id, request),
+            ["rd", id] if request.method == Code::DELETE => self.deregister(origin, exchange, id),
+            ["dp"] if request.method == Code::POST => self.send(now, peer, exchange, request),
+            ["rd" | "dp"] | ["rd", _] => Err(Refusal::MethodNotAllowed),
+            _ => Err(Refusal::NotFound),
+        };
+        if let Err(refusal) = refused {
+            self.counters.refused += 1;
+            self.respond(now, exchange, refusal.response());
+        }
+    }
+
+    fn register(
+        &mut self,
+        now: Now,
+        origin: &Origin,
+        peer: P,
+        exchange: ExchangeId,
+        request: &Request,
+    ) -> Result<(), Refusal> {
+        let register = RegisterRequest::parse(&request.query, &request.payload).map_err(Refusal::Register)?;
+        let endpoint = bound_endpoint(origin, register.endpoint)?;
+        if self.devices.len() >= self.config.max_devices {
+            self.refuse_for_overload(now, exchange);
+            return Ok(());
+        }
+        let shard = ShardId::of_endpoint(&endpoint, self.config.shards);
+        let registration = Box::new(Registration {
+            id: new_registration_id(shard, self.registration_random()),
+            endpoint,
+            identity: origin.identity.clone(),
+            owner: self.config.node,
+            peer: origin.address,
+            transport: origin.transport,
+            session: origin.session,
+            lifetime: register.lifetime.unwrap_or(Lifetime::DEFAULT),
+            version: register.version,
+            binding: register.binding,
+            links: String::from_utf8_lossy(&request.payload).into_owned(),
+            registered_at: now.wall,
+            updated_at: now.wall,
+            expires_at: Timestamp::NEVER,
+        });
+        let command = Command::Register { registration: registration.clone() };
+        self.commit(shard, command, Awaiting::Register { exchange, peer, registration });
+        Ok(())
+    }
+
+    fn update(
+        &mut self,
+        origin: &Origin,
+        peer: P,
+        exchange: ExchangeId,
+        id: &str,
+        request: &Request,
+    ) -> Result<(), Refusal> {
+        let (id, shard) = self.located(id)?;
+        let update = UpdateRequest::parse(&request.query, &request.payload).map_err(Refusal::Update)?;
+        let command = Command::Update {
+            id: id.clone(),
+            identity: origin.identity.clone(),
+            owner: self.config.node,
+            peer: origin.address,
+            session: origin.session,
+            lifetime: update.lifetime,
+            binding: update.binding,
+            // LwM2M Core 1.2 §6.2.2: a list in an Update replaces the whole list; none leaves it as it is.
+            links: (!request.payload.is_empty()).then(|| String::from_utf8_lossy(&request.payload).into_owned()),
+        };
+        self.commit(shard, command, Awaiting::Update { exchange, peer, id });
+        Ok(())
+    }
+
+    fn deregister(&mut self, origin: &Origin, exchange: ExchangeId, id: &str) -> Result<(), Refusal> {
+        let (id, shard) = self.located(id)?;
+        let command = Command::Deregister { id: id.clone(), identity: origin.identity.clone() };
+        self.commit(shard, command, Awaiting::Deregister { exchange, id });
+        Ok(())
+    }
+
+    fn send(&mut self, now: Now, peer: P, exchange: ExchangeId, request: &Request) -> Result<(), Refusal> {
+        let (id, device) = self.devices.at_peer_mut(peer).ok_or(Refusal::NotFound)?;
+        let (id, endpoint) = (id.clone(), device.endpoint.clone());
+        let format = request.content_format.map(ContentFormat).ok_or(Refusal::UnsupportedFormat)?;
+        if !matches!(format, ContentFormat::SENML_CBOR | ContentFormat::SENML_JSON) {
+            return Err(Refusal::UnsupportedFormat);
+        }
+        let entries = decode(format, Path::Root, &request.payload, Registry::oma())
+            .map_err(|error| Refusal::BadPayload(error.to_string()))?;
+        let (shard, command) =
+            record_values(self.config.shards, endpoint, id, ValueOrigin::Send, entries, now.wall);
+        self.commit(shard, command, Awaiting::Send { exchange });
+        Ok(())
+    }
+
+    /// Random bits of a registration id. The lowest byte names the worker, so that operations find it at once.
+    fn registration_random(&mut self) -> u64 {
+        self.rng.random::<u64>() & !0xff | u64::from(self.config.worker)
+    }
+
+    /// The registration that a location names, with its shard.
+    fn located(&self, id: &str) -> Result<(RegistrationId, ShardId), Refusal> {
+        let id = RegistrationId::new(id).map_err(|_| Refusal::NotFound)?;
+        let shard = registration_shard(&id)
+            .filter(|shard| shard.0 < self.config.shards)
+            .ok_or(Refusal::NotFound)?;
+        Ok((id, shard))
+    }
+
+    /// A commit succeeded: now, and not before, the device is told.
+    pub(crate) fn resolve(&mut self, now: Now, awaiting: Awaiting<P>, outcome: Outcome) {
+        match (awaiting, outcome) {
+            (
+                Awaiting::Register { exchange, peer, mut registration },
+                Outcome::Registered { id, expires_at, observations },
+            ) => {
+                registration.id = id.clone();
+                registration.expires_at = expires_at;
+                let location_path = vec!["rd".to_owned(), id.as_str().to_owned()];
+                self.respond(now, exchange, Response { location_path, ..Response::new(Code::CREATED_2_01) });
+                self.adopt(now, peer, &registration);
+                for observation in observations {
+                    self.restore_observation(now, &id, observation.path);
+                }
+            }
+            (Awaiting::Update { exchange, peer, id }, Outcome::Updated { expires_at, endpoint }) => {
+                self.respond(now, exchange, Response::new(Code::CHANGED_2_04));
+                if self.holds(&id) {
+                    self.devices.renew(now, &id, peer, expires_at);
+                    self.outputs.push_back(Output::Awake { endpoint });
+                } else {
+                    self.outputs.push_back(Output::LookUp { registration: id, peer });
+                }
+            }
+            (Awaiting::Deregister { exchange, id }, Outcome::Deregistered { .. }) => {
+                self.respond(now, exchange, Response::new(Code::DELETED_2_02));
+                if let Some(device) = self.devices.remove(&id) {
+                    self.end_observations(&device);
+                }
+            }
+            (Awaiting::Send { exchange }, _) => self.respond(now, exchange, Response::new(Code::CHANGED_2_04)),
+            (Awaiting::Notify, _) => {}
+            (awaiting, _) => {
+                // The state tier answered something that the command cannot lead to.
+                if let Some(exchange) = awaiting.exchange() {
+                    self.respond(now, exchange, Response::new(Code::INTERNAL_SERVER_ERROR_5_00));
+                }
+            }
+        }
+    }
+}
+
+/// LwM2M Core 1.2 §6.2.1: the endpoint name may be left out where the security context names it, and must be the one
+/// that the credential is bound to.
+fn bound_endpoint(origin: &Origin, given: Option<EndpointName>) -> Result<EndpointName, Refusal> {
+    match (given, &origin.endpoint) {
+        (Some(given), Some(bound)) if given != *bound => Err(Refusal::WrongEndpoint),
+        (Some(given), _) => Ok(given),
+        (None, Some(bound)) => Ok(bound.clone()),
+        (None, None) => Err(Refusal::NoEndpoint),
+    }
+}
+
+/// The command that keeps what a device reported.
+pub(crate) fn record_values(
+    shards: u16,
+    endpoint: EndpointName,
+    registration: RegistrationId,
+    origin: ValueOrigin,
+    entries: Vec<Entry>,
+    wall: Timestamp,
+) -> (ShardId, Command) {
+    let now_millis = i64::try_from(wall.0).unwrap_or(i64::MAX);
+    let values: Vec<(Path, Value, Timestamp)> = entries
+        .into_iter()
+        .map(|entry| {
+            let at = entry.time.map_or(now_millis, |time: SampleTime| time.resolve(now_millis));
+            (entry.path, entry.value, Timestamp(u64::try_from(at).unwrap_or(0)))
+        })
+        .collect();
+    let shard = ShardId::of_endpoint(&endpoint, shards);
+    (shard, Command::RecordValues { endpoint, registration, origin, values })
+}
