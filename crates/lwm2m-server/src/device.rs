@@ -7,7 +7,9 @@ use std::time::{Duration, Instant};
 
 use device_state::{Registration, Timestamp};
 use hashbrown::HashMap;
-use lwm2m::{AlternatePath, ContentFormat, EndpointName, LwM2mVersion, ObjectLinks, RegistrationId};
+use lwm2m::{
+    AlternatePath, ContentFormat, EndpointName, LwM2mVersion, ObjectLinks, RegistrationId,
+};
 
 use crate::observation::Observations;
 use crate::output::Now;
@@ -29,7 +31,12 @@ pub(crate) struct Device<P> {
 }
 
 impl<P> Device<P> {
-    pub(crate) fn new(now: Now, peer: P, registration: &Registration, awake_window: Duration) -> Self {
+    pub(crate) fn new(
+        now: Now,
+        peer: P,
+        registration: &Registration,
+        awake_window: Duration,
+    ) -> Self {
         let links = ObjectLinks::parse(&registration.links).unwrap_or_default();
         Self {
             endpoint: registration.endpoint.clone(),
@@ -108,7 +115,9 @@ impl<P: Copy + Eq + Hash> Devices<P> {
 
     /// The device now sends from `peer` and lives until `expires_at`.
     pub(crate) fn renew(&mut self, now: Now, id: &RegistrationId, peer: P, expires_at: Timestamp) {
-        let Some(device) = self.by_registration.get_mut(id) else { return };
+        let Some(device) = self.by_registration.get_mut(id) else {
+            return;
+        };
         device.expires_at = instant_of(now, expires_at);
         if device.peer != peer {
             if self.by_peer.get(&device.peer) == Some(id) {
@@ -142,7 +151,9 @@ impl<P: Copy + Eq + Hash> Devices<P> {
                 return None;
             }
             let Reverse((_, id)) = self.expiries.pop()?;
-            let Some(device) = self.by_registration.get(&id) else { continue };
+            let Some(device) = self.by_registration.get(&id) else {
+                continue;
+            };
             if device.expires_at > now {
                 self.expiries.push(Reverse((device.expires_at, id)));
                 continue;

@@ -7,16 +7,14 @@ use std::time::Instant;
 use coap::{Event, ExchangeId, PeerKey, Response};
 use device_state::{Command, Outcome, Registration, ShardId};
 use hashbrown::HashMap;
-use lwm2m::RegistrationId;
+use lwm2m::{Operation, RegistrationId};
 use rand::{Rng, SeedableRng};
 use rand_chacha::ChaCha12Rng;
 
 use crate::config::Config;
 use crate::device::{Device, Devices};
 use crate::downlink::Downlink;
-use crate::output::{
-    CommitError, CommitId, Now, OperationFailure, OperationTag, Origin, Output,
-};
+use crate::output::{CommitError, CommitId, Now, OperationFailure, OperationTag, Origin, Output};
 use crate::response::{overloaded, rejected};
 use crate::uplink::Awaiting;
 
@@ -42,6 +40,8 @@ pub struct Engine<P: PeerKey> {
     /// Requests to devices, by their exchange.
     pub(crate) downlinks: HashMap<ExchangeId, Downlink<P>>,
     pub(crate) tags: HashMap<OperationTag, ExchangeId>,
+    /// Operations on registrations whose commit is under way: the state tier may know of it before this engine does.
+    pub(crate) early: HashMap<RegistrationId, Vec<(OperationTag, Operation)>>,
     pub(crate) outputs: VecDeque<Output<P>>,
     pub(crate) rng: ChaCha12Rng,
     pub(crate) counters: Counters,
@@ -50,7 +50,10 @@ pub struct Engine<P: PeerKey> {
 
 impl<P: PeerKey> fmt::Debug for Engine<P> {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        formatter.debug_struct("Engine").field("devices", &self.devices.len()).finish_non_exhaustive()
+        formatter
+            .debug_struct("Engine")
+            .field("devices", &self.devices.len())
+            .finish_non_exhaustive()
     }
 }
 
@@ -64,6 +67,7 @@ impl<P: PeerKey> Engine<P> {
             awaiting: HashMap::new(),
             downlinks: HashMap::new(),
             tags: HashMap::new(),
+            early: HashMap::new(),
             outputs: VecDeque::new(),
             rng,
             counters: Counters::default(),
@@ -80,8 +84,28 @@ impl<P: PeerKey> Engine<P> {
     }
 
     /// A commit asked for by [`Output::Commit`] ended. An unknown id is ignored.
-    pub fn handle_committed(&mut self, now: Now, id: CommitId, result: Result<Outcome, CommitError>) {
-        let Some(awaiting) = self.awaiting.remove(&id) else { return };
+    pub fn handle_committed(
+        &mut self,
+        now: Now,
+        id: CommitId,
+        result: Result<Outcome, CommitError>,
+    ) {
+        let Some(awaiting) = self.awaiting.remove(&id) else {
+            return;
+        };
+        let early = awaiting
+            .registering()
+            .and_then(|registration| self.early.remove(registration));
+        let registration = awaiting.registering().cloned();
+        self.conclude(now, awaiting, result);
+        if let Some(registration) = registration {
+            for (tag, operation) in early.unwrap_or_default() {
+                self.handle_operation(now, tag, &registration, operation);
+            }
+        }
+    }
+
+    fn conclude(&mut self, now: Now, awaiting: Awaiting<P>, result: Result<Outcome, CommitError>) {
         match result {
             Ok(Outcome::Rejected(rejection)) => {
                 if let Some(exchange) = awaiting.exchange() {
@@ -154,9 +178,13 @@ impl<P: PeerKey> Engine<P> {
 
     fn heard(&mut self, now: Now, peer: P) {
         let window = self.config.awake_window;
-        let Some((_, device)) = self.devices.at_peer_mut(peer) else { return };
+        let Some((_, device)) = self.devices.at_peer_mut(peer) else {
+            return;
+        };
         if !device.presence.listens(now.instant) {
-            self.outputs.push_back(Output::Awake { endpoint: device.endpoint.clone() });
+            self.outputs.push_back(Output::Awake {
+                endpoint: device.endpoint.clone(),
+            });
         }
         device.presence.heard(now.instant, window);
     }
@@ -174,15 +202,31 @@ impl<P: PeerKey> Engine<P> {
 
     fn handle_event(&mut self, now: Now, origin: Option<&Origin>, event: Event<P>) {
         match event {
-            Event::Request { peer, exchange, request, .. } => {
+            Event::Request {
+                peer,
+                exchange,
+                request,
+                ..
+            } => {
                 // A request only comes up while its datagram is handled, so the origin is known.
                 if let Some(origin) = origin {
                     self.handle_request(now, origin, peer, exchange, &request);
                 }
             }
-            Event::Response { exchange, response, token, .. } => self.handle_response(now, exchange, token, &response),
-            Event::Failed { exchange, reason, .. } => self.handle_failure(exchange, reason),
-            Event::Notification { peer, token, response } => self.handle_notification(now, peer, token, &response),
+            Event::Response {
+                exchange,
+                response,
+                token,
+                ..
+            } => self.handle_response(now, exchange, token, &response),
+            Event::Failed {
+                exchange, reason, ..
+            } => self.handle_failure(exchange, reason),
+            Event::Notification {
+                peer,
+                token,
+                response,
+            } => self.handle_notification(now, peer, token, &response),
             // Answers are not followed up, and this side sends no notifications.
             Event::ResponseDelivered { .. }
             | Event::ResponseFailed { .. }
@@ -196,7 +240,8 @@ impl<P: PeerKey> Engine<P> {
         let id = CommitId(self.next_commit);
         self.next_commit += 1;
         self.awaiting.insert(id, awaiting);
-        self.outputs.push_back(Output::Commit { id, shard, command });
+        self.outputs
+            .push_back(Output::Commit { id, shard, command });
     }
 
     pub(crate) fn respond(&mut self, now: Now, exchange: ExchangeId, response: Response) {
@@ -206,7 +251,9 @@ impl<P: PeerKey> Engine<P> {
 
     pub(crate) fn refuse_for_overload(&mut self, now: Now, exchange: ExchangeId) {
         self.counters.overloaded += 1;
-        let shortest = u32::try_from(self.config.retry_after.as_secs()).unwrap_or(u32::MAX).max(1);
+        let shortest = u32::try_from(self.config.retry_after.as_secs())
+            .unwrap_or(u32::MAX)
+            .max(1);
         let max_age = self.rng.random_range(shortest..=shortest.saturating_mul(2));
         self.respond(now, exchange, overloaded(max_age));
     }
@@ -217,7 +264,6 @@ impl<P: PeerKey> Engine<P> {
         if let Some(replaced) = self.devices.insert(registration.id.clone(), device) {
             self.end_observations(&replaced);
         }
-        self.outputs.push_back(Output::Awake { endpoint: registration.endpoint.clone() });
     }
 
     /// LwM2M Core 1.2 §6.2.1: the observations of a registration end with it; the next notification is answered RST.
@@ -233,7 +279,8 @@ impl<P: PeerKey> Engine<P> {
         result: Result<crate::OperationReply, OperationFailure>,
     ) {
         self.tags.remove(&tag);
-        self.outputs.push_back(Output::OperationDone { tag, result });
+        self.outputs
+            .push_back(Output::OperationDone { tag, result });
     }
 
     pub(crate) fn holds(&self, registration: &RegistrationId) -> bool {

@@ -25,4 +25,6 @@ mod uplink;
 
 pub use config::Config;
 pub use engine::{Counters, Engine};
-pub use output::{CommitError, CommitId, Now, OperationFailure, OperationReply, OperationTag, Origin, Output};
+pub use output::{
+    CommitError, CommitId, Now, OperationFailure, OperationReply, OperationTag, Origin, Output,
+};

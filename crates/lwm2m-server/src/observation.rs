@@ -15,7 +15,10 @@ pub(crate) struct Observations(Vec<(Path, Token)>);
 
 impl Observations {
     pub(crate) fn path(&self, token: Token) -> Option<Path> {
-        self.0.iter().find(|(_, known)| *known == token).map(|(path, _)| *path)
+        self.0
+            .iter()
+            .find(|(_, known)| *known == token)
+            .map(|(path, _)| *path)
     }
 
     /// Notes the observation and returns the token of an older one of the same path.
@@ -58,7 +61,13 @@ impl<P: PeerKey> Engine<P> {
     }
 
     /// A notification; the CoAP layer has acknowledged it.
-    pub(crate) fn handle_notification(&mut self, now: Now, peer: P, token: Token, response: &Response) {
+    pub(crate) fn handle_notification(
+        &mut self,
+        now: Now,
+        peer: P,
+        token: Token,
+        response: &Response,
+    ) {
         let observed = self
             .devices
             .at_peer_mut(peer)
@@ -93,12 +102,23 @@ impl<P: PeerKey> Engine<P> {
         if let Some(token) = device.observations.remove(path) {
             self.coap.forget_observation(peer, token);
         }
-        let outcome = OperationOutcome::Delivered { code: Code::CONTENT_2_05.as_byte(), values: Vec::new() };
-        self.operation_done(tag, Ok(OperationReply { outcome, links: String::new() }));
+        let outcome = OperationOutcome::Delivered {
+            code: Code::CONTENT_2_05.as_byte(),
+            values: Vec::new(),
+        };
+        self.operation_done(
+            tag,
+            Ok(OperationReply {
+                outcome,
+                links: String::new(),
+            }),
+        );
     }
 
     fn report(&mut self, now: Now, registration: &RegistrationId, path: Path, response: &Response) {
-        let Some(device) = self.devices.get(registration) else { return };
+        let Some(device) = self.devices.get(registration) else {
+            return;
+        };
         let entries = match values_of(path, response) {
             Ok(entries) if self.awaiting.len() < self.config.max_pending_commits => entries,
             Ok(_) | Err(_) => {

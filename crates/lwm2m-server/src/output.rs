@@ -3,7 +3,9 @@
 use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
-use device_state::{Command, OperationOutcome, SecurityIdentity, SessionCid, ShardId, Timestamp, Transport};
+use device_state::{
+    Command, OperationOutcome, SecurityIdentity, SessionCid, ShardId, Timestamp, Transport,
+};
 use lwm2m::{EndpointName, RegistrationId};
 
 /// The two clocks, read by the caller at the same moment.
@@ -49,12 +51,22 @@ pub enum Output<P> {
     /// Send a datagram.
     Transmit { peer: P, datagram: Vec<u8> },
     /// Propose a command and report back with [`Engine::handle_committed`](crate::Engine::handle_committed).
-    Commit { id: CommitId, shard: ShardId, command: Command },
+    Commit {
+        id: CommitId,
+        shard: ShardId,
+        command: Command,
+    },
     /// Fetch a registration that this engine does not hold and report back with
     /// [`Engine::handle_registration`](crate::Engine::handle_registration).
-    LookUp { registration: RegistrationId, peer: P },
+    LookUp {
+        registration: RegistrationId,
+        peer: P,
+    },
     /// An operation ended.
-    OperationDone { tag: OperationTag, result: Result<OperationReply, OperationFailure> },
+    OperationDone {
+        tag: OperationTag,
+        result: Result<OperationReply, OperationFailure>,
+    },
     /// A device that may have operations waiting listens now.
     Awake { endpoint: EndpointName },
 }

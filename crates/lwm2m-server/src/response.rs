@@ -30,7 +30,9 @@ impl Refusal {
         match self {
             // LwM2M Core 1.2 §6.2.1: 4.12 lets the client step down to an older version.
             Self::Register(RegisterError::UnsupportedVersion) => Code::PRECONDITION_FAILED_4_12,
-            Self::Register(_) | Self::Update(_) | Self::NoEndpoint | Self::BadPayload(_) => Code::BAD_REQUEST_4_00,
+            Self::Register(_) | Self::Update(_) | Self::NoEndpoint | Self::BadPayload(_) => {
+                Code::BAD_REQUEST_4_00
+            }
             Self::WrongEndpoint => Code::FORBIDDEN_4_03,
             Self::NotFound => Code::NOT_FOUND_4_04,
             Self::MethodNotAllowed => Code::METHOD_NOT_ALLOWED_4_05,
@@ -40,7 +42,10 @@ impl Refusal {
 
     /// The answer, with the reason as diagnostic payload (RFC 7252 §5.5.2).
     pub(crate) fn response(&self) -> Response {
-        Response { payload: self.to_string().into_bytes(), ..Response::new(self.code()) }
+        Response {
+            payload: self.to_string().into_bytes(),
+            ..Response::new(self.code())
+        }
     }
 }
 
@@ -58,10 +63,16 @@ pub(crate) fn rejected(rejection: Rejection) -> Response {
         | Rejection::TooManyObservations
         | Rejection::TooManyDesired => Code::INTERNAL_SERVER_ERROR_5_00,
     };
-    Response { payload: rejection.to_string().into_bytes(), ..Response::new(code) }
+    Response {
+        payload: rejection.to_string().into_bytes(),
+        ..Response::new(code)
+    }
 }
 
 /// The answer when the state tier or this node cannot take more: 5.03, never 4.xx, so that no device gives up.
 pub(crate) fn overloaded(max_age: u32) -> Response {
-    Response { max_age: Some(max_age), ..Response::new(Code::SERVICE_UNAVAILABLE_5_03) }
+    Response {
+        max_age: Some(max_age),
+        ..Response::new(Code::SERVICE_UNAVAILABLE_5_03)
+    }
 }

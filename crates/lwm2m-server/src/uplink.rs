@@ -4,11 +4,12 @@
 
 use coap::{Code, ExchangeId, PeerKey, Request, Response};
 use device_state::{
-    Command, Outcome, Registration, ShardId, Timestamp, ValueOrigin, new_registration_id, registration_shard,
+    Command, Outcome, Registration, ShardId, Timestamp, ValueOrigin, new_registration_id,
+    registration_shard,
 };
 use lwm2m::{
-    ContentFormat, EndpointName, Entry, Lifetime, Path, RegisterRequest, Registry, RegistrationId, SampleTime, UpdateRequest,
-    Value, decode,
+    ContentFormat, EndpointName, Entry, Lifetime, Path, RegisterRequest, RegistrationId, Registry,
+    SampleTime, UpdateRequest, Value, decode,
 };
 use rand::Rng;
 
@@ -19,15 +20,38 @@ use crate::response::Refusal;
 /// What to answer once a commit is known.
 #[derive(Debug)]
 pub(crate) enum Awaiting<P> {
-    Register { exchange: ExchangeId, peer: P, registration: Box<Registration> },
-    Update { exchange: ExchangeId, peer: P, id: RegistrationId },
-    Deregister { exchange: ExchangeId, id: RegistrationId },
-    Send { exchange: ExchangeId },
+    Register {
+        exchange: ExchangeId,
+        peer: P,
+        registration: Box<Registration>,
+    },
+    Update {
+        exchange: ExchangeId,
+        peer: P,
+        id: RegistrationId,
+    },
+    Deregister {
+        exchange: ExchangeId,
+        id: RegistrationId,
+    },
+    Send {
+        exchange: ExchangeId,
+    },
     /// A notification was acknowledged already.
     Notify,
 }
 
 impl<P> Awaiting<P> {
+    /// The registration that comes into being.
+    pub(crate) fn registering(&self) -> Option<&RegistrationId> {
+        match self {
+            Self::Register { registration, .. } => Some(&registration.id),
+            Self::Update { .. } | Self::Deregister { .. } | Self::Send { .. } | Self::Notify => {
+                None
+            }
+        }
+    }
+
     pub(crate) fn exchange(&self) -> Option<ExchangeId> {
         match self {
             Self::Register { exchange, .. }
@@ -53,9 +77,13 @@ impl<P: PeerKey> Engine<P> {
         }
         let path: Vec<&str> = request.path.iter().map(String::as_str).collect();
         let refused = match path.as_slice() {
-            ["rd"] if request.method == Code::POST => self.register(now, origin, peer, exchange, request),
+            ["rd"] if request.method == Code::POST => {
+                self.register(now, origin, peer, exchange, request)
+            }
             // LwM2M Transport 1.2 §6.4.3: Update is POST; 1.0 drafts used PUT.
-            ["rd", id] if request.method == Code::POST => self.update(origin, peer, exchange, id, request),
+            ["rd", id] if request.method == Code::POST => {
+                self.update(origin, peer, exchange, id, request)
+            }
             ["rd", id] if request.method == Code::DELETE => self.deregister(origin, exchange, id),
             ["dp"] if request.method == Code::POST => self.send(now, peer, exchange, request),
             ["rd" | "dp"] | ["rd", _] => Err(Refusal::MethodNotAllowed),
@@ -75,7 +103,8 @@ impl<P: PeerKey> Engine<P> {
         exchange: ExchangeId,
         request: &Request,
     ) -> Result<(), Refusal> {
-        let register = RegisterRequest::parse(&request.query, &request.payload).map_err(Refusal::Register)?;
+        let register =
+            RegisterRequest::parse(&request.query, &request.payload).map_err(Refusal::Register)?;
         let endpoint = bound_endpoint(origin, register.endpoint)?;
         if self.devices.len() >= self.config.max_devices {
             self.refuse_for_overload(now, exchange);
@@ -98,8 +127,19 @@ impl<P: PeerKey> Engine<P> {
             updated_at: now.wall,
             expires_at: Timestamp::NEVER,
         });
-        let command = Command::Register { registration: registration.clone() };
-        self.commit(shard, command, Awaiting::Register { exchange, peer, registration });
+        let command = Command::Register {
+            registration: registration.clone(),
+        };
+        self.early.insert(registration.id.clone(), Vec::new());
+        self.commit(
+            shard,
+            command,
+            Awaiting::Register {
+                exchange,
+                peer,
+                registration,
+            },
+        );
         Ok(())
     }
 
@@ -112,7 +152,8 @@ impl<P: PeerKey> Engine<P> {
         request: &Request,
     ) -> Result<(), Refusal> {
         let (id, shard) = self.located(id)?;
-        let update = UpdateRequest::parse(&request.query, &request.payload).map_err(Refusal::Update)?;
+        let update =
+            UpdateRequest::parse(&request.query, &request.payload).map_err(Refusal::Update)?;
         let command = Command::Update {
             id: id.clone(),
             identity: origin.identity.clone(),
@@ -122,30 +163,57 @@ impl<P: PeerKey> Engine<P> {
             lifetime: update.lifetime,
             binding: update.binding,
             // LwM2M Core 1.2 §6.2.2: a list in an Update replaces the whole list; none leaves it as it is.
-            links: (!request.payload.is_empty()).then(|| String::from_utf8_lossy(&request.payload).into_owned()),
+            links: (!request.payload.is_empty())
+                .then(|| String::from_utf8_lossy(&request.payload).into_owned()),
         };
         self.commit(shard, command, Awaiting::Update { exchange, peer, id });
         Ok(())
     }
 
-    fn deregister(&mut self, origin: &Origin, exchange: ExchangeId, id: &str) -> Result<(), Refusal> {
+    fn deregister(
+        &mut self,
+        origin: &Origin,
+        exchange: ExchangeId,
+        id: &str,
+    ) -> Result<(), Refusal> {
         let (id, shard) = self.located(id)?;
-        let command = Command::Deregister { id: id.clone(), identity: origin.identity.clone() };
+        let command = Command::Deregister {
+            id: id.clone(),
+            identity: origin.identity.clone(),
+        };
         self.commit(shard, command, Awaiting::Deregister { exchange, id });
         Ok(())
     }
 
-    fn send(&mut self, now: Now, peer: P, exchange: ExchangeId, request: &Request) -> Result<(), Refusal> {
+    fn send(
+        &mut self,
+        now: Now,
+        peer: P,
+        exchange: ExchangeId,
+        request: &Request,
+    ) -> Result<(), Refusal> {
         let (id, device) = self.devices.at_peer_mut(peer).ok_or(Refusal::NotFound)?;
         let (id, endpoint) = (id.clone(), device.endpoint.clone());
-        let format = request.content_format.map(ContentFormat).ok_or(Refusal::UnsupportedFormat)?;
-        if !matches!(format, ContentFormat::SENML_CBOR | ContentFormat::SENML_JSON) {
+        let format = request
+            .content_format
+            .map(ContentFormat)
+            .ok_or(Refusal::UnsupportedFormat)?;
+        if !matches!(
+            format,
+            ContentFormat::SENML_CBOR | ContentFormat::SENML_JSON
+        ) {
             return Err(Refusal::UnsupportedFormat);
         }
         let entries = decode(format, Path::Root, &request.payload, Registry::oma())
             .map_err(|error| Refusal::BadPayload(error.to_string()))?;
-        let (shard, command) =
-            record_values(self.config.shards, endpoint, id, ValueOrigin::Send, entries, now.wall);
+        let (shard, command) = record_values(
+            self.config.shards,
+            endpoint,
+            id,
+            ValueOrigin::Send,
+            entries,
+            now.wall,
+        );
         self.commit(shard, command, Awaiting::Send { exchange });
         Ok(())
     }
@@ -168,25 +236,42 @@ impl<P: PeerKey> Engine<P> {
     pub(crate) fn resolve(&mut self, now: Now, awaiting: Awaiting<P>, outcome: Outcome) {
         match (awaiting, outcome) {
             (
-                Awaiting::Register { exchange, peer, mut registration },
-                Outcome::Registered { id, expires_at, observations },
+                Awaiting::Register {
+                    exchange,
+                    peer,
+                    mut registration,
+                },
+                Outcome::Registered {
+                    id,
+                    expires_at,
+                    observations,
+                },
             ) => {
                 registration.id = id.clone();
                 registration.expires_at = expires_at;
                 let location_path = vec!["rd".to_owned(), id.as_str().to_owned()];
-                self.respond(now, exchange, Response { location_path, ..Response::new(Code::CREATED_2_01) });
+                self.respond(
+                    now,
+                    exchange,
+                    Response {
+                        location_path,
+                        ..Response::new(Code::CREATED_2_01)
+                    },
+                );
                 self.adopt(now, peer, &registration);
                 for observation in observations {
                     self.restore_observation(now, &id, observation.path);
                 }
             }
-            (Awaiting::Update { exchange, peer, id }, Outcome::Updated { expires_at, endpoint }) => {
+            (Awaiting::Update { exchange, peer, id }, Outcome::Updated { expires_at, .. }) => {
                 self.respond(now, exchange, Response::new(Code::CHANGED_2_04));
                 if self.holds(&id) {
                     self.devices.renew(now, &id, peer, expires_at);
-                    self.outputs.push_back(Output::Awake { endpoint });
                 } else {
-                    self.outputs.push_back(Output::LookUp { registration: id, peer });
+                    self.outputs.push_back(Output::LookUp {
+                        registration: id,
+                        peer,
+                    });
                 }
             }
             (Awaiting::Deregister { exchange, id }, Outcome::Deregistered { .. }) => {
@@ -195,12 +280,18 @@ impl<P: PeerKey> Engine<P> {
                     self.end_observations(&device);
                 }
             }
-            (Awaiting::Send { exchange }, _) => self.respond(now, exchange, Response::new(Code::CHANGED_2_04)),
+            (Awaiting::Send { exchange }, _) => {
+                self.respond(now, exchange, Response::new(Code::CHANGED_2_04));
+            }
             (Awaiting::Notify, _) => {}
             (awaiting, _) => {
                 // The state tier answered something that the command cannot lead to.
                 if let Some(exchange) = awaiting.exchange() {
-                    self.respond(now, exchange, Response::new(Code::INTERNAL_SERVER_ERROR_5_00));
+                    self.respond(
+                        now,
+                        exchange,
+                        Response::new(Code::INTERNAL_SERVER_ERROR_5_00),
+                    );
                 }
             }
         }
@@ -231,10 +322,24 @@ pub(crate) fn record_values(
     let values: Vec<(Path, Value, Timestamp)> = entries
         .into_iter()
         .map(|entry| {
-            let at = entry.time.map_or(now_millis, |time: SampleTime| time.resolve(now_millis));
-            (entry.path, entry.value, Timestamp(u64::try_from(at).unwrap_or(0)))
+            let at = entry
+                .time
+                .map_or(now_millis, |time: SampleTime| time.resolve(now_millis));
+            (
+                entry.path,
+                entry.value,
+                Timestamp(u64::try_from(at).unwrap_or(0)),
+            )
         })
         .collect();
     let shard = ShardId::of_endpoint(&endpoint, shards);
-    (shard, Command::RecordValues { endpoint, registration, origin, values })
+    (
+        shard,
+        Command::RecordValues {
+            endpoint,
+            registration,
+            origin,
+            values,
+        },
+    )
 }

@@ -2,7 +2,8 @@
 
 use coap::{Code, Request};
 use lwm2m::{
-    AlternatePath, ContentFormat, EncodeError, Entry, LwM2mVersion, Operation, Path, Value, WriteMode, encode as encode_entries,
+    AlternatePath, ContentFormat, EncodeError, Entry, LwM2mVersion, Operation, Path, Value,
+    WriteMode, encode as encode_entries,
 };
 
 use crate::device::Device;
@@ -11,8 +12,13 @@ use crate::device::Device;
 /// payload. Devices disagree on formats, so a refusal (4.06, 4.15) leads to the next.
 pub(super) fn formats<P>(operation: &Operation, device: &Device<P>) -> Vec<Option<ContentFormat>> {
     match operation {
-        Operation::Read { accept: Some(accept), .. } => vec![Some(*accept)],
-        Operation::Read { accept: None, path } | Operation::Observe { path } => read_formats(*path, device),
+        Operation::Read {
+            accept: Some(accept),
+            ..
+        } => vec![Some(*accept)],
+        Operation::Read { accept: None, path } | Operation::Observe { path } => {
+            read_formats(*path, device)
+        }
         Operation::Write { path, values, .. } => write_formats(*path, values, device),
         Operation::Create { values, .. } => {
             let mut formats = structured_formats(device);
@@ -30,7 +36,11 @@ pub(super) fn formats<P>(operation: &Operation, device: &Device<P>) -> Vec<Optio
 }
 
 fn read_formats<P>(path: Path, device: &Device<P>) -> Vec<Option<ContentFormat>> {
-    let announced = device.formats.iter().copied().find(|format| format.is_structured());
+    let announced = device
+        .formats
+        .iter()
+        .copied()
+        .find(|format| format.is_structured());
     match announced {
         // Without Accept the device answers in the format it prefers; every format can be decoded.
         None => vec![None],
@@ -39,7 +49,11 @@ fn read_formats<P>(path: Path, device: &Device<P>) -> Vec<Option<ContentFormat>>
     }
 }
 
-fn write_formats<P>(path: Path, values: &[Entry], device: &Device<P>) -> Vec<Option<ContentFormat>> {
+fn write_formats<P>(
+    path: Path,
+    values: &[Entry],
+    device: &Device<P>,
+) -> Vec<Option<ContentFormat>> {
     let mut formats = structured_formats(device);
     if let [entry] = values
         && entry.path == path
@@ -55,8 +69,15 @@ fn write_formats<P>(path: Path, values: &[Entry], device: &Device<P>) -> Vec<Opt
 
 /// TLV is mandatory in 1.0 only, SenML CBOR is what 1.1 and later devices announce.
 fn structured_formats<P>(device: &Device<P>) -> Vec<Option<ContentFormat>> {
-    let order = [ContentFormat::SENML_CBOR, ContentFormat::TLV, ContentFormat::SENML_JSON];
-    let mut formats: Vec<_> = order.into_iter().filter(|format| device.formats.contains(format)).collect();
+    let order = [
+        ContentFormat::SENML_CBOR,
+        ContentFormat::TLV,
+        ContentFormat::SENML_JSON,
+    ];
+    let mut formats: Vec<_> = order
+        .into_iter()
+        .filter(|format| device.formats.contains(format))
+        .collect();
     if formats.is_empty() {
         formats = match device.version {
             LwM2mVersion::V1_0 => vec![ContentFormat::TLV],
@@ -74,21 +95,38 @@ pub(super) fn encode(
     alternate_path: &AlternatePath,
 ) -> Result<Request, EncodeError> {
     let uri = alternate_path.uri_path(operation.path());
-    let accept = |request: Request| Request { accept: format.map(|format| format.0), ..request };
+    let accept = |request: Request| Request {
+        accept: format.map(|format| format.0),
+        ..request
+    };
     Ok(match operation {
         Operation::Read { .. } => accept(Request::new(Code::GET, uri)),
-        Operation::Observe { .. } => accept(Request { observe: Some(0), ..Request::new(Code::GET, uri) }),
-        Operation::CancelObserve { .. } => Request { observe: Some(1), ..Request::new(Code::GET, uri) },
+        Operation::Observe { .. } => accept(Request {
+            observe: Some(0),
+            ..Request::new(Code::GET, uri)
+        }),
+        Operation::CancelObserve { .. } => Request {
+            observe: Some(1),
+            ..Request::new(Code::GET, uri)
+        },
         Operation::Write { mode, values, .. } => {
             let method = match mode {
                 WriteMode::Replace => Code::PUT,
                 WriteMode::Update => Code::POST,
             };
-            with_entries(Request::new(method, uri), format, operation.payload_base(), values)?
+            with_entries(
+                Request::new(method, uri),
+                format,
+                operation.payload_base(),
+                values,
+            )?
         }
-        Operation::Create { values, .. } => {
-            with_entries(Request::new(Code::POST, uri), format, operation.payload_base(), values)?
-        }
+        Operation::Create { values, .. } => with_entries(
+            Request::new(Code::POST, uri),
+            format,
+            operation.payload_base(),
+            values,
+        )?,
         Operation::Execute { arguments, .. } => Request {
             content_format: (!arguments.is_empty()).then_some(ContentFormat::TEXT.0),
             payload: arguments.as_str().as_bytes().to_vec(),
@@ -100,9 +138,10 @@ pub(super) fn encode(
             ..Request::new(Code::GET, uri)
         },
         Operation::Delete { .. } => Request::new(Code::DELETE, uri),
-        Operation::WriteAttributes { attributes, .. } => {
-            Request { query: attributes.to_query(), ..Request::new(Code::PUT, uri) }
-        }
+        Operation::WriteAttributes { attributes, .. } => Request {
+            query: attributes.to_query(),
+            ..Request::new(Code::PUT, uri)
+        },
     })
 }
 
@@ -112,7 +151,13 @@ fn with_entries(
     base: Path,
     values: &[Entry],
 ) -> Result<Request, EncodeError> {
-    let Some(format) = format else { return Ok(request) };
+    let Some(format) = format else {
+        return Ok(request);
+    };
     let payload = encode_entries(format, base, values)?;
-    Ok(Request { content_format: Some(format.0), payload, ..request })
+    Ok(Request {
+        content_format: Some(format.0),
+        payload,
+        ..request
+    })
 }

@@ -1,0 +1,300 @@
+use std::time::Duration;
+
+use coap::{
+    BlockSize, Code, Event, Failure, Message, MessageId, Reliability, Request, Response, Token,
+    Type, number,
+};
+
+use crate::rig::{
+    PEER, Rig, ack, block_of, con, content, empty, get, pattern, small_blocks, uint_of, with_block,
+};
+
+fn observe_request() -> Request {
+    Request {
+        observe: Some(0),
+        ..Request::new(Code::GET, ["3", "0"])
+    }
+}
+
+/// An endpoint with one observation, and its token.
+fn observing() -> (Rig, Token) {
+    let mut rig = Rig::new();
+    rig.send(observe_request());
+    let request = rig.one_sent();
+    assert_eq!(uint_of(&request, number::OBSERVE), Some(0));
+    let mut answer = ack(&request, Code::CONTENT_2_05);
+    answer.options.push_uint(number::OBSERVE, 1);
+    rig.receive(&answer);
+    assert_eq!(rig.one_response().observe, Some(1));
+    assert_eq!(rig.endpoint.observations(PEER), [request.token]);
+    (rig, request.token)
+}
+
+fn notification(token: Token, id: u16, sequence: u32) -> Message {
+    let mut message = Message {
+        token,
+        ..con(Code::CONTENT_2_05, id)
+    };
+    message.options.push_uint(number::OBSERVE, sequence);
+    message
+}
+
+#[test]
+fn notifications_are_delivered_in_order_and_acknowledged() {
+    let (mut rig, token) = observing();
+    for (id, sequence, fresh) in [(1, 7, true), (2, 5, false), (3, 8, true)] {
+        let message = notification(token, id, sequence);
+        rig.receive(&message);
+        assert_eq!(rig.one_sent(), empty(Type::Acknowledgement, &message));
+        assert_eq!(rig.events().len(), usize::from(fresh), "{sequence}");
+    }
+    assert_eq!(rig.endpoint.counters().stale_notifications, 1);
+    rig.receive(&Message {
+        kind: Type::NonConfirmable,
+        ..notification(token, 4, 9)
+    });
+    assert_eq!(rig.sent(), []);
+    assert!(matches!(
+        rig.one_event(),
+        Event::Notification { peer: PEER, .. }
+    ));
+}
+
+#[test]
+fn a_response_without_observe_establishes_nothing() {
+    let mut rig = Rig::new();
+    rig.send(observe_request());
+    let request = rig.one_sent();
+    rig.receive(&ack(&request, Code::CONTENT_2_05));
+    rig.one_response();
+    assert_eq!(rig.endpoint.observations(PEER), []);
+    let message = notification(request.token, 1, 2);
+    rig.receive(&message);
+    assert_eq!(rig.one_sent(), empty(Type::Reset, &message));
+}
+
+#[test]
+fn a_notification_with_an_unknown_token_is_reset_confirmable_or_not() {
+    let mut rig = Rig::new();
+    for kind in [Type::Confirmable, Type::NonConfirmable] {
+        let message = Message {
+            kind,
+            ..notification(Token::EMPTY, 1, 2)
+        };
+        rig.receive(&message);
+        assert_eq!(rig.one_sent(), empty(Type::Reset, &message));
+    }
+    assert_eq!(rig.endpoint.peer_count(), 0);
+}
+
+#[test]
+fn an_observation_made_elsewhere_can_be_made_known_and_forgotten() {
+    let mut rig = Rig::new();
+    let token = Token::new(&[4, 2]).unwrap();
+    rig.endpoint
+        .observe_known(rig.now, PEER, token, &observe_request())
+        .unwrap();
+    rig.receive(&notification(token, 1, 2));
+    assert!(matches!(rig.one_event(), Event::Notification { .. }));
+    rig.sent();
+    rig.advance(Duration::from_hours(1));
+    rig.receive(&notification(token, 2, 3));
+    assert!(matches!(rig.one_event(), Event::Notification { .. }));
+    rig.sent();
+    rig.endpoint.forget_observation(PEER, token);
+    rig.receive(&notification(token, 3, 4));
+    assert_eq!(rig.one_sent().kind, Type::Reset);
+}
+
+#[test]
+fn an_error_or_a_success_without_observe_ends_the_observation() {
+    for code in [Code::NOT_FOUND_4_04, Code::CONTENT_2_05] {
+        let (mut rig, token) = observing();
+        rig.receive(&Message {
+            token,
+            ..con(code, 1)
+        });
+        assert!(
+            matches!(rig.one_event(), Event::Notification { response, .. } if response.code == code)
+        );
+        assert_eq!(rig.endpoint.observations(PEER), []);
+    }
+}
+
+#[test]
+fn cancelling_uses_the_same_token_and_swallows_late_notifications() {
+    let (mut rig, token) = observing();
+    rig.endpoint
+        .cancel_observation(rig.now, PEER, token)
+        .unwrap();
+    let request = rig.one_sent();
+    assert_eq!(
+        (request.token, uint_of(&request, number::OBSERVE)),
+        (token, Some(1))
+    );
+    assert_eq!(request.options.first(number::URI_PATH), Some(&b"3"[..]));
+    let late = notification(token, 1, 2);
+    rig.receive(&late);
+    assert_eq!(rig.one_sent(), empty(Type::Acknowledgement, &late));
+    assert_eq!(rig.events(), []);
+    rig.receive(&ack(&request, Code::CONTENT_2_05));
+    assert_eq!(rig.one_response().observe, None);
+    assert!(
+        rig.endpoint
+            .cancel_observation(rig.now, PEER, token)
+            .is_err()
+    );
+}
+
+#[test]
+fn the_rest_of_a_large_notification_is_fetched_without_observe() {
+    let (mut rig, token) = observing();
+    let body = pattern(100);
+    let mut first = notification(token, 1, 2);
+    first.payload = body[..64].to_vec();
+    rig.receive(&with_block(first, number::BLOCK2, (0, 1, 64)));
+    let sent = rig.sent();
+    let fetch = &sent[1];
+    assert_eq!(fetch.code, Code::GET);
+    assert_eq!(block_of(fetch, number::BLOCK2), Some((1, false, 64)));
+    assert_eq!(uint_of(fetch, number::OBSERVE), None);
+    assert_ne!(fetch.token, token);
+    let mut rest = with_block(ack(fetch, Code::CONTENT_2_05), number::BLOCK2, (1, 0, 64));
+    rest.payload = body[64..].to_vec();
+    rig.receive(&rest);
+    match rig.one_event() {
+        Event::Notification {
+            token: delivered,
+            response,
+            ..
+        } => {
+            assert_eq!((delivered, response.payload), (token, body));
+            assert_eq!(response.observe, Some(2));
+        }
+        other => panic!("{other:?}"),
+    }
+}
+
+#[test]
+fn a_newer_notification_replaces_a_fetch_that_is_under_way() {
+    let (mut rig, token) = observing();
+    let mut first = notification(token, 1, 2);
+    first.payload = pattern(64);
+    rig.receive(&with_block(first, number::BLOCK2, (0, 1, 64)));
+    rig.sent();
+    rig.receive(&notification(token, 2, 3));
+    assert!(
+        matches!(rig.one_event(), Event::Notification { response, .. } if response.observe == Some(3))
+    );
+    assert_eq!(
+        (rig.endpoint.exchange_count(), rig.endpoint.body_bytes()),
+        (0, 0)
+    );
+}
+
+/// An endpoint that is observed, and the token.
+fn observed(config: coap::Config) -> (Rig, Token) {
+    let mut rig = Rig::with(config);
+    let mut request = get(1, "3");
+    request.options.push_uint(number::OBSERVE, 0);
+    rig.receive(&request);
+    let (exchange, received) = rig.one_request();
+    assert_eq!(received.observe, Some(0));
+    rig.respond(
+        exchange,
+        Response {
+            observe: Some(1),
+            ..content(b"x")
+        },
+    );
+    assert_eq!(uint_of(&rig.one_sent(), number::OBSERVE), Some(1));
+    rig.events();
+    (rig, request.token)
+}
+
+#[test]
+fn a_confirmable_notification_is_delivered_or_reset_or_times_out() {
+    let (mut rig, token) = observed(coap::Config::default());
+    let notify = |rig: &mut Rig, sequence| {
+        let response = Response {
+            observe: Some(sequence),
+            ..content(b"y")
+        };
+        rig.endpoint
+            .notify(rig.now, PEER, token, response, Reliability::Confirmable)
+            .unwrap()
+    };
+    let id = notify(&mut rig, 2);
+    let waiting = notify(&mut rig, 3);
+    let message = rig.one_sent();
+    assert_eq!(
+        (message.token, uint_of(&message, number::OBSERVE)),
+        (token, Some(2))
+    );
+    rig.receive(&empty(Type::Acknowledgement, &message));
+    let delivered = Event::NotificationDelivered {
+        peer: PEER,
+        token,
+        notification: id,
+    };
+    assert_eq!(rig.one_event(), delivered);
+    rig.one_sent();
+    rig.advance(Duration::from_secs(93));
+    let reason = Failure::Timeout;
+    let failed = Event::NotificationFailed {
+        peer: PEER,
+        token,
+        notification: waiting,
+        reason,
+    };
+    assert_eq!(rig.one_event(), failed);
+    rig.sent();
+    notify(&mut rig, 4);
+    let message = rig.one_sent();
+    rig.receive(&empty(Type::Reset, &message));
+    assert_eq!(
+        rig.one_event(),
+        Event::ObservationReset { peer: PEER, token }
+    );
+}
+
+#[test]
+fn a_reset_to_a_non_confirmable_notification_ends_the_observation() {
+    let (mut rig, token) = observed(coap::Config::default());
+    let response = Response {
+        observe: Some(2),
+        ..content(b"y")
+    };
+    rig.endpoint
+        .notify(rig.now, PEER, token, response, Reliability::NonConfirmable)
+        .unwrap();
+    let message = rig.one_sent();
+    assert_eq!(message.kind, Type::NonConfirmable);
+    rig.receive(&empty(Type::Reset, &message));
+    assert_eq!(
+        rig.one_event(),
+        Event::ObservationReset { peer: PEER, token }
+    );
+}
+
+#[test]
+fn later_blocks_of_a_notification_come_from_the_notified_state() {
+    let (mut rig, token) = observed(small_blocks(BlockSize::B64));
+    let body = pattern(100);
+    let response = Response {
+        observe: Some(2),
+        ..content(&body)
+    };
+    rig.endpoint
+        .notify(rig.now, PEER, token, response, Reliability::NonConfirmable)
+        .unwrap();
+    let first = rig.one_sent();
+    assert_eq!(block_of(&first, number::BLOCK2), Some((0, true, 64)));
+    rig.receive(&with_block(get(2, "3"), number::BLOCK2, (1, 0, 64)));
+    let rest = rig.one_sent();
+    assert_eq!((rest.id, &rest.payload[..]), (MessageId(2), &body[64..]));
+    assert_eq!(uint_of(&rest, number::OBSERVE), None);
+    let etag = rest.options.first(number::ETAG);
+    assert!(etag.is_some() && etag == first.options.first(number::ETAG));
+    assert_eq!(rig.events(), []);
+}

@@ -1,0 +1,291 @@
+//! One worker: the only place that loops over the engines' outputs.
+//!
+//! ```text
+//!  coaps socket ─▶ dtls::Server ─▶ plaintext ─┐
+//!  coap socket ───────────────────────────────┴▶ lwm2m_server::Engine ─▶ commits, look-ups ─▶ state tier
+//!  sockets ◀── dtls::Server ◀── datagrams ◀────────────┘      ▲
+//!  attach stream ─▶ operations ───────────────────────────────┘
+//! ```
+//!
+//! A worker is a thread with its own runtime, sockets (SO_REUSEPORT), engines and devices; nothing in it is locked.
+
+mod operation;
+mod session;
+mod state_tier;
+
+use std::net::SocketAddr;
+use std::time::{Duration, Instant};
+
+use device_state::{NodeId, SecurityIdentity, Timestamp, Transport};
+use futures::future::LocalBoxFuture;
+use futures::stream::{FuturesUnordered, StreamExt};
+use lwm2m_server::{Engine, Now, Origin, Output};
+use node_runtime::{Drain, clock, random};
+use state_client::{AttachHandle, Client};
+use tokio::sync::mpsc;
+
+use crate::metrics::Metrics;
+use crate::udp::{ReceiveBatch, Socket};
+
+pub(crate) use operation::{Forwarded, Input};
+use session::Sessions;
+use state_tier::Resolved;
+
+/// Messages from other threads that wait for a worker.
+pub(crate) const INPUTS: usize = 4096;
+
+/// How often a worker's own counts are exported.
+const OBSERVE_INTERVAL: Duration = Duration::from_secs(1);
+
+/// A peer of the CoAP layer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub(crate) enum Peer {
+    Dtls(dtls::SessionId),
+    Udp(SocketAddr),
+}
+
+/// What a worker is made of.
+pub(crate) struct Parts {
+    pub(crate) index: u8,
+    pub(crate) node: NodeId,
+    pub(crate) client: Client,
+    pub(crate) inputs: mpsc::Receiver<Input>,
+    /// All workers' inputs, this one's too, by index.
+    pub(crate) workers: Vec<mpsc::Sender<Input>>,
+    pub(crate) dtls: dtls::Server,
+    pub(crate) engine: lwm2m_server::Config,
+    pub(crate) limits: Limits,
+    pub(crate) metrics: Metrics,
+    pub(crate) attachment: AttachHandle,
+}
+
+/// Times that the driver keeps.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Limits {
+    pub(crate) commit_timeout: Duration,
+    pub(crate) session_lifetime: Duration,
+}
+
+/// A worker.
+pub(crate) struct Driver {
+    index: u8,
+    node: NodeId,
+    coaps: Socket,
+    coap: Option<Socket>,
+    client: Client,
+    inputs: mpsc::Receiver<Input>,
+    workers: Vec<mpsc::Sender<Input>>,
+    dtls: dtls::Server,
+    engine: Engine<Peer>,
+    sessions: Sessions,
+    operations: operation::Operations,
+    /// Calls to the state tier under way.
+    calls: FuturesUnordered<LocalBoxFuture<'static, Resolved>>,
+    limits: Limits,
+    metrics: Metrics,
+    attachment: AttachHandle,
+    /// When the engines' own counts were last taken over.
+    observed: Instant,
+}
+
+/// What woke the worker up.
+enum Wake {
+    Coaps,
+    Coap,
+    Resolved(Resolved),
+    Inputs,
+    Timeout,
+    Drain,
+}
+
+impl Driver {
+    pub(crate) fn new(parts: Parts, coaps: Socket, coap: Option<Socket>) -> Self {
+        Self {
+            index: parts.index,
+            node: parts.node,
+            coaps,
+            coap,
+            client: parts.client,
+            inputs: parts.inputs,
+            workers: parts.workers,
+            dtls: parts.dtls,
+            engine: Engine::new(parts.engine, random::seed()),
+            sessions: Sessions::default(),
+            operations: operation::Operations::default(),
+            calls: FuturesUnordered::new(),
+            limits: parts.limits,
+            metrics: parts.metrics,
+            attachment: parts.attachment,
+            observed: Instant::now(),
+        }
+    }
+
+    /// Serves until `drain` starts.
+    pub(crate) async fn run(mut self, drain: Drain) {
+        let (mut secured, mut plain) = (ReceiveBatch::new(), ReceiveBatch::new());
+        let mut inputs = Vec::with_capacity(256);
+        loop {
+            self.settle();
+            match self
+                .wake(&drain, &mut secured, &mut plain, &mut inputs)
+                .await
+            {
+                Wake::Coaps => {
+                    let now = now();
+                    for (peer, datagram) in secured.datagrams() {
+                        self.metrics.datagrams_received.inc();
+                        self.dtls.handle_datagram(now.instant, peer, datagram);
+                    }
+                }
+                Wake::Coap => {
+                    let now = now();
+                    for (peer, datagram) in plain.datagrams() {
+                        self.metrics.datagrams_received.inc();
+                        self.engine.handle_datagram(
+                            now,
+                            Peer::Udp(peer),
+                            &plain_origin(peer),
+                            datagram,
+                        );
+                    }
+                }
+                Wake::Resolved(resolved) => self.resolved(resolved),
+                Wake::Inputs => {
+                    for input in inputs.drain(..) {
+                        self.handle_input(input);
+                    }
+                }
+                Wake::Timeout => {
+                    let now = now();
+                    self.dtls.handle_timeout(now.instant);
+                    self.engine.handle_timeout(now);
+                }
+                Wake::Drain => return self.close(),
+            }
+        }
+    }
+
+    async fn wake(
+        &mut self,
+        drain: &Drain,
+        secured: &mut ReceiveBatch,
+        plain: &mut ReceiveBatch,
+        inputs: &mut Vec<Input>,
+    ) -> Wake {
+        // At least once an interval, so that what is exported is current.
+        let timeout = earlier(self.dtls.poll_timeout(), self.engine.poll_timeout())
+            .map_or(self.observed + OBSERVE_INTERVAL, |due| {
+                due.min(self.observed + OBSERVE_INTERVAL)
+            });
+        let coap = self.coap.as_ref();
+        tokio::select! {
+            // Answers first: each frees memory and lets a device go to sleep.
+            biased;
+            Some(resolved) = self.calls.next(), if !self.calls.is_empty() => Wake::Resolved(resolved),
+            received = self.inputs.recv_many(inputs, 256) => if received == 0 { Wake::Drain } else { Wake::Inputs },
+            result = self.coaps.receive(secured) => received(result, Wake::Coaps),
+            result = receive_on(coap, plain) => received(result, Wake::Coap),
+            () = tokio::time::sleep_until(timeout.into()) => Wake::Timeout,
+            () = drain.started() => Wake::Drain,
+        }
+    }
+
+    /// Works off what the engines want until they want nothing, then sends.
+    fn settle(&mut self) {
+        loop {
+            let mut idle = true;
+            while let Some(output) = self.dtls.poll_output() {
+                idle = false;
+                self.dtls_output(output);
+            }
+            while let Some(output) = self.engine.poll_output() {
+                idle = false;
+                self.engine_output(output);
+            }
+            if idle {
+                break;
+            }
+        }
+        let lost = self.coaps.flush() + self.coap.as_mut().map_or(0, Socket::flush);
+        self.metrics.datagrams_lost.inc_by(lost as u64);
+        if self.observed.elapsed() >= OBSERVE_INTERVAL {
+            self.observed = Instant::now();
+            self.metrics.observe(self.index, &self.engine, &self.dtls);
+        }
+    }
+
+    fn engine_output(&mut self, output: Output<Peer>) {
+        match output {
+            Output::Transmit {
+                peer: Peer::Udp(peer),
+                datagram,
+            } => {
+                if let Some(socket) = &mut self.coap {
+                    self.metrics.datagrams_sent.inc();
+                    socket.queue(peer, datagram);
+                }
+            }
+            Output::Transmit {
+                peer: Peer::Dtls(session),
+                datagram,
+            } => {
+                // A session that is gone takes its device's messages with it.
+                if self.dtls.send(session, &datagram).is_err() {
+                    self.metrics.datagrams_lost.inc();
+                }
+            }
+            Output::Commit { id, shard, command } => self.propose(id, shard, command),
+            Output::LookUp { registration, peer } => self.look_up(registration, peer),
+            Output::OperationDone { tag, result } => self.operation_done(tag, result),
+            Output::Awake { endpoint } => self.attachment.awake(&endpoint),
+        }
+    }
+
+    fn close(mut self) {
+        // Sessions stay stored: another node, or this one after its restart, takes them over without a handshake.
+        self.settle();
+    }
+}
+
+/// Both clocks.
+pub(crate) fn now() -> Now {
+    Now {
+        instant: Instant::now(),
+        wall: Timestamp(clock::now_ms()),
+    }
+}
+
+fn plain_origin(peer: SocketAddr) -> Origin {
+    Origin {
+        address: peer,
+        transport: Transport::Udp,
+        identity: SecurityIdentity::Unauthenticated,
+        endpoint: None,
+        session: None,
+    }
+}
+
+fn earlier(left: Option<Instant>, right: Option<Instant>) -> Option<Instant> {
+    match (left, right) {
+        (Some(left), Some(right)) => Some(left.min(right)),
+        (left, right) => left.or(right),
+    }
+}
+
+fn received(result: std::io::Result<()>, wake: Wake) -> Wake {
+    match result {
+        Ok(()) => wake,
+        Err(error) => {
+            // ICMP errors of earlier sends come up here; the socket goes on.
+            tracing::debug!(%error, "receive failed");
+            Wake::Timeout
+        }
+    }
+}
+
+async fn receive_on(socket: Option<&Socket>, batch: &mut ReceiveBatch) -> std::io::Result<()> {
+    match socket {
+        Some(socket) => socket.receive(batch).await,
+        None => std::future::pending().await,
+    }
+}

@@ -1,0 +1,150 @@
+//! DTLS sessions of a worker: from handshake to device.
+
+use std::net::SocketAddr;
+
+use device_state::{SecurityIdentity, SessionCid, Transport};
+use dtls::{CloseReason, HandshakeId, Output, Psk, SessionId, StoreOutcome};
+use hashbrown::HashMap;
+use lwm2m::EndpointName;
+use lwm2m_server::{Now, Origin};
+
+use super::{Driver, Input, Peer, now};
+
+/// What is kept per session beside the DTLS state.
+#[derive(Debug, Default)]
+pub(super) struct Sessions {
+    /// Endpoints of the credentials of handshakes under way; as many as the DTLS server allows.
+    handshakes: HashMap<HandshakeId, EndpointName>,
+    bound: HashMap<SessionId, Bound>,
+}
+
+/// What a session is bound to.
+#[derive(Clone, Debug)]
+struct Bound {
+    /// The endpoint of its credential.
+    endpoint: EndpointName,
+    /// Under which it is stored.
+    cid: Option<SessionCid>,
+}
+
+impl Driver {
+    pub(super) fn dtls_output(&mut self, output: Output) {
+        match output {
+            Output::Transmit { peer, datagram } => {
+                self.metrics.datagrams_sent.inc();
+                self.coaps.queue(peer, datagram);
+            }
+            Output::PskNeeded {
+                handshake,
+                identity,
+                ..
+            } => self.fetch_credential(handshake, identity),
+            Output::StoreSession { handshake, session } => self.store_session(handshake, &session),
+            Output::Plaintext {
+                session,
+                peer,
+                data,
+            } => {
+                if let Some(origin) = self.origin(session, peer) {
+                    self.engine
+                        .handle_datagram(now(), Peer::Dtls(session), &origin, &data);
+                }
+            }
+            Output::Closed { session, reason } => self.session_closed(session, reason),
+            Output::UnknownCid {
+                cid,
+                peer,
+                datagram,
+            } => {
+                // The device's address changed and the kernel now gives its datagrams to this worker.
+                self.to_other_workers(&Input::Datagram {
+                    cid,
+                    peer,
+                    datagram,
+                });
+            }
+            Output::HandshakeFailed {
+                handshake,
+                peer,
+                reason,
+            } => {
+                tracing::debug!(%peer, %reason, "handshake failed");
+                self.metrics.handshakes_failed.inc();
+                if let Some(handshake) = handshake {
+                    self.sessions.handshakes.remove(&handshake);
+                }
+            }
+            // The origin of each message is read from the session, so a move needs nothing here.
+            Output::PeerMoved { .. } => {}
+            // Comes only out of `session_stored`, which knows the endpoint.
+            Output::Connected { session, .. } => self.dtls.close(session),
+        }
+    }
+
+    pub(super) fn credential_fetched(
+        &mut self,
+        now: Now,
+        handshake: HandshakeId,
+        credential: Option<(EndpointName, Psk)>,
+    ) {
+        match credential {
+            Some((endpoint, psk)) => {
+                self.sessions.handshakes.insert(handshake, endpoint);
+                self.dtls.provide_psk(now.instant, handshake, Some(&psk));
+            }
+            None => self.dtls.provide_psk(now.instant, handshake, None),
+        }
+    }
+
+    pub(super) fn session_stored(
+        &mut self,
+        now: Now,
+        handshake: HandshakeId,
+        outcome: StoreOutcome,
+    ) {
+        let endpoint = self.sessions.handshakes.remove(&handshake);
+        self.dtls.session_stored(now.instant, handshake, outcome);
+        while let Some(output) = self.dtls.poll_output() {
+            match (output, &endpoint) {
+                (Output::Connected { session, cid, .. }, Some(endpoint)) => {
+                    self.metrics.handshakes.inc();
+                    let cid = cid.map(|cid| SessionCid(*cid.as_bytes()));
+                    self.sessions.bound.insert(
+                        session,
+                        Bound {
+                            endpoint: endpoint.clone(),
+                            cid,
+                        },
+                    );
+                }
+                (output, _) => self.dtls_output(output),
+            }
+        }
+    }
+
+    fn session_closed(&mut self, session: SessionId, reason: CloseReason) {
+        tracing::debug!(%reason, "session closed");
+        let stored = self
+            .sessions
+            .bound
+            .remove(&session)
+            .and_then(|bound| bound.cid);
+        self.engine.forget_peer(now(), Peer::Dtls(session));
+        match (stored, reason) {
+            // The device may go on with it: it stays stored.
+            (None, _) | (_, CloseReason::Idle) => {}
+            (Some(cid), _) => self.remove_session(cid),
+        }
+    }
+
+    fn origin(&self, session: SessionId, peer: SocketAddr) -> Option<Origin> {
+        let bound = self.sessions.bound.get(&session)?;
+        Some(Origin {
+            address: peer,
+            transport: Transport::Dtls,
+            identity: SecurityIdentity::PskIdentity(self.dtls.identity(session)?.to_vec()),
+            endpoint: Some(bound.endpoint.clone()),
+            session: bound.cid,
+        })
+    }
+}

@@ -1,0 +1,167 @@
+//! Calls of a worker to the state tier, and what follows from their answers.
+
+use device_state::{
+    Command, Outcome, Registration, SecurityIdentity, Session, SessionCid, ShardId,
+};
+use device_state::{SessionGeneration, Timestamp};
+use lwm2m::{EndpointName, RegistrationId};
+use lwm2m_server::{CommitError, CommitId};
+use node_runtime::clock;
+
+use super::{Driver, Peer, now};
+
+/// A call that ended.
+pub(super) enum Resolved {
+    Committed {
+        id: CommitId,
+        result: Result<Outcome, CommitError>,
+    },
+    Registration {
+        peer: Peer,
+        registration: Option<Box<Registration>>,
+    },
+    /// `None`: no such credential, or it cannot be fetched now; the device tries again.
+    Credential {
+        handshake: dtls::HandshakeId,
+        credential: Option<(EndpointName, dtls::Psk)>,
+    },
+    SessionStored {
+        handshake: dtls::HandshakeId,
+        outcome: dtls::StoreOutcome,
+    },
+    /// Nothing follows.
+    Forgotten,
+}
+
+impl Driver {
+    pub(super) fn propose(&mut self, id: CommitId, shard: ShardId, command: Command) {
+        let (client, timeout) = (self.client.clone(), self.limits.commit_timeout);
+        self.metrics.commits.inc();
+        self.calls.push(Box::pin(async move {
+            let result = client
+                .propose(shard, command, timeout)
+                .await
+                .map_err(|error| {
+                    tracing::debug!(%shard, %error, "commit failed");
+                    if error.is_overloaded() {
+                        CommitError::Overloaded
+                    } else {
+                        CommitError::Unavailable
+                    }
+                });
+            Resolved::Committed { id, result }
+        }));
+    }
+
+    pub(super) fn look_up(&mut self, id: RegistrationId, peer: Peer) {
+        let (client, timeout) = (self.client.clone(), self.limits.commit_timeout);
+        self.calls.push(Box::pin(async move {
+            let registration = client
+                .registration_by_id(&id, timeout)
+                .await
+                .unwrap_or_else(|error| {
+                    tracing::debug!(%error, "registration cannot be fetched");
+                    None
+                });
+            Resolved::Registration {
+                peer,
+                registration: registration.map(Box::new),
+            }
+        }));
+    }
+
+    pub(super) fn fetch_credential(&mut self, handshake: dtls::HandshakeId, identity: Vec<u8>) {
+        let (client, timeout) = (self.client.clone(), self.limits.commit_timeout);
+        self.calls.push(Box::pin(async move {
+            let credential = match client.credential(&identity, timeout).await {
+                Ok(found) => found.and_then(|credential| {
+                    // A key of a length that no TLS stack takes is as good as none.
+                    Some((credential.endpoint, dtls::Psk::new(&credential.key).ok()?))
+                }),
+                Err(error) => {
+                    tracing::debug!(%error, "credential cannot be fetched");
+                    None
+                }
+            };
+            Resolved::Credential {
+                handshake,
+                credential,
+            }
+        }));
+    }
+
+    /// DESIGN: the session is stored before the server's Finished is sent, so that any node can go on with it.
+    pub(super) fn store_session(
+        &mut self,
+        handshake: dtls::HandshakeId,
+        export: &dtls::SessionExport,
+    ) {
+        let Some(cid) = export.cid() else {
+            // A client without a Connection ID cannot be found by another node; it shakes hands again there.
+            self.calls
+                .push(Box::pin(std::future::ready(Resolved::SessionStored {
+                    handshake,
+                    outcome: dtls::StoreOutcome::Stored,
+                })));
+            return;
+        };
+        let stored_at = Timestamp(clock::now_ms());
+        let session = Session {
+            cid: SessionCid(*cid.as_bytes()),
+            export: export.encode().to_vec(),
+            identity: SecurityIdentity::PskIdentity(export.identity.clone()),
+            peer: export.peer,
+            owner: self.node,
+            generation: SessionGeneration(export.generation),
+            stored_at,
+            expires_at: stored_at.saturating_add(self.limits.session_lifetime),
+        };
+        let shard = ShardId(cid.partition());
+        let command = Command::StoreSession {
+            session: Box::new(session),
+        };
+        let (client, timeout) = (self.client.clone(), self.limits.commit_timeout);
+        self.calls.push(Box::pin(async move {
+            let outcome = match client.propose(shard, command, timeout).await {
+                Ok(Outcome::Done) => dtls::StoreOutcome::Stored,
+                Ok(_) | Err(_) => dtls::StoreOutcome::Refused,
+            };
+            Resolved::SessionStored { handshake, outcome }
+        }));
+    }
+
+    /// The session ended for good; its row goes.
+    pub(super) fn remove_session(&mut self, cid: SessionCid) {
+        let shard = ShardId(u16::from_be_bytes([cid.0[1], cid.0[2]]));
+        let (client, timeout) = (self.client.clone(), self.limits.commit_timeout);
+        self.calls.push(Box::pin(async move {
+            if let Err(error) = client
+                .propose(shard, Command::RemoveSession { cid }, timeout)
+                .await
+            {
+                // The row expires by itself.
+                tracing::debug!(%error, "session cannot be removed");
+            }
+            Resolved::Forgotten
+        }));
+    }
+
+    pub(super) fn resolved(&mut self, resolved: Resolved) {
+        let now = now();
+        match resolved {
+            Resolved::Committed { id, result } => self.engine.handle_committed(now, id, result),
+            Resolved::Registration { peer, registration } => {
+                self.engine
+                    .handle_registration(now, peer, registration.as_deref());
+            }
+            Resolved::Credential {
+                handshake,
+                credential,
+            } => self.credential_fetched(now, handshake, credential),
+            Resolved::SessionStored { handshake, outcome } => {
+                self.session_stored(now, handshake, outcome);
+            }
+            Resolved::Forgotten => {}
+        }
+    }
+}

@@ -1,0 +1,142 @@
+//! What the node counts; names are stable.
+
+use prometheus_client::encoding::EncodeLabelSet;
+use prometheus_client::metrics::counter::Counter;
+use prometheus_client::metrics::family::Family;
+use prometheus_client::metrics::gauge::Gauge;
+use prometheus_client::registry::Registry;
+
+use lwm2m_server::Engine;
+
+use crate::driver::Peer;
+
+/// Labels of what is counted per worker.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct Worker {
+    worker: u8,
+}
+
+/// Labels of what a worker drops.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct Drop {
+    worker: u8,
+    layer: &'static str,
+    reason: &'static str,
+}
+
+/// Counters and gauges; clones count together.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Metrics {
+    pub(crate) datagrams_received: Counter,
+    pub(crate) datagrams_sent: Counter,
+    pub(crate) datagrams_lost: Counter,
+    pub(crate) commits: Counter,
+    pub(crate) operations: Counter,
+    pub(crate) handshakes: Counter,
+    pub(crate) handshakes_failed: Counter,
+    devices: Family<Worker, Gauge>,
+    sessions: Family<Worker, Gauge>,
+    dropped: Family<Drop, Gauge>,
+}
+
+impl Metrics {
+    /// Metrics that are part of `registry`.
+    pub(crate) fn register(registry: &mut Registry) -> Self {
+        let metrics = Self::default();
+        let mut counter = |name: &str, help: &str, counter: &Counter| {
+            registry.register(name, help, counter.clone());
+        };
+        counter(
+            "datagrams_received",
+            "Datagrams read",
+            &metrics.datagrams_received,
+        );
+        counter(
+            "datagrams_sent",
+            "Datagrams given to the kernel",
+            &metrics.datagrams_sent,
+        );
+        counter(
+            "datagrams_lost",
+            "Datagrams that could not be sent or handed on",
+            &metrics.datagrams_lost,
+        );
+        counter(
+            "commits",
+            "Commands proposed to the state tier",
+            &metrics.commits,
+        );
+        counter(
+            "operations",
+            "Operations on devices taken from the state tier",
+            &metrics.operations,
+        );
+        counter(
+            "handshakes",
+            "DTLS handshakes that led to a session",
+            &metrics.handshakes,
+        );
+        counter(
+            "handshakes_failed",
+            "DTLS handshakes that failed after a valid cookie",
+            &metrics.handshakes_failed,
+        );
+        registry.register(
+            "devices",
+            "Registered devices held",
+            metrics.devices.clone(),
+        );
+        registry.register("sessions", "DTLS sessions held", metrics.sessions.clone());
+        registry.register(
+            "dropped",
+            "What peers sent and was dropped or refused, since start",
+            metrics.dropped.clone(),
+        );
+        metrics
+    }
+
+    /// Takes over what the engines of a worker count themselves.
+    pub(crate) fn observe(&self, worker: u8, engine: &Engine<Peer>, dtls: &dtls::Server) {
+        self.devices
+            .get_or_create(&Worker { worker })
+            .set(engine.device_count() as i64);
+        self.sessions
+            .get_or_create(&Worker { worker })
+            .set(dtls.session_count() as i64);
+        let (server, coap, dtls) = (engine.counters(), engine.coap_counters(), dtls.counters());
+        let counts = [
+            (
+                "dtls",
+                "malformed",
+                dtls.malformed_records + dtls.malformed_messages,
+            ),
+            (
+                "dtls",
+                "unknown_session",
+                dtls.unknown_session + dtls.foreign_cid,
+            ),
+            ("dtls", "unknown_epoch", dtls.unknown_epoch),
+            ("dtls", "replayed", dtls.replayed),
+            ("dtls", "unauthentic", dtls.unauthentic),
+            ("dtls", "refused_by_limit", dtls.refused_by_limit),
+            ("coap", "malformed", coap.malformed),
+            ("coap", "unknown_token", coap.unknown_token),
+            ("coap", "unmatched", coap.unmatched),
+            ("coap", "bad_option", coap.bad_option),
+            ("coap", "overloaded", coap.overloaded),
+            ("coap", "duplicate", coap.duplicates),
+            ("lwm2m", "refused", server.refused),
+            ("lwm2m", "overloaded", server.overloaded),
+            ("lwm2m", "notification", server.dropped_notifications),
+        ];
+        for (layer, reason, count) in counts {
+            self.dropped
+                .get_or_create(&Drop {
+                    worker,
+                    layer,
+                    reason,
+                })
+                .set(count as i64);
+        }
+    }
+}
