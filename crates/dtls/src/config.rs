@@ -1,0 +1,44 @@
+//! The server's limits.
+
+use std::num::NonZeroU16;
+use std::time::Duration;
+
+use crate::flight::Retransmission;
+
+/// Limits and times of a [`crate::Server`].
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Config {
+    /// Logical partitions that Connection IDs are spread over.
+    pub partitions: NonZeroU16,
+    /// The largest datagram of a handshake flight in bytes; values below 128 count as 128.
+    pub mtu: usize,
+    /// Sessions kept; at the limit new handshakes are refused.
+    pub max_sessions: usize,
+    /// Handshakes under way, all sources together.
+    pub max_handshakes: usize,
+    /// Handshakes under way from one IPv4 address or one IPv6 /64. Many devices may share the
+    /// address of a carrier's translator.
+    pub max_handshakes_per_source: u32,
+    /// From a valid cookie to a stored session, including the waits for key and store.
+    pub handshake_timeout: Duration,
+    /// Of the server's hello flight.
+    pub retransmission: Retransmission,
+    /// Sessions that were silent for longer are forgotten without telling the peer; checked about
+    /// once a minute. `None` keeps them until they are closed.
+    pub session_idle: Option<Duration>,
+}
+
+impl Default for Config {
+    fn default() -> Self {
+        Self {
+            partitions: NonZeroU16::MIN,
+            mtu: 1200,
+            max_sessions: 1_000_000,
+            max_handshakes: 16_384,
+            max_handshakes_per_source: 1024,
+            handshake_timeout: Duration::from_mins(1),
+            retransmission: Retransmission::default(),
+            session_idle: Some(Duration::from_hours(24)),
+        }
+    }
+}

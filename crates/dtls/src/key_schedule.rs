@@ -1,0 +1,130 @@
+//! From a pre-shared key to record keys and Finished values (RFC 5246 §8.1, §6.3, §7.4.9).
+
+use std::fmt;
+
+use aws_lc_rs::hmac;
+use zeroize::Zeroizing;
+
+use crate::prf::{Transcript, hmac_key, prf};
+use crate::protection::{RecordKeys, Role};
+use crate::suite::CipherSuite;
+
+/// A hello's 32 random bytes.
+pub(crate) type HelloRandom = [u8; 32];
+/// The content of a Finished message.
+pub(crate) type VerifyData = [u8; 12];
+
+/// A pre-shared key of 1 to 64 bytes. Wiped when dropped, never printed.
+#[derive(Clone)]
+pub struct Psk(Zeroizing<Vec<u8>>);
+
+/// Why bytes are not a [`Psk`].
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("pre-shared key of {length} bytes is not within 1 to 64")]
+pub struct PskLengthError {
+    /// Bytes given.
+    pub length: usize,
+}
+
+impl Psk {
+    /// RFC 4279 §5.3: implementations support keys of up to 64 bytes.
+    pub const MAX_LENGTH: usize = 64;
+
+    /// Copies the key.
+    pub fn new(key: &[u8]) -> Result<Self, PskLengthError> {
+        if key.is_empty() || key.len() > Self::MAX_LENGTH {
+            return Err(PskLengthError { length: key.len() });
+        }
+        Ok(Self(Zeroizing::new(key.to_vec())))
+    }
+}
+
+impl fmt::Debug for Psk {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Psk(..)")
+    }
+}
+
+/// How the master secret is derived.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum MasterSecretKind {
+    /// Bound to the whole handshake (RFC 7627).
+    #[default]
+    Extended,
+    /// From the hellos' random values only (RFC 5246 §8.1), for old peers.
+    Classic,
+}
+
+/// The randoms of both hellos.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct HelloRandoms {
+    pub(crate) client: HelloRandom,
+    pub(crate) server: HelloRandom,
+}
+
+/// The master secret, kept as the key of the pseudo-random function.
+pub(crate) struct MasterSecret(hmac::Key);
+
+impl MasterSecret {
+    /// `transcript` ends with the ClientKeyExchange (RFC 7627 §3).
+    pub(crate) fn from_psk(
+        psk: &Psk,
+        kind: MasterSecretKind,
+        randoms: &HelloRandoms,
+        transcript: &Transcript,
+    ) -> Self {
+        // RFC 4279 §2: as many zeros as the key is long, then the key, each with its length.
+        let length = psk.0.len() as u16;
+        let mut premaster = Zeroizing::new(Vec::with_capacity(4 + 2 * psk.0.len()));
+        premaster.extend_from_slice(&length.to_be_bytes());
+        premaster.resize(2 + psk.0.len(), 0);
+        premaster.extend_from_slice(&length.to_be_bytes());
+        premaster.extend_from_slice(&psk.0);
+
+        let premaster = hmac_key(&premaster);
+        let mut master = Zeroizing::new([0; 48]);
+        match kind {
+            MasterSecretKind::Extended => prf(
+                &premaster,
+                b"extended master secret",
+                &[transcript.hash().as_ref()],
+                &mut *master,
+            ),
+            MasterSecretKind::Classic => prf(
+                &premaster,
+                b"master secret",
+                &[&randoms.client, &randoms.server],
+                &mut *master,
+            ),
+        }
+        Self(hmac_key(&*master))
+    }
+
+    pub(crate) fn record_keys(
+        &self,
+        suite: CipherSuite,
+        role: Role,
+        randoms: &HelloRandoms,
+    ) -> RecordKeys {
+        let mut block = Zeroizing::new([0; 128]);
+        let block = &mut block[..RecordKeys::length(suite)];
+        prf(
+            &self.0,
+            b"key expansion",
+            &[&randoms.server, &randoms.client],
+            block,
+        );
+        RecordKeys::from_key_block(suite, role, block).expect("the block has the suite's length")
+    }
+
+    /// The Finished of `sender` after the messages of `transcript`.
+    pub(crate) fn verify_data(&self, sender: Role, transcript: &Transcript) -> VerifyData {
+        let label: &[u8] = match sender {
+            Role::Client => b"client finished",
+            Role::Server => b"server finished",
+        };
+        let mut data = [0; 12];
+        prf(&self.0, label, &[transcript.hash().as_ref()], &mut data);
+        data
+    }
+}

@@ -1,0 +1,92 @@
+//! Sans-IO DTLS 1.2 (RFC 6347) with Connection IDs (RFC 9146) and session export.
+//!
+//! Owns: records, handshakes, retransmission, replay protection, the server's session table and
+//! the encoding of a session that another process can go on with. Never: opens a socket, reads a
+//! clock, draws randomness from anywhere but its seed, keeps state for a peer that has not shown
+//! its address with a cookie, or starts a handshake as a server.
+//!
+//! ```text
+//!  datagram ─► record ─┬─ Connection ID ─► session table ─┬─► Plaintext, Closed, PeerMoved
+//!                      │                                  └─► UnknownCid (import, feed again)
+//!                      ├─ epoch 1, no CID ─► session table by peer address
+//!                      └─ epoch 0 ─► cookie ─► handshake ─► PskNeeded ─► StoreSession ─► Connected
+//! ```
+//!
+//! [`Server`] and [`Client`] are the entry types. Both are driven the same way: hand in datagrams
+//! and the time, then drain `poll_output` until it is empty, then sleep until `poll_timeout` and
+//! call `handle_timeout`.
+//!
+//! ```
+//! use std::time::Instant;
+//! use dtls::{Client, ClientConfig, ClientOutput, Config, CookieSecret, Output, Psk, Server};
+//! use dtls::StoreOutcome;
+//!
+//! let now = Instant::now();
+//! let mut server = Server::new(Config::default(), &CookieSecret::new([1; 32]), [2; 32]);
+//! let psk = Psk::new(b"sixteen byte key")?;
+//! let mut client = Client::new(ClientConfig::new(b"device".to_vec(), psk.clone()), [3; 32]);
+//! let address = "192.0.2.1:5684".parse()?;
+//! client.start(now);
+//! loop {
+//!     match client.poll_output() {
+//!         Some(ClientOutput::Transmit(mut datagram)) => {
+//!             server.handle_datagram(now, address, &mut datagram);
+//!         }
+//!         Some(ClientOutput::Connected { .. }) => break,
+//!         other => assert!(other.is_none(), "{other:?}"),
+//!     }
+//!     while let Some(output) = server.poll_output() {
+//!         match output {
+//!             Output::Transmit { mut datagram, .. } => client.handle_datagram(now, &mut datagram),
+//!             Output::PskNeeded { handshake, .. } => {
+//!                 server.provide_psk(now, handshake, Some(&psk));
+//!             }
+//!             Output::StoreSession { handshake, .. } => {
+//!                 server.session_stored(now, handshake, StoreOutcome::Stored);
+//!             }
+//!             _ => {}
+//!         }
+//!     }
+//! }
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! ```
+
+mod alert;
+mod cid;
+mod client;
+mod config;
+mod cookie;
+mod counters;
+mod error;
+mod export;
+mod extension;
+mod flight;
+mod handshake;
+mod key_schedule;
+mod prf;
+mod protection;
+mod random;
+mod reassembly;
+mod record;
+mod replay;
+mod sequence;
+mod server;
+mod session;
+mod slab;
+mod suite;
+mod table;
+mod wire;
+
+pub use alert::AlertDescription;
+pub use cid::ConnectionId;
+pub use client::{CidOffer, Client, ClientConfig, ClientOutput};
+pub use config::Config;
+pub use cookie::CookieSecret;
+pub use counters::Counters;
+pub use error::{CloseReason, HandshakeFailure, ImportError, SendError};
+pub use export::{DecodeExportError, SessionExport};
+pub use flight::Retransmission;
+pub use key_schedule::{MasterSecretKind, Psk, PskLengthError};
+pub use server::{HandshakeId, Output, Server, StoreOutcome};
+pub use session::SessionId;
+pub use suite::CipherSuite;

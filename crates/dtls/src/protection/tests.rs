@@ -1,0 +1,122 @@
+#![expect(clippy::unwrap_used, reason = "a failed unwrap is the test's failure")]
+
+use super::*;
+use crate::record::split_first;
+
+const BLOCK: [u8; 40] = {
+    let mut block = [0; 40];
+    let mut i = 0;
+    while i < 40 {
+        block[i] = i as u8;
+        i += 1;
+    }
+    block
+};
+
+fn keys(role: Role) -> RecordKeys {
+    RecordKeys::from_key_block(CipherSuite::PskAes128Ccm8, role, &BLOCK).unwrap()
+}
+
+fn sealed(cid: &[u8], content: &[u8]) -> Vec<u8> {
+    let mut out = Vec::new();
+    let outgoing = Outgoing {
+        content_type: ContentType::ApplicationData,
+        epoch: 1,
+        sequence: 0x0102_0304_0506,
+        cid,
+    };
+    keys(Role::Client).seal(outgoing, content, &mut out);
+    out
+}
+
+#[test]
+fn additional_data_with_a_connection_id_follows_rfc_9146() {
+    let mut aad = AdditionalData::new();
+    aad.describe(
+        ContentType::Tls12Cid,
+        VERSION,
+        1,
+        0x1122_3344_5566,
+        &[0xAA, 0xBB, 0xCC],
+        5,
+    )
+    .unwrap();
+    let expected = [
+        &[0xFF; 8][..],                        // seq_num_placeholder
+        &[25],                                 // tls12_cid
+        &[3],                                  // cid_length
+        &[25],                                 // tls12_cid
+        &[0xFE, 0xFD],                         // DTLSCiphertext.version
+        &[0x00, 0x01],                         // epoch
+        &[0x11, 0x22, 0x33, 0x44, 0x55, 0x66], // sequence_number
+        &[0xAA, 0xBB, 0xCC],                   // cid
+        &[0x00, 0x05],                         // length_of_DTLSInnerPlaintext
+    ]
+    .concat();
+    assert_eq!(aad.as_slice(), expected);
+}
+
+#[test]
+fn additional_data_without_a_connection_id_follows_rfc_5246() {
+    let mut aad = AdditionalData::new();
+    aad.describe(ContentType::Alert, VERSION, 1, 7, &[], 2)
+        .unwrap();
+    let expected = [0, 1, 0, 0, 0, 0, 0, 7, 21, 0xFE, 0xFD, 0, 2];
+    assert_eq!(aad.as_slice(), expected);
+}
+
+/// Seals by hand with nothing but the cipher, from the text of the RFC.
+#[test]
+fn a_record_with_a_connection_id_has_the_layout_of_rfc_9146() {
+    let cid = [1, 2, 3, 4, 5, 6, 7, 8];
+    let record = sealed(&cid, b"hi");
+    assert_eq!(record[0], 25);
+    assert_eq!(record[1..3], [0xFE, 0xFD]);
+    assert_eq!(record[3..11], [0, 1, 1, 2, 3, 4, 5, 6]);
+    assert_eq!(record[11..19], cid);
+    assert_eq!(record[19..21], [0, 8 + 3 + 8]);
+    assert_eq!(record.len(), 21 + 19);
+
+    let mut inner = [b'h', b'i', 23];
+    let mut aad = vec![0xFF; 8];
+    aad.extend([25, 8, 25, 0xFE, 0xFD, 0, 1, 1, 2, 3, 4, 5, 6]);
+    aad.extend(cid);
+    aad.extend([0, 3]);
+    let mut nonce = BLOCK[32..36].to_vec();
+    nonce.extend(&record[21..29]);
+    let tag = Aes128Ccm8::new(GenericArray::from_slice(&BLOCK[..16]))
+        .encrypt_in_place_detached(GenericArray::from_slice(&nonce), &aad, &mut inner)
+        .unwrap();
+    assert_eq!(record[29..32], inner);
+    assert_eq!(record[32..], tag[..]);
+}
+
+#[test]
+fn either_layout_opens_and_any_flipped_bit_does_not() {
+    for cid in [&[][..], &[9; 8]] {
+        let whole = sealed(cid, b"payload");
+        let mut copy = whole.clone();
+        let (record, rest) = split_first(&mut copy, cid.len()).unwrap();
+        assert!(rest.is_empty());
+        let opened = keys(Role::Server).open(record).unwrap();
+        assert_eq!(opened.content_type, ContentType::ApplicationData);
+        assert_eq!(opened.content, b"payload");
+        for bit in 0..whole.len() * 8 {
+            let mut copy = whole.clone();
+            copy[bit / 8] ^= 1 << (bit % 8);
+            if let Some((record, _)) = split_first(&mut copy, cid.len()) {
+                assert!(keys(Role::Server).open(record).is_none(), "bit {bit}");
+            }
+        }
+    }
+}
+
+#[test]
+fn padding_of_the_inner_plaintext_is_stripped() {
+    let opened = unwrap_inner(ContentType::Tls12Cid, &[7, 0, 23, 0, 0]).unwrap();
+    assert_eq!(opened.content_type, ContentType::ApplicationData);
+    assert_eq!(opened.content, [7, 0]);
+    assert!(unwrap_inner(ContentType::Tls12Cid, &[0, 0]).is_none());
+    assert!(unwrap_inner(ContentType::Tls12Cid, &[]).is_none());
+    assert!(unwrap_inner(ContentType::Tls12Cid, &[1, 25]).is_none());
+}

@@ -1,0 +1,114 @@
+//! What the server asks of its driver and tells it.
+
+use std::fmt;
+use std::net::SocketAddr;
+
+use crate::cid::ConnectionId;
+use crate::error::{CloseReason, HandshakeFailure};
+use crate::export::SessionExport;
+use crate::session::SessionId;
+
+/// Names a handshake under way. Never reused by the same server.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct HandshakeId(pub(super) u64);
+
+impl fmt::Debug for HandshakeId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "HandshakeId({:x})", self.0)
+    }
+}
+
+/// The answer to [`Output::StoreSession`].
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum StoreOutcome {
+    /// The session is safe: the client may learn that it exists.
+    Stored,
+    /// It is not, for example because its Connection ID is taken.
+    Refused,
+}
+
+/// From [`crate::Server::poll_output`].
+#[derive(Debug)]
+pub enum Output {
+    /// Send a datagram.
+    Transmit {
+        /// Where to.
+        peer: SocketAddr,
+        /// One or more records.
+        datagram: Vec<u8>,
+    },
+    /// Look the key of an identity up and answer with [`crate::Server::provide_psk`].
+    PskNeeded {
+        /// For the answer.
+        handshake: HandshakeId,
+        /// Where the client is.
+        peer: SocketAddr,
+        /// 0 to 128 unauthenticated bytes, not necessarily UTF-8.
+        identity: Vec<u8>,
+    },
+    /// The client has proved its key. Store the session, then answer with
+    /// [`crate::Server::session_stored`]; the client waits for it.
+    StoreSession {
+        /// For the answer.
+        handshake: HandshakeId,
+        /// Of generation 0.
+        session: SessionExport,
+    },
+    /// A handshake has led to a session. An older session of the same identity is not touched,
+    /// unless both have no Connection ID and come from the same address.
+    Connected {
+        /// The new session.
+        session: SessionId,
+        /// Where the client is.
+        peer: SocketAddr,
+        /// The identity whose key the client has.
+        identity: Vec<u8>,
+        /// `None` when the client does not do Connection IDs.
+        cid: Option<ConnectionId>,
+    },
+    /// Application data, in the order of arrival.
+    Plaintext {
+        /// Whose.
+        session: SessionId,
+        /// The session's address, which this record may just have moved.
+        peer: SocketAddr,
+        /// At least one byte.
+        data: Vec<u8>,
+    },
+    /// RFC 9146 §6: the newest authenticated record came from another address, which replies go to
+    /// from now on.
+    PeerMoved {
+        /// Whose.
+        session: SessionId,
+        /// Where to.
+        peer: SocketAddr,
+    },
+    /// A session is gone.
+    Closed {
+        /// Which.
+        session: SessionId,
+        /// Why.
+        reason: CloseReason,
+    },
+    /// A record for a session that is not here, but whose Connection ID has our layout and one of
+    /// our partitions. To take the session over, [`crate::Server::import`] it and hand the
+    /// datagram in again. At most one for each datagram handed in.
+    UnknownCid {
+        /// Which session.
+        cid: ConnectionId,
+        /// Where the datagram came from.
+        peer: SocketAddr,
+        /// The record and everything after it.
+        datagram: Vec<u8>,
+    },
+    /// A handshake that got past the cookie has failed. If a session was being stored for it, that
+    /// session is of no use.
+    HandshakeFailed {
+        /// `None` when the hello with the valid cookie was refused at once.
+        handshake: Option<HandshakeId>,
+        /// Whose.
+        peer: SocketAddr,
+        /// Why.
+        reason: HandshakeFailure,
+    },
+}

@@ -1,0 +1,13 @@
+//! Our client against our server over an emulated network, hostile input, and real peers.
+#![expect(clippy::unwrap_used, reason = "a failed unwrap is the test's failure")]
+#![expect(
+    clippy::disallowed_methods,
+    reason = "tests over real sockets need the real time"
+)]
+
+mod export;
+mod handshake;
+mod hostile;
+mod pair;
+mod real_peers;
+mod traffic;
