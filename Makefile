@@ -25,36 +25,26 @@ help: ## Tells the targets
 
 setup: ## Installs what a build needs (Debian, Ubuntu; elsewhere names it) and builds RocksDB once
 	@command -v cargo >/dev/null || { echo "setup: Rust is missing: install rustup" >&2; exit 1; }
-	@missing=(); \
-	command -v g++ >/dev/null || missing+=(g++); \
-	command -v make >/dev/null || missing+=(make); \
-	compgen -G '/usr/lib/llvm-*/lib/libclang*.so*' >/dev/null || \
-	  compgen -G '/usr/lib*/libclang*.so*' >/dev/null || [[ -n $${LIBCLANG_PATH:-} ]] || missing+=(libclang-dev); \
-	if (( $${#missing[@]} == 0 )); then exit 0; fi; \
-	if ! command -v apt-get >/dev/null; then \
-	  echo "setup: missing: $${missing[*]} (names as in Debian); install them and run this again" >&2; exit 1; \
-	fi; \
-	as_root=(); (( EUID == 0 )) || as_root=(sudo); \
-	echo "setup: installing $${missing[*]}"; \
-	"$${as_root[@]}" apt-get update -qq; \
-	"$${as_root[@]}" env DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends "$${missing[@]}"
+	@scripts/packages.sh g++=g++ make=make '/usr/lib/llvm-*/lib/libclang*.so*=libclang-dev'
 	@$(rocksdb); echo "setup: RocksDB is in $$ROCKSDB_LIB_DIR"
 
-demo: ## Starts a cluster and a fleet on this machine
+demo: setup ## Starts a cluster and a fleet on this machine
 	@$(rocksdb); scripts/demo.sh
 
-test: ## Format, lints, layers, generated code and every test that needs no other program
+test: setup ## Format, lints, layers, generated code and every test that needs no other program
 	@$(rocksdb); cargo xtask ci
 
 # The lanes start binaries. They select the whole workspace, as `make test` does, so that nothing is built twice with
 # other features.
-interop: ## Tests against other implementations of LwM2M
+interop: setup ## Tests against other implementations of LwM2M
+	@scripts/packages.sh javac=default-jdk-headless mvn=maven coap-client-openssl=libcoap3-bin openssl=openssl
 	@$(rocksdb); cargo build --workspace --bins; cargo test --workspace --test interop
 
-kube: ## Tests against a real Kubernetes API
+kube: setup ## Tests against a real Kubernetes API
+	@scripts/packages.sh go=golang-go openssl=openssl
 	@$(rocksdb); cargo build --workspace --bins; cargo test --workspace --test kube
 
-bench: ## Measures and writes docs/performance.md
+bench: setup ## Measures and writes docs/performance.md
 	@$(rocksdb); scripts/bench.sh
 
 fmt: ## Formats the source

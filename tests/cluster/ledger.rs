@@ -1,0 +1,138 @@
+//! Nothing acknowledged is lost: every 2.01 that a device got stands in a ledger and is compared afterwards.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::time::{Duration, Instant};
+
+use coap::{Code, MessageId};
+use tests::{Drover, Options, until_some};
+
+use crate::device::{Raw, encode, is_answer, register_query};
+
+/// Registrations under way at a time.
+const WINDOW: usize = 64;
+/// Registrations before the leader dies, and after.
+const BEFORE: usize = 1500;
+const AFTER: usize = 1500;
+/// How long an unanswered Register waits until it is sent again.
+const REPEAT: Duration = Duration::from_secs(2);
+
+/// Registers devices from one socket and writes down who was told of success.
+struct Registrar {
+    raw: Raw,
+    next: usize,
+    waiting: BTreeMap<u16, (String, Instant)>,
+    ledger: BTreeSet<String>,
+}
+
+impl Registrar {
+    fn new(server: &str) -> Self {
+        Self {
+            raw: Raw::connect(server),
+            next: 0,
+            waiting: BTreeMap::new(),
+            ledger: BTreeSet::new(),
+        }
+    }
+
+    /// Goes on until `total` devices are in the ledger.
+    fn register_until(&mut self, total: usize, limit: Duration) {
+        let deadline = Instant::now() + limit;
+        while self.ledger.len() < total {
+            assert!(
+                Instant::now() < deadline,
+                "{} of {total} registered in {limit:?}",
+                self.ledger.len()
+            );
+            while self.waiting.len() < WINDOW && self.next < total + WINDOW {
+                self.begin();
+            }
+            self.hear();
+            self.repeat();
+        }
+    }
+
+    fn begin(&mut self) {
+        let endpoint = format!("ledger-{:05}", self.next);
+        self.next += 1;
+        let query = register_query(&endpoint);
+        let query: Vec<&str> = query.iter().map(String::as_str).collect();
+        let id = self.raw.send(Code::POST, &["rd"], &query, b"</1/0>,</3/0>");
+        self.waiting.insert(id.0, (endpoint, Instant::now()));
+    }
+
+    fn hear(&mut self) {
+        let Some(message) = self.raw.receive(Duration::from_millis(20)) else {
+            return;
+        };
+        let Some(id) = self
+            .waiting
+            .keys()
+            .copied()
+            .find(|id| is_answer(&message, MessageId(*id)))
+        else {
+            return;
+        };
+        self.raw.acknowledge(&message);
+        let (endpoint, _) = self.waiting.remove(&id).unwrap();
+        match message.code {
+            Code::CREATED_2_01 => {
+                self.ledger.insert(endpoint);
+            }
+            // While there is no leader a device is asked to come back later; this one comes back at once.
+            Code::SERVICE_UNAVAILABLE_5_03 => {}
+            other => panic!("{endpoint} was answered {other}"),
+        }
+    }
+
+    fn repeat(&mut self) {
+        for (id, (endpoint, sent)) in &mut self.waiting {
+            if sent.elapsed() >= REPEAT {
+                let query = register_query(endpoint);
+                let query: Vec<&str> = query.iter().map(String::as_str).collect();
+                self.raw.send_bytes(&encode(
+                    MessageId(*id),
+                    Code::POST,
+                    &["rd"],
+                    &query,
+                    b"</1/0>,</3/0>",
+                ));
+                *sent = Instant::now();
+            }
+        }
+    }
+}
+
+#[test]
+fn killed_leader_loses_no_acknowledged_registration() {
+    let drover = Drover::start(&Options {
+        flags: vec!["--coap".to_owned()],
+        ..Options::default()
+    });
+    let mut registrar = Registrar::new(&drover.endpoint("/ingress/0/coap"));
+    registrar.register_until(BEFORE, Duration::from_secs(60));
+    drover.kill_state_node(0);
+    registrar.register_until(BEFORE + AFTER, Duration::from_secs(120));
+
+    let missing = until_some("a listing of the devices", Duration::from_secs(30), || {
+        let answer = drover.run(&["devices", "-o", "json"]);
+        let listed: serde_json::Value =
+            serde_json::from_str(&answer.stdout).map_err(|_| answer.stderr.clone())?;
+        let devices = listed["devices"].as_array().cloned().ok_or(answer.stderr)?;
+        let known: BTreeSet<String> = devices
+            .iter()
+            .filter_map(|device| Some(device["endpoint"].as_str()?.to_owned()))
+            .collect();
+        Ok::<_, String>(
+            registrar
+                .ledger
+                .difference(&known)
+                .cloned()
+                .collect::<Vec<_>>(),
+        )
+    });
+    assert!(
+        missing.is_empty(),
+        "{} acknowledged registrations are gone: {missing:?}",
+        missing.len()
+    );
+}

@@ -1,0 +1,8 @@
+//! Real processes on loopback: what must hold when they are killed, lied to or overloaded.
+
+#![expect(clippy::unwrap_used, reason = "a failed unwrap is the test's failure")]
+
+mod bad_input;
+mod device;
+mod ledger;
+mod main_job;

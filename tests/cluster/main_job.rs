@@ -1,0 +1,98 @@
+//! The main job as a user does it: devices register, are read, written, executed, observed and declared.
+
+use std::time::Duration;
+
+use serde_json::Value;
+use tests::{Drover, Options, Program, until_some};
+
+const SOON: Duration = Duration::from_secs(30);
+
+fn lines(program: &Program) -> Vec<Value> {
+    program
+        .output()
+        .lines()
+        .filter_map(|line| serde_json::from_str(line).ok())
+        .collect()
+}
+
+#[test]
+fn simulated_devices_are_managed_from_the_command_line() {
+    let mut drover = Drover::start(&Options {
+        ingress_nodes: 2,
+        devices: 3,
+        ..Options::default()
+    });
+    let devices = drover.devices();
+    assert_eq!(devices.len(), 3, "{devices:?}");
+    let device = devices[0].as_str();
+
+    assert_eq!(
+        drover.json(&["read", device, "/3/0/0"])["values"][0]["type"],
+        "String"
+    );
+    let written = drover.run(&["write", device, "/3/0/14", "+03:00"]);
+    assert_eq!(written.code, 0, "{written:?}");
+    assert_eq!(
+        drover.json(&["read", device, "/3/0/14"])["values"][0]["value"],
+        "+03:00"
+    );
+
+    let refused = drover.run(&["write", device, "/3/0/0", "x"]);
+    assert_eq!(refused.code, 1, "{refused:?}");
+    let missing = drover.run(&["read", "nobody", "/3/0/0"]);
+    assert_eq!(missing.code, 3, "{missing:?}");
+    assert!(missing.stderr.contains("nobody"), "{missing:?}");
+    let malformed = drover.run(&["read", device, "3/0/0"]);
+    assert_eq!(malformed.code, 2, "{malformed:?}");
+
+    let mut observe = drover.command(&["observe", device, "/3303/0/5700", "-o", "json"]);
+    let observer = Program::start(&mut observe, &drover.scratch().join("observe")).unwrap();
+    until_some("four values", SOON, || {
+        let seen = lines(&observer);
+        if seen.len() >= 4 {
+            Ok(())
+        } else {
+            Err(observer.output())
+        }
+    });
+    drop(observer);
+
+    let discovered = drover.run(&["discover", device, "/3"]);
+    assert_eq!(discovered.code, 0, "{discovered:?}");
+    assert!(discovered.stdout.contains("/3/0/14"), "{discovered:?}");
+
+    let executed = drover.run(&["exec", device, "/3/0/4"]);
+    assert_eq!(executed.code, 0, "{executed:?}");
+
+    assert_eq!(drover.stop(), Some(0), "{}", drover.output());
+}
+
+#[test]
+fn declared_value_arrives_and_survives_a_killed_state_node() {
+    let drover = Drover::start(&Options {
+        devices: 1,
+        ..Options::default()
+    });
+    let device = drover.devices()[0].clone();
+    let manifest = drover.scratch().join("device.yaml");
+    let declare = |value: &str| {
+        let text = format!(
+            "apiVersion: drover.dev/v1alpha1\nkind: Device\nmetadata: {{name: declared}}\nspec:\n  endpointName: {device}\n  \
+             resources:\n  - {{path: /3/0/14, value: \"{value}\"}}\n"
+        );
+        std::fs::write(&manifest, text).unwrap();
+        let applied = drover.run(&["apply", "-f", manifest.to_str().unwrap()]);
+        assert_eq!(applied.code, 0, "{applied:?}");
+        until_some("the declared value", SOON, || {
+            let answer = drover.run(&["read", &device, "/3/0/14", "-o", "json"]);
+            if answer.stdout.contains(value) {
+                Ok(())
+            } else {
+                Err(answer)
+            }
+        });
+    };
+    declare("+05:00");
+    drover.kill_state_node(1);
+    declare("+06:00");
+}

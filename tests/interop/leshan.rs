@@ -1,0 +1,173 @@
+//! A device on Eclipse Leshan's client library: DTLS by Scandium, CoAP by Californium.
+
+use std::path::PathBuf;
+use std::process::{Command, Stdio};
+use std::time::Duration;
+
+use serde_json::Value;
+use tests::{Drover, Options, Program, until_some};
+
+const KEY: &str = "00112233445566778899aabbccddeeff";
+const SOON: Duration = Duration::from_secs(60);
+
+/// Compiles the device once and returns the class path. Libraries come from Maven Central.
+fn class_path() -> String {
+    let source = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("interop/leshan");
+    let cache = std::env::var_os("DROVER_CACHE").map_or_else(
+        || PathBuf::from(std::env::var_os("HOME").unwrap()).join(".cache/drover"),
+        PathBuf::from,
+    );
+    let (libraries, classes) = (cache.join("leshan/lib"), cache.join("leshan/classes"));
+    if !libraries.join("leshan-lwm2m-client-2.0.0-M18.jar").exists() {
+        run(Command::new("mvn")
+            .args(["-q", "-B", "-f"])
+            .arg(source.join("pom.xml"))
+            .arg("dependency:copy-dependencies")
+            .arg(format!("-DoutputDirectory={}", libraries.display())));
+    }
+    std::fs::create_dir_all(&classes).unwrap();
+    let path = format!("{}/*", libraries.display());
+    run(Command::new("javac")
+        .args(["-cp", &path, "-d"])
+        .arg(&classes)
+        .arg(source.join("InteropDevice.java")));
+    std::fs::copy(source.join("logback.xml"), classes.join("logback.xml")).unwrap();
+    format!("{}:{path}", classes.display())
+}
+
+fn run(command: &mut Command) {
+    let status = command
+        .stdin(Stdio::null())
+        .status()
+        .unwrap_or_else(|error| panic!("{command:?}: {error}"));
+    assert!(status.success(), "{command:?}: {status}");
+}
+
+fn start_device(drover: &Drover, endpoint: &str, arguments: &[&str]) -> Program {
+    let folder = drover.scratch().join(endpoint);
+    std::fs::create_dir_all(&folder).unwrap();
+    let mut command = Command::new("java");
+    command
+        .current_dir(&folder)
+        .args([
+            "-Xmx96m",
+            "-XX:+UseSerialGC",
+            "-XX:TieredStopAtLevel=1",
+            "-cp",
+            &class_path(),
+            "InteropDevice",
+        ])
+        .arg(endpoint)
+        .args(arguments);
+    Program::start(&mut command, &folder.join("output")).unwrap()
+}
+
+fn value_of(drover: &Drover, endpoint: &str, path: &str) -> Value {
+    drover.json(&["read", endpoint, path])["values"][0]["value"].clone()
+}
+
+/// Lines that `drover observe` printed so far.
+fn observed(observer: &Program) -> Vec<Value> {
+    observer
+        .output()
+        .lines()
+        .filter_map(|line| serde_json::from_str(line).ok())
+        .collect()
+}
+
+#[test]
+fn leshan_device_is_managed_over_dtls_with_a_connection_id() {
+    let drover = Drover::start(&Options::default());
+    let endpoint = "leshan-psk";
+    drover.add_psk(endpoint, "leshan-identity", KEY);
+    let uri = format!("coaps://{}", drover.endpoint("/ingress/0/coaps"));
+    let mut device = start_device(
+        &drover,
+        endpoint,
+        &[&uri, "300", "leshan-identity", KEY, "0"],
+    );
+    drover.wait_for_device(endpoint, SOON);
+
+    let shown = drover.json(&["device", endpoint]);
+    assert_eq!(shown["transport"], "DTLS", "{shown}");
+    assert_eq!(
+        shown["connectionId"].as_str().map(str::len),
+        Some(16),
+        "{shown}"
+    );
+    assert_eq!(shown["lifetimeSeconds"], 300, "{shown}");
+
+    assert_eq!(value_of(&drover, endpoint, "/3/0/0"), "Drover interop");
+
+    let written = drover.run(&["write", endpoint, "/3/0/14", "+02:00"]);
+    assert_eq!(written.code, 0, "{written:?}");
+    assert_eq!(value_of(&drover, endpoint, "/3/0/14"), "+02:00");
+    device.wait_for_output("written 14 +02:00", SOON);
+
+    let mut observe = drover.command(&["observe", endpoint, "/3303/0/5700", "-o", "json"]);
+    let observer = Program::start(&mut observe, &drover.scratch().join("observe")).unwrap();
+    let seen = until_some("three changing notifications", SOON, || {
+        let lines = observed(&observer);
+        if lines.len() >= 4 {
+            Ok(lines)
+        } else {
+            Err(lines)
+        }
+    });
+    let values: Vec<f64> = seen
+        .iter()
+        .map(|line| line["value"].as_f64().unwrap())
+        .collect();
+    assert!(
+        values.windows(2).all(|pair| pair[0] < pair[1]),
+        "{values:?}"
+    );
+    drop(observer);
+
+    let executed = drover.run(&["exec", endpoint, "/3/0/4"]);
+    assert_eq!(executed.code, 0, "{executed:?}");
+    device.wait_for_output("executed 4", SOON);
+
+    // A write to the lifetime makes the client send an Update with it.
+    let extended = drover.run(&["write", endpoint, "/1/0/1", "600"]);
+    assert_eq!(extended.code, 0, "{extended:?}");
+    until_some("the new lifetime", SOON, || {
+        let lifetime = drover.json(&["device", endpoint])["lifetimeSeconds"].clone();
+        if lifetime == 600 {
+            Ok(())
+        } else {
+            Err(lifetime)
+        }
+    });
+
+    let refused = drover.run(&["write", endpoint, "/3/0/0", "x"]);
+    assert_ne!(refused.code, 0, "{refused:?}");
+
+    device.say("quit");
+    until_some("the de-registration", SOON, || {
+        let devices = drover.devices();
+        if devices.is_empty() {
+            Ok(())
+        } else {
+            Err(devices)
+        }
+    });
+}
+
+#[test]
+fn leshan_device_with_a_wrong_key_does_not_register() {
+    let drover = Drover::start(&Options {
+        state_nodes: 1,
+        ..Options::default()
+    });
+    drover.add_psk("leshan-wrong", "leshan-identity", KEY);
+    let uri = format!("coaps://{}", drover.endpoint("/ingress/0/coaps"));
+    let other = "ffeeddccbbaa99887766554433221100";
+    let mut device = start_device(
+        &drover,
+        "leshan-wrong",
+        &[&uri, "300", "leshan-identity", other, "0"],
+    );
+    device.wait_for_output("Unable to", SOON);
+    assert_eq!(drover.devices(), Vec::<String>::new());
+}

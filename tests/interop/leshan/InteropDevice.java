@@ -1,0 +1,196 @@
+import java.io.BufferedReader;
+import java.io.InputStreamReader;
+import java.nio.charset.StandardCharsets;
+import java.util.ArrayList;
+import java.util.EnumSet;
+import java.util.List;
+import java.util.concurrent.Executors;
+import java.util.concurrent.ScheduledExecutorService;
+import java.util.concurrent.TimeUnit;
+import org.eclipse.californium.elements.config.Configuration;
+import org.eclipse.californium.scandium.config.DtlsConfig;
+import org.eclipse.leshan.client.LeshanClient;
+import org.eclipse.leshan.client.LeshanClientBuilder;
+import org.eclipse.leshan.client.object.Security;
+import org.eclipse.leshan.client.object.Server;
+import org.eclipse.leshan.client.resource.BaseInstanceEnabler;
+import org.eclipse.leshan.client.resource.ObjectsInitializer;
+import org.eclipse.leshan.client.servers.LwM2mServer;
+import org.eclipse.leshan.core.model.ObjectLoader;
+import org.eclipse.leshan.core.model.ObjectModel;
+import org.eclipse.leshan.core.model.ResourceModel;
+import org.eclipse.leshan.core.model.ResourceModel.Operations;
+import org.eclipse.leshan.core.model.ResourceModel.Type;
+import org.eclipse.leshan.core.model.StaticModel;
+import org.eclipse.leshan.core.node.LwM2mResource;
+import org.eclipse.leshan.core.request.BindingMode;
+import org.eclipse.leshan.core.request.argument.Arguments;
+import org.eclipse.leshan.core.response.ExecuteResponse;
+import org.eclipse.leshan.core.response.ReadResponse;
+import org.eclipse.leshan.core.response.WriteResponse;
+import org.eclipse.leshan.transport.californium.client.endpoint.CaliforniumClientEndpointsProvider;
+import org.eclipse.leshan.transport.californium.client.endpoint.coap.CoapClientProtocolProvider;
+import org.eclipse.leshan.transport.californium.client.endpoint.coaps.CoapsClientProtocolProvider;
+
+/**
+ * A device on Leshan's client library, for tests of Drover against somebody else's protocol stack.
+ *
+ * <p>Arguments: ENDPOINT URI LIFETIME [PSK_IDENTITY PSK_HEX [CID_LENGTH]]; CID_LENGTH 0 means "use the server's
+ * Connection ID". Standard input: {@code update}, {@code quit} (de-registers). What the server does to the device is
+ * printed, one line each.
+ */
+public final class InteropDevice {
+    private static final int SHORT_SERVER_ID = 123;
+
+    private InteropDevice() {}
+
+    public static void main(String[] args) throws Exception {
+        LeshanClient client = build(args);
+        client.start();
+        BufferedReader commands = new BufferedReader(new InputStreamReader(System.in, StandardCharsets.UTF_8));
+        for (String line; (line = commands.readLine()) != null;) {
+            switch (line) {
+                case "update" -> client.triggerRegistrationUpdate();
+                case "quit" -> {
+                    client.destroy(true);
+                    System.exit(0);
+                }
+                default -> System.out.println("unknown command " + line);
+            }
+        }
+        client.destroy(true);
+        System.exit(0);
+    }
+
+    private static LeshanClient build(String[] args) {
+        String endpoint = args[0];
+        String uri = args[1];
+        List<ObjectModel> models = new ArrayList<>(ObjectLoader.loadDefault());
+        models.add(temperatureModel());
+        ObjectsInitializer objects = new ObjectsInitializer(new StaticModel(models));
+        objects.setInstancesForObject(0, args.length > 4
+                ? Security.psk(uri, SHORT_SERVER_ID, args[3].getBytes(StandardCharsets.UTF_8), hex(args[4]))
+                : Security.noSec(uri, SHORT_SERVER_ID));
+        objects.setInstancesForObject(1, new Server(SHORT_SERVER_ID, Long.parseLong(args[2]),
+                EnumSet.of(BindingMode.U), false, BindingMode.U));
+        objects.setInstancesForObject(3, new DeviceObject());
+        objects.setDummyInstancesForObject(4, 5);
+        objects.setInstancesForObject(3303, new Temperature());
+
+        CaliforniumClientEndpointsProvider.Builder endpoints = new CaliforniumClientEndpointsProvider.Builder(
+                new CoapClientProtocolProvider(), new CoapsClientProtocolProvider());
+        Configuration configuration = endpoints.createDefaultConfiguration();
+        configuration.set(DtlsConfig.DTLS_CONNECTION_ID_LENGTH, args.length > 5 ? Integer.valueOf(args[5]) : -1);
+        endpoints.setConfiguration(configuration);
+        LeshanClientBuilder builder = new LeshanClientBuilder(endpoint);
+        builder.setObjects(objects.createAll());
+        builder.setEndpointsProviders(endpoints.build());
+        return builder.build();
+    }
+
+    private static byte[] hex(String text) {
+        return java.util.HexFormat.of().parseHex(text);
+    }
+
+    private static void say(String what) {
+        System.out.println(what);
+        System.out.flush();
+    }
+
+    private static ObjectModel temperatureModel() {
+        return new ObjectModel(3303, "Temperature", "", "1.1", true, false,
+                resource(5601, "Min Measured Value", Operations.R, Type.FLOAT),
+                resource(5602, "Max Measured Value", Operations.R, Type.FLOAT),
+                resource(5605, "Reset Min and Max Measured Values", Operations.E, Type.NONE),
+                resource(5700, "Sensor Value", Operations.R, Type.FLOAT),
+                resource(5701, "Sensor Units", Operations.R, Type.STRING));
+    }
+
+    private static ResourceModel resource(int id, String name, Operations operations, Type type) {
+        return new ResourceModel(id, name, operations, false, id == 5700, type, "", "", "");
+    }
+
+    /** Object 3 with a writable UTC offset and a reboot that is only printed. */
+    public static final class DeviceObject extends BaseInstanceEnabler {
+        private String utcOffset = "+00:00";
+        private String timezone = "Europe/Berlin";
+
+        @Override
+        public ReadResponse read(LwM2mServer server, int resource) {
+            return switch (resource) {
+                case 0 -> ReadResponse.success(resource, "Drover interop");
+                case 1 -> ReadResponse.success(resource, "leshan-m18");
+                case 2 -> ReadResponse.success(resource, "0001");
+                case 3 -> ReadResponse.success(resource, "1.2.3");
+                case 9 -> ReadResponse.success(resource, 87L);
+                case 11 -> ReadResponse.success(resource, java.util.Map.of(0, 0L), Type.INTEGER);
+                case 14 -> ReadResponse.success(resource, utcOffset);
+                case 15 -> ReadResponse.success(resource, timezone);
+                case 16 -> ReadResponse.success(resource, "U");
+                default -> ReadResponse.notFound();
+            };
+        }
+
+        @Override
+        public WriteResponse write(LwM2mServer server, boolean replace, int resource, LwM2mResource value) {
+            switch (resource) {
+                case 14 -> utcOffset = (String) value.getValue();
+                case 15 -> timezone = (String) value.getValue();
+                default -> {
+                    return WriteResponse.notFound();
+                }
+            }
+            say("written " + resource + " " + value.getValue());
+            fireResourceChange(resource);
+            return WriteResponse.success();
+        }
+
+        @Override
+        public ExecuteResponse execute(LwM2mServer server, int resource, Arguments arguments) {
+            say("executed " + resource);
+            return resource == 4 ? ExecuteResponse.success() : ExecuteResponse.methodNotAllowed();
+        }
+
+        @Override
+        public List<Integer> getAvailableResourceIds(ObjectModel model) {
+            return List.of(0, 1, 2, 3, 4, 9, 11, 14, 15, 16);
+        }
+    }
+
+    /** Object 3303 whose value goes up by a quarter of a degree every half second. */
+    public static final class Temperature extends BaseInstanceEnabler {
+        private final ScheduledExecutorService clock = Executors.newSingleThreadScheduledExecutor(task -> {
+            Thread thread = new Thread(task, "temperature");
+            thread.setDaemon(true);
+            return thread;
+        });
+        private volatile double value = 20;
+
+        public Temperature() {
+            clock.scheduleAtFixedRate(() -> {
+                value += 0.25;
+                fireResourceChange(5700);
+            }, 500, 500, TimeUnit.MILLISECONDS);
+        }
+
+        @Override
+        public ReadResponse read(LwM2mServer server, int resource) {
+            return switch (resource) {
+                case 5601 -> ReadResponse.success(resource, 20.0);
+                case 5602, 5700 -> ReadResponse.success(resource, value);
+                case 5701 -> ReadResponse.success(resource, "Cel");
+                default -> ReadResponse.notFound();
+            };
+        }
+
+        @Override
+        public ExecuteResponse execute(LwM2mServer server, int resource, Arguments arguments) {
+            return resource == 5605 ? ExecuteResponse.success() : ExecuteResponse.methodNotAllowed();
+        }
+
+        @Override
+        public List<Integer> getAvailableResourceIds(ObjectModel model) {
+            return List.of(5601, 5602, 5605, 5700, 5701);
+        }
+    }
+}

@@ -1,0 +1,6 @@
+//! Devices that nobody here wrote, against a real cluster: Eclipse Leshan's client library and libcoap.
+
+#![expect(clippy::unwrap_used, reason = "a failed unwrap is the test's failure")]
+
+mod leshan;
+mod libcoap;

@@ -1,0 +1,237 @@
+//! `drover dev` and the command line against it.
+
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output};
+use std::time::Duration;
+
+use anyhow::Result;
+use rustix::process::Signal;
+use serde_json::Value;
+
+use crate::process::{Program, binary, kill};
+use crate::wait::until_some;
+
+/// How long a cluster may take to be ready.
+const READY: Duration = Duration::from_secs(120);
+
+/// What to start.
+#[derive(Clone, Debug)]
+pub struct Options {
+    pub state_nodes: usize,
+    pub ingress_nodes: usize,
+    pub devices: usize,
+    /// Further flags of `drover dev`.
+    pub flags: Vec<String>,
+}
+
+impl Default for Options {
+    fn default() -> Self {
+        Self {
+            state_nodes: 3,
+            ingress_nodes: 1,
+            devices: 0,
+            flags: Vec::new(),
+        }
+    }
+}
+
+/// What the command line said.
+#[derive(Debug)]
+pub struct Answer {
+    pub code: i32,
+    pub stdout: String,
+    pub stderr: String,
+}
+
+impl Answer {
+    fn new(output: &Output) -> Self {
+        Self {
+            code: output.status.code().unwrap_or(-1),
+            stdout: String::from_utf8_lossy(&output.stdout).into_owned(),
+            stderr: String::from_utf8_lossy(&output.stderr).into_owned(),
+        }
+    }
+
+    /// The output as JSON; panics if the command failed.
+    pub fn json(&self) -> Value {
+        assert_eq!(self.code, 0, "{self:?}");
+        serde_json::from_str(&self.stdout).unwrap_or_else(|error| panic!("{error}: {self:?}"))
+    }
+}
+
+/// A running cluster; ended when dropped.
+#[derive(Debug)]
+pub struct Drover {
+    program: Program,
+    folder: tempfile::TempDir,
+    endpoints: Value,
+}
+
+impl Drover {
+    /// Starts `drover dev` and waits until it is ready.
+    pub fn start(options: &Options) -> Self {
+        Self::try_start(options).expect("drover dev can be started")
+    }
+
+    fn try_start(options: &Options) -> Result<Self> {
+        let folder = tempfile::tempdir()?;
+        let dir = folder.path().join("dev");
+        let mut command = Command::new(binary("drover"));
+        command.arg("dev").arg("--dir").arg(&dir);
+        command.args(["--state-nodes", &options.state_nodes.to_string()]);
+        command.args(["--ingress-nodes", &options.ingress_nodes.to_string()]);
+        command.args(["--devices", &options.devices.to_string()]);
+        command.args(&options.flags);
+        let mut program = Program::start(&mut command, &folder.path().join("dev.log"))?;
+        let file = dir.join("endpoints.json");
+        let endpoints = until_some("a ready cluster", READY, || {
+            assert!(
+                program.is_running(),
+                "drover dev ended: {}",
+                program.output()
+            );
+            let text = std::fs::read_to_string(&file).map_err(|_| program.output())?;
+            serde_json::from_str(&text).map_err(|error| error.to_string())
+        });
+        Ok(Self {
+            program,
+            folder,
+            endpoints,
+        })
+    }
+
+    /// A folder that goes away with the cluster.
+    pub fn scratch(&self) -> &Path {
+        self.folder.path()
+    }
+
+    /// The folder given to `drover dev`.
+    pub fn dir(&self) -> PathBuf {
+        self.folder.path().join("dev")
+    }
+
+    /// What `endpoints.json` says at a JSON pointer, such as `/ingress/0/coaps`.
+    pub fn endpoint(&self, pointer: &str) -> String {
+        let found = self.endpoints.pointer(pointer).and_then(Value::as_str);
+        found
+            .unwrap_or_else(|| panic!("{pointer} in {}", self.endpoints))
+            .to_owned()
+    }
+
+    /// A process id of `endpoints.json`.
+    pub fn pid(&self, pointer: &str) -> u32 {
+        let found = self.endpoints.pointer(pointer).and_then(Value::as_u64);
+        found
+            .and_then(|pid| u32::try_from(pid).ok())
+            .unwrap_or_else(|| panic!("{pointer} in {}", self.endpoints))
+    }
+
+    /// Public API addresses of all state nodes.
+    pub fn apis(&self) -> String {
+        let nodes = self
+            .endpoints
+            .pointer("/state")
+            .and_then(Value::as_array)
+            .expect("endpoints.json lists state nodes");
+        nodes
+            .iter()
+            .filter_map(|node| node.get("api")?.as_str())
+            .collect::<Vec<_>>()
+            .join(",")
+    }
+
+    /// Ends a state node without warning.
+    pub fn kill_state_node(&self, index: usize) {
+        kill(self.pid(&format!("/state/{index}/pid")), Signal::KILL).expect("the state node runs");
+    }
+
+    /// A command of `drover` against this cluster.
+    pub fn command(&self, arguments: &[&str]) -> Command {
+        let mut command = Command::new(binary("drover"));
+        command.env("DROVER_API", self.apis()).args(arguments);
+        command
+    }
+
+    /// Runs `drover` against this cluster.
+    pub fn run(&self, arguments: &[&str]) -> Answer {
+        Answer::new(
+            &self
+                .command(arguments)
+                .output()
+                .expect("drover can be started"),
+        )
+    }
+
+    /// Runs `drover` and reads its JSON.
+    pub fn json(&self, arguments: &[&str]) -> Value {
+        self.run(&[arguments, &["-o", "json"]].concat()).json()
+    }
+
+    /// Adds a pre-shared key.
+    pub fn add_psk(&self, endpoint: &str, identity: &str, key: &str) {
+        let answer = self.run(&[
+            "credentials",
+            "add",
+            "--endpoint",
+            endpoint,
+            "--psk-identity",
+            identity,
+            "--psk-key",
+            key,
+        ]);
+        assert_eq!(answer.code, 0, "{answer:?}");
+    }
+
+    /// Endpoints of the registered devices.
+    pub fn devices(&self) -> Vec<String> {
+        let answer = self.run(&["devices", "-o", "json"]);
+        let Ok(listed) = serde_json::from_str::<Value>(&answer.stdout) else {
+            return Vec::new();
+        };
+        let devices = listed
+            .get("devices")
+            .and_then(Value::as_array)
+            .cloned()
+            .unwrap_or_default();
+        devices
+            .iter()
+            .filter_map(|device| Some(device.get("endpoint")?.as_str()?.to_owned()))
+            .collect()
+    }
+
+    /// Waits until `endpoint` is registered.
+    pub fn wait_for_device(&self, endpoint: &str, limit: Duration) {
+        until_some(&format!("registration of {endpoint}"), limit, || {
+            let devices = self.devices();
+            if devices.iter().any(|device| device == endpoint) {
+                Ok(())
+            } else {
+                Err(devices)
+            }
+        });
+    }
+
+    /// Ends the cluster as Ctrl-C would and waits for it.
+    pub fn stop(&mut self) -> Option<i32> {
+        kill(self.program.pid(), Signal::INT).expect("drover dev runs");
+        self.program.wait_for_end(Duration::from_secs(60))
+    }
+
+    /// What `drover dev` printed.
+    pub fn output(&self) -> String {
+        self.program.output()
+    }
+}
+
+impl Drop for Drover {
+    fn drop(&mut self) {
+        if self.program.is_running() {
+            // Its children end with it; a test that failed does not wait for an orderly end.
+            let _gone = kill(self.program.pid(), Signal::TERM);
+            let deadline = std::time::Instant::now() + Duration::from_secs(20);
+            while self.program.is_running() && std::time::Instant::now() < deadline {
+                std::thread::yield_now();
+            }
+        }
+    }
+}

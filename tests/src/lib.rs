@@ -1,0 +1,9 @@
+//! Harness of the lanes: a whole Drover on loopback, driven as a user would drive it.
+
+mod drover;
+mod process;
+mod wait;
+
+pub use drover::{Answer, Drover, Options};
+pub use process::{Program, binary, kill};
+pub use wait::{until, until_some};
