@@ -13,8 +13,8 @@ use super::{Driver, Input, Peer, now};
 /// What is kept per session beside the DTLS state.
 #[derive(Debug, Default)]
 pub(super) struct Sessions {
-    /// Endpoints of the credentials of handshakes under way; as many as the DTLS server allows.
-    handshakes: HashMap<HandshakeId, EndpointName>,
+    /// Handshakes under way whose key is known; as many as the DTLS server allows.
+    handshakes: HashMap<HandshakeId, Bound>,
     bound: HashMap<SessionId, Bound>,
 }
 
@@ -39,7 +39,12 @@ impl Driver {
                 identity,
                 ..
             } => self.fetch_credential(handshake, identity),
-            Output::StoreSession { handshake, session } => self.store_session(handshake, &session),
+            Output::StoreSession { handshake, session } => {
+                if let Some(bound) = self.sessions.handshakes.get_mut(&handshake) {
+                    bound.cid = session.cid().map(|cid| SessionCid(*cid.as_bytes()));
+                }
+                self.store_session(handshake, &session);
+            }
             Output::Plaintext {
                 session,
                 peer,
@@ -70,8 +75,11 @@ impl Driver {
             } => {
                 tracing::debug!(%peer, %reason, "handshake failed");
                 self.metrics.handshakes_failed.inc();
-                if let Some(handshake) = handshake {
-                    self.sessions.handshakes.remove(&handshake);
+                let bound =
+                    handshake.and_then(|handshake| self.sessions.handshakes.remove(&handshake));
+                if let Some(cid) = bound.and_then(|bound| bound.cid) {
+                    // It was stored, or is being stored, for nothing.
+                    self.remove_session(cid);
                 }
             }
             // The origin of each message is read from the session, so a move needs nothing here.
@@ -89,7 +97,13 @@ impl Driver {
     ) {
         match credential {
             Some((endpoint, psk)) => {
-                self.sessions.handshakes.insert(handshake, endpoint);
+                self.sessions.handshakes.insert(
+                    handshake,
+                    Bound {
+                        endpoint,
+                        cid: None,
+                    },
+                );
                 self.dtls.provide_psk(now.instant, handshake, Some(&psk));
             }
             None => self.dtls.provide_psk(now.instant, handshake, None),
@@ -102,20 +116,13 @@ impl Driver {
         handshake: HandshakeId,
         outcome: StoreOutcome,
     ) {
-        let endpoint = self.sessions.handshakes.remove(&handshake);
+        let bound = self.sessions.handshakes.remove(&handshake);
         self.dtls.session_stored(now.instant, handshake, outcome);
         while let Some(output) = self.dtls.poll_output() {
-            match (output, &endpoint) {
-                (Output::Connected { session, cid, .. }, Some(endpoint)) => {
+            match (output, &bound) {
+                (Output::Connected { session, .. }, Some(bound)) => {
                     self.metrics.handshakes.inc();
-                    let cid = cid.map(|cid| SessionCid(*cid.as_bytes()));
-                    self.sessions.bound.insert(
-                        session,
-                        Bound {
-                            endpoint: endpoint.clone(),
-                            cid,
-                        },
-                    );
+                    self.sessions.bound.insert(session, bound.clone());
                 }
                 (output, _) => self.dtls_output(output),
             }
