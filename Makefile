@@ -3,7 +3,7 @@
 SHELL := /bin/bash
 .SHELLFLAGS := -euo pipefail -c
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test interop kube bench fmt codegen deny clean-cache
+.PHONY: help setup build bin demo test interop kube bench fmt codegen deny clean-cache
 
 export DROVER_CACHE ?= $(HOME)/.cache/drover
 export CARGO_TARGET_DIR ?= $(DROVER_CACHE)/target
@@ -27,6 +27,12 @@ setup: ## Installs what a build needs (Debian, Ubuntu; elsewhere names it) and b
 	@command -v cargo >/dev/null || { echo "setup: Rust is missing: install rustup" >&2; exit 1; }
 	@scripts/packages.sh g++=g++ make=make '/usr/lib/llvm-*/lib/libclang*.so*=libclang-dev'
 	@$(rocksdb); echo "setup: RocksDB is in $$ROCKSDB_LIB_DIR"
+
+build: setup ## Builds all programs
+	@$(rocksdb); cargo build --workspace --bins
+
+bin: ## Prints the folder of the programs
+	@echo "$(CARGO_TARGET_DIR)/debug"
 
 demo: setup ## Starts a cluster and a fleet on this machine
 	@$(rocksdb); scripts/demo.sh
