@@ -1,0 +1,221 @@
+//! Finding the public API, and calls with a deadline.
+
+use std::fmt;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use proto::drover::v1::credentials_client::CredentialsClient;
+use proto::drover::v1::desired_state_client::DesiredStateClient;
+use proto::drover::v1::devices_client::DevicesClient;
+use proto::drover::v1::operations_client::OperationsClient;
+use tonic::Request;
+use tonic::transport::{Channel, Endpoint};
+
+use crate::arguments::Global;
+use crate::endpoints::{self, Endpoints};
+use crate::failure::Failure;
+
+/// The directory that is looked into when none is named.
+const DEFAULT_DIR: &str = ".drover";
+/// One address must not use up the time that another could have answered in.
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(3);
+/// Between pings of a connection without traffic, so that a watch notices a dead node.
+const KEEP_ALIVE: Duration = Duration::from_secs(20);
+/// A device with many reported values.
+const MAX_MESSAGE_BYTES: usize = 64 * 1024 * 1024;
+
+/// Addresses of the API and where they are from.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Addresses {
+    hosts: Vec<String>,
+    origin: Origin,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+enum Origin {
+    Given,
+    File(PathBuf),
+}
+
+impl fmt::Display for Addresses {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.hosts.join(", "))?;
+        match &self.origin {
+            Origin::Given => Ok(()),
+            Origin::File(path) => write!(f, " (from {})", path.display()),
+        }
+    }
+}
+
+impl Addresses {
+    /// From `--api`, else from the `endpoints.json` of `--dir` or of `.drover`.
+    pub(crate) fn find(global: &Global) -> Result<Self, Failure> {
+        if !global.api.is_empty() {
+            return Ok(Self {
+                hosts: global
+                    .api
+                    .iter()
+                    .map(|address| without_scheme(address))
+                    .collect(),
+                origin: Origin::Given,
+            });
+        }
+        Self::from_file(&read_endpoints(global)?, &directory(global))
+    }
+
+    /// The API addresses in the `endpoints.json` of `dir`.
+    pub(crate) fn from_file(endpoints: &Endpoints, dir: &Path) -> Result<Self, Failure> {
+        let file = endpoints::path(dir);
+        if endpoints.state.is_empty() {
+            return Err(Failure::NoAddress(format!(
+                "{} lists no state node",
+                file.display()
+            )));
+        }
+        Ok(Self {
+            hosts: endpoints
+                .state
+                .iter()
+                .map(|node| node.api.clone())
+                .collect(),
+            origin: Origin::File(file),
+        })
+    }
+
+    /// Addresses that the caller knows.
+    pub(crate) fn given(hosts: Vec<String>) -> Self {
+        Self {
+            hosts,
+            origin: Origin::Given,
+        }
+    }
+
+    /// What to do when none of them answers.
+    pub(crate) fn advice(&self) -> String {
+        match &self.origin {
+            Origin::Given => {
+                "is it running, and is the address right? `drover dev` starts a cluster here"
+                    .to_owned()
+            }
+            Origin::File(path) => {
+                let dir = path.parent().unwrap_or(Path::new(".")).display();
+                format!("is it running? `drover dev --dir {dir}` starts it again")
+            }
+        }
+    }
+
+    /// Connects to the first address that answers.
+    pub(crate) async fn connect(&self) -> Result<Channel, Failure> {
+        let mut causes = Vec::new();
+        for host in &self.hosts {
+            match connect(host).await {
+                Ok(channel) => return Ok(channel),
+                Err(cause) if causes.contains(&cause) => {}
+                Err(cause) => causes.push(cause),
+            }
+        }
+        Err(Failure::Unreachable {
+            addresses: self.clone(),
+            cause: causes.join("; "),
+        })
+    }
+}
+
+/// The `endpoints.json` of `--dir` or of `.drover`.
+pub(crate) fn read_endpoints(global: &Global) -> Result<Endpoints, Failure> {
+    let dir = directory(global);
+    Endpoints::read(&dir).map_err(|error| {
+        Failure::NoAddress(format!(
+            "cannot read {}: {error}",
+            endpoints::path(&dir).display()
+        ))
+    })
+}
+
+fn directory(global: &Global) -> PathBuf {
+    global
+        .dir
+        .clone()
+        .unwrap_or_else(|| PathBuf::from(DEFAULT_DIR))
+}
+
+fn without_scheme(address: &str) -> String {
+    address
+        .trim_start_matches("http://")
+        .trim_end_matches('/')
+        .to_owned()
+}
+
+/// Connects to one `host:port`; the error is the innermost cause.
+pub(crate) async fn connect(host: &str) -> Result<Channel, String> {
+    let endpoint = Endpoint::from_shared(format!("http://{host}"))
+        .map_err(|_| format!("{host} is not HOST:PORT"))?;
+    endpoint
+        .connect_timeout(CONNECT_TIMEOUT)
+        .http2_keep_alive_interval(KEEP_ALIVE)
+        .connect()
+        .await
+        .map_err(|error| innermost(&error))
+}
+
+fn innermost(error: &dyn std::error::Error) -> String {
+    let mut cause = error;
+    while let Some(inner) = cause.source() {
+        cause = inner;
+    }
+    cause.to_string()
+}
+
+/// A connection to the public API, and how long a call may take.
+#[derive(Clone, Debug)]
+pub(crate) struct Api {
+    channel: Channel,
+    timeout: Duration,
+}
+
+impl Api {
+    /// Connects to the API that the arguments name.
+    pub(crate) async fn connect(global: &Global) -> Result<Self, Failure> {
+        Ok(Self::new(
+            Addresses::find(global)?.connect().await?,
+            global.timeout,
+        ))
+    }
+
+    pub(crate) const fn new(channel: Channel, timeout: Duration) -> Self {
+        Self { channel, timeout }
+    }
+
+    pub(crate) const fn timeout(&self) -> Duration {
+        self.timeout
+    }
+
+    /// A call that ends after `--timeout`.
+    pub(crate) fn request<T>(&self, message: T) -> Request<T> {
+        Self::request_within(self.timeout, message)
+    }
+
+    /// A call that ends after `timeout`.
+    pub(crate) fn request_within<T>(timeout: Duration, message: T) -> Request<T> {
+        let mut request = Request::new(message);
+        request.set_timeout(timeout);
+        request
+    }
+
+    pub(crate) fn devices(&self) -> DevicesClient<Channel> {
+        DevicesClient::new(self.channel.clone()).max_decoding_message_size(MAX_MESSAGE_BYTES)
+    }
+
+    pub(crate) fn operations(&self) -> OperationsClient<Channel> {
+        OperationsClient::new(self.channel.clone()).max_decoding_message_size(MAX_MESSAGE_BYTES)
+    }
+
+    pub(crate) fn credentials(&self) -> CredentialsClient<Channel> {
+        CredentialsClient::new(self.channel.clone())
+    }
+
+    #[expect(dead_code, reason = "apply")]
+    pub(crate) fn desired_state(&self) -> DesiredStateClient<Channel> {
+        DesiredStateClient::new(self.channel.clone()).max_decoding_message_size(MAX_MESSAGE_BYTES)
+    }
+}

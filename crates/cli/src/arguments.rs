@@ -1,0 +1,187 @@
+//! The command line as clap sees it; its help is the manual.
+
+use std::ffi::OsString;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use clap::{Args, Parser, Subcommand};
+
+use crate::command::{credentials, operations, read, stream, write};
+use crate::output::Format;
+use crate::{dev, model, tether};
+
+const ABOUT_EXIT: &str = "\
+Examples:
+  drover dev                                 start a cluster with simulated devices on this machine
+  drover devices                             list devices
+  drover read sim-0001 /3/0/0                read a resource
+  drover write sim-0001 /3/0/14 +02:00       write a resource
+  drover exec sim-0001 /3/0/4                execute a resource
+  drover observe sim-0001 /3303/0/5700       follow a resource
+  drover watch                               follow the events of the fleet
+
+Where the API is: --api, else DROVER_API, else endpoints.json in --dir, DROVER_DIR or ./.drover.
+
+Exit codes:
+  0  done
+  1  it failed: the device or the API refused
+  2  the command makes no sense, or no API address is known
+  3  not found: device, resource, operation or credential
+  4  unavailable: API, cluster or device cannot be reached now, or time ran out";
+
+/// Manages fleets of LwM2M devices.
+#[derive(Debug, Parser)]
+#[command(name = "drover", version, about, after_help = ABOUT_EXIT, max_term_width = 100)]
+pub(crate) struct Arguments {
+    #[command(flatten)]
+    pub(crate) global: Global,
+    #[command(subcommand)]
+    pub(crate) command: Command,
+}
+
+/// What every command takes.
+#[derive(Clone, Debug, Args)]
+#[command(next_help_heading = "Global options")]
+pub(crate) struct Global {
+    /// Addresses of the public API; the first that answers is used.
+    #[arg(
+        long,
+        global = true,
+        env = "DROVER_API",
+        value_name = "HOST:PORT",
+        value_delimiter = ',',
+        hide_env_values = true
+    )]
+    pub(crate) api: Vec<String>,
+    /// Directory of `drover dev`, where endpoints.json is.
+    #[arg(
+        long,
+        global = true,
+        env = "DROVER_DIR",
+        value_name = "DIR",
+        hide_env_values = true
+    )]
+    pub(crate) dir: Option<PathBuf>,
+    /// Form of the output.
+    #[arg(
+        short,
+        long,
+        global = true,
+        value_enum,
+        value_name = "FORMAT",
+        default_value = "table",
+        hide_possible_values = true,
+        help = "Form of the output: table, json or yaml"
+    )]
+    pub(crate) output: Format,
+    /// Longest wait for an answer, such as 500ms, 30s or 2m.
+    #[arg(long, global = true, value_name = "TIME", default_value = "30s", value_parser = parse_timeout)]
+    pub(crate) timeout: Duration,
+}
+
+fn parse_timeout(text: &str) -> Result<Duration, String> {
+    let timeout = humantime::parse_duration(text)
+        .map_err(|error| format!("{error}; a time is 500ms, 30s or 2m"))?;
+    if timeout.is_zero() {
+        return Err("must be more than nothing".to_owned());
+    }
+    Ok(timeout)
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Command {
+    /// Start a cluster with simulated devices on this machine.
+    Dev(dev::Options),
+    /// List devices.
+    #[command(after_help = "\
+Examples:
+  drover devices
+  drover devices --prefix sim- -o json | jq -r '.devices[].endpoint'
+
+JSON: {\"devices\": [{\"endpoint\", \"state\", \"registrationId\", \"lwm2mVersion\", \"binding\", \"lifetimeSeconds\",
+  \"transport\", \"peer\", \"lastUpdateTime\", \"objects\": [\"/3/0\", …], …}]}; state is Registered or NotRegistered.")]
+    Devices {
+        /// Only endpoint names that start with this.
+        #[arg(long, value_name = "TEXT", default_value = "")]
+        prefix: String,
+    },
+    /// Show one device: registration, objects, known values, desired state.
+    #[command(after_help = "Example:\n  drover device sim-0001")]
+    Device {
+        /// Endpoint name of the device.
+        #[arg(value_name = "ENDPOINT")]
+        endpoint: String,
+    },
+    /// Read a resource, an object instance or an object from the device.
+    Read(read::Read),
+    /// Write a resource, or several of an object instance.
+    Write(write::Write),
+    /// Execute a resource.
+    Exec(write::Exec),
+    /// Create an object instance.
+    Create(write::Create),
+    /// Delete an object instance.
+    Delete(write::Delete),
+    /// Set or remove notification attributes: pmin, pmax, gt, lt, st.
+    Attributes(write::Attributes),
+    /// Ask the device what there is below a path; without a path, show what it registered with.
+    Discover(read::Discover),
+    /// Follow a resource, an object instance or an object: its value now and each notification.
+    Observe(stream::Observe),
+    /// Follow the events of the fleet or of one device.
+    Watch(stream::Watch),
+    /// Operations under way and finished: list, get, cancel.
+    #[command(subcommand)]
+    Operations(operations::Operations),
+    /// Pre-shared keys of devices: add, list, remove.
+    #[command(subcommand)]
+    Credentials(credentials::Credentials),
+    /// Show nodes, shards and leaders.
+    #[command(after_help = "\
+Asks the state nodes at their internal addresses, from endpoints.json or --internal.
+
+Example:
+  drover cluster --internal 10.0.0.5:7444")]
+    Cluster {
+        /// Internal addresses of state nodes.
+        #[arg(
+            long,
+            env = "DROVER_INTERNAL",
+            value_name = "HOST:PORT",
+            value_delimiter = ',',
+            hide_env_values = true
+        )]
+        internal: Vec<String>,
+    },
+    /// Print the version.
+    Version,
+    /// Run a program that ends with this process.
+    #[command(hide = true)]
+    Tether(tether::Options),
+}
+
+/// Which device and where in it.
+#[derive(Debug, Args)]
+pub(crate) struct Target {
+    /// Endpoint name of the device.
+    #[arg(value_name = "ENDPOINT")]
+    pub(crate) endpoint: String,
+    /// Path, such as /3/0/0.
+    #[arg(value_name = "PATH", value_parser = model::parse_path)]
+    pub(crate) path: lwm2m::Path,
+}
+
+/// As `kubectl-drover` the command is a plugin, and its help says `kubectl drover`.
+pub(crate) fn named_as_called(command: clap::Command, called: Option<OsString>) -> clap::Command {
+    let called = called
+        .as_ref()
+        .and_then(|path| Path::new(path).file_stem())
+        .and_then(|name| name.to_str());
+    match called {
+        Some("kubectl-drover" | "kubectl_drover") => command.bin_name("kubectl drover"),
+        _ => command,
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,37 @@
+//! One module for each command, or for a few that work alike.
+
+pub(crate) mod cluster;
+pub(crate) mod credentials;
+pub(crate) mod devices;
+pub(crate) mod operations;
+pub(crate) mod read;
+pub(crate) mod stream;
+pub(crate) mod write;
+
+use crate::arguments::{Arguments, Command};
+use crate::failure::Failure;
+use crate::{dev, output, tether};
+
+/// Does what the command line says.
+pub(crate) async fn run(arguments: Arguments) -> Result<(), Failure> {
+    let global = arguments.global;
+    match arguments.command {
+        Command::Dev(options) => dev::run(options, &global).await,
+        Command::Devices { prefix } => devices::list(&global, prefix).await,
+        Command::Device { endpoint } => devices::describe(&global, endpoint).await,
+        Command::Read(read) => read.run(&global).await,
+        Command::Write(write) => write.run(&global).await,
+        Command::Exec(exec) => exec.run(&global).await,
+        Command::Create(create) => create.run(&global).await,
+        Command::Delete(delete) => delete.run(&global).await,
+        Command::Attributes(attributes) => attributes.run(&global).await,
+        Command::Discover(discover) => discover.run(&global).await,
+        Command::Observe(observe) => observe.run(&global).await,
+        Command::Watch(watch) => watch.run(&global).await,
+        Command::Operations(operations) => operations.run(&global).await,
+        Command::Credentials(credentials) => credentials.run(&global).await,
+        Command::Cluster { internal } => cluster::describe(&global, internal).await,
+        Command::Version => output::write(concat!("drover ", env!("CARGO_PKG_VERSION"), "\n")),
+        Command::Tether(options) => tether::run(options),
+    }
+}

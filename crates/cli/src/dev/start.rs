@@ -1,0 +1,238 @@
+//! Starting the parts in order, each when the one before is ready.
+
+use std::time::{Duration, Instant};
+
+use anyhow::anyhow;
+use futures::future::try_join_all;
+
+use crate::api::{Addresses, Api};
+use crate::dev::Options;
+use crate::dev::home::Home;
+use crate::dev::layout::{self, Layout, local};
+use crate::dev::process::{Processes, Program, Role};
+use crate::dev::programs::Programs;
+use crate::dev::{ready, simulated};
+use crate::endpoints::{Endpoints, Ingress, State};
+use crate::failure::Failure;
+use crate::output::note;
+
+/// Memory of a state node; its defaults are for a machine of its own.
+const STATE_ENVIRONMENT: [(&str, &str); 2] = [
+    ("DROVER_STATE__BLOCK_CACHE_BYTES", "33554432"),
+    ("DROVER_STATE__WRITE_BUFFER_BYTES", "67108864"),
+];
+/// How long one call of the API may take while devices are set up.
+const CALL_TIME: Duration = Duration::from_secs(20);
+
+/// Starts everything; returns when all devices are registered and `endpoints.json` is written.
+pub(crate) async fn start(
+    programs: &Programs,
+    home: &Home,
+    layout: &Layout,
+    options: &Options,
+    processes: &mut Processes,
+) -> Result<Endpoints, Failure> {
+    let longest = options.start_timeout;
+    let state = start_state(programs, home, layout, processes)?;
+    let admins = state.iter().map(|node| node.admin.clone()).collect();
+    all_ready("state node", admins, longest, processes).await?;
+    let ingress = start_ingress(programs, home, layout, processes)?;
+    let admins = ingress.iter().map(|node| node.admin.clone()).collect();
+    all_ready("ingress node", admins, longest, processes).await?;
+    if let Some(simulator) = &programs.simulator {
+        let devices = simulated::devices_of(home, options.devices)?;
+        let begun = Instant::now();
+        let api = Api::new(Addresses::given(layout.apis()).connect().await?, CALL_TIME);
+        simulated::add_credentials(&api, &devices).await?;
+        start_simulators(programs, simulator, home, layout, &devices, processes)?;
+        unless_one_ends(processes, simulated::wait(&api, &devices, longest)).await?;
+        note(&format!(
+            "{} devices registered ({:.1}s)",
+            devices.len(),
+            begun.elapsed().as_secs_f32()
+        ));
+    }
+    let endpoints = Endpoints {
+        ingress,
+        bootstrap: Vec::new(),
+        state,
+    };
+    endpoints
+        .write(home.path())
+        .map_err(|error| anyhow::Error::new(error).context("cannot write endpoints.json"))?;
+    Ok(endpoints)
+}
+
+fn start_state(
+    programs: &Programs,
+    home: &Home,
+    layout: &Layout,
+    processes: &mut Processes,
+) -> anyhow::Result<Vec<State>> {
+    let seeds = layout.seeds().join(",");
+    let nodes = layout.state.iter().enumerate().map(|(index, ports)| {
+        let (api, internal, admin) = (local(ports.api), local(ports.internal), local(ports.admin));
+        let data = layout::data(home, index).display().to_string();
+        let key = home.cluster_key().display().to_string();
+        let arguments = flags(&[
+            ("--data-dir", &data),
+            ("--api-listen", &api),
+            ("--internal-listen", &internal),
+            ("--internal-advertise", &internal),
+            ("--admin-listen", &admin),
+            ("--seeds", &seeds),
+            ("--cluster-name", "dev"),
+            ("--cluster-key-file", &key),
+        ]);
+        let pid = processes.start(Program {
+            name: format!("state-{index}"),
+            role: Role::State,
+            own: &programs.own,
+            path: &programs.state,
+            arguments,
+            environment: &STATE_ENVIRONMENT,
+        })?;
+        Ok(State {
+            api,
+            internal,
+            admin,
+            pid,
+        })
+    });
+    nodes.collect()
+}
+
+fn start_ingress(
+    programs: &Programs,
+    home: &Home,
+    layout: &Layout,
+    processes: &mut Processes,
+) -> anyhow::Result<Vec<Ingress>> {
+    let state = layout.seeds().join(",");
+    let nodes = layout.ingress.iter().enumerate().map(|(index, ports)| {
+        let (coaps, admin) = (local(ports.coaps), local(ports.admin));
+        let coap = ports.coap.map(local);
+        let key = home.cluster_key().display().to_string();
+        let name = format!("ingress-{index}");
+        let mut arguments = flags(&[
+            ("--name", &name),
+            ("--coaps-listen", &coaps),
+            ("--admin-listen", &admin),
+            ("--state", &state),
+            ("--cluster-key-file", &key),
+            ("--workers", "1"),
+        ]);
+        if let Some(coap) = &coap {
+            arguments.extend(flags(&[("--coap-listen", coap)]));
+        }
+        let pid = processes.start(Program {
+            name,
+            role: Role::Ingress,
+            own: &programs.own,
+            path: &programs.ingress,
+            arguments,
+            environment: &[],
+        })?;
+        Ok(Ingress {
+            coap,
+            coaps: Some(coaps),
+            tcp: None,
+            tls: None,
+            admin,
+            pid,
+        })
+    });
+    nodes.collect()
+}
+
+fn flags(pairs: &[(&str, &str)]) -> Vec<String> {
+    pairs
+        .iter()
+        .flat_map(|(name, value)| [(*name).to_owned(), (*value).to_owned()])
+        .collect()
+}
+
+/// One simulator for each ingress node, with an equal part of the devices.
+fn start_simulators(
+    programs: &Programs,
+    simulator: &std::path::Path,
+    home: &Home,
+    layout: &Layout,
+    devices: &[simulated::Device],
+    processes: &mut Processes,
+) -> anyhow::Result<()> {
+    let keys = simulated::file(home).display().to_string();
+    let each = devices.len().div_ceil(layout.ingress.len()).max(1);
+    for (index, (node, part)) in layout.ingress.iter().zip(devices.chunks(each)).enumerate() {
+        let server = format!("coaps://{}", local(node.coaps));
+        let (first, count) = ((index * each).to_string(), part.len().to_string());
+        let mut arguments = vec!["run".to_owned()];
+        arguments.extend(flags(&[
+            ("--server", &server),
+            ("--psk-file", &keys),
+            ("--first", &first),
+            ("--devices", &count),
+            ("--progress", "60s"),
+            ("--output", "json"),
+        ]));
+        processes.start(Program {
+            name: format!("sim-{index}"),
+            role: Role::Simulator,
+            own: &programs.own,
+            path: simulator,
+            arguments,
+            environment: &[],
+        })?;
+    }
+    Ok(())
+}
+
+/// Waits until all nodes of a kind are ready, or says why one is not.
+async fn all_ready(
+    kind: &str,
+    admins: Vec<String>,
+    longest: Duration,
+    processes: &mut Processes,
+) -> Result<(), Failure> {
+    let begun = Instant::now();
+    let count = admins.len();
+    note(&format!(
+        "starting {count} {kind}{}",
+        if count == 1 { "" } else { "s" }
+    ));
+    let waits = admins.iter().enumerate().map(|(index, admin)| async move {
+        ready::wait(admin, longest)
+            .await
+            .map_err(|reason| (index, reason))
+    });
+    let ready = async {
+        // All are waited for at once; the first that gives up says why.
+        try_join_all(waits)
+            .await
+            .map(drop)
+            .map_err(|(index, reason)| {
+                let seconds = longest.as_secs();
+                Failure::Other(anyhow!(
+                    "{kind} {index} is not ready after {seconds}s: {reason}"
+                ))
+            })
+    };
+    unless_one_ends(processes, ready).await?;
+    note(&format!(
+        "{count} {kind}{} ready ({:.1}s)",
+        if count == 1 { "" } else { "s" },
+        begun.elapsed().as_secs_f32()
+    ));
+    Ok(())
+}
+
+/// Until everything is up, a process that ends makes the start fail.
+async fn unless_one_ends<F>(processes: &mut Processes, work: F) -> Result<(), Failure>
+where
+    F: Future<Output = Result<(), Failure>>,
+{
+    tokio::select! {
+        done = work => done,
+        ended = processes.next_end() => Err(Failure::Other(anyhow!("{}", ended.report()))),
+    }
+}

@@ -1,0 +1,243 @@
+//! Paths and values from the command line, typed by the object definitions.
+
+use std::time::SystemTime;
+
+use lwm2m::value::ValueType;
+use lwm2m::{Path, Registry};
+use proto::drover::v1::value::Kind;
+use proto::drover::v1::{ObjectLink, PathValue, Value};
+
+use crate::failure::Failure;
+
+/// Reads a path; the leading slash may be missing.
+pub(crate) fn parse_path(text: &str) -> Result<Path, String> {
+    let absolute = if text.starts_with('/') {
+        text.to_owned()
+    } else {
+        format!("/{text}")
+    };
+    absolute.parse().map_err(|error| {
+        format!("{error}; a path is /object/instance/resource, for example /3/0/0")
+    })
+}
+
+/// A data type named on the command line, for resources without a known definition.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
+pub(crate) enum TypeName {
+    String,
+    Integer,
+    Unsigned,
+    Float,
+    Boolean,
+    /// Base64
+    Opaque,
+    /// Seconds since 1970, or RFC 3339
+    Time,
+    /// OBJECT:INSTANCE
+    ObjectLink,
+    CoreLink,
+}
+
+impl From<TypeName> for ValueType {
+    fn from(name: TypeName) -> Self {
+        match name {
+            TypeName::String => Self::String,
+            TypeName::Integer => Self::Integer,
+            TypeName::Unsigned => Self::Unsigned,
+            TypeName::Float => Self::Float,
+            TypeName::Boolean => Self::Boolean,
+            TypeName::Opaque => Self::Opaque,
+            TypeName::Time => Self::Time,
+            TypeName::ObjectLink => Self::ObjectLink,
+            TypeName::CoreLink => Self::CoreLink,
+        }
+    }
+}
+
+/// The name of a resource as the registry has it.
+pub(crate) fn resource_name(path: &str) -> Option<&'static str> {
+    let path: Path = path.parse().ok()?;
+    Registry::oma().resource(path).map(|resource| resource.name)
+}
+
+/// The name of an object as the registry has it.
+pub(crate) fn object_name(path: &str) -> Option<&'static str> {
+    let path: Path = path.parse().ok()?;
+    Registry::oma()
+        .object(path.object_id()?, None)
+        .map(|object| object.name)
+}
+
+/// `text` as the value of the resource at `path`, typed by `named` or else by the object's definition.
+pub(crate) fn typed(path: Path, text: &str, named: Option<TypeName>) -> Result<PathValue, Failure> {
+    let value_type = match named {
+        Some(named) => named.into(),
+        None => defined_type(path)?,
+    };
+    let value = parse(value_type, text).ok_or_else(|| {
+        Failure::usage(
+            format!("\"{text}\" is not a valid {value_type}, which {path} holds"),
+            example(value_type),
+        )
+    })?;
+    Ok(PathValue {
+        path: path.to_string(),
+        value: Some(value),
+    })
+}
+
+fn defined_type(path: Path) -> Result<ValueType, Failure> {
+    let Some(resource) = Registry::oma().resource(path) else {
+        return Err(Failure::usage(
+            format!("no object definition has the resource {path}"),
+            "name its data type with --type, for example --type integer",
+        ));
+    };
+    resource.value_type.ok_or_else(|| {
+        Failure::usage(
+            format!("{path} ({}) holds no value", resource.name),
+            "`drover exec` executes it",
+        )
+    })
+}
+
+fn parse(value_type: ValueType, text: &str) -> Option<Value> {
+    if value_type == ValueType::Time
+        && let Ok(time) = text.parse::<prost_types::Timestamp>()
+    {
+        return Some(Value {
+            kind: Some(Kind::Time(time)),
+        });
+    }
+    let kind = match lwm2m::Value::parse(value_type, text).ok()? {
+        lwm2m::Value::String(text) => Kind::String(text),
+        lwm2m::Value::Integer(number) => Kind::Integer(number),
+        lwm2m::Value::Unsigned(number) => Kind::Unsigned(number),
+        lwm2m::Value::Float(number) => Kind::Float(number),
+        lwm2m::Value::Boolean(truth) => Kind::Boolean(truth),
+        lwm2m::Value::Opaque(bytes) => Kind::Opaque(bytes),
+        lwm2m::Value::Time(seconds) => Kind::Time(prost_types::Timestamp { seconds, nanos: 0 }),
+        lwm2m::Value::ObjectLink { object, instance } => Kind::ObjectLink(ObjectLink {
+            object: object.into(),
+            instance: instance.into(),
+        }),
+        lwm2m::Value::CoreLink(text) => Kind::CoreLink(text),
+    };
+    Some(Value { kind: Some(kind) })
+}
+
+fn example(value_type: ValueType) -> &'static str {
+    match value_type {
+        ValueType::String => "any text",
+        ValueType::Integer => "a whole number, for example -5",
+        ValueType::Unsigned => "a whole number, for example 5",
+        ValueType::Float => "a number, for example 21.5",
+        ValueType::Boolean => "true or false",
+        ValueType::Opaque => "Base64, for example AQID",
+        ValueType::Time => "seconds since 1970 or RFC 3339, for example 2026-11-24T12:00:00Z",
+        ValueType::ObjectLink => "OBJECT:INSTANCE, for example 3:0",
+        ValueType::CoreLink => "links, for example </3/0>,</4/0>",
+    }
+}
+
+/// Reads `ID=VALUE` or `/PATH=VALUE` below `base`.
+pub(crate) fn assignment(
+    base: Path,
+    text: &str,
+    named: Option<TypeName>,
+) -> Result<PathValue, Failure> {
+    let malformed = |why: String| {
+        Failure::usage(
+            format!("\"{text}\" is not a value below {base}: {why}"),
+            format!("give ID=VALUE, for example `drover write EP {base} 0=VALUE`"),
+        )
+    };
+    let (id, value) = text
+        .split_once('=')
+        .ok_or_else(|| malformed("there is no =".to_owned()))?;
+    let path: Path = if id.starts_with('/') {
+        id.parse()
+            .map_err(|error: lwm2m::path::PathError| malformed(error.to_string()))?
+    } else {
+        format!("{}/{id}", base.to_string().trim_end_matches('/'))
+            .parse()
+            .map_err(|error: lwm2m::path::PathError| malformed(error.to_string()))?
+    };
+    if path == base || !path.starts_with(base) || path.resource_id().is_none() {
+        return Err(malformed(format!("{path} is no resource below it")));
+    }
+    typed(path, value, named)
+}
+
+/// Whether a text is RFC 3339 and would be refused in the canonical form of a time.
+pub(crate) fn seconds_of(text: &str) -> Option<i64> {
+    let time: prost_types::Timestamp = text.parse().ok()?;
+    SystemTime::try_from(time).ok()?;
+    Some(time.seconds)
+}
+
+#[cfg(test)]
+mod tests {
+    #![expect(clippy::unwrap_used, reason = "a failed unwrap is the test's failure")]
+
+    use super::*;
+
+    fn kind(path: &str, text: &str, named: Option<TypeName>) -> Kind {
+        typed(parse_path(path).unwrap(), text, named)
+            .unwrap()
+            .value
+            .unwrap()
+            .kind
+            .unwrap()
+    }
+
+    #[test]
+    fn values_have_the_type_of_the_definition() {
+        assert_eq!(
+            kind("3/0/14", "+02:00", None),
+            Kind::String("+02:00".to_owned())
+        );
+        assert_eq!(kind("/1/0/1", "300", None), Kind::Integer(300));
+        assert_eq!(kind("/1/0/6", "true", None), Kind::Boolean(true));
+        let noon = prost_types::Timestamp {
+            seconds: 43_200,
+            nanos: 0,
+        };
+        assert_eq!(
+            kind("/3/0/13", "1970-01-01T12:00:00Z", None),
+            Kind::Time(noon)
+        );
+        assert_eq!(kind("/3/0/13", "43200", None), Kind::Time(noon));
+        assert_eq!(
+            kind("/31000/0/1", "5", Some(TypeName::Unsigned)),
+            Kind::Unsigned(5)
+        );
+    }
+
+    #[test]
+    fn what_cannot_be_typed_says_why() {
+        let refused = |path: &str, text: &str| {
+            typed(parse_path(path).unwrap(), text, None)
+                .unwrap_err()
+                .report()
+        };
+        assert!(refused("/31000/0/1", "5").contains("--type"));
+        assert!(refused("/3/0/4", "5").contains("drover exec"));
+        assert!(refused("/1/0/1", "soon").contains("not a valid integer"));
+    }
+
+    #[test]
+    fn assignments_are_relative_or_absolute() {
+        let base = Path::ObjectInstance(3, 0);
+        assert_eq!(assignment(base, "14=+02:00", None).unwrap().path, "/3/0/14");
+        assert_eq!(
+            assignment(base, "/3/0/15=Europe/Berlin", None)
+                .unwrap()
+                .path,
+            "/3/0/15"
+        );
+        for wrong in ["14", "/4/0/1=1", "x=1", "=1", "/3/0=1"] {
+            assert!(assignment(base, wrong, None).is_err(), "{wrong}");
+        }
+    }
+}

@@ -1,0 +1,8 @@
+//! What commands print: the JSON shapes, which are stable, and their tables.
+
+pub(crate) mod cluster;
+pub(crate) mod credential;
+pub(crate) mod device;
+pub(crate) mod event;
+pub(crate) mod operation;
+pub(crate) mod value;

@@ -1,0 +1,268 @@
+//! Devices.
+
+use std::collections::BTreeMap;
+use std::fmt::Write as _;
+use std::time::{Duration, SystemTime};
+
+use proto::drover::v1::device::State;
+use proto::drover::v1::{DesiredResource, Device, desired_resource};
+use serde::Serialize;
+
+use crate::model::object_name;
+use crate::table;
+use crate::time::{age, rfc3339, short};
+use crate::view::value::ReportedView;
+
+/// A device as `drover devices -o json` lists it.
+#[derive(Clone, Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub(crate) struct DeviceView {
+    pub(crate) endpoint: String,
+    /// `Registered` or `NotRegistered`.
+    pub(crate) state: &'static str,
+    registration_id: Option<String>,
+    lwm2m_version: Option<String>,
+    binding: Option<String>,
+    lifetime_seconds: Option<i64>,
+    /// `UDP` or `DTLS`.
+    transport: Option<String>,
+    peer: Option<String>,
+    connection_id: Option<String>,
+    ingress_node: Option<String>,
+    registration_time: Option<String>,
+    last_update_time: Option<String>,
+    expire_time: Option<String>,
+    /// `/3/0`, or `/5` for an object without instances.
+    objects: Vec<String>,
+    /// Versions that the device announced, by object id.
+    object_versions: BTreeMap<u32, String>,
+    #[serde(skip)]
+    last_update: Option<prost_types::Timestamp>,
+}
+
+fn some(text: String) -> Option<String> {
+    (!text.is_empty()).then_some(text)
+}
+
+impl From<Device> for DeviceView {
+    fn from(device: Device) -> Self {
+        let state = match device.state() {
+            State::Registered => "Registered",
+            State::NotRegistered | State::Unspecified => "NotRegistered",
+        };
+        let versions = device
+            .objects
+            .iter()
+            .filter(|object| !object.version.is_empty());
+        Self {
+            state,
+            object_versions: versions
+                .map(|object| (object.object, object.version.clone()))
+                .collect(),
+            objects: device
+                .objects
+                .iter()
+                .map(|object| match object.instance {
+                    Some(instance) => format!("/{}/{instance}", object.object),
+                    None => format!("/{}", object.object),
+                })
+                .collect(),
+            endpoint: device.endpoint,
+            registration_id: some(device.registration_id),
+            lwm2m_version: some(device.lwm2m_version),
+            binding: some(device.binding),
+            lifetime_seconds: device.lifetime.map(|lifetime| lifetime.seconds),
+            transport: some(device.transport),
+            peer: some(device.peer),
+            connection_id: some(device.connection_id),
+            ingress_node: some(device.ingress_node),
+            registration_time: rfc3339(device.registration_time.as_ref()),
+            last_update_time: rfc3339(device.last_update_time.as_ref()),
+            expire_time: rfc3339(device.expire_time.as_ref()),
+            last_update: device.last_update_time,
+        }
+    }
+}
+
+/// `{"devices": […]}`.
+#[derive(Debug, Serialize)]
+pub(crate) struct DevicesView {
+    pub(crate) devices: Vec<DeviceView>,
+}
+
+impl DevicesView {
+    /// The table at the time `now`.
+    pub(crate) fn table(&self, now: SystemTime) -> String {
+        let headings = [
+            "ENDPOINT",
+            "STATE",
+            "VERSION",
+            "BINDING",
+            "LIFETIME",
+            "TRANSPORT",
+            "PEER",
+            "LAST-UPDATE",
+        ];
+        let rows = self.devices.iter().map(|device| {
+            vec![
+                device.endpoint.clone(),
+                device.state.to_owned(),
+                device.lwm2m_version.clone().unwrap_or_default(),
+                device.binding.clone().unwrap_or_default(),
+                device.lifetime(),
+                device.transport.clone().unwrap_or_default(),
+                device.peer.clone().unwrap_or_default(),
+                age(device.last_update.as_ref(), now),
+            ]
+        });
+        table::render(&headings, rows)
+    }
+}
+
+impl DeviceView {
+    fn lifetime(&self) -> String {
+        let seconds = self
+            .lifetime_seconds
+            .and_then(|seconds| u64::try_from(seconds).ok());
+        seconds
+            .map(|seconds| short(Duration::from_secs(seconds)))
+            .unwrap_or_default()
+    }
+}
+
+/// A desired resource: `{"path", "value", "generation", "state", "coapCode", "diagnostic", "since"}`; `state` is
+/// `Pending`, `InSync` or `Rejected`.
+#[derive(Clone, Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub(crate) struct DesiredView {
+    path: String,
+    value: String,
+    generation: u64,
+    state: &'static str,
+    coap_code: Option<String>,
+    diagnostic: Option<String>,
+    since: Option<String>,
+}
+
+impl From<DesiredResource> for DesiredView {
+    fn from(desired: DesiredResource) -> Self {
+        let state = match desired.state() {
+            desired_resource::State::InSync => "InSync",
+            desired_resource::State::Rejected => "Rejected",
+            desired_resource::State::Pending | desired_resource::State::Unspecified => "Pending",
+        };
+        Self {
+            path: desired.path,
+            value: desired.text,
+            generation: desired.generation,
+            state,
+            coap_code: some(desired.coap_code),
+            diagnostic: some(desired.diagnostic),
+            since: rfc3339(desired.since.as_ref()),
+        }
+    }
+}
+
+impl DesiredView {
+    /// `PATH VALUE STATE CODE DIAGNOSTIC`.
+    pub(crate) fn row(&self) -> Vec<String> {
+        vec![
+            self.path.clone(),
+            self.value.clone(),
+            self.state.to_owned(),
+            self.coap_code.clone().unwrap_or_default(),
+            self.diagnostic.clone().unwrap_or_default(),
+        ]
+    }
+
+    pub(crate) fn path(&self) -> &str {
+        &self.path
+    }
+
+    pub(crate) const fn state(&self) -> &'static str {
+        self.state
+    }
+}
+
+/// One device with its values and its desired state.
+#[derive(Debug, Serialize)]
+pub(crate) struct DeviceDetailView {
+    #[serde(flatten)]
+    device: DeviceView,
+    values: Vec<ReportedView>,
+    desired: Vec<DesiredView>,
+}
+
+impl From<Device> for DeviceDetailView {
+    fn from(mut device: Device) -> Self {
+        let values = std::mem::take(&mut device.values);
+        let desired = std::mem::take(&mut device.desired);
+        Self {
+            device: device.into(),
+            values: values.into_iter().map(ReportedView::from).collect(),
+            desired: desired.into_iter().map(DesiredView::from).collect(),
+        }
+    }
+}
+
+impl DeviceDetailView {
+    /// The description for people.
+    pub(crate) fn text(&self) -> String {
+        let device = &self.device;
+        let shown = |field: &Option<String>| table::printable(field.as_deref().unwrap_or("-"));
+        let mut text = String::new();
+        for (name, value) in [
+            ("Endpoint", table::printable(&device.endpoint)),
+            ("State", device.state.to_owned()),
+            ("Registration", shown(&device.registration_id)),
+            ("LwM2M", shown(&device.lwm2m_version)),
+            ("Binding", shown(&device.binding)),
+            ("Lifetime", device.lifetime()),
+            ("Transport", shown(&device.transport)),
+            ("Peer", shown(&device.peer)),
+            ("Connection ID", shown(&device.connection_id)),
+            ("Ingress node", shown(&device.ingress_node)),
+            ("Registered", shown(&device.registration_time)),
+            ("Last update", shown(&device.last_update_time)),
+            ("Expires", shown(&device.expire_time)),
+        ] {
+            let _ = writeln!(text, "{:15} {value}", format!("{name}:"));
+        }
+        text.push_str("\nObjects:\n");
+        text.push_str(&self.objects());
+        if !self.values.is_empty() {
+            text.push_str("\nValues:\n");
+            let headings = ["PATH", "NAME", "TYPE", "VALUE", "ORIGIN", "TIME"];
+            text.push_str(&table::render(
+                &headings,
+                self.values.iter().map(ReportedView::row),
+            ));
+        }
+        if !self.desired.is_empty() {
+            text.push_str("\nDesired:\n");
+            let headings = ["PATH", "VALUE", "STATE", "CODE", "DIAGNOSTIC"];
+            text.push_str(&table::render(
+                &headings,
+                self.desired.iter().map(DesiredView::row),
+            ));
+        }
+        text
+    }
+
+    /// `PATH NAME VERSION`.
+    pub(crate) fn objects(&self) -> String {
+        let rows = self.device.objects.iter().map(|path| {
+            let object: Option<u32> = path.split('/').nth(1).and_then(|id| id.parse().ok());
+            let version = object.and_then(|id| self.device.object_versions.get(&id));
+            vec![
+                path.clone(),
+                object_name(path).unwrap_or_default().to_owned(),
+                version.cloned().unwrap_or_default(),
+            ]
+        });
+        table::render(&["PATH", "NAME", "VERSION"], rows)
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,359 @@
+//! A public API that answers from a script.
+
+use std::pin::Pin;
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use futures::Stream;
+use proto::drover::v1::credentials_server::{Credentials, CredentialsServer};
+use proto::drover::v1::devices_server::{Devices, DevicesServer};
+use proto::drover::v1::operations_server::{Operations, OperationsServer};
+use proto::drover::v1::value::Kind;
+use proto::drover::v1::{
+    CancelOperationRequest, CreateInstanceRequest, Credential, DeleteCredentialRequest,
+    DeleteCredentialResponse, DeleteInstanceRequest, Device, DiscoverRequest, DiscoverResponse,
+    Event, ExecuteRequest, GetDeviceRequest, GetOperationRequest, ListCredentialsRequest,
+    ListCredentialsResponse, ListDevicesRequest, ListDevicesResponse, ListOperationsRequest,
+    ListOperationsResponse, ObserveRequest, ObserveResponse, Operation, OperationResponse,
+    PathValue, PutCredentialRequest, ReadRequest, ReadResponse, ReportedValue, Value,
+    WatchEventsRequest, WatchEventsResponse, WriteAttributesRequest, WriteRequest, device, event,
+    operation,
+};
+use tokio::net::TcpListener;
+use tokio_stream::wrappers::TcpListenerStream;
+use tonic::transport::Server;
+use tonic::{Code, Request, Response, Status};
+use tonic_types::{ErrorDetails, StatusExt as _};
+
+type Answer<T> = Result<Response<T>, Status>;
+type Streaming<T> = Pin<Box<dyn Stream<Item = Result<T, Status>> + Send>>;
+
+#[derive(Clone, Default)]
+struct Script {
+    writes: Arc<Mutex<Vec<WriteRequest>>>,
+    credentials: Arc<Mutex<Vec<PutCredentialRequest>>>,
+    resume_tokens: Arc<Mutex<Vec<String>>>,
+}
+
+/// The API at a free port; it answers while something is waited for.
+pub(crate) struct FakeApi {
+    address: String,
+    listener: Mutex<Option<TcpListener>>,
+    script: Script,
+}
+
+impl FakeApi {
+    pub(crate) async fn start() -> Self {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        Self {
+            address: listener.local_addr().unwrap().to_string(),
+            listener: Mutex::new(Some(listener)),
+            script: Script::default(),
+        }
+    }
+
+    pub(crate) fn address(&self) -> &str {
+        &self.address
+    }
+
+    /// Serves until `work` is done.
+    pub(crate) async fn serve_while<F: Future>(&self, work: F) -> F::Output {
+        let taken = self.listener.lock().unwrap().take();
+        let listener = match taken {
+            Some(listener) => listener,
+            None => TcpListener::bind(&self.address).await.unwrap(),
+        };
+        let server = Server::builder()
+            .add_service(DevicesServer::new(self.script.clone()))
+            .add_service(OperationsServer::new(self.script.clone()))
+            .add_service(CredentialsServer::new(self.script.clone()))
+            .serve_with_incoming(TcpListenerStream::new(listener));
+        tokio::select! {
+            served = server => panic!("the server ended: {served:?}"),
+            done = work => done,
+        }
+    }
+
+    pub(crate) fn last_write(&self) -> WriteRequest {
+        self.script.writes.lock().unwrap().last().unwrap().clone()
+    }
+
+    pub(crate) fn last_credential(&self) -> PutCredentialRequest {
+        self.script
+            .credentials
+            .lock()
+            .unwrap()
+            .last()
+            .unwrap()
+            .clone()
+    }
+
+    pub(crate) fn resume_tokens(&self) -> Vec<String> {
+        self.script.resume_tokens.lock().unwrap().clone()
+    }
+}
+
+fn refused(code: Code, message: &str, reason: &str, violation: Option<(&str, &str)>) -> Status {
+    let mut details = ErrorDetails::new();
+    details.set_error_info(reason, "drover.dev", std::collections::HashMap::new());
+    if let Some((field, description)) = violation {
+        details.add_bad_request_violation(field, description);
+    }
+    Status::with_error_details(code, message, details)
+}
+
+fn registered(endpoint: &str) -> Device {
+    Device {
+        endpoint: endpoint.to_owned(),
+        state: device::State::Registered.into(),
+        ..Device::default()
+    }
+}
+
+#[tonic::async_trait]
+impl Devices for Script {
+    type WatchEventsStream = Streaming<WatchEventsResponse>;
+
+    async fn get_device(&self, _: Request<GetDeviceRequest>) -> Answer<Device> {
+        Err(refused(
+            Code::NotFound,
+            "no such device",
+            "DEVICE_UNKNOWN",
+            None,
+        ))
+    }
+
+    async fn list_devices(
+        &self,
+        request: Request<ListDevicesRequest>,
+    ) -> Answer<ListDevicesResponse> {
+        let (endpoint, next) = if request.into_inner().page_token.is_empty() {
+            ("dev-1", "2")
+        } else {
+            ("dev-2", "")
+        };
+        Ok(Response::new(ListDevicesResponse {
+            devices: vec![registered(endpoint)],
+            next_page_token: next.to_owned(),
+        }))
+    }
+
+    /// One event, then the end: the next call goes on.
+    async fn watch_events(
+        &self,
+        request: Request<WatchEventsRequest>,
+    ) -> Answer<Self::WatchEventsStream> {
+        let token = request.into_inner().resume_token;
+        let next = token.parse::<u32>().unwrap_or_default() + 1;
+        self.resume_tokens.lock().unwrap().push(token);
+        let event = WatchEventsResponse {
+            resume_token: next.to_string(),
+            event: Some(Event {
+                endpoint: "dev-1".to_owned(),
+                time: None,
+                kind: Some(event::Kind::Registered(registered("dev-1"))),
+            }),
+        };
+        let lost = Err(Status::unavailable("the node stops"));
+        Ok(Response::new(Box::pin(tokio_stream::iter([
+            Ok(event),
+            lost,
+        ]))))
+    }
+}
+
+fn ended(
+    endpoint: String,
+    name: &str,
+    path: String,
+    state: operation::State,
+    code: &str,
+) -> Answer<OperationResponse> {
+    let operation = Operation {
+        endpoint,
+        id: "3-17".to_owned(),
+        name: name.to_owned(),
+        path,
+        state: state.into(),
+        coap_code: code.to_owned(),
+        diagnostic: if code == "4.05" {
+            "read only".to_owned()
+        } else {
+            String::new()
+        },
+        ..Operation::default()
+    };
+    Ok(Response::new(OperationResponse {
+        operation: Some(operation),
+    }))
+}
+
+fn float(number: f64) -> Option<Value> {
+    Some(Value {
+        kind: Some(Kind::Float(number)),
+    })
+}
+
+#[tonic::async_trait]
+impl Operations for Script {
+    type ObserveStream = Streaming<ObserveResponse>;
+
+    async fn read(&self, request: Request<ReadRequest>) -> Answer<ReadResponse> {
+        let request = request.into_inner();
+        if request.endpoint == "gone" {
+            let message = "the device is not registered";
+            return Err(refused(
+                Code::FailedPrecondition,
+                message,
+                "DEVICE_NOT_REGISTERED",
+                None,
+            ));
+        }
+        if request.path != "/3/0/9" {
+            return Err(refused(
+                Code::NotFound,
+                "the device answered 4.04",
+                "COAP_4_04",
+                None,
+            ));
+        }
+        let value = Some(Value {
+            kind: Some(Kind::Integer(88)),
+        });
+        Ok(Response::new(ReadResponse {
+            values: vec![PathValue {
+                path: request.path,
+                value,
+            }],
+        }))
+    }
+
+    async fn write(&self, request: Request<WriteRequest>) -> Answer<OperationResponse> {
+        let request = request.into_inner();
+        self.writes.lock().unwrap().push(request.clone());
+        if request.text == "soon" {
+            let violation = Some(("text", "not a valid integer"));
+            return Err(refused(
+                Code::InvalidArgument,
+                "the request is malformed",
+                "INVALID_VALUE",
+                violation,
+            ));
+        }
+        if request.path == "/3/0/0" {
+            return ended(
+                request.endpoint,
+                "write",
+                request.path,
+                operation::State::Rejected,
+                "4.05",
+            );
+        }
+        ended(
+            request.endpoint,
+            "write",
+            request.path,
+            operation::State::Delivered,
+            "2.04",
+        )
+    }
+
+    /// The device sleeps until the deadline.
+    async fn execute(&self, request: Request<ExecuteRequest>) -> Answer<OperationResponse> {
+        let request = request.into_inner();
+        let deadline = request
+            .delivery
+            .and_then(|delivery| delivery.deadline)
+            .unwrap();
+        tokio::time::sleep(Duration::try_from(deadline).unwrap()).await;
+        ended(
+            request.endpoint,
+            "execute",
+            request.path,
+            operation::State::Expired,
+            "",
+        )
+    }
+
+    async fn discover(&self, _: Request<DiscoverRequest>) -> Answer<DiscoverResponse> {
+        Err(Status::unimplemented("not in the script"))
+    }
+
+    async fn observe(&self, request: Request<ObserveRequest>) -> Answer<Self::ObserveStream> {
+        let path = request.into_inner().path;
+        let values = [21.5, 22.5, 23.5].map(|number| {
+            let value = ReportedValue {
+                path: path.clone(),
+                value: float(number),
+                ..ReportedValue::default()
+            };
+            Ok(ObserveResponse {
+                values: vec![value],
+            })
+        });
+        Ok(Response::new(Box::pin(tokio_stream::iter(values))))
+    }
+
+    async fn create_instance(
+        &self,
+        _: Request<CreateInstanceRequest>,
+    ) -> Answer<OperationResponse> {
+        Err(Status::unimplemented("not in the script"))
+    }
+
+    async fn delete_instance(
+        &self,
+        _: Request<DeleteInstanceRequest>,
+    ) -> Answer<OperationResponse> {
+        Err(Status::unimplemented("not in the script"))
+    }
+
+    async fn write_attributes(
+        &self,
+        _: Request<WriteAttributesRequest>,
+    ) -> Answer<OperationResponse> {
+        Err(Status::unimplemented("not in the script"))
+    }
+
+    async fn get_operation(&self, _: Request<GetOperationRequest>) -> Answer<Operation> {
+        Err(Status::unimplemented("not in the script"))
+    }
+
+    async fn list_operations(
+        &self,
+        _: Request<ListOperationsRequest>,
+    ) -> Answer<ListOperationsResponse> {
+        Err(Status::unimplemented("not in the script"))
+    }
+
+    async fn cancel_operation(&self, _: Request<CancelOperationRequest>) -> Answer<Operation> {
+        Err(Status::unimplemented("not in the script"))
+    }
+}
+
+#[tonic::async_trait]
+impl Credentials for Script {
+    async fn put_credential(&self, request: Request<PutCredentialRequest>) -> Answer<Credential> {
+        let request = request.into_inner();
+        self.credentials.lock().unwrap().push(request.clone());
+        Ok(Response::new(Credential {
+            endpoint: request.endpoint,
+            psk_identity: request.psk_identity,
+            create_time: None,
+        }))
+    }
+
+    async fn list_credentials(
+        &self,
+        _: Request<ListCredentialsRequest>,
+    ) -> Answer<ListCredentialsResponse> {
+        Err(Status::unimplemented("not in the script"))
+    }
+
+    async fn delete_credential(
+        &self,
+        _: Request<DeleteCredentialRequest>,
+    ) -> Answer<DeleteCredentialResponse> {
+        Err(Status::unimplemented("not in the script"))
+    }
+}

@@ -1,0 +1,235 @@
+//! Condition types, their reasons, and the one way to write a condition.
+
+use std::fmt;
+
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, Time};
+use schemars::{Schema, SchemaGenerator, json_schema};
+
+/// What a condition is about.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum ConditionType {
+    /// The spec is valid and the object owns its endpoint name.
+    Accepted,
+    /// The device has a live registration.
+    Registered,
+    /// Every desired resource is confirmed by the device.
+    Synced,
+    /// Summary: registered, and the desired state of this generation is confirmed.
+    Ready,
+}
+
+impl ConditionType {
+    /// Every type, in the order in which they are written.
+    pub const ALL: [Self; 4] = [
+        Self::Accepted,
+        Self::Registered,
+        Self::Synced,
+        Self::Ready,
+    ];
+
+    /// The type as it stands in `status.conditions[].type`.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Accepted => "Accepted",
+            Self::Registered => "Registered",
+            Self::Synced => "Synced",
+            Self::Ready => "Ready",
+        }
+    }
+}
+
+impl fmt::Display for ConditionType {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.as_str())
+    }
+}
+
+/// Whether a condition holds.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum ConditionStatus {
+    /// It holds.
+    True,
+    /// It does not hold.
+    False,
+    /// It cannot be told.
+    Unknown,
+}
+
+impl ConditionStatus {
+    /// The status as it stands in `status.conditions[].status`.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::True => "True",
+            Self::False => "False",
+            Self::Unknown => "Unknown",
+        }
+    }
+}
+
+/// Why a condition has its status. Part of the API: a reason is never renamed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Reason {
+    /// The spec is valid and in force.
+    Accepted,
+    /// An older object has the same endpoint name.
+    IdentityConflict,
+    /// A path names an object or a resource without a known definition.
+    UnknownObjectModel,
+    /// A value, a path or the endpoint name cannot be what the spec says.
+    InvalidValue,
+    /// The device is registered.
+    Registered,
+    /// The registration ended because its lifetime ran out.
+    LifetimeExpired,
+    /// The device deregistered.
+    ClientDeregistered,
+    /// The device is not registered; how its registration ended was not seen.
+    NotRegistered,
+    /// The device has never registered since the object exists.
+    NeverSeen,
+    /// All desired values are confirmed.
+    InSync,
+    /// Values wait to be written.
+    Pending,
+    /// The device refused every value that is not pending.
+    Rejected,
+    /// The device confirmed some values and refused others.
+    PartiallyApplied,
+    /// The device reported other values than the spec has (`ObserveOnly`).
+    Drifted,
+    /// The device has not reported a value to compare with (`ObserveOnly`).
+    NotReported,
+    /// Values are being written.
+    Applying,
+    /// Values wait for a device in queue mode to wake up.
+    AwaitingWakeup,
+    /// The device refused a value.
+    WriteRejected,
+    /// `managementPolicy` is `Suspended`.
+    Suspended,
+}
+
+impl Reason {
+    /// The reason as it stands in `status.conditions[].reason`.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Accepted => "Accepted",
+            Self::IdentityConflict => "IdentityConflict",
+            Self::UnknownObjectModel => "UnknownObjectModel",
+            Self::InvalidValue => "InvalidValue",
+            Self::Registered => "Registered",
+            Self::LifetimeExpired => "LifetimeExpired",
+            Self::ClientDeregistered => "ClientDeregistered",
+            Self::NotRegistered => "NotRegistered",
+            Self::NeverSeen => "NeverSeen",
+            Self::InSync => "InSync",
+            Self::Pending => "Pending",
+            Self::Rejected => "Rejected",
+            Self::PartiallyApplied => "PartiallyApplied",
+            Self::Drifted => "Drifted",
+            Self::NotReported => "NotReported",
+            Self::Applying => "Applying",
+            Self::AwaitingWakeup => "AwaitingWakeup",
+            Self::WriteRejected => "WriteRejected",
+            Self::Suspended => "Suspended",
+        }
+    }
+}
+
+impl fmt::Display for Reason {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.as_str())
+    }
+}
+
+/// What was found about one condition.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Observation {
+    /// What it is about.
+    pub condition: ConditionType,
+    /// Whether it holds.
+    pub status: ConditionStatus,
+    /// Why.
+    pub reason: Reason,
+    /// For people; cut at [`Observation::MAX_MESSAGE_BYTES`] when it is written.
+    pub message: String,
+}
+
+impl Observation {
+    /// Longer messages are cut.
+    pub const MAX_MESSAGE_BYTES: usize = 1024;
+}
+
+/// Writes one condition of an object whose `metadata.generation` is `generation`.
+///
+/// The transition time moves only when the status does: the same observation at any later time
+/// leaves the list as it is, so that comparing two statuses tells whether a write is due.
+pub fn set_condition(
+    conditions: &mut Vec<Condition>,
+    observation: Observation,
+    generation: i64,
+    now: &Time,
+) {
+    let mut message = observation.message;
+    message.truncate(message.floor_char_boundary(Observation::MAX_MESSAGE_BYTES));
+    let mut written = Condition {
+        type_: observation.condition.as_str().to_owned(),
+        status: observation.status.as_str().to_owned(),
+        reason: observation.reason.as_str().to_owned(),
+        message,
+        observed_generation: Some(generation),
+        last_transition_time: now.clone(),
+    };
+    match conditions.iter_mut().find(|known| known.type_ == written.type_) {
+        Some(known) => {
+            if known.status == written.status {
+                written.last_transition_time = known.last_transition_time.clone();
+            }
+            *known = written;
+        }
+        None => conditions.push(written),
+    }
+}
+
+/// The schema of `status.conditions`, with shorter descriptions than those of `metav1.Condition`.
+pub(crate) fn conditions_schema(_: &mut SchemaGenerator) -> Schema {
+    json_schema!({
+        "type": "array",
+        "maxItems": 16,
+        "x-kubernetes-list-type": "map",
+        "x-kubernetes-list-map-keys": ["type"],
+        "items": {
+            "type": "object",
+            "required": ["type", "status", "reason", "message", "lastTransitionTime"],
+            "properties": {
+                "type": {
+                    "type": "string", "maxLength": 316,
+                    "description": "What the condition is about.",
+                },
+                "status": {
+                    "type": "string", "enum": ["True", "False", "Unknown"],
+                    "description": "Whether it holds.",
+                },
+                "reason": {
+                    "type": "string", "minLength": 1, "maxLength": 1024,
+                    "description": "Why, as one CamelCase word.",
+                },
+                "message": {
+                    "type": "string", "maxLength": 32768,
+                    "description": "Why, for people.",
+                },
+                "observedGeneration": {
+                    "type": "integer", "format": "int64", "minimum": 0,
+                    "description": "The metadata.generation that the condition is about.",
+                },
+                "lastTransitionTime": {
+                    "type": "string", "format": "date-time",
+                    "description": "When status last changed.",
+                },
+            },
+        },
+    })
+}
+
+#[cfg(test)]
+mod tests;

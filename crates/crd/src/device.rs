@@ -1,0 +1,240 @@
+//! `Device`: one device that is described by an object.
+
+#![expect(unreachable_pub, reason = "KubeSchema copies each struct into a function body")]
+
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, Time};
+use kube::{CustomResource, KubeSchema};
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+use crate::condition::conditions_schema;
+
+/// What one device should be.
+#[derive(CustomResource, KubeSchema, Serialize, Deserialize, Clone, Debug, PartialEq)]
+#[kube(
+    group = "drover.dev",
+    version = "v1alpha1",
+    kind = "Device",
+    plural = "devices",
+    doc = "Device describes one LwM2M device: who it is and which values its resources should have.",
+    namespaced,
+    status = "DeviceStatus",
+    shortname = "lwd",
+    category = "lwm2m",
+    derive = "PartialEq",
+    cel,
+    selectable = ".spec.endpointName",
+    selectable = ".spec.managementPolicy",
+    selectable = ".status.registration.state",
+    printcolumn(name = "Endpoint", type_ = "string", json_path = ".spec.endpointName"),
+    printcolumn(
+        name = "Registered",
+        type_ = "string",
+        json_path = ".status.conditions[?(@.type=='Registered')].status"
+    ),
+    printcolumn(
+        name = "Synced",
+        type_ = "string",
+        json_path = ".status.conditions[?(@.type=='Synced')].status"
+    ),
+    printcolumn(
+        name = "Ready",
+        type_ = "string",
+        json_path = ".status.conditions[?(@.type=='Ready')].status"
+    ),
+    printcolumn(
+        name = "Reason",
+        type_ = "string",
+        json_path = ".status.conditions[?(@.type=='Ready')].reason"
+    ),
+    printcolumn(
+        name = "Mode",
+        type_ = "string",
+        json_path = ".spec.managementPolicy",
+        priority = 1
+    ),
+    printcolumn(
+        name = "Transport",
+        type_ = "string",
+        json_path = ".status.registration.transport",
+        priority = 1
+    ),
+    printcolumn(name = "Age", type_ = "date", json_path = ".metadata.creationTimestamp")
+)]
+#[serde(rename_all = "camelCase")]
+pub struct DeviceSpec {
+    /// The name the device registers under, 1 to 255 bytes. It cannot be changed: another name is
+    /// another device. Of two objects with the same name the older one counts.
+    #[schemars(length(min = 1, max = 255))]
+    #[x_kube(validation = Rule::new("self == oldSelf").message("endpointName is immutable"))]
+    #[x_kube(validation = Rule::new("size(bytes(self)) <= 255").message("endpointName must have at most 255 bytes"))]
+    pub endpoint_name: String,
+    /// What may be done with the device.
+    #[serde(default)]
+    pub management_policy: ManagementPolicy,
+    /// The values that resources should have; whatever is not listed is left alone.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 64))]
+    #[x_kube(merge_strategy = ListMerge::Map(vec!["path".into()]))]
+    pub resources: Vec<DesiredResource>,
+}
+
+/// What may be done with a device.
+#[derive(JsonSchema, Serialize, Deserialize, Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum ManagementPolicy {
+    /// The desired values are written, and written again until the device confirms them.
+    #[default]
+    Managed,
+    /// Nothing is written, and what this object had asked for is withdrawn. The values that the
+    /// device reports are compared with the desired ones.
+    ObserveOnly,
+    /// Changes of this object have no effect. What was asked for before stays in force.
+    Suspended,
+}
+
+/// A resource that should have a value.
+#[derive(KubeSchema, Serialize, Deserialize, Clone, Debug, PartialEq, Eq)]
+#[serde(rename_all = "camelCase")]
+pub struct DesiredResource {
+    /// The resource: /object/instance/resource, or with a fourth number an instance of a resource
+    /// that may have several.
+    #[schemars(length(min = 6, max = 24))]
+    #[x_kube(validation = Rule::new("self.matches('^(/(0|[1-9][0-9]{0,4})){3,4}$')").message("path must be /object/instance/resource, with /instance at the end for a resource that may have several, for example /3/0/14"))]
+    pub path: String,
+    /// The value as text in the form of the resource's type: a decimal number, 0 or 1, Base64,
+    /// seconds since 1970, object:instance, or the string itself. At most 4096 bytes.
+    #[schemars(length(max = 4096))]
+    pub value: String,
+}
+
+impl DesiredResource {
+    /// A longer value is not accepted.
+    pub const MAX_VALUE_BYTES: usize = 4096;
+}
+
+/// What is known of the device and of the way to its desired state.
+#[derive(KubeSchema, Serialize, Deserialize, Clone, Debug, Default, PartialEq)]
+#[serde(rename_all = "camelCase")]
+pub struct DeviceStatus {
+    /// The metadata.generation that this status is about.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub observed_generation: Option<i64>,
+    /// Accepted, Registered, Synced and Ready.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(schema_with = "conditions_schema")]
+    pub conditions: Vec<Condition>,
+    /// The registration of the device, or the last one that was seen.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub registration: Option<RegistrationStatus>,
+    /// How many desired resources are in which state.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub drift: Option<Drift>,
+    /// The generation under which this object's values stand in the state tier; absent when the
+    /// state tier holds none of this object.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub desired_generation: Option<i64>,
+    /// The first 16 desired resources that are not in sync.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 16))]
+    #[x_kube(merge_strategy = ListMerge::Map(vec!["path".into()]))]
+    pub resources: Vec<ResourceStatus>,
+}
+
+impl DeviceStatus {
+    /// No more resources are listed.
+    pub const MAX_RESOURCES: usize = 16;
+}
+
+/// A registration as Kubernetes shows it. What changes with every Update is not in it: a status is
+/// written on transitions only.
+#[derive(JsonSchema, Serialize, Deserialize, Clone, Debug, Default, PartialEq, Eq)]
+#[serde(rename_all = "camelCase")]
+pub struct RegistrationStatus {
+    /// Whether the device is registered.
+    pub state: RegistrationState,
+    /// The last segment of the registration's location.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub registration_id: Option<String>,
+    /// How long the registration lives without an Update; 0 is for ever.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub lifetime_seconds: Option<i64>,
+    /// 1.0, 1.1 or 1.2.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub lwm2m_version: Option<String>,
+    /// The binding as registered, for example U or UQ.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub binding: Option<String>,
+    /// UDP or DTLS.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub transport: Option<String>,
+}
+
+/// Whether a device is registered.
+#[derive(JsonSchema, Serialize, Deserialize, Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum RegistrationState {
+    /// It is.
+    Registered,
+    /// It was, and its lifetime ran out.
+    Expired,
+    /// It was, and it deregistered.
+    Deregistered,
+    /// It was; how that ended was not seen.
+    NotRegistered,
+    /// It has not registered since the object exists.
+    #[default]
+    NeverSeen,
+}
+
+/// How many desired resources are in which state.
+#[derive(JsonSchema, Serialize, Deserialize, Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[serde(rename_all = "camelCase")]
+pub struct Drift {
+    /// All of them.
+    pub desired: i32,
+    /// Confirmed by the device, or with ObserveOnly reported as desired.
+    pub in_sync: i32,
+    /// Not yet written, or with ObserveOnly not yet reported.
+    pub pending: i32,
+    /// Refused by the device.
+    pub rejected: i32,
+    /// With ObserveOnly: reported with another value.
+    pub drifted: i32,
+}
+
+/// A desired resource that is not in sync.
+#[derive(JsonSchema, Serialize, Deserialize, Clone, Debug, PartialEq)]
+#[serde(rename_all = "camelCase")]
+pub struct ResourceStatus {
+    /// The path as in the spec.
+    pub path: String,
+    /// What is with it.
+    pub state: ResourceState,
+    /// The answer of the device that refused it, for example 4.05.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub coap_code: Option<String>,
+    /// What the device said about the refusal.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub message: Option<String>,
+    /// The value that the device reported instead, cut at 128 bytes.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub observed_value: Option<String>,
+    /// When the device refused it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub last_transition_time: Option<Time>,
+}
+
+/// Why a desired resource is not in sync.
+#[derive(JsonSchema, Serialize, Deserialize, Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ResourceState {
+    /// Not yet written.
+    Pending,
+    /// Refused by the device.
+    Rejected,
+    /// The device reported another value (ObserveOnly).
+    Drifted,
+    /// The device reported no value (ObserveOnly).
+    NotReported,
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,314 @@
+//! The status that follows from an observation.
+
+use crd::condition::set_condition;
+use crd::{
+    ConditionStatus, ConditionType, Device, DeviceStatus, Drift, Observation, Reason,
+    RegistrationState, RegistrationStatus, ResourceState, ResourceStatus,
+};
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
+use lwm2m::{Path, Value};
+
+use super::accept::Refusal;
+use super::{Observed, Registration, RegistrationEnd, StoredResource, StoredState};
+
+/// A longer answer of a device is cut.
+const MAX_DIAGNOSTIC_BYTES: usize = 256;
+
+/// A status in the making: starts as what the object has, ends as what it should have.
+pub(super) struct Report<'a> {
+    generation: i64,
+    now: &'a Time,
+    previous: DeviceStatus,
+    status: DeviceStatus,
+}
+
+impl<'a> Report<'a> {
+    pub(super) fn new(device: &Device, now: &'a Time) -> Self {
+        let previous = own_part(device.status.clone().unwrap_or_default());
+        let generation = device.metadata.generation.unwrap_or(1);
+        Self {
+            generation,
+            now,
+            status: DeviceStatus {
+                observed_generation: Some(generation),
+                drift: None,
+                resources: Vec::new(),
+                ..previous.clone()
+            },
+            previous,
+        }
+    }
+
+    pub(super) fn finish(self) -> DeviceStatus {
+        self.status
+    }
+
+    fn set(
+        &mut self,
+        condition: ConditionType,
+        status: ConditionStatus,
+        reason: Reason,
+        message: impl Into<String>,
+    ) {
+        let observation = Observation {
+            condition,
+            status,
+            reason,
+            message: message.into(),
+        };
+        set_condition(&mut self.status.conditions, observation, self.generation, self.now);
+    }
+
+    pub(super) fn accepted(&mut self) {
+        let message = "the spec is in force";
+        self.set(ConditionType::Accepted, ConditionStatus::True, Reason::Accepted, message);
+    }
+
+    /// The spec is not in force; what was in force before stays so.
+    pub(super) fn refused(&mut self, refusal: &Refusal) {
+        let (reason, message) = (refusal.reason(), refusal.message());
+        self.set(ConditionType::Accepted, ConditionStatus::False, reason, message);
+        let message = "the spec is not in force: see Accepted";
+        self.set(ConditionType::Synced, ConditionStatus::Unknown, reason, message);
+        self.set(ConditionType::Ready, ConditionStatus::False, reason, message);
+    }
+
+    /// The endpoint belongs to another object: nothing of it is shown here.
+    pub(super) fn foreign(&mut self) {
+        self.status.registration = None;
+        self.status.desired_generation = None;
+        let message = "the device belongs to another object";
+        let reason = Reason::IdentityConflict;
+        self.set(ConditionType::Registered, ConditionStatus::Unknown, reason, message);
+    }
+
+    pub(super) fn registration(&mut self, observed: &Observed) {
+        let Some(live) = &observed.registration else {
+            return self.no_registration(observed.ended);
+        };
+        self.status.registration = Some(live_status(live));
+        let message = format!("registered over {} as {}", live.transport, live.id);
+        self.set(ConditionType::Registered, ConditionStatus::True, Reason::Registered, message);
+    }
+
+    fn no_registration(&mut self, ended: Option<RegistrationEnd>) {
+        let last = self.previous.registration.take();
+        // The end itself may have been missed, for example while no operator ran.
+        let state = match (last.as_ref().map(|last| last.state), ended) {
+            (None | Some(RegistrationState::NeverSeen), None) => RegistrationState::NeverSeen,
+            (_, Some(RegistrationEnd::Expired)) => RegistrationState::Expired,
+            (_, Some(RegistrationEnd::Deregistered)) => RegistrationState::Deregistered,
+            (Some(RegistrationState::Registered), None) => RegistrationState::NotRegistered,
+            (Some(known), None) => known,
+        };
+        self.status.registration = Some(RegistrationStatus {
+            state,
+            ..last.unwrap_or_default()
+        });
+        let (status, reason, message) = match state {
+            RegistrationState::NeverSeen => (
+                ConditionStatus::Unknown,
+                Reason::NeverSeen,
+                "the device has not registered yet",
+            ),
+            RegistrationState::Expired => (
+                ConditionStatus::False,
+                Reason::LifetimeExpired,
+                "the lifetime of the registration ran out",
+            ),
+            RegistrationState::Deregistered => (
+                ConditionStatus::False,
+                Reason::ClientDeregistered,
+                "the device deregistered",
+            ),
+            RegistrationState::NotRegistered | RegistrationState::Registered => (
+                ConditionStatus::False,
+                Reason::NotRegistered,
+                "the device is not registered any more",
+            ),
+        };
+        self.set(ConditionType::Registered, status, reason, message);
+    }
+
+    /// The state tier holds the values of this object, under the stored generation.
+    pub(super) fn owns(&mut self, observed: &Observed, wanted: usize) {
+        let owned = i64::try_from(observed.desired_generation).ok();
+        self.status.desired_generation = owned.filter(|_| wanted > 0);
+    }
+
+    /// The state tier is about to hold the values of this object.
+    pub(super) fn owns_generation(&mut self, generation: u64) {
+        self.status.desired_generation = i64::try_from(generation).ok();
+    }
+
+    pub(super) fn owns_nothing(&mut self) {
+        self.status.desired_generation = None;
+    }
+
+    pub(super) fn suspended(&mut self) {
+        let message = "managementPolicy is Suspended: changes of this object have no effect";
+        let (unknown, reason) = (ConditionStatus::Unknown, Reason::Suspended);
+        self.set(ConditionType::Synced, unknown, reason, message);
+        self.set(ConditionType::Ready, unknown, reason, message);
+    }
+
+    pub(super) fn managed(&mut self, observed: &Observed, wanted: &[(Path, Value)]) {
+        let mut drift = Drift::default();
+        for (path, value) in wanted {
+            let text = value.to_text();
+            let is_this = |stored: &&StoredResource| stored.path == *path && stored.text == text;
+            let stored = observed.desired.iter().find(is_this);
+            self.count(&mut drift, *path, stored.map(|stored| &stored.state));
+        }
+        self.status.drift = Some(drift);
+        self.synced(drift);
+        self.ready(observed, drift);
+    }
+
+    fn count(&mut self, drift: &mut Drift, path: Path, state: Option<&StoredState>) {
+        drift.desired += 1;
+        match state {
+            Some(StoredState::InSync) => drift.in_sync += 1,
+            Some(StoredState::Pending) | None => {
+                drift.pending += 1;
+                self.list(path, ResourceState::Pending);
+            }
+            Some(StoredState::Rejected {
+                coap_code,
+                diagnostic,
+                since,
+            }) => {
+                drift.rejected += 1;
+                if let Some(listed) = self.list(path, ResourceState::Rejected) {
+                    listed.coap_code = non_empty(coap_code);
+                    listed.message = non_empty(cut(diagnostic, MAX_DIAGNOSTIC_BYTES));
+                    listed.last_transition_time.clone_from(since);
+                }
+            }
+        }
+    }
+
+    /// Adds a resource that is not in sync, if there is room.
+    pub(super) fn list(&mut self, path: Path, state: ResourceState) -> Option<&mut ResourceStatus> {
+        let listed = &mut self.status.resources;
+        if listed.len() >= DeviceStatus::MAX_RESOURCES {
+            return None;
+        }
+        listed.push(ResourceStatus {
+            path: path.to_string(),
+            state,
+            coap_code: None,
+            message: None,
+            observed_value: None,
+            last_transition_time: None,
+        });
+        listed.last_mut()
+    }
+
+    fn synced(&mut self, drift: Drift) {
+        let (status, reason) = if drift.rejected > 0 && drift.in_sync > 0 {
+            (ConditionStatus::False, Reason::PartiallyApplied)
+        } else if drift.rejected > 0 {
+            (ConditionStatus::False, Reason::Rejected)
+        } else if drift.pending > 0 {
+            (ConditionStatus::False, Reason::Pending)
+        } else {
+            (ConditionStatus::True, Reason::InSync)
+        };
+        self.set(ConditionType::Synced, status, reason, counted(drift));
+    }
+
+    fn ready(&mut self, observed: &Observed, drift: Drift) {
+        let queue_mode = observed.registration.as_ref().is_some_and(Registration::uses_queue_mode);
+        let (status, reason, message) = if observed.registration.is_none() {
+            self.ready_unregistered()
+        } else if drift.rejected > 0 {
+            (ConditionStatus::False, Reason::WriteRejected, counted(drift))
+        } else if drift.pending > 0 && queue_mode {
+            (ConditionStatus::False, Reason::AwaitingWakeup, counted(drift))
+        } else if drift.pending > 0 {
+            (ConditionStatus::False, Reason::Applying, counted(drift))
+        } else {
+            (ConditionStatus::True, Reason::InSync, counted(drift))
+        };
+        self.set(ConditionType::Ready, status, reason, message);
+    }
+
+    /// `Ready` of a device without a registration.
+    pub(super) fn ready_unregistered(&self) -> (ConditionStatus, Reason, String) {
+        let state = self.status.registration.as_ref().map(|last| last.state);
+        let status = match state {
+            None | Some(RegistrationState::NeverSeen) => ConditionStatus::Unknown,
+            Some(_) => ConditionStatus::False,
+        };
+        (status, Reason::NotRegistered, "the device is not registered".to_owned())
+    }
+
+    /// The conditions and counters of a device that is only watched.
+    pub(super) fn compared(
+        &mut self,
+        drift: Drift,
+        synced: (ConditionStatus, Reason),
+        registered: bool,
+    ) {
+        self.status.drift = Some(drift);
+        self.set(ConditionType::Synced, synced.0, synced.1, counted(drift));
+        let (status, reason, message) = if registered {
+            (synced.0, synced.1, counted(drift))
+        } else {
+            self.ready_unregistered()
+        };
+        self.set(ConditionType::Ready, status, reason, message);
+    }
+}
+
+/// A status without the conditions that other controllers have set: they are not ours to repeat.
+pub(super) fn own_part(mut status: DeviceStatus) -> DeviceStatus {
+    let is_own = |type_: &str| ConditionType::ALL.iter().any(|own| own.as_str() == type_);
+    status.conditions.retain(|one| is_own(&one.type_));
+    status
+}
+
+impl Registration {
+    // LwM2M-Core 1.0 §5.3.1.1 has queue mode in the binding ("UQ"); from 1.1 on it is a parameter
+    // of its own, which the state tier shows in the same form.
+    fn uses_queue_mode(&self) -> bool {
+        self.binding.contains('Q')
+    }
+}
+
+fn live_status(live: &Registration) -> RegistrationStatus {
+    RegistrationStatus {
+        state: RegistrationState::Registered,
+        registration_id: non_empty(&live.id),
+        lifetime_seconds: Some(i64::from(live.lifetime_seconds)),
+        lwm2m_version: non_empty(&live.version),
+        binding: non_empty(&live.binding),
+        transport: non_empty(&live.transport),
+    }
+}
+
+fn counted(drift: Drift) -> String {
+    let Drift {
+        desired,
+        in_sync,
+        pending,
+        rejected,
+        drifted,
+    } = drift;
+    let mut message = format!("{in_sync} of {desired} values in sync");
+    for (count, what) in [(pending, "pending"), (rejected, "rejected"), (drifted, "drifted")] {
+        if count > 0 {
+            message = format!("{message}, {count} {what}");
+        }
+    }
+    message
+}
+
+fn non_empty(text: &str) -> Option<String> {
+    (!text.is_empty()).then(|| text.to_owned())
+}
+
+pub(super) fn cut(text: &str, bytes: usize) -> &str {
+    text.get(..text.floor_char_boundary(bytes)).unwrap_or(text)
+}

@@ -1,0 +1,26 @@
+//! The operator's decisions as pure functions.
+//!
+//! Takes what an object says and what the state tier knows, and answers what to do and what the
+//! object's status should be: [`device::plan`]. It never talks to an API server or to the state
+//! tier, never reads a clock and keeps nothing between two calls; acting on a plan is the
+//! operator's business. Planning the same twice gives the same, byte for byte, so that an idle
+//! operator writes nothing.
+//!
+//! ```
+//! use crd::{Device, DeviceSpec, DesiredResource, ManagementPolicy};
+//! use fleet_plan::device::{Action, Observed, Rival, plan};
+//! use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
+//! use k8s_openapi::jiff::Timestamp;
+//!
+//! let device = Device::new("meter-1", DeviceSpec {
+//!     endpoint_name: "urn:imei:1".to_owned(),
+//!     management_policy: ManagementPolicy::Managed,
+//!     resources: vec![DesiredResource { path: "/3/0/14".to_owned(), value: "+02:00".to_owned() }],
+//! });
+//! let rivals: [Rival; 0] = [];
+//! let plan = plan(&device, &rivals, &Observed::default(), &Time(Timestamp::UNIX_EPOCH));
+//! assert!(matches!(plan.actions[0], Action::SetDesired { generation: 1, .. }));
+//! ```
+
+pub mod budget;
+pub mod device;

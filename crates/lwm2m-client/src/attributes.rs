@@ -1,0 +1,120 @@
+//! The notification attributes that the server has written.
+
+use std::collections::BTreeMap;
+
+use lwm2m::{NotificationAttributes, Path, Setting};
+
+use crate::refusal::Refusal;
+
+/// Paths with attributes of their own.
+const MAX_PATHS: usize = 64;
+
+#[derive(Debug, Default)]
+pub(crate) struct Attributes(BTreeMap<Path, NotificationAttributes>);
+
+impl Attributes {
+    /// Changes the attributes of a path (LwM2M Core 1.2 §6.3.4, Write-Attributes).
+    pub(crate) fn write(
+        &mut self,
+        path: Path,
+        written: NotificationAttributes,
+    ) -> Result<(), Refusal> {
+        written.validate(path)?;
+        let merged = settled(self.own(path).then(written));
+        merged.validate_thresholds()?;
+        if merged.is_empty() {
+            self.0.remove(&path);
+        } else if self.0.len() < MAX_PATHS || self.0.contains_key(&path) {
+            self.0.insert(path, merged);
+        } else {
+            return Err(Refusal::Full);
+        }
+        Ok(())
+    }
+
+    /// What was written to exactly this path.
+    pub(crate) fn own(&self, path: Path) -> NotificationAttributes {
+        self.0.get(&path).copied().unwrap_or_default()
+    }
+
+    /// What holds at a path: lower levels override higher ones.
+    pub(crate) fn effective(&self, path: Path) -> NotificationAttributes {
+        let mut levels: Vec<Path> = std::iter::successors(Some(path), |at| at.parent()).collect();
+        levels.reverse();
+        levels
+            .into_iter()
+            .fold(NotificationAttributes::default(), |above, at| {
+                above.then(self.own(at))
+            })
+    }
+
+    /// Forgets what was written to a path and below it.
+    pub(crate) fn remove_below(&mut self, path: Path) {
+        self.0.retain(|at, _| !at.starts_with(path));
+    }
+}
+
+/// Attributes that are at rest: what was cleared is not there.
+fn settled(attributes: NotificationAttributes) -> NotificationAttributes {
+    fn settle<T: Copy>(setting: Setting<T>) -> Setting<T> {
+        Setting::from(setting.value())
+    }
+    NotificationAttributes {
+        pmin: settle(attributes.pmin),
+        pmax: settle(attributes.pmax),
+        gt: settle(attributes.gt),
+        lt: settle(attributes.lt),
+        st: settle(attributes.st),
+        epmin: settle(attributes.epmin),
+        epmax: settle(attributes.epmax),
+        edge: settle(attributes.edge),
+        con: settle(attributes.con),
+        hqmax: settle(attributes.hqmax),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![expect(clippy::unwrap_used, reason = "a failed unwrap is the test's failure")]
+
+    use super::*;
+
+    fn attributes(query: &[&str]) -> NotificationAttributes {
+        NotificationAttributes::parse_query(query).unwrap()
+    }
+
+    #[test]
+    fn lower_levels_override_higher_ones() {
+        let mut store = Attributes::default();
+        let resource = Path::Resource(3303, 0, 5700);
+        store
+            .write(Path::Object(3303), attributes(&["pmin=10", "pmax=60"]))
+            .unwrap();
+        store.write(resource, attributes(&["pmin=1"])).unwrap();
+        let effective = store.effective(resource);
+        assert_eq!(effective.pmin, Setting::To(1));
+        assert_eq!(effective.pmax, Setting::To(60));
+    }
+
+    #[test]
+    fn a_cleared_attribute_no_longer_hides_the_level_above() {
+        let mut store = Attributes::default();
+        let resource = Path::Resource(3303, 0, 5700);
+        store
+            .write(Path::Object(3303), attributes(&["pmin=10"]))
+            .unwrap();
+        store.write(resource, attributes(&["pmin=1"])).unwrap();
+        store.write(resource, attributes(&["pmin"])).unwrap();
+        assert_eq!(store.effective(resource).pmin, Setting::To(10));
+        assert!(store.own(resource).is_empty());
+    }
+
+    #[test]
+    fn thresholds_must_fit_what_was_written_before() {
+        let mut store = Attributes::default();
+        let resource = Path::Resource(3303, 0, 5700);
+        store.write(resource, attributes(&["gt=10"])).unwrap();
+        assert!(store.write(resource, attributes(&["lt=20"])).is_err());
+        assert_eq!(store.own(resource), attributes(&["gt=10"]));
+    }
+}

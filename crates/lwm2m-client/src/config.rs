@@ -1,0 +1,156 @@
+//! What a device is told once.
+
+use std::time::Duration;
+
+use coap::Reliability;
+use lwm2m::{Binding, EndpointName, Lifetime, LwM2mVersion};
+
+/// Configuration of a [`Device`](crate::Device).
+#[derive(Clone, Debug)]
+pub struct Config {
+    /// The name it registers under.
+    pub endpoint: EndpointName,
+    /// The lifetime it asks for first; the server changes it at `/1/0/1`.
+    pub lifetime: Lifetime,
+    /// The release it speaks.
+    pub version: LwM2mVersion,
+    /// Transports and queue mode. With queue mode it stops listening after `queue_window`.
+    pub binding: Binding,
+    /// `/1/0/0`.
+    pub short_server_id: u16,
+    /// What its objects say.
+    pub profile: Profile,
+    /// Time between Updates; half of the lifetime if `None`. Up to a tenth of it is taken off at
+    /// random, so that a fleet spreads.
+    pub update_interval: Option<Duration>,
+    /// Waits between attempts to register.
+    pub retry: Retry,
+    /// How long a reboot takes.
+    pub reboot: Reboot,
+    /// What becomes of a firmware package.
+    pub firmware: FirmwareBehaviour,
+    /// How long checking a package takes, and likewise installing it.
+    pub firmware_step: Duration,
+    /// How notifications travel where no `con` attribute says so. Non-confirmable ones are
+    /// confirmable once a day (RFC 7641 §4.5).
+    pub notifications: Reliability,
+    /// How long a device in queue mode listens after its last message.
+    pub queue_window: Duration,
+    /// Parameters and bounds of CoAP.
+    pub coap: coap::Config,
+}
+
+/// What the objects of a device say about it.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Profile {
+    /// `/3/0/0`.
+    pub manufacturer: String,
+    /// `/3/0/1`.
+    pub model: String,
+    /// `/3/0/2`.
+    pub serial: String,
+    /// `/3/0/3` before any update.
+    pub firmware_version: String,
+    /// Latitude and longitude in degrees, `/6/0/0` and `/6/0/1`.
+    pub position: (f64, f64),
+    /// Instances of object 3303.
+    pub temperature_sensors: u16,
+    /// The first value of each of them in degrees Celsius.
+    pub temperature: f64,
+}
+
+/// Waits between attempts to register: each twice as long as the one before, each drawn from half
+/// to one and a half of that.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Retry {
+    /// After the first failure.
+    pub shortest: Duration,
+    /// The bound of the doubling.
+    pub longest: Duration,
+}
+
+/// The phases of a reboot.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Reboot {
+    /// From the command until the device is off; it still answers, so that a repeated command is
+    /// recognised as such.
+    pub shutdown: Duration,
+    /// How long it is off.
+    pub off: Duration,
+}
+
+/// What becomes of a firmware package.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
+pub enum FirmwareBehaviour {
+    /// It is installed.
+    #[default]
+    Succeeds,
+    /// Result 2 after the download.
+    OutOfStorage,
+    /// Result 5 after the download.
+    FailsIntegrityCheck,
+    /// Result 8 after the update was started.
+    FailsUpdate,
+}
+
+impl Config {
+    /// A LwM2M 1.1 device with default timers and one temperature sensor.
+    pub fn new(endpoint: EndpointName) -> Self {
+        Self {
+            profile: Profile::new(endpoint.as_str()),
+            endpoint,
+            lifetime: Lifetime::from_secs(300),
+            version: LwM2mVersion::V1_1,
+            binding: Binding::UDP,
+            short_server_id: 1,
+            update_interval: None,
+            retry: Retry {
+                shortest: Duration::from_secs(2),
+                longest: Duration::from_mins(5),
+            },
+            reboot: Reboot {
+                shutdown: Duration::from_millis(500),
+                off: Duration::from_secs(2),
+            },
+            firmware: FirmwareBehaviour::Succeeds,
+            firmware_step: Duration::from_secs(1),
+            notifications: Reliability::NonConfirmable,
+            queue_window: Duration::from_secs(93),
+            coap: coap_config(),
+        }
+    }
+}
+
+impl Profile {
+    /// A device with this serial number.
+    pub fn new(serial: &str) -> Self {
+        Self {
+            manufacturer: "Drover".to_owned(),
+            model: "sim-1".to_owned(),
+            serial: serial.to_owned(),
+            firmware_version: "1.0.0".to_owned(),
+            position: (52.52, 13.405),
+            temperature_sensors: 1,
+            temperature: 20.0,
+        }
+    }
+}
+
+/// Bounds for an endpoint that talks to one server, large enough for a firmware package.
+fn coap_config() -> coap::Config {
+    coap::Config {
+        max_body: 4 << 20,
+        max_body_bytes: 8 << 20,
+        max_peers: 2,
+        max_exchanges: 16,
+        max_exchanges_per_peer: 16,
+        max_requests: 16,
+        max_requests_per_peer: 16,
+        // One per block of an upload within the exchange lifetime, and some for all else.
+        max_remembered: 4096,
+        max_remembered_bytes: 128 << 10,
+        max_transfers_per_peer: 2,
+        max_observations_per_peer: 32,
+        ..coap::Config::default()
+    }
+}

@@ -1,0 +1,207 @@
+//! Observe, Cancel and Notify (LwM2M Core 1.2 §6.4).
+
+use std::time::Instant;
+
+use coap::{NotificationId, Response, SendError, Token};
+use lwm2m::{NotificationAttributes, Path, Setting, Value};
+
+use super::Device;
+use crate::objects::{DEFAULT_PMAX, DEFAULT_PMIN};
+use crate::observation::{Observation, Phase};
+use crate::output::Event;
+use crate::refusal::Refusal;
+
+/// The retry of a notification that the CoAP layer had no room for.
+const BUSY_RETRY: std::time::Duration = std::time::Duration::from_secs(1);
+
+impl Device {
+    /// Establishes an observation and returns the sequence number of its first answer. With the
+    /// same token again it replaces (RFC 7641 §4.1).
+    pub(super) fn observe(
+        &mut self,
+        now: Instant,
+        token: Token,
+        path: Path,
+        accept: Option<u16>,
+        parameters: NotificationAttributes,
+    ) -> Result<u32, Refusal> {
+        if !parameters.is_empty() {
+            parameters.validate(path)?;
+        }
+        let room = self.config.coap.max_observations_per_peer;
+        let known = self
+            .observations
+            .iter()
+            .position(|known| known.token == token);
+        match known {
+            Some(index) => {
+                self.observations.swap_remove(index);
+            }
+            None if self.observations.len() >= room => return Err(Refusal::Full),
+            None => {}
+        }
+        let effective = self.effective(path, parameters);
+        effective.validate_thresholds()?;
+        self.observations.push(Observation {
+            accept,
+            parameters,
+            effective,
+            reported: self.tree.value(path).cloned(),
+            ..Observation::new(now, token, path)
+        });
+        Ok(self.next_sequence())
+    }
+
+    pub(super) fn end_observation(&mut self, token: Token) {
+        if let Some(index) = self
+            .observations
+            .iter()
+            .position(|known| known.token == token)
+        {
+            let path = self.observations.swap_remove(index).path;
+            self.event(Event::ObservationEnded { path });
+        }
+    }
+
+    pub(super) fn end_all_observations(&mut self) {
+        for observation in std::mem::take(&mut self.observations) {
+            self.event(Event::ObservationEnded {
+                path: observation.path,
+            });
+        }
+    }
+
+    pub(super) fn notification_delivered(
+        &mut self,
+        now: Instant,
+        token: Token,
+        id: NotificationId,
+    ) {
+        let known = self
+            .observations
+            .iter_mut()
+            .find(|known| known.token == token);
+        if let Some(observation) = known {
+            observation.delivered(now, id);
+        }
+        self.notify_due(now);
+    }
+
+    /// Works out anew what holds for every observation.
+    pub(super) fn attributes_changed(&mut self) {
+        for index in 0..self.observations.len() {
+            let Some(observation) = self.observations.get(index) else {
+                return;
+            };
+            let effective = self.effective(observation.path, observation.parameters);
+            if let Some(observation) = self.observations.get_mut(index) {
+                observation.effective = effective;
+            }
+        }
+    }
+
+    /// Paths of which something changed; a removed instance counts as well.
+    pub(super) fn values_changed(&mut self, now: Instant, changed: &[Path]) {
+        if changed.is_empty() || self.observations.is_empty() {
+            return;
+        }
+        for observation in &mut self.observations {
+            let path = observation.path;
+            if changed
+                .iter()
+                .any(|at| at.starts_with(path) || path.starts_with(*at))
+            {
+                observation.changed(now, self.tree.value(path));
+            }
+        }
+        self.notify_due(now);
+    }
+
+    pub(super) fn notify_due(&mut self, now: Instant) {
+        let mut index = 0;
+        while let Some(observation) = self.observations.get(index) {
+            if observation.due().is_some_and(|due| due <= now)
+                && self.notify(now, index) == Sent::Last
+            {
+                continue;
+            }
+            index += 1;
+        }
+    }
+
+    fn notify(&mut self, now: Instant, index: usize) -> Sent {
+        self.refresh_clock(now);
+        let Some(observation) = self.observations.get(index) else {
+            return Sent::Done;
+        };
+        let (token, path, accept) = (observation.token, observation.path, observation.accept);
+        let reliability = observation.reliability(now, self.config.notifications);
+        let represented = self.represent(path, accept);
+        let last = represented.is_err();
+        let sequence = self.next_sequence();
+        // RFC 7641 §4.2: what can no longer be read ends its observation with the error.
+        let response = match represented {
+            Ok(response) => Response {
+                observe: Some(sequence),
+                ..response
+            },
+            Err(refusal) => refusal.response(),
+        };
+        let value: Option<Value> = self.tree.value(path).cloned();
+        let sent = self
+            .coap
+            .notify(now, self.session, token, response, reliability);
+        let Some(observation) = self.observations.get_mut(index) else {
+            return Sent::Done;
+        };
+        match sent {
+            Ok(_) if last => {
+                self.end_observation(token);
+                return Sent::Last;
+            }
+            Ok(id) => observation.sent(now, id, reliability, value),
+            Err(error) => {
+                let wait = match error {
+                    SendError::PeerBusy { retry_after }
+                    | SendError::OutOfMessageIds { retry_after } => retry_after.max(BUSY_RETRY),
+                    _ => BUSY_RETRY,
+                };
+                observation.phase = Phase::Changed {
+                    not_before: now + wait,
+                };
+                return Sent::Done;
+            }
+        }
+        self.event(Event::Notified { path });
+        Sent::Done
+    }
+
+    /// What holds for an observation: written attributes, then its own parameters; the periods of
+    /// the server object where neither says anything (LwM2M Core 1.2 §7.3.2).
+    fn effective(&self, path: Path, parameters: NotificationAttributes) -> NotificationAttributes {
+        let mut effective = self.attributes.effective(path).then(parameters);
+        let default = |at| match self.tree.value(at) {
+            Some(Value::Integer(secs)) => Setting::from(u32::try_from(*secs).ok()),
+            _ => Setting::Unchanged,
+        };
+        if effective.pmin.value().is_none() {
+            effective.pmin = default(DEFAULT_PMIN);
+        }
+        if effective.pmax.value().is_none() {
+            effective.pmax = default(DEFAULT_PMAX);
+        }
+        effective
+    }
+
+    fn next_sequence(&mut self) -> u32 {
+        self.sequence = (self.sequence + 1) & 0x00ff_ffff;
+        self.sequence
+    }
+}
+
+/// Whether a notification was the last of its observation.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Sent {
+    Done,
+    Last,
+}

@@ -1,0 +1,315 @@
+//! Register, Update, De-register (LwM2M Core 1.2 §6.2, Transport 1.2 §6.4.3).
+
+use std::time::Instant;
+
+use coap::{Code, ExchangeId, Failure, Request, Response};
+use lwm2m::{Binding, ContentFormat, Lifetime, LwM2mVersion, QueueMode, Value};
+
+use super::Device;
+use crate::objects::{BINDING, LIFETIME};
+use crate::output::{Event, RegistrationFailure, SendFailure};
+use crate::registration::{Announced, Registered, Registration, asked_wait, backoff, update_after};
+
+impl Device {
+    /// Ends the registration and then is off; [`Event::Deregistered`] follows in any case.
+    pub fn deregister(&mut self, now: Instant) {
+        if let Some(exchange) = self.registration.exchange() {
+            if matches!(self.registration, Registration::Deregistering { .. }) {
+                return;
+            }
+            self.coap.cancel(exchange);
+        }
+        let location = self
+            .registration
+            .registered()
+            .map(|registered| registered.location.clone());
+        let exchange = location.and_then(|location| {
+            let request = Request::new(Code::DELETE, location);
+            self.coap.send_request(now, self.session, request).ok()
+        });
+        match exchange {
+            Some(exchange) => self.registration = Registration::Deregistering { exchange },
+            None => self.deregistered(),
+        }
+        self.drain_coap(now);
+    }
+
+    /// Sends an Update now, if the device is registered and no Update is under way.
+    pub fn update(&mut self, now: Instant) {
+        if let Registration::Registered(registered) = &self.registration {
+            let registered = registered.clone();
+            self.send_update(now, registered);
+            self.drain_coap(now);
+        }
+    }
+
+    pub(super) fn register(&mut self, now: Instant, failures: u32) {
+        // LwM2M Core 1.2 §6.2.1: a registration begins without observations.
+        self.end_all_observations();
+        let announced = self.announcement();
+        let mut query = vec![
+            format!("ep={}", self.config.endpoint),
+            format!("lt={}", announced.lifetime),
+            format!("lwm2m={}", self.config.version.as_str()),
+        ];
+        query.extend(self.binding_query(announced.binding));
+        let request = Request {
+            query,
+            content_format: Some(ContentFormat::LINK.0),
+            payload: self.tree.registration_links().to_string().into_bytes(),
+            ..Request::new(Code::POST, ["rd"])
+        };
+        self.registration = match self.coap.send_request(now, self.session, request) {
+            Ok(exchange) => Registration::Registering {
+                exchange,
+                failures,
+                announced,
+            },
+            Err(_) => {
+                let failures = failures.saturating_add(1);
+                let until = now + backoff(self.config.retry, failures, &mut self.rng);
+                Registration::Waiting { until, failures }
+            }
+        };
+    }
+
+    fn send_update(&mut self, now: Instant, mut registered: Registered) {
+        let announced = self.announcement();
+        let known = registered.announced;
+        let mut request = Request::new(Code::POST, registered.location.clone());
+        if announced.lifetime != known.lifetime {
+            request.query.push(format!("lt={}", announced.lifetime));
+        }
+        if announced.binding != known.binding {
+            request
+                .query
+                .push(format!("b={}", self.binding_text(announced.binding)));
+        }
+        if announced.objects != known.objects {
+            request.content_format = Some(ContentFormat::LINK.0);
+            request.payload = self.tree.registration_links().to_string().into_bytes();
+        }
+        self.registration = match self.coap.send_request(now, self.session, request) {
+            Ok(exchange) => Registration::Updating {
+                exchange,
+                registered,
+                announced,
+            },
+            Err(_) => {
+                let wait = backoff(self.config.retry, 1, &mut self.rng);
+                registered.update_at = Some(now + wait);
+                Registration::Registered(registered)
+            }
+        };
+    }
+
+    /// Tells the server if something that a registration says has changed.
+    pub(super) fn update_if_stale(&mut self, now: Instant) {
+        if let Registration::Registered(registered) = &self.registration
+            && registered.announced != self.announcement()
+        {
+            let registered = registered.clone();
+            self.send_update(now, registered);
+        }
+    }
+
+    pub(super) fn registration_timed_out(&mut self, now: Instant) {
+        if self.registration.timeout().is_none_or(|at| at > now) {
+            return;
+        }
+        match &self.registration {
+            Registration::Waiting { failures, .. } => {
+                let failures = *failures;
+                self.register(now, failures);
+            }
+            Registration::Registered(registered) => {
+                let registered = registered.clone();
+                self.send_update(now, registered);
+            }
+            _ => {}
+        }
+    }
+
+    pub(super) fn handle_response(
+        &mut self,
+        now: Instant,
+        exchange: ExchangeId,
+        response: Result<&Response, Failure>,
+    ) {
+        if self.registration.exchange() == Some(exchange) {
+            match std::mem::replace(&mut self.registration, Registration::Off) {
+                Registration::Registering {
+                    failures,
+                    announced,
+                    ..
+                } => {
+                    self.register_answered(now, failures, announced, response);
+                }
+                Registration::Updating {
+                    registered,
+                    announced,
+                    ..
+                } => {
+                    self.update_answered(now, registered, announced, response);
+                }
+                Registration::Deregistering { .. } => self.deregistered(),
+                other => self.registration = other,
+            }
+        } else if let Some(index) = self.sends.iter().position(|known| *known == exchange) {
+            self.sends.swap_remove(index);
+            self.event(match response {
+                Ok(response) if response.code.is_success() => Event::Sent,
+                Ok(response) => Event::SendFailed {
+                    reason: SendFailure::Refused(response.code),
+                },
+                Err(_) => Event::SendFailed {
+                    reason: SendFailure::NoAnswer,
+                },
+            });
+        }
+    }
+
+    fn register_answered(
+        &mut self,
+        now: Instant,
+        failures: u32,
+        announced: Announced,
+        response: Result<&Response, Failure>,
+    ) {
+        if let Ok(response) = response
+            && response.code == Code::CREATED_2_01
+            && !response.location_path.is_empty()
+        {
+            let location = response.location_path.clone();
+            self.event(Event::Registered {
+                location: format!("/{}", location.join("/")),
+            });
+            self.registered(
+                now,
+                Registered {
+                    location,
+                    announced,
+                    update_at: None,
+                },
+            );
+            return;
+        }
+        let failures = failures.saturating_add(1);
+        let (reason, asked) = self.failure(response);
+        let wait = asked.unwrap_or_else(|| backoff(self.config.retry, failures, &mut self.rng));
+        let retry_at = now + wait;
+        self.registration = Registration::Waiting {
+            until: retry_at,
+            failures,
+        };
+        self.event(Event::RegistrationFailed { reason, retry_at });
+    }
+
+    fn update_answered(
+        &mut self,
+        now: Instant,
+        registered: Registered,
+        announced: Announced,
+        response: Result<&Response, Failure>,
+    ) {
+        if response.is_ok_and(|response| response.code == Code::CHANGED_2_04) {
+            self.event(Event::Updated);
+            self.registered(
+                now,
+                Registered {
+                    announced,
+                    ..registered
+                },
+            );
+            return;
+        }
+        let (reason, asked) = self.failure(response);
+        if let Some(wait) = asked {
+            // The server still knows the device, it only has no time.
+            let retry_at = now + wait;
+            let update_at = Some(retry_at);
+            self.registration = Registration::Registered(Registered {
+                update_at,
+                ..registered
+            });
+            self.event(Event::UpdateFailed { reason, retry_at });
+            return;
+        }
+        self.event(Event::UpdateFailed {
+            reason,
+            retry_at: now,
+        });
+        // LwM2M Core 1.2 §6.2.2: a device that is not known registers again.
+        self.register(now, 0);
+    }
+
+    fn registered(&mut self, now: Instant, registered: Registered) {
+        let lifetime = registered.announced.lifetime;
+        let wait = update_after(lifetime, self.config.update_interval, &mut self.rng);
+        let update_at = wait.and_then(|wait| now.checked_add(wait));
+        self.registration = Registration::Registered(Registered {
+            update_at,
+            ..registered
+        });
+        self.update_if_stale(now);
+    }
+
+    fn deregistered(&mut self) {
+        self.forget_session();
+        self.event(Event::Deregistered);
+    }
+
+    /// Why it failed, and how long the server asked to wait.
+    fn failure(
+        &mut self,
+        response: Result<&Response, Failure>,
+    ) -> (RegistrationFailure, Option<std::time::Duration>) {
+        match response {
+            Ok(response) => {
+                let asked = (response.code == Code::SERVICE_UNAVAILABLE_5_03)
+                    .then(|| asked_wait(response.max_age, &mut self.rng));
+                (RegistrationFailure::Refused(response.code), asked)
+            }
+            Err(_) => (RegistrationFailure::NoAnswer, None),
+        }
+    }
+
+    fn announcement(&self) -> Announced {
+        let lifetime = match self.tree.value(LIFETIME) {
+            Some(Value::Integer(secs)) => u32::try_from(*secs).ok().map(Lifetime::from_secs),
+            _ => None,
+        };
+        let binding = match self.tree.value(BINDING) {
+            Some(Value::String(text)) => text.parse().ok(),
+            _ => None,
+        };
+        Announced {
+            lifetime: lifetime.unwrap_or(self.config.lifetime),
+            binding: self.with_queue_mode(binding.unwrap_or(self.config.binding)),
+            objects: self.tree.revision(),
+        }
+    }
+
+    /// `/1/0/7` says nothing of the queue mode from LwM2M 1.1 on.
+    fn with_queue_mode(&self, binding: Binding) -> Binding {
+        match self.config.version {
+            LwM2mVersion::V1_0 => binding,
+            LwM2mVersion::V1_1 | LwM2mVersion::V1_2 => {
+                binding.with_queue_mode(self.config.binding.queue_mode())
+            }
+        }
+    }
+
+    fn binding_text(&self, binding: Binding) -> String {
+        crate::objects::binding_text(binding, self.config.version)
+    }
+
+    fn binding_query(&self, binding: Binding) -> Vec<String> {
+        let mut query = vec![format!("b={}", self.binding_text(binding))];
+        // LwM2M Core 1.1 §6.2.1: the queue mode is a parameter of its own.
+        if binding.queue_mode() == QueueMode::On && self.config.version > LwM2mVersion::V1_0 {
+            query.push("Q".to_owned());
+        }
+        query
+    }
+}

@@ -1,0 +1,357 @@
+//! Requests of the server (LwM2M Core 1.2 §6.3, Transport 1.2 §6.4.4).
+
+use std::time::Instant;
+
+use coap::{Code, ExchangeId, Request, Response, Token};
+use lwm2m::operation::MAX_DISCOVER_DEPTH;
+use lwm2m::{
+    ContentFormat, DecodeError, Entry, ExecuteArguments, LwM2mVersion, NotificationAttributes,
+    Path, Registry, Value, WriteMode, decode, encode,
+};
+
+use super::Device;
+use super::effect::Effect;
+use crate::objects::{self, PACKAGE, PACKAGE_URI};
+use crate::refusal::Refusal;
+
+/// An answer, and what follows once it is on its way.
+pub(super) struct Reply {
+    pub(super) response: Response,
+    pub(super) effect: Effect,
+}
+
+impl Reply {
+    fn new(code: Code, effect: Effect) -> Self {
+        Self {
+            response: Response::new(code),
+            effect,
+        }
+    }
+}
+
+impl Device {
+    pub(super) fn handle_request(
+        &mut self,
+        now: Instant,
+        exchange: ExchangeId,
+        token: Token,
+        request: &Request,
+    ) {
+        let reply = parse_path(&request.path).and_then(|path| {
+            self.refresh_clock(now);
+            self.serve(now, token, path, request)
+        });
+        let reply = reply.unwrap_or_else(|refusal| Reply {
+            response: refusal.response(),
+            effect: Effect::None,
+        });
+        self.coap.respond(now, exchange, reply.response);
+        self.follow(now, reply.effect);
+    }
+
+    fn serve(
+        &mut self,
+        now: Instant,
+        token: Token,
+        path: Path,
+        request: &Request,
+    ) -> Result<Reply, Refusal> {
+        match request.method {
+            Code::GET if request.accept == Some(ContentFormat::LINK.0) => {
+                self.serve_discover(path, request)
+            }
+            Code::GET => self.serve_get(now, token, path, request),
+            Code::PUT => self.serve_put(now, path, request),
+            Code::POST => self.serve_post(now, path, request),
+            Code::DELETE => {
+                self.tree.delete(path)?;
+                Ok(Reply::new(Code::DELETED_2_02, Effect::Deleted(path)))
+            }
+            _ => Err(Refusal::Method),
+        }
+    }
+
+    fn serve_discover(&self, path: Path, request: &Request) -> Result<Reply, Refusal> {
+        let depth = match request.query.as_slice() {
+            [] => None,
+            [parameter] if self.tree.release() == LwM2mVersion::V1_2 => {
+                let depth = parameter
+                    .strip_prefix("depth=")
+                    .and_then(|depth| depth.parse::<u8>().ok())
+                    .filter(|depth| *depth <= MAX_DISCOVER_DEPTH);
+                Some(depth.ok_or(Refusal::BadQuery)?)
+            }
+            _ => return Err(Refusal::BadQuery),
+        };
+        // LwM2M Core 1.2 §6.3.2: of a resource, inherited attributes are listed as well.
+        let links = self.tree.discover(path, depth, |at| match at {
+            Path::Resource(..) if at == path => self.attributes.effective(at),
+            _ => self.attributes.own(at),
+        })?;
+        let response = Response {
+            content_format: Some(ContentFormat::LINK.0),
+            payload: links.to_string().into_bytes(),
+            ..Response::new(Code::CONTENT_2_05)
+        };
+        Ok(Reply {
+            response,
+            effect: Effect::None,
+        })
+    }
+
+    fn serve_get(
+        &mut self,
+        now: Instant,
+        token: Token,
+        path: Path,
+        request: &Request,
+    ) -> Result<Reply, Refusal> {
+        let mut response = self.represent(path, request.accept)?;
+        let effect = match request.observe {
+            Some(0) => {
+                let parameters = NotificationAttributes::parse_query(&request.query)?;
+                let sequence = self.observe(now, token, path, request.accept, parameters)?;
+                response.observe = Some(sequence);
+                Effect::ObservationStarted(path)
+            }
+            Some(_) => Effect::ObservationCancelled(token),
+            None => Effect::None,
+        };
+        Ok(Reply { response, effect })
+    }
+
+    /// A 2.05 with what a path holds, in the format that was asked for.
+    pub(super) fn represent(&self, path: Path, accept: Option<u16>) -> Result<Response, Refusal> {
+        let entries = self.tree.read(path)?;
+        let format = match accept {
+            Some(number) => ContentFormat(number),
+            None => self.preferred_format(path, &entries),
+        };
+        if !self.speaks(format) {
+            return Err(Refusal::NotAcceptable);
+        }
+        let payload = encode(format, path, &entries).map_err(|_| Refusal::NotAcceptable)?;
+        Ok(Response {
+            content_format: Some(format.0),
+            payload,
+            ..Response::new(Code::CONTENT_2_05)
+        })
+    }
+
+    fn preferred_format(&self, path: Path, entries: &[Entry]) -> ContentFormat {
+        match entries {
+            [entry] if entry.path == path => match entry.value {
+                Value::Opaque(_) => ContentFormat::OPAQUE,
+                _ => ContentFormat::TEXT,
+            },
+            _ if self.tree.release() == LwM2mVersion::V1_0 => ContentFormat::TLV,
+            _ => ContentFormat::SENML_CBOR,
+        }
+    }
+
+    fn speaks(&self, format: ContentFormat) -> bool {
+        match format.canonical() {
+            ContentFormat::TEXT | ContentFormat::OPAQUE | ContentFormat::TLV => true,
+            ContentFormat::CBOR | ContentFormat::SENML_JSON | ContentFormat::SENML_CBOR => {
+                self.tree.release() > LwM2mVersion::V1_0
+            }
+            _ => false,
+        }
+    }
+
+    fn serve_put(&mut self, now: Instant, path: Path, request: &Request) -> Result<Reply, Refusal> {
+        let has_values = request.content_format.is_some() || !request.payload.is_empty();
+        if has_values {
+            return self.serve_write(now, path, WriteMode::Replace, request);
+        }
+        if request.query.is_empty() {
+            return Err(Refusal::NoFormat);
+        }
+        self.tree.require(path)?;
+        let attributes = NotificationAttributes::parse_query(&request.query)?;
+        self.attributes.write(path, attributes)?;
+        Ok(Reply::new(
+            Code::CHANGED_2_04,
+            Effect::AttributesWritten(path),
+        ))
+    }
+
+    fn serve_post(
+        &mut self,
+        now: Instant,
+        path: Path,
+        request: &Request,
+    ) -> Result<Reply, Refusal> {
+        match path {
+            Path::Root | Path::ResourceInstance(..) => {
+                self.tree.require(path)?;
+                Err(Refusal::NotAllowed(path))
+            }
+            Path::Object(object) => self.serve_create(object, request),
+            Path::Resource(..) if self.tree.is_action(path) => {
+                self.serve_execute(now, path, request)
+            }
+            Path::ObjectInstance(..) | Path::Resource(..) => {
+                self.serve_write(now, path, WriteMode::Update, request)
+            }
+        }
+    }
+
+    fn serve_write(
+        &mut self,
+        now: Instant,
+        path: Path,
+        mode: WriteMode,
+        request: &Request,
+    ) -> Result<Reply, Refusal> {
+        if let Some(instance) = path.object_id().zip(path.object_instance_id()) {
+            self.tree
+                .require(Path::ObjectInstance(instance.0, instance.1))?;
+        } else {
+            self.tree.require(path)?;
+            return Err(Refusal::NotAllowed(path));
+        }
+        let format = self.payload_format(request)?;
+        let values = decode(format, path, &request.payload, Registry::oma())?;
+        for entry in &values {
+            check_meaning(entry)?;
+        }
+        let (firmware, values): (Vec<Entry>, Vec<Entry>) = values
+            .into_iter()
+            .partition(|entry| matches!(entry.path, PACKAGE | PACKAGE_URI));
+        let mut changed = Vec::new();
+        if firmware.is_empty() || !values.is_empty() {
+            changed = self.tree.write(path, mode, &values)?;
+        }
+        for entry in &firmware {
+            self.write_firmware(now, entry)?;
+        }
+        let effect = Effect::Written {
+            path,
+            mode,
+            values,
+            changed,
+        };
+        Ok(Reply::new(Code::CHANGED_2_04, effect))
+    }
+
+    fn payload_format(&self, request: &Request) -> Result<ContentFormat, Refusal> {
+        let format = request.content_format.map(ContentFormat);
+        let format = format.ok_or(Refusal::NoFormat)?;
+        if self.speaks(format) {
+            Ok(format)
+        } else {
+            Err(Refusal::UnsupportedFormat)
+        }
+    }
+
+    fn write_firmware(&mut self, now: Instant, entry: &Entry) -> Result<(), Refusal> {
+        let written = match &entry.value {
+            Value::Opaque(bytes) => self.firmware.push(now, bytes),
+            Value::String(uri) => self.firmware.pull(uri),
+            _ => return Err(Refusal::BadValue(entry.path)),
+        };
+        written.map_err(|_| Refusal::NotAllowed(entry.path))?;
+        if let Value::String(uri) = &entry.value {
+            self.tree.put(entry.path, Value::String(uri.clone()));
+        }
+        Ok(())
+    }
+
+    fn serve_execute(
+        &mut self,
+        now: Instant,
+        path: Path,
+        request: &Request,
+    ) -> Result<Reply, Refusal> {
+        let format = request
+            .content_format
+            .map_or(ContentFormat::TEXT, ContentFormat);
+        if format.canonical() != ContentFormat::TEXT {
+            return Err(Refusal::UnsupportedFormat);
+        }
+        let text = str::from_utf8(&request.payload).map_err(|_| Refusal::BadValue(path))?;
+        let arguments: ExecuteArguments = text.parse()?;
+        let done = match path {
+            objects::FIRMWARE_UPDATE => self.firmware.update(now),
+            objects::FIRMWARE_CANCEL => self.firmware.cancel(),
+            _ => Ok(()),
+        };
+        done.map_err(|_| Refusal::NotAllowed(path))?;
+        Ok(Reply::new(
+            Code::CHANGED_2_04,
+            Effect::Executed { path, arguments },
+        ))
+    }
+
+    fn serve_create(&mut self, object: u16, request: &Request) -> Result<Reply, Refusal> {
+        let free = self.tree.free_instance(object)?;
+        let values = if request.payload.is_empty() {
+            Vec::new()
+        } else {
+            let format = self.payload_format(request)?;
+            decode_new_instance(format, object, free, &request.payload)?
+        };
+        let named = values
+            .first()
+            .and_then(|entry| entry.path.object_instance_id());
+        let path = Path::Object(object)
+            .child(named.unwrap_or(free))
+            .ok_or(Refusal::NotFound)?;
+        if let Some(entry) = values.iter().find(|entry| !entry.path.starts_with(path)) {
+            return Err(Refusal::BadValue(entry.path));
+        }
+        self.tree.create(path, &values)?;
+        let mut reply = Reply::new(Code::CREATED_2_01, Effect::Created(path));
+        reply.response.location_path = path.segments().map(|id| id.to_string()).collect();
+        Ok(reply)
+    }
+}
+
+/// LwM2M Core 1.2 §6.3.4: a TLV payload that names no instance leaves the choice to the device.
+fn decode_new_instance(
+    format: ContentFormat,
+    object: u16,
+    free: u16,
+    payload: &[u8],
+) -> Result<Vec<Entry>, DecodeError> {
+    // An object instance TLV has zero in its two highest bits.
+    let names_instance = payload.first().is_some_and(|byte| byte >> 6 == 0);
+    let base = if format.canonical() == ContentFormat::TLV && !names_instance {
+        Path::ObjectInstance(object, free)
+    } else {
+        Path::Object(object)
+    };
+    decode(format, base, payload, Registry::oma())
+}
+
+/// Values that have the right type and still make no sense to the device.
+fn check_meaning(entry: &Entry) -> Result<(), Refusal> {
+    let sensible = match (entry.path, &entry.value) {
+        (objects::LIFETIME, Value::Integer(secs)) => u32::try_from(*secs).is_ok(),
+        (objects::DEFAULT_PMIN | objects::DEFAULT_PMAX, Value::Integer(secs)) => {
+            u32::try_from(*secs).is_ok()
+        }
+        (objects::BINDING, Value::String(text)) => text.parse::<lwm2m::Binding>().is_ok(),
+        _ => true,
+    };
+    if sensible {
+        Ok(())
+    } else {
+        Err(Refusal::BadValue(entry.path))
+    }
+}
+
+/// The path that Uri-Path names; a last empty segment is a trailing slash.
+fn parse_path(segments: &[String]) -> Result<Path, Refusal> {
+    let segments = match segments {
+        [rest @ .., last] if last.is_empty() => rest,
+        all => all,
+    };
+    if segments.len() > 4 {
+        return Err(Refusal::NotFound);
+    }
+    format!("/{}", segments.join("/"))
+        .parse()
+        .map_err(|_| Refusal::NotFound)
+}

@@ -1,0 +1,143 @@
+//! The objects that every simulated device has.
+
+use lwm2m::{Binding, LwM2mVersion, Path, QueueMode, Value};
+
+use crate::config::Config;
+use crate::tree::ObjectTree;
+
+pub(crate) const LIFETIME: Path = Path::Resource(1, 0, 1);
+pub(crate) const DEFAULT_PMIN: Path = Path::Resource(1, 0, 2);
+pub(crate) const DEFAULT_PMAX: Path = Path::Resource(1, 0, 3);
+pub(crate) const BINDING: Path = Path::Resource(1, 0, 7);
+pub(crate) const UPDATE_TRIGGER: Path = Path::Resource(1, 0, 8);
+pub(crate) const MUTE_SEND: Path = Path::Resource(1, 0, 23);
+pub(crate) const FIRMWARE_VERSION: Path = Path::Resource(3, 0, 3);
+pub(crate) const REBOOT: Path = Path::Resource(3, 0, 4);
+pub(crate) const FACTORY_RESET: Path = Path::Resource(3, 0, 5);
+pub(crate) const ERROR_CODE: Path = Path::ResourceInstance(3, 0, 11, 0);
+pub(crate) const RESET_ERROR_CODE: Path = Path::Resource(3, 0, 12);
+pub(crate) const CURRENT_TIME: Path = Path::Resource(3, 0, 13);
+pub(crate) const PACKAGE: Path = Path::Resource(5, 0, 0);
+pub(crate) const PACKAGE_URI: Path = Path::Resource(5, 0, 1);
+pub(crate) const FIRMWARE_UPDATE: Path = Path::Resource(5, 0, 2);
+pub(crate) const FIRMWARE_STATE: Path = Path::Resource(5, 0, 3);
+pub(crate) const FIRMWARE_RESULT: Path = Path::Resource(5, 0, 5);
+pub(crate) const PACKAGE_NAME: Path = Path::Resource(5, 0, 6);
+pub(crate) const PACKAGE_VERSION: Path = Path::Resource(5, 0, 7);
+pub(crate) const FIRMWARE_CANCEL: Path = Path::Resource(5, 0, 10);
+
+pub(crate) const TEMPERATURE: u16 = 3303;
+pub(crate) const MINIMUM_MEASURED: u16 = 5601;
+pub(crate) const MAXIMUM_MEASURED: u16 = 5602;
+pub(crate) const RESET_MEASURED: u16 = 5605;
+pub(crate) const SENSOR_VALUE: u16 = 5700;
+
+/// The objects of a device as it leaves the factory.
+pub(crate) fn factory(config: &Config) -> ObjectTree {
+    let mut tree = ObjectTree::new(config.version);
+    add_server(&mut tree, config);
+    add_device(&mut tree, config);
+    add_connectivity(&mut tree);
+    add_firmware(&mut tree);
+    let (latitude, longitude) = config.profile.position;
+    tree.put(Path::Resource(6, 0, 0), Value::Float(latitude));
+    tree.put(Path::Resource(6, 0, 1), Value::Float(longitude));
+    tree.put(Path::Resource(6, 0, 5), Value::Time(0));
+    for instance in 0..config.profile.temperature_sensors {
+        add_temperature(&mut tree, instance, config.profile.temperature);
+    }
+    tree
+}
+
+/// The binding as `/1/0/7` shows it: with `Q` in LwM2M 1.0 only.
+pub(crate) fn binding_text(binding: Binding, release: LwM2mVersion) -> String {
+    match release {
+        LwM2mVersion::V1_0 => binding.to_string(),
+        LwM2mVersion::V1_1 | LwM2mVersion::V1_2 => {
+            binding.with_queue_mode(QueueMode::Off).to_string()
+        }
+    }
+}
+
+fn add_server(tree: &mut ObjectTree, config: &Config) {
+    let id = i64::from(config.short_server_id);
+    let lifetime = i64::from(config.lifetime.as_secs());
+    let binding = binding_text(config.binding, config.version);
+    tree.put(Path::Resource(1, 0, 0), Value::Integer(id));
+    tree.put(LIFETIME, Value::Integer(lifetime));
+    tree.put(Path::Resource(1, 0, 6), Value::Boolean(false));
+    tree.put(BINDING, Value::String(binding));
+    tree.put_action(UPDATE_TRIGGER);
+    tree.put(MUTE_SEND, Value::Boolean(false));
+}
+
+fn add_device(tree: &mut ObjectTree, config: &Config) {
+    let profile = &config.profile;
+    let texts = [
+        (0, profile.manufacturer.clone()),
+        (1, profile.model.clone()),
+        (2, profile.serial.clone()),
+        (3, profile.firmware_version.clone()),
+        (14, "+00:00".to_owned()),
+        (15, "Etc/UTC".to_owned()),
+        (16, binding_text(config.binding, config.version)),
+        (17, "simulated".to_owned()),
+        (18, "1".to_owned()),
+    ];
+    for (id, text) in texts {
+        tree.put(Path::Resource(3, 0, id), Value::String(text));
+    }
+    for action in [REBOOT, FACTORY_RESET, RESET_ERROR_CODE] {
+        tree.put_action(action);
+    }
+    for (id, instance, number) in [
+        (6, 0, 1),
+        (6, 1, 5),
+        (7, 0, 3800),
+        (7, 1, 5000),
+        (8, 0, 125),
+        (8, 1, 900),
+    ] {
+        let path = Path::ResourceInstance(3, 0, id, instance);
+        tree.put(path, Value::Integer(number));
+    }
+    for (id, number) in [(9, 100), (10, 15_360), (20, 0), (21, 65_536)] {
+        tree.put(Path::Resource(3, 0, id), Value::Integer(number));
+    }
+    tree.put(ERROR_CODE, Value::Integer(0));
+}
+
+fn add_connectivity(tree: &mut ObjectTree) {
+    // Bearer 6 is LTE-M/NB-IoT of LwM2M 1.1 and LTE-TDD of 1.0.
+    tree.put(Path::Resource(4, 0, 0), Value::Integer(6));
+    tree.put(Path::ResourceInstance(4, 0, 1, 0), Value::Integer(6));
+    tree.put(Path::Resource(4, 0, 2), Value::Integer(-85));
+    tree.put(Path::Resource(4, 0, 3), Value::Integer(70));
+    let address = Value::String("192.0.2.10".to_owned());
+    tree.put(Path::ResourceInstance(4, 0, 4, 0), address);
+    tree.put(Path::Resource(4, 0, 8), Value::Integer(1));
+}
+
+fn add_firmware(tree: &mut ObjectTree) {
+    tree.put(PACKAGE, Value::Opaque(Vec::new()));
+    tree.put(PACKAGE_URI, Value::String(String::new()));
+    tree.put_action(FIRMWARE_UPDATE);
+    tree.put(FIRMWARE_STATE, Value::Integer(0));
+    tree.put(FIRMWARE_RESULT, Value::Integer(0));
+    tree.put(PACKAGE_NAME, Value::String(String::new()));
+    tree.put(PACKAGE_VERSION, Value::String(String::new()));
+    // 1: the package is pushed.
+    tree.put(Path::Resource(5, 0, 9), Value::Integer(1));
+    tree.put_action(FIRMWARE_CANCEL);
+}
+
+fn add_temperature(tree: &mut ObjectTree, instance: u16, temperature: f64) {
+    let at = |id| Path::Resource(TEMPERATURE, instance, id);
+    for id in [SENSOR_VALUE, MINIMUM_MEASURED, MAXIMUM_MEASURED] {
+        tree.put(at(id), Value::Float(temperature));
+    }
+    tree.put(at(5603), Value::Float(-40.0));
+    tree.put(at(5604), Value::Float(85.0));
+    tree.put(at(5701), Value::String("Cel".to_owned()));
+    tree.put_action(at(RESET_MEASURED));
+}

@@ -1,0 +1,144 @@
+//! What comes out of a device.
+
+use std::time::Instant;
+
+use coap::Code;
+use lwm2m::{Entry, ExecuteArguments, Path, WriteMode};
+
+/// What a device wants of its caller.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Output {
+    /// Send this datagram to the server.
+    Transmit(Vec<u8>),
+    /// Something happened.
+    Event(Event),
+}
+
+/// What happened.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Event {
+    /// The server accepted the registration; the location with its leading slash.
+    Registered { location: String },
+    /// The server accepted an Update.
+    Updated,
+    /// The device has deregistered, or gave up trying to.
+    Deregistered,
+    /// A Register failed; the next attempt is at `retry_at`.
+    RegistrationFailed {
+        reason: RegistrationFailure,
+        retry_at: Instant,
+    },
+    /// An Update failed. Unless the server asked to wait, the device registers again at `retry_at`.
+    UpdateFailed {
+        reason: RegistrationFailure,
+        retry_at: Instant,
+    },
+    /// The server started an action.
+    Executed {
+        path: Path,
+        arguments: ExecuteArguments,
+    },
+    /// The server wrote values; a firmware package is not among them.
+    Written {
+        path: Path,
+        mode: WriteMode,
+        values: Vec<Entry>,
+    },
+    /// The server made an object instance.
+    Created { path: Path },
+    /// The server removed an object instance or a resource instance.
+    Deleted { path: Path },
+    /// The server set notification attributes.
+    AttributesWritten { path: Path },
+    /// The server observes a path.
+    ObservationStarted { path: Path },
+    /// An observation ended.
+    ObservationEnded { path: Path },
+    /// A notification was sent.
+    Notified { path: Path },
+    /// The server accepted a Send.
+    Sent,
+    /// A Send failed.
+    SendFailed { reason: SendFailure },
+    /// The firmware update moved on; the result is that of `/5/0/5`.
+    FirmwareChanged { state: FirmwareState, result: u8 },
+    /// The device goes down: its session and registration are lost.
+    RebootStarted,
+    /// The device is up again. Bring up the transport and call
+    /// [`Device::start`](crate::Device::start).
+    Booted,
+    /// A device in queue mode stopped listening.
+    FellAsleep,
+}
+
+/// Why a Register or Update failed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum RegistrationFailure {
+    /// The server answered with this code.
+    Refused(Code),
+    /// No answer came, or one that is none. A secured session may be lost.
+    NoAnswer,
+}
+
+/// Why a Send failed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum SendFailure {
+    /// The server answered with this code.
+    Refused(Code),
+    /// No answer came.
+    NoAnswer,
+}
+
+/// `/5/0/3`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum FirmwareState {
+    /// 0
+    Idle,
+    /// 1
+    Downloading,
+    /// 2
+    Downloaded,
+    /// 3
+    Updating,
+}
+
+impl FirmwareState {
+    /// The value of the resource.
+    pub const fn number(self) -> u8 {
+        self as u8
+    }
+}
+
+/// Why a Send was not made.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum SendError {
+    /// LwM2M 1.0 has no Send.
+    #[error("the device speaks lwm2m 1.0, which has no send")]
+    NotInRelease,
+    /// The device is not registered.
+    #[error("the device is not registered")]
+    NotRegistered,
+    /// The server has muted it at `/1/0/23`.
+    #[error("the server has muted send")]
+    Muted,
+    /// A path has nothing that could be sent.
+    #[error("nothing to send at {0}")]
+    NothingThere(Path),
+    /// There is no room for one more request.
+    #[error("too many requests are under way")]
+    Busy,
+    /// The values do not fit into one payload.
+    #[error(transparent)]
+    Encode(#[from] lwm2m::EncodeError),
+}
+
+/// Why a value was not set.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum SetValueError {
+    /// The device has no such resource.
+    #[error("no resource at {0}")]
+    NoResource(Path),
+    /// The value has another type than the resource.
+    #[error("value at {0} has the wrong type")]
+    WrongType(Path),
+}

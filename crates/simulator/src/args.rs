@@ -1,0 +1,170 @@
+//! The command line.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use clap::{Args, Parser, Subcommand};
+use dtls::CidOffer;
+use lwm2m::LwM2mVersion;
+use lwm2m_client::FirmwareBehaviour;
+
+use crate::report::Format;
+use crate::server::ServerUrl;
+
+/// Simulated LwM2M devices.
+#[derive(Debug, Parser)]
+#[command(name = "drover-sim", version, about)]
+pub struct Cli {
+    /// What to do.
+    #[command(subcommand)]
+    pub task: Task,
+}
+
+/// What to do.
+#[derive(Debug, Subcommand)]
+pub enum Task {
+    /// Run a fleet until it is interrupted.
+    Run(Run),
+    /// Measure a server; the result is one line of JSON.
+    #[command(subcommand)]
+    Bench(Bench),
+}
+
+/// What to measure.
+#[derive(Debug, Subcommand)]
+pub enum Bench {
+    /// Registrations per second, with the DTLS handshake if the server URL is coaps.
+    Register(Register),
+}
+
+/// What a fleet consists of.
+#[derive(Clone, Debug, Args)]
+pub struct FleetArgs {
+    /// coap://HOST[:PORT] or coaps://HOST[:PORT]
+    #[arg(long, value_name = "URL")]
+    pub server: ServerUrl,
+    /// Number of devices [default: 1, or as many as the PSK file has]
+    #[arg(long, value_name = "N")]
+    pub devices: Option<usize>,
+    /// Device number n is called this followed by n in six digits
+    #[arg(long, value_name = "TEXT", default_value = "sim-")]
+    pub endpoint_prefix: String,
+    /// Number of the first device
+    #[arg(long, value_name = "N", default_value_t = 0)]
+    pub first: usize,
+    /// CSV of endpoint,identity,key with the key in hexadecimal; one device a line
+    #[arg(long, value_name = "FILE", conflicts_with_all = ["psk_identity_prefix", "psk_key"])]
+    pub psk_file: Option<PathBuf>,
+    /// PSK identity of a device: this followed by its number [default: the endpoint prefix]
+    #[arg(long, value_name = "TEXT", requires = "psk_key")]
+    pub psk_identity_prefix: Option<String>,
+    /// PSK of every device, in hexadecimal
+    #[arg(long, value_name = "HEX")]
+    pub psk_key: Option<String>,
+    /// DTLS Connection ID: none, or the length of the one that devices want to receive
+    #[arg(long, value_name = "none|LENGTH", default_value = "0", value_parser = parse_cid)]
+    pub cid: CidOffer,
+    /// Registration lifetime in seconds
+    #[arg(long, value_name = "SECONDS", default_value_t = 300)]
+    pub lifetime: u32,
+    /// LwM2M release: 1.0, 1.1 or 1.2
+    #[arg(
+        long = "lwm2m",
+        alias = "version",
+        value_name = "RELEASE",
+        default_value = "1.1"
+    )]
+    pub release: LwM2mVersion,
+    /// Makes the fleet behave the same again; also makes its secrets predictable
+    #[arg(long, value_name = "NUMBER")]
+    pub seed: Option<u64>,
+    /// Threads that drive devices
+    #[arg(long, value_name = "N", default_value_t = 1)]
+    pub threads: usize,
+}
+
+/// `drover-sim run`.
+#[derive(Debug, Args)]
+pub struct Run {
+    #[command(flatten)]
+    pub fleet: FleetArgs,
+    /// How often the temperature of a device moves; 0s keeps it
+    #[arg(long, value_name = "DURATION", default_value = "5s", value_parser = humantime::parse_duration)]
+    pub temperature_interval: Duration,
+    /// Devices started per second; 0 starts all at once
+    #[arg(long, value_name = "N", default_value_t = 200)]
+    pub rate: u32,
+    /// Devices sleep between their messages
+    #[arg(long)]
+    pub queue_mode: bool,
+    /// Notifications are confirmable
+    #[arg(long)]
+    pub confirmable: bool,
+    /// What becomes of firmware: succeeds, out-of-storage, fails-integrity-check or fails-update
+    #[arg(long, value_name = "OUTCOME", default_value = "succeeds", value_parser = parse_firmware)]
+    pub firmware: FirmwareBehaviour,
+    /// Stop after this long
+    #[arg(long, value_name = "DURATION", value_parser = humantime::parse_duration)]
+    pub duration: Option<Duration>,
+    /// Deregister all devices at the end
+    #[arg(long)]
+    pub deregister: bool,
+    /// Form of the output; json has a line for every event of a device
+    #[arg(short, long, value_enum, default_value_t = Format::Table)]
+    pub output: Format,
+    /// Time between two lines of progress
+    #[arg(long, value_name = "DURATION", default_value = "5s", value_parser = humantime::parse_duration)]
+    pub progress: Duration,
+}
+
+/// `drover-sim bench register`.
+#[derive(Debug, Args)]
+pub struct Register {
+    #[command(flatten)]
+    pub fleet: FleetArgs,
+    /// Registrations under way at once
+    #[arg(long, value_name = "N", default_value_t = 256)]
+    pub concurrency: usize,
+    /// Devices that are not registered after this long have failed
+    #[arg(long, value_name = "DURATION", default_value = "60s", value_parser = humantime::parse_duration)]
+    pub timeout: Duration,
+}
+
+fn parse_cid(text: &str) -> Result<CidOffer, String> {
+    match text {
+        "none" => Ok(CidOffer::None),
+        length => match length.parse() {
+            Ok(length @ 0..=32) => Ok(CidOffer::Length(length)),
+            _ => Err("neither none nor a length from 0 to 32".to_owned()),
+        },
+    }
+}
+
+fn parse_firmware(text: &str) -> Result<FirmwareBehaviour, String> {
+    match text {
+        "succeeds" => Ok(FirmwareBehaviour::Succeeds),
+        "out-of-storage" => Ok(FirmwareBehaviour::OutOfStorage),
+        "fails-integrity-check" => Ok(FirmwareBehaviour::FailsIntegrityCheck),
+        "fails-update" => Ok(FirmwareBehaviour::FailsUpdate),
+        _ => Err("unknown outcome".to_owned()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory as _;
+
+    use super::*;
+
+    #[test]
+    fn the_command_line_is_consistent() {
+        Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn connection_ids_are_none_or_a_length() {
+        assert_eq!(parse_cid("none"), Ok(CidOffer::None));
+        assert_eq!(parse_cid("8"), Ok(CidOffer::Length(8)));
+        assert!(parse_cid("33").is_err() && parse_cid("-1").is_err());
+    }
+}

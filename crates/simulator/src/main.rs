@@ -1,0 +1,22 @@
+//! `drover-sim`: simulated LwM2M device fleets.
+
+use std::process::ExitCode;
+
+use anyhow::Context as _;
+use clap::Parser as _;
+use simulator::args::{Bench, Cli, Task};
+
+fn main() -> anyhow::Result<ExitCode> {
+    let cli = Cli::parse();
+    // Only signals and progress live here; the fleet has threads of its own.
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .context("cannot start the runtime")?;
+    runtime.block_on(async {
+        match cli.task {
+            Task::Run(run) => simulator::run(run).await,
+            Task::Bench(Bench::Register(bench)) => simulator::bench_register(bench).await,
+        }
+    })
+}

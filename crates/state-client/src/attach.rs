@@ -1,0 +1,265 @@
+//! The attachment of an ingress node to the state tier: operations come down, their results go up.
+
+mod stream;
+mod supervisor;
+
+use std::collections::HashMap;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, PoisonError, RwLock};
+use std::time::Duration;
+
+use device_state::{NodeId, OperationOutcome};
+use lwm2m::{EndpointName, Operation, RegistrationId};
+use proto::convert::ConvertError;
+use proto::rpc::v1::operation_result::{self, failure::Reason};
+use proto::rpc::v1::{self as rpc, attach_up};
+use tokio::sync::mpsc;
+use tokio::task::JoinSet;
+
+use crate::client::{Client, Shared};
+
+/// Operations that wait to be taken. When there are more, the streams wait, and with them the state nodes.
+const MAX_WAITING: usize = 4_096;
+
+/// Results that wait for one stream.
+const MAX_RESULTS: usize = 4_096;
+
+/// Names an operation: the stream that it came on and its number there. Unique in this process.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct OperationKey {
+    stream: u64,
+    tag: u64,
+}
+
+/// An operation to carry out on a device.
+#[derive(Clone, Debug, PartialEq)]
+pub struct DeviceOperation {
+    pub key: OperationKey,
+    pub endpoint: EndpointName,
+    /// The registration that the state tier knows; another one of the endpoint is not meant.
+    pub registration: RegistrationId,
+    pub operation: Operation,
+    /// How long the state tier waits for the result.
+    pub timeout: Duration,
+}
+
+/// What comes down.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Downlink {
+    Operation(Box<DeviceOperation>),
+    /// Nobody waits for the operation any more: it is to be dropped if it was not sent.
+    Cancelled(OperationKey),
+}
+
+/// How an operation ended on this node.
+#[derive(Clone, Debug, PartialEq)]
+pub enum OperationAnswer {
+    /// The device answered.
+    Answered {
+        outcome: OperationOutcome,
+        /// Discover: the links as the device sent them; otherwise empty.
+        links: String,
+    },
+    /// It did not.
+    Failed {
+        reason: FailureReason,
+        message: String,
+    },
+}
+
+/// Why a device did not answer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum FailureReason {
+    /// This node does not hold the device's session.
+    NotHere,
+    /// Sleeps in queue mode; nothing was sent.
+    Asleep,
+    /// Sent, and no answer came in time.
+    Timeout,
+    /// Too many operations are under way on the device or the node.
+    Busy { retry_after: Option<Duration> },
+    /// The device answered with something that cannot be decoded.
+    BadAnswer,
+    /// The operation cannot be expressed.
+    Invalid,
+}
+
+/// The way up. Clones are cheap; the attachment ends with the last one.
+#[derive(Clone, Debug)]
+pub struct AttachHandle {
+    streams: Arc<Streams>,
+    _supervisor: Arc<JoinSet<()>>,
+}
+
+/// The way down.
+#[derive(Debug)]
+pub struct DeviceOperations {
+    operations: mpsc::Receiver<Downlink>,
+}
+
+impl DeviceOperations {
+    /// The next operation; waits for it. `None` once the attachment ended. Safe to drop and call again.
+    pub async fn next(&mut self) -> Option<Downlink> {
+        self.operations.recv().await
+    }
+}
+
+impl AttachHandle {
+    /// Sends the result of an operation back to where it came from. When that stream has broken, or takes nothing for
+    /// now, the result is dropped: the state tier has given the operation up or will.
+    pub fn finish(&self, key: OperationKey, answer: OperationAnswer) {
+        let result = attach_up::Kind::Result(wire_result(key.tag, answer));
+        self.streams.send(key.stream, result);
+    }
+
+    /// The device can take operations now: it registered, updated or spoke. Goes to all state nodes, of which the one
+    /// that leads its shard has use for it.
+    pub fn awake(&self, endpoint: &EndpointName) {
+        let awake = attach_up::Awake {
+            endpoint: endpoint.to_string(),
+        };
+        self.streams.send_all(&attach_up::Kind::Awake(awake));
+    }
+
+    /// To how many state nodes this node is attached now.
+    pub fn attached(&self) -> usize {
+        self.streams.read().len()
+    }
+}
+
+/// The streams that are open, each with the way to send on it.
+#[derive(Debug, Default)]
+struct Streams {
+    next: AtomicU64,
+    open: RwLock<HashMap<u64, mpsc::Sender<rpc::AttachUp>>>,
+}
+
+impl Streams {
+    fn read(&self) -> std::sync::RwLockReadGuard<'_, HashMap<u64, mpsc::Sender<rpc::AttachUp>>> {
+        self.open.read().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn send(&self, stream: u64, kind: attach_up::Kind) {
+        let dropped = match self.read().get(&stream) {
+            Some(sender) => sender.try_send(rpc::AttachUp { kind: Some(kind) }).is_err(),
+            None => true,
+        };
+        if dropped {
+            tracing::debug!(stream, "a result could not be handed back");
+        }
+    }
+
+    fn send_all(&self, kind: &attach_up::Kind) {
+        for sender in self.read().values() {
+            let _full = sender.try_send(rpc::AttachUp {
+                kind: Some(kind.clone()),
+            });
+        }
+    }
+
+    fn open(&self, sender: mpsc::Sender<rpc::AttachUp>) -> u64 {
+        let stream = self.next.fetch_add(1, Ordering::Relaxed);
+        self.open
+            .write()
+            .unwrap_or_else(PoisonError::into_inner)
+            .insert(stream, sender);
+        stream
+    }
+
+    fn close(&self, stream: u64) {
+        self.open
+            .write()
+            .unwrap_or_else(PoisonError::into_inner)
+            .remove(&stream);
+    }
+}
+
+/// Starts the attachment. The client is kept alive by it, so that the topology stays fresh.
+pub(crate) fn start(
+    shared: Arc<Shared>,
+    client: Client,
+    node: NodeId,
+    name: &str,
+) -> (AttachHandle, DeviceOperations) {
+    let (down, operations) = mpsc::channel(MAX_WAITING);
+    let streams = Arc::new(Streams::default());
+    let hello = attach_up::Hello {
+        node: node.0,
+        name: name.to_owned(),
+    };
+    let attachment = stream::Attachment {
+        hello,
+        streams: streams.clone(),
+        down,
+    };
+    let mut tasks = JoinSet::new();
+    tasks.spawn(supervisor::run(shared, client, attachment));
+    (
+        AttachHandle {
+            streams,
+            _supervisor: Arc::new(tasks),
+        },
+        DeviceOperations { operations },
+    )
+}
+
+fn wire_result(tag: u64, answer: OperationAnswer) -> rpc::OperationResult {
+    use operation_result::{Failure, Kind};
+    match answer {
+        OperationAnswer::Answered { outcome, links } => rpc::OperationResult {
+            tag,
+            kind: Some(Kind::Outcome(outcome.into())),
+            links,
+        },
+        OperationAnswer::Failed { reason, message } => {
+            let (reason, retry_after) = wire_reason(reason);
+            let retry_after_ms = u32::try_from(retry_after.as_millis()).unwrap_or(u32::MAX);
+            let failure = Failure {
+                reason: reason.into(),
+                message,
+                retry_after_ms,
+            };
+            rpc::OperationResult {
+                tag,
+                kind: Some(Kind::Failure(failure)),
+                links: String::new(),
+            }
+        }
+    }
+}
+
+fn wire_reason(reason: FailureReason) -> (Reason, Duration) {
+    match reason {
+        FailureReason::NotHere => (Reason::NotHere, Duration::ZERO),
+        FailureReason::Asleep => (Reason::Asleep, Duration::ZERO),
+        FailureReason::Timeout => (Reason::Timeout, Duration::ZERO),
+        FailureReason::Busy { retry_after } => (Reason::Busy, retry_after.unwrap_or_default()),
+        FailureReason::BadAnswer => (Reason::BadAnswer, Duration::ZERO),
+        FailureReason::Invalid => (Reason::Invalid, Duration::ZERO),
+    }
+}
+
+fn device_operation(
+    stream: u64,
+    message: rpc::DeviceOperation,
+) -> Result<DeviceOperation, ConvertError> {
+    let invalid = |field: &str, reason| ConvertError {
+        field: field.to_owned(),
+        reason,
+    };
+    let operation = message
+        .operation
+        .ok_or_else(|| invalid("operation", proto::convert::Reason::Missing))?;
+    Ok(DeviceOperation {
+        key: OperationKey {
+            stream,
+            tag: message.tag,
+        },
+        endpoint: EndpointName::new(&message.endpoint)
+            .map_err(|error| invalid("endpoint", error.into()))?,
+        registration: RegistrationId::new(&message.registration)
+            .map_err(|error| invalid("registration", error.into()))?,
+        operation: operation.try_into()?,
+        timeout: Duration::from_millis(message.timeout_ms.into()),
+    })
+}

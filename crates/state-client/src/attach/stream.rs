@@ -1,0 +1,119 @@
+//! The stream to one state node.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use proto::rpc::v1::state_client::StateClient;
+use proto::rpc::v1::{AttachDown, AttachUp, attach_down, attach_up};
+use tokio::sync::mpsc;
+use tokio::time::{sleep, timeout};
+use tokio_stream::wrappers::ReceiverStream;
+use tonic::Streaming;
+
+use super::{
+    Downlink, FailureReason, MAX_RESULTS, OperationAnswer, OperationKey, Streams, device_operation,
+    wire_result,
+};
+use crate::backoff::Backoff;
+use crate::link::Link;
+
+/// What all streams of an attachment share.
+#[derive(Clone, Debug)]
+pub(super) struct Attachment {
+    pub(super) hello: attach_up::Hello,
+    pub(super) streams: Arc<Streams>,
+    pub(super) down: mpsc::Sender<Downlink>,
+}
+
+/// Why a stream ended.
+enum Ended {
+    Broken,
+    /// Nobody takes operations any more.
+    Unused,
+}
+
+/// Closes the stream's way up however the task ends.
+struct Open<'a> {
+    streams: &'a Streams,
+    stream: u64,
+}
+
+impl Drop for Open<'_> {
+    fn drop(&mut self) {
+        self.streams.close(self.stream);
+    }
+}
+
+/// Keeps a stream to one node, opened anew whenever it breaks.
+pub(super) async fn keep(attachment: Attachment, link: Arc<Link>, open_timeout: Duration) {
+    let mut backoff = Backoff::of_stream();
+    loop {
+        let (up, outgoing) = mpsc::channel(MAX_RESULTS);
+        // The greeting stands in the queue before the node can see the stream, and before any result.
+        let hello = AttachUp {
+            kind: Some(attach_up::Kind::Hello(attachment.hello.clone())),
+        };
+        let _fits = up.try_send(hello);
+        let mut client = StateClient::new(link.channel.clone());
+        match timeout(open_timeout, client.attach(ReceiverStream::new(outgoing))).await {
+            Ok(Ok(response)) => {
+                backoff = Backoff::of_stream();
+                if matches!(
+                    serve(&attachment, up, response.into_inner()).await,
+                    Ended::Unused
+                ) {
+                    return;
+                }
+                tracing::info!(address = %link.address, "attachment to a state node broke");
+            }
+            refused => {
+                tracing::debug!(address = %link.address, ?refused, "state node cannot be attached to");
+            }
+        }
+        sleep(backoff.pause()).await;
+    }
+}
+
+async fn serve(
+    attachment: &Attachment,
+    up: mpsc::Sender<AttachUp>,
+    mut incoming: Streaming<AttachDown>,
+) -> Ended {
+    let stream = attachment.streams.open(up.clone());
+    let _open = Open {
+        streams: &attachment.streams,
+        stream,
+    };
+    loop {
+        let message = tokio::select! {
+            message = incoming.message() => message,
+            () = attachment.down.closed() => return Ended::Unused,
+        };
+        let Ok(Some(AttachDown { kind: Some(kind) })) = message else {
+            return Ended::Broken;
+        };
+        let downlink = match kind {
+            attach_down::Kind::Welcome(_) => continue,
+            attach_down::Kind::Cancel(tag) => Downlink::Cancelled(OperationKey { stream, tag }),
+            attach_down::Kind::Operation(operation) => {
+                let tag = operation.tag;
+                match device_operation(stream, operation) {
+                    Ok(operation) => Downlink::Operation(Box::new(operation)),
+                    Err(error) => {
+                        let reason = FailureReason::Invalid;
+                        let answer = OperationAnswer::Failed {
+                            reason,
+                            message: error.to_string(),
+                        };
+                        let kind = Some(attach_up::Kind::Result(wire_result(tag, answer)));
+                        let _full = up.try_send(AttachUp { kind });
+                        continue;
+                    }
+                }
+            }
+        };
+        if attachment.down.send(downlink).await.is_err() {
+            return Ended::Unused;
+        }
+    }
+}

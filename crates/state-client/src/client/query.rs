@@ -1,0 +1,156 @@
+//! Queries, answered by the shard's leader without a commit.
+
+use std::fmt;
+use std::time::Duration;
+
+use device_state::{Registration, Session, SessionCid, ShardId, registration_shard};
+use lwm2m::{EndpointName, RegistrationId};
+use proto::rpc::v1::query::Kind;
+use proto::rpc::v1::{self as rpc, call, call_result, query_result};
+use tokio::time::{Instant, timeout_at};
+
+use super::Client;
+use crate::error::{AnswerError, QueryError};
+
+/// A pre-shared key in clear.
+#[derive(Clone, PartialEq, Eq)]
+pub struct ClearCredential {
+    pub identity: Vec<u8>,
+    /// The endpoint that the key's holder may register.
+    pub endpoint: EndpointName,
+    pub key: Vec<u8>,
+}
+
+impl fmt::Debug for ClearCredential {
+    /// The key stays out of logs.
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter
+            .debug_struct("ClearCredential")
+            .field("endpoint", &self.endpoint)
+            .finish_non_exhaustive()
+    }
+}
+
+impl Client {
+    /// The pre-shared key of a PSK identity.
+    pub async fn credential(
+        &self,
+        identity: &[u8],
+        timeout: Duration,
+    ) -> Result<Option<ClearCredential>, QueryError> {
+        let deadline = Instant::now() + timeout;
+        let shards = self.shards(deadline).await?;
+        let shard = ShardId::of_identity(identity, shards);
+        match self
+            .query(shard, Kind::Credential(identity.to_vec()), deadline)
+            .await?
+        {
+            query_result::Kind::None(_) => Ok(None),
+            query_result::Kind::Credential(found) => Ok(Some(ClearCredential {
+                endpoint: EndpointName::new(&found.endpoint).map_err(|_| AnswerError::Mismatch)?,
+                identity: found.identity,
+                key: found.key,
+            })),
+            _ => Err(AnswerError::Mismatch.into()),
+        }
+    }
+
+    /// The stored session with a Connection ID.
+    pub async fn session(
+        &self,
+        cid: SessionCid,
+        timeout: Duration,
+    ) -> Result<Option<Session>, QueryError> {
+        let deadline = Instant::now() + timeout;
+        // Bytes 1 and 2 of a Connection ID name the shard that stores the session.
+        let [_, high, low, ..] = cid.0;
+        let shard = ShardId(u16::from_be_bytes([high, low]));
+        if shard.0 >= self.shards(deadline).await? {
+            return Ok(None);
+        }
+        match self
+            .query(shard, Kind::Session(cid.0.to_vec()), deadline)
+            .await?
+        {
+            query_result::Kind::None(_) => Ok(None),
+            query_result::Kind::Session(found) => {
+                Ok(Some(found.try_into().map_err(AnswerError::from)?))
+            }
+            _ => Err(AnswerError::Mismatch.into()),
+        }
+    }
+
+    /// The live registration of an endpoint.
+    pub async fn registration_by_endpoint(
+        &self,
+        endpoint: &EndpointName,
+        timeout: Duration,
+    ) -> Result<Option<Registration>, QueryError> {
+        let deadline = Instant::now() + timeout;
+        let shard = ShardId::of_endpoint(endpoint, self.shards(deadline).await?);
+        self.registration(
+            shard,
+            Kind::RegistrationByEndpoint(endpoint.to_string()),
+            deadline,
+        )
+        .await
+    }
+
+    /// The live registration with an id.
+    pub async fn registration_by_id(
+        &self,
+        id: &RegistrationId,
+        timeout: Duration,
+    ) -> Result<Option<Registration>, QueryError> {
+        let deadline = Instant::now() + timeout;
+        let shard = registration_shard(id).ok_or(QueryError::NoShard)?;
+        if shard.0 >= self.shards(deadline).await? {
+            return Ok(None);
+        }
+        self.registration(shard, Kind::RegistrationById(id.to_string()), deadline)
+            .await
+    }
+
+    async fn registration(
+        &self,
+        shard: ShardId,
+        query: Kind,
+        deadline: Instant,
+    ) -> Result<Option<Registration>, QueryError> {
+        match self.query(shard, query, deadline).await? {
+            query_result::Kind::None(_) => Ok(None),
+            query_result::Kind::Registration(found) => {
+                Ok(Some(found.try_into().map_err(AnswerError::from)?))
+            }
+            _ => Err(AnswerError::Mismatch.into()),
+        }
+    }
+
+    async fn query(
+        &self,
+        shard: ShardId,
+        kind: Kind,
+        deadline: Instant,
+    ) -> Result<query_result::Kind, QueryError> {
+        let query = call::Kind::Query(rpc::Query { kind: Some(kind) });
+        let left = deadline.saturating_duration_since(Instant::now());
+        match self.shared.call(shard, query, left).await? {
+            call_result::Kind::Query(result) => {
+                result.kind.ok_or_else(|| AnswerError::Mismatch.into())
+            }
+            call_result::Kind::Outcome(_) | call_result::Kind::Error(_) => {
+                Err(AnswerError::Mismatch.into())
+            }
+        }
+    }
+
+    async fn shards(&self, deadline: Instant) -> Result<u16, QueryError> {
+        if let Some(topology) = self.topology() {
+            return Ok(topology.shards);
+        }
+        let known = timeout_at(deadline, self.ready()).await;
+        known
+            .map(|topology| topology.shards)
+            .map_err(|_| QueryError::Unavailable)
+    }
+}

@@ -1,0 +1,34 @@
+//! Settings of a client.
+
+use std::time::Duration;
+
+/// How to reach the state tier.
+#[derive(Clone, Debug)]
+pub struct Config {
+    /// Internal addresses, `host:port`, of some state nodes; the others are learnt from them. At least one.
+    pub seeds: Vec<String>,
+    /// How long a TCP connection may take to be made.
+    pub connect_timeout: Duration,
+    /// How long one question for the topology may take.
+    pub describe_timeout: Duration,
+    /// How often the topology is asked for when nothing seems wrong.
+    pub refresh_interval: Duration,
+    /// How often an idle connection is probed; a peer that is silent for twice as long is given up.
+    pub keep_alive: Duration,
+    /// Calls under way at the same time; more are refused as overloaded.
+    pub max_in_flight: usize,
+}
+
+impl Config {
+    /// Settings for a cluster that is reached by `seeds`, with defaults for the rest.
+    pub fn new(seeds: impl IntoIterator<Item = String>) -> Self {
+        Self {
+            seeds: seeds.into_iter().collect(),
+            connect_timeout: Duration::from_secs(1),
+            describe_timeout: Duration::from_secs(1),
+            refresh_interval: Duration::from_secs(5),
+            keep_alive: Duration::from_secs(2),
+            max_in_flight: 65_536,
+        }
+    }
+}

@@ -1,0 +1,63 @@
+//! What `/metrics` shows.
+
+use prometheus_client::encoding::EncodeLabelSet;
+use prometheus_client::metrics::counter::Counter;
+use prometheus_client::metrics::family::Family;
+use prometheus_client::metrics::gauge::Gauge;
+use prometheus_client::registry::Registry;
+
+/// Why something went wrong, one word of a closed set.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+pub(crate) struct ReasonLabel {
+    pub(crate) reason: &'static str,
+}
+
+/// Counters and gauges; clones count together.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Metrics {
+    pub(crate) reconciles: Counter,
+    pub(crate) reconcile_errors: Family<ReasonLabel, Counter>,
+    pub(crate) status_writes: Counter,
+    pub(crate) status_writes_postponed: Counter,
+    pub(crate) desired_sets: Counter,
+    pub(crate) devices: Gauge,
+    pub(crate) leader: Gauge,
+    pub(crate) crd_missing: Gauge,
+    pub(crate) event_streams_broken: Counter,
+}
+
+impl Metrics {
+    /// Registers everything; names get the registry's prefix, counters the suffix `_total`.
+    pub(crate) fn register(registry: &mut Registry) -> Self {
+        let all = Self::default();
+        let counters = [
+            ("reconciles", "Objects reconciled", &all.reconciles),
+            ("status_writes", "Statuses written", &all.status_writes),
+            (
+                "status_writes_postponed",
+                "Statuses written later because the object changes too often",
+                &all.status_writes_postponed,
+            ),
+            ("desired_sets", "Desired sets sent to the state tier", &all.desired_sets),
+            (
+                "event_streams_broken",
+                "Times that the stream of events of the state tier ended",
+                &all.event_streams_broken,
+            ),
+        ];
+        for (name, help, counter) in counters {
+            registry.register(name, help, counter.clone());
+        }
+        let gauges = [
+            ("devices", "Device objects", &all.devices),
+            ("leader", "1 while this replica works", &all.leader),
+            ("crd_missing", "1 while a definition is not installed", &all.crd_missing),
+        ];
+        for (name, help, gauge) in gauges {
+            registry.register(name, help, gauge.clone());
+        }
+        let help = "Reconciliations that failed and are tried again";
+        registry.register("reconcile_errors", help, all.reconcile_errors.clone());
+        all
+    }
+}

@@ -1,0 +1,198 @@
+//! The state tier as the operator uses it: its public API, over whichever node answers.
+
+mod convert;
+
+use std::future::Future;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
+
+use fleet_plan::device::{Action, Observed, StoredResource};
+use lwm2m::EndpointName;
+use proto::drover::v1 as api;
+use proto::drover::v1::desired_state_client::DesiredStateClient;
+use proto::drover::v1::devices_client::DevicesClient;
+use thiserror::Error;
+use tonic::transport::{Channel, Endpoint};
+use tonic::{Code, Response, Status, Streaming};
+
+pub(crate) use convert::AnswerError;
+
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(2);
+const CALL_TIMEOUT: Duration = Duration::from_secs(10);
+const KEEP_ALIVE: Duration = Duration::from_secs(10);
+
+/// Clients of the public API; clones share connections.
+#[derive(Clone)]
+pub(crate) struct StateTier {
+    channels: Arc<[Channel]>,
+    /// Index of the node that answered last.
+    preferred: Arc<AtomicUsize>,
+}
+
+/// Why an address list cannot be used.
+#[derive(Debug, Error)]
+pub(crate) enum AddressError {
+    #[error("no address of the state tier is given")]
+    None,
+    #[error("{address} is not host:port: {source}")]
+    Malformed {
+        address: String,
+        source: tonic::transport::Error,
+    },
+}
+
+/// Why the state tier did not do what was asked.
+#[derive(Debug, Error)]
+pub(crate) enum CallError {
+    /// A newer desired set was stored between looking and sending.
+    #[error("a newer desired set is stored")]
+    Stale,
+    #[error("the state tier answered {:?}: {}", .0.code(), .0.message())]
+    Refused(Box<Status>),
+    #[error("the state tier did not answer in time")]
+    Timeout,
+    #[error(transparent)]
+    Answer(#[from] AnswerError),
+}
+
+impl From<Status> for CallError {
+    fn from(status: Status) -> Self {
+        match status.code() {
+            Code::Aborted => Self::Stale,
+            _ => Self::Refused(Box::new(status)),
+        }
+    }
+}
+
+impl CallError {
+    /// One word for metrics.
+    pub(crate) const fn reason(&self) -> &'static str {
+        match self {
+            Self::Stale => "stale_generation",
+            Self::Refused(_) => "state_tier_refused",
+            Self::Timeout => "state_tier_timeout",
+            Self::Answer(_) => "state_tier_answer",
+        }
+    }
+}
+
+impl StateTier {
+    /// Connects when first used.
+    pub(crate) fn new(addresses: &[String]) -> Result<Self, AddressError> {
+        let connect = |address: &String| {
+            let endpoint = Endpoint::from_shared(format!("http://{address}"))
+                .map_err(|source| AddressError::Malformed {
+                    address: address.clone(),
+                    source,
+                })?
+                .connect_timeout(CONNECT_TIMEOUT)
+                .http2_keep_alive_interval(KEEP_ALIVE)
+                .keep_alive_while_idle(true);
+            Ok(endpoint.connect_lazy())
+        };
+        let channels: Arc<[Channel]> = addresses.iter().map(connect).collect::<Result<_, _>>()?;
+        if channels.is_empty() {
+            return Err(AddressError::None);
+        }
+        Ok(Self {
+            channels,
+            preferred: Arc::default(),
+        })
+    }
+
+    /// What is known of an endpoint; nothing is known of one that was never heard of.
+    pub(crate) async fn observe(&self, endpoint: &str) -> Result<Observed, CallError> {
+        let device = self.call(|channel| async move {
+            let request = api::GetDeviceRequest {
+                endpoint: endpoint.to_owned(),
+            };
+            DevicesClient::new(channel).get_device(request).await
+        });
+        let desired = self.call(|channel| async move {
+            let request = api::GetDesiredRequest {
+                endpoint: endpoint.to_owned(),
+            };
+            DesiredStateClient::new(channel).get_desired(request).await
+        });
+        let (device, desired) = tokio::join!(device, desired);
+        let device = known(device)?.unwrap_or_default();
+        let desired = known(desired)?.unwrap_or_default();
+        Ok(convert::observed(device, desired)?)
+    }
+
+    /// Carries an action out and returns the desired set that stands afterwards.
+    pub(crate) async fn act(&self, action: &Action) -> Result<DesiredSet, CallError> {
+        let Action::SetDesired {
+            endpoint,
+            generation,
+            resources,
+        } = action;
+        let resources: Vec<api::DesiredValue> = resources.iter().map(convert::desired_value).collect();
+        let answer = self.call(|channel| {
+            let request = api::SetDesiredRequest {
+                endpoint: EndpointName::to_string(endpoint),
+                generation: *generation,
+                resources: resources.clone(),
+            };
+            async move { DesiredStateClient::new(channel).set_desired(request).await }
+        });
+        let answer = answer.await?;
+        Ok(DesiredSet {
+            generation: answer.generation,
+            resources: convert::stored_resources(answer.resources)?,
+        })
+    }
+
+    /// Events of all devices, from a resume token on or, with an empty one, from now on.
+    pub(crate) async fn events(
+        &self,
+        resume_token: &str,
+    ) -> Result<Streaming<api::WatchEventsResponse>, CallError> {
+        self.call(|channel| async move {
+            let request = api::WatchEventsRequest {
+                resume_token: resume_token.to_owned(),
+                endpoint: String::new(),
+            };
+            DevicesClient::new(channel).watch_events(request).await
+        })
+        .await
+    }
+
+    /// Calls the node that answered last, and the others in turn while nodes are unavailable.
+    async fn call<T, F>(&self, call: impl Fn(Channel) -> F) -> Result<T, CallError>
+    where
+        F: Future<Output = Result<Response<T>, Status>>,
+    {
+        let first = self.preferred.load(Ordering::Relaxed);
+        let mut last = CallError::Timeout;
+        for offset in 0..self.channels.len() {
+            let index = (first + offset) % self.channels.len();
+            match tokio::time::timeout(CALL_TIMEOUT, call(self.channels[index].clone())).await {
+                Ok(Ok(answer)) => {
+                    self.preferred.store(index, Ordering::Relaxed);
+                    return Ok(answer.into_inner());
+                }
+                Ok(Err(status)) if status.code() == Code::Unavailable => last = status.into(),
+                Ok(Err(status)) => return Err(status.into()),
+                Err(_) => last = CallError::Timeout,
+            }
+        }
+        Err(last)
+    }
+}
+
+/// A desired set as it stands in the state tier.
+#[derive(Debug)]
+pub(crate) struct DesiredSet {
+    pub(crate) generation: u64,
+    pub(crate) resources: Vec<StoredResource>,
+}
+
+fn known<T>(answer: Result<T, CallError>) -> Result<Option<T>, CallError> {
+    match answer {
+        Ok(answer) => Ok(Some(answer)),
+        Err(CallError::Refused(status)) if status.code() == Code::NotFound => Ok(None),
+        Err(error) => Err(error),
+    }
+}

@@ -1,0 +1,111 @@
+//! Messages of the public API as what `fleet-plan` reads.
+
+use fleet_plan::device::{Observed, Registration, ReportedValue, StoredResource, StoredState};
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
+use k8s_openapi::jiff::Timestamp;
+use lwm2m::{Path, Value};
+use proto::drover::v1 as api;
+use thiserror::Error;
+
+/// Why an answer of the state tier cannot be understood.
+#[derive(Debug, Error)]
+pub(crate) enum AnswerError {
+    #[error("the state tier named {0:?}, which is not a path")]
+    Path(String),
+    #[error("the state tier gave {0} no state that is known")]
+    State(String),
+}
+
+pub(super) fn observed(
+    device: api::Device,
+    desired: api::DesiredResources,
+) -> Result<Observed, AnswerError> {
+    let values = device.values.iter().filter_map(|one| reported(one).transpose());
+    Ok(Observed {
+        values: values.collect::<Result<_, _>>()?,
+        registration: registration(device),
+        ended: None,
+        desired_generation: desired.generation,
+        desired: stored_resources(desired.resources)?,
+    })
+}
+
+fn registration(device: api::Device) -> Option<Registration> {
+    if device.state() != api::device::State::Registered {
+        return None;
+    }
+    let lifetime = device.lifetime.map_or(0, |lifetime| lifetime.seconds);
+    Some(Registration {
+        id: device.registration_id,
+        lifetime_seconds: u32::try_from(lifetime).unwrap_or(0),
+        version: device.lwm2m_version,
+        binding: device.binding,
+        transport: device.transport,
+    })
+}
+
+pub(super) fn stored_resources(
+    resources: Vec<api::DesiredResource>,
+) -> Result<Vec<StoredResource>, AnswerError> {
+    let one = |resource: api::DesiredResource| {
+        let state = match resource.state() {
+            api::desired_resource::State::Pending => StoredState::Pending,
+            api::desired_resource::State::InSync => StoredState::InSync,
+            api::desired_resource::State::Rejected => StoredState::Rejected {
+                coap_code: resource.coap_code,
+                diagnostic: resource.diagnostic,
+                since: resource.since.and_then(|since| time(since.seconds)),
+            },
+            api::desired_resource::State::Unspecified => {
+                return Err(AnswerError::State(resource.path));
+            }
+        };
+        Ok(StoredResource {
+            path: path(&resource.path)?,
+            text: resource.text,
+            state,
+        })
+    };
+    resources.into_iter().map(one).collect()
+}
+
+pub(super) fn desired_value((path, value): &(Path, Value)) -> api::DesiredValue {
+    api::DesiredValue {
+        path: path.to_string(),
+        text: value.to_text(),
+    }
+}
+
+fn reported(reported: &api::ReportedValue) -> Result<Option<ReportedValue>, AnswerError> {
+    let path = path(&reported.path)?;
+    let kind = reported.value.as_ref().and_then(|value| value.kind.as_ref());
+    Ok(kind.map(|kind| ReportedValue {
+        path,
+        text: text(kind),
+    }))
+}
+
+fn text(kind: &api::value::Kind) -> String {
+    use api::value::Kind;
+    let value = match kind {
+        Kind::String(text) => Value::String(text.clone()),
+        Kind::Integer(number) => Value::Integer(*number),
+        Kind::Unsigned(number) => Value::Unsigned(*number),
+        Kind::Float(number) => Value::Float(*number),
+        Kind::Boolean(truth) => Value::Boolean(*truth),
+        Kind::Opaque(bytes) => Value::Opaque(bytes.to_vec()),
+        Kind::Time(time) => Value::Time(time.seconds),
+        Kind::CoreLink(text) => Value::CoreLink(text.clone()),
+        Kind::ObjectLink(link) => return format!("{}:{}", link.object, link.instance),
+    };
+    value.to_text()
+}
+
+fn path(text: &str) -> Result<Path, AnswerError> {
+    text.parse().map_err(|_| AnswerError::Path(text.to_owned()))
+}
+
+/// Whole seconds: that is what a status in etcd carries.
+fn time(second: i64) -> Option<Time> {
+    Timestamp::from_second(second).ok().map(Time)
+}

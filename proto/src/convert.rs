@@ -1,0 +1,215 @@
+//! Messages to domain types and back.
+
+mod command;
+mod device;
+mod feed;
+mod list;
+mod operation;
+mod outcome;
+pub mod public;
+mod record;
+mod row;
+mod value;
+
+use device_state::{NodeId, OperationId, RequestId, SessionCid, ShardId, Timestamp};
+use lwm2m::{EndpointName, RegistrationId};
+
+use crate::storage::v1 as wire;
+
+pub use command::{ENTRY_FORMAT, MAX_ENVELOPES};
+pub use device::{device_view, wire_device_view};
+pub use list::{MAX_PSK_IDENTITY_BYTES, MAX_VALUES};
+
+/// A message that stands for no domain value.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{field}: {reason}")]
+pub struct ConvertError {
+    /// Where in the message, outermost field first: `command.register.endpoint`.
+    pub field: String,
+    pub reason: Reason,
+}
+
+/// What is wrong with a field.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum Reason {
+    /// A field, or every field of a choice, is unset.
+    #[error("is missing")]
+    Missing,
+    /// A number does not fit.
+    #[error("{0} is out of range")]
+    OutOfRange(u64),
+    /// An enum value that this release does not know, or the unspecified one.
+    #[error("has the unknown value {0}")]
+    UnknownEnum(i32),
+    /// Bytes of a wrong length.
+    #[error("has a length of {0} bytes")]
+    Length(usize),
+    /// A list with too many entries.
+    #[error("has {found} entries, more than {limit}")]
+    TooMany { found: usize, limit: usize },
+    /// A log entry of a release that this one cannot read.
+    #[error("format {0} is not known")]
+    Format(u32),
+    #[error(transparent)]
+    Endpoint(#[from] lwm2m::names::EndpointNameError),
+    #[error(transparent)]
+    RegistrationId(#[from] lwm2m::names::RegistrationIdError),
+    #[error(transparent)]
+    Version(#[from] lwm2m::names::UnsupportedVersion),
+    #[error(transparent)]
+    Binding(#[from] lwm2m::binding::BindingError),
+    #[error("is not the path of anything")]
+    Path,
+    #[error(transparent)]
+    PathText(#[from] lwm2m::path::PathError),
+    #[error(transparent)]
+    Arguments(#[from] lwm2m::operation::ExecuteArgumentsError),
+    #[error(transparent)]
+    Attributes(#[from] lwm2m::attributes::AttributeError),
+    #[error(transparent)]
+    Operation(#[from] lwm2m::operation::OperationError),
+    #[error(transparent)]
+    Value(#[from] lwm2m::value::ValueError),
+    /// A text cannot be typed, because the object's definition has no such resource or it holds no value.
+    #[error("no object definition gives {0} a data type")]
+    Untyped(lwm2m::Path),
+    /// Two fields of which only one may be set.
+    #[error("cannot be set together with {0}")]
+    Conflict(&'static str),
+    /// Not of the form of an operation id, `shard-sequence`.
+    #[error("is not an operation id")]
+    OperationId,
+}
+
+impl ConvertError {
+    pub(crate) fn new(field: &str, reason: impl Into<Reason>) -> Self {
+        Self {
+            field: field.to_owned(),
+            reason: reason.into(),
+        }
+    }
+
+    /// The same error, seen from the message that holds the converted one as `field`.
+    pub(crate) fn within(self, field: &str) -> Self {
+        Self {
+            field: format!("{field}.{}", self.field),
+            ..self
+        }
+    }
+}
+
+/// Names the field in which a conversion failed.
+pub(crate) trait Within<T> {
+    fn within(self, field: &str) -> Result<T, ConvertError>;
+}
+
+impl<T> Within<T> for Result<T, ConvertError> {
+    fn within(self, field: &str) -> Self {
+        self.map_err(|error| error.within(field))
+    }
+}
+
+/// Turns a reason of the domain into an error of `field`.
+pub(crate) trait InField<T> {
+    fn in_field(self, field: &str) -> Result<T, ConvertError>;
+}
+
+impl<T, E: Into<Reason>> InField<T> for Result<T, E> {
+    fn in_field(self, field: &str) -> Result<T, ConvertError> {
+        self.map_err(|reason| ConvertError::new(field, reason))
+    }
+}
+
+pub(crate) fn required<T>(field: &str, value: Option<T>) -> Result<T, ConvertError> {
+    value.ok_or_else(|| ConvertError::new(field, Reason::Missing))
+}
+
+/// The converted content of a message field that must be set.
+pub(crate) fn message<W, T>(field: &str, value: Option<W>) -> Result<T, ConvertError>
+where
+    T: TryFrom<W, Error = ConvertError>,
+{
+    T::try_from(required(field, value)?).within(field)
+}
+
+pub(crate) fn narrow<N, T>(field: &str, number: N) -> Result<T, ConvertError>
+where
+    N: Copy + Into<u64>,
+    T: TryFrom<N>,
+{
+    T::try_from(number).map_err(|_| ConvertError::new(field, Reason::OutOfRange(number.into())))
+}
+
+pub(crate) fn endpoint(text: &str) -> Result<EndpointName, ConvertError> {
+    EndpointName::new(text).in_field("endpoint")
+}
+
+pub(crate) fn registration_id(field: &str, text: &str) -> Result<RegistrationId, ConvertError> {
+    RegistrationId::new(text).in_field(field)
+}
+
+pub(crate) fn session_cid(field: &str, bytes: &[u8]) -> Result<SessionCid, ConvertError> {
+    let cid = bytes
+        .try_into()
+        .map_err(|_| ConvertError::new(field, Reason::Length(bytes.len())))?;
+    Ok(SessionCid(cid))
+}
+
+/// Empty bytes stand for "no session".
+pub(crate) fn optional_cid(field: &str, bytes: &[u8]) -> Result<Option<SessionCid>, ConvertError> {
+    if bytes.is_empty() {
+        Ok(None)
+    } else {
+        session_cid(field, bytes).map(Some)
+    }
+}
+
+pub(crate) fn cid_bytes(cid: Option<SessionCid>) -> Vec<u8> {
+    cid.map(|cid| cid.0.to_vec()).unwrap_or_default()
+}
+
+impl From<OperationId> for wire::OperationId {
+    fn from(id: OperationId) -> Self {
+        Self {
+            shard: u32::from(id.shard.0),
+            sequence: id.sequence,
+        }
+    }
+}
+
+impl TryFrom<wire::OperationId> for OperationId {
+    type Error = ConvertError;
+
+    fn try_from(id: wire::OperationId) -> Result<Self, ConvertError> {
+        Ok(Self {
+            shard: ShardId(narrow("shard", id.shard)?),
+            sequence: id.sequence,
+        })
+    }
+}
+
+impl From<RequestId> for wire::RequestId {
+    fn from(id: RequestId) -> Self {
+        Self {
+            client: id.client,
+            sequence: id.sequence,
+        }
+    }
+}
+
+impl From<wire::RequestId> for RequestId {
+    fn from(id: wire::RequestId) -> Self {
+        Self {
+            client: id.client,
+            sequence: id.sequence,
+        }
+    }
+}
+
+pub(crate) const fn node(id: u64) -> NodeId {
+    NodeId(id)
+}
+
+pub(crate) const fn time(millis: u64) -> Timestamp {
+    Timestamp(millis)
+}

@@ -1,0 +1,400 @@
+//! Commands, their outcomes, and the log entries that carry them.
+
+use device_state::{Command, Envelope, OperationId, SessionGeneration};
+use lwm2m::EndpointName;
+
+use super::list::{bounded, psk_identity, timed_values, values, wire_timed_values, wire_values};
+use super::record::lifetime;
+use super::value::{origin, wire_origin};
+use super::{
+    ConvertError, InField, Reason, Within, cid_bytes, endpoint, message, narrow, node,
+    optional_cid, registration_id, required, session_cid, time,
+};
+use crate::storage::v1 as wire;
+use crate::storage::v1::command::{self, Kind};
+
+/// The layout of log entries that this release writes and reads.
+pub const ENTRY_FORMAT: u32 = 1;
+
+/// The most commands in one log entry.
+pub const MAX_ENVELOPES: usize = 16_384;
+
+impl From<Vec<Envelope>> for wire::Entry {
+    fn from(envelopes: Vec<Envelope>) -> Self {
+        Self {
+            format: ENTRY_FORMAT,
+            envelopes: envelopes.into_iter().map(Into::into).collect(),
+        }
+    }
+}
+
+impl TryFrom<wire::Entry> for Vec<Envelope> {
+    type Error = ConvertError;
+
+    fn try_from(entry: wire::Entry) -> Result<Self, ConvertError> {
+        if entry.format != ENTRY_FORMAT {
+            return Err(ConvertError::new("entry", Reason::Format(entry.format)));
+        }
+        bounded("entry.envelopes", &entry.envelopes, MAX_ENVELOPES)?;
+        entry
+            .envelopes
+            .into_iter()
+            .map(Envelope::try_from)
+            .collect::<Result<_, _>>()
+            .within("entry.envelopes")
+    }
+}
+
+impl From<Envelope> for wire::Envelope {
+    fn from(envelope: Envelope) -> Self {
+        Self {
+            request_id: envelope.request_id.map(Into::into),
+            leader_time_ms: envelope.leader_time.0,
+            command: Some(envelope.command.into()),
+        }
+    }
+}
+
+impl TryFrom<wire::Envelope> for Envelope {
+    type Error = ConvertError;
+
+    fn try_from(envelope: wire::Envelope) -> Result<Self, ConvertError> {
+        Ok(Self {
+            request_id: envelope.request_id.map(Into::into),
+            leader_time: time(envelope.leader_time_ms),
+            // A command names itself in its errors.
+            command: required("command", envelope.command)?.try_into()?,
+        })
+    }
+}
+
+impl From<Command> for wire::Command {
+    #[expect(
+        clippy::too_many_lines,
+        reason = "a table with one entry for each command"
+    )]
+    fn from(command: Command) -> Self {
+        let kind = match command {
+            Command::Register { registration } => Kind::Register((*registration).into()),
+            Command::Update {
+                id,
+                identity,
+                owner,
+                peer,
+                session,
+                lifetime,
+                binding,
+                links,
+            } => Kind::Update(command::Update {
+                id: id.to_string(),
+                identity: Some(identity.into()),
+                owner: owner.0,
+                peer: Some(peer.into()),
+                session: cid_bytes(session),
+                lifetime_seconds: lifetime.map(|lifetime| u64::from(lifetime.as_secs())),
+                binding: binding.map(|binding| binding.to_string()),
+                links,
+            }),
+            Command::Deregister { id, identity } => Kind::Deregister(command::Deregister {
+                id: id.to_string(),
+                identity: Some(identity.into()),
+            }),
+            Command::ExpireUpTo { limit } => Kind::ExpireUpTo(limit),
+            Command::StoreSession { session } => Kind::StoreSession((*session).into()),
+            Command::ClaimSession {
+                cid,
+                owner,
+                expected,
+            } => Kind::ClaimSession(command::ClaimSession {
+                cid: cid.0.to_vec(),
+                owner: owner.0,
+                expected: u32::from(expected.0),
+            }),
+            Command::RemoveSession { cid } => Kind::RemoveSession(cid.0.to_vec()),
+            Command::PutCredential { credential } => Kind::PutCredential(credential.into()),
+            Command::RemoveCredential { identity } => Kind::RemoveCredential(identity),
+            Command::SetDesired {
+                endpoint,
+                generation,
+                resources,
+            } => Kind::SetDesired(command::SetDesired {
+                endpoint: endpoint.to_string(),
+                generation,
+                resources: wire_values(resources),
+            }),
+            Command::Enqueue {
+                endpoint,
+                operation,
+                deadline,
+            } => Kind::Enqueue(command::Enqueue {
+                endpoint: endpoint.to_string(),
+                operation: Some(operation.into()),
+                deadline_ms: deadline.0,
+            }),
+            Command::Start {
+                endpoint,
+                operation,
+                owner,
+            } => Kind::Start(command::Start {
+                endpoint: endpoint.to_string(),
+                operation: Some(operation.into()),
+                owner: owner.0,
+            }),
+            Command::Requeue {
+                endpoint,
+                operation,
+            } => Kind::Requeue(wire_target(&endpoint, operation)),
+            Command::Finish {
+                endpoint,
+                operation,
+                outcome,
+            } => Kind::Finish(command::Finish {
+                endpoint: endpoint.to_string(),
+                operation: Some(operation.into()),
+                outcome: Some(outcome.into()),
+            }),
+            Command::Cancel {
+                endpoint,
+                operation,
+            } => Kind::Cancel(wire_target(&endpoint, operation)),
+            Command::HoldObservation {
+                endpoint,
+                path,
+                holder,
+                lease_until,
+            } => Kind::HoldObservation(command::HoldObservation {
+                endpoint: endpoint.to_string(),
+                path: Some(path.into()),
+                holder,
+                lease_until_ms: lease_until.0,
+            }),
+            Command::ReleaseObservation {
+                endpoint,
+                path,
+                holder,
+            } => Kind::ReleaseObservation(command::ReleaseObservation {
+                endpoint: endpoint.to_string(),
+                path: Some(path.into()),
+                holder,
+            }),
+            Command::RecordValues {
+                endpoint,
+                registration,
+                origin,
+                values,
+            } => Kind::RecordValues(command::RecordValues {
+                endpoint: endpoint.to_string(),
+                registration: registration.to_string(),
+                origin: wire_origin(origin),
+                values: wire_timed_values(values),
+            }),
+        };
+        Self { kind: Some(kind) }
+    }
+}
+
+fn wire_target(endpoint: &EndpointName, operation: OperationId) -> command::OperationTarget {
+    command::OperationTarget {
+        endpoint: endpoint.to_string(),
+        operation: Some(operation.into()),
+    }
+}
+
+impl TryFrom<wire::Command> for Command {
+    type Error = ConvertError;
+
+    fn try_from(command: wire::Command) -> Result<Self, ConvertError> {
+        let kind = command
+            .kind
+            .ok_or_else(|| ConvertError::new("command", Reason::Missing))?;
+        domain_command(kind).within("command")
+    }
+}
+
+fn domain_command(kind: Kind) -> Result<Command, ConvertError> {
+    match kind {
+        Kind::Register(row) => row
+            .try_into()
+            .within("register")
+            .map(|row| Command::Register {
+                registration: Box::new(row),
+            }),
+        Kind::Update(update) => update.try_into().within("update"),
+        Kind::Deregister(message) => message.try_into().within("deregister"),
+        Kind::ExpireUpTo(limit) => Ok(Command::ExpireUpTo { limit }),
+        Kind::StoreSession(row) => {
+            row.try_into()
+                .within("store_session")
+                .map(|row| Command::StoreSession {
+                    session: Box::new(row),
+                })
+        }
+        Kind::ClaimSession(message) => message.try_into().within("claim_session"),
+        Kind::RemoveSession(cid) => {
+            session_cid("remove_session", &cid).map(|cid| Command::RemoveSession { cid })
+        }
+        Kind::PutCredential(row) => row
+            .try_into()
+            .within("put_credential")
+            .map(|credential| Command::PutCredential { credential }),
+        Kind::RemoveCredential(identity) => psk_identity("remove_credential", identity)
+            .map(|identity| Command::RemoveCredential { identity }),
+        Kind::SetDesired(message) => message.try_into().within("set_desired"),
+        Kind::Enqueue(message) => message.try_into().within("enqueue"),
+        Kind::Start(message) => message.try_into().within("start"),
+        Kind::Requeue(message) => {
+            let (endpoint, operation) = target(&message).within("requeue")?;
+            Ok(Command::Requeue {
+                endpoint,
+                operation,
+            })
+        }
+        Kind::Finish(message) => message.try_into().within("finish"),
+        Kind::Cancel(message) => {
+            let (endpoint, operation) = target(&message).within("cancel")?;
+            Ok(Command::Cancel {
+                endpoint,
+                operation,
+            })
+        }
+        Kind::HoldObservation(message) => message.try_into().within("hold_observation"),
+        Kind::ReleaseObservation(message) => message.try_into().within("release_observation"),
+        Kind::RecordValues(message) => message.try_into().within("record_values"),
+    }
+}
+
+fn target(target: &command::OperationTarget) -> Result<(EndpointName, OperationId), ConvertError> {
+    Ok((
+        endpoint(&target.endpoint)?,
+        message("operation", target.operation)?,
+    ))
+}
+
+impl TryFrom<command::Update> for Command {
+    type Error = ConvertError;
+
+    fn try_from(update: command::Update) -> Result<Self, ConvertError> {
+        let binding = update
+            .binding
+            .map(|binding| binding.parse().in_field("binding"));
+        Ok(Self::Update {
+            id: registration_id("id", &update.id)?,
+            identity: message("identity", update.identity)?,
+            owner: node(update.owner),
+            peer: message("peer", update.peer)?,
+            session: optional_cid("session", &update.session)?,
+            lifetime: update.lifetime_seconds.map(lifetime).transpose()?,
+            binding: binding.transpose()?,
+            links: update.links,
+        })
+    }
+}
+
+impl TryFrom<command::Deregister> for Command {
+    type Error = ConvertError;
+
+    fn try_from(deregister: command::Deregister) -> Result<Self, ConvertError> {
+        Ok(Self::Deregister {
+            id: registration_id("id", &deregister.id)?,
+            identity: message("identity", deregister.identity)?,
+        })
+    }
+}
+
+impl TryFrom<command::ClaimSession> for Command {
+    type Error = ConvertError;
+
+    fn try_from(claim: command::ClaimSession) -> Result<Self, ConvertError> {
+        Ok(Self::ClaimSession {
+            cid: session_cid("cid", &claim.cid)?,
+            owner: node(claim.owner),
+            expected: SessionGeneration(narrow("expected", claim.expected)?),
+        })
+    }
+}
+
+impl TryFrom<command::SetDesired> for Command {
+    type Error = ConvertError;
+
+    fn try_from(set: command::SetDesired) -> Result<Self, ConvertError> {
+        Ok(Self::SetDesired {
+            endpoint: endpoint(&set.endpoint)?,
+            generation: set.generation,
+            resources: values("resources", set.resources)?,
+        })
+    }
+}
+
+impl TryFrom<command::Enqueue> for Command {
+    type Error = ConvertError;
+
+    fn try_from(enqueue: command::Enqueue) -> Result<Self, ConvertError> {
+        Ok(Self::Enqueue {
+            endpoint: endpoint(&enqueue.endpoint)?,
+            operation: message("operation", enqueue.operation)?,
+            deadline: time(enqueue.deadline_ms),
+        })
+    }
+}
+
+impl TryFrom<command::Start> for Command {
+    type Error = ConvertError;
+
+    fn try_from(start: command::Start) -> Result<Self, ConvertError> {
+        Ok(Self::Start {
+            endpoint: endpoint(&start.endpoint)?,
+            operation: message("operation", start.operation)?,
+            owner: node(start.owner),
+        })
+    }
+}
+
+impl TryFrom<command::Finish> for Command {
+    type Error = ConvertError;
+
+    fn try_from(finish: command::Finish) -> Result<Self, ConvertError> {
+        Ok(Self::Finish {
+            endpoint: endpoint(&finish.endpoint)?,
+            operation: message("operation", finish.operation)?,
+            outcome: message("outcome", finish.outcome)?,
+        })
+    }
+}
+
+impl TryFrom<command::HoldObservation> for Command {
+    type Error = ConvertError;
+
+    fn try_from(hold: command::HoldObservation) -> Result<Self, ConvertError> {
+        Ok(Self::HoldObservation {
+            endpoint: endpoint(&hold.endpoint)?,
+            path: message("path", hold.path)?,
+            holder: hold.holder,
+            lease_until: time(hold.lease_until_ms),
+        })
+    }
+}
+
+impl TryFrom<command::ReleaseObservation> for Command {
+    type Error = ConvertError;
+
+    fn try_from(release: command::ReleaseObservation) -> Result<Self, ConvertError> {
+        Ok(Self::ReleaseObservation {
+            endpoint: endpoint(&release.endpoint)?,
+            path: message("path", release.path)?,
+            holder: release.holder,
+        })
+    }
+}
+
+impl TryFrom<command::RecordValues> for Command {
+    type Error = ConvertError;
+
+    fn try_from(record: command::RecordValues) -> Result<Self, ConvertError> {
+        Ok(Self::RecordValues {
+            endpoint: endpoint(&record.endpoint)?,
+            registration: registration_id("registration", &record.registration)?,
+            origin: origin("origin", record.origin)?,
+            values: timed_values("values", record.values)?,
+        })
+    }
+}

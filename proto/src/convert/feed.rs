@@ -1,0 +1,113 @@
+//! Entries of the feed.
+
+use device_state::{Event, FeedEntry, Revision};
+
+use super::list::{timed_values, wire_timed_values};
+use super::value::{origin, wire_origin};
+use super::{ConvertError, Within, endpoint, message, registration_id, required, time};
+use crate::storage::v1 as wire;
+use crate::storage::v1::feed_entry::{
+    DesiredChanged, Event as Kind, OperationFinished, ValuesReported,
+};
+
+impl From<FeedEntry> for wire::FeedEntry {
+    fn from(entry: FeedEntry) -> Self {
+        Self {
+            revision: entry.revision.0,
+            index: entry.index,
+            at_ms: entry.at.0,
+            endpoint: entry.endpoint.to_string(),
+            event: Some(wire_event(entry.event)),
+        }
+    }
+}
+
+fn wire_event(event: Event) -> Kind {
+    match event {
+        Event::Registered { registration } => Kind::Registered((*registration).into()),
+        Event::Updated { registration } => Kind::Updated((*registration).into()),
+        Event::Deregistered { id } => Kind::Deregistered(id.to_string()),
+        Event::Expired { id } => Kind::Expired(id.to_string()),
+        Event::ValuesReported { origin, values } => Kind::ValuesReported(ValuesReported {
+            origin: wire_origin(origin),
+            values: wire_timed_values(values),
+        }),
+        Event::OperationFinished {
+            operation,
+            name,
+            path,
+            outcome,
+        } => Kind::OperationFinished(OperationFinished {
+            operation: Some(operation.into()),
+            name,
+            path: Some(path.into()),
+            outcome: Some(outcome.into()),
+        }),
+        Event::DesiredChanged {
+            path,
+            generation,
+            state,
+        } => Kind::DesiredChanged(DesiredChanged {
+            path: Some(path.into()),
+            generation,
+            state: state.map(Into::into),
+        }),
+    }
+}
+
+impl TryFrom<wire::FeedEntry> for FeedEntry {
+    type Error = ConvertError;
+
+    fn try_from(entry: wire::FeedEntry) -> Result<Self, ConvertError> {
+        Ok(Self {
+            revision: Revision(entry.revision),
+            index: entry.index,
+            at: time(entry.at_ms),
+            endpoint: endpoint(&entry.endpoint)?,
+            event: domain_event(required("event", entry.event)?).within("event")?,
+        })
+    }
+}
+
+fn domain_event(event: Kind) -> Result<Event, ConvertError> {
+    Ok(match event {
+        Kind::Registered(row) => Event::Registered {
+            registration: Box::new(row.try_into().within("registered")?),
+        },
+        Kind::Updated(row) => Event::Updated {
+            registration: Box::new(row.try_into().within("updated")?),
+        },
+        Kind::Deregistered(id) => Event::Deregistered {
+            id: registration_id("deregistered", &id)?,
+        },
+        Kind::Expired(id) => Event::Expired {
+            id: registration_id("expired", &id)?,
+        },
+        Kind::ValuesReported(reported) => Event::ValuesReported {
+            origin: origin("values_reported.origin", reported.origin)?,
+            values: timed_values("values_reported.values", reported.values)?,
+        },
+        Kind::OperationFinished(finished) => {
+            operation_finished(finished).within("operation_finished")?
+        }
+        Kind::DesiredChanged(changed) => desired_changed(changed).within("desired_changed")?,
+    })
+}
+
+fn operation_finished(finished: OperationFinished) -> Result<Event, ConvertError> {
+    Ok(Event::OperationFinished {
+        operation: message("operation", finished.operation)?,
+        name: finished.name,
+        path: message("path", finished.path)?,
+        outcome: message("outcome", finished.outcome)?,
+    })
+}
+
+fn desired_changed(changed: DesiredChanged) -> Result<Event, ConvertError> {
+    let state = changed.state.map(|state| state.try_into().within("state"));
+    Ok(Event::DesiredChanged {
+        path: message("path", changed.path)?,
+        generation: changed.generation,
+        state: state.transpose()?,
+    })
+}

@@ -1,0 +1,92 @@
+//! What commands answer.
+
+use device_state::{Observation, Outcome, Rejection};
+
+use super::list::each;
+use super::value::wire_enum;
+use super::{ConvertError, Reason, Within, endpoint, registration_id, required, time};
+use crate::storage::v1 as wire;
+use crate::storage::v1::outcome::{self, Kind};
+
+wire_enum!(Rejection, wire::Rejection, wire_rejection, rejection, {
+    UnknownRegistration,
+    UnknownDevice,
+    UnknownOperation,
+    UnknownSession,
+    UnknownCredential,
+    CidTaken,
+    GenerationMoved,
+    StaleGeneration,
+    QueueFull,
+    TooManyObservations,
+    TooManyDesired,
+});
+
+impl From<Outcome> for wire::Outcome {
+    fn from(outcome: Outcome) -> Self {
+        let kind = match outcome {
+            Outcome::Registered {
+                id,
+                expires_at,
+                observations,
+            } => Kind::Registered(outcome::Registered {
+                id: id.to_string(),
+                expires_at_ms: expires_at.0,
+                observations: observations.into_iter().map(Into::into).collect(),
+            }),
+            Outcome::Updated {
+                endpoint,
+                expires_at,
+            } => Kind::Updated(outcome::Updated {
+                endpoint: endpoint.to_string(),
+                expires_at_ms: expires_at.0,
+            }),
+            Outcome::Deregistered { endpoint } => Kind::Deregistered(endpoint.to_string()),
+            Outcome::Expired { rows } => Kind::Expired(rows),
+            Outcome::Claimed { session } => Kind::Claimed((*session).into()),
+            Outcome::Enqueued { operation } => Kind::Enqueued(operation.into()),
+            Outcome::Done => Kind::Done(true),
+            Outcome::Rejected(rejection) => Kind::Rejected(wire_rejection(rejection)),
+        };
+        Self { kind: Some(kind) }
+    }
+}
+
+impl TryFrom<wire::Outcome> for Outcome {
+    type Error = ConvertError;
+
+    fn try_from(outcome: wire::Outcome) -> Result<Self, ConvertError> {
+        domain_outcome(required("kind", outcome.kind).within("outcome")?).within("outcome")
+    }
+}
+
+fn domain_outcome(kind: Kind) -> Result<Outcome, ConvertError> {
+    Ok(match kind {
+        Kind::Registered(registered) => Outcome::Registered {
+            id: registration_id("registered.id", &registered.id)?,
+            expires_at: time(registered.expires_at_ms),
+            observations: each(
+                "registered.observations",
+                registered.observations,
+                Observation::MAX_PATHS,
+                Observation::try_from,
+            )?,
+        },
+        Kind::Updated(updated) => Outcome::Updated {
+            endpoint: endpoint(&updated.endpoint).within("updated")?,
+            expires_at: time(updated.expires_at_ms),
+        },
+        Kind::Deregistered(name) => Outcome::Deregistered {
+            endpoint: endpoint(&name).within("deregistered")?,
+        },
+        Kind::Expired(rows) => Outcome::Expired { rows },
+        Kind::Claimed(session) => Outcome::Claimed {
+            session: Box::new(session.try_into().within("claimed")?),
+        },
+        Kind::Enqueued(operation) => Outcome::Enqueued {
+            operation: operation.try_into().within("enqueued")?,
+        },
+        Kind::Done(_) => Outcome::Done,
+        Kind::Rejected(reason) => Outcome::Rejected(rejection("rejected", reason)?),
+    })
+}

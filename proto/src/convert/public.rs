@@ -1,0 +1,46 @@
+//! The public API: domain types to messages, requests to domain types.
+//!
+//! What a service asks for is checked here once: paths, numbers and texts are read, an operation is one that some
+//! device could accept, and values have the types that the object definitions give them.
+
+mod device;
+mod event;
+mod operation;
+mod request;
+mod value;
+
+use device_state::{OperationId, ShardId, Timestamp};
+
+pub use device::{desired_resources, device};
+pub use request::{
+    Delivery, DeviceRequest, DurableRequest, NewCredential, OperationTarget, Wait, operation_id,
+};
+pub use value::{path_values, reported_values, typed_value};
+
+/// The last moment that a protobuf timestamp can name, the end of the year 9999, in seconds since 1970.
+const LAST_SECOND: u64 = 253_402_300_799;
+
+/// A time of the state tier; `None` for what never comes.
+pub(crate) fn timestamp(time: Timestamp) -> Option<prost_types::Timestamp> {
+    let seconds = time.0 / 1_000;
+    (seconds <= LAST_SECOND).then(|| prost_types::Timestamp {
+        seconds: seconds as i64,
+        nanos: (time.0 % 1_000) as i32 * 1_000_000,
+    })
+}
+
+/// A CoAP code as it is written: `2.05`.
+// RFC 7252 §3: three bits of class, five bits of detail.
+pub(crate) fn coap_code(code: u8) -> String {
+    format!("{}.{:02}", code >> 5, code & 0x1f)
+}
+
+/// The form of [`OperationId`]'s `Display`: `shard-sequence`, both decimal.
+pub(crate) fn parse_operation_id(text: &str) -> Option<OperationId> {
+    let (shard, sequence) = text.split_once('-')?;
+    let id = OperationId {
+        shard: ShardId(shard.parse().ok()?),
+        sequence: sequence.parse().ok()?,
+    };
+    (id.to_string() == text).then_some(id)
+}

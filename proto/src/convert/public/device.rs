@@ -1,0 +1,152 @@
+//! Devices, their desired state, and credentials.
+
+use device_state::query::DeviceView;
+use device_state::{Credential, DesiredResource, DesiredState, Registration, Transport};
+use lwm2m::{Link, ObjectLinks};
+
+use super::{coap_code, timestamp};
+use crate::drover::v1 as public;
+
+impl From<Registration> for public::Device {
+    /// Without values and desired resources.
+    fn from(row: Registration) -> Self {
+        let lifetime = row
+            .lifetime
+            .duration()
+            .map(|lifetime| prost_types::Duration {
+                seconds: lifetime.as_secs() as i64,
+                nanos: 0,
+            });
+        Self {
+            endpoint: row.endpoint.to_string(),
+            state: public::device::State::Registered.into(),
+            registration_id: row.id.to_string(),
+            lwm2m_version: row.version.to_string(),
+            binding: row.binding.to_string(),
+            lifetime,
+            registration_time: timestamp(row.registered_at),
+            last_update_time: timestamp(row.updated_at),
+            expire_time: timestamp(row.expires_at),
+            peer: row.peer.to_string(),
+            transport: transport_name(row.transport).to_owned(),
+            connection_id: row
+                .session
+                .map(|cid| hex::encode(cid.0))
+                .unwrap_or_default(),
+            objects: objects(&row.links),
+            ingress_node: row.owner.to_string(),
+            values: Vec::new(),
+            desired: Vec::new(),
+        }
+    }
+}
+
+const fn transport_name(transport: Transport) -> &'static str {
+    match transport {
+        Transport::Udp => "UDP",
+        Transport::Dtls => "DTLS",
+    }
+}
+
+/// The object list of a registration. It was read when the device registered; should a later release refuse it, the
+/// device is shown without objects.
+fn objects(links: &str) -> Vec<public::ObjectInstance> {
+    let object = |link: &Link| {
+        Some(public::ObjectInstance {
+            object: u32::from(link.path.object_id()?),
+            instance: link.path.object_instance_id().map(u32::from),
+            version: link
+                .version()
+                .map(|version| version.to_string())
+                .unwrap_or_default(),
+        })
+    };
+    ObjectLinks::parse(links)
+        .map(|links| links.iter().filter_map(object).collect())
+        .unwrap_or_default()
+}
+
+/// A device with its values and desired resources, registered or not.
+pub fn device(view: DeviceView) -> public::Device {
+    let bare = match view.registration {
+        Some(registration) => registration.into(),
+        None => public::Device {
+            endpoint: view.endpoint.to_string(),
+            state: public::device::State::NotRegistered.into(),
+            ..Default::default()
+        },
+    };
+    public::Device {
+        values: view.values.into_iter().map(Into::into).collect(),
+        desired: view.desired.into_iter().map(Into::into).collect(),
+        ..bare
+    }
+}
+
+/// The desired set of a device.
+pub fn desired_resources(
+    generation: u64,
+    resources: Vec<DesiredResource>,
+) -> public::DesiredResources {
+    let resources = resources.into_iter().map(Into::into).collect();
+    public::DesiredResources {
+        generation,
+        resources,
+    }
+}
+
+impl From<DesiredResource> for public::DesiredResource {
+    fn from(row: DesiredResource) -> Self {
+        Self {
+            text: row.value.to_text(),
+            ..desired_state(row.path, row.generation, row.state)
+        }
+    }
+}
+
+/// A desired resource whose value is not at hand.
+pub(super) fn desired_state(
+    path: lwm2m::Path,
+    generation: u64,
+    state: DesiredState,
+) -> public::DesiredResource {
+    use public::desired_resource::State;
+    let bare = public::DesiredResource {
+        path: path.to_string(),
+        generation,
+        ..Default::default()
+    };
+    match state {
+        DesiredState::Pending { .. } => public::DesiredResource {
+            state: State::Pending.into(),
+            ..bare
+        },
+        DesiredState::InSync { since } => public::DesiredResource {
+            state: State::InSync.into(),
+            since: timestamp(since),
+            ..bare
+        },
+        DesiredState::Rejected {
+            code,
+            diagnostic,
+            since,
+        } => public::DesiredResource {
+            state: State::Rejected.into(),
+            coap_code: coap_code(code),
+            diagnostic,
+            since: timestamp(since),
+            ..bare
+        },
+    }
+}
+
+impl From<Credential> for public::Credential {
+    /// The key stays behind.
+    fn from(row: Credential) -> Self {
+        Self {
+            endpoint: row.endpoint.to_string(),
+            psk_identity: row.identity,
+            create_time: timestamp(row.created_at),
+        }
+    }
+}

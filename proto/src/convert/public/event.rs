@@ -1,0 +1,63 @@
+//! Events.
+
+use device_state::{Event, FeedEntry};
+use lwm2m::RegistrationId;
+
+use super::device::desired_state;
+use super::operation::finished;
+use super::timestamp;
+use super::value::reported_values;
+use crate::drover::v1 as public;
+use crate::drover::v1::event::{Deregistered, Kind, ValuesReported};
+
+impl From<FeedEntry> for public::Event {
+    /// The text of a desired resource is not part of its event.
+    fn from(entry: FeedEntry) -> Self {
+        let time = timestamp(entry.at);
+        let endpoint = entry.endpoint.to_string();
+        let kind = match entry.event {
+            Event::Registered { registration } => Kind::Registered((*registration).into()),
+            Event::Updated { registration } => Kind::Updated((*registration).into()),
+            Event::Deregistered { id } => Kind::Deregistered(ended(&id)),
+            Event::Expired { id } => Kind::Expired(ended(&id)),
+            Event::ValuesReported { origin, values } => Kind::ValuesReported(ValuesReported {
+                values: reported_values(origin, values),
+            }),
+            Event::OperationFinished {
+                operation,
+                name,
+                path,
+                outcome,
+            } => {
+                let bare = public::Operation {
+                    endpoint: endpoint.clone(),
+                    id: operation.to_string(),
+                    name,
+                    path: path.to_string(),
+                    finish_time: time,
+                    ..Default::default()
+                };
+                Kind::OperationFinished(finished(bare, outcome))
+            }
+            Event::DesiredChanged {
+                path,
+                generation,
+                state: Some(state),
+            } => Kind::DesiredChanged(desired_state(path, generation, state)),
+            Event::DesiredChanged {
+                path, state: None, ..
+            } => Kind::DesiredRemoved(path.to_string()),
+        };
+        Self {
+            endpoint,
+            time,
+            kind: Some(kind),
+        }
+    }
+}
+
+fn ended(id: &RegistrationId) -> Deregistered {
+    Deregistered {
+        registration_id: id.to_string(),
+    }
+}

@@ -1,0 +1,408 @@
+//! What services ask for.
+
+use std::fmt;
+use std::time::Duration;
+
+use device_state::{Command, OperationId, RequestId};
+use lwm2m::operation::OperationError;
+use lwm2m::{
+    ContentFormat, EndpointName, Entry, ExecuteArguments, Operation, Path, Registry, Value,
+    WriteMode,
+};
+use sha2::{Digest, Sha256};
+
+use super::parse_operation_id;
+use super::value::{entries, path, typed_value};
+use crate::convert::list::{each, psk_identity};
+use crate::convert::operation::attributes;
+use crate::convert::{ConvertError, InField, MAX_VALUES, Reason, endpoint, narrow};
+use crate::drover::v1 as public;
+
+/// An operation that changes nothing on the device.
+#[derive(Clone, Debug, PartialEq)]
+pub struct DeviceRequest {
+    pub endpoint: EndpointName,
+    pub operation: Operation,
+}
+
+/// An operation that is committed before it is sent.
+#[derive(Clone, Debug, PartialEq)]
+pub struct DurableRequest {
+    pub endpoint: EndpointName,
+    pub operation: Operation,
+    pub delivery: Delivery,
+}
+
+/// How a durable operation is delivered.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Delivery {
+    /// How long the operation may wait for the device; at most [`Delivery::LONGEST`].
+    pub deadline: Duration,
+    /// From the caller's own id and the endpoint: the same id again gives the same operation.
+    pub request_id: Option<RequestId>,
+    pub wait: Wait,
+}
+
+/// What the caller of a durable operation waits for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Wait {
+    UntilFinished,
+    UntilAccepted,
+}
+
+/// One operation of one device.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct OperationTarget {
+    pub endpoint: EndpointName,
+    pub operation: OperationId,
+}
+
+/// A pre-shared key in clear, on its way to be sealed.
+#[derive(Clone, PartialEq, Eq)]
+pub struct NewCredential {
+    pub endpoint: EndpointName,
+    /// 1 to 128 bytes.
+    pub identity: Vec<u8>,
+    /// 1 to [`NewCredential::MAX_KEY_BYTES`] bytes.
+    pub key: Vec<u8>,
+}
+
+impl Delivery {
+    /// The deadline of a caller who names none.
+    pub const DEFAULT: Duration = Duration::from_secs(30);
+    /// The latest deadline: a year.
+    pub const LONGEST: Duration = Duration::from_hours(365 * 24);
+    /// The longest id of a caller's request.
+    pub const MAX_REQUEST_ID_BYTES: usize = 64;
+}
+
+impl NewCredential {
+    /// The longest key.
+    pub const MAX_KEY_BYTES: usize = 64;
+}
+
+impl fmt::Debug for NewCredential {
+    /// The key stays out of logs.
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter
+            .debug_struct("NewCredential")
+            .field("endpoint", &self.endpoint)
+            .finish_non_exhaustive()
+    }
+}
+
+/// Whether some device could accept the operation; the error names the field that is wrong.
+fn checked(operation: Operation) -> Result<Operation, ConvertError> {
+    operation.validate().map_err(|error| {
+        let field = match error {
+            OperationError::WrongPath { .. } => "path",
+            OperationError::NoValues(_)
+            | OperationError::ValueOutside(_)
+            | OperationError::RepeatedValue(_) => "values",
+            OperationError::ReservedInstance => "instance",
+            OperationError::TooDeep(_) => "depth",
+            OperationError::NoAttributes | OperationError::Attributes(_) => "attributes",
+        };
+        ConvertError::new(field, error)
+    })?;
+    Ok(operation)
+}
+
+impl TryFrom<public::ReadRequest> for DeviceRequest {
+    type Error = ConvertError;
+
+    fn try_from(request: public::ReadRequest) -> Result<Self, ConvertError> {
+        let accept = request
+            .accept
+            .map(|format| narrow("accept", format).map(ContentFormat));
+        let operation = Operation::Read {
+            path: path("path", &request.path)?,
+            accept: accept.transpose()?,
+        };
+        Ok(Self {
+            endpoint: endpoint(&request.endpoint)?,
+            operation: checked(operation)?,
+        })
+    }
+}
+
+impl TryFrom<public::DiscoverRequest> for DeviceRequest {
+    type Error = ConvertError;
+
+    fn try_from(request: public::DiscoverRequest) -> Result<Self, ConvertError> {
+        let depth = request
+            .depth
+            .map(|depth| narrow("depth", depth))
+            .transpose()?;
+        let operation = Operation::Discover {
+            path: path("path", &request.path)?,
+            depth,
+        };
+        Ok(Self {
+            endpoint: endpoint(&request.endpoint)?,
+            operation: checked(operation)?,
+        })
+    }
+}
+
+impl TryFrom<public::ObserveRequest> for DeviceRequest {
+    type Error = ConvertError;
+
+    fn try_from(request: public::ObserveRequest) -> Result<Self, ConvertError> {
+        let operation = Operation::Observe {
+            path: path("path", &request.path)?,
+        };
+        Ok(Self {
+            endpoint: endpoint(&request.endpoint)?,
+            operation: checked(operation)?,
+        })
+    }
+}
+
+impl DurableRequest {
+    fn new(
+        name: &str,
+        operation: Operation,
+        delivery: Option<public::Delivery>,
+    ) -> Result<Self, ConvertError> {
+        let endpoint = endpoint(name)?;
+        let delivery = self::delivery(&endpoint, &delivery.unwrap_or_default())?;
+        Ok(Self {
+            endpoint,
+            operation: checked(operation)?,
+            delivery,
+        })
+    }
+}
+
+impl TryFrom<public::WriteRequest> for DurableRequest {
+    type Error = ConvertError;
+
+    fn try_from(request: public::WriteRequest) -> Result<Self, ConvertError> {
+        let path = path("path", &request.path)?;
+        let mode = write_mode(path, request.mode)?;
+        let values = written(path, request.values, &request.text)?;
+        Self::new(
+            &request.endpoint,
+            Operation::Write { path, mode, values },
+            request.delivery,
+        )
+    }
+}
+
+/// Unless asked for otherwise, a resource is replaced, and an instance keeps the resources that are not named.
+fn write_mode(path: Path, mode: i32) -> Result<WriteMode, ConvertError> {
+    use public::write_request::Mode;
+    match Mode::try_from(mode) {
+        Ok(Mode::Unspecified) if path.depth() == 2 => Ok(WriteMode::Update),
+        Ok(Mode::Update) => Ok(WriteMode::Update),
+        Ok(Mode::Replace | Mode::Unspecified) => Ok(WriteMode::Replace),
+        Err(_) => Err(ConvertError::new("mode", Reason::UnknownEnum(mode))),
+    }
+}
+
+/// The values of a Write: typed, or as one text. An empty text without values writes the empty string.
+fn written(
+    path: Path,
+    values: Vec<public::PathValue>,
+    text: &str,
+) -> Result<Vec<Entry>, ConvertError> {
+    let registry = Registry::oma();
+    match (values.is_empty(), text.is_empty()) {
+        (false, true) => entries(values, registry),
+        (false, false) => Err(ConvertError::new("text", Reason::Conflict("values"))),
+        // An instance without values is refused with the path's other errors.
+        (true, true) if path.depth() < 3 => Ok(Vec::new()),
+        (true, _) => {
+            let value = typed_value(path, text, registry).in_field("text")?;
+            Ok(vec![Entry::new(path, value)])
+        }
+    }
+}
+
+impl TryFrom<public::ExecuteRequest> for DurableRequest {
+    type Error = ConvertError;
+
+    fn try_from(request: public::ExecuteRequest) -> Result<Self, ConvertError> {
+        let arguments = request
+            .arguments
+            .parse::<ExecuteArguments>()
+            .in_field("arguments")?;
+        let operation = Operation::Execute {
+            path: path("path", &request.path)?,
+            arguments,
+        };
+        Self::new(&request.endpoint, operation, request.delivery)
+    }
+}
+
+impl TryFrom<public::CreateInstanceRequest> for DurableRequest {
+    type Error = ConvertError;
+
+    fn try_from(request: public::CreateInstanceRequest) -> Result<Self, ConvertError> {
+        let operation = Operation::Create {
+            path: path("path", &request.path)?,
+            instance: request
+                .instance
+                .map(|id| narrow("instance", id))
+                .transpose()?,
+            values: entries(request.values, Registry::oma())?,
+        };
+        Self::new(&request.endpoint, operation, request.delivery)
+    }
+}
+
+impl TryFrom<public::DeleteInstanceRequest> for DurableRequest {
+    type Error = ConvertError;
+
+    fn try_from(request: public::DeleteInstanceRequest) -> Result<Self, ConvertError> {
+        let operation = Operation::Delete {
+            path: path("path", &request.path)?,
+        };
+        Self::new(&request.endpoint, operation, request.delivery)
+    }
+}
+
+impl TryFrom<public::WriteAttributesRequest> for DurableRequest {
+    type Error = ConvertError;
+
+    fn try_from(request: public::WriteAttributesRequest) -> Result<Self, ConvertError> {
+        let operation = Operation::WriteAttributes {
+            path: path("path", &request.path)?,
+            attributes: attributes("attributes", &request.attributes)?,
+        };
+        Self::new(&request.endpoint, operation, request.delivery)
+    }
+}
+
+fn delivery(
+    endpoint: &EndpointName,
+    delivery: &public::Delivery,
+) -> Result<Delivery, ConvertError> {
+    use public::delivery::Wait as Asked;
+    let deadline = match delivery.deadline {
+        None => Delivery::DEFAULT,
+        Some(deadline) => duration("delivery.deadline", deadline)?,
+    };
+    let wait = match Asked::try_from(delivery.wait) {
+        Ok(Asked::Unspecified | Asked::UntilFinished) => Wait::UntilFinished,
+        Ok(Asked::UntilAccepted) => Wait::UntilAccepted,
+        Err(_) => {
+            return Err(ConvertError::new(
+                "delivery.wait",
+                Reason::UnknownEnum(delivery.wait),
+            ));
+        }
+    };
+    let length = delivery.request_id.len();
+    if length > Delivery::MAX_REQUEST_ID_BYTES {
+        return Err(ConvertError::new(
+            "delivery.request_id",
+            Reason::Length(length),
+        ));
+    }
+    let request_id = (length > 0).then(|| callers_request_id(endpoint, &delivery.request_id));
+    Ok(Delivery {
+        deadline,
+        request_id,
+        wait,
+    })
+}
+
+/// More than nothing and at most [`Delivery::LONGEST`].
+fn duration(field: &str, duration: prost_types::Duration) -> Result<Duration, ConvertError> {
+    let seconds = duration.seconds;
+    let duration = Duration::try_from(duration).unwrap_or_default();
+    if duration.is_zero() || duration > Delivery::LONGEST {
+        return Err(ConvertError::new(
+            field,
+            Reason::OutOfRange(seconds.unsigned_abs()),
+        ));
+    }
+    Ok(duration)
+}
+
+/// Callers choose texts, the log knows numbers. 128 bits of a strong hash keep the ids of different callers apart; the
+/// endpoint goes in so that one id may name one request to each of many devices.
+fn callers_request_id(endpoint: &EndpointName, text: &str) -> RequestId {
+    let hash = Sha256::new()
+        .chain_update((endpoint.as_str().len() as u64).to_be_bytes())
+        .chain_update(endpoint.as_str())
+        .chain_update(text)
+        .finalize();
+    let number = |range| {
+        hash.get(range)
+            .and_then(|bytes: &[u8]| bytes.try_into().ok())
+            .map_or(0, u64::from_be_bytes)
+    };
+    RequestId {
+        client: number(0..8),
+        sequence: number(8..16),
+    }
+}
+
+impl TryFrom<public::SetDesiredRequest> for Command {
+    type Error = ConvertError;
+
+    fn try_from(request: public::SetDesiredRequest) -> Result<Self, ConvertError> {
+        let resources = each("resources", request.resources, MAX_VALUES, |desired| {
+            desired_value(&desired)
+        })?;
+        Ok(Self::SetDesired {
+            endpoint: endpoint(&request.endpoint)?,
+            generation: request.generation,
+            resources,
+        })
+    }
+}
+
+fn desired_value(desired: &public::DesiredValue) -> Result<(Path, Value), ConvertError> {
+    let path = path("path", &desired.path)?;
+    let value = typed_value(path, &desired.text, Registry::oma()).in_field("text")?;
+    Ok((path, value))
+}
+
+/// An operation's id as [`OperationId`] prints it.
+pub fn operation_id(field: &str, text: &str) -> Result<OperationId, ConvertError> {
+    parse_operation_id(text).ok_or_else(|| ConvertError::new(field, Reason::OperationId))
+}
+
+impl TryFrom<public::GetOperationRequest> for OperationTarget {
+    type Error = ConvertError;
+
+    fn try_from(request: public::GetOperationRequest) -> Result<Self, ConvertError> {
+        let endpoint = endpoint(&request.endpoint)?;
+        Ok(Self {
+            endpoint,
+            operation: operation_id("id", &request.id)?,
+        })
+    }
+}
+
+impl TryFrom<public::CancelOperationRequest> for OperationTarget {
+    type Error = ConvertError;
+
+    fn try_from(request: public::CancelOperationRequest) -> Result<Self, ConvertError> {
+        let endpoint = endpoint(&request.endpoint)?;
+        Ok(Self {
+            endpoint,
+            operation: operation_id("id", &request.id)?,
+        })
+    }
+}
+
+impl TryFrom<public::PutCredentialRequest> for NewCredential {
+    type Error = ConvertError;
+
+    fn try_from(request: public::PutCredentialRequest) -> Result<Self, ConvertError> {
+        let length = request.psk_key.len();
+        if length == 0 || length > Self::MAX_KEY_BYTES {
+            return Err(ConvertError::new("psk_key", Reason::Length(length)));
+        }
+        Ok(Self {
+            endpoint: endpoint(&request.endpoint)?,
+            identity: psk_identity("psk_identity", request.psk_identity)?,
+            key: request.psk_key,
+        })
+    }
+}

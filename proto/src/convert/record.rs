@@ -1,0 +1,304 @@
+//! The records of the state tier.
+
+use device_state::{
+    Credential, DesiredResource, DesiredState, LastValue, Observation, ObservationHolder,
+    OperationRecord, OperationSource, OperationState, Registration, Session, SessionGeneration,
+};
+use lwm2m::Lifetime;
+
+use super::list::{each, psk_identity};
+use super::value::{origin, transport, wire_enum, wire_origin, wire_transport};
+use super::{
+    ConvertError, InField, Reason, Within, cid_bytes, endpoint, message, narrow, node,
+    optional_cid, registration_id, required, session_cid, time,
+};
+use crate::storage::v1 as wire;
+
+impl From<Registration> for wire::Registration {
+    fn from(row: Registration) -> Self {
+        Self {
+            endpoint: row.endpoint.to_string(),
+            id: row.id.to_string(),
+            identity: Some(row.identity.into()),
+            owner: row.owner.0,
+            peer: Some(row.peer.into()),
+            transport: wire_transport(row.transport),
+            session: cid_bytes(row.session),
+            lifetime_seconds: u64::from(row.lifetime.as_secs()),
+            version: row.version.to_string(),
+            binding: row.binding.to_string(),
+            links: row.links,
+            registered_at_ms: row.registered_at.0,
+            updated_at_ms: row.updated_at.0,
+            expires_at_ms: row.expires_at.0,
+        }
+    }
+}
+
+impl TryFrom<wire::Registration> for Registration {
+    type Error = ConvertError;
+
+    fn try_from(row: wire::Registration) -> Result<Self, ConvertError> {
+        Ok(Self {
+            endpoint: endpoint(&row.endpoint)?,
+            id: registration_id("id", &row.id)?,
+            identity: message("identity", row.identity)?,
+            owner: node(row.owner),
+            peer: message("peer", row.peer)?,
+            transport: transport("transport", row.transport)?,
+            session: optional_cid("session", &row.session)?,
+            lifetime: lifetime(row.lifetime_seconds)?,
+            version: row.version.parse().in_field("version")?,
+            binding: row.binding.parse().in_field("binding")?,
+            links: row.links,
+            registered_at: time(row.registered_at_ms),
+            updated_at: time(row.updated_at_ms),
+            expires_at: time(row.expires_at_ms),
+        })
+    }
+}
+
+pub(crate) fn lifetime(seconds: u64) -> Result<Lifetime, ConvertError> {
+    narrow("lifetime_seconds", seconds).map(Lifetime::from_secs)
+}
+
+impl From<Session> for wire::Session {
+    fn from(row: Session) -> Self {
+        Self {
+            cid: row.cid.0.to_vec(),
+            export: row.export,
+            identity: Some(row.identity.into()),
+            peer: Some(row.peer.into()),
+            owner: row.owner.0,
+            generation: u32::from(row.generation.0),
+            stored_at_ms: row.stored_at.0,
+            expires_at_ms: row.expires_at.0,
+        }
+    }
+}
+
+impl TryFrom<wire::Session> for Session {
+    type Error = ConvertError;
+
+    fn try_from(row: wire::Session) -> Result<Self, ConvertError> {
+        Ok(Self {
+            cid: session_cid("cid", &row.cid)?,
+            export: row.export,
+            identity: message("identity", row.identity)?,
+            peer: message("peer", row.peer)?,
+            owner: node(row.owner),
+            generation: SessionGeneration(narrow("generation", row.generation)?),
+            stored_at: time(row.stored_at_ms),
+            expires_at: time(row.expires_at_ms),
+        })
+    }
+}
+
+impl From<Credential> for wire::Credential {
+    fn from(row: Credential) -> Self {
+        Self {
+            identity: row.identity,
+            endpoint: row.endpoint.to_string(),
+            sealed_key: row.sealed_key,
+            created_at_ms: row.created_at.0,
+        }
+    }
+}
+
+impl TryFrom<wire::Credential> for Credential {
+    type Error = ConvertError;
+
+    fn try_from(row: wire::Credential) -> Result<Self, ConvertError> {
+        Ok(Self {
+            identity: psk_identity("identity", row.identity)?,
+            endpoint: endpoint(&row.endpoint)?,
+            sealed_key: row.sealed_key,
+            created_at: time(row.created_at_ms),
+        })
+    }
+}
+
+wire_enum!(OperationSource, wire::OperationSource, wire_source, source, { Caller, Desired });
+
+impl From<OperationRecord> for wire::OperationRecord {
+    fn from(row: OperationRecord) -> Self {
+        use wire::operation_record::{Finished, InFlight, State};
+        let state = match row.state {
+            OperationState::Pending => State::Pending(true),
+            OperationState::InFlight { owner, since } => State::InFlight(InFlight {
+                owner: owner.0,
+                since_ms: since.0,
+            }),
+            OperationState::Finished {
+                outcome,
+                at,
+                retain_until,
+            } => State::Finished(Finished {
+                outcome: Some(outcome.into()),
+                at_ms: at.0,
+                retain_until_ms: retain_until.0,
+            }),
+        };
+        Self {
+            id: Some(row.id.into()),
+            endpoint: row.endpoint.to_string(),
+            operation: Some(row.operation.into()),
+            source: wire_source(row.source),
+            enqueued_at_ms: row.enqueued_at.0,
+            deadline_ms: row.deadline.0,
+            state: Some(state),
+        }
+    }
+}
+
+impl TryFrom<wire::OperationRecord> for OperationRecord {
+    type Error = ConvertError;
+
+    fn try_from(row: wire::OperationRecord) -> Result<Self, ConvertError> {
+        use wire::operation_record::State;
+        let state = match required("state", row.state)? {
+            State::Pending(_) => OperationState::Pending,
+            State::InFlight(state) => OperationState::InFlight {
+                owner: node(state.owner),
+                since: time(state.since_ms),
+            },
+            State::Finished(state) => OperationState::Finished {
+                outcome: message("outcome", state.outcome).within("finished")?,
+                at: time(state.at_ms),
+                retain_until: time(state.retain_until_ms),
+            },
+        };
+        Ok(Self {
+            id: message("id", row.id)?,
+            endpoint: endpoint(&row.endpoint)?,
+            operation: message("operation", row.operation)?,
+            source: source("source", row.source)?,
+            enqueued_at: time(row.enqueued_at_ms),
+            deadline: time(row.deadline_ms),
+            state,
+        })
+    }
+}
+
+impl From<DesiredState> for wire::DesiredState {
+    fn from(state: DesiredState) -> Self {
+        use wire::desired_state::{Kind, Rejected};
+        let kind = match state {
+            DesiredState::Pending { operation } => Kind::Pending(operation.into()),
+            DesiredState::InSync { since } => Kind::InSyncSinceMs(since.0),
+            DesiredState::Rejected {
+                code,
+                diagnostic,
+                since,
+            } => Kind::Rejected(Rejected {
+                code: u32::from(code),
+                diagnostic,
+                since_ms: since.0,
+            }),
+        };
+        Self { kind: Some(kind) }
+    }
+}
+
+impl TryFrom<wire::DesiredState> for DesiredState {
+    type Error = ConvertError;
+
+    fn try_from(state: wire::DesiredState) -> Result<Self, ConvertError> {
+        use wire::desired_state::Kind;
+        Ok(match required("kind", state.kind)? {
+            Kind::Pending(operation) => Self::Pending {
+                operation: operation.try_into().within("pending")?,
+            },
+            Kind::InSyncSinceMs(since) => Self::InSync { since: time(since) },
+            Kind::Rejected(rejected) => Self::Rejected {
+                code: narrow("rejected.code", rejected.code)?,
+                diagnostic: rejected.diagnostic,
+                since: time(rejected.since_ms),
+            },
+        })
+    }
+}
+
+impl From<DesiredResource> for wire::DesiredResource {
+    fn from(row: DesiredResource) -> Self {
+        Self {
+            endpoint: row.endpoint.to_string(),
+            path: Some(row.path.into()),
+            value: Some(row.value.into()),
+            generation: row.generation,
+            state: Some(row.state.into()),
+        }
+    }
+}
+
+impl TryFrom<wire::DesiredResource> for DesiredResource {
+    type Error = ConvertError;
+
+    fn try_from(row: wire::DesiredResource) -> Result<Self, ConvertError> {
+        Ok(Self {
+            endpoint: endpoint(&row.endpoint)?,
+            path: message("path", row.path)?,
+            value: message("value", row.value)?,
+            generation: row.generation,
+            state: message("state", row.state)?,
+        })
+    }
+}
+
+impl From<Observation> for wire::Observation {
+    fn from(row: Observation) -> Self {
+        let holder = |holder: ObservationHolder| wire::observation::Holder {
+            id: holder.id,
+            lease_until_ms: holder.lease_until.0,
+        };
+        Self {
+            endpoint: row.endpoint.to_string(),
+            path: Some(row.path.into()),
+            holders: row.holders.into_iter().map(holder).collect(),
+        }
+    }
+}
+
+impl TryFrom<wire::Observation> for Observation {
+    type Error = ConvertError;
+
+    fn try_from(row: wire::Observation) -> Result<Self, ConvertError> {
+        let holder = |holder: wire::observation::Holder| {
+            Ok(ObservationHolder {
+                id: holder.id,
+                lease_until: time(holder.lease_until_ms),
+            })
+        };
+        Ok(Self {
+            endpoint: endpoint(&row.endpoint)?,
+            path: message("path", row.path)?,
+            holders: each("holders", row.holders, Self::MAX_HOLDERS, holder)?,
+        })
+    }
+}
+
+impl From<LastValue> for wire::LastValue {
+    fn from(row: LastValue) -> Self {
+        Self {
+            endpoint: row.endpoint.to_string(),
+            path: Some(row.path.into()),
+            value: Some(row.value.into()),
+            origin: wire_origin(row.origin),
+            at_ms: row.at.0,
+        }
+    }
+}
+
+impl TryFrom<wire::LastValue> for LastValue {
+    type Error = ConvertError;
+
+    fn try_from(row: wire::LastValue) -> Result<Self, ConvertError> {
+        Ok(Self {
+            endpoint: endpoint(&row.endpoint)?,
+            path: message("path", row.path)?,
+            value: message("value", row.value)?,
+            origin: origin("origin", row.origin)?,
+            at: time(row.at_ms),
+        })
+    }
+}

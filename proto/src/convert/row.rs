@@ -1,0 +1,163 @@
+//! Rows of the tables.
+
+use device_state::table::{Counters, Expiring};
+use device_state::{Revision, Row};
+
+use super::{
+    ConvertError, Within, endpoint, message, registration_id, required, session_cid, time,
+};
+use crate::storage::v1 as wire;
+use crate::storage::v1::expiry::{HoldRef, OperationRef, What};
+use crate::storage::v1::row::Kind;
+
+impl From<Row> for wire::Row {
+    fn from(row: Row) -> Self {
+        let kind = match row {
+            Row::Registration(row) => Kind::Registration(row.into()),
+            Row::RegistrationIndex { id, endpoint } => {
+                Kind::RegistrationIndex(wire::RegistrationIndex {
+                    id: id.to_string(),
+                    endpoint: endpoint.to_string(),
+                })
+            }
+            Row::Session(row) => Kind::Session(row.into()),
+            Row::Credential(row) => Kind::Credential(row.into()),
+            Row::Operation(row) => Kind::Operation(row.into()),
+            Row::Desired(row) => Kind::Desired(row.into()),
+            Row::Observation(row) => Kind::Observation(row.into()),
+            Row::LastValue(row) => Kind::LastValue(row.into()),
+            Row::Expiry { at, what } => Kind::Expiry(wire::Expiry {
+                at_ms: at.0,
+                what: Some(wire_expiring(what)),
+            }),
+            Row::Feed(entry) => Kind::Feed(entry.into()),
+            Row::Dedup {
+                request_id,
+                outcome,
+            } => Kind::Dedup(wire::Dedup {
+                request_id: Some(request_id.into()),
+                outcome: Some(outcome.into()),
+            }),
+            Row::DedupOrder { at, request_id } => Kind::DedupOrder(wire::DedupOrder {
+                at_ms: at.0,
+                request_id: Some(request_id.into()),
+            }),
+            Row::Counters(counters) => Kind::Counters(counters.into()),
+            Row::DesiredGeneration {
+                endpoint,
+                generation,
+            } => Kind::DesiredGeneration(wire::DesiredGeneration {
+                endpoint: endpoint.to_string(),
+                generation,
+            }),
+        };
+        Self { kind: Some(kind) }
+    }
+}
+
+impl TryFrom<wire::Row> for Row {
+    type Error = ConvertError;
+
+    fn try_from(row: wire::Row) -> Result<Self, ConvertError> {
+        domain_row(required("kind", row.kind).within("row")?).within("row")
+    }
+}
+
+fn domain_row(kind: Kind) -> Result<Row, ConvertError> {
+    Ok(match kind {
+        Kind::Registration(row) => Row::Registration(row.try_into().within("registration")?),
+        Kind::RegistrationIndex(row) => Row::RegistrationIndex {
+            id: registration_id("registration_index.id", &row.id)?,
+            endpoint: endpoint(&row.endpoint).within("registration_index")?,
+        },
+        Kind::Session(row) => Row::Session(row.try_into().within("session")?),
+        Kind::Credential(row) => Row::Credential(row.try_into().within("credential")?),
+        Kind::Operation(row) => Row::Operation(row.try_into().within("operation")?),
+        Kind::Desired(row) => Row::Desired(row.try_into().within("desired")?),
+        Kind::Observation(row) => Row::Observation(row.try_into().within("observation")?),
+        Kind::LastValue(row) => Row::LastValue(row.try_into().within("last_value")?),
+        Kind::Expiry(row) => {
+            let what = required("what", row.what)
+                .and_then(expiring)
+                .within("expiry")?;
+            Row::Expiry {
+                at: time(row.at_ms),
+                what,
+            }
+        }
+        Kind::Feed(entry) => Row::Feed(entry.try_into().within("feed")?),
+        Kind::Dedup(row) => Row::Dedup {
+            request_id: required("dedup.request_id", row.request_id)?.into(),
+            // An outcome names itself in its errors.
+            outcome: required("dedup.outcome", row.outcome)?
+                .try_into()
+                .within("dedup")?,
+        },
+        Kind::DedupOrder(row) => Row::DedupOrder {
+            at: time(row.at_ms),
+            request_id: required("dedup_order.request_id", row.request_id)?.into(),
+        },
+        Kind::Counters(counters) => Row::Counters(counters.into()),
+        Kind::DesiredGeneration(row) => Row::DesiredGeneration {
+            endpoint: endpoint(&row.endpoint).within("desired_generation")?,
+            generation: row.generation,
+        },
+    })
+}
+
+fn wire_expiring(what: Expiring) -> What {
+    match what {
+        Expiring::Registration(endpoint) => What::Registration(endpoint.to_string()),
+        Expiring::Session(cid) => What::Session(cid.0.to_vec()),
+        Expiring::Operation(endpoint, sequence) => What::Operation(OperationRef {
+            endpoint: endpoint.to_string(),
+            sequence,
+        }),
+        Expiring::Hold(endpoint, path, holder) => What::Hold(HoldRef {
+            endpoint: endpoint.to_string(),
+            path: Some(path.into()),
+            holder,
+        }),
+    }
+}
+
+fn expiring(what: What) -> Result<Expiring, ConvertError> {
+    Ok(match what {
+        What::Registration(name) => Expiring::Registration(endpoint(&name).within("registration")?),
+        What::Session(cid) => Expiring::Session(session_cid("session", &cid)?),
+        What::Operation(row) => {
+            Expiring::Operation(endpoint(&row.endpoint).within("operation")?, row.sequence)
+        }
+        What::Hold(row) => Expiring::Hold(
+            endpoint(&row.endpoint).within("hold")?,
+            message("path", row.path).within("hold")?,
+            row.holder,
+        ),
+    })
+}
+
+impl From<Counters> for wire::Counters {
+    fn from(counters: Counters) -> Self {
+        Self {
+            next_operation: counters.next_operation,
+            registrations: counters.registrations,
+            sessions: counters.sessions,
+            dedup_rows: counters.dedup_rows,
+            feed_rows: counters.feed_rows,
+            feed_floor: counters.feed_floor.0,
+        }
+    }
+}
+
+impl From<wire::Counters> for Counters {
+    fn from(counters: wire::Counters) -> Self {
+        Self {
+            next_operation: counters.next_operation,
+            registrations: counters.registrations,
+            sessions: counters.sessions,
+            dedup_rows: counters.dedup_rows,
+            feed_rows: counters.feed_rows,
+            feed_floor: Revision(counters.feed_floor),
+        }
+    }
+}

@@ -1,0 +1,160 @@
+//! Paths, values, and who and where a device is.
+
+use std::net::{IpAddr, SocketAddr};
+
+use device_state::{SecurityIdentity, Transport, ValueOrigin};
+use lwm2m::{Path, Value};
+
+use super::list::psk_identity;
+use super::{ConvertError, Reason, narrow, required};
+use crate::storage::v1 as wire;
+
+impl From<Path> for wire::Path {
+    fn from(path: Path) -> Self {
+        Self {
+            ids: path.segments().map(u32::from).collect(),
+        }
+    }
+}
+
+impl TryFrom<wire::Path> for Path {
+    type Error = ConvertError;
+
+    fn try_from(path: wire::Path) -> Result<Self, ConvertError> {
+        let mut ids = [0_u16; 4];
+        let slots = ids.get_mut(..path.ids.len()).ok_or_else(|| {
+            ConvertError::new(
+                "ids",
+                Reason::TooMany {
+                    found: path.ids.len(),
+                    limit: 4,
+                },
+            )
+        })?;
+        for (slot, id) in slots.iter_mut().zip(&path.ids) {
+            *slot = narrow("ids", *id)?;
+        }
+        Self::from_segments(slots).ok_or_else(|| ConvertError::new("ids", Reason::Path))
+    }
+}
+
+impl From<Value> for wire::Value {
+    fn from(value: Value) -> Self {
+        use wire::value::Kind;
+        let kind = match value {
+            Value::String(text) => Kind::String(text),
+            Value::Integer(number) => Kind::Integer(number),
+            Value::Unsigned(number) => Kind::Unsigned(number),
+            Value::Float(number) => Kind::Float(number),
+            Value::Boolean(truth) => Kind::Boolean(truth),
+            Value::Opaque(bytes) => Kind::Opaque(bytes),
+            Value::Time(seconds) => Kind::Time(seconds),
+            Value::ObjectLink { object, instance } => {
+                Kind::ObjectLink(u32::from(object) << 16 | u32::from(instance))
+            }
+            Value::CoreLink(text) => Kind::CoreLink(text),
+        };
+        Self { kind: Some(kind) }
+    }
+}
+
+impl TryFrom<wire::Value> for Value {
+    type Error = ConvertError;
+
+    fn try_from(value: wire::Value) -> Result<Self, ConvertError> {
+        use wire::value::Kind;
+        Ok(match required("kind", value.kind)? {
+            Kind::String(text) => Self::String(text),
+            Kind::Integer(number) => Self::Integer(number),
+            Kind::Unsigned(number) => Self::Unsigned(number),
+            Kind::Float(number) => Self::Float(number),
+            Kind::Boolean(truth) => Self::Boolean(truth),
+            Kind::Opaque(bytes) => Self::Opaque(bytes),
+            Kind::Time(seconds) => Self::Time(seconds),
+            Kind::ObjectLink(link) => Self::ObjectLink {
+                object: (link >> 16) as u16,
+                instance: link as u16,
+            },
+            Kind::CoreLink(text) => Self::CoreLink(text),
+        })
+    }
+}
+
+impl From<SocketAddr> for wire::Peer {
+    fn from(peer: SocketAddr) -> Self {
+        let ip = match peer.ip() {
+            IpAddr::V4(ip) => ip.octets().to_vec(),
+            IpAddr::V6(ip) => ip.octets().to_vec(),
+        };
+        Self {
+            ip,
+            port: u32::from(peer.port()),
+        }
+    }
+}
+
+impl TryFrom<wire::Peer> for SocketAddr {
+    type Error = ConvertError;
+
+    fn try_from(peer: wire::Peer) -> Result<Self, ConvertError> {
+        let ip = match (
+            <[u8; 4]>::try_from(&*peer.ip),
+            <[u8; 16]>::try_from(&*peer.ip),
+        ) {
+            (Ok(octets), _) => IpAddr::from(octets),
+            (_, Ok(octets)) => IpAddr::from(octets),
+            _ => return Err(ConvertError::new("ip", Reason::Length(peer.ip.len()))),
+        };
+        Ok(Self::new(ip, narrow("port", peer.port)?))
+    }
+}
+
+impl From<SecurityIdentity> for wire::Identity {
+    fn from(identity: SecurityIdentity) -> Self {
+        use wire::identity::Kind;
+        let kind = match identity {
+            SecurityIdentity::Unauthenticated => Kind::Unauthenticated(true),
+            SecurityIdentity::PskIdentity(identity) => Kind::PskIdentity(identity),
+        };
+        Self { kind: Some(kind) }
+    }
+}
+
+impl TryFrom<wire::Identity> for SecurityIdentity {
+    type Error = ConvertError;
+
+    fn try_from(identity: wire::Identity) -> Result<Self, ConvertError> {
+        use wire::identity::Kind;
+        match required("kind", identity.kind)? {
+            Kind::Unauthenticated(_) => Ok(Self::Unauthenticated),
+            Kind::PskIdentity(identity) => {
+                psk_identity("psk_identity", identity).map(Self::PskIdentity)
+            }
+        }
+    }
+}
+
+/// A domain enum as the number of a wire enum, and back with unknown numbers refused.
+macro_rules! wire_enum {
+    ($domain:ty, $wire:ty, $to:ident, $from:ident, {$($variant:ident),+ $(,)?}) => {
+        pub(crate) const fn $to(value: $domain) -> i32 {
+            match value {
+                $(<$domain>::$variant => <$wire>::$variant as i32,)+
+            }
+        }
+
+        pub(crate) fn $from(field: &str, number: i32) -> Result<$domain, ConvertError> {
+            match <$wire>::try_from(number) {
+                $(Ok(<$wire>::$variant) => Ok(<$domain>::$variant),)+
+                Ok(<$wire>::Unspecified) | Err(_) => {
+                    Err(ConvertError::new(field, Reason::UnknownEnum(number)))
+                }
+            }
+        }
+    };
+}
+
+wire_enum!(Transport, wire::Transport, wire_transport, transport, { Udp, Dtls });
+wire_enum!(ValueOrigin, wire::ValueOrigin, wire_origin, origin, { Notify, Send, Read, Write });
+
+pub(crate) use wire_enum;

@@ -1,0 +1,16 @@
+//! The public API (`drover/v1/drover.proto`).
+
+/// Generated from `package drover.v1`.
+#[expect(
+    clippy::all,
+    clippy::pedantic,
+    unused_qualifications,
+    clippy::allow_attributes,
+    reason = "generated code"
+)]
+pub mod v1 {
+    include!("gen/drover.v1.rs");
+}
+
+/// The encoded `FileDescriptorSet` of the public API, for gRPC reflection.
+pub const FILE_DESCRIPTOR_SET: &[u8] = include_bytes!("gen/drover.bin");

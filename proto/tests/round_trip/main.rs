@@ -1,0 +1,227 @@
+//! What is written to the log and to the tables is read back as it was, and nothing else is read.
+#![expect(clippy::unwrap_used, reason = "a failed unwrap is the test's failure")]
+
+mod public;
+mod strategy;
+
+use device_state::{Command, Envelope, FeedEntry, Outcome, Row, Timestamp};
+use lwm2m::{Operation, Path, Value};
+use proptest::prelude::*;
+use prost::Message;
+use proto::convert::{ConvertError, Reason};
+use proto::storage::v1 as wire;
+
+/// Encodes, decodes and converts back.
+fn through_bytes<D, W>(domain: D) -> Result<D, ConvertError>
+where
+    W: From<D> + Message + Default,
+    D: TryFrom<W, Error = ConvertError>,
+{
+    let bytes = W::from(domain).encode_to_vec();
+    D::try_from(W::decode(bytes.as_slice()).unwrap())
+}
+
+/// Decodes arbitrary bytes; whatever they are must be refused or read, never panic.
+fn read_any<D, W>(bytes: &[u8]) -> Option<D>
+where
+    W: Message + Default,
+    D: TryFrom<W, Error = ConvertError>,
+{
+    D::try_from(W::decode(bytes).ok()?).ok()
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(512))]
+
+    #[test]
+    fn commands_are_read_back_as_written(command in strategy::command()) {
+        prop_assert_eq!(through_bytes::<_, wire::Command>(command.clone()), Ok(command));
+    }
+
+    #[test]
+    fn rows_are_read_back_as_written(row in strategy::row()) {
+        prop_assert_eq!(through_bytes::<_, wire::Row>(row.clone()), Ok(row));
+    }
+
+    #[test]
+    fn outcomes_are_read_back_as_written(outcome in strategy::outcome()) {
+        prop_assert_eq!(through_bytes::<_, wire::Outcome>(outcome.clone()), Ok(outcome));
+    }
+
+    #[test]
+    fn operations_are_read_back_as_written(operation in strategy::operation()) {
+        prop_assert_eq!(through_bytes::<_, wire::Operation>(operation.clone()), Ok(operation));
+    }
+
+    #[test]
+    fn feed_entries_are_read_back_as_written(entry in strategy::feed_entry()) {
+        prop_assert_eq!(through_bytes::<_, wire::FeedEntry>(entry.clone()), Ok(entry));
+    }
+
+    #[test]
+    fn log_entries_are_read_back_as_written(envelopes in prop::collection::vec(strategy::envelope(), 0..4)) {
+        prop_assert_eq!(through_bytes::<Vec<Envelope>, wire::Entry>(envelopes.clone()), Ok(envelopes));
+    }
+
+    #[test]
+    fn a_damaged_message_is_refused_or_read(
+        row in strategy::row(),
+        command in strategy::command(),
+        at in any::<prop::sample::Index>(),
+        byte in any::<u8>(),
+    ) {
+        let mut bytes = wire::Row::from(row).encode_to_vec();
+        let place = at.index(bytes.len());
+        bytes[place] = byte;
+        let _row = read_any::<Row, wire::Row>(&bytes);
+        let mut bytes = wire::Command::from(command).encode_to_vec();
+        let place = at.index(bytes.len());
+        bytes[place] = byte;
+        let _command = read_any::<Command, wire::Command>(&bytes);
+        let _outcome = read_any::<Outcome, wire::Outcome>(&bytes);
+        let _entry = read_any::<FeedEntry, wire::FeedEntry>(&bytes);
+    }
+}
+
+fn refusal<D, W>(message: W) -> (String, Reason)
+where
+    D: TryFrom<W, Error = ConvertError> + std::fmt::Debug,
+{
+    let ConvertError { field, reason } = D::try_from(message).unwrap_err();
+    (field, reason)
+}
+
+#[test]
+fn an_unset_choice_is_refused() {
+    let missing = |field: &str| (field.to_owned(), Reason::Missing);
+    assert_eq!(
+        refusal::<Command, _>(wire::Command::default()),
+        missing("command")
+    );
+    assert_eq!(refusal::<Row, _>(wire::Row::default()), missing("row.kind"));
+    assert_eq!(
+        refusal::<Outcome, _>(wire::Outcome::default()),
+        missing("outcome.kind")
+    );
+    assert_eq!(
+        refusal::<Operation, _>(wire::Operation::default()),
+        missing("kind")
+    );
+    assert_eq!(refusal::<Value, _>(wire::Value::default()), missing("kind"));
+}
+
+#[test]
+fn an_error_names_the_field_from_the_outside_in() {
+    let release = wire::command::ReleaseObservation {
+        endpoint: "e".to_owned(),
+        path: None,
+        holder: 1,
+    };
+    let kind = Some(wire::command::Kind::ReleaseObservation(release));
+    let error = Command::try_from(wire::Command { kind }).unwrap_err();
+    assert_eq!(
+        error.to_string(),
+        "command.release_observation.path: is missing"
+    );
+}
+
+#[test]
+fn a_path_of_more_than_four_ids_or_with_an_id_out_of_range_is_refused() {
+    let refused = |ids: &[u32]| refusal::<Path, _>(wire::Path { ids: ids.to_vec() }).1;
+    assert_eq!(
+        refused(&[1, 2, 3, 4, 5]),
+        Reason::TooMany { found: 5, limit: 4 }
+    );
+    assert_eq!(refused(&[65_536]), Reason::OutOfRange(65_536));
+    assert_eq!(refused(&[65_535]), Reason::Path);
+    assert_eq!(Path::try_from(wire::Path { ids: vec![] }), Ok(Path::Root));
+}
+
+#[test]
+fn unknown_enum_values_are_refused() {
+    let rejected = |number| wire::Outcome {
+        kind: Some(wire::outcome::Kind::Rejected(number)),
+    };
+    assert_eq!(refusal::<Outcome, _>(rejected(0)).1, Reason::UnknownEnum(0));
+    assert_eq!(
+        refusal::<Outcome, _>(rejected(4_711)).1,
+        Reason::UnknownEnum(4_711)
+    );
+}
+
+#[test]
+fn identities_connection_ids_and_addresses_have_their_lengths() {
+    let remove = |kind| refusal::<Command, _>(wire::Command { kind: Some(kind) }).1;
+    assert_eq!(
+        remove(wire::command::Kind::RemoveSession(vec![0; 7])),
+        Reason::Length(7)
+    );
+    assert_eq!(
+        remove(wire::command::Kind::RemoveCredential(vec![])),
+        Reason::Length(0)
+    );
+    assert_eq!(
+        remove(wire::command::Kind::RemoveCredential(vec![0; 129])),
+        Reason::Length(129)
+    );
+    let peer = |ip: Vec<u8>, port| refusal::<std::net::SocketAddr, _>(wire::Peer { ip, port }).1;
+    assert_eq!(peer(vec![127, 0, 0], 1), Reason::Length(3));
+    assert_eq!(peer(vec![127, 0, 0, 1], 65_536), Reason::OutOfRange(65_536));
+}
+
+#[test]
+fn a_list_longer_than_its_bound_is_refused() {
+    let item = wire::PathValue {
+        path: Some(Path::Resource(3, 0, 14).into()),
+        value: Some(Value::Integer(1).into()),
+        at_ms: 0,
+    };
+    let set = wire::command::SetDesired {
+        endpoint: "e".to_owned(),
+        generation: 1,
+        resources: vec![item; proto::convert::MAX_VALUES + 1],
+    };
+    let command = wire::Command {
+        kind: Some(wire::command::Kind::SetDesired(set)),
+    };
+    assert_eq!(
+        refusal::<Command, _>(command).1,
+        Reason::TooMany {
+            found: 4_097,
+            limit: 4_096
+        }
+    );
+}
+
+#[test]
+fn an_entry_of_a_later_format_is_refused() {
+    let entry = wire::Entry {
+        format: 2,
+        envelopes: vec![],
+    };
+    assert_eq!(
+        Vec::<Envelope>::try_from(entry).unwrap_err().reason,
+        Reason::Format(2)
+    );
+}
+
+#[test]
+fn bytes_at_rest_do_not_change() {
+    // A change of these bytes is a change of the format of every stored log and table.
+    let envelope = Envelope {
+        request_id: Some(device_state::RequestId {
+            client: 1,
+            sequence: 300,
+        }),
+        leader_time: Timestamp(1_700_000_000_000),
+        command: Command::ClaimSession {
+            cid: device_state::SessionCid([1, 2, 3, 4, 5, 6, 7, 8]),
+            owner: device_state::NodeId(9),
+            expected: device_state::SessionGeneration(2),
+        },
+    };
+    let bytes = wire::Entry::from(vec![envelope]).encode_to_vec();
+    let golden = "0801122e0a0c09010000000000000010ac021080d095ffbc311a173215\
+                  0a0801020304050607081109000000000000001802";
+    assert_eq!(hex::encode(bytes), golden.replace(' ', ""));
+}

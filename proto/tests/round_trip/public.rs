@@ -1,0 +1,338 @@
+//! The public API: what services ask for is read or refused with the field's name, what they are told is complete.
+
+use std::time::Duration;
+
+use device_state::query::DeviceView;
+use device_state::{Command, FeedEntry, OperationRecord, Registration, Revision};
+use lwm2m::{EndpointName, Entry, Operation, Path, Value, WriteMode};
+use proptest::prelude::*;
+use proto::convert::public::{
+    Delivery, DeviceRequest, DurableRequest, NewCredential, OperationTarget, Wait,
+};
+use proto::convert::{ConvertError, Reason, device_view, wire_device_view};
+use proto::drover::v1 as public;
+
+use crate::strategy;
+
+fn field<T: std::fmt::Debug>(result: Result<T, ConvertError>) -> String {
+    result.unwrap_err().field
+}
+
+fn write(path: &str) -> public::WriteRequest {
+    public::WriteRequest {
+        endpoint: "meter".to_owned(),
+        path: path.to_owned(),
+        ..Default::default()
+    }
+}
+
+fn value(path: &str, value: Value) -> public::PathValue {
+    public::PathValue {
+        path: path.to_owned(),
+        value: Some(value.into()),
+    }
+}
+
+#[test]
+fn a_text_is_typed_by_the_definition_of_its_resource() {
+    let request = public::WriteRequest {
+        text: "85".to_owned(),
+        ..write("/1/0/1")
+    };
+    let durable = DurableRequest::try_from(request).unwrap();
+    let path = Path::Resource(1, 0, 1);
+    let values = vec![Entry::new(path, Value::Integer(85))];
+    assert_eq!(
+        durable.operation,
+        Operation::Write {
+            path,
+            mode: WriteMode::Replace,
+            values
+        }
+    );
+    assert_eq!(durable.delivery.deadline, Duration::from_secs(30));
+    assert_eq!(durable.delivery.wait, Wait::UntilFinished);
+
+    let wrong = public::WriteRequest {
+        text: "soon".to_owned(),
+        ..write("/1/0/1")
+    };
+    assert_eq!(field(DurableRequest::try_from(wrong)), "text");
+    let unknown = public::WriteRequest {
+        text: "1".to_owned(),
+        ..write("/65000/0/1")
+    };
+    let refused = DurableRequest::try_from(unknown).unwrap_err();
+    assert_eq!(
+        refused.reason,
+        Reason::Untyped(Path::Resource(65_000, 0, 1))
+    );
+}
+
+#[test]
+fn a_value_takes_the_type_of_its_resource_and_an_instance_is_updated() {
+    let request = |value| public::WriteRequest {
+        values: vec![value],
+        ..write("/1/0")
+    };
+    let wrong = request(value("/1/0/1", Value::Boolean(true)));
+    assert_eq!(field(DurableRequest::try_from(wrong)), "values.value");
+    let request = request(value("/1/0/1", Value::Unsigned(7)));
+    let durable = DurableRequest::try_from(request).unwrap();
+    let Operation::Write { mode, values, .. } = durable.operation else {
+        panic!()
+    };
+    assert_eq!(mode, WriteMode::Update);
+    assert_eq!(
+        values,
+        [Entry::new(Path::Resource(1, 0, 1), Value::Integer(7))]
+    );
+}
+
+#[test]
+fn a_request_that_no_device_could_accept_is_refused_with_the_field_that_is_wrong() {
+    let read = |path: &str, accept| public::ReadRequest {
+        endpoint: "m".to_owned(),
+        path: path.to_owned(),
+        accept,
+    };
+    assert_eq!(field(DeviceRequest::try_from(read("3/0", None))), "path");
+    assert_eq!(field(DeviceRequest::try_from(read("/", None))), "path");
+    assert_eq!(
+        field(DeviceRequest::try_from(read("/3", Some(65_536)))),
+        "accept"
+    );
+    assert_eq!(
+        field(DeviceRequest::try_from(public::ReadRequest::default())),
+        "path"
+    );
+    assert_eq!(field(DurableRequest::try_from(write("/1/0"))), "values");
+    let outside = public::WriteRequest {
+        values: vec![value("/3/0/14", Value::Integer(1))],
+        ..write("/1/0")
+    };
+    assert_eq!(field(DurableRequest::try_from(outside)), "values.value");
+    let both = public::WriteRequest {
+        values: vec![value("/1/0/1", Value::Integer(1))],
+        text: "1".to_owned(),
+        ..write("/1/0/1")
+    };
+    assert_eq!(field(DurableRequest::try_from(both)), "text");
+    let nobody = public::WriteRequest {
+        endpoint: String::new(),
+        text: "1".to_owned(),
+        ..write("/1/0/1")
+    };
+    assert_eq!(field(DurableRequest::try_from(nobody)), "endpoint");
+    let execute = public::ExecuteRequest {
+        endpoint: "m".to_owned(),
+        path: "/3/0".to_owned(),
+        ..Default::default()
+    };
+    assert_eq!(field(DurableRequest::try_from(execute)), "path");
+    let attributes = public::WriteAttributesRequest {
+        endpoint: "m".to_owned(),
+        path: "/3/0/9".to_owned(),
+        attributes: "pmin=soon".to_owned(),
+        delivery: None,
+    };
+    assert_eq!(field(DurableRequest::try_from(attributes)), "attributes");
+}
+
+#[test]
+fn a_callers_request_id_names_one_request_to_one_device() {
+    let id = |endpoint: &str, request_id: &str| {
+        let delivery = Some(public::Delivery {
+            request_id: request_id.to_owned(),
+            ..Default::default()
+        });
+        let request = public::WriteRequest {
+            text: "1".to_owned(),
+            delivery,
+            ..write("/1/0/1")
+        };
+        let request = public::WriteRequest {
+            endpoint: endpoint.to_owned(),
+            ..request
+        };
+        DurableRequest::try_from(request)
+            .unwrap()
+            .delivery
+            .request_id
+    };
+    assert_eq!(id("a", ""), None);
+    assert_eq!(id("a", "x"), id("a", "x"));
+    assert_ne!(id("a", "x"), id("a", "y"));
+    assert_ne!(id("a", "x"), id("b", "x"));
+    assert_ne!(id("a", "bx"), id("ab", "x"));
+}
+
+#[test]
+fn a_deadline_is_more_than_nothing_and_at_most_a_year() {
+    let with = |seconds| {
+        let deadline = Some(prost_types::Duration { seconds, nanos: 0 });
+        let delivery = Some(public::Delivery {
+            deadline,
+            ..Default::default()
+        });
+        DurableRequest::try_from(public::WriteRequest {
+            text: "1".to_owned(),
+            delivery,
+            ..write("/1/0/1")
+        })
+    };
+    assert_eq!(with(60).unwrap().delivery.deadline, Duration::from_mins(1));
+    assert_eq!(field(with(0)), "delivery.deadline");
+    assert_eq!(field(with(-5)), "delivery.deadline");
+    assert_eq!(field(with(i64::MAX)), "delivery.deadline");
+    assert!(with(Delivery::LONGEST.as_secs() as i64).is_ok());
+}
+
+#[test]
+fn desired_texts_are_typed() {
+    let desired = |path: &str, text: &str| public::DesiredValue {
+        path: path.to_owned(),
+        text: text.to_owned(),
+    };
+    let request = public::SetDesiredRequest {
+        endpoint: "meter".to_owned(),
+        generation: 4,
+        resources: vec![desired("/1/0/1", "60"), desired("/3/0/14", "+01:00")],
+    };
+    let resources = vec![
+        (Path::Resource(1, 0, 1), Value::Integer(60)),
+        (Path::Resource(3, 0, 14), Value::String("+01:00".to_owned())),
+    ];
+    let endpoint = EndpointName::new("meter").unwrap();
+    let expected = Command::SetDesired {
+        endpoint,
+        generation: 4,
+        resources,
+    };
+    assert_eq!(Command::try_from(request.clone()), Ok(expected));
+    let wrong = public::SetDesiredRequest {
+        resources: vec![desired("/1/0/1", "x")],
+        ..request
+    };
+    assert_eq!(field(Command::try_from(wrong)), "resources.text");
+}
+
+#[test]
+fn an_operation_id_is_read_in_its_one_form_only() {
+    let get = |id: &str| {
+        let request = public::GetOperationRequest {
+            endpoint: "m".to_owned(),
+            id: id.to_owned(),
+        };
+        OperationTarget::try_from(request)
+    };
+    assert_eq!(get("12-345").unwrap().operation.to_string(), "12-345");
+    for wrong in ["", "12", "12-", "-1", "012-1", "1-+1", "65536-1"] {
+        assert_eq!(field(get(wrong)), "id", "{wrong}");
+    }
+}
+
+#[test]
+fn a_key_is_bounded_and_stays_out_of_logs() {
+    let put = |key: Vec<u8>| {
+        let (endpoint, psk_identity) = ("m".to_owned(), b"id".to_vec());
+        NewCredential::try_from(public::PutCredentialRequest {
+            endpoint,
+            psk_identity,
+            psk_key: key,
+        })
+    };
+    assert!(!format!("{:?}", put(vec![77; 16]).unwrap()).contains("77"));
+    assert_eq!(field(put(vec![])), "psk_key");
+    assert_eq!(field(put(vec![0; 65])), "psk_key");
+}
+
+proptest! {
+    #[test]
+    fn values_are_read_back_as_shown(value in strategy::value()) {
+        prop_assert_eq!(Value::try_from(public::Value::from(value.clone())), Ok(value));
+    }
+
+    #[test]
+    fn everything_can_be_shown(
+        registration in strategy::registration(),
+        record in strategy::operation_record(),
+        entry in strategy::feed_entry(),
+    ) {
+        let (registration, record, entry): (Registration, OperationRecord, FeedEntry) = (registration, record, entry);
+        let device = public::Device::from(registration.clone());
+        prop_assert_eq!(device.endpoint, registration.endpoint.as_str());
+        prop_assert_eq!(device.lifetime.is_none(), registration.lifetime.is_infinite());
+        let operation = public::Operation::from(record.clone());
+        prop_assert_eq!(operation.id, record.id.to_string());
+        let event = public::Event::from(entry.clone());
+        prop_assert_eq!(event.endpoint, entry.endpoint.as_str());
+        prop_assert!(event.kind.is_some());
+    }
+
+    #[test]
+    fn a_described_device_is_read_back(registration in strategy::registration(), record in strategy::operation_record()) {
+        let view = DeviceView {
+            endpoint: registration.endpoint.clone(),
+            registration: Some(registration),
+            desired: vec![],
+            desired_generation: Some(3),
+            values: vec![],
+            operations: vec![record],
+            observations: vec![],
+        };
+        let response = wire_device_view(view.clone(), Revision(9));
+        prop_assert_eq!(device_view(&view.endpoint.clone(), response), Ok((view, Revision(9))));
+    }
+}
+
+#[test]
+fn a_device_shows_its_objects_and_times() {
+    let registration = Registration {
+        endpoint: EndpointName::new("meter").unwrap(),
+        id: "0001ab".parse().unwrap(),
+        identity: device_state::SecurityIdentity::Unauthenticated,
+        owner: device_state::NodeId(0xab),
+        peer: "[2001:db8::1]:5683".parse().unwrap(),
+        transport: device_state::Transport::Dtls,
+        session: Some(device_state::SessionCid([1, 0, 0, 4, 5, 6, 7, 8])),
+        lifetime: lwm2m::Lifetime::from_secs(60),
+        version: lwm2m::LwM2mVersion::V1_1,
+        binding: lwm2m::Binding::UDP_QUEUED,
+        links: "</1/0>,</3/0>,</3303>;ver=1.1".to_owned(),
+        registered_at: device_state::Timestamp(1_500),
+        updated_at: device_state::Timestamp(2_000),
+        expires_at: device_state::Timestamp::NEVER,
+    };
+    let device = public::Device::from(registration);
+    let object = |object, instance, version: &str| public::ObjectInstance {
+        object,
+        instance,
+        version: version.to_owned(),
+    };
+    assert_eq!(
+        device.objects,
+        [
+            object(1, Some(0), ""),
+            object(3, Some(0), ""),
+            object(3303, None, "1.1")
+        ]
+    );
+    assert_eq!(
+        device.registration_time,
+        Some(prost_types::Timestamp {
+            seconds: 1,
+            nanos: 500_000_000
+        })
+    );
+    assert_eq!(device.expire_time, None);
+    assert_eq!(
+        (device.peer.as_str(), device.transport.as_str()),
+        ("[2001:db8::1]:5683", "DTLS")
+    );
+    assert_eq!(
+        (device.connection_id.as_str(), device.binding.as_str()),
+        ("0100000405060708", "UQ")
+    );
+    assert_eq!(device.ingress_node, "00000000000000ab");
+}

@@ -1,0 +1,600 @@
+//! Random domain values.
+
+use std::net::{IpAddr, SocketAddr};
+
+use device_state::table::{Counters, Expiring};
+use device_state::{
+    Command, Credential, DesiredResource, DesiredState, Envelope, Event, FeedEntry, LastValue,
+    NodeId, Observation, ObservationHolder, OperationId, OperationOutcome, OperationRecord,
+    OperationSource, OperationState, Outcome, Registration, Rejection, RequestId, Revision, Row,
+    SecurityIdentity, Session, SessionCid, SessionGeneration, ShardId, Timestamp, Transport,
+    ValueOrigin,
+};
+use lwm2m::{
+    Binding, ContentFormat, EndpointName, Entry, ExecuteArguments, Lifetime, LwM2mVersion,
+    NotificationAttributes, Operation, Path, RegistrationId, Value, WriteMode,
+};
+use proptest::collection::vec;
+use proptest::option;
+use proptest::prelude::*;
+use proptest::sample::select;
+
+pub(crate) fn endpoint() -> impl Strategy<Value = EndpointName> {
+    "[a-z0-9:é-]{1,24}".prop_map(|name| EndpointName::new(&name).unwrap())
+}
+
+pub(crate) fn registration_id() -> impl Strategy<Value = RegistrationId> {
+    "[A-Za-z0-9_-]{1,32}".prop_map(|id| RegistrationId::new(&id).unwrap())
+}
+
+pub(crate) fn path() -> impl Strategy<Value = Path> {
+    vec(0_u16..65_535, 0..=4).prop_map(|ids| Path::from_segments(&ids).unwrap())
+}
+
+pub(crate) fn value() -> impl Strategy<Value = Value> {
+    prop_oneof![
+        ".{0,12}".prop_map(Value::String),
+        any::<i64>().prop_map(Value::Integer),
+        any::<u64>().prop_map(Value::Unsigned),
+        any::<f64>().prop_map(Value::Float),
+        any::<bool>().prop_map(Value::Boolean),
+        vec(any::<u8>(), 0..12).prop_map(Value::Opaque),
+        any::<i64>().prop_map(Value::Time),
+        any::<(u16, u16)>().prop_map(|(object, instance)| Value::ObjectLink { object, instance }),
+        ".{0,12}".prop_map(Value::CoreLink),
+    ]
+}
+
+fn cid() -> impl Strategy<Value = SessionCid> {
+    any::<[u8; 8]>().prop_map(SessionCid)
+}
+
+fn time() -> impl Strategy<Value = Timestamp> {
+    prop_oneof![any::<u64>().prop_map(Timestamp), Just(Timestamp::NEVER)]
+}
+
+fn owner() -> impl Strategy<Value = NodeId> {
+    any::<u64>().prop_map(NodeId)
+}
+
+fn peer() -> impl Strategy<Value = SocketAddr> {
+    let ip = prop_oneof![
+        any::<[u8; 4]>().prop_map(IpAddr::from),
+        any::<[u8; 16]>().prop_map(IpAddr::from)
+    ];
+    (ip, any::<u16>()).prop_map(SocketAddr::from)
+}
+
+fn identity() -> impl Strategy<Value = SecurityIdentity> {
+    prop_oneof![
+        Just(SecurityIdentity::Unauthenticated),
+        vec(any::<u8>(), 1..=128).prop_map(SecurityIdentity::PskIdentity),
+    ]
+}
+
+fn binding() -> impl Strategy<Value = Binding> {
+    let letters = select(vec!["U", "UQ", "UTS", "NMHQ"]);
+    letters.prop_map(|letters| letters.parse().unwrap())
+}
+
+fn lifetime() -> impl Strategy<Value = Lifetime> {
+    any::<u32>().prop_map(Lifetime::from_secs)
+}
+
+fn request_id() -> impl Strategy<Value = RequestId> {
+    any::<(u64, u64)>().prop_map(|(client, sequence)| RequestId { client, sequence })
+}
+
+pub(crate) fn operation_id() -> impl Strategy<Value = OperationId> {
+    any::<(u16, u64)>().prop_map(|(shard, sequence)| OperationId {
+        shard: ShardId(shard),
+        sequence,
+    })
+}
+
+pub(crate) fn registration() -> impl Strategy<Value = Registration> {
+    let who = (endpoint(), registration_id(), identity(), owner(), peer());
+    let how = (
+        select(vec![Transport::Udp, Transport::Dtls]),
+        option::of(cid()),
+        lifetime(),
+        select(vec![
+            LwM2mVersion::V1_0,
+            LwM2mVersion::V1_1,
+            LwM2mVersion::V1_2,
+        ]),
+        binding(),
+    );
+    (who, how, ".{0,20}", [time(), time(), time()]).prop_map(|(who, how, links, times)| {
+        let (endpoint, id, identity, owner, peer) = who;
+        let (transport, session, lifetime, version, binding) = how;
+        let [registered_at, updated_at, expires_at] = times;
+        Registration {
+            endpoint,
+            id,
+            identity,
+            owner,
+            peer,
+            transport,
+            session,
+            lifetime,
+            version,
+            binding,
+            links,
+            registered_at,
+            updated_at,
+            expires_at,
+        }
+    })
+}
+
+fn session() -> impl Strategy<Value = Session> {
+    (
+        cid(),
+        vec(any::<u8>(), 0..20),
+        identity(),
+        peer(),
+        owner(),
+        any::<u16>(),
+        time(),
+        time(),
+    )
+        .prop_map(
+            |(cid, export, identity, peer, owner, generation, stored_at, expires_at)| {
+                let generation = SessionGeneration(generation);
+                Session {
+                    cid,
+                    export,
+                    identity,
+                    peer,
+                    owner,
+                    generation,
+                    stored_at,
+                    expires_at,
+                }
+            },
+        )
+}
+
+fn credential() -> impl Strategy<Value = Credential> {
+    (
+        vec(any::<u8>(), 1..=128),
+        endpoint(),
+        vec(any::<u8>(), 0..40),
+        time(),
+    )
+        .prop_map(|(identity, endpoint, sealed_key, created_at)| Credential {
+            identity,
+            endpoint,
+            sealed_key,
+            created_at,
+        })
+}
+
+fn entries() -> impl Strategy<Value = Vec<Entry>> {
+    vec(
+        (path(), value()).prop_map(|(path, value)| Entry::new(path, value)),
+        0..4,
+    )
+}
+
+fn arguments() -> impl Strategy<Value = ExecuteArguments> {
+    select(vec!["", "5", "0='https://example.com',2"]).prop_map(|text| text.parse().unwrap())
+}
+
+fn attributes() -> impl Strategy<Value = NotificationAttributes> {
+    let query = select(vec![
+        "pmin=10", "pmax", "gt=45.5", "st=0.1", "epmin=2", "edge=1", "con=0", "hqmax=7",
+    ]);
+    query.prop_map(|item| NotificationAttributes::parse_query(&[item, "lt=-3"]).unwrap())
+}
+
+pub(crate) fn operation() -> impl Strategy<Value = Operation> {
+    let write = (
+        path(),
+        select(vec![WriteMode::Replace, WriteMode::Update]),
+        entries(),
+    );
+    prop_oneof![
+        (path(), option::of(any::<u16>().prop_map(ContentFormat)))
+            .prop_map(|(path, accept)| Operation::Read { path, accept }),
+        write.prop_map(|(path, mode, values)| Operation::Write { path, mode, values }),
+        (path(), arguments()).prop_map(|(path, arguments)| Operation::Execute { path, arguments }),
+        (path(), option::of(any::<u8>()))
+            .prop_map(|(path, depth)| Operation::Discover { path, depth }),
+        path().prop_map(|path| Operation::Observe { path }),
+        path().prop_map(|path| Operation::CancelObserve { path }),
+        (path(), option::of(any::<u16>()), entries()).prop_map(|(path, instance, values)| {
+            Operation::Create {
+                path,
+                instance,
+                values,
+            }
+        }),
+        path().prop_map(|path| Operation::Delete { path }),
+        (path(), attributes())
+            .prop_map(|(path, attributes)| Operation::WriteAttributes { path, attributes }),
+    ]
+}
+
+pub(crate) fn operation_outcome() -> impl Strategy<Value = OperationOutcome> {
+    prop_oneof![
+        (any::<u8>(), vec((path(), value()), 0..4))
+            .prop_map(|(code, values)| OperationOutcome::Delivered { code, values }),
+        (any::<u8>(), ".{0,12}")
+            .prop_map(|(code, diagnostic)| OperationOutcome::Rejected { code, diagnostic }),
+        Just(OperationOutcome::Expired),
+        Just(OperationOutcome::Cancelled),
+        Just(OperationOutcome::Superseded),
+    ]
+}
+
+pub(crate) fn operation_record() -> impl Strategy<Value = OperationRecord> {
+    let state = prop_oneof![
+        Just(OperationState::Pending),
+        (owner(), time()).prop_map(|(owner, since)| OperationState::InFlight { owner, since }),
+        (operation_outcome(), time(), time()).prop_map(|(outcome, at, retain_until)| {
+            OperationState::Finished {
+                outcome,
+                at,
+                retain_until,
+            }
+        }),
+    ];
+    let source = select(vec![OperationSource::Caller, OperationSource::Desired]);
+    (
+        operation_id(),
+        endpoint(),
+        operation(),
+        source,
+        time(),
+        time(),
+        state,
+    )
+        .prop_map(
+            |(id, endpoint, operation, source, enqueued_at, deadline, state)| OperationRecord {
+                id,
+                endpoint,
+                operation,
+                source,
+                enqueued_at,
+                deadline,
+                state,
+            },
+        )
+}
+
+fn desired_state() -> impl Strategy<Value = DesiredState> {
+    prop_oneof![
+        operation_id().prop_map(|operation| DesiredState::Pending { operation }),
+        time().prop_map(|since| DesiredState::InSync { since }),
+        (any::<u8>(), ".{0,9}", time()).prop_map(|(code, diagnostic, since)| {
+            DesiredState::Rejected {
+                code,
+                diagnostic,
+                since,
+            }
+        }),
+    ]
+}
+
+fn desired() -> impl Strategy<Value = DesiredResource> {
+    (endpoint(), path(), value(), any::<u64>(), desired_state()).prop_map(
+        |(endpoint, path, value, generation, state)| DesiredResource {
+            endpoint,
+            path,
+            value,
+            generation,
+            state,
+        },
+    )
+}
+
+fn observation() -> impl Strategy<Value = Observation> {
+    let holder =
+        (any::<u64>(), time()).prop_map(|(id, lease_until)| ObservationHolder { id, lease_until });
+    (endpoint(), path(), vec(holder, 0..4)).prop_map(|(endpoint, path, holders)| Observation {
+        endpoint,
+        path,
+        holders,
+    })
+}
+
+fn origin() -> impl Strategy<Value = ValueOrigin> {
+    select(vec![
+        ValueOrigin::Notify,
+        ValueOrigin::Send,
+        ValueOrigin::Read,
+        ValueOrigin::Write,
+    ])
+}
+
+fn timed_values() -> impl Strategy<Value = Vec<(Path, Value, Timestamp)>> {
+    vec((path(), value(), time()), 0..4)
+}
+
+fn expiring() -> impl Strategy<Value = Expiring> {
+    prop_oneof![
+        endpoint().prop_map(Expiring::Registration),
+        cid().prop_map(Expiring::Session),
+        (endpoint(), any::<u64>())
+            .prop_map(|(endpoint, sequence)| Expiring::Operation(endpoint, sequence)),
+        (endpoint(), path(), any::<u64>())
+            .prop_map(|(endpoint, path, holder)| Expiring::Hold(endpoint, path, holder)),
+    ]
+}
+
+fn event() -> impl Strategy<Value = Event> {
+    prop_oneof![
+        registration().prop_map(|row| Event::Registered {
+            registration: Box::new(row)
+        }),
+        registration().prop_map(|row| Event::Updated {
+            registration: Box::new(row)
+        }),
+        registration_id().prop_map(|id| Event::Deregistered { id }),
+        registration_id().prop_map(|id| Event::Expired { id }),
+        (origin(), timed_values())
+            .prop_map(|(origin, values)| Event::ValuesReported { origin, values }),
+        (operation_id(), "[a-z]{1,9}", path(), operation_outcome()).prop_map(
+            |(operation, name, path, outcome)| Event::OperationFinished {
+                operation,
+                name,
+                path,
+                outcome
+            }
+        ),
+        (path(), any::<u64>(), option::of(desired_state())).prop_map(
+            |(path, generation, state)| Event::DesiredChanged {
+                path,
+                generation,
+                state
+            }
+        ),
+    ]
+}
+
+pub(crate) fn feed_entry() -> impl Strategy<Value = FeedEntry> {
+    (any::<u64>(), any::<u32>(), time(), endpoint(), event()).prop_map(
+        |(revision, index, at, endpoint, event)| FeedEntry {
+            revision: Revision(revision),
+            index,
+            at,
+            endpoint,
+            event,
+        },
+    )
+}
+
+fn rejection() -> impl Strategy<Value = Rejection> {
+    select(vec![
+        Rejection::UnknownRegistration,
+        Rejection::UnknownDevice,
+        Rejection::UnknownOperation,
+        Rejection::UnknownSession,
+        Rejection::UnknownCredential,
+        Rejection::CidTaken,
+        Rejection::GenerationMoved,
+        Rejection::StaleGeneration,
+        Rejection::QueueFull,
+        Rejection::TooManyObservations,
+        Rejection::TooManyDesired,
+    ])
+}
+
+pub(crate) fn outcome() -> impl Strategy<Value = Outcome> {
+    prop_oneof![
+        (registration_id(), time(), vec(observation(), 0..4)).prop_map(
+            |(id, expires_at, observations)| Outcome::Registered {
+                id,
+                expires_at,
+                observations
+            }
+        ),
+        (endpoint(), time()).prop_map(|(endpoint, expires_at)| Outcome::Updated {
+            endpoint,
+            expires_at
+        }),
+        endpoint().prop_map(|endpoint| Outcome::Deregistered { endpoint }),
+        any::<u32>().prop_map(|rows| Outcome::Expired { rows }),
+        session().prop_map(|session| Outcome::Claimed {
+            session: Box::new(session)
+        }),
+        operation_id().prop_map(|operation| Outcome::Enqueued { operation }),
+        Just(Outcome::Done),
+        rejection().prop_map(Outcome::Rejected),
+    ]
+}
+
+fn counters() -> impl Strategy<Value = Counters> {
+    any::<[u64; 6]>().prop_map(
+        |[
+            next_operation,
+            registrations,
+            sessions,
+            dedup_rows,
+            feed_rows,
+            floor,
+        ]| Counters {
+            next_operation,
+            registrations,
+            sessions,
+            dedup_rows,
+            feed_rows,
+            feed_floor: Revision(floor),
+        },
+    )
+}
+
+pub(crate) fn row() -> impl Strategy<Value = Row> {
+    prop_oneof![
+        registration().prop_map(Row::Registration),
+        (registration_id(), endpoint())
+            .prop_map(|(id, endpoint)| Row::RegistrationIndex { id, endpoint }),
+        session().prop_map(Row::Session),
+        credential().prop_map(Row::Credential),
+        operation_record().prop_map(Row::Operation),
+        desired().prop_map(Row::Desired),
+        observation().prop_map(Row::Observation),
+        (endpoint(), path(), value(), origin(), time()).prop_map(
+            |(endpoint, path, value, origin, at)| {
+                Row::LastValue(LastValue {
+                    endpoint,
+                    path,
+                    value,
+                    origin,
+                    at,
+                })
+            }
+        ),
+        (time(), expiring()).prop_map(|(at, what)| Row::Expiry { at, what }),
+        feed_entry().prop_map(Row::Feed),
+        (request_id(), outcome()).prop_map(|(request_id, outcome)| Row::Dedup {
+            request_id,
+            outcome
+        }),
+        (time(), request_id()).prop_map(|(at, request_id)| Row::DedupOrder { at, request_id }),
+        counters().prop_map(Row::Counters),
+        (endpoint(), any::<u64>()).prop_map(|(endpoint, generation)| Row::DesiredGeneration {
+            endpoint,
+            generation
+        }),
+    ]
+}
+
+fn update() -> impl Strategy<Value = Command> {
+    let who = (
+        registration_id(),
+        identity(),
+        owner(),
+        peer(),
+        option::of(cid()),
+    );
+    let changes = (
+        option::of(lifetime()),
+        option::of(binding()),
+        option::of(".{0,9}"),
+    );
+    (who, changes).prop_map(
+        |((id, identity, owner, peer, session), (lifetime, binding, links))| Command::Update {
+            id,
+            identity,
+            owner,
+            peer,
+            session,
+            lifetime,
+            binding,
+            links,
+        },
+    )
+}
+
+fn session_or_credential_command() -> impl Strategy<Value = Command> {
+    prop_oneof![
+        session().prop_map(|session| Command::StoreSession {
+            session: Box::new(session)
+        }),
+        (cid(), owner(), any::<u16>()).prop_map(|(cid, owner, generation)| {
+            Command::ClaimSession {
+                cid,
+                owner,
+                expected: SessionGeneration(generation),
+            }
+        }),
+        cid().prop_map(|cid| Command::RemoveSession { cid }),
+        credential().prop_map(|credential| Command::PutCredential { credential }),
+        vec(any::<u8>(), 1..=128).prop_map(|identity| Command::RemoveCredential { identity }),
+    ]
+}
+
+fn operation_command() -> impl Strategy<Value = Command> {
+    prop_oneof![
+        (endpoint(), any::<u64>(), vec((path(), value()), 0..4)).prop_map(
+            |(endpoint, generation, resources)| Command::SetDesired {
+                endpoint,
+                generation,
+                resources
+            }
+        ),
+        (endpoint(), operation(), time()).prop_map(|(endpoint, operation, deadline)| {
+            Command::Enqueue {
+                endpoint,
+                operation,
+                deadline,
+            }
+        }),
+        (endpoint(), operation_id(), owner()).prop_map(|(endpoint, operation, owner)| {
+            Command::Start {
+                endpoint,
+                operation,
+                owner,
+            }
+        }),
+        (endpoint(), operation_id()).prop_map(|(endpoint, operation)| Command::Requeue {
+            endpoint,
+            operation
+        }),
+        (endpoint(), operation_id(), operation_outcome()).prop_map(
+            |(endpoint, operation, outcome)| Command::Finish {
+                endpoint,
+                operation,
+                outcome
+            }
+        ),
+        (endpoint(), operation_id()).prop_map(|(endpoint, operation)| Command::Cancel {
+            endpoint,
+            operation
+        }),
+    ]
+}
+
+pub(crate) fn command() -> impl Strategy<Value = Command> {
+    prop_oneof![
+        registration().prop_map(|row| Command::Register {
+            registration: Box::new(row)
+        }),
+        update(),
+        (registration_id(), identity())
+            .prop_map(|(id, identity)| Command::Deregister { id, identity }),
+        any::<u32>().prop_map(|limit| Command::ExpireUpTo { limit }),
+        session_or_credential_command(),
+        operation_command(),
+        (endpoint(), path(), any::<u64>(), time()).prop_map(
+            |(endpoint, path, holder, lease_until)| {
+                Command::HoldObservation {
+                    endpoint,
+                    path,
+                    holder,
+                    lease_until,
+                }
+            }
+        ),
+        (endpoint(), path(), any::<u64>()).prop_map(|(endpoint, path, holder)| {
+            Command::ReleaseObservation {
+                endpoint,
+                path,
+                holder,
+            }
+        }),
+        (endpoint(), registration_id(), origin(), timed_values()).prop_map(
+            |(endpoint, registration, origin, values)| {
+                Command::RecordValues {
+                    endpoint,
+                    registration,
+                    origin,
+                    values,
+                }
+            }
+        ),
+    ]
+}
+
+pub(crate) fn envelope() -> impl Strategy<Value = Envelope> {
+    (option::of(request_id()), time(), command()).prop_map(|(request_id, leader_time, command)| {
+        Envelope {
+            request_id,
+            leader_time,
+            command,
+        }
+    })
+}

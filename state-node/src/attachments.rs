@@ -1,0 +1,318 @@
+//! The ingress nodes that are attached to this node: operations go down their streams, results come up.
+
+use std::collections::HashMap;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use device_state::{NodeId, OperationOutcome};
+use lwm2m::{EndpointName, Operation, RegistrationId};
+use proto::rpc::v1::operation_result::failure::Reason;
+use proto::rpc::v1::operation_result::{Failure, Kind};
+use proto::rpc::v1::{AttachDown, DeviceOperation, OperationResult, attach_down};
+use tokio::sync::{mpsc, oneshot};
+
+/// Operations that may wait to be written to one ingress node.
+const DOWN_QUEUE: usize = 1_024;
+/// Operations that one ingress node may have unanswered.
+const MAX_WAITING: usize = 65_536;
+/// An answer may take this much longer than the ingress node was told to wait for the device.
+const ANSWER_MARGIN: Duration = Duration::from_secs(2);
+
+/// What a device answered.
+#[derive(Clone, Debug, PartialEq)]
+pub struct DeviceAnswer {
+    pub outcome: OperationOutcome,
+    /// The links of a Discover, as the device sent them.
+    pub links: String,
+}
+
+/// Why a device did not answer.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum DeliveryError {
+    #[error("the device is not registered")]
+    NotRegistered,
+    #[error("the ingress node that holds the device cannot be reached")]
+    NoIngress,
+    #[error("the device sleeps")]
+    Asleep,
+    #[error("the device did not answer in time")]
+    Timeout,
+    #[error("the device has too much to do")]
+    Busy { retry_after: Duration },
+    #[error("the device's answer makes no sense: {0}")]
+    BadAnswer(String),
+    #[error("the operation cannot be sent: {0}")]
+    Invalid(String),
+}
+
+/// One operation on its way.
+#[derive(Clone, Debug)]
+pub struct Delivery {
+    pub endpoint: EndpointName,
+    pub registration: RegistrationId,
+    pub operation: Operation,
+    pub timeout: Duration,
+}
+
+/// All attached ingress nodes.
+#[derive(Debug, Default)]
+pub struct Attachments {
+    nodes: Mutex<HashMap<NodeId, Arc<Attachment>>>,
+    next_tag: AtomicU64,
+}
+
+/// One attached ingress node.
+#[derive(Debug)]
+pub struct Attachment {
+    node: NodeId,
+    down: mpsc::Sender<AttachDown>,
+    waiting: Mutex<HashMap<u64, oneshot::Sender<OperationResult>>>,
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+impl Attachments {
+    /// Attaches an ingress node in place of an older stream of the same one. Messages for it come out of the receiver.
+    pub fn attach(&self, node: NodeId) -> (Arc<Attachment>, mpsc::Receiver<AttachDown>) {
+        let (down, messages) = mpsc::channel(DOWN_QUEUE);
+        let attachment = Arc::new(Attachment {
+            node,
+            down,
+            waiting: Mutex::default(),
+        });
+        let before = lock(&self.nodes).insert(node, attachment.clone());
+        if let Some(before) = before {
+            before.close();
+        }
+        (attachment, messages)
+    }
+
+    /// Ends an attachment; what it had not answered fails.
+    pub fn detach(&self, attachment: &Arc<Attachment>) {
+        let mut nodes = lock(&self.nodes);
+        if nodes
+            .get(&attachment.node)
+            .is_some_and(|current| Arc::ptr_eq(current, attachment))
+        {
+            nodes.remove(&attachment.node);
+        }
+        drop(nodes);
+        attachment.close();
+    }
+
+    /// How many ingress nodes are attached.
+    pub fn len(&self) -> usize {
+        lock(&self.nodes).len()
+    }
+
+    /// Whether no ingress node is attached.
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    /// Sends an operation to the ingress node `owner` and waits for the device's answer. Dropping the future takes the
+    /// operation back if it was not sent to the device yet.
+    pub async fn deliver(
+        &self,
+        owner: NodeId,
+        delivery: Delivery,
+    ) -> Result<DeviceAnswer, DeliveryError> {
+        let attachment = lock(&self.nodes)
+            .get(&owner)
+            .cloned()
+            .ok_or(DeliveryError::NoIngress)?;
+        let tag = self.next_tag.fetch_add(1, Ordering::Relaxed);
+        let (sender, answer) = oneshot::channel();
+        {
+            let mut waiting = lock(&attachment.waiting);
+            if waiting.len() >= MAX_WAITING {
+                return Err(DeliveryError::Busy {
+                    retry_after: Duration::from_secs(1),
+                });
+            }
+            waiting.insert(tag, sender);
+        }
+        let patience = delivery.timeout + ANSWER_MARGIN;
+        let mut waiter = Waiter {
+            attachment: &attachment,
+            tag,
+            answered: false,
+        };
+        let operation = DeviceOperation {
+            tag,
+            endpoint: delivery.endpoint.as_str().to_owned(),
+            registration: delivery.registration.as_str().to_owned(),
+            operation: Some(delivery.operation.into()),
+            timeout_ms: u32::try_from(delivery.timeout.as_millis()).unwrap_or(u32::MAX),
+        };
+        let down = AttachDown {
+            kind: Some(attach_down::Kind::Operation(operation)),
+        };
+        attachment
+            .down
+            .try_send(down)
+            .map_err(|error| match error {
+                mpsc::error::TrySendError::Full(_) => DeliveryError::Busy {
+                    retry_after: Duration::from_secs(1),
+                },
+                mpsc::error::TrySendError::Closed(_) => DeliveryError::NoIngress,
+            })?;
+        let result = tokio::time::timeout(patience, answer)
+            .await
+            .map_err(|_| DeliveryError::Timeout)?;
+        waiter.answered = true;
+        into_answer(result.map_err(|_| DeliveryError::NoIngress)?)
+    }
+}
+
+impl Attachment {
+    /// Takes a result that came up the stream.
+    pub fn result(&self, result: OperationResult) {
+        if let Some(waiter) = lock(&self.waiting).remove(&result.tag) {
+            // A caller that gave up needs no answer.
+            drop(waiter.send(result));
+        }
+    }
+
+    fn close(&self) {
+        lock(&self.waiting).clear();
+    }
+}
+
+/// Cancels when the caller goes before the answer comes.
+struct Waiter<'a> {
+    attachment: &'a Attachment,
+    tag: u64,
+    answered: bool,
+}
+
+impl Drop for Waiter<'_> {
+    fn drop(&mut self) {
+        if !self.answered && lock(&self.attachment.waiting).remove(&self.tag).is_some() {
+            let cancel = AttachDown {
+                kind: Some(attach_down::Kind::Cancel(self.tag)),
+            };
+            // With a full queue the operation is sent to the device after all; its answer is then dropped.
+            drop(self.attachment.down.try_send(cancel));
+        }
+    }
+}
+
+fn into_answer(result: OperationResult) -> Result<DeviceAnswer, DeliveryError> {
+    match result.kind {
+        Some(Kind::Outcome(outcome)) => {
+            let outcome = OperationOutcome::try_from(outcome);
+            let outcome = outcome.map_err(|error| DeliveryError::BadAnswer(error.to_string()))?;
+            Ok(DeviceAnswer {
+                outcome,
+                links: result.links,
+            })
+        }
+        Some(Kind::Failure(failure)) => Err(into_error(failure)),
+        None => Err(DeliveryError::BadAnswer(
+            "the ingress node sent an empty result".to_owned(),
+        )),
+    }
+}
+
+fn into_error(failure: Failure) -> DeliveryError {
+    match failure.reason() {
+        Reason::NotHere | Reason::Unspecified => DeliveryError::NoIngress,
+        Reason::Asleep => DeliveryError::Asleep,
+        Reason::Timeout => DeliveryError::Timeout,
+        Reason::Busy => DeliveryError::Busy {
+            retry_after: Duration::from_millis(u64::from(failure.retry_after_ms).max(100)),
+        },
+        Reason::BadAnswer => DeliveryError::BadAnswer(failure.message),
+        Reason::Invalid => DeliveryError::Invalid(failure.message),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![expect(clippy::unwrap_used, reason = "a failed unwrap is the test's failure")]
+
+    use super::*;
+
+    fn delivery() -> Delivery {
+        Delivery {
+            endpoint: EndpointName::new("meter").unwrap(),
+            registration: RegistrationId::new("0000abc").unwrap(),
+            operation: Operation::Read {
+                path: lwm2m::Path::Object(3),
+                accept: None,
+            },
+            timeout: Duration::from_secs(5),
+        }
+    }
+
+    fn operation(down: Option<AttachDown>) -> DeviceOperation {
+        match down.unwrap().kind.unwrap() {
+            attach_down::Kind::Operation(operation) => operation,
+            other => panic!("expected an operation, got {other:?}"),
+        }
+    }
+
+    #[tokio::test]
+    async fn an_answer_reaches_the_caller_that_waits_for_it() {
+        let attachments = Attachments::default();
+        let (attachment, mut down) = attachments.attach(NodeId(1));
+        let answer = attachments.deliver(NodeId(1), delivery());
+        let device = async {
+            let tag = operation(down.recv().await).tag;
+            let outcome = OperationOutcome::Delivered {
+                code: 69,
+                values: Vec::new(),
+            };
+            attachment.result(OperationResult {
+                tag,
+                links: String::new(),
+                kind: Some(Kind::Outcome(outcome.into())),
+            });
+        };
+        let (answer, ()) = tokio::join!(answer, device);
+        assert_eq!(
+            answer.unwrap().outcome,
+            OperationOutcome::Delivered {
+                code: 69,
+                values: Vec::new()
+            }
+        );
+    }
+
+    #[tokio::test]
+    async fn a_lost_ingress_node_fails_what_it_had_not_answered() {
+        let attachments = Attachments::default();
+        let (attachment, mut down) = attachments.attach(NodeId(1));
+        let answer = attachments.deliver(NodeId(1), delivery());
+        let loss = async {
+            down.recv().await.unwrap();
+            attachments.detach(&attachment);
+        };
+        let (answer, ()) = tokio::join!(answer, loss);
+        assert_eq!(answer, Err(DeliveryError::NoIngress));
+        assert_eq!(
+            attachments.deliver(NodeId(1), delivery()).await,
+            Err(DeliveryError::NoIngress)
+        );
+    }
+
+    #[tokio::test]
+    async fn a_caller_that_gives_up_cancels() {
+        let attachments = Attachments::default();
+        let (_attachment, mut down) = attachments.attach(NodeId(1));
+        let call = tokio::time::timeout(
+            Duration::from_millis(1),
+            attachments.deliver(NodeId(1), delivery()),
+        );
+        assert!(call.await.is_err());
+        let tag = operation(down.recv().await).tag;
+        assert_eq!(
+            down.recv().await.unwrap().kind,
+            Some(attach_down::Kind::Cancel(tag))
+        );
+    }
+}

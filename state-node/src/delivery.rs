@@ -1,0 +1,144 @@
+//! Getting an operation to a device, on the leader of the device's shard.
+//!
+//! What does not change the device is sent at once and commits nothing. What changes it is committed first: it is
+//! enqueued, and the [`Dispatcher`](dispatcher::Dispatcher) delivers it when the device can take it.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use device_state::{
+    Command, NodeId, OperationId, OperationOutcome, OperationState, Outcome, Rejection, RequestId,
+    query,
+};
+use lwm2m::{EndpointName, Operation};
+use node_runtime::clock;
+
+use crate::attachments::{Attachments, Delivery, DeliveryError, DeviceAnswer};
+use crate::proposals::ProposeError;
+use crate::raft::group::{Group, NotLeader};
+
+pub mod dispatcher;
+
+/// Between two looks at an operation's record while its end is waited for: the signal can be lost with the leadership.
+const RECHECK: Duration = Duration::from_secs(1);
+
+/// Why an operation has no answer.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum OperateError {
+    #[error(transparent)]
+    NotLeader(#[from] NotLeader),
+    #[error(transparent)]
+    Delivery(#[from] DeliveryError),
+    #[error(transparent)]
+    Propose(#[from] ProposeError),
+    #[error(transparent)]
+    Rejected(#[from] Rejection),
+    /// The operation goes on; only the wait for its end is over.
+    #[error("the operation has not ended yet")]
+    StillRunning { operation: OperationId },
+}
+
+/// How an operation ended.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Operated {
+    pub answer: DeviceAnswer,
+    /// Set for what was committed.
+    pub operation: Option<OperationId>,
+}
+
+/// One operation that a caller asks for.
+#[derive(Clone, Debug)]
+pub struct OperateCall {
+    pub endpoint: EndpointName,
+    pub operation: Operation,
+    pub timeout: Duration,
+    pub request_id: Option<RequestId>,
+}
+
+/// Carries out an operation and waits for its end. This node has to lead the device's shard.
+pub async fn operate(
+    group: &Group,
+    attachments: &Attachments,
+    call: OperateCall,
+) -> Result<Operated, OperateError> {
+    if call.operation.is_safe() {
+        let answer = execute(group, attachments, call).await?;
+        return Ok(Operated {
+            answer,
+            operation: None,
+        });
+    }
+    let deadline = tokio::time::Instant::now() + call.timeout;
+    let command = Command::Enqueue {
+        endpoint: call.endpoint.clone(),
+        operation: call.operation,
+        deadline: device_state::Timestamp(clock::now_ms()).saturating_add(call.timeout),
+    };
+    let operation = match group.proposer().propose(call.request_id, command).await? {
+        Outcome::Enqueued { operation } => operation,
+        Outcome::Rejected(rejection) => return Err(rejection.into()),
+        // The request id belongs to another command.
+        _ => return Err(Rejection::UnknownOperation.into()),
+    };
+    // Its deadline ends an operation; the little more is for the leader to notice.
+    let ended = tokio::time::timeout_at(
+        deadline + RECHECK * 3,
+        ended(group, &call.endpoint, operation),
+    )
+    .await;
+    let outcome = ended.map_err(|_| OperateError::StillRunning { operation })??;
+    Ok(Operated {
+        answer: DeviceAnswer {
+            outcome,
+            links: String::new(),
+        },
+        operation: Some(operation),
+    })
+}
+
+async fn execute(
+    group: &Group,
+    attachments: &Attachments,
+    call: OperateCall,
+) -> Result<DeviceAnswer, OperateError> {
+    let registration = group
+        .read_current(|tables| query::registration(tables, &call.endpoint))
+        .await?;
+    let registration = registration.ok_or(DeliveryError::NotRegistered)?;
+    let delivery = Delivery {
+        endpoint: call.endpoint,
+        registration: registration.id,
+        operation: call.operation,
+        timeout: call.timeout,
+    };
+    Ok(attachments.deliver(registration.owner, delivery).await?)
+}
+
+async fn ended(
+    group: &Group,
+    endpoint: &EndpointName,
+    operation: OperationId,
+) -> Result<OperationOutcome, OperateError> {
+    loop {
+        let signal = group.events().operation_finished(operation);
+        let record = group
+            .store()
+            .read(|tables| query::operation(tables, endpoint, operation));
+        match record.map(|record| record.state) {
+            Some(OperationState::Finished { outcome, .. }) => return Ok(outcome),
+            Some(OperationState::Pending | OperationState::InFlight { .. }) => {}
+            None => return Err(Rejection::UnknownOperation.into()),
+        }
+        // Whether the signal came or the time passed, the record tells.
+        drop(tokio::time::timeout(RECHECK, signal).await);
+    }
+}
+
+/// What a dispatcher works with.
+#[derive(Clone, Debug)]
+pub struct DeliveryParts {
+    pub node: NodeId,
+    pub group: Arc<Group>,
+    pub attachments: Arc<Attachments>,
+    pub router: Arc<crate::router::Router>,
+}

@@ -1,0 +1,58 @@
+//! `drover-state`: a Raft replica of the device state and its gRPC API.
+
+use std::io::Write;
+use std::process::ExitCode;
+
+use anyhow::Context;
+use clap::Parser;
+use node_runtime::{Readiness, Signals, Stage, Tasks, config, telemetry};
+use state_node::config::{Arguments, Config, ENV_PREFIX};
+use state_node::node;
+
+fn main() -> anyhow::Result<ExitCode> {
+    let arguments = Arguments::parse();
+    let defaults = Config::default();
+    let config = config::load(
+        &defaults,
+        arguments.config.as_deref(),
+        ENV_PREFIX,
+        &arguments.overrides,
+    )
+    .context("cannot read the configuration")?;
+    if arguments.print_config {
+        let text = config::render(&config).context("cannot print the configuration")?;
+        std::io::stdout().write_all(text.as_bytes())?;
+        return Ok(ExitCode::SUCCESS);
+    }
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .enable_all()
+        .build()?;
+    let exit = runtime.block_on(run(config));
+    // Blocking reads that nobody waits for any more must not delay the exit.
+    runtime.shutdown_background();
+    exit
+}
+
+async fn run(config: Config) -> anyhow::Result<ExitCode> {
+    let log_level = telemetry::init(&config.log).context("cannot start logging")?;
+    let signals = Signals::install().context("cannot watch signals")?;
+    let (tasks, readiness) = (Tasks::new(), Readiness::new());
+    let grace = config.grace;
+    let node = node::start(config, &tasks, &readiness, log_level)
+        .await
+        .context("cannot start the node")?;
+    tasks.spawn_job("announcement", Stage::Intake, |drain| async move {
+        tokio::select! {
+            () = drain.started() => {}
+            () = node.ready() => {
+                let line = format!(
+                    "drover-state ready api={} internal={} admin={} node={}\n",
+                    node.api, node.internal, node.admin, node.id
+                );
+                // Nobody may be reading.
+                drop(std::io::stdout().write_all(line.as_bytes()));
+            }
+        }
+    });
+    Ok(node_runtime::run(&tasks, &readiness, signals, grace).await)
+}

@@ -1,0 +1,515 @@
+//! Puts a node together: opens the disk, starts the groups, serves, and joins its cluster.
+
+use std::io;
+use std::net::SocketAddr;
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Duration;
+
+use device_state::{NodeId, ShardId};
+use node_runtime::telemetry::LogLevel;
+use node_runtime::{Condition, Drain, Readiness, Stage, Tasks, admin, random};
+use prometheus_client::registry::Registry;
+use proto::drover::v1::credentials_server::CredentialsServer;
+use proto::drover::v1::desired_state_server::DesiredStateServer;
+use proto::drover::v1::devices_server::DevicesServer;
+use proto::drover::v1::operations_server::OperationsServer;
+use proto::rpc::v1::raft_server::RaftServer;
+use proto::rpc::v1::state_server::StateServer;
+use tokio::net::TcpListener;
+use tokio::sync::{Mutex, watch};
+use tonic::transport::Server;
+use tonic::transport::server::TcpIncoming;
+
+use crate::attachments::Attachments;
+use crate::config::{Config, ConfigError};
+use crate::delivery::DeliveryParts;
+use crate::delivery::dispatcher::Dispatcher;
+use crate::expiry;
+use crate::fail_stop::FailStop;
+use crate::identity::{IdentityError, IdentityFile};
+use crate::metrics::StateCollector;
+use crate::proposals::{DiskGuard, ProposerConfig};
+use crate::raft::bootstrap::Bootstrap;
+use crate::raft::group::{Group, GroupParts};
+use crate::raft::log_store::{LogStore, OpenError};
+use crate::raft::network::peers::Peers;
+use crate::raft::network::{MAX_MESSAGE, Network, server};
+use crate::raft::replacement::Caretaker;
+use crate::raft::{Member, group};
+use crate::router::Router;
+use crate::seal::{KeyError, Seal};
+use crate::service::api::Api;
+use crate::service::calls::Calls;
+use crate::service::state::StateService;
+use crate::store::database::SharedOptions;
+use crate::store::{ShardStore, StoreError};
+
+/// How often readiness and free disk space are looked at.
+const LOOK: Duration = Duration::from_millis(250);
+/// How long a stopping node waits for others to take its leaderships.
+const HAND_OVER: Duration = Duration::from_secs(5);
+
+/// Why a node does not start.
+#[derive(Debug, thiserror::Error)]
+pub enum NodeError {
+    #[error("the configuration is not valid")]
+    Config(#[from] ConfigError),
+    #[error(transparent)]
+    Key(#[from] KeyError),
+    #[error("the node's identity cannot be used")]
+    Identity(#[from] IdentityError),
+    #[error("the log cannot be opened")]
+    Log(#[from] OpenError),
+    #[error("the rows of shard {shard} cannot be opened")]
+    Store {
+        shard: ShardId,
+        #[source]
+        source: StoreError,
+    },
+    #[error("shard {shard} does not start")]
+    Group {
+        shard: ShardId,
+        #[source]
+        source: group::StartError,
+    },
+    #[error("the raft configuration is not valid")]
+    Raft(#[source] Box<dyn std::error::Error + Send + Sync>),
+    #[error("cannot listen on {address}")]
+    Listen {
+        address: SocketAddr,
+        #[source]
+        source: io::Error,
+    },
+    #[error("cannot serve the admin endpoint")]
+    Admin(#[from] admin::ServeError),
+}
+
+/// A running node.
+#[derive(Debug)]
+pub struct Node {
+    pub id: NodeId,
+    pub api: SocketAddr,
+    pub internal: SocketAddr,
+    pub admin: SocketAddr,
+    ready: watch::Receiver<Progress>,
+}
+
+/// How far a node has come.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Progress {
+    Starting,
+    Ready,
+}
+
+impl Node {
+    /// Waits until every shard has a leader and this node has applied what it knows to be committed.
+    pub async fn ready(&self) {
+        let mut ready = self.ready.clone();
+        // An error means that the node stops.
+        drop(
+            ready
+                .wait_for(|progress| *progress == Progress::Ready)
+                .await,
+        );
+    }
+}
+
+/// What outlives the start of a node.
+struct Parts {
+    config: Config,
+    id: NodeId,
+    own: Member,
+    groups: Arc<Vec<Arc<Group>>>,
+    log: LogStore,
+    disk: DiskGuard,
+    router: Arc<Router>,
+    attachments: Arc<Attachments>,
+    seal: Arc<Seal>,
+    fail_stop: FailStop,
+    tasks: Tasks,
+}
+
+/// Starts a node. Its tasks run until `tasks` are shut down.
+pub async fn start(
+    config: Config,
+    tasks: &Tasks,
+    readiness: &Readiness,
+    log_level: LogLevel,
+) -> Result<Node, NodeError> {
+    config.validate()?;
+    let seal = Arc::new(Seal::from_file(&config.cluster_key_file)?);
+    let identity = IdentityFile::open(
+        &config.data_dir,
+        config.shards,
+        NodeId(random::random_u64()),
+    )?;
+    let (api_listener, api) = listen(config.api_listen).await?;
+    let (internal_listener, internal) = listen(config.internal_listen).await?;
+    let own = Member {
+        internal: advertised(&config.internal_advertise, internal),
+        api: advertised(&config.api_advertise, api),
+        cluster: String::new(),
+    };
+    let parts = open(config, identity.node(), own, seal, tasks).await?;
+    parts.serve_internal(internal_listener);
+    parts.serve_api(api_listener).await;
+    let condition = readiness.condition("shards");
+    let admin = parts.serve_admin(readiness.clone(), log_level).await?;
+    let ready = parts.run(identity, condition);
+    tracing::info!(node = %parts.id, %api, %internal, %admin, "listening");
+    Ok(Node {
+        id: parts.id,
+        api,
+        internal,
+        admin,
+        ready,
+    })
+}
+
+async fn listen(address: SocketAddr) -> Result<(TcpListener, SocketAddr), NodeError> {
+    let failed = |source| NodeError::Listen { address, source };
+    let listener = TcpListener::bind(address).await.map_err(failed)?;
+    let bound = listener.local_addr().map_err(failed)?;
+    Ok((listener, bound))
+}
+
+fn advertised(configured: &str, bound: SocketAddr) -> String {
+    match configured {
+        "" if bound.ip().is_unspecified() => format!("127.0.0.1:{}", bound.port()),
+        "" => bound.to_string(),
+        address => address.to_owned(),
+    }
+}
+
+async fn open(
+    config: Config,
+    id: NodeId,
+    own: Member,
+    seal: Arc<Seal>,
+    tasks: &Tasks,
+) -> Result<Parts, NodeError> {
+    let fail_stop = FailStop::exit();
+    let disk = DiskGuard::default();
+    let raft = crate::raft::config(&config.cluster_name)
+        .map_err(|error| NodeError::Raft(Box::new(error)))?;
+    let log = LogStore::open(
+        &config.data_dir.join("log"),
+        config.shards,
+        fail_stop.clone(),
+    )?;
+    let options = SharedOptions::new(
+        config.block_cache_bytes,
+        config.write_buffer_bytes,
+        config.shards,
+    );
+    let peers = Arc::new(Peers::new(tasks.clone()));
+    let mut groups = Vec::with_capacity(usize::from(config.shards));
+    for number in 0..config.shards {
+        let shard = ShardId(number);
+        let dir = config.data_dir.join("shards").join(number.to_string());
+        let store = ShardStore::open(shard, &dir, options.clone(), fail_stop.clone());
+        let parts = GroupParts {
+            node: id,
+            config: raft.clone(),
+            log: log.group(number),
+            network: Network::new(number, id.0, peers.clone()),
+            store: Arc::new(store.map_err(|source| NodeError::Store { shard, source })?),
+            proposer: ProposerConfig { disk: disk.clone() },
+            fail_stop: fail_stop.clone(),
+        };
+        let group = Group::start(parts, tasks)
+            .await
+            .map_err(|source| NodeError::Group { shard, source })?;
+        groups.push(Arc::new(group));
+    }
+    let groups = Arc::new(groups);
+    let router = Arc::new(Router::new(id, groups.clone(), random::random_u64()));
+    Ok(Parts {
+        config,
+        id,
+        own,
+        groups,
+        log,
+        disk,
+        router,
+        attachments: Arc::default(),
+        seal,
+        fail_stop,
+        tasks: tasks.clone(),
+    })
+}
+
+/// A listener's connections, without Nagle's delay.
+fn incoming(listener: TcpListener) -> TcpIncoming {
+    TcpIncoming::from(listener).with_nodelay(Some(true))
+}
+
+fn builder() -> Server {
+    Server::builder()
+        .initial_stream_window_size(8 << 20)
+        .initial_connection_window_size(32 << 20)
+        .http2_keepalive_interval(Some(Duration::from_secs(10)))
+        .http2_keepalive_timeout(Some(Duration::from_secs(10)))
+}
+
+impl Parts {
+    fn state_service(&self) -> StateService {
+        StateService {
+            node: self.id,
+            own: self.own.clone(),
+            router: self.router.clone(),
+            attachments: self.attachments.clone(),
+            calls: Calls {
+                router: self.router.clone(),
+                seal: self.seal.clone(),
+            },
+            tasks: self.tasks.clone(),
+        }
+    }
+
+    /// The internal service goes last: others need this node's answers until its leaderships are handed over.
+    fn serve_internal(&self, listener: TcpListener) {
+        let raft = server::Service::new(self.id.0, self.groups.clone(), self.tasks.clone());
+        let raft = RaftServer::new(raft)
+            .max_decoding_message_size(MAX_MESSAGE)
+            .max_encoding_message_size(MAX_MESSAGE);
+        let state = StateServer::new(self.state_service()).max_decoding_message_size(MAX_MESSAGE);
+        let router = builder().add_service(raft).add_service(state);
+        self.tasks
+            .spawn_service("internal", Stage::Flush, |drain| async move {
+                let served = router
+                    .serve_with_incoming_shutdown(incoming(listener), drain.started_owned())
+                    .await;
+                log_end("internal", served);
+            });
+    }
+
+    async fn serve_api(&self, listener: TcpListener) {
+        let (health, health_service) = tonic_health::server::health_reporter();
+        health
+            .set_service_status("", tonic_health::ServingStatus::Serving)
+            .await;
+        let api = Api {
+            state: self.state_service(),
+            seal: self.seal.clone(),
+            tasks: self.tasks.clone(),
+        };
+        let router = builder()
+            .add_service(health_service)
+            .add_service(DevicesServer::new(api.clone()))
+            .add_service(OperationsServer::new(api.clone()))
+            .add_service(DesiredStateServer::new(api.clone()))
+            .add_service(CredentialsServer::new(api));
+        self.tasks
+            .spawn_service("api", Stage::Intake, |drain| async move {
+                let served = router
+                    .serve_with_incoming_shutdown(incoming(listener), drain.started_owned())
+                    .await;
+                log_end("api", served);
+            });
+    }
+
+    async fn serve_admin(
+        &self,
+        readiness: Readiness,
+        log_level: LogLevel,
+    ) -> Result<SocketAddr, NodeError> {
+        let mut registry = Registry::with_prefix("drover_state");
+        registry.register_collector(Box::new(StateCollector {
+            groups: self.groups.clone(),
+            attachments: self.attachments.clone(),
+            log: self.log.clone(),
+            disk: self.disk.clone(),
+        }));
+        let admin = admin::Admin {
+            metrics: Arc::new(registry),
+            readiness,
+            log_level,
+        };
+        Ok(admin::serve(self.config.admin_listen, admin, &self.tasks).await?)
+    }
+
+    /// Starts everything that is not a listener.
+    fn run(&self, identity: IdentityFile, condition: Condition) -> watch::Receiver<Progress> {
+        for group in self.groups.iter() {
+            let tasks = self.tasks.scoped(&format!("shard-{}", group.shard()));
+            let parts = DeliveryParts {
+                node: self.id,
+                group: group.clone(),
+                attachments: self.attachments.clone(),
+                router: self.router.clone(),
+            };
+            tasks.spawn_service("dispatcher", Stage::HandOver, |drain| {
+                Dispatcher::new(parts).run(drain)
+            });
+            let group = group.clone();
+            tasks.spawn_service("expiry", Stage::HandOver, |drain| expiry::run(group, drain));
+        }
+        let caretaker = Caretaker::new(self.id, self.groups.clone(), self.log.clone());
+        self.tasks
+            .spawn_service("caretaker", Stage::Intake, |drain| caretaker.run(drain));
+        let (progress, ready) = watch::channel(Progress::Starting);
+        let (groups, fail_stop) = (self.groups.clone(), self.fail_stop.clone());
+        self.tasks
+            .spawn_service("readiness", Stage::Intake, |drain| {
+                watch_readiness(groups, fail_stop, condition, progress, drain)
+            });
+        let (disk, dir, reserve) = (
+            self.disk.clone(),
+            self.config.data_dir.clone(),
+            self.config.disk_reserve_bytes,
+        );
+        self.tasks
+            .spawn_service("disk", Stage::Flush, move |drain| async move {
+                watch_disk(disk, &dir, reserve, drain).await;
+            });
+        let groups = self.groups.clone();
+        self.tasks
+            .spawn_service("hand-over", Stage::HandOver, |drain| {
+                hand_over(groups, drain)
+            });
+        let (groups, log) = (self.groups.clone(), self.log.clone());
+        self.tasks
+            .spawn_service("storage", Stage::Flush, |drain| close(groups, log, drain));
+        self.join_cluster(identity);
+        ready
+    }
+
+    fn join_cluster(&self, identity: IdentityFile) {
+        let (groups, seeds, own) = (
+            self.groups.clone(),
+            self.config.seeds.clone(),
+            self.own.clone(),
+        );
+        let fail_stop = self.fail_stop.clone();
+        let identity = Mutex::new(identity);
+        let cluster_id = format!("{:016x}", random::random_u64());
+        self.tasks
+            .spawn_job("bootstrap", Stage::Intake, move |drain| async move {
+                let mut identity = identity.lock().await;
+                let bootstrap = Bootstrap {
+                    identity: &mut identity,
+                    groups: &groups,
+                    seeds: &seeds,
+                    own,
+                    cluster_id,
+                };
+                let done = tokio::select! {
+                    () = drain.started() => return,
+                    done = bootstrap.run() => done,
+                };
+                match done {
+                    Ok(()) => tracing::info!("this node belongs to its cluster"),
+                    Err(error) => fail_stop.fatal("this node cannot join a cluster", &error),
+                }
+            });
+    }
+}
+
+fn log_end(name: &str, served: Result<(), tonic::transport::Error>) {
+    if let Err(error) = served {
+        tracing::error!(name, %error, "a listener ended");
+    }
+}
+
+async fn watch_readiness(
+    groups: Arc<Vec<Arc<Group>>>,
+    fail_stop: FailStop,
+    condition: Condition,
+    progress: watch::Sender<Progress>,
+    drain: Drain,
+) {
+    let mut look = tokio::time::interval(LOOK);
+    loop {
+        tokio::select! {
+            () = drain.started() => return,
+            _ = look.tick() => {}
+        }
+        let mut waiting = Vec::new();
+        for group in groups.iter() {
+            let status = group.status();
+            if let Some(fatal) = status.fatal {
+                fail_stop.fatal("a shard stopped", &io::Error::other(fatal));
+            }
+            if status.leader.is_none() || !group.is_caught_up() {
+                waiting.push(group.shard().to_string());
+            }
+        }
+        if waiting.is_empty() {
+            condition.meet();
+            progress.send_replace(Progress::Ready);
+        } else {
+            condition.fail(format!(
+                "shards without a leader or behind: {}",
+                waiting.join(", ")
+            ));
+        }
+    }
+}
+
+async fn watch_disk(disk: DiskGuard, dir: &Path, reserve: u64, drain: Drain) {
+    let mut look = tokio::time::interval(LOOK);
+    loop {
+        tokio::select! {
+            () = drain.started() => return,
+            _ = look.tick() => {}
+        }
+        let Ok(stat) = rustix::fs::statvfs(dir) else {
+            continue;
+        };
+        let free = stat.f_bavail.saturating_mul(stat.f_frsize);
+        match (free < reserve, disk.is_closed()) {
+            (true, false) => {
+                tracing::error!(
+                    free,
+                    reserve,
+                    "the disk is nearly full: commands are refused"
+                );
+                disk.close();
+            }
+            (false, true) => {
+                tracing::info!(free, "there is room on the disk again");
+                disk.open();
+            }
+            (true, true) | (false, false) => {}
+        }
+    }
+}
+
+/// On the way out: others take the leaderships before this node stops answering.
+async fn hand_over(groups: Arc<Vec<Arc<Group>>>, drain: Drain) {
+    drain.started().await;
+    for group in groups.iter().filter(|group| group.leads()) {
+        group.step_aside().await;
+    }
+    let gone = async {
+        while groups
+            .iter()
+            .any(|group| group.leads() && group.status().voters.len() > 1)
+        {
+            tokio::time::sleep(LOOK / 5).await;
+        }
+    };
+    if tokio::time::timeout(HAND_OVER, gone).await.is_err() {
+        tracing::warn!("some leaderships were not taken over in time");
+    }
+}
+
+async fn close(groups: Arc<Vec<Arc<Group>>>, log: LogStore, drain: Drain) {
+    drain.started().await;
+    for group in groups.iter() {
+        // A group that panicked before has nothing to shut down.
+        drop(group.raft().shutdown().await);
+    }
+    if let Err(error) = log.close().await {
+        tracing::error!(%error, "the log was not closed");
+    }
+    let flushed = tokio::task::spawn_blocking(move || {
+        groups.iter().try_for_each(|group| group.store().flush())
+    })
+    .await;
+    if let Ok(Err(error)) = flushed {
+        tracing::error!(%error, "rows were not flushed; the next start applies the log again");
+    }
+}

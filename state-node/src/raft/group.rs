@@ -1,0 +1,251 @@
+//! One Raft group of this node: a shard with its log, its rows and its way to propose.
+
+use std::io;
+use std::sync::Arc;
+use std::time::Duration;
+
+use device_state::{NodeId, ShardId};
+use node_runtime::Tasks;
+use openraft::ReadPolicy;
+use openraft::async_runtime::WatchReceiver;
+use openraft::errors::{Fatal, LinearizableReadError, RaftError};
+
+use crate::fail_stop::FailStop;
+use crate::proposals::{Proposer, ProposerConfig};
+use crate::raft::log_store::GroupLogStore;
+use crate::raft::network::Network;
+use crate::raft::state_machine::StateMachine;
+use crate::raft::{Member, Raft, TypeConfig};
+use crate::shard_events::ShardEvents;
+use crate::store::{ReadTables, ShardStore};
+
+/// How long a read waits for the rows to catch up with what the leader knows to be committed.
+const READ_PATIENCE: Duration = Duration::from_secs(2);
+
+/// A node as the membership of a group names it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct MemberNode {
+    pub id: NodeId,
+    pub member: Member,
+}
+
+/// This node does not lead the group, or cannot prove that it does.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("this node does not lead the shard")]
+pub struct NotLeader {
+    /// Who does, as far as this node knows.
+    pub leader: Option<MemberNode>,
+}
+
+/// What a group looks like from this node.
+#[derive(Clone, Debug)]
+pub struct GroupStatus {
+    pub leader: Option<MemberNode>,
+    pub term: u64,
+    pub last_log: u64,
+    pub applied: u64,
+    pub voters: Vec<u64>,
+    pub members: Vec<MemberNode>,
+    /// Set when the group has stopped for good.
+    pub fatal: Option<String>,
+}
+
+/// What a group is started from.
+pub struct GroupParts {
+    pub node: NodeId,
+    pub config: Arc<openraft::Config>,
+    pub log: GroupLogStore,
+    pub network: Network,
+    pub store: Arc<ShardStore>,
+    pub proposer: ProposerConfig,
+    pub fail_stop: FailStop,
+}
+
+impl std::fmt::Debug for GroupParts {
+    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        formatter
+            .debug_struct("GroupParts")
+            .field("node", &self.node)
+            .finish_non_exhaustive()
+    }
+}
+
+/// Why a group does not start.
+#[derive(Debug, thiserror::Error)]
+pub enum StartError {
+    #[error("the rows cannot be read")]
+    Rows(#[source] io::Error),
+    #[error("raft does not start")]
+    Raft(#[source] Fatal<TypeConfig>),
+}
+
+/// A running group.
+pub struct Group {
+    node: NodeId,
+    raft: Raft,
+    store: Arc<ShardStore>,
+    events: Arc<ShardEvents>,
+    proposer: Proposer,
+}
+
+impl std::fmt::Debug for Group {
+    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        formatter
+            .debug_struct("Group")
+            .field("shard", &self.shard())
+            .finish_non_exhaustive()
+    }
+}
+
+impl Group {
+    /// Starts the group from what its log and its rows say.
+    pub async fn start(parts: GroupParts, tasks: &Tasks) -> Result<Self, StartError> {
+        let events = Arc::new(ShardEvents::default());
+        let machine = StateMachine::open(parts.store.clone(), events.clone(), parts.fail_stop);
+        let machine = machine.map_err(StartError::Rows)?;
+        let raft = Raft::new(
+            parts.node.0,
+            parts.config,
+            parts.network,
+            parts.log,
+            machine,
+        )
+        .await;
+        let raft = raft.map_err(StartError::Raft)?;
+        let proposer = Proposer::start(raft.clone(), events.clone(), parts.proposer, tasks);
+        Ok(Self {
+            node: parts.node,
+            raft,
+            store: parts.store,
+            events,
+            proposer,
+        })
+    }
+
+    /// The shard that the group replicates.
+    pub fn shard(&self) -> ShardId {
+        self.store.shard()
+    }
+
+    /// The Raft handle.
+    pub fn raft(&self) -> &Raft {
+        &self.raft
+    }
+
+    /// The rows.
+    pub fn store(&self) -> &Arc<ShardStore> {
+        &self.store
+    }
+
+    /// What applied commands tell.
+    pub fn events(&self) -> &Arc<ShardEvents> {
+        &self.events
+    }
+
+    /// The way to propose.
+    pub fn proposer(&self) -> &Proposer {
+        &self.proposer
+    }
+
+    /// Whether this node leads the group, as far as it knows.
+    pub fn leads(&self) -> bool {
+        self.raft.is_leader()
+    }
+
+    /// What the group looks like from here.
+    pub fn status(&self) -> GroupStatus {
+        let metrics = self.raft.metrics().borrow_watched().clone();
+        let membership = metrics.membership_config.membership();
+        let members = membership.nodes().map(|(id, member)| MemberNode {
+            id: NodeId(*id),
+            member: member.clone(),
+        });
+        let members: Vec<_> = members.collect();
+        let leader = metrics.current_leader;
+        GroupStatus {
+            leader: members
+                .iter()
+                .find(|node| Some(node.id.0) == leader)
+                .cloned(),
+            term: metrics.current_term,
+            last_log: metrics.last_log_index.unwrap_or(0),
+            applied: metrics.last_applied.map_or(0, |last| last.index),
+            voters: membership.voter_ids().collect(),
+            members,
+            fatal: metrics.running_state.err().map(|fatal| fatal.to_string()),
+        }
+    }
+
+    /// Whether everything is applied that this node knows to be committed.
+    pub fn is_caught_up(&self) -> bool {
+        let metrics = self.raft.metrics();
+        let metrics = metrics.borrow_watched();
+        metrics.last_applied >= metrics.local_committed
+    }
+
+    /// Where to go instead of this node.
+    pub fn not_leader(&self) -> NotLeader {
+        NotLeader {
+            leader: self.status().leader.filter(|leader| leader.id != self.node),
+        }
+    }
+
+    /// Proves by the leader's lease that this node's rows are current, then runs the query on them.
+    pub async fn read_current<T>(
+        &self,
+        query: impl FnOnce(&ReadTables<'_>) -> T,
+    ) -> Result<T, NotLeader> {
+        self.prove_leadership(ReadPolicy::LeaseRead).await?;
+        Ok(self.store.read(query))
+    }
+
+    /// Like [`Self::read_current`], but asks a quorum: for reads that fence something off.
+    pub async fn read_confirmed<T>(
+        &self,
+        query: impl FnOnce(&ReadTables<'_>) -> T,
+    ) -> Result<T, NotLeader> {
+        self.prove_leadership(ReadPolicy::ReadIndex).await?;
+        Ok(self.store.read(query))
+    }
+
+    async fn prove_leadership(&self, policy: ReadPolicy) -> Result<(), NotLeader> {
+        if !self.leads() {
+            return Err(self.not_leader());
+        }
+        let proved =
+            tokio::time::timeout(READ_PATIENCE, self.raft.ensure_linearizable(policy)).await;
+        match proved {
+            Ok(Ok(_)) => Ok(()),
+            Ok(Err(RaftError::APIError(LinearizableReadError::ForwardToLeader(forward)))) => {
+                let leader = forward.leader_id.zip(forward.leader_node);
+                let leader = leader.map(|(id, member)| MemberNode {
+                    id: NodeId(id),
+                    member,
+                });
+                Err(NotLeader {
+                    leader: leader.filter(|leader| leader.id != self.node),
+                })
+            }
+            Ok(Err(_)) | Err(_) => Err(NotLeader { leader: None }),
+        }
+    }
+
+    /// Hands the leadership to the voter that has the most of the log.
+    pub async fn step_aside(&self) {
+        let metrics = self.raft.metrics().borrow_watched().clone();
+        let Some(replication) = metrics.replication.filter(|_| self.leads()) else {
+            return;
+        };
+        let voters: Vec<u64> = metrics.membership_config.voter_ids().collect();
+        let others = replication
+            .iter()
+            .filter(|(id, _)| **id != self.node.0 && voters.contains(id));
+        let Some((to, _)) = others.max_by_key(|(_, matched)| matched.map(|matched| matched.index))
+        else {
+            return;
+        };
+        if let Err(error) = self.raft.trigger().transfer_leader(*to).await {
+            tracing::warn!(shard = %self.shard(), %error, "the leadership was not handed over");
+        }
+    }
+}

@@ -1,0 +1,189 @@
+//! What keeps secrets unreadable on the disk, and the digests that name requests. The only place that knows `aws-lc-rs`.
+
+use std::fs;
+use std::io;
+use std::path::{Path, PathBuf};
+
+use aws_lc_rs::aead::{AES_256_GCM, Aad, LessSafeKey, NONCE_LEN, Nonce, UnboundKey};
+use aws_lc_rs::{digest, rand};
+
+/// First byte of everything sealed. Never change; another format gets another number.
+const FORMAT: u8 = 1;
+
+/// The cluster key.
+pub struct Seal {
+    key: LessSafeKey,
+}
+
+impl std::fmt::Debug for Seal {
+    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        formatter.write_str("Seal")
+    }
+}
+
+/// What is sealed; one kind never opens as another.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Purpose {
+    PreSharedKey,
+    SessionExport,
+}
+
+impl Purpose {
+    const fn label(self) -> &'static [u8] {
+        match self {
+            Self::PreSharedKey => b"drover psk",
+            Self::SessionExport => b"drover session",
+        }
+    }
+}
+
+/// Why there is no key.
+#[derive(Debug, thiserror::Error)]
+pub enum KeyError {
+    #[error("cannot read the cluster key {}", path.display())]
+    Read {
+        path: PathBuf,
+        #[source]
+        source: io::Error,
+    },
+    #[error("the cluster key {} is not 64 hex digits", path.display())]
+    Form { path: PathBuf },
+}
+
+/// Why something was not sealed or opened.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum SealError {
+    #[error("the system gave no randomness")]
+    Randomness,
+    #[error("it was not sealed with this cluster's key, or it is damaged")]
+    Unsealed,
+}
+
+impl Seal {
+    /// Reads the key from a file of 64 hex digits.
+    pub fn from_file(path: &Path) -> Result<Self, KeyError> {
+        let text = fs::read_to_string(path).map_err(|source| KeyError::Read {
+            path: path.to_owned(),
+            source,
+        })?;
+        let form = || KeyError::Form {
+            path: path.to_owned(),
+        };
+        let bytes = hex::decode(text.trim()).map_err(|_| form())?;
+        let bytes: [u8; 32] = bytes.try_into().map_err(|_| form())?;
+        Ok(Self::new(&bytes))
+    }
+
+    /// Uses `key`.
+    pub fn new(key: &[u8; 32]) -> Self {
+        let key = UnboundKey::new(&AES_256_GCM, key).expect("32 bytes are a key of AES-256-GCM");
+        Self {
+            key: LessSafeKey::new(key),
+        }
+    }
+
+    /// Seals `clear`. `owner` (an identity, a connection id) is needed to open it again.
+    // NIST SP 800-38D §8.3: random nonces are good for 2^32 messages under one key.
+    pub fn seal(&self, purpose: Purpose, owner: &[u8], clear: &[u8]) -> Result<Vec<u8>, SealError> {
+        let mut nonce = [0; NONCE_LEN];
+        rand::fill(&mut nonce).map_err(|_| SealError::Randomness)?;
+        let mut sealed = Vec::with_capacity(1 + NONCE_LEN + clear.len() + AES_256_GCM.tag_len());
+        sealed.push(FORMAT);
+        sealed.extend_from_slice(&nonce);
+        let mut text = clear.to_vec();
+        let nonce = Nonce::assume_unique_for_key(nonce);
+        self.key
+            .seal_in_place_append_tag(nonce, Aad::from(bind(purpose, owner)), &mut text)
+            .map_err(|_| SealError::Unsealed)?;
+        sealed.append(&mut text);
+        Ok(sealed)
+    }
+
+    /// Opens what [`Self::seal`] made for the same purpose and owner.
+    pub fn open(
+        &self,
+        purpose: Purpose,
+        owner: &[u8],
+        sealed: &[u8],
+    ) -> Result<Vec<u8>, SealError> {
+        let (format, rest) = sealed.split_first().ok_or(SealError::Unsealed)?;
+        let (nonce, text) = rest
+            .split_at_checked(NONCE_LEN)
+            .ok_or(SealError::Unsealed)?;
+        if *format != FORMAT {
+            return Err(SealError::Unsealed);
+        }
+        let nonce = Nonce::try_assume_unique_for_key(nonce).map_err(|_| SealError::Unsealed)?;
+        let mut text = text.to_vec();
+        let aad = Aad::from(bind(purpose, owner));
+        let clear = self
+            .key
+            .open_in_place(nonce, aad, &mut text)
+            .map_err(|_| SealError::Unsealed)?;
+        let length = clear.len();
+        text.truncate(length);
+        Ok(text)
+    }
+}
+
+fn bind(purpose: Purpose, owner: &[u8]) -> Vec<u8> {
+    [purpose.label(), &[0], owner].concat()
+}
+
+/// 128 bits that stand for `parts`; different parts practically never give the same.
+pub fn fingerprint(parts: &[&[u8]]) -> (u64, u64) {
+    let mut context = digest::Context::new(&digest::SHA256);
+    for part in parts {
+        context.update(&(part.len() as u64).to_be_bytes());
+        context.update(part);
+    }
+    let digest = context.finish();
+    let half = |at: usize| {
+        let bytes = digest
+            .as_ref()
+            .get(at..at + 8)
+            .and_then(|bytes| bytes.try_into().ok());
+        u64::from_be_bytes(bytes.unwrap_or_default())
+    };
+    (half(0), half(8))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_sealed_opens_for_its_owner_and_purpose_only() {
+        let seal = Seal::new(&[7; 32]);
+        let sealed = seal
+            .seal(Purpose::PreSharedKey, b"identity", b"secret")
+            .expect("sealed");
+        assert_eq!(
+            seal.open(Purpose::PreSharedKey, b"identity", &sealed),
+            Ok(b"secret".to_vec())
+        );
+        assert_eq!(
+            seal.open(Purpose::PreSharedKey, b"other", &sealed),
+            Err(SealError::Unsealed)
+        );
+        assert_eq!(
+            seal.open(Purpose::SessionExport, b"identity", &sealed),
+            Err(SealError::Unsealed)
+        );
+        let mut damaged = sealed.clone();
+        damaged[20] ^= 1;
+        assert_eq!(
+            seal.open(Purpose::PreSharedKey, b"identity", &damaged),
+            Err(SealError::Unsealed)
+        );
+        assert_eq!(
+            seal.open(Purpose::PreSharedKey, b"identity", &sealed[..5]),
+            Err(SealError::Unsealed)
+        );
+    }
+
+    #[test]
+    fn fingerprints_tell_where_one_part_ends() {
+        assert_ne!(fingerprint(&[b"ab", b"c"]), fingerprint(&[b"a", b"bc"]));
+    }
+}

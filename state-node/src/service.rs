@@ -1,0 +1,9 @@
+//! The gRPC services: the internal ones for ingress nodes and state nodes, and the public API.
+
+pub mod api;
+pub mod calls;
+pub mod state;
+pub mod status;
+
+/// Calls of one batch; more are refused.
+pub(crate) const MAX_BATCH_CALLS: usize = 4_096;

@@ -1,0 +1,139 @@
+//! The public API (`drover.v1`). Any node serves it: what concerns one device goes to the leader of its shard.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use device_state::query::DeviceView;
+use device_state::{Command, Outcome, ShardId};
+use lwm2m::EndpointName;
+use node_runtime::Tasks;
+use proto::storage::v1 as wire;
+use tonic::{Request, Status};
+
+use crate::router::Router;
+use crate::seal::Seal;
+use crate::service::state::{Origin, StateService};
+use crate::service::status;
+
+mod credentials;
+mod desired;
+mod devices;
+mod events;
+mod observe;
+mod operations;
+mod token;
+
+/// How long a call waits for a device if its caller sets no deadline.
+const DEFAULT_TIMEOUT: Duration = Duration::from_secs(30);
+/// How long a commit may take before the caller is told to come back.
+const COMMIT_TIMEOUT: Duration = Duration::from_secs(10);
+/// Page sizes: what an unset one means, and what a larger one is cut to.
+const DEFAULT_PAGE: u32 = 50;
+const MAX_PAGE: u32 = 1_000;
+
+/// All public services of a node.
+#[derive(Clone, Debug)]
+pub struct Api {
+    pub state: StateService,
+    pub seal: Arc<Seal>,
+    pub tasks: Tasks,
+}
+
+impl Api {
+    fn router(&self) -> &Router {
+        &self.state.router
+    }
+
+    /// Commits a command to the shard of an endpoint.
+    async fn commit(&self, shard: ShardId, command: Command) -> Result<Outcome, Status> {
+        let outcome = self
+            .router()
+            .propose(shard, None, command, COMMIT_TIMEOUT)
+            .await;
+        match outcome.map_err(|error| status::propose(&error))? {
+            Outcome::Rejected(rejection) => Err(status::rejection(rejection)),
+            outcome => Ok(outcome),
+        }
+    }
+
+    /// Everything known of a device, as its shard's leader knows it now.
+    async fn view(&self, endpoint: &EndpointName) -> Result<DeviceView, Status> {
+        let response = self.state.describe(endpoint, Origin::Caller).await?;
+        let view = proto::convert::device_view(endpoint, response)
+            .map_err(|error| status::convert(&error))?;
+        Ok(view.0)
+    }
+
+    fn shard_of(&self, endpoint: &EndpointName) -> ShardId {
+        ShardId::of_endpoint(endpoint, self.router().shards())
+    }
+
+    /// The cluster that tokens are good for.
+    fn cluster_id(&self) -> String {
+        self.state.cluster_id()
+    }
+}
+
+fn endpoint_name(name: &str) -> Result<EndpointName, Status> {
+    EndpointName::new(name).map_err(|error| status::field("endpoint", &error))
+}
+
+fn page_size(asked: u32) -> usize {
+    let size = if asked == 0 {
+        DEFAULT_PAGE
+    } else {
+        asked.min(MAX_PAGE)
+    };
+    size as usize
+}
+
+/// What the caller's gRPC deadline leaves, less a little for the answer to get back in time.
+fn patience<T>(request: &Request<T>) -> Duration {
+    let given = request
+        .metadata()
+        .get("grpc-timeout")
+        .and_then(|value| value.to_str().ok())
+        .and_then(parse_timeout);
+    let given = given.map(|given| {
+        given
+            .saturating_sub(Duration::from_millis(50))
+            .max(Duration::from_millis(50))
+    });
+    given.unwrap_or(DEFAULT_TIMEOUT)
+}
+
+// gRPC over HTTP/2: TimeoutValue is up to 8 digits, followed by H, M, S, m, u or n.
+fn parse_timeout(text: &str) -> Option<Duration> {
+    let (digits, unit) = text.split_at_checked(text.len().checked_sub(1)?)?;
+    let value: u64 = digits.parse().ok().filter(|_| digits.len() <= 8)?;
+    match unit {
+        "H" => Some(Duration::from_secs(value.checked_mul(3_600)?)),
+        "M" => Some(Duration::from_secs(value.checked_mul(60)?)),
+        "S" => Some(Duration::from_secs(value)),
+        "m" => Some(Duration::from_millis(value)),
+        "u" => Some(Duration::from_micros(value)),
+        "n" => Some(Duration::from_nanos(value)),
+        _ => None,
+    }
+}
+
+/// The domain form of an outcome that another node sent.
+fn outcome(wire: wire::OperationOutcome) -> Result<device_state::OperationOutcome, Status> {
+    device_state::OperationOutcome::try_from(wire).map_err(|error| status::convert(&error))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_grpc_deadline_is_read_in_every_unit() {
+        assert_eq!(parse_timeout("2S"), Some(Duration::from_secs(2)));
+        assert_eq!(parse_timeout("250m"), Some(Duration::from_millis(250)));
+        assert_eq!(parse_timeout("1H"), Some(Duration::from_secs(3_600)));
+        assert_eq!(parse_timeout("123456789S"), None);
+        assert_eq!(parse_timeout("S"), None);
+        assert_eq!(parse_timeout(""), None);
+        assert_eq!(parse_timeout("5é"), None);
+    }
+}

@@ -1,0 +1,40 @@
+//! `drover.v1.DesiredState`.
+
+use device_state::Command;
+use proto::convert::public::desired_resources;
+use proto::drover::v1::desired_state_server::DesiredState;
+use proto::drover::v1::{DesiredResources, GetDesiredRequest, SetDesiredRequest};
+use tonic::{Request, Response, Status};
+
+use crate::service::api::{Api, endpoint_name};
+use crate::service::status;
+
+impl Api {
+    async fn desired(&self, endpoint: &str) -> Result<Response<DesiredResources>, Status> {
+        let view = self.view(&endpoint_name(endpoint)?).await?;
+        let generation = view.desired_generation.unwrap_or_default();
+        Ok(Response::new(desired_resources(generation, view.desired)))
+    }
+}
+
+#[tonic::async_trait]
+impl DesiredState for Api {
+    async fn set_desired(
+        &self,
+        request: Request<SetDesiredRequest>,
+    ) -> Result<Response<DesiredResources>, Status> {
+        let request = request.into_inner();
+        let name = request.endpoint.clone();
+        let endpoint = endpoint_name(&name)?;
+        let command = Command::try_from(request).map_err(|error| status::convert(&error))?;
+        self.commit(self.shard_of(&endpoint), command).await?;
+        self.desired(&name).await
+    }
+
+    async fn get_desired(
+        &self,
+        request: Request<GetDesiredRequest>,
+    ) -> Result<Response<DesiredResources>, Status> {
+        self.desired(&request.into_inner().endpoint).await
+    }
+}

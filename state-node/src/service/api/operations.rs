@@ -1,0 +1,273 @@
+//! `drover.v1.Operations`.
+
+use std::time::Duration;
+
+use device_state::{Command, OperationId, OperationOutcome, Outcome, RequestId, Timestamp, query};
+use futures::stream::BoxStream;
+use lwm2m::{EndpointName, ObjectLinks, Path};
+use node_runtime::clock;
+use proto::convert::ConvertError;
+use proto::convert::public::{DeviceRequest, DurableRequest, OperationTarget, Wait, path_values};
+use proto::drover::v1 as public;
+use proto::drover::v1::operations_server::Operations;
+use proto::rpc::v1::{OperateRequest, OperateResponse};
+use tonic::{Request, Response, Status};
+
+use crate::attachments::DeliveryError;
+use crate::service::api::{Api, COMMIT_TIMEOUT, endpoint_name, outcome, patience};
+use crate::service::state::Origin;
+use crate::service::status;
+
+type OperationResult = Result<Response<public::OperationResponse>, Status>;
+
+impl Api {
+    /// Sends what changes nothing and waits for the device's answer.
+    pub(super) async fn ask(
+        &self,
+        request: DeviceRequest,
+        timeout: Duration,
+    ) -> Result<(OperationOutcome, String), Status> {
+        let request = OperateRequest {
+            endpoint: request.endpoint.as_str().to_owned(),
+            operation: Some(request.operation.into()),
+            timeout_ms: millis(timeout),
+            request_id: None,
+        };
+        let response = self.state.operate_on(request, Origin::Caller).await?;
+        let answer = outcome(response.outcome.unwrap_or_default())?;
+        match status::device_outcome(&answer) {
+            Some(refused) => Err(refused),
+            None => Ok((answer, response.links)),
+        }
+    }
+
+    async fn change<R>(&self, request: Request<R>) -> OperationResult
+    where
+        DurableRequest: TryFrom<R, Error = ConvertError>,
+    {
+        let request = DurableRequest::try_from(request.into_inner())
+            .map_err(|error| status::convert(&error))?;
+        let endpoint = request.endpoint.clone();
+        let id = match request.delivery.wait {
+            Wait::UntilAccepted => self.accept(request).await?,
+            Wait::UntilFinished => self.finish(request).await?,
+        };
+        let operation = self.operation(&endpoint, id).await?;
+        Ok(Response::new(public::OperationResponse {
+            operation: Some(operation),
+        }))
+    }
+
+    async fn accept(&self, request: DurableRequest) -> Result<OperationId, Status> {
+        let shard = self.shard_of(&request.endpoint);
+        let command = Command::Enqueue {
+            endpoint: request.endpoint,
+            operation: request.operation,
+            deadline: Timestamp(clock::now_ms()).saturating_add(request.delivery.deadline),
+        };
+        let accepted = self
+            .router()
+            .propose(shard, request.delivery.request_id, command, COMMIT_TIMEOUT)
+            .await;
+        match accepted.map_err(|error| status::propose(&error))? {
+            Outcome::Enqueued { operation } => Ok(operation),
+            Outcome::Rejected(rejection) => Err(status::rejection(rejection)),
+            _ => Err(status::field(
+                "delivery.request_id",
+                &"was used for something else",
+            )),
+        }
+    }
+
+    /// Accepts the operation and waits for its end: a refusal by the device is an end like any other.
+    async fn finish(&self, request: DurableRequest) -> Result<OperationId, Status> {
+        let request_id = request
+            .delivery
+            .request_id
+            .unwrap_or_else(|| self.router().request_id());
+        let timeout = request.delivery.deadline;
+        let response = self.operate(&request, timeout, request_id).await?;
+        let id = response
+            .operation
+            .ok_or_else(|| status::not_found("the operation"))?;
+        OperationId::try_from(id).map_err(|error| status::convert(&error))
+    }
+
+    async fn operate(
+        &self,
+        request: &DurableRequest,
+        timeout: Duration,
+        request_id: RequestId,
+    ) -> Result<OperateResponse, Status> {
+        let request = OperateRequest {
+            endpoint: request.endpoint.as_str().to_owned(),
+            operation: Some(request.operation.clone().into()),
+            timeout_ms: millis(timeout),
+            request_id: Some(request_id.into()),
+        };
+        self.state.operate_on(request, Origin::Caller).await
+    }
+
+    /// The links of a Discover. Only a registration names the alternate path that its device's links begin with.
+    fn discovered(&self, endpoint: &EndpointName, links: &str) -> Result<ObjectLinks, Status> {
+        let group = self.router().group_of(endpoint);
+        let registration = group
+            .store()
+            .read(|tables| query::registration(tables, endpoint));
+        let root =
+            registration.and_then(|registration| ObjectLinks::parse(&registration.links).ok());
+        let root = root
+            .map(|links| links.alternate_path().to_string())
+            .filter(|root| root != "/");
+        let whole = root.map(|root| format!("<{root}>;rt=\"oma.lwm2m\",{links}"));
+        let parsed = ObjectLinks::parse(whole.as_deref().unwrap_or(links));
+        parsed.map_err(|error| status::delivery(&DeliveryError::BadAnswer(error.to_string())))
+    }
+
+    async fn operation(
+        &self,
+        endpoint: &EndpointName,
+        id: OperationId,
+    ) -> Result<public::Operation, Status> {
+        let operations = self.view(endpoint).await?.operations;
+        let found = operations.into_iter().find(|record| record.id == id);
+        found
+            .map(Into::into)
+            .ok_or_else(|| status::not_found("the operation"))
+    }
+}
+
+fn millis(duration: Duration) -> u32 {
+    u32::try_from(duration.as_millis()).unwrap_or(u32::MAX)
+}
+
+fn device_request<R>(request: R) -> Result<DeviceRequest, Status>
+where
+    DeviceRequest: TryFrom<R, Error = ConvertError>,
+{
+    DeviceRequest::try_from(request).map_err(|error| status::convert(&error))
+}
+
+#[tonic::async_trait]
+impl Operations for Api {
+    type ObserveStream = BoxStream<'static, Result<public::ObserveResponse, Status>>;
+
+    async fn read(
+        &self,
+        request: Request<public::ReadRequest>,
+    ) -> Result<Response<public::ReadResponse>, Status> {
+        let timeout = patience(&request);
+        let (answer, _) = self
+            .ask(device_request(request.into_inner())?, timeout)
+            .await?;
+        let values = match answer {
+            OperationOutcome::Delivered { values, .. } => path_values(values),
+            _ => Vec::new(),
+        };
+        Ok(Response::new(public::ReadResponse { values }))
+    }
+
+    async fn write(&self, request: Request<public::WriteRequest>) -> OperationResult {
+        self.change(request).await
+    }
+
+    async fn execute(&self, request: Request<public::ExecuteRequest>) -> OperationResult {
+        self.change(request).await
+    }
+
+    async fn discover(
+        &self,
+        request: Request<public::DiscoverRequest>,
+    ) -> Result<Response<public::DiscoverResponse>, Status> {
+        use public::discover_response::{Attribute, Link};
+        let timeout = patience(&request);
+        let request = device_request(request.into_inner())?;
+        let endpoint = request.endpoint.clone();
+        let (_, links) = self.ask(request, timeout).await?;
+        let links = self.discovered(&endpoint, &links)?;
+        let attribute = |(name, value): &(String, Option<String>)| Attribute {
+            name: name.clone(),
+            value: value.clone(),
+        };
+        let link = |link: &lwm2m::Link| Link {
+            path: link.path.to_string(),
+            attributes: link.attributes.iter().map(attribute).collect(),
+        };
+        Ok(Response::new(public::DiscoverResponse {
+            links: links
+                .iter()
+                .filter(|link| link.path != Path::Root)
+                .map(link)
+                .collect(),
+        }))
+    }
+
+    async fn observe(
+        &self,
+        request: Request<public::ObserveRequest>,
+    ) -> Result<Response<Self::ObserveStream>, Status> {
+        let request = device_request(request.into_inner())?;
+        self.start_observing(request).await.map(Response::new)
+    }
+
+    async fn create_instance(
+        &self,
+        request: Request<public::CreateInstanceRequest>,
+    ) -> OperationResult {
+        self.change(request).await
+    }
+
+    async fn delete_instance(
+        &self,
+        request: Request<public::DeleteInstanceRequest>,
+    ) -> OperationResult {
+        self.change(request).await
+    }
+
+    async fn write_attributes(
+        &self,
+        request: Request<public::WriteAttributesRequest>,
+    ) -> OperationResult {
+        self.change(request).await
+    }
+
+    async fn get_operation(
+        &self,
+        request: Request<public::GetOperationRequest>,
+    ) -> Result<Response<public::Operation>, Status> {
+        let target = OperationTarget::try_from(request.into_inner())
+            .map_err(|error| status::convert(&error))?;
+        self.operation(&target.endpoint, target.operation)
+            .await
+            .map(Response::new)
+    }
+
+    async fn list_operations(
+        &self,
+        request: Request<public::ListOperationsRequest>,
+    ) -> Result<Response<public::ListOperationsResponse>, Status> {
+        let endpoint = endpoint_name(&request.into_inner().endpoint)?;
+        let operations = self.view(&endpoint).await?.operations;
+        let operations = operations.into_iter().map(Into::into).collect();
+        Ok(Response::new(public::ListOperationsResponse { operations }))
+    }
+
+    async fn cancel_operation(
+        &self,
+        request: Request<public::CancelOperationRequest>,
+    ) -> Result<Response<public::Operation>, Status> {
+        let target = OperationTarget::try_from(request.into_inner())
+            .map_err(|error| status::convert(&error))?;
+        let shard = self.shard_of(&target.endpoint);
+        // Found first: an operation that is unknown is told from one that can no longer be cancelled.
+        self.operation(&target.endpoint, target.operation).await?;
+        let command = Command::Cancel {
+            endpoint: target.endpoint.clone(),
+            operation: target.operation,
+        };
+        self.commit(shard, command).await?;
+        self.operation(&target.endpoint, target.operation)
+            .await
+            .map(Response::new)
+    }
+}

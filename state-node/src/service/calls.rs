@@ -1,0 +1,307 @@
+//! The `Call` stream: batches of commands and queries, each answered on its own, answers gathered into messages.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use device_state::{Command, Outcome, Rejection, RequestId, SessionCid, ShardId, query};
+use futures::future::BoxFuture;
+use futures::stream::FuturesUnordered;
+use futures::{FutureExt, StreamExt};
+use lwm2m::{EndpointName, RegistrationId};
+use node_runtime::Drain;
+use proto::rpc::v1::query::Kind as QueryKind;
+use proto::rpc::v1::query_result::Kind as QueryResultKind;
+use proto::rpc::v1::{
+    Call, CallBatch, CallError, CallResult, CallResults, ClearCredential, Propose, Query,
+    QueryResult, call, call_error, call_result,
+};
+use tokio::sync::mpsc;
+use tonic::{Status, Streaming};
+
+use crate::proposals::{Pending, ProposeError};
+use crate::raft::group::{Group, NotLeader};
+use crate::router::Router;
+use crate::seal::{Purpose, Seal};
+use crate::service::MAX_BATCH_CALLS;
+use crate::store::ReadTables;
+
+/// Calls of one stream that may be unanswered; then the stream is not read for a while.
+const MAX_UNANSWERED: usize = 16_384;
+/// Answers that go into one message.
+const MAX_RESULTS: usize = 256;
+
+/// What the calls of a stream work with.
+#[derive(Clone, Debug)]
+pub struct Calls {
+    pub router: Arc<Router>,
+    pub seal: Arc<Seal>,
+}
+
+type Results = Vec<CallResult>;
+
+/// Serves one stream until it ends, its answers are no longer taken, or the drain starts.
+pub async fn serve(
+    calls: Calls,
+    mut batches: Streaming<CallBatch>,
+    answers: mpsc::Sender<Result<CallResults, Status>>,
+    drain: Drain,
+) {
+    let mut unanswered: FuturesUnordered<BoxFuture<'static, Results>> = FuturesUnordered::new();
+    let mut ended = false;
+    loop {
+        tokio::select! {
+            biased;
+            Some(first) = unanswered.next() => {
+                let mut results = first;
+                while results.len() < MAX_RESULTS
+                    && let Some(Some(more)) = unanswered.next().now_or_never()
+                {
+                    results.extend(more);
+                }
+                if answers.send(Ok(CallResults { results })).await.is_err() {
+                    return;
+                }
+            }
+            batch = batches.message(), if !ended && unanswered.len() < MAX_UNANSWERED => match batch {
+                Ok(Some(batch)) if batch.calls.len() <= MAX_BATCH_CALLS => calls.start(batch, &unanswered),
+                Ok(Some(_)) => {
+                    let status = Status::invalid_argument("a batch with too many calls");
+                    // Nobody is left to tell when the answers are no longer taken.
+                    drop(answers.send(Err(status)).await);
+                    return;
+                }
+                Ok(None) | Err(_) => ended = true,
+            },
+            () = drain.started() => return,
+            else => return,
+        }
+        if ended && unanswered.is_empty() {
+            return;
+        }
+    }
+}
+
+impl Calls {
+    fn start(&self, batch: CallBatch, unanswered: &FuturesUnordered<BoxFuture<'static, Results>>) {
+        let mut queries: BTreeMap<u32, Vec<(u64, Query)>> = BTreeMap::new();
+        for Call {
+            tag,
+            shard,
+            timeout_ms,
+            kind,
+        } in batch.calls
+        {
+            let group = u16::try_from(shard)
+                .ok()
+                .and_then(|shard| self.router.group(ShardId(shard)));
+            let started = match (kind, group) {
+                (_, None) => Err(error(call_error::Kind::Invalid, "there is no such shard")),
+                (None, _) => Err(error(call_error::Kind::Invalid, "a call without a kind")),
+                _ if timeout_ms == 0 => {
+                    Err(error(call_error::Kind::Invalid, "a call without a timeout"))
+                }
+                (Some(call::Kind::Query(query)), Some(_)) => {
+                    queries.entry(shard).or_default().push((tag, query));
+                    continue;
+                }
+                (Some(call::Kind::Propose(propose)), Some(group)) => self.propose(group, propose),
+            };
+            let timeout = Duration::from_millis(u64::from(timeout_ms));
+            unanswered.push(match started {
+                Ok(pending) => self.clone().outcome(tag, pending, timeout).boxed(),
+                Err(refused) => std::future::ready(vec![failed(tag, refused)]).boxed(),
+            });
+        }
+        for (shard, queries) in queries {
+            if let Some(group) = self.router.group(ShardId(shard as u16)) {
+                unanswered.push(self.clone().queries(group.clone(), queries).boxed());
+            }
+        }
+    }
+
+    fn propose(&self, group: &Group, propose: Propose) -> Result<Pending, CallError> {
+        if !group.leads() {
+            return Err(not_leader(&group.not_leader()));
+        }
+        let invalid = |message: &str| error(call_error::Kind::Invalid, message);
+        let mut command = propose.command.ok_or_else(|| invalid("no command"))?;
+        // The conversion is the check; what goes into the log is the message.
+        let checked =
+            Command::try_from(command.clone()).map_err(|error| invalid(&error.to_string()))?;
+        if let Command::StoreSession { mut session } = checked {
+            let sealed = self
+                .seal
+                .seal(Purpose::SessionExport, &session.cid.0, &session.export);
+            session.export = sealed.map_err(|error| invalid(&error.to_string()))?;
+            command = Command::StoreSession { session }.into();
+        }
+        let request_id = propose.request_id.map(RequestId::from);
+        group
+            .proposer()
+            .submit(request_id, command)
+            .map_err(|error| propose_error(&error))
+    }
+
+    async fn outcome(self, tag: u64, pending: Pending, timeout: Duration) -> Results {
+        let kind = match tokio::time::timeout(timeout, pending).await {
+            Ok(Ok(Ok(outcome))) => self.opened(outcome),
+            Ok(Ok(Err(error))) => call_result::Kind::Error(propose_error(&error)),
+            Ok(Err(_)) => call_result::Kind::Error(propose_error(&ProposeError::Unavailable)),
+            Err(_) => {
+                call_result::Kind::Error(error(call_error::Kind::Deadline, "not committed in time"))
+            }
+        };
+        vec![CallResult {
+            tag,
+            kind: Some(kind),
+        }]
+    }
+
+    /// The outcome as its caller may see it: sessions in clear.
+    fn opened(&self, outcome: Outcome) -> call_result::Kind {
+        let outcome = match outcome {
+            Outcome::Claimed { mut session } => {
+                match self
+                    .seal
+                    .open(Purpose::SessionExport, &session.cid.0, &session.export)
+                {
+                    Ok(clear) => {
+                        session.export = clear;
+                        Outcome::Claimed { session }
+                    }
+                    Err(error) => {
+                        tracing::error!(%error, "a stored session cannot be opened");
+                        Outcome::Rejected(Rejection::UnknownSession)
+                    }
+                }
+            }
+            other => other,
+        };
+        call_result::Kind::Outcome(outcome.into())
+    }
+
+    /// One proof of leadership serves all queries of a batch.
+    async fn queries(self, group: Arc<Group>, queries: Vec<(u64, Query)>) -> Results {
+        let answered = group
+            .read_current(|tables| {
+                let answer = |(tag, query): &(u64, Query)| {
+                    let kind = match self.query(tables, query.clone()) {
+                        Ok(result) => call_result::Kind::Query(QueryResult { kind: Some(result) }),
+                        Err(error) => call_result::Kind::Error(error),
+                    };
+                    CallResult {
+                        tag: *tag,
+                        kind: Some(kind),
+                    }
+                };
+                queries.iter().map(answer).collect()
+            })
+            .await;
+        answered.unwrap_or_else(|error| {
+            queries
+                .iter()
+                .map(|(tag, _)| failed(*tag, not_leader(&error)))
+                .collect()
+        })
+    }
+
+    fn query(&self, tables: &ReadTables<'_>, query: Query) -> Result<QueryResultKind, CallError> {
+        let invalid = |message: String| error(call_error::Kind::Invalid, &message);
+        let found = match query.kind {
+            Some(QueryKind::Credential(identity)) => {
+                let credential = query::credential(tables, &identity);
+                credential
+                    .map(|credential| self.clear_credential(credential))
+                    .transpose()?
+            }
+            Some(QueryKind::Session(cid)) => {
+                let cid = cid
+                    .try_into()
+                    .map_err(|_| invalid("a connection id has 8 bytes".to_owned()))?;
+                query::session(tables, SessionCid(cid))
+                    .map(|session| self.clear_session(session))
+                    .transpose()?
+            }
+            Some(QueryKind::RegistrationByEndpoint(endpoint)) => {
+                let endpoint =
+                    EndpointName::new(&endpoint).map_err(|error| invalid(error.to_string()))?;
+                query::registration(tables, &endpoint)
+                    .map(|found| QueryResultKind::Registration(found.into()))
+            }
+            Some(QueryKind::RegistrationById(id)) => {
+                let id = RegistrationId::new(&id).map_err(|error| invalid(error.to_string()))?;
+                query::registration_by_id(tables, &id)
+                    .map(|found| QueryResultKind::Registration(found.into()))
+            }
+            None => return Err(invalid("a query without a kind".to_owned())),
+        };
+        Ok(found.unwrap_or(QueryResultKind::None(true)))
+    }
+
+    fn clear_credential(
+        &self,
+        credential: device_state::Credential,
+    ) -> Result<QueryResultKind, CallError> {
+        let key = self.seal.open(
+            Purpose::PreSharedKey,
+            &credential.identity,
+            &credential.sealed_key,
+        );
+        let key =
+            key.map_err(|error| self::error(call_error::Kind::Unavailable, &error.to_string()))?;
+        Ok(QueryResultKind::Credential(ClearCredential {
+            identity: credential.identity,
+            endpoint: credential.endpoint.as_str().to_owned(),
+            key,
+        }))
+    }
+
+    fn clear_session(
+        &self,
+        mut session: device_state::Session,
+    ) -> Result<QueryResultKind, CallError> {
+        let export = self
+            .seal
+            .open(Purpose::SessionExport, &session.cid.0, &session.export);
+        session.export = export
+            .map_err(|error| self::error(call_error::Kind::Unavailable, &error.to_string()))?;
+        Ok(QueryResultKind::Session(session.into()))
+    }
+}
+
+fn failed(tag: u64, error: CallError) -> CallResult {
+    CallResult {
+        tag,
+        kind: Some(call_result::Kind::Error(error)),
+    }
+}
+
+fn error(kind: call_error::Kind, message: &str) -> CallError {
+    CallError {
+        kind: kind.into(),
+        leader: String::new(),
+        message: message.to_owned(),
+    }
+}
+
+fn not_leader(error: &NotLeader) -> CallError {
+    CallError {
+        kind: call_error::Kind::NotLeader.into(),
+        leader: error
+            .leader
+            .as_ref()
+            .map_or_else(String::new, |leader| leader.member.internal.clone()),
+        message: String::new(),
+    }
+}
+
+fn propose_error(error: &ProposeError) -> CallError {
+    let kind = match error {
+        ProposeError::NotLeader(moved) => return not_leader(moved),
+        ProposeError::Overloaded | ProposeError::DiskNearlyFull => call_error::Kind::Overloaded,
+        ProposeError::TooLarge => call_error::Kind::Invalid,
+        ProposeError::Unavailable => call_error::Kind::Unavailable,
+    };
+    self::error(kind, &error.to_string())
+}

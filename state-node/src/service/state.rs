@@ -1,0 +1,362 @@
+//! The internal `State` service.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use device_state::{NodeId, RequestId, query};
+use futures::StreamExt;
+use futures::stream::BoxStream;
+use lwm2m::{EndpointName, Operation};
+use node_runtime::{Drain, Stage, Tasks};
+use proto::rpc::v1::describe_cluster_response::{Node, Shard};
+use proto::rpc::v1::state_server::State;
+use proto::rpc::v1::{
+    AttachDown, AttachUp, CallBatch, CallResults, DescribeClusterRequest, DescribeClusterResponse,
+    DescribeDeviceRequest, DescribeDeviceResponse, OperateRequest, OperateResponse, attach_down,
+    attach_up,
+};
+use tokio::sync::mpsc;
+use tokio_stream::wrappers::ReceiverStream;
+use tonic::metadata::AsciiMetadataValue;
+use tonic::{Request, Response, Status, Streaming};
+
+use crate::attachments::{Attachment, Attachments};
+use crate::delivery::{self, OperateCall, OperateError};
+use crate::raft::Member;
+use crate::raft::network::peers::NODE_HEADER;
+use crate::raft::replacement::members_of;
+use crate::router::{FORWARDED_HEADER, Route, Router};
+use crate::service::calls::{self, Calls};
+use crate::service::status;
+
+/// Longer waits are cut: no exchange with a device takes as long.
+const MAX_OPERATE: Duration = Duration::from_secs(24 * 3_600);
+/// How long a call that is passed on may take beyond what the caller allows.
+const FORWARD_MARGIN: Duration = Duration::from_secs(5);
+/// How long a question for a device may take.
+const DESCRIBE_TIMEOUT: Duration = Duration::from_secs(10);
+const PAUSE: Duration = Duration::from_millis(50);
+
+/// The service of one node.
+#[derive(Clone, Debug)]
+pub struct StateService {
+    pub node: NodeId,
+    /// This node as others reach it.
+    pub own: Member,
+    pub router: Arc<Router>,
+    pub attachments: Arc<Attachments>,
+    pub calls: Calls,
+    pub tasks: Tasks,
+}
+
+/// Whether a call came from another state node.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Origin {
+    Caller,
+    Forwarded,
+}
+
+impl Origin {
+    fn of<T>(request: &Request<T>) -> Self {
+        match request.metadata().get(FORWARDED_HEADER) {
+            Some(_) => Self::Forwarded,
+            None => Self::Caller,
+        }
+    }
+}
+
+impl StateService {
+    /// Carries out an operation on the leader of the device's shard.
+    pub async fn operate_on(
+        &self,
+        request: OperateRequest,
+        origin: Origin,
+    ) -> Result<OperateResponse, Status> {
+        let endpoint = EndpointName::new(&request.endpoint)
+            .map_err(|error| status::field("endpoint", &error))?;
+        let operation = request
+            .operation
+            .clone()
+            .ok_or_else(|| status::missing("operation"))?;
+        let operation = Operation::try_from(operation).map_err(|error| status::convert(&error))?;
+        operation
+            .validate()
+            .map_err(|error| status::field("operation", &error))?;
+        let timeout = Duration::from_millis(u64::from(request.timeout_ms)).min(MAX_OPERATE);
+        if timeout.is_zero() {
+            return Err(status::missing("timeout_ms"));
+        }
+        // One id for all attempts: an operation that changes the device must not be enqueued twice.
+        let request_id = request
+            .request_id
+            .map_or_else(|| self.router.request_id(), RequestId::from);
+        let request = OperateRequest {
+            request_id: Some(request_id.into()),
+            ..request
+        };
+        let deadline = tokio::time::Instant::now() + timeout;
+        let group = self.router.group_of(&endpoint);
+        loop {
+            let result = match self.router.route(group) {
+                Route::Here(group) => {
+                    let call = OperateCall {
+                        endpoint: endpoint.clone(),
+                        operation: operation.clone(),
+                        timeout,
+                        request_id: Some(request_id),
+                    };
+                    self.operate_here(group, call).await
+                }
+                Route::There(mut client) if origin == Origin::Caller => {
+                    let forwarded = self
+                        .router
+                        .forwarded(request.clone(), timeout + FORWARD_MARGIN);
+                    client.operate(forwarded).await.map(Response::into_inner)
+                }
+                Route::There(_) | Route::Nowhere => Err(status::no_leader()),
+            };
+            match result {
+                Err(error)
+                    if status::is_no_leader(&error)
+                        && origin == Origin::Caller
+                        && tokio::time::Instant::now() < deadline =>
+                {
+                    tokio::time::sleep(PAUSE).await;
+                }
+                result => return result,
+            }
+        }
+    }
+
+    async fn operate_here(
+        &self,
+        group: &crate::raft::group::Group,
+        call: OperateCall,
+    ) -> Result<OperateResponse, Status> {
+        match delivery::operate(group, &self.attachments, call).await {
+            Ok(done) => Ok(OperateResponse {
+                outcome: Some(done.answer.outcome.into()),
+                links: done.answer.links,
+                operation: done.operation.map(Into::into),
+            }),
+            Err(OperateError::StillRunning { operation }) => Ok(OperateResponse {
+                outcome: None,
+                links: String::new(),
+                operation: Some(operation.into()),
+            }),
+            Err(error) => Err(status::operate(&error)),
+        }
+    }
+
+    /// Everything known of a device, from the leader of its shard.
+    pub async fn describe(
+        &self,
+        endpoint: &EndpointName,
+        origin: Origin,
+    ) -> Result<DescribeDeviceResponse, Status> {
+        let group = self.router.group_of(endpoint);
+        let deadline = tokio::time::Instant::now() + DESCRIBE_TIMEOUT;
+        loop {
+            let result = match self.router.route(group) {
+                Route::Here(group) => {
+                    let view = group
+                        .read_current(|tables| query::device(tables, endpoint))
+                        .await;
+                    let revision = group.events().revision();
+                    view.map(|view| proto::convert::wire_device_view(view, revision))
+                        .map_err(|_| status::no_leader())
+                }
+                Route::There(mut client) if origin == Origin::Caller => {
+                    let request = DescribeDeviceRequest {
+                        endpoint: endpoint.as_str().to_owned(),
+                    };
+                    let forwarded = self.router.forwarded(request, DESCRIBE_TIMEOUT);
+                    client
+                        .describe_device(forwarded)
+                        .await
+                        .map(Response::into_inner)
+                }
+                Route::There(_) | Route::Nowhere => Err(status::no_leader()),
+            };
+            match result {
+                Err(error)
+                    if status::is_no_leader(&error)
+                        && origin == Origin::Caller
+                        && tokio::time::Instant::now() < deadline =>
+                {
+                    tokio::time::sleep(PAUSE).await;
+                }
+                result => return result,
+            }
+        }
+    }
+
+    /// The cluster that this node belongs to; empty while it belongs to none.
+    pub fn cluster_id(&self) -> String {
+        let members = members_of(self.router.groups());
+        members
+            .get(&self.node)
+            .map(|member| member.cluster.clone())
+            .unwrap_or_default()
+    }
+
+    fn describe_topology(&self) -> DescribeClusterResponse {
+        let mut members = members_of(self.router.groups());
+        let cluster_id = members
+            .get(&self.node)
+            .map(|member| member.cluster.clone())
+            .unwrap_or_default();
+        members.entry(self.node).or_insert_with(|| self.own.clone());
+        let nodes = members.into_iter().map(|(id, member)| Node {
+            id: id.0,
+            api: member.api,
+            internal: member.internal,
+        });
+        let shard = |group: &Arc<crate::raft::group::Group>| {
+            let status = group.status();
+            Shard {
+                shard: u32::from(group.shard().0),
+                leader: status.leader.map_or(0, |leader| leader.id.0),
+                term: status.term,
+                applied: status.applied,
+                voters: status.voters,
+            }
+        };
+        let shard_states = if cluster_id.is_empty() {
+            Vec::new()
+        } else {
+            self.router.groups().iter().map(shard).collect()
+        };
+        DescribeClusterResponse {
+            cluster_id,
+            shards: u32::from(self.router.shards()),
+            nodes: nodes.collect(),
+            shard_states,
+        }
+    }
+
+    async fn attached(
+        self,
+        attachment: Arc<Attachment>,
+        mut up: Streaming<AttachUp>,
+        mut operations: mpsc::Receiver<AttachDown>,
+        down: mpsc::Sender<Result<AttachDown, Status>>,
+        drain: Drain,
+    ) {
+        loop {
+            tokio::select! {
+                () = drain.started() => break,
+                message = up.message() => match message {
+                    Ok(Some(message)) => self.take_up(&attachment, message),
+                    Ok(None) | Err(_) => break,
+                },
+                operation = operations.recv() => {
+                    let Some(operation) = operation else { break };
+                    if down.send(Ok(operation)).await.is_err() {
+                        break;
+                    }
+                }
+            }
+        }
+        self.attachments.detach(&attachment);
+    }
+
+    fn take_up(&self, attachment: &Attachment, message: AttachUp) {
+        match message.kind {
+            Some(attach_up::Kind::Result(result)) => attachment.result(result),
+            Some(attach_up::Kind::Awake(awake)) => {
+                if let Ok(endpoint) = EndpointName::new(&awake.endpoint) {
+                    self.router.group_of(&endpoint).events().awake(endpoint);
+                }
+            }
+            // A second hello says nothing new.
+            Some(attach_up::Kind::Hello(_)) | None => {}
+        }
+    }
+}
+
+#[tonic::async_trait]
+impl State for StateService {
+    type CallStream = BoxStream<'static, Result<CallResults, Status>>;
+    type AttachStream = BoxStream<'static, Result<AttachDown, Status>>;
+
+    async fn call(
+        &self,
+        request: Request<Streaming<CallBatch>>,
+    ) -> Result<Response<Self::CallStream>, Status> {
+        let (answers, results) = mpsc::channel(64);
+        let calls = self.calls.clone();
+        let batches = request.into_inner();
+        self.tasks.spawn_job("calls", Stage::HandOver, |drain| {
+            calls::serve(calls, batches, answers, drain)
+        });
+        Ok(Response::new(ReceiverStream::new(results).boxed()))
+    }
+
+    async fn attach(
+        &self,
+        request: Request<Streaming<AttachUp>>,
+    ) -> Result<Response<Self::AttachStream>, Status> {
+        let mut up = request.into_inner();
+        let Some(AttachUp {
+            kind: Some(attach_up::Kind::Hello(hello)),
+        }) = up.message().await?
+        else {
+            return Err(Status::invalid_argument(
+                "the first message has to be a hello",
+            ));
+        };
+        tracing::info!(ingress = %NodeId(hello.node), name = hello.name, "ingress node attached");
+        let (down, messages) = mpsc::channel(64);
+        let (attachment, operations) = self.attachments.attach(NodeId(hello.node));
+        let welcome = AttachDown {
+            kind: Some(attach_down::Kind::Welcome(true)),
+        };
+        down.send(Ok(welcome))
+            .await
+            .map_err(|_| Status::cancelled("the stream is gone"))?;
+        let service = self.clone();
+        self.tasks
+            .spawn_job("attachment", Stage::HandOver, |drain| {
+                service.attached(attachment, up, operations, down, drain)
+            });
+        // Devices of a node that just attached may wait for what was enqueued while it was away.
+        self.router
+            .groups()
+            .iter()
+            .filter(|group| group.leads())
+            .for_each(|group| group.events().look_at_everything());
+        Ok(Response::new(ReceiverStream::new(messages).boxed()))
+    }
+
+    async fn operate(
+        &self,
+        request: Request<OperateRequest>,
+    ) -> Result<Response<OperateResponse>, Status> {
+        let origin = Origin::of(&request);
+        self.operate_on(request.into_inner(), origin)
+            .await
+            .map(Response::new)
+    }
+
+    async fn describe_device(
+        &self,
+        request: Request<DescribeDeviceRequest>,
+    ) -> Result<Response<DescribeDeviceResponse>, Status> {
+        let origin = Origin::of(&request);
+        let endpoint = EndpointName::new(&request.into_inner().endpoint);
+        let endpoint = endpoint.map_err(|error| status::field("endpoint", &error))?;
+        self.describe(&endpoint, origin).await.map(Response::new)
+    }
+
+    async fn describe_cluster(
+        &self,
+        _request: Request<DescribeClusterRequest>,
+    ) -> Result<Response<DescribeClusterResponse>, Status> {
+        let mut response = Response::new(self.describe_topology());
+        let node = AsciiMetadataValue::try_from(format!("{:016x}", self.node.0))
+            .expect("hex digits are ASCII");
+        response.metadata_mut().insert(NODE_HEADER, node);
+        Ok(response)
+    }
+}

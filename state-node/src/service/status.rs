@@ -1,0 +1,307 @@
+//! From what went wrong to a gRPC status: the one place that decides codes, reasons and retry delays.
+//!
+//! Every status carries an `ErrorInfo` with the domain `drover.dev` and a reason that programs can rely on; field
+//! errors carry a `BadRequest`, and what can be tried again a `RetryInfo`.
+
+use std::collections::HashMap;
+use std::fmt::Display;
+use std::time::Duration;
+
+use device_state::{OperationOutcome, Rejection};
+use proto::convert::ConvertError;
+use tonic::{Code, Status};
+use tonic_types::{ErrorDetails, StatusExt};
+
+use crate::attachments::DeliveryError;
+use crate::delivery::OperateError;
+use crate::proposals::ProposeError;
+
+/// The domain of every reason.
+pub const DOMAIN: &str = "drover.dev";
+
+const NO_LEADER: &str = "NO_LEADER";
+/// When to come back to a shard without a leader: an election takes one to two seconds.
+const LEADER_PAUSE: Duration = Duration::from_millis(500);
+/// When to come back to a device that sleeps; nobody knows better.
+const ASLEEP_PAUSE: Duration = Duration::from_secs(60);
+
+fn with_reason(code: Code, reason: &str, message: impl Into<String>) -> Status {
+    let details = ErrorDetails::with_error_info(reason, DOMAIN, HashMap::new());
+    Status::with_error_details(code, message, details)
+}
+
+fn retry(code: Code, reason: &str, message: impl Into<String>, after: Duration) -> Status {
+    let mut details = ErrorDetails::with_error_info(reason, DOMAIN, HashMap::new());
+    details.set_retry_info(Some(after));
+    Status::with_error_details(code, message, details)
+}
+
+/// A request whose `field` is wrong.
+pub fn field(field: &str, reason: &impl Display) -> Status {
+    let mut details = ErrorDetails::with_bad_request_violation(field, reason.to_string());
+    details.set_error_info("INVALID_FIELD", DOMAIN, HashMap::new());
+    Status::with_error_details(Code::InvalidArgument, format!("{field}: {reason}"), details)
+}
+
+/// A request without a field that it needs.
+pub fn missing(name: &str) -> Status {
+    field(name, &"is missing")
+}
+
+/// A request that does not convert.
+pub fn convert(error: &ConvertError) -> Status {
+    field(&error.field, &error.reason)
+}
+
+/// The shard has no leader at this moment.
+pub fn no_leader() -> Status {
+    retry(
+        Code::Unavailable,
+        NO_LEADER,
+        "the device's shard has no leader at this moment",
+        LEADER_PAUSE,
+    )
+}
+
+/// Whether a status says that another node, or a later moment, might answer.
+pub fn is_no_leader(status: &Status) -> bool {
+    let reason = || {
+        status
+            .get_details_error_info()
+            .is_some_and(|info| info.reason == NO_LEADER)
+    };
+    // A broken connection to the leader has no details.
+    status.code() == Code::Unavailable && (status.details().is_empty() || reason())
+}
+
+/// What is not known.
+pub fn not_found(what: &str) -> Status {
+    with_reason(Code::NotFound, "NOT_FOUND", format!("{what} is not known"))
+}
+
+/// The resume token is of another cluster, or what it points at is gone.
+pub fn resume_token_expired() -> Status {
+    with_reason(
+        Code::OutOfRange,
+        "RESUME_TOKEN_EXPIRED",
+        "events after the resume token are gone: list the devices and watch from now on",
+    )
+}
+
+/// This node stops.
+pub fn stopping() -> Status {
+    retry(
+        Code::Unavailable,
+        "NODE_STOPS",
+        "this node stops: go on at another one",
+        Duration::from_millis(100),
+    )
+}
+
+/// A stored secret that cannot be sealed or opened.
+pub fn seal(error: &crate::seal::SealError) -> Status {
+    with_reason(Code::Internal, "SEAL", error.to_string())
+}
+
+/// Why a command was not committed.
+pub fn propose(error: &ProposeError) -> Status {
+    match error {
+        ProposeError::NotLeader(_) | ProposeError::Unavailable => no_leader(),
+        ProposeError::Overloaded => retry(
+            Code::ResourceExhausted,
+            "OVERLOADED",
+            error.to_string(),
+            Duration::from_millis(200),
+        ),
+        ProposeError::DiskNearlyFull => retry(
+            Code::ResourceExhausted,
+            "DISK_NEARLY_FULL",
+            error.to_string(),
+            Duration::from_secs(60),
+        ),
+        ProposeError::TooLarge => {
+            with_reason(Code::InvalidArgument, "TOO_LARGE", error.to_string())
+        }
+    }
+}
+
+/// Why a committed command changed nothing.
+pub fn rejection(rejection: Rejection) -> Status {
+    let (code, reason) = match rejection {
+        Rejection::UnknownRegistration => (Code::NotFound, "UNKNOWN_REGISTRATION"),
+        Rejection::UnknownDevice => (Code::NotFound, "UNKNOWN_DEVICE"),
+        Rejection::UnknownOperation => (Code::FailedPrecondition, "UNKNOWN_OPERATION"),
+        Rejection::UnknownSession => (Code::NotFound, "UNKNOWN_SESSION"),
+        Rejection::UnknownCredential => (Code::NotFound, "UNKNOWN_CREDENTIAL"),
+        Rejection::CidTaken => (Code::AlreadyExists, "CID_TAKEN"),
+        Rejection::GenerationMoved => (Code::Aborted, "GENERATION_MOVED"),
+        Rejection::StaleGeneration => (Code::Aborted, "STALE_GENERATION"),
+        Rejection::QueueFull => {
+            return retry(
+                Code::ResourceExhausted,
+                "QUEUE_FULL",
+                rejection.to_string(),
+                Duration::from_secs(10),
+            );
+        }
+        Rejection::TooManyObservations => (Code::ResourceExhausted, "TOO_MANY_OBSERVATIONS"),
+        Rejection::TooManyDesired => (Code::ResourceExhausted, "TOO_MANY_DESIRED"),
+    };
+    with_reason(code, reason, rejection.to_string())
+}
+
+/// Why a device did not answer.
+pub fn delivery(error: &DeliveryError) -> Status {
+    let message = error.to_string();
+    match error {
+        DeliveryError::NotRegistered => {
+            with_reason(Code::FailedPrecondition, "DEVICE_NOT_REGISTERED", message)
+        }
+        DeliveryError::NoIngress => retry(
+            Code::Unavailable,
+            "DEVICE_MOVING",
+            message,
+            Duration::from_secs(2),
+        ),
+        DeliveryError::Asleep => retry(Code::Unavailable, "DEVICE_ASLEEP", message, ASLEEP_PAUSE),
+        DeliveryError::Timeout => with_reason(Code::DeadlineExceeded, "DEVICE_TIMEOUT", message),
+        DeliveryError::Busy { retry_after } => retry(
+            Code::ResourceExhausted,
+            "DEVICE_BUSY",
+            message,
+            *retry_after,
+        ),
+        DeliveryError::BadAnswer(_) => with_reason(Code::DataLoss, "DEVICE_BAD_ANSWER", message),
+        DeliveryError::Invalid(_) => {
+            with_reason(Code::InvalidArgument, "INVALID_OPERATION", message)
+        }
+    }
+}
+
+/// Why an operation has no answer.
+pub fn operate(error: &OperateError) -> Status {
+    match error {
+        OperateError::NotLeader(_) => no_leader(),
+        OperateError::Delivery(error) => delivery(error),
+        OperateError::Propose(error) => propose(error),
+        OperateError::Rejected(rejected) => rejection(*rejected),
+        OperateError::StillRunning { .. } => with_reason(
+            Code::DeadlineExceeded,
+            "OPERATION_PENDING",
+            error.to_string(),
+        ),
+    }
+}
+
+/// What the device's error code means for somebody who asked for a value.
+///
+/// `None` if the outcome is a success.
+pub fn device_outcome(outcome: &OperationOutcome) -> Option<Status> {
+    match outcome {
+        OperationOutcome::Delivered { .. } => None,
+        OperationOutcome::Rejected { code, diagnostic } => Some(coap(*code, diagnostic)),
+        OperationOutcome::Expired => Some(with_reason(
+            Code::DeadlineExceeded,
+            "OPERATION_EXPIRED",
+            "the device did not take it in time",
+        )),
+        OperationOutcome::Cancelled => Some(with_reason(
+            Code::Cancelled,
+            "OPERATION_CANCELLED",
+            "it was cancelled",
+        )),
+        OperationOutcome::Superseded => Some(with_reason(
+            Code::Aborted,
+            "OPERATION_SUPERSEDED",
+            "a newer desired value replaced it",
+        )),
+    }
+}
+
+/// A CoAP error code of a device. The reason is the code itself: `COAP_4_04`.
+// RFC 7252 §12.1.2; LwM2M-Transport 1.2 §6.4 for what LwM2M means by them.
+pub fn coap(code: u8, diagnostic: &str) -> Status {
+    let (class, detail) = (code >> 5, code & 0x1f);
+    let grpc = match (class, detail) {
+        (4, 0 | 2 | 6 | 15) => Code::InvalidArgument,
+        (4, 1 | 3) => Code::PermissionDenied,
+        (4, 4) => Code::NotFound,
+        (4, 5 | 12) => Code::FailedPrecondition,
+        (4, 8 | 13) => Code::OutOfRange,
+        (4, 9) => Code::Aborted,
+        (4, 29) => Code::ResourceExhausted,
+        (5, 1) => Code::Unimplemented,
+        (5, 3) => Code::Unavailable,
+        (5, 4) => Code::DeadlineExceeded,
+        _ => Code::Unknown,
+    };
+    let reason = format!("COAP_{class}_{detail:02}");
+    let message = match diagnostic {
+        "" => format!("the device answered {class}.{detail:02}"),
+        text => format!("the device answered {class}.{detail:02}: {text}"),
+    };
+    with_reason(grpc, &reason, message)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn reason(status: &Status) -> String {
+        status
+            .get_details_error_info()
+            .map(|info| info.reason)
+            .unwrap_or_default()
+    }
+
+    #[test]
+    fn a_device_error_names_its_coap_code() {
+        let status = coap(0x84, "no such resource");
+        assert_eq!(
+            (status.code(), reason(&status).as_str()),
+            (Code::NotFound, "COAP_4_04")
+        );
+        assert_eq!(
+            status.message(),
+            "the device answered 4.04: no such resource"
+        );
+        assert_eq!(coap(0x85, "").code(), Code::FailedPrecondition);
+    }
+
+    #[test]
+    fn a_sleeping_device_says_when_to_come_back() {
+        let status = delivery(&DeliveryError::Asleep);
+        assert_eq!(
+            (status.code(), reason(&status).as_str()),
+            (Code::Unavailable, "DEVICE_ASLEEP")
+        );
+        assert_eq!(
+            status
+                .get_details_retry_info()
+                .and_then(|info| info.retry_delay),
+            Some(ASLEEP_PAUSE)
+        );
+    }
+
+    #[test]
+    fn a_wrong_field_is_named() {
+        let status = field("path", &"is not a path");
+        let violations = status
+            .get_details_bad_request()
+            .map(|bad| bad.field_violations)
+            .unwrap_or_default();
+        assert_eq!(
+            violations
+                .iter()
+                .map(|v| v.field.as_str())
+                .collect::<Vec<_>>(),
+            ["path"]
+        );
+    }
+
+    #[test]
+    fn a_missing_leader_is_told_from_a_sleeping_device() {
+        assert!(is_no_leader(&no_leader()));
+        assert!(!is_no_leader(&delivery(&DeliveryError::Asleep)));
+    }
+}

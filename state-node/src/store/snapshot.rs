@@ -1,0 +1,262 @@
+//! Checkpoints of a shard: making one, keeping the newest, and installing one from another node.
+//!
+//! A shard's folder holds `db-<n>` (the live database; `CURRENT` names which), `checkpoint-<n>` (the newest checkpoint)
+//! and, while one arrives, `incoming-<n>`. Installing makes a new `db-<n+1>` from hard links and then moves `CURRENT`:
+//! a crash at any point leaves either the old database or the new one.
+
+use std::fs::{self, File};
+use std::io::Write;
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, PoisonError};
+
+use rocksdb::{DB, Options};
+
+use crate::store::database::Database;
+use crate::store::{ShardStore, StoreError, keys};
+
+const CURRENT: &str = "CURRENT";
+const DATABASE: &str = "db-";
+const CHECKPOINT: &str = "checkpoint-";
+const INCOMING: &str = "incoming-";
+const PARTIAL: &str = "partial-";
+
+/// A folder with a complete copy of a shard's rows. The shard's newest one stays on the disk; every other one goes with
+/// its last user.
+#[derive(Debug)]
+pub struct Checkpoint {
+    path: PathBuf,
+    /// The encoded position that the rows stand at.
+    applied: Vec<u8>,
+    kept: AtomicBool,
+}
+
+impl Checkpoint {
+    /// The folder.
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// The encoded position that the rows stand at. It may lie behind what was applied when the checkpoint was asked
+    /// for, never behind what was applied when it was begun.
+    pub fn applied(&self) -> &[u8] {
+        &self.applied
+    }
+
+    /// Takes charge of a folder that was received.
+    pub fn received(path: PathBuf) -> Result<Self, StoreError> {
+        let applied = read_applied(&path)?.ok_or(StoreError::NoAppliedPosition)?;
+        Ok(Self {
+            path,
+            applied,
+            kept: AtomicBool::new(false),
+        })
+    }
+}
+
+impl Drop for Checkpoint {
+    fn drop(&mut self) {
+        if !self.kept.load(Ordering::Acquire) && self.path.exists() {
+            remove(&self.path);
+        }
+    }
+}
+
+impl ShardStore {
+    /// Makes a checkpoint of the rows and keeps it in place of the one before.
+    pub fn make_checkpoint(&self) -> Result<Arc<Checkpoint>, StoreError> {
+        let number = next_number(&self.dir)?;
+        let partial = self.dir.join(format!("{PARTIAL}{number}"));
+        let database = self.database();
+        database.flush()?;
+        rocksdb::checkpoint::Checkpoint::new(&database.db)?.create_checkpoint(&partial)?;
+        // A shard to which nothing was applied yet has no record.
+        let applied = read_applied(&partial)?.unwrap_or_default();
+        let path = self.dir.join(format!("{CHECKPOINT}{number}"));
+        fs::rename(&partial, &path).map_err(StoreError::io("rename", &partial))?;
+        sync_dir(&self.dir)?;
+        let checkpoint = Arc::new(Checkpoint {
+            path,
+            applied,
+            kept: AtomicBool::new(true),
+        });
+        self.keep(checkpoint.clone());
+        Ok(checkpoint)
+    }
+
+    /// The newest checkpoint, if there is one.
+    pub fn checkpoint(&self) -> Option<Arc<Checkpoint>> {
+        self.checkpoint
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .clone()
+    }
+
+    fn keep(&self, checkpoint: Arc<Checkpoint>) {
+        let before = self
+            .checkpoint
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .replace(checkpoint);
+        if let Some(before) = before {
+            before.kept.store(false, Ordering::Release);
+        }
+    }
+
+    /// A fresh folder to receive a checkpoint in.
+    pub fn incoming_dir(&self) -> Result<PathBuf, StoreError> {
+        let path = self
+            .dir
+            .join(format!("{INCOMING}{}", next_number(&self.dir)?));
+        fs::create_dir(&path).map_err(StoreError::io("create", &path))?;
+        Ok(path)
+    }
+
+    /// Replaces all rows with those of `checkpoint` and keeps a checkpoint of them.
+    pub fn install(&self, checkpoint: &Checkpoint) -> Result<(), StoreError> {
+        let number = next_number(&self.dir)?;
+        let path = database_path(&self.dir, number);
+        link_dir(&checkpoint.path, &path)?;
+        let database = Database::open(&path, number, &self.options)?;
+        write_current(&self.dir, number)?;
+        let before = {
+            let mut current = self
+                .database
+                .write()
+                .unwrap_or_else(PoisonError::into_inner);
+            std::mem::replace(&mut *current, Arc::new(database))
+        };
+        tracing::info!(shard = %self.shard, from = before.number, to = number, "installed a snapshot");
+        before.replaced();
+        drop(before);
+        self.make_checkpoint()?;
+        Ok(())
+    }
+}
+
+/// The folder of database `number`.
+pub(super) fn database_path(dir: &Path, number: u64) -> PathBuf {
+    dir.join(format!("{DATABASE}{number}"))
+}
+
+/// The number of the live database; 0 for a fresh shard.
+pub(super) fn current_database(dir: &Path) -> Result<u64, StoreError> {
+    let path = dir.join(CURRENT);
+    if !path.exists() {
+        write_current(dir, 0)?;
+        return Ok(0);
+    }
+    let text = fs::read_to_string(&path).map_err(StoreError::io("read", &path))?;
+    let invalid = |_| std::io::Error::from(std::io::ErrorKind::InvalidData);
+    text.trim()
+        .parse()
+        .map_err(invalid)
+        .map_err(StoreError::io("parse", &path))
+}
+
+fn write_current(dir: &Path, number: u64) -> Result<(), StoreError> {
+    let temporary = dir.join("CURRENT.new");
+    let write = || -> std::io::Result<()> {
+        let mut file = File::create(&temporary)?;
+        writeln!(file, "{number}")?;
+        file.sync_all()?;
+        fs::rename(&temporary, dir.join(CURRENT))
+    };
+    write().map_err(StoreError::io("write", &temporary))?;
+    sync_dir(dir)
+}
+
+/// Removes what a crash left behind: replaced databases, half-made and half-received checkpoints.
+pub(super) fn remove_leftovers(dir: &Path, current: u64) -> Result<(), StoreError> {
+    let newest = numbers(dir, CHECKPOINT)?.into_iter().max();
+    for (prefix, kept) in [
+        (DATABASE, Some(current)),
+        (CHECKPOINT, newest),
+        (INCOMING, None),
+        (PARTIAL, None),
+    ] {
+        for number in numbers(dir, prefix)?
+            .into_iter()
+            .filter(|number| Some(*number) != kept)
+        {
+            remove(&dir.join(format!("{prefix}{number}")));
+        }
+    }
+    Ok(())
+}
+
+/// The checkpoint that an earlier process kept.
+pub(super) fn newest_checkpoint(dir: &Path) -> Result<Option<Checkpoint>, StoreError> {
+    let Some(number) = numbers(dir, CHECKPOINT)?.into_iter().max() else {
+        return Ok(None);
+    };
+    let path = dir.join(format!("{CHECKPOINT}{number}"));
+    let applied = read_applied(&path)?.unwrap_or_default();
+    Ok(Some(Checkpoint {
+        path,
+        applied,
+        kept: AtomicBool::new(true),
+    }))
+}
+
+fn read_applied(path: &Path) -> Result<Option<Vec<u8>>, StoreError> {
+    let db = DB::open_for_read_only(&Options::default(), path, false)?;
+    Ok(db.get(keys::APPLIED)?)
+}
+
+/// One more than any number that a folder of the shard carries.
+fn next_number(dir: &Path) -> Result<u64, StoreError> {
+    let mut highest = 0;
+    for prefix in [DATABASE, CHECKPOINT, INCOMING, PARTIAL] {
+        highest = numbers(dir, prefix)?
+            .into_iter()
+            .max()
+            .unwrap_or(0)
+            .max(highest);
+    }
+    Ok(highest + 1)
+}
+
+fn numbers(dir: &Path, prefix: &str) -> Result<Vec<u64>, StoreError> {
+    let entries = fs::read_dir(dir).map_err(StoreError::io("list", dir))?;
+    let names = entries.filter_map(|entry| entry.ok()?.file_name().into_string().ok());
+    Ok(names
+        .filter_map(|name| name.strip_prefix(prefix)?.parse().ok())
+        .collect())
+}
+
+/// Makes a second folder of the same files. Table files never change, so links do; the rest is small and is copied.
+fn link_dir(from: &Path, to: &Path) -> Result<(), StoreError> {
+    fs::create_dir(to).map_err(StoreError::io("create", to))?;
+    for entry in fs::read_dir(from).map_err(StoreError::io("list", from))? {
+        let source = entry.map_err(StoreError::io("list", from))?.path();
+        let Some(name) = source.file_name() else {
+            continue;
+        };
+        let target = to.join(name);
+        if source
+            .extension()
+            .is_some_and(|extension| extension == "sst")
+        {
+            fs::hard_link(&source, &target).map_err(StoreError::io("link", &source))?;
+        } else {
+            fs::copy(&source, &target).map_err(StoreError::io("copy", &source))?;
+            File::open(&target)
+                .and_then(|file| file.sync_all())
+                .map_err(StoreError::io("sync", &target))?;
+        }
+    }
+    sync_dir(to)
+}
+
+fn sync_dir(dir: &Path) -> Result<(), StoreError> {
+    File::open(dir)
+        .and_then(|file| file.sync_all())
+        .map_err(StoreError::io("sync", dir))
+}
+
+fn remove(path: &Path) {
+    if let Err(error) = fs::remove_dir_all(path) {
+        tracing::warn!(%error, path = %path.display(), "a folder that is no longer needed stays");
+    }
+}
