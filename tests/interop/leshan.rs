@@ -116,7 +116,7 @@ fn leshan_device_is_managed_over_dtls_with_a_connection_id() {
     });
     let values: Vec<f64> = seen
         .iter()
-        .map(|line| line["value"].as_f64().unwrap())
+        .map(|line| line["values"][0]["value"].as_f64().unwrap())
         .collect();
     assert!(
         values.windows(2).all(|pair| pair[0] < pair[1]),

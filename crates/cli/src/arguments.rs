@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use clap::{Args, Parser, Subcommand};
 
-use crate::command::{credentials, operations, read, stream, write};
+use crate::command::{apply, credentials, operations, read, stream, write};
 use crate::output::Format;
 use crate::{dev, model, tether};
 
@@ -130,6 +130,8 @@ JSON: {\"devices\": [{\"endpoint\", \"state\", \"registrationId\", \"lwm2mVersio
     Observe(stream::Observe),
     /// Follow the events of the fleet or of one device.
     Watch(stream::Watch),
+    /// Keep devices as declared in YAML, as kubectl apply does.
+    Apply(apply::Apply),
     /// Operations under way and finished: list, get, cancel.
     #[command(subcommand)]
     Operations(operations::Operations),

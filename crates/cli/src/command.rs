@@ -1,5 +1,6 @@
 //! One module for each command, or for a few that work alike.
 
+pub(crate) mod apply;
 pub(crate) mod cluster;
 pub(crate) mod credentials;
 pub(crate) mod devices;
@@ -31,6 +32,7 @@ pub(crate) async fn run(arguments: Arguments) -> Result<(), Failure> {
         Command::Operations(operations) => operations.run(&global).await,
         Command::Credentials(credentials) => credentials.run(&global).await,
         Command::Cluster { internal } => cluster::describe(&global, internal).await,
+        Command::Apply(apply) => apply.run(&global).await,
         Command::Version => output::write(concat!("drover ", env!("CARGO_PKG_VERSION"), "\n")),
         Command::Tether(options) => tether::run(options),
     }

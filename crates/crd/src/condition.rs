@@ -20,12 +20,7 @@ pub enum ConditionType {
 
 impl ConditionType {
     /// Every type, in the order in which they are written.
-    pub const ALL: [Self; 4] = [
-        Self::Accepted,
-        Self::Registered,
-        Self::Synced,
-        Self::Ready,
-    ];
+    pub const ALL: [Self; 4] = [Self::Accepted, Self::Registered, Self::Synced, Self::Ready];
 
     /// The type as it stands in `status.conditions[].type`.
     pub const fn as_str(self) -> &'static str {
@@ -180,7 +175,10 @@ pub fn set_condition(
         observed_generation: Some(generation),
         last_transition_time: now.clone(),
     };
-    match conditions.iter_mut().find(|known| known.type_ == written.type_) {
+    match conditions
+        .iter_mut()
+        .find(|known| known.type_ == written.type_)
+    {
         Some(known) => {
             if known.status == written.status {
                 written.last_transition_time = known.last_transition_time.clone();

@@ -1,6 +1,9 @@
 //! `Device`: one device that is described by an object.
 
-#![expect(unreachable_pub, reason = "KubeSchema copies each struct into a function body")]
+#![expect(
+    unreachable_pub,
+    reason = "KubeSchema copies each struct into a function body"
+)]
 
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, Time};
 use kube::{CustomResource, KubeSchema};
@@ -59,7 +62,11 @@ use crate::condition::conditions_schema;
         json_path = ".status.registration.transport",
         priority = 1
     ),
-    printcolumn(name = "Age", type_ = "date", json_path = ".metadata.creationTimestamp")
+    printcolumn(
+        name = "Age",
+        type_ = "date",
+        json_path = ".metadata.creationTimestamp"
+    )
 )]
 #[serde(rename_all = "camelCase")]
 pub struct DeviceSpec {

@@ -20,6 +20,11 @@
 //! # Ok::<(), serde_yaml_ng::Error>(())
 //! ```
 
+#![expect(
+    clippy::duplicated_attributes,
+    reason = "each printer column has a type, and the lint takes them for one list"
+)]
+
 pub mod condition;
 pub mod device;
 mod manifest;

@@ -178,7 +178,11 @@ impl<P: PeerKey> Engine<P> {
         if let Operation::Observe { path } = downlink.operation
             && response.code.is_success()
         {
-            self.established(now, &downlink.registration, path, token, response);
+            self.established(&downlink.registration, path, token, response);
+            if downlink.purpose == Purpose::Restored {
+                // Whoever asks for an observation gets the first value as the answer.
+                self.report(now, &downlink.registration, path, response);
+            }
         }
         if let Purpose::Asked(tag) = downlink.purpose {
             let result = {

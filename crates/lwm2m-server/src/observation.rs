@@ -39,10 +39,9 @@ impl Observations {
 }
 
 impl<P: PeerKey> Engine<P> {
-    /// The device accepted an observation: remember it, and keep the value that came with it.
+    /// The device accepted an observation: remember it.
     pub(crate) fn established(
         &mut self,
-        now: Now,
         registration: &RegistrationId,
         path: Path,
         token: Token,
@@ -57,7 +56,6 @@ impl<P: PeerKey> Engine<P> {
                 self.coap.forget_observation(peer, older);
             }
         }
-        self.report(now, registration, path, response);
     }
 
     /// A notification; the CoAP layer has acknowledged it.
@@ -115,7 +113,7 @@ impl<P: PeerKey> Engine<P> {
         );
     }
 
-    fn report(&mut self, now: Now, registration: &RegistrationId, path: Path, response: &Response) {
+    pub(crate) fn report(&mut self, now: Now, registration: &RegistrationId, path: Path, response: &Response) {
         let Some(device) = self.devices.get(registration) else {
             return;
         };

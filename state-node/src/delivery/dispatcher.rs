@@ -141,6 +141,12 @@ impl Dispatcher {
     }
 
     async fn tick(&mut self) {
+        self.notice_leadership();
+        self.parts.group.events().sweep();
+        self.give_up_orphans().await;
+    }
+
+    fn notice_leadership(&mut self) {
         let leads = self.parts.group.leads();
         if leads && !self.leads {
             self.leads = true;
@@ -153,11 +159,10 @@ impl Dispatcher {
             self.resting.clear();
             self.orphans.clear();
         }
-        self.parts.group.events().sweep();
-        self.give_up_orphans().await;
     }
 
     fn take(&mut self, work: Work) {
+        self.notice_leadership();
         if !self.leads {
             return;
         }
@@ -549,6 +554,7 @@ const BAD_REQUEST: u8 = 0x80;
 const INTERNAL_SERVER_ERROR: u8 = 0xa0;
 
 async fn cancel_observation(parts: DeliveryParts, endpoint: EndpointName, path: Path) {
+    tracing::debug!(%endpoint, %path, "nobody holds the observation any more");
     let (wanted, registration) = parts.group.store().read(|tables| {
         (
             query::observation(tables, &endpoint, path),

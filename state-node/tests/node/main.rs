@@ -35,7 +35,9 @@ async fn one_node_alone_is_a_cluster_and_keeps_what_it_committed() {
     let mut cluster = Cluster::start(1).await;
     let client = cluster.client().await;
     let shard = client.ready().await.shard_of(&endpoint(1));
-    let outcome = client.propose(shard, desired(&endpoint(1), "Europe/Berlin"), PATIENCE).await;
+    let outcome = client
+        .propose(shard, desired(&endpoint(1), "Europe/Berlin"), PATIENCE)
+        .await;
     assert_eq!(outcome.unwrap(), Outcome::Done);
 
     // Neither the crash nor the orderly stop loses anything.
@@ -60,14 +62,24 @@ async fn a_killed_leader_takes_no_acknowledged_write_with_it() {
         }
         let endpoint = endpoint(number);
         let command = desired(&endpoint, &format!("zone-{number}"));
-        if client.propose(topology.shard_of(&endpoint), command, PATIENCE).await == Ok(Outcome::Done) {
+        if client
+            .propose(topology.shard_of(&endpoint), command, PATIENCE)
+            .await
+            == Ok(Outcome::Done)
+        {
             acknowledged.push(number);
         }
     }
-    assert_eq!(acknowledged.len(), 200, "two of three nodes go on without the third");
+    assert_eq!(
+        acknowledged.len(),
+        200,
+        "two of three nodes go on without the third"
+    );
     cluster.restart(0).await;
     for number in acknowledged {
-        let stored = cluster.desired(number as usize % 3, &endpoint(number)).await;
+        let stored = cluster
+            .desired(number as usize % 3, &endpoint(number))
+            .await;
         assert_eq!(stored.resources[0].text, format!("zone-{number}"));
     }
 }
@@ -83,7 +95,13 @@ async fn a_stopped_node_hands_its_shards_over_before_it_goes() {
         for number in 0..300 {
             let started = std::time::Instant::now();
             let endpoint = endpoint(number);
-            let outcome = client.propose(topology.shard_of(&endpoint), desired(&endpoint, "UTC"), PATIENCE).await;
+            let outcome = client
+                .propose(
+                    topology.shard_of(&endpoint),
+                    desired(&endpoint, "UTC"),
+                    PATIENCE,
+                )
+                .await;
             assert_eq!(outcome, Ok(Outcome::Done));
             slowest = slowest.max(started.elapsed());
         }
@@ -100,7 +118,13 @@ async fn a_node_that_lost_its_volume_is_replaced_by_itself() {
     let mut cluster = Cluster::start(3).await;
     let client = cluster.client().await;
     let topology = client.ready().await;
-    let outcome = client.propose(topology.shard_of(&endpoint(1)), desired(&endpoint(1), "UTC"), PATIENCE).await;
+    let outcome = client
+        .propose(
+            topology.shard_of(&endpoint(1)),
+            desired(&endpoint(1), "UTC"),
+            PATIENCE,
+        )
+        .await;
     assert_eq!(outcome, Ok(Outcome::Done));
     let lost = cluster.identity(2);
     cluster.stop(2, cluster::Stop::Kill).await;
@@ -110,15 +134,30 @@ async fn a_node_that_lost_its_volume_is_replaced_by_itself() {
     assert_ne!(lost, new);
     eventually("the old node is out of every group", async || {
         let described = cluster.describe(0).await;
-        let voters: Vec<_> = described.shard_states.iter().map(|shard| shard.voters.clone()).collect();
-        voters.iter().all(|voters| voters.len() == 3 && voters.contains(&new) && !voters.contains(&lost))
+        let voters: Vec<_> = described
+            .shard_states
+            .iter()
+            .map(|shard| shard.voters.clone())
+            .collect();
+        voters
+            .iter()
+            .all(|voters| voters.len() == 3 && voters.contains(&new) && !voters.contains(&lost))
     })
     .await;
     // It counts: with it and one other node there is a quorum.
     cluster.stop(1, cluster::Stop::Kill).await;
-    let outcome = client.propose(topology.shard_of(&endpoint(2)), desired(&endpoint(2), "UTC"), PATIENCE).await;
+    let outcome = client
+        .propose(
+            topology.shard_of(&endpoint(2)),
+            desired(&endpoint(2), "UTC"),
+            PATIENCE,
+        )
+        .await;
     assert_eq!(outcome, Ok(Outcome::Done));
-    assert_eq!(cluster.desired(2, &endpoint(1)).await.resources[0].text, "UTC");
+    assert_eq!(
+        cluster.desired(2, &endpoint(1)).await.resources[0].text,
+        "UTC"
+    );
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -129,19 +168,44 @@ async fn a_read_reaches_the_device_from_any_node() {
     ingress.register(&endpoint(1)).await;
     for node in 0..3 {
         let mut operations = OperationsClient::connect(cluster.api(node)).await.unwrap();
-        let request = public::ReadRequest { endpoint: "meter-1".into(), path: "/3/0/0".into(), accept: None };
+        let request = public::ReadRequest {
+            endpoint: "meter-1".into(),
+            path: "/3/0/0".into(),
+            accept: None,
+        };
         let values = operations.read(request).await.unwrap().into_inner().values;
         assert_eq!(values[0].path, "/3/0/0");
-        let request = public::ReadRequest { endpoint: "meter-1".into(), path: "/3/0/99".into(), accept: None };
+        let request = public::ReadRequest {
+            endpoint: "meter-1".into(),
+            path: "/3/0/99".into(),
+            accept: None,
+        };
         let refused = operations.read(request).await.unwrap_err();
         assert_eq!(refused.code(), Code::NotFound);
-        assert_eq!(refused.get_details_error_info().unwrap().reason, "COAP_4_04");
-        let request = public::ReadRequest { endpoint: "nobody".into(), path: "/3/0/0".into(), accept: None };
+        assert_eq!(
+            refused.get_details_error_info().unwrap().reason,
+            "COAP_4_04"
+        );
+        let request = public::ReadRequest {
+            endpoint: "nobody".into(),
+            path: "/3/0/0".into(),
+            accept: None,
+        };
         let unknown = operations.read(request).await.unwrap_err();
-        assert_eq!(unknown.get_details_error_info().unwrap().reason, "DEVICE_NOT_REGISTERED");
-        let request = public::ReadRequest { endpoint: "meter-1".into(), path: "3/0/0".into(), accept: None };
+        assert_eq!(
+            unknown.get_details_error_info().unwrap().reason,
+            "DEVICE_NOT_REGISTERED"
+        );
+        let request = public::ReadRequest {
+            endpoint: "meter-1".into(),
+            path: "3/0/0".into(),
+            accept: None,
+        };
         let wrong = operations.read(request).await.unwrap_err();
-        assert_eq!(wrong.get_details_bad_request().unwrap().field_violations[0].field, "path");
+        assert_eq!(
+            wrong.get_details_bad_request().unwrap().field_violations[0].field,
+            "path"
+        );
     }
 }
 
@@ -156,26 +220,56 @@ async fn a_write_waits_for_a_device_that_is_away_and_is_delivered_once() {
         path: "/3/0/15".into(),
         text: "Europe/Oslo".into(),
         delivery: Some(public::Delivery {
-            deadline: Some(prost_types::Duration { seconds: 60, nanos: 0 }),
+            deadline: Some(prost_types::Duration {
+                seconds: 60,
+                nanos: 0,
+            }),
             request_id: "the-same".into(),
             wait: public::delivery::Wait::UntilAccepted.into(),
         }),
         ..public::WriteRequest::default()
     };
-    let first = operations.write(write.clone()).await.unwrap().into_inner().operation.unwrap();
+    let first = operations
+        .write(write.clone())
+        .await
+        .unwrap()
+        .into_inner()
+        .operation
+        .unwrap();
     assert_eq!(first.state(), public::operation::State::Pending);
-    let again = operations.write(write).await.unwrap().into_inner().operation.unwrap();
+    let again = operations
+        .write(write)
+        .await
+        .unwrap()
+        .into_inner()
+        .operation
+        .unwrap();
     assert_eq!(again.id, first.id);
 
     ingress.register(&endpoint(1)).await;
-    let get = public::GetOperationRequest { endpoint: "meter-1".into(), id: first.id };
+    let get = public::GetOperationRequest {
+        endpoint: "meter-1".into(),
+        id: first.id,
+    };
     eventually("the operation is delivered", async || {
-        let operation = operations.clone().get_operation(get.clone()).await.unwrap().into_inner();
+        let operation = operations
+            .clone()
+            .get_operation(get.clone())
+            .await
+            .unwrap()
+            .into_inner();
         operation.state() == public::operation::State::Delivered && operation.coap_code == "2.04"
     })
     .await;
     let written = |operation: &Operation| matches!(operation, Operation::Write { .. });
-    assert_eq!(ingress.seen().iter().filter(|operation| written(operation)).count(), 1);
+    assert_eq!(
+        ingress
+            .seen()
+            .iter()
+            .filter(|operation| written(operation))
+            .count(),
+        1
+    );
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -190,12 +284,28 @@ async fn an_execute_whose_answer_is_lost_is_not_sent_again() {
         path: path.into(),
         ..public::ExecuteRequest::default()
     };
-    let done = operations.execute(execute("/3/0/4")).await.unwrap().into_inner().operation.unwrap();
+    let done = operations
+        .execute(execute("/3/0/4"))
+        .await
+        .unwrap()
+        .into_inner()
+        .operation
+        .unwrap();
     assert_eq!(done.state(), public::operation::State::Delivered);
     // The device of this test never answers on resource 5.
-    let lost = operations.execute(execute("/3/0/5")).await.unwrap().into_inner().operation.unwrap();
+    let lost = operations
+        .execute(execute("/3/0/5"))
+        .await
+        .unwrap()
+        .into_inner()
+        .operation
+        .unwrap();
     assert_eq!(lost.state(), public::operation::State::Expired);
-    let sent = ingress.seen().iter().filter(|operation| operation.path() == Path::Resource(3, 0, 5)).count();
+    let sent = ingress
+        .seen()
+        .iter()
+        .filter(|operation| operation.path() == Path::Resource(3, 0, 5))
+        .count();
     assert_eq!(sent, 1);
 }
 
@@ -206,13 +316,37 @@ async fn an_observation_gives_the_current_value_then_what_is_notified_and_ends_w
     let ingress = Ingress::attach(&client, 3).await;
     let registration = ingress.register(&endpoint(1)).await;
     let mut operations = OperationsClient::connect(cluster.api(1)).await.unwrap();
-    let request = public::ObserveRequest { endpoint: "meter-1".into(), path: "/3/0".into() };
+    let request = public::ObserveRequest {
+        endpoint: "meter-1".into(),
+        path: "/3/0".into(),
+    };
     let mut stream = operations.observe(request).await.unwrap().into_inner();
     let current = stream.message().await.unwrap().unwrap();
     assert_eq!(current.values[0].path, "/3/0/0");
-    ingress.notify(&endpoint(1), &registration, Path::Resource(3, 0, 9), Value::Integer(80)).await;
-    ingress.notify(&endpoint(1), &registration, Path::Resource(4, 0, 2), Value::Integer(-70)).await;
-    ingress.notify(&endpoint(1), &registration, Path::Resource(3, 0, 9), Value::Integer(79)).await;
+    ingress
+        .notify(
+            &endpoint(1),
+            &registration,
+            Path::Resource(3, 0, 9),
+            Value::Integer(80),
+        )
+        .await;
+    ingress
+        .notify(
+            &endpoint(1),
+            &registration,
+            Path::Resource(4, 0, 2),
+            Value::Integer(-70),
+        )
+        .await;
+    ingress
+        .notify(
+            &endpoint(1),
+            &registration,
+            Path::Resource(3, 0, 9),
+            Value::Integer(79),
+        )
+        .await;
     for expected in [80, 79] {
         let notified = stream.message().await.unwrap().unwrap();
         let value = notified.values[0].value.clone().unwrap().kind.unwrap();
@@ -220,7 +354,10 @@ async fn an_observation_gives_the_current_value_then_what_is_notified_and_ends_w
     }
     drop(stream);
     eventually("the device is told to stop", async || {
-        ingress.seen().iter().any(|operation| matches!(operation, Operation::CancelObserve { .. }))
+        ingress
+            .seen()
+            .iter()
+            .any(|operation| matches!(operation, Operation::CancelObserve { .. }))
     })
     .await;
 }
@@ -231,8 +368,16 @@ async fn a_watch_goes_on_where_its_token_left_off_even_on_another_node() {
     let client = cluster.client().await;
     let ingress = Ingress::attach(&client, 3).await;
     let mut devices = DevicesClient::connect(cluster.api(0)).await.unwrap();
-    let mut watch = devices.watch_events(public::WatchEventsRequest::default()).await.unwrap().into_inner();
-    assert_eq!(watch.message().await.unwrap().unwrap().event, None, "a token to begin with");
+    let mut watch = devices
+        .watch_events(public::WatchEventsRequest::default())
+        .await
+        .unwrap()
+        .into_inner();
+    assert_eq!(
+        watch.message().await.unwrap().unwrap().event,
+        None,
+        "a token to begin with"
+    );
     for number in 0..20 {
         ingress.register(&endpoint(number)).await;
     }
@@ -245,16 +390,30 @@ async fn a_watch_goes_on_where_its_token_left_off_even_on_another_node() {
     }
     drop(watch);
     let mut devices = DevicesClient::connect(cluster.api(1)).await.unwrap();
-    let request = public::WatchEventsRequest { resume_token: token, endpoint: String::new() };
+    let request = public::WatchEventsRequest {
+        resume_token: token,
+        endpoint: String::new(),
+    };
     let mut watch = devices.watch_events(request).await.unwrap().into_inner();
     while seen.len() < 20 {
-        seen.extend(watch.message().await.unwrap().unwrap().event.map(|event| event.endpoint));
+        seen.extend(
+            watch
+                .message()
+                .await
+                .unwrap()
+                .unwrap()
+                .event
+                .map(|event| event.endpoint),
+        );
     }
     seen.sort();
     seen.dedup();
     assert_eq!(seen.len(), 20, "every registration once");
 
-    let request = public::WatchEventsRequest { resume_token: "made-up".into(), endpoint: String::new() };
+    let request = public::WatchEventsRequest {
+        resume_token: "made-up".into(),
+        endpoint: String::new(),
+    };
     let refused = devices.watch_events(request).await.unwrap_err();
     assert_eq!(refused.code(), Code::InvalidArgument);
 }
@@ -279,7 +438,11 @@ async fn lists_page_through_all_shards_and_keys_never_come_back() {
     let (mut names, mut identities) = (Vec::new(), Vec::new());
     let mut page_token = String::new();
     loop {
-        let request = public::ListDevicesRequest { page_size: 4, page_token, endpoint_prefix: "meter".into() };
+        let request = public::ListDevicesRequest {
+            page_size: 4,
+            page_token,
+            endpoint_prefix: "meter".into(),
+        };
         let page = devices.list_devices(request).await.unwrap().into_inner();
         names.extend(page.devices.into_iter().map(|device| device.endpoint));
         page_token = page.next_page_token;
@@ -288,9 +451,21 @@ async fn lists_page_through_all_shards_and_keys_never_come_back() {
         }
     }
     loop {
-        let request = public::ListCredentialsRequest { page_size: 4, page_token, endpoint: String::new() };
-        let page = credentials.list_credentials(request).await.unwrap().into_inner();
-        identities.extend(page.credentials.into_iter().map(|credential| credential.psk_identity));
+        let request = public::ListCredentialsRequest {
+            page_size: 4,
+            page_token,
+            endpoint: String::new(),
+        };
+        let page = credentials
+            .list_credentials(request)
+            .await
+            .unwrap()
+            .into_inner();
+        identities.extend(
+            page.credentials
+                .into_iter()
+                .map(|credential| credential.psk_identity),
+        );
         page_token = page.next_page_token;
         if page_token.is_empty() {
             break;
@@ -299,8 +474,22 @@ async fn lists_page_through_all_shards_and_keys_never_come_back() {
     for list in [names.len(), identities.len()] {
         assert_eq!(list, 25);
     }
-    let known = client.credential(b"id-7").await.unwrap().unwrap();
-    assert_eq!((known.endpoint, known.key.to_vec()), (endpoint(7), vec![7; 16]));
-    credentials.delete_credential(public::DeleteCredentialRequest { psk_identity: b"id-7".to_vec() }).await.unwrap();
-    assert!(client.credential(b"id-7").await.unwrap().is_none());
+    let known = client.credential(b"id-7", PATIENCE).await.unwrap().unwrap();
+    assert_eq!(
+        (known.endpoint, known.key.to_vec()),
+        (endpoint(7), vec![7; 16])
+    );
+    credentials
+        .delete_credential(public::DeleteCredentialRequest {
+            psk_identity: b"id-7".to_vec(),
+        })
+        .await
+        .unwrap();
+    assert!(
+        client
+            .credential(b"id-7", PATIENCE)
+            .await
+            .unwrap()
+            .is_none()
+    );
 }

@@ -22,12 +22,27 @@ fn ready(status: ConditionStatus, reason: Reason) -> Observation {
 #[test]
 fn the_transition_time_moves_only_with_the_status() {
     let mut conditions = Vec::new();
-    set_condition(&mut conditions, ready(ConditionStatus::False, Reason::Applying), 1, &at(10));
-    set_condition(&mut conditions, ready(ConditionStatus::False, Reason::Rejected), 2, &at(20));
+    set_condition(
+        &mut conditions,
+        ready(ConditionStatus::False, Reason::Applying),
+        1,
+        &at(10),
+    );
+    set_condition(
+        &mut conditions,
+        ready(ConditionStatus::False, Reason::Rejected),
+        2,
+        &at(20),
+    );
     assert_eq!(conditions[0].last_transition_time, at(10));
     assert_eq!(conditions[0].reason, "Rejected");
     assert_eq!(conditions[0].observed_generation, Some(2));
-    set_condition(&mut conditions, ready(ConditionStatus::True, Reason::InSync), 2, &at(30));
+    set_condition(
+        &mut conditions,
+        ready(ConditionStatus::True, Reason::InSync),
+        2,
+        &at(30),
+    );
     assert_eq!(conditions[0].last_transition_time, at(30));
     assert_eq!(conditions.len(), 1);
 }
@@ -38,7 +53,10 @@ fn a_long_message_is_cut_between_characters() {
     let mut long = ready(ConditionStatus::True, Reason::InSync);
     long.message = format!("x{}", "ü".repeat(Observation::MAX_MESSAGE_BYTES));
     set_condition(&mut conditions, long, 1, &at(0));
-    assert_eq!(conditions[0].message.len(), Observation::MAX_MESSAGE_BYTES - 1);
+    assert_eq!(
+        conditions[0].message.len(),
+        Observation::MAX_MESSAGE_BYTES - 1
+    );
 }
 
 fn observation() -> impl Strategy<Value = Observation> {

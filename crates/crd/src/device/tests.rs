@@ -21,20 +21,39 @@ fn device(endpoint: &str, paths: &[&str]) -> Device {
 }
 
 fn refusal(device: &Device) -> String {
-    device.validate_cel().unwrap_err().iter().map(ToString::to_string).collect()
+    device
+        .validate_cel()
+        .unwrap_err()
+        .iter()
+        .map(ToString::to_string)
+        .collect()
 }
 
 #[test]
 fn a_resource_and_a_resource_instance_are_paths() {
-    let device = device("urn:imei:1", &["/3/0/14", "/3/0/7/0", "/33629/65534/65535/65535"]);
+    let device = device(
+        "urn:imei:1",
+        &["/3/0/14", "/3/0/7/0", "/33629/65534/65535/65535"],
+    );
     assert!(device.validate_cel().is_ok());
 }
 
 #[test]
 fn what_is_no_resource_path_is_refused_by_name() {
-    for path in ["3/0/14", "/3/0/", "/3/0/014", "/3//14", "/3/0/14/", "/3/0/14/0/0", "/3/0/x"] {
+    for path in [
+        "3/0/14",
+        "/3/0/",
+        "/3/0/014",
+        "/3//14",
+        "/3/0/14/",
+        "/3/0/14/0/0",
+        "/3/0/x",
+    ] {
         let refusal = refusal(&device("urn:imei:1", &[path]));
-        assert!(refusal.contains("path must be /object/instance/resource"), "{path}: {refusal}");
+        assert!(
+            refusal.contains("path must be /object/instance/resource"),
+            "{path}: {refusal}"
+        );
     }
 }
 
@@ -46,7 +65,11 @@ fn the_endpoint_name_never_changes() {
     assert!(new.validate_cel_update(&old).is_ok());
     new.spec.endpoint_name = "urn:imei:2".to_owned();
     let refusals = new.validate_cel_update(&old).unwrap_err();
-    assert!(refusals.iter().any(|one| one.to_string().contains("endpointName is immutable")));
+    assert!(
+        refusals
+            .iter()
+            .any(|one| one.to_string().contains("endpointName is immutable"))
+    );
 }
 
 #[test]
@@ -60,5 +83,7 @@ fn the_endpoint_name_is_bounded_in_bytes() {
 fn a_policy_that_is_not_given_is_managed() {
     let spec: DeviceSpec = serde_yaml_ng::from_str("endpointName: ep").unwrap();
     assert_eq!(spec.management_policy, ManagementPolicy::Managed);
-    assert!(serde_yaml_ng::from_str::<DeviceSpec>("{endpointName: ep, managementPolicy: Off}").is_err());
+    assert!(
+        serde_yaml_ng::from_str::<DeviceSpec>("{endpointName: ep, managementPolicy: Off}").is_err()
+    );
 }

@@ -136,6 +136,7 @@ impl Observer {
             () = drain.started() => drop(self.sink.try_send(Err(status::stopping()))),
             _ = self.follow() => {}
         }
+        tracing::debug!(endpoint = %self.hold.endpoint, path = %self.hold.path, "an observer went");
         self.hold.release().await;
     }
 

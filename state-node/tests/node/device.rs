@@ -1,0 +1,145 @@
+//! An ingress node without devices: it answers operations itself.
+
+use std::net::SocketAddr;
+use std::sync::{Arc, Mutex};
+
+use device_state::{
+    Command, NodeId, OperationOutcome, Outcome, Registration, SecurityIdentity, ShardId, Timestamp,
+    Transport, ValueOrigin,
+};
+use lwm2m::{EndpointName, Lifetime, LwM2mVersion, Operation, Path, RegistrationId, Value};
+use state_client::{
+    AttachHandle, Client, DeviceOperations, Downlink, FailureReason, OperationAnswer,
+};
+use tokio::task::JoinSet;
+
+use crate::cluster::{PATIENCE, eventually};
+
+const NODE: NodeId = NodeId(0xd1);
+
+pub(crate) struct Ingress {
+    client: Client,
+    seen: Arc<Mutex<Vec<Operation>>>,
+    handle: AttachHandle,
+    _answers: JoinSet<()>,
+}
+
+impl Ingress {
+    /// Attaches to `nodes` state nodes.
+    pub(crate) async fn attach(client: &Client, nodes: usize) -> Self {
+        let (handle, operations) = client.attach(NODE, "test");
+        let seen = Arc::new(Mutex::new(Vec::new()));
+        let mut answers = JoinSet::new();
+        answers.spawn(answer_all(handle.clone(), operations, seen.clone()));
+        eventually("attached to all", async || handle.attached() == nodes).await;
+        Self {
+            client: client.clone(),
+            seen,
+            handle,
+            _answers: answers,
+        }
+    }
+
+    /// What was to be carried out so far.
+    pub(crate) fn seen(&self) -> Vec<Operation> {
+        self.seen.lock().unwrap().clone()
+    }
+
+    async fn commit(&self, shard: ShardId, command: Command) -> Outcome {
+        self.client.propose(shard, command, PATIENCE).await.unwrap()
+    }
+
+    /// Registers a device.
+    pub(crate) async fn register(&self, endpoint: &EndpointName) -> RegistrationId {
+        let shard = self.client.ready().await.shard_of(endpoint);
+        let id = RegistrationId::new(&format!("{:04x}{}", shard.0, endpoint.as_str())).unwrap();
+        let registration = Registration {
+            endpoint: endpoint.clone(),
+            id: id.clone(),
+            identity: SecurityIdentity::PskIdentity(endpoint.as_str().into()),
+            owner: NODE,
+            peer: SocketAddr::from(([127, 0, 0, 1], 5_683)),
+            transport: Transport::Dtls,
+            session: None,
+            lifetime: Lifetime::from_secs(300),
+            version: LwM2mVersion::V1_1,
+            binding: "U".parse().unwrap(),
+            links: "</1/0>,</3/0>,</4/0>".to_owned(),
+            registered_at: Timestamp(0),
+            updated_at: Timestamp(0),
+            expires_at: Timestamp(0),
+        };
+        let outcome = self
+            .commit(
+                shard,
+                Command::Register {
+                    registration: Box::new(registration),
+                },
+            )
+            .await;
+        assert!(matches!(outcome, Outcome::Registered { .. }), "{outcome:?}");
+        self.handle.awake(endpoint);
+        id
+    }
+
+    /// Reports a value as a notification.
+    pub(crate) async fn notify(
+        &self,
+        endpoint: &EndpointName,
+        id: &RegistrationId,
+        path: Path,
+        value: Value,
+    ) {
+        let shard = self.client.ready().await.shard_of(endpoint);
+        let command = Command::RecordValues {
+            endpoint: endpoint.clone(),
+            registration: id.clone(),
+            origin: ValueOrigin::Notify,
+            values: vec![(path, value, Timestamp(1))],
+        };
+        assert_eq!(self.commit(shard, command).await, Outcome::Done);
+    }
+}
+
+async fn answer_all(
+    handle: AttachHandle,
+    mut operations: DeviceOperations,
+    seen: Arc<Mutex<Vec<Operation>>>,
+) {
+    while let Some(downlink) = operations.next().await {
+        let Downlink::Operation(operation) = downlink else {
+            continue;
+        };
+        seen.lock().unwrap().push(operation.operation.clone());
+        handle.finish(operation.key, answer(&operation.operation));
+    }
+}
+
+fn answer(operation: &Operation) -> OperationAnswer {
+    let delivered = |code: u8, values| OperationAnswer::Answered {
+        outcome: OperationOutcome::Delivered { code, values },
+        links: String::new(),
+    };
+    let manufacturer = || vec![(Path::Resource(3, 0, 0), Value::String("Drover".into()))];
+    match operation {
+        Operation::Read {
+            path: Path::Resource(3, 0, 99),
+            ..
+        } => OperationAnswer::Answered {
+            outcome: OperationOutcome::Rejected {
+                code: 0x84,
+                diagnostic: String::new(),
+            },
+            links: String::new(),
+        },
+        Operation::Execute {
+            path: Path::Resource(3, 0, 5),
+            ..
+        } => OperationAnswer::Failed {
+            reason: FailureReason::Timeout,
+            message: "no answer".to_owned(),
+        },
+        Operation::Read { .. } | Operation::Observe { .. } => delivered(0x45, manufacturer()),
+        _ => delivered(0x44, Vec::new()),
+    }
+}
