@@ -70,7 +70,10 @@ pub(crate) struct Overrides {
 }
 
 /// A flag that only ever switches off says nothing while it is on.
-#[expect(clippy::trivially_copy_pass_by_ref, reason = "the form that serde calls")]
+#[expect(
+    clippy::trivially_copy_pass_by_ref,
+    reason = "the form that serde calls"
+)]
 fn is_set(flag: &bool) -> bool {
     *flag
 }
@@ -145,7 +148,12 @@ mod tests {
 
     #[test]
     fn flags_override_the_defaults() {
-        let config = load(&["drover-operator", "--api", "a:1,b:2", "--no-leader-election"]);
+        let config = load(&[
+            "drover-operator",
+            "--api",
+            "a:1,b:2",
+            "--no-leader-election",
+        ]);
         assert_eq!(config.api, ["a:1", "b:2"]);
         assert!(!config.leader_election);
         assert!(load(&["drover-operator", "run"]).leader_election);

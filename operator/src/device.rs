@@ -112,8 +112,7 @@ pub(crate) async fn run(
 ) {
     watching.fail("listing the devices");
     let (reader, writer) = reflector::store();
-    let changes = changes(Arc::clone(&context), devices, watching)
-        .boxed();
+    let changes = changes(Arc::clone(&context), devices, watching).boxed();
     let settings = context.settings;
     let config = ControllerConfig::default()
         .concurrency(settings.concurrency)
@@ -123,7 +122,11 @@ pub(crate) async fn run(
         .with_config(config)
         .reconcile_on(triggers::stream(Arc::clone(&context)))
         .graceful_shutdown_on(drain.started_owned())
-        .run(reconcile::reconcile, reconcile::retry_later, Arc::clone(&context))
+        .run(
+            reconcile::reconcile,
+            reconcile::retry_later,
+            Arc::clone(&context),
+        )
         .for_each(|outcome| {
             if let Err(error) = outcome {
                 tracing::debug!(%error, "reconciliation");

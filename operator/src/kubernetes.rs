@@ -23,7 +23,9 @@ pub(crate) async fn client(kubeconfig: Option<&Path>) -> anyhow::Result<Client> 
                 .with_context(|| format!("cannot read {}", path.display()))?;
             Config::from_custom_kubeconfig(kubeconfig, &KubeConfigOptions::default()).await?
         }
-        None => Config::infer().await.context("no kubeconfig and not in a pod")?,
+        None => Config::infer()
+            .await
+            .context("no kubeconfig and not in a pod")?,
     };
     Ok(Client::try_from(config)?)
 }
@@ -37,7 +39,11 @@ pub(crate) fn devices(client: Client, namespace: Option<&str>) -> Api<Device> {
 }
 
 /// Waits until the API server serves devices: an operator may be installed before its definitions.
-pub(crate) async fn definitions_served(devices: &Api<Device>, metrics: &Metrics, ready: &Condition) {
+pub(crate) async fn definitions_served(
+    devices: &Api<Device>,
+    metrics: &Metrics,
+    ready: &Condition,
+) {
     loop {
         match devices.list_metadata(&ListParams::default().limit(1)).await {
             Ok(_) => {

@@ -99,7 +99,9 @@ impl Lease {
     async fn give_up(&self) -> Result<(), LeaseError> {
         let stored = self.api.get_opt(&self.claim.name).await?;
         if let Some(lease) = stored.and_then(|stored| self.claim.released(stored)) {
-            self.api.replace(&self.claim.name, &PostParams::default(), &lease).await?;
+            self.api
+                .replace(&self.claim.name, &PostParams::default(), &lease)
+                .await?;
         }
         Ok(())
     }
@@ -166,7 +168,10 @@ fn lost() -> ! {
 
 fn wall_clock() -> MicroTime {
     let now = i64::try_from(clock::now_ms()).ok();
-    MicroTime(now.and_then(|now| Timestamp::from_millisecond(now).ok()).unwrap_or_default())
+    MicroTime(
+        now.and_then(|now| Timestamp::from_millisecond(now).ok())
+            .unwrap_or_default(),
+    )
 }
 
 /// The decisions about a Lease, without any I/O.
@@ -209,7 +214,11 @@ impl Claim {
     /// Notes when the Lease changed last.
     fn saw(&mut self, lease: &LeaseObject, now: Instant) {
         let version = lease.meta().resource_version.clone().unwrap_or_default();
-        if self.seen.as_ref().is_none_or(|(known, _)| *known != version) {
+        if self
+            .seen
+            .as_ref()
+            .is_none_or(|(known, _)| *known != version)
+        {
             self.seen = Some((version, now));
         }
     }
@@ -219,10 +228,18 @@ impl Claim {
     }
 
     fn is_held(&self, spec: &LeaseSpec, now: Instant) -> bool {
-        let held = spec.holder_identity.as_deref().is_some_and(|holder| !holder.is_empty());
-        let seconds = spec.lease_duration_seconds.and_then(|seconds| u64::try_from(seconds).ok());
+        let held = spec
+            .holder_identity
+            .as_deref()
+            .is_some_and(|holder| !holder.is_empty());
+        let seconds = spec
+            .lease_duration_seconds
+            .and_then(|seconds| u64::try_from(seconds).ok());
         let duration = seconds.map_or(self.terms.duration, Duration::from_secs);
-        let unchanged = self.seen.as_ref().map(|(_, since)| now.saturating_duration_since(*since));
+        let unchanged = self
+            .seen
+            .as_ref()
+            .map(|(_, since)| now.saturating_duration_since(*since));
         held && unchanged.is_none_or(|unchanged| unchanged < duration)
     }
 
@@ -233,9 +250,16 @@ impl Claim {
         LeaseSpec {
             holder_identity: Some(self.identity.clone()),
             lease_duration_seconds: i32::try_from(self.terms.duration.as_secs()).ok(),
-            acquire_time: previous.acquire_time.filter(|_| mine).or(Some(wall.clone())),
+            acquire_time: previous
+                .acquire_time
+                .filter(|_| mine)
+                .or_else(|| Some(wall.clone())),
             renew_time: Some(wall),
-            lease_transitions: Some(if mine { transitions } else { transitions.saturating_add(1) }),
+            lease_transitions: Some(if mine {
+                transitions
+            } else {
+                transitions.saturating_add(1)
+            }),
             ..previous
         }
     }

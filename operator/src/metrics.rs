@@ -38,7 +38,11 @@ impl Metrics {
                 "Statuses written later because the object changes too often",
                 &all.status_writes_postponed,
             ),
-            ("desired_sets", "Desired sets sent to the state tier", &all.desired_sets),
+            (
+                "desired_sets",
+                "Desired sets sent to the state tier",
+                &all.desired_sets,
+            ),
             (
                 "event_streams_broken",
                 "Times that the stream of events of the state tier ended",
@@ -51,7 +55,11 @@ impl Metrics {
         let gauges = [
             ("devices", "Device objects", &all.devices),
             ("leader", "1 while this replica works", &all.leader),
-            ("crd_missing", "1 while a definition is not installed", &all.crd_missing),
+            (
+                "crd_missing",
+                "1 while a definition is not installed",
+                &all.crd_missing,
+            ),
         ];
         for (name, help, gauge) in gauges {
             registry.register(name, help, gauge.clone());

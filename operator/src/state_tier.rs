@@ -128,7 +128,8 @@ impl StateTier {
             generation,
             resources,
         } = action;
-        let resources: Vec<api::DesiredValue> = resources.iter().map(convert::desired_value).collect();
+        let resources: Vec<api::DesiredValue> =
+            resources.iter().map(convert::desired_value).collect();
         let answer = self.call(|channel| {
             let request = api::SetDesiredRequest {
                 endpoint: EndpointName::to_string(endpoint),

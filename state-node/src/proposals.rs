@@ -28,7 +28,7 @@ const MAX_ENTRY_BYTES: usize = 1 << 20;
 /// Commands longer than this are refused.
 pub const MAX_COMMAND_BYTES: usize = 1 << 20;
 /// Entries under way. Few, so that under load commands gather into larger entries instead of many small ones.
-const IN_FLIGHT: usize = 8;
+const IN_FLIGHT: usize = 2;
 
 /// Why a command has no outcome.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]

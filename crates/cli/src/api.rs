@@ -98,7 +98,7 @@ impl Addresses {
                     .to_owned()
             }
             Origin::File(path) => {
-                let dir = path.parent().unwrap_or(Path::new(".")).display();
+                let dir = path.parent().unwrap_or_else(|| Path::new(".")).display();
                 format!("is it running? `drover dev --dir {dir}` starts it again")
             }
         }
@@ -214,7 +214,6 @@ impl Api {
         CredentialsClient::new(self.channel.clone())
     }
 
-    #[expect(dead_code, reason = "apply")]
     pub(crate) fn desired_state(&self) -> DesiredStateClient<Channel> {
         DesiredStateClient::new(self.channel.clone()).max_decoding_message_size(MAX_MESSAGE_BYTES)
     }

@@ -56,7 +56,7 @@ pub(crate) fn path(dir: &Path) -> PathBuf {
 
 /// Writes `content` as JSON beside `path` and moves it there.
 pub(crate) fn write_atomically<T: Serialize>(path: &Path, content: &T) -> io::Result<()> {
-    let dir = path.parent().unwrap_or(Path::new("."));
+    let dir = path.parent().unwrap_or_else(|| Path::new("."));
     let mut file = tempfile::NamedTempFile::new_in(dir)?;
     serde_json::to_writer_pretty(&mut file, content)?;
     file.write_all(b"\n")?;

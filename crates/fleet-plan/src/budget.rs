@@ -28,7 +28,7 @@ impl Budget {
         let spent = self.full_at.saturating_duration_since(now);
         let allowed = self.interval.saturating_mul(self.burst - 1);
         if spent > allowed {
-            return Err(spent - allowed);
+            return Err(spent.saturating_sub(allowed));
         }
         self.full_at = now + spent + self.interval;
         Ok(())

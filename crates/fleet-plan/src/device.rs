@@ -241,13 +241,20 @@ fn refused(mut report: Report<'_>, observed: &Observed, refusal: &Refusal) -> Pl
 fn holds(observed: &Observed, wanted: &[(Path, Value)]) -> bool {
     let stored = |(path, value): &(Path, Value)| {
         let text = value.to_text();
-        observed.desired.iter().any(|stored| stored.path == *path && stored.text == text)
+        observed
+            .desired
+            .iter()
+            .any(|stored| stored.path == *path && stored.text == text)
     };
     observed.desired.len() == wanted.len() && wanted.iter().all(stored)
 }
 
 fn generation_to_send(device: &Device, observed: &Observed) -> u64 {
-    let own = device.metadata.generation.and_then(|own| u64::try_from(own).ok()).unwrap_or(1);
+    let own = device
+        .metadata
+        .generation
+        .and_then(|own| u64::try_from(own).ok())
+        .unwrap_or(1);
     own.max(observed.desired_generation.saturating_add(1))
 }
 

@@ -32,6 +32,11 @@
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
 
+#![cfg_attr(
+    test,
+    expect(clippy::disallowed_methods, reason = "a test needs a first instant")
+)]
+
 mod attributes;
 mod config;
 mod device;

@@ -113,7 +113,13 @@ impl<P: PeerKey> Engine<P> {
         );
     }
 
-    pub(crate) fn report(&mut self, now: Now, registration: &RegistrationId, path: Path, response: &Response) {
+    pub(crate) fn report(
+        &mut self,
+        now: Now,
+        registration: &RegistrationId,
+        path: Path,
+        response: &Response,
+    ) {
         let Some(device) = self.devices.get(registration) else {
             return;
         };

@@ -69,11 +69,11 @@ impl Fleet {
             ready: Barrier::new(threads),
         });
         let plan = Arc::new(plan);
-        let (made, results) = mpsc::channel();
+        let (made, results) = mpsc::sync_channel(threads);
         let mut handles = Vec::new();
         for from in 0..threads {
             let (plan, shared, made) = (plan.clone(), shared.clone(), made.clone());
-            let (go, gate) = mpsc::channel();
+            let (go, gate) = mpsc::sync_channel(1);
             let body = move || {
                 let (shard, waker) = match Shard::new(plan, shared, from, threads) {
                     Ok(parts) => parts,
@@ -96,10 +96,13 @@ impl Fleet {
         }
         drop(made);
         // Each shard keeps its sender for as long as it runs, so the channel does not end by itself.
-        let wakers = results.iter().take(threads).collect::<anyhow::Result<Vec<_>>>()?;
+        let wakers = results
+            .iter()
+            .take(threads)
+            .collect::<anyhow::Result<Vec<_>>>()?;
         let threads = handles
             .into_iter()
-            .map(|(handle, go): (_, mpsc::Sender<()>)| {
+            .map(|(handle, go): (_, mpsc::SyncSender<()>)| {
                 let _ = go.send(());
                 handle
             });

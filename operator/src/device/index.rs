@@ -124,14 +124,22 @@ impl Index {
             };
             let is_concerned =
                 |known: &&DeviceRef| inner.devices.get(*known).is_some_and(|one| matters(one));
-            inner.of_endpoint(&event.endpoint).filter(is_concerned).cloned().collect()
+            inner
+                .of_endpoint(&event.endpoint)
+                .filter(is_concerned)
+                .cloned()
+                .collect()
         })
     }
 }
 
 /// Whether an Update changed what the status shows of a registration.
 fn is_news(device: &Device, now: &api::Device) -> bool {
-    let Some(shown) = device.status.as_ref().and_then(|status| status.registration.as_ref()) else {
+    let Some(shown) = device
+        .status
+        .as_ref()
+        .and_then(|status| status.registration.as_ref())
+    else {
         return true;
     };
     let same = |shown: &Option<String>, now: &str| shown.as_deref().unwrap_or_default() == now;
@@ -143,21 +151,32 @@ fn is_news(device: &Device, now: &api::Device) -> bool {
 
 impl Inner {
     fn of_endpoint(&self, endpoint: &str) -> impl Iterator<Item = &DeviceRef> {
-        self.endpoints.get(endpoint).into_iter().flat_map(|known| known.devices.values())
+        self.endpoints
+            .get(endpoint)
+            .into_iter()
+            .flat_map(|known| known.devices.values())
     }
 
     fn put(&mut self, device: &Device, taken: &mut TakenIn) {
         let key = ObjectRef::from_obj(device);
         let previous = self.devices.get(&key);
         let known = previous.filter(|known| known.metadata.uid == device.metadata.uid);
-        let changed = known.is_none_or(|known| known.metadata.generation != device.metadata.generation);
+        let changed =
+            known.is_none_or(|known| known.metadata.generation != device.metadata.generation);
         if known.is_none() {
             // The same name again may be another endpoint.
             self.remove(&key, taken);
-            taken.touched.extend(self.of_endpoint(&device.spec.endpoint_name).cloned());
+            taken
+                .touched
+                .extend(self.of_endpoint(&device.spec.endpoint_name).cloned());
         }
-        let endpoint = self.endpoints.entry(device.spec.endpoint_name.clone()).or_default();
-        endpoint.devices.insert((device.namespace(), device.name_any()), key.clone());
+        let endpoint = self
+            .endpoints
+            .entry(device.spec.endpoint_name.clone())
+            .or_default();
+        endpoint
+            .devices
+            .insert((device.namespace(), device.name_any()), key.clone());
         self.devices.insert(key, Arc::new(device.clone()));
         taken.changed = changed.then(|| device.clone());
     }
@@ -168,7 +187,9 @@ impl Inner {
         };
         let name = &device.spec.endpoint_name;
         if let Some(endpoint) = self.endpoints.get_mut(name) {
-            endpoint.devices.remove(&(device.namespace(), device.name_any()));
+            endpoint
+                .devices
+                .remove(&(device.namespace(), device.name_any()));
             if endpoint.devices.is_empty() {
                 self.endpoints.remove(name);
             } else {
@@ -180,8 +201,12 @@ impl Inner {
 
     fn keep_listed(&mut self, taken: &mut TakenIn) {
         let listed = std::mem::take(&mut self.listed);
-        let gone: Vec<DeviceRef> =
-            self.devices.keys().filter(|known| !listed.contains(*known)).cloned().collect();
+        let gone: Vec<DeviceRef> = self
+            .devices
+            .keys()
+            .filter(|known| !listed.contains(*known))
+            .cloned()
+            .collect();
         for key in gone {
             self.remove(&key, taken);
         }

@@ -47,7 +47,10 @@ impl Memory {
         self.with(&device, |remembered| {
             let same = |written: &&Written| written.based_on == device.metadata.resource_version;
             let written = remembered.written.as_ref().filter(same);
-            written.map_or_else(|| Arc::clone(&device), |written| Arc::clone(&written.device))
+            written.map_or_else(
+                || Arc::clone(&device),
+                |written| Arc::clone(&written.device),
+            )
         })
     }
 
@@ -94,11 +97,14 @@ mod tests {
     use super::*;
 
     fn device(version: &str) -> Arc<Device> {
-        let mut device = Device::new("a", crd::DeviceSpec {
-            endpoint_name: "ep".to_owned(),
-            management_policy: crd::ManagementPolicy::Managed,
-            resources: Vec::new(),
-        });
+        let mut device = Device::new(
+            "a",
+            crd::DeviceSpec {
+                endpoint_name: "ep".to_owned(),
+                management_policy: crd::ManagementPolicy::Managed,
+                resources: Vec::new(),
+            },
+        );
         device.metadata.resource_version = Some(version.to_owned());
         Arc::new(device)
     }
@@ -116,7 +122,13 @@ mod tests {
     fn a_written_object_counts_until_the_watch_shows_something_newer() {
         let memory = Memory::default();
         memory.wrote(&device("1"), (*device("2")).clone());
-        let fresh = |seen: &str| memory.freshest(device(seen)).metadata.resource_version.clone();
+        let fresh = |seen: &str| {
+            memory
+                .freshest(device(seen))
+                .metadata
+                .resource_version
+                .clone()
+        };
         assert_eq!(fresh("1").as_deref(), Some("2"));
         assert_eq!(fresh("2").as_deref(), Some("2"));
         assert_eq!(fresh("3").as_deref(), Some("3"));

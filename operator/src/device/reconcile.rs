@@ -70,9 +70,17 @@ pub(super) fn retry_later(
     context: Arc<Context>,
 ) -> Action {
     let reason = error.reason();
-    context.metrics.reconcile_errors.get_or_create(&ReasonLabel { reason }).inc();
+    context
+        .metrics
+        .reconcile_errors
+        .get_or_create(&ReasonLabel { reason })
+        .inc();
     let wait = jittered(context.memory.failed(&device));
-    let object = format!("{}/{}", device.namespace().unwrap_or_default(), device.name_any());
+    let object = format!(
+        "{}/{}",
+        device.namespace().unwrap_or_default(),
+        device.name_any()
+    );
     tracing::warn!(object, %error, wait_ms = wait.as_millis(), "reconciliation failed");
     Action::requeue(wait)
 }
@@ -121,7 +129,10 @@ async fn write_status(
         "status": status,
     });
     let params = PatchParams::apply(FIELD_MANAGER).force();
-    match api.patch_status(&name, &params, &Patch::Apply(&patch)).await {
+    match api
+        .patch_status(&name, &params, &Patch::Apply(&patch))
+        .await
+    {
         Ok(written) => {
             context.metrics.status_writes.inc();
             context.memory.wrote(seen, written);
@@ -136,7 +147,11 @@ async fn write_status(
 /// Whole seconds: that is what a status in etcd carries.
 fn now() -> Time {
     let seconds = i64::try_from(clock::now_ms() / 1000).ok();
-    Time(seconds.and_then(|seconds| Timestamp::from_second(seconds).ok()).unwrap_or_default())
+    Time(
+        seconds
+            .and_then(|seconds| Timestamp::from_second(seconds).ok())
+            .unwrap_or_default(),
+    )
 }
 
 #[cfg(test)]

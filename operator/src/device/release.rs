@@ -23,7 +23,10 @@ pub(super) struct Releases {
 impl Releases {
     /// Only objects that had put something there are kept.
     pub(super) fn add(&self, device: Arc<Device>) {
-        let owned = device.status.as_ref().and_then(|status| status.desired_generation);
+        let owned = device
+            .status
+            .as_ref()
+            .and_then(|status| status.desired_generation);
         if owned.is_none() {
             return;
         }
@@ -39,7 +42,9 @@ impl Releases {
     /// Puts back what failed, unless a newer object with the same endpoint is gone since.
     fn put_back(&self, device: Arc<Device>) {
         let mut waiting = self.waiting.lock().unwrap_or_else(PoisonError::into_inner);
-        waiting.entry(device.spec.endpoint_name.clone()).or_insert(device);
+        waiting
+            .entry(device.spec.endpoint_name.clone())
+            .or_insert(device);
     }
 }
 

@@ -20,7 +20,10 @@ pub(super) fn observed(
     device: api::Device,
     desired: api::DesiredResources,
 ) -> Result<Observed, AnswerError> {
-    let values = device.values.iter().filter_map(|one| reported(one).transpose());
+    let values = device
+        .values
+        .iter()
+        .filter_map(|one| reported(one).transpose());
     Ok(Observed {
         values: values.collect::<Result<_, _>>()?,
         registration: registration(device),
@@ -78,7 +81,10 @@ pub(super) fn desired_value((path, value): &(Path, Value)) -> api::DesiredValue 
 
 fn reported(reported: &api::ReportedValue) -> Result<Option<ReportedValue>, AnswerError> {
     let path = path(&reported.path)?;
-    let kind = reported.value.as_ref().and_then(|value| value.kind.as_ref());
+    let kind = reported
+        .value
+        .as_ref()
+        .and_then(|value| value.kind.as_ref());
     Ok(kind.map(|kind| ReportedValue {
         path,
         text: text(kind),
@@ -93,7 +99,7 @@ fn text(kind: &api::value::Kind) -> String {
         Kind::Unsigned(number) => Value::Unsigned(*number),
         Kind::Float(number) => Value::Float(*number),
         Kind::Boolean(truth) => Value::Boolean(*truth),
-        Kind::Opaque(bytes) => Value::Opaque(bytes.to_vec()),
+        Kind::Opaque(bytes) => Value::Opaque(bytes.clone()),
         Kind::Time(time) => Value::Time(time.seconds),
         Kind::CoreLink(text) => Value::CoreLink(text.clone()),
         Kind::ObjectLink(link) => return format!("{}:{}", link.object, link.instance),

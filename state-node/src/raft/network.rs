@@ -29,6 +29,8 @@ use peers::{LinkError, Peer, Peers};
 pub mod peers;
 pub mod server;
 pub mod snapshot;
+#[cfg(test)]
+mod tests;
 
 /// Requests of one group that may be on their way to one node.
 const PIPELINE: usize = 32;

@@ -203,6 +203,9 @@ fn collect(pairs: impl Iterator<Item = Pair>, limit: usize, fail_stop: &FailStop
     rows
 }
 
+#[cfg(test)]
+mod tests;
+
 /// A stored row that does not decode was written by a newer version or damaged: guessing would make replicas differ.
 fn decode(bytes: &[u8], fail_stop: &FailStop) -> Option<Row> {
     let wire = match proto::storage::v1::Row::decode(bytes) {

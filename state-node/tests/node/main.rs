@@ -476,7 +476,7 @@ async fn lists_page_through_all_shards_and_keys_never_come_back() {
     }
     let known = client.credential(b"id-7", PATIENCE).await.unwrap().unwrap();
     assert_eq!(
-        (known.endpoint, known.key.to_vec()),
+        (known.endpoint, known.key.clone()),
         (endpoint(7), vec![7; 16])
     );
     credentials

@@ -29,18 +29,14 @@ pub(crate) struct Home {
 impl Home {
     /// Makes or takes over `dir`, or makes a temporary directory.
     pub(crate) fn open(dir: Option<&Path>) -> anyhow::Result<Self> {
-        let kept = match dir {
-            Some(dir) => {
-                fs::create_dir_all(dir)
-                    .with_context(|| format!("cannot make {}", dir.display()))?;
-                let dir = fs::canonicalize(dir)
-                    .with_context(|| format!("cannot use {}", dir.display()))?;
-                Kept::Given(dir)
-            }
-            None => {
-                let made = tempfile::Builder::new().prefix("drover-dev-").tempdir();
-                Kept::Temporary(made.context("cannot make a temporary directory")?)
-            }
+        let kept = if let Some(dir) = dir {
+            fs::create_dir_all(dir).with_context(|| format!("cannot make {}", dir.display()))?;
+            let dir =
+                fs::canonicalize(dir).with_context(|| format!("cannot use {}", dir.display()))?;
+            Kept::Given(dir)
+        } else {
+            let made = tempfile::Builder::new().prefix("drover-dev-").tempdir();
+            Kept::Temporary(made.context("cannot make a temporary directory")?)
         };
         let lock = lock(kept.path())?;
         let home = Self { kept, _lock: lock };

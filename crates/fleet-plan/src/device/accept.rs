@@ -78,11 +78,10 @@ impl Problem {
 }
 
 pub(super) fn accept(device: &Device, rivals: &[Rival]) -> Result<Accepted, Refusal> {
-    let endpoint = EndpointName::new(&device.spec.endpoint_name).map_err(|error| {
-        Refusal::InvalidValue {
+    let endpoint =
+        EndpointName::new(&device.spec.endpoint_name).map_err(|error| Refusal::InvalidValue {
             message: format!("spec.endpointName: {error}"),
-        }
-    })?;
+        })?;
     if let Some(winner) = older(device, rivals) {
         return Err(Refusal::IdentityConflict {
             message: format!("the older Device {} has the same endpointName", winner.name),
@@ -133,7 +132,10 @@ fn refusal(problems: &[(&DesiredResource, Problem)]) -> Refusal {
     if more > 0 {
         message = format!("{message}; and {more} more");
     }
-    if problems.iter().all(|(_, problem)| problem.is_unknown_model()) {
+    if problems
+        .iter()
+        .all(|(_, problem)| problem.is_unknown_model())
+    {
         Refusal::UnknownObjectModel { message }
     } else {
         Refusal::InvalidValue { message }
@@ -142,7 +144,10 @@ fn refusal(problems: &[(&DesiredResource, Problem)]) -> Refusal {
 
 fn type_one(resource: &DesiredResource) -> Result<(Path, Value), Problem> {
     let path: Path = resource.path.parse().map_err(|_| Problem::NotAResource)?;
-    let (object, id) = path.object_id().zip(path.resource_id()).ok_or(Problem::NotAResource)?;
+    let (object, id) = path
+        .object_id()
+        .zip(path.resource_id())
+        .ok_or(Problem::NotAResource)?;
     let registry = Registry::oma();
     if registry.versions(object).is_empty() {
         return Err(Problem::UnknownObject(object));

@@ -14,7 +14,10 @@ impl Report<'_> {
         let mut drift = Drift::default();
         for (path, value) in wanted {
             drift.desired += 1;
-            let reported = observed.values.iter().find(|reported| reported.path == *path);
+            let reported = observed
+                .values
+                .iter()
+                .find(|reported| reported.path == *path);
             match reported.map(|reported| reported.text.as_str()) {
                 Some(text) if text == value.to_text() => drift.in_sync += 1,
                 Some(text) => {

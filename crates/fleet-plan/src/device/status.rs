@@ -56,21 +56,46 @@ impl<'a> Report<'a> {
             reason,
             message: message.into(),
         };
-        set_condition(&mut self.status.conditions, observation, self.generation, self.now);
+        set_condition(
+            &mut self.status.conditions,
+            observation,
+            self.generation,
+            self.now,
+        );
     }
 
     pub(super) fn accepted(&mut self) {
         let message = "the spec is in force";
-        self.set(ConditionType::Accepted, ConditionStatus::True, Reason::Accepted, message);
+        self.set(
+            ConditionType::Accepted,
+            ConditionStatus::True,
+            Reason::Accepted,
+            message,
+        );
     }
 
     /// The spec is not in force; what was in force before stays so.
     pub(super) fn refused(&mut self, refusal: &Refusal) {
         let (reason, message) = (refusal.reason(), refusal.message());
-        self.set(ConditionType::Accepted, ConditionStatus::False, reason, message);
+        self.set(
+            ConditionType::Accepted,
+            ConditionStatus::False,
+            reason,
+            message,
+        );
         let message = "the spec is not in force: see Accepted";
-        self.set(ConditionType::Synced, ConditionStatus::Unknown, reason, message);
-        self.set(ConditionType::Ready, ConditionStatus::False, reason, message);
+        self.set(
+            ConditionType::Synced,
+            ConditionStatus::Unknown,
+            reason,
+            message,
+        );
+        self.set(
+            ConditionType::Ready,
+            ConditionStatus::False,
+            reason,
+            message,
+        );
     }
 
     /// The endpoint belongs to another object: nothing of it is shown here.
@@ -79,7 +104,12 @@ impl<'a> Report<'a> {
         self.status.desired_generation = None;
         let message = "the device belongs to another object";
         let reason = Reason::IdentityConflict;
-        self.set(ConditionType::Registered, ConditionStatus::Unknown, reason, message);
+        self.set(
+            ConditionType::Registered,
+            ConditionStatus::Unknown,
+            reason,
+            message,
+        );
     }
 
     pub(super) fn registration(&mut self, observed: &Observed) {
@@ -88,7 +118,12 @@ impl<'a> Report<'a> {
         };
         self.status.registration = Some(live_status(live));
         let message = format!("registered over {} as {}", live.transport, live.id);
-        self.set(ConditionType::Registered, ConditionStatus::True, Reason::Registered, message);
+        self.set(
+            ConditionType::Registered,
+            ConditionStatus::True,
+            Reason::Registered,
+            message,
+        );
     }
 
     fn no_registration(&mut self, ended: Option<RegistrationEnd>) {
@@ -219,13 +254,24 @@ impl<'a> Report<'a> {
     }
 
     fn ready(&mut self, observed: &Observed, drift: Drift) {
-        let queue_mode = observed.registration.as_ref().is_some_and(Registration::uses_queue_mode);
+        let queue_mode = observed
+            .registration
+            .as_ref()
+            .is_some_and(Registration::uses_queue_mode);
         let (status, reason, message) = if observed.registration.is_none() {
             self.ready_unregistered()
         } else if drift.rejected > 0 {
-            (ConditionStatus::False, Reason::WriteRejected, counted(drift))
+            (
+                ConditionStatus::False,
+                Reason::WriteRejected,
+                counted(drift),
+            )
         } else if drift.pending > 0 && queue_mode {
-            (ConditionStatus::False, Reason::AwaitingWakeup, counted(drift))
+            (
+                ConditionStatus::False,
+                Reason::AwaitingWakeup,
+                counted(drift),
+            )
         } else if drift.pending > 0 {
             (ConditionStatus::False, Reason::Applying, counted(drift))
         } else {
@@ -241,7 +287,11 @@ impl<'a> Report<'a> {
             None | Some(RegistrationState::NeverSeen) => ConditionStatus::Unknown,
             Some(_) => ConditionStatus::False,
         };
-        (status, Reason::NotRegistered, "the device is not registered".to_owned())
+        (
+            status,
+            Reason::NotRegistered,
+            "the device is not registered".to_owned(),
+        )
     }
 
     /// The conditions and counters of a device that is only watched.
@@ -297,7 +347,11 @@ fn counted(drift: Drift) -> String {
         drifted,
     } = drift;
     let mut message = format!("{in_sync} of {desired} values in sync");
-    for (count, what) in [(pending, "pending"), (rejected, "rejected"), (drifted, "drifted")] {
+    for (count, what) in [
+        (pending, "pending"),
+        (rejected, "rejected"),
+        (drifted, "drifted"),
+    ] {
         if count > 0 {
             message = format!("{message}, {count} {what}");
         }

@@ -102,9 +102,11 @@ fn sent(plan: &Plan) -> Vec<String> {
             resources,
             ..
         } = action;
-        resources.iter().fold(generation.to_string(), |text, (path, value)| {
-            format!("{text} {path}={value}")
-        })
+        resources
+            .iter()
+            .fold(generation.to_string(), |text, (path, value)| {
+                format!("{text} {path}={value}")
+            })
     };
     plan.actions.iter().map(one).collect()
 }
@@ -114,12 +116,22 @@ fn conditions(plan: &Plan) -> String {
     let one = |one: &k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition| {
         format!("{}={}/{}", one.type_, one.status, one.reason)
     };
-    plan.status.conditions.iter().map(one).collect::<Vec<_>>().join(" ")
+    plan.status
+        .conditions
+        .iter()
+        .map(one)
+        .collect::<Vec<_>>()
+        .join(" ")
 }
 
 fn message(plan: &Plan, condition: &str) -> String {
     let conditions = &plan.status.conditions;
-    conditions.iter().find(|one| one.type_ == condition).unwrap().message.clone()
+    conditions
+        .iter()
+        .find(|one| one.type_ == condition)
+        .unwrap()
+        .message
+        .clone()
 }
 
 fn with_status(mut device: Device, plan: &Plan) -> Device {
@@ -129,7 +141,10 @@ fn with_status(mut device: Device, plan: &Plan) -> Device {
 
 #[test]
 fn desired_values_are_sent_before_the_device_has_registered() {
-    let plan = planned(&managed(&["/3/0/15=Europe/Berlin", "/1/0/1=0060"]), &Observed::default());
+    let plan = planned(
+        &managed(&["/3/0/15=Europe/Berlin", "/1/0/1=0060"]),
+        &Observed::default(),
+    );
     assert_eq!(sent(&plan), ["1 /1/0/1=60 /3/0/15=Europe/Berlin"]);
     assert_eq!(
         conditions(&plan),
@@ -165,13 +180,32 @@ fn planning_again_changes_nothing() {
 #[test]
 fn readiness_tells_what_is_awaited() {
     let cases = [
-        ("U", "/3/0/14=x!pending", "Synced=False/Pending Ready=False/Applying"),
-        ("UQ", "/3/0/14=x!pending", "Synced=False/Pending Ready=False/AwaitingWakeup"),
-        ("U", "/3/0/14=x!4.05", "Synced=False/Rejected Ready=False/WriteRejected"),
+        (
+            "U",
+            "/3/0/14=x!pending",
+            "Synced=False/Pending Ready=False/Applying",
+        ),
+        (
+            "UQ",
+            "/3/0/14=x!pending",
+            "Synced=False/Pending Ready=False/AwaitingWakeup",
+        ),
+        (
+            "U",
+            "/3/0/14=x!4.05",
+            "Synced=False/Rejected Ready=False/WriteRejected",
+        ),
     ];
     for (binding, resource, expected) in cases {
-        let plan = planned(&managed(&["/3/0/14=x"]), &stored(registered(binding), 1, &[resource]));
-        assert!(conditions(&plan).ends_with(expected), "{}", conditions(&plan));
+        let plan = planned(
+            &managed(&["/3/0/14=x"]),
+            &stored(registered(binding), 1, &[resource]),
+        );
+        assert!(
+            conditions(&plan).ends_with(expected),
+            "{}",
+            conditions(&plan)
+        );
     }
 }
 
@@ -180,7 +214,10 @@ fn a_refused_value_is_listed_with_the_answer() {
     let observed = stored(registered("U"), 1, &["/3/0/14=x!4.05", "/3/0/15=y!in-sync"]);
     let plan = planned(&managed(&["/3/0/14=x", "/3/0/15=y"]), &observed);
     assert!(conditions(&plan).contains("Synced=False/PartiallyApplied"));
-    assert_eq!(message(&plan, "Synced"), "1 of 2 values in sync, 1 rejected");
+    assert_eq!(
+        message(&plan, "Synced"),
+        "1 of 2 values in sync, 1 rejected"
+    );
     let [listed] = &plan.status.resources[..] else {
         panic!("{:?}", plan.status.resources);
     };
@@ -202,7 +239,11 @@ fn a_recreated_object_is_not_stopped_by_the_generation_it_starts_with() {
 #[test]
 fn a_recreated_object_with_the_same_values_sends_nothing() {
     let observed = stored(registered("U"), 9, &["/3/0/14=+02:00!in-sync"]);
-    assert!(planned(&managed(&["/3/0/14=+02:00"]), &observed).actions.is_empty());
+    assert!(
+        planned(&managed(&["/3/0/14=+02:00"]), &observed)
+            .actions
+            .is_empty()
+    );
 }
 
 #[test]
@@ -213,7 +254,10 @@ fn values_taken_out_of_the_spec_are_taken_out_of_the_state_tier() {
     emptied.metadata.generation = Some(2);
     let plan = planned(&emptied, &observed);
     assert_eq!(sent(&plan), ["2"]);
-    let settled = planned(&with_status(emptied, &plan), &stored(registered("U"), 2, &[]));
+    let settled = planned(
+        &with_status(emptied, &plan),
+        &stored(registered("U"), 2, &[]),
+    );
     assert!(settled.actions.is_empty());
     assert_eq!(settled.status.desired_generation, None);
 }
@@ -230,20 +274,50 @@ fn an_object_without_values_leaves_the_set_of_others_alone() {
 #[test]
 fn what_cannot_be_written_is_refused_and_nothing_is_sent() {
     let cases = [
-        ("/3/0/0=Acme", "InvalidValue", "/3/0/0: Manufacturer cannot be written"),
+        (
+            "/3/0/0=Acme",
+            "InvalidValue",
+            "/3/0/0: Manufacturer cannot be written",
+        ),
         ("/0/0/5=AA==", "InvalidValue", "cannot be written"),
-        ("/3/0/4=1", "InvalidValue", "/3/0/4: Reboot cannot be written"),
-        ("/1/0/1=soon", "InvalidValue", "/1/0/1: the value of Lifetime is not a valid"),
-        ("/3/0/14/0=x", "InvalidValue", "leave out the resource instance"),
-        ("/3/0/999=x", "UnknownObjectModel", "/3/0/999: object 3 has no resource 999"),
-        ("/60000/0/1=x", "UnknownObjectModel", "/60000/0/1: object 60000 is not known"),
+        (
+            "/3/0/4=1",
+            "InvalidValue",
+            "/3/0/4: Reboot cannot be written",
+        ),
+        (
+            "/1/0/1=soon",
+            "InvalidValue",
+            "/1/0/1: the value of Lifetime is not a valid",
+        ),
+        (
+            "/3/0/14/0=x",
+            "InvalidValue",
+            "leave out the resource instance",
+        ),
+        (
+            "/3/0/999=x",
+            "UnknownObjectModel",
+            "/3/0/999: object 3 has no resource 999",
+        ),
+        (
+            "/60000/0/1=x",
+            "UnknownObjectModel",
+            "/60000/0/1: object 60000 is not known",
+        ),
         ("/3/0=x", "InvalidValue", "/3/0: not the path of a resource"),
     ];
     for (resource, reason, expected) in cases {
         let plan = planned(&managed(&["/3/0/15=ok", resource]), &registered("U"));
         assert!(plan.actions.is_empty(), "{resource}");
-        assert!(conditions(&plan).contains(&format!("Accepted=False/{reason}")), "{resource}");
-        assert!(conditions(&plan).ends_with(&format!("Ready=False/{reason}")), "{resource}");
+        assert!(
+            conditions(&plan).contains(&format!("Accepted=False/{reason}")),
+            "{resource}"
+        );
+        assert!(
+            conditions(&plan).ends_with(&format!("Ready=False/{reason}")),
+            "{resource}"
+        );
         let message = message(&plan, "Accepted");
         assert!(message.contains(expected), "{message}");
     }
@@ -254,7 +328,10 @@ fn many_problems_are_counted_not_listed() {
     let resources: Vec<String> = (0..9).map(|id| format!("/60000/0/{id}=x")).collect();
     let resources: Vec<&str> = resources.iter().map(String::as_str).collect();
     let message = message(&planned(&managed(&resources), &registered("U")), "Accepted");
-    assert!(message.ends_with("/60000/0/3: object 60000 is not known; and 5 more"), "{message}");
+    assert!(
+        message.ends_with("/60000/0/3: object 60000 is not known; and 5 more"),
+        "{message}"
+    );
 }
 
 #[test]
@@ -272,7 +349,12 @@ fn of_two_objects_with_one_endpoint_name_the_older_counts() {
         (false, rival(101, "uid-1")),
         (false, rival(100, "uid-5")),
     ] {
-        let plan = plan(&device, std::slice::from_ref(&rival), &registered("U"), &at(1000));
+        let plan = plan(
+            &device,
+            std::slice::from_ref(&rival),
+            &registered("U"),
+            &at(1000),
+        );
         assert_eq!(plan.actions.is_empty(), loses, "{rival:?}");
         let lost = "Accepted=False/IdentityConflict";
         assert_eq!(conditions(&plan).contains(lost), loses, "{rival:?}");
@@ -289,9 +371,19 @@ fn observe_only_withdraws_its_own_values_and_compares_reports() {
     let observed = values(in_force.clone(), &["/3/0/14=z"]);
     let plan = planned(&observing, &observed);
     assert_eq!(sent(&plan), ["0"]);
-    assert!(conditions(&plan).contains("Synced=False/Drifted"), "{}", conditions(&plan));
-    assert_eq!(plan.status.resources[0].observed_value.as_deref(), Some("z"));
-    assert_eq!(plan.status.resources[1].state, crd::ResourceState::NotReported);
+    assert!(
+        conditions(&plan).contains("Synced=False/Drifted"),
+        "{}",
+        conditions(&plan)
+    );
+    assert_eq!(
+        plan.status.resources[0].observed_value.as_deref(),
+        Some("z")
+    );
+    assert_eq!(
+        plan.status.resources[1].state,
+        crd::ResourceState::NotReported
+    );
     // Values that somebody else has put there since are not ours to withdraw.
     let foreign = stored(registered("U"), 4, &["/3/0/14=q!in-sync"]);
     assert!(planned(&observing, &foreign).actions.is_empty());
@@ -308,7 +400,10 @@ fn observe_only_is_in_sync_when_the_reports_say_so() {
 #[test]
 fn a_suspended_object_has_no_effect_but_shows_the_registration() {
     let suspended = device(ManagementPolicy::Suspended, &["/3/0/14=x"]);
-    let plan = planned(&suspended, &stored(registered("U"), 3, &["/3/0/14=old!in-sync"]));
+    let plan = planned(
+        &suspended,
+        &stored(registered("U"), 3, &["/3/0/14=old!in-sync"]),
+    );
     assert!(plan.actions.is_empty());
     assert_eq!(
         conditions(&plan),
@@ -333,7 +428,10 @@ fn the_end_of_a_registration_is_remembered() {
         &Observed::default(),
     );
     assert!(conditions(&unseen).contains("Registered=False/NotRegistered"));
-    assert_eq!(unseen.status.registration.unwrap().registration_id.unwrap(), "0001abcd");
+    assert_eq!(
+        unseen.status.registration.unwrap().registration_id.unwrap(),
+        "0001abcd"
+    );
 }
 
 #[test]

@@ -88,10 +88,10 @@ impl Device {
             objects::REBOOT => self.reboot(now, Boot::Same),
             objects::FACTORY_RESET => self.reboot(now, Boot::FactoryState),
             objects::UPDATE_TRIGGER => self.trigger_update(now),
-            objects::RESET_ERROR_CODE => {
-                if self.tree.set(ERROR_CODE, Value::Integer(0)) == Ok(Change::Value) {
-                    self.values_changed(now, &[ERROR_CODE]);
-                }
+            objects::RESET_ERROR_CODE
+                if self.tree.set(ERROR_CODE, Value::Integer(0)) == Ok(Change::Value) =>
+            {
+                self.values_changed(now, &[ERROR_CODE]);
             }
             objects::FIRMWARE_UPDATE | objects::FIRMWARE_CANCEL => self.firmware_moved(now),
             Path::Resource(TEMPERATURE, instance, RESET_MEASURED) => {

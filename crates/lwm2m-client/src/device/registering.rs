@@ -59,17 +59,17 @@ impl Device {
             payload: self.tree.registration_links().to_string().into_bytes(),
             ..Request::new(Code::POST, ["rd"])
         };
-        self.registration = match self.coap.send_request(now, self.session, request) {
-            Ok(exchange) => Registration::Registering {
+        self.registration = if let Ok(exchange) = self.coap.send_request(now, self.session, request)
+        {
+            Registration::Registering {
                 exchange,
                 failures,
                 announced,
-            },
-            Err(_) => {
-                let failures = failures.saturating_add(1);
-                let until = now + backoff(self.config.retry, failures, &mut self.rng);
-                Registration::Waiting { until, failures }
             }
+        } else {
+            let failures = failures.saturating_add(1);
+            let until = now + backoff(self.config.retry, failures, &mut self.rng);
+            Registration::Waiting { until, failures }
         };
     }
 
@@ -89,17 +89,17 @@ impl Device {
             request.content_format = Some(ContentFormat::LINK.0);
             request.payload = self.tree.registration_links().to_string().into_bytes();
         }
-        self.registration = match self.coap.send_request(now, self.session, request) {
-            Ok(exchange) => Registration::Updating {
+        self.registration = if let Ok(exchange) = self.coap.send_request(now, self.session, request)
+        {
+            Registration::Updating {
                 exchange,
                 registered,
                 announced,
-            },
-            Err(_) => {
-                let wait = backoff(self.config.retry, 1, &mut self.rng);
-                registered.update_at = Some(now + wait);
-                Registration::Registered(registered)
             }
+        } else {
+            let wait = backoff(self.config.retry, 1, &mut self.rng);
+            registered.update_at = Some(now + wait);
+            Registration::Registered(registered)
         };
     }
 

@@ -12,12 +12,12 @@ use dtls::{Config, CookieSecret, Psk, Server, SessionId, StoreOutcome};
 
 /// How the devices reach the server.
 #[derive(Clone, Debug)]
-pub enum Transport {
+pub(crate) enum Transport {
     Plain,
     Secured { key: Vec<u8> },
 }
 
-pub struct TestServer {
+pub(crate) struct TestServer {
     pub address: SocketAddr,
     stop: Arc<AtomicBool>,
     thread: Option<JoinHandle<()>>,
@@ -25,7 +25,7 @@ pub struct TestServer {
 
 impl TestServer {
     /// Each registered device gets `downlink`, if there is one.
-    pub fn start(transport: Transport, downlink: Option<Request>) -> Self {
+    pub(crate) fn start(transport: Transport, downlink: Option<Request>) -> Self {
         let socket = UdpSocket::bind("127.0.0.1:0").unwrap();
         socket
             .set_read_timeout(Some(Duration::from_millis(5)))
@@ -75,12 +75,11 @@ fn serve_secured(socket: &UdpSocket, stop: &AtomicBool, key: &[u8], downlink: Op
     let mut buffer = [0; 2048];
     while !stop.load(Ordering::Relaxed) {
         let now = Instant::now();
-        match socket.recv_from(&mut buffer) {
-            Ok((length, peer)) => dtls.handle_datagram(now, peer, &mut buffer[..length]),
-            Err(_) => {
-                dtls.handle_timeout(now);
-                coap.handle_timeout(now);
-            }
+        if let Ok((length, peer)) = socket.recv_from(&mut buffer) {
+            dtls.handle_datagram(now, peer, &mut buffer[..length]);
+        } else {
+            dtls.handle_timeout(now);
+            coap.handle_timeout(now);
         }
         let mut outgoing = HashMap::<SessionId, Vec<Vec<u8>>>::new();
         loop {

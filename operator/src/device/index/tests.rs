@@ -24,9 +24,24 @@ fn names(devices: &[DeviceRef]) -> Vec<&str> {
 #[test]
 fn only_a_changed_spec_is_reconciled() {
     let index = Index::default();
-    assert!(index.take_in(&Event::Apply(device("a", "ep", "1", 1))).changed.is_some());
-    assert!(index.take_in(&Event::Apply(device("a", "ep", "1", 1))).changed.is_none());
-    assert!(index.take_in(&Event::Apply(device("a", "ep", "1", 2))).changed.is_some());
+    assert!(
+        index
+            .take_in(&Event::Apply(device("a", "ep", "1", 1)))
+            .changed
+            .is_some()
+    );
+    assert!(
+        index
+            .take_in(&Event::Apply(device("a", "ep", "1", 1)))
+            .changed
+            .is_none()
+    );
+    assert!(
+        index
+            .take_in(&Event::Apply(device("a", "ep", "1", 2)))
+            .changed
+            .is_some()
+    );
     // Deleted and made anew between two events.
     let taken = index.take_in(&Event::Apply(device("a", "ep", "2", 2)));
     assert!(taken.changed.is_some());
@@ -74,7 +89,10 @@ fn events_concern_described_endpoints_only() {
         kind: Some(kind),
     };
     let expired = api::event::Kind::Expired(api::event::Deregistered::default());
-    assert_eq!(names(&index.concerned(&event("ep", expired.clone()))), ["a"]);
+    assert_eq!(
+        names(&index.concerned(&event("ep", expired.clone()))),
+        ["a"]
+    );
     assert_eq!(index.ended("ep"), Some(RegistrationEnd::Expired));
     assert!(index.concerned(&event("other", expired)).is_empty());
     let reported = api::event::Kind::ValuesReported(api::event::ValuesReported::default());
