@@ -59,7 +59,8 @@ pub(super) fn decode<T: DeserializeOwned>(text: &str) -> Option<T> {
         .decode(text)
         .ok()
         .filter(|_| text.len() <= MAX_TOKEN)?;
-    postcard::from_bytes(&bytes).ok()
+    let (token, rest) = postcard::take_from_bytes(&bytes).ok()?;
+    rest.is_empty().then_some(token)
 }
 
 #[cfg(test)]

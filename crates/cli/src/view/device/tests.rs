@@ -89,10 +89,10 @@ fn the_json_of_devices_is_stable() {
     let view = DevicesView {
         devices: vec![registered().into()],
     };
-    insta::assert_snapshot!(serde_json::to_string_pretty(&view).unwrap(), @"");
+    insta::assert_snapshot!(serde_json::to_string_pretty(&view).unwrap());
 }
 
 #[test]
 fn a_device_is_described_in_full() {
-    insta::assert_snapshot!(DeviceDetailView::from(registered()).text(), @"");
+    insta::assert_snapshot!(DeviceDetailView::from(registered()).text());
 }
