@@ -28,7 +28,7 @@ fn simulated_devices_are_managed_from_the_command_line() {
 
     assert_eq!(
         drover.json(&["read", device, "/3/0/0"])["values"][0]["type"],
-        "String"
+        "string"
     );
     let written = drover.run(&["write", device, "/3/0/14", "+03:00"]);
     assert_eq!(written.code, 0, "{written:?}");
