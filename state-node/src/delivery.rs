@@ -14,10 +14,11 @@ use lwm2m::{EndpointName, Operation};
 use node_runtime::clock;
 
 use crate::attachments::{Attachments, Delivery, DeliveryError, DeviceAnswer};
-use crate::proposals::ProposeError;
 use crate::raft::group::{Group, NotLeader};
+use crate::raft::proposals::ProposeError;
 
 pub mod dispatcher;
+mod serve;
 
 /// Between two looks at an operation's record while its end is waited for: the signal can be lost with the leadership.
 const RECHECK: Duration = Duration::from_secs(1);

@@ -10,9 +10,9 @@ use prometheus_client::metrics::MetricType;
 use prometheus_client::metrics::gauge::ConstGauge;
 
 use crate::attachments::Attachments;
-use crate::proposals::DiskGuard;
 use crate::raft::group::Group;
 use crate::raft::log_store::LogStore;
+use crate::raft::proposals::DiskGuard;
 
 /// Reads the node's state for each scrape.
 #[derive(Debug)]

@@ -2,13 +2,12 @@
 
 use std::io;
 use std::net::SocketAddr;
-use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
 use device_state::{NodeId, ShardId};
 use node_runtime::telemetry::LogLevel;
-use node_runtime::{Condition, Drain, Readiness, Stage, Tasks, admin, random};
+use node_runtime::{Condition, Readiness, Stage, Tasks, admin, random};
 use prometheus_client::registry::Registry;
 use proto::drover::v1::credentials_server::CredentialsServer;
 use proto::drover::v1::desired_state_server::DesiredStateServer;
@@ -20,6 +19,7 @@ use tokio::net::TcpListener;
 use tokio::sync::{Mutex, watch};
 use tonic::transport::Server;
 use tonic::transport::server::TcpIncoming;
+use tonic_health::server::HealthReporter;
 
 use crate::attachments::Attachments;
 use crate::config::{Config, ConfigError};
@@ -29,12 +29,12 @@ use crate::expiry;
 use crate::fail_stop::FailStop;
 use crate::identity::{IdentityError, IdentityFile};
 use crate::metrics::StateCollector;
-use crate::proposals::{DiskGuard, ProposerConfig};
 use crate::raft::bootstrap::Bootstrap;
 use crate::raft::group::{Group, GroupParts};
 use crate::raft::log_store::{LogStore, OpenError};
 use crate::raft::network::peers::Peers;
 use crate::raft::network::{MAX_MESSAGE, Network, server};
+use crate::raft::proposals::{DiskGuard, ProposerConfig};
 use crate::raft::replacement::Caretaker;
 use crate::raft::{Member, group};
 use crate::router::Router;
@@ -45,10 +45,7 @@ use crate::service::state::StateService;
 use crate::store::database::SharedOptions;
 use crate::store::{ShardStore, StoreError};
 
-/// How often readiness and free disk space are looked at.
-const LOOK: Duration = Duration::from_millis(250);
-/// How long a stopping node waits for others to take its leaderships.
-const HAND_OVER: Duration = Duration::from_secs(5);
+mod upkeep;
 
 /// Why a node does not start.
 #[derive(Debug, thiserror::Error)]
@@ -97,7 +94,7 @@ pub struct Node {
 
 /// How far a node has come.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Progress {
+pub(crate) enum Progress {
     Starting,
     Ready,
 }
@@ -153,10 +150,10 @@ pub async fn start(
     };
     let parts = open(config, identity.node(), own, seal, tasks).await?;
     parts.serve_internal(internal_listener);
-    parts.serve_api(api_listener).await;
+    let health = parts.serve_api(api_listener);
     let condition = readiness.condition("shards");
     let admin = parts.serve_admin(readiness.clone(), log_level).await?;
-    let ready = parts.run(identity, condition);
+    let ready = parts.run(identity, condition, health);
     tracing::info!(node = %parts.id, %api, %internal, %admin, "listening");
     Ok(Node {
         id: parts.id,
@@ -285,11 +282,8 @@ impl Parts {
             });
     }
 
-    async fn serve_api(&self, listener: TcpListener) {
+    fn serve_api(&self, listener: TcpListener) -> HealthReporter {
         let (health, health_service) = tonic_health::server::health_reporter();
-        health
-            .set_service_status("", tonic_health::ServingStatus::Serving)
-            .await;
         let api = Api {
             state: self.state_service(),
             seal: self.seal.clone(),
@@ -308,6 +302,7 @@ impl Parts {
                     .await;
                 log_end("api", served);
             });
+        health
     }
 
     async fn serve_admin(
@@ -331,7 +326,12 @@ impl Parts {
     }
 
     /// Starts everything that is not a listener.
-    fn run(&self, identity: IdentityFile, condition: Condition) -> watch::Receiver<Progress> {
+    fn run(
+        &self,
+        identity: IdentityFile,
+        condition: Condition,
+        health: HealthReporter,
+    ) -> watch::Receiver<Progress> {
         for group in self.groups.iter() {
             let tasks = self.tasks.scoped(&format!("shard-{}", group.shard()));
             let parts = DeliveryParts {
@@ -353,7 +353,7 @@ impl Parts {
         let (groups, fail_stop) = (self.groups.clone(), self.fail_stop.clone());
         self.tasks
             .spawn_service("readiness", Stage::Intake, |drain| {
-                watch_readiness(groups, fail_stop, condition, progress, drain)
+                upkeep::watch_readiness(groups, fail_stop, condition, health, progress, drain)
             });
         let (disk, dir, reserve) = (
             self.disk.clone(),
@@ -362,16 +362,17 @@ impl Parts {
         );
         self.tasks
             .spawn_service("disk", Stage::Flush, move |drain| async move {
-                watch_disk(disk, &dir, reserve, drain).await;
+                upkeep::watch_disk(disk, &dir, reserve, drain).await;
             });
         let groups = self.groups.clone();
         self.tasks
             .spawn_service("hand-over", Stage::HandOver, |drain| {
-                hand_over(groups, drain)
+                upkeep::hand_over(groups, drain)
             });
         let (groups, log) = (self.groups.clone(), self.log.clone());
-        self.tasks
-            .spawn_service("storage", Stage::Flush, |drain| close(groups, log, drain));
+        self.tasks.spawn_service("storage", Stage::Flush, |drain| {
+            upkeep::close(groups, log, drain)
+        });
         self.join_cluster(identity);
         ready
     }
@@ -410,106 +411,5 @@ impl Parts {
 fn log_end(name: &str, served: Result<(), tonic::transport::Error>) {
     if let Err(error) = served {
         tracing::error!(name, %error, "a listener ended");
-    }
-}
-
-async fn watch_readiness(
-    groups: Arc<Vec<Arc<Group>>>,
-    fail_stop: FailStop,
-    condition: Condition,
-    progress: watch::Sender<Progress>,
-    drain: Drain,
-) {
-    let mut look = tokio::time::interval(LOOK);
-    loop {
-        tokio::select! {
-            () = drain.started() => return,
-            _ = look.tick() => {}
-        }
-        let mut waiting = Vec::new();
-        for group in groups.iter() {
-            let status = group.status();
-            if let Some(fatal) = status.fatal {
-                fail_stop.fatal("a shard stopped", &io::Error::other(fatal));
-            }
-            if status.leader.is_none() || !group.is_caught_up() {
-                waiting.push(group.shard().to_string());
-            }
-        }
-        if waiting.is_empty() {
-            condition.meet();
-            progress.send_replace(Progress::Ready);
-        } else {
-            condition.fail(format!(
-                "shards without a leader or behind: {}",
-                waiting.join(", ")
-            ));
-        }
-    }
-}
-
-async fn watch_disk(disk: DiskGuard, dir: &Path, reserve: u64, drain: Drain) {
-    let mut look = tokio::time::interval(LOOK);
-    loop {
-        tokio::select! {
-            () = drain.started() => return,
-            _ = look.tick() => {}
-        }
-        let Ok(stat) = rustix::fs::statvfs(dir) else {
-            continue;
-        };
-        let free = stat.f_bavail.saturating_mul(stat.f_frsize);
-        match (free < reserve, disk.is_closed()) {
-            (true, false) => {
-                tracing::error!(
-                    free,
-                    reserve,
-                    "the disk is nearly full: commands are refused"
-                );
-                disk.close();
-            }
-            (false, true) => {
-                tracing::info!(free, "there is room on the disk again");
-                disk.open();
-            }
-            (true, true) | (false, false) => {}
-        }
-    }
-}
-
-/// On the way out: others take the leaderships before this node stops answering.
-async fn hand_over(groups: Arc<Vec<Arc<Group>>>, drain: Drain) {
-    drain.started().await;
-    for group in groups.iter().filter(|group| group.leads()) {
-        group.step_aside().await;
-    }
-    let gone = async {
-        while groups
-            .iter()
-            .any(|group| group.leads() && group.status().voters.len() > 1)
-        {
-            tokio::time::sleep(LOOK / 5).await;
-        }
-    };
-    if tokio::time::timeout(HAND_OVER, gone).await.is_err() {
-        tracing::warn!("some leaderships were not taken over in time");
-    }
-}
-
-async fn close(groups: Arc<Vec<Arc<Group>>>, log: LogStore, drain: Drain) {
-    drain.started().await;
-    for group in groups.iter() {
-        // A group that panicked before has nothing to shut down.
-        drop(group.raft().shutdown().await);
-    }
-    if let Err(error) = log.close().await {
-        tracing::error!(%error, "the log was not closed");
-    }
-    let flushed = tokio::task::spawn_blocking(move || {
-        groups.iter().try_for_each(|group| group.store().flush())
-    })
-    .await;
-    if let Ok(Err(error)) = flushed {
-        tracing::error!(%error, "rows were not flushed; the next start applies the log again");
     }
 }

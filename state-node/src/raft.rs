@@ -15,6 +15,7 @@ pub mod bootstrap;
 pub mod group;
 pub mod log_store;
 pub mod network;
+pub mod proposals;
 pub mod replacement;
 pub mod state_machine;
 

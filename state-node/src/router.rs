@@ -14,9 +14,9 @@ use tonic::metadata::AsciiMetadataValue;
 use tonic::transport::Channel;
 use tonic::{Request, Status};
 
-use crate::proposals::ProposeError;
 use crate::raft::group::{Group, NotLeader};
 use crate::raft::network::{MAX_MESSAGE, peers};
+use crate::raft::proposals::ProposeError;
 
 /// Marks a call that a state node passed on, which is not passed on again.
 pub const FORWARDED_HEADER: &str = "drover-forwarded";

@@ -10,18 +10,17 @@ use std::collections::{BTreeSet, HashMap, VecDeque};
 use std::time::Duration;
 
 use device_state::{
-    Command, OperationId, OperationOutcome, OperationRecord, OperationState, Outcome, Registration,
-    Row, RowKey, Tables, query,
+    Command, OperationId, OperationRecord, OperationState, Row, RowKey, Tables, query,
 };
 use futures::StreamExt;
 use futures::future::BoxFuture;
 use futures::stream::FuturesUnordered;
-use lwm2m::{EndpointName, Operation, Path};
-use node_runtime::{Drain, clock};
+use lwm2m::EndpointName;
+use node_runtime::Drain;
 use tokio::time::Instant;
 
-use crate::attachments::{Delivery, DeliveryError};
 use crate::delivery::DeliveryParts;
+use crate::delivery::serve::{AWAKE_TIME, Reach, Serve, Step, cancel_observation};
 use crate::shard_events::{Scope, Work};
 
 /// Devices that are served at the same time.
@@ -32,12 +31,6 @@ const SCAN: usize = 1_000;
 const TICK: Duration = Duration::from_millis(500);
 /// What an old leader started is given up this long after a new leader took over.
 const ORPHAN_GRACE: Duration = Duration::from_secs(15);
-/// The longest that one exchange takes.
-// RFC 7252 §4.8.2: MAX_TRANSMIT_WAIT.
-const EXCHANGE_TIMEOUT: Duration = Duration::from_secs(93);
-/// How long a queue-mode device takes requests after it was heard from.
-// LwM2M-Core 1.2 §6.5: the client stays reachable for MAX_TRANSMIT_WAIT unless it says otherwise.
-const AWAKE_TIME: Duration = Duration::from_secs(93);
 const FIRST_PAUSE: Duration = Duration::from_secs(1);
 const LONGEST_PAUSE: Duration = Duration::from_secs(60);
 
@@ -67,22 +60,6 @@ enum Meanwhile {
     LookAgain,
 }
 
-/// What came of serving a device once.
-#[derive(Clone, Copy, Debug)]
-enum Step {
-    /// Nothing waits.
-    Empty,
-    /// Something ended: look for the next.
-    Next,
-    /// Nothing can be sent before the device is heard from.
-    Asleep { started: Option<OperationId> },
-    /// Try again after a pause: the given one, or one that grows.
-    Pause {
-        at_least: Option<Duration>,
-        started: Option<OperationId>,
-    },
-}
-
 /// The dispatcher of one shard.
 pub struct Dispatcher {
     parts: DeliveryParts,
@@ -91,6 +68,8 @@ pub struct Dispatcher {
     resting: BTreeSet<(Instant, EndpointName)>,
     cancelling: FuturesUnordered<BoxFuture<'static, ()>>,
     orphans: VecDeque<(Instant, OperationRecord)>,
+    /// Where the look at everything goes on, if there is one.
+    scan: Option<RowKey>,
     leads: bool,
 }
 
@@ -113,6 +92,7 @@ impl Dispatcher {
             resting: BTreeSet::new(),
             cancelling: FuturesUnordered::new(),
             orphans: VecDeque::new(),
+            scan: None,
             leads: false,
         }
     }
@@ -135,6 +115,7 @@ impl Dispatcher {
                 Some((endpoint, step)) = self.running.next() => self.stepped(endpoint, step),
                 Some(()) = self.cancelling.next() => {}
                 () = rest => self.wake_rested(),
+                () = tokio::task::yield_now(), if self.scan.is_some() => self.scan_page(),
                 _ = tick.tick() => self.tick().await,
             }
         }
@@ -158,6 +139,7 @@ impl Dispatcher {
             self.devices.clear();
             self.resting.clear();
             self.orphans.clear();
+            self.scan = None;
         }
     }
 
@@ -190,37 +172,40 @@ impl Dispatcher {
         }
     }
 
+    /// Begins to go through all rows, a page at a time: there can be millions.
     fn look_at_everything(&mut self) {
-        let mut from = RowKey::Operation(first_name(), 0);
+        self.scan = Some(RowKey::Operation(first_name(), 0));
+    }
+
+    fn scan_page(&mut self) {
+        let Some(from) = self.scan.take() else { return };
         let to = RowKey::Operation(last_name(), u64::MAX);
-        loop {
-            let rows = self
-                .parts
-                .group
-                .store()
-                .read(|tables| tables.scan(&from, &to, SCAN));
-            let Some(Row::Operation(last)) = rows.last() else {
-                return;
+        let rows = self
+            .parts
+            .group
+            .store()
+            .read(|tables| tables.scan(&from, &to, SCAN));
+        if let Some(Row::Operation(last)) = rows.last() {
+            let next = last.id.sequence.saturating_add(1);
+            self.scan = Some(RowKey::Operation(last.endpoint.clone(), next));
+        }
+        for row in rows {
+            let Row::Operation(record) = row else {
+                continue;
             };
-            from = RowKey::Operation(last.endpoint.clone(), last.id.sequence.saturating_add(1));
-            for row in rows {
-                let Row::Operation(record) = row else {
-                    continue;
-                };
-                match record.state {
-                    OperationState::Pending => self.look_at(record.endpoint),
-                    OperationState::InFlight { .. } => {
-                        let ours = self
-                            .devices
-                            .get(&record.endpoint)
-                            .is_some_and(Device::is_running);
-                        if !ours {
-                            self.orphans
-                                .push_back((Instant::now() + ORPHAN_GRACE, record));
-                        }
+            match record.state {
+                OperationState::Pending => self.look_at(record.endpoint),
+                OperationState::InFlight { .. } => {
+                    let ours = self
+                        .devices
+                        .get(&record.endpoint)
+                        .is_some_and(Device::is_running);
+                    if !ours {
+                        self.orphans
+                            .push_back((Instant::now() + ORPHAN_GRACE, record));
                     }
-                    OperationState::Finished { .. } => {}
                 }
+                OperationState::Finished { .. } => {}
             }
         }
     }
@@ -374,208 +359,4 @@ fn first_name() -> EndpointName {
 fn last_name() -> EndpointName {
     EndpointName::new(&"\u{10ffff}".repeat(63))
         .expect("252 bytes without control characters are a valid name")
-}
-
-/// Whether a queue-mode device can be expected to listen.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Reach {
-    Awake,
-    Unknown,
-}
-
-/// Serves one device once.
-struct Serve {
-    parts: DeliveryParts,
-    endpoint: EndpointName,
-    started: Option<OperationId>,
-    reach: Reach,
-}
-
-impl Serve {
-    async fn run(self) -> Step {
-        let (record, registration) = self.parts.group.store().read(|tables| {
-            let registration = query::registration(tables, &self.endpoint);
-            let started = self
-                .started
-                .and_then(|id| query::operation(tables, &self.endpoint, id));
-            let started =
-                started.filter(|record| matches!(record.state, OperationState::InFlight { .. }));
-            (
-                started.or_else(|| query::next_operation(tables, &self.endpoint)),
-                registration,
-            )
-        });
-        let Some(record) = record else {
-            return Step::Empty;
-        };
-        let started =
-            Some(record.id).filter(|_| matches!(record.state, OperationState::InFlight { .. }));
-        let Some(registration) = registration else {
-            return Step::Asleep { started };
-        };
-        self.deliver(record, registration, started).await
-    }
-
-    async fn deliver(
-        &self,
-        record: OperationRecord,
-        to: Registration,
-        started: Option<OperationId>,
-    ) -> Step {
-        let once = matches!(
-            record.operation,
-            Operation::Execute { .. } | Operation::Create { .. }
-        );
-        let mut started = started;
-        if once && started.is_none() {
-            // Once started it can only be sent or lost, so it is not started for a device that is likely asleep.
-            if to.binding.queue_mode() == lwm2m::QueueMode::On && self.reach == Reach::Unknown {
-                return Step::Asleep { started: None };
-            }
-            let start = Command::Start {
-                endpoint: self.endpoint.clone(),
-                operation: record.id,
-                owner: to.owner,
-            };
-            match self.parts.group.proposer().propose(None, start).await {
-                Ok(Outcome::Done) => started = Some(record.id),
-                Ok(_) => return Step::Next,
-                Err(_) => {
-                    return Step::Pause {
-                        at_least: None,
-                        started: None,
-                    };
-                }
-            }
-        }
-        let left = Duration::from_millis(record.deadline.0.saturating_sub(clock::now_ms()));
-        let delivery = Delivery {
-            endpoint: self.endpoint.clone(),
-            registration: to.id,
-            operation: record.operation,
-            timeout: left.clamp(Duration::from_secs(1), EXCHANGE_TIMEOUT),
-        };
-        match self.parts.attachments.deliver(to.owner, delivery).await {
-            Ok(answer) => self.finish(record.id, answer.outcome).await,
-            Err(error) => self.not_delivered(record.id, started, error).await,
-        }
-    }
-
-    async fn not_delivered(
-        &self,
-        id: OperationId,
-        started: Option<OperationId>,
-        error: DeliveryError,
-    ) -> Step {
-        tracing::debug!(endpoint = %self.endpoint, operation = %id, %error, "not delivered");
-        match error {
-            DeliveryError::Asleep | DeliveryError::NotRegistered => Step::Asleep { started },
-            DeliveryError::Busy { retry_after } => Step::Pause {
-                at_least: Some(retry_after),
-                started,
-            },
-            // An ingress node that is gone may have sent it before.
-            DeliveryError::NoIngress | DeliveryError::Timeout if started.is_some() => {
-                self.requeue(id).await
-            }
-            DeliveryError::NoIngress | DeliveryError::Timeout => Step::Pause {
-                at_least: None,
-                started: None,
-            },
-            // The device did get it: what it answered is unknown, sending it again would not tell more.
-            DeliveryError::BadAnswer(diagnostic) => {
-                self.finish(
-                    id,
-                    OperationOutcome::Rejected {
-                        code: INTERNAL_SERVER_ERROR,
-                        diagnostic,
-                    },
-                )
-                .await
-            }
-            DeliveryError::Invalid(diagnostic) => {
-                self.finish(
-                    id,
-                    OperationOutcome::Rejected {
-                        code: BAD_REQUEST,
-                        diagnostic,
-                    },
-                )
-                .await
-            }
-        }
-    }
-
-    async fn requeue(&self, operation: OperationId) -> Step {
-        let command = Command::Requeue {
-            endpoint: self.endpoint.clone(),
-            operation,
-        };
-        match self
-            .parts
-            .router
-            .propose(self.parts.group.shard(), None, command, COMMIT_PATIENCE)
-            .await
-        {
-            Ok(_) => Step::Next,
-            Err(_) => Step::Pause {
-                at_least: None,
-                started: None,
-            },
-        }
-    }
-
-    async fn finish(&self, operation: OperationId, outcome: OperationOutcome) -> Step {
-        // By way of the router: the device's answer counts even if the leadership moved meanwhile.
-        let command = Command::Finish {
-            endpoint: self.endpoint.clone(),
-            operation,
-            outcome,
-        };
-        match self
-            .parts
-            .router
-            .propose(self.parts.group.shard(), None, command, COMMIT_PATIENCE)
-            .await
-        {
-            Ok(_) => Step::Next,
-            Err(_) => Step::Pause {
-                at_least: None,
-                started: None,
-            },
-        }
-    }
-}
-
-/// How long a result is kept for a shard without a leader.
-const COMMIT_PATIENCE: Duration = Duration::from_secs(10);
-// RFC 7252 §12.1.2: 4.00 and 5.00.
-const BAD_REQUEST: u8 = 0x80;
-const INTERNAL_SERVER_ERROR: u8 = 0xa0;
-
-async fn cancel_observation(parts: DeliveryParts, endpoint: EndpointName, path: Path) {
-    tracing::debug!(%endpoint, %path, "nobody holds the observation any more");
-    let (wanted, registration) = parts.group.store().read(|tables| {
-        (
-            query::observation(tables, &endpoint, path),
-            query::registration(tables, &endpoint),
-        )
-    });
-    let (None, Some(registration)) = (wanted, registration) else {
-        return;
-    };
-    let delivery = Delivery {
-        endpoint: endpoint.clone(),
-        registration: registration.id,
-        operation: Operation::CancelObserve { path },
-        timeout: EXCHANGE_TIMEOUT,
-    };
-    if let Err(error) = parts
-        .attachments
-        .deliver(registration.owner, delivery)
-        .await
-    {
-        // The device notices when it sends the next notification, which nobody takes.
-        tracing::debug!(%endpoint, %path, %error, "the observation was not cancelled");
-    }
 }

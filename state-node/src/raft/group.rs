@@ -6,14 +6,14 @@ use std::time::Duration;
 
 use device_state::{NodeId, ShardId};
 use node_runtime::Tasks;
-use openraft::ReadPolicy;
 use openraft::async_runtime::WatchReceiver;
 use openraft::errors::{Fatal, LinearizableReadError, RaftError};
+use openraft::{Instant, ReadPolicy};
 
 use crate::fail_stop::FailStop;
-use crate::proposals::{Proposer, ProposerConfig};
 use crate::raft::log_store::GroupLogStore;
 use crate::raft::network::Network;
+use crate::raft::proposals::{Proposer, ProposerConfig};
 use crate::raft::state_machine::StateMachine;
 use crate::raft::{Member, Raft, TypeConfig};
 use crate::shard_events::ShardEvents;
@@ -21,6 +21,9 @@ use crate::store::{ReadTables, ShardStore};
 
 /// How long a read waits for the rows to catch up with what the leader knows to be committed.
 const READ_PATIENCE: Duration = Duration::from_secs(2);
+
+/// A voter that did not answer for this long gets no leadership: a few heartbeats.
+const LIVE: Duration = Duration::from_secs(1);
 
 /// A node as the membership of a group names it.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -230,21 +233,37 @@ impl Group {
         }
     }
 
-    /// Hands the leadership to the voter that has the most of the log.
+    /// The other voters that answered this leader lately, each with how much of the log it has.
+    pub fn live_voters(&self) -> Vec<(u64, u64)> {
+        let metrics = self.raft.metrics();
+        let metrics = metrics.borrow_watched();
+        let (Some(heard), Some(matched)) = (&metrics.heartbeat, &metrics.replication) else {
+            return Vec::new();
+        };
+        let live = |id: &u64| {
+            let heard = heard.get(id).copied().flatten();
+            heard.is_some_and(|heard| heard.elapsed() < LIVE)
+        };
+        let others = metrics
+            .membership_config
+            .voter_ids()
+            .filter(|id| *id != self.node.0);
+        let others = others.filter(live);
+        others
+            .filter_map(|id| Some((id, matched.get(&id)?.as_ref()?.index)))
+            .collect()
+    }
+
+    /// Hands the leadership to the live voter that has the most of the log.
     pub async fn step_aside(&self) {
-        let metrics = self.raft.metrics().borrow_watched().clone();
-        let Some(replication) = metrics.replication.filter(|_| self.leads()) else {
+        let best = self
+            .live_voters()
+            .into_iter()
+            .max_by_key(|(_, matched)| *matched);
+        let Some((to, _)) = best.filter(|_| self.leads()) else {
             return;
         };
-        let voters: Vec<u64> = metrics.membership_config.voter_ids().collect();
-        let others = replication
-            .iter()
-            .filter(|(id, _)| **id != self.node.0 && voters.contains(id));
-        let Some((to, _)) = others.max_by_key(|(_, matched)| matched.map(|matched| matched.index))
-        else {
-            return;
-        };
-        if let Err(error) = self.raft.trigger().transfer_leader(*to).await {
+        if let Err(error) = self.raft.trigger().transfer_leader(to).await {
             tracing::warn!(shard = %self.shard(), %error, "the leadership was not handed over");
         }
     }

@@ -6,7 +6,6 @@ use std::time::Duration;
 
 use device_state::NodeId;
 use node_runtime::Drain;
-use openraft::async_runtime::WatchReceiver;
 
 use crate::raft::Member;
 use crate::raft::bootstrap::{Probe, probe};
@@ -115,15 +114,11 @@ impl Caretaker {
         let Some(preferred) = preferred.filter(|preferred| *preferred != self.node.0) else {
             return;
         };
-        let matched = {
-            let metrics = group.raft().metrics();
-            let metrics = metrics.borrow_watched();
-            metrics
-                .replication
-                .as_ref()
-                .and_then(|matched| matched.get(&preferred).copied().flatten())
-        };
-        if matched.is_none_or(|matched| matched.index + MAX_LAG < status.last_log) {
+        let able = group
+            .live_voters()
+            .into_iter()
+            .find(|(id, _)| *id == preferred);
+        if able.is_none_or(|(_, matched)| matched + MAX_LAG < status.last_log) {
             return;
         }
         tracing::info!(shard = %group.shard(), to = preferred, "handing the leadership to the preferred node");

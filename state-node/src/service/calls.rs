@@ -19,8 +19,8 @@ use proto::rpc::v1::{
 use tokio::sync::mpsc;
 use tonic::{Status, Streaming};
 
-use crate::proposals::{Pending, ProposeError};
 use crate::raft::group::{Group, NotLeader};
+use crate::raft::proposals::{Pending, ProposeError};
 use crate::router::Router;
 use crate::seal::{Purpose, Seal};
 use crate::service::MAX_BATCH_CALLS;

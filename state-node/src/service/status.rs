@@ -14,7 +14,7 @@ use tonic_types::{ErrorDetails, StatusExt};
 
 use crate::attachments::DeliveryError;
 use crate::delivery::OperateError;
-use crate::proposals::ProposeError;
+use crate::raft::proposals::ProposeError;
 
 /// The domain of every reason.
 pub const DOMAIN: &str = "drover.dev";

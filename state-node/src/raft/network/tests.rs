@@ -13,9 +13,9 @@ use tonic::transport::server::TcpIncoming;
 
 use super::*;
 use crate::fail_stop::FailStop;
-use crate::proposals::ProposerConfig;
 use crate::raft::group::{Group, GroupParts};
 use crate::raft::log_store::LogStore;
+use crate::raft::proposals::ProposerConfig;
 use crate::store::ShardStore;
 use crate::store::database::SharedOptions;
 
@@ -47,7 +47,7 @@ async fn start(id: u64, tasks: &Tasks) -> TestNode {
         network: Network::new(0, id, Arc::new(Peers::new(tasks.clone()))),
         store: Arc::new(store),
         proposer: ProposerConfig {
-            disk: crate::proposals::DiskGuard::default(),
+            disk: crate::raft::proposals::DiskGuard::default(),
         },
         fail_stop,
     };

@@ -1,0 +1,247 @@
+//! Serving one device once: the next operation of its queue is sent, and its end is committed.
+
+use std::time::Duration;
+
+use device_state::{
+    Command, OperationId, OperationOutcome, OperationRecord, OperationState, Outcome, Registration,
+    query,
+};
+use lwm2m::{EndpointName, Operation, Path, QueueMode};
+use node_runtime::clock;
+
+use crate::attachments::{Delivery, DeliveryError};
+use crate::delivery::DeliveryParts;
+
+/// The longest that one exchange takes.
+// RFC 7252 §4.8.2: MAX_TRANSMIT_WAIT.
+const EXCHANGE_TIMEOUT: Duration = Duration::from_secs(93);
+/// How long a queue-mode device takes requests after it was heard from.
+// LwM2M-Core 1.2 §6.5: the client stays reachable for MAX_TRANSMIT_WAIT unless it says otherwise.
+pub(super) const AWAKE_TIME: Duration = Duration::from_secs(93);
+
+/// What came of serving a device once.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Step {
+    /// Nothing waits.
+    Empty,
+    /// Something ended: look for the next.
+    Next,
+    /// Nothing can be sent before the device is heard from.
+    Asleep { started: Option<OperationId> },
+    /// Try again after a pause: the given one, or one that grows.
+    Pause {
+        at_least: Option<Duration>,
+        started: Option<OperationId>,
+    },
+}
+
+/// Whether a queue-mode device can be expected to listen.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Reach {
+    Awake,
+    Unknown,
+}
+
+/// Serves one device once.
+pub(super) struct Serve {
+    pub parts: DeliveryParts,
+    pub endpoint: EndpointName,
+    /// What this leader committed as started and knows not to have been sent.
+    pub started: Option<OperationId>,
+    pub reach: Reach,
+}
+
+impl Serve {
+    pub(super) async fn run(self) -> Step {
+        let (record, registration) = self.parts.group.store().read(|tables| {
+            let registration = query::registration(tables, &self.endpoint);
+            let started = self
+                .started
+                .and_then(|id| query::operation(tables, &self.endpoint, id));
+            let started =
+                started.filter(|record| matches!(record.state, OperationState::InFlight { .. }));
+            (
+                started.or_else(|| query::next_operation(tables, &self.endpoint)),
+                registration,
+            )
+        });
+        let Some(record) = record else {
+            return Step::Empty;
+        };
+        let started =
+            Some(record.id).filter(|_| matches!(record.state, OperationState::InFlight { .. }));
+        let Some(registration) = registration else {
+            return Step::Asleep { started };
+        };
+        self.deliver(record, registration, started).await
+    }
+
+    async fn deliver(
+        &self,
+        record: OperationRecord,
+        to: Registration,
+        started: Option<OperationId>,
+    ) -> Step {
+        let once = matches!(
+            record.operation,
+            Operation::Execute { .. } | Operation::Create { .. }
+        );
+        let mut started = started;
+        if once && started.is_none() {
+            // Once started it can only be sent or lost, so it is not started for a device that is likely asleep.
+            if to.binding.queue_mode() == QueueMode::On && !self.is_awake(&to) {
+                return Step::Asleep { started: None };
+            }
+            let start = Command::Start {
+                endpoint: self.endpoint.clone(),
+                operation: record.id,
+                owner: to.owner,
+            };
+            match self.parts.group.proposer().propose(None, start).await {
+                Ok(Outcome::Done) => started = Some(record.id),
+                Ok(_) => return Step::Next,
+                Err(_) => {
+                    return Step::Pause {
+                        at_least: None,
+                        started: None,
+                    };
+                }
+            }
+        }
+        let left = Duration::from_millis(record.deadline.0.saturating_sub(clock::now_ms()));
+        let delivery = Delivery {
+            endpoint: self.endpoint.clone(),
+            registration: to.id,
+            operation: record.operation,
+            timeout: left.clamp(Duration::from_secs(1), EXCHANGE_TIMEOUT),
+        };
+        match self.parts.attachments.deliver(to.owner, delivery).await {
+            Ok(answer) => self.finish(record.id, answer.outcome).await,
+            Err(error) => self.not_delivered(record.id, started, error).await,
+        }
+    }
+
+    fn is_awake(&self, registration: &Registration) -> bool {
+        let silent = clock::now_ms().saturating_sub(registration.updated_at.0);
+        self.reach == Reach::Awake || u128::from(silent) < AWAKE_TIME.as_millis()
+    }
+
+    async fn not_delivered(
+        &self,
+        id: OperationId,
+        started: Option<OperationId>,
+        error: DeliveryError,
+    ) -> Step {
+        tracing::debug!(endpoint = %self.endpoint, operation = %id, %error, "not delivered");
+        match error {
+            DeliveryError::Asleep | DeliveryError::NotRegistered => Step::Asleep { started },
+            DeliveryError::Busy { retry_after } => Step::Pause {
+                at_least: Some(retry_after),
+                started,
+            },
+            // An ingress node that is gone may have sent it before.
+            DeliveryError::NoIngress | DeliveryError::Timeout if started.is_some() => {
+                self.requeue(id).await
+            }
+            DeliveryError::NoIngress | DeliveryError::Timeout => Step::Pause {
+                at_least: None,
+                started: None,
+            },
+            // The device did get it: what it answered is unknown, sending it again would not tell more.
+            DeliveryError::BadAnswer(diagnostic) => {
+                self.finish(
+                    id,
+                    OperationOutcome::Rejected {
+                        code: INTERNAL_SERVER_ERROR,
+                        diagnostic,
+                    },
+                )
+                .await
+            }
+            DeliveryError::Invalid(diagnostic) => {
+                self.finish(
+                    id,
+                    OperationOutcome::Rejected {
+                        code: BAD_REQUEST,
+                        diagnostic,
+                    },
+                )
+                .await
+            }
+        }
+    }
+
+    async fn requeue(&self, operation: OperationId) -> Step {
+        let command = Command::Requeue {
+            endpoint: self.endpoint.clone(),
+            operation,
+        };
+        match self
+            .parts
+            .router
+            .propose(self.parts.group.shard(), None, command, COMMIT_PATIENCE)
+            .await
+        {
+            Ok(_) => Step::Next,
+            Err(_) => Step::Pause {
+                at_least: None,
+                started: None,
+            },
+        }
+    }
+
+    async fn finish(&self, operation: OperationId, outcome: OperationOutcome) -> Step {
+        // By way of the router: the device's answer counts even if the leadership moved meanwhile.
+        let command = Command::Finish {
+            endpoint: self.endpoint.clone(),
+            operation,
+            outcome,
+        };
+        match self
+            .parts
+            .router
+            .propose(self.parts.group.shard(), None, command, COMMIT_PATIENCE)
+            .await
+        {
+            Ok(_) => Step::Next,
+            Err(_) => Step::Pause {
+                at_least: None,
+                started: None,
+            },
+        }
+    }
+}
+
+/// How long a result is kept for a shard without a leader.
+const COMMIT_PATIENCE: Duration = Duration::from_secs(10);
+// RFC 7252 §12.1.2: 4.00 and 5.00.
+const BAD_REQUEST: u8 = 0x80;
+const INTERNAL_SERVER_ERROR: u8 = 0xa0;
+
+/// Tells a device to end an observation that nobody wants any more.
+pub(super) async fn cancel_observation(parts: DeliveryParts, endpoint: EndpointName, path: Path) {
+    tracing::debug!(%endpoint, %path, "nobody holds the observation any more");
+    let (wanted, registration) = parts.group.store().read(|tables| {
+        (
+            query::observation(tables, &endpoint, path),
+            query::registration(tables, &endpoint),
+        )
+    });
+    let (None, Some(registration)) = (wanted, registration) else {
+        return;
+    };
+    let delivery = Delivery {
+        endpoint: endpoint.clone(),
+        registration: registration.id,
+        operation: Operation::CancelObserve { path },
+        timeout: EXCHANGE_TIMEOUT,
+    };
+    if let Err(error) = parts
+        .attachments
+        .deliver(registration.owner, delivery)
+        .await
+    {
+        // The device notices when it sends the next notification, which nobody takes.
+        tracing::debug!(%endpoint, %path, %error, "the observation was not cancelled");
+    }
+}

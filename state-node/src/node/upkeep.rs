@@ -1,0 +1,128 @@
+//! What a node does about itself while it runs and when it stops.
+
+use std::io;
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Duration;
+
+use node_runtime::{Condition, Drain};
+use tokio::sync::watch;
+use tonic_health::ServingStatus;
+use tonic_health::server::HealthReporter;
+
+use crate::fail_stop::FailStop;
+use crate::node::Progress;
+use crate::raft::group::Group;
+use crate::raft::log_store::LogStore;
+use crate::raft::proposals::DiskGuard;
+
+/// How often readiness and free disk space are looked at.
+const LOOK: Duration = Duration::from_millis(250);
+/// How long a stopping node waits for others to take its leaderships.
+const HAND_OVER: Duration = Duration::from_secs(5);
+
+pub(super) async fn watch_readiness(
+    groups: Arc<Vec<Arc<Group>>>,
+    fail_stop: FailStop,
+    condition: Condition,
+    health: HealthReporter,
+    progress: watch::Sender<Progress>,
+    drain: Drain,
+) {
+    let mut look = tokio::time::interval(LOOK);
+    loop {
+        tokio::select! {
+            () = drain.started() => return health.set_service_status("", ServingStatus::NotServing).await,
+            _ = look.tick() => {}
+        }
+        let mut waiting = Vec::new();
+        for group in groups.iter() {
+            let status = group.status();
+            if let Some(fatal) = status.fatal {
+                fail_stop.fatal("a shard stopped", &io::Error::other(fatal));
+            }
+            if status.leader.is_none() || !group.is_caught_up() {
+                waiting.push(group.shard().to_string());
+            }
+        }
+        if waiting.is_empty() {
+            condition.meet();
+            health.set_service_status("", ServingStatus::Serving).await;
+            progress.send_replace(Progress::Ready);
+        } else {
+            health
+                .set_service_status("", ServingStatus::NotServing)
+                .await;
+            condition.fail(format!(
+                "shards without a leader or behind: {}",
+                waiting.join(", ")
+            ));
+        }
+    }
+}
+
+pub(super) async fn watch_disk(disk: DiskGuard, dir: &Path, reserve: u64, drain: Drain) {
+    let mut look = tokio::time::interval(LOOK);
+    loop {
+        tokio::select! {
+            () = drain.started() => return,
+            _ = look.tick() => {}
+        }
+        let Ok(stat) = rustix::fs::statvfs(dir) else {
+            continue;
+        };
+        let free = stat.f_bavail.saturating_mul(stat.f_frsize);
+        match (free < reserve, disk.is_closed()) {
+            (true, false) => {
+                tracing::error!(
+                    free,
+                    reserve,
+                    "the disk is nearly full: commands are refused"
+                );
+                disk.close();
+            }
+            (false, true) => {
+                tracing::info!(free, "there is room on the disk again");
+                disk.open();
+            }
+            (true, true) | (false, false) => {}
+        }
+    }
+}
+
+/// On the way out: others take the leaderships before this node stops answering.
+pub(super) async fn hand_over(groups: Arc<Vec<Arc<Group>>>, drain: Drain) {
+    drain.started().await;
+    for group in groups.iter().filter(|group| group.leads()) {
+        group.step_aside().await;
+    }
+    let gone = async {
+        while groups
+            .iter()
+            .any(|group| group.leads() && !group.live_voters().is_empty())
+        {
+            tokio::time::sleep(LOOK / 5).await;
+        }
+    };
+    if tokio::time::timeout(HAND_OVER, gone).await.is_err() {
+        tracing::warn!("some leaderships were not taken over in time");
+    }
+}
+
+pub(super) async fn close(groups: Arc<Vec<Arc<Group>>>, log: LogStore, drain: Drain) {
+    drain.started().await;
+    for group in groups.iter() {
+        // A group that panicked before has nothing to shut down.
+        drop(group.raft().shutdown().await);
+    }
+    if let Err(error) = log.close().await {
+        tracing::error!(%error, "the log was not closed");
+    }
+    let flushed = tokio::task::spawn_blocking(move || {
+        groups.iter().try_for_each(|group| group.store().flush())
+    })
+    .await;
+    if let Ok(Err(error)) = flushed {
+        tracing::error!(%error, "rows were not flushed; the next start applies the log again");
+    }
+}
