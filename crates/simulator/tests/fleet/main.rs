@@ -4,7 +4,8 @@
 mod server;
 
 use std::io::{BufRead as _, BufReader, Write as _};
-use std::process::{Child, ChildStdout, Command, Stdio};
+use std::process::{Child, Command, Stdio};
+use std::sync::mpsc::{self, Receiver};
 use std::time::Duration;
 
 use coap::{Code, Request};
@@ -39,25 +40,38 @@ fn count(lines: &[Value], event: &str) -> usize {
     lines.iter().filter(|line| line["event"] == event).count()
 }
 
+/// Longer than anything here takes, even on a busy machine.
+const DEADLINE: Duration = Duration::from_secs(60);
+
 /// A program that is still running, and what it says.
 struct Running {
     child: Child,
-    lines: std::io::Lines<BufReader<ChildStdout>>,
+    lines: Receiver<Value>,
 }
 
 impl Running {
     fn start(arguments: &[&str]) -> Self {
         let mut child = simulator(arguments).spawn().unwrap();
-        let lines = BufReader::new(child.stdout.take().unwrap()).lines();
+        let output = BufReader::new(child.stdout.take().unwrap());
+        let (sender, lines) = mpsc::channel();
+        std::thread::spawn(move || {
+            for line in output.lines().map_while(Result::ok) {
+                let line = serde_json::from_str(&line).expect("every line is JSON");
+                if sender.send(line).is_err() {
+                    return;
+                }
+            }
+        });
         Self { child, lines }
     }
 
     fn wait_for(&mut self, event: &str) -> Value {
+        let mut seen = Vec::new();
         loop {
-            let line = self.lines.next().expect("the program goes on").unwrap();
-            let line: Value = serde_json::from_str(&line).unwrap();
-            if line["event"] == event {
-                return line;
+            match self.lines.recv_timeout(DEADLINE) {
+                Ok(line) if line["event"] == event => return line,
+                Ok(line) => seen.push(line),
+                Err(error) => panic!("{event}: {error} after {seen:?}"),
             }
         }
     }

@@ -85,7 +85,14 @@ fn devices_are_listed_like_kubectl_does() {
 }
 
 #[test]
-fn a_device_is_described_with_its_connection_id() {
-    let text = DeviceDetailView::from(registered()).text();
-    assert!(text.contains("Connection ID:  0102030405060708"), "{text}");
+fn the_json_of_devices_is_stable() {
+    let view = DevicesView {
+        devices: vec![registered().into()],
+    };
+    insta::assert_snapshot!(serde_json::to_string_pretty(&view).unwrap());
+}
+
+#[test]
+fn a_device_is_described_in_full() {
+    insta::assert_snapshot!(DeviceDetailView::from(registered()).text());
 }
