@@ -53,7 +53,7 @@ impl Running {
     fn start(arguments: &[&str]) -> Self {
         let mut child = simulator(arguments).spawn().unwrap();
         let output = BufReader::new(child.stdout.take().unwrap());
-        let (sender, lines) = mpsc::channel();
+        let (sender, lines) = mpsc::sync_channel(1024);
         std::thread::spawn(move || {
             for line in output.lines().map_while(Result::ok) {
                 let line = serde_json::from_str(&line).expect("every line is JSON");
