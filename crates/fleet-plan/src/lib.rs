@@ -22,10 +22,5 @@
 //! assert!(matches!(plan.actions[0], Action::SetDesired { generation: 1, .. }));
 //! ```
 
-#![cfg_attr(
-    test,
-    expect(clippy::disallowed_methods, reason = "a test needs a first instant")
-)]
-
 pub mod budget;
 pub mod device;
