@@ -155,6 +155,17 @@ Example:
         )]
         internal: Vec<String>,
     },
+    /// Print a script that completes commands and options in a shell.
+    #[command(after_help = "\
+Examples:
+  drover completions bash > ~/.local/share/bash-completion/completions/drover
+  drover completions zsh > ~/.zfunc/_drover
+  drover completions fish > ~/.config/fish/completions/drover.fish")]
+    Completions {
+        /// Which shell.
+        #[arg(value_enum, value_name = "SHELL")]
+        shell: clap_complete::Shell,
+    },
     /// Print the version.
     Version,
     /// Run a program that ends with this process.

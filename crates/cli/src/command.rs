@@ -9,6 +9,9 @@ pub(crate) mod read;
 pub(crate) mod stream;
 pub(crate) mod write;
 
+use clap::CommandFactory as _;
+use clap_complete::Shell;
+
 use crate::arguments::{Arguments, Command};
 use crate::failure::Failure;
 use crate::{dev, output, tether};
@@ -33,7 +36,14 @@ pub(crate) async fn run(arguments: Arguments) -> Result<(), Failure> {
         Command::Credentials(credentials) => credentials.run(&global).await,
         Command::Cluster { internal } => cluster::describe(&global, internal).await,
         Command::Apply(apply) => apply.run(&global).await,
+        Command::Completions { shell } => completions(shell),
         Command::Version => output::write(concat!("drover ", env!("CARGO_PKG_VERSION"), "\n")),
         Command::Tether(options) => tether::run(options),
     }
+}
+
+fn completions(shell: Shell) -> Result<(), Failure> {
+    let mut script = Vec::new();
+    clap_complete::generate(shell, &mut Arguments::command(), "drover", &mut script);
+    output::write(&String::from_utf8_lossy(&script))
 }

@@ -111,7 +111,8 @@ impl Failure {
         let mut report = format!("error: {}", printable(&self.to_string()));
         if let Self::Call { status, .. } = self {
             let _ = write!(report, " [{}]", codes(status));
-            for violation in violations(status) {
+            let told = |violation: &String| violation == status.message();
+            for violation in violations(status).into_iter().filter(|one| !told(one)) {
                 let _ = write!(report, "\n  {}", printable(&violation));
             }
         }

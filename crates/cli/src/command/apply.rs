@@ -1,5 +1,6 @@
 //! `apply`: the manifests that kubectl takes, through the operator's own planner.
 
+use std::collections::BTreeSet;
 use std::io::Read;
 use std::path::{Path, PathBuf};
 
@@ -26,10 +27,12 @@ const KIND: (&str, &str) = ("drover.dev/v1alpha1", "Device");
 #[derive(Debug, Args)]
 #[command(after_help = "\
 The same YAML that kubectl apply takes, planned by the same code. Values are kept in the cluster and written when the
-device is awake; `drover device ENDPOINT` shows how far it is. Kinds: Device.
+device is awake; `drover device ENDPOINT` shows how far it is. What is no longer in the YAML is no longer kept; its value stays
+on the device. Kinds: Device.
 
 Examples:
   drover apply -f examples/device.yaml
+  drover apply -f devices/ -o json
   cat device.yaml | drover apply -f -
 
 JSON: {\"devices\": [{\"name\", \"endpoint\", \"result\"}]}; result is configured or unchanged.")]
@@ -60,20 +63,47 @@ impl Apply {
                 devices.extend(parse(&source, &text)?);
             }
         }
+        one_object_each(&devices)?;
         let api = Api::connect(global).await?;
         let mut view = AppliedView {
             devices: Vec::new(),
         };
         for device in &devices {
-            view.devices.push(apply(&api, device).await?);
+            match apply(&api, device).await {
+                Ok(applied) => view.devices.push(applied),
+                // What was changed before is told, too.
+                Err(failure) if view.devices.is_empty() => return Err(failure),
+                Err(failure) => return view.show(global).and(Err(failure)),
+            }
         }
-        global.output.show(&view, |view| {
+        view.show(global)
+    }
+}
+
+impl AppliedView {
+    fn show(&self, global: &Global) -> Result<(), Failure> {
+        global.output.show(self, |view| {
             let line = |device: &AppliedDevice| {
                 format!("device.drover.dev/{} {}\n", device.name, device.result)
             };
             view.devices.iter().map(line).collect()
         })
     }
+}
+
+/// Two objects would take turns in overwriting each other.
+fn one_object_each(devices: &[Device]) -> Result<(), Failure> {
+    let mut names = BTreeSet::new();
+    let repeated = devices
+        .iter()
+        .map(|device| &device.spec.endpoint_name)
+        .find(|name| !names.insert(*name));
+    repeated.map_or(Ok(()), |name| {
+        Err(Failure::usage(
+            format!("more than one object has the endpointName {name:?}"),
+            "nothing was changed",
+        ))
+    })
 }
 
 /// The texts behind a file argument, each with its name.
@@ -157,7 +187,15 @@ async fn apply(api: &Api, device: &Device) -> Result<AppliedDevice, Failure> {
         Err(status) if status.code() == tonic::Code::NotFound => DesiredResources::default(),
         Err(status) => return Err(Failure::call(action)(status)),
     };
-    let planned = plan(device, &[], &observed(stored)?, &now());
+    let mut owner = device.clone();
+    // No status says here who declared what stands: applying replaces it, whoever did.
+    owner.status = Some(DeviceStatus {
+        desired_generation: i64::try_from(stored.generation)
+            .ok()
+            .filter(|generation| *generation > 0),
+        ..DeviceStatus::default()
+    });
+    let planned = plan(&owner, &[], &observed(stored)?, &now());
     if let Some(reason) = refusal(&planned.status) {
         return Err(Failure::usage(
             format!(

@@ -166,6 +166,7 @@ async fn list(global: &Global, endpoint: String) -> Result<(), Failure> {
             break;
         }
     }
+    credentials.sort_by(|a: &CredentialView, b| a.order().cmp(&b.order()));
     let view = CredentialsView { credentials };
     global.output.show(&view, |view| view.table(time::now()))
 }

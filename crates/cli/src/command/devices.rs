@@ -13,7 +13,9 @@ const PAGE: u32 = 1000;
 
 pub(crate) async fn list(global: &Global, prefix: String) -> Result<(), Failure> {
     let api = Api::connect(global).await?;
-    let devices = all(&api, &prefix).await?;
+    let mut devices = all(&api, &prefix).await?;
+    // The API lists one shard after the other.
+    devices.sort_by(|a, b| a.endpoint.cmp(&b.endpoint));
     let view = DevicesView {
         devices: devices.into_iter().map(DeviceView::from).collect(),
     };

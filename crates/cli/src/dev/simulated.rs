@@ -4,7 +4,7 @@ use std::collections::HashSet;
 use std::fmt::Write as _;
 use std::io::Write as _;
 use std::path::{Path, PathBuf};
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use anyhow::Context as _;
 use futures::{StreamExt as _, TryStreamExt as _, stream};
@@ -106,15 +106,20 @@ pub(crate) async fn add_credentials(api: &Api, devices: &[Device]) -> Result<(),
         .await
 }
 
-/// Waits until all devices are registered.
-pub(crate) async fn wait(api: &Api, all: &[Device], longest: Duration) -> Result<(), Failure> {
+/// Waits until all devices have registered after `since`: registrations of an earlier run are still listed.
+pub(crate) async fn wait(
+    api: &Api,
+    all: &[Device],
+    since: SystemTime,
+    longest: Duration,
+) -> Result<(), Failure> {
     let started = Instant::now();
     let mut told = started;
     loop {
         let listed = devices::all(api, PREFIX).await?;
         let listed: HashSet<&str> = listed
             .iter()
-            .filter(|device| device.state() == State::Registered)
+            .filter(|device| device.state() == State::Registered && registered_since(device, since))
             .map(|device| device.endpoint.as_str())
             .collect();
         let registered = all
@@ -140,6 +145,12 @@ pub(crate) async fn wait(api: &Api, all: &[Device], longest: Duration) -> Result
         }
         sleep(POLL).await;
     }
+}
+
+fn registered_since(device: &proto::drover::v1::Device, since: SystemTime) -> bool {
+    let time = device.registration_time.map(SystemTime::try_from);
+    // The API tells times in milliseconds, rounded down.
+    time.is_some_and(|time| time.is_ok_and(|time| time + Duration::from_millis(1) > since))
 }
 
 #[cfg(test)]

@@ -15,6 +15,7 @@ use crate::dev::{ready, simulated};
 use crate::endpoints::{Endpoints, Ingress, State};
 use crate::failure::Failure;
 use crate::output::note;
+use crate::time;
 
 /// Memory of a state node; its defaults are for a machine of its own.
 const STATE_ENVIRONMENT: [(&str, &str); 2] = [
@@ -44,8 +45,9 @@ pub(crate) async fn start(
         let begun = Instant::now();
         let api = Api::new(Addresses::given(layout.apis()).connect().await?, CALL_TIME);
         simulated::add_credentials(&api, &devices).await?;
+        let since = time::now();
         start_simulators(programs, simulator, home, layout, &devices, processes)?;
-        unless_one_ends(processes, simulated::wait(&api, &devices, longest)).await?;
+        unless_one_ends(processes, simulated::wait(&api, &devices, since, longest)).await?;
         note(&format!(
             "{} devices registered ({:.1}s)",
             devices.len(),

@@ -30,6 +30,13 @@ impl From<Credential> for CredentialView {
     }
 }
 
+impl CredentialView {
+    /// By endpoint and then by identity.
+    pub(crate) fn order(&self) -> (&str, &str) {
+        (&self.endpoint, &self.psk_identity)
+    }
+}
+
 fn identity_text(identity: &[u8]) -> String {
     match std::str::from_utf8(identity) {
         Ok(text) if !text.chars().any(char::is_control) => text.to_owned(),

@@ -6,20 +6,22 @@ use std::time::Duration;
 
 use futures::Stream;
 use proto::drover::v1::credentials_server::{Credentials, CredentialsServer};
+use proto::drover::v1::desired_state_server::{DesiredState, DesiredStateServer};
 use proto::drover::v1::devices_server::{Devices, DevicesServer};
 use proto::drover::v1::operations_server::{Operations, OperationsServer};
 use proto::drover::v1::value::Kind;
 use proto::drover::v1::{
     CancelOperationRequest, CreateInstanceRequest, Credential, DeleteCredentialRequest,
-    DeleteCredentialResponse, DeleteInstanceRequest, Device, DiscoverRequest, DiscoverResponse,
-    Event, ExecuteRequest, GetDeviceRequest, GetOperationRequest, ListCredentialsRequest,
-    ListCredentialsResponse, ListDevicesRequest, ListDevicesResponse, ListOperationsRequest,
-    ListOperationsResponse, ObserveRequest, ObserveResponse, Operation, OperationResponse,
-    PathValue, PutCredentialRequest, ReadRequest, ReadResponse, ReportedValue, Value,
-    WatchEventsRequest, WatchEventsResponse, WriteAttributesRequest, WriteRequest, device, event,
-    operation,
+    DeleteCredentialResponse, DeleteInstanceRequest, DesiredResource, DesiredResources, Device,
+    DiscoverRequest, DiscoverResponse, Event, ExecuteRequest, GetDesiredRequest, GetDeviceRequest,
+    GetOperationRequest, ListCredentialsRequest, ListCredentialsResponse, ListDevicesRequest,
+    ListDevicesResponse, ListOperationsRequest, ListOperationsResponse, ObserveRequest,
+    ObserveResponse, Operation, OperationResponse, PathValue, PutCredentialRequest, ReadRequest,
+    ReadResponse, ReportedValue, SetDesiredRequest, Value, WatchEventsRequest, WatchEventsResponse,
+    WriteAttributesRequest, WriteRequest, device, event, operation,
 };
 use tokio::net::TcpListener;
+use tokio::task::JoinSet;
 use tokio_stream::wrappers::TcpListenerStream;
 use tonic::transport::Server;
 use tonic::{Code, Request, Response, Status};
@@ -33,45 +35,38 @@ struct Script {
     writes: Arc<Mutex<Vec<WriteRequest>>>,
     credentials: Arc<Mutex<Vec<PutCredentialRequest>>>,
     resume_tokens: Arc<Mutex<Vec<String>>>,
+    desired: Arc<Mutex<DesiredResources>>,
 }
 
-/// The API at a free port; it answers while something is waited for.
+/// The API at a free port, which it keeps until the test ends: a port given back could be another test's next.
 pub(crate) struct FakeApi {
     address: String,
-    listener: Mutex<Option<TcpListener>>,
     script: Script,
+    _server: JoinSet<()>,
 }
 
 impl FakeApi {
     pub(crate) async fn start() -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = listener.local_addr().unwrap().to_string();
+        let script = Script::default();
+        let serving = Server::builder()
+            .add_service(DevicesServer::new(script.clone()))
+            .add_service(OperationsServer::new(script.clone()))
+            .add_service(CredentialsServer::new(script.clone()))
+            .add_service(DesiredStateServer::new(script.clone()))
+            .serve_with_incoming(TcpListenerStream::new(listener));
+        let mut server = JoinSet::new();
+        server.spawn(async move { serving.await.unwrap() });
         Self {
-            address: listener.local_addr().unwrap().to_string(),
-            listener: Mutex::new(Some(listener)),
-            script: Script::default(),
+            address,
+            script,
+            _server: server,
         }
     }
 
     pub(crate) fn address(&self) -> &str {
         &self.address
-    }
-
-    /// Serves until `work` is done.
-    pub(crate) async fn serve_while<F: Future>(&self, work: F) -> F::Output {
-        let taken = self.listener.lock().unwrap().take();
-        let listener = match taken {
-            Some(listener) => listener,
-            None => TcpListener::bind(&self.address).await.unwrap(),
-        };
-        let server = Server::builder()
-            .add_service(DevicesServer::new(self.script.clone()))
-            .add_service(OperationsServer::new(self.script.clone()))
-            .add_service(CredentialsServer::new(self.script.clone()))
-            .serve_with_incoming(TcpListenerStream::new(listener));
-        tokio::select! {
-            served = server => panic!("the server ended: {served:?}"),
-            done = work => done,
-        }
     }
 
     pub(crate) fn last_write(&self) -> WriteRequest {
@@ -86,6 +81,16 @@ impl FakeApi {
             .last()
             .unwrap()
             .clone()
+    }
+
+    /// Generation, paths and texts of the desired set.
+    pub(crate) fn desired(&self) -> (u64, Vec<(String, String)>) {
+        let desired = self.script.desired.lock().unwrap();
+        let pair = |one: &DesiredResource| (one.path.clone(), one.text.clone());
+        (
+            desired.generation,
+            desired.resources.iter().map(pair).collect(),
+        )
     }
 
     pub(crate) fn resume_tokens(&self) -> Vec<String> {
@@ -355,5 +360,34 @@ impl Credentials for Script {
         _: Request<DeleteCredentialRequest>,
     ) -> Answer<DeleteCredentialResponse> {
         Err(Status::unimplemented("not in the script"))
+    }
+}
+
+/// One desired set for every device.
+#[tonic::async_trait]
+impl DesiredState for Script {
+    async fn set_desired(&self, request: Request<SetDesiredRequest>) -> Answer<DesiredResources> {
+        let request = request.into_inner();
+        let mut stored = self.desired.lock().unwrap();
+        if request.generation != 0 && request.generation <= stored.generation {
+            return Err(Status::aborted("an older generation"));
+        }
+        let resources = request.resources.into_iter().map(|value| DesiredResource {
+            path: value.path,
+            text: value.text,
+            ..DesiredResource::default()
+        });
+        *stored = DesiredResources {
+            generation: request.generation,
+            resources: resources.collect(),
+        };
+        Ok(Response::new(stored.clone()))
+    }
+
+    async fn get_desired(&self, request: Request<GetDesiredRequest>) -> Answer<DesiredResources> {
+        if request.into_inner().endpoint == "unreachable" {
+            return Err(Status::unavailable("no leader"));
+        }
+        Ok(Response::new(self.desired.lock().unwrap().clone()))
     }
 }

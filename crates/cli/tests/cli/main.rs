@@ -3,6 +3,7 @@
 #![expect(clippy::unwrap_used, reason = "a failed unwrap is the test's failure")]
 
 mod api;
+mod apply;
 
 use std::process::Output;
 
@@ -36,7 +37,7 @@ fn parts(output: &Output) -> (i32, String, String) {
 async fn run(api: &FakeApi, arguments: &[&str]) -> (i32, String, String) {
     let mut command = drover(arguments);
     command.env("DROVER_API", api.address());
-    parts(&api.serve_while(command.output()).await.unwrap())
+    parts(&command.output().await.unwrap())
 }
 
 #[tokio::test]
@@ -274,7 +275,7 @@ async fn the_address_is_found_in_endpoints_json() {
     std::fs::write(dir.path().join("endpoints.json"), file.to_string()).unwrap();
     let mut command = drover(&["devices", "-o", "json"]);
     command.env("DROVER_DIR", dir.path());
-    let (code, _, err) = parts(&api.serve_while(command.output()).await.unwrap());
+    let (code, _, err) = parts(&command.output().await.unwrap());
     assert_eq!(code, 0, "{err}");
 }
 
@@ -293,4 +294,17 @@ async fn a_program_ends_with_the_process_that_it_is_tied_to() {
         .await
         .unwrap();
     assert_eq!(parts(&orphan).0, 1);
+}
+
+#[tokio::test]
+async fn completions_name_every_command() {
+    for shell in ["bash", "zsh", "fish"] {
+        let output = drover(&["completions", shell]).output().await.unwrap();
+        let (code, out, _) = parts(&output);
+        assert_eq!(code, 0);
+        assert!(
+            out.contains("credentials") && out.contains("observe"),
+            "{shell}"
+        );
+    }
 }

@@ -1,0 +1,188 @@
+//! `drover apply`.
+
+use std::path::{Path, PathBuf};
+use std::process::Stdio;
+
+use tempfile::TempDir;
+use tokio::io::AsyncWriteExt as _;
+
+use crate::api::FakeApi;
+use crate::{drover, parts, run};
+
+fn manifest(endpoint: &str, policy: &str, resources: &[(&str, &str)]) -> String {
+    let resources: String = resources
+        .iter()
+        .map(|(path, value)| format!("    - {{path: {path}, value: \"{value}\"}}\n"))
+        .collect();
+    let resources = if resources.is_empty() {
+        "    []\n".to_owned()
+    } else {
+        resources
+    };
+    format!(
+        "apiVersion: drover.dev/v1alpha1\nkind: Device\nmetadata:\n  name: meter-1\nspec:\n  \
+         endpointName: {endpoint}\n  managementPolicy: {policy}\n  resources:\n{resources}"
+    )
+}
+
+struct Folder(TempDir);
+
+impl Folder {
+    fn new() -> Self {
+        Self(tempfile::tempdir().unwrap())
+    }
+
+    fn file(&self, name: &str, text: &str) -> PathBuf {
+        let path = self.0.path().join(name);
+        std::fs::write(&path, text).unwrap();
+        path
+    }
+}
+
+async fn apply(api: &FakeApi, path: &Path) -> (i32, String, String) {
+    run(api, &["apply", "-f", path.to_str().unwrap()]).await
+}
+
+#[tokio::test]
+async fn what_is_applied_again_is_unchanged() {
+    let (api, folder) = (FakeApi::start().await, Folder::new());
+    let file = folder.file(
+        "a.yaml",
+        &manifest(
+            "dev-1",
+            "Managed",
+            &[("/3/0/14", "+02:00"), ("/1/0/1", "600")],
+        ),
+    );
+    let (code, out, err) = apply(&api, &file).await;
+    assert_eq!(
+        (code, out.as_str()),
+        (0, "device.drover.dev/meter-1 configured\n"),
+        "{err}"
+    );
+    let stored = vec![
+        ("/1/0/1".to_owned(), "600".to_owned()),
+        ("/3/0/14".to_owned(), "+02:00".to_owned()),
+    ];
+    assert_eq!(api.desired(), (1, stored));
+    let (code, out, _) = apply(&api, &file).await;
+    assert_eq!(
+        (code, out.as_str()),
+        (0, "device.drover.dev/meter-1 unchanged\n")
+    );
+}
+
+#[tokio::test]
+async fn what_is_no_longer_declared_is_no_longer_kept() {
+    let (api, folder) = (FakeApi::start().await, Folder::new());
+    let declared = manifest("dev-1", "Managed", &[("/3/0/14", "+02:00")]);
+    apply(&api, &folder.file("a.yaml", &declared)).await;
+    let (_, out, _) = apply(
+        &api,
+        &folder.file("a.yaml", &manifest("dev-1", "Managed", &[])),
+    )
+    .await;
+    assert_eq!(out, "device.drover.dev/meter-1 configured\n");
+    assert!(api.desired().1.is_empty());
+    apply(&api, &folder.file("a.yaml", &declared)).await;
+    let observed = manifest("dev-1", "ObserveOnly", &[("/3/0/14", "+02:00")]);
+    apply(&api, &folder.file("a.yaml", &observed)).await;
+    assert_eq!(api.desired(), (0, Vec::new()));
+}
+
+#[tokio::test]
+async fn a_suspended_device_is_left_alone() {
+    let (api, folder) = (FakeApi::start().await, Folder::new());
+    let declared = manifest("dev-1", "Managed", &[("/3/0/14", "+02:00")]);
+    apply(&api, &folder.file("a.yaml", &declared)).await;
+    let before = api.desired();
+    let suspended = manifest("dev-1", "Suspended", &[("/3/0/14", "+05:00")]);
+    let (_, out, _) = apply(&api, &folder.file("a.yaml", &suspended)).await;
+    assert_eq!(out, "device.drover.dev/meter-1 unchanged\n");
+    assert_eq!(api.desired(), before);
+}
+
+#[tokio::test]
+async fn a_manifest_that_cannot_be_is_refused_before_anything_changes() {
+    let (api, folder) = (FakeApi::start().await, Folder::new());
+    let good = manifest("dev-1", "Managed", &[("/3/0/14", "+02:00")]);
+    for (bad, said) in [
+        (
+            manifest("dev-2", "Managed", &[("3/0/14", "x")]),
+            "path must be /object/instance/resource",
+        ),
+        (
+            good.clone(),
+            "more than one object has the endpointName \"dev-1\"",
+        ),
+        (
+            "kind: Pod\napiVersion: v1\n".to_owned(),
+            "kind \"Pod\" of \"v1\" is not known here",
+        ),
+        ("a: [".to_owned(), "a.yaml"),
+    ] {
+        let file = folder.file("a.yaml", &format!("{good}---\n{bad}"));
+        let (code, out, err) = apply(&api, &file).await;
+        assert_eq!((code, out.as_str()), (2, ""), "{err}");
+        assert!(err.contains(said), "{err}");
+        assert_eq!(api.desired(), (0, Vec::new()));
+    }
+}
+
+#[tokio::test]
+async fn a_value_of_the_wrong_type_names_its_path() {
+    let (api, folder) = (FakeApi::start().await, Folder::new());
+    let file = folder.file(
+        "a.yaml",
+        &manifest("dev-1", "Managed", &[("/1/0/1", "soon")]),
+    );
+    let (code, _, err) = apply(&api, &file).await;
+    assert_eq!(code, 2);
+    assert!(err.contains("meter-1: ") && err.contains("/1/0/1"), "{err}");
+}
+
+#[tokio::test]
+async fn what_was_applied_before_a_failure_is_told() {
+    let (api, folder) = (FakeApi::start().await, Folder::new());
+    folder.file(
+        "a.yaml",
+        &manifest("dev-1", "Managed", &[("/3/0/14", "+02:00")]),
+    );
+    folder.file(
+        "b.yml",
+        &manifest("unreachable", "Managed", &[("/3/0/14", "+02:00")]),
+    );
+    folder.file("ignored.txt", "not YAML: [");
+    let (code, out, err) = apply(&api, folder.0.path()).await;
+    assert_eq!(
+        (code, out.as_str()),
+        (4, "device.drover.dev/meter-1 configured\n")
+    );
+    assert!(
+        err.starts_with("error: cannot apply unreachable: no leader"),
+        "{err}"
+    );
+}
+
+#[tokio::test]
+async fn manifests_are_read_from_standard_input() {
+    let api = FakeApi::start().await;
+    let mut command = drover(&["apply", "-f", "-", "-o", "json"]);
+    command.env("DROVER_API", api.address());
+    command
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped());
+    let mut child = command.spawn().unwrap();
+    let mut input = child.stdin.take().unwrap();
+    let text = manifest("dev-1", "Managed", &[("/3/0/14", "+02:00")]);
+    input.write_all(text.as_bytes()).await.unwrap();
+    drop(input);
+    let (code, out, err) = parts(&child.wait_with_output().await.unwrap());
+    assert_eq!(code, 0, "{err}");
+    let applied: serde_json::Value = serde_json::from_str(&out).unwrap();
+    let expected = serde_json::json!({
+        "devices": [{"name": "meter-1", "endpoint": "dev-1", "result": "configured"}],
+    });
+    assert_eq!(applied, expected);
+}
