@@ -39,10 +39,13 @@ fn simulated_devices_are_managed_from_the_command_line() {
 
     let refused = drover.run(&["write", device, "/3/0/0", "x"]);
     assert_eq!(refused.code, 1, "{refused:?}");
-    let missing = drover.run(&["read", "nobody", "/3/0/0"]);
-    assert_eq!(missing.code, 3, "{missing:?}");
-    assert!(missing.stderr.contains("nobody"), "{missing:?}");
-    let malformed = drover.run(&["read", device, "3/0/0"]);
+    // As `drover --help` has it: 4 for a device that cannot be reached now, 3 for what does not exist.
+    let absent = drover.run(&["read", "nobody", "/3/0/0"]);
+    assert_eq!(absent.code, 4, "{absent:?}");
+    assert!(absent.stderr.contains("nobody"), "{absent:?}");
+    let unknown = drover.run(&["device", "nobody"]);
+    assert_eq!(unknown.code, 3, "{unknown:?}");
+    let malformed = drover.run(&["read", device, "/3/zero"]);
     assert_eq!(malformed.code, 2, "{malformed:?}");
 
     let mut observe = drover.command(&["observe", device, "/3303/0/5700", "-o", "json"]);
