@@ -15,7 +15,7 @@ pub(crate) struct ReasonLabel {
 /// Counters and gauges; clones count together.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Metrics {
-    pub(crate) reconciles: Counter,
+    pub(crate) reconciliations: Counter,
     pub(crate) reconcile_errors: Family<ReasonLabel, Counter>,
     pub(crate) status_writes: Counter,
     pub(crate) status_writes_postponed: Counter,
@@ -31,7 +31,11 @@ impl Metrics {
     pub(crate) fn register(registry: &mut Registry) -> Self {
         let all = Self::default();
         let counters = [
-            ("reconciles", "Objects reconciled", &all.reconciles),
+            (
+                "reconciliations",
+                "Reconciliations that succeeded",
+                &all.reconciliations,
+            ),
             ("status_writes", "Statuses written", &all.status_writes),
             (
                 "status_writes_postponed",
@@ -54,10 +58,10 @@ impl Metrics {
         }
         let gauges = [
             ("devices", "Device objects", &all.devices),
-            ("leader", "1 while this replica works", &all.leader),
+            ("leader", "Whether this replica works", &all.leader),
             (
                 "crd_missing",
-                "1 while a definition is not installed",
+                "Whether a definition is not installed",
                 &all.crd_missing,
             ),
         ];

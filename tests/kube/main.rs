@@ -86,7 +86,7 @@ fn declared_device_is_kept_as_declared() {
     until(
         "the restarted operator has looked at the device",
         SOON,
-        || operator.metric("drover_operator_reconciliations_total") >= 2.0,
+        || operator.metric("drover_operator_reconciliations_total") >= 1.0,
     );
     assert!((operator.metric("drover_operator_status_writes_total")).abs() < f64::EPSILON);
     assert_eq!(kubernetes.resource_version("pinned"), before);

@@ -46,7 +46,6 @@ pub(super) async fn reconcile(
     seen: Arc<Device>,
     context: Arc<Context>,
 ) -> Result<Action, ReconcileError> {
-    context.metrics.reconciles.inc();
     if seen.metadata.deletion_timestamp.is_some() {
         // Somebody's finalizer holds it; what was asked for is withdrawn once it is gone.
         return Ok(Action::await_change());
@@ -61,6 +60,7 @@ pub(super) async fn reconcile(
         write_status(&seen, &device, status, &context).await?;
     }
     context.memory.succeeded(&device);
+    context.metrics.reconciliations.inc();
     Ok(Action::requeue(jittered(context.settings.resync)))
 }
 

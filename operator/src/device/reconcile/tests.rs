@@ -1,1 +1,175 @@
+#![expect(clippy::unwrap_used, reason = "a failed unwrap is the test's failure")]
 
+mod fake;
+
+use std::time::Duration;
+
+use crd::{DesiredResource, DeviceSpec, ManagementPolicy};
+use http::{Method, Request, Response, StatusCode};
+use http_body_util::BodyExt;
+use kube::Client;
+use kube::client::Body;
+use prometheus_client::registry::Registry;
+use serde_json::Value;
+use tower_test::mock::Handle;
+
+use self::fake::FakeStateTier;
+use super::*;
+use crate::config::Config;
+use crate::device::Settings;
+use crate::metrics::Metrics;
+
+type ApiServer = Handle<Request<Body>, Response<Body>>;
+
+fn device(value: &str) -> Device {
+    let mut device = Device::new(
+        "meter-1",
+        DeviceSpec {
+            endpoint_name: "urn:imei:1".to_owned(),
+            management_policy: ManagementPolicy::Managed,
+            resources: vec![DesiredResource {
+                path: "/3/0/14".to_owned(),
+                value: value.to_owned(),
+            }],
+        },
+    );
+    device.metadata.namespace = Some("acme".to_owned());
+    device.metadata.uid = Some("uid-1".to_owned());
+    device.metadata.generation = Some(1);
+    device.metadata.resource_version = Some("1".to_owned());
+    device
+}
+
+/// A context between a scripted API server and a state tier in memory.
+async fn context() -> (Arc<Context>, ApiServer, FakeStateTier) {
+    let (service, api_server) = tower_test::mock::pair::<Request<Body>, Response<Body>>();
+    let client = Client::new(service, "default");
+    let (state_tier, fake) = fake::start().await;
+    let metrics = Metrics::register(&mut Registry::default());
+    let settings = Settings::from(&Config::default());
+    (
+        Arc::new(Context::new(client, state_tier, metrics, settings)),
+        api_server,
+        fake,
+    )
+}
+
+/// Answers one status patch with the patched object and returns what was asked for.
+async fn answer_patch(
+    api_server: &mut ApiServer,
+    device: &Device,
+    version: &str,
+) -> (String, Value) {
+    let (request, send) = api_server.next_request().await.unwrap();
+    assert_eq!(request.method(), Method::PATCH);
+    let uri = request.uri().to_string();
+    let body = request.into_body().collect().await.unwrap().to_bytes();
+    let patch: Value = serde_json::from_slice(&body).unwrap();
+    let mut patched = device.clone();
+    patched.status = Some(serde_json::from_value(patch["status"].clone()).unwrap());
+    patched.metadata.resource_version = Some(version.to_owned());
+    let answer = serde_json::to_vec(&patched).unwrap();
+    send.send_response(Response::new(Body::from(answer)));
+    (uri, patch)
+}
+
+async fn reconciled(context: &Arc<Context>, device: &Device) -> Result<Action, ReconcileError> {
+    reconcile(Arc::new(device.clone()), Arc::clone(context)).await
+}
+
+#[tokio::test]
+async fn a_new_object_is_sent_and_its_status_written_once() {
+    let (context, mut api_server, fake) = context().await;
+    let device = device("+02:00");
+    let (outcome, (uri, patch)) = tokio::join!(
+        reconciled(&context, &device),
+        answer_patch(&mut api_server, &device, "2")
+    );
+    outcome.unwrap();
+    assert_eq!(
+        fake.desired(),
+        (1, vec![("/3/0/14".to_owned(), "+02:00".to_owned())])
+    );
+    assert!(uri.starts_with("/apis/drover.dev/v1alpha1/namespaces/acme/devices/meter-1/status?"));
+    assert!(uri.contains("force=true") && uri.contains("fieldManager=drover-operator%2Fdevice"));
+    assert_eq!(patch["metadata"]["uid"], "uid-1");
+    assert_eq!(patch["status"]["observedGeneration"], 1);
+    assert_eq!(patch["status"]["drift"]["pending"], 1);
+    assert!(patch.get("spec").is_none());
+
+    // The watch has not shown the written status yet: nothing is written a second time, and a
+    // request would fail because nobody answers it.
+    drop(api_server);
+    reconciled(&context, &device).await.unwrap();
+    assert_eq!(context.metrics.status_writes.get(), 1);
+    assert_eq!(context.metrics.desired_sets.get(), 1);
+}
+
+#[tokio::test]
+async fn a_recreated_object_goes_above_the_stored_generation() {
+    let (context, mut api_server, fake) = context().await;
+    fake.store(9, "/3/0/14", "old");
+    let device = device("new");
+    let (outcome, _) = tokio::join!(
+        reconciled(&context, &device),
+        answer_patch(&mut api_server, &device, "2")
+    );
+    outcome.unwrap();
+    assert_eq!(
+        fake.desired(),
+        (10, vec![("/3/0/14".to_owned(), "new".to_owned())])
+    );
+}
+
+#[tokio::test]
+async fn a_set_that_was_overtaken_is_planned_again_later() {
+    let (context, _api_server, fake) = context().await;
+    fake.overtake_next_set();
+    let device = device("new");
+    let error = reconciled(&context, &device).await.unwrap_err();
+    assert!(
+        matches!(error, ReconcileError::StateTier(CallError::Stale)),
+        "{error}"
+    );
+    let retry = retry_later(Arc::new(device), &error, Arc::clone(&context));
+    assert_ne!(retry, Action::await_change());
+}
+
+#[tokio::test]
+async fn an_object_that_is_gone_needs_no_status() {
+    let (context, mut api_server, _fake) = context().await;
+    let device = device("+02:00");
+    let gone = async {
+        let (_, send) = api_server.next_request().await.unwrap();
+        let status = kube::core::Status::failure("not found", "NotFound").with_code(404);
+        let mut answer = Response::new(Body::from(serde_json::to_vec(&status).unwrap()));
+        *answer.status_mut() = StatusCode::NOT_FOUND;
+        send.send_response(answer);
+    };
+    let (outcome, ()) = tokio::join!(reconciled(&context, &device), gone);
+    outcome.unwrap();
+    assert_eq!(context.metrics.status_writes.get(), 0);
+}
+
+#[tokio::test]
+async fn a_deleted_object_withdraws_what_it_has_put_there() {
+    let (context, _api_server, fake) = context().await;
+    fake.store(3, "/3/0/14", "x");
+    let mut device = device("x");
+    device.status = Some(DeviceStatus {
+        desired_generation: Some(3),
+        ..DeviceStatus::default()
+    });
+    context.take_in(&kube::runtime::watcher::Event::Apply(device.clone()));
+    context.take_in(&kube::runtime::watcher::Event::Delete(device));
+    let withdrawn = async {
+        tokio::time::timeout(Duration::from_secs(10), fake.until_withdrawn())
+            .await
+            .unwrap();
+    };
+    tokio::select! {
+        () = crate::device::release::run(&context) => {}
+        () = withdrawn => {}
+    }
+    assert_eq!(fake.desired(), (0, vec![]));
+}
