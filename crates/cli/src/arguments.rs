@@ -12,7 +12,7 @@ use crate::{dev, model, tether};
 
 const ABOUT_EXIT: &str = "\
 Examples:
-  drover dev                                 start a cluster with simulated devices on this machine
+  drover dev                                 start a cluster with simulated devices here
   drover devices                             list devices
   drover read sim-0001 /3/0/0                read a resource
   drover write sim-0001 /3/0/14 +02:00       write a resource
@@ -31,7 +31,7 @@ Exit codes:
 
 /// Manages fleets of LwM2M devices.
 #[derive(Debug, Parser)]
-#[command(name = "drover", version, about, after_help = ABOUT_EXIT, max_term_width = 100)]
+#[command(name = "drover", version, after_help = ABOUT_EXIT, max_term_width = 100)]
 pub(crate) struct Arguments {
     #[command(flatten)]
     pub(crate) global: Global,
@@ -98,8 +98,9 @@ Examples:
   drover devices
   drover devices --prefix sim- -o json | jq -r '.devices[].endpoint'
 
-JSON: {\"devices\": [{\"endpoint\", \"state\", \"registrationId\", \"lwm2mVersion\", \"binding\", \"lifetimeSeconds\",
-  \"transport\", \"peer\", \"lastUpdateTime\", \"objects\": [\"/3/0\", …], …}]}; state is Registered or NotRegistered.")]
+JSON: {\"devices\": [{\"endpoint\", \"state\", \"registrationId\", \"lwm2mVersion\", \"binding\",
+  \"lifetimeSeconds\", \"transport\", \"peer\", \"lastUpdateTime\", \"objects\": [\"/3/0\", …], …}]};
+  state is Registered or NotRegistered.")]
     Devices {
         /// Only endpoint names that start with this.
         #[arg(long, value_name = "TEXT", default_value = "")]

@@ -34,10 +34,11 @@ use crate::output::{self, note};
 /// What `drover dev` takes. Counts that are not given are those of the directory, or the defaults.
 #[derive(Clone, Debug, Args)]
 #[command(after_help = "\
-Starts drover-state, drover-ingress and drover-sim, which are looked for next to this program and then in PATH. Once
-everything is ready, DIR/endpoints.json says where everything listens, and the other commands find it with --dir DIR
-or DROVER_DIR=DIR. Logs are in DIR/logs. A directory that is given is kept: started again, the cluster goes on with
-its data at the same ports. Without one, a temporary directory is used and removed at the end.
+Starts drover-state, drover-ingress and drover-sim, which are looked for next to this program and
+then in PATH. Once everything is ready, DIR/endpoints.json says where everything listens, and the
+other commands find it with --dir DIR or DROVER_DIR=DIR. Logs are in DIR/logs. A directory that is
+given is kept: started again, the cluster goes on with its data at the same ports. Without
+one, a temporary directory is used and removed at the end.
 
 Examples:
   drover dev

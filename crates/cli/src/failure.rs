@@ -108,7 +108,13 @@ impl Failure {
 
     /// The lines for standard error.
     pub(crate) fn report(&self) -> String {
-        let mut report = format!("error: {}", printable(&self.to_string()));
+        let text = self.to_string();
+        // Only what this program wrote itself may have several lines.
+        let text = match self {
+            Self::Other(_) => text.lines().map(printable).collect::<Vec<_>>().join("\n"),
+            _ => printable(&text),
+        };
+        let mut report = format!("error: {text}");
         if let Self::Call { status, .. } = self {
             let _ = write!(report, " [{}]", codes(status));
             let told = |violation: &String| violation == status.message();

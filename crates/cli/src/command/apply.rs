@@ -26,9 +26,9 @@ const KIND: (&str, &str) = ("drover.dev/v1alpha1", "Device");
 
 #[derive(Debug, Args)]
 #[command(after_help = "\
-The same YAML that kubectl apply takes, planned by the same code. Values are kept in the cluster and written when the
-device is awake; `drover device ENDPOINT` shows how far it is. What is no longer in the YAML is no longer kept; its value stays
-on the device. Kinds: Device.
+The same YAML that kubectl apply takes, planned by the same code. Values are kept in the cluster
+and written when the device is awake; `drover device ENDPOINT` shows how far it is. What is no
+longer in the YAML is no longer kept; its value stays on the device. Kinds: Device.
 
 Examples:
   drover apply -f examples/device.yaml

@@ -21,8 +21,8 @@ pub(crate) enum Credentials {
     /// Add a pre-shared key, or replace the key of an identity.
     #[command(after_help = "\
 Examples:
-  drover credentials add --endpoint meter-7 --psk-identity meter-7 --psk-key 000102030405060708090a0b0c0d0e0f
-  openssl rand -hex 16 | drover credentials add --endpoint meter-7 --psk-identity meter-7 --psk-key -")]
+  drover credentials add --endpoint dev-7 --psk-identity dev-7 --psk-key 000102030405060708090a0b
+  openssl rand -hex 16 | drover credentials add --endpoint dev-8 --psk-identity dev-8 --psk-key -")]
     Add(Add),
     /// List endpoints and identities; keys cannot be read.
     #[command(

@@ -33,8 +33,8 @@ Examples:
   drover read sim-0001 /3/0 -o json
   drover read sim-0001 /3303/0/5700 --accept senml-cbor
 
-JSON: {\"endpoint\", \"path\", \"values\": [{\"path\", \"type\", \"value\"}]}. A time is RFC 3339, an opaque value Base64,
-  an object link \"object:instance\".")]
+JSON: {\"endpoint\", \"path\", \"values\": [{\"path\", \"type\", \"value\"}]}. A time is RFC 3339, an
+  opaque value Base64, an object link \"object:instance\".")]
 pub(crate) struct Read {
     #[command(flatten)]
     target: Target,
@@ -87,7 +87,8 @@ Examples:
   drover discover sim-0001
   drover discover sim-0001 /3/0
 
-JSON: {\"endpoint\", \"path\", \"links\": [{\"path\", \"attributes\": [{\"name\", \"value\"}]}]}; without a path as `drover device`.")]
+JSON: {\"endpoint\", \"path\", \"links\": [{\"path\", \"attributes\": [{\"name\", \"value\"}]}]};
+  without a path as `drover device`.")]
 pub(crate) struct Discover {
     /// Endpoint name of the device.
     #[arg(value_name = "ENDPOINT")]

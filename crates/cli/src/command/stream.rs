@@ -22,7 +22,8 @@ Examples:
   drover observe sim-0001 /3303/0/5700
   drover observe sim-0001 /3303/0/5700 --count 10 -o json
 
-JSON: one line each time, {\"endpoint\", \"path\", \"values\": [{\"path\", \"type\", \"value\", \"time\", \"origin\"}]}.
+JSON: one line each time,
+  {\"endpoint\", \"path\", \"values\": [{\"path\", \"type\", \"value\", \"time\", \"origin\"}]}.
 The observation ends with the command. `drover attributes` sets how often the device notifies.")]
 pub(crate) struct Observe {
     #[command(flatten)]
@@ -77,9 +78,10 @@ Examples:
   drover watch sim-0001 -o json
   drover watch --resume-token \"$TOKEN\" --count 100 -o json
 
-JSON: one line for each event, {\"time\", \"endpoint\", \"event\", …, \"resumeToken\"}; event is Registered, Updated,
-Deregistered, Expired, ValuesReported, OperationFinished, DesiredChanged or DesiredRemoved. Each event comes at least
-once, those of one device in order. When a node goes away, the watch goes on at another one.")]
+JSON: one line for each event, {\"time\", \"endpoint\", \"event\", …, \"resumeToken\"}; event is Registered,
+  Updated, Deregistered, Expired, ValuesReported, OperationFinished, DesiredChanged or
+  DesiredRemoved. Each event comes at least once, those of one device in order. When a
+  node goes away, the watch goes on at another one.")]
 pub(crate) struct Watch {
     /// Endpoint name of the device; every device unless it is given.
     #[arg(value_name = "ENDPOINT", default_value = "")]

@@ -92,7 +92,7 @@ Examples:
   drover write meter-7 /31000/0/1 -5 --type integer
   drover write meter-7 /3/0/14 +02:00 --timeout 12h --no-wait
 
-The text of a value: a number, true or false, Base64 for bytes, RFC 3339 or seconds since 1970 for a time,
+The text of a value: a number, true or false, Base64 for bytes, RFC 3339 or seconds for a time,
 OBJECT:INSTANCE for a link. It is typed by the object's definition.")]
 pub(crate) struct Write {
     #[command(flatten)]

@@ -88,3 +88,12 @@ fn a_closed_pipe_is_no_failure() {
     assert!(failure.is_closed_pipe());
     assert_eq!(failure.exit_code(), ExitCode::SUCCESS);
 }
+
+#[test]
+fn the_last_lines_of_a_log_stay_lines() {
+    let failure = Failure::Other(anyhow::anyhow!("state-0 ended\n  | \u{1b}[31mno volume"));
+    assert_eq!(
+        failure.report(),
+        "error: state-0 ended\n  | \\u{1b}[31mno volume\n"
+    );
+}
