@@ -21,7 +21,7 @@ const SPARE_DESCRIPTORS: u64 = 64;
 pub enum Command {
     /// Go on.
     Run,
-    /// Deregister every device, then stop; gives up after five seconds.
+    /// Deregister every device, then stop; gives up after five seconds without an answer.
     Deregister,
     /// Stop at once.
     Stop,

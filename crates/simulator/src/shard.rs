@@ -22,8 +22,12 @@ use crate::walk::Walk;
 
 const WAKER: Token = Token(usize::MAX);
 
-/// How long a fleet that deregisters waits for the server.
+/// How long a fleet that deregisters waits for the next answer of the server.
 const DEREGISTER_TIMEOUT: Duration = Duration::from_secs(5);
+
+/// Deregistrations of one shard that are under way at once: a whole fleet in one burst would only
+/// overflow the server's socket.
+const DEREGISTER_AT_ONCE: usize = 128;
 
 /// What the shards of a fleet share.
 #[derive(Debug)]
@@ -64,8 +68,17 @@ pub(crate) struct Shard {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum State {
     Running,
-    Deregistering { until: Instant, left: usize },
+    Deregistering(Deregistering),
     Done,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Deregistering {
+    /// The shard gives up then; every answer moves it on.
+    until: Instant,
+    /// The next node to deregister, below the number of those that were started.
+    next: usize,
+    open: usize,
 }
 
 impl Shard {
@@ -130,6 +143,10 @@ impl Shard {
             self.fire(now);
             self.obey(began, now);
         }
+        if let Purpose::Measure { .. } = self.plan.purpose {
+            let unfinished = self.nodes.len() - self.next + self.open;
+            self.found.failed += unfinished as u64;
+        }
         Ok(self.found)
     }
 
@@ -181,7 +198,7 @@ impl Shard {
     fn wait_until(&self, began: Instant, next_start: Option<Instant>) -> Option<Instant> {
         let timer = self.timers.peek().map(|Reverse((at, _))| *at);
         let end = match (self.state, self.plan.purpose) {
-            (State::Deregistering { until, .. }, _) => Some(until),
+            (State::Deregistering(deregistering), _) => Some(deregistering.until),
             (_, Purpose::Measure { timeout }) => Some(began + timeout),
             _ => None,
         };
@@ -279,8 +296,9 @@ impl Shard {
             }
             (_, Phase::Deregistered) => {
                 node.phase = phase;
-                if let State::Deregistering { left, .. } = &mut self.state {
-                    *left = left.saturating_sub(1);
+                if let State::Deregistering(deregistering) = &mut self.state {
+                    deregistering.open = deregistering.open.saturating_sub(1);
+                    deregistering.until = now + DEREGISTER_TIMEOUT;
                 }
             }
             _ => {}
@@ -291,30 +309,38 @@ impl Shard {
     fn obey(&mut self, began: Instant, now: Instant) {
         let command = Command::from_number(self.shared.command.load(Ordering::Relaxed));
         match (self.state, command) {
-            (State::Deregistering { until, left }, Command::Deregister) => {
-                if left == 0 || now >= until {
-                    self.state = State::Done;
-                }
+            (State::Running, Command::Deregister) => {
+                self.state = State::Deregistering(Deregistering {
+                    until: now + DEREGISTER_TIMEOUT,
+                    next: 0,
+                    open: 0,
+                });
             }
-            (State::Running, Command::Deregister) => self.deregister(now),
             (_, Command::Stop) => self.state = State::Done,
-            (_, Command::Run) | (State::Done, Command::Deregister) => {}
+            _ => {}
         }
+        self.deregister_some(now);
         if let Purpose::Measure { timeout } = self.plan.purpose {
             let nothing_left = self.next == self.nodes.len() && self.open == 0;
             if nothing_left || now >= began + timeout {
-                let waiting = self.nodes.len() - self.next + self.open;
-                self.found.failed += waiting as u64;
                 self.state = State::Done;
             }
         }
     }
 
-    fn deregister(&mut self, now: Instant) {
-        let until = now + DEREGISTER_TIMEOUT;
-        let left = self.next;
-        self.state = State::Deregistering { until, left };
-        for index in 0..left {
+    /// Goes on with deregistering, if that is what the shard does.
+    fn deregister_some(&mut self, now: Instant) {
+        while let State::Deregistering(deregistering) = &mut self.state {
+            let index = deregistering.next;
+            if now >= deregistering.until || (index == self.next && deregistering.open == 0) {
+                self.state = State::Done;
+                return;
+            }
+            if index == self.next || deregistering.open >= DEREGISTER_AT_ONCE {
+                return;
+            }
+            deregistering.next += 1;
+            deregistering.open += 1;
             if let Some(node) = self.nodes.get_mut(index) {
                 node.walk = None;
                 node.link.with_device(now, |device| device.deregister(now));

@@ -1,0 +1,9 @@
+//! The device against a CoAP endpoint, over an emulated network.
+#![expect(clippy::unwrap_used, reason = "a failed unwrap is the test's failure")]
+#![expect(clippy::disallowed_methods, reason = "a test needs a first instant")]
+
+mod hostile;
+mod observing;
+mod operating;
+mod pair;
+mod registering;

@@ -1,0 +1,185 @@
+//! The device against the server engine and a state machine in memory, over an emulated network.
+#![expect(clippy::unwrap_used, reason = "a failed unwrap is the test's failure")]
+#![expect(clippy::disallowed_methods, reason = "a test needs a first instant")]
+
+mod system;
+
+use std::time::Duration;
+
+use coap::{Code, Reliability};
+use device_state::OperationOutcome;
+use lwm2m::{Entry, ExecuteArguments, LwM2mVersion, Operation, Path, Value, WriteMode};
+use lwm2m_client::{Config, Event, FirmwareState};
+use system::{System, config};
+
+const TEMPERATURE: Path = Path::Resource(3303, 0, 5700);
+const RELEASES: [LwM2mVersion; 3] = [LwM2mVersion::V1_0, LwM2mVersion::V1_1, LwM2mVersion::V1_2];
+
+fn read(path: Path) -> Operation {
+    Operation::Read { path, accept: None }
+}
+
+fn write(path: Path, mode: WriteMode, values: Vec<Entry>) -> Operation {
+    Operation::Write { path, mode, values }
+}
+
+fn execute(path: Path) -> Operation {
+    Operation::Execute {
+        path,
+        arguments: ExecuteArguments::default(),
+    }
+}
+
+fn delivered(outcome: OperationOutcome) -> (Code, Vec<(Path, Value)>) {
+    match outcome {
+        OperationOutcome::Delivered { code, values } => (Code::from_byte(code), values),
+        other => panic!("{other:?}"),
+    }
+}
+
+#[test]
+fn every_release_registers_and_is_managed() {
+    for version in RELEASES {
+        let mut system = System::registered(Config {
+            version,
+            ..config()
+        });
+        assert_eq!(system.registration().unwrap().version, version);
+        let (code, values) = delivered(system.operate(read(Path::ObjectInstance(3, 0))));
+        assert_eq!(code, Code::CONTENT_2_05);
+        let battery = (Path::Resource(3, 0, 9), Value::Integer(100));
+        assert!(values.contains(&battery), "{values:?}");
+
+        let offset = Entry::new(Path::Resource(3, 0, 14), Value::String("+01:00".to_owned()));
+        for (path, mode) in [
+            (offset.path, WriteMode::Replace),
+            (Path::ObjectInstance(3, 0), WriteMode::Update),
+        ] {
+            let outcome = system.operate(write(path, mode, vec![offset.clone()]));
+            assert_eq!(delivered(outcome).0, Code::CHANGED_2_04, "{version:?}");
+        }
+        let (_, values) = delivered(system.operate(read(offset.path)));
+        assert_eq!(values, [(offset.path, offset.value)]);
+    }
+}
+
+#[test]
+fn loss_duplicates_and_reordering_are_survived() {
+    for seed in 0..8 {
+        let mut system = System::rough(config(), seed);
+        system.wait_for(|event| matches!(event, Event::Registered { .. }));
+        for round in 0..5 {
+            system.operate(execute(Path::Resource(3303, 0, 5605)));
+            let executed = |event: &&Event| matches!(event, Event::Executed { .. });
+            let count = system.events.iter().filter(executed).count();
+            assert_eq!(count, round + 1, "seed {seed}: executed once each");
+        }
+        system.drive(Duration::from_mins(10));
+        assert!(system.device.is_registered(), "seed {seed}");
+        assert!(system.registration().is_some(), "seed {seed}");
+    }
+}
+
+#[test]
+fn observed_values_reach_the_state() {
+    for notifications in [Reliability::Confirmable, Reliability::NonConfirmable] {
+        let mut system = System::registered(Config {
+            notifications,
+            ..config()
+        });
+        let (_, values) = delivered(system.operate(Operation::Observe { path: TEMPERATURE }));
+        assert_eq!(values, [(TEMPERATURE, Value::Float(20.0))]);
+        for value in [21.5, 22.5] {
+            system.set(TEMPERATURE, Value::Float(value));
+            system.drive(Duration::from_secs(1));
+            assert_eq!(system.last_value(TEMPERATURE), Some(Value::Float(value)));
+        }
+        system.operate(Operation::CancelObserve { path: TEMPERATURE });
+        system.set(TEMPERATURE, Value::Float(30.0));
+        system.drive(Duration::from_secs(1));
+        assert_eq!(system.last_value(TEMPERATURE), Some(Value::Float(22.5)));
+        assert_eq!(system.device.observation_count(), 0);
+    }
+}
+
+#[test]
+fn sent_values_reach_the_state() {
+    let mut system = System::registered(config());
+    let now = system.now;
+    system.device.send(now, &[TEMPERATURE]).unwrap();
+    system.wait_for(|event| *event == Event::Sent);
+    assert_eq!(system.last_value(TEMPERATURE), Some(Value::Float(20.0)));
+}
+
+#[test]
+fn objects_are_created_discovered_and_deleted() {
+    let mut system = System::registered(config());
+    let unit = Entry::new(Path::Resource(3303, 1, 5701), Value::String("K".to_owned()));
+    let create = Operation::Create {
+        path: Path::Object(3303),
+        instance: Some(1),
+        values: vec![unit],
+    };
+    assert_eq!(delivered(system.operate(create)).0, Code::CREATED_2_01);
+    system.wait_for(|event| *event == Event::Updated);
+    let links = system.registration().unwrap().links;
+    assert!(links.contains("</3303/1>"), "{links}");
+    let path = Path::ObjectInstance(3303, 1);
+    let discover = Operation::Discover { path, depth: None };
+    assert_eq!(delivered(system.operate(discover)).0, Code::CONTENT_2_05);
+    let delete = Operation::Delete { path };
+    assert_eq!(delivered(system.operate(delete)).0, Code::DELETED_2_02);
+    let gone = system.operate(read(path));
+    assert!(
+        matches!(gone, OperationOutcome::Rejected { code, .. } if code == Code::NOT_FOUND_4_04.as_byte())
+    );
+}
+
+#[test]
+fn firmware_goes_all_the_way() {
+    let mut system = System::registered(config());
+    let mut package = b"sim-firmware 3.1.4\n".to_vec();
+    package.resize(20_000, 1);
+    let path = Path::Resource(5, 0, 0);
+    let push = write(
+        path,
+        WriteMode::Replace,
+        vec![Entry::new(path, Value::Opaque(package))],
+    );
+    assert_eq!(delivered(system.operate(push)).0, Code::CHANGED_2_04);
+    system.wait_for(|event| {
+        matches!(
+            event,
+            Event::FirmwareChanged {
+                state: FirmwareState::Downloaded,
+                ..
+            }
+        )
+    });
+    system.operate(execute(Path::Resource(5, 0, 2)));
+    system.events.clear();
+    system.wait_for(|event| matches!(event, Event::Registered { .. }));
+    let (_, values) = delivered(system.operate(read(Path::Resource(3, 0, 3))));
+    let installed = Value::String("3.1.4".to_owned());
+    assert_eq!(values, [(Path::Resource(3, 0, 3), installed)]);
+}
+
+#[test]
+fn a_deregistered_device_is_gone_from_the_state() {
+    let mut system = System::registered(config());
+    let now = system.now;
+    system.device.deregister(now);
+    system.wait_for(|event| *event == Event::Deregistered);
+    assert_eq!(system.registration(), None);
+}
+
+#[test]
+fn an_unavailable_state_tier_only_delays_a_registration() {
+    let mut system = System::new(config(), 1);
+    system.fail_commits();
+    system.drive(Duration::from_secs(30));
+    assert_eq!(system.registration(), None);
+    system.restore_commits();
+    system.wait_for(|event| matches!(event, Event::Registered { .. }));
+    assert!(system.registration().is_some());
+}

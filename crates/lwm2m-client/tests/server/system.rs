@@ -1,0 +1,240 @@
+//! Device, network, engine and state machine, on one virtual clock.
+
+use std::time::{Duration, Instant};
+
+use device_state::{
+    Context, Envelope, MemoryTables, NodeId, OperationOutcome, Registration, Revision,
+    SecurityIdentity, ShardId, Timestamp, Transport, apply, query,
+};
+use lwm2m::{EndpointName, Operation, Path, RegistrationId, Value};
+use lwm2m_client::{Config, Device, Event, Output};
+use lwm2m_server::{CommitError, CommitId, Engine, Now, OperationTag, Origin};
+use netsim::{Conditions, Network};
+
+const DEVICE: u8 = 1;
+const SERVER: u8 = 2;
+
+/// The wall clock at the start, in milliseconds.
+const EPOCH: u64 = 1_700_000_000_000;
+
+pub(crate) struct System {
+    pub(crate) now: Instant,
+    began: Instant,
+    pub(crate) device: Device,
+    engine: Engine<u8>,
+    tables: MemoryTables,
+    revision: u64,
+    commits: Commits,
+    network: Network<u8>,
+    pub(crate) events: Vec<Event>,
+    done: Vec<(OperationTag, OperationOutcome)>,
+    next_tag: u64,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Commits {
+    Succeed,
+    Fail,
+}
+
+pub(crate) fn config() -> Config {
+    Config::new(EndpointName::new("device-1").unwrap())
+}
+
+impl System {
+    pub(crate) fn new(config: Config, seed: u64) -> Self {
+        let conditions = Conditions {
+            delay: Duration::from_millis(20),
+            ..Conditions::perfect()
+        };
+        Self::over(conditions, config, seed)
+    }
+
+    pub(crate) fn rough(config: Config, seed: u64) -> Self {
+        Self::over(Conditions::rough(), config, seed)
+    }
+
+    pub(crate) fn registered(config: Config) -> Self {
+        let mut system = Self::new(config, 1);
+        system.wait_for(|event| matches!(event, Event::Registered { .. }));
+        system.events.clear();
+        system
+    }
+
+    fn over(conditions: Conditions, config: Config, seed: u64) -> Self {
+        let now = Instant::now();
+        let mut system = Self {
+            now,
+            began: now,
+            device: Device::new(config, seed),
+            engine: Engine::new(lwm2m_server::Config::new(NodeId(1), 1), [7; 32]),
+            tables: MemoryTables::new(),
+            revision: 0,
+            commits: Commits::Succeed,
+            network: Network::new(seed, conditions),
+            events: Vec::new(),
+            done: Vec::new(),
+            next_tag: 0,
+        };
+        system.device.start(now);
+        system.settle();
+        system
+    }
+
+    pub(crate) fn fail_commits(&mut self) {
+        self.commits = Commits::Fail;
+    }
+
+    pub(crate) fn restore_commits(&mut self) {
+        self.commits = Commits::Succeed;
+    }
+
+    /// What the state tier knows of the device.
+    pub(crate) fn registration(&self) -> Option<Registration> {
+        query::registration(&self.tables, self.device.endpoint())
+    }
+
+    pub(crate) fn last_value(&self, path: Path) -> Option<Value> {
+        query::last_value(&self.tables, self.device.endpoint(), path).map(|last| last.value)
+    }
+
+    pub(crate) fn set(&mut self, path: Path, value: Value) {
+        self.device.set_value(self.now, path, value).unwrap();
+        self.settle();
+    }
+
+    /// Has the server do something with the device, and waits for the outcome.
+    pub(crate) fn operate(&mut self, operation: Operation) -> OperationOutcome {
+        let registration: RegistrationId = self.registration().expect("it is registered").id;
+        let tag = OperationTag(self.next_tag);
+        self.next_tag += 1;
+        let now = self.clock();
+        self.engine
+            .handle_operation(now, tag, &registration, operation);
+        self.settle();
+        loop {
+            if let Some(index) = self.done.iter().position(|(done, _)| *done == tag) {
+                return self.done.swap_remove(index).1;
+            }
+            let next = self.next().expect("an outcome is to come");
+            self.step(next);
+        }
+    }
+
+    pub(crate) fn drive(&mut self, duration: Duration) {
+        let end = self.now + duration;
+        while let Some(next) = self.next().filter(|next| *next <= end) {
+            self.step(next);
+        }
+        self.now = end;
+    }
+
+    pub(crate) fn wait_for(&mut self, wanted: impl Fn(&Event) -> bool) {
+        self.settle();
+        while !self.events.iter().any(&wanted) {
+            let next = self.next().expect("something is to come");
+            self.step(next);
+        }
+    }
+
+    fn clock(&self) -> Now {
+        let elapsed = (self.now - self.began).as_millis() as u64;
+        Now {
+            instant: self.now,
+            wall: Timestamp(EPOCH + elapsed),
+        }
+    }
+
+    fn next(&self) -> Option<Instant> {
+        let timeouts = [
+            self.network.next_event(),
+            self.device.poll_timeout(),
+            self.engine.poll_timeout(),
+        ];
+        timeouts.into_iter().flatten().min()
+    }
+
+    fn step(&mut self, at: Instant) {
+        self.now = self.now.max(at);
+        while let Some(delivery) = self.network.poll(self.now) {
+            if delivery.to == DEVICE {
+                self.device.handle_datagram(self.now, &delivery.datagram);
+            } else {
+                let now = self.clock();
+                self.engine
+                    .handle_datagram(now, DEVICE, &origin(), &delivery.datagram);
+            }
+            self.settle();
+        }
+        self.device.handle_timeout(self.now);
+        let now = self.clock();
+        self.engine.handle_timeout(now);
+        self.settle();
+    }
+
+    fn settle(&mut self) {
+        while let Some(output) = self.device.poll_output() {
+            match output {
+                Output::Transmit(datagram) => {
+                    self.network.send(self.now, DEVICE, SERVER, datagram);
+                }
+                Output::Event(event) => {
+                    if event == Event::Booted {
+                        self.device.start(self.now);
+                    }
+                    self.events.push(event);
+                }
+            }
+        }
+        while let Some(output) = self.engine.poll_output() {
+            match output {
+                lwm2m_server::Output::Transmit { datagram, .. } => {
+                    self.network.send(self.now, SERVER, DEVICE, datagram);
+                }
+                lwm2m_server::Output::Commit { id, shard, command } => {
+                    self.commit(id, shard, command);
+                }
+                lwm2m_server::Output::OperationDone { tag, result } => {
+                    self.done.push((tag, result.unwrap().outcome));
+                }
+                lwm2m_server::Output::LookUp { registration, peer } => {
+                    let known = query::registration_by_id(&self.tables, &registration);
+                    let now = self.clock();
+                    self.engine.handle_registration(now, peer, known.as_ref());
+                }
+                lwm2m_server::Output::Awake { .. } => {}
+            }
+        }
+    }
+
+    fn commit(&mut self, id: CommitId, shard: ShardId, command: device_state::Command) {
+        let now = self.clock();
+        if self.commits == Commits::Fail {
+            let failed = Err(CommitError::Unavailable);
+            return self.engine.handle_committed(now, id, failed);
+        }
+        self.revision += 1;
+        let context = Context {
+            shard,
+            revision: Revision(self.revision),
+            first_index: 0,
+        };
+        let envelope = Envelope {
+            request_id: None,
+            leader_time: now.wall,
+            command,
+        };
+        let applied = apply(&mut self.tables, &context, &envelope);
+        self.engine.handle_committed(now, id, Ok(applied.outcome));
+    }
+}
+
+fn origin() -> Origin {
+    Origin {
+        address: "192.0.2.1:40000".parse().unwrap(),
+        transport: Transport::Udp,
+        identity: SecurityIdentity::Unauthenticated,
+        endpoint: None,
+        session: None,
+    }
+}
