@@ -112,6 +112,23 @@ fn sent_values_reach_the_state() {
 }
 
 #[test]
+fn an_instance_without_an_id_gets_one_from_the_device() {
+    let mut system = System::registered(config());
+    let create = Operation::Create {
+        path: Path::Object(3303),
+        instance: None,
+        values: vec![Entry::new(
+            Path::Resource(3303, 0, 5701),
+            Value::String("K".to_owned()),
+        )],
+    };
+    assert_eq!(delivered(system.operate(create)).0, Code::CREATED_2_01);
+    system.wait_for(|event| *event == Event::Updated);
+    let links = system.registration().unwrap().links;
+    assert!(links.contains("</3303/1>"), "{links}");
+}
+
+#[test]
 fn objects_are_created_discovered_and_deleted() {
     let mut system = System::registered(config());
     let unit = Entry::new(Path::Resource(3303, 1, 5701), Value::String("K".to_owned()));

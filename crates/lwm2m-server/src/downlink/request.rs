@@ -20,6 +20,15 @@ pub(super) fn formats<P>(operation: &Operation, device: &Device<P>) -> Vec<Optio
             read_formats(*path, device)
         }
         Operation::Write { path, values, .. } => write_formats(*path, values, device),
+        // Only TLV can leave the id of the new instance to the device (LwM2M Core 1.2 §7.4.3): SenML names every
+        // value by its whole path, which would ask for instance 0.
+        Operation::Create {
+            instance: None,
+            values,
+            ..
+        } if !values.is_empty() => {
+            vec![Some(ContentFormat::TLV)]
+        }
         Operation::Create { values, .. } => {
             let mut formats = structured_formats(device);
             if values.is_empty() {
