@@ -1,6 +1,6 @@
 //! A device on Eclipse Leshan's client library: DTLS by Scandium, CoAP by Californium.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::time::Duration;
 
@@ -12,7 +12,7 @@ const SOON: Duration = Duration::from_secs(60);
 
 /// Compiles the device once and returns the class path. Libraries come from Maven Central.
 fn class_path() -> String {
-    let source = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("interop/leshan");
+    let source = Path::new("interop/leshan");
     let cache = std::env::var_os("DROVER_CACHE").map_or_else(
         || PathBuf::from(std::env::var_os("HOME").unwrap()).join(".cache/drover"),
         PathBuf::from,

@@ -8,8 +8,9 @@ use std::time::Duration;
 
 use tests::{Drover, Program, binary, until_some};
 
-fn folder() -> PathBuf {
-    PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("kube")
+/// Its scripts; cargo starts a test in the folder of its package.
+fn folder() -> &'static Path {
+    Path::new("kube")
 }
 
 /// An API server, or the cluster of `$KUBECONFIG`.
@@ -42,8 +43,7 @@ impl Kubernetes {
 
     /// Applies the committed custom resource definitions and waits until they are served.
     pub(crate) fn install_definitions(&self) {
-        let crds = Path::new(env!("CARGO_MANIFEST_DIR")).join("../crds");
-        let applied = self.kubectl(&["apply", "--server-side", "-f", crds.to_str().unwrap()]);
+        let applied = self.kubectl(&["apply", "--server-side", "-f", "../crds"]);
         assert!(applied.status.success(), "{applied:?}");
         let served = self.kubectl(&[
             "wait",

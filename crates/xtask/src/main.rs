@@ -48,9 +48,11 @@ fn run(task: &Task) -> Result<()> {
     }
 }
 
-/// The workspace's folder, wherever the command was started.
+/// The workspace's folder, wherever the command was started. Asked at run time: two checkouts may share a target
+/// folder, and with it this program.
 fn root() -> Result<PathBuf> {
-    Path::new(env!("CARGO_MANIFEST_DIR"))
+    let package = std::env::var_os("CARGO_MANIFEST_DIR").context("start it by: cargo xtask")?;
+    Path::new(&package)
         .ancestors()
         .nth(2)
         .map(Path::to_owned)
