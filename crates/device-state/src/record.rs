@@ -6,7 +6,7 @@ use lwm2m::{
     Binding, EndpointName, Lifetime, LwM2mVersion, Operation, Path, RegistrationId, Value,
 };
 
-use crate::id::{NodeId, OperationId, SessionGeneration, Timestamp};
+use crate::id::{NodeId, OperationId, SessionGeneration, ShardId, Timestamp};
 use crate::limit::EXCHANGE_GRACE;
 
 /// Who a device proved to be when its session was set up.
@@ -31,6 +31,14 @@ pub enum Transport {
 /// stores it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct SessionCid(pub [u8; 8]);
+
+impl SessionCid {
+    /// The shard that stores the session.
+    pub const fn shard(self) -> ShardId {
+        let [_, high, low, ..] = self.0;
+        ShardId(u16::from_be_bytes([high, low]))
+    }
+}
 
 /// A live registration (LwM2M Core 1.2 §6.2).
 #[derive(Clone, Debug, PartialEq)]

@@ -3,7 +3,7 @@
 use std::net::SocketAddr;
 
 use device_state::{SecurityIdentity, SessionCid, Transport};
-use dtls::{CloseReason, HandshakeId, Output, Psk, SessionId, StoreOutcome};
+use dtls::{CloseReason, ConnectionId, HandshakeId, Output, Psk, SessionId, StoreOutcome};
 use hashbrown::HashMap;
 use lwm2m::EndpointName;
 use lwm2m_server::{Now, Origin};
@@ -41,7 +41,7 @@ impl Driver {
             } => self.fetch_credential(handshake, identity),
             Output::StoreSession { handshake, session } => {
                 if let Some(bound) = self.sessions.handshakes.get_mut(&handshake) {
-                    bound.cid = session.cid().map(|cid| SessionCid(*cid.as_bytes()));
+                    bound.cid = session_cid(session.cid());
                 }
                 self.store_session(handshake, &session);
             }
@@ -154,4 +154,9 @@ impl Driver {
             session: bound.cid,
         })
     }
+}
+
+/// A Connection ID as the state tier knows it.
+pub(super) fn session_cid(cid: Option<ConnectionId>) -> Option<SessionCid> {
+    cid.map(|cid| SessionCid(*cid.as_bytes()))
 }

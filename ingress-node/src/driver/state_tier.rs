@@ -8,6 +8,7 @@ use lwm2m::{EndpointName, RegistrationId};
 use lwm2m_server::{CommitError, CommitId};
 use node_runtime::clock;
 
+use super::session::session_cid;
 use super::{Driver, Peer, now};
 
 /// A call that ended.
@@ -96,7 +97,7 @@ impl Driver {
         handshake: dtls::HandshakeId,
         export: &dtls::SessionExport,
     ) {
-        let Some(cid) = export.cid() else {
+        let Some(cid) = session_cid(export.cid()) else {
             // A client without a Connection ID cannot be found by another node; it shakes hands again there.
             self.calls
                 .push(Box::pin(std::future::ready(Resolved::SessionStored {
@@ -107,7 +108,7 @@ impl Driver {
         };
         let stored_at = Timestamp(clock::now_ms());
         let session = Session {
-            cid: SessionCid(*cid.as_bytes()),
+            cid,
             export: export.encode().to_vec(),
             identity: SecurityIdentity::PskIdentity(export.identity.clone()),
             peer: export.peer,
@@ -116,7 +117,7 @@ impl Driver {
             stored_at,
             expires_at: stored_at.saturating_add(self.limits.session_lifetime),
         };
-        let shard = ShardId(cid.partition());
+        let shard = cid.shard();
         let command = Command::StoreSession {
             session: Box::new(session),
         };
@@ -132,7 +133,7 @@ impl Driver {
 
     /// The session ended for good; its row goes.
     pub(super) fn remove_session(&mut self, cid: SessionCid) {
-        let shard = ShardId(u16::from_be_bytes([cid.0[1], cid.0[2]]));
+        let shard = cid.shard();
         let (client, timeout) = (self.client.clone(), self.limits.commit_timeout);
         self.calls.push(Box::pin(async move {
             if let Err(error) = client

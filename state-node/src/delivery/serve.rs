@@ -176,27 +176,20 @@ impl Serve {
             endpoint: self.endpoint.clone(),
             operation,
         };
-        match self
-            .parts
-            .router
-            .propose(self.parts.group.shard(), None, command, COMMIT_PATIENCE)
-            .await
-        {
-            Ok(_) => Step::Next,
-            Err(_) => Step::Pause {
-                at_least: None,
-                started: None,
-            },
-        }
+        self.commit(command).await
     }
 
     async fn finish(&self, operation: OperationId, outcome: OperationOutcome) -> Step {
-        // By way of the router: the device's answer counts even if the leadership moved meanwhile.
         let command = Command::Finish {
             endpoint: self.endpoint.clone(),
             operation,
             outcome,
         };
+        self.commit(command).await
+    }
+
+    /// By way of the router: what the device did counts even if the leadership moved meanwhile.
+    async fn commit(&self, command: Command) -> Step {
         match self
             .parts
             .router

@@ -62,9 +62,7 @@ impl Client {
         timeout: Duration,
     ) -> Result<Option<Session>, QueryError> {
         let deadline = Instant::now() + timeout;
-        // Bytes 1 and 2 of a Connection ID name the shard that stores the session.
-        let [_, high, low, ..] = cid.0;
-        let shard = ShardId(u16::from_be_bytes([high, low]));
+        let shard = cid.shard();
         if shard.0 >= self.shards(deadline).await? {
             return Ok(None);
         }

@@ -50,7 +50,7 @@ impl Credentials for Api {
             endpoint_name(&request.endpoint)?;
         }
         let size = page_size(request.page_size);
-        let mut page = start(&request.page_token, &request.endpoint)?;
+        let mut page = PageToken::of_request(&request.page_token, &request.endpoint)?;
         let mut credentials = Vec::new();
         while let Some(group) = self.router().group(ShardId(page.shard)) {
             let left = size - credentials.len();
@@ -99,17 +99,4 @@ impl Credentials for Api {
             .await?;
         Ok(Response::new(api::DeleteCredentialResponse {}))
     }
-}
-
-fn start(text: &str, filter: &str) -> Result<PageToken, Status> {
-    if text.is_empty() {
-        return Ok(PageToken {
-            shard: 0,
-            after: None,
-            filter: filter.to_owned(),
-        });
-    }
-    let page: Option<PageToken> = token::decode(text);
-    let page = page.filter(|page| page.filter == filter);
-    page.ok_or_else(|| status::field("page_token", &"is not a token of this list"))
 }

@@ -37,7 +37,7 @@ impl Devices for Api {
     ) -> Result<Response<ListDevicesResponse>, Status> {
         let request = request.into_inner();
         let size = page_size(request.page_size);
-        let mut page = start(&request.page_token, &request.endpoint_prefix)?;
+        let mut page = PageToken::of_request(&request.page_token, &request.endpoint_prefix)?;
         let mut devices = Vec::new();
         while let Some(group) = self.router().group(device_state::ShardId(page.shard)) {
             let after = page
@@ -75,19 +75,6 @@ impl Devices for Api {
     ) -> Result<Response<Self::WatchEventsStream>, Status> {
         self.watch(&request.into_inner()).map(Response::new)
     }
-}
-
-fn start(text: &str, filter: &str) -> Result<PageToken, Status> {
-    if text.is_empty() {
-        return Ok(PageToken {
-            shard: 0,
-            after: None,
-            filter: filter.to_owned(),
-        });
-    }
-    let page: Option<PageToken> = token::decode(text);
-    let page = page.filter(|page| page.filter == filter);
-    page.ok_or_else(|| status::field("page_token", &"is not a token of this list"))
 }
 
 fn after_name(after: &[u8]) -> Result<EndpointName, Status> {

@@ -6,6 +6,9 @@ use device_state::Revision;
 use device_state::query::FeedPosition;
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
+use tonic::Status;
+
+use crate::service::status;
 
 /// Longer tokens are not ours.
 const MAX_TOKEN: usize = 64 << 10;
@@ -18,6 +21,23 @@ pub(super) struct PageToken {
     pub after: Option<Vec<u8>>,
     /// What the list was asked for; another question does not go on here.
     pub filter: String,
+}
+
+impl PageToken {
+    /// Where a list asked for by `filter` goes on: at its beginning without a token. A token of another question is
+    /// refused.
+    pub(super) fn of_request(text: &str, filter: &str) -> Result<Self, Status> {
+        if text.is_empty() {
+            return Ok(Self {
+                shard: 0,
+                after: None,
+                filter: filter.to_owned(),
+            });
+        }
+        decode(text)
+            .filter(|page: &Self| page.filter == filter)
+            .ok_or_else(|| status::field("page_token", &"is not a token of this list"))
+    }
 }
 
 /// Up to where a watcher has seen the events of each shard.
