@@ -17,7 +17,7 @@ use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
 use device_state::{NodeId, SecurityIdentity, Timestamp, Transport};
-use futures::future::LocalBoxFuture;
+use futures::future::{FutureExt, LocalBoxFuture};
 use futures::stream::{FuturesUnordered, StreamExt};
 use lwm2m_server::{Engine, Now, Origin, Output};
 use node_runtime::{Drain, clock, random};
@@ -149,7 +149,13 @@ impl Driver {
                         );
                     }
                 }
-                Wake::Resolved(resolved) => self.resolved(resolved),
+                Wake::Resolved(resolved) => {
+                    self.resolved(resolved);
+                    // What else is answered already leaves in the same system call.
+                    while let Some(Some(resolved)) = self.calls.next().now_or_never() {
+                        self.resolved(resolved);
+                    }
+                }
                 Wake::Inputs => {
                     for input in inputs.drain(..) {
                         self.handle_input(input);
@@ -179,8 +185,6 @@ impl Driver {
             });
         let coap = self.coap.as_ref();
         tokio::select! {
-            // Answers first: each frees memory and lets a device go to sleep.
-            biased;
             Some(resolved) = self.calls.next(), if !self.calls.is_empty() => Wake::Resolved(resolved),
             received = self.inputs.recv_many(inputs, 256) => if received == 0 { Wake::Drain } else { Wake::Inputs },
             result = self.coaps.receive(secured) => received(result, Wake::Coaps),
