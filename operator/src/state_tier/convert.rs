@@ -14,6 +14,8 @@ pub(crate) enum AnswerError {
     Path(String),
     #[error("the state tier gave {0} no state that is known")]
     State(String),
+    #[error("the state tier gave {0} a value that is out of range")]
+    Value(String),
 }
 
 pub(super) fn observed(
@@ -81,30 +83,14 @@ pub(super) fn desired_value((path, value): &(Path, Value)) -> api::DesiredValue 
 
 fn reported(reported: &api::ReportedValue) -> Result<Option<ReportedValue>, AnswerError> {
     let path = path(&reported.path)?;
-    let kind = reported
-        .value
-        .as_ref()
-        .and_then(|value| value.kind.as_ref());
-    Ok(kind.map(|kind| ReportedValue {
-        path,
-        text: text(kind),
-    }))
-}
-
-fn text(kind: &api::value::Kind) -> String {
-    use api::value::Kind;
-    let value = match kind {
-        Kind::String(text) => Value::String(text.clone()),
-        Kind::Integer(number) => Value::Integer(*number),
-        Kind::Unsigned(number) => Value::Unsigned(*number),
-        Kind::Float(number) => Value::Float(*number),
-        Kind::Boolean(truth) => Value::Boolean(*truth),
-        Kind::Opaque(bytes) => Value::Opaque(bytes.clone()),
-        Kind::Time(time) => Value::Time(time.seconds),
-        Kind::CoreLink(text) => Value::CoreLink(text.clone()),
-        Kind::ObjectLink(link) => return format!("{}:{}", link.object, link.instance),
+    let Some(value) = reported.value.clone().filter(|value| value.kind.is_some()) else {
+        return Ok(None);
     };
-    value.to_text()
+    let value = Value::try_from(value).map_err(|_| AnswerError::Value(reported.path.clone()))?;
+    Ok(Some(ReportedValue {
+        path,
+        text: value.to_text(),
+    }))
 }
 
 fn path(text: &str) -> Result<Path, AnswerError> {
