@@ -9,7 +9,7 @@ use rustix::process::Signal;
 use serde_json::Value;
 
 use crate::process::{Program, binary, kill};
-use crate::wait::until_some;
+use crate::wait::{look_for, until_some};
 
 /// How long a cluster may take to be ready.
 const READY: Duration = Duration::from_secs(120);
@@ -228,10 +228,14 @@ impl Drop for Drover {
         if self.program.is_running() {
             // Its children end with it; a test that failed does not wait for an orderly end.
             let _gone = kill(self.program.pid(), Signal::TERM);
-            let deadline = std::time::Instant::now() + Duration::from_secs(20);
-            while self.program.is_running() && std::time::Instant::now() < deadline {
-                std::thread::yield_now();
-            }
+            // If it does not end, dropping the program kills it; a panic here would hide the test's own.
+            let _running = look_for(Duration::from_secs(20), || {
+                if self.program.is_running() {
+                    Err(())
+                } else {
+                    Ok(())
+                }
+            });
         }
     }
 }
