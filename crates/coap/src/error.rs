@@ -42,10 +42,11 @@ pub enum SendError {
         /// When another attempt makes sense.
         retry_after: Duration,
     },
-    /// All 65,536 message ids were used with this peer within the exchange lifetime.
-    #[error("message ids of the peer are used up, retry after {retry_after:?}")]
+    /// More than half of the 65,536 message ids were used with this peer within the exchange lifetime (RFC 7252 §4.4),
+    /// so each of the others waits for its turn.
+    #[error("message ids of the peer run out, retry after {retry_after:?}")]
     OutOfMessageIds {
-        /// When the oldest ids may be used again.
+        /// When another attempt makes sense.
         retry_after: Duration,
     },
     /// An option value or the body is longer than the protocol can carry.

@@ -8,6 +8,7 @@ use rand::Rng;
 use crate::message::MessageId;
 
 const IDS: u32 = 1 << 16;
+const HALF: u32 = IDS / 2;
 
 /// Periods into which the exchange lifetime is divided. More of them free ids sooner, fewer take
 /// less memory; with 16 an id rests for at most 1/16 longer than it has to.
@@ -20,6 +21,8 @@ const PERIODS: u32 = 16;
 #[derive(Debug)]
 pub(crate) struct MessageIds {
     next: Option<u16>,
+    /// When the last one was handed out.
+    last: Option<Instant>,
     /// Start of a period and how many ids were handed out in it, oldest first.
     periods: VecDeque<(Instant, u32)>,
 }
@@ -34,6 +37,7 @@ impl MessageIds {
     pub(crate) fn new() -> Self {
         Self {
             next: None,
+            last: None,
             periods: VecDeque::new(),
         }
     }
@@ -62,6 +66,35 @@ impl MessageIds {
         }
     }
 
+    /// Whether a new exchange may take an id while `waiting` others have yet to take theirs.
+    ///
+    /// While half of the ids are free they go as fast as they are asked for. From then on each waits for its share of
+    /// the lifetime: at first about 265 a second, the pace that could go on for ever, and fewer as they get fewer. So
+    /// whoever hurries never leaves a peer without ids, mute to everybody else, until the first ones are free again.
+    pub(crate) fn admit(
+        &mut self,
+        now: Instant,
+        lifetime: Duration,
+        waiting: u32,
+    ) -> Result<(), Exhausted> {
+        let free = self.available(now, lifetime)?.saturating_sub(waiting);
+        let pace = match free {
+            // What is left belongs to those who wait.
+            0 => lifetime / PERIODS,
+            1..HALF => lifetime / (2 * free),
+            _ => return Ok(()),
+        };
+        let retry_after = self.last.map_or(Duration::ZERO, |last| {
+            (last + pace).saturating_duration_since(now)
+        });
+        if free > 0 && retry_after.is_zero() {
+            return Ok(());
+        }
+        Err(Exhausted {
+            retry_after: retry_after.max(Duration::from_millis(1)),
+        })
+    }
+
     pub(crate) fn allocate(
         &mut self,
         now: Instant,
@@ -71,6 +104,7 @@ impl MessageIds {
         self.available(now, lifetime)?;
         let id = self.next.unwrap_or_else(|| rng.random());
         self.next = Some(id.wrapping_add(1));
+        self.last = Some(now);
         match self.periods.back_mut() {
             Some((start, count)) if now < *start + lifetime / PERIODS => *count += 1,
             _ => self.periods.push_back((now, 1)),
@@ -119,6 +153,43 @@ mod tests {
             }
         }
         assert!(held_back > 0);
+    }
+
+    /// A caller who comes back as soon as it may, with 3,000 requests a second or fewer.
+    fn hurry(ids: &mut MessageIds, mut now: Instant, seconds: u64) -> (u32, Duration) {
+        let mut rng = ChaCha8Rng::seed_from_u64(1);
+        let (end, mut sent, mut longest) = (now + Duration::from_secs(seconds), 0, Duration::ZERO);
+        while now < end {
+            if let Err(Exhausted { retry_after }) = ids.admit(now, LIFETIME, 0) {
+                longest = longest.max(retry_after);
+                now += retry_after;
+                continue;
+            }
+            ids.allocate(now, LIFETIME, &mut rng).unwrap();
+            sent += 1;
+            now += Duration::from_micros(333);
+        }
+        (sent, longest)
+    }
+
+    #[test]
+    fn whoever_hurries_never_leaves_a_peer_mute() {
+        // An hour, of which ten lifetimes would be enough to find a gap.
+        let (sent, longest) = hurry(&mut MessageIds::new(), Instant::now(), 3_600);
+        assert!(longest < Duration::from_millis(50), "{longest:?}");
+        assert!(sent > 3_600 * 150, "{sent}");
+    }
+
+    #[test]
+    fn a_slow_time_before_does_not_make_the_pace_worse() {
+        let (mut ids, mut rng) = (MessageIds::new(), ChaCha8Rng::seed_from_u64(1));
+        let mut now = Instant::now();
+        for _ in 0..250 {
+            now += Duration::from_secs(1);
+            ids.allocate(now, LIFETIME, &mut rng).unwrap();
+        }
+        let (_, longest) = hurry(&mut ids, now, 3_600);
+        assert!(longest < Duration::from_millis(50), "{longest:?}");
     }
 
     #[test]

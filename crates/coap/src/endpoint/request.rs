@@ -104,14 +104,9 @@ impl<P: PeerKey> Endpoint<P> {
                 retry_after: self.config.ack_timeout,
             });
         }
-        match peer.ids.available(now, lifetime) {
-            Ok(available) if available as usize > waiting => Ok(()),
-            // The ids that are left belong to the queue; it moves on once the window does.
-            Ok(_) => Err(SendError::OutOfMessageIds {
-                retry_after: lifetime / 16,
-            }),
-            Err(Exhausted { retry_after }) => Err(SendError::OutOfMessageIds { retry_after }),
-        }
+        peer.ids
+            .admit(now, lifetime, waiting as u32)
+            .map_err(|Exhausted { retry_after }| SendError::OutOfMessageIds { retry_after })
     }
 
     fn uses_token(&self, slot: PeerSlot, token: Token) -> bool {
