@@ -1,5 +1,7 @@
 //! `credentials`: pre-shared keys, which can be written and never read back.
 
+pub(crate) mod import;
+
 use std::io::Read as _;
 
 use anyhow::Context as _;
@@ -24,6 +26,15 @@ Examples:
   drover credentials add --endpoint dev-7 --psk-identity dev-7 --psk-key 000102030405060708090a0b
   openssl rand -hex 16 | drover credentials add --endpoint dev-8 --psk-identity dev-8 --psk-key -")]
     Add(Add),
+    /// Add the pre-shared keys of many devices from a file, or replace them.
+    #[command(after_help = "\
+Nothing is stored if a line is wrong. If it ends early, repeat it: keys that are stored are replaced by themselves.
+JSON: {\"imported\"}
+
+Examples:
+  drover credentials import devices.csv
+  drover-sim run --server coaps://HOST:PORT --psk-file devices.csv    devices with these keys")]
+    Import(import::Import),
     /// List endpoints and identities; keys cannot be read.
     #[command(
         after_help = "JSON: {\"credentials\": [{\"endpoint\", \"pskIdentity\", \"createTime\"}]}"
@@ -88,6 +99,7 @@ impl Credentials {
     pub(crate) async fn run(self, global: &Global) -> Result<(), Failure> {
         match self {
             Self::Add(add) => add.run(global).await,
+            Self::Import(import) => import.run(global).await,
             Self::List { endpoint } => list(global, endpoint).await,
             Self::Remove { identity } => {
                 let psk_identity = identity.bytes()?;
@@ -127,7 +139,7 @@ fn key(given: &str) -> Result<Vec<u8>, Failure> {
 }
 
 /// Stores a pre-shared key.
-pub(crate) async fn put(
+async fn put(
     api: &Api,
     endpoint: String,
     psk_identity: Vec<u8>,

@@ -7,12 +7,12 @@ use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime};
 
 use anyhow::Context as _;
-use futures::{StreamExt as _, TryStreamExt as _, stream};
 use proto::drover::v1::device::State;
 use tokio::time::{Instant, sleep};
 
 use crate::api::Api;
-use crate::command::{credentials, devices};
+use crate::command::credentials::import::{self, PskLine};
+use crate::command::devices;
 use crate::dev::home::{Home, create_private};
 use crate::failure::Failure;
 use crate::output::note;
@@ -22,28 +22,22 @@ pub(crate) const PREFIX: &str = "sim-";
 const POLL: Duration = Duration::from_millis(250);
 /// Progress is told this often.
 const TELL: Duration = Duration::from_secs(5);
-/// Credentials that are stored at the same time.
-const PARALLEL: usize = 32;
 const KEY_BYTES: usize = 16;
 
-/// A simulated device and its pre-shared key.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct Device {
-    pub(crate) endpoint: String,
-    pub(crate) key: Vec<u8>,
-}
-
 /// The devices of this directory: as many as asked for, with the keys that they had before.
-pub(crate) fn devices_of(home: &Home, count: u16) -> anyhow::Result<Vec<Device>> {
+pub(crate) fn devices_of(home: &Home, count: u16) -> anyhow::Result<Vec<PskLine>> {
     let file = file(home);
     let mut known = match std::fs::read_to_string(&file) {
-        Ok(text) => parse(&text).with_context(|| format!("cannot read {}", file.display()))?,
+        Ok(text) => import::parse(&text)
+            .map_err(|mistake| anyhow::anyhow!("{}: {mistake}", file.display()))?,
         Err(_) => Vec::new(),
     };
     if known.len() < usize::from(count) {
         for number in known.len() + 1..=usize::from(count) {
-            known.push(Device {
-                endpoint: format!("{PREFIX}{number:04}"),
+            let name = format!("{PREFIX}{number:04}");
+            known.push(PskLine {
+                endpoint: name.clone(),
+                identity: name,
                 key: rand::random::<[u8; KEY_BYTES]>().to_vec(),
             });
         }
@@ -59,57 +53,30 @@ pub(crate) fn file(home: &Home) -> PathBuf {
 }
 
 /// `endpoint,identity,key` with the key in hex.
-fn csv(devices: &[Device]) -> String {
+fn csv(devices: &[PskLine]) -> String {
     devices.iter().fold(String::new(), |mut text, device| {
         let _ = writeln!(
             text,
-            "{0},{0},{1}",
+            "{},{},{}",
             device.endpoint,
+            device.identity,
             hex::encode(&device.key)
         );
         text
     })
 }
 
-fn parse(text: &str) -> anyhow::Result<Vec<Device>> {
-    let line = |line: &str| {
-        let mut fields = line.split(',');
-        let (endpoint, _, key) = (fields.next()?, fields.next()?, fields.next()?);
-        let key = hex::decode(key).ok()?;
-        Some(Device {
-            endpoint: endpoint.to_owned(),
-            key,
-        })
-    };
-    text.lines()
-        .map(|text| line(text).with_context(|| "a line is not endpoint,identity,key"))
-        .collect()
-}
-
-fn write(path: &Path, devices: &[Device]) -> std::io::Result<()> {
+fn write(path: &Path, devices: &[PskLine]) -> std::io::Result<()> {
     let new = path.with_extension("csv.new");
     let _ = std::fs::remove_file(&new);
     create_private(&new)?.write_all(csv(devices).as_bytes())?;
     std::fs::rename(new, path)
 }
 
-/// Stores the keys in the cluster.
-pub(crate) async fn add_credentials(api: &Api, devices: &[Device]) -> Result<(), Failure> {
-    let all = devices.iter().map(|device| {
-        let Device { endpoint, key } = device.clone();
-        let identity = endpoint.clone().into_bytes();
-        credentials::put(api, endpoint, identity, key)
-    });
-    stream::iter(all)
-        .buffer_unordered(PARALLEL)
-        .try_for_each(|_| async { Ok(()) })
-        .await
-}
-
 /// Waits until all devices have registered after `since`: registrations of an earlier run are still listed.
 pub(crate) async fn wait(
     api: &Api,
-    all: &[Device],
+    all: &[PskLine],
     since: SystemTime,
     longest: Duration,
 ) -> Result<(), Failure> {

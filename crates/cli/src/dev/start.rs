@@ -6,6 +6,7 @@ use anyhow::anyhow;
 use futures::future::try_join_all;
 
 use crate::api::{Addresses, Api};
+use crate::command::credentials::import::{self, PskLine};
 use crate::dev::Options;
 use crate::dev::home::Home;
 use crate::dev::layout::{self, Layout, local};
@@ -44,7 +45,7 @@ pub(crate) async fn start(
         let devices = simulated::devices_of(home, options.devices)?;
         let begun = Instant::now();
         let api = Api::new(Addresses::given(layout.apis()).connect().await?, CALL_TIME);
-        simulated::add_credentials(&api, &devices).await?;
+        import::put_all(&api, &devices).await?;
         let since = time::now();
         start_simulators(programs, simulator, home, layout, &devices, processes)?;
         unless_one_ends(processes, simulated::wait(&api, &devices, since, longest)).await?;
@@ -160,7 +161,7 @@ fn start_simulators(
     simulator: &std::path::Path,
     home: &Home,
     layout: &Layout,
-    devices: &[simulated::Device],
+    devices: &[PskLine],
     processes: &mut Processes,
 ) -> anyhow::Result<()> {
     let keys = simulated::file(home).display().to_string();

@@ -83,6 +83,10 @@ impl FakeApi {
             .clone()
     }
 
+    pub(crate) fn credential_count(&self) -> usize {
+        self.script.credentials.lock().unwrap().len()
+    }
+
     /// Generation, paths and texts of the desired set.
     pub(crate) fn desired(&self) -> (u64, Vec<(String, String)>) {
         let desired = self.script.desired.lock().unwrap();

@@ -194,6 +194,24 @@ async fn credentials_are_added_in_hex_and_never_shown() {
 }
 
 #[tokio::test]
+async fn a_file_of_credentials_is_stored_whole_or_not_at_all() {
+    let api = FakeApi::start().await;
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("devices.csv");
+    let import = ["credentials", "import", file.to_str().unwrap()];
+    std::fs::write(&file, "dev-1,id-1,00ff\ndev-2,id-2,secret\n").unwrap();
+    let (code, _, err) = run(&api, &import).await;
+    assert_eq!(code, 2);
+    assert!(err.contains("line 2") && !err.contains("secret"), "{err}");
+    assert_eq!(api.credential_count(), 0);
+
+    std::fs::write(&file, "dev-1,id-1,00ff\ndev-2,id-2,aa\n").unwrap();
+    let (code, out, _) = run(&api, &import).await;
+    assert_eq!((code, out.as_str()), (0, "2 credentials stored\n"));
+    assert_eq!(api.credential_count(), 2);
+}
+
+#[tokio::test]
 async fn streams_are_one_json_object_a_line() {
     let api = FakeApi::start().await;
     let (code, out, err) = run(
