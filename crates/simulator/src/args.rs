@@ -35,6 +35,8 @@ pub enum Task {
 pub enum Bench {
     /// Registrations per second, with the DTLS handshake if the server URL is coaps.
     Register(Register),
+    /// Reads per second by way of the public API, and how long a caller waits for the answer.
+    Read(Read),
 }
 
 /// What a fleet consists of.
@@ -126,6 +128,34 @@ pub struct Register {
     #[arg(long, value_name = "N", default_value_t = 256)]
     pub concurrency: usize,
     /// Devices that are not registered after this long have failed
+    #[arg(long, value_name = "DURATION", default_value = "60s", value_parser = humantime::parse_duration)]
+    pub timeout: Duration,
+}
+
+/// `drover-sim bench read`.
+#[derive(Debug, Args)]
+pub struct Read {
+    /// Public API of a state node
+    #[arg(long, value_name = "HOST:PORT", env = "DROVER_API")]
+    pub api: String,
+    /// Registered devices, separated by commas; each caller reads one after the other
+    #[arg(
+        long = "endpoint",
+        value_name = "NAMES",
+        value_delimiter = ',',
+        required = true
+    )]
+    pub endpoints: Vec<String>,
+    /// What to read
+    #[arg(long, value_name = "PATH", default_value = "/3/0/0")]
+    pub path: String,
+    /// Reads under way at once; they share one connection
+    #[arg(long, value_name = "N", default_value_t = 1)]
+    pub callers: usize,
+    /// Reads in all
+    #[arg(long, value_name = "N", default_value_t = 10_000)]
+    pub reads: usize,
+    /// Stop after this long
     #[arg(long, value_name = "DURATION", default_value = "60s", value_parser = humantime::parse_duration)]
     pub timeout: Duration,
 }

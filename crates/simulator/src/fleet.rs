@@ -156,10 +156,15 @@ impl Fleet {
 impl Summary {
     /// The latency that so many percent of the devices did not exceed; `None` without any.
     pub fn percentile(&self, percent: usize) -> Option<Duration> {
-        let last = self.latencies.len().checked_sub(1)?;
-        let index = (last * percent.min(100)).div_ceil(100);
-        self.latencies.get(index).copied()
+        percentile(&self.latencies, percent)
     }
+}
+
+/// The value that so many percent of `sorted` do not exceed; `None` without any.
+pub(crate) fn percentile(sorted: &[Duration], percent: usize) -> Option<Duration> {
+    let last = sorted.len().checked_sub(1)?;
+    let index = (last * percent.min(100)).div_ceil(100);
+    sorted.get(index).copied()
 }
 
 /// Raises the limit of open files as far as the devices need.

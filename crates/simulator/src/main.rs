@@ -17,6 +17,7 @@ fn main() -> anyhow::Result<ExitCode> {
         match cli.task {
             Task::Run(run) => simulator::run(run).await,
             Task::Bench(Bench::Register(bench)) => simulator::bench_register(bench).await,
+            Task::Bench(Bench::Read(bench)) => simulator::bench_read(bench).await,
         }
     })
 }

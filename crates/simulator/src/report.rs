@@ -8,7 +8,8 @@ use lwm2m::EndpointName;
 use lwm2m_client::{Event, RegistrationFailure};
 use serde_json::{Map, Value, json};
 
-use crate::fleet::Summary;
+use crate::bench::read::Calls;
+use crate::fleet::{Summary, percentile};
 use crate::link::LinkOutput;
 use crate::stats::Totals;
 
@@ -172,16 +173,9 @@ pub(crate) fn summary(format: Format, elapsed: Duration, summary: &Summary) {
 }
 
 /// The result of a measurement of registrations.
-pub(crate) fn measured(summary: &Summary) {
+pub(crate) fn registered(summary: &Summary) {
     let seconds = summary.elapsed.as_secs_f64();
-    let per_second = |count: u64| {
-        let rate = if seconds > 0.0 {
-            count as f64 / seconds
-        } else {
-            0.0
-        };
-        (rate * 10.0).round() / 10.0
-    };
+    let per_second = |count| per_second(count, summary.elapsed);
     let registered = summary.latencies.len() as u64;
     let handshakes = summary.totals.handshakes;
     line(
@@ -198,6 +192,35 @@ pub(crate) fn measured(summary: &Summary) {
         })
         .to_string(),
     );
+}
+
+/// The result of a measurement of reads.
+pub(crate) fn read(calls: &Calls, elapsed: Duration) {
+    let answered = calls.latencies.len() as u64;
+    let percentile = |percent| percentile(&calls.latencies, percent).map(millis);
+    line(
+        &json!({
+            "reads": answered,
+            "failed": calls.failed,
+            "held_back": calls.held_back,
+            "seconds": (elapsed.as_secs_f64() * 1000.0).round() / 1000.0,
+            "reads_per_second": per_second(answered, elapsed),
+            "p50_ms": percentile(50),
+            "p99_ms": percentile(99),
+            "longest_gap_ms": millis(calls.longest_gap),
+        })
+        .to_string(),
+    );
+}
+
+fn per_second(count: u64, elapsed: Duration) -> f64 {
+    let seconds = elapsed.as_secs_f64();
+    let rate = if seconds > 0.0 {
+        count as f64 / seconds
+    } else {
+        0.0
+    };
+    (rate * 10.0).round() / 10.0
 }
 
 fn named(totals: &Totals) -> Map<String, Value> {
