@@ -20,7 +20,11 @@ use prometheus_client::registry::Registry;
 use config::{Arguments, Config};
 use metrics::Metrics;
 
-fn main() -> anyhow::Result<ExitCode> {
+fn main() -> ExitCode {
+    node_runtime::end("drover-ingress", start())
+}
+
+fn start() -> anyhow::Result<ExitCode> {
     let arguments = Arguments::parse();
     let config: Config = settings::load(
         &Config::default(),

@@ -24,7 +24,11 @@ use prometheus_client::registry::Registry;
 use config::{Arguments, Command, Config};
 use metrics::Metrics;
 
-fn main() -> anyhow::Result<ExitCode> {
+fn main() -> ExitCode {
+    node_runtime::end("drover-operator", start())
+}
+
+fn start() -> anyhow::Result<ExitCode> {
     let arguments = Arguments::parse();
     if let Some(Command::Crd { output }) = &arguments.command {
         definitions::print(output.as_deref())?;

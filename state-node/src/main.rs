@@ -9,7 +9,11 @@ use node_runtime::{Readiness, Signals, Stage, Tasks, config, telemetry};
 use state_node::config::{Arguments, Config, ENV_PREFIX};
 use state_node::node;
 
-fn main() -> anyhow::Result<ExitCode> {
+fn main() -> ExitCode {
+    node_runtime::end("drover-state", start())
+}
+
+fn start() -> anyhow::Result<ExitCode> {
     let arguments = Arguments::parse();
     let defaults = Config::default();
     let config = config::load(

@@ -9,6 +9,7 @@
 //! | [`Readiness`] | named conditions that must all hold before a node takes traffic |
 //! | [`Tasks`] | every task has a name, an owner and a stage in which it is told to stop |
 //! | [`run`] | waits for a signal or a failed service, then drains within the grace period |
+//! | [`end`] | the exit code of a program, and why it failed |
 //! | [`clock`], [`random`] | the only doors to the wall clock and the system's randomness |
 //!
 //! The crate holds no global state of its own. The one thing that it installs for the whole process
@@ -49,6 +50,6 @@ mod signals;
 mod tasks;
 
 pub use readiness::{Condition, Readiness, Unmet};
-pub use run::run;
+pub use run::{end, run};
 pub use signals::Signals;
 pub use tasks::{Cause, Drain, Failure, Shutdown, Stage, Tasks};

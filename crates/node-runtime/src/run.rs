@@ -1,3 +1,5 @@
+use std::fmt::Display;
+use std::io::{self, Write as _};
 use std::process::ExitCode;
 use std::time::Duration;
 
@@ -46,6 +48,17 @@ pub async fn run(
             exit_now()
         }
     }
+}
+
+/// Ends a program: tells an error as one line of causes, for the person who started it.
+///
+/// Returned from `main`, the error would come with its debug form and a backtrace.
+pub fn end<E: Display>(program: &str, result: Result<ExitCode, E>) -> ExitCode {
+    result.unwrap_or_else(|error| {
+        // Nobody is left to tell if standard error is closed.
+        let _ = writeln!(io::stderr(), "{program}: {error:#}");
+        ExitCode::FAILURE
+    })
 }
 
 #[expect(

@@ -6,7 +6,11 @@ use anyhow::Context as _;
 use clap::Parser as _;
 use simulator::args::{Bench, Cli, Task};
 
-fn main() -> anyhow::Result<ExitCode> {
+fn main() -> ExitCode {
+    node_runtime::end("drover-sim", start())
+}
+
+fn start() -> anyhow::Result<ExitCode> {
     let cli = Cli::parse();
     // Only signals and progress live here; the fleet has threads of its own.
     let runtime = tokio::runtime::Builder::new_current_thread()
