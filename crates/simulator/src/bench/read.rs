@@ -2,6 +2,8 @@
 
 use std::collections::BTreeMap;
 use std::process::ExitCode;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use anyhow::{Context as _, ensure};
@@ -43,6 +45,7 @@ pub async fn bench_read(bench: Read) -> anyhow::Result<ExitCode> {
         .await
         .with_context(|| format!("cannot reach the API at {}", bench.api))?;
     let begun = Instant::now();
+    let stop = Arc::new(AtomicBool::new(false));
     let mut callers = JoinSet::new();
     for number in 0..bench.callers {
         let caller = Caller {
@@ -52,6 +55,7 @@ pub async fn bench_read(bench: Read) -> anyhow::Result<ExitCode> {
             next: number,
             reads: bench.reads / bench.callers + usize::from(number < bench.reads % bench.callers),
             end: begun + bench.timeout,
+            stop: stop.clone(),
         };
         callers.spawn(caller.run());
     }
@@ -62,7 +66,7 @@ pub async fn bench_read(bench: Read) -> anyhow::Result<ExitCode> {
                 Some(of_one) => calls.add(of_one.context("a caller panicked")?),
                 None => break,
             },
-            _ = signals.next() => callers.abort_all(),
+            _ = signals.next() => stop.store(true, Ordering::Relaxed),
         }
     }
     calls.latencies.sort_unstable();
@@ -82,6 +86,7 @@ struct Caller {
     next: usize,
     reads: usize,
     end: Instant,
+    stop: Arc<AtomicBool>,
 }
 
 impl Caller {
@@ -90,7 +95,7 @@ impl Caller {
         let mut answered = Instant::now();
         while calls.latencies.len() < self.reads {
             let begun = Instant::now();
-            if begun >= self.end {
+            if begun >= self.end || self.stop.load(Ordering::Relaxed) {
                 break;
             }
             match self.read().await {
