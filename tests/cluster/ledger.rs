@@ -115,7 +115,7 @@ fn killed_leader_loses_no_acknowledged_registration() {
     });
     let mut registrar = Registrar::new(&drover.endpoint("/ingress/0/coap"));
     registrar.register_until(BEFORE, Duration::from_secs(60));
-    drover.kill_state_node(0);
+    drover.kill_state_node(drover.leading_state_node());
     registrar.register_until(BEFORE + AFTER, Duration::from_secs(120));
 
     let missing = until_some("a listing of the devices", Duration::from_secs(30), || {

@@ -6,3 +6,4 @@ mod bad_input;
 mod device;
 mod ledger;
 mod main_job;
+mod one_device;

@@ -140,6 +140,33 @@ impl Drover {
             .join(",")
     }
 
+    /// The state node that leads most shards now, one at least.
+    pub fn leading_state_node(&self) -> usize {
+        until_some("a leader", READY, || {
+            let dir = self.dir();
+            let cluster = self.run(&["--dir", &dir.to_string_lossy(), "cluster", "-o", "json"]);
+            let described: Value =
+                serde_json::from_str(&cluster.stdout).map_err(|_| cluster.stderr.clone())?;
+            let leads = |index: &usize| {
+                let internal = self.endpoint(&format!("/state/{index}/internal"));
+                let nodes = described.get("nodes")?.as_array()?;
+                let node = nodes
+                    .iter()
+                    .find(|node| node.get("internal").and_then(Value::as_str) == Some(&internal))?;
+                node.get("leads")?.as_u64().filter(|leads| *leads > 0)
+            };
+            (0..self.state_nodes())
+                .max_by_key(leads)
+                .filter(|index| leads(index).is_some())
+                .ok_or(cluster.stdout)
+        })
+    }
+
+    fn state_nodes(&self) -> usize {
+        let nodes = self.endpoints.pointer("/state").and_then(Value::as_array);
+        nodes.expect("endpoints.json lists state nodes").len()
+    }
+
     /// Ends a state node without warning.
     pub fn kill_state_node(&self, index: usize) {
         kill(self.pid(&format!("/state/{index}/pid")), Signal::KILL).expect("the state node runs");
