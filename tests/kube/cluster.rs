@@ -120,6 +120,8 @@ impl Operator {
         let mut command = Command::new(binary("drover-operator"));
         command
             .env("KUBECONFIG", &kubernetes.kubeconfig)
+            // An idle operator looks at every object often enough for a test to watch it.
+            .env("DROVER_OPERATOR__RESYNC_SECONDS", "1")
             .args(["run", "--api", &drover.apis()]);
         command.args(["--admin-listen", &admin, "--no-leader-election"]);
         let log = drover.scratch().join(format!("operator-{name}.log"));

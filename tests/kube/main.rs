@@ -84,9 +84,9 @@ fn declared_device_is_kept_as_declared() {
     let before = kubernetes.resource_version("pinned");
     let operator = Operator::start(&kubernetes, &drover, "second");
     until(
-        "the restarted operator has looked at the device",
+        "the restarted operator has looked at the device again and again",
         SOON,
-        || operator.metric("drover_operator_reconciliations_total") >= 1.0,
+        || operator.metric("drover_operator_reconciliations_total") >= 5.0,
     );
     assert!((operator.metric("drover_operator_status_writes_total")).abs() < f64::EPSILON);
     assert_eq!(kubernetes.resource_version("pinned"), before);
