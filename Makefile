@@ -51,7 +51,7 @@ kube: setup ## Tests against a real Kubernetes API
 	@$(rocksdb); cargo build --workspace --bins; cargo test --workspace --test kube
 
 bench: setup ## Measures and writes docs/performance.md
-	@$(rocksdb); scripts/bench.sh
+	@$(rocksdb); cargo xtask bench
 
 fmt: ## Formats the source
 	cargo fmt --all

@@ -1,8 +1,9 @@
-//! The workspace's own tool: `cargo xtask codegen | check-layers | ci`.
+//! The workspace's own tool: `cargo xtask codegen | check-layers | ci | bench`.
 //!
 //! It regenerates what is committed but written by a program, checks the rules that the compiler
 //! cannot see, and is what continuous integration runs. It is no part of any product.
 
+mod bench;
 mod ci;
 mod codegen;
 mod command;
@@ -23,6 +24,8 @@ enum Task {
     CheckLayers,
     /// Everything that a change must pass, except the lanes that need other programs.
     Ci,
+    /// Measures release builds and writes docs/performance.md.
+    Bench,
 }
 
 #[expect(
@@ -44,6 +47,7 @@ fn run(task: &Task) -> Result<()> {
     match task {
         Task::Codegen => codegen::run(&root),
         Task::CheckLayers => layers::run(&root),
+        Task::Bench => bench::run(&root),
         Task::Ci => ci::run(&root),
     }
 }

@@ -1,7 +1,6 @@
 //! Commands and queries.
 
 use std::collections::HashSet;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
@@ -356,35 +355,5 @@ async fn seeds_must_be_addresses() {
     assert_eq!(
         refused(&["a b:1"]),
         ConnectError::Address("a b:1".to_owned())
-    );
-}
-
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-#[ignore = "measures; prints proposals per second against a node in the same process"]
-#[expect(clippy::print_stdout, reason = "the figure is the result")]
-async fn proposals_per_second() {
-    let cluster = Cluster::new(1);
-    let node = Node::start(1, &cluster, echo).await;
-    cluster.lead(&node, 1);
-    let client = Arc::new(client_of(&[&node]));
-    client.ready().await;
-    let begin = Instant::now();
-    let mut callers = JoinSet::new();
-    for _ in 0..1_000 {
-        let client = client.clone();
-        callers.spawn(async move {
-            for number in 0..500 {
-                client.propose(SHARD, expire(number), AMPLE).await.unwrap();
-            }
-        });
-    }
-    while let Some(ended) = callers.join_next().await {
-        ended.unwrap();
-    }
-    let elapsed = begin.elapsed();
-    let batches = node.seen.batches.lock().unwrap().len();
-    println!(
-        "{:.0} proposals/s in {batches} messages",
-        500_000.0 / elapsed.as_secs_f64()
     );
 }

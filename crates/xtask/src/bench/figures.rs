@@ -1,0 +1,187 @@
+//! What is promised, and the table that shows how it was kept.
+
+use std::fmt::Write as _;
+
+use anyhow::{Context, Result};
+
+use super::Measured;
+
+const BEGIN: &str = "<!-- figures: written by make bench -->\n";
+const END: &str = "<!-- end of figures -->\n";
+
+/// A promise about one figure.
+struct Figure {
+    name: &'static str,
+    what: &'static str,
+    limit: Limit,
+}
+
+#[derive(Clone, Copy)]
+enum Limit {
+    /// So many a second, or more.
+    Rate(f64),
+    /// So many milliseconds, or fewer.
+    Milliseconds(f64),
+    /// So many bytes, or fewer.
+    Bytes(f64),
+    /// So many a second; nothing is promised.
+    Told,
+}
+
+const FIGURES: [Figure; 12] = [
+    Figure {
+        name: "server/psk handshake, cid",
+        what: "DTLS: PSK handshakes, server side, one core",
+        limit: Limit::Rate(60_000.0),
+    },
+    Figure {
+        name: "server/open and seal 64 B, cid",
+        what: "DTLS: CCM_8 records of 64 B opened and sealed, one core",
+        limit: Limit::Rate(1_000_000.0),
+    },
+    Figure {
+        name: "dtls-idle-session-cid",
+        what: "DTLS: memory of an idle session with a Connection ID",
+        limit: Limit::Bytes(300.0),
+    },
+    Figure {
+        name: "dtls-idle-session-address",
+        what: "DTLS: memory of an idle session without one",
+        limit: Limit::Bytes(300.0),
+    },
+    Figure {
+        name: "server/request_and_piggybacked_answer",
+        what: "CoAP: requests answered, one core",
+        limit: Limit::Told,
+    },
+    Figure {
+        name: "client/request_and_piggybacked_response",
+        what: "CoAP: requests made, one core",
+        limit: Limit::Told,
+    },
+    Figure {
+        name: "plain-registrations",
+        what: "Registrations over CoAP, committed on three replicas",
+        limit: Limit::Rate(12_000.0),
+    },
+    Figure {
+        name: "dtls-registrations",
+        what: "Registrations over DTLS with a PSK handshake, committed on three replicas",
+        limit: Limit::Rate(6_000.0),
+    },
+    Figure {
+        name: "read-p50",
+        what: "API read of an awake device over DTLS, one caller: p50",
+        limit: Limit::Milliseconds(0.5),
+    },
+    Figure {
+        name: "read-p99",
+        what: "API read of an awake device over DTLS, one caller: p99",
+        limit: Limit::Milliseconds(5.0),
+    },
+    Figure {
+        name: "reads-16",
+        what: "API reads of awake devices over DTLS, 16 callers",
+        limit: Limit::Rate(8_000.0),
+    },
+    Figure {
+        name: "reads-16-p99",
+        what: "the same: p99",
+        limit: Limit::Milliseconds(5.0),
+    },
+];
+
+/// A Markdown table of all figures; an error if one was not measured.
+pub(super) fn table(measured: &Measured) -> Result<String> {
+    let mut text =
+        "| what | promised | measured | measured / promised |\n|---|--:|--:|--:|\n".to_owned();
+    for Figure { name, what, limit } in &FIGURES {
+        let value = *measured
+            .get(*name)
+            .with_context(|| format!("{name} was not measured"))?;
+        let (promised, shown) = limit.show(value);
+        let ratio = limit
+            .number()
+            .map_or_else(String::new, |number| format!("{:.2}", value / number));
+        writeln!(text, "| {what} | {promised} | {shown} | {ratio} |")?;
+    }
+    Ok(text)
+}
+
+/// `document` with `figures` in place of what is between the two marks.
+pub(super) fn replace(document: &str, figures: &str) -> Result<String> {
+    let (before, rest) = document
+        .split_once(BEGIN)
+        .context("no mark for the figures")?;
+    let (_, after) = rest.split_once(END).context("no mark for their end")?;
+    Ok(format!("{before}{BEGIN}{figures}{END}{after}"))
+}
+
+impl Limit {
+    const fn number(self) -> Option<f64> {
+        match self {
+            Self::Rate(number) | Self::Milliseconds(number) | Self::Bytes(number) => Some(number),
+            Self::Told => None,
+        }
+    }
+
+    /// The promise and the value, with units.
+    fn show(self, value: f64) -> (String, String) {
+        match self {
+            Self::Rate(limit) => (
+                format!("≥ {}/s", grouped(limit)),
+                format!("{}/s", grouped(value)),
+            ),
+            Self::Milliseconds(limit) => (format!("≤ {limit} ms"), format!("{value:.2} ms")),
+            Self::Bytes(limit) => (format!("≤ {limit} B"), format!("{value:.0} B")),
+            Self::Told => (String::new(), format!("{}/s", grouped(value))),
+        }
+    }
+}
+
+/// A whole number with commas.
+fn grouped(number: f64) -> String {
+    let digits = format!("{number:.0}");
+    let mut text = String::new();
+    for (index, digit) in digits.chars().enumerate() {
+        if index > 0 && (digits.len() - index) % 3 == 0 {
+            text.push(',');
+        }
+        text.push(digit);
+    }
+    text
+}
+
+#[cfg(test)]
+mod tests {
+    #![expect(clippy::unwrap_used, reason = "a failed unwrap is the test's failure")]
+
+    use super::*;
+
+    #[test]
+    fn every_figure_has_a_row_and_a_missing_one_is_named() {
+        let mut measured: Measured = FIGURES
+            .iter()
+            .map(|figure| (figure.name.to_owned(), 12_000.0))
+            .collect();
+        let table = table(&measured).unwrap();
+        assert_eq!(table.lines().count(), 2 + FIGURES.len());
+        assert!(
+            table.contains("| ≥ 12,000/s | 12,000/s | 1.00 |"),
+            "{table}"
+        );
+        measured.remove("read-p50");
+        let error = super::table(&measured).unwrap_err().to_string();
+        assert!(error.contains("read-p50"), "{error}");
+    }
+
+    #[test]
+    fn only_what_is_between_the_marks_changes() {
+        let document = format!("a\n{BEGIN}old\n{END}z\n");
+        assert_eq!(
+            replace(&document, "new\n").unwrap(),
+            format!("a\n{BEGIN}new\n{END}z\n")
+        );
+        assert!(replace("a\n", "new\n").is_err());
+    }
+}
