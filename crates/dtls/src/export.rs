@@ -8,8 +8,9 @@ use zeroize::Zeroizing;
 use crate::cid::{CidPair, ConnectionId};
 use crate::handshake::client_key_exchange::MAX_IDENTITY;
 use crate::protection::{RecordKeys, Role};
-use crate::record::{EPOCH_PROTECTED, MAX_CID};
+use crate::record::{self, EPOCH_PROTECTED, MAX_CID};
 use crate::replay::ReplayWindow;
+use crate::session::open_fresh;
 use crate::suite::CipherSuite;
 use crate::wire::{Malformed, Reader, put_u16, put_u48, put_vec8};
 
@@ -72,6 +73,17 @@ impl SessionExport {
     /// The server's Connection ID, if the session has Connection IDs.
     pub fn cid(&self) -> Option<ConnectionId> {
         self.cids.as_ref().map(|cids| cids.server)
+    }
+
+    /// Whether the first record of `datagram` is a fresh one of this session's client. Ask before anything is done for
+    /// the sender: a Connection ID travels in the clear, and whoever has seen it can write it on a record.
+    pub fn authenticates(&self, datagram: &[u8]) -> bool {
+        // Decryption is in place.
+        let mut copy = datagram.to_vec();
+        let mut window = self.window;
+        record::split_first(&mut copy, ConnectionId::LENGTH)
+            .filter(|(record, _)| self.cid().is_some_and(|cid| record.cid() == cid.as_bytes()))
+            .is_some_and(|(record, _)| open_fresh(&self.keys, &mut window, record).is_ok())
     }
 
     /// The bytes for the state tier: 74 for an IPv4 peer, and the identity and the client's

@@ -137,3 +137,30 @@ fn foreign_connection_ids_are_not_asked_about() {
     }
     assert_eq!(server.counters().foreign_cid, 2);
 }
+
+#[test]
+fn only_a_record_that_the_client_sealed_authenticates() {
+    let mut pair = Pair::connected(CidOffer::Length(0));
+    let stored = pair.stored[0].clone();
+    let before = pair.sent.len();
+    pair.client.send(b"still here").unwrap();
+    pair.drive();
+    let (_, genuine) = pair.sent[before].clone();
+    assert!(stored.authenticates(&genuine));
+    // Asked again, it is the same: nothing is marked as seen.
+    assert!(stored.authenticates(&genuine));
+
+    // Whoever saw the Connection ID on the wire has no key.
+    for index in [8, 10, 14, genuine.len() - 1] {
+        let mut forged = genuine.clone();
+        forged[index] ^= 1;
+        assert!(!stored.authenticates(&forged), "byte {index}");
+    }
+    for length in 0..genuine.len() {
+        assert!(!stored.authenticates(&genuine[..length]), "{length} bytes");
+    }
+
+    // After an orderly hand-over the window knows what was seen.
+    let handed_over = pair.server.release(pair.session.unwrap()).unwrap();
+    assert!(!handed_over.authenticates(&genuine));
+}
