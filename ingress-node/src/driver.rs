@@ -12,6 +12,7 @@
 mod operation;
 mod session;
 mod state_tier;
+mod take_over;
 
 use std::net::SocketAddr;
 use std::time::{Duration, Instant};
@@ -78,6 +79,7 @@ pub(crate) struct Driver {
     dtls: dtls::Server,
     engine: Engine<Peer>,
     sessions: Sessions,
+    strays: take_over::Strays,
     operations: operation::Operations,
     /// Calls to the state tier under way.
     calls: FuturesUnordered<LocalBoxFuture<'static, Resolved>>,
@@ -111,6 +113,7 @@ impl Driver {
             dtls: parts.dtls,
             engine: Engine::new(parts.engine, random::seed()),
             sessions: Sessions::default(),
+            strays: take_over::Strays::default(),
             operations: operation::Operations::default(),
             calls: FuturesUnordered::new(),
             limits: parts.limits,
@@ -246,7 +249,7 @@ impl Driver {
     }
 
     fn close(mut self) {
-        // Sessions stay stored: another node, or this one after its restart, takes them over without a handshake.
+        // Sessions stay stored: the node that hears of them next goes on with them.
         self.settle();
     }
 }

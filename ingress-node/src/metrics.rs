@@ -34,6 +34,7 @@ pub(crate) struct Metrics {
     pub(crate) operations: Counter,
     pub(crate) handshakes: Counter,
     pub(crate) handshakes_failed: Counter,
+    pub(crate) take_overs: Counter,
     devices: Family<Worker, Gauge>,
     sessions: Family<Worker, Gauge>,
     dropped: Family<Drop, Gauge>,
@@ -80,6 +81,11 @@ impl Metrics {
             "handshakes_failed",
             "DTLS handshakes that failed after a valid cookie",
             &metrics.handshakes_failed,
+        );
+        counter(
+            "take_overs",
+            "DTLS sessions of other nodes that this node went on with",
+            &metrics.take_overs,
         );
         registry.register(
             "devices",

@@ -7,3 +7,4 @@ mod device;
 mod ledger;
 mod main_job;
 mod one_device;
+mod take_over;

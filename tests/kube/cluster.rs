@@ -1,12 +1,10 @@
 //! The Kubernetes API and the operator under test.
 
-use std::io::{Read, Write};
-use std::net::{TcpListener, TcpStream};
+use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
-use std::time::Duration;
 
-use tests::{Drover, Program, binary, until_some};
+use tests::{Drover, Program, binary, free_address, metric, wait_until_ready};
 
 /// Its scripts; cargo starts a test in the folder of its package.
 fn folder() -> &'static Path {
@@ -111,12 +109,7 @@ pub(crate) struct Operator {
 
 impl Operator {
     pub(crate) fn start(kubernetes: &Kubernetes, drover: &Drover, name: &str) -> Self {
-        let port = TcpListener::bind("127.0.0.1:0")
-            .unwrap()
-            .local_addr()
-            .unwrap()
-            .port();
-        let admin = format!("127.0.0.1:{port}");
+        let admin = free_address();
         let mut command = Command::new(binary("drover-operator"));
         command
             .env("KUBECONFIG", &kubernetes.kubeconfig)
@@ -126,13 +119,7 @@ impl Operator {
         command.args(["--admin-listen", &admin, "--no-leader-election"]);
         let log = drover.scratch().join(format!("operator-{name}.log"));
         let mut program = Program::start(&mut command, &log).unwrap();
-        until_some("a ready operator", Duration::from_secs(60), || {
-            assert!(program.is_running(), "{}", program.output());
-            match get(&admin, "/readyz") {
-                Some(answer) if answer.starts_with("HTTP/1.1 200") => Ok(()),
-                other => Err((other, program.output())),
-            }
-        });
+        wait_until_ready(&mut program, &admin);
         Self {
             admin,
             _program: program,
@@ -141,25 +128,6 @@ impl Operator {
 
     /// A counter's value, 0 while it is not there.
     pub(crate) fn metric(&self, name: &str) -> f64 {
-        let metrics = get(&self.admin, "/metrics").unwrap_or_default();
-        metrics
-            .lines()
-            .filter(|line| line.starts_with(name))
-            .filter_map(|line| line.rsplit(' ').next()?.parse::<f64>().ok())
-            .sum()
+        metric(&self.admin, name)
     }
-}
-
-/// A plain HTTP GET; the whole answer.
-fn get(address: &str, path: &str) -> Option<String> {
-    let mut stream = TcpStream::connect(address).ok()?;
-    stream.set_read_timeout(Some(Duration::from_secs(5))).ok()?;
-    write!(
-        stream,
-        "GET {path} HTTP/1.1\r\nHost: {address}\r\nConnection: close\r\n\r\n"
-    )
-    .ok()?;
-    let mut answer = String::new();
-    stream.read_to_string(&mut answer).ok()?;
-    Some(answer)
 }

@@ -1,9 +1,11 @@
 //! Harness of the lanes: a whole Drover on loopback, driven as a user would drive it.
 
+mod admin;
 mod drover;
 mod process;
 mod wait;
 
+pub use admin::{free_address, metric, wait_until_ready};
 pub use drover::{Answer, Drover, Options};
 pub use process::{Program, binary, kill};
 pub use wait::{until, until_some};

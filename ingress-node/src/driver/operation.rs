@@ -1,11 +1,10 @@
 //! Operations that come down from the state tier, and what other workers send.
 
-use std::net::SocketAddr;
-
 use hashbrown::HashMap;
 use lwm2m_server::{OperationFailure, OperationReply, OperationTag};
 use state_client::{DeviceOperation, FailureReason, OperationAnswer, OperationKey};
 
+use super::take_over::Stray;
 use super::{Driver, now};
 
 /// What a worker is sent by other threads.
@@ -14,12 +13,8 @@ pub(crate) enum Input {
     Operation(Forwarded),
     /// The caller of an operation no longer waits.
     Cancel(OperationKey),
-    /// A record for a session of another worker of this node.
-    Datagram {
-        cid: dtls::ConnectionId,
-        peer: SocketAddr,
-        datagram: Vec<u8>,
-    },
+    /// A record for a session that other workers of this node do not hold.
+    Stray(Stray),
 }
 
 /// An operation on its way through the workers.
@@ -48,16 +43,7 @@ impl Driver {
                     self.engine.cancel_operation(now(), tag);
                 }
             }
-            Input::Datagram {
-                cid,
-                peer,
-                mut datagram,
-            } => {
-                if self.dtls.session_of(cid).is_some() {
-                    self.dtls
-                        .handle_datagram(now().instant, peer, &mut datagram);
-                }
-            }
+            Input::Stray(stray) => self.stray_of_sibling(stray),
         }
     }
 
@@ -121,14 +107,5 @@ impl Driver {
             }
         };
         self.attachment.finish(key, answer);
-    }
-
-    pub(super) fn to_other_workers(&self, input: &Input) {
-        for (index, worker) in self.workers.iter().enumerate() {
-            if index != usize::from(self.index) && worker.try_send(input.clone()).is_err() {
-                // A datagram may be lost; CoAP repeats it.
-                self.metrics.datagrams_lost.inc();
-            }
-        }
     }
 }

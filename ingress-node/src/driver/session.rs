@@ -8,7 +8,7 @@ use hashbrown::HashMap;
 use lwm2m::EndpointName;
 use lwm2m_server::{Now, Origin};
 
-use super::{Driver, Input, Peer, now};
+use super::{Driver, Peer, now};
 
 /// What is kept per session beside the DTLS state.
 #[derive(Debug, Default)]
@@ -20,11 +20,18 @@ pub(super) struct Sessions {
 
 /// What a session is bound to.
 #[derive(Clone, Debug)]
-struct Bound {
+pub(super) struct Bound {
     /// The endpoint of its credential.
-    endpoint: EndpointName,
+    pub(super) endpoint: EndpointName,
     /// Under which it is stored.
-    cid: Option<SessionCid>,
+    pub(super) cid: Option<SessionCid>,
+}
+
+impl Sessions {
+    /// A session that began elsewhere.
+    pub(super) fn bind(&mut self, session: SessionId, bound: Bound) {
+        self.bound.insert(session, bound);
+    }
 }
 
 impl Driver {
@@ -60,14 +67,7 @@ impl Driver {
                 cid,
                 peer,
                 datagram,
-            } => {
-                // The device's address changed and the kernel now gives its datagrams to this worker.
-                self.to_other_workers(&Input::Datagram {
-                    cid,
-                    peer,
-                    datagram,
-                });
-            }
+            } => self.stray(cid, peer, datagram),
             Output::HandshakeFailed {
                 handshake,
                 peer,

@@ -9,6 +9,7 @@ use lwm2m_server::{CommitError, CommitId};
 use node_runtime::clock;
 
 use super::session::session_cid;
+use super::take_over::{Claimed, Whose};
 use super::{Driver, Peer, now};
 
 /// A call that ended.
@@ -29,6 +30,16 @@ pub(super) enum Resolved {
     SessionStored {
         handshake: dtls::HandshakeId,
         outcome: dtls::StoreOutcome,
+    },
+    /// Whose the session of a stray record is.
+    Located {
+        cid: dtls::ConnectionId,
+        whose: Whose,
+    },
+    /// `None`: another node claimed it first, or nobody may go on with it.
+    Claimed {
+        cid: dtls::ConnectionId,
+        claimed: Option<Box<Claimed>>,
     },
     /// Nothing follows.
     Forgotten,
@@ -162,6 +173,8 @@ impl Driver {
             Resolved::SessionStored { handshake, outcome } => {
                 self.session_stored(now, handshake, outcome);
             }
+            Resolved::Located { cid, whose } => self.located(now, cid, whose),
+            Resolved::Claimed { cid, claimed } => self.claimed(now, cid, claimed),
             Resolved::Forgotten => {}
         }
     }

@@ -1,0 +1,52 @@
+//! The admin endpoint of a node.
+
+use std::io::{Read, Write};
+use std::net::{TcpListener, TcpStream};
+use std::time::Duration;
+
+use crate::process::Program;
+use crate::wait::until_some;
+
+/// A loopback address that nobody listens at now.
+pub fn free_address() -> String {
+    let listener = TcpListener::bind("127.0.0.1:0").expect("loopback has a free port");
+    let address = listener
+        .local_addr()
+        .expect("a bound socket has an address");
+    address.to_string()
+}
+
+/// Waits until `/readyz` at `admin` says that `program` takes traffic.
+pub fn wait_until_ready(program: &mut Program, admin: &str) {
+    until_some("a ready node", Duration::from_secs(60), || {
+        assert!(program.is_running(), "{}", program.output());
+        match get(admin, "/readyz") {
+            Some(answer) if answer.starts_with("HTTP/1.1 200") => Ok(()),
+            other => Err((other, program.output())),
+        }
+    });
+}
+
+/// A counter's value over all its labels, 0 while it is not there.
+pub fn metric(admin: &str, name: &str) -> f64 {
+    let metrics = get(admin, "/metrics").unwrap_or_default();
+    metrics
+        .lines()
+        .filter(|line| line.starts_with(name))
+        .filter_map(|line| line.rsplit(' ').next()?.parse::<f64>().ok())
+        .sum()
+}
+
+/// A plain HTTP GET; the whole answer.
+fn get(address: &str, path: &str) -> Option<String> {
+    let mut stream = TcpStream::connect(address).ok()?;
+    stream.set_read_timeout(Some(Duration::from_secs(5))).ok()?;
+    write!(
+        stream,
+        "GET {path} HTTP/1.1\r\nHost: {address}\r\nConnection: close\r\n\r\n"
+    )
+    .ok()?;
+    let mut answer = String::new();
+    stream.read_to_string(&mut answer).ok()?;
+    Some(answer)
+}
