@@ -242,7 +242,11 @@ impl Driver {
                 }
             }
             Output::Commit { id, shard, command } => self.propose(id, shard, command),
-            Output::LookUp { registration, peer } => self.look_up(registration, peer),
+            Output::LookUp {
+                registration,
+                peer,
+                observations,
+            } => self.look_up(registration, peer, observations),
             Output::OperationDone { tag, result } => self.operation_done(tag, result),
             Output::Awake { endpoint } => self.attachment.awake(&endpoint),
         }

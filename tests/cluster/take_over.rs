@@ -22,6 +22,10 @@ fn killed_ingress_node_costs_no_handshake() {
         seen["registered"] == DEVICES
     });
 
+    let mut observe = drover.command(&["observe", "roamer-00", "/3303/0/5700", "-o", "json"]);
+    let observer = Program::start(&mut observe, &drover.scratch().join("observe")).unwrap();
+    more_values(&observer);
+
     kill(drover.pid("/ingress/0/pid"), Signal::KILL).unwrap();
     // Devices know one address: another node serves it now, with more than one worker.
     let (_successor, admin) = ingress(&drover, &drover.endpoint("/ingress/0/coaps"));
@@ -44,6 +48,7 @@ fn killed_ingress_node_costs_no_handshake() {
             }
         });
     }
+    more_values(&observer);
     assert!(metric(&admin, "drover_ingress_handshakes_total").abs() < f64::EPSILON);
     let seen = progress(&fleet, "updates of all", |seen| {
         seen["updates"]
@@ -53,6 +58,19 @@ fn killed_ingress_node_costs_no_handshake() {
     assert_eq!(seen["handshakes"], DEVICES, "{seen}");
     assert_eq!(seen["sessions_lost"], 0, "{seen}");
     assert_eq!(seen["registrations"], DEVICES, "{seen}");
+}
+
+/// Waits until a watched temperature has moved twice from now on.
+fn more_values(observer: &Program) {
+    let values = || observer.output().matches("\"value\"").count();
+    let before = values();
+    until_some("two more values", SOON, || {
+        if values() >= before + 2 {
+            Ok(())
+        } else {
+            Err(observer.output())
+        }
+    });
 }
 
 /// Devices that update their registrations every few seconds.
@@ -77,6 +95,7 @@ fn fleet(drover: &Drover) -> Program {
         "--lifetime",
         "20",
     ]);
+    command.args(["--temperature-interval", "1s"]);
     command.args(["--output", "json", "--progress", "500ms"]);
     Program::start(&mut command, &drover.scratch().join("fleet")).unwrap()
 }

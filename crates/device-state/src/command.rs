@@ -132,9 +132,12 @@ pub enum Outcome {
         expires_at: Timestamp,
         observations: Vec<Observation>,
     },
+    /// The observations are those to establish now: all of them if another node received the
+    /// Update than the one that held the device, and none otherwise.
     Updated {
         endpoint: EndpointName,
         expires_at: Timestamp,
+        observations: Vec<Observation>,
     },
     Deregistered {
         endpoint: EndpointName,

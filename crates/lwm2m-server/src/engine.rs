@@ -5,7 +5,7 @@ use std::fmt;
 use std::time::Instant;
 
 use coap::{Event, ExchangeId, PeerKey, Response};
-use device_state::{Command, Outcome, Registration, ShardId};
+use device_state::{Command, Observation, Outcome, Registration, ShardId};
 use hashbrown::HashMap;
 use lwm2m::{Operation, RegistrationId};
 use rand::{Rng, SeedableRng};
@@ -122,10 +122,18 @@ impl<P: PeerKey> Engine<P> {
         }
     }
 
-    /// A registration asked for by [`Output::LookUp`]; `None` if there is none.
-    pub fn handle_registration(&mut self, now: Now, peer: P, registration: Option<&Registration>) {
-        if let Some(registration) = registration {
-            self.adopt(now, peer, registration);
+    /// Goes on with the device of `registration`, at `peer`: one asked for by [`Output::LookUp`], or one that another
+    /// node held. `observations` are established anew.
+    pub fn take_on(
+        &mut self,
+        now: Now,
+        peer: P,
+        registration: &Registration,
+        observations: &[Observation],
+    ) {
+        self.adopt(now, peer, registration);
+        for observation in observations {
+            self.restore_observation(now, &registration.id, observation.path);
         }
     }
 

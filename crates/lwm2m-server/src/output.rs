@@ -4,7 +4,8 @@ use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
 use device_state::{
-    Command, OperationOutcome, SecurityIdentity, SessionCid, ShardId, Timestamp, Transport,
+    Command, Observation, OperationOutcome, SecurityIdentity, SessionCid, ShardId, Timestamp,
+    Transport,
 };
 use lwm2m::{EndpointName, RegistrationId};
 
@@ -56,11 +57,12 @@ pub enum Output<P> {
         shard: ShardId,
         command: Command,
     },
-    /// Fetch a registration that this engine does not hold and report back with
-    /// [`Engine::handle_registration`](crate::Engine::handle_registration).
+    /// Fetch a registration that this engine does not hold and, if there is one, report back with
+    /// [`Engine::take_on`](crate::Engine::take_on) and the observations given here.
     LookUp {
         registration: RegistrationId,
         peer: P,
+        observations: Vec<Observation>,
     },
     /// An operation ended.
     OperationDone {

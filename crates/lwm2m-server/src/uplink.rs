@@ -258,12 +258,16 @@ impl<P: PeerKey> Engine<P> {
                         ..Response::new(Code::CREATED_2_01)
                     },
                 );
-                self.adopt(now, peer, &registration);
-                for observation in observations {
-                    self.restore_observation(now, &id, observation.path);
-                }
+                self.take_on(now, peer, &registration, &observations);
             }
-            (Awaiting::Update { exchange, peer, id }, Outcome::Updated { expires_at, .. }) => {
+            (
+                Awaiting::Update { exchange, peer, id },
+                Outcome::Updated {
+                    expires_at,
+                    observations,
+                    ..
+                },
+            ) => {
                 self.respond(now, exchange, Response::new(Code::CHANGED_2_04));
                 if self.holds(&id) {
                     self.devices.renew(now, &id, peer, expires_at);
@@ -271,6 +275,7 @@ impl<P: PeerKey> Engine<P> {
                     self.outputs.push_back(Output::LookUp {
                         registration: id,
                         peer,
+                        observations,
                     });
                 }
             }

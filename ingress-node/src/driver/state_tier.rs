@@ -1,7 +1,7 @@
 //! Calls of a worker to the state tier, and what follows from their answers.
 
 use device_state::{
-    Command, Outcome, Registration, SecurityIdentity, Session, SessionCid, ShardId,
+    Command, Observation, Outcome, Registration, SecurityIdentity, Session, SessionCid, ShardId,
 };
 use device_state::{SessionGeneration, Timestamp};
 use lwm2m::{EndpointName, RegistrationId};
@@ -21,6 +21,7 @@ pub(super) enum Resolved {
     Registration {
         peer: Peer,
         registration: Option<Box<Registration>>,
+        observations: Vec<Observation>,
     },
     /// `None`: no such credential, or it cannot be fetched now; the device tries again.
     Credential {
@@ -65,7 +66,12 @@ impl Driver {
         }));
     }
 
-    pub(super) fn look_up(&mut self, id: RegistrationId, peer: Peer) {
+    pub(super) fn look_up(
+        &mut self,
+        id: RegistrationId,
+        peer: Peer,
+        observations: Vec<Observation>,
+    ) {
         let (client, timeout) = (self.client.clone(), self.limits.commit_timeout);
         self.calls.push(Box::pin(async move {
             let registration = client
@@ -78,6 +84,7 @@ impl Driver {
             Resolved::Registration {
                 peer,
                 registration: registration.map(Box::new),
+                observations,
             }
         }));
     }
@@ -162,9 +169,14 @@ impl Driver {
         let now = now();
         match resolved {
             Resolved::Committed { id, result } => self.engine.handle_committed(now, id, result),
-            Resolved::Registration { peer, registration } => {
-                self.engine
-                    .handle_registration(now, peer, registration.as_deref());
+            Resolved::Registration {
+                peer,
+                registration,
+                observations,
+            } => {
+                if let Some(registration) = registration {
+                    self.engine.take_on(now, peer, &registration, &observations);
+                }
             }
             Resolved::Credential {
                 handshake,

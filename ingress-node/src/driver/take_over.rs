@@ -235,7 +235,7 @@ impl Driver {
         let Claimed {
             session,
             endpoint,
-            registration,
+            device,
         } = *claimed;
         let imported = dtls::SessionExport::decode(&session.export)
             .map_err(|error| error.to_string())
@@ -259,8 +259,10 @@ impl Driver {
                 cid: stored,
             },
         );
-        self.engine
-            .handle_registration(now, Peer::Dtls(id), registration.as_deref());
+        if let Some((registration, observations)) = device {
+            self.engine
+                .take_on(now, Peer::Dtls(id), &registration, &observations);
+        }
         for (peer, mut datagram) in waiting {
             self.dtls.handle_datagram(now.instant, peer, &mut datagram);
         }

@@ -37,9 +37,11 @@ impl From<Outcome> for wire::Outcome {
             Outcome::Updated {
                 endpoint,
                 expires_at,
+                observations,
             } => Kind::Updated(outcome::Updated {
                 endpoint: endpoint.to_string(),
                 expires_at_ms: expires_at.0,
+                observations: observations.into_iter().map(Into::into).collect(),
             }),
             Outcome::Deregistered { endpoint } => Kind::Deregistered(endpoint.to_string()),
             Outcome::Expired { rows } => Kind::Expired(rows),
@@ -75,6 +77,12 @@ fn domain_outcome(kind: Kind) -> Result<Outcome, ConvertError> {
         Kind::Updated(updated) => Outcome::Updated {
             endpoint: endpoint(&updated.endpoint).within("updated")?,
             expires_at: time(updated.expires_at_ms),
+            observations: each(
+                "updated.observations",
+                updated.observations,
+                Observation::MAX_PATHS,
+                Observation::try_from,
+            )?,
         },
         Kind::Deregistered(name) => Outcome::Deregistered {
             endpoint: endpoint(&name).within("deregistered")?,

@@ -799,12 +799,15 @@ pub mod outcome {
         #[prost(message, repeated, tag = "3")]
         pub observations: ::prost::alloc::vec::Vec<super::Observation>,
     }
-    #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+    /// Observations to establish now, if the device came to another node.
+    #[derive(Clone, PartialEq, ::prost::Message)]
     pub struct Updated {
         #[prost(string, tag = "1")]
         pub endpoint: ::prost::alloc::string::String,
         #[prost(uint64, tag = "2")]
         pub expires_at_ms: u64,
+        #[prost(message, repeated, tag = "3")]
+        pub observations: ::prost::alloc::vec::Vec<super::Observation>,
     }
     #[derive(Clone, PartialEq, ::prost::Oneof)]
     pub enum Kind {

@@ -391,10 +391,13 @@ pub(crate) fn outcome() -> impl Strategy<Value = Outcome> {
                 observations
             }
         ),
-        (endpoint(), time()).prop_map(|(endpoint, expires_at)| Outcome::Updated {
-            endpoint,
-            expires_at
-        }),
+        (endpoint(), time(), vec(observation(), 0..4)).prop_map(
+            |(endpoint, expires_at, observations)| Outcome::Updated {
+                endpoint,
+                expires_at,
+                observations
+            }
+        ),
         endpoint().prop_map(|endpoint| Outcome::Deregistered { endpoint }),
         any::<u32>().prop_map(|rows| Outcome::Expired { rows }),
         session().prop_map(|session| Outcome::Claimed {

@@ -73,14 +73,17 @@ impl Change<'_> {
                 registration: Box::new(registration),
             },
         );
+        let mut observations = Vec::new();
         if previous_owner != owner {
             // The exchanges of the node that lost the device cannot end any more.
             self.release_in_flight(&endpoint, Some(owner));
             self.settle_queue(&endpoint);
+            observations = query::observations(self.tables, &endpoint);
         }
         Outcome::Updated {
             endpoint,
             expires_at,
+            observations,
         }
     }
 

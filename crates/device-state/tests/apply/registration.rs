@@ -156,7 +156,8 @@ fn an_update_extends_the_lifetime_and_changes_what_it_names() {
         outcome,
         Outcome::Updated {
             endpoint: endpoint("meter"),
-            expires_at
+            expires_at,
+            observations: Vec::new()
         }
     );
     let row = world.device("meter").registration.unwrap();
@@ -184,6 +185,25 @@ fn an_update_over_another_node_gives_up_what_the_old_node_had_in_flight() {
     assert_eq!(world.next_operation("meter"), None);
     world.run(update_by("meter", 1, OTHER_NODE));
     assert_eq!(world.next_operation("meter"), Some(operation));
+}
+
+#[test]
+fn an_update_over_another_node_names_the_observations_to_establish_there() {
+    let mut world = World::registered("meter");
+    world.run(Command::HoldObservation {
+        endpoint: endpoint("meter"),
+        path: "/3303/0/5700".parse().unwrap(),
+        holder: 1,
+        lease_until: world.now.saturating_add(Duration::from_secs(600)),
+    });
+    let mut named = |owner| match world.run(update_by("meter", 1, owner)) {
+        Outcome::Updated { observations, .. } => observations.len(),
+        other => panic!("{other:?}"),
+    };
+    assert_eq!(
+        (named(NODE), named(OTHER_NODE), named(OTHER_NODE)),
+        (0, 1, 0)
+    );
 }
 
 #[test]

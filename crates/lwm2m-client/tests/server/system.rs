@@ -197,10 +197,16 @@ impl System {
                 lwm2m_server::Output::OperationDone { tag, result } => {
                     self.done.push((tag, result.unwrap().outcome));
                 }
-                lwm2m_server::Output::LookUp { registration, peer } => {
+                lwm2m_server::Output::LookUp {
+                    registration,
+                    peer,
+                    observations,
+                } => {
                     let known = query::registration_by_id(&self.tables, &registration);
                     let now = self.clock();
-                    self.engine.handle_registration(now, peer, known.as_ref());
+                    if let Some(known) = known {
+                        self.engine.take_on(now, peer, &known, &observations);
+                    }
                 }
                 lwm2m_server::Output::Awake { .. } => {}
             }

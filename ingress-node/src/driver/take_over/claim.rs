@@ -3,7 +3,8 @@
 use std::time::Duration;
 
 use device_state::{
-    Command, NodeId, Outcome, Registration, SecurityIdentity, Session, registration_shard,
+    Command, NodeId, Observation, Outcome, Registration, SecurityIdentity, Session,
+    registration_shard,
 };
 use lwm2m::EndpointName;
 use state_client::Client;
@@ -12,7 +13,8 @@ use state_client::Client;
 pub(crate) struct Claimed {
     pub(super) session: Session,
     pub(super) endpoint: EndpointName,
-    pub(super) registration: Option<Box<Registration>>,
+    /// The device that registered in it, and its observations, which are to be established anew.
+    pub(super) device: Option<(Registration, Vec<Observation>)>,
 }
 
 /// Makes the session this node's, and with it the registration that was made in it.
@@ -39,22 +41,11 @@ pub(super) async fn claim(
             return None;
         }
     };
-    let registration = match client.registration_by_endpoint(&endpoint, timeout).await {
-        Ok(registration) => registration,
-        Err(error) => {
-            // The device's next Update brings it.
-            tracing::debug!(%endpoint, %error, "registration cannot be fetched");
-            None
-        }
-    };
-    let registration = registration.filter(|found| found.session == Some(session.cid));
-    if let Some(registration) = &registration {
-        move_registration(client, registration, &session, node, timeout).await;
-    }
+    let device = move_device(client, &endpoint, &session, node, timeout).await;
     Some(Claimed {
         session,
         endpoint,
-        registration: registration.map(Box::new),
+        device,
     })
 }
 
@@ -76,17 +67,22 @@ async fn endpoint_of(
     }
 }
 
-/// Operations on the device come to this node from now on.
-async fn move_registration(
+/// Operations on the device come to this node from now on. `None` if it is not registered in this session, or cannot be
+/// moved now: then its next Update brings it.
+async fn move_device(
     client: &Client,
-    registration: &Registration,
+    endpoint: &EndpointName,
     session: &Session,
     node: NodeId,
     timeout: Duration,
-) {
-    let Some(shard) = registration_shard(&registration.id) else {
-        return;
-    };
+) -> Option<(Registration, Vec<Observation>)> {
+    let found = client.registration_by_endpoint(endpoint, timeout).await;
+    let registration = found
+        .inspect_err(|error| tracing::debug!(%endpoint, %error, "registration cannot be fetched"))
+        .ok()??;
+    if registration.session != Some(session.cid) {
+        return None;
+    }
     let command = Command::Update {
         id: registration.id.clone(),
         identity: registration.identity.clone(),
@@ -97,8 +93,16 @@ async fn move_registration(
         binding: None,
         links: None,
     };
-    if let Err(error) = client.propose(shard, command, timeout).await {
-        // The device's next Update moves it.
-        tracing::debug!(%error, "registration cannot be moved");
+    let shard = registration_shard(&registration.id)?;
+    match client.propose(shard, command, timeout).await {
+        Ok(Outcome::Updated { observations, .. }) => Some((registration, observations)),
+        Ok(outcome) => {
+            tracing::debug!(%endpoint, ?outcome, "registration has changed meanwhile");
+            None
+        }
+        Err(error) => {
+            tracing::debug!(%endpoint, %error, "registration cannot be moved");
+            None
+        }
     }
 }
