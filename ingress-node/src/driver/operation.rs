@@ -8,7 +8,7 @@ use super::take_over::Stray;
 use super::{Driver, now};
 
 /// What a worker is sent by other threads.
-#[derive(Clone, Debug)]
+#[derive(Debug)]
 pub(crate) enum Input {
     Operation(Forwarded),
     /// The caller of an operation no longer waits.

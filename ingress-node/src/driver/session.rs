@@ -28,7 +28,7 @@ pub(super) struct Bound {
 }
 
 impl Sessions {
-    /// A session that began elsewhere.
+    /// A session that is this worker's from now on.
     pub(super) fn bind(&mut self, session: SessionId, bound: Bound) {
         self.bound.insert(session, bound);
     }
@@ -122,7 +122,7 @@ impl Driver {
             match (output, &bound) {
                 (Output::Connected { session, .. }, Some(bound)) => {
                     self.metrics.handshakes.inc();
-                    self.sessions.bound.insert(session, bound.clone());
+                    self.sessions.bind(session, bound.clone());
                 }
                 (output, _) => self.dtls_output(output),
             }

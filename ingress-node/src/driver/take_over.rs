@@ -37,7 +37,7 @@ const MAX_REMEMBERED: usize = 16_384;
 const REMEMBERED: Duration = Duration::from_secs(5);
 
 /// A record on its way through the workers of a node.
-#[derive(Clone, Debug)]
+#[derive(Debug)]
 pub(crate) struct Stray {
     cid: ConnectionId,
     peer: SocketAddr,
