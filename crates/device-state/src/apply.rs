@@ -146,6 +146,9 @@ impl<'t> Change<'t> {
                 }
                 Ok(self.update(registration, *owner))
             }
+            Command::MoveRegistration { id, session, owner } => {
+                self.move_registration(id, *session, *owner)
+            }
             Command::Deregister { id, identity } => self.deregister(id, identity),
             Command::ExpireUpTo { limit } => Ok(self.expire_up_to(*limit)),
             Command::StoreSession { session } => self.store_session(session),

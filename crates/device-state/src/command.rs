@@ -40,6 +40,13 @@ pub enum Command {
         binding: Option<Binding>,
         links: Option<String>,
     },
+    /// Makes `owner` the node that talks to the device, if it registered in `session`. The device
+    /// itself asked for nothing, so its lifetime runs on.
+    MoveRegistration {
+        id: RegistrationId,
+        session: SessionCid,
+        owner: NodeId,
+    },
     Deregister {
         id: RegistrationId,
         identity: SecurityIdentity,
@@ -132,8 +139,8 @@ pub enum Outcome {
         expires_at: Timestamp,
         observations: Vec<Observation>,
     },
-    /// The observations are those to establish now: all of them if another node received the
-    /// Update than the one that held the device, and none otherwise.
+    /// The registration was updated or moved. The observations are those to establish now: all of
+    /// them if another node holds the device from now on, and none otherwise.
     Updated {
         endpoint: EndpointName,
         expires_at: Timestamp,

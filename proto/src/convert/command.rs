@@ -95,6 +95,13 @@ impl From<Command> for wire::Command {
                 binding: binding.map(|binding| binding.to_string()),
                 links,
             }),
+            Command::MoveRegistration { id, session, owner } => {
+                Kind::MoveRegistration(command::MoveRegistration {
+                    id: id.to_string(),
+                    session: session.0.to_vec(),
+                    owner: owner.0,
+                })
+            }
             Command::Deregister { id, identity } => Kind::Deregister(command::Deregister {
                 id: id.to_string(),
                 identity: Some(identity.into()),
@@ -229,6 +236,7 @@ fn domain_command(kind: Kind) -> Result<Command, ConvertError> {
                     session: Box::new(row),
                 })
         }
+        Kind::MoveRegistration(message) => message.try_into().within("move_registration"),
         Kind::ClaimSession(message) => message.try_into().within("claim_session"),
         Kind::RemoveSession(cid) => {
             session_cid("remove_session", &cid).map(|cid| Command::RemoveSession { cid })
@@ -297,6 +305,18 @@ impl TryFrom<command::Deregister> for Command {
         Ok(Self::Deregister {
             id: registration_id("id", &deregister.id)?,
             identity: message("identity", deregister.identity)?,
+        })
+    }
+}
+
+impl TryFrom<command::MoveRegistration> for Command {
+    type Error = ConvertError;
+
+    fn try_from(moved: command::MoveRegistration) -> Result<Self, ConvertError> {
+        Ok(Self::MoveRegistration {
+            id: registration_id("id", &moved.id)?,
+            session: session_cid("session", &moved.session)?,
+            owner: node(moved.owner),
         })
     }
 }

@@ -610,7 +610,7 @@ pub mod row {
 pub struct Command {
     #[prost(
         oneof = "command::Kind",
-        tags = "1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15, 16, 17, 18"
+        tags = "1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15, 16, 17, 18, 19"
     )]
     pub kind: ::core::option::Option<command::Kind>,
 }
@@ -634,6 +634,15 @@ pub mod command {
         pub binding: ::core::option::Option<::prost::alloc::string::String>,
         #[prost(string, optional, tag = "8")]
         pub links: ::core::option::Option<::prost::alloc::string::String>,
+    }
+    #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+    pub struct MoveRegistration {
+        #[prost(string, tag = "1")]
+        pub id: ::prost::alloc::string::String,
+        #[prost(bytes = "vec", tag = "2")]
+        pub session: ::prost::alloc::vec::Vec<u8>,
+        #[prost(fixed64, tag = "3")]
+        pub owner: u64,
     }
     #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
     pub struct Deregister {
@@ -763,6 +772,8 @@ pub mod command {
         ReleaseObservation(ReleaseObservation),
         #[prost(message, tag = "18")]
         RecordValues(RecordValues),
+        #[prost(message, tag = "19")]
+        MoveRegistration(MoveRegistration),
     }
 }
 #[derive(Clone, PartialEq, ::prost::Message)]

@@ -504,6 +504,8 @@ fn session_or_credential_command() -> impl Strategy<Value = Command> {
                 expected: SessionGeneration(generation),
             }
         }),
+        (registration_id(), cid(), owner())
+            .prop_map(|(id, session, owner)| Command::MoveRegistration { id, session, owner }),
         cid().prop_map(|cid| Command::RemoveSession { cid }),
         credential().prop_map(|credential| Command::PutCredential { credential }),
         vec(any::<u8>(), 1..=128).prop_map(|identity| Command::RemoveCredential { identity }),

@@ -9,7 +9,7 @@ use crate::event::Event;
 use crate::id::{NodeId, Timestamp};
 use crate::limit::REGISTRATION_GRACE;
 use crate::query;
-use crate::record::{Registration, SecurityIdentity};
+use crate::record::{Registration, SecurityIdentity, SessionCid};
 use crate::table::{Expiring, Row, RowKey};
 
 impl Change<'_> {
@@ -60,10 +60,33 @@ impl Change<'_> {
 
     /// Takes over the registration as changed by an Update that `owner` received.
     pub(super) fn update(&mut self, mut registration: Registration, owner: NodeId) -> Outcome {
-        let previous_owner = std::mem::replace(&mut registration.owner, owner);
         let previous_end = registration.expires_at;
         registration.updated_at = self.now;
         registration.expires_at = self.registration_end(registration.lifetime);
+        self.put_updated(registration, previous_end, owner)
+    }
+
+    /// The node that went on with a session holds the device from now on.
+    pub(super) fn move_registration(
+        &mut self,
+        id: &RegistrationId,
+        session: SessionCid,
+        owner: NodeId,
+    ) -> Result<Outcome, Rejection> {
+        let registration = query::registration_by_id(self.tables, id)
+            .filter(|registration| registration.session == Some(session))
+            .ok_or(Rejection::UnknownRegistration)?;
+        let end = registration.expires_at;
+        Ok(self.put_updated(registration, end, owner))
+    }
+
+    fn put_updated(
+        &mut self,
+        mut registration: Registration,
+        previous_end: Timestamp,
+        owner: NodeId,
+    ) -> Outcome {
+        let previous_owner = std::mem::replace(&mut registration.owner, owner);
         self.put_registration(Some(previous_end), &registration);
         let endpoint = registration.endpoint.clone();
         let expires_at = registration.expires_at;

@@ -58,18 +58,34 @@ fn end() -> impl Strategy<Value = OperationOutcome> {
     ]
 }
 
+fn cid() -> impl Strategy<Value = SessionCid> {
+    (0..2_u8).prop_map(|last| SessionCid([1, 0, 0, 0, 0, 0, 0, last]))
+}
+
 fn registrations() -> impl Strategy<Value = Command> {
     prop_oneof![
-        (name(), random(), prop::sample::select(vec![0, 60, 600])).prop_map(
-            |(name, random, seconds)| {
+        (
+            name(),
+            random(),
+            prop::sample::select(vec![0, 60, 600]),
+            prop::option::of(cid())
+        )
+            .prop_map(|(name, random, seconds, session)| {
                 let lifetime = Lifetime::from_secs(seconds);
                 register(device_state::Registration {
                     lifetime,
+                    session,
                     ..registration(name, random)
                 })
-            }
-        ),
+            }),
         (name(), random(), node()).prop_map(|(name, random, owner)| update_by(name, random, owner)),
+        (random(), cid(), node()).prop_map(|(random, session, owner)| {
+            Command::MoveRegistration {
+                id: id(random),
+                session,
+                owner,
+            }
+        }),
         (name(), random()).prop_map(|(name, random)| Command::Deregister {
             id: id(random),
             identity: identity(name)
@@ -135,7 +151,6 @@ fn set_desired((name, generation, wish): (&str, u64, Vec<(Path, String)>)) -> Co
 }
 
 fn sessions() -> impl Strategy<Value = Command> {
-    let cid = || (0..2_u8).prop_map(|last| SessionCid([1, 0, 0, 0, 0, 0, 0, last]));
     prop_oneof![
         (cid(), node(), time()).prop_map(|(cid, owner, expires_at)| {
             let generation = SessionGeneration(0);

@@ -207,6 +207,46 @@ fn an_update_over_another_node_names_the_observations_to_establish_there() {
 }
 
 #[test]
+fn a_device_moves_with_its_session_and_its_lifetime_runs_on() {
+    let session = SessionCid([1, 0, 42, 9, 9, 9, 9, 9]);
+    let mut world = World::new();
+    world.run(register(device_state::Registration {
+        session: Some(session),
+        ..registration("meter", 1)
+    }));
+    let operation = world.enqueue("meter", read());
+    world.start("meter", operation);
+    let before = world.device("meter").registration.unwrap();
+    world.advance(Duration::from_secs(60));
+    let moved = |session| Command::MoveRegistration {
+        id: id(1),
+        session,
+        owner: OTHER_NODE,
+    };
+    assert_eq!(
+        world.run(moved(SessionCid([1, 0, 42, 8, 8, 8, 8, 8]))),
+        Outcome::Rejected(Rejection::UnknownRegistration)
+    );
+    assert_eq!(
+        world.run(moved(session)),
+        Outcome::Updated {
+            endpoint: endpoint("meter"),
+            expires_at: before.expires_at,
+            observations: Vec::new()
+        }
+    );
+    let after = world.device("meter").registration.unwrap();
+    assert_eq!(
+        after,
+        device_state::Registration {
+            owner: OTHER_NODE,
+            ..before
+        }
+    );
+    assert_eq!(world.next_operation("meter"), Some(operation));
+}
+
+#[test]
 fn another_identity_learns_nothing_about_a_registration() {
     let mut world = World::registered("meter");
     let unknown = Outcome::Rejected(Rejection::UnknownRegistration);

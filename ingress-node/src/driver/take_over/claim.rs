@@ -83,15 +83,10 @@ async fn move_device(
     if registration.session != Some(session.cid) {
         return None;
     }
-    let command = Command::Update {
+    let command = Command::MoveRegistration {
         id: registration.id.clone(),
-        identity: registration.identity.clone(),
+        session: session.cid,
         owner: node,
-        peer: registration.peer,
-        session: Some(session.cid),
-        lifetime: None,
-        binding: None,
-        links: None,
     };
     let shard = registration_shard(&registration.id)?;
     match client.propose(shard, command, timeout).await {
