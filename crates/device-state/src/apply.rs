@@ -15,6 +15,7 @@ mod dedup;
 mod desired;
 mod expiry;
 mod feed;
+mod member;
 mod observation;
 mod operation;
 mod registration;
@@ -158,6 +159,7 @@ impl<'t> Change<'t> {
                 expected,
             } => self.claim_session(*cid, *owner, *expected),
             Command::RemoveSession { cid } => self.remove_session(*cid),
+            Command::RenewMembership { member, lease } => self.renew_membership(member, *lease),
             Command::PutCredential { credential } => Ok(self.put_credential(credential)),
             Command::RemoveCredential { identity } => self.remove_credential(identity),
             Command::SetDesired {

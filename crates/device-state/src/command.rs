@@ -1,13 +1,14 @@
 //! The commands that change a shard, and what each answers.
 
 use std::net::SocketAddr;
+use std::time::Duration;
 
 use lwm2m::{Binding, EndpointName, Lifetime, Operation, Path, RegistrationId, Value};
 
 use crate::id::{NodeId, OperationId, RequestId, SessionGeneration, Timestamp};
 use crate::record::{
-    Credential, Observation, OperationOutcome, Registration, SecurityIdentity, Session, SessionCid,
-    ValueOrigin,
+    Credential, Member, Observation, OperationOutcome, Registration, SecurityIdentity, Session,
+    SessionCid, ValueOrigin,
 };
 
 /// A command as it stands in the log.
@@ -68,6 +69,12 @@ pub enum Command {
     },
     RemoveSession {
         cid: SessionCid,
+    },
+    /// Makes `member` a member until `lease` after the leader's time, or keeps it one; its own
+    /// `lease_until` does not count. To shard 0 only.
+    RenewMembership {
+        member: Member,
+        lease: Duration,
     },
     PutCredential {
         credential: Credential,
@@ -160,6 +167,14 @@ pub enum Outcome {
     Enqueued {
         operation: OperationId,
     },
+    /// The membership was renewed.
+    Members {
+        /// Whether the caller's own lease stood until now. If not, others may have become the
+        /// owners of what it held.
+        stood: bool,
+        /// All that are members now, by node.
+        members: Vec<Member>,
+    },
     /// Done, with nothing to tell.
     Done,
     /// Nothing changed.
@@ -191,4 +206,6 @@ pub enum Rejection {
     TooManyObservations,
     #[error("more desired resources than a device may have")]
     TooManyDesired,
+    #[error("too many ingress nodes")]
+    TooManyMembers,
 }

@@ -162,6 +162,7 @@ impl Audit<'_> {
                 let known = self.tables.get(&RowKey::Dedup(*request_id)).is_some();
                 ensure(known, || Violation::DedupOrder)
             }
+            Row::Member(member) => self.ends(member.lease_until, Expiring::Member(member.node)),
             Row::Credential(_) | Row::Counters(_) | Row::DesiredGeneration { .. } => Ok(()),
         }
     }
@@ -305,6 +306,9 @@ impl Audit<'_> {
                 .map(|registration| registration.expires_at),
             Expiring::Session(cid) => {
                 query::session(self.tables, *cid).map(|session| session.expires_at)
+            }
+            Expiring::Member(node) => {
+                query::member(self.tables, *node).map(|member| member.lease_until)
             }
             Expiring::Operation(endpoint, sequence) => {
                 query::operation_at(self.tables, endpoint, *sequence).map(|record| record.ends_at())

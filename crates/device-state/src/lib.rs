@@ -55,8 +55,8 @@ pub use id::{
 };
 pub use memory::MemoryTables;
 pub use record::{
-    Credential, DesiredResource, DesiredState, LastValue, Observation, ObservationHolder,
-    OperationOutcome, OperationRecord, OperationSource, OperationState, Registration,
-    SecurityIdentity, Session, SessionCid, Transport, ValueOrigin,
+    Credential, DesiredResource, DesiredState, LastValue, Member, MemberPhase, Observation,
+    ObservationHolder, OperationOutcome, OperationRecord, OperationSource, OperationState,
+    Registration, SecurityIdentity, Session, SessionCid, Transport, ValueOrigin,
 };
 pub use table::{Counters, Expiring, Row, RowKey, Tables};

@@ -27,6 +27,9 @@ pub const MAX_OPERATION_ROWS: usize =
 /// How long the result of an ended operation is kept.
 pub const OPERATION_RETENTION: Duration = Duration::from_hours(1);
 
+/// Ingress nodes of a cluster.
+pub const MAX_MEMBERS: usize = 256;
+
 /// Desired resources of one device.
 pub const MAX_DESIRED: usize = 256;
 

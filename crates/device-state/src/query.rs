@@ -9,12 +9,12 @@ pub use self::feed::{FeedPage, FeedPosition, feed};
 pub use self::list::{
     CredentialPage, PendingCursor, PendingPage, list_credentials, list_devices, pending_devices,
 };
-use crate::id::{OperationId, Timestamp};
+use crate::id::{NodeId, OperationId, Timestamp};
 use crate::limit;
 use crate::range::{self, Range};
 use crate::record::{
-    Credential, DesiredResource, LastValue, Observation, OperationRecord, Registration, Session,
-    SessionCid,
+    Credential, DesiredResource, LastValue, Member, Observation, OperationRecord, Registration,
+    Session, SessionCid,
 };
 use crate::table::{Counters, Row, RowKey, Tables};
 
@@ -107,6 +107,16 @@ pub fn endpoint_of(tables: &dyn Tables, id: &RegistrationId) -> Option<EndpointN
 /// The stored session with a Connection ID.
 pub fn session(tables: &dyn Tables, cid: SessionCid) -> Option<Session> {
     row!(tables, RowKey::Session(cid), Session)
+}
+
+/// The ingress nodes that are members, by node.
+pub fn members(tables: &dyn Tables) -> Vec<Member> {
+    rows!(tables, range::members(), limit::MAX_MEMBERS, Member)
+}
+
+/// An ingress node, if it is a member.
+pub fn member(tables: &dyn Tables, node: NodeId) -> Option<Member> {
+    row!(tables, RowKey::Member(node), Member)
 }
 
 /// The credential of a PSK identity.

@@ -2,7 +2,7 @@
 
 use lwm2m::{EndpointName, Path};
 
-use crate::id::{RequestId, Revision, Timestamp};
+use crate::id::{NodeId, RequestId, Revision, Timestamp};
 use crate::table::{Expiring, RowKey};
 
 /// A range of keys of one kind of row.
@@ -37,6 +37,10 @@ pub(crate) fn values(endpoint: &EndpointName) -> Range {
         RowKey::LastValue(endpoint.clone(), Path::Root),
         RowKey::LastValue(endpoint.clone(), ABOVE_PATHS),
     )
+}
+
+pub(crate) fn members() -> Range {
+    (RowKey::Member(NodeId(0)), RowKey::Member(NodeId(u64::MAX)))
 }
 
 /// What expires at or before `until`.

@@ -78,6 +78,32 @@ pub struct Session {
     pub expires_at: Timestamp,
 }
 
+/// Whether a member may become an owner.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum MemberPhase {
+    Ready,
+    /// It ends soon, and owns nothing any more.
+    Leaving,
+}
+
+/// An ingress node that is reachable for the others, for as long as it renews its lease.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Member {
+    pub node: NodeId,
+    /// For people; at most [`Member::MAX_NAME`] bytes.
+    pub name: String,
+    pub phase: MemberPhase,
+    /// Where each of its workers takes datagrams from other members; at most
+    /// [`Member::MAX_WORKERS`].
+    pub workers: Vec<SocketAddr>,
+    pub lease_until: Timestamp,
+}
+
+impl Member {
+    pub const MAX_NAME: usize = 256;
+    pub const MAX_WORKERS: usize = 64;
+}
+
 /// A pre-shared key and the endpoint that it may register.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Credential {

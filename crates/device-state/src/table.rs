@@ -4,10 +4,10 @@ use lwm2m::{EndpointName, Path, RegistrationId};
 
 use crate::command::Outcome;
 use crate::event::FeedEntry;
-use crate::id::{RequestId, Revision, Timestamp};
+use crate::id::{NodeId, RequestId, Revision, Timestamp};
 use crate::record::{
-    Credential, DesiredResource, LastValue, Observation, OperationRecord, Registration, Session,
-    SessionCid,
+    Credential, DesiredResource, LastValue, Member, Observation, OperationRecord, Registration,
+    Session, SessionCid,
 };
 
 /// What an expiry row points at.
@@ -18,6 +18,8 @@ pub enum Expiring {
     Operation(EndpointName, u64),
     /// A hold on an observed path: endpoint, path, holder.
     Hold(EndpointName, Path, u64),
+    /// The lease of an ingress node.
+    Member(NodeId),
 }
 
 /// The key of a row. The order of variants and of keys within a variant is the order of a scan.
@@ -42,6 +44,8 @@ pub enum RowKey {
     Counters,
     /// Highest generation of the desired set that an endpoint has seen.
     DesiredGeneration(EndpointName),
+    /// An ingress node; in shard 0 only.
+    Member(NodeId),
 }
 
 /// A row.
@@ -76,6 +80,7 @@ pub enum Row {
         endpoint: EndpointName,
         generation: u64,
     },
+    Member(Member),
 }
 
 /// Numbers that `apply` keeps about its shard.
@@ -109,6 +114,7 @@ impl Row {
             Self::DedupOrder { at, request_id } => RowKey::DedupOrder(*at, *request_id),
             Self::Counters(_) => RowKey::Counters,
             Self::DesiredGeneration { endpoint, .. } => RowKey::DesiredGeneration(endpoint.clone()),
+            Self::Member(row) => RowKey::Member(row.node),
         }
     }
 }

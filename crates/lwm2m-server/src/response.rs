@@ -61,7 +61,8 @@ pub(crate) fn rejected(rejection: Rejection) -> Response {
         | Rejection::StaleGeneration
         | Rejection::QueueFull
         | Rejection::TooManyObservations
-        | Rejection::TooManyDesired => Code::INTERNAL_SERVER_ERROR_5_00,
+        | Rejection::TooManyDesired
+        | Rejection::TooManyMembers => Code::INTERNAL_SERVER_ERROR_5_00,
     };
     Response {
         payload: rejection.to_string().into_bytes(),

@@ -1,5 +1,7 @@
 //! Commands, their outcomes, and the log entries that carry them.
 
+use std::time::Duration;
+
 use device_state::{Command, Envelope, OperationId, SessionGeneration};
 use lwm2m::EndpointName;
 
@@ -118,6 +120,12 @@ impl From<Command> for wire::Command {
                 expected: u32::from(expected.0),
             }),
             Command::RemoveSession { cid } => Kind::RemoveSession(cid.0.to_vec()),
+            Command::RenewMembership { member, lease } => {
+                Kind::RenewMembership(command::RenewMembership {
+                    member: Some(member.into()),
+                    lease_ms: u32::try_from(lease.as_millis()).unwrap_or(u32::MAX),
+                })
+            }
             Command::PutCredential { credential } => Kind::PutCredential(credential.into()),
             Command::RemoveCredential { identity } => Kind::RemoveCredential(identity),
             Command::SetDesired {
@@ -241,6 +249,7 @@ fn domain_command(kind: Kind) -> Result<Command, ConvertError> {
         Kind::RemoveSession(cid) => {
             session_cid("remove_session", &cid).map(|cid| Command::RemoveSession { cid })
         }
+        Kind::RenewMembership(message) => message.try_into().within("renew_membership"),
         Kind::PutCredential(row) => row
             .try_into()
             .within("put_credential")
@@ -317,6 +326,17 @@ impl TryFrom<command::MoveRegistration> for Command {
             id: registration_id("id", &moved.id)?,
             session: session_cid("session", &moved.session)?,
             owner: node(moved.owner),
+        })
+    }
+}
+
+impl TryFrom<command::RenewMembership> for Command {
+    type Error = ConvertError;
+
+    fn try_from(renewal: command::RenewMembership) -> Result<Self, ConvertError> {
+        Ok(Self::RenewMembership {
+            member: message("member", renewal.member)?,
+            lease: Duration::from_millis(renewal.lease_ms.into()),
         })
     }
 }

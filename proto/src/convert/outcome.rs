@@ -1,6 +1,7 @@
 //! What commands answer.
 
-use device_state::{Observation, Outcome, Rejection};
+use device_state::limit::MAX_MEMBERS;
+use device_state::{Member, Observation, Outcome, Rejection};
 
 use super::list::each;
 use super::value::wire_enum;
@@ -20,6 +21,7 @@ wire_enum!(Rejection, wire::Rejection, wire_rejection, rejection, {
     QueueFull,
     TooManyObservations,
     TooManyDesired,
+    TooManyMembers,
 });
 
 impl From<Outcome> for wire::Outcome {
@@ -47,6 +49,10 @@ impl From<Outcome> for wire::Outcome {
             Outcome::Expired { rows } => Kind::Expired(rows),
             Outcome::Claimed { session } => Kind::Claimed((*session).into()),
             Outcome::Enqueued { operation } => Kind::Enqueued(operation.into()),
+            Outcome::Members { stood, members } => Kind::Members(outcome::Members {
+                stood,
+                members: members.into_iter().map(Into::into).collect(),
+            }),
             Outcome::Done => Kind::Done(true),
             Outcome::Rejected(rejection) => Kind::Rejected(wire_rejection(rejection)),
         };
@@ -93,6 +99,15 @@ fn domain_outcome(kind: Kind) -> Result<Outcome, ConvertError> {
         },
         Kind::Enqueued(operation) => Outcome::Enqueued {
             operation: operation.try_into().within("enqueued")?,
+        },
+        Kind::Members(list) => Outcome::Members {
+            stood: list.stood,
+            members: each(
+                "members.members",
+                list.members,
+                MAX_MEMBERS,
+                Member::try_from,
+            )?,
         },
         Kind::Done(_) => Outcome::Done,
         Kind::Rejected(reason) => Outcome::Rejected(rejection("rejected", reason)?),

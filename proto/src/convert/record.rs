@@ -1,8 +1,9 @@
 //! The records of the state tier.
 
 use device_state::{
-    Credential, DesiredResource, DesiredState, LastValue, Observation, ObservationHolder,
-    OperationRecord, OperationSource, OperationState, Registration, Session, SessionGeneration,
+    Credential, DesiredResource, DesiredState, LastValue, Member, MemberPhase, Observation,
+    ObservationHolder, OperationRecord, OperationSource, OperationState, Registration, Session,
+    SessionGeneration,
 };
 use lwm2m::Lifetime;
 
@@ -90,6 +91,37 @@ impl TryFrom<wire::Session> for Session {
             generation: SessionGeneration(narrow("generation", row.generation)?),
             stored_at: time(row.stored_at_ms),
             expires_at: time(row.expires_at_ms),
+        })
+    }
+}
+
+wire_enum!(MemberPhase, wire::MemberPhase, wire_member_phase, member_phase, { Ready, Leaving });
+
+impl From<Member> for wire::Member {
+    fn from(row: Member) -> Self {
+        Self {
+            node: row.node.0,
+            name: row.name,
+            phase: wire_member_phase(row.phase),
+            workers: row.workers.into_iter().map(Into::into).collect(),
+            lease_until_ms: row.lease_until.0,
+        }
+    }
+}
+
+impl TryFrom<wire::Member> for Member {
+    type Error = ConvertError;
+
+    fn try_from(row: wire::Member) -> Result<Self, ConvertError> {
+        if row.name.len() > Self::MAX_NAME {
+            return Err(ConvertError::new("name", Reason::Length(row.name.len())));
+        }
+        Ok(Self {
+            node: node(row.node),
+            name: row.name,
+            phase: member_phase("phase", row.phase)?,
+            workers: each("workers", row.workers, Self::MAX_WORKERS, TryInto::try_into)?,
+            lease_until: time(row.lease_until_ms),
         })
     }
 }

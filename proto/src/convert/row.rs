@@ -4,7 +4,7 @@ use device_state::table::{Counters, Expiring};
 use device_state::{Revision, Row};
 
 use super::{
-    ConvertError, Within, endpoint, message, registration_id, required, session_cid, time,
+    ConvertError, Within, endpoint, message, node, registration_id, required, session_cid, time,
 };
 use crate::storage::v1 as wire;
 use crate::storage::v1::expiry::{HoldRef, OperationRef, What};
@@ -43,6 +43,7 @@ impl From<Row> for wire::Row {
                 request_id: Some(request_id.into()),
             }),
             Row::Counters(counters) => Kind::Counters(counters.into()),
+            Row::Member(row) => Kind::Member(row.into()),
             Row::DesiredGeneration {
                 endpoint,
                 generation,
@@ -98,6 +99,7 @@ fn domain_row(kind: Kind) -> Result<Row, ConvertError> {
             request_id: required("dedup_order.request_id", row.request_id)?.into(),
         },
         Kind::Counters(counters) => Row::Counters(counters.into()),
+        Kind::Member(row) => Row::Member(row.try_into().within("member")?),
         Kind::DesiredGeneration(row) => Row::DesiredGeneration {
             endpoint: endpoint(&row.endpoint).within("desired_generation")?,
             generation: row.generation,
@@ -109,6 +111,7 @@ fn wire_expiring(what: Expiring) -> What {
     match what {
         Expiring::Registration(endpoint) => What::Registration(endpoint.to_string()),
         Expiring::Session(cid) => What::Session(cid.0.to_vec()),
+        Expiring::Member(node) => What::Member(node.0),
         Expiring::Operation(endpoint, sequence) => What::Operation(OperationRef {
             endpoint: endpoint.to_string(),
             sequence,
@@ -125,6 +128,7 @@ fn expiring(what: What) -> Result<Expiring, ConvertError> {
     Ok(match what {
         What::Registration(name) => Expiring::Registration(endpoint(&name).within("registration")?),
         What::Session(cid) => Expiring::Session(session_cid("session", &cid)?),
+        What::Member(id) => Expiring::Member(node(id)),
         What::Operation(row) => {
             Expiring::Operation(endpoint(&row.endpoint).within("operation")?, row.sequence)
         }

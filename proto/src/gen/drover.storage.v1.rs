@@ -304,6 +304,21 @@ pub struct Credential {
     #[prost(uint64, tag = "4")]
     pub created_at_ms: u64,
 }
+/// An ingress node, for as long as it renews its lease.
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub struct Member {
+    #[prost(fixed64, tag = "1")]
+    pub node: u64,
+    #[prost(string, tag = "2")]
+    pub name: ::prost::alloc::string::String,
+    #[prost(enumeration = "MemberPhase", tag = "3")]
+    pub phase: i32,
+    /// Where each of its workers takes datagrams from other members.
+    #[prost(message, repeated, tag = "4")]
+    pub workers: ::prost::alloc::vec::Vec<Peer>,
+    #[prost(uint64, tag = "5")]
+    pub lease_until_ms: u64,
+}
 #[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct OperationId {
     #[prost(uint32, tag = "1")]
@@ -438,7 +453,7 @@ pub struct LastValue {
 pub struct Expiry {
     #[prost(uint64, tag = "1")]
     pub at_ms: u64,
-    #[prost(oneof = "expiry::What", tags = "2, 3, 4, 5")]
+    #[prost(oneof = "expiry::What", tags = "2, 3, 4, 5, 6")]
     pub what: ::core::option::Option<expiry::What>,
 }
 /// Nested message and enum types in `Expiry`.
@@ -469,6 +484,8 @@ pub mod expiry {
         Operation(OperationRef),
         #[prost(message, tag = "5")]
         Hold(HoldRef),
+        #[prost(fixed64, tag = "6")]
+        Member(u64),
     }
 }
 #[derive(Clone, PartialEq, ::prost::Message)]
@@ -569,7 +586,10 @@ pub struct Counters {
 }
 #[derive(Clone, PartialEq, ::prost::Message)]
 pub struct Row {
-    #[prost(oneof = "row::Kind", tags = "1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14")]
+    #[prost(
+        oneof = "row::Kind",
+        tags = "1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15"
+    )]
     pub kind: ::core::option::Option<row::Kind>,
 }
 /// Nested message and enum types in `Row`.
@@ -604,13 +624,15 @@ pub mod row {
         Counters(super::Counters),
         #[prost(message, tag = "14")]
         DesiredGeneration(super::DesiredGeneration),
+        #[prost(message, tag = "15")]
+        Member(super::Member),
     }
 }
 #[derive(Clone, PartialEq, ::prost::Message)]
 pub struct Command {
     #[prost(
         oneof = "command::Kind",
-        tags = "1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15, 16, 17, 18, 19"
+        tags = "1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15, 16, 17, 18, 19, 20"
     )]
     pub kind: ::core::option::Option<command::Kind>,
 }
@@ -659,6 +681,13 @@ pub mod command {
         pub owner: u64,
         #[prost(uint32, tag = "3")]
         pub expected: u32,
+    }
+    #[derive(Clone, PartialEq, ::prost::Message)]
+    pub struct RenewMembership {
+        #[prost(message, optional, tag = "1")]
+        pub member: ::core::option::Option<super::Member>,
+        #[prost(uint32, tag = "2")]
+        pub lease_ms: u32,
     }
     #[derive(Clone, PartialEq, ::prost::Message)]
     pub struct SetDesired {
@@ -774,6 +803,8 @@ pub mod command {
         RecordValues(RecordValues),
         #[prost(message, tag = "19")]
         MoveRegistration(MoveRegistration),
+        #[prost(message, tag = "20")]
+        RenewMembership(RenewMembership),
     }
 }
 #[derive(Clone, PartialEq, ::prost::Message)]
@@ -796,11 +827,19 @@ pub struct Entry {
 }
 #[derive(Clone, PartialEq, ::prost::Message)]
 pub struct Outcome {
-    #[prost(oneof = "outcome::Kind", tags = "1, 2, 3, 4, 5, 6, 7, 8")]
+    #[prost(oneof = "outcome::Kind", tags = "1, 2, 3, 4, 5, 6, 7, 8, 9")]
     pub kind: ::core::option::Option<outcome::Kind>,
 }
 /// Nested message and enum types in `Outcome`.
 pub mod outcome {
+    /// Whether the caller's own lease stood until now, and who is a member.
+    #[derive(Clone, PartialEq, ::prost::Message)]
+    pub struct Members {
+        #[prost(bool, tag = "1")]
+        pub stood: bool,
+        #[prost(message, repeated, tag = "2")]
+        pub members: ::prost::alloc::vec::Vec<super::Member>,
+    }
     #[derive(Clone, PartialEq, ::prost::Message)]
     pub struct Registered {
         #[prost(string, tag = "1")]
@@ -838,6 +877,8 @@ pub mod outcome {
         Done(bool),
         #[prost(enumeration = "super::Rejection", tag = "8")]
         Rejected(i32),
+        #[prost(message, tag = "9")]
+        Members(Members),
     }
 }
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, ::prost::Enumeration)]
@@ -906,6 +947,35 @@ impl ValueOrigin {
 }
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, ::prost::Enumeration)]
 #[repr(i32)]
+pub enum MemberPhase {
+    Unspecified = 0,
+    Ready = 1,
+    Leaving = 2,
+}
+impl MemberPhase {
+    /// String value of the enum field names used in the ProtoBuf definition.
+    ///
+    /// The values are not transformed in any way and thus are considered stable
+    /// (if the ProtoBuf definition does not change) and safe for programmatic use.
+    pub fn as_str_name(&self) -> &'static str {
+        match self {
+            Self::Unspecified => "MEMBER_PHASE_UNSPECIFIED",
+            Self::Ready => "MEMBER_PHASE_READY",
+            Self::Leaving => "MEMBER_PHASE_LEAVING",
+        }
+    }
+    /// Creates an enum from field names used in the ProtoBuf definition.
+    pub fn from_str_name(value: &str) -> ::core::option::Option<Self> {
+        match value {
+            "MEMBER_PHASE_UNSPECIFIED" => Some(Self::Unspecified),
+            "MEMBER_PHASE_READY" => Some(Self::Ready),
+            "MEMBER_PHASE_LEAVING" => Some(Self::Leaving),
+            _ => None,
+        }
+    }
+}
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, ::prost::Enumeration)]
+#[repr(i32)]
 pub enum OperationSource {
     Unspecified = 0,
     Caller = 1,
@@ -948,6 +1018,7 @@ pub enum Rejection {
     QueueFull = 9,
     TooManyObservations = 10,
     TooManyDesired = 11,
+    TooManyMembers = 12,
 }
 impl Rejection {
     /// String value of the enum field names used in the ProtoBuf definition.
@@ -968,6 +1039,7 @@ impl Rejection {
             Self::QueueFull => "REJECTION_QUEUE_FULL",
             Self::TooManyObservations => "REJECTION_TOO_MANY_OBSERVATIONS",
             Self::TooManyDesired => "REJECTION_TOO_MANY_DESIRED",
+            Self::TooManyMembers => "REJECTION_TOO_MANY_MEMBERS",
         }
     }
     /// Creates an enum from field names used in the ProtoBuf definition.
@@ -985,6 +1057,7 @@ impl Rejection {
             "REJECTION_QUEUE_FULL" => Some(Self::QueueFull),
             "REJECTION_TOO_MANY_OBSERVATIONS" => Some(Self::TooManyObservations),
             "REJECTION_TOO_MANY_DESIRED" => Some(Self::TooManyDesired),
+            "REJECTION_TOO_MANY_MEMBERS" => Some(Self::TooManyMembers),
             _ => None,
         }
     }

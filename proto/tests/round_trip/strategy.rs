@@ -1,14 +1,15 @@
 //! Random domain values.
 
 use std::net::{IpAddr, SocketAddr};
+use std::time::Duration;
 
 use device_state::table::{Counters, Expiring};
 use device_state::{
     Command, Credential, DesiredResource, DesiredState, Envelope, Event, FeedEntry, LastValue,
-    NodeId, Observation, ObservationHolder, OperationId, OperationOutcome, OperationRecord,
-    OperationSource, OperationState, Outcome, Registration, Rejection, RequestId, Revision, Row,
-    SecurityIdentity, Session, SessionCid, SessionGeneration, ShardId, Timestamp, Transport,
-    ValueOrigin,
+    Member, MemberPhase, NodeId, Observation, ObservationHolder, OperationId, OperationOutcome,
+    OperationRecord, OperationSource, OperationState, Outcome, Registration, Rejection, RequestId,
+    Revision, Row, SecurityIdentity, Session, SessionCid, SessionGeneration, ShardId, Timestamp,
+    Transport, ValueOrigin,
 };
 use lwm2m::{
     Binding, ContentFormat, EndpointName, Entry, ExecuteArguments, Lifetime, LwM2mVersion,
@@ -154,6 +155,23 @@ fn session() -> impl Strategy<Value = Session> {
                 }
             },
         )
+}
+
+fn member() -> impl Strategy<Value = Member> {
+    (
+        owner(),
+        ".{0,20}",
+        select(vec![MemberPhase::Ready, MemberPhase::Leaving]),
+        vec(peer(), 0..3),
+        time(),
+    )
+        .prop_map(|(node, name, phase, workers, lease_until)| Member {
+            node,
+            name,
+            phase,
+            workers,
+            lease_until,
+        })
 }
 
 fn credential() -> impl Strategy<Value = Credential> {
@@ -321,6 +339,7 @@ fn expiring() -> impl Strategy<Value = Expiring> {
             .prop_map(|(endpoint, sequence)| Expiring::Operation(endpoint, sequence)),
         (endpoint(), path(), any::<u64>())
             .prop_map(|(endpoint, path, holder)| Expiring::Hold(endpoint, path, holder)),
+        owner().prop_map(Expiring::Member),
     ]
 }
 
@@ -379,6 +398,7 @@ fn rejection() -> impl Strategy<Value = Rejection> {
         Rejection::QueueFull,
         Rejection::TooManyObservations,
         Rejection::TooManyDesired,
+        Rejection::TooManyMembers,
     ])
 }
 
@@ -404,6 +424,8 @@ pub(crate) fn outcome() -> impl Strategy<Value = Outcome> {
             session: Box::new(session)
         }),
         operation_id().prop_map(|operation| Outcome::Enqueued { operation }),
+        (any::<bool>(), vec(member(), 0..4))
+            .prop_map(|(stood, members)| Outcome::Members { stood, members }),
         Just(Outcome::Done),
         rejection().prop_map(Outcome::Rejected),
     ]
@@ -436,6 +458,7 @@ pub(crate) fn row() -> impl Strategy<Value = Row> {
             .prop_map(|(id, endpoint)| Row::RegistrationIndex { id, endpoint }),
         session().prop_map(Row::Session),
         credential().prop_map(Row::Credential),
+        member().prop_map(Row::Member),
         operation_record().prop_map(Row::Operation),
         desired().prop_map(Row::Desired),
         observation().prop_map(Row::Observation),
@@ -507,6 +530,10 @@ fn session_or_credential_command() -> impl Strategy<Value = Command> {
         (registration_id(), cid(), owner())
             .prop_map(|(id, session, owner)| Command::MoveRegistration { id, session, owner }),
         cid().prop_map(|cid| Command::RemoveSession { cid }),
+        (member(), any::<u32>()).prop_map(|(member, lease)| Command::RenewMembership {
+            member,
+            lease: Duration::from_millis(lease.into()),
+        }),
         credential().prop_map(|credential| Command::PutCredential { credential }),
         vec(any::<u8>(), 1..=128).prop_map(|identity| Command::RemoveCredential { identity }),
     ]

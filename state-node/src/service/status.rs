@@ -146,6 +146,7 @@ pub fn rejection(rejection: Rejection) -> Status {
         }
         Rejection::TooManyObservations => (Code::ResourceExhausted, "TOO_MANY_OBSERVATIONS"),
         Rejection::TooManyDesired => (Code::ResourceExhausted, "TOO_MANY_DESIRED"),
+        Rejection::TooManyMembers => (Code::ResourceExhausted, "TOO_MANY_MEMBERS"),
     };
     with_reason(code, reason, rejection.to_string())
 }

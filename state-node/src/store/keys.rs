@@ -22,11 +22,13 @@ const DEDUP: u8 = 0x1a;
 const DEDUP_ORDER: u8 = 0x1b;
 const COUNTERS: u8 = 0x1c;
 const DESIRED_GENERATION: u8 = 0x1d;
+const MEMBER: u8 = 0x1e;
 
 const EXPIRING_REGISTRATION: u8 = 0x01;
 const EXPIRING_SESSION: u8 = 0x02;
 const EXPIRING_OPERATION: u8 = 0x03;
 const EXPIRING_HOLD: u8 = 0x04;
+const EXPIRING_MEMBER: u8 = 0x05;
 
 /// Ends a name or a path inside a key. Names hold no control characters and a path's ids are preceded by
 /// [`PATH_ID`], so the end sorts before every continuation.
@@ -86,6 +88,10 @@ pub fn encode(key: &RowKey) -> Vec<u8> {
         RowKey::DesiredGeneration(endpoint) => {
             put_name(&mut bytes, DESIRED_GENERATION, endpoint.as_str());
         }
+        RowKey::Member(node) => {
+            bytes.put_u8(MEMBER);
+            bytes.put_u64(node.0);
+        }
     }
     bytes
 }
@@ -107,6 +113,10 @@ fn put_expiring(bytes: &mut Vec<u8>, what: &Expiring) {
             put_name(bytes, EXPIRING_HOLD, endpoint.as_str());
             put_path(bytes, *path);
             bytes.put_u64(*holder);
+        }
+        Expiring::Member(node) => {
+            bytes.put_u8(EXPIRING_MEMBER);
+            bytes.put_u64(node.0);
         }
     }
 }
@@ -132,7 +142,7 @@ fn put_request_id(bytes: &mut Vec<u8>, id: RequestId) {
 
 #[cfg(test)]
 mod tests {
-    use device_state::{Revision, SessionCid, Timestamp};
+    use device_state::{NodeId, Revision, SessionCid, Timestamp};
     use lwm2m::{EndpointName, RegistrationId};
     use proptest::prelude::*;
 
@@ -163,6 +173,7 @@ mod tests {
                 .prop_map(|(endpoint, sequence)| Expiring::Operation(endpoint, sequence)),
             (endpoint(), path(), number())
                 .prop_map(|(endpoint, path, holder)| Expiring::Hold(endpoint, path, holder)),
+            number().prop_map(|node| Expiring::Member(NodeId(node))),
         ]
     }
 
@@ -190,6 +201,7 @@ mod tests {
             (number(), request_id()).prop_map(|(at, id)| RowKey::DedupOrder(Timestamp(at), id)),
             Just(RowKey::Counters),
             endpoint().prop_map(RowKey::DesiredGeneration),
+            number().prop_map(|node| RowKey::Member(NodeId(node))),
         ]
     }
 

@@ -57,6 +57,7 @@ impl Change<'_> {
             Expiring::Registration(endpoint) => self.end_registration(endpoint),
             Expiring::Session(cid) => self.end_session(*cid),
             Expiring::Operation(endpoint, sequence) => self.end_operation(endpoint, *sequence),
+            Expiring::Member(node) => self.end_member(*node),
             Expiring::Hold(endpoint, path, holder) => self.end_hold(endpoint, *path, *holder),
         }
     }

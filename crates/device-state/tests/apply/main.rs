@@ -5,6 +5,7 @@
 
 mod desired;
 mod feed;
+mod member;
 mod observation;
 mod operation;
 mod properties;

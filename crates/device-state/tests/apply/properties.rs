@@ -3,9 +3,9 @@
 use std::time::Duration;
 
 use device_state::{
-    Command, Counters, Credential, DesiredResource, DesiredState, Envelope, MemoryTables, NodeId,
-    OperationId, OperationOutcome, RequestId, Revision, Row, Session, SessionCid,
-    SessionGeneration, Timestamp, ValueOrigin, apply_entry, invariant, query,
+    Command, Counters, Credential, DesiredResource, DesiredState, Envelope, Member, MemberPhase,
+    MemoryTables, NodeId, OperationId, OperationOutcome, RequestId, Revision, Row, Session,
+    SessionCid, SessionGeneration, Timestamp, ValueOrigin, apply_entry, invariant, query,
 };
 use lwm2m::{Lifetime, Operation, Path, Value};
 use proptest::collection::vec;
@@ -177,6 +177,16 @@ fn sessions() -> impl Strategy<Value = Command> {
             expected: SessionGeneration(expected),
         }),
         cid().prop_map(|cid| Command::RemoveSession { cid }),
+        (node(), 0..5_u64).prop_map(|(node, lease)| Command::RenewMembership {
+            member: Member {
+                node,
+                name: "ingress".to_owned(),
+                phase: MemberPhase::Ready,
+                workers: Vec::new(),
+                lease_until: Timestamp(0),
+            },
+            lease: Duration::from_secs(lease),
+        }),
         (0..2_u8).prop_map(|byte| Command::PutCredential {
             credential: Credential {
                 identity: vec![byte],
