@@ -1,6 +1,6 @@
 //! Configuration: defaults, then file, then `DROVER_INGRESS__…` environment, then flags.
 
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::path::PathBuf;
 
 use clap::Parser;
@@ -36,6 +36,15 @@ pub(crate) struct Overrides {
     #[arg(long, value_name = "HOST:PORT")]
     #[serde(skip_serializing_if = "Option::is_none")]
     admin_listen: Option<SocketAddr>,
+    /// Address that the first worker takes datagrams from other ingress nodes on (usually port 7445); the others follow.
+    /// With port 0 each takes a free one.
+    #[arg(long, value_name = "HOST:PORT")]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    forward_listen: Option<SocketAddr>,
+    /// Address under which other ingress nodes reach this one, if not the one it reaches the state tier from.
+    #[arg(long, value_name = "HOST")]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    forward_advertise: Option<IpAddr>,
     /// Internal addresses of state nodes, some of them at least.
     #[arg(long, value_name = "HOST:PORT", value_delimiter = ',')]
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -48,6 +57,10 @@ pub(crate) struct Overrides {
     #[arg(long)]
     #[serde(skip_serializing_if = "Option::is_none")]
     name: Option<String>,
+    /// Seconds for which datagrams are still forwarded after SIGTERM.
+    #[arg(long)]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    linger_seconds: Option<u64>,
     /// Worker threads.
     #[arg(long)]
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -65,9 +78,14 @@ pub(crate) struct Config {
     pub(crate) coap_listen: Option<SocketAddr>,
     /// Address of health, readiness, metrics and log level.
     pub(crate) admin_listen: SocketAddr,
+    /// Address that the first worker takes datagrams from other ingress nodes on; the others follow.
+    pub(crate) forward_listen: SocketAddr,
+    /// Address under which other ingress nodes reach this one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) forward_advertise: Option<IpAddr>,
     /// Internal addresses of state nodes, some of them at least.
     pub(crate) state: Vec<String>,
-    /// File with the cluster key (64 hex digits). Without one the cookies of this node are its own.
+    /// File with the cluster key (64 hex digits). Without one the node serves by itself: it forwards nothing to others.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) cluster_key_file: Option<PathBuf>,
     /// Name of this node in logs.
@@ -82,6 +100,8 @@ pub(crate) struct Config {
     pub(crate) max_handshakes: usize,
     /// Devices, per worker.
     pub(crate) max_devices: usize,
+    /// Seconds for which datagrams are still forwarded after SIGTERM: as long as load balancers may send some.
+    pub(crate) linger_seconds: u64,
     /// Seconds that ending may take.
     pub(crate) grace_seconds: u64,
     /// Logging.
@@ -94,6 +114,8 @@ impl Default for Config {
             coaps_listen: SocketAddr::from(([0, 0, 0, 0], 5684)),
             coap_listen: None,
             admin_listen: SocketAddr::from(([0, 0, 0, 0], 9090)),
+            forward_listen: SocketAddr::from(([0, 0, 0, 0], 7445)),
+            forward_advertise: None,
             state: vec!["127.0.0.1:7444".to_owned()],
             cluster_key_file: None,
             name: "ingress".to_owned(),
@@ -103,6 +125,7 @@ impl Default for Config {
             session_hours: 168,
             max_handshakes: 20_000,
             max_devices: 1_000_000,
+            linger_seconds: 15,
             grace_seconds: 25,
             log: LogConfig::default(),
         }

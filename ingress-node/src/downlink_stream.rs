@@ -5,7 +5,7 @@ use node_runtime::Drain;
 use state_client::{DeviceOperations, Downlink};
 use tokio::sync::mpsc;
 
-use crate::driver::{Forwarded, Input};
+use crate::driver::{Input, Passing};
 
 /// Hands operations on until `drain` starts.
 pub(crate) async fn run(
@@ -26,7 +26,7 @@ pub(crate) async fn run(
                 };
                 // A worker that is that far behind makes its callers wait here.
                 if worker
-                    .send(Input::Operation(Forwarded {
+                    .send(Input::Operation(Passing {
                         operation,
                         tried: 0,
                     }))

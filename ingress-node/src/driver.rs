@@ -7,9 +7,13 @@
 //!  attach stream ─▶ operations ───────────────────────────────┘
 //! ```
 //!
+//! Before a datagram reaches an engine, `route.rs` finds out whether it belongs to this worker.
+//!
 //! A worker is a thread with its own runtime, sockets (SO_REUSEPORT), engines and devices; nothing in it is locked.
 
+mod leave;
 mod operation;
+mod route;
 mod session;
 mod state_tier;
 mod take_over;
@@ -18,22 +22,27 @@ use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
 use device_state::{NodeId, SecurityIdentity, Timestamp, Transport};
+use forward::{Channel, WorkerId};
 use futures::future::{FutureExt, LocalBoxFuture};
 use futures::stream::{FuturesUnordered, StreamExt};
 use lwm2m_server::{Engine, Now, Origin, Output};
-use node_runtime::{Drain, clock, random};
+use node_runtime::clock;
 use state_client::{AttachHandle, Client};
 use tokio::sync::mpsc;
 
 use crate::metrics::Metrics;
 use crate::udp::{ReceiveBatch, Socket};
 
-pub(crate) use operation::{Forwarded, Input};
+pub(crate) use operation::{Input, Passing};
+use route::Routes;
 use session::Sessions;
 use state_tier::Resolved;
 
 /// Messages from other threads that wait for a worker.
 pub(crate) const INPUTS: usize = 4096;
+
+/// How often a worker that leaves looks whether exchanges are still under way.
+const LEAVING_CHECK: Duration = Duration::from_millis(50);
 
 /// How often a worker's own counts are exported.
 const OBSERVE_INTERVAL: Duration = Duration::from_secs(1);
@@ -53,11 +62,26 @@ pub(crate) struct Parts {
     pub(crate) inputs: mpsc::Receiver<Input>,
     /// All workers' inputs, this one's too, by index.
     pub(crate) workers: Vec<mpsc::Sender<Input>>,
-    pub(crate) dtls: dtls::Server,
-    pub(crate) engine: lwm2m_server::Config,
+    /// Makes the engines, without sessions and devices.
+    pub(crate) fresh: Box<dyn Fn() -> Fresh + Send>,
+    pub(crate) forward_key: forward::Key,
     pub(crate) limits: Limits,
     pub(crate) metrics: Metrics,
     pub(crate) attachment: AttachHandle,
+}
+
+/// Engines without sessions and devices.
+pub(crate) struct Fresh {
+    pub(crate) dtls: dtls::Server,
+    pub(crate) engine: Engine<Peer>,
+}
+
+/// The sockets of a worker.
+pub(crate) struct Sockets {
+    pub(crate) coaps: Socket,
+    pub(crate) coap: Option<Socket>,
+    /// Takes what other nodes forward.
+    pub(crate) forward: Option<Socket>,
 }
 
 /// Times that the driver keeps.
@@ -78,6 +102,10 @@ pub(crate) struct Driver {
     workers: Vec<mpsc::Sender<Input>>,
     dtls: dtls::Server,
     engine: Engine<Peer>,
+    fresh: Box<dyn Fn() -> Fresh + Send>,
+    routes: Routes,
+    /// When a node that leaves forgets what it still holds.
+    let_go_at: Option<Instant>,
     sessions: Sessions,
     strays: take_over::Strays,
     operations: operation::Operations,
@@ -90,18 +118,36 @@ pub(crate) struct Driver {
     observed: Instant,
 }
 
+/// Room for what the sockets take.
+#[derive(Default)]
+struct Batches {
+    secured: ReceiveBatch,
+    plain: ReceiveBatch,
+    forwarded: ReceiveBatch,
+}
+
 /// What woke the worker up.
 enum Wake {
     Coaps,
     Coap,
+    Forwarded,
     Resolved(Resolved),
     Inputs,
     Timeout,
-    Drain,
 }
 
 impl Driver {
-    pub(crate) fn new(parts: Parts, coaps: Socket, coap: Option<Socket>) -> Self {
+    pub(crate) fn new(parts: Parts, sockets: Sockets) -> Self {
+        let Sockets {
+            coaps,
+            coap,
+            forward,
+        } = sockets;
+        let Fresh { dtls, engine } = (parts.fresh)();
+        let own = WorkerId {
+            node: parts.node.0,
+            worker: parts.index,
+        };
         Self {
             index: parts.index,
             node: parts.node,
@@ -110,8 +156,11 @@ impl Driver {
             client: parts.client,
             inputs: parts.inputs,
             workers: parts.workers,
-            dtls: parts.dtls,
-            engine: Engine::new(parts.engine, random::seed()),
+            dtls,
+            engine,
+            fresh: parts.fresh,
+            routes: Routes::new(&parts.forward_key, own, forward),
+            let_go_at: None,
             sessions: Sessions::default(),
             strays: take_over::Strays::default(),
             operations: operation::Operations::default(),
@@ -123,33 +172,19 @@ impl Driver {
         }
     }
 
-    /// Serves until `drain` starts.
-    pub(crate) async fn run(mut self, drain: Drain) {
-        let (mut secured, mut plain) = (ReceiveBatch::new(), ReceiveBatch::new());
+    /// Serves until [`Input::Stop`].
+    pub(crate) async fn run(mut self) {
+        let mut batches = Batches::default();
         let mut inputs = Vec::with_capacity(256);
         loop {
             self.settle();
-            match self
-                .wake(&drain, &mut secured, &mut plain, &mut inputs)
-                .await
-            {
-                Wake::Coaps => {
+            match self.wake(&mut batches, &mut inputs).await {
+                Wake::Coaps => self.received(Channel::Secured, &mut batches.secured),
+                Wake::Coap => self.received(Channel::Plain, &mut batches.plain),
+                Wake::Forwarded => {
                     let now = now();
-                    for (peer, datagram) in secured.datagrams() {
-                        self.metrics.datagrams_received.inc();
-                        self.dtls.handle_datagram(now.instant, peer, datagram);
-                    }
-                }
-                Wake::Coap => {
-                    let now = now();
-                    for (peer, datagram) in plain.datagrams() {
-                        self.metrics.datagrams_received.inc();
-                        self.engine.handle_datagram(
-                            now,
-                            Peer::Udp(peer),
-                            &plain_origin(peer),
-                            datagram,
-                        );
+                    for (_, packed) in batches.forwarded.datagrams() {
+                        self.forwarded(now, packed);
                     }
                 }
                 Wake::Resolved(resolved) => {
@@ -161,6 +196,9 @@ impl Driver {
                 }
                 Wake::Inputs => {
                     for input in inputs.drain(..) {
+                        if matches!(input, Input::Stop) {
+                            return self.settle();
+                        }
                         self.handle_input(input);
                     }
                 }
@@ -168,32 +206,38 @@ impl Driver {
                     let now = now();
                     self.dtls.handle_timeout(now.instant);
                     self.engine.handle_timeout(now);
+                    self.let_go_when_due(now.instant);
                 }
-                Wake::Drain => return self.close(),
             }
         }
     }
 
-    async fn wake(
-        &mut self,
-        drain: &Drain,
-        secured: &mut ReceiveBatch,
-        plain: &mut ReceiveBatch,
-        inputs: &mut Vec<Input>,
-    ) -> Wake {
+    fn received(&mut self, channel: Channel, batch: &mut ReceiveBatch) {
+        let now = now();
+        for (peer, datagram) in batch.datagrams() {
+            self.metrics.datagrams_received.inc();
+            let arrival = self.routes.direct(channel, peer);
+            self.arrived(now, &arrival, datagram);
+        }
+    }
+
+    async fn wake(&mut self, batches: &mut Batches, inputs: &mut Vec<Input>) -> Wake {
         // At least once an interval, so that what is exported is current.
         let timeout = earlier(self.dtls.poll_timeout(), self.engine.poll_timeout())
             .map_or(self.observed + OBSERVE_INTERVAL, |due| {
                 due.min(self.observed + OBSERVE_INTERVAL)
             });
-        let coap = self.coap.as_ref();
+        let timeout = self.let_go_at.map_or(timeout, |at| {
+            timeout.min(at).min(Instant::now() + LEAVING_CHECK)
+        });
+        let (coap, forward) = (self.coap.as_ref(), self.routes.socket());
         tokio::select! {
             Some(resolved) = self.calls.next(), if !self.calls.is_empty() => Wake::Resolved(resolved),
-            received = self.inputs.recv_many(inputs, 256) => if received == 0 { Wake::Drain } else { Wake::Inputs },
-            result = self.coaps.receive(secured) => received(result, Wake::Coaps),
-            result = receive_on(coap, plain) => received(result, Wake::Coap),
+            _ = self.inputs.recv_many(inputs, 256) => Wake::Inputs,
+            result = self.coaps.receive(&mut batches.secured) => received(result, Wake::Coaps),
+            result = receive_on(coap, &mut batches.plain) => received(result, Wake::Coap),
+            result = receive_on(forward, &mut batches.forwarded) => received(result, Wake::Forwarded),
             () = tokio::time::sleep_until(timeout.into()) => Wake::Timeout,
-            () = drain.started() => Wake::Drain,
         }
     }
 
@@ -213,7 +257,8 @@ impl Driver {
                 break;
             }
         }
-        let lost = self.coaps.flush() + self.coap.as_mut().map_or(0, Socket::flush);
+        let lost =
+            self.coaps.flush() + self.coap.as_mut().map_or(0, Socket::flush) + self.routes.flush();
         self.metrics.datagrams_lost.inc_by(lost as u64);
         if self.observed.elapsed() >= OBSERVE_INTERVAL {
             self.observed = Instant::now();
@@ -226,12 +271,7 @@ impl Driver {
             Output::Transmit {
                 peer: Peer::Udp(peer),
                 datagram,
-            } => {
-                if let Some(socket) = &mut self.coap {
-                    self.metrics.datagrams_sent.inc();
-                    socket.queue(peer, datagram);
-                }
-            }
+            } => self.transmit(Channel::Plain, peer, datagram),
             Output::Transmit {
                 peer: Peer::Dtls(session),
                 datagram,
@@ -250,11 +290,6 @@ impl Driver {
             Output::OperationDone { tag, result } => self.operation_done(tag, result),
             Output::Awake { endpoint } => self.attachment.awake(&endpoint),
         }
-    }
-
-    fn close(mut self) {
-        // Sessions stay stored: the node that hears of them next goes on with them.
-        self.settle();
     }
 }
 

@@ -3,6 +3,7 @@
 mod config;
 mod downlink_stream;
 mod driver;
+mod members;
 mod metrics;
 mod node;
 mod udp;

@@ -30,6 +30,8 @@ pub(crate) struct Metrics {
     pub(crate) datagrams_received: Counter,
     pub(crate) datagrams_sent: Counter,
     pub(crate) datagrams_lost: Counter,
+    pub(crate) datagrams_forwarded: Counter,
+    pub(crate) forwarded_refused: Counter,
     pub(crate) commits: Counter,
     pub(crate) operations: Counter,
     pub(crate) handshakes: Counter,
@@ -61,6 +63,16 @@ impl Metrics {
             "datagrams_lost",
             "Datagrams that could not be sent or handed on",
             &metrics.datagrams_lost,
+        );
+        counter(
+            "datagrams_forwarded",
+            "Datagrams of devices given to the worker that owns them",
+            &metrics.datagrams_forwarded,
+        );
+        counter(
+            "forwarded_refused",
+            "Datagrams on the forwarding port that no member sent, or sent before",
+            &metrics.forwarded_refused,
         );
         counter(
             "commits",

@@ -1,11 +1,13 @@
 //! Wires the parts: state tier, workers, attach stream.
 
+use std::net::SocketAddr;
 use std::num::NonZeroU16;
 use std::path::Path;
 use std::time::Duration;
 
 use anyhow::{Context, ensure};
 use device_state::NodeId;
+use lwm2m_server::Engine;
 use node_runtime::{Readiness, Stage, Tasks, random};
 use sha2::{Digest, Sha256};
 use state_client::Client;
@@ -13,7 +15,8 @@ use tokio::sync::{mpsc, oneshot};
 
 use crate::config::Config;
 use crate::downlink_stream;
-use crate::driver::{Driver, INPUTS, Input, Limits, Parts};
+use crate::driver::{Driver, Fresh, INPUTS, Input, Limits, Parts, Sockets};
+use crate::members::{self, Membership};
 use crate::metrics::Metrics;
 use crate::udp::Socket;
 
@@ -30,7 +33,7 @@ pub(crate) async fn start(
         config.workers
     );
     let state_tier = readiness.condition("state-tier");
-    let cookie_secret = cookie_secret(config.cluster_key_file.as_deref())?;
+    let key = cluster_key(config.cluster_key_file.as_deref())?;
     let client =
         Client::connect(state_client::Config::new(config.state.clone())).context("state")?;
     let node = NodeId(random::random_u64());
@@ -40,6 +43,9 @@ pub(crate) async fn start(
     let (senders, receivers): (Vec<_>, Vec<_>) = (0..config.workers)
         .map(|_| mpsc::channel::<Input>(INPUTS))
         .unzip();
+    // Without a key of the cluster everything that is derived is this node's own.
+    let secret = key.unwrap_or_else(random::seed);
+    let mut addresses = Vec::new();
     for (index, inputs) in (0..).zip(receivers) {
         let parts = Parts {
             index,
@@ -47,8 +53,8 @@ pub(crate) async fn start(
             client: client.clone(),
             inputs,
             workers: senders.clone(),
-            dtls: dtls_server(config, shards, &cookie_secret)?,
-            engine: engine_config(config, node, index, shards),
+            fresh: fresh(config, node, index, shards, &secret)?,
+            forward_key: forward::Key::derive(&secret),
             limits: Limits {
                 commit_timeout: Duration::from_millis(config.commit_timeout_ms.into()),
                 session_lifetime: Duration::from_secs(u64::from(config.session_hours) * 3600),
@@ -56,8 +62,18 @@ pub(crate) async fn start(
             metrics: metrics.clone(),
             attachment: attachment.clone(),
         };
-        spawn_worker(config, parts, tasks).await?;
+        addresses.extend(spawn_worker(config, parts, tasks).await?);
     }
+    let membership = Membership {
+        client,
+        node,
+        name: config.name.clone(),
+        key: key.map(|key| forward::Key::derive(&key)),
+        addresses: advertised(config, addresses).await?,
+        workers: senders.clone(),
+        linger: Duration::from_secs(config.linger_seconds),
+    };
+    tasks.spawn_service("membership", Stage::HandOver, |drain| membership.run(drain));
     tasks.spawn_service("downlinks", Stage::HandOver, |drain| {
         downlink_stream::run(operations, senders, drain)
     });
@@ -65,12 +81,28 @@ pub(crate) async fn start(
     Ok(())
 }
 
-/// Starts a worker's thread, and waits until its sockets are bound.
-async fn spawn_worker(config: &Config, parts: Parts, tasks: &Tasks) -> anyhow::Result<()> {
+/// The addresses at which other nodes reach the workers.
+async fn advertised(config: &Config, bound: Vec<SocketAddr>) -> anyhow::Result<Vec<SocketAddr>> {
+    let ip = match config.forward_advertise {
+        Some(ip) => ip,
+        None if config.forward_listen.ip().is_unspecified() => {
+            members::own_address(&config.state).await?
+        }
+        None => config.forward_listen.ip(),
+    };
+    let at = |address: SocketAddr| SocketAddr::new(ip, address.port());
+    Ok(bound.into_iter().map(at).collect())
+}
+
+/// Starts a worker's thread, and waits until its sockets are bound. Where it takes what other nodes forward, if it does.
+async fn spawn_worker(
+    config: &Config,
+    parts: Parts,
+    tasks: &Tasks,
+) -> anyhow::Result<Option<SocketAddr>> {
     let (bound, told) = oneshot::channel();
-    let (coaps, coap) = (config.coaps_listen, config.coap_listen);
+    let listen = Listen::of(config, parts.index);
     let name = format!("worker-{}", parts.index);
-    let drain = tasks.drain(Stage::HandOver);
     let (ended, wait) = oneshot::channel::<()>();
     std::thread::Builder::new()
         .name(name.clone())
@@ -78,17 +110,17 @@ async fn spawn_worker(config: &Config, parts: Parts, tasks: &Tasks) -> anyhow::R
             let runtime = tokio::runtime::Builder::new_current_thread()
                 .enable_all()
                 .build();
-            let outcome = runtime.and_then(|runtime| {
+            let outcome = runtime.map_err(anyhow::Error::from).and_then(|runtime| {
                 let _inside = runtime.enter();
-                let coaps = Socket::bind(coaps)?;
-                let coap = coap.map(Socket::bind).transpose()?;
-                Ok((Driver::new(parts, coaps, coap), runtime))
+                let sockets = listen.bind()?;
+                let forward = sockets.forward.as_ref().map(Socket::local_addr);
+                Ok((forward.transpose()?, Driver::new(parts, sockets), runtime))
             });
             match outcome {
-                Ok((driver, runtime)) => {
+                Ok((forward, driver, runtime)) => {
                     // Nobody waits any more only when the node is ending already.
-                    let _unheard = bound.send(Ok(()));
-                    runtime.block_on(driver.run(drain));
+                    let _unheard = bound.send(Ok(forward));
+                    runtime.block_on(driver.run());
                 }
                 Err(error) => {
                     let _unheard = bound.send(Err(error));
@@ -96,28 +128,78 @@ async fn spawn_worker(config: &Config, parts: Parts, tasks: &Tasks) -> anyhow::R
             }
             let _unheard = ended.send(());
         })?;
-    told.await?
-        .with_context(|| format!("cannot serve {coaps} or {coap:?}"))?;
-    tasks.spawn_service(&name, Stage::HandOver, move |_drain| async move {
+    let forward = told.await??;
+    tasks.spawn_service(&name, Stage::HandOver, move |drain| async move {
         // Also ends when the thread panicked: then the node stops, as for any service that ends early.
         let _ended = wait.await;
+        drop(drain);
     });
-    Ok(())
+    Ok(forward)
 }
 
-fn dtls_server(
+/// Where a worker listens.
+struct Listen {
+    coaps: SocketAddr,
+    coap: Option<SocketAddr>,
+    forward: Option<SocketAddr>,
+}
+
+impl Listen {
+    fn of(config: &Config, worker: u8) -> Self {
+        let mut forward = config.forward_listen;
+        if forward.port() != 0 {
+            forward.set_port(forward.port().saturating_add(worker.into()));
+        }
+        Self {
+            coaps: config.coaps_listen,
+            coap: config.coap_listen,
+            forward: config.cluster_key_file.is_some().then_some(forward),
+        }
+    }
+
+    fn bind(&self) -> anyhow::Result<Sockets> {
+        let coaps = Socket::bind(self.coaps)
+            .with_context(|| format!("coaps_listen: cannot serve {}", self.coaps))?;
+        let coap = self.coap.map(|address| {
+            Socket::bind(address).with_context(|| format!("coap_listen: cannot serve {address}"))
+        });
+        let forward = self.forward.map(|address| {
+            Socket::bind_alone(address)
+                .with_context(|| format!("forward_listen: cannot take datagrams on {address}"))
+        });
+        Ok(Sockets {
+            coaps,
+            coap: coap.transpose()?,
+            forward: forward.transpose()?,
+        })
+    }
+}
+
+/// Makes a worker's engines, as often as it starts anew.
+fn fresh(
     config: &Config,
+    node: NodeId,
+    worker: u8,
     shards: u16,
-    secret: &dtls::CookieSecret,
-) -> anyhow::Result<dtls::Server> {
-    let limits = dtls::Config {
+    secret: &[u8; 32],
+) -> anyhow::Result<Box<dyn Fn() -> Fresh + Send>> {
+    let limits = dtls_limits(config, shards)?;
+    let cookies = cookie_secret(secret);
+    let engine = engine_config(config, node, worker, shards);
+    Ok(Box::new(move || Fresh {
+        dtls: dtls::Server::new(limits.clone(), &cookies, random::seed()),
+        engine: Engine::new(engine.clone(), random::seed()),
+    }))
+}
+
+fn dtls_limits(config: &Config, shards: u16) -> anyhow::Result<dtls::Config> {
+    Ok(dtls::Config {
         partitions: NonZeroU16::new(shards).context("the cluster has no shards")?,
         max_handshakes: config.max_handshakes,
         max_handshakes_per_source: u32::try_from(config.max_handshakes)?,
         max_sessions: config.max_devices,
         ..dtls::Config::default()
-    };
-    Ok(dtls::Server::new(limits, secret, random::seed()))
+    })
 }
 
 fn engine_config(config: &Config, node: NodeId, worker: u8, shards: u16) -> lwm2m_server::Config {
@@ -128,10 +210,10 @@ fn engine_config(config: &Config, node: NodeId, worker: u8, shards: u16) -> lwm2
     }
 }
 
-/// The secret of the stateless cookies: of the whole cluster, so that any node accepts another's.
-fn cookie_secret(key_file: Option<&Path>) -> anyhow::Result<dtls::CookieSecret> {
-    let Some(path) = key_file else {
-        return Ok(dtls::CookieSecret::new(random::seed()));
+/// The key of the whole cluster, if there is one.
+fn cluster_key(file: Option<&Path>) -> anyhow::Result<Option<[u8; 32]>> {
+    let Some(path) = file else {
+        return Ok(None);
     };
     let text = std::fs::read_to_string(path)
         .with_context(|| format!("cluster_key_file: cannot read {}", path.display()))?;
@@ -142,10 +224,15 @@ fn cookie_secret(key_file: Option<&Path>) -> anyhow::Result<dtls::CookieSecret> 
             path.display()
         )
     })?;
+    Ok(Some(key))
+}
+
+/// The secret of the stateless cookies: of the whole cluster, so that any node accepts another's.
+fn cookie_secret(key: &[u8; 32]) -> dtls::CookieSecret {
     // The cluster key itself seals what is stored; the cookies get a key of their own from it.
     let secret = Sha256::new()
         .chain_update(b"drover dtls cookie 1")
         .chain_update(key)
         .finalize();
-    Ok(dtls::CookieSecret::new(secret.into()))
+    dtls::CookieSecret::new(secret.into())
 }

@@ -14,7 +14,7 @@ use tokio::net::UdpSocket;
 /// Datagrams that one system call moves at most.
 pub(crate) const BATCH: usize = 64;
 /// Longest datagram that is read whole; longer ones are truncated and then dropped by the parsers.
-const MAX_DATAGRAM: usize = 2048;
+const MAX_DATAGRAM: usize = 2048 + forward::OVERHEAD;
 /// Kernel buffers, in bytes: a burst of a reconnecting fleet has to fit.
 const SOCKET_BUFFER: usize = 4 << 20;
 
@@ -35,15 +35,17 @@ pub(crate) struct ReceiveBatch {
     received: Vec<(SocketAddr, usize)>,
 }
 
-impl ReceiveBatch {
-    pub(crate) fn new() -> Self {
+impl Default for ReceiveBatch {
+    fn default() -> Self {
         Self {
             buffers: vec![vec![0; MAX_DATAGRAM]; BATCH],
             headers: MultiHeaders::preallocate(BATCH, None),
             received: Vec::with_capacity(BATCH),
         }
     }
+}
 
+impl ReceiveBatch {
     /// The datagrams of the last receive, each with its sender.
     pub(crate) fn datagrams(&mut self) -> impl Iterator<Item = (SocketAddr, &mut [u8])> {
         self.received
@@ -56,6 +58,20 @@ impl ReceiveBatch {
 impl Socket {
     /// A non-blocking socket on `address` that other sockets of this process may share.
     pub(crate) fn bind(address: SocketAddr) -> io::Result<Self> {
+        Self::open(address, true)
+    }
+
+    /// A non-blocking socket on `address` that nobody shares.
+    pub(crate) fn bind_alone(address: SocketAddr) -> io::Result<Self> {
+        Self::open(address, false)
+    }
+
+    /// Where it takes datagrams.
+    pub(crate) fn local_addr(&self) -> io::Result<SocketAddr> {
+        self.inner.local_addr()
+    }
+
+    fn open(address: SocketAddr, shared: bool) -> io::Result<Self> {
         let family = match address {
             SocketAddr::V4(_) => AddressFamily::Inet,
             SocketAddr::V6(_) => AddressFamily::Inet6,
@@ -66,7 +82,7 @@ impl Socket {
             SockFlag::SOCK_NONBLOCK | SockFlag::SOCK_CLOEXEC,
             None,
         )?;
-        setsockopt(&fd, sockopt::ReusePort, &true)?;
+        setsockopt(&fd, sockopt::ReusePort, &shared)?;
         // The kernel caps both at its own limit; a smaller buffer only drops more in a burst.
         setsockopt(&fd, sockopt::RcvBuf, &SOCKET_BUFFER)?;
         setsockopt(&fd, sockopt::SndBuf, &SOCKET_BUFFER)?;

@@ -1,7 +1,7 @@
 //! Proposes the passing of time: only a leader does, so that all replicas let the same things end.
 
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use device_state::{Command, Timestamp, query};
 use node_runtime::{Drain, clock};
@@ -10,16 +10,28 @@ use crate::raft::group::Group;
 
 /// How often a leader looks for what has ended.
 const TICK: Duration = Duration::from_millis(500);
+/// How long a new leader waits: what could not be renewed while there was none gets its chance. Leases of ingress nodes
+/// last about as long, and all of them would end at once.
+const SETTLE: Duration = Duration::from_secs(2);
 /// Rows that one command lets end.
 const LIMIT: u32 = 1_000;
 
 /// Lets the rows of a shard end while this node leads it.
 pub async fn run(group: Arc<Group>, drain: Drain) {
     let mut tick = tokio::time::interval(TICK);
+    let mut leads_since = None;
     loop {
         tokio::select! {
             () = drain.started() => return,
             _ = tick.tick() => {}
+        }
+        if !group.leads() {
+            leads_since = None;
+            continue;
+        }
+        let since = *leads_since.get_or_insert_with(Instant::now);
+        if since.elapsed() < SETTLE {
+            continue;
         }
         while group.leads() && is_due(&group) {
             let command = Command::ExpireUpTo { limit: LIMIT };

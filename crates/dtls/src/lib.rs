@@ -87,6 +87,6 @@ pub use error::{CloseReason, HandshakeFailure, ImportError, SendError};
 pub use export::{DecodeExportError, SessionExport};
 pub use flight::Retransmission;
 pub use key_schedule::{MasterSecretKind, Psk, PskLengthError};
-pub use server::{HandshakeId, Output, Server, StoreOutcome};
+pub use server::{Found, HandshakeId, Output, Server, StoreOutcome};
 pub use session::SessionId;
 pub use suite::CipherSuite;

@@ -13,6 +13,7 @@
 
 mod accept;
 mod established;
+mod find;
 mod handshakes;
 mod negotiate;
 mod output;
@@ -23,6 +24,7 @@ use std::collections::VecDeque;
 use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
+pub use find::Found;
 pub use output::{HandshakeId, Output, StoreOutcome};
 
 use crate::alert::{Alert, AlertDescription};

@@ -137,6 +137,11 @@ impl<P: PeerKey> Engine<P> {
         }
     }
 
+    /// Whether a device that talks from `peer` is here.
+    pub fn holds_peer(&self, peer: P) -> bool {
+        self.devices.at_peer(peer).is_some()
+    }
+
     /// The peer's session ended: its exchanges fail, its device stays registered elsewhere.
     pub fn forget_peer(&mut self, now: Now, peer: P) {
         self.coap.forget_peer(peer);

@@ -4,22 +4,36 @@ use hashbrown::HashMap;
 use lwm2m_server::{OperationFailure, OperationReply, OperationTag};
 use state_client::{DeviceOperation, FailureReason, OperationAnswer, OperationKey};
 
+use std::sync::Arc;
+
+use super::route::Arrival;
 use super::take_over::Stray;
 use super::{Driver, now};
+use crate::members::Members;
 
 /// What a worker is sent by other threads.
 #[derive(Debug)]
 pub(crate) enum Input {
-    Operation(Forwarded),
+    Operation(Passing),
     /// The caller of an operation no longer waits.
     Cancel(OperationKey),
     /// A record for a session that other workers of this node do not hold.
     Stray(Stray),
+    /// A datagram of a peer that belongs to this worker.
+    Steered(Arrival, Vec<u8>),
+    /// Who is there now.
+    Members(Arc<Members>),
+    /// The node ends.
+    Leave,
+    /// Others went on with what this node holds.
+    Fenced,
+    /// Nothing is served any more.
+    Stop,
 }
 
 /// An operation on its way through the workers.
 #[derive(Clone, Debug)]
-pub(crate) struct Forwarded {
+pub(crate) struct Passing {
     pub(crate) operation: Box<DeviceOperation>,
     /// Workers that did not hold the device.
     pub(crate) tried: u8,
@@ -29,14 +43,26 @@ pub(crate) struct Forwarded {
 #[derive(Debug, Default)]
 pub(super) struct Operations {
     next: u64,
-    by_tag: HashMap<OperationTag, Forwarded>,
+    by_tag: HashMap<OperationTag, Passing>,
     by_key: HashMap<OperationKey, OperationTag>,
+}
+
+impl Operations {
+    pub(super) fn is_empty(&self) -> bool {
+        self.by_key.is_empty()
+    }
+
+    /// Gives up what is under way.
+    pub(super) fn take_keys(&mut self) -> Vec<OperationKey> {
+        self.by_tag.clear();
+        self.by_key.drain().map(|(key, _)| key).collect()
+    }
 }
 
 impl Driver {
     pub(super) fn handle_input(&mut self, input: Input) {
         match input {
-            Input::Operation(forwarded) => self.start_operation(forwarded),
+            Input::Operation(passing) => self.start_operation(passing),
             Input::Cancel(key) => {
                 if let Some(tag) = self.operations.by_key.remove(&key) {
                     self.operations.by_tag.remove(&tag);
@@ -44,17 +70,23 @@ impl Driver {
                 }
             }
             Input::Stray(stray) => self.stray_of_sibling(stray),
+            Input::Steered(arrival, mut datagram) => self.accept(now(), &arrival, &mut datagram),
+            Input::Members(members) => self.routes.set_members(members),
+            Input::Leave => self.leave(),
+            Input::Fenced => self.forget_everything(),
+            // Ends the worker before it comes here.
+            Input::Stop => {}
         }
     }
 
-    fn start_operation(&mut self, forwarded: Forwarded) {
+    fn start_operation(&mut self, passing: Passing) {
         let tag = OperationTag(self.operations.next);
         self.operations.next += 1;
         self.metrics.operations.inc();
-        let registration = forwarded.operation.registration.clone();
-        let operation = forwarded.operation.operation.clone();
-        self.operations.by_key.insert(forwarded.operation.key, tag);
-        self.operations.by_tag.insert(tag, forwarded);
+        let registration = passing.operation.registration.clone();
+        let operation = passing.operation.operation.clone();
+        self.operations.by_key.insert(passing.operation.key, tag);
+        self.operations.by_tag.insert(tag, passing);
         self.engine
             .handle_operation(now(), tag, &registration, operation);
     }
@@ -64,18 +96,18 @@ impl Driver {
         tag: OperationTag,
         result: Result<OperationReply, OperationFailure>,
     ) {
-        let Some(mut forwarded) = self.operations.by_tag.remove(&tag) else {
+        let Some(mut passing) = self.operations.by_tag.remove(&tag) else {
             return;
         };
-        self.operations.by_key.remove(&forwarded.operation.key);
-        forwarded.tried += 1;
+        self.operations.by_key.remove(&passing.operation.key);
+        passing.tried += 1;
         let next = (usize::from(self.index) + 1) % self.workers.len();
         if matches!(result, Err(OperationFailure::NotHere))
-            && usize::from(forwarded.tried) < self.workers.len()
+            && usize::from(passing.tried) < self.workers.len()
             && let Some(worker) = self.workers.get(next)
         {
             // The device's address moved to another worker; the last one answers if none has it.
-            match worker.try_send(Input::Operation(forwarded)) {
+            match worker.try_send(Input::Operation(passing)) {
                 Ok(()) => return,
                 Err(error) => {
                     if let Input::Operation(returned) = error.into_inner() {
@@ -85,10 +117,14 @@ impl Driver {
                 }
             }
         }
-        self.answer(forwarded.operation.key, result);
+        self.answer(passing.operation.key, result);
     }
 
-    fn answer(&self, key: OperationKey, result: Result<OperationReply, OperationFailure>) {
+    pub(super) fn answer(
+        &self,
+        key: OperationKey,
+        result: Result<OperationReply, OperationFailure>,
+    ) {
         let answer = match result {
             Ok(OperationReply { outcome, links }) => OperationAnswer::Answered { outcome, links },
             Err(failure) => {

@@ -4,10 +4,12 @@ use std::net::SocketAddr;
 
 use device_state::{SecurityIdentity, SessionCid, Transport};
 use dtls::{CloseReason, ConnectionId, HandshakeId, Output, Psk, SessionId, StoreOutcome};
+use forward::Channel;
 use hashbrown::HashMap;
 use lwm2m::EndpointName;
 use lwm2m_server::{Now, Origin};
 
+use super::take_over::Stray;
 use super::{Driver, Peer, now};
 
 /// What is kept per session beside the DTLS state.
@@ -38,8 +40,7 @@ impl Driver {
     pub(super) fn dtls_output(&mut self, output: Output) {
         match output {
             Output::Transmit { peer, datagram } => {
-                self.metrics.datagrams_sent.inc();
-                self.coaps.queue(peer, datagram);
+                self.transmit(Channel::Secured, peer, datagram);
             }
             Output::PskNeeded {
                 handshake,
@@ -67,7 +68,10 @@ impl Driver {
                 cid,
                 peer,
                 datagram,
-            } => self.stray(cid, peer, datagram),
+            } => {
+                let arrival = self.routes.last_arrival(Channel::Secured, peer);
+                self.stray(Stray::new(cid, arrival, datagram));
+            }
             Output::HandshakeFailed {
                 handshake,
                 peer,

@@ -1,11 +1,13 @@
 //! Records with a Connection ID that this worker does not hold.
 //!
 //! ```text
-//!  stray record ─▶ stored session? ─ none ─▶ dropped, and remembered for a while
-//!                        ├─ of this node ─▶ other workers in turn: the kernel moved the peer's address between them
+//!  stray record ─▶ stored session? ─ none ─▶ a handshake not yet done: to the owner of the peer's address
+//!                        ├─ of this node ─▶ other workers in turn
 //!                        │                  └─ none has it: it was idle and let go
 //!                        │                            ▼
-//!                        └─ of another node ─▶ does the record authenticate? ─▶ claim ─▶ import ─▶ the record is handled
+//!                        ├─ of a node that is gone ─▶ does the record authenticate? ─▶ claim ─▶ import ─▶ handled
+//!                        │                                                              └─ lost: look again
+//!                        └─ of a node that is there ─▶ forwarded to it
 //! ```
 //!
 //! A node claims a session, by a compare-and-swap in the state tier, before it sends its first record: the generation
@@ -14,43 +16,45 @@
 
 mod claim;
 
-use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
-use device_state::Session;
+use device_state::{MemberPhase, NodeId, Session};
 use dtls::ConnectionId;
 use hashbrown::HashMap;
 use lwm2m_server::Now;
 
+use super::route::Arrival;
 use super::session::{Bound, session_cid};
 use super::state_tier::Resolved;
 use super::{Driver, Input, Peer};
 pub(super) use claim::Claimed;
 
 /// Sessions that are looked for at the same time; records of others are dropped, and their clients repeat them.
-const MAX_SOUGHT: usize = 4096;
+const MAX_SOUGHT: usize = 16_384;
 /// Datagrams of one session that wait.
 const MAX_WAITING: usize = 8;
+/// Claims of one session that may be lost before its records are dropped.
+const MAX_CLAIMS: u8 = 3;
 /// Answers that are remembered.
-const MAX_REMEMBERED: usize = 16_384;
+const MAX_REMEMBERED: usize = 262_144;
 /// How long an answer is remembered: so often at most does a stray Connection ID cost a query.
 const REMEMBERED: Duration = Duration::from_secs(5);
 
-/// A record on its way through the workers of a node.
+/// A record on its way to the worker that holds its session.
 #[derive(Debug)]
 pub(crate) struct Stray {
     cid: ConnectionId,
-    peer: SocketAddr,
+    arrival: Arrival,
     datagram: Vec<u8>,
-    /// Workers that do not hold its session.
+    /// Workers of this node that do not hold its session.
     tried: u8,
 }
 
 impl Stray {
-    fn new(cid: ConnectionId, peer: SocketAddr, datagram: Vec<u8>) -> Self {
+    pub(super) fn new(cid: ConnectionId, arrival: Arrival, datagram: Vec<u8>) -> Self {
         Self {
             cid,
-            peer,
+            arrival,
             datagram,
             tried: 1,
         }
@@ -60,17 +64,26 @@ impl Stray {
 /// Stray records, and what is known of their sessions.
 #[derive(Debug, Default)]
 pub(super) struct Strays {
-    /// Datagrams of sessions that are looked for.
-    sought: HashMap<ConnectionId, Vec<(SocketAddr, Vec<u8>)>>,
+    sought: HashMap<ConnectionId, Search>,
     /// Sessions that are not taken over now, and until when this is not asked again.
     remembered: HashMap<ConnectionId, (Place, Instant)>,
+}
+
+/// A session that is looked for.
+#[derive(Debug, Default)]
+struct Search {
+    waiting: Vec<Stray>,
+    /// Claims that were lost.
+    claims: u8,
 }
 
 /// Where the records of a session go that this worker does not hold.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Place {
     OtherWorkers,
-    Nowhere,
+    Node(NodeId),
+    /// There is no such session, or it is just coming about.
+    OwnerOfPeer,
 }
 
 /// Whose a session is.
@@ -78,7 +91,8 @@ pub(super) enum Whose {
     Nobodys,
     /// Another worker of this node has it.
     OfThisNode,
-    OfAnotherNode(Box<Session>),
+    /// None of this node's workers has it.
+    NotHere(Box<Session>),
     /// The state tier did not answer.
     Unknown,
 }
@@ -90,8 +104,9 @@ impl Strays {
     }
 
     /// Ends the search; what waited for it.
-    fn take(&mut self, cid: ConnectionId) -> Vec<(SocketAddr, Vec<u8>)> {
-        self.sought.remove(&cid).unwrap_or_default()
+    fn take(&mut self, cid: ConnectionId) -> Vec<Stray> {
+        let search = self.sought.remove(&cid);
+        search.unwrap_or_default().waiting
     }
 
     fn remember(&mut self, cid: ConnectionId, place: Place, now: Instant) {
@@ -106,51 +121,62 @@ impl Strays {
 
 impl Driver {
     /// A record arrived for a session that this worker does not hold.
-    pub(super) fn stray(&mut self, cid: ConnectionId, peer: SocketAddr, datagram: Vec<u8>) {
-        match self.strays.place(cid, super::now().instant) {
-            Some(place) => self.pass_on(place, Stray::new(cid, peer, datagram)),
-            None => self.seek(cid, peer, datagram, self.workers.len() == 1),
+    pub(super) fn stray(&mut self, stray: Stray) {
+        match self.strays.place(stray.cid, super::now().instant) {
+            Some(place) => self.pass_on(place, stray),
+            None => self.seek(stray, self.workers.len() == 1),
         }
     }
 
     /// A record that another worker of this node does not know.
     pub(super) fn stray_of_sibling(&mut self, mut stray: Stray) {
         if self.dtls.session_of(stray.cid).is_some() {
-            let now = super::now().instant;
-            return self
-                .dtls
-                .handle_datagram(now, stray.peer, &mut stray.datagram);
+            return self.accept(super::now(), &stray.arrival, &mut stray.datagram);
         }
         stray.tried += 1;
         if usize::from(stray.tried) < self.workers.len() {
             self.to_next_worker(stray);
         } else {
-            self.seek(stray.cid, stray.peer, stray.datagram, true);
+            self.seek(stray, true);
         }
     }
 
     /// Looks for the session of a record; `not_here` if no worker of this node holds it.
-    fn seek(&mut self, cid: ConnectionId, peer: SocketAddr, datagram: Vec<u8>, not_here: bool) {
-        if let Some(waiting) = self.strays.sought.get_mut(&cid) {
-            if waiting.len() < MAX_WAITING {
-                waiting.push((peer, datagram));
+    fn seek(&mut self, stray: Stray, not_here: bool) {
+        let cid = stray.cid;
+        if let Some(search) = self.strays.sought.get_mut(&cid) {
+            if search.waiting.len() < MAX_WAITING {
+                search.waiting.push(stray);
             } else {
                 self.metrics.datagrams_lost.inc();
             }
         } else if self.strays.sought.len() < MAX_SOUGHT {
-            self.strays.sought.insert(cid, vec![(peer, datagram)]);
+            let (waiting, claims) = (vec![stray], 0);
+            self.strays.sought.insert(cid, Search { waiting, claims });
             self.locate(cid, not_here);
         } else {
             self.metrics.datagrams_lost.inc();
         }
     }
 
-    fn pass_on(&self, place: Place, stray: Stray) {
+    fn pass_on(&mut self, place: Place, stray: Stray) {
+        let (arrival, datagram) = (&stray.arrival, &stray.datagram);
         match place {
             Place::OtherWorkers => self.to_next_worker(stray),
-            Place::Nowhere => {
-                self.metrics.datagrams_lost.inc();
-            }
+            Place::Node(node) => match self.routes.worker_of(node, arrival.peer) {
+                Some(worker) => self.pass(worker, arrival, datagram),
+                None => {
+                    // It is gone since: somebody else has the session, or is to have it.
+                    self.strays.remembered.remove(&stray.cid);
+                    self.seek(stray, true);
+                }
+            },
+            Place::OwnerOfPeer => match self.routes.owner_of_peer(arrival) {
+                Some(worker) => self.pass(worker, arrival, datagram),
+                None => {
+                    self.metrics.datagrams_lost.inc();
+                }
+            },
         }
     }
 
@@ -175,7 +201,7 @@ impl Driver {
             let whose = match client.session(stored, timeout).await {
                 Ok(None) => Whose::Nobodys,
                 Ok(Some(session)) if session.owner == node && !not_here => Whose::OfThisNode,
-                Ok(Some(session)) => Whose::OfAnotherNode(Box::new(session)),
+                Ok(Some(session)) => Whose::NotHere(Box::new(session)),
                 Err(error) => {
                     tracing::debug!(%error, "session cannot be fetched");
                     Whose::Unknown
@@ -186,14 +212,35 @@ impl Driver {
     }
 
     pub(super) fn located(&mut self, now: Now, cid: ConnectionId, whose: Whose) {
-        match whose {
-            Whose::OfAnotherNode(session) if self.has_sent(&session, cid) => {
-                self.claim(cid, *session);
+        let place = match whose {
+            Whose::OfThisNode => Some(Place::OtherWorkers),
+            Whose::Nobodys => Some(Place::OwnerOfPeer),
+            // The next record may find the state tier again.
+            Whose::Unknown => None,
+            Whose::NotHere(session) => match self.successor(&session) {
+                Some(node) if node != self.node => Some(Place::Node(node)),
+                Some(_) if self.has_sent(&session, cid) => return self.claim(cid, *session),
+                // The next record may be the client's own.
+                Some(_) | None => None,
+            },
+        };
+        self.scatter(cid, place, now.instant);
+    }
+
+    /// The node that goes on with a session which is not here: its owner if that is there, else this node, or another
+    /// one if this node leaves.
+    fn successor(&self, session: &Session) -> Option<NodeId> {
+        let owner = self.routes.members.phase(session.owner);
+        if session.owner != self.node && owner == Some(MemberPhase::Ready) {
+            return Some(session.owner);
+        }
+        match self.routes.phase {
+            MemberPhase::Ready => Some(self.node),
+            MemberPhase::Leaving => {
+                let ready = self.routes.members.ready();
+                let worker = ready.of_session(&session.cid.0)?;
+                Some(NodeId(worker.node))
             }
-            Whose::OfThisNode => self.scatter(cid, Some(Place::OtherWorkers), now.instant),
-            Whose::Nobodys => self.scatter(cid, Some(Place::Nowhere), now.instant),
-            // The next record may be the client's own, or find the state tier again.
-            Whose::OfAnotherNode(_) | Whose::Unknown => self.scatter(cid, None, now.instant),
         }
     }
 
@@ -203,18 +250,21 @@ impl Driver {
             tracing::warn!(stored_at = ?session.stored_at, "a stored session cannot be read");
             return false;
         };
-        let mut waiting = self.strays.sought.get(&cid).into_iter().flatten();
-        waiting.any(|(_, datagram)| export.authenticates(datagram))
+        let search = self.strays.sought.get(&cid);
+        let mut waiting = search.into_iter().flat_map(|search| &search.waiting);
+        waiting.any(|stray| export.authenticates(&stray.datagram))
     }
 
-    /// Ends the search for a session that is not taken over.
+    /// Ends the search for a session that is not taken over; `None` drops its records.
     fn scatter(&mut self, cid: ConnectionId, place: Option<Place>, now: Instant) {
-        if let Some(place) = place {
-            self.strays.remember(cid, place, now);
-        }
-        let place = place.unwrap_or(Place::Nowhere);
-        for (peer, datagram) in self.strays.take(cid) {
-            self.pass_on(place, Stray::new(cid, peer, datagram));
+        let waiting = self.strays.take(cid);
+        let Some(place) = place else {
+            self.metrics.datagrams_lost.inc_by(waiting.len() as u64);
+            return;
+        };
+        self.strays.remember(cid, place, now);
+        for stray in waiting {
+            self.pass_on(place, stray);
         }
     }
 
@@ -228,10 +278,10 @@ impl Driver {
     }
 
     pub(super) fn claimed(&mut self, now: Now, cid: ConnectionId, claimed: Option<Box<Claimed>>) {
-        let waiting = self.strays.take(cid);
         let Some(claimed) = claimed else {
-            return;
+            return self.claim_lost(now, cid);
         };
+        let waiting = self.strays.take(cid);
         let Claimed {
             session,
             endpoint,
@@ -263,8 +313,19 @@ impl Driver {
             self.engine
                 .take_on(now, Peer::Dtls(id), &registration, &observations);
         }
-        for (peer, mut datagram) in waiting {
-            self.dtls.handle_datagram(now.instant, peer, &mut datagram);
+        for mut stray in waiting {
+            self.accept(now, &stray.arrival, &mut stray.datagram);
+        }
+    }
+
+    /// Whoever won is to get the records.
+    fn claim_lost(&mut self, now: Now, cid: ConnectionId) {
+        match self.strays.sought.get_mut(&cid) {
+            Some(search) if search.claims < MAX_CLAIMS => {
+                search.claims += 1;
+                self.locate(cid, true);
+            }
+            _ => self.scatter(cid, None, now.instant),
         }
     }
 }

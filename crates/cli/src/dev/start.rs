@@ -123,6 +123,7 @@ fn start_ingress(
             ("--admin-listen", &admin),
             ("--state", &state),
             ("--cluster-key-file", &key),
+            ("--forward-listen", "127.0.0.1:0"),
             ("--workers", "1"),
         ]);
         if let Some(coap) = &coap {

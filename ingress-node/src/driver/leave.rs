@@ -1,0 +1,42 @@
+//! Letting go of all sessions and devices: because the node ends, or because others took it for dead.
+
+use std::time::{Duration, Instant};
+
+use device_state::MemberPhase;
+use lwm2m_server::OperationFailure;
+
+use super::{Driver, Fresh, Sessions};
+
+/// How long exchanges may take to end after the node began to leave.
+const LAST_EXCHANGES: Duration = Duration::from_secs(2);
+
+impl Driver {
+    /// The node ends: nothing new is owned from now on, and what is owned is let go soon.
+    pub(super) fn leave(&mut self) {
+        self.routes.phase = MemberPhase::Leaving;
+        self.let_go_at = Some(Instant::now() + LAST_EXCHANGES);
+    }
+
+    /// Lets go once nothing is under way any more.
+    pub(super) fn let_go_when_due(&mut self, now: Instant) {
+        let is_idle = self.operations.is_empty() && self.calls.is_empty();
+        if self.let_go_at.is_some_and(|at| is_idle || at <= now) {
+            self.let_go_at = None;
+            self.forget_everything();
+        }
+    }
+
+    /// Sessions stay stored: the next datagram of each device finds a new owner, here or elsewhere.
+    pub(super) fn forget_everything(&mut self) {
+        let Fresh { dtls, engine } = (self.fresh)();
+        (self.dtls, self.engine) = (dtls, engine);
+        self.sessions = Sessions::default();
+        self.strays = super::take_over::Strays::default();
+        // What was asked of the state tier may happen or not, as with a node that died.
+        self.calls.clear();
+        for key in self.operations.take_keys() {
+            // Nobody knows whether the device got it.
+            self.answer(key, Err(OperationFailure::Timeout));
+        }
+    }
+}
