@@ -15,6 +15,7 @@ use state_client::Client;
 use tokio::sync::mpsc;
 
 use crate::driver::Input;
+use crate::metrics::Metrics;
 
 /// How often a lease is renewed.
 const RENEWAL: Duration = Duration::from_millis(500);
@@ -96,6 +97,7 @@ pub(crate) struct Membership {
     pub(crate) workers: Vec<mpsc::Sender<Input>>,
     /// How long datagrams are still forwarded after leaving.
     pub(crate) linger: Duration,
+    pub(crate) metrics: Metrics,
 }
 
 impl Membership {
@@ -125,6 +127,7 @@ impl Membership {
                     self.tell(|| Input::Fenced).await;
                 }
                 joined = true;
+                self.metrics.members.set(renewed.members.nodes.len() as i64);
                 let members = Arc::new(renewed.members);
                 self.tell(|| Input::Members(Arc::clone(&members))).await;
             }

@@ -37,6 +37,7 @@ pub(crate) struct Metrics {
     pub(crate) handshakes: Counter,
     pub(crate) handshakes_failed: Counter,
     pub(crate) take_overs: Counter,
+    pub(crate) members: Gauge,
     devices: Family<Worker, Gauge>,
     sessions: Family<Worker, Gauge>,
     dropped: Family<Drop, Gauge>,
@@ -98,6 +99,11 @@ impl Metrics {
             "take_overs",
             "DTLS sessions of other nodes that this node went on with",
             &metrics.take_overs,
+        );
+        registry.register(
+            "members",
+            "Ingress nodes of the cluster, this one included",
+            metrics.members.clone(),
         );
         registry.register(
             "devices",

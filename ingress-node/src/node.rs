@@ -72,6 +72,7 @@ pub(crate) async fn start(
         addresses: advertised(config, addresses).await?,
         workers: senders.clone(),
         linger: Duration::from_secs(config.linger_seconds),
+        metrics,
     };
     tasks.spawn_service("membership", Stage::HandOver, |drain| membership.run(drain));
     tasks.spawn_service("downlinks", Stage::HandOver, |drain| {

@@ -7,4 +7,5 @@ mod device;
 mod ledger;
 mod main_job;
 mod one_device;
+mod spray;
 mod take_over;

@@ -19,6 +19,7 @@ const READY: Duration = Duration::from_secs(120);
 pub struct Options {
     pub state_nodes: usize,
     pub ingress_nodes: usize,
+    pub ingress_workers: usize,
     pub devices: usize,
     /// Further flags of `drover dev`.
     pub flags: Vec<String>,
@@ -29,6 +30,7 @@ impl Default for Options {
         Self {
             state_nodes: 3,
             ingress_nodes: 1,
+            ingress_workers: 1,
             devices: 0,
             flags: Vec::new(),
         }
@@ -80,6 +82,7 @@ impl Drover {
         command.arg("dev").arg("--dir").arg(&dir);
         command.args(["--state-nodes", &options.state_nodes.to_string()]);
         command.args(["--ingress-nodes", &options.ingress_nodes.to_string()]);
+        command.args(["--ingress-workers", &options.ingress_workers.to_string()]);
         command.args(["--devices", &options.devices.to_string()]);
         command.args(&options.flags);
         let mut program = Program::start(&mut command, &folder.path().join("dev.log"))?;

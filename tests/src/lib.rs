@@ -3,9 +3,11 @@
 mod admin;
 mod drover;
 mod process;
+mod spray;
 mod wait;
 
 pub use admin::{free_address, metric, wait_until_ready};
 pub use drover::{Answer, Drover, Options};
 pub use process::{Program, binary, kill};
+pub use spray::Spray;
 pub use wait::{until, until_some};

@@ -51,6 +51,9 @@ pub(crate) struct Options {
     /// Ingress nodes [default: 2].
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u8).range(1..=9))]
     pub(crate) ingress_nodes: Option<u8>,
+    /// Worker threads of each ingress node.
+    #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u8).range(1..=64))]
+    pub(crate) ingress_workers: u8,
     /// Simulated devices; they connect over DTLS with pre-shared keys.
     #[arg(long, value_name = "N", default_value_t = 5, value_parser = clap::value_parser!(u16).range(0..=10_000))]
     pub(crate) devices: u16,

@@ -163,14 +163,14 @@ impl Driver {
         let (arrival, datagram) = (&stray.arrival, &stray.datagram);
         match place {
             Place::OtherWorkers => self.to_next_worker(stray),
-            Place::Node(node) => match self.routes.worker_of(node, arrival.peer) {
-                Some(worker) => self.pass(worker, arrival, datagram),
-                None => {
-                    // It is gone since: somebody else has the session, or is to have it.
-                    self.strays.remembered.remove(&stray.cid);
-                    self.seek(stray, true);
+            Place::Node(node) => {
+                if let Some(worker) = self.routes.worker_of(node, arrival.peer) {
+                    return self.pass(worker, arrival, datagram);
                 }
-            },
+                // It is gone since: somebody else has the session, or is to have it.
+                self.strays.remembered.remove(&stray.cid);
+                self.seek(stray, true);
+            }
             Place::OwnerOfPeer => match self.routes.owner_of_peer(arrival) {
                 Some(worker) => self.pass(worker, arrival, datagram),
                 None => {

@@ -235,6 +235,7 @@ mod tests {
         Options {
             state_nodes: None,
             ingress_nodes: None,
+            ingress_workers: 1,
             devices: 5,
             coap: false,
             api_port: None,

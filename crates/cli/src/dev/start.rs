@@ -38,7 +38,7 @@ pub(crate) async fn start(
     let state = start_state(programs, home, layout, processes)?;
     let admins = state.iter().map(|node| node.admin.clone()).collect();
     all_ready("state node", admins, longest, processes).await?;
-    let ingress = start_ingress(programs, home, layout, processes)?;
+    let ingress = start_ingress(programs, home, layout, options, processes)?;
     let admins = ingress.iter().map(|node| node.admin.clone()).collect();
     all_ready("ingress node", admins, longest, processes).await?;
     if let Some(simulator) = &programs.simulator {
@@ -109,8 +109,10 @@ fn start_ingress(
     programs: &Programs,
     home: &Home,
     layout: &Layout,
+    options: &Options,
     processes: &mut Processes,
 ) -> anyhow::Result<Vec<Ingress>> {
+    let workers = options.ingress_workers.to_string();
     let state = layout.seeds().join(",");
     let nodes = layout.ingress.iter().enumerate().map(|(index, ports)| {
         let (coaps, admin) = (local(ports.coaps), local(ports.admin));
@@ -124,7 +126,7 @@ fn start_ingress(
             ("--state", &state),
             ("--cluster-key-file", &key),
             ("--forward-listen", "127.0.0.1:0"),
-            ("--workers", "1"),
+            ("--workers", &workers),
         ]);
         if let Some(coap) = &coap {
             arguments.extend(flags(&[("--coap-listen", coap)]));
