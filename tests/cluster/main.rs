@@ -4,6 +4,7 @@
 
 mod bad_input;
 mod device;
+mod kill_ingress;
 mod ledger;
 mod main_job;
 mod one_device;

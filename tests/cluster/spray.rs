@@ -13,11 +13,11 @@ const SOON: Duration = Duration::from_secs(90);
 const ROUNDS: usize = 12;
 
 /// Devices of one kind, and the network that they are behind.
-struct Fleet {
-    kind: &'static str,
-    devices: usize,
-    program: Program,
-    spray: Spray,
+pub(crate) struct Fleet {
+    pub(crate) kind: &'static str,
+    pub(crate) devices: usize,
+    pub(crate) program: Program,
+    pub(crate) spray: Spray,
 }
 
 /// Where an ingress node listens.
@@ -107,7 +107,7 @@ fn move_all(fleet: &Fleet) {
     });
 }
 
-fn total(nodes: &[Node], name: &str) -> u64 {
+pub(crate) fn total(nodes: &[Node], name: &str) -> u64 {
     nodes
         .iter()
         .map(|node| metric(&node.admin, name) as u64)
@@ -155,7 +155,7 @@ pub(crate) fn members_known(nodes: &[Node]) {
     }
 }
 
-fn fleet(
+pub(crate) fn fleet(
     drover: &Drover,
     kind: &'static str,
     devices: usize,
@@ -194,7 +194,7 @@ fn fleet(
     }
 }
 
-fn registered(fleet: &Fleet) {
+pub(crate) fn registered(fleet: &Fleet) {
     progress(fleet, "all registered", |seen| {
         seen["registered"] == fleet.devices
     });
@@ -222,7 +222,7 @@ fn more_values(observer: &Program) {
 }
 
 /// Waits for a line of the fleet's progress that is as it should be.
-fn progress(fleet: &Fleet, what: &str, wanted: impl Fn(&Value) -> bool) -> Value {
+pub(crate) fn progress(fleet: &Fleet, what: &str, wanted: impl Fn(&Value) -> bool) -> Value {
     until_some(what, SOON, || {
         let output = fleet.program.output();
         let last = output

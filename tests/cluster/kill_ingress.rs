@@ -1,0 +1,163 @@
+//! Ingress nodes are killed while commands are under way. What was acknowledged stands in a ledger.
+
+use std::collections::BTreeMap;
+use std::process::Command;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::time::Duration;
+
+use rustix::process::Signal;
+use serde_json::Value;
+use tests::{Drover, Program, binary, kill, until, until_some, wait_until_ready};
+
+use crate::spray::{Fleet, Node, fleet, members_known, progress, registered, three_nodes};
+
+const DEVICES: usize = 40;
+/// Callers, each with devices of its own.
+const CALLERS: usize = 4;
+/// Commands that must succeed after each blow before the next one.
+const BETWEEN: usize = 30;
+const SOON: Duration = Duration::from_secs(90);
+
+/// What one caller was told.
+#[derive(Debug, Default)]
+struct Ledger {
+    /// Executes by their argument, and whether they were acknowledged.
+    executed: BTreeMap<String, bool>,
+    /// Texts that were written to a device, oldest first, and whether that was acknowledged.
+    written: BTreeMap<String, Vec<(String, bool)>>,
+}
+
+#[test]
+fn killed_ingress_nodes_lose_nothing_that_was_acknowledged() {
+    let (drover, nodes) = three_nodes();
+    let coaps: Vec<String> = nodes.iter().map(|node| node.coaps.clone()).collect();
+    let fleet = fleet(&drover, "cid", DEVICES, &coaps, &["--cid", "8"]);
+    registered(&fleet);
+
+    let (stop, done) = (AtomicBool::new(false), AtomicUsize::new(0));
+    let (drover, stop, done) = (&drover, &stop, &done);
+    let (ledgers, _restarted) = std::thread::scope(|scope| {
+        let callers: Vec<_> = (0..CALLERS)
+            .map(|caller| scope.spawn(move || call(drover, caller, stop, done)))
+            .collect();
+        progress_of(done);
+        for (victim, rest) in [(0, &coaps[1..]), (1, &coaps[2..])] {
+            kill(drover.pid(&format!("/ingress/{victim}/pid")), Signal::KILL).unwrap();
+            // A load balancer notices soon.
+            fleet.spray.set_nodes(rest);
+            progress_of(done);
+        }
+        let restarted = [0, 1].map(|index| restart(drover, &nodes[index], index));
+        fleet.spray.set_nodes(&coaps);
+        members_known(&nodes);
+        progress_of(done);
+        stop.store(true, Ordering::Relaxed);
+        let ledgers = callers.into_iter().map(|caller| caller.join().unwrap());
+        (ledgers.collect::<Vec<_>>(), restarted)
+    });
+
+    let executed = executions(&fleet);
+    for ledger in &ledgers {
+        assert!(ledger.executed.values().any(|acknowledged| *acknowledged));
+        for (argument, acknowledged) in &ledger.executed {
+            let times = executed.get(argument).copied().unwrap_or_default();
+            assert!(times <= 1, "{argument} was executed {times} times");
+            assert!(!acknowledged || times == 1, "{argument} was never executed");
+        }
+        for (device, texts) in &ledger.written {
+            check_text(drover, device, texts);
+        }
+    }
+    let seen = progress(&fleet, "progress", |_| true);
+    assert_eq!(seen["handshakes"], DEVICES, "{seen}");
+    assert_eq!(seen["sessions_lost"], 0, "{seen}");
+    assert_eq!(seen["registrations"], DEVICES, "{seen}");
+}
+
+/// Waits until commands succeed.
+fn progress_of(done: &AtomicUsize) {
+    let before = done.load(Ordering::Relaxed);
+    until("acknowledged commands", SOON, || {
+        done.load(Ordering::Relaxed) >= before + BETWEEN
+    });
+}
+
+/// Executes and writes, until told to stop.
+fn call(drover: &Drover, caller: usize, stop: &AtomicBool, done: &AtomicUsize) -> Ledger {
+    let mut ledger = Ledger::default();
+    let mut number = 0;
+    while !stop.load(Ordering::Relaxed) {
+        let device = format!("cid-{:06}", number * CALLERS % DEVICES + caller);
+        let text = format!("{caller}x{number}");
+        let argument = format!("0='{text}'");
+        let execute = ["--timeout", "10s", "exec", &device, "/3/0/12", &argument];
+        let write = ["--timeout", "10s", "write", &device, "/3/0/15", &text];
+        let is_executed = drover.run(&execute).code == 0;
+        let is_written = drover.run(&write).code == 0;
+        done.fetch_add(
+            usize::from(is_executed) + usize::from(is_written),
+            Ordering::Relaxed,
+        );
+        ledger.executed.insert(argument, is_executed);
+        let texts = ledger.written.entry(device).or_default();
+        texts.push((text, is_written));
+        number += 1;
+    }
+    ledger
+}
+
+/// How often the devices say that they executed each argument.
+fn executions(fleet: &Fleet) -> BTreeMap<String, u32> {
+    let mut executions = BTreeMap::new();
+    for line in fleet.program.output().lines() {
+        let Ok(line) = serde_json::from_str::<Value>(line) else {
+            continue;
+        };
+        if line["event"] == "executed" {
+            let argument = line["arguments"].as_str().unwrap_or_default();
+            *executions.entry(argument.to_owned()).or_default() += 1;
+        }
+    }
+    executions
+}
+
+/// The device has the text that was acknowledged last, or one that was asked for later.
+fn check_text(drover: &Drover, device: &str, texts: &[(String, bool)]) {
+    let Some(last) = texts.iter().rposition(|(_, acknowledged)| *acknowledged) else {
+        return;
+    };
+    // A device that has sent nothing since its node died is found by its next Update.
+    let read = until_some("a read", SOON, || {
+        let answer = drover.run(&["read", device, "/3/0/15", "-o", "json"]);
+        if answer.code == 0 {
+            Ok(answer.stdout)
+        } else {
+            Err(answer)
+        }
+    });
+    let is_there = |(text, _): &(String, bool)| read.contains(&format!("\"{text}\""));
+    assert!(
+        texts[last..].iter().any(is_there),
+        "{device}: {read}, {texts:?}"
+    );
+}
+
+/// The node again, at the addresses that it had.
+fn restart(drover: &Drover, node: &Node, index: usize) -> Program {
+    let key = drover.dir().join("cluster.key");
+    let mut command = Command::new(binary("drover-ingress"));
+    command.args(["--coaps-listen", &node.coaps, "--coap-listen", &node.coap]);
+    command.args([
+        "--admin-listen",
+        &node.admin,
+        "--forward-listen",
+        "127.0.0.1:0",
+    ]);
+    command.args(["--workers", "2", "--linger-seconds", "1"]);
+    command.args(["--cluster-key-file", key.to_str().unwrap()]);
+    command.args(["--state", &drover.endpoint("/state/0/internal")]);
+    let log = drover.scratch().join(format!("restarted-{index}"));
+    let mut program = Program::start(&mut command, &log).unwrap();
+    wait_until_ready(&mut program, &node.admin);
+    program
+}
