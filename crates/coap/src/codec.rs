@@ -57,7 +57,7 @@ fn kind(first: u8) -> Type {
 }
 
 /// Reads the options and the payload marker; `rest` is the payload afterwards.
-fn options(rest: &mut &[u8]) -> Result<Options, DecodeError> {
+pub(crate) fn options(rest: &mut &[u8]) -> Result<Options, DecodeError> {
     if rest.is_empty() {
         return Ok(Options::default());
     }
@@ -78,7 +78,8 @@ fn options(rest: &mut &[u8]) -> Result<Options, DecodeError> {
             .ok()
             .and_then(|delta| number.checked_add(delta))
             .ok_or(DecodeError::OptionNumber)?;
-        options.push(number, take(rest, len as usize)?);
+        let len = u16::try_from(len).map_err(|_| DecodeError::OptionLength)?;
+        options.push(number, take(rest, usize::from(len))?);
     }
     Ok(options)
 }
@@ -119,6 +120,11 @@ impl Message {
         out.push(self.code.as_byte());
         out.extend_from_slice(&self.id.0.to_be_bytes());
         out.extend_from_slice(token);
+        self.encode_content(out);
+    }
+
+    /// Appends options, payload marker and payload: what is the same on every transport.
+    pub(crate) fn encode_content(&self, out: &mut Vec<u8>) {
         let mut previous = 0;
         for (number, value) in self.options.iter() {
             let (delta, delta_bytes) = shorten(number.saturating_sub(previous));
@@ -133,6 +139,22 @@ impl Message {
             out.push(PAYLOAD_MARKER);
             out.extend_from_slice(&self.payload);
         }
+    }
+
+    /// How many bytes [`Self::encode_content`] appends.
+    pub(crate) fn content_len(&self) -> usize {
+        let mut previous = 0;
+        let options: usize = self
+            .options
+            .iter()
+            .map(|(number, value)| {
+                let delta = shorten(number.saturating_sub(previous)).1;
+                previous = number;
+                1 + delta.len() + shorten(value.len() as u16).1.len() + value.len()
+            })
+            .sum();
+        let marker = usize::from(!self.payload.is_empty());
+        options + marker + self.payload.len()
     }
 
     /// The bytes of this message in a buffer of their own.
@@ -150,6 +172,14 @@ enum Extension {
 }
 
 impl Extension {
+    fn len(&self) -> usize {
+        match self {
+            Self::None => 0,
+            Self::One(_) => 1,
+            Self::Two(_) => 2,
+        }
+    }
+
     fn append_to(self, out: &mut Vec<u8>) {
         match self {
             Self::None => {}

@@ -28,6 +28,9 @@ pub enum DecodeError {
     /// The option deltas add up to more than 65,535.
     #[error("option number above 65535")]
     OptionNumber,
+    /// An option of more than 65,535 bytes, which only a stream can carry.
+    #[error("option longer than 65535 bytes")]
+    OptionLength,
     /// A payload marker with no payload behind it.
     #[error("payload marker without payload")]
     EmptyPayload,

@@ -55,6 +55,7 @@ mod message_id;
 mod observe;
 mod option;
 mod peer;
+pub mod reliable;
 mod request;
 mod response;
 mod retransmit;

@@ -166,6 +166,9 @@ impl fmt::Debug for Token {
 }
 
 /// One message as it travels: [`crate::decode`] and [`Message::encode`] turn it from and to bytes.
+///
+/// On a stream (RFC 8323 §3) a message has neither type nor id: there, `kind` and `id` say
+/// nothing.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Message {
     pub kind: Type,

@@ -50,7 +50,7 @@ impl Options {
         }
     }
 
-    /// Adds a value. It is cut at 65,535 bytes, which is more than any datagram carries.
+    /// Adds a value. It is cut at 65,535 bytes, more than any option needs.
     pub fn push(&mut self, number: u16, value: &[u8]) {
         let value = value.get(..usize::from(u16::MAX)).unwrap_or(value);
         let entry = Entry {
