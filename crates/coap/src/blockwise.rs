@@ -6,11 +6,13 @@
 //! | response body (Block2) | [`Download`] | [`StoredBody`] |
 
 mod download;
+mod portion;
 mod reassembly;
 mod stored;
 mod upload;
 
 pub(crate) use download::{Download, DownloadStep};
+pub(crate) use portion::Portion;
 pub(crate) use reassembly::{Accepted, Part, Reassembly};
 pub(crate) use stored::{StoredBody, cut};
 pub(crate) use upload::{Upload, UploadStep};
@@ -20,7 +22,7 @@ use crate::option::{Options, uint};
 /// Largest number of a block, 20 bits.
 const MAX_NUMBER: u32 = 0x000f_ffff;
 
-/// Size of a block: a power of two from 16 to 1024 bytes.
+/// Size of a block: a power of two from 16 to 1024 bytes, and on a stream several times 1024.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct BlockSize(u8);
 
@@ -32,6 +34,8 @@ impl BlockSize {
     pub const B256: Self = Self(4);
     pub const B512: Self = Self(5);
     pub const B1024: Self = Self(6);
+    /// Any multiple of 1024 bytes, counted in units of 1024; on a stream only (RFC 8323 §6).
+    pub const BERT: Self = Self(7);
 
     /// The largest block size of at most `bytes`; 16 when even that is too much.
     pub fn at_most(bytes: usize) -> Self {
@@ -39,9 +43,26 @@ impl BlockSize {
         Self(exponent as u8)
     }
 
-    /// Bytes of a full block.
+    /// Bytes of a full block, or of its unit in the case of [`Self::BERT`].
     pub const fn bytes(self) -> usize {
-        16 << self.0
+        match self.0 {
+            7 => 1024,
+            exponent => 16 << exponent,
+        }
+    }
+
+    /// Whether a payload of `len` bytes is a block that others follow.
+    pub(crate) fn is_full(self, len: usize) -> bool {
+        if self == Self::BERT {
+            len > 0 && len.is_multiple_of(self.bytes())
+        } else {
+            len == self.bytes()
+        }
+    }
+
+    /// Whether a payload of `len` bytes is a block at all.
+    pub(crate) fn holds(self, len: usize) -> bool {
+        self == Self::BERT || len <= self.bytes()
     }
 }
 
@@ -56,14 +77,19 @@ pub struct Block {
 }
 
 impl Block {
-    /// Reads an option value; size exponent 7 is reserved.
+    /// Reads an option value of a datagram; size exponent 7 is reserved.
     pub fn from_value(value: &[u8]) -> Option<Self> {
+        Self::up_to(BlockSize::B1024, value)
+    }
+
+    /// Reads an option value with a size of at most `largest`.
+    pub(crate) fn up_to(largest: BlockSize, value: &[u8]) -> Option<Self> {
         let value = uint(value, 3)?;
-        let exponent = (value & 0b111) as u8;
-        (exponent < 7).then_some(Self {
+        let size = BlockSize((value & 0b111) as u8);
+        (size <= largest).then_some(Self {
             number: value >> 4,
             more: value & 0b1000 != 0,
-            size: BlockSize(exponent),
+            size,
         })
     }
 
@@ -75,6 +101,12 @@ impl Block {
     /// Position in bytes; below 2^30.
     pub fn offset(self) -> usize {
         self.number as usize * self.size.bytes()
+    }
+
+    /// Where this block starts in units of `size`: a requester that uses larger blocks than it is
+    /// given counts in its own.
+    pub(crate) fn number_in(self, size: BlockSize) -> u32 {
+        Self::at(self.offset(), size).map_or(self.number, |block| block.number)
     }
 
     /// The block of `size` that starts at `offset`, `None` past the 20-bit numbers.

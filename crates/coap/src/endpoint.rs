@@ -6,12 +6,16 @@
 //! 3. A response finds its exchange by peer and token (`receive.rs`, §5.3.2), continues a
 //!    block-wise transfer or concludes it (`request.rs`).
 //! 4. A response with the token of an observation is a notification (`notification.rs`).
+//!
+//! A peer on a stream takes the same way without the parts that RFC 8323 leaves to the transport
+//! (`stream.rs`).
 
 mod blocks;
 mod notification;
 mod receive;
 mod request;
 mod serve;
+mod stream;
 mod timers;
 
 use std::collections::{BTreeSet, VecDeque};
@@ -32,11 +36,15 @@ use crate::request::Request;
 use crate::response::Response;
 use crate::retransmit::{Flight, Owner};
 
+pub(crate) use stream::Stream;
+
 /// What an endpoint wants of its caller.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Output<P> {
     /// Send this datagram.
     Transmit { peer: P, datagram: Vec<u8> },
+    /// Send this message on the stream of the peer.
+    Send { peer: P, message: Message },
     /// Something happened.
     Event(Event<P>),
 }
@@ -230,7 +238,11 @@ impl<P: PeerKey> Endpoint<P> {
         let Some(record) = self.peers.get_mut(slot) else {
             return;
         };
-        for exchange in self.dedup.forget(record.newest) {
+        let mut pending = self.dedup.forget(record.newest);
+        if let Some(stream) = &mut record.stream {
+            pending.append(&mut stream.serving);
+        }
+        for exchange in pending {
             if let Some(incoming) = self.incoming.remove(&exchange) {
                 self.timers
                     .remove(&(incoming.timer, Timer::Incoming(exchange)));
@@ -325,6 +337,9 @@ impl<P: PeerKey> Endpoint<P> {
         let lifetime = self.config.exchange_lifetime;
         let retry_after = lifetime;
         let peer = self.peers.get_mut(slot).ok_or(Exhausted { retry_after })?;
+        if peer.stream.is_some() {
+            return Ok(MessageId(0));
+        }
         peer.keep_until(now + MessageIds::memory(lifetime));
         peer.ids.allocate(now, lifetime, &mut self.rng)
     }
@@ -340,13 +355,17 @@ impl<P: PeerKey> Endpoint<P> {
         self.housekeeping = due.map(|due| due.max(now + HOUSEKEEPING_PERIOD));
     }
 
-    /// Remembers a received message for deduplication.
+    /// Remembers a received message for deduplication; a stream has no duplicates.
     fn remember(&mut self, now: Instant, slot: PeerSlot, id: MessageId, kind: Type, reply: Reply) {
         let lifetime = match kind {
             Type::NonConfirmable => self.config.non_lifetime,
             _ => self.config.exchange_lifetime,
         };
-        let Some(peer) = self.peers.get_mut(slot) else {
+        let Some(peer) = self
+            .peers
+            .get_mut(slot)
+            .filter(|peer| peer.stream.is_none())
+        else {
             return;
         };
         peer.keep_until(now + lifetime);

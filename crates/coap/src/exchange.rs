@@ -76,6 +76,8 @@ pub(crate) enum Purpose {
     Caller,
     /// Fetches the later blocks of a notification.
     Notification,
+    /// The response is not needed.
+    Nobody,
 }
 
 /// In which direction the body travels.

@@ -9,6 +9,9 @@
 //!  datagram ◀─ codec ◀─ retransmit ◀─ exchange ◀─ blockwise ◀────── send_request / respond / notify
 //! ```
 //!
+//! A peer on a stream (RFC 8323) takes the way by [`reliable::Connection`] and
+//! [`Endpoint::handle_message`] instead, past deduplication and retransmission.
+//!
 //! It never opens a socket, reads a clock, draws from a global random generator or blocks: time
 //! is an argument, randomness is seeded at construction. Nothing that a peer sends is an `Err`
 //! of the engine: it is dropped and counted, answered with a code, or fails one exchange.
@@ -37,7 +40,7 @@
 //!             server.respond(now, exchange, Response::new(Code::CONTENT_2_05));
 //!         }
 //!         Output::Transmit { datagram, .. } => device.handle_datagram(now, 0, &datagram),
-//!         Output::Event(_) => {}
+//!         Output::Event(_) | Output::Send { .. } => {}
 //!     }
 //! }
 //! assert!(matches!(device.poll_output(), Some(Output::Event(Event::Response { .. }))));

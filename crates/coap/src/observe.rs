@@ -64,8 +64,8 @@ fn is_newer(old: u32, new: u32) -> bool {
 pub(crate) struct Observer {
     pub(crate) token: Token,
     pub(crate) resource: u64,
-    /// The largest blocks it wants.
-    pub(crate) size: BlockSize,
+    /// The largest blocks it wants, if it has said so.
+    pub(crate) size: Option<BlockSize>,
 }
 
 #[cfg(test)]

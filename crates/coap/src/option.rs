@@ -90,6 +90,11 @@ impl Options {
             .map(|(_, value)| value)
     }
 
+    /// No fewer bytes than the options take in a message.
+    pub(crate) fn len_bound(&self) -> usize {
+        self.entries.len() * 5 + self.bytes.len()
+    }
+
     pub fn is_empty(&self) -> bool {
         self.entries.is_empty()
     }

@@ -1,7 +1,7 @@
 //! What is remembered per peer, and for how long.
 //!
-//! A peer has a record only while it has exchanges, message ids that must not be reused, or
-//! observations. Records are reached by a small slot number, so that the caller's key, which may
+//! A peer has a record only while it has a stream, exchanges, message ids that must not be
+//! reused, or observations. Records are reached by a small slot number, so that the caller's key, which may
 //! be a whole socket address, is hashed once per datagram and stored once.
 
 use std::collections::VecDeque;
@@ -13,6 +13,7 @@ use hashbrown::HashMap;
 
 use crate::blockwise::{Budget, Reassembly, StoredBody};
 use crate::dedup::Sequence;
+use crate::endpoint::Stream;
 use crate::exchange::{ExchangeId, NotificationId};
 use crate::message::{Message, MessageId, Token};
 use crate::message_id::MessageIds;
@@ -75,6 +76,8 @@ pub(crate) struct Peer<P> {
     pub(crate) observers: Vec<Observer>,
     pub(crate) outbound: Option<Box<Outbound>>,
     pub(crate) blocks: Option<Box<Blocks>>,
+    /// `None` on datagrams.
+    pub(crate) stream: Option<Box<Stream>>,
 }
 
 /// What we are sending to a peer.
@@ -182,6 +185,14 @@ impl Blocks {
 }
 
 impl<P> Peer<P> {
+    /// A request of this peer is answered or given up.
+    pub(crate) fn served(&mut self, exchange: ExchangeId) {
+        self.serving = self.serving.saturating_sub(1);
+        if let Some(stream) = &mut self.stream {
+            stream.serving.retain(|other| *other != exchange);
+        }
+    }
+
     pub(crate) fn keep_until(&mut self, until: Instant) {
         self.keep_until = self.keep_until.max(until);
     }
@@ -204,6 +215,7 @@ impl<P> Peer<P> {
                 .as_ref()
                 .is_none_or(|outbound| outbound.is_idle())
             && self.blocks.is_none()
+            && self.stream.is_none()
     }
 }
 
@@ -280,6 +292,7 @@ impl<P: PeerKey> Peers<P> {
             observers: Vec::new(),
             outbound: None,
             blocks: None,
+            stream: None,
         };
         let slot = self.free.pop().unwrap_or_else(|| {
             self.records.push(None);

@@ -128,7 +128,12 @@ pub(crate) struct ParsedRequest {
 }
 
 impl ParsedRequest {
-    pub(crate) fn new(message: Message, passed: &[u16]) -> Result<Self, Refused> {
+    /// `largest` is the largest block size which the transport knows.
+    pub(crate) fn new(
+        message: Message,
+        passed: &[u16],
+        largest: BlockSize,
+    ) -> Result<Self, Refused> {
         let Message {
             kind,
             code,
@@ -163,7 +168,7 @@ impl ParsedRequest {
                 number::REQUEST_TAG => tag = tag.option(number, value),
                 _ => {}
             }
-            parsed.take(number, value, passed)?;
+            parsed.take(number, value, passed, largest)?;
         }
         parsed.resource = resource.finish();
         parsed.upload = resource.bytes(&tag.finish().to_be_bytes()).finish();
@@ -172,7 +177,13 @@ impl ParsedRequest {
 
     /// RFC 7252 §5.4.1, §5.4.3 and §5.4.5: a value of a wrong form and a repeated option that
     /// is not repeatable count as unknown: refused when critical, ignored when elective.
-    fn take(&mut self, number: u16, value: &[u8], passed: &[u16]) -> Result<(), Refused> {
+    fn take(
+        &mut self,
+        number: u16,
+        value: &[u8],
+        passed: &[u16],
+        largest: BlockSize,
+    ) -> Result<(), Refused> {
         let request = &mut self.request;
         match number {
             number::URI_HOST => once(&mut request.host, text(value)),
@@ -187,9 +198,9 @@ impl ParsedRequest {
                 &mut request.accept,
                 uint(value, 2).map(|format| format as u16),
             ),
-            number::BLOCK1 => once(&mut self.block1, Block::from_value(value)),
+            number::BLOCK1 => once(&mut self.block1, Block::up_to(largest, value)),
             number::BLOCK2 => {
-                once(&mut self.block2, Block::from_value(value))?;
+                once(&mut self.block2, Block::up_to(largest, value))?;
                 request.block_size = self.block2.map(|block| block.size);
                 Ok(())
             }

@@ -1,6 +1,6 @@
 //! Whole responses, and how they map to options.
 
-use crate::blockwise::Block;
+use crate::blockwise::{Block, BlockSize};
 use crate::message::{Code, Message};
 use crate::option::{ETag, ExtraOption, Options, number, uint};
 
@@ -83,16 +83,21 @@ pub(crate) struct ParsedResponse {
 }
 
 impl ParsedResponse {
-    pub(crate) fn new(message: Message, passed: &[u16]) -> Result<Self, BadOption> {
+    /// `largest` is the largest block size which the transport knows.
+    pub(crate) fn new(
+        message: Message,
+        passed: &[u16],
+        largest: BlockSize,
+    ) -> Result<Self, BadOption> {
         let mut response = Response::new(message.code);
         let (mut block1, mut block2, mut size1) = (None, None, None);
         for (number, value) in message.options.iter() {
             match number {
                 number::BLOCK1 if block1.is_none() => {
-                    block1 = Some(Block::from_value(value).ok_or(BadOption)?);
+                    block1 = Some(Block::up_to(largest, value).ok_or(BadOption)?);
                 }
                 number::BLOCK2 if block2.is_none() => {
-                    block2 = Some(Block::from_value(value).ok_or(BadOption)?);
+                    block2 = Some(Block::up_to(largest, value).ok_or(BadOption)?);
                 }
                 number::SIZE1 => size1 = size1.or_else(|| uint(value, 4)),
                 _ if passed.contains(&number) => {

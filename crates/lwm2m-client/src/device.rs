@@ -230,7 +230,7 @@ impl Device {
                     self.presence.active(now, self.config.queue_window);
                     self.outputs.push_back(Output::Transmit(datagram));
                 }
-                coap::Output::Transmit { .. } => {}
+                coap::Output::Transmit { .. } | coap::Output::Send { .. } => {}
                 coap::Output::Event(event) => self.handle_event(now, event),
             }
         }

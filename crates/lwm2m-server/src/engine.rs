@@ -208,6 +208,7 @@ impl<P: PeerKey> Engine<P> {
                 coap::Output::Transmit { peer, datagram } => {
                     self.outputs.push_back(Output::Transmit { peer, datagram });
                 }
+                coap::Output::Send { .. } => {}
                 coap::Output::Event(event) => self.handle_event(now, origin, event),
             }
         }

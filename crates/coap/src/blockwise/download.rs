@@ -111,9 +111,9 @@ impl Download {
         }
         let payload = std::mem::take(&mut response.payload);
         let fitting = if block.more {
-            payload.len() == block.size.bytes()
+            block.size.is_full(payload.len())
         } else {
-            payload.len() <= block.size.bytes()
+            block.size.holds(payload.len())
         };
         if block.offset() != self.body.len() || !fitting {
             return DownloadStep::Broken;

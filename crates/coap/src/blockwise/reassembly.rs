@@ -82,7 +82,8 @@ impl Reassembly {
             token,
             payload,
         } = part;
-        if block.more && payload.len() != block.size.bytes() || payload.len() > block.size.bytes() {
+        let full = block.size.is_full(payload.len());
+        if block.more && !full || !block.size.holds(payload.len()) {
             return Accepted::WrongLength;
         }
         if self.was_displaced(token) {

@@ -4,7 +4,7 @@ use std::time::Instant;
 
 use bytes::Bytes;
 
-use super::{Block, BlockSize};
+use super::{Block, Portion};
 use crate::message::Code;
 use crate::option::Options;
 
@@ -23,16 +23,16 @@ pub(crate) struct StoredBody {
 }
 
 /// The block of `body` with this number, `None` if the body ends before it.
-pub(crate) fn cut(body: &[u8], number: u32, size: BlockSize) -> Option<(Block, &[u8])> {
+pub(crate) fn cut(body: &[u8], number: u32, portion: Portion) -> Option<(Block, &[u8])> {
     let block = Block {
         number,
         more: false,
-        size,
+        size: portion.size,
     };
     let rest = body
         .get(block.offset()..)
         .filter(|rest| !rest.is_empty() || number == 0)?;
-    let payload = rest.get(..size.bytes()).unwrap_or(rest);
+    let payload = rest.get(..portion.bytes).unwrap_or(rest);
     Some((
         Block {
             more: rest.len() > payload.len(),

@@ -56,7 +56,7 @@ fn block_sizes_are_powers_of_two() {
 fn block_numbers_go_up_to_twenty_bits() {
     // A body of 1.1 MB in blocks of 16 bytes has more than 65,536 of them.
     let body = vec![1; 1_100_000];
-    let (last, payload) = cut(&body, 68_749, BlockSize::B16).unwrap();
+    let (last, payload) = cut(&body, 68_749, Portion::of(BlockSize::B16)).unwrap();
     assert_eq!(
         (last.offset() + payload.len(), last.more),
         (body.len(), false)
@@ -67,7 +67,7 @@ fn block_numbers_go_up_to_twenty_bits() {
         Block::from_value(options.first(number::BLOCK2).unwrap()),
         Some(last)
     );
-    assert!(cut(&body, 68_750, BlockSize::B16).is_none());
+    assert!(cut(&body, 68_750, Portion::of(BlockSize::B16)).is_none());
     assert!(fits(16 << 20, BlockSize::B16) && !fits((16 << 20) + 1, BlockSize::B16));
     assert!(Block::at(16 << 20, BlockSize::B16).is_none());
 }

@@ -1,6 +1,6 @@
 //! Sending a request body, in blocks when it is large (Block1, RFC 7959 §2.3 and §2.9).
 
-use super::{Block, BlockSize, fits};
+use super::{Block, BlockSize, Portion, fits};
 use crate::message::{Code, Message};
 use crate::option::number;
 use crate::response::ParsedResponse;
@@ -9,7 +9,7 @@ use crate::response::ParsedResponse;
 #[derive(Debug)]
 pub(crate) struct Upload {
     body: Vec<u8>,
-    size: BlockSize,
+    portion: Portion,
     offset: usize,
     framing: Framing,
     /// A 4.13 may shrink the blocks once, a 4.08 may restart the transfer once.
@@ -36,15 +36,15 @@ pub(crate) enum UploadStep {
 
 impl Upload {
     /// `None` if the body has more bytes than 2^20 blocks.
-    pub(crate) fn new(body: Vec<u8>, size: BlockSize) -> Option<Self> {
-        let framing = if body.len() > size.bytes() {
+    pub(crate) fn new(body: Vec<u8>, portion: Portion) -> Option<Self> {
+        let framing = if body.len() > portion.whole {
             Framing::Blocks
         } else {
             Framing::Whole
         };
-        fits(body.len(), size).then_some(Self {
+        fits(body.len(), portion.size).then_some(Self {
             body,
-            size,
+            portion,
             offset: 0,
             framing,
             shrinks_left: 1,
@@ -68,7 +68,7 @@ impl Upload {
     fn sent(&self) -> usize {
         match self.framing {
             Framing::Whole => self.body.len(),
-            Framing::Blocks => self.remaining().len().min(self.size.bytes()),
+            Framing::Blocks => self.remaining().len().min(self.portion.bytes),
         }
     }
 
@@ -82,9 +82,9 @@ impl Upload {
             return;
         }
         let block = Block {
-            number: (self.offset / self.size.bytes()) as u32,
+            number: (self.offset / self.portion.size.bytes()) as u32,
             more: self.remaining().len() > sent,
-            size: self.size,
+            size: self.portion.size,
         };
         block.push(number::BLOCK1, &mut message.options);
         if self.offset == 0 {
@@ -118,18 +118,21 @@ impl Upload {
     }
 
     fn advance(&mut self, block: Option<Block>) -> UploadStep {
-        let number = (self.offset / self.size.bytes()) as u32;
+        let unit = self.portion.size;
+        let number = (self.offset / unit.bytes()) as u32;
         if block.is_some_and(|block| block.number != number) {
             return UploadStep::Broken;
         }
-        let size = block.map_or(self.size, |block| block.size.min(self.size));
+        let size = block.map_or(unit, |block| block.size.min(unit));
         // RFC 7959 §2.3: when the server asks for smaller blocks, the number is scaled: what was
         // sent so far counts in the new unit.
         if !fits(self.body.len(), size) {
             return UploadStep::Broken;
         }
         self.offset += self.sent();
-        self.size = size;
+        if size < unit {
+            self.portion = Portion::of(size);
+        }
         UploadStep::Continue
     }
 
@@ -144,7 +147,7 @@ impl Upload {
         match smaller {
             Some(size) if self.shrinks_left > 0 => {
                 self.shrinks_left -= 1;
-                self.size = size;
+                self.portion = Portion::of(size);
                 self.offset = 0;
                 self.framing = Framing::Blocks;
                 UploadStep::Continue

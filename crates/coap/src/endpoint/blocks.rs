@@ -5,7 +5,7 @@ use std::time::Instant;
 use bytes::Bytes;
 
 use super::{Endpoint, Timer};
-use crate::blockwise::{Accepted, Block, Part, Reassembly, StoredBody, cut};
+use crate::blockwise::{Accepted, Block, BlockSize, Part, Reassembly, StoredBody, cut};
 use crate::exchange::Call;
 use crate::message::{Code, Message, Type};
 use crate::option::number;
@@ -35,8 +35,13 @@ impl<P: PeerKey> Endpoint<P> {
             };
             self.accept_part(now, call.slot, parsed.upload, part)
         };
+        let largest = if self.on_stream(call.slot) {
+            BlockSize::BERT
+        } else {
+            self.config.block_size
+        };
         let echo = Block {
-            size: block.size.min(self.config.block_size),
+            size: block.size.min(largest),
             ..block
         };
         let code = match accepted {
@@ -132,15 +137,15 @@ impl<P: PeerKey> Endpoint<P> {
             self.open(now, call, parsed);
             return;
         };
-        let blocks = self
-            .peers
-            .get_mut(call.slot)
-            .and_then(|peer| peer.blocks.as_mut());
-        let stored = blocks.and_then(|blocks| {
-            let found = |body: &&mut StoredBody| body.key == parsed.resource && body.expires > now;
-            blocks.bodies.iter_mut().find(found)
+        let stored = self.peers.get_mut(call.slot).and_then(|peer| {
+            let found = |body: &&StoredBody| body.key == parsed.resource && body.expires > now;
+            let bodies = &peer.blocks.as_ref()?.bodies;
+            let at = bodies.iter().position(|body| found(&body))?;
+            let options = || bodies.get(at).map_or(0, |body| body.options.len_bound());
+            let portion = peer.portion(self.config.block_size, Some(wanted.size), options);
+            Some((peer.blocks.as_mut()?.bodies.get_mut(at)?, portion))
         });
-        let Some(stored) = stored else {
+        let Some((stored, portion)) = stored else {
             // The body is gone. Asking again is safe for a method that only reads; the entity
             // tag tells the requester if the representation has changed in between.
             if matches!(parsed.request.method, Code::GET | Code::FETCH) {
@@ -154,10 +159,8 @@ impl<P: PeerKey> Endpoint<P> {
         };
         let mut message = Message::new(Type::Acknowledgement, stored.code, call.id);
         message.token = call.token;
-        let size = wanted.size.min(self.config.block_size);
-        // A requester that used larger blocks than ours counts in its own unit.
-        let at = Block::at(wanted.offset(), size).map_or(wanted.number, |block| block.number);
-        let Some((block, payload)) = cut(&stored.body, at, size) else {
+        let at = wanted.number_in(portion.size);
+        let Some((block, payload)) = cut(&stored.body, at, portion) else {
             self.answer_at_once(now, call, &Response::new(Code::BAD_REQUEST_4_00), &[]);
             return;
         };

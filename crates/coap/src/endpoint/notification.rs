@@ -11,7 +11,7 @@ use crate::message_id::Exhausted;
 use crate::observe::{Freshness, Observation, Observer};
 use crate::option::{ETag, number};
 use crate::peer::{PeerKey, PeerSlot, Queued, QueuedNotification};
-use crate::request::{Reliability, Request};
+use crate::request::{ParsedRequest, Reliability, Request};
 use crate::response::{ParsedResponse, Response};
 use crate::retransmit::Owner;
 
@@ -45,9 +45,12 @@ impl<P: PeerKey> Endpoint<P> {
     }
 
     /// Forgets an observation: its next notification is rejected with a reset, which ends it at
-    /// the peer (RFC 7641 §3.6).
+    /// the peer (RFC 7641 §3.6). On a stream it is cancelled by a request.
     pub fn forget_observation(&mut self, peer: P, token: Token) {
         if let Some(slot) = self.peers.find(peer) {
+            if self.on_stream(slot) {
+                self.cancel_silently(peer, token);
+            }
             self.drop_observation(slot, token);
         }
     }
@@ -67,7 +70,8 @@ impl<P: PeerKey> Endpoint<P> {
             .and_then(|peer| peer.observations.iter().find(|known| known.token == token))
             .and_then(Observation::template)
             .ok_or(SendError::UnknownObservation)?;
-        let parsed = crate::request::ParsedRequest::new(template, &self.config.passed_options)
+        let largest = self.largest_block(slot);
+        let parsed = ParsedRequest::new(template, &self.config.passed_options, largest)
             .map_err(|_| SendError::UnknownObservation)?;
         let request = Request {
             token: Some(token),
@@ -183,7 +187,8 @@ impl<P: PeerKey> Endpoint<P> {
             });
             return;
         };
-        if known.judge(now, sequence) == Freshness::Stale {
+        // RFC 8323 appendix A.1: on a stream the order is that of arrival, the number says nothing.
+        if peer.stream.is_none() && known.judge(now, sequence) == Freshness::Stale {
             self.counters.stale_notifications += 1;
             return;
         }
@@ -247,6 +252,17 @@ impl<P: PeerKey> Endpoint<P> {
         self.check_room(now, slot)?;
         let notification = NotificationId::from_number(self.next_number());
         let message = self.shape_notification(now, slot, token, response, reliability);
+        if self.on_stream(slot) {
+            self.transmit_once(slot, message);
+            if reliability == Reliability::Confirmable {
+                self.event(Event::NotificationDelivered {
+                    peer,
+                    token,
+                    notification,
+                });
+            }
+            return Ok(notification);
+        }
         if reliability == Reliability::Confirmable {
             let queued = QueuedNotification {
                 id: notification,
@@ -282,20 +298,19 @@ impl<P: PeerKey> Endpoint<P> {
         if response.observe.is_none() || !response.code.is_success() {
             self.remove_observer(slot, token);
         }
-        let size = observer.map_or(self.config.block_size, |observer| {
-            observer.size.min(self.config.block_size)
-        });
+        let asked = observer.and_then(|observer| observer.size);
+        let portion = self.portion(slot, asked, || response.options().len_bound());
         let body = std::mem::take(&mut response.payload);
         let mut message = Message::new(reliability.kind(), response.code, MessageId(0));
         message.token = token;
-        if body.len() <= size.bytes() {
+        if body.len() <= portion.whole {
             message.options = response.options();
             message.payload = body;
             return message;
         }
         response.etag.get_or_insert_with(|| ETag::of_content(&body));
         message.options = response.options();
-        if let Some((block, first)) = cut(&body, 0, size) {
+        if let Some((block, first)) = cut(&body, 0, portion) {
             block.push(number::BLOCK2, &mut message.options);
             message.payload = first.to_vec();
         }
@@ -352,7 +367,7 @@ impl<P: PeerKey> Endpoint<P> {
         slot: PeerSlot,
         token: Token,
         resource: u64,
-        size: BlockSize,
+        size: Option<BlockSize>,
     ) {
         let max = self.config.max_observations_per_peer;
         self.remove_observer(slot, token);

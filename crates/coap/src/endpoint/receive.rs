@@ -3,6 +3,7 @@
 use std::time::Instant;
 
 use super::{Endpoint, Event};
+use crate::blockwise::BlockSize;
 use crate::codec;
 use crate::dedup::Reply;
 use crate::exchange::{ExchangeId, Failure, Wait};
@@ -61,6 +62,9 @@ impl<P: PeerKey> Endpoint<P> {
 
     /// Answers a duplicate as the first time. Returns whether the message was one.
     pub(super) fn is_duplicate(&mut self, now: Instant, slot: PeerSlot, message: &Message) -> bool {
+        if self.on_stream(slot) {
+            return false;
+        }
         let key = MessageKey::new(slot, message.id);
         let Some(reply) = self.dedup.find(now, key).cloned() else {
             return false;
@@ -189,7 +193,8 @@ impl<P: PeerKey> Endpoint<P> {
             return;
         }
         self.land(key);
-        if let Ok(parsed) = ParsedResponse::new(message, &self.config.passed_options) {
+        let largest = BlockSize::B1024;
+        if let Ok(parsed) = ParsedResponse::new(message, &self.config.passed_options, largest) {
             self.response_to(now, exchange, parsed);
         } else {
             self.counters.bad_option += 1;
@@ -199,7 +204,7 @@ impl<P: PeerKey> Endpoint<P> {
     }
 
     /// A response in a message of its own, or a notification.
-    fn response_arrived(&mut self, now: Instant, peer: P, message: Message) {
+    pub(super) fn response_arrived(&mut self, now: Instant, peer: P, message: Message) {
         let (kind, id, token) = (message.kind, message.id, message.token);
         let known = self
             .peers
@@ -213,10 +218,15 @@ impl<P: PeerKey> Endpoint<P> {
             return;
         }
         if addressee == Addressee::Nobody {
-            self.reject_response(peer, &message);
+            if self.on_stream(slot) {
+                self.counters.unknown_token += 1;
+            } else {
+                self.reject_response(peer, &message);
+            }
             return;
         }
-        let Ok(parsed) = ParsedResponse::new(message, &self.config.passed_options) else {
+        let largest = self.largest_block(slot);
+        let Ok(parsed) = ParsedResponse::new(message, &self.config.passed_options, largest) else {
             // RFC 7252 §5.4.1: rejected, with a reset if it is confirmable.
             self.counters.bad_option += 1;
             self.accept(now, slot, kind, id, Reply::Reset);

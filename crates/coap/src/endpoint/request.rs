@@ -35,8 +35,6 @@ impl<P: PeerKey> Endpoint<P> {
     ) -> Result<ExchangeId, SendError> {
         self.clock = Some(now);
         let template = request.template().ok_or(SendError::TooLarge)?;
-        let size = self.config.block_size;
-        let upload = Upload::new(request.payload, size).ok_or(SendError::TooLarge)?;
         if self.outgoing.len() >= self.config.max_exchanges {
             return Err(SendError::Overloaded);
         }
@@ -45,6 +43,8 @@ impl<P: PeerKey> Endpoint<P> {
             .find_or_add(now, peer)
             .ok_or(SendError::Overloaded)?;
         self.schedule_housekeeping(now);
+        let portion = self.portion(slot, None, || template.content_len());
+        let upload = Upload::new(request.payload, portion).ok_or(SendError::TooLarge)?;
         self.check_room(now, slot)?;
         let token = self.claim_token(slot, request.token)?;
         if request.observe == Some(1) {
@@ -56,7 +56,7 @@ impl<P: PeerKey> Endpoint<P> {
             purpose: Purpose::Caller,
             origin: token,
             token,
-            reliability: request.confirmable,
+            reliability: self.reliability(slot, request.confirmable),
             template,
             observe: request.observe,
             wanted: request.block_size.map(|size| Block {
@@ -214,9 +214,7 @@ impl<P: PeerKey> Endpoint<P> {
             return;
         }
         self.await_response(now, exchange, id);
-        if let Some(peer) = self.peers.get(slot).map(|peer| peer.key) {
-            self.transmit(peer, message.to_datagram());
-        }
+        self.transmit_once(slot, message);
     }
 
     pub(super) fn await_response(&mut self, now: Instant, exchange: ExchangeId, id: MessageId) {
@@ -315,6 +313,7 @@ impl<P: PeerKey> Endpoint<P> {
                 });
             }
             Purpose::Notification => self.counters.lost_notifications += 1,
+            Purpose::Nobody => {}
         }
     }
 
@@ -329,6 +328,7 @@ impl<P: PeerKey> Endpoint<P> {
                 reason,
             }),
             Purpose::Notification => self.counters.lost_notifications += 1,
+            Purpose::Nobody => {}
         }
     }
 
@@ -372,7 +372,7 @@ impl<P: PeerKey> Endpoint<P> {
             purpose: Purpose::Notification,
             origin,
             token,
-            reliability: Reliability::Confirmable,
+            reliability: self.reliability(slot, Reliability::Confirmable),
             template,
             observe: None,
             wanted: None,

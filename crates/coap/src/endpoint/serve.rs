@@ -49,7 +49,8 @@ impl<P: PeerKey> Endpoint<P> {
             );
             return;
         }
-        match ParsedRequest::new(message, &self.config.passed_options) {
+        let largest = self.largest_block(slot);
+        match ParsedRequest::new(message, &self.config.passed_options, largest) {
             Ok(parsed) => self.join_blocks(now, call, parsed),
             Err(Refused::Proxy) => {
                 let code = Code::PROXYING_NOT_SUPPORTED_5_05;
@@ -57,7 +58,7 @@ impl<P: PeerKey> Endpoint<P> {
             }
             Err(Refused::BadOption) => {
                 self.counters.bad_option += 1;
-                if reliability == Reliability::Confirmable {
+                if reliability == Reliability::Confirmable || self.on_stream(slot) {
                     let code = Code::BAD_OPTION_4_02;
                     self.answer_at_once(now, call, &Response::new(code), &[]);
                 } else {
@@ -135,7 +136,7 @@ impl<P: PeerKey> Endpoint<P> {
         if let Ok(id) = self.make_message_id(now, call.slot) {
             message.kind = Type::NonConfirmable;
             message.id = id;
-            self.transmit(peer, message.to_datagram());
+            self.transmit_once(call.slot, message);
         }
     }
 
@@ -177,6 +178,11 @@ impl<P: PeerKey> Endpoint<P> {
         self.incoming.insert(exchange, incoming);
         let kind = call.reliability.kind();
         self.remember(now, call.slot, call.id, kind, Reply::Pending(exchange));
+        if let Some(record) = self.peers.get_mut(call.slot)
+            && let Some(stream) = &mut record.stream
+        {
+            stream.serving.push(exchange);
+        }
         let (token, request) = (call.token, parsed.request);
         self.event(Event::Request {
             peer,
@@ -228,7 +234,7 @@ impl<P: PeerKey> Endpoint<P> {
         }
         let call = incoming.call;
         if let Some(peer) = self.peers.get_mut(call.slot) {
-            peer.serving = peer.serving.saturating_sub(1);
+            peer.served(exchange);
         }
         self.note_observer(&incoming, &response);
         let message = self.shape_response(now, &incoming, response, body, charged);
@@ -283,7 +289,7 @@ impl<P: PeerKey> Endpoint<P> {
         if kind == Type::Confirmable {
             self.launch(now, call.slot, Owner::Response(exchange), &message);
         } else {
-            self.transmit(peer, message.to_datagram());
+            self.transmit_once(call.slot, message);
             self.event(Event::ResponseDelivered { peer, exchange });
         }
     }
@@ -292,9 +298,7 @@ impl<P: PeerKey> Endpoint<P> {
         let call = incoming.call;
         match incoming.observe {
             Some(0) if response.observe.is_some() && response.code.is_success() => {
-                let size = incoming
-                    .block2
-                    .map_or(self.config.block_size, |block| block.size);
+                let size = incoming.block2.map(|block| block.size);
                 self.add_observer(call.slot, call.token, incoming.resource, size);
             }
             Some(_) => self.remove_observer(call.slot, call.token),
@@ -313,13 +317,15 @@ impl<P: PeerKey> Endpoint<P> {
         let call = incoming.call;
         let mut message = Message::new(Type::Acknowledgement, response.code, call.id);
         message.token = call.token;
-        let size = self.config.block_size;
-        let size = incoming.block2.map_or(size, |block| block.size.min(size));
-        let number = incoming.block2.map_or(0, |block| block.number);
-        if body.len() <= size.bytes() && (number == 0 || !response.code.is_success()) {
+        let asked = incoming.block2.map(|block| block.size);
+        let portion = self.portion(call.slot, asked, || response.options().len_bound());
+        let number = incoming
+            .block2
+            .map_or(0, |block| block.number_in(portion.size));
+        if body.len() <= portion.whole && (number == 0 || !response.code.is_success()) {
             message.options = response.options();
             message.payload = body.to_vec();
-        } else if let Some((block, payload)) = cut(body, number, size) {
+        } else if let Some((block, payload)) = cut(body, number, portion) {
             response.etag.get_or_insert_with(|| ETag::of_content(body));
             if number > 0 {
                 // RFC 7959 §2.6: only the first block of a notification carries Observe.

@@ -97,7 +97,7 @@ impl<P: PeerKey> Endpoint<P> {
         self.incoming.remove(&exchange);
         self.counters.abandoned += 1;
         if let Some(peer) = self.peers.get_mut(call.slot) {
-            peer.serving = peer.serving.saturating_sub(1);
+            peer.served(exchange);
         }
         let reply = match call.reliability.kind() {
             Type::Confirmable => Reply::Acknowledgement,

@@ -262,7 +262,7 @@ fn keep_busy(endpoint: &mut Endpoint<u8>, now: Instant) {
             Output::Event(Event::Request { exchange, .. }) => {
                 endpoint.respond(now, exchange, content(&pattern(100)));
             }
-            Output::Event(_) => {}
+            Output::Event(_) | Output::Send { .. } => {}
             Output::Transmit { datagram, .. } => {
                 decode(&datagram).unwrap();
             }

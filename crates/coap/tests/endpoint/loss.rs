@@ -97,7 +97,7 @@ impl Network {
                 Output::Event(Event::Failed { exchange, .. }) => {
                     self.ended.entry(exchange).or_default().push(None);
                 }
-                Output::Event(other) => panic!("{other:?}"),
+                other => panic!("{other:?}"),
             }
         }
         while let Some(output) = self.server.poll_output() {
@@ -108,7 +108,7 @@ impl Network {
                 }) => {
                     self.serve(exchange, &request);
                 }
-                Output::Event(_) => {}
+                Output::Event(_) | Output::Send { .. } => {}
             }
         }
     }

@@ -11,3 +11,4 @@ mod loss;
 mod observe;
 mod reliability;
 mod rig;
+mod stream;

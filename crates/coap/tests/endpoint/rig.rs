@@ -35,6 +35,7 @@ impl Rig {
         while let Some(output) = self.endpoint.poll_output() {
             match output {
                 Output::Transmit { datagram, .. } => self.sent.push(decode(&datagram).unwrap()),
+                Output::Send { message, .. } => self.sent.push(message),
                 Output::Event(event) => self.events.push(event),
             }
         }

@@ -201,6 +201,7 @@ impl Pair {
                 coap::Output::Transmit { datagram, .. } => {
                     self.network.send(self.now, SERVER, DEVICE, datagram);
                 }
+                coap::Output::Send { .. } => {}
                 coap::Output::Event(event) => self.server_event(event),
             }
         }

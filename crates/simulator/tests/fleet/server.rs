@@ -144,7 +144,7 @@ fn answer<P: coap::PeerKey>(
                     coap.send_request(now, peer, downlink.clone()).unwrap();
                 }
             }
-            Output::Event(_) => {}
+            Output::Event(_) | Output::Send { .. } => {}
         }
     }
 }
