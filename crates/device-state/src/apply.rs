@@ -138,14 +138,14 @@ impl<'t> Change<'t> {
                 links,
             } => {
                 let mut registration = self.live_registration(id, identity)?;
-                registration.peer = *peer;
+                let previous_peer = std::mem::replace(&mut registration.peer, *peer);
                 registration.session = session.or(registration.session);
                 registration.lifetime = lifetime.unwrap_or(registration.lifetime);
                 registration.binding = binding.unwrap_or(registration.binding);
                 if let Some(links) = links {
                     registration.links.clone_from(links);
                 }
-                Ok(self.update(registration, *owner))
+                Ok(self.update(registration, *owner, previous_peer))
             }
             Command::MoveRegistration { id, session, owner } => {
                 self.move_registration(id, *session, *owner)

@@ -147,7 +147,8 @@ pub enum Outcome {
         observations: Vec<Observation>,
     },
     /// The registration was updated or moved. The observations are those to establish now: all of
-    /// them if another node holds the device from now on, and none otherwise.
+    /// them if another node holds the device from now on or it sends from another address, and
+    /// none otherwise.
     Updated {
         endpoint: EndpointName,
         expires_at: Timestamp,

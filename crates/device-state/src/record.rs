@@ -25,6 +25,10 @@ pub enum Transport {
     Udp,
     /// CoAP over DTLS over UDP.
     Dtls,
+    /// CoAP over TCP without security (RFC 8323).
+    Tcp,
+    /// CoAP over TLS over TCP.
+    Tls,
 }
 
 /// The 8-byte Connection ID that the server gave a DTLS session; bytes 1–2 name the partition that

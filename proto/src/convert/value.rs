@@ -154,7 +154,7 @@ macro_rules! wire_enum {
     };
 }
 
-wire_enum!(Transport, wire::Transport, wire_transport, transport, { Udp, Dtls });
+wire_enum!(Transport, wire::Transport, wire_transport, transport, { Udp, Dtls, Tcp, Tls });
 wire_enum!(ValueOrigin, wire::ValueOrigin, wire_origin, origin, { Notify, Send, Read, Write });
 
 pub(crate) use wire_enum;

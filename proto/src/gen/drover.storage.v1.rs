@@ -887,6 +887,8 @@ pub enum Transport {
     Unspecified = 0,
     Udp = 1,
     Dtls = 2,
+    Tcp = 3,
+    Tls = 4,
 }
 impl Transport {
     /// String value of the enum field names used in the ProtoBuf definition.
@@ -898,6 +900,8 @@ impl Transport {
             Self::Unspecified => "TRANSPORT_UNSPECIFIED",
             Self::Udp => "TRANSPORT_UDP",
             Self::Dtls => "TRANSPORT_DTLS",
+            Self::Tcp => "TRANSPORT_TCP",
+            Self::Tls => "TRANSPORT_TLS",
         }
     }
     /// Creates an enum from field names used in the ProtoBuf definition.
@@ -906,6 +910,8 @@ impl Transport {
             "TRANSPORT_UNSPECIFIED" => Some(Self::Unspecified),
             "TRANSPORT_UDP" => Some(Self::Udp),
             "TRANSPORT_DTLS" => Some(Self::Dtls),
+            "TRANSPORT_TCP" => Some(Self::Tcp),
+            "TRANSPORT_TLS" => Some(Self::Tls),
             _ => None,
         }
     }

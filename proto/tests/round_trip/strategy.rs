@@ -96,7 +96,12 @@ pub(crate) fn operation_id() -> impl Strategy<Value = OperationId> {
 pub(crate) fn registration() -> impl Strategy<Value = Registration> {
     let who = (endpoint(), registration_id(), identity(), owner(), peer());
     let how = (
-        select(vec![Transport::Udp, Transport::Dtls]),
+        select(vec![
+            Transport::Udp,
+            Transport::Dtls,
+            Transport::Tcp,
+            Transport::Tls,
+        ]),
         option::of(cid()),
         lifetime(),
         select(vec![

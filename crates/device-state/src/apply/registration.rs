@@ -1,5 +1,7 @@
 //! Registrations: LwM2M Core 1.2 §6.2.
 
+use std::net::SocketAddr;
+
 use lwm2m::{Lifetime, RegistrationId};
 
 use super::Change;
@@ -59,11 +61,16 @@ impl Change<'_> {
     }
 
     /// Takes over the registration as changed by an Update that `owner` received.
-    pub(super) fn update(&mut self, mut registration: Registration, owner: NodeId) -> Outcome {
+    pub(super) fn update(
+        &mut self,
+        mut registration: Registration,
+        owner: NodeId,
+        previous_peer: SocketAddr,
+    ) -> Outcome {
         let previous_end = registration.expires_at;
         registration.updated_at = self.now;
         registration.expires_at = self.registration_end(registration.lifetime);
-        self.put_updated(registration, previous_end, owner)
+        self.put_updated(registration, previous_end, owner, previous_peer)
     }
 
     /// The node that went on with a session holds the device from now on.
@@ -77,7 +84,8 @@ impl Change<'_> {
             .filter(|registration| registration.session == Some(session))
             .ok_or(Rejection::UnknownRegistration)?;
         let end = registration.expires_at;
-        Ok(self.put_updated(registration, end, owner))
+        let peer = registration.peer;
+        Ok(self.put_updated(registration, end, owner, peer))
     }
 
     fn put_updated(
@@ -85,7 +93,9 @@ impl Change<'_> {
         mut registration: Registration,
         previous_end: Timestamp,
         owner: NodeId,
+        previous_peer: SocketAddr,
     ) -> Outcome {
+        let moved = registration.peer != previous_peer;
         let previous_owner = std::mem::replace(&mut registration.owner, owner);
         self.put_registration(Some(previous_end), &registration);
         let endpoint = registration.endpoint.clone();
@@ -101,6 +111,9 @@ impl Change<'_> {
             // The exchanges of the node that lost the device cannot end any more.
             self.release_in_flight(&endpoint, Some(owner));
             self.settle_queue(&endpoint);
+        }
+        // An observation ends with the connection or session that it was established on.
+        if moved || previous_owner != owner {
             observations = query::observations(self.tables, &endpoint);
         }
         Outcome::Updated {

@@ -204,6 +204,13 @@ fn an_update_over_another_node_names_the_observations_to_establish_there() {
         (named(NODE), named(OTHER_NODE), named(OTHER_NODE)),
         (0, 1, 0)
     );
+    // Observations end with the connection, and another address may be another one.
+    let mut elsewhere = update_by("meter", 1, OTHER_NODE);
+    if let Command::Update { peer, .. } = &mut elsewhere {
+        *peer = "198.51.100.7:9".parse().unwrap();
+    }
+    let moved = world.run(elsewhere);
+    assert!(matches!(moved, Outcome::Updated { observations, .. } if observations.len() == 1));
 }
 
 #[test]

@@ -45,6 +45,8 @@ const fn transport_name(transport: Transport) -> &'static str {
     match transport {
         Transport::Udp => "UDP",
         Transport::Dtls => "DTLS",
+        Transport::Tcp => "TCP",
+        Transport::Tls => "TLS",
     }
 }
 
