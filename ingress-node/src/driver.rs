@@ -281,6 +281,8 @@ impl Driver {
                     self.metrics.datagrams_lost.inc();
                 }
             }
+            // No peer has a stream.
+            Output::Send { .. } => {}
             Output::Commit { id, shard, command } => self.propose(id, shard, command),
             Output::LookUp {
                 registration,

@@ -9,6 +9,7 @@ mod send;
 use std::collections::VecDeque;
 use std::time::Instant;
 
+use coap::reliable::Capabilities;
 use coap::{Endpoint, ExchangeId, Failure};
 use lwm2m::{EndpointName, Path, Value};
 use rand::SeedableRng;
@@ -102,6 +103,21 @@ impl Device {
             return;
         }
         self.forget_session();
+        self.begin(now);
+    }
+
+    /// As [`Self::start`] over a stream (RFC 8323) on which the server's CSM has arrived.
+    pub fn start_on_stream(&mut self, now: Instant, capabilities: Capabilities) {
+        if let Power::Down { .. } = self.power {
+            return;
+        }
+        self.forget_session();
+        // A device has one peer, for which there is always room.
+        let _opened = self.coap.open_stream(now, self.session, capabilities);
+        self.begin(now);
+    }
+
+    fn begin(&mut self, now: Instant) {
         let queue = self.config.binding.queue_mode();
         self.presence = Presence::new(queue, now, self.config.queue_window);
         self.register(now, 0);
@@ -116,15 +132,28 @@ impl Device {
 
     /// A datagram of the server arrived.
     pub fn handle_datagram(&mut self, now: Instant, datagram: &[u8]) {
+        if self.hears(now) {
+            self.coap.handle_datagram(now, self.session, datagram);
+            self.drain_coap(now);
+        }
+    }
+
+    /// A message of the server arrived on the stream.
+    pub fn handle_message(&mut self, now: Instant, message: coap::Message) {
+        if self.hears(now) {
+            self.coap.handle_message(now, self.session, message);
+            self.drain_coap(now);
+        }
+    }
+
+    fn hears(&mut self, now: Instant) -> bool {
         let deaf = matches!(self.power, Power::Down { .. })
             || self.registration == Registration::Off
             || !self.presence.listens();
-        if deaf {
-            return;
+        if !deaf {
+            self.presence.active(now, self.config.queue_window);
         }
-        self.presence.active(now, self.config.queue_window);
-        self.coap.handle_datagram(now, self.session, datagram);
-        self.drain_coap(now);
+        !deaf
     }
 
     /// The next thing to do; drain this to `None` after every call.
@@ -229,6 +258,10 @@ impl Device {
                 coap::Output::Transmit { peer, datagram } if peer == self.session => {
                     self.presence.active(now, self.config.queue_window);
                     self.outputs.push_back(Output::Transmit(datagram));
+                }
+                coap::Output::Send { peer, message } if peer == self.session => {
+                    self.presence.active(now, self.config.queue_window);
+                    self.outputs.push_back(Output::Send(message));
                 }
                 coap::Output::Transmit { .. } | coap::Output::Send { .. } => {}
                 coap::Output::Event(event) => self.handle_event(now, event),

@@ -10,6 +10,8 @@ use lwm2m::{Entry, ExecuteArguments, Path, WriteMode};
 pub enum Output {
     /// Send this datagram to the server.
     Transmit(Vec<u8>),
+    /// Send this message on the stream to the server.
+    Send(coap::Message),
     /// Something happened.
     Event(Event),
 }

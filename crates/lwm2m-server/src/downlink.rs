@@ -58,7 +58,7 @@ impl<P: PeerKey> Engine<P> {
             return;
         }
         if let Operation::CancelObserve { path } = operation {
-            return self.cancel_observation(tag, registration, path);
+            return self.cancel_observation(now, tag, registration, path);
         }
         if let Err(failure) = self.start_downlink(now, registration, operation, Purpose::Asked(tag))
         {

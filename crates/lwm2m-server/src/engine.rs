@@ -4,6 +4,7 @@ use std::collections::VecDeque;
 use std::fmt;
 use std::time::Instant;
 
+use coap::reliable::Capabilities;
 use coap::{Event, ExchangeId, PeerKey, Response};
 use device_state::{Command, Observation, Outcome, Registration, ShardId};
 use hashbrown::HashMap;
@@ -76,7 +77,21 @@ impl<P: PeerKey> Engine<P> {
         }
     }
 
-    /// A CoAP message arrived.
+    /// The peer has a stream, or what it takes on that has changed. False if there is no room for the peer.
+    #[must_use]
+    pub fn open_stream(&mut self, now: Now, peer: P, capabilities: Capabilities) -> bool {
+        let opened = self.coap.open_stream(now.instant, peer, capabilities);
+        opened.is_ok()
+    }
+
+    /// A message arrived on a stream. [`Engine::forget_peer`] when that ends.
+    pub fn handle_message(&mut self, now: Now, peer: P, origin: &Origin, message: coap::Message) {
+        self.coap.handle_message(now.instant, peer, message);
+        self.heard(now, peer);
+        self.drain_coap(now, Some(origin));
+    }
+
+    /// A CoAP message arrived as a datagram.
     pub fn handle_datagram(&mut self, now: Now, peer: P, origin: &Origin, datagram: &[u8]) {
         self.coap.handle_datagram(now.instant, peer, datagram);
         self.heard(now, peer);
@@ -103,6 +118,8 @@ impl<P: PeerKey> Engine<P> {
                 self.handle_operation(now, tag, &registration, operation);
             }
         }
+        // An observation that has ended is cancelled by a request where there is no reset.
+        self.drain_coap(now, None);
     }
 
     fn conclude(&mut self, now: Now, awaiting: Awaiting<P>, result: Result<Outcome, CommitError>) {
@@ -135,6 +152,7 @@ impl<P: PeerKey> Engine<P> {
         for observation in observations {
             self.restore_observation(now, &registration.id, observation.path);
         }
+        self.drain_coap(now, None);
     }
 
     /// Whether a device that talks from `peer` is here.
@@ -189,7 +207,7 @@ impl<P: PeerKey> Engine<P> {
         self.coap.counters()
     }
 
-    fn heard(&mut self, now: Now, peer: P) {
+    pub(crate) fn heard(&mut self, now: Now, peer: P) {
         let window = self.config.awake_window;
         let Some((_, device)) = self.devices.at_peer_mut(peer) else {
             return;
@@ -208,7 +226,9 @@ impl<P: PeerKey> Engine<P> {
                 coap::Output::Transmit { peer, datagram } => {
                     self.outputs.push_back(Output::Transmit { peer, datagram });
                 }
-                coap::Output::Send { .. } => {}
+                coap::Output::Send { peer, message } => {
+                    self.outputs.push_back(Output::Send { peer, message });
+                }
                 coap::Output::Event(event) => self.handle_event(now, origin, event),
             }
         }
@@ -222,7 +242,7 @@ impl<P: PeerKey> Engine<P> {
                 request,
                 ..
             } => {
-                // A request only comes up while its datagram is handled, so the origin is known.
+                // A request only comes up while its message is handled, so the origin is known.
                 if let Some(origin) = origin {
                     self.handle_request(now, origin, peer, exchange, &request);
                 }
@@ -280,7 +300,8 @@ impl<P: PeerKey> Engine<P> {
         }
     }
 
-    /// LwM2M Core 1.2 §6.2.1: the observations of a registration end with it; the next notification is answered RST.
+    /// LwM2M Core 1.2 §6.2.1: the observations of a registration end with it; the next notification is answered RST,
+    /// or on a stream they are cancelled.
     pub(crate) fn end_observations(&mut self, device: &Device<P>) {
         for token in device.observations.tokens() {
             self.coap.forget_observation(device.peer, token);

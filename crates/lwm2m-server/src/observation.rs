@@ -1,7 +1,7 @@
 //! The observations of one device (LwM2M Core 1.2 §6.4).
 
 use coap::{Code, PeerKey, Response, Token};
-use device_state::{OperationOutcome, ValueOrigin};
+use device_state::{Observation, OperationOutcome, Timestamp, ValueOrigin};
 use lwm2m::{Path, RegistrationId};
 
 use crate::downlink::values_of;
@@ -39,6 +39,35 @@ impl Observations {
 }
 
 impl<P: PeerKey> Engine<P> {
+    /// The device goes on at `peer`. Observations belong to the connection, session or address that they were
+    /// established on, so another one needs them anew.
+    pub(crate) fn renew(
+        &mut self,
+        now: Now,
+        id: &RegistrationId,
+        peer: P,
+        expires_at: Timestamp,
+        observations: &[Observation],
+    ) {
+        let Some(device) = self.devices.get_mut(id) else {
+            return;
+        };
+        let moved = device.peer != peer;
+        if moved {
+            let former = std::mem::take(&mut device.observations);
+            for token in former.tokens() {
+                self.coap.forget_observation(device.peer, token);
+            }
+        }
+        self.devices.renew(now, id, peer, expires_at);
+        if moved {
+            self.heard(now, peer);
+            for observation in observations {
+                self.restore_observation(now, id, observation.path);
+            }
+        }
+    }
+
     /// The device accepted an observation: remember it.
     pub(crate) fn established(
         &mut self,
@@ -86,9 +115,11 @@ impl<P: PeerKey> Engine<P> {
         self.report(now, &id, path, response);
     }
 
-    /// Ends the observation of a path: the next notification is answered with a reset (RFC 7641 §3.6).
+    /// Ends the observation of a path: the next notification is answered with a reset (RFC 7641 §3.6), or
+    /// on a stream it is cancelled.
     pub(crate) fn cancel_observation(
         &mut self,
+        now: Now,
         tag: OperationTag,
         registration: &RegistrationId,
         path: Path,
@@ -99,6 +130,7 @@ impl<P: PeerKey> Engine<P> {
         let peer = device.peer;
         if let Some(token) = device.observations.remove(path) {
             self.coap.forget_observation(peer, token);
+            self.drain_coap(now, None);
         }
         let outcome = OperationOutcome::Delivered {
             code: Code::CONTENT_2_05.as_byte(),

@@ -18,7 +18,7 @@ pub struct Now {
     pub wall: Timestamp,
 }
 
-/// What the transport knows of the sender of a datagram.
+/// What the transport knows of the sender of a message.
 #[derive(Clone, Debug)]
 pub struct Origin {
     pub address: SocketAddr,
@@ -51,6 +51,8 @@ pub enum CommitError {
 pub enum Output<P> {
     /// Send a datagram.
     Transmit { peer: P, datagram: Vec<u8> },
+    /// Send a message on the stream of the peer.
+    Send { peer: P, message: coap::Message },
     /// Propose a command and report back with [`Engine::handle_committed`](crate::Engine::handle_committed).
     Commit {
         id: CommitId,

@@ -270,7 +270,7 @@ impl<P: PeerKey> Engine<P> {
             ) => {
                 self.respond(now, exchange, Response::new(Code::CHANGED_2_04));
                 if self.holds(&id) {
-                    self.devices.renew(now, &id, peer, expires_at);
+                    self.renew(now, &id, peer, expires_at, &observations);
                 } else {
                     self.outputs.push_back(Output::LookUp {
                         registration: id,

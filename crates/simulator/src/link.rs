@@ -145,6 +145,8 @@ impl Link {
                 let _ = security.client.send(&datagram);
                 return;
             }
+            // The device is never started on a stream.
+            (Output::Send(_), _) => return,
             (Output::Event(event), _) => event,
         };
         match (&event, &mut self.security) {

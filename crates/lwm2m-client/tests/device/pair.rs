@@ -188,6 +188,7 @@ impl Pair {
                 Output::Transmit(datagram) => {
                     self.network.send(self.now, DEVICE, SERVER, datagram);
                 }
+                Output::Send(message) => panic!("no stream for {message:?}"),
                 Output::Event(event) => {
                     if event == Event::Booted {
                         self.device.start(self.now);

@@ -2,6 +2,7 @@
 #![expect(clippy::unwrap_used, reason = "a failed unwrap is the test's failure")]
 #![expect(clippy::disallowed_methods, reason = "a test needs a first instant")]
 
+mod streams;
 mod system;
 
 use std::time::Duration;
@@ -199,4 +200,52 @@ fn an_unavailable_state_tier_only_delays_a_registration() {
     system.restore_commits();
     system.wait_for(|event| matches!(event, Event::Registered { .. }));
     assert!(system.registration().is_some());
+}
+
+fn tcp() -> Config {
+    Config {
+        binding: "T".parse().unwrap(),
+        ..config()
+    }
+}
+
+/// 1.1-int-106 and more: registration, operations, observation and deregistration over TCP.
+#[test]
+fn a_device_on_tcp_registers_and_is_managed() {
+    for max_message_size in [1152, 20_000] {
+        let mut system = System::on_streams(tcp(), max_message_size);
+        let registration = system.registration().unwrap();
+        assert_eq!(registration.transport, device_state::Transport::Tcp);
+        assert_eq!(registration.binding.to_string(), "T");
+
+        let (code, values) = delivered(system.operate(read(Path::ObjectInstance(3, 0))));
+        assert_eq!(code, Code::CONTENT_2_05);
+        assert!(values.contains(&(Path::Resource(3, 0, 9), Value::Integer(100))));
+        // Larger than a message on the small connection.
+        let package = Entry::new(Path::Resource(5, 0, 0), Value::Opaque(vec![7; 10_000]));
+        let outcome = system.operate(write(package.path, WriteMode::Replace, vec![package]));
+        assert_eq!(delivered(outcome).0, Code::CHANGED_2_04);
+
+        system.operate(Operation::Observe { path: TEMPERATURE });
+        system.set(TEMPERATURE, Value::Float(21.5));
+        assert_eq!(system.last_value(TEMPERATURE), Some(Value::Float(21.5)));
+        system.operate(Operation::CancelObserve { path: TEMPERATURE });
+        assert_eq!(system.device.observation_count(), 0);
+    }
+}
+
+#[test]
+fn observations_are_established_anew_on_another_connection() {
+    let mut system = System::on_streams(tcp(), 1152);
+    system.hold(TEMPERATURE);
+    system.operate(Operation::Observe { path: TEMPERATURE });
+    system.reconnect(1152);
+    system.wait_for(|event| matches!(event, Event::Registered { .. }));
+    system.set(TEMPERATURE, Value::Float(23.0));
+    assert_eq!(system.last_value(TEMPERATURE), Some(Value::Float(23.0)));
+    assert_eq!(system.device.observation_count(), 1);
+
+    // A device may also go on with its registration.
+    let codes = system.update_over_another_connection();
+    assert_eq!(codes, [Code::CHANGED_2_04, Code::GET]);
 }

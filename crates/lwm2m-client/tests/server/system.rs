@@ -2,14 +2,18 @@
 
 use std::time::{Duration, Instant};
 
+use coap::reliable::Capabilities;
+use coap::{Code, Message, MessageId, Type};
 use device_state::{
-    Context, Envelope, MemoryTables, NodeId, OperationOutcome, Registration, Revision,
-    SecurityIdentity, ShardId, Timestamp, Transport, apply, query,
+    Command, Context, Envelope, MemoryTables, NodeId, OperationOutcome, Outcome, Registration,
+    Revision, SecurityIdentity, ShardId, Timestamp, Transport, apply, query,
 };
 use lwm2m::{EndpointName, Operation, Path, RegistrationId, Value};
 use lwm2m_client::{Config, Device, Event, Output};
 use lwm2m_server::{CommitError, CommitId, Engine, Now, OperationTag, Origin};
 use netsim::{Conditions, Network};
+
+use crate::streams::{Arrival, Streams};
 
 const DEVICE: u8 = 1;
 const SERVER: u8 = 2;
@@ -29,6 +33,8 @@ pub(crate) struct System {
     pub(crate) events: Vec<Event>,
     done: Vec<(OperationTag, OperationOutcome)>,
     next_tag: u64,
+    /// Instead of the network.
+    streams: Option<Streams>,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -75,10 +81,60 @@ impl System {
             events: Vec::new(),
             done: Vec::new(),
             next_tag: 0,
+            streams: None,
         };
         system.device.start(now);
         system.settle();
         system
+    }
+
+    /// A device that is registered over TCP, with messages of at most `max_message_size`.
+    pub(crate) fn on_streams(config: Config, max_message_size: usize) -> Self {
+        let mut system = Self::new(config, 1);
+        system.reconnect(max_message_size);
+        system.wait_for(|event| matches!(event, Event::Registered { .. }));
+        system.events.clear();
+        system
+    }
+
+    /// Makes a connection in place of the one before; the server is not told of its end.
+    pub(crate) fn reconnect(&mut self, max_message_size: usize) {
+        let number = self.streams.as_ref().map_or(DEVICE, Streams::peer);
+        self.streams = Some(Streams::new(self.now, number + 1, max_message_size));
+        self.settle();
+    }
+
+    /// The path is observed whenever the device registers.
+    pub(crate) fn hold(&mut self, path: Path) {
+        let lease_until = self.clock().wall.saturating_add(Duration::from_hours(1));
+        self.apply(Command::HoldObservation {
+            endpoint: self.device.endpoint().clone(),
+            path,
+            holder: 1,
+            lease_until,
+        });
+    }
+
+    /// An Update comes over a connection of which nothing was heard before; the codes of what the server sends there.
+    pub(crate) fn update_over_another_connection(&mut self) -> Vec<Code> {
+        let location = self.registration().expect("it is registered").id;
+        let mut update = Message::new(Type::NonConfirmable, Code::POST, MessageId(0));
+        for segment in ["rd", location.as_str()] {
+            let segment = segment.as_bytes();
+            update.options.push(coap::number::URI_PATH, segment);
+        }
+        let (now, peer) = (self.clock(), 99);
+        assert!(self.engine.open_stream(now, peer, Capabilities::default()));
+        let origin = stream_origin(peer);
+        self.engine.handle_message(now, peer, &origin, update);
+        self.settle();
+        let streams = self.streams.as_mut().expect("it is on a stream");
+        let astray = std::mem::take(&mut streams.astray);
+        astray
+            .iter()
+            .filter(|(to, _)| *to == peer)
+            .map(|(_, message)| message.code)
+            .collect()
     }
 
     pub(crate) fn fail_commits(&mut self) {
@@ -173,10 +229,41 @@ impl System {
     }
 
     fn settle(&mut self) {
+        loop {
+            self.settle_engines();
+            let Some(arrival) = self
+                .streams
+                .as_mut()
+                .and_then(|streams| streams.poll(self.now))
+            else {
+                return;
+            };
+            let now = self.clock();
+            match arrival {
+                Arrival::ServerReady(peer, capabilities) => {
+                    assert!(self.engine.open_stream(now, peer, capabilities));
+                }
+                Arrival::AtServer(peer, message) => {
+                    let origin = stream_origin(peer);
+                    self.engine.handle_message(now, peer, &origin, message);
+                }
+                Arrival::DeviceReady(capabilities) => {
+                    self.device.start_on_stream(self.now, capabilities);
+                }
+                Arrival::AtDevice(message) => self.device.handle_message(self.now, message),
+            }
+        }
+    }
+
+    fn settle_engines(&mut self) {
         while let Some(output) = self.device.poll_output() {
             match output {
                 Output::Transmit(datagram) => {
                     self.network.send(self.now, DEVICE, SERVER, datagram);
+                }
+                Output::Send(message) => {
+                    let streams = self.streams.as_mut().expect("it is on a stream");
+                    streams.send_to_server(&message);
                 }
                 Output::Event(event) => {
                     if event == Event::Booted {
@@ -191,8 +278,12 @@ impl System {
                 lwm2m_server::Output::Transmit { datagram, .. } => {
                     self.network.send(self.now, SERVER, DEVICE, datagram);
                 }
-                lwm2m_server::Output::Commit { id, shard, command } => {
-                    self.commit(id, shard, command);
+                lwm2m_server::Output::Send { peer, message } => {
+                    let streams = self.streams.as_mut().expect("it is on a stream");
+                    streams.send_to_device(peer, message);
+                }
+                lwm2m_server::Output::Commit { id, command, .. } => {
+                    self.commit(id, command);
                 }
                 lwm2m_server::Output::OperationDone { tag, result } => {
                     self.done.push((tag, result.unwrap().outcome));
@@ -213,25 +304,37 @@ impl System {
         }
     }
 
-    fn commit(&mut self, id: CommitId, shard: ShardId, command: device_state::Command) {
+    fn commit(&mut self, id: CommitId, command: Command) {
         let now = self.clock();
         if self.commits == Commits::Fail {
             let failed = Err(CommitError::Unavailable);
             return self.engine.handle_committed(now, id, failed);
         }
+        let outcome = self.apply(command);
+        self.engine.handle_committed(now, id, Ok(outcome));
+    }
+
+    fn apply(&mut self, command: Command) -> Outcome {
         self.revision += 1;
         let context = Context {
-            shard,
+            shard: ShardId(0),
             revision: Revision(self.revision),
             first_index: 0,
         };
         let envelope = Envelope {
             request_id: None,
-            leader_time: now.wall,
+            leader_time: self.clock().wall,
             command,
         };
-        let applied = apply(&mut self.tables, &context, &envelope);
-        self.engine.handle_committed(now, id, Ok(applied.outcome));
+        apply(&mut self.tables, &context, &envelope).outcome
+    }
+}
+
+fn stream_origin(peer: u8) -> Origin {
+    Origin {
+        address: ([192, 0, 2, 1], 40_000 + u16::from(peer)).into(),
+        transport: Transport::Tcp,
+        ..origin()
     }
 }
 
