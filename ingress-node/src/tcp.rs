@@ -1,0 +1,117 @@
+//! TCP and TLS: listeners that several workers share by SO_REUSEPORT, and what moves bytes.
+
+pub(crate) mod event;
+pub(crate) mod streams;
+
+use std::future::poll_fn;
+use std::io;
+use std::net::SocketAddr;
+use std::path::Path;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Poll, ready};
+
+use anyhow::Context;
+use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt, ReadBuf, ReadHalf, WriteHalf};
+use tokio::net::{TcpListener, TcpSocket, TcpStream};
+use tokio::sync::oneshot;
+use tokio_rustls::TlsAcceptor;
+use tokio_rustls::rustls::ServerConfig;
+use tokio_rustls::rustls::pki_types::pem::PemObject;
+use tokio_rustls::rustls::pki_types::{CertificateDer, PrivateKeyDer};
+
+/// Connections that the kernel keeps until they are accepted.
+const BACKLOG: u32 = 1024;
+/// Bytes read at once.
+const READ: usize = 8 * 1024;
+
+/// A byte stream in both directions, secured or not.
+pub(crate) trait Duplex: AsyncRead + AsyncWrite + Unpin {}
+
+impl<T: AsyncRead + AsyncWrite + Unpin> Duplex for T {}
+
+pub(crate) type Io = Box<dyn Duplex>;
+
+/// One worker's listener on an address.
+pub(crate) struct Listener {
+    inner: TcpListener,
+    tls: Option<TlsAcceptor>,
+}
+
+impl Listener {
+    /// A listener on `address` that other listeners of this process may share. With `tls`, every connection is secured.
+    pub(crate) fn bind(address: SocketAddr, tls: Option<TlsAcceptor>) -> io::Result<Self> {
+        let socket = match address {
+            SocketAddr::V4(_) => TcpSocket::new_v4(),
+            SocketAddr::V6(_) => TcpSocket::new_v6(),
+        }?;
+        socket.set_reuseaddr(true)?;
+        socket.set_reuseport(true)?;
+        socket.bind(address)?;
+        Ok(Self {
+            inner: socket.listen(BACKLOG)?,
+            tls,
+        })
+    }
+
+    async fn accept(&self) -> io::Result<(TcpStream, SocketAddr)> {
+        let (stream, address) = self.inner.accept().await?;
+        // Messages are small and written whole. A connection that has ended already shows that when it is read.
+        let _ended = stream.set_nodelay(true);
+        Ok((stream, address))
+    }
+}
+
+/// Secures connections with a certificate chain and its key, both PEM. Devices are not asked for a certificate.
+pub(crate) fn acceptor(certificates: &Path, key: &Path) -> anyhow::Result<TlsAcceptor> {
+    let unreadable = |path: &Path| format!("cannot read {}", path.display());
+    let chain = CertificateDer::pem_file_iter(certificates)
+        .and_then(Iterator::collect::<Result<Vec<_>, _>>)
+        .with_context(|| unreadable(certificates))?;
+    let key = PrivateKeyDer::from_pem_file(key).with_context(|| unreadable(key))?;
+    let config = ServerConfig::builder()
+        .with_no_client_auth()
+        .with_single_cert(chain, key)
+        .context("the TLS certificate cannot be used")?;
+    Ok(TlsAcceptor::from(Arc::new(config)))
+}
+
+/// The reading half; a read ends as well when the connection is dropped.
+pub(crate) struct Reader {
+    half: ReadHalf<Io>,
+    dropped: oneshot::Receiver<()>,
+}
+
+impl Reader {
+    /// The bytes that have arrived; none at the end. A buffer is only held while there are bytes, because most
+    /// connections are quiet most of the time.
+    async fn read(&mut self) -> io::Result<Vec<u8>> {
+        let half = &mut self.half;
+        let bytes = poll_fn(|context| {
+            let mut space = [0; READ];
+            let mut buffer = ReadBuf::new(&mut space);
+            ready!(Pin::new(&mut *half).poll_read(context, &mut buffer))?;
+            Poll::Ready(Ok(buffer.filled().to_vec()))
+        });
+        tokio::select! {
+            bytes = bytes => bytes,
+            _ = &mut self.dropped => Ok(Vec::new()),
+        }
+    }
+}
+
+/// The two halves of a connection. The reader gives up when the sender is dropped.
+fn split(io: Io) -> (Reader, WriteHalf<Io>, oneshot::Sender<()>) {
+    let (read, write) = tokio::io::split(io);
+    let (drop, dropped) = oneshot::channel();
+    let reader = Reader {
+        half: read,
+        dropped,
+    };
+    (reader, write, drop)
+}
+
+async fn write(writer: &mut WriteHalf<Io>, bytes: &[u8]) -> io::Result<()> {
+    writer.write_all(bytes).await?;
+    writer.flush().await
+}

@@ -1,0 +1,239 @@
+#![expect(clippy::unwrap_used, reason = "a failed unwrap is the test's failure")]
+
+use std::net::Ipv4Addr;
+use std::sync::Arc;
+
+use coap::reliable::{CloseReason, decode, encode};
+use coap::{Code, MessageId, Token, Type};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio_rustls::TlsConnector;
+use tokio_rustls::rustls::pki_types::CertificateDer;
+use tokio_rustls::rustls::pki_types::pem::PemObject;
+use tokio_rustls::rustls::{ClientConfig, RootCertStore};
+
+use super::*;
+use crate::tcp::acceptor;
+
+const SOON: Duration = Duration::from_secs(20);
+const CSM: Code = Code::from_byte(0xe1);
+const RELEASE: Code = Code::from_byte(0xe4);
+const ABORT: Code = Code::from_byte(0xe5);
+
+/// For localhost, until 2126; nothing else has this key.
+const CERTIFICATE: &str = include_str!("tests/certificate.pem");
+const KEY: &str = include_str!("tests/key.pem");
+
+/// The connections of a worker under test; the test plays the device.
+struct Rig {
+    streams: Streams,
+    address: SocketAddr,
+    outputs: Vec<Output>,
+    newest: Option<StreamId>,
+}
+
+fn limits() -> Limits {
+    Limits {
+        connections: 3,
+        connections_per_source: 2,
+        handshake_time: SOON,
+        write_time: SOON,
+        connection: reliable::Config::default(),
+    }
+}
+
+impl Rig {
+    fn new(limits: Limits, tls: Option<tokio_rustls::TlsAcceptor>) -> Self {
+        let listener = Listener::bind((Ipv4Addr::LOCALHOST, 0).into(), tls).unwrap();
+        let address = listener.inner.local_addr().unwrap();
+        Self {
+            streams: Streams::new(vec![listener], limits),
+            address,
+            outputs: Vec::new(),
+            newest: None,
+        }
+    }
+
+    async fn connect(&self) -> TcpStream {
+        TcpStream::connect(self.address).await.unwrap()
+    }
+
+    fn settle(&mut self) {
+        while let Some((id, output)) = self.streams.poll_output() {
+            self.newest = Some(id);
+            self.outputs.push(output);
+        }
+    }
+
+    /// Serves until the device is done.
+    async fn serve<T>(&mut self, device: impl Future<Output = T>) -> T {
+        let mut device = std::pin::pin!(device);
+        loop {
+            self.settle();
+            tokio::select! {
+                done = &mut device => return done,
+                event = self.streams.event() => self.streams.handle_event(Instant::now(), event),
+                () = tokio::time::sleep(SOON) => panic!("nothing happens: {:?}", self.outputs),
+            }
+        }
+    }
+
+    /// Serves until this holds.
+    async fn until(&mut self, holds: impl Fn(&Self) -> bool) {
+        self.settle();
+        while !holds(self) {
+            let event = timeout(SOON, self.streams.event()).await.unwrap();
+            self.streams.handle_event(Instant::now(), event);
+            self.settle();
+        }
+    }
+}
+
+fn message(code: Code, token: u8) -> Message {
+    let mut message = Message::new(Type::NonConfirmable, code, MessageId(0));
+    message.token = Token::new(&[token]).unwrap();
+    message
+}
+
+async fn tell(stream: &mut (impl AsyncWriteExt + Unpin), messages: &[Message]) {
+    let mut bytes = Vec::new();
+    for message in messages {
+        encode(message, &mut bytes);
+    }
+    stream.write_all(&bytes).await.unwrap();
+}
+
+async fn hear(stream: &mut (impl AsyncReadExt + Unpin)) -> Option<Message> {
+    let mut bytes = Vec::new();
+    loop {
+        if let Some((message, _)) = decode(&bytes, 100_000).unwrap() {
+            return Some(message);
+        }
+        match stream.read_u8().await {
+            Ok(byte) => bytes.push(byte),
+            Err(_) => return None,
+        }
+    }
+}
+
+#[tokio::test]
+async fn messages_pass_and_an_abort_ends_the_connection() {
+    let mut rig = Rig::new(limits(), None);
+    let mut device = rig.connect().await;
+    tell(&mut device, &[message(CSM, 0), message(Code::GET, 1)]).await;
+    rig.until(|rig| rig.outputs.len() == 2).await;
+    assert_eq!(rig.outputs[1], Output::Message(message(Code::GET, 1)));
+    let id = rig.newest.unwrap();
+    assert_eq!(rig.streams.origin(id).unwrap().transport, Transport::Tcp);
+
+    assert!(rig.streams.send(id, &message(Code::CONTENT_2_05, 1)));
+    let heard = rig
+        .serve(async { [hear(&mut device).await, hear(&mut device).await] })
+        .await;
+    let codes = heard.map(|message| message.unwrap().code);
+    assert_eq!(codes, [CSM, Code::CONTENT_2_05]);
+
+    tell(&mut device, &[message(ABORT, 0)]).await;
+    assert_eq!(rig.serve(hear(&mut device)).await, None);
+    let diagnostic = String::new();
+    let closed = Output::Closed(CloseReason::Aborted { diagnostic });
+    assert_eq!(rig.outputs.pop(), Some(closed));
+    drop(device);
+    rig.until(|rig| rig.streams.len() == 0).await;
+    assert!(!rig.streams.send(id, &message(Code::GET, 2)));
+    assert!(rig.streams.sources.is_empty() && rig.streams.timers.is_empty());
+}
+
+#[tokio::test]
+async fn the_reason_of_an_end_arrives_although_more_was_sent() {
+    let mut rig = Rig::new(limits(), None);
+    let mut device = rig.connect().await;
+    tell(&mut device, &[message(Code::GET, 1)]).await;
+    device.write_all(&vec![0; 100_000]).await.unwrap();
+    let heard = rig
+        .serve(async { [hear(&mut device).await, hear(&mut device).await] })
+        .await;
+    assert_eq!(heard[1].as_ref().unwrap().code, ABORT);
+    assert_eq!(rig.outputs, [Output::Closed(CloseReason::NoSettings)]);
+}
+
+#[tokio::test]
+async fn a_silent_connection_is_ended_and_goes_even_if_the_device_holds_on() {
+    let mut rig = Rig::new(limits(), None);
+    let mut device = rig.connect().await;
+    rig.until(|rig| rig.streams.len() == 1 && rig.streams.poll_timeout().is_some())
+        .await;
+    let due = rig.streams.poll_timeout().unwrap();
+    rig.streams.handle_timeout(due);
+    rig.settle();
+    assert_eq!(rig.outputs, [Output::Closed(CloseReason::NoSettings)]);
+    rig.serve(async { while hear(&mut device).await.is_some() {} })
+        .await;
+    let due = rig.streams.poll_timeout().unwrap();
+    rig.streams.handle_timeout(due);
+    assert_eq!(rig.streams.len(), 0);
+    // The read that was under way ends too, so that the socket is closed.
+    rig.until(|rig| rig.streams.transfers.is_empty()).await;
+}
+
+#[tokio::test]
+async fn connections_are_bounded_by_source() {
+    let mut rig = Rig::new(limits(), None);
+    let devices = [
+        rig.connect().await,
+        rig.connect().await,
+        rig.connect().await,
+    ];
+    rig.until(|rig| rig.streams.counters().refused == 1).await;
+    assert_eq!(rig.streams.len(), 2);
+    drop(devices);
+    rig.until(|rig| rig.streams.len() == 0).await;
+    let _device = rig.connect().await;
+    rig.until(|rig| rig.streams.len() == 1).await;
+}
+
+#[tokio::test]
+async fn closing_tells_the_devices() {
+    let mut rig = Rig::new(limits(), None);
+    let mut device = rig.connect().await;
+    tell(&mut device, &[message(CSM, 0)]).await;
+    rig.until(|rig| !rig.outputs.is_empty()).await;
+    rig.streams.close().await;
+    let heard = [hear(&mut device).await, hear(&mut device).await];
+    let codes = heard.map(|message| message.unwrap().code);
+    assert_eq!(codes, [CSM, RELEASE]);
+    assert_eq!(hear(&mut device).await, None);
+}
+
+#[tokio::test]
+async fn tls_is_spoken_with_the_certificate_given() {
+    let folder = tempfile::tempdir().unwrap();
+    let [certificate, key] = ["certificate.pem", "key.pem"].map(|name| folder.path().join(name));
+    std::fs::write(&certificate, CERTIFICATE).unwrap();
+    std::fs::write(&key, KEY).unwrap();
+    assert!(acceptor(&key, &certificate).is_err());
+    let mut rig = Rig::new(limits(), Some(acceptor(&certificate, &key).unwrap()));
+
+    let mut roots = RootCertStore::empty();
+    let root = CertificateDer::from_pem_slice(CERTIFICATE.as_bytes()).unwrap();
+    roots.add(root).unwrap();
+    let config = ClientConfig::builder()
+        .with_root_certificates(roots)
+        .with_no_client_auth();
+    let connector = TlsConnector::from(Arc::new(config));
+    let stream = rig.connect().await;
+    let name = "localhost".try_into().unwrap();
+    let mut device = rig.serve(connector.connect(name, stream)).await.unwrap();
+    tell(&mut device, &[message(CSM, 0), message(Code::GET, 1)]).await;
+    rig.until(|rig| rig.outputs.len() == 2).await;
+    let id = rig.newest.unwrap();
+    assert_eq!(rig.streams.origin(id).unwrap().transport, Transport::Tls);
+    let heard = rig.serve(hear(&mut device)).await;
+    assert_eq!(heard.unwrap().code, CSM);
+
+    // Who speaks no TLS is not served.
+    let mut plain = rig.connect().await;
+    tell(&mut plain, &[message(CSM, 0)]).await;
+    rig.until(|rig| rig.streams.counters().handshakes_failed == 1)
+        .await;
+    assert_eq!(rig.streams.len(), 1);
+}
