@@ -32,6 +32,14 @@ pub(crate) struct Overrides {
     #[arg(long, value_name = "HOST:PORT")]
     #[serde(skip_serializing_if = "Option::is_none")]
     coap_listen: Option<SocketAddr>,
+    /// Address of CoAP over TCP without security (usually port 5683); not served unless given.
+    #[arg(long, value_name = "HOST:PORT")]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    coap_tcp_listen: Option<SocketAddr>,
+    /// Address of CoAP over TLS (usually port 5684); not served unless given.
+    #[arg(long, value_name = "HOST:PORT")]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    coaps_tcp_listen: Option<SocketAddr>,
     /// Address of health, readiness, metrics and log level.
     #[arg(long, value_name = "HOST:PORT")]
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -76,6 +84,19 @@ pub(crate) struct Config {
     /// Address of CoAP without security; not served unless set.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) coap_listen: Option<SocketAddr>,
+    /// Address of CoAP over TCP without security; not served unless set.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) coap_tcp_listen: Option<SocketAddr>,
+    /// Address of CoAP over TLS; not served unless set. Devices check this node's certificate, but give none: like
+    /// those on coap_listen they are who they say they are.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) coaps_tcp_listen: Option<SocketAddr>,
+    /// PEM file with this node's certificate and those that lead to the root; needed for coaps_tcp_listen.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) tls_certificate_file: Option<PathBuf>,
+    /// PEM file with the key of that certificate.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) tls_key_file: Option<PathBuf>,
     /// Address of health, readiness, metrics and log level.
     pub(crate) admin_listen: SocketAddr,
     /// Address that the first worker takes datagrams from other ingress nodes on; the others follow.
@@ -102,6 +123,12 @@ pub(crate) struct Config {
     pub(crate) max_devices: usize,
     /// Seconds for which datagrams are still forwarded after SIGTERM: as long as load balancers may send some.
     pub(crate) linger_seconds: u64,
+    /// TCP and TLS connections, per worker.
+    pub(crate) max_connections: usize,
+    /// Of those, connections of one IPv4 address or IPv6 /64 network.
+    pub(crate) max_connections_per_source: usize,
+    /// Seconds after which a silent TCP or TLS connection is released.
+    pub(crate) connection_idle_seconds: u64,
     /// Seconds that ending may take.
     pub(crate) grace_seconds: u64,
     /// Logging.
@@ -113,6 +140,10 @@ impl Default for Config {
         Self {
             coaps_listen: SocketAddr::from(([0, 0, 0, 0], 5684)),
             coap_listen: None,
+            coap_tcp_listen: None,
+            coaps_tcp_listen: None,
+            tls_certificate_file: None,
+            tls_key_file: None,
             admin_listen: SocketAddr::from(([0, 0, 0, 0], 9090)),
             forward_listen: SocketAddr::from(([0, 0, 0, 0], 7445)),
             forward_advertise: None,
@@ -126,6 +157,9 @@ impl Default for Config {
             max_handshakes: 20_000,
             max_devices: 1_000_000,
             linger_seconds: 15,
+            max_connections: 20_000,
+            max_connections_per_source: 1000,
+            connection_idle_seconds: 24 * 3600,
             grace_seconds: 25,
             log: LogConfig::default(),
         }

@@ -2,6 +2,7 @@
 //!
 //! ```text
 //!  coaps socket ─▶ dtls::Server ─▶ plaintext ─┐
+//!  connections ─▶ tcp::Streams ─▶ messages ───┤
 //!  coap socket ───────────────────────────────┴▶ lwm2m_server::Engine ─▶ commits, look-ups ─▶ state tier
 //!  sockets ◀── dtls::Server ◀── datagrams ◀────────────┘      ▲
 //!  attach stream ─▶ operations ───────────────────────────────┘
@@ -16,6 +17,7 @@ mod operation;
 mod route;
 mod session;
 mod state_tier;
+mod stream;
 mod take_over;
 
 use std::net::SocketAddr;
@@ -31,6 +33,9 @@ use state_client::{AttachHandle, Client};
 use tokio::sync::mpsc;
 
 use crate::metrics::Metrics;
+use crate::tcp::event::StreamId;
+use crate::tcp::streams::Streams;
+use crate::tcp::{self, Listener};
 use crate::udp::{ReceiveBatch, Socket};
 
 pub(crate) use operation::{Input, Passing};
@@ -52,6 +57,7 @@ const OBSERVE_INTERVAL: Duration = Duration::from_secs(1);
 pub(crate) enum Peer {
     Dtls(dtls::SessionId),
     Udp(SocketAddr),
+    Stream(StreamId),
 }
 
 /// What a worker is made of.
@@ -66,6 +72,7 @@ pub(crate) struct Parts {
     pub(crate) fresh: Box<dyn Fn() -> Fresh + Send>,
     pub(crate) forward_key: forward::Key,
     pub(crate) limits: Limits,
+    pub(crate) streams: tcp::streams::Limits,
     pub(crate) metrics: Metrics,
     pub(crate) attachment: AttachHandle,
 }
@@ -82,6 +89,7 @@ pub(crate) struct Sockets {
     pub(crate) coap: Option<Socket>,
     /// Takes what other nodes forward.
     pub(crate) forward: Option<Socket>,
+    pub(crate) listeners: Vec<Listener>,
 }
 
 /// Times that the driver keeps.
@@ -97,6 +105,7 @@ pub(crate) struct Driver {
     node: NodeId,
     coaps: Socket,
     coap: Option<Socket>,
+    streams: Streams,
     client: Client,
     inputs: mpsc::Receiver<Input>,
     workers: Vec<mpsc::Sender<Input>>,
@@ -131,6 +140,7 @@ enum Wake {
     Coaps,
     Coap,
     Forwarded,
+    Stream(tcp::event::Event),
     Resolved(Resolved),
     Inputs,
     Timeout,
@@ -142,6 +152,7 @@ impl Driver {
             coaps,
             coap,
             forward,
+            listeners,
         } = sockets;
         let Fresh { dtls, engine } = (parts.fresh)();
         let own = WorkerId {
@@ -153,6 +164,7 @@ impl Driver {
             node: parts.node,
             coaps,
             coap,
+            streams: Streams::new(listeners, parts.streams),
             client: parts.client,
             inputs: parts.inputs,
             workers: parts.workers,
@@ -187,6 +199,7 @@ impl Driver {
                         self.forwarded(now, packed);
                     }
                 }
+                Wake::Stream(event) => self.stream_event(event),
                 Wake::Resolved(resolved) => {
                     self.resolved(resolved);
                     // What else is answered already leaves in the same system call.
@@ -197,7 +210,7 @@ impl Driver {
                 Wake::Inputs => {
                     for input in inputs.drain(..) {
                         if matches!(input, Input::Stop) {
-                            return self.settle();
+                            return self.close().await;
                         }
                         self.handle_input(input);
                     }
@@ -207,6 +220,7 @@ impl Driver {
                     self.dtls.handle_timeout(now.instant);
                     self.engine.handle_timeout(now);
                     self.let_go_when_due(now.instant);
+                    self.streams.handle_timeout(now.instant);
                 }
             }
         }
@@ -223,7 +237,8 @@ impl Driver {
 
     async fn wake(&mut self, batches: &mut Batches, inputs: &mut Vec<Input>) -> Wake {
         // At least once an interval, so that what is exported is current.
-        let timeout = earlier(self.dtls.poll_timeout(), self.engine.poll_timeout())
+        let engines = earlier(self.dtls.poll_timeout(), self.engine.poll_timeout());
+        let timeout = earlier(engines, self.streams.poll_timeout())
             .map_or(self.observed + OBSERVE_INTERVAL, |due| {
                 due.min(self.observed + OBSERVE_INTERVAL)
             });
@@ -237,6 +252,7 @@ impl Driver {
             result = self.coaps.receive(&mut batches.secured) => received(result, Wake::Coaps),
             result = receive_on(coap, &mut batches.plain) => received(result, Wake::Coap),
             result = receive_on(forward, &mut batches.forwarded) => received(result, Wake::Forwarded),
+            event = self.streams.event() => Wake::Stream(event),
             () = tokio::time::sleep_until(timeout.into()) => Wake::Timeout,
         }
     }
@@ -248,6 +264,10 @@ impl Driver {
             while let Some(output) = self.dtls.poll_output() {
                 idle = false;
                 self.dtls_output(output);
+            }
+            while let Some((id, output)) = self.streams.poll_output() {
+                idle = false;
+                self.stream_output(id, output);
             }
             while let Some(output) = self.engine.poll_output() {
                 idle = false;
@@ -262,7 +282,8 @@ impl Driver {
         self.metrics.datagrams_lost.inc_by(lost as u64);
         if self.observed.elapsed() >= OBSERVE_INTERVAL {
             self.observed = Instant::now();
-            self.metrics.observe(self.index, &self.engine, &self.dtls);
+            self.metrics
+                .observe(self.index, &self.engine, &self.dtls, &self.streams);
         }
     }
 
@@ -281,7 +302,15 @@ impl Driver {
                     self.metrics.datagrams_lost.inc();
                 }
             }
-            // No peer has a stream.
+            Output::Send {
+                peer: Peer::Stream(id),
+                message,
+            } => self.send_on_stream(id, &message),
+            Output::Transmit {
+                peer: Peer::Stream(id),
+                ..
+            } => self.stream_gone(id),
+            // Only streams are made known as such.
             Output::Send { .. } => {}
             Output::Commit { id, shard, command } => self.propose(id, shard, command),
             Output::LookUp {
@@ -292,6 +321,12 @@ impl Driver {
             Output::OperationDone { tag, result } => self.operation_done(tag, result),
             Output::Awake { endpoint } => self.attachment.awake(&endpoint),
         }
+    }
+
+    async fn close(&mut self) {
+        // Sessions stay stored: the node that hears of them next goes on with them.
+        self.settle();
+        self.streams.close().await;
     }
 }
 

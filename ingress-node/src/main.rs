@@ -6,6 +6,7 @@ mod driver;
 mod members;
 mod metrics;
 mod node;
+mod tcp;
 mod udp;
 
 use std::process::ExitCode;

@@ -9,6 +9,7 @@ use prometheus_client::registry::Registry;
 use lwm2m_server::Engine;
 
 use crate::driver::Peer;
+use crate::tcp::streams::Streams;
 
 /// Labels of what is counted per worker.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
@@ -38,8 +39,11 @@ pub(crate) struct Metrics {
     pub(crate) handshakes_failed: Counter,
     pub(crate) take_overs: Counter,
     pub(crate) members: Gauge,
+    pub(crate) messages_received: Counter,
+    pub(crate) messages_sent: Counter,
     devices: Family<Worker, Gauge>,
     sessions: Family<Worker, Gauge>,
+    connections: Family<Worker, Gauge>,
     dropped: Family<Drop, Gauge>,
 }
 
@@ -100,6 +104,21 @@ impl Metrics {
             "DTLS sessions of other nodes that this node went on with",
             &metrics.take_overs,
         );
+        counter(
+            "messages_received",
+            "Messages read from TCP and TLS connections",
+            &metrics.messages_received,
+        );
+        counter(
+            "messages_sent",
+            "Messages for TCP and TLS connections",
+            &metrics.messages_sent,
+        );
+        registry.register(
+            "connections",
+            "TCP and TLS connections held",
+            metrics.connections.clone(),
+        );
         registry.register(
             "members",
             "Ingress nodes of the cluster, this one included",
@@ -120,13 +139,23 @@ impl Metrics {
     }
 
     /// Takes over what the engines of a worker count themselves.
-    pub(crate) fn observe(&self, worker: u8, engine: &Engine<Peer>, dtls: &dtls::Server) {
+    pub(crate) fn observe(
+        &self,
+        worker: u8,
+        engine: &Engine<Peer>,
+        dtls: &dtls::Server,
+        streams: &Streams,
+    ) {
         self.devices
             .get_or_create(&Worker { worker })
             .set(engine.device_count() as i64);
         self.sessions
             .get_or_create(&Worker { worker })
             .set(dtls.session_count() as i64);
+        self.connections
+            .get_or_create(&Worker { worker })
+            .set(streams.len() as i64);
+        let streams = streams.counters();
         let (server, coap, dtls) = (engine.counters(), engine.coap_counters(), dtls.counters());
         let counts = [
             (
@@ -143,6 +172,9 @@ impl Metrics {
             ("dtls", "replayed", dtls.replayed),
             ("dtls", "unauthentic", dtls.unauthentic),
             ("dtls", "refused_by_limit", dtls.refused_by_limit),
+            ("tcp", "refused_by_limit", streams.refused),
+            ("tcp", "handshake", streams.handshakes_failed),
+            ("tcp", "not_sent", streams.not_sent),
             ("coap", "malformed", coap.malformed),
             ("coap", "unknown_token", coap.unknown_token),
             ("coap", "unmatched", coap.unmatched),

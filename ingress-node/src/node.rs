@@ -6,18 +6,21 @@ use std::path::Path;
 use std::time::Duration;
 
 use anyhow::{Context, ensure};
+use coap::reliable;
 use device_state::NodeId;
 use lwm2m_server::Engine;
 use node_runtime::{Readiness, Stage, Tasks, random};
 use sha2::{Digest, Sha256};
 use state_client::Client;
 use tokio::sync::{mpsc, oneshot};
+use tokio_rustls::TlsAcceptor;
 
 use crate::config::Config;
 use crate::downlink_stream;
 use crate::driver::{Driver, Fresh, INPUTS, Input, Limits, Parts, Sockets};
 use crate::members::{self, Membership};
 use crate::metrics::Metrics;
+use crate::tcp::{self, Listener};
 use crate::udp::Socket;
 
 /// Starts everything that serves devices; returns once the sockets are bound and the state tier has answered.
@@ -34,6 +37,7 @@ pub(crate) async fn start(
     );
     let state_tier = readiness.condition("state-tier");
     let key = cluster_key(config.cluster_key_file.as_deref())?;
+    let streams = streams(config)?;
     let client =
         Client::connect(state_client::Config::new(config.state.clone())).context("state")?;
     let node = NodeId(random::random_u64());
@@ -59,10 +63,11 @@ pub(crate) async fn start(
                 commit_timeout: Duration::from_millis(config.commit_timeout_ms.into()),
                 session_lifetime: Duration::from_secs(u64::from(config.session_hours) * 3600),
             },
+            streams: stream_limits(config),
             metrics: metrics.clone(),
             attachment: attachment.clone(),
         };
-        addresses.extend(spawn_worker(config, parts, tasks).await?);
+        addresses.extend(spawn_worker(config, parts, streams.clone(), tasks).await?);
     }
     let membership = Membership {
         client,
@@ -82,6 +87,35 @@ pub(crate) async fn start(
     Ok(())
 }
 
+/// An address to listen at for TCP connections, and what secures them.
+type Stream = (SocketAddr, Option<TlsAcceptor>);
+
+fn streams(config: &Config) -> anyhow::Result<Vec<Stream>> {
+    let mut streams: Vec<Stream> = Vec::new();
+    streams.extend(config.coap_tcp_listen.map(|address| (address, None)));
+    if let Some(address) = config.coaps_tcp_listen {
+        let certificates = config.tls_certificate_file.as_deref();
+        let certificates = certificates.context("coaps_tcp_listen needs tls_certificate_file")?;
+        let key = config.tls_key_file.as_deref();
+        let key = key.context("coaps_tcp_listen needs tls_key_file")?;
+        streams.push((address, Some(tcp::acceptor(certificates, key)?)));
+    }
+    Ok(streams)
+}
+
+fn stream_limits(config: &Config) -> tcp::streams::Limits {
+    tcp::streams::Limits {
+        connections: config.max_connections,
+        connections_per_source: config.max_connections_per_source,
+        handshake_time: Duration::from_secs(10),
+        write_time: Duration::from_secs(30),
+        connection: reliable::Config {
+            idle_timeout: Duration::from_secs(config.connection_idle_seconds),
+            ..reliable::Config::default()
+        },
+    }
+}
+
 /// The addresses at which other nodes reach the workers.
 async fn advertised(config: &Config, bound: Vec<SocketAddr>) -> anyhow::Result<Vec<SocketAddr>> {
     let ip = match config.forward_advertise {
@@ -99,10 +133,11 @@ async fn advertised(config: &Config, bound: Vec<SocketAddr>) -> anyhow::Result<V
 async fn spawn_worker(
     config: &Config,
     parts: Parts,
+    streams: Vec<Stream>,
     tasks: &Tasks,
 ) -> anyhow::Result<Option<SocketAddr>> {
     let (bound, told) = oneshot::channel();
-    let listen = Listen::of(config, parts.index);
+    let listen = Listen::of(config, parts.index, streams);
     let name = format!("worker-{}", parts.index);
     let (ended, wait) = oneshot::channel::<()>();
     std::thread::Builder::new()
@@ -143,10 +178,11 @@ struct Listen {
     coaps: SocketAddr,
     coap: Option<SocketAddr>,
     forward: Option<SocketAddr>,
+    streams: Vec<Stream>,
 }
 
 impl Listen {
-    fn of(config: &Config, worker: u8) -> Self {
+    fn of(config: &Config, worker: u8, streams: Vec<Stream>) -> Self {
         let mut forward = config.forward_listen;
         if forward.port() != 0 {
             forward.set_port(forward.port().saturating_add(worker.into()));
@@ -155,6 +191,7 @@ impl Listen {
             coaps: config.coaps_listen,
             coap: config.coap_listen,
             forward: config.cluster_key_file.is_some().then_some(forward),
+            streams,
         }
     }
 
@@ -168,8 +205,13 @@ impl Listen {
             Socket::bind_alone(address)
                 .with_context(|| format!("forward_listen: cannot take datagrams on {address}"))
         });
+        let listeners = self.streams.iter().map(|(address, tls)| {
+            Listener::bind(*address, tls.clone())
+                .with_context(|| format!("cannot serve {address} over TCP"))
+        });
         Ok(Sockets {
             coaps,
+            listeners: listeners.collect::<Result<_, _>>()?,
             coap: coap.transpose()?,
             forward: forward.transpose()?,
         })
