@@ -24,7 +24,12 @@ const DOORS: [Door; 5] = [
     Door {
         library: "aws-lc-rs",
         token: "aws_lc_rs",
-        inside: &["crates/dtls/", "crates/forward/", "state-node/src/seal.rs"],
+        inside: &[
+            "crates/dtls/",
+            "crates/forward/",
+            "crates/oscore/",
+            "state-node/src/seal.rs",
+        ],
     },
     Door {
         library: "minicbor",
