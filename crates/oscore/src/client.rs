@@ -1,0 +1,119 @@
+//! The layer of a device: one context, towards one server.
+
+use std::collections::VecDeque;
+use std::time::Instant;
+
+use crate::config::{Config, Counters};
+use crate::error::{ImportError, SendError};
+use crate::option::OSCORE;
+use crate::random::Random;
+use crate::session::{Ownership, Session, Surroundings};
+use crate::state::ContextState;
+
+use coap::Type;
+
+/// What a [`Client`] wants done.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum ClientOutput {
+    /// Send a datagram to the server.
+    Transmit(Vec<u8>),
+    /// An unprotected message for the CoAP endpoint.
+    Inner(Vec<u8>),
+}
+
+/// OSCORE between a socket and the CoAP endpoint of a device.
+pub struct Client {
+    config: Config,
+    counters: Counters,
+    random: Random,
+    session: Session,
+    outputs: VecDeque<ClientOutput>,
+}
+
+impl Client {
+    /// A device counts its starts: `generation` is above the stored one, and
+    /// [`ContextState::claim`] is stored before anything is sent. `seed` must never be used twice.
+    pub fn new(
+        config: Config,
+        state: ContextState,
+        generation: u16,
+        seed: [u8; 32],
+    ) -> Result<Self, ImportError> {
+        let mut random = Random::from_seed(seed);
+        let context = state.into_context(generation)?;
+        Ok(Self {
+            config,
+            counters: Counters::default(),
+            session: Session::new(context, Ownership::Sole, &mut random),
+            random,
+            outputs: VecDeque::new(),
+        })
+    }
+
+    /// The context with its replay window, for an orderly end.
+    pub fn release(self) -> ContextState {
+        ContextState::of_released(self.session.context)
+    }
+
+    /// Takes a datagram of the network. What should be protected and is not, is dropped.
+    pub fn handle_datagram(&mut self, now: Instant, datagram: &[u8]) {
+        let Ok(message) = coap::decode(datagram) else {
+            self.counters.malformed += 1;
+            return;
+        };
+        let mut with = Surroundings {
+            now,
+            config: &self.config,
+            counters: &mut self.counters,
+            random: &mut self.random,
+        };
+        let outcome = match message.code {
+            code if code.is_empty() => self.session.receive_empty(message),
+            _ if message.options.first(OSCORE).is_none() => {
+                with.counters.unprotected += 1;
+                return;
+            }
+            code if code.is_request() && message.kind != Type::Acknowledgement => {
+                self.session.receive_request(&mut with, &message)
+            }
+            code if code.is_response() => self.session.receive_response(&mut with, &message),
+            _ => return,
+        };
+        for message in outcome.down {
+            let datagram = message.to_datagram();
+            self.outputs.push_back(ClientOutput::Transmit(datagram));
+        }
+        if let Some(message) = outcome.up {
+            let datagram = message.to_datagram();
+            self.outputs.push_back(ClientOutput::Inner(datagram));
+        }
+    }
+
+    /// Protects a datagram of the CoAP endpoint.
+    pub fn send(&mut self, now: Instant, datagram: &[u8]) -> Result<(), SendError> {
+        let mut with = Surroundings {
+            now,
+            config: &self.config,
+            counters: &mut self.counters,
+            random: &mut self.random,
+        };
+        let outer = self.session.send(&mut with, datagram)?;
+        let datagram = outer.to_datagram();
+        self.outputs.push_back(ClientOutput::Transmit(datagram));
+        Ok(())
+    }
+
+    /// What is to be done next; call until it is `None`.
+    pub fn poll_output(&mut self) -> Option<ClientOutput> {
+        self.outputs.pop_front()
+    }
+
+    /// Sequence numbers that are left to the generation.
+    pub fn remaining_sequence_numbers(&self) -> u32 {
+        self.session.context.remaining_sequence_numbers()
+    }
+
+    pub fn counters(&self) -> Counters {
+        self.counters
+    }
+}
