@@ -210,7 +210,9 @@ impl Driver {
                 Wake::Inputs => {
                     for input in inputs.drain(..) {
                         if matches!(input, Input::Stop) {
-                            return self.close().await;
+                            // Sessions stay stored: the node that hears of them next goes on with them.
+                            self.settle();
+                            return self.streams.close().await;
                         }
                         self.handle_input(input);
                     }
@@ -321,12 +323,6 @@ impl Driver {
             Output::OperationDone { tag, result } => self.operation_done(tag, result),
             Output::Awake { endpoint } => self.attachment.awake(&endpoint),
         }
-    }
-
-    async fn close(&mut self) {
-        // Sessions stay stored: the node that hears of them next goes on with them.
-        self.settle();
-        self.streams.close().await;
     }
 }
 
