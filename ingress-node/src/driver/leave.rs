@@ -14,6 +14,7 @@ impl Driver {
     /// The node ends: nothing new is owned from now on, and what is owned is let go soon.
     pub(super) fn leave(&mut self) {
         self.routes.phase = MemberPhase::Leaving;
+        self.streams.stop_accepting();
         self.let_go_at = Some(Instant::now() + LAST_EXCHANGES);
     }
 
@@ -26,10 +27,12 @@ impl Driver {
         }
     }
 
-    /// Sessions stay stored: the next datagram of each device finds a new owner, here or elsewhere.
+    /// Sessions stay stored: the next datagram of each device finds a new owner, here or elsewhere. A connection cannot
+    /// be passed on, and the fresh engine does not know it, so its device is told to make another one.
     pub(super) fn forget_everything(&mut self) {
         let Fresh { dtls, engine } = (self.fresh)();
         (self.dtls, self.engine) = (dtls, engine);
+        self.streams.release_all(Instant::now());
         self.sessions = Sessions::default();
         self.strays = super::take_over::Strays::default();
         // What was asked of the state tier may happen or not, as with a node that died.

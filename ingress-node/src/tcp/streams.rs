@@ -153,6 +153,9 @@ impl Streams {
 
     fn accepted(&mut self, listener: usize, stream: TcpStream, address: SocketAddr) {
         self.accept_after = None;
+        let Some(listener) = self.listeners.get(listener) else {
+            return;
+        };
         let all = self.open.len() + self.handshakes.len();
         let of_source = self.sources.entry(source(address)).or_default();
         if all >= self.limits.connections || *of_source >= self.limits.connections_per_source {
@@ -163,11 +166,7 @@ impl Streams {
             return;
         }
         *of_source += 1;
-        let tls = self
-            .listeners
-            .get(listener)
-            .and_then(|listener| listener.tls.clone());
-        let Some(tls) = tls else {
+        let Some(tls) = listener.tls.clone() else {
             self.add(address, Transport::Tcp, Box::new(stream));
             return;
         };
@@ -287,7 +286,7 @@ impl Streams {
         sent != Err(NotSent::Closed)
     }
 
-    /// Ends a connection that there is no room for.
+    /// Announces the end of a connection.
     pub(crate) fn release(&mut self, now: Instant, id: StreamId) {
         if let Some(open) = self.open.get_mut(&id) {
             open.connection.release(now);
@@ -295,14 +294,25 @@ impl Streams {
         }
     }
 
-    /// Announces to all devices that their connections end, and writes that out for at most [`LINGER`].
-    pub(crate) async fn close(mut self) {
+    /// No connections are accepted any more.
+    pub(crate) fn stop_accepting(&mut self) {
         self.listeners.clear();
+    }
+
+    /// Announces to all devices that their connections end.
+    pub(crate) fn release_all(&mut self, now: Instant) {
         let ids: Vec<_> = self.open.keys().copied().collect();
         for id in ids {
-            self.release(self.now, id);
-            self.settle(id);
+            self.release(now, id);
         }
+    }
+
+    /// Ends all connections, and writes what is to be written for at most [`LINGER`].
+    pub(crate) async fn close(mut self) {
+        self.stop_accepting();
+        self.release_all(Instant::now());
+        // Nobody is left who would take a message.
+        while self.poll_output().is_some() {}
         let written = async {
             while self
                 .open

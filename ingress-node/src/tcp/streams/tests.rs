@@ -191,6 +191,31 @@ async fn connections_are_bounded_by_source() {
     rig.until(|rig| rig.streams.len() == 1).await;
 }
 
+/// As when the worker starts anew: who was connected goes, and may come back.
+#[tokio::test]
+async fn devices_are_told_to_connect_again() {
+    let mut rig = Rig::new(limits(), None);
+    let mut devices = [rig.connect().await, rig.connect().await];
+    for device in &mut devices {
+        tell(device, &[message(CSM, 0)]).await;
+    }
+    rig.until(|rig| rig.outputs.len() == 2).await;
+    rig.streams.release_all(Instant::now());
+    for mut device in devices {
+        let heard = rig
+            .serve(async { [hear(&mut device).await, hear(&mut device).await] })
+            .await;
+        let codes = heard.map(|message| message.unwrap().code);
+        assert_eq!(codes, [CSM, RELEASE]);
+    }
+    rig.until(|rig| rig.streams.len() == 0).await;
+    let _again = rig.connect().await;
+    rig.until(|rig| rig.streams.len() == 1).await;
+    rig.streams.stop_accepting();
+    let refused = TcpStream::connect(rig.address).await;
+    assert!(refused.is_err(), "{refused:?}");
+}
+
 #[tokio::test]
 async fn closing_tells_the_devices() {
     let mut rig = Rig::new(limits(), None);
