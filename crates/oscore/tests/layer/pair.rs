@@ -101,6 +101,7 @@ impl Pair {
                     coap::Output::Transmit { datagram, .. } => {
                         self.client.send(self.now, &datagram).unwrap();
                     }
+                    coap::Output::Send { .. } => panic!("no peer is on a stream"),
                     coap::Output::Event(event) => {
                         if let Event::Request {
                             exchange, request, ..
@@ -132,6 +133,7 @@ impl Pair {
                     coap::Output::Transmit { peer, datagram } => {
                         self.server.send(self.now, peer, &datagram).unwrap();
                     }
+                    coap::Output::Send { .. } => panic!("no peer is on a stream"),
                     coap::Output::Event(event) => {
                         if let Event::Request {
                             exchange, request, ..
