@@ -8,5 +8,6 @@ mod kill_ingress;
 mod ledger;
 mod main_job;
 mod one_device;
+mod split_brain;
 mod spray;
 mod take_over;

@@ -2,6 +2,7 @@
 
 mod admin;
 mod drover;
+mod nonces;
 mod process;
 mod spray;
 mod wait;

@@ -4,7 +4,7 @@ use std::collections::{HashMap, HashSet};
 use std::io;
 use std::net::SocketAddr;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread::JoinHandle;
 
 use rand::{Rng, SeedableRng};
@@ -12,6 +12,8 @@ use rand_chacha::ChaCha8Rng;
 use tokio::net::UdpSocket;
 use tokio::sync::{mpsc, oneshot};
 use tokio::task::JoinSet;
+
+use crate::nonces::Nonces;
 
 /// Longer than any datagram of a device.
 const MAX_DATAGRAM: usize = 4096;
@@ -33,6 +35,14 @@ struct Counts {
     sent: AtomicU64,
     received: AtomicU64,
     refused: AtomicU64,
+    nonces: Mutex<Nonces>,
+}
+
+impl Counts {
+    fn note(&self, device: SocketAddr, datagram: &[u8]) {
+        let mut nonces = self.nonces.lock().unwrap_or_else(PoisonError::into_inner);
+        nonces.note(device, datagram);
+    }
 }
 
 impl Spray {
@@ -101,6 +111,21 @@ impl Spray {
     /// Datagrams of nodes that reached their device.
     pub fn received(&self) -> u64 {
         self.counts.received.load(Ordering::Relaxed)
+    }
+
+    /// Records to devices that differ but have the same nonce.
+    pub fn repeated_nonces(&self) -> u64 {
+        self.nonces().repeated
+    }
+
+    /// Records to devices from a node that was not the owner of the session any more.
+    pub fn outdated_records(&self) -> u64 {
+        self.nonces().outdated
+    }
+
+    fn nonces(&self) -> MutexGuard<'_, Nonces> {
+        let nonces = &self.counts.nonces;
+        nonces.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Datagrams of nodes that the device's port had not sent to.
@@ -220,6 +245,7 @@ async fn answers(
                 .contains(&node);
             if is_known {
                 counts.received.fetch_add(1, Ordering::Relaxed);
+                counts.note(device, &buffer[..length]);
                 let _lost = front.send_to(&buffer[..length], device).await;
             } else {
                 counts.refused.fetch_add(1, Ordering::Relaxed);
