@@ -15,8 +15,20 @@ impl AlertDescription {
     pub const BAD_RECORD_MAC: Self = Self(20);
     /// No acceptable set of parameters.
     pub const HANDSHAKE_FAILURE: Self = Self(40);
+    /// A certificate is damaged or not for this use.
+    pub const BAD_CERTIFICATE: Self = Self(42);
+    /// A key or certificate is of a type that is not supported.
+    pub const UNSUPPORTED_CERTIFICATE: Self = Self(43);
+    /// A certificate was revoked.
+    pub const CERTIFICATE_REVOKED: Self = Self(44);
+    /// A certificate is out of its time.
+    pub const CERTIFICATE_EXPIRED: Self = Self(45);
+    /// A certificate is not acceptable for some other reason.
+    pub const CERTIFICATE_UNKNOWN: Self = Self(46);
     /// A field is out of range or inconsistent.
     pub const ILLEGAL_PARAMETER: Self = Self(47);
+    /// No path leads to a trust anchor.
+    pub const UNKNOWN_CA: Self = Self(48);
     /// A message does not parse.
     pub const DECODE_ERROR: Self = Self(50);
     /// A handshake's cryptographic operation failed, such as a Finished.
@@ -36,6 +48,12 @@ impl AlertDescription {
             Self::UNEXPECTED_MESSAGE => "unexpected_message",
             Self::BAD_RECORD_MAC => "bad_record_mac",
             Self::HANDSHAKE_FAILURE => "handshake_failure",
+            Self::BAD_CERTIFICATE => "bad_certificate",
+            Self::UNSUPPORTED_CERTIFICATE => "unsupported_certificate",
+            Self::CERTIFICATE_REVOKED => "certificate_revoked",
+            Self::CERTIFICATE_EXPIRED => "certificate_expired",
+            Self::CERTIFICATE_UNKNOWN => "certificate_unknown",
+            Self::UNKNOWN_CA => "unknown_ca",
             Self::ILLEGAL_PARAMETER => "illegal_parameter",
             Self::DECODE_ERROR => "decode_error",
             Self::DECRYPT_ERROR => "decrypt_error",

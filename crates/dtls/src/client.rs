@@ -2,27 +2,30 @@
 //!
 //! ```text
 //! 1. awaiting ServerHello      hello is out; a HelloVerifyRequest starts it over with the cookie
-//! 2. awaiting ServerHelloDone  suite and extensions are known
-//! 3. awaiting Finished         key exchange and Finished are out
+//! 2. awaiting ServerHelloDone  suite and extensions are known; the server's key comes and is judged
+//! 3. awaiting Finished         our own key, key exchange and Finished are out
 //! 4. Connected
 //! ```
 //! Every flight is repeated until the next one answers it (RFC 6347 §4.2.4).
 
+mod answer;
+mod config;
 mod handshaking;
+mod server_flight;
 
 use std::collections::VecDeque;
 use std::time::Instant;
+
+pub use config::{CidOffer, ClientConfig, ClientCredentials, ServerTrust};
 
 use crate::alert::{Alert, AlertDescription, AlertLevel};
 use crate::client::handshaking::{Handshaking, Progress};
 use crate::counters::Counters;
 use crate::error::{CloseReason, HandshakeFailure, SendError};
-use crate::flight::Retransmission;
 use crate::handshake::{Fragment, MessageType};
-use crate::key_schedule::{MasterSecretKind, Psk};
 use crate::protection::{Outgoing, RecordKeys};
 use crate::random::Random;
-use crate::record::{self, ContentType, EPOCH_PROTECTED, MAX_CID, MAX_PLAINTEXT, Record};
+use crate::record::{self, ContentType, EPOCH_PROTECTED, MAX_PLAINTEXT, Record};
 use crate::replay::ReplayWindow;
 use crate::sequence::WriteSequence;
 use crate::session::{Rejection, open_fresh};
@@ -30,62 +33,6 @@ use crate::wire::Reader;
 
 /// Records looked at in one datagram.
 const MAX_RECORDS: usize = 32;
-
-/// Whether the client offers Connection IDs, and which one it wants to receive.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum CidOffer {
-    /// No extension: the server finds the session by address.
-    None,
-    /// A random one of this length, cut to 32 bytes. 0: only the server gets a Connection ID.
-    Length(u8),
-    /// This one, cut to 32 bytes.
-    Exact(Vec<u8>),
-}
-
-impl CidOffer {
-    fn resolve(&self, random: &mut Random) -> Option<Vec<u8>> {
-        match self {
-            Self::None => None,
-            Self::Length(length) => {
-                let mut cid = vec![0; usize::from(*length).min(MAX_CID)];
-                random.fill(&mut cid);
-                Some(cid)
-            }
-            Self::Exact(cid) => Some(cid.iter().copied().take(MAX_CID).collect()),
-        }
-    }
-}
-
-/// What a [`Client`] needs to know.
-#[derive(Debug, Clone)]
-pub struct ClientConfig {
-    /// Up to 65,535 bytes; our server accepts 128.
-    pub identity: Vec<u8>,
-    /// The key of the identity.
-    pub psk: Psk,
-    /// Connection IDs.
-    pub cid: CidOffer,
-    /// Whether the extended master secret is offered.
-    pub master_secret: MasterSecretKind,
-    /// The largest datagram of a handshake flight in bytes; values below 128 count as 128.
-    pub mtu: usize,
-    /// Of every flight.
-    pub retransmission: Retransmission,
-}
-
-impl ClientConfig {
-    /// Offers a zero-length Connection ID and the extended master secret.
-    pub fn new(identity: Vec<u8>, psk: Psk) -> Self {
-        Self {
-            identity,
-            psk,
-            cid: CidOffer::Length(0),
-            master_secret: MasterSecretKind::Extended,
-            mtu: 1200,
-            retransmission: Retransmission::default(),
-        }
-    }
-}
 
 /// From [`Client::poll_output`].
 #[derive(Debug, PartialEq, Eq)]
@@ -147,8 +94,7 @@ impl Client {
     /// Begins the handshake, or begins anew: whatever session there was is forgotten.
     pub fn start(&mut self, now: Instant) {
         let own_cid = self.config.cid.resolve(&mut self.random);
-        let randoms = self.random.bytes();
-        let mut handshaking = Handshaking::start(now, &self.config, randoms, own_cid);
+        let mut handshaking = Handshaking::start(now, &self.config, &mut self.random, own_cid);
         handshaking.transmit(&self.config, &mut self.outputs);
         self.state = State::Handshaking(Box::new(handshaking));
     }

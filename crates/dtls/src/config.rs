@@ -4,13 +4,17 @@ use std::num::NonZeroU16;
 use std::time::Duration;
 
 use crate::flight::Retransmission;
+use crate::suite::CipherSuite;
 
 /// Limits and times of a [`crate::Server`].
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Config {
+    /// Suites that are negotiated, most preferred first. Those with ECDSA also need
+    /// [`crate::Server::set_credentials`].
+    pub suites: Vec<CipherSuite>,
     /// Logical partitions that Connection IDs are spread over.
     pub partitions: NonZeroU16,
-    /// The largest datagram of a handshake flight in bytes; values below 128 count as 128.
+    /// The largest datagram of a handshake flight in bytes; values below 256 count as 256.
     pub mtu: usize,
     /// Sessions kept; at the limit new handshakes are refused.
     pub max_sessions: usize,
@@ -31,6 +35,7 @@ pub struct Config {
 impl Default for Config {
     fn default() -> Self {
         Self {
+            suites: CipherSuite::ALL.to_vec(),
             partitions: NonZeroU16::MIN,
             mtu: 1200,
             max_sessions: 1_000_000,

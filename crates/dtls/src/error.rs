@@ -1,6 +1,7 @@
 //! Why handshakes fail, sessions end and calls are refused.
 
 use crate::alert::AlertDescription;
+use crate::identity::PeerRejection;
 use crate::session::SessionId;
 
 /// Why a handshake came to nothing.
@@ -22,6 +23,21 @@ pub enum HandshakeFailure {
     /// No cipher suite in common.
     #[error("no cipher suite in common")]
     NoCommonSuite,
+    /// A key in none of the forms that the peer takes or gives.
+    #[error("no certificate type in common")]
+    NoCommonCertificateType,
+    /// The peer presents no key, or one that is not on P-256, or a certificate that does not parse.
+    #[error("peer presents no key that can be used")]
+    UnusableKey,
+    /// The peer's key was not accepted.
+    #[error("peer's key was not accepted: {0}")]
+    PeerRejected(#[source] PeerRejection),
+    /// The peer does not have the private key to what it presents.
+    #[error("peer's signature does not verify")]
+    BadSignature,
+    /// The cryptographic library failed.
+    #[error("cryptographic operation failed")]
+    Cryptography,
     /// A parameter that the protocol does not allow.
     #[error("peer sent an illegal parameter")]
     IllegalParameter,
@@ -58,13 +74,19 @@ impl HandshakeFailure {
             Self::TimedOut | Self::PeerAlert(_) | Self::Superseded => return None,
             Self::UnsupportedVersion => AlertDescription::PROTOCOL_VERSION,
             Self::NoCommonSuite => AlertDescription::HANDSHAKE_FAILURE,
+            Self::NoCommonCertificateType => AlertDescription::UNSUPPORTED_CERTIFICATE,
+            Self::UnusableKey => AlertDescription::BAD_CERTIFICATE,
+            Self::PeerRejected(reason) => reason.alert(),
+            Self::BadSignature => AlertDescription::DECRYPT_ERROR,
             Self::IllegalParameter | Self::IdentityTooLong => AlertDescription::ILLEGAL_PARAMETER,
             Self::UnsolicitedExtension => AlertDescription::UNSUPPORTED_EXTENSION,
             Self::Malformed => AlertDescription::DECODE_ERROR,
             Self::UnexpectedMessage => AlertDescription::UNEXPECTED_MESSAGE,
             // RFC 4279 §2: decrypt_error, whether the identity or the key is wrong.
             Self::Undecryptable | Self::FinishedMismatch => AlertDescription::DECRYPT_ERROR,
-            Self::StoreRefused | Self::NoRoom => AlertDescription::INTERNAL_ERROR,
+            Self::StoreRefused | Self::NoRoom | Self::Cryptography => {
+                AlertDescription::INTERNAL_ERROR
+            }
         })
     }
 }

@@ -7,6 +7,7 @@ use zeroize::Zeroizing;
 
 use crate::cid::{CidPair, ConnectionId};
 use crate::handshake::client_key_exchange::MAX_IDENTITY;
+use crate::identity::PeerIdentity;
 use crate::protection::{RecordKeys, Role};
 use crate::record::{self, EPOCH_PROTECTED, MAX_CID};
 use crate::replay::ReplayWindow;
@@ -14,8 +15,11 @@ use crate::session::open_fresh;
 use crate::suite::CipherSuite;
 use crate::wire::{Malformed, Reader, put_u16, put_u48, put_vec8};
 
-/// First byte of the encoding. A new layout gets a new number; this one never changes.
-const VERSION: u8 = 1;
+/// First byte of the encoding: the layouts of sessions with a pre-shared key and of those with
+/// another key. A new layout gets a new number; these never change. The former are written as ever,
+/// so that a release that knows nothing of the latter can still take them over.
+const VERSION_PSK: u8 = 1;
+const VERSION_KEY: u8 = 2;
 
 /// Everything that a server needs to go on with a session. It holds the record keys: store it like
 /// a password.
@@ -31,8 +35,8 @@ pub struct SessionExport {
     pub generation: u16,
     /// The peer's last known address.
     pub peer: SocketAddr,
-    /// The pre-shared key identity that the client proved, 0 to 128 bytes.
-    pub identity: Vec<u8>,
+    /// Who the client proved to be.
+    pub identity: PeerIdentity,
     pub(crate) cids: Option<CidPair>,
     pub(crate) window: ReplayWindow,
     pub(crate) keys: RecordKeys,
@@ -86,11 +90,15 @@ impl SessionExport {
             .is_some_and(|(record, _)| open_fresh(&self.keys, &mut window, record).is_ok())
     }
 
-    /// The bytes for the state tier: 74 for an IPv4 peer, and the identity and the client's
-    /// Connection ID. They hold the record keys.
+    /// The bytes for the state tier: 74 for an IPv4 peer and an AEAD suite, 56 more for CBC, and the
+    /// identity and the client's Connection ID. They hold the record keys.
     pub fn encode(&self) -> Zeroizing<Vec<u8>> {
-        let mut out = Zeroizing::new(Vec::with_capacity(160 + self.identity.len()));
-        out.push(VERSION);
+        // Enough for every identity: a vector that grows would leave copies of the keys behind.
+        let mut out = Zeroizing::new(Vec::with_capacity(1024));
+        out.push(match self.identity {
+            PeerIdentity::Psk(_) => VERSION_PSK,
+            PeerIdentity::RawPublicKey(_) | PeerIdentity::Certificate(_) => VERSION_KEY,
+        });
         put_u16(&mut out, self.suite.code());
         put_u16(&mut out, EPOCH_PROTECTED);
         put_u16(&mut out, self.generation);
@@ -107,7 +115,10 @@ impl SessionExport {
                 put_vec8(&mut out, &cids.client);
             }
         }
-        put_vec8(&mut out, &self.identity);
+        match &self.identity {
+            PeerIdentity::Psk(identity) => put_vec8(&mut out, identity),
+            key => key.put_key(&mut out),
+        }
         self.keys.put_key_block(&mut out);
         out
     }
@@ -116,7 +127,7 @@ impl SessionExport {
     pub fn decode(bytes: &[u8]) -> Result<Self, DecodeExportError> {
         let mut reader = Reader::new(bytes);
         let version = reader.u8()?;
-        if version != VERSION {
+        if !matches!(version, VERSION_PSK | VERSION_KEY) {
             return Err(DecodeExportError::UnknownVersion(version));
         }
         let code = reader.u16()?;
@@ -137,10 +148,10 @@ impl SessionExport {
             1 => Some(read_cids(&mut reader)?),
             _ => return Err(DecodeExportError::Malformed),
         };
-        let identity = reader.vec8()?;
-        if identity.len() > MAX_IDENTITY {
-            return Err(DecodeExportError::Malformed);
-        }
+        let identity = match version {
+            VERSION_PSK => read_psk_identity(&mut reader)?,
+            _ => PeerIdentity::read_key(&mut reader)?,
+        };
         let keys = reader.take(RecordKeys::length(suite))?;
         let keys = RecordKeys::from_key_block(suite, Role::Server, keys)
             .ok_or(DecodeExportError::Malformed)?;
@@ -149,7 +160,7 @@ impl SessionExport {
             suite,
             generation,
             peer,
-            identity: identity.to_vec(),
+            identity,
             cids,
             window,
             keys,
@@ -186,6 +197,14 @@ fn read_peer(reader: &mut Reader<'_>) -> Result<SocketAddr, DecodeExportError> {
         }
         _ => Err(DecodeExportError::Malformed),
     }
+}
+
+fn read_psk_identity(reader: &mut Reader<'_>) -> Result<PeerIdentity, DecodeExportError> {
+    let identity = reader.vec8()?;
+    if identity.len() > MAX_IDENTITY {
+        return Err(DecodeExportError::Malformed);
+    }
+    Ok(PeerIdentity::Psk(identity.into()))
 }
 
 fn read_cids(reader: &mut Reader<'_>) -> Result<CidPair, DecodeExportError> {

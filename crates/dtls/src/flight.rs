@@ -8,9 +8,9 @@ use crate::record::{self, ContentType, EPOCH_PROTECTED, PlainSequence};
 use crate::sequence::WriteSequence;
 use crate::wire::put_u24;
 
-/// The smallest datagram size that is honoured: a protected record with the longest Connection ID
-/// and a few bytes of a fragment have to fit.
-pub(crate) const MIN_MTU: usize = 128;
+/// The smallest datagram size that is honoured: our client's hello has to fit whole, because the
+/// stateless cookie exchange cannot read fragments of one.
+pub(crate) const MIN_MTU: usize = 256;
 /// A datagram with less room than this for a fragment is sent off first.
 const MIN_FRAGMENT: usize = 32;
 
@@ -207,10 +207,10 @@ mod tests {
             &[Part::Plain(long.clone()), Part::Plain(short.clone())],
             &mut PlainSequence::starting_at(5),
             None,
-            200,
+            256,
             |datagram| datagrams.push(datagram),
         );
-        assert!(datagrams.iter().all(|datagram| datagram.len() <= 200));
+        assert!(datagrams.iter().all(|datagram| datagram.len() <= 256));
         let mut reassembly = Reassembly::new(0, 4096);
         let mut sequence = 5;
         for datagram in datagrams.iter_mut().rev() {

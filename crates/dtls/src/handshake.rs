@@ -1,10 +1,14 @@
 //! The handshake messages (RFC 6347 §4.2, §4.3.2).
 
+pub(crate) mod certificate;
+pub(crate) mod certificate_request;
+pub(crate) mod certificate_verify;
 pub(crate) mod client_hello;
 pub(crate) mod client_key_exchange;
 pub(crate) mod finished;
 pub(crate) mod hello_verify_request;
 pub(crate) mod server_hello;
+pub(crate) mod server_key_exchange;
 
 use crate::wire::{Malformed, Reader, put_u16, put_u24};
 
@@ -17,8 +21,11 @@ pub(crate) enum MessageType {
     ClientHello,
     ServerHello,
     HelloVerifyRequest,
+    Certificate,
     ServerKeyExchange,
+    CertificateRequest,
     ServerHelloDone,
+    CertificateVerify,
     ClientKeyExchange,
     Finished,
     /// A number that no state waits for.
@@ -32,8 +39,11 @@ impl MessageType {
             1 => Self::ClientHello,
             2 => Self::ServerHello,
             3 => Self::HelloVerifyRequest,
+            11 => Self::Certificate,
             12 => Self::ServerKeyExchange,
+            13 => Self::CertificateRequest,
             14 => Self::ServerHelloDone,
+            15 => Self::CertificateVerify,
             16 => Self::ClientKeyExchange,
             20 => Self::Finished,
             other => Self::Other(other),
@@ -46,8 +56,11 @@ impl MessageType {
             Self::ClientHello => 1,
             Self::ServerHello => 2,
             Self::HelloVerifyRequest => 3,
+            Self::Certificate => 11,
             Self::ServerKeyExchange => 12,
+            Self::CertificateRequest => 13,
             Self::ServerHelloDone => 14,
+            Self::CertificateVerify => 15,
             Self::ClientKeyExchange => 16,
             Self::Finished => 20,
             Self::Other(other) => other,

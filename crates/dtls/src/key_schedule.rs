@@ -5,9 +5,11 @@ use std::fmt;
 use aws_lc_rs::hmac;
 use zeroize::Zeroizing;
 
+use crate::key_agreement::SharedSecret;
 use crate::prf::{Transcript, hmac_key, prf};
 use crate::protection::{RecordKeys, Role};
 use crate::suite::CipherSuite;
+use crate::wire::put_vec16;
 
 /// A hello's 32 random bytes.
 pub(crate) type HelloRandom = [u8; 32];
@@ -62,26 +64,39 @@ pub(crate) struct HelloRandoms {
     pub(crate) server: HelloRandom,
 }
 
+/// The premaster secret. Wiped when dropped.
+pub(crate) struct Premaster(Zeroizing<Vec<u8>>);
+
+impl Premaster {
+    /// RFC 4279 §2, RFC 5489 §2: the other secret and the key, each with its length. Without an
+    /// agreement the other secret is as many zeros as the key is long.
+    pub(crate) fn from_psk(psk: &Psk, agreed: Option<&SharedSecret>) -> Self {
+        let zeros = Zeroizing::new(vec![0; psk.0.len()]);
+        let other = agreed.unwrap_or(&zeros);
+        let mut premaster = Zeroizing::new(Vec::with_capacity(4 + other.len() + psk.0.len()));
+        put_vec16(&mut premaster, other);
+        put_vec16(&mut premaster, &psk.0);
+        Self(premaster)
+    }
+
+    /// RFC 8422 §5.10: the agreed secret itself.
+    pub(crate) const fn from_agreement(agreed: SharedSecret) -> Self {
+        Self(agreed)
+    }
+}
+
 /// The master secret, kept as the key of the pseudo-random function.
 pub(crate) struct MasterSecret(hmac::Key);
 
 impl MasterSecret {
     /// `transcript` ends with the ClientKeyExchange (RFC 7627 §3).
-    pub(crate) fn from_psk(
-        psk: &Psk,
+    pub(crate) fn derive(
+        premaster: &Premaster,
         kind: MasterSecretKind,
         randoms: &HelloRandoms,
         transcript: &Transcript,
     ) -> Self {
-        // RFC 4279 §2: as many zeros as the key is long, then the key, each with its length.
-        let length = psk.0.len() as u16;
-        let mut premaster = Zeroizing::new(Vec::with_capacity(4 + 2 * psk.0.len()));
-        premaster.extend_from_slice(&length.to_be_bytes());
-        premaster.resize(2 + psk.0.len(), 0);
-        premaster.extend_from_slice(&length.to_be_bytes());
-        premaster.extend_from_slice(&psk.0);
-
-        let premaster = hmac_key(&premaster);
+        let premaster = hmac_key(&premaster.0);
         let mut master = Zeroizing::new([0; 48]);
         match kind {
             MasterSecretKind::Extended => prf(

@@ -52,16 +52,20 @@
 //! ```
 
 mod alert;
+mod certificates;
 mod cid;
 mod client;
 mod config;
 mod cookie;
 mod counters;
+mod credentials;
 mod error;
 mod export;
 mod extension;
 mod flight;
 mod handshake;
+mod identity;
+mod key_agreement;
 mod key_schedule;
 mod prf;
 mod protection;
@@ -72,21 +76,29 @@ mod replay;
 mod sequence;
 mod server;
 mod session;
+mod signature;
 mod slab;
 mod suite;
 mod table;
 mod wire;
+mod x509;
 
 pub use alert::AlertDescription;
+pub use certificates::{TrustAnchors, TrustAnchorsError};
 pub use cid::ConnectionId;
-pub use client::{CidOffer, Client, ClientConfig, ClientOutput};
+pub use client::{CidOffer, Client, ClientConfig, ClientCredentials, ClientOutput, ServerTrust};
 pub use config::Config;
 pub use cookie::CookieSecret;
 pub use counters::Counters;
+pub use credentials::{CertificateType, Credential, CredentialError, ServerCredentials};
 pub use error::{CloseReason, HandshakeFailure, ImportError, SendError};
 pub use export::{DecodeExportError, SessionExport};
 pub use flight::Retransmission;
+pub use identity::{
+    CertifiedIdentity, Fingerprint, PeerIdentity, PeerKey, PeerRejection, SubjectNames,
+};
 pub use key_schedule::{MasterSecretKind, Psk, PskLengthError};
 pub use server::{Found, HandshakeId, Output, Server, StoreOutcome};
 pub use session::SessionId;
+pub use signature::{SigningKey, SigningKeyError};
 pub use suite::CipherSuite;

@@ -67,7 +67,7 @@ impl Partial {
     }
 }
 
-/// Holds at most `WINDOW` messages of `limit` bytes each.
+/// Holds at most `WINDOW` messages, whose bodies together have at most `limit` bytes.
 pub(crate) struct Reassembly {
     next: u16,
     limit: usize,
@@ -75,7 +75,7 @@ pub(crate) struct Reassembly {
 }
 
 impl Reassembly {
-    /// Expects the message `next` first; longer bodies than `limit` bytes are refused.
+    /// Expects the message `next` first.
     pub(crate) fn new(next: u16, limit: usize) -> Self {
         Self {
             next,
@@ -90,7 +90,11 @@ impl Reassembly {
         };
         let ahead = usize::from(ahead);
         let is_idle = fragment.body.is_empty() && fragment.length != 0;
-        if ahead >= WINDOW || fragment.length > self.limit || is_idle {
+        if ahead >= WINDOW || is_idle {
+            return Acceptance::Refused;
+        }
+        let is_new = self.slots.get(ahead).is_none_or(Option::is_none);
+        if is_new && self.held() + fragment.length > self.limit {
             return Acceptance::Refused;
         }
         while self.slots.len() <= ahead {
@@ -130,6 +134,14 @@ impl Reassembly {
             target.copy_from_slice(fragment.body);
         }
         Acceptance::Kept
+    }
+
+    fn held(&self) -> usize {
+        self.slots
+            .iter()
+            .flatten()
+            .map(|partial| partial.length)
+            .sum()
     }
 
     /// The next message in order, once it is complete.
@@ -235,6 +247,15 @@ mod tests {
         for fragment in &refused {
             assert_eq!(reassembly.push(0, fragment), Acceptance::Refused);
         }
+        assert_eq!(
+            reassembly.push(0, &fragment(1, 10, 0, &[0])),
+            Acceptance::Kept
+        );
+        assert_eq!(
+            reassembly.push(0, &fragment(0, 91, 0, &[0])),
+            Acceptance::Refused
+        );
+        let mut reassembly = Reassembly::new(0, 100);
         for piece in 0..MAX_PIECES {
             let fragment = fragment(0, 100, piece * 2, &[0]);
             assert_eq!(reassembly.push(0, &fragment), Acceptance::Kept);

@@ -5,13 +5,17 @@
 //! 1. ClientHello                  ─────►
 //!                                 ◄─────     HelloVerifyRequest (nothing is remembered)
 //! 2. ClientHello with cookie      ─────►
-//!                                 ◄─────     ServerHello, ServerHelloDone (repeated)
-//! 3. ClientKeyExchange,           ─────►     PskNeeded … provide_psk
+//!                                 ◄─────     ServerHello, [Certificate], [ServerKeyExchange],
+//!                                            [CertificateRequest], ServerHelloDone (repeated)
+//! 3. [Certificate],               ─────►     PskNeeded … provide_psk, or
+//!    ClientKeyExchange,                      PeerKeyPresented … accept_peer
+//!    [CertificateVerify],
 //!    ChangeCipherSpec, Finished              StoreSession … session_stored
 //!                                 ◄─────     ChangeCipherSpec, Finished (repeated on request)
 //! ```
 
 mod accept;
+mod agree;
 mod established;
 mod find;
 mod handshakes;
@@ -32,9 +36,11 @@ use crate::cid::ConnectionId;
 use crate::config::Config;
 use crate::cookie::{CookieSecret, CookieSecrets};
 use crate::counters::Counters;
+use crate::credentials::ServerCredentials;
 use crate::error::{CloseReason, HandshakeFailure, ImportError, SendError};
 use crate::export::SessionExport;
 use crate::flight::Expiry;
+use crate::identity::PeerIdentity;
 use crate::random::Random;
 use crate::record::{ContentType, MAX_PLAINTEXT};
 use crate::sequence::WriteSequence;
@@ -57,6 +63,7 @@ struct Sweep {
 /// The server side of any number of sessions. See the crate's documentation for how to drive it.
 pub struct Server {
     config: Config,
+    credentials: ServerCredentials,
     random: Random,
     cookies: CookieSecrets,
     sessions: SessionTable,
@@ -73,6 +80,7 @@ impl Server {
         let mut random = Random::from_seed(seed);
         Self {
             config,
+            credentials: ServerCredentials::default(),
             cookies: CookieSecrets::new(cookie_secret),
             sessions: SessionTable::new(&mut random),
             handshakes: Handshakes::new(&mut random),
@@ -81,6 +89,12 @@ impl Server {
             counters: Counters::default(),
             sweep: Sweep::default(),
         }
+    }
+
+    /// Takes the keys that new handshakes prove this server with; sessions and handshakes under way
+    /// go on. A new server has none, and negotiates pre-shared keys only.
+    pub fn set_credentials(&mut self, credentials: ServerCredentials) {
+        self.credentials = credentials;
     }
 
     /// Issues cookies under a new secret; those under the one before stay valid until the next
@@ -148,7 +162,7 @@ impl Server {
             keys: session.keys,
             suite: session.suite,
             cids: session.cids,
-            identity: session.identity.into(),
+            identity: session.identity,
             window: session.window,
             write: WriteSequence::of_generation(generation),
             final_flight: None,
@@ -257,9 +271,9 @@ impl Server {
         self.sessions.get(session).map(|session| session.peer)
     }
 
-    /// The identity whose key the client of a session has.
-    pub fn identity(&self, session: SessionId) -> Option<&[u8]> {
-        self.sessions.get(session).map(|session| &*session.identity)
+    /// Who the client of a session has proved to be.
+    pub fn identity(&self, session: SessionId) -> Option<&PeerIdentity> {
+        self.sessions.get(session).map(|session| &session.identity)
     }
 
     /// The Connection ID that a session's client puts into its records.

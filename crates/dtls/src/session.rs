@@ -6,6 +6,7 @@ use std::time::Instant;
 
 use crate::cid::CidPair;
 use crate::export::SessionExport;
+use crate::identity::PeerIdentity;
 use crate::key_schedule::VerifyData;
 use crate::protection::{Opened, Outgoing, RecordKeys};
 use crate::record::{ContentType, EPOCH_PROTECTED, PlainSequence, Record};
@@ -45,7 +46,7 @@ pub(crate) struct Session {
     pub(crate) keys: RecordKeys,
     pub(crate) suite: CipherSuite,
     pub(crate) cids: Option<CidPair>,
-    pub(crate) identity: Box<[u8]>,
+    pub(crate) identity: PeerIdentity,
     pub(crate) window: ReplayWindow,
     pub(crate) write: WriteSequence,
     /// Until the client's first application data shows that it has the Finished.
@@ -63,7 +64,7 @@ impl Session {
             suite: self.suite,
             generation: self.write.generation(),
             peer: self.peer,
-            identity: self.identity.to_vec(),
+            identity: self.identity.clone(),
             cids: self.cids.clone(),
             window: self.window,
             keys: self.keys.clone(),

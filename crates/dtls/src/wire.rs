@@ -61,6 +61,12 @@ impl<'a> Reader<'a> {
         self.take(usize::from(length))
     }
 
+    /// A vector with a three-byte length.
+    pub(crate) fn vec24(&mut self) -> Result<&'a [u8], Malformed> {
+        let length = self.u24()?;
+        self.take(length)
+    }
+
     pub(crate) const fn is_empty(&self) -> bool {
         self.0.is_empty()
     }

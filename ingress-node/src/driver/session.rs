@@ -3,7 +3,10 @@
 use std::net::SocketAddr;
 
 use device_state::{SecurityIdentity, SessionCid, Transport};
-use dtls::{CloseReason, ConnectionId, HandshakeId, Output, Psk, SessionId, StoreOutcome};
+use dtls::{
+    CloseReason, ConnectionId, HandshakeId, Output, PeerIdentity, PeerRejection, Psk, SessionId,
+    StoreOutcome,
+};
 use forward::Channel;
 use hashbrown::HashMap;
 use lwm2m::EndpointName;
@@ -47,6 +50,11 @@ impl Driver {
                 identity,
                 ..
             } => self.fetch_credential(handshake, identity),
+            // The node has no key of its own, so no client can get this far.
+            Output::PeerKeyPresented { handshake, .. } => {
+                let verdict = Err(PeerRejection::Unknown);
+                self.dtls.accept_peer(now().instant, handshake, verdict);
+            }
             Output::StoreSession { handshake, session } => {
                 if let Some(bound) = self.sessions.handshakes.get_mut(&handshake) {
                     bound.cid = session_cid(session.cid());
@@ -153,11 +161,17 @@ impl Driver {
         Some(Origin {
             address: peer,
             transport: Transport::Dtls,
-            identity: SecurityIdentity::PskIdentity(self.dtls.identity(session)?.to_vec()),
+            identity: security_identity(self.dtls.identity(session)?)?,
             endpoint: Some(bound.endpoint.clone()),
             session: bound.cid,
         })
     }
+}
+
+/// An identity as the state tier knows it; `None` for keys that are not pre-shared.
+pub(super) fn security_identity(identity: &PeerIdentity) -> Option<SecurityIdentity> {
+    let identity = identity.as_psk()?.to_vec();
+    Some(SecurityIdentity::PskIdentity(identity))
 }
 
 /// A Connection ID as the state tier knows it.

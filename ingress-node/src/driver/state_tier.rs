@@ -1,14 +1,12 @@
 //! Calls of a worker to the state tier, and what follows from their answers.
 
-use device_state::{
-    Command, Observation, Outcome, Registration, SecurityIdentity, Session, SessionCid, ShardId,
-};
+use device_state::{Command, Observation, Outcome, Registration, Session, SessionCid, ShardId};
 use device_state::{SessionGeneration, Timestamp};
 use lwm2m::{EndpointName, RegistrationId};
 use lwm2m_server::{CommitError, CommitId};
 use node_runtime::clock;
 
-use super::session::session_cid;
+use super::session::{security_identity, session_cid};
 use super::take_over::{Claimed, Whose};
 use super::{Driver, Peer, now};
 
@@ -124,11 +122,19 @@ impl Driver {
                 })));
             return;
         };
+        let Some(identity) = security_identity(&export.identity) else {
+            self.calls
+                .push(Box::pin(std::future::ready(Resolved::SessionStored {
+                    handshake,
+                    outcome: dtls::StoreOutcome::Refused,
+                })));
+            return;
+        };
         let stored_at = Timestamp(clock::now_ms());
         let session = Session {
             cid,
             export: export.encode().to_vec(),
-            identity: SecurityIdentity::PskIdentity(export.identity.clone()),
+            identity,
             peer: export.peer,
             owner: self.node,
             generation: SessionGeneration(export.generation),

@@ -4,45 +4,38 @@ use std::collections::VecDeque;
 use std::time::Instant;
 
 use crate::alert::{Alert, AlertLevel};
-use crate::client::{ClientConfig, ClientOutput, Established};
+use crate::client::answer::{Answer, answer};
+use crate::client::server_flight::{Choice, ServerFlight};
+use crate::client::{ClientConfig, ClientCredentials, ClientOutput, Established};
 use crate::counters::Counters;
 use crate::error::HandshakeFailure;
+use crate::extension::{self, Extensions};
 use crate::flight::{self, Expiry, Part, RetransmitTimer, Sealer};
 use crate::handshake::client_hello::Offer;
-use crate::handshake::server_hello::ServerHello;
-use crate::handshake::{
-    Fragment, MessageType, client_key_exchange, finished, hello_verify_request,
-};
-use crate::key_schedule::{HelloRandom, HelloRandoms, MasterSecret, MasterSecretKind};
+use crate::handshake::{Fragment, MessageType, certificate, finished, hello_verify_request};
+use crate::key_agreement::NamedGroup;
+use crate::key_schedule::{HelloRandom, MasterSecret, MasterSecretKind};
 use crate::prf::Transcript;
 use crate::protection::{RecordKeys, Role};
+use crate::random::Random;
 use crate::reassembly::{Acceptance, Message, Reassembly};
-use crate::record::{
-    ContentType, EPOCH_PLAIN, EPOCH_PROTECTED, MAX_CID, PlainSequence, Record, VERSION, put_plain,
-};
+use crate::record::{ContentType, EPOCH_PLAIN, EPOCH_PROTECTED, PlainSequence, Record, put_plain};
 use crate::replay::ReplayWindow;
 use crate::sequence::WriteSequence;
 use crate::session::{Rejection, open_fresh};
-use crate::suite::CipherSuite;
-use crate::wire::Reader;
+use crate::signature;
+use crate::wire::{Reader, put_vec8};
 
-/// The longest server message: a ServerKeyExchange with a long identity hint.
-const MAX_MESSAGE: usize = 2048;
+/// A host name has at most 255 bytes (RFC 1035 §2.3.4).
+const MAX_SERVER_NAME: usize = 255;
+/// All messages of the server's flight: a chain of certificates, a key, a long identity hint.
+const MAX_FLIGHT: usize = certificate::MAX_LENGTH + 2048;
 /// A server whose secret rotates at the wrong moment asks twice.
 const MAX_HELLO_VERIFY_REQUESTS: u8 = 4;
 
-/// What the server chose.
-#[derive(Clone)]
-struct Choice {
-    suite: CipherSuite,
-    master_secret: MasterSecretKind,
-    randoms: HelloRandoms,
-    server_cid: Option<Vec<u8>>,
-}
-
 enum Awaiting {
     ServerHello,
-    ServerHelloDone(Choice),
+    ServerHelloDone(Box<ServerFlight>),
     Finished(Box<AwaitingFinished>),
 }
 
@@ -62,6 +55,8 @@ pub(super) enum Progress {
 
 pub(super) struct Handshaking {
     random: HelloRandom,
+    /// For the ephemeral key.
+    keys: Random,
     own_cid: Option<Vec<u8>>,
     cookie: Vec<u8>,
     hello_verify_requests: u8,
@@ -78,18 +73,19 @@ impl Handshaking {
     pub(super) fn start(
         now: Instant,
         config: &ClientConfig,
-        random: HelloRandom,
+        random: &mut Random,
         own_cid: Option<Vec<u8>>,
     ) -> Self {
         let mut handshaking = Self {
-            random,
+            random: random.bytes(),
+            keys: Random::from_seed(random.bytes()),
             own_cid,
             cookie: Vec::new(),
             hello_verify_requests: 0,
             message_seq: 0,
             plain: PlainSequence::starting_at(0),
             transcript: Transcript::new(),
-            reassembly: Reassembly::new(0, MAX_MESSAGE),
+            reassembly: Reassembly::new(0, MAX_FLIGHT),
             flight: Vec::new(),
             timer: RetransmitTimer::start(now, &config.retransmission),
             awaiting: Awaiting::ServerHello,
@@ -100,26 +96,62 @@ impl Handshaking {
 
     /// The hello of the current cookie; the transcript begins with it (RFC 6347 §4.2.6).
     fn prepare_hello(&mut self, now: Instant, config: &ClientConfig) {
-        let offer = Offer {
-            random: &self.random,
-            cookie: &self.cookie,
-            master_secret: config.master_secret,
-            cid: self.own_cid.as_deref(),
-        };
-        let hello = offer.encode(self.message_seq);
+        let hello = self.encode_hello(config);
         self.transcript = Transcript::new();
         self.transcript.add(&hello);
         // The server's numbers go on from the hello that it answers.
-        self.reassembly = Reassembly::new(self.message_seq, MAX_MESSAGE);
+        self.reassembly = Reassembly::new(self.message_seq, MAX_FLIGHT);
         self.flight = vec![Part::Plain(hello)];
         self.timer = RetransmitTimer::start(now, &config.retransmission);
+    }
+
+    fn encode_hello(&self, config: &ClientConfig) -> Vec<u8> {
+        let suites = config.usable_suites();
+        let is_ephemeral = suites
+            .iter()
+            .any(|suite| suite.key_exchange().is_ephemeral());
+        let server_name = config
+            .server_name
+            .as_deref()
+            .filter(|name| name.len() <= MAX_SERVER_NAME)
+            .map(extension::host_name_content);
+        let mut client_type = Vec::new();
+        let mut server_types = Vec::new();
+        if let ClientCredentials::Key { credential, server } = &config.credentials {
+            put_vec8(&mut client_type, &[credential.kind().code()]);
+            let types = server.certificate_types().iter();
+            put_vec8(
+                &mut server_types,
+                &types.map(|kind| kind.code()).collect::<Vec<_>>(),
+            );
+        }
+        let present = |content: &'static [u8]| is_ephemeral.then_some(content);
+        let has_key = !client_type.is_empty();
+        Offer {
+            random: &self.random,
+            cookie: &self.cookie,
+            suites: &suites,
+            extensions: Extensions {
+                server_name: server_name.as_deref(),
+                supported_groups: present(&NamedGroup::OFFER),
+                point_formats: present(extension::POINT_FORMATS),
+                signature_algorithms: has_key.then_some(&signature::OFFER),
+                client_certificate_type: has_key.then_some(&client_type),
+                server_certificate_type: has_key.then_some(&server_types),
+                encrypt_then_mac: suites.iter().any(|suite| suite.needs_encrypt_then_mac()),
+                extended_master_secret: config.master_secret == MasterSecretKind::Extended,
+                renegotiation_info: None,
+                connection_id: self.own_cid.as_deref(),
+            },
+        }
+        .encode(self.message_seq)
     }
 
     /// The Connection ID that the server's protected records carry.
     pub(super) fn negotiated_cid(&self) -> &[u8] {
         let choice = match &self.awaiting {
             Awaiting::ServerHello => return &[],
-            Awaiting::ServerHelloDone(choice) => choice,
+            Awaiting::ServerHelloDone(flight) => &flight.choice,
             Awaiting::Finished(waiting) => &waiting.choice,
         };
         match (&choice.server_cid, &self.own_cid) {
@@ -306,23 +338,23 @@ impl Handshaking {
         message: &Message,
         outputs: &mut VecDeque<ClientOutput>,
     ) -> Result<Progress, HandshakeFailure> {
-        match (&self.awaiting, message.kind, message.epoch) {
+        match (&mut self.awaiting, message.kind, message.epoch) {
             (Awaiting::ServerHello, MessageType::ServerHello, EPOCH_PLAIN) => {
-                let choice = self.on_server_hello(config, message.body())?;
+                let own_cid = self.own_cid.as_deref();
+                let choice = Choice::read(config, &self.random, own_cid, message.body())?;
                 self.transcript.add(&message.bytes);
-                self.awaiting = Awaiting::ServerHelloDone(choice);
+                self.awaiting = Awaiting::ServerHelloDone(Box::new(ServerFlight::new(choice)));
                 Ok(Progress::Waiting)
             }
-            // RFC 4279 §2: only an identity hint, which we have no use for.
-            (Awaiting::ServerHelloDone(_), MessageType::ServerKeyExchange, EPOCH_PLAIN) => {
+            (Awaiting::ServerHelloDone(_), MessageType::ServerHelloDone, EPOCH_PLAIN) => {
                 self.transcript.add(&message.bytes);
-                Ok(Progress::Waiting)
-            }
-            (Awaiting::ServerHelloDone(choice), MessageType::ServerHelloDone, EPOCH_PLAIN) => {
-                let choice = choice.clone();
-                self.transcript.add(&message.bytes);
-                self.answer(now, config, choice);
+                self.answer(now, config)?;
                 self.transmit(config, outputs);
+                Ok(Progress::Waiting)
+            }
+            (Awaiting::ServerHelloDone(flight), _, EPOCH_PLAIN) => {
+                flight.on_message(config, message)?;
+                self.transcript.add(&message.bytes);
                 Ok(Progress::Waiting)
             }
             (Awaiting::Finished(_), MessageType::Finished, EPOCH_PROTECTED) => {
@@ -332,74 +364,22 @@ impl Handshaking {
         }
     }
 
-    fn on_server_hello(
-        &self,
-        config: &ClientConfig,
-        body: &[u8],
-    ) -> Result<Choice, HandshakeFailure> {
-        let hello = ServerHello::parse(body).map_err(|_| HandshakeFailure::Malformed)?;
-        if hello.version != VERSION {
-            return Err(HandshakeFailure::UnsupportedVersion);
-        }
-        if hello.compression != 0 {
-            return Err(HandshakeFailure::IllegalParameter);
-        }
-        let suite =
-            CipherSuite::from_code(hello.suite).ok_or(HandshakeFailure::IllegalParameter)?;
-        let extensions = hello.extensions;
-        // RFC 5746 §3.4: empty in an initial handshake.
-        if extensions
-            .renegotiation_info
-            .is_some_and(|info| !info.is_empty())
-        {
-            return Err(HandshakeFailure::IllegalParameter);
-        }
-        let master_secret = match (extensions.extended_master_secret, config.master_secret) {
-            (true, MasterSecretKind::Extended) => MasterSecretKind::Extended,
-            (true, MasterSecretKind::Classic) => {
-                return Err(HandshakeFailure::UnsolicitedExtension);
-            }
-            (false, _) => MasterSecretKind::Classic,
+    /// Prepares the second flight.
+    fn answer(&mut self, now: Instant, config: &ClientConfig) -> Result<(), HandshakeFailure> {
+        let before = std::mem::replace(&mut self.awaiting, Awaiting::ServerHello);
+        let Awaiting::ServerHelloDone(server) = before else {
+            return Err(HandshakeFailure::UnexpectedMessage);
         };
-        let server_cid = match (extensions.connection_id, &self.own_cid) {
-            (Some(_), None) => return Err(HandshakeFailure::UnsolicitedExtension),
-            (Some(cid), Some(_)) if cid.len() > MAX_CID => {
-                return Err(HandshakeFailure::IllegalParameter);
-            }
-            (cid, _) => cid.map(<[u8]>::to_vec),
-        };
-        Ok(Choice {
-            suite,
-            master_secret,
-            randoms: HelloRandoms {
-                client: self.random,
-                server: hello.random,
-            },
-            server_cid,
-        })
-    }
-
-    /// Prepares the second flight: ClientKeyExchange, ChangeCipherSpec, Finished.
-    fn answer(&mut self, now: Instant, config: &ClientConfig, choice: Choice) {
-        self.message_seq += 1;
-        let key_exchange = client_key_exchange::encode(self.message_seq, &config.identity);
-        self.transcript.add(&key_exchange);
-        let master = MasterSecret::from_psk(
-            &config.psk,
-            choice.master_secret,
-            &choice.randoms,
-            &self.transcript,
-        );
-        self.message_seq += 1;
-        let verify_data = master.verify_data(Role::Client, &self.transcript);
-        let finished = finished::encode(self.message_seq, &verify_data);
-        self.transcript.add(&finished);
-        self.flight = vec![
-            Part::Plain(key_exchange),
-            Part::ChangeCipherSpec,
-            Part::Sealed(finished),
-        ];
+        let Answer { parts, master } = answer(
+            config,
+            &mut self.keys,
+            &server,
+            self.message_seq + 1,
+            &mut self.transcript,
+        )?;
+        self.flight = parts;
         self.timer = RetransmitTimer::start(now, &config.retransmission);
+        let choice = server.choice;
         self.awaiting = Awaiting::Finished(Box::new(AwaitingFinished {
             keys: master.record_keys(choice.suite, Role::Client, &choice.randoms),
             choice,
@@ -407,6 +387,7 @@ impl Handshaking {
             window: ReplayWindow::default(),
             write: WriteSequence::of_generation(0),
         }));
+        Ok(())
     }
 
     fn on_finished(&mut self, body: &[u8]) -> Result<Progress, HandshakeFailure> {

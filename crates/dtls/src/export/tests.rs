@@ -10,7 +10,7 @@ fn export() -> SessionExport {
         suite: CipherSuite::PskAes128Ccm8,
         generation: 0x0203,
         peer: "192.0.2.1:5684".parse().unwrap(),
-        identity: b"urn:dev:1".to_vec(),
+        identity: PeerIdentity::Psk(b"urn:dev:1"[..].into()),
         cids: Some(CidPair {
             server: ConnectionId::from_bytes(&[1, 0, 7, 1, 2, 3, 4, 5]).unwrap(),
             client: [0xC1, 0xC2].into(),
@@ -56,10 +56,10 @@ fn unknown_versions_and_suites_are_named() {
         SessionExport::decode(&bytes),
         Err(DecodeExportError::UnknownSuite(0xC0FF))
     );
-    bytes[0] = 2;
+    bytes[0] = 3;
     assert_eq!(
         SessionExport::decode(&bytes),
-        Err(DecodeExportError::UnknownVersion(2))
+        Err(DecodeExportError::UnknownVersion(3))
     );
 }
 

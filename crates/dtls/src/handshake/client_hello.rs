@@ -2,7 +2,7 @@
 
 use crate::extension::Extensions;
 use crate::handshake::{self, MessageType};
-use crate::key_schedule::{HelloRandom, MasterSecretKind};
+use crate::key_schedule::HelloRandom;
 use crate::record::VERSION;
 use crate::suite::CipherSuite;
 use crate::wire::{Malformed, Reader, put_u16, put_vec8, put_vec16};
@@ -73,8 +73,8 @@ impl<'a> ClientHello<'a> {
 pub(crate) struct Offer<'a> {
     pub(crate) random: &'a HelloRandom,
     pub(crate) cookie: &'a [u8],
-    pub(crate) master_secret: MasterSecretKind,
-    pub(crate) cid: Option<&'a [u8]>,
+    pub(crate) suites: &'a [CipherSuite],
+    pub(crate) extensions: Extensions<'a>,
 }
 
 impl Offer<'_> {
@@ -84,19 +84,14 @@ impl Offer<'_> {
             out.extend_from_slice(self.random);
             put_vec8(out, &[]);
             put_vec8(out, self.cookie);
-            put_u16(out, (CipherSuite::PREFERENCE.len() as u16 + 1) * 2);
-            for suite in CipherSuite::PREFERENCE {
+            put_u16(out, (self.suites.len() as u16 + 1) * 2);
+            for suite in self.suites {
                 put_u16(out, suite.code());
             }
             put_u16(out, RENEGOTIATION_SCSV);
             put_vec8(out, &[0]);
             let mut extensions = Vec::new();
-            Extensions {
-                extended_master_secret: self.master_secret == MasterSecretKind::Extended,
-                renegotiation_info: None,
-                connection_id: self.cid,
-            }
-            .encode(&mut extensions);
+            self.extensions.encode(&mut extensions);
             if !extensions.is_empty() {
                 put_vec16(out, &extensions);
             }

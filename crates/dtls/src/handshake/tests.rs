@@ -3,10 +3,11 @@
 use proptest::prelude::*;
 
 use super::*;
+use crate::credentials::CertificateType;
 use crate::extension::Extensions;
 use crate::handshake::client_hello::{ClientHello, Offer};
-use crate::key_schedule::MasterSecretKind;
-use crate::suite::CipherSuite;
+use crate::handshake::client_key_exchange::ClientKeyExchange;
+use crate::suite::{CipherSuite, KeyExchange};
 
 fn whole(bytes: &[u8]) -> Fragment<'_> {
     let mut reader = Reader::new(bytes);
@@ -22,8 +23,13 @@ fn a_client_hello_survives_the_wire() {
     let offer = Offer {
         random: &[7; 32],
         cookie: b"cookie",
-        master_secret: MasterSecretKind::Extended,
-        cid: Some(&[1, 2]),
+        suites: &[CipherSuite::PskAes128Ccm8],
+        extensions: Extensions {
+            extended_master_secret: true,
+            connection_id: Some(&[1, 2]),
+            server_name: Some(&crate::extension::host_name_content("bs.example")),
+            ..Extensions::default()
+        },
     };
     let bytes = offer.encode(3);
     let fragment = whole(&bytes);
@@ -35,6 +41,7 @@ fn a_client_hello_survives_the_wire() {
     assert_eq!(hello.suites().collect::<Vec<_>>(), [0xC0A8, 0x00FF]);
     let extensions = hello.extensions().unwrap();
     assert!(extensions.extended_master_secret);
+    assert_eq!(extensions.host_name(), Ok(Some("bs.example")));
     assert_eq!(extensions.connection_id, Some(&[1, 2][..]));
 }
 
@@ -44,6 +51,7 @@ fn a_server_hello_survives_the_wire() {
         extended_master_secret: true,
         renegotiation_info: Some(&[]),
         connection_id: Some(&[]),
+        ..Extensions::default()
     };
     let bytes = server_hello::encode(1, &[9; 32], CipherSuite::PskAes128Ccm8, &extensions);
     let hello = server_hello::ServerHello::parse(whole(&bytes).body).unwrap();
@@ -74,7 +82,18 @@ proptest! {
         }
         let _ = server_hello::ServerHello::parse(&bytes);
         let _ = hello_verify_request::parse(&bytes);
-        let _ = client_key_exchange::parse(&bytes);
-        let _ = Extensions::parse(&bytes);
+        for kind in [KeyExchange::Psk, KeyExchange::EcdhePsk, KeyExchange::EcdheEcdsa] {
+            let _ = ClientKeyExchange::parse(kind, &bytes);
+        }
+        for kind in [CertificateType::X509, CertificateType::RawPublicKey] {
+            let _ = certificate::parse(kind, &bytes);
+        }
+        let _ = certificate_request::parse(&bytes);
+        let _ = certificate_verify::parse(&bytes);
+        let _ = server_key_exchange::parse_signed(&bytes);
+        let _ = server_key_exchange::parse_psk(&bytes);
+        if let Ok(extensions) = Extensions::parse(&bytes) {
+            let _ = extensions.host_name();
+        }
     }
 }

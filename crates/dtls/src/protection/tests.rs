@@ -1,6 +1,10 @@
 #![expect(clippy::unwrap_used, reason = "a failed unwrap is the test's failure")]
 
+use ccm::aead::generic_array::GenericArray;
+use ccm::{AeadInPlace as _, KeyInit as _};
+
 use super::*;
+use crate::protection::aead::Aes128Ccm8;
 use crate::record::split_first;
 
 const BLOCK: [u8; 40] = {

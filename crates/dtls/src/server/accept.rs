@@ -6,66 +6,41 @@ use std::time::Instant;
 use crate::alert::Alert;
 use crate::cid::{CidPair, ConnectionId};
 use crate::error::HandshakeFailure;
-use crate::extension::Extensions;
+use crate::extension::{self, Extensions};
 use crate::flight::{self, Part, RetransmitTimer};
-use crate::handshake::client_hello::{ClientHello, RENEGOTIATION_SCSV};
-use crate::handshake::{Fragment, hello_verify_request, server_hello};
+use crate::handshake::client_hello::ClientHello;
+use crate::handshake::{
+    Fragment, certificate, certificate_request, hello_verify_request, server_hello,
+    server_key_exchange,
+};
+use crate::key_agreement::EphemeralKey;
 use crate::key_schedule::{HelloRandoms, MasterSecretKind};
 use crate::prf::Transcript;
 use crate::reassembly::Reassembly;
-use crate::record::{ContentType, MAX_CID, PlainSequence, VERSION, put_plain};
+use crate::record::{ContentType, PlainSequence, put_plain};
 use crate::server::Server;
+use crate::server::agree::{Agreement, Exchange, agree};
 use crate::server::output::{HandshakeId, Output};
 use crate::server::pending::{Awaiting, Pending};
-use crate::suite::CipherSuite;
 
-/// The longest client message after the hello: an identity of 128 bytes with its length.
-const MAX_MESSAGE: usize = 512;
-/// What the major version byte of every DTLS version makes of the smallest version number.
-const LOWEST_VERSION: u16 = 0xFE00;
+/// All messages of a client's flight with a pre-shared key: an identity of 128 bytes, a point.
+const MAX_PSK_FLIGHT: usize = 512;
+/// The same with a chain of certificates and a signature.
+const MAX_KEY_FLIGHT: usize = certificate::MAX_LENGTH + 512;
 
-/// What a hello and the server agree on.
-struct Agreement<'a> {
-    suite: CipherSuite,
-    master_secret: MasterSecretKind,
-    renegotiation_info: Option<&'static [u8]>,
-    client_cid: Option<&'a [u8]>,
+/// Our flight in the making.
+struct Flight {
+    next_seq: u16,
+    transcript: Transcript,
+    parts: Vec<Part>,
 }
 
-fn agree<'a>(hello: &ClientHello<'a>) -> Result<Agreement<'a>, HandshakeFailure> {
-    // DTLS versions count downwards.
-    if !(LOWEST_VERSION..=VERSION).contains(&hello.version) {
-        return Err(HandshakeFailure::UnsupportedVersion);
+impl Flight {
+    fn push(&mut self, message: Vec<u8>) {
+        self.transcript.add(&message);
+        self.parts.push(Part::Plain(message));
+        self.next_seq += 1;
     }
-    if !hello.compression.contains(&0) {
-        return Err(HandshakeFailure::IllegalParameter);
-    }
-    let suite = CipherSuite::PREFERENCE
-        .iter()
-        .copied()
-        .find(|suite| hello.suites().any(|code| code == suite.code()))
-        .ok_or(HandshakeFailure::NoCommonSuite)?;
-    let extensions = hello
-        .extensions()
-        .map_err(|_| HandshakeFailure::Malformed)?;
-    // RFC 5746 §3.6: empty in an initial handshake, and ours always are.
-    let renegotiation_info: Option<&'static [u8]> = match extensions.renegotiation_info {
-        Some([]) => Some(&[]),
-        Some(_) => return Err(HandshakeFailure::IllegalParameter),
-        None if hello.suites().any(|code| code == RENEGOTIATION_SCSV) => Some(&[]),
-        None => None,
-    };
-    Ok(Agreement {
-        suite,
-        master_secret: if extensions.extended_master_secret {
-            MasterSecretKind::Extended
-        } else {
-            MasterSecretKind::Classic
-        },
-        renegotiation_info,
-        // Going without Connection IDs is all that a server can do about one it will not keep.
-        client_cid: extensions.connection_id.filter(|cid| cid.len() <= MAX_CID),
-    })
 }
 
 impl Server {
@@ -98,7 +73,7 @@ impl Server {
         {
             return;
         }
-        match agree(&hello) {
+        match agree(&self.config.suites, &self.credentials, &hello) {
             Ok(agreement) => self.begin(now, peer, plain, fragment, &hello, &agreement),
             Err(reason) => self.refuse(peer, &mut plain, reason),
         }
@@ -127,7 +102,7 @@ impl Server {
         if pending.randoms.client != hello.random {
             return false;
         }
-        if matches!(pending.awaiting, Awaiting::KeyExchange) {
+        if pending.repeats_flight() {
             pending.timer = Some(RetransmitTimer::start(now, &self.config.retransmission));
             self.transmit_flight(id);
             self.counters.retransmissions += 1;
@@ -163,7 +138,7 @@ impl Server {
         &mut self,
         now: Instant,
         peer: SocketAddr,
-        plain: PlainSequence,
+        mut plain: PlainSequence,
         fragment: &Fragment<'_>,
         hello: &ClientHello<'_>,
         agreement: &Agreement<'_>,
@@ -171,15 +146,11 @@ impl Server {
         if let Some(id) = self.handshakes.by_peer(peer) {
             self.fail(id, HandshakeFailure::Superseded);
         }
-        let first = fragment.message_seq;
-        let (Some(done_seq), Some(final_seq), Some(next)) = (
-            first.checked_add(1),
-            first.checked_add(2),
-            first.checked_add(1),
-        ) else {
+        // A flight of ours has at most five messages, and one more after it.
+        if fragment.message_seq > u16::MAX - 8 {
             self.counters.malformed_messages += 1;
             return;
-        };
+        }
         if !self.has_room_for(peer) {
             self.counters.refused_by_limit += 1;
             return;
@@ -192,18 +163,27 @@ impl Server {
             client: hello.random,
             server: self.random.bytes(),
         };
-        let extensions = Extensions {
-            extended_master_secret: agreement.master_secret == MasterSecretKind::Extended,
-            renegotiation_info: agreement.renegotiation_info,
-            connection_id: cids.as_ref().map(|cids| cids.server.as_bytes().as_slice()),
+        let mut flight = Flight {
+            next_seq: fragment.message_seq,
+            transcript: Transcript::new(),
+            parts: Vec::new(),
         };
-        let server_hello =
-            server_hello::encode(first, &randoms.server, agreement.suite, &extensions);
-        let done = server_hello::encode_done(done_seq);
-        let mut transcript = Transcript::new();
-        for message in [fragment.raw, &server_hello, &done] {
-            transcript.add(message);
-        }
+        flight.transcript.add(fragment.raw);
+        flight.push(server_hello(
+            flight.next_seq,
+            agreement,
+            &randoms,
+            cids.as_ref(),
+        ));
+        let Some(awaiting) = self.exchange_keys(&mut flight, &agreement.exchange, &randoms) else {
+            self.refuse(peer, &mut plain, HandshakeFailure::Cryptography);
+            return;
+        };
+        flight.push(server_hello::encode_done(flight.next_seq));
+        let limit = match agreement.exchange {
+            Exchange::Psk | Exchange::EcdhePsk(_) => MAX_PSK_FLIGHT,
+            Exchange::EcdheEcdsa { .. } => MAX_KEY_FLIGHT,
+        };
         let timer = RetransmitTimer::start(now, &self.config.retransmission);
         let expires = now + self.config.handshake_timeout;
         let id = self.handshakes.insert(Pending {
@@ -215,16 +195,54 @@ impl Server {
             suite: agreement.suite,
             master_secret: agreement.master_secret,
             cids,
-            transcript,
-            reassembly: Reassembly::new(next, MAX_MESSAGE),
+            transcript: flight.transcript,
+            // The client's numbers go on from the hello's.
+            reassembly: Reassembly::new(fragment.message_seq + 1, limit),
             plain,
-            final_message_seq: final_seq,
-            flight: vec![Part::Plain(server_hello), Part::Plain(done)],
+            final_message_seq: flight.next_seq,
+            flight: flight.parts,
             early: Vec::new(),
-            awaiting: Awaiting::KeyExchange,
+            awaiting,
         });
         self.counters.handshakes_started += 1;
         self.transmit_flight(id);
+    }
+
+    /// The messages between the hello and its end; `None` when a signature fails.
+    fn exchange_keys(
+        &mut self,
+        flight: &mut Flight,
+        exchange: &Exchange,
+        randoms: &HelloRandoms,
+    ) -> Option<Awaiting> {
+        match exchange {
+            Exchange::Psk => Some(Awaiting::PskKeyExchange(None)),
+            &Exchange::EcdhePsk(group) => {
+                let key = EphemeralKey::generate(group, &mut self.random);
+                flight.push(server_key_exchange::encode_psk(
+                    flight.next_seq,
+                    key.public(),
+                ));
+                Some(Awaiting::PskKeyExchange(Some(Box::new(key))))
+            }
+            Exchange::EcdheEcdsa {
+                group,
+                credential,
+                client_type,
+                ..
+            } => {
+                let key = EphemeralKey::generate(*group, &mut self.random);
+                flight.push(certificate::encode(flight.next_seq, credential.presented()));
+                flight.push(server_key_exchange::encode_signed(
+                    flight.next_seq,
+                    key.public(),
+                    randoms,
+                    |digest| credential.key().sign(digest),
+                )?);
+                flight.push(certificate_request::encode(flight.next_seq));
+                Some(Awaiting::Certificate(*client_type, Box::new(key)))
+            }
+        }
     }
 
     fn unused_cid(&mut self) -> ConnectionId {
@@ -250,4 +268,38 @@ impl Server {
             |datagram| outputs.push_back(Output::Transmit { peer, datagram }),
         );
     }
+}
+
+fn server_hello(
+    message_seq: u16,
+    agreement: &Agreement<'_>,
+    randoms: &HelloRandoms,
+    cids: Option<&CidPair>,
+) -> Vec<u8> {
+    let (client_type, server_type);
+    let mut extensions = Extensions {
+        extended_master_secret: agreement.master_secret == MasterSecretKind::Extended,
+        encrypt_then_mac: agreement.suite.needs_encrypt_then_mac(),
+        renegotiation_info: agreement.renegotiation_info,
+        connection_id: cids.map(|cids| cids.server.as_bytes().as_slice()),
+        point_formats: agreement.point_formats.then_some(extension::POINT_FORMATS),
+        ..Extensions::default()
+    };
+    if let Exchange::EcdheEcdsa {
+        credential,
+        by_name,
+        client_type: chosen,
+        client_type_offered,
+        server_type_offered,
+        ..
+    } = &agreement.exchange
+    {
+        client_type = [chosen.code()];
+        server_type = [credential.kind().code()];
+        extensions.client_certificate_type = client_type_offered.then_some(&client_type[..]);
+        extensions.server_certificate_type = server_type_offered.then_some(&server_type[..]);
+        // RFC 6066 §3: empty, when the name was made use of.
+        extensions.server_name = by_name.then_some(&[]);
+    }
+    server_hello::encode(message_seq, &randoms.server, agreement.suite, &extensions)
 }

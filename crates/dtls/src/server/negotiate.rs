@@ -8,6 +8,7 @@ use crate::cid::ConnectionId;
 use crate::error::{CloseReason, HandshakeFailure};
 use crate::flight::{self, Part, Sealer};
 use crate::handshake::{Fragment, MessageType, finished};
+use crate::identity::PeerRejection;
 use crate::key_schedule::Psk;
 use crate::protection::Opened;
 use crate::reassembly::Acceptance;
@@ -38,7 +39,29 @@ impl Server {
                 Err(_) => return,
             },
         };
-        for mut bytes in early.into_iter().flatten() {
+        self.read_early(now, handshake, early.unwrap_or_default());
+    }
+
+    /// Answers [`Output::PeerKeyPresented`].
+    pub fn accept_peer(
+        &mut self,
+        now: Instant,
+        handshake: HandshakeId,
+        verdict: Result<(), PeerRejection>,
+    ) {
+        let Some(pending) = self.handshakes.get_mut(handshake) else {
+            return;
+        };
+        match pending.set_verdict(verdict) {
+            Some(Ok(early)) => self.read_early(now, handshake, early),
+            Some(Err(reason)) => self.fail(handshake, reason),
+            None => {}
+        }
+    }
+
+    /// Reads the protected records that came before their keys.
+    fn read_early(&mut self, now: Instant, handshake: HandshakeId, early: Vec<Vec<u8>>) {
+        for mut bytes in early {
             if let Some((record, _)) = record::split_first(&mut bytes, ConnectionId::LENGTH) {
                 self.on_handshake_record(now, handshake, record);
             }
@@ -82,7 +105,7 @@ impl Server {
     fn connect(&mut self, now: Instant, mut session: Session) {
         session.last_heard = now;
         let peer = session.peer;
-        let identity = session.identity.to_vec();
+        let identity = session.identity.clone();
         let cid = session.cids.as_ref().map(|cids| cids.server);
         let id = self.sessions.insert(session);
         self.send_final_flight(id);
@@ -162,33 +185,35 @@ impl Server {
 
     /// Handles the messages that are complete, up to the next question to the driver.
     fn advance(&mut self, now: Instant, id: HandshakeId) {
-        let Some(pending) = self.handshakes.get_mut(id) else {
-            return;
-        };
-        if !pending.reads_messages() {
-            return;
-        }
-        let Some(message) = pending.reassembly.pop() else {
-            return;
-        };
-        let peer = pending.peer;
-        // Either message leads to a question, so there is nothing to go on with.
-        match pending.on_message(now, &message) {
-            Ok(Step::LookUp { identity }) => self.outputs.push_back(Output::PskNeeded {
-                handshake: id,
-                peer,
-                identity,
-            }),
-            Ok(Step::Store { session }) => self.outputs.push_back(Output::StoreSession {
-                handshake: id,
-                session,
-            }),
-            Err(reason) => {
-                self.fail(id, reason);
-                return;
+        while let Some(pending) = self.handshakes.get_mut(id)
+            && pending.reads_messages()
+            && let Some(message) = pending.reassembly.pop()
+        {
+            let peer = pending.peer;
+            let step = pending.on_message(now, &message);
+            self.handshakes.reschedule(id);
+            match step {
+                Ok(Step::Continue) => {}
+                Ok(Step::LookUp { identity }) => self.outputs.push_back(Output::PskNeeded {
+                    handshake: id,
+                    peer,
+                    identity,
+                }),
+                Ok(Step::Judge { key, identity }) => {
+                    self.outputs.push_back(Output::PeerKeyPresented {
+                        handshake: id,
+                        peer,
+                        key,
+                        identity,
+                    });
+                }
+                Ok(Step::Store { session }) => self.outputs.push_back(Output::StoreSession {
+                    handshake: id,
+                    session,
+                }),
+                Err(reason) => self.fail(id, reason),
             }
         }
-        self.handshakes.reschedule(id);
     }
 
     /// A protected record of a peer whose handshake is under way.
@@ -222,14 +247,14 @@ impl Server {
                     }
                 }
             }
-            Awaiting::KeyExchange | Awaiting::Psk(_) => {
+            Awaiting::Store(_) => self.counters.repeated_messages += 1,
+            _ => {
                 if record.epoch != EPOCH_PROTECTED {
                     self.counters.unknown_epoch += 1;
                 } else if !pending.keep_early(record.bytes) {
                     self.counters.repeated_messages += 1;
                 }
             }
-            Awaiting::Store(_) => self.counters.repeated_messages += 1,
         }
     }
 

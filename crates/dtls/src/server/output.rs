@@ -6,6 +6,7 @@ use std::net::SocketAddr;
 use crate::cid::ConnectionId;
 use crate::error::{CloseReason, HandshakeFailure};
 use crate::export::SessionExport;
+use crate::identity::{PeerIdentity, PeerKey};
 use crate::session::SessionId;
 
 /// Names a handshake under way. Never reused by the same server.
@@ -46,6 +47,20 @@ pub enum Output {
         /// 0 to 128 unauthenticated bytes, not necessarily UTF-8.
         identity: Vec<u8>,
     },
+    /// The client has proved that it has the private key to what it presents. Judge whether it may
+    /// connect and answer with [`crate::Server::accept_peer`]: a raw public key by its fingerprint,
+    /// certificates by [`crate::TrustAnchors::validate_client`] and the names in them.
+    PeerKeyPresented {
+        /// For the answer.
+        handshake: HandshakeId,
+        /// Where the client is.
+        peer: SocketAddr,
+        /// As it was sent.
+        key: PeerKey,
+        /// What the session will keep of it. The names of a certificate are worth nothing before
+        /// its path is validated.
+        identity: PeerIdentity,
+    },
     /// The client has proved its key. Store the session, then answer with
     /// [`crate::Server::session_stored`]; the client waits for it.
     StoreSession {
@@ -61,8 +76,8 @@ pub enum Output {
         session: SessionId,
         /// Where the client is.
         peer: SocketAddr,
-        /// The identity whose key the client has.
-        identity: Vec<u8>,
+        /// Who the client has proved to be.
+        identity: PeerIdentity,
         /// `None` when the client does not do Connection IDs.
         cid: Option<ConnectionId>,
     },

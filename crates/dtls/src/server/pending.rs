@@ -1,10 +1,14 @@
 //! One handshake of the server, after the cookie.
 //!
 //! ```text
-//! 1. KeyExchange  our hello flight is out and repeated (RFC 6347 §4.2.4, flight 4)
-//! 2. Psk          ClientKeyExchange is in; the driver looks the identity's key up
-//! 3. Finished     keys are known; the client's Finished is to be verified
-//! 4. Store        it was; the driver stores the session, then flight 6 leaves
+//!    pre-shared key                        key of its own
+//! 1. ClientKeyExchange                     Certificate            our flight is out and repeated
+//!                                          ClientKeyExchange      (RFC 6347 §4.2.4, flight 4)
+//!                                          CertificateVerify
+//! 2. Psk: the driver looks the             Verdict: the client has its private key; the driver
+//!    identity's key up                     judges the public one
+//! 3. Finished: keys are known; the client's Finished is to be verified
+//! 4. Store: it was; the driver stores the session, then flight 6 leaves
 //! ```
 //! In 2 and 4 the client's repetitions are absorbed. ChangeCipherSpec has no effect at any time:
 //! keys change with the epoch of a record, so an early or a missing one does no harm.
@@ -13,12 +17,15 @@ use std::net::SocketAddr;
 use std::time::Instant;
 
 use crate::cid::CidPair;
+use crate::credentials::CertificateType;
 use crate::error::HandshakeFailure;
 use crate::export::SessionExport;
 use crate::flight::{Part, RetransmitTimer};
-use crate::handshake::client_key_exchange::{self, MAX_IDENTITY};
-use crate::handshake::{MessageType, finished};
-use crate::key_schedule::{HelloRandoms, MasterSecret, MasterSecretKind, Psk};
+use crate::handshake::client_key_exchange::{ClientKeyExchange, MAX_IDENTITY};
+use crate::handshake::{MessageType, certificate, certificate_verify, finished};
+use crate::identity::{PeerIdentity, PeerKey, PeerRejection, Presented};
+use crate::key_agreement::{EphemeralKey, SharedSecret};
+use crate::key_schedule::{HelloRandoms, MasterSecret, MasterSecretKind, Premaster, Psk};
 use crate::prf::Transcript;
 use crate::protection::{RecordKeys, Role};
 use crate::reassembly::{Message, Reassembly};
@@ -26,26 +33,40 @@ use crate::record::{EPOCH_PLAIN, EPOCH_PROTECTED, PlainSequence};
 use crate::replay::ReplayWindow;
 use crate::sequence::WriteSequence;
 use crate::session::{FinalFlight, Session};
-use crate::suite::{CipherSuite, KeyExchange};
+use crate::suite::CipherSuite;
 
 /// Protected records that arrive before the keys are kept up to this number.
 const MAX_EARLY_RECORDS: usize = 3;
-/// A Finished record is 61 bytes with our Connection ID; padding may make it longer.
+/// A Finished record is at most 117 bytes with our Connection ID; padding may make it longer.
 const MAX_EARLY_RECORD: usize = 256;
 
 pub(super) enum Awaiting {
-    KeyExchange,
+    /// Of a client with a pre-shared key; our ephemeral key if the suite has one.
+    PskKeyExchange(Option<Box<EphemeralKey>>),
     Psk(AwaitingPsk),
+    Certificate(CertificateType, Box<EphemeralKey>),
+    KeyExchange(Box<Presented>, Box<EphemeralKey>),
+    CertificateVerify(Box<AwaitingProof>),
+    Verdict(Box<AwaitingProof>),
     Finished(Box<AwaitingFinished>),
     Store(Box<Session>),
+    /// A message was refused; the handshake is about to be dropped.
+    Nothing,
 }
 
 pub(super) struct AwaitingPsk {
     identity: Vec<u8>,
+    agreed: Option<SharedSecret>,
+}
+
+/// What is known of a client with a key of its own once the master secret is.
+pub(super) struct AwaitingProof {
+    presented: Presented,
+    master: MasterSecret,
 }
 
 pub(super) struct AwaitingFinished {
-    identity: Vec<u8>,
+    identity: PeerIdentity,
     master: MasterSecret,
     pub(super) keys: RecordKeys,
     pub(super) window: ReplayWindow,
@@ -75,14 +96,41 @@ pub(super) struct Pending {
 
 /// What a message makes necessary.
 pub(super) enum Step {
-    LookUp { identity: Vec<u8> },
-    Store { session: SessionExport },
+    /// The next message.
+    Continue,
+    LookUp {
+        identity: Vec<u8>,
+    },
+    Judge {
+        key: PeerKey,
+        identity: PeerIdentity,
+    },
+    Store {
+        session: SessionExport,
+    },
 }
 
 impl Pending {
     /// Whether the next message can be handled, or the driver has to answer first.
     pub(super) const fn reads_messages(&self) -> bool {
-        matches!(self.awaiting, Awaiting::KeyExchange | Awaiting::Finished(_))
+        match self.awaiting {
+            Awaiting::PskKeyExchange(_)
+            | Awaiting::Certificate(..)
+            | Awaiting::KeyExchange(..)
+            | Awaiting::CertificateVerify(_)
+            | Awaiting::Finished(_) => true,
+            Awaiting::Psk(_) | Awaiting::Verdict(_) | Awaiting::Store(_) | Awaiting::Nothing => {
+                false
+            }
+        }
+    }
+
+    /// Whether nothing of the client's second flight was read yet.
+    pub(super) const fn repeats_flight(&self) -> bool {
+        matches!(
+            self.awaiting,
+            Awaiting::PskKeyExchange(_) | Awaiting::Certificate(..)
+        )
     }
 
     /// Keeps a protected record until there are keys; false when there is no room.
@@ -94,38 +142,65 @@ impl Pending {
         fits
     }
 
+    /// After an error the handshake is of no more use.
     pub(super) fn on_message(
         &mut self,
         now: Instant,
         message: &Message,
     ) -> Result<Step, HandshakeFailure> {
-        match (&self.awaiting, message.kind, message.epoch) {
-            (Awaiting::KeyExchange, MessageType::ClientKeyExchange, EPOCH_PLAIN) => {
-                self.on_client_key_exchange(message)
+        let awaiting = std::mem::replace(&mut self.awaiting, Awaiting::Nothing);
+        match (awaiting, message.kind, message.epoch) {
+            (Awaiting::PskKeyExchange(ephemeral), MessageType::ClientKeyExchange, EPOCH_PLAIN) => {
+                self.on_psk_key_exchange(message, ephemeral.as_deref())
             }
-            (Awaiting::Finished(_), MessageType::Finished, EPOCH_PROTECTED) => {
-                self.on_finished(now, message)
+            (Awaiting::Certificate(kind, ephemeral), MessageType::Certificate, EPOCH_PLAIN) => {
+                self.on_certificate(message, kind, ephemeral)
+            }
+            (
+                Awaiting::KeyExchange(presented, ephemeral),
+                MessageType::ClientKeyExchange,
+                EPOCH_PLAIN,
+            ) => self.on_key_exchange(message, *presented, &ephemeral),
+            (Awaiting::CertificateVerify(waiting), MessageType::CertificateVerify, EPOCH_PLAIN) => {
+                self.on_certificate_verify(message, waiting)
+            }
+            (Awaiting::Finished(waiting), MessageType::Finished, EPOCH_PROTECTED) => {
+                self.on_finished(now, message, *waiting)
             }
             _ => Err(HandshakeFailure::UnexpectedMessage),
         }
     }
 
-    fn on_client_key_exchange(&mut self, message: &Message) -> Result<Step, HandshakeFailure> {
-        let KeyExchange::Psk = self.suite.key_exchange();
-        let identity = client_key_exchange::parse(message.body())
-            .map_err(|_| HandshakeFailure::Malformed)?
-            .to_vec();
+    /// The client has our flight: only it repeats itself from here on.
+    fn on_second_flight(&mut self) {
+        self.timer = None;
+        self.flight = Vec::new();
+    }
+
+    fn on_psk_key_exchange(
+        &mut self,
+        message: &Message,
+        ephemeral: Option<&EphemeralKey>,
+    ) -> Result<Step, HandshakeFailure> {
+        let ClientKeyExchange { identity, point } =
+            ClientKeyExchange::parse(self.suite.key_exchange(), message.body())
+                .map_err(|_| HandshakeFailure::Malformed)?;
         if identity.len() > MAX_IDENTITY {
             return Err(HandshakeFailure::IdentityTooLong);
         }
+        let agreed = match ephemeral {
+            Some(key) => Some(key.agree(point).ok_or(HandshakeFailure::IllegalParameter)?),
+            None => None,
+        };
         self.transcript.add(&message.bytes);
-        // The client has our flight: only it repeats itself from here on.
-        self.timer = None;
-        self.flight = Vec::new();
+        self.on_second_flight();
         self.awaiting = Awaiting::Psk(AwaitingPsk {
-            identity: identity.clone(),
+            identity: identity.to_vec(),
+            agreed,
         });
-        Ok(Step::LookUp { identity })
+        Ok(Step::LookUp {
+            identity: identity.to_vec(),
+        })
     }
 
     /// Derives the keys and hands back the records that came before them; `None` unless
@@ -134,9 +209,18 @@ impl Pending {
         let Awaiting::Psk(waiting) = &mut self.awaiting else {
             return None;
         };
-        let identity = std::mem::take(&mut waiting.identity);
-        let master =
-            MasterSecret::from_psk(psk, self.master_secret, &self.randoms, &self.transcript);
+        let identity = PeerIdentity::Psk(std::mem::take(&mut waiting.identity).into());
+        let premaster = Premaster::from_psk(psk, waiting.agreed.as_ref());
+        let master = self.derive(&premaster);
+        Some(self.expect_finished(identity, master))
+    }
+
+    fn derive(&self, premaster: &Premaster) -> MasterSecret {
+        let (kind, randoms) = (self.master_secret, &self.randoms);
+        MasterSecret::derive(premaster, kind, randoms, &self.transcript)
+    }
+
+    fn expect_finished(&mut self, identity: PeerIdentity, master: MasterSecret) -> Vec<Vec<u8>> {
         let keys = master.record_keys(self.suite, Role::Server, &self.randoms);
         self.awaiting = Awaiting::Finished(Box::new(AwaitingFinished {
             identity,
@@ -145,13 +229,95 @@ impl Pending {
             window: ReplayWindow::default(),
             undecryptable: 0,
         }));
-        Some(std::mem::take(&mut self.early))
+        std::mem::take(&mut self.early)
     }
 
-    fn on_finished(&mut self, now: Instant, message: &Message) -> Result<Step, HandshakeFailure> {
-        let Awaiting::Finished(waiting) = &mut self.awaiting else {
-            return Err(HandshakeFailure::UnexpectedMessage);
+    fn on_certificate(
+        &mut self,
+        message: &Message,
+        kind: CertificateType,
+        ephemeral: Box<EphemeralKey>,
+    ) -> Result<Step, HandshakeFailure> {
+        let presented = certificate::parse(kind, message.body())
+            .map_err(|_| HandshakeFailure::Malformed)?
+            .and_then(Presented::read)
+            .ok_or(HandshakeFailure::UnusableKey)?;
+        self.transcript.add(&message.bytes);
+        self.on_second_flight();
+        self.awaiting = Awaiting::KeyExchange(Box::new(presented), ephemeral);
+        Ok(Step::Continue)
+    }
+
+    fn on_key_exchange(
+        &mut self,
+        message: &Message,
+        presented: Presented,
+        ephemeral: &EphemeralKey,
+    ) -> Result<Step, HandshakeFailure> {
+        let exchange = ClientKeyExchange::parse(self.suite.key_exchange(), message.body())
+            .map_err(|_| HandshakeFailure::Malformed)?;
+        let agreed = ephemeral
+            .agree(exchange.point)
+            .ok_or(HandshakeFailure::IllegalParameter)?;
+        self.transcript.add(&message.bytes);
+        let master = self.derive(&Premaster::from_agreement(agreed));
+        self.awaiting = Awaiting::CertificateVerify(Box::new(AwaitingProof { presented, master }));
+        Ok(Step::Continue)
+    }
+
+    fn on_certificate_verify(
+        &mut self,
+        message: &Message,
+        waiting: Box<AwaitingProof>,
+    ) -> Result<Step, HandshakeFailure> {
+        let signature = certificate_verify::parse(message.body())
+            .map_err(|_| HandshakeFailure::Malformed)?
+            .ok_or(HandshakeFailure::IllegalParameter)?;
+        // RFC 5246 §7.4.8: over all messages before this one.
+        let Presented {
+            key,
+            identity,
+            public,
+        } = &waiting.presented;
+        if !public.verifies(&self.transcript.hash(), signature) {
+            return Err(HandshakeFailure::BadSignature);
+        }
+        self.transcript.add(&message.bytes);
+        let step = Step::Judge {
+            key: key.clone(),
+            identity: identity.clone(),
         };
+        self.awaiting = Awaiting::Verdict(waiting);
+        Ok(step)
+    }
+
+    /// Derives the keys and hands back the records that came before them; `None` unless
+    /// [`Awaiting::Verdict`].
+    pub(super) fn set_verdict(
+        &mut self,
+        verdict: Result<(), PeerRejection>,
+    ) -> Option<Result<Vec<Vec<u8>>, HandshakeFailure>> {
+        if !matches!(self.awaiting, Awaiting::Verdict(_)) {
+            return None;
+        }
+        if let Err(reason) = verdict {
+            return Some(Err(HandshakeFailure::PeerRejected(reason)));
+        }
+        match std::mem::replace(&mut self.awaiting, Awaiting::Nothing) {
+            Awaiting::Verdict(waiting) => {
+                let AwaitingProof { presented, master } = *waiting;
+                Some(Ok(self.expect_finished(presented.identity, master)))
+            }
+            _ => None,
+        }
+    }
+
+    fn on_finished(
+        &mut self,
+        now: Instant,
+        message: &Message,
+        waiting: AwaitingFinished,
+    ) -> Result<Step, HandshakeFailure> {
         let expected = waiting.master.verify_data(Role::Client, &self.transcript);
         if !finished::matches(message.body(), &expected) {
             return Err(HandshakeFailure::FinishedMismatch);
@@ -161,10 +327,10 @@ impl Pending {
         let session = Session {
             peer: self.peer,
             last_heard: now,
-            keys: waiting.keys.clone(),
+            keys: waiting.keys,
             suite: self.suite,
             cids: self.cids.clone(),
-            identity: std::mem::take(&mut waiting.identity).into(),
+            identity: waiting.identity,
             window: waiting.window,
             write: WriteSequence::of_generation(0),
             final_flight: Some(Box::new(FinalFlight {

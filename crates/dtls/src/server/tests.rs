@@ -6,8 +6,8 @@
 
 use super::*;
 use crate::cid::CidPair;
+use crate::extension::Extensions;
 use crate::handshake::client_hello::Offer;
-use crate::key_schedule::MasterSecretKind;
 use crate::protection::Outgoing;
 use crate::protection::{RecordKeys, Role};
 use crate::record::{EPOCH_PROTECTED, split_first};
@@ -20,7 +20,7 @@ fn export(cid: Option<[u8; 8]>) -> SessionExport {
         suite,
         generation: 0,
         peer: "192.0.2.1:5684".parse().unwrap(),
-        identity: b"urn:dev:1".to_vec(),
+        identity: PeerIdentity::Psk(b"urn:dev:1"[..].into()),
         cids: cid.map(|bytes| CidPair {
             server: ConnectionId::from_bytes(&bytes).unwrap(),
             client: Box::default(),
@@ -134,8 +134,8 @@ fn renegotiation_is_refused_with_an_authenticated_warning() {
     let hello = Offer {
         random: &[3; 32],
         cookie: &[],
-        master_secret: MasterSecretKind::Extended,
-        cid: None,
+        suites: CipherSuite::ALL,
+        extensions: Extensions::default(),
     };
     let mut record = Vec::new();
     let outgoing = Outgoing {

@@ -1,23 +1,23 @@
 use std::time::Duration;
 
 use dtls::{
-    CidOffer, ClientConfig, ClientOutput, CloseReason, Config, CookieSecret, HandshakeFailure,
-    MasterSecretKind, Output, Psk, Retransmission, StoreOutcome,
+    CidOffer, ClientConfig, ClientCredentials, ClientOutput, CloseReason, Config, CookieSecret,
+    HandshakeFailure, MasterSecretKind, Output, Psk, Retransmission, StoreOutcome,
 };
 
 use crate::pair::{
-    Answers, Direction, IDENTITY, Pair, assert_no_nonce_repeats, client_config, psk, records,
-    server_config,
+    Answers, Direction, IDENTITY, Pair, assert_no_nonce_repeats, client_config, psk, psk_identity,
+    records, server_config,
 };
 
-fn client_failure(pair: &Pair) -> Option<HandshakeFailure> {
+pub(crate) fn client_failure(pair: &Pair) -> Option<HandshakeFailure> {
     pair.client_events.iter().find_map(|event| match event {
         ClientOutput::Failed(reason) => Some(*reason),
         _ => None,
     })
 }
 
-fn server_failure(pair: &Pair) -> Option<HandshakeFailure> {
+pub(crate) fn server_failure(pair: &Pair) -> Option<HandshakeFailure> {
     pair.server_events.iter().find_map(|event| match event {
         Output::HandshakeFailed { reason, .. } => Some(*reason),
         _ => None,
@@ -34,7 +34,8 @@ fn either_master_secret_leads_to_traffic_both_ways() {
         let mut pair = Pair::new(server_config(), config, 3);
         pair.client.start(pair.now);
         pair.drive();
-        assert_eq!(pair.server.identity(pair.session.unwrap()), Some(IDENTITY));
+        let identity = pair.server.identity(pair.session.unwrap());
+        assert_eq!(identity, Some(&psk_identity()));
         pair.assert_traffic_flows();
         assert_eq!(pair.server.handshake_count(), 0);
         assert_eq!(pair.server.counters().handshakes_completed, 1);
@@ -55,10 +56,13 @@ fn handshakes_survive_loss_repetition_and_reordering() {
             longest: Duration::from_secs(4),
             ..Retransmission::default()
         };
-        let mtu = [128, 576, 1200][usize::from(seed) % 3];
+        let mtu = [256, 576, 1200][usize::from(seed) % 3];
         let identity = vec![b'i'; 128];
         let client = ClientConfig {
-            identity: identity.clone(),
+            credentials: ClientCredentials::Psk {
+                identity: identity.clone(),
+                key: psk(),
+            },
             mtu,
             retransmission,
             ..client_config(cid.clone())

@@ -6,8 +6,11 @@
 )]
 
 mod export;
+mod fixtures;
 mod handshake;
 mod hostile;
+mod keys;
 mod pair;
 mod real_peers;
+mod suites;
 mod traffic;

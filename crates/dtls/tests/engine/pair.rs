@@ -5,9 +5,12 @@ use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
 use dtls::{
-    CidOffer, Client, ClientConfig, ClientOutput, Config, CookieSecret, HandshakeId, Output, Psk,
-    Server, SessionExport, SessionId, StoreOutcome,
+    CidOffer, Client, ClientConfig, ClientOutput, Config, CookieSecret, HandshakeId, Output,
+    PeerIdentity, PeerKey, PeerRejection, Psk, Server, SessionExport, SessionId, StoreOutcome,
+    TrustAnchors,
 };
+
+use crate::fixtures::{self, DEVICE_KEY, TIME};
 
 pub(crate) const IDENTITY: &[u8] = b"urn:dev:ops:1";
 pub(crate) const KEY: &[u8] = b"sixteen byte key";
@@ -58,6 +61,7 @@ pub(crate) struct Pair {
     /// Where the client's datagrams come from.
     pub(crate) address: SocketAddr,
     pub(crate) keys: HashMap<Vec<u8>, Psk>,
+    anchors: TrustAnchors,
     pub(crate) answers: Answers,
     /// Of every kind of mischief.
     pub(crate) percent: u64,
@@ -66,6 +70,7 @@ pub(crate) struct Pair {
     pub(crate) session: Option<SessionId>,
     pub(crate) stored: Vec<SessionExport>,
     pub(crate) asked: Vec<(HandshakeId, Vec<u8>)>,
+    pub(crate) presented: Vec<(HandshakeId, PeerKey)>,
     pub(crate) store: Vec<HandshakeId>,
     pub(crate) server_events: Vec<Output>,
     pub(crate) client_events: Vec<ClientOutput>,
@@ -74,6 +79,10 @@ pub(crate) struct Pair {
     flying: Vec<Flying>,
     dice: Dice,
     order: u64,
+}
+
+pub(crate) fn psk_identity() -> PeerIdentity {
+    PeerIdentity::Psk(IDENTITY.into())
 }
 
 pub(crate) fn psk() -> Psk {
@@ -94,20 +103,34 @@ pub(crate) fn server_config() -> Config {
     }
 }
 
+/// The device's key is known, and whatever its issuer certified.
+pub(crate) fn judge(anchors: &TrustAnchors, key: &PeerKey) -> Result<(), PeerRejection> {
+    match key {
+        PeerKey::RawPublicKey(info) => (*info == fixtures::key(DEVICE_KEY).public_key_info())
+            .then_some(())
+            .ok_or(PeerRejection::Unknown),
+        PeerKey::Certificates(chain) => anchors.validate_client(chain, TIME).map(drop),
+    }
+}
+
 impl Pair {
     pub(crate) fn new(server: Config, client: ClientConfig, seed: u8) -> Self {
+        let mut server = Server::new(server, &CookieSecret::new([seed; 32]), [seed ^ 0x55; 32]);
+        server.set_credentials(fixtures::server_credentials());
         Self {
             now: Instant::now(),
-            server: Server::new(server, &CookieSecret::new([seed; 32]), [seed ^ 0x55; 32]),
+            server,
             client: Client::new(client, [seed ^ 0xAA; 32]),
             address: "192.0.2.7:40000".parse().unwrap(),
             keys: HashMap::from([(IDENTITY.to_vec(), psk())]),
+            anchors: fixtures::anchors(),
             answers: Answers::AtOnce,
             percent: 0,
             tap: None,
             session: None,
             stored: Vec::new(),
             asked: Vec::new(),
+            presented: Vec::new(),
             store: Vec::new(),
             server_events: Vec::new(),
             client_events: Vec::new(),
@@ -124,10 +147,20 @@ impl Pair {
 
     /// A pair with a session.
     pub(crate) fn connected(cid: CidOffer) -> Self {
-        let mut pair = Self::with_cid(cid);
+        Self::connected_as(client_config(cid))
+    }
+
+    /// The same with any client.
+    pub(crate) fn connected_as(client: ClientConfig) -> Self {
+        let mut pair = Self::new(server_config(), client, 1);
         pair.client.start(pair.now);
         pair.drive();
-        assert!(pair.session.is_some() && pair.client.is_connected());
+        assert!(
+            pair.session.is_some() && pair.client.is_connected(),
+            "{:?} {:?}",
+            pair.server_events,
+            pair.client_events
+        );
         pair
     }
 
@@ -202,6 +235,13 @@ impl Pair {
                     self.server.provide_psk(self.now, handshake, key);
                 }
                 self.asked.push((handshake, identity));
+            }
+            Output::PeerKeyPresented { handshake, key, .. } => {
+                if self.answers == Answers::AtOnce {
+                    let verdict = judge(&self.anchors, &key);
+                    self.server.accept_peer(self.now, handshake, verdict);
+                }
+                self.presented.push((handshake, key));
             }
             Output::StoreSession { handshake, session } => {
                 self.stored.push(session);

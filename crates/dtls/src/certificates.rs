@@ -1,0 +1,157 @@
+//! Validation of X.509 paths (RFC 5280 §6) by `rustls-webpki`.
+
+use std::fmt;
+use std::time::Duration;
+
+use rustls_pki_types::{
+    CertificateDer, ServerName, SignatureVerificationAlgorithm, TrustAnchor, UnixTime,
+};
+use webpki::aws_lc_rs as algorithms;
+use webpki::{
+    CertRevocationList, EndEntityCert, KeyUsage, OwnedCertRevocationList, RevocationOptionsBuilder,
+    UnknownStatusPolicy, anchor_from_trusted_cert,
+};
+
+use crate::identity::{PeerRejection, SubjectNames};
+use crate::x509;
+
+/// Signatures of issuers that are accepted. The end entity's own key is P-256 in any case.
+static SIGNATURES: &[&dyn SignatureVerificationAlgorithm] = &[
+    algorithms::ECDSA_P256_SHA256,
+    algorithms::ECDSA_P256_SHA384,
+    algorithms::ECDSA_P384_SHA256,
+    algorithms::ECDSA_P384_SHA384,
+    algorithms::ED25519,
+    algorithms::RSA_PKCS1_2048_8192_SHA256,
+    algorithms::RSA_PKCS1_2048_8192_SHA384,
+];
+
+/// The authorities whose certificates are accepted, and what they have revoked.
+pub struct TrustAnchors {
+    anchors: Vec<TrustAnchor<'static>>,
+    revocations: Vec<CertRevocationList<'static>>,
+}
+
+/// Why bytes are not [`TrustAnchors`].
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub enum TrustAnchorsError {
+    /// This certificate does not parse.
+    #[error("trust anchor {0} is not a certificate")]
+    Anchor(usize),
+    /// This revocation list does not parse.
+    #[error("revocation list {0} is malformed")]
+    RevocationList(usize),
+}
+
+impl fmt::Debug for TrustAnchors {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("TrustAnchors")
+            .field("anchors", &self.anchors.len())
+            .field("revocations", &self.revocations.len())
+            .finish()
+    }
+}
+
+impl TrustAnchors {
+    /// From the DER of certificates and of revocation lists. A certificate whose issuer has no list
+    /// here counts as not revoked.
+    pub fn new(
+        anchors: &[impl AsRef<[u8]>],
+        revocation_lists: &[impl AsRef<[u8]>],
+    ) -> Result<Self, TrustAnchorsError> {
+        let anchor = |(index, der): (usize, &_)| {
+            let der = CertificateDer::from(AsRef::<[u8]>::as_ref(der));
+            let anchor = anchor_from_trusted_cert(&der);
+            anchor
+                .map(|anchor| anchor.to_owned())
+                .map_err(|_| TrustAnchorsError::Anchor(index))
+        };
+        let list = |(index, der): (usize, &_)| {
+            OwnedCertRevocationList::from_der(AsRef::<[u8]>::as_ref(der))
+                .map(CertRevocationList::Owned)
+                .map_err(|_| TrustAnchorsError::RevocationList(index))
+        };
+        Ok(Self {
+            anchors: anchors
+                .iter()
+                .enumerate()
+                .map(anchor)
+                .collect::<Result<_, _>>()?,
+            revocations: revocation_lists
+                .iter()
+                .enumerate()
+                .map(list)
+                .collect::<Result<_, _>>()?,
+        })
+    }
+
+    /// Validates a client's chain, the end entity's certificate first, at a time since 1970.
+    pub fn validate_client(
+        &self,
+        chain: &[Vec<u8>],
+        unix_time: Duration,
+    ) -> Result<SubjectNames, PeerRejection> {
+        let first = self.validate(chain, unix_time, KeyUsage::client_auth())?;
+        let (_, names) = x509::end_entity(first).ok_or(PeerRejection::Invalid)?;
+        Ok(names)
+    }
+
+    /// Validates a server's chain and that it is for `server_name`, a DNS name or an IP address.
+    pub fn validate_server(
+        &self,
+        chain: &[Vec<u8>],
+        server_name: &str,
+        unix_time: Duration,
+    ) -> Result<(), PeerRejection> {
+        let name = ServerName::try_from(server_name).map_err(|_| PeerRejection::Invalid)?;
+        let first = self.validate(chain, unix_time, KeyUsage::server_auth())?;
+        let der = CertificateDer::from(first);
+        EndEntityCert::try_from(&der)
+            .and_then(|certificate| certificate.verify_is_valid_for_subject_name(&name))
+            .map_err(|error| rejection(&error))
+    }
+
+    fn validate<'a>(
+        &self,
+        chain: &'a [Vec<u8>],
+        unix_time: Duration,
+        usage: KeyUsage,
+    ) -> Result<&'a [u8], PeerRejection> {
+        let (first, rest) = chain.split_first().ok_or(PeerRejection::Invalid)?;
+        let der = CertificateDer::from(first.as_slice());
+        let certificate = EndEntityCert::try_from(&der).map_err(|error| rejection(&error))?;
+        let intermediates: Vec<_> = rest
+            .iter()
+            .map(|der| CertificateDer::from(der.as_slice()))
+            .collect();
+        let lists: Vec<_> = self.revocations.iter().collect();
+        let revocation = RevocationOptionsBuilder::new(&lists).ok().map(|builder| {
+            builder
+                .with_status_policy(UnknownStatusPolicy::Allow)
+                .build()
+        });
+        certificate
+            .verify_for_usage(
+                SIGNATURES,
+                &self.anchors,
+                &intermediates,
+                UnixTime::since_unix_epoch(unix_time),
+                usage,
+                revocation,
+                None,
+            )
+            .map_err(|error| rejection(&error))?;
+        Ok(first)
+    }
+}
+
+fn rejection(error: &webpki::Error) -> PeerRejection {
+    match error {
+        webpki::Error::CertExpired { .. } | webpki::Error::CertNotValidYet { .. } => {
+            PeerRejection::Expired
+        }
+        webpki::Error::CertRevoked => PeerRejection::Revoked,
+        webpki::Error::UnknownIssuer => PeerRejection::UnknownIssuer,
+        _ => PeerRejection::Invalid,
+    }
+}
