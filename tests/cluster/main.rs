@@ -5,6 +5,7 @@
 mod bad_input;
 mod device;
 mod kill_ingress;
+mod leave;
 mod ledger;
 mod main_job;
 mod one_device;
