@@ -19,8 +19,7 @@ pub(crate) enum NamedGroup {
 }
 
 impl NamedGroup {
-    /// Most preferred first: devices have P-256 in hardware more often.
-    const PREFERENCE: [Self; 2] = [Self::Secp256r1, Self::X25519];
+    const ALL: [Self; 2] = [Self::Secp256r1, Self::X25519];
     /// The content of our client's supported_groups.
     pub(crate) const OFFER: [u8; 6] = [0, 4, 0, 23, 0, 29];
 
@@ -32,9 +31,7 @@ impl NamedGroup {
     }
 
     fn from_code(code: u16) -> Option<Self> {
-        Self::PREFERENCE
-            .into_iter()
-            .find(|group| group.code() == code)
+        Self::ALL.into_iter().find(|group| group.code() == code)
     }
 
     const fn algorithm(self) -> &'static agreement::Algorithm {
@@ -51,19 +48,19 @@ impl NamedGroup {
         }
     }
 
-    /// The group to use with a client whose supported_groups extension has this content. RFC 8422
-    /// §4: a client without the extension takes any; the one that every client has is P-256.
-    pub(crate) fn choose(supported: Option<&[u8]>) -> Result<Option<Self>, Malformed> {
-        let Some(supported) = supported else {
-            return Ok(Some(Self::Secp256r1));
+    /// Those of a client's supported_groups extension that we have, in its order. RFC 8422 §4: a
+    /// client without the extension takes any; the one that every client has is P-256.
+    pub(crate) fn supported(extension: Option<&[u8]>) -> Result<Vec<Self>, Malformed> {
+        let Some(extension) = extension else {
+            return Ok(vec![Self::Secp256r1]);
         };
-        let mut reader = Reader::new(supported);
+        let mut reader = Reader::new(extension);
         let list = reader.vec16()?;
         reader.finish()?;
-        Ok(Self::PREFERENCE.into_iter().find(|group| {
-            list.chunks_exact(2)
-                .any(|code| code == group.code().to_be_bytes())
-        }))
+        let codes = list
+            .chunks_exact(2)
+            .map(|code| u16::from_be_bytes([code[0], code[1]]));
+        Ok(codes.filter_map(Self::from_code).collect())
     }
 }
 
@@ -148,7 +145,7 @@ mod tests {
     #[test]
     fn both_ends_agree_and_bad_points_do_not() {
         let mut random = Random::from_seed([7; 32]);
-        for group in NamedGroup::PREFERENCE {
+        for group in NamedGroup::ALL {
             let (a, b) = (
                 EphemeralKey::generate(group, &mut random),
                 EphemeralKey::generate(group, &mut random),
@@ -171,12 +168,15 @@ mod tests {
     }
 
     #[test]
-    fn the_group_is_one_that_the_client_has() {
-        let choose = |bytes: &[u8]| NamedGroup::choose(Some(bytes)).unwrap();
-        assert_eq!(choose(&NamedGroup::OFFER), Some(NamedGroup::Secp256r1));
-        assert_eq!(choose(&[0, 4, 0, 24, 0, 29]), Some(NamedGroup::X25519));
-        assert_eq!(choose(&[0, 2, 0, 24]), None);
-        assert!(NamedGroup::choose(Some(&[0, 3, 0])).is_err());
-        assert_eq!(NamedGroup::choose(None), Ok(Some(NamedGroup::Secp256r1)));
+    fn the_groups_of_a_client_are_in_its_order() {
+        let supported = |bytes: &[u8]| NamedGroup::supported(Some(bytes));
+        assert_eq!(supported(&NamedGroup::OFFER), Ok(NamedGroup::ALL.to_vec()));
+        let list = [0, 6, 0, 29, 0, 24, 0, 23];
+        let reversed = vec![NamedGroup::X25519, NamedGroup::Secp256r1];
+        assert_eq!(supported(&list), Ok(reversed));
+        assert_eq!(supported(&[0, 2, 0, 24]), Ok(vec![]));
+        assert!(supported(&[0, 3, 0]).is_err());
+        let fallback = NamedGroup::supported(None);
+        assert_eq!(fallback, Ok(vec![NamedGroup::Secp256r1]));
     }
 }

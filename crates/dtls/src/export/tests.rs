@@ -3,6 +3,7 @@
 use proptest::prelude::*;
 
 use super::*;
+use crate::identity::{CertifiedIdentity, Fingerprint, SubjectNames};
 
 fn export() -> SessionExport {
     let block: Vec<u8> = (0x80..0x80 + 40).collect();
@@ -34,6 +35,48 @@ fn the_stored_layout_is_the_one_of_version_1() {
     assert_eq!(*export().encode(), golden);
     assert_eq!(SessionExport::decode(&golden), Ok(export()));
     assert!(golden.len() <= 150);
+}
+
+/// The same for version 2.
+#[test]
+fn the_stored_layout_of_a_key_is_the_one_of_version_2() {
+    let block: Vec<u8> = (0x80..0x80 + 96).collect();
+    let suite = CipherSuite::EcdheEcdsaAes128GcmSha256;
+    let original = SessionExport {
+        suite,
+        identity: PeerIdentity::Certificate(Box::new(CertifiedIdentity {
+            key: Fingerprint([0xAB; 32]),
+            names: SubjectNames {
+                common_name: Some("cn".to_owned()),
+                dns_names: vec!["a.b".to_owned()],
+                uris: vec!["urn:x".to_owned(), "y".to_owned()],
+            },
+        })),
+        cids: None,
+        keys: RecordKeys::from_key_block(suite, Role::Server, &block[..40]).unwrap(),
+        ..export()
+    };
+    let mut golden = vec![2, 0xC0, 0x2B, 0, 1, 2, 3];
+    golden.extend([0, 0, 0, 0, 0x11, 0x21]);
+    golden.extend([0, 0, 0, 0, 0, 0, 0, 3]);
+    golden.extend([4, 192, 0, 2, 1, 0x16, 0x34, 0, 2]);
+    golden.extend([0xAB; 32]);
+    golden.extend(b"\x02cn\x01\x03a.b\x02\x05urn:x\x01y");
+    golden.extend(&block[..40]);
+    assert_eq!(*original.encode(), golden);
+    assert_eq!(SessionExport::decode(&golden), Ok(original.clone()));
+
+    let raw = SessionExport {
+        identity: PeerIdentity::RawPublicKey(Box::new(Fingerprint([0xCD; 32]))),
+        ..original
+    };
+    let bytes = raw.encode();
+    assert_eq!(bytes[28..31], [0, 1, 0xCD]);
+    assert_eq!(bytes.len(), 30 + 32 + 40);
+    assert_eq!(SessionExport::decode(&bytes), Ok(raw));
+    for length in 0..golden.len() {
+        assert!(SessionExport::decode(&golden[..length]).is_err());
+    }
 }
 
 #[test]

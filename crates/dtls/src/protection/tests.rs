@@ -124,3 +124,85 @@ fn padding_of_the_inner_plaintext_is_stripped() {
     assert!(unwrap_inner(ContentType::Tls12Cid, &[]).is_none());
     assert!(unwrap_inner(ContentType::Tls12Cid, &[1, 25]).is_none());
 }
+
+/// Opens by hand with nothing but HMAC and the block cipher, from the text of the RFCs.
+#[test]
+fn a_block_cipher_record_has_the_layout_of_rfc_9146_and_rfc_7366() {
+    use aes::cipher::BlockDecrypt as _;
+    use aws_lc_rs::hmac;
+
+    let block: Vec<u8> = (0..96).collect();
+    let suite = CipherSuite::PskAes128CbcSha256;
+    let client = RecordKeys::from_key_block(suite, Role::Client, &block).unwrap();
+    for cid in [&[][..], &[1, 2, 3, 4, 5, 6, 7, 8]] {
+        let mut record = Vec::new();
+        let outgoing = Outgoing {
+            content_type: ContentType::ApplicationData,
+            epoch: 1,
+            sequence: 0x0102_0304_0506,
+            cid,
+        };
+        client.seal(outgoing, b"hello", &mut record);
+        let header = 13 + cid.len();
+        assert_eq!(record.len(), header + 16 + 16 + 32);
+        let (sealed, mac) = record[header..].split_at(32);
+
+        let mut authenticated = Vec::new();
+        if cid.is_empty() {
+            authenticated.extend([0, 1, 1, 2, 3, 4, 5, 6, 23, 0xFE, 0xFD]);
+        } else {
+            authenticated.extend([0xFF; 8]);
+            authenticated.extend([25, 8, 25, 0xFE, 0xFD, 0, 1, 1, 2, 3, 4, 5, 6]);
+            authenticated.extend(cid);
+        }
+        authenticated.extend([0, 32]);
+        authenticated.extend(sealed);
+        let key = hmac::Key::new(hmac::HMAC_SHA256, &block[..32]);
+        assert!(hmac::verify(&key, &authenticated, mac).is_ok());
+
+        let mut plain = aes::Block::clone_from_slice(&sealed[16..]);
+        aes::Aes128Dec::new(GenericArray::from_slice(&block[64..80])).decrypt_block(&mut plain);
+        let plain: Vec<u8> = plain.iter().zip(sealed).map(|(a, b)| a ^ b).collect();
+        let inner: &[u8] = if cid.is_empty() {
+            b"hello"
+        } else {
+            b"hello\x17"
+        };
+        let padding = 16 - inner.len();
+        let expected = [inner, &vec![padding as u8 - 1; padding]].concat();
+        assert_eq!(plain, expected);
+    }
+}
+
+#[test]
+fn a_flipped_bit_spoils_a_record_of_every_suite() {
+    for &suite in CipherSuite::ALL {
+        let block: Vec<u8> = (0..RecordKeys::length(suite) as u8).collect();
+        let keys = |role| RecordKeys::from_key_block(suite, role, &block).unwrap();
+        assert!(RecordKeys::from_key_block(suite, Role::Client, &block[1..]).is_none());
+        let mut restored = Vec::new();
+        keys(Role::Server).put_key_block(&mut restored);
+        assert_eq!(restored, block);
+        for cid in [&[][..], &[9; 8]] {
+            let mut whole = Vec::new();
+            let outgoing = Outgoing {
+                content_type: ContentType::ApplicationData,
+                epoch: 1,
+                sequence: 3,
+                cid,
+            };
+            keys(Role::Client).seal(outgoing, b"payload", &mut whole);
+            assert!(whole.len() - 7 <= keys(Role::Client).overhead(cid));
+            let mut copy = whole.clone();
+            let (record, _) = split_first(&mut copy, cid.len()).unwrap();
+            assert_eq!(keys(Role::Server).open(record).unwrap().content, b"payload");
+            for bit in 0..whole.len() * 8 {
+                let mut copy = whole.clone();
+                copy[bit / 8] ^= 1 << (bit % 8);
+                if let Some((record, _)) = split_first(&mut copy, cid.len()) {
+                    assert!(keys(Role::Server).open(record).is_none(), "{suite:?} {bit}");
+                }
+            }
+        }
+    }
+}

@@ -106,15 +106,21 @@ fn exchange(
     credentials: &ServerCredentials,
     extensions: &Extensions<'_>,
 ) -> Result<Exchange, HandshakeFailure> {
-    let group = || {
-        NamedGroup::choose(extensions.supported_groups)
-            .map_err(|_| HandshakeFailure::Malformed)?
-            .ok_or(HandshakeFailure::NoCommonSuite)
-    };
+    // A device knows which curve costs it least, so its order decides.
+    let groups = NamedGroup::supported(extensions.supported_groups)
+        .map_err(|_| HandshakeFailure::Malformed)?;
+    let group = groups
+        .first()
+        .copied()
+        .ok_or(HandshakeFailure::NoCommonSuite);
     match suite.key_exchange() {
         KeyExchange::Psk => Ok(Exchange::Psk),
-        KeyExchange::EcdhePsk => Ok(Exchange::EcdhePsk(group()?)),
-        KeyExchange::EcdheEcdsa => with_keys(group()?, credentials, extensions),
+        KeyExchange::EcdhePsk => Ok(Exchange::EcdhePsk(group?)),
+        // RFC 8422 §5.1.1: the list also bounds the keys of certificates, and ours are on P-256.
+        KeyExchange::EcdheEcdsa if !groups.contains(&NamedGroup::Secp256r1) => {
+            Err(HandshakeFailure::NoCommonSuite)
+        }
+        KeyExchange::EcdheEcdsa => with_keys(group?, credentials, extensions),
     }
 }
 

@@ -1,8 +1,9 @@
 use std::time::Duration;
 
-use dtls::{CidOffer, ClientConfig, MasterSecretKind};
+use dtls::{CidOffer, ClientConfig, MasterSecretKind, PeerRejection};
 use proptest::prelude::*;
 
+use crate::fixtures::{certificate_client, raw_key_client};
 use crate::pair::{Answers, Direction, Pair, client_config, server_config};
 
 #[derive(Debug, Clone)]
@@ -40,6 +41,22 @@ fn apply(damages: &[Damage], datagram: &mut Vec<u8>) {
     }
 }
 
+/// A client for each way to agree on keys.
+fn client(choice: u8) -> ClientConfig {
+    let cid = offer(choice);
+    match choice / 3 % 3 {
+        0 => client_config(cid),
+        1 => ClientConfig {
+            cid,
+            ..raw_key_client()
+        },
+        _ => ClientConfig {
+            cid,
+            ..certificate_client("server.example")
+        },
+    }
+}
+
 fn offer(choice: u8) -> CidOffer {
     match choice % 3 {
         0 => CidOffer::None,
@@ -55,7 +72,7 @@ fn plausible_datagram() -> impl Strategy<Value = Vec<u8>> {
         0u8..3,
         any::<[u8; 6]>(),
         prop::collection::vec(any::<u8>(), 0..80),
-        prop::sample::select(vec![0u8, 1, 2, 3, 12, 14, 16, 20]),
+        prop::sample::select(vec![0u8, 1, 2, 3, 11, 12, 13, 14, 15, 16, 20]),
     );
     prop::collection::vec(record, 1..5).prop_map(|records| {
         let mut datagram = Vec::new();
@@ -92,7 +109,7 @@ proptest! {
         damages in prop::collection::vec(damage(), 1..5),
     ) {
         let victim = if to_server { Direction::ToServer } else { Direction::ToClient };
-        let mut pair = Pair::with_cid(offer(choice));
+        let mut pair = Pair::new(server_config(), client(choice), 1);
         pair.tap = Some(Box::new(move |direction, number, datagram| {
             if direction == victim && number == which {
                 apply(&damages, datagram);
@@ -115,7 +132,7 @@ proptest! {
         choice: u8,
         datagrams in prop::collection::vec(prop::collection::vec(damage(), 1..4), 1..8),
     ) {
-        let mut pair = Pair::connected(offer(choice));
+        let mut pair = Pair::connected_as(client(choice));
         let session = pair.session.unwrap();
         for damages in datagrams {
             let original = damages.clone();
@@ -143,7 +160,7 @@ proptest! {
         noise in prop::collection::vec(prop::collection::vec(any::<u8>(), 0..200), 0..8),
         plausible in prop::collection::vec(plausible_datagram(), 0..8),
     ) {
-        let mut pair = Pair::connected(offer(choice));
+        let mut pair = Pair::connected_as(client(choice));
         for bytes in noise.iter().chain(&plausible) {
             pair.server.handle_datagram(pair.now, pair.address, &mut bytes.clone());
             pair.client.handle_datagram(pair.now, &mut bytes.clone());
@@ -162,7 +179,7 @@ proptest! {
     ) {
         let config = ClientConfig {
             master_secret: MasterSecretKind::Classic,
-            ..client_config(offer(choice))
+            ..client(choice)
         };
         let mut pair = Pair::new(server_config(), config, 8);
         pair.answers = Answers::ByTheTest;
@@ -180,10 +197,15 @@ proptest! {
             }
             _ => {
                 pair.run_for(Duration::from_millis(500));
-                prop_assert_eq!(pair.asked.len(), 1);
+                prop_assert_eq!(pair.asked.len() + pair.presented.len(), 1);
                 if stage == 3 {
-                    let handshake = pair.asked[0].0;
-                    pair.server.provide_psk(pair.now, handshake, None);
+                    if let Some(&(handshake, _)) = pair.asked.first() {
+                        pair.server.provide_psk(pair.now, handshake, None);
+                    }
+                    if let Some(&(handshake, _)) = pair.presented.first() {
+                        let verdict = Err(PeerRejection::Unknown);
+                        pair.server.accept_peer(pair.now, handshake, verdict);
+                    }
                 }
             }
         }
