@@ -1,4 +1,4 @@
-//! Server-side figures: PSK handshakes, CCM_8 records of 64 bytes, bytes of an idle session.
+//! Server-side figures: handshakes and records of 64 bytes by suite, bytes of an idle session.
 //!
 //! The client's share is not measured: the clock runs only inside the server.
 #![expect(clippy::disallowed_methods, reason = "a benchmark measures time")]
@@ -16,12 +16,60 @@ use std::time::{Duration, Instant};
 
 use criterion::{Criterion, Throughput, criterion_group, criterion_main};
 use dtls::{
-    CidOffer, Client, ClientConfig, ClientOutput, Config, CookieSecret, Output, Psk, Server,
-    SessionId, StoreOutcome,
+    CidOffer, CipherSuite, Client, ClientConfig, ClientOutput, Config, CookieSecret, Credential,
+    Fingerprint, Output, Psk, Server, ServerCredentials, ServerTrust, SessionId, SigningKey,
+    StoreOutcome,
 };
 
 const KEY: &[u8] = b"sixteen byte key";
 const IDENTITY: &[u8] = b"urn:dev:ops:00000000000000001";
+
+const SERVER_KEY: &[u8] = include_bytes!("../tests/fixtures/server.key");
+const SERVER_CHAIN: &[u8] = include_bytes!("../tests/fixtures/server.der");
+const DEVICE_KEY: &[u8] = include_bytes!("../tests/fixtures/device.key");
+const DEVICE_CHAIN: [&[u8]; 2] = [
+    include_bytes!("../tests/fixtures/device.der"),
+    include_bytes!("../tests/fixtures/issuer.der"),
+];
+
+fn key(der: &[u8]) -> SigningKey {
+    SigningKey::from_der(der).unwrap()
+}
+
+fn certified(chain: &[&[u8]], der: &[u8]) -> Credential {
+    let chain = chain.iter().map(|der| der.to_vec()).collect();
+    Credential::certificates(chain, key(der)).unwrap()
+}
+
+fn server_credentials() -> ServerCredentials {
+    let mut credentials = ServerCredentials::default();
+    credentials.add([""; 0], Credential::raw_public_key(key(SERVER_KEY)));
+    credentials.add([""; 0], certified(&[SERVER_CHAIN], SERVER_KEY));
+    credentials
+}
+
+fn psk_client() -> ClientConfig {
+    ClientConfig::new(IDENTITY.to_vec(), Psk::new(KEY).unwrap())
+}
+
+fn key_client(credential: Credential) -> ClientConfig {
+    let server = Fingerprint::of(&key(SERVER_KEY).public_key_info());
+    ClientConfig::with_key(credential, ServerTrust::PinnedKeys(vec![server]))
+}
+
+fn with(suite: CipherSuite, config: ClientConfig) -> ClientConfig {
+    ClientConfig {
+        suites: vec![suite],
+        ..config
+    }
+}
+
+fn with_cid(cid: &CidOffer) -> ClientConfig {
+    ClientConfig {
+        cid: cid.clone(),
+        ..with(CipherSuite::PskAes128Ccm8, psk_client())
+    }
+}
 
 /// A client and what its server spent on it.
 struct Bench {
@@ -34,8 +82,10 @@ struct Bench {
 
 impl Bench {
     fn new() -> Self {
+        let mut server = Server::new(Config::default(), &CookieSecret::new([1; 32]), [2; 32]);
+        server.set_credentials(server_credentials());
         Self {
-            server: Server::new(Config::default(), &CookieSecret::new([1; 32]), [2; 32]),
+            server,
             now: Instant::now(),
             peer: "192.0.2.1:5684".parse().unwrap(),
             spent: Duration::ZERO,
@@ -44,12 +94,8 @@ impl Bench {
     }
 
     /// A whole handshake; only the server's calls are timed.
-    fn handshake(&mut self, cid: &CidOffer, seed: [u8; 32]) -> (Client, SessionId) {
-        let config = ClientConfig {
-            cid: cid.clone(),
-            ..ClientConfig::new(IDENTITY.to_vec(), self.psk.clone())
-        };
-        let mut client = Client::new(config, seed);
+    fn handshake(&mut self, config: &ClientConfig, seed: [u8; 32]) -> (Client, SessionId) {
+        let mut client = Client::new(config.clone(), seed);
         client.start(self.now);
         let mut connected = None;
         loop {
@@ -70,6 +116,9 @@ impl Bench {
                     Some(Output::PskNeeded { handshake, .. }) => {
                         self.server
                             .provide_psk(self.now, handshake, Some(&self.psk));
+                    }
+                    Some(Output::PeerKeyPresented { handshake, .. }) => {
+                        self.server.accept_peer(self.now, handshake, Ok(()));
                     }
                     Some(Output::StoreSession { handshake, .. }) => {
                         self.server
@@ -93,14 +142,32 @@ impl Bench {
 fn handshakes(criterion: &mut Criterion) {
     let mut group = criterion.benchmark_group("server");
     group.throughput(Throughput::Elements(1));
-    for (name, cid) in [("cid", CidOffer::Length(0)), ("no cid", CidOffer::None)] {
-        group.bench_function(format!("psk handshake, {name}"), |bencher| {
+    let ccm = CipherSuite::EcdheEcdsaAes128Ccm8;
+    let gcm = CipherSuite::EcdheEcdsaAes128GcmSha256;
+    let raw = || key_client(Credential::raw_public_key(key(DEVICE_KEY)));
+    let chain = || key_client(certified(&DEVICE_CHAIN, DEVICE_KEY));
+    let cases = [
+        ("psk handshake, cid", with_cid(&CidOffer::Length(0))),
+        ("psk handshake, no cid", with_cid(&CidOffer::None)),
+        (
+            "ecdhe_psk cbc handshake",
+            with(CipherSuite::EcdhePskAes128CbcSha256, psk_client()),
+        ),
+        ("ecdhe_ecdsa ccm_8 handshake, raw keys", with(ccm, raw())),
+        ("ecdhe_ecdsa gcm handshake, raw keys", with(gcm, raw())),
+        (
+            "ecdhe_ecdsa gcm handshake, certificates",
+            with(gcm, chain()),
+        ),
+    ];
+    for (name, config) in cases {
+        group.bench_function(name, |bencher| {
             bencher.iter_custom(|iterations| {
                 let mut bench = Bench::new();
                 for i in 0..iterations {
                     let mut seed = [0; 32];
                     seed[..8].copy_from_slice(&i.to_le_bytes());
-                    let (_, session) = bench.handshake(&cid, seed);
+                    let (_, session) = bench.handshake(&config, seed);
                     bench.server.release(session);
                 }
                 bench.spent
@@ -113,9 +180,22 @@ fn handshakes(criterion: &mut Criterion) {
 fn records(criterion: &mut Criterion) {
     let mut group = criterion.benchmark_group("server");
     group.throughput(Throughput::Elements(1));
-    for (name, cid) in [("cid", CidOffer::Length(0)), ("no cid", CidOffer::None)] {
+    let raw = key_client(Credential::raw_public_key(key(DEVICE_KEY)));
+    let cases = [
+        ("cid", with_cid(&CidOffer::Length(0))),
+        ("no cid", with_cid(&CidOffer::None)),
+        (
+            "gcm and cid",
+            with(CipherSuite::EcdheEcdsaAes128GcmSha256, raw),
+        ),
+        (
+            "cbc and cid",
+            with(CipherSuite::PskAes128CbcSha256, psk_client()),
+        ),
+    ];
+    for (name, config) in cases {
         let mut bench = Bench::new();
-        let (mut client, session) = bench.handshake(&cid, [7; 32]);
+        let (mut client, session) = bench.handshake(&config, [7; 32]);
         let payload = [0x5A; 64];
         group.bench_function(format!("open and seal 64 B, {name}"), |bencher| {
             bencher.iter_custom(|iterations| {
@@ -170,7 +250,7 @@ fn memory(_: &mut Criterion) {
         ("dtls-idle-session-address", CidOffer::None),
     ] {
         let mut bench = Bench::new();
-        let (_, session) = bench.handshake(&cid, [9; 32]);
+        let (_, session) = bench.handshake(&with_cid(&cid), [9; 32]);
         let template = bench.server.release(session).unwrap().encode();
         let mut server = Server::new(Config::default(), &CookieSecret::new([1; 32]), [2; 32]);
         let before = resident();

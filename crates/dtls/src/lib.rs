@@ -2,15 +2,21 @@
 //!
 //! Owns: records, handshakes, retransmission, replay protection, the server's session table and
 //! the encoding of a session that another process can go on with. Never: opens a socket, reads a
-//! clock, draws randomness from anywhere but its seed, keeps state for a peer that has not shown
+//! clock, draws randomness from anywhere but its seed (but for the nonces of signatures, which the
+//! cryptographic library keeps to itself), keeps state for a peer that has not shown
 //! its address with a cookie, or starts a handshake as a server.
 //!
 //! ```text
 //!  datagram ─► record ─┬─ Connection ID ─► session table ─┬─► Plaintext, Closed, PeerMoved
 //!                      │                                  └─► UnknownCid (import, feed again)
 //!                      ├─ epoch 1, no CID ─► session table by peer address
-//!                      └─ epoch 0 ─► cookie ─► handshake ─► PskNeeded ─► StoreSession ─► Connected
+//!                      └─ epoch 0 ─► cookie ─► handshake ─┬─► PskNeeded ────────┬─► StoreSession
+//!                                                        └─► PeerKeyPresented ─┘   ─► Connected
 //! ```
+//!
+//! A peer proves who it is by a pre-shared key, a raw public key (RFC 7250) or an X.509 certificate
+//! ([`PeerIdentity`]). The engine checks that it has the key; whether the key may connect is for the
+//! driver to say, with [`TrustAnchors`] to validate certificates.
 //!
 //! [`Server`] and [`Client`] are the entry types. Both are driven the same way: hand in datagrams
 //! and the time, then drain `poll_output` until it is empty, then sleep until `poll_timeout` and
