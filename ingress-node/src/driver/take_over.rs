@@ -124,7 +124,7 @@ impl Driver {
     pub(super) fn stray(&mut self, stray: Stray) {
         match self.strays.place(stray.cid, super::now().instant) {
             Some(place) => self.pass_on(place, stray),
-            None => self.seek(stray, self.workers.len() == 1),
+            None => self.seek(stray, self.is_alone()),
         }
     }
 
@@ -139,6 +139,11 @@ impl Driver {
         } else {
             self.seek(stray, true);
         }
+    }
+
+    /// Whether no other worker of this node can hold a session.
+    const fn is_alone(&self) -> bool {
+        self.workers.len() == 1
     }
 
     /// Looks for the session of a record; `not_here` if no worker of this node holds it.
@@ -169,7 +174,7 @@ impl Driver {
                 }
                 // It is gone since: somebody else has the session, or is to have it.
                 self.strays.remembered.remove(&stray.cid);
-                self.seek(stray, true);
+                self.seek(stray, self.is_alone());
             }
             Place::OwnerOfPeer => match self.routes.owner_of_peer(arrival) {
                 Some(worker) => self.pass(worker, arrival, datagram),
@@ -318,12 +323,12 @@ impl Driver {
         }
     }
 
-    /// Whoever won is to get the records.
+    /// Whoever won is to get the records: another node, or another worker of this one.
     fn claim_lost(&mut self, now: Now, cid: ConnectionId) {
         match self.strays.sought.get_mut(&cid) {
             Some(search) if search.claims < MAX_CLAIMS => {
                 search.claims += 1;
-                self.locate(cid, true);
+                self.locate(cid, self.is_alone());
             }
             _ => self.scatter(cid, None, now.instant),
         }
