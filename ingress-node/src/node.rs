@@ -165,10 +165,9 @@ async fn spawn_worker(
             let _unheard = ended.send(());
         })?;
     let forward = told.await??;
-    tasks.spawn_service(&name, Stage::HandOver, move |drain| async move {
+    tasks.spawn_service(&name, Stage::HandOver, move |_drain| async move {
         // Also ends when the thread panicked: then the node stops, as for any service that ends early.
         let _ended = wait.await;
-        drop(drain);
     });
     Ok(forward)
 }

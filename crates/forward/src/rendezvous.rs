@@ -28,11 +28,15 @@ impl Rendezvous {
     /// The owner of a peer without a session that can be looked up; `None` if there is no node.
     pub fn of_peer(&self, peer: SocketAddr) -> Option<WorkerId> {
         // A mapped address is the one that a node with an IPv4 socket sees.
-        let port = peer.port().to_be_bytes();
-        match peer.ip().to_canonical() {
-            IpAddr::V4(ip) => self.choose(&[&ip.octets()[..], &port].concat()),
-            IpAddr::V6(ip) => self.choose(&[&ip.octets()[..], &port].concat()),
-        }
+        let ip = match peer.ip() {
+            IpAddr::V4(ip) => ip.to_ipv6_mapped(),
+            IpAddr::V6(ip) => ip,
+        };
+        let mut bytes = [0; 18];
+        let (address, port) = bytes.split_at_mut(16);
+        address.copy_from_slice(&ip.octets());
+        port.copy_from_slice(&peer.port().to_be_bytes());
+        self.choose(&bytes)
     }
 
     /// The successor that goes on with a session.

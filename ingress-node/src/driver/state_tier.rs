@@ -115,20 +115,10 @@ impl Driver {
     ) {
         let Some(cid) = session_cid(export.cid()) else {
             // A client without a Connection ID cannot be found by another node; it shakes hands again there.
-            self.calls
-                .push(Box::pin(std::future::ready(Resolved::SessionStored {
-                    handshake,
-                    outcome: dtls::StoreOutcome::Stored,
-                })));
-            return;
+            return self.settle_session(handshake, dtls::StoreOutcome::Stored);
         };
         let Some(identity) = security_identity(&export.identity) else {
-            self.calls
-                .push(Box::pin(std::future::ready(Resolved::SessionStored {
-                    handshake,
-                    outcome: dtls::StoreOutcome::Refused,
-                })));
-            return;
+            return self.settle_session(handshake, dtls::StoreOutcome::Refused);
         };
         let stored_at = Timestamp(clock::now_ms());
         let session = Session {
@@ -153,6 +143,12 @@ impl Driver {
             };
             Resolved::SessionStored { handshake, outcome }
         }));
+    }
+
+    /// The outcome for a session that the state tier is not asked about.
+    fn settle_session(&self, handshake: dtls::HandshakeId, outcome: dtls::StoreOutcome) {
+        let resolved = Resolved::SessionStored { handshake, outcome };
+        self.calls.push(Box::pin(std::future::ready(resolved)));
     }
 
     /// The session ended for good; its row goes.
