@@ -12,12 +12,13 @@ mod tests;
 
 use std::collections::{BTreeSet, VecDeque};
 use std::io;
-use std::net::{IpAddr, Ipv6Addr, SocketAddr};
+use std::net::{IpAddr, SocketAddr};
 use std::time::{Duration, Instant};
 
 use coap::Message;
 use coap::reliable::{self, Connection, NotSent, Output};
 use device_state::{SecurityIdentity, Transport};
+use dtls::source_of;
 use futures::StreamExt;
 use futures::future::LocalBoxFuture;
 use futures::stream::FuturesUnordered;
@@ -157,10 +158,10 @@ impl Streams {
             return;
         };
         let all = self.open.len() + self.handshakes.len();
-        let of_source = self.sources.entry(source(address)).or_default();
+        let of_source = self.sources.entry(source_of(address)).or_default();
         if all >= self.limits.connections || *of_source >= self.limits.connections_per_source {
             if *of_source == 0 {
-                self.sources.remove(&source(address));
+                self.sources.remove(&source_of(address));
             }
             self.counters.refused += 1;
             return;
@@ -385,23 +386,12 @@ impl Streams {
     }
 
     fn release_source(&mut self, address: SocketAddr) {
-        let source = source(address);
+        let source = source_of(address);
         if let Some(count) = self.sources.get_mut(&source) {
             *count -= 1;
             if *count == 0 {
                 self.sources.remove(&source);
             }
         }
-    }
-}
-
-/// Whoever has one address of an IPv6 network has all of them.
-fn source(address: SocketAddr) -> IpAddr {
-    match address.ip() {
-        IpAddr::V6(v6) if v6.to_ipv4_mapped().is_none() => {
-            let [a, b, c, d, ..] = v6.segments();
-            Ipv6Addr::new(a, b, c, d, 0, 0, 0, 0).into()
-        }
-        v4 => v4,
     }
 }

@@ -1,7 +1,7 @@
 //! The handshakes under way, their deadlines and their number for each source.
 
 use std::collections::BTreeSet;
-use std::net::{IpAddr, Ipv6Addr, SocketAddr};
+use std::net::{IpAddr, SocketAddr};
 use std::time::Instant;
 
 use hashbrown::HashMap;
@@ -10,23 +10,13 @@ use crate::random::{KeyedState, Random};
 use crate::server::output::HandshakeId;
 use crate::server::pending::Pending;
 use crate::slab::Slab;
+use crate::source::source_of;
 
 pub(super) struct Handshakes {
     slab: Slab<Pending>,
     by_peer: HashMap<SocketAddr, HandshakeId, KeyedState>,
     per_source: HashMap<IpAddr, u32, KeyedState>,
     deadlines: BTreeSet<(Instant, HandshakeId)>,
-}
-
-/// One IPv4 address, or the /64 that one IPv6 host can choose its addresses from.
-fn source(peer: SocketAddr) -> IpAddr {
-    match peer.ip().to_canonical() {
-        IpAddr::V6(address) => {
-            let [a, b, c, d, ..] = address.segments();
-            IpAddr::V6(Ipv6Addr::new(a, b, c, d, 0, 0, 0, 0))
-        }
-        address @ IpAddr::V4(_) => address,
-    }
 }
 
 impl Handshakes {
@@ -44,7 +34,7 @@ impl Handshakes {
     }
 
     pub(super) fn count_of_source(&self, peer: SocketAddr) -> u32 {
-        self.per_source.get(&source(peer)).copied().unwrap_or(0)
+        self.per_source.get(&source_of(peer)).copied().unwrap_or(0)
     }
 
     pub(super) fn by_peer(&self, peer: SocketAddr) -> Option<HandshakeId> {
@@ -60,7 +50,7 @@ impl Handshakes {
         let (peer, deadline) = (pending.peer, pending.deadline);
         let id = HandshakeId(self.slab.insert(pending));
         self.by_peer.insert(peer, id);
-        *self.per_source.entry(source(peer)).or_insert(0) += 1;
+        *self.per_source.entry(source_of(peer)).or_insert(0) += 1;
         self.deadlines.insert((deadline, id));
         id
     }
@@ -69,7 +59,7 @@ impl Handshakes {
         let pending = self.slab.remove(id.0)?;
         self.by_peer.remove(&pending.peer);
         self.deadlines.remove(&(pending.deadline, id));
-        let source = source(pending.peer);
+        let source = source_of(pending.peer);
         if let Some(count) = self.per_source.get_mut(&source) {
             *count -= 1;
             if *count == 0 {
