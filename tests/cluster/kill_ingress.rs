@@ -1,22 +1,22 @@
 //! Ingress nodes are killed while commands are under way. What was acknowledged stands in a ledger.
 
 use std::collections::BTreeMap;
-use std::process::Command;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
-use std::time::Duration;
 
 use rustix::process::Signal;
 use serde_json::Value;
-use tests::{Drover, Program, binary, kill, until, until_some, wait_until_ready};
+use tests::{Drover, Program, kill, until};
 
-use crate::spray::{Fleet, Node, fleet, members_known, progress, registered, three_nodes};
+use crate::fleet::{
+    Fleet, Node, SOON, answer, fleet, ingress, members_known, progress, registered, three_nodes,
+    undisturbed,
+};
 
 const DEVICES: usize = 40;
 /// Callers, each with devices of its own.
 const CALLERS: usize = 4;
 /// Commands that must succeed after each blow before the next one.
 const BETWEEN: usize = 30;
-const SOON: Duration = Duration::from_secs(90);
 
 /// What one caller was told.
 #[derive(Debug, Default)]
@@ -68,10 +68,8 @@ fn killed_ingress_nodes_lose_nothing_that_was_acknowledged() {
             check_text(drover, device, texts);
         }
     }
-    let seen = progress(&fleet, "progress", |_| true);
-    assert_eq!(seen["handshakes"], DEVICES, "{seen}");
-    assert_eq!(seen["sessions_lost"], 0, "{seen}");
-    assert_eq!(seen["registrations"], DEVICES, "{seen}");
+    let seen = progress(&fleet.program, "progress", |_| true);
+    undisturbed(&seen, DEVICES, DEVICES);
 }
 
 /// Waits until commands succeed.
@@ -126,15 +124,7 @@ fn check_text(drover: &Drover, device: &str, texts: &[(String, bool)]) {
     let Some(last) = texts.iter().rposition(|(_, acknowledged)| *acknowledged) else {
         return;
     };
-    // A device that has sent nothing since its node died is found by its next Update.
-    let read = until_some("a read", SOON, || {
-        let answer = drover.run(&["read", device, "/3/0/15", "-o", "json"]);
-        if answer.code == 0 {
-            Ok(answer.stdout)
-        } else {
-            Err(answer)
-        }
-    });
+    let read = answer(drover, &["read", device, "/3/0/15", "-o", "json"]);
     let is_there = |(text, _): &(String, bool)| read.contains(&format!("\"{text}\""));
     assert!(
         texts[last..].iter().any(is_there),
@@ -145,19 +135,13 @@ fn check_text(drover: &Drover, device: &str, texts: &[(String, bool)]) {
 /// The node again, at the addresses that it had.
 fn restart(drover: &Drover, node: &Node, index: usize) -> Program {
     let key = drover.dir().join("cluster.key");
-    let mut command = Command::new(binary("drover-ingress"));
-    command.args(["--coaps-listen", &node.coaps, "--coap-listen", &node.coap]);
-    command.args([
-        "--admin-listen",
-        &node.admin,
-        "--forward-listen",
-        "127.0.0.1:0",
-    ]);
-    command.args(["--workers", "2", "--linger-seconds", "1"]);
-    command.args(["--cluster-key-file", key.to_str().unwrap()]);
-    command.args(["--state", &drover.endpoint("/state/0/internal")]);
-    let log = drover.scratch().join(format!("restarted-{index}"));
-    let mut program = Program::start(&mut command, &log).unwrap();
-    wait_until_ready(&mut program, &node.admin);
-    program
+    let flags = [
+        ["--coap-listen", &node.coap],
+        ["--forward-listen", "127.0.0.1:0"],
+        ["--workers", "2"],
+        ["--linger-seconds", "1"],
+        ["--cluster-key-file", key.to_str().unwrap()],
+    ];
+    let log = format!("restarted-{index}");
+    ingress(drover, &node.coaps, &node.admin, flags.as_flattened(), &log)
 }

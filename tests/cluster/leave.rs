@@ -1,14 +1,11 @@
 //! An ingress node is told to end while datagrams still come to it.
 
-use std::time::Duration;
-
 use rustix::process::Signal;
-use tests::{kill, metric, until, until_some};
+use tests::{kill, metric, until};
 
-use crate::spray::{fleet, progress, registered, three_nodes};
+use crate::fleet::{SOON, all_answer, fleet, progress, registered, three_nodes, undisturbed};
 
 const DEVICES: usize = 30;
-const SOON: Duration = Duration::from_secs(60);
 
 #[test]
 fn a_node_that_ends_hands_its_sessions_over_and_forwards() {
@@ -25,17 +22,7 @@ fn a_node_that_ends_hands_its_sessions_over_and_forwards() {
     kill(drover.pid("/ingress/0/pid"), Signal::TERM).unwrap();
     until("sessions let go", SOON, || sessions(&leaver.admin) == 0);
     let forwarded = metric(&leaver.admin, "drover_ingress_datagrams_forwarded_total");
-    for number in 0..DEVICES {
-        let device = format!("cid-{number:06}");
-        until_some("an answer", SOON, || {
-            let answer = drover.run(&["read", &device, "/3/0/0"]);
-            if answer.code == 0 {
-                Ok(())
-            } else {
-                Err(answer)
-            }
-        });
-    }
+    all_answer(&drover, DEVICES);
     let taken = |admin: &str| metric(admin, "drover_ingress_take_overs_total") as u64;
     let taken: u64 = nodes[1..].iter().map(|node| taken(&node.admin)).sum();
     assert!(
@@ -48,8 +35,6 @@ fn a_node_that_ends_hands_its_sessions_over_and_forwards() {
         "{forwarded} datagrams were forwarded, then {after}"
     );
 
-    let seen = progress(&fleet, "progress", |_| true);
-    assert_eq!(seen["handshakes"], DEVICES, "{seen}");
-    assert_eq!(seen["sessions_lost"], 0, "{seen}");
-    assert_eq!(seen["registrations"], DEVICES, "{seen}");
+    let seen = progress(&fleet.program, "progress", |_| true);
+    undisturbed(&seen, DEVICES, DEVICES);
 }

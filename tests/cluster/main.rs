@@ -4,6 +4,7 @@
 
 mod bad_input;
 mod device;
+mod fleet;
 mod kill_ingress;
 mod leave;
 mod ledger;

@@ -1,0 +1,183 @@
+//! Fleets behind the worst network, and the ingress nodes that they talk to.
+
+use std::fmt::Write as _;
+use std::process::Command;
+use std::time::Duration;
+
+use serde_json::Value;
+use tests::{Drover, Options, Program, Spray, binary, metric, until_some, wait_until_ready};
+
+const KEY: &str = "000102030405060708090a0b0c0d0e0f";
+/// How long anything may take.
+pub(crate) const SOON: Duration = Duration::from_secs(60);
+
+/// Devices of one kind, and the network that they are behind.
+pub(crate) struct Fleet {
+    pub(crate) kind: &'static str,
+    pub(crate) devices: usize,
+    pub(crate) program: Program,
+    pub(crate) spray: Spray,
+}
+
+/// Where an ingress node listens.
+pub(crate) struct Node {
+    pub(crate) admin: String,
+    pub(crate) coaps: String,
+    pub(crate) coap: String,
+}
+
+pub(crate) fn ask(drover: &Drover, arguments: &[&str]) {
+    let answer = drover.run(arguments);
+    assert_eq!(answer.code, 0, "{answer:?}");
+}
+
+/// A cluster of three ingress nodes of two workers each.
+pub(crate) fn three_nodes() -> (Drover, Vec<Node>) {
+    let drover = Drover::start(&Options {
+        ingress_nodes: 3,
+        ingress_workers: 2,
+        flags: vec!["--coap".to_owned()],
+        ..Options::default()
+    });
+    let nodes: Vec<Node> = (0..3)
+        .map(|index| {
+            let at = |what: &str| drover.endpoint(&format!("/ingress/{index}/{what}"));
+            Node {
+                admin: at("admin"),
+                coaps: at("coaps"),
+                coap: at("coap"),
+            }
+        })
+        .collect();
+    members_known(&nodes);
+    (drover, nodes)
+}
+
+/// Waits until every node knows of all.
+pub(crate) fn members_known(nodes: &[Node]) {
+    for node in nodes {
+        until_some("all members", SOON, || {
+            let members = metric(&node.admin, "drover_ingress_members");
+            if members as usize == nodes.len() {
+                Ok(())
+            } else {
+                Err(members)
+            }
+        });
+    }
+}
+
+pub(crate) fn fleet(
+    drover: &Drover,
+    kind: &'static str,
+    devices: usize,
+    nodes: &[String],
+    flags: &[&str],
+) -> Fleet {
+    let spray = Spray::start(nodes, 0x5eed);
+    let keys = drover.scratch().join(format!("{kind}.csv"));
+    let lines = (0..devices).fold(String::new(), |mut text, number| {
+        writeln!(text, "{kind}-{number:06},{kind}-{number:06},{KEY}").unwrap();
+        text
+    });
+    std::fs::write(&keys, lines).unwrap();
+    let keys = keys.to_str().unwrap();
+    let mut command = Command::new(binary("drover-sim"));
+    command.arg("run");
+    if kind == "plain" {
+        command.args(["--server", &format!("coap://{}", spray.address())]);
+        command.args(["--devices", &devices.to_string()]);
+        command.args(["--endpoint-prefix", "plain-"]);
+    } else {
+        ask(drover, &["credentials", "import", keys]);
+        command.args(["--server", &format!("coaps://{}", spray.address())]);
+        command.args(["--psk-file", keys]);
+    }
+    command.args(flags);
+    command.args(["--lifetime", "20", "--temperature-interval", "1s"]);
+    command.args(["--output", "json", "--progress", "500ms"]);
+    let log = drover.scratch().join(format!("fleet-{kind}"));
+    let program = Program::start(&mut command, &log).unwrap();
+    Fleet {
+        kind,
+        devices,
+        program,
+        spray,
+    }
+}
+
+pub(crate) fn registered(fleet: &Fleet) {
+    progress(&fleet.program, "all registered", |seen| {
+        seen["registered"] == fleet.devices
+    });
+}
+
+/// Waits until a watched temperature has moved twice from now on.
+pub(crate) fn more_values(observer: &Program) {
+    let values = || observer.output().matches("\"value\"").count();
+    let before = values();
+    until_some("two more values", SOON, || {
+        if values() >= before + 2 {
+            Ok(())
+        } else {
+            Err(observer.output())
+        }
+    });
+}
+
+/// Waits for a line of the fleet's progress that is as it should be.
+pub(crate) fn progress(fleet: &Program, what: &str, wanted: impl Fn(&Value) -> bool) -> Value {
+    until_some(what, SOON, || {
+        let output = fleet.output();
+        let last = output
+            .lines()
+            .rev()
+            .filter_map(|line| serde_json::from_str::<Value>(line).ok())
+            .find(|line| line["event"] == "progress");
+        last.filter(|seen| wanted(seen)).ok_or(output)
+    })
+}
+
+/// Nobody registered twice or lost a session, by what the devices say.
+pub(crate) fn undisturbed(seen: &Value, devices: usize, handshakes: usize) {
+    assert_eq!(seen["handshakes"], handshakes, "{seen}");
+    assert_eq!(seen["sessions_lost"], 0, "{seen}");
+    assert_eq!(seen["registrations"], devices, "{seen}");
+}
+
+/// Waits until each device of the kind "cid" has answered. One that has sent nothing since its node died is found by its
+/// next Update.
+pub(crate) fn all_answer(drover: &Drover, devices: usize) {
+    for number in 0..devices {
+        answer(drover, &["read", &format!("cid-{number:06}"), "/3/0/0"]);
+    }
+}
+
+/// Asks until there is an answer; what it says.
+pub(crate) fn answer(drover: &Drover, arguments: &[&str]) -> String {
+    until_some("an answer", SOON, || {
+        let answer = drover.run(arguments);
+        if answer.code == 0 {
+            Ok(answer.stdout)
+        } else {
+            Err(answer)
+        }
+    })
+}
+
+/// A further ingress node that is ready, with its output in the file `log`.
+pub(crate) fn ingress(
+    drover: &Drover,
+    coaps: &str,
+    admin: &str,
+    flags: &[&str],
+    log: &str,
+) -> Program {
+    let mut command = Command::new(binary("drover-ingress"));
+    command.args(["--coaps-listen", coaps, "--admin-listen", admin]);
+    command.args(["--state", &drover.endpoint("/state/0/internal")]);
+    command.args(flags);
+    let mut program = Program::start(&mut command, &drover.scratch().join(log)).unwrap();
+    wait_until_ready(&mut program, admin);
+    program
+}
