@@ -26,10 +26,10 @@ use crate::handshake::{Fragment, MessageType};
 use crate::protection::{Outgoing, RecordKeys};
 use crate::random::Random;
 use crate::record::{self, ContentType, EPOCH_PROTECTED, MAX_PLAINTEXT, Record};
-use crate::replay::ReplayWindow;
 use crate::sequence::WriteSequence;
 use crate::session::{Rejection, open_fresh};
 use crate::wire::Reader;
+use replay::ReplayWindow;
 
 /// Records looked at in one datagram.
 const MAX_RECORDS: usize = 32;

@@ -10,10 +10,10 @@ use crate::handshake::client_key_exchange::MAX_IDENTITY;
 use crate::identity::PeerIdentity;
 use crate::protection::{RecordKeys, Role};
 use crate::record::{self, EPOCH_PROTECTED, MAX_CID};
-use crate::replay::ReplayWindow;
 use crate::session::open_fresh;
 use crate::suite::CipherSuite;
 use crate::wire::{Malformed, Reader, put_u16, put_u48, put_vec8};
+use replay::ReplayWindow;
 
 /// First byte of the encoding: the layouts of sessions with a pre-shared key and of those with
 /// another key. A new layout gets a new number; these never change. The former are written as ever,

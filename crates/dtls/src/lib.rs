@@ -78,7 +78,6 @@ mod protection;
 mod random;
 mod reassembly;
 mod record;
-mod replay;
 mod sequence;
 mod server;
 mod session;

@@ -10,9 +10,9 @@ use crate::identity::PeerIdentity;
 use crate::key_schedule::VerifyData;
 use crate::protection::{Opened, Outgoing, RecordKeys};
 use crate::record::{ContentType, EPOCH_PROTECTED, PlainSequence, Record};
-use crate::replay::{Freshness, ReplayWindow};
 use crate::sequence::WriteSequence;
 use crate::suite::CipherSuite;
+use replay::{Freshness, ReplayWindow};
 
 /// Names a session of a [`crate::Server`]. Never reused by the same server.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]

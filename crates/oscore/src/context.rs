@@ -9,7 +9,7 @@ use crate::cbor;
 use crate::error::DeriveError;
 use crate::identifier::{IdContext, Identifier};
 use crate::partial_iv::{PartialIv, SenderSequence};
-use crate::replay::ReplayWindow;
+use replay::ReplayWindow;
 
 /// What two endpoints agree on before their first message (RFC 8613 §3.2), seen from this one.
 #[derive(Clone, Copy)]
@@ -179,6 +179,6 @@ impl SecurityContext {
 
     /// RFC 8613 appendix B.1.2: the request with this number is known to be fresh.
     pub(crate) fn synchronise(&mut self, number: PartialIv) {
-        self.recipient = Recipient::Synchronised(ReplayWindow::starting_after(number));
+        self.recipient = Recipient::Synchronised(ReplayWindow::starting_after(number.number()));
     }
 }

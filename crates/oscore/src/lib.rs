@@ -70,7 +70,6 @@ mod option;
 mod partial_iv;
 mod protect;
 mod random;
-mod replay;
 mod server;
 mod session;
 mod state;

@@ -15,7 +15,7 @@ use crate::error::{ProtectError, UnprotectError};
 use crate::identifier::Identifier;
 use crate::option::{OSCORE, OscoreOption};
 use crate::partial_iv::PartialIv;
-use crate::replay::Freshness;
+use replay::Freshness;
 
 /// Limit of CCM with a nonce of 13 bytes, less than a header and options of room.
 const MAX_PLAINTEXT: usize = 65_000;
@@ -98,12 +98,12 @@ impl SecurityContext {
             return Err(UnprotectError::NotSynchronised);
         };
         let option = self.material.request_option(outer)?;
-        if window.check(option) == Freshness::Replayed {
+        if window.check(option.number()) == Freshness::Replayed {
             return Err(UnprotectError::Replayed);
         }
         let (inner, binding) = self.material.open_request(outer)?;
         // RFC 8613 §7.4: the window moves only for an authenticated message.
-        window.accept(binding.partial_iv);
+        window.accept(binding.partial_iv.number());
         self.recipient = Recipient::Synchronised(window);
         Ok((inner, binding))
     }

@@ -9,7 +9,7 @@ use crate::context::{Keys, Material, Recipient, Secrets, SecurityContext};
 use crate::error::{DeriveError, ImportError};
 use crate::identifier::{IdContext, Identifier};
 use crate::partial_iv::{PartialIv, SenderSequence};
-use crate::replay::{Freshness, ReplayWindow};
+use replay::{Freshness, ReplayWindow};
 
 /// First byte of the encoding. A new layout gets a new number; this one never changes.
 const VERSION: u8 = 1;
@@ -112,7 +112,7 @@ impl ContextState {
                 .is_ok_and(|(_, binding)| {
                     let number = binding.partial_iv();
                     self.window
-                        .is_none_or(|window| window.check(number) != Freshness::Replayed)
+                        .is_none_or(|window| window.check(number.number()) != Freshness::Replayed)
                 })
         })
     }

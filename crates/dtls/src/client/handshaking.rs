@@ -20,11 +20,11 @@ use crate::protection::{RecordKeys, Role};
 use crate::random::Random;
 use crate::reassembly::{Acceptance, Message, Reassembly};
 use crate::record::{ContentType, EPOCH_PLAIN, EPOCH_PROTECTED, PlainSequence, Record, put_plain};
-use crate::replay::ReplayWindow;
 use crate::sequence::WriteSequence;
 use crate::session::{Rejection, open_fresh};
 use crate::signature;
 use crate::wire::{Reader, put_vec8};
+use replay::ReplayWindow;
 
 /// A host name has at most 255 bytes (RFC 1035 §2.3.4).
 const MAX_SERVER_NAME: usize = 255;

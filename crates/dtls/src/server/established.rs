@@ -7,11 +7,11 @@ use crate::alert::{Alert, AlertDescription, AlertLevel};
 use crate::error::CloseReason;
 use crate::handshake::{Fragment, MessageType};
 use crate::record::{ContentType, Record};
-use crate::replay::Freshness;
 use crate::server::Server;
 use crate::server::output::Output;
 use crate::session::{Rejection, SessionId, open_fresh};
 use crate::wire::Reader;
+use replay::Freshness;
 
 /// What an authenticated record makes necessary once its bytes are let go of.
 enum Effect {

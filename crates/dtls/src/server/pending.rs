@@ -30,10 +30,10 @@ use crate::prf::Transcript;
 use crate::protection::{RecordKeys, Role};
 use crate::reassembly::{Message, Reassembly};
 use crate::record::{EPOCH_PLAIN, EPOCH_PROTECTED, PlainSequence};
-use crate::replay::ReplayWindow;
 use crate::sequence::WriteSequence;
 use crate::session::{FinalFlight, Session};
 use crate::suite::CipherSuite;
+use replay::ReplayWindow;
 
 /// Protected records that arrive before the keys are kept up to this number.
 const MAX_EARLY_RECORDS: usize = 3;

@@ -11,8 +11,8 @@ use crate::handshake::client_hello::Offer;
 use crate::protection::Outgoing;
 use crate::protection::{RecordKeys, Role};
 use crate::record::{EPOCH_PROTECTED, split_first};
-use crate::replay::ReplayWindow;
 use crate::suite::CipherSuite;
+use replay::ReplayWindow;
 
 fn export(cid: Option<[u8; 8]>) -> SessionExport {
     let suite = CipherSuite::PskAes128Ccm8;

@@ -10,7 +10,7 @@ use crate::context::Recipient;
 use crate::error::{SendError, UnprotectError};
 use crate::protect::ReceivedRequest;
 use crate::random::Random;
-use crate::replay::Freshness;
+use replay::Freshness;
 
 /// Copies of a request that are handed up. Its sender repeats it four times at most (RFC 7252
 /// §4.8); each copy may cost a sequence number, and anyone can send one.
@@ -61,7 +61,7 @@ impl Session {
         };
         match self.context.unprotect_request(outer) {
             Ok((inner, binding)) => Outcome {
-                newest: window.check(binding.partial_iv()) == Freshness::Newest,
+                newest: window.check(binding.partial_iv().number()) == Freshness::Newest,
                 ..self.accept(with, inner, binding)
             },
             Err(UnprotectError::Replayed) => self.repeat(with, outer),
