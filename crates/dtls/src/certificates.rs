@@ -12,7 +12,7 @@ use webpki::{
     UnknownStatusPolicy, anchor_from_trusted_cert,
 };
 
-use crate::identity::{PeerRejection, SubjectNames};
+use crate::identity::{CertifiedIdentity, Fingerprint, PeerRejection, SubjectNames};
 use crate::x509;
 
 /// Signatures of issuers that are accepted. The end entity's own key is P-256 in any case.
@@ -92,8 +92,16 @@ impl TrustAnchors {
         unix_time: Duration,
     ) -> Result<SubjectNames, PeerRejection> {
         let first = self.validate(chain, unix_time, KeyUsage::client_auth())?;
-        let (_, names) = x509::end_entity(first).ok_or(PeerRejection::Invalid)?;
-        Ok(names)
+        let (_, identity) = x509::end_entity(first).ok_or(PeerRejection::Invalid)?;
+        Ok(identity.names)
+    }
+
+    /// Whether a certificate that was valid once is on a revocation list now.
+    pub fn is_revoked(&self, identity: &CertifiedIdentity) -> bool {
+        self.revocations.iter().any(|list| {
+            Fingerprint::of(list.issuer()) == identity.issuer
+                && matches!(list.find_serial(&identity.serial), Ok(Some(_)))
+        })
     }
 
     /// Validates a server's chain and that it is for `server_name`, a DNS name or an IP address.
@@ -153,5 +161,39 @@ fn rejection(error: &webpki::Error) -> PeerRejection {
         webpki::Error::CertRevoked => PeerRejection::Revoked,
         webpki::Error::UnknownIssuer => PeerRejection::UnknownIssuer,
         _ => PeerRejection::Invalid,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    macro_rules! fixture {
+        ($name:literal) => {
+            include_bytes!(concat!(
+                env!("CARGO_MANIFEST_DIR"),
+                "/tests/fixtures/",
+                $name
+            ))
+        };
+    }
+
+    #[test]
+    fn a_session_outlives_no_revocation() {
+        let identity = |der: &[u8]| x509::end_entity(der).map(|(_, identity)| identity);
+        let before = TrustAnchors::new(&[fixture!("ca.der")], &[&[0; 0]; 0]).expect("an anchor");
+        let after = TrustAnchors::new(&[fixture!("ca.der")], &[fixture!("issuer.crl")]);
+        let after = after.expect("an anchor and a list");
+        let revoked = identity(fixture!("revoked.der")).expect("a certificate");
+        assert!(!before.is_revoked(&revoked));
+        assert!(after.is_revoked(&revoked));
+        let device = identity(fixture!("device.der")).expect("a certificate");
+        assert!(!after.is_revoked(&device));
+        // The same number from another issuer is another certificate.
+        let foreign = CertifiedIdentity {
+            issuer: device.key,
+            ..revoked
+        };
+        assert!(!after.is_revoked(&foreign));
     }
 }

@@ -105,6 +105,15 @@ impl Credential {
         Ok(Self(Arc::new(Inner { presented, key })))
     }
 
+    /// The DNS names in the certificate; none for a raw key.
+    pub fn dns_names(&self) -> Vec<String> {
+        let PeerKey::Certificates(chain) = &self.0.presented else {
+            return Vec::new();
+        };
+        let first = chain.first().and_then(|first| x509::end_entity(first));
+        first.map_or_else(Vec::new, |(_, identity)| identity.names.dns_names)
+    }
+
     pub(crate) fn kind(&self) -> CertificateType {
         match self.0.presented {
             PeerKey::RawPublicKey(_) => CertificateType::RawPublicKey,

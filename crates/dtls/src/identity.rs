@@ -7,15 +7,15 @@ use crate::signature::{PublicKey, digest_of};
 use crate::wire::{Malformed, Reader, put_vec8};
 use crate::x509;
 
-/// SHA-256 of a SubjectPublicKeyInfo.
+/// SHA-256 of a SubjectPublicKeyInfo, or of an issuer's name.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct Fingerprint(pub [u8; 32]);
 
 impl Fingerprint {
-    /// Of the DER of a SubjectPublicKeyInfo.
-    pub fn of(public_key_info: &[u8]) -> Self {
+    /// Of the DER of a SubjectPublicKeyInfo or a Name.
+    pub fn of(der: &[u8]) -> Self {
         let mut bytes = [0; 32];
-        bytes.copy_from_slice(digest_of(&[public_key_info]).as_ref());
+        bytes.copy_from_slice(digest_of(&[der]).as_ref());
         Self(bytes)
     }
 }
@@ -103,6 +103,10 @@ fn read_names(reader: &mut Reader<'_>) -> Result<Vec<String>, Malformed> {
 pub struct CertifiedIdentity {
     /// Of the certificate's key.
     pub key: Fingerprint,
+    /// Of the issuer's name; with the serial number it is what revocation lists say.
+    pub issuer: Fingerprint,
+    /// At most 21 bytes.
+    pub serial: Box<[u8]>,
     /// As in the certificate.
     pub names: SubjectNames,
 }
@@ -142,6 +146,8 @@ impl PeerIdentity {
             Self::Certificate(identity) => {
                 out.push(KIND_CERTIFICATE);
                 out.extend_from_slice(&identity.key.0);
+                out.extend_from_slice(&identity.issuer.0);
+                put_vec8(out, &identity.serial);
                 identity.names.put(out);
             }
         }
@@ -153,13 +159,12 @@ impl PeerIdentity {
         let key = Fingerprint(reader.array()?);
         match kind {
             KIND_RAW_PUBLIC_KEY => Ok(Self::RawPublicKey(Box::new(key))),
-            KIND_CERTIFICATE => {
-                let names = SubjectNames::read(reader)?;
-                Ok(Self::Certificate(Box::new(CertifiedIdentity {
-                    key,
-                    names,
-                })))
-            }
+            KIND_CERTIFICATE => Ok(Self::Certificate(Box::new(CertifiedIdentity {
+                key,
+                issuer: Fingerprint(reader.array()?),
+                serial: reader.vec8()?.into(),
+                names: SubjectNames::read(reader)?,
+            }))),
             _ => Err(Malformed),
         }
     }
@@ -192,9 +197,7 @@ impl Presented {
                 (identity, PublicKey::from_info(info)?)
             }
             PeerKey::Certificates(chain) => {
-                let (info, names) = x509::end_entity(chain.first()?)?;
-                let key = Fingerprint::of(&info);
-                let identity = CertifiedIdentity { key, names };
+                let (info, identity) = x509::end_entity(chain.first()?)?;
                 let identity = PeerIdentity::Certificate(Box::new(identity));
                 (identity, PublicKey::from_info(&info)?)
             }

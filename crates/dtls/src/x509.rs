@@ -3,7 +3,7 @@
 use rustls_pki_types::CertificateDer;
 use webpki::EndEntityCert;
 
-use crate::identity::SubjectNames;
+use crate::identity::{CertifiedIdentity, Fingerprint, SubjectNames};
 
 const SEQUENCE: u8 = 0x30;
 const SET: u8 = 0x31;
@@ -14,9 +14,13 @@ const IA5_STRING: u8 = 0x16;
 /// id-at-commonName, 2.5.4.3 (RFC 5280 appendix A.1).
 const COMMON_NAME: &[u8] = &[0x55, 0x04, 0x03];
 
-/// The SubjectPublicKeyInfo and the names of a certificate. Nothing vouches for them before the
-/// path is validated. `None` when the certificate does not parse or its names are too long.
-pub(crate) fn end_entity(der: &[u8]) -> Option<(Vec<u8>, SubjectNames)> {
+/// RFC 5280 §4.1.2.2: a serial number has at most 20 bytes; some have a zero in front of them.
+const MAX_SERIAL: usize = 21;
+
+/// The SubjectPublicKeyInfo of a certificate, and what its session keeps of it. Nothing vouches for
+/// it before the path is validated. `None` when the certificate does not parse or its names or its
+/// serial number are too long.
+pub(crate) fn end_entity(der: &[u8]) -> Option<(Vec<u8>, CertifiedIdentity)> {
     let der = CertificateDer::from(der);
     let certificate = EndEntityCert::try_from(&der).ok()?;
     let names = SubjectNames {
@@ -25,7 +29,17 @@ pub(crate) fn end_entity(der: &[u8]) -> Option<(Vec<u8>, SubjectNames)> {
         uris: certificate.valid_uri_names().map(str::to_owned).collect(),
     };
     let info = certificate.subject_public_key_info().to_vec();
-    names.fit().then_some((info, names))
+    let serial = certificate.serial();
+    if !names.fit() || serial.len() > MAX_SERIAL {
+        return None;
+    }
+    let identity = CertifiedIdentity {
+        key: Fingerprint::of(&info),
+        issuer: Fingerprint::of(certificate.issuer()),
+        serial: serial.into(),
+        names,
+    };
+    Some((info, identity))
 }
 
 /// The last common name of an RDNSequence (RFC 5280 §4.1.2.4), given without its outer tag: the

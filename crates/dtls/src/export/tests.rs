@@ -46,6 +46,8 @@ fn the_stored_layout_of_a_key_is_the_one_of_version_2() {
         suite,
         identity: PeerIdentity::Certificate(Box::new(CertifiedIdentity {
             key: Fingerprint([0xAB; 32]),
+            issuer: Fingerprint([0xCC; 32]),
+            serial: [5, 6].into(),
             names: SubjectNames {
                 common_name: Some("cn".to_owned()),
                 dns_names: vec!["a.b".to_owned()],
@@ -61,6 +63,8 @@ fn the_stored_layout_of_a_key_is_the_one_of_version_2() {
     golden.extend([0, 0, 0, 0, 0, 0, 0, 3]);
     golden.extend([4, 192, 0, 2, 1, 0x16, 0x34, 0, 2]);
     golden.extend([0xAB; 32]);
+    golden.extend([0xCC; 32]);
+    golden.extend([2, 5, 6]);
     golden.extend(b"\x02cn\x01\x03a.b\x02\x05urn:x\x01y");
     golden.extend(&block[..40]);
     assert_eq!(*original.encode(), golden);
