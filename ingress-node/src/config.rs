@@ -7,6 +7,8 @@ use clap::Parser;
 use node_runtime::telemetry::LogConfig;
 use serde::{Deserialize, Serialize};
 
+use crate::trust::DtlsKey;
+
 /// UDP, DTLS and CoAP edge of Drover: terminates LwM2M sessions and keeps their state in the state tier.
 #[derive(Parser, Debug)]
 #[command(name = "drover-ingress", version, about)]
@@ -97,6 +99,17 @@ pub(crate) struct Config {
     /// PEM file with the key of that certificate.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) tls_key_file: Option<PathBuf>,
+    /// Keys of this node in DTLS, for devices with raw public keys or certificates. Pre-shared keys need none.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub(crate) dtls_keys: Vec<DtlsKey>,
+    /// PEM file with the authorities whose certificates devices may have.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) client_authorities_file: Option<PathBuf>,
+    /// PEM files with the revocation lists of those authorities.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub(crate) revocation_list_files: Vec<PathBuf>,
+    /// Seconds between looks whether the files of dtls_keys, authorities and revocation lists have changed.
+    pub(crate) trust_reload_seconds: u64,
     /// Address of health, readiness, metrics and log level.
     pub(crate) admin_listen: SocketAddr,
     /// Address that the first worker takes datagrams from other ingress nodes on; the others follow.
@@ -144,6 +157,10 @@ impl Default for Config {
             coaps_tcp_listen: None,
             tls_certificate_file: None,
             tls_key_file: None,
+            dtls_keys: Vec::new(),
+            client_authorities_file: None,
+            revocation_list_files: Vec::new(),
+            trust_reload_seconds: 10,
             admin_listen: SocketAddr::from(([0, 0, 0, 0], 9090)),
             forward_listen: SocketAddr::from(([0, 0, 0, 0], 7445)),
             forward_advertise: None,

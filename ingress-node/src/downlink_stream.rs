@@ -43,6 +43,14 @@ pub(crate) async fn run(
                     }
                 }
             }
+            Some(Downlink::Revoked(id)) => {
+                for worker in &workers {
+                    let input = Input::Revoked(id.clone());
+                    if worker.send(input).await.is_err() {
+                        return;
+                    }
+                }
+            }
             None => return,
         }
     }

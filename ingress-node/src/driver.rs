@@ -14,6 +14,8 @@
 
 mod leave;
 mod operation;
+mod principal;
+mod revocation;
 mod route;
 mod session;
 mod state_tier;
@@ -21,13 +23,14 @@ mod stream;
 mod take_over;
 
 use std::net::SocketAddr;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use device_state::{NodeId, SecurityIdentity, Timestamp, Transport};
+use device_state::{NodeId, Timestamp};
 use forward::{Channel, WorkerId};
 use futures::future::{FutureExt, LocalBoxFuture};
 use futures::stream::{FuturesUnordered, StreamExt};
-use lwm2m_server::{Engine, Now, Origin, Output};
+use lwm2m_server::{Engine, Now, Output, Principal};
 use node_runtime::clock;
 use state_client::{AttachHandle, Client};
 use tokio::sync::mpsc;
@@ -36,9 +39,11 @@ use crate::metrics::Metrics;
 use crate::tcp::event::StreamId;
 use crate::tcp::streams::Streams;
 use crate::tcp::{self, Listener};
+use crate::trust::Trust;
 use crate::udp::{ReceiveBatch, Socket};
 
 pub(crate) use operation::{Input, Passing};
+use revocation::Revocations;
 use route::Routes;
 use session::Sessions;
 use state_tier::Resolved;
@@ -71,6 +76,7 @@ pub(crate) struct Parts {
     /// Makes the engines, without sessions and devices.
     pub(crate) fresh: Box<dyn Fn() -> Fresh + Send>,
     pub(crate) forward_key: forward::Key,
+    pub(crate) trust: Arc<Trust>,
     pub(crate) limits: Limits,
     pub(crate) streams: tcp::streams::Limits,
     pub(crate) metrics: Metrics,
@@ -116,6 +122,10 @@ pub(crate) struct Driver {
     /// When a node that leaves forgets what it still holds.
     let_go_at: Option<Instant>,
     sessions: Sessions,
+    trust: Arc<Trust>,
+    revocations: Revocations,
+    /// Of messages without security.
+    anyone: Arc<Principal>,
     strays: take_over::Strays,
     operations: operation::Operations,
     /// Calls to the state tier under way.
@@ -154,7 +164,8 @@ impl Driver {
             forward,
             listeners,
         } = sockets;
-        let Fresh { dtls, engine } = (parts.fresh)();
+        let Fresh { mut dtls, engine } = (parts.fresh)();
+        dtls.set_credentials(parts.trust.credentials.clone());
         let own = WorkerId {
             node: parts.node.0,
             worker: parts.index,
@@ -174,6 +185,9 @@ impl Driver {
             routes: Routes::new(&parts.forward_key, own, forward),
             let_go_at: None,
             sessions: Sessions::default(),
+            trust: parts.trust,
+            revocations: Revocations::default(),
+            anyone: Arc::new(Principal::anyone()),
             strays: take_over::Strays::default(),
             operations: operation::Operations::default(),
             calls: FuturesUnordered::new(),
@@ -216,6 +230,7 @@ impl Driver {
                         }
                         self.handle_input(input);
                     }
+                    self.end_revoked();
                 }
                 Wake::Timeout => {
                     let now = now();
@@ -284,6 +299,7 @@ impl Driver {
         self.metrics.datagrams_lost.inc_by(lost as u64);
         if self.observed.elapsed() >= OBSERVE_INTERVAL {
             self.observed = Instant::now();
+            self.look_for_revocations();
             self.metrics
                 .observe(self.index, &self.engine, &self.dtls, &self.streams);
         }
@@ -331,16 +347,6 @@ pub(crate) fn now() -> Now {
     Now {
         instant: Instant::now(),
         wall: Timestamp(clock::now_ms()),
-    }
-}
-
-fn plain_origin(peer: SocketAddr) -> Origin {
-    Origin {
-        address: peer,
-        transport: Transport::Udp,
-        identity: SecurityIdentity::Unauthenticated,
-        endpoint: None,
-        session: None,
     }
 }
 

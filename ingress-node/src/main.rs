@@ -7,6 +7,7 @@ mod members;
 mod metrics;
 mod node;
 mod tcp;
+mod trust;
 mod udp;
 
 use std::process::ExitCode;

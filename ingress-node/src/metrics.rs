@@ -38,6 +38,9 @@ pub(crate) struct Metrics {
     pub(crate) handshakes: Counter,
     pub(crate) handshakes_failed: Counter,
     pub(crate) take_overs: Counter,
+    pub(crate) sessions_revoked: Counter,
+    pub(crate) trust_reloads: Counter,
+    pub(crate) trust_reload_failures: Counter,
     pub(crate) members: Gauge,
     pub(crate) messages_received: Counter,
     pub(crate) messages_sent: Counter,
@@ -103,6 +106,21 @@ impl Metrics {
             "take_overs",
             "DTLS sessions of other nodes that this node went on with",
             &metrics.take_overs,
+        );
+        counter(
+            "sessions_revoked",
+            "DTLS sessions ended because their credential or certificate was revoked",
+            &metrics.sessions_revoked,
+        );
+        counter(
+            "trust_reloads",
+            "Times that changed keys, authorities and revocation lists were taken over",
+            &metrics.trust_reloads,
+        );
+        counter(
+            "trust_reload_failures",
+            "Times that changed keys, authorities or revocation lists could not be used",
+            &metrics.trust_reload_failures,
         );
         counter(
             "messages_received",

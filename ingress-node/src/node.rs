@@ -3,6 +3,7 @@
 use std::net::SocketAddr;
 use std::num::NonZeroU16;
 use std::path::Path;
+use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::{Context, ensure};
@@ -21,6 +22,7 @@ use crate::driver::{Driver, Fresh, INPUTS, Input, Limits, Parts, Sockets};
 use crate::members::{self, Membership};
 use crate::metrics::Metrics;
 use crate::tcp::{self, Listener};
+use crate::trust::{self, TrustFiles};
 use crate::udp::Socket;
 
 /// Starts everything that serves devices; returns once the sockets are bound and the state tier has answered.
@@ -38,6 +40,8 @@ pub(crate) async fn start(
     let state_tier = readiness.condition("state-tier");
     let key = cluster_key(config.cluster_key_file.as_deref())?;
     let streams = streams(config)?;
+    let files = TrustFiles::of(config);
+    let trust = Arc::new(files.read()?);
     let client =
         Client::connect(state_client::Config::new(config.state.clone())).context("state")?;
     let node = NodeId(random::random_u64());
@@ -59,6 +63,7 @@ pub(crate) async fn start(
             workers: senders.clone(),
             fresh: fresh(config, node, index, shards, &secret)?,
             forward_key: forward::Key::derive(&secret),
+            trust: trust.clone(),
             limits: Limits {
                 commit_timeout: Duration::from_millis(config.commit_timeout_ms.into()),
                 session_lifetime: Duration::from_secs(u64::from(config.session_hours) * 3600),
@@ -79,6 +84,11 @@ pub(crate) async fn start(
         linger: Duration::from_secs(config.linger_seconds),
         metrics,
     };
+    let every = Duration::from_secs(config.trust_reload_seconds.max(1));
+    let (told, counted) = (senders.clone(), membership.metrics.clone());
+    tasks.spawn_service("trust", Stage::HandOver, move |drain| {
+        trust::watch(files, every, told, counted, drain)
+    });
     tasks.spawn_service("membership", Stage::HandOver, |drain| membership.run(drain));
     tasks.spawn_service("downlinks", Stage::HandOver, |drain| {
         downlink_stream::run(operations, senders, drain)

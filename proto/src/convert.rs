@@ -1,6 +1,7 @@
 //! Messages to domain types and back.
 
 mod command;
+mod credential;
 mod device;
 mod feed;
 mod list;
@@ -17,8 +18,9 @@ use lwm2m::{EndpointName, RegistrationId};
 use crate::storage::v1 as wire;
 
 pub use command::{ENTRY_FORMAT, MAX_ENVELOPES};
+pub use credential::{MAX_PSK_IDENTITY_BYTES, NewCredential, decode_secret, encode_secret};
 pub use device::{device_view, wire_device_view};
-pub use list::{MAX_PSK_IDENTITY_BYTES, MAX_VALUES};
+pub use list::MAX_VALUES;
 
 /// A message that stands for no domain value.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -79,6 +81,12 @@ pub enum Reason {
     /// Not of the form of an operation id, `shard-sequence`.
     #[error("is not an operation id")]
     OperationId,
+    /// Of another kind of key, or not a SubjectPublicKeyInfo.
+    #[error("is not the DER of an uncompressed P-256 public key")]
+    NotP256,
+    /// Both ends of an OSCORE context have one Sender ID.
+    #[error("is the id of the other side too")]
+    SameIds,
 }
 
 impl ConvertError {

@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use device_state::{NodeId, OperationOutcome};
+use device_state::{CredentialId, NodeId, OperationOutcome};
 use lwm2m::{EndpointName, Operation, RegistrationId};
 use proto::rpc::v1::operation_result::failure::Reason;
 use proto::rpc::v1::operation_result::{Failure, Kind};
@@ -111,6 +111,20 @@ impl Attachments {
     /// Whether no ingress node is attached.
     pub fn is_empty(&self) -> bool {
         self.len() == 0
+    }
+
+    /// Tells every ingress node to end the sessions of a credential; one whose queue is full is not told.
+    pub fn tell_revoked(&self, id: &CredentialId) {
+        for attachment in lock(&self.nodes).values() {
+            let kind = attach_down::Kind::Revoked(id.clone().into());
+            if attachment
+                .down
+                .try_send(AttachDown { kind: Some(kind) })
+                .is_err()
+            {
+                tracing::debug!(node = %attachment.node, "an ingress node is not told of a revocation");
+            }
+        }
     }
 
     /// Sends an operation to the ingress node `owner` and waits for the device's answer. Dropping the future takes the

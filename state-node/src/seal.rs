@@ -6,6 +6,8 @@ use std::path::{Path, PathBuf};
 
 use aws_lc_rs::aead::{AES_256_GCM, Aad, LessSafeKey, NONCE_LEN, Nonce, UnboundKey};
 use aws_lc_rs::{digest, rand};
+use device_state::{CredentialId, Secret};
+use proto::convert::{decode_secret, encode_secret};
 
 /// First byte of everything sealed. Never change; another format gets another number.
 const FORMAT: u8 = 1;
@@ -25,6 +27,7 @@ impl std::fmt::Debug for Seal {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Purpose {
     PreSharedKey,
+    OscoreSecret,
     SessionExport,
 }
 
@@ -32,6 +35,7 @@ impl Purpose {
     const fn label(self) -> &'static [u8] {
         match self {
             Self::PreSharedKey => b"drover psk",
+            Self::OscoreSecret => b"drover oscore",
             Self::SessionExport => b"drover session",
         }
     }
@@ -123,6 +127,34 @@ impl Seal {
         let length = clear.len();
         text.truncate(length);
         Ok(text)
+    }
+}
+
+/// Secrets of credentials.
+impl Seal {
+    /// Seals the secret of the credential `id`; of a public key there is nothing to seal.
+    pub fn seal_secret(&self, id: &CredentialId, secret: &Secret) -> Result<Vec<u8>, SealError> {
+        match purpose_of(id) {
+            Some(purpose) => self.seal(purpose, id.as_bytes(), &encode_secret(secret)),
+            None => Ok(Vec::new()),
+        }
+    }
+
+    /// Opens what [`Self::seal_secret`] made for the same credential.
+    pub fn open_secret(&self, id: &CredentialId, sealed: &[u8]) -> Result<Secret, SealError> {
+        let clear = match purpose_of(id) {
+            Some(purpose) => self.open(purpose, id.as_bytes(), sealed)?,
+            None => Vec::new(),
+        };
+        decode_secret(id, clear).ok_or(SealError::Unsealed)
+    }
+}
+
+const fn purpose_of(id: &CredentialId) -> Option<Purpose> {
+    match id {
+        CredentialId::PskIdentity(_) => Some(Purpose::PreSharedKey),
+        CredentialId::OscoreId(_) => Some(Purpose::OscoreSecret),
+        CredentialId::PublicKey(_) => None,
     }
 }
 

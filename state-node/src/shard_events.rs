@@ -7,7 +7,7 @@ use std::collections::{HashMap, HashSet};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
-use device_state::{Effect, OperationId, Revision, Timestamp};
+use device_state::{CredentialId, Effect, OperationId, Revision, Timestamp};
 use lwm2m::{EndpointName, Path};
 use tokio::sync::{Notify, oneshot, watch};
 
@@ -15,6 +15,8 @@ use tokio::sync::{Notify, oneshot, watch};
 const MAX_DIRTY: usize = 100_000;
 /// Cancellations that may wait for the dispatcher.
 const MAX_UNWANTED: usize = 10_000;
+/// Revocations that may wait for the dispatcher.
+const MAX_REVOKED: usize = 10_000;
 
 /// What the dispatcher has to look at.
 #[derive(Debug, Default, PartialEq, Eq)]
@@ -25,6 +27,8 @@ pub struct Work {
     pub awake: HashSet<EndpointName>,
     /// Observations that nobody holds any more.
     pub unwanted: Vec<(EndpointName, Path)>,
+    /// Credentials whose sessions are to end.
+    pub revoked: Vec<CredentialId>,
     pub scope: Scope,
 }
 
@@ -112,13 +116,11 @@ impl ShardEvents {
                 }
                 Effect::ObservationUnwanted { endpoint, path } => self.unwanted(endpoint, path),
                 Effect::FeedAdvanced => self.feed.send_modify(|_| {}),
-                // The owner that lost a session learns it from the compare-and-swap on its next claim, and ingress
-                // nodes ask for credentials at every handshake.
+                Effect::CredentialRevoked { id } => self.revoked(id),
+                // The owner that lost a session learns it from the compare-and-swap on its next claim.
                 Effect::ObservationWanted { .. }
                 | Effect::SessionMoved { .. }
-                | Effect::SessionRemoved { .. }
-                | Effect::CredentialChanged { .. }
-                | Effect::CredentialRemoved { .. } => {}
+                | Effect::SessionRemoved { .. } => {}
             }
         }
     }
@@ -159,6 +161,16 @@ impl ShardEvents {
         // One that is forgotten costs a notification that nobody wants, until the device registers again.
         if work.unwanted.len() < MAX_UNWANTED {
             work.unwanted.push((endpoint, path));
+        }
+        drop(work);
+        self.work_ready.notify_one();
+    }
+
+    fn revoked(&self, id: CredentialId) {
+        let mut work = lock(&self.work);
+        // One that is forgotten is found by the ingress nodes, which ask for their sessions' credentials in turn.
+        if work.revoked.len() < MAX_REVOKED {
+            work.revoked.push(id);
         }
         drop(work);
         self.work_ready.notify_one();

@@ -161,7 +161,7 @@ impl<'t> Change<'t> {
             Command::RemoveSession { cid } => self.remove_session(*cid),
             Command::RenewMembership { member, lease } => self.renew_membership(member, *lease),
             Command::PutCredential { credential } => Ok(self.put_credential(credential)),
-            Command::RemoveCredential { identity } => self.remove_credential(identity),
+            Command::RemoveCredential { id } => self.remove_credential(id),
             Command::SetDesired {
                 endpoint,
                 generation,

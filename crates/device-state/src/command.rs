@@ -7,8 +7,8 @@ use lwm2m::{Binding, EndpointName, Lifetime, Operation, Path, RegistrationId, Va
 
 use crate::id::{NodeId, OperationId, RequestId, SessionGeneration, Timestamp};
 use crate::record::{
-    Credential, Member, Observation, OperationOutcome, Registration, SecurityIdentity, Session,
-    SessionCid, ValueOrigin,
+    Credential, CredentialId, Member, Observation, OperationOutcome, Registration,
+    SecurityIdentity, Session, SessionCid, ValueOrigin,
 };
 
 /// A command as it stands in the log.
@@ -80,7 +80,7 @@ pub enum Command {
         credential: Credential,
     },
     RemoveCredential {
-        identity: Vec<u8>,
+        id: CredentialId,
     },
     /// Replaces the whole desired set of the endpoint; an older `generation` than the stored one is
     /// refused.

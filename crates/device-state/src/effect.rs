@@ -3,7 +3,7 @@
 use lwm2m::{EndpointName, Path};
 
 use crate::id::{NodeId, OperationId};
-use crate::record::SessionCid;
+use crate::record::{CredentialId, SessionCid};
 
 /// A hint that follows from a change. Never replicated: a node that missed one finds the same in
 /// the rows.
@@ -31,10 +31,8 @@ pub enum Effect {
     },
     /// The session was removed or ended; `owner` can forget it.
     SessionRemoved { cid: SessionCid, owner: NodeId },
-    /// A credential was stored or replaced: forget what is cached of it.
-    CredentialChanged { identity: Vec<u8> },
-    /// The credential is gone: end the sessions that it set up.
-    CredentialRemoved { identity: Vec<u8> },
+    /// The credential is gone, or for another endpoint now: end the sessions that it set up.
+    CredentialRevoked { id: CredentialId },
     /// There are new entries in the feed. At most once per command, and last.
     FeedAdvanced,
 }

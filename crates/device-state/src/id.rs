@@ -5,6 +5,8 @@ use std::time::Duration;
 
 use lwm2m::{EndpointName, RegistrationId};
 
+use crate::record::CredentialId;
+
 /// A hash shard: one Raft group. All state of one endpoint is in one shard.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct ShardId(pub u16);
@@ -15,9 +17,9 @@ impl ShardId {
         Self::of_bytes(endpoint.as_str().as_bytes(), shards)
     }
 
-    /// The shard that owns the credential of a PSK identity.
-    pub fn of_identity(identity: &[u8], shards: u16) -> Self {
-        Self::of_bytes(identity, shards)
+    /// The shard that owns a credential.
+    pub fn of_credential(id: &CredentialId, shards: u16) -> Self {
+        Self::of_bytes(id.as_bytes(), shards)
     }
 
     /// FNV-1a with a final mix. Never change: the placement of every stored row depends on it.

@@ -55,8 +55,9 @@ pub use id::{
 };
 pub use memory::MemoryTables;
 pub use record::{
-    Credential, DesiredResource, DesiredState, LastValue, Member, MemberPhase, Observation,
-    ObservationHolder, OperationOutcome, OperationRecord, OperationSource, OperationState,
-    Registration, SecurityIdentity, Session, SessionCid, Transport, ValueOrigin,
+    Credential, CredentialId, DesiredResource, DesiredState, LastValue, Member, MemberPhase,
+    Observation, ObservationHolder, OperationOutcome, OperationRecord, OperationSource,
+    OperationState, OscoreSecret, Registration, Secret, SecurityIdentity, Session, SessionCid,
+    Transport, ValueOrigin,
 };
 pub use table::{Counters, Expiring, Row, RowKey, Tables};

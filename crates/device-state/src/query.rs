@@ -13,8 +13,8 @@ use crate::id::{NodeId, OperationId, Timestamp};
 use crate::limit;
 use crate::range::{self, Range};
 use crate::record::{
-    Credential, DesiredResource, LastValue, Member, Observation, OperationRecord, Registration,
-    Session, SessionCid,
+    Credential, CredentialId, DesiredResource, LastValue, Member, Observation, OperationRecord,
+    Registration, Session, SessionCid,
 };
 use crate::table::{Counters, Row, RowKey, Tables};
 
@@ -119,9 +119,9 @@ pub fn member(tables: &dyn Tables, node: NodeId) -> Option<Member> {
     row!(tables, RowKey::Member(node), Member)
 }
 
-/// The credential of a PSK identity.
-pub fn credential(tables: &dyn Tables, identity: &[u8]) -> Option<Credential> {
-    row!(tables, RowKey::Credential(identity.to_vec()), Credential)
+/// The credential with an id.
+pub fn credential(tables: &dyn Tables, id: &CredentialId) -> Option<Credential> {
+    row!(tables, RowKey::Credential(id.clone()), Credential)
 }
 
 /// The operations of a device, ended ones as well, in the order in which they were enqueued.

@@ -1,5 +1,6 @@
 //! What is stored: one struct per kind of row.
 
+use std::fmt;
 use std::net::SocketAddr;
 
 use lwm2m::{
@@ -14,8 +15,34 @@ use crate::limit::EXCHANGE_GRACE;
 pub enum SecurityIdentity {
     /// CoAP without security; only accepted when switched on.
     Unauthenticated,
-    /// The PSK identity of the DTLS session.
+    /// It has the secret of this credential.
+    Credential(CredentialId),
+    /// It has the key of a certificate with these names, which a trust anchor vouches for.
+    CertificateNames(Vec<String>),
+}
+
+/// What a credential is found by: what a device shows before it has proved anything.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum CredentialId {
+    /// PSK identity (RFC 4279), 1–128 bytes.
     PskIdentity(Vec<u8>),
+    /// SHA-256 of the SubjectPublicKeyInfo of a raw public key (RFC 7250) or of a certificate.
+    PublicKey([u8; 32]),
+    /// The device's OSCORE Sender ID (RFC 8613 §3.1), at most [`CredentialId::MAX_OSCORE_ID`] bytes.
+    OscoreId(Vec<u8>),
+}
+
+impl CredentialId {
+    /// The longest Sender ID that leaves room in the nonces of AES-CCM-16-64-128 (RFC 8613 §3.3).
+    pub const MAX_OSCORE_ID: usize = 7;
+
+    /// The id without its kind.
+    pub fn as_bytes(&self) -> &[u8] {
+        match self {
+            Self::PskIdentity(id) | Self::OscoreId(id) => id,
+            Self::PublicKey(fingerprint) => fingerprint,
+        }
+    }
 }
 
 /// How a device reaches the ingress node.
@@ -108,15 +135,45 @@ impl Member {
     pub const MAX_WORKERS: usize = 64;
 }
 
-/// A pre-shared key and the endpoint that it may register.
+/// What a device proves itself with, and the endpoint that it may register.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Credential {
-    /// PSK identity, 1–128 bytes.
-    pub identity: Vec<u8>,
+    pub id: CredentialId,
     pub endpoint: EndpointName,
-    /// The key, sealed with the cluster key by the state node's service layer; never in clear here.
-    pub sealed_key: Vec<u8>,
+    /// The secret, sealed with the cluster key by the state node's service layer; never in clear here. Empty for a
+    /// public key.
+    pub sealed_secret: Vec<u8>,
     pub created_at: Timestamp,
+}
+
+/// The secret of a credential, in clear.
+#[derive(Clone, PartialEq, Eq)]
+pub enum Secret {
+    PreSharedKey(Vec<u8>),
+    /// None: the device keeps its key to itself.
+    PublicKey,
+    Oscore(OscoreSecret),
+}
+
+/// What an OSCORE security context is derived from (RFC 8613 §3.2), beside the device's Sender ID.
+#[derive(Clone, PartialEq, Eq)]
+pub struct OscoreSecret {
+    pub master_secret: Vec<u8>,
+    pub master_salt: Vec<u8>,
+    /// The server's Sender ID.
+    pub server_id: Vec<u8>,
+    pub id_context: Option<Vec<u8>>,
+}
+
+impl fmt::Debug for Secret {
+    /// Nothing that is secret gets into logs.
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str(match self {
+            Self::PreSharedKey(_) => "PreSharedKey",
+            Self::PublicKey => "PublicKey",
+            Self::Oscore(_) => "Oscore",
+        })
+    }
 }
 
 /// Who asked for an operation.

@@ -6,8 +6,8 @@ use crate::command::Outcome;
 use crate::event::FeedEntry;
 use crate::id::{NodeId, RequestId, Revision, Timestamp};
 use crate::record::{
-    Credential, DesiredResource, LastValue, Member, Observation, OperationRecord, Registration,
-    Session, SessionCid,
+    Credential, CredentialId, DesiredResource, LastValue, Member, Observation, OperationRecord,
+    Registration, Session, SessionCid,
 };
 
 /// What an expiry row points at.
@@ -29,7 +29,7 @@ pub enum RowKey {
     /// Index from a registration id to its endpoint.
     RegistrationIndex(RegistrationId),
     Session(SessionCid),
-    Credential(Vec<u8>),
+    Credential(CredentialId),
     Operation(EndpointName, u64),
     Desired(EndpointName, Path),
     Observation(EndpointName, Path),
@@ -103,7 +103,7 @@ impl Row {
             Self::Registration(row) => RowKey::Registration(row.endpoint.clone()),
             Self::RegistrationIndex { id, .. } => RowKey::RegistrationIndex(id.clone()),
             Self::Session(row) => RowKey::Session(row.cid),
-            Self::Credential(row) => RowKey::Credential(row.identity.clone()),
+            Self::Credential(row) => RowKey::Credential(row.id.clone()),
             Self::Operation(row) => RowKey::Operation(row.endpoint.clone(), row.id.sequence),
             Self::Desired(row) => RowKey::Desired(row.endpoint.clone(), row.path),
             Self::Observation(row) => RowKey::Observation(row.endpoint.clone(), row.path),

@@ -27,4 +27,5 @@ pub use config::Config;
 pub use engine::{Counters, Engine};
 pub use output::{
     CommitError, CommitId, Now, OperationFailure, OperationReply, OperationTag, Origin, Output,
+    Principal,
 };

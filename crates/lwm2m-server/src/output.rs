@@ -1,6 +1,7 @@
 //! What goes into the engine and comes out of it.
 
 use std::net::SocketAddr;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use device_state::{
@@ -23,10 +24,27 @@ pub struct Now {
 pub struct Origin {
     pub address: SocketAddr,
     pub transport: Transport,
-    pub identity: SecurityIdentity,
-    /// The endpoint that the credential is bound to; `None` without security.
-    pub endpoint: Option<EndpointName>,
+    /// Shared by all messages of a session.
+    pub principal: Arc<Principal>,
     pub session: Option<SessionCid>,
+}
+
+/// Who a peer is, and which endpoints it may register.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Principal {
+    pub identity: SecurityIdentity,
+    /// The first one is registered where a device names none. Empty: any, for want of security.
+    pub endpoints: Vec<EndpointName>,
+}
+
+impl Principal {
+    /// Somebody who is who they say they are.
+    pub const fn anyone() -> Self {
+        Self {
+            identity: SecurityIdentity::Unauthenticated,
+            endpoints: Vec::new(),
+        }
+    }
 }
 
 /// A commit that the engine waits for.

@@ -114,7 +114,7 @@ impl<P: PeerKey> Engine<P> {
         let registration = Box::new(Registration {
             id: new_registration_id(shard, self.registration_random()),
             endpoint,
-            identity: origin.identity.clone(),
+            identity: origin.principal.identity.clone(),
             owner: self.config.node,
             peer: origin.address,
             transport: origin.transport,
@@ -156,7 +156,7 @@ impl<P: PeerKey> Engine<P> {
             UpdateRequest::parse(&request.query, &request.payload).map_err(Refusal::Update)?;
         let command = Command::Update {
             id: id.clone(),
-            identity: origin.identity.clone(),
+            identity: origin.principal.identity.clone(),
             owner: self.config.node,
             peer: origin.address,
             session: origin.session,
@@ -179,7 +179,7 @@ impl<P: PeerKey> Engine<P> {
         let (id, shard) = self.located(id)?;
         let command = Command::Deregister {
             id: id.clone(),
-            identity: origin.identity.clone(),
+            identity: origin.principal.identity.clone(),
         };
         self.commit(shard, command, Awaiting::Deregister { exchange, id });
         Ok(())
@@ -306,10 +306,11 @@ impl<P: PeerKey> Engine<P> {
 /// LwM2M Core 1.2 §6.2.1: the endpoint name may be left out where the security context names it, and must be the one
 /// that the credential is bound to.
 fn bound_endpoint(origin: &Origin, given: Option<EndpointName>) -> Result<EndpointName, Refusal> {
-    match (given, &origin.endpoint) {
-        (Some(given), Some(bound)) if given != *bound => Err(Refusal::WrongEndpoint),
+    let bound = &origin.principal.endpoints;
+    match (given, bound.first()) {
+        (Some(given), Some(_)) if !bound.contains(&given) => Err(Refusal::WrongEndpoint),
         (Some(given), _) => Ok(given),
-        (None, Some(bound)) => Ok(bound.clone()),
+        (None, Some(first)) => Ok(first.clone()),
         (None, None) => Err(Refusal::NoEndpoint),
     }
 }

@@ -8,7 +8,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, PoisonError, RwLock};
 use std::time::Duration;
 
-use device_state::{NodeId, OperationOutcome};
+use device_state::{CredentialId, NodeId, OperationOutcome};
 use lwm2m::{EndpointName, Operation, RegistrationId};
 use proto::convert::ConvertError;
 use proto::rpc::v1::operation_result::{self, failure::Reason};
@@ -49,6 +49,8 @@ pub enum Downlink {
     Operation(Box<DeviceOperation>),
     /// Nobody waits for the operation any more: it is to be dropped if it was not sent.
     Cancelled(OperationKey),
+    /// Sessions of this credential are to end.
+    Revoked(CredentialId),
 }
 
 /// How an operation ended on this node.

@@ -42,11 +42,6 @@ impl Topology {
         ShardId::of_endpoint(endpoint, self.shards)
     }
 
-    /// The shard that owns the credential of a PSK identity.
-    pub fn shard_of_identity(&self, identity: &[u8]) -> ShardId {
-        ShardId::of_identity(identity, self.shards)
-    }
-
     /// The node that leads `shard`, as far as is known.
     pub fn leader(&self, shard: ShardId) -> Option<&StateNode> {
         let id = (*self.leaders.get(usize::from(shard.0))?)?;

@@ -5,6 +5,7 @@ use std::time::{Duration, Instant};
 use device_state::MemberPhase;
 use lwm2m_server::OperationFailure;
 
+use super::revocation::Revocations;
 use super::{Driver, Fresh, Sessions};
 
 /// How long exchanges may take to end after the node began to leave.
@@ -32,6 +33,8 @@ impl Driver {
     pub(super) fn forget_everything(&mut self) {
         let Fresh { dtls, engine } = (self.fresh)();
         (self.dtls, self.engine) = (dtls, engine);
+        self.dtls.set_credentials(self.trust.credentials.clone());
+        self.revocations = Revocations::default();
         self.streams.release_all(Instant::now());
         self.sessions = Sessions::default();
         self.strays = super::take_over::Strays::default();

@@ -1,5 +1,6 @@
 //! Operations that come down from the state tier, and what other workers send.
 
+use device_state::CredentialId;
 use hashbrown::HashMap;
 use lwm2m_server::{OperationFailure, OperationReply, OperationTag};
 use state_client::{DeviceOperation, FailureReason, OperationAnswer, OperationKey};
@@ -10,6 +11,7 @@ use super::route::Arrival;
 use super::take_over::Stray;
 use super::{Driver, now};
 use crate::members::Members;
+use crate::trust::Trust;
 
 /// What a worker is sent by other threads.
 #[derive(Debug)]
@@ -23,6 +25,10 @@ pub(crate) enum Input {
     Steered(Arrival, Vec<u8>),
     /// Who is there now.
     Members(Arc<Members>),
+    /// Sessions of this credential are to end.
+    Revoked(CredentialId),
+    /// What devices are shown and believed from now on.
+    Trust(Arc<Trust>),
     /// The node ends.
     Leave,
     /// Others went on with what this node holds.
@@ -72,6 +78,8 @@ impl Driver {
             Input::Stray(stray) => self.stray_of_sibling(stray),
             Input::Steered(arrival, mut datagram) => self.accept(now(), &arrival, &mut datagram),
             Input::Members(members) => self.routes.set_members(members),
+            Input::Revoked(id) => self.revocations.told(id),
+            Input::Trust(trust) => self.renew_trust(trust),
             Input::Leave => self.leave(),
             Input::Fenced => self.forget_everything(),
             // Ends the worker before it comes here.

@@ -12,14 +12,14 @@
 use std::net::SocketAddr;
 use std::sync::Arc;
 
-use device_state::{MemberPhase, NodeId};
+use device_state::{MemberPhase, NodeId, Transport};
 use dtls::{ConnectionId, Found};
 use forward::{Channel, Direction, Forwarded, Key, Opener, Seal, WorkerId};
 use hashbrown::HashMap;
-use lwm2m_server::Now;
+use lwm2m_server::{Now, Origin};
 
 use super::take_over::Stray;
-use super::{Driver, Input, Peer, plain_origin};
+use super::{Driver, Input, Peer};
 use crate::members::Members;
 use crate::udp::Socket;
 
@@ -200,7 +200,12 @@ impl Driver {
         match arrival.channel {
             Channel::Secured => self.dtls.handle_datagram(now.instant, peer, datagram),
             Channel::Plain => {
-                let origin = plain_origin(peer);
+                let origin = Origin {
+                    address: peer,
+                    transport: Transport::Udp,
+                    principal: self.anyone.clone(),
+                    session: None,
+                };
                 self.engine
                     .handle_datagram(now, Peer::Udp(peer), &origin, datagram);
             }

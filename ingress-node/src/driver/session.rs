@@ -1,19 +1,30 @@
 //! DTLS sessions of a worker: from handshake to device.
 
 use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
 
-use device_state::{SecurityIdentity, SessionCid, Transport};
+use device_state::{CredentialId, Secret, SessionCid, Transport};
 use dtls::{
-    CloseReason, ConnectionId, HandshakeId, Output, PeerIdentity, PeerRejection, Psk, SessionId,
-    StoreOutcome,
+    CloseReason, ConnectionId, HandshakeId, Output, PeerIdentity, PeerKey, PeerRejection, Psk,
+    SessionId, StoreOutcome, SubjectNames,
 };
 use forward::Channel;
 use hashbrown::HashMap;
-use lwm2m::EndpointName;
-use lwm2m_server::{Now, Origin};
+use lwm2m_server::{Now, Origin, Principal};
 
 use super::take_over::Stray;
-use super::{Driver, Peer, now};
+use super::{Driver, Peer, now, principal};
+
+/// How a handshake is authenticated.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Proof {
+    Psk,
+    /// By a key that is a credential; if not, `otherwise` is why it is refused.
+    Key {
+        otherwise: PeerRejection,
+    },
+}
 
 /// What is kept per session beside the DTLS state.
 #[derive(Debug, Default)]
@@ -26,16 +37,44 @@ pub(super) struct Sessions {
 /// What a session is bound to.
 #[derive(Clone, Debug)]
 pub(super) struct Bound {
-    /// The endpoint of its credential.
-    pub(super) endpoint: EndpointName,
+    pub(super) principal: Arc<Principal>,
     /// Under which it is stored.
     pub(super) cid: Option<SessionCid>,
 }
 
 impl Sessions {
-    /// A session that is this worker's from now on.
-    pub(super) fn bind(&mut self, session: SessionId, bound: Bound) {
+    /// A handshake of somebody who is known.
+    fn begin(&mut self, handshake: HandshakeId, principal: Principal) {
+        let bound = Bound {
+            principal: Arc::new(principal),
+            cid: None,
+        };
+        self.handshakes.insert(handshake, bound);
+    }
+
+    fn bind(&mut self, session: SessionId, bound: Bound) {
         self.bound.insert(session, bound);
+    }
+
+    pub(super) fn principal(&self, session: SessionId) -> Option<Arc<Principal>> {
+        self.bound
+            .get(&session)
+            .map(|bound| bound.principal.clone())
+    }
+
+    /// The sessions of those that `wanted` picks.
+    pub(super) fn of(&self, wanted: impl Fn(&Principal) -> bool) -> Vec<SessionId> {
+        let picked = self
+            .bound
+            .iter()
+            .filter(|(_, bound)| wanted(&bound.principal));
+        picked.map(|(session, _)| *session).collect()
+    }
+
+    /// Who makes a handshake, as far as that is known.
+    pub(super) fn handshaking(&self, handshake: HandshakeId) -> Option<Arc<Principal>> {
+        let bound = self.handshakes.get(&handshake);
+        bound.map(|bound| bound.principal.clone())
     }
 }
 
@@ -49,12 +88,13 @@ impl Driver {
                 handshake,
                 identity,
                 ..
-            } => self.fetch_credential(handshake, identity),
-            // The node has no key of its own, so no client can get this far.
-            Output::PeerKeyPresented { handshake, .. } => {
-                let verdict = Err(PeerRejection::Unknown);
-                self.dtls.accept_peer(now().instant, handshake, verdict);
-            }
+            } => self.fetch_credential(handshake, CredentialId::PskIdentity(identity), Proof::Psk),
+            Output::PeerKeyPresented {
+                handshake,
+                key,
+                identity,
+                ..
+            } => self.key_presented(handshake, &key, identity),
             Output::StoreSession { handshake, session } => {
                 if let Some(bound) = self.sessions.handshakes.get_mut(&handshake) {
                     bound.cid = session_cid(session.cid());
@@ -101,24 +141,72 @@ impl Driver {
         }
     }
 
+    /// A raw key is believed if it is a credential; a certificate also if an authority vouches for it.
+    fn key_presented(&mut self, handshake: HandshakeId, key: &PeerKey, identity: PeerIdentity) {
+        let now = now();
+        let (fingerprint, otherwise) = match (key, identity) {
+            (PeerKey::Certificates(chain), PeerIdentity::Certificate(identity)) => {
+                let at = Duration::from_millis(now.wall.0);
+                match self.trust.anchors.validate_client(chain, at) {
+                    Ok(names) => return self.certified(now, handshake, names),
+                    Err(reason @ (PeerRejection::Revoked | PeerRejection::Expired)) => {
+                        return self.dtls.accept_peer(now.instant, handshake, Err(reason));
+                    }
+                    // Nobody vouches for it, but its key may be known.
+                    Err(reason) => (identity.key, reason),
+                }
+            }
+            (PeerKey::RawPublicKey(_), PeerIdentity::RawPublicKey(fingerprint)) => {
+                (*fingerprint, PeerRejection::Unknown)
+            }
+            _ => {
+                let verdict = Err(PeerRejection::Invalid);
+                return self.dtls.accept_peer(now.instant, handshake, verdict);
+            }
+        };
+        let id = CredentialId::PublicKey(fingerprint.0);
+        self.fetch_credential(handshake, id, Proof::Key { otherwise });
+    }
+
+    fn certified(&mut self, now: Now, handshake: HandshakeId, names: SubjectNames) {
+        let principal = principal::of_certificate(principal::names_in_order(names));
+        let verdict = principal
+            .is_some()
+            .then_some(())
+            .ok_or(PeerRejection::Unknown);
+        if let Some(principal) = principal {
+            self.sessions.begin(handshake, principal);
+        }
+        self.dtls.accept_peer(now.instant, handshake, verdict);
+    }
+
     pub(super) fn credential_fetched(
         &mut self,
         now: Now,
         handshake: HandshakeId,
-        credential: Option<(EndpointName, Psk)>,
+        found: Option<(Principal, Secret)>,
+        proof: Proof,
     ) {
-        match credential {
-            Some((endpoint, psk)) => {
-                self.sessions.handshakes.insert(
-                    handshake,
-                    Bound {
-                        endpoint,
-                        cid: None,
-                    },
-                );
-                self.dtls.provide_psk(now.instant, handshake, Some(&psk));
+        let (principal, secret) = found.unzip();
+        match proof {
+            Proof::Psk => {
+                // A key of a length that no TLS stack takes is as good as none.
+                let psk = secret.and_then(|secret| match secret {
+                    Secret::PreSharedKey(key) => Psk::new(&key).ok(),
+                    Secret::PublicKey | Secret::Oscore(_) => None,
+                });
+                if let (Some(principal), Some(_)) = (principal, &psk) {
+                    self.sessions.begin(handshake, principal);
+                }
+                self.dtls.provide_psk(now.instant, handshake, psk.as_ref());
             }
-            None => self.dtls.provide_psk(now.instant, handshake, None),
+            Proof::Key { otherwise } => {
+                let verdict = principal.is_some().then_some(()).ok_or(otherwise);
+                if let Some(principal) = principal {
+                    self.sessions.begin(handshake, principal);
+                }
+                self.dtls.accept_peer(now.instant, handshake, verdict);
+            }
         }
     }
 
@@ -134,10 +222,20 @@ impl Driver {
             match (output, &bound) {
                 (Output::Connected { session, .. }, Some(bound)) => {
                     self.metrics.handshakes.inc();
-                    self.sessions.bind(session, bound.clone());
+                    self.bind(session, bound.clone());
                 }
                 (output, _) => self.dtls_output(output),
             }
+        }
+    }
+
+    /// A session that is this worker's from now on.
+    pub(super) fn bind(&mut self, session: SessionId, bound: Bound) {
+        self.sessions.bind(session, bound);
+        self.revocations.watch(session);
+        // A revocation list may have come while its handshake or its take-over was under way.
+        if self.is_revoked(session) {
+            self.end_sessions(&[session]);
         }
     }
 
@@ -161,17 +259,10 @@ impl Driver {
         Some(Origin {
             address: peer,
             transport: Transport::Dtls,
-            identity: security_identity(self.dtls.identity(session)?)?,
-            endpoint: Some(bound.endpoint.clone()),
+            principal: bound.principal.clone(),
             session: bound.cid,
         })
     }
-}
-
-/// An identity as the state tier knows it; `None` for keys that are not pre-shared.
-pub(super) fn security_identity(identity: &PeerIdentity) -> Option<SecurityIdentity> {
-    let identity = identity.as_psk()?.to_vec();
-    Some(SecurityIdentity::PskIdentity(identity))
 }
 
 /// A Connection ID as the state tier knows it.

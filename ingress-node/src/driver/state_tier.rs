@@ -1,14 +1,16 @@
 //! Calls of a worker to the state tier, and what follows from their answers.
 
-use device_state::{Command, Observation, Outcome, Registration, Session, SessionCid, ShardId};
-use device_state::{SessionGeneration, Timestamp};
-use lwm2m::{EndpointName, RegistrationId};
-use lwm2m_server::{CommitError, CommitId};
+use device_state::{
+    Command, CredentialId, Observation, Outcome, Registration, Secret, Session, SessionCid,
+    SessionGeneration, ShardId, Timestamp,
+};
+use lwm2m::RegistrationId;
+use lwm2m_server::{CommitError, CommitId, Principal};
 use node_runtime::clock;
 
-use super::session::{security_identity, session_cid};
+use super::session::{Proof, session_cid};
 use super::take_over::{Claimed, Whose};
-use super::{Driver, Peer, now};
+use super::{Driver, Peer, now, principal};
 
 /// A call that ended.
 pub(super) enum Resolved {
@@ -21,10 +23,15 @@ pub(super) enum Resolved {
         registration: Option<Box<Registration>>,
         observations: Vec<Observation>,
     },
-    /// `None`: no such credential, or it cannot be fetched now; the device tries again.
     Credential {
         handshake: dtls::HandshakeId,
-        credential: Option<(EndpointName, dtls::Psk)>,
+        found: Option<(Principal, Secret)>,
+        proof: Proof,
+    },
+    /// Whether the credential of a session still stands.
+    LookedAt {
+        session: dtls::SessionId,
+        stands: bool,
     },
     SessionStored {
         handshake: dtls::HandshakeId,
@@ -87,22 +94,19 @@ impl Driver {
         }));
     }
 
-    pub(super) fn fetch_credential(&mut self, handshake: dtls::HandshakeId, identity: Vec<u8>) {
+    pub(super) fn fetch_credential(
+        &mut self,
+        handshake: dtls::HandshakeId,
+        id: CredentialId,
+        proof: Proof,
+    ) {
         let (client, timeout) = (self.client.clone(), self.limits.commit_timeout);
         self.calls.push(Box::pin(async move {
-            let credential = match client.credential(&identity, timeout).await {
-                Ok(found) => found.and_then(|credential| {
-                    // A key of a length that no TLS stack takes is as good as none.
-                    Some((credential.endpoint, dtls::Psk::new(&credential.key).ok()?))
-                }),
-                Err(error) => {
-                    tracing::debug!(%error, "credential cannot be fetched");
-                    None
-                }
-            };
+            let found = principal::of_credential(&client, id, timeout).await;
             Resolved::Credential {
                 handshake,
-                credential,
+                found,
+                proof,
             }
         }));
     }
@@ -117,14 +121,14 @@ impl Driver {
             // A client without a Connection ID cannot be found by another node; it shakes hands again there.
             return self.settle_session(handshake, dtls::StoreOutcome::Stored);
         };
-        let Some(identity) = security_identity(&export.identity) else {
+        let Some(principal) = self.sessions.handshaking(handshake) else {
             return self.settle_session(handshake, dtls::StoreOutcome::Refused);
         };
         let stored_at = Timestamp(clock::now_ms());
         let session = Session {
             cid,
             export: export.encode().to_vec(),
-            identity,
+            identity: principal.identity.clone(),
             peer: export.peer,
             owner: self.node,
             generation: SessionGeneration(export.generation),
@@ -182,8 +186,10 @@ impl Driver {
             }
             Resolved::Credential {
                 handshake,
-                credential,
-            } => self.credential_fetched(now, handshake, credential),
+                found,
+                proof,
+            } => self.credential_fetched(now, handshake, found, proof),
+            Resolved::LookedAt { session, stands } => self.looked_at(session, stands),
             Resolved::SessionStored { handshake, outcome } => {
                 self.session_stored(now, handshake, outcome);
             }

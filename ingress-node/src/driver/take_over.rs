@@ -16,6 +16,7 @@
 
 mod claim;
 
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use device_state::{MemberPhase, NodeId, Session};
@@ -289,7 +290,7 @@ impl Driver {
         let waiting = self.strays.take(cid);
         let Claimed {
             session,
-            endpoint,
+            principal,
             device,
         } = *claimed;
         let imported = dtls::SessionExport::decode(&session.export)
@@ -301,16 +302,16 @@ impl Driver {
         let id = match imported {
             Ok(id) => id,
             Err(error) => {
-                tracing::warn!(%endpoint, %error, "a session cannot be taken over");
+                tracing::warn!(?principal, %error, "a session cannot be taken over");
                 return;
             }
         };
         self.metrics.take_overs.inc();
         let stored = Some(session.cid);
-        self.sessions.bind(
+        self.bind(
             id,
             Bound {
-                endpoint,
+                principal: Arc::new(principal),
                 cid: stored,
             },
         );

@@ -13,17 +13,18 @@ mod tests;
 use std::collections::{BTreeSet, VecDeque};
 use std::io;
 use std::net::{IpAddr, SocketAddr};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use coap::Message;
 use coap::reliable::{self, Connection, NotSent, Output};
-use device_state::{SecurityIdentity, Transport};
+use device_state::Transport;
 use dtls::source_of;
 use futures::StreamExt;
 use futures::future::LocalBoxFuture;
 use futures::stream::FuturesUnordered;
 use hashbrown::HashMap;
-use lwm2m_server::Origin;
+use lwm2m_server::{Origin, Principal};
 use tokio::io::WriteHalf;
 use tokio::net::TcpStream;
 use tokio::sync::oneshot;
@@ -96,6 +97,7 @@ pub(crate) struct Streams {
     next_id: u64,
     now: Instant,
     counters: Counters,
+    anyone: Arc<Principal>,
 }
 
 impl Streams {
@@ -113,6 +115,7 @@ impl Streams {
             next_id: 0,
             now: Instant::now(),
             counters: Counters::default(),
+            anyone: Arc::new(Principal::anyone()),
         }
     }
 
@@ -354,8 +357,7 @@ impl Streams {
         Some(Origin {
             address: open.address,
             transport: open.transport,
-            identity: SecurityIdentity::Unauthenticated,
-            endpoint: None,
+            principal: self.anyone.clone(),
             session: None,
         })
     }

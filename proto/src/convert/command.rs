@@ -5,7 +5,7 @@ use std::time::Duration;
 use device_state::{Command, Envelope, OperationId, SessionGeneration};
 use lwm2m::EndpointName;
 
-use super::list::{bounded, psk_identity, timed_values, values, wire_timed_values, wire_values};
+use super::list::{bounded, timed_values, values, wire_timed_values, wire_values};
 use super::record::lifetime;
 use super::value::{origin, wire_origin};
 use super::{
@@ -127,7 +127,7 @@ impl From<Command> for wire::Command {
                 })
             }
             Command::PutCredential { credential } => Kind::PutCredential(credential.into()),
-            Command::RemoveCredential { identity } => Kind::RemoveCredential(identity),
+            Command::RemoveCredential { id } => Kind::RemoveCredential(id.into()),
             Command::SetDesired {
                 endpoint,
                 generation,
@@ -254,8 +254,10 @@ fn domain_command(kind: Kind) -> Result<Command, ConvertError> {
             .try_into()
             .within("put_credential")
             .map(|credential| Command::PutCredential { credential }),
-        Kind::RemoveCredential(identity) => psk_identity("remove_credential", identity)
-            .map(|identity| Command::RemoveCredential { identity }),
+        Kind::RemoveCredential(id) => id
+            .try_into()
+            .within("remove_credential")
+            .map(|id| Command::RemoveCredential { id }),
         Kind::SetDesired(message) => message.try_into().within("set_desired"),
         Kind::Enqueue(message) => message.try_into().within("enqueue"),
         Kind::Start(message) => message.try_into().within("start"),

@@ -9,9 +9,6 @@ use crate::storage::v1 as wire;
 /// The most values in one message. As many as one payload of a device can hold.
 pub const MAX_VALUES: usize = 4096;
 
-/// The longest PSK identity.
-pub const MAX_PSK_IDENTITY_BYTES: usize = 128;
-
 pub(crate) fn bounded<T>(field: &str, list: &[T], limit: usize) -> Result<(), ConvertError> {
     if list.len() > limit {
         return Err(ConvertError::new(
@@ -37,13 +34,6 @@ pub(crate) fn each<W, T>(
         .map(convert)
         .collect::<Result<_, _>>()
         .within(field)
-}
-
-pub(crate) fn psk_identity(field: &str, identity: Vec<u8>) -> Result<Vec<u8>, ConvertError> {
-    if identity.is_empty() || identity.len() > MAX_PSK_IDENTITY_BYTES {
-        return Err(ConvertError::new(field, Reason::Length(identity.len())));
-    }
-    Ok(identity)
 }
 
 fn path_value(item: wire::PathValue) -> Result<(Path, Value), ConvertError> {

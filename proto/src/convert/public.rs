@@ -12,9 +12,7 @@ mod value;
 use device_state::{OperationId, ShardId, Timestamp};
 
 pub use device::{desired_resources, device};
-pub use request::{
-    Delivery, DeviceRequest, DurableRequest, NewCredential, OperationTarget, Wait, operation_id,
-};
+pub use request::{Delivery, DeviceRequest, DurableRequest, OperationTarget, Wait, operation_id};
 pub use value::{path_values, reported_values, typed_value};
 
 /// The last moment that a protobuf timestamp can name, the end of the year 9999, in seconds since 1970.

@@ -1,13 +1,12 @@
 //! The records of the state tier.
 
 use device_state::{
-    Credential, DesiredResource, DesiredState, LastValue, Member, MemberPhase, Observation,
-    ObservationHolder, OperationRecord, OperationSource, OperationState, Registration, Session,
-    SessionGeneration,
+    DesiredResource, DesiredState, LastValue, Member, MemberPhase, Observation, ObservationHolder,
+    OperationRecord, OperationSource, OperationState, Registration, Session, SessionGeneration,
 };
 use lwm2m::Lifetime;
 
-use super::list::{each, psk_identity};
+use super::list::each;
 use super::value::{origin, transport, wire_enum, wire_origin, wire_transport};
 use super::{
     ConvertError, InField, Reason, Within, cid_bytes, endpoint, message, narrow, node,
@@ -122,30 +121,6 @@ impl TryFrom<wire::Member> for Member {
             phase: member_phase("phase", row.phase)?,
             workers: each("workers", row.workers, Self::MAX_WORKERS, TryInto::try_into)?,
             lease_until: time(row.lease_until_ms),
-        })
-    }
-}
-
-impl From<Credential> for wire::Credential {
-    fn from(row: Credential) -> Self {
-        Self {
-            identity: row.identity,
-            endpoint: row.endpoint.to_string(),
-            sealed_key: row.sealed_key,
-            created_at_ms: row.created_at.0,
-        }
-    }
-}
-
-impl TryFrom<wire::Credential> for Credential {
-    type Error = ConvertError;
-
-    fn try_from(row: wire::Credential) -> Result<Self, ConvertError> {
-        Ok(Self {
-            identity: psk_identity("identity", row.identity)?,
-            endpoint: endpoint(&row.endpoint)?,
-            sealed_key: row.sealed_key,
-            created_at: time(row.created_at_ms),
         })
     }
 }

@@ -2,10 +2,9 @@
 
 use std::net::{IpAddr, SocketAddr};
 
-use device_state::{SecurityIdentity, Transport, ValueOrigin};
+use device_state::{Transport, ValueOrigin};
 use lwm2m::{Path, Value};
 
-use super::list::psk_identity;
 use super::{ConvertError, Reason, narrow, required};
 use crate::storage::v1 as wire;
 
@@ -106,31 +105,6 @@ impl TryFrom<wire::Peer> for SocketAddr {
             _ => return Err(ConvertError::new("ip", Reason::Length(peer.ip.len()))),
         };
         Ok(Self::new(ip, narrow("port", peer.port)?))
-    }
-}
-
-impl From<SecurityIdentity> for wire::Identity {
-    fn from(identity: SecurityIdentity) -> Self {
-        use wire::identity::Kind;
-        let kind = match identity {
-            SecurityIdentity::Unauthenticated => Kind::Unauthenticated(true),
-            SecurityIdentity::PskIdentity(identity) => Kind::PskIdentity(identity),
-        };
-        Self { kind: Some(kind) }
-    }
-}
-
-impl TryFrom<wire::Identity> for SecurityIdentity {
-    type Error = ConvertError;
-
-    fn try_from(identity: wire::Identity) -> Result<Self, ConvertError> {
-        use wire::identity::Kind;
-        match required("kind", identity.kind)? {
-            Kind::Unauthenticated(_) => Ok(Self::Unauthenticated),
-            Kind::PskIdentity(identity) => {
-                psk_identity("psk_identity", identity).map(Self::PskIdentity)
-            }
-        }
     }
 }
 

@@ -506,9 +506,9 @@ pub struct Query {
 pub mod query {
     #[derive(Clone, PartialEq, Eq, Hash, ::prost::Oneof)]
     pub enum Kind {
-        /// By PSK identity; the answer holds the key in clear.
-        #[prost(bytes, tag = "1")]
-        Credential(::prost::alloc::vec::Vec<u8>),
+        /// The answer holds the secret in clear.
+        #[prost(message, tag = "1")]
+        Credential(super::super::super::storage::v1::CredentialId),
         #[prost(bytes, tag = "2")]
         Session(::prost::alloc::vec::Vec<u8>),
         #[prost(string, tag = "3")]
@@ -562,12 +562,25 @@ pub mod query_result {
 }
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct ClearCredential {
-    #[prost(bytes = "vec", tag = "1")]
-    pub identity: ::prost::alloc::vec::Vec<u8>,
+    #[prost(message, optional, tag = "1")]
+    pub id: ::core::option::Option<super::super::storage::v1::CredentialId>,
     #[prost(string, tag = "2")]
     pub endpoint: ::prost::alloc::string::String,
-    #[prost(bytes = "vec", tag = "3")]
-    pub key: ::prost::alloc::vec::Vec<u8>,
+    #[prost(oneof = "clear_credential::Secret", tags = "3, 4, 5")]
+    pub secret: ::core::option::Option<clear_credential::Secret>,
+}
+/// Nested message and enum types in `ClearCredential`.
+pub mod clear_credential {
+    #[derive(Clone, PartialEq, Eq, Hash, ::prost::Oneof)]
+    pub enum Secret {
+        #[prost(bytes, tag = "3")]
+        PreSharedKey(::prost::alloc::vec::Vec<u8>),
+        /// There is none.
+        #[prost(bool, tag = "4")]
+        PublicKey(bool),
+        #[prost(message, tag = "5")]
+        Oscore(super::super::super::storage::v1::OscoreSecret),
+    }
 }
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct CallError {
@@ -665,7 +678,7 @@ pub mod attach_up {
 }
 #[derive(Clone, PartialEq, ::prost::Message)]
 pub struct AttachDown {
-    #[prost(oneof = "attach_down::Kind", tags = "1, 2, 3")]
+    #[prost(oneof = "attach_down::Kind", tags = "1, 2, 3, 4")]
     pub kind: ::core::option::Option<attach_down::Kind>,
 }
 /// Nested message and enum types in `AttachDown`.
@@ -679,6 +692,9 @@ pub mod attach_down {
         /// The caller no longer waits; drop it if it was not sent.
         #[prost(uint64, tag = "3")]
         Cancel(u64),
+        /// The credential is gone or for another endpoint: end its sessions. A hint; it may be missed.
+        #[prost(message, tag = "4")]
+        Revoked(super::super::super::storage::v1::CredentialId),
     }
 }
 #[derive(Clone, PartialEq, ::prost::Message)]

@@ -55,7 +55,7 @@ pub struct Peer {
 }
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct Identity {
-    #[prost(oneof = "identity::Kind", tags = "1, 2")]
+    #[prost(oneof = "identity::Kind", tags = "1, 3, 4")]
     pub kind: ::core::option::Option<identity::Kind>,
 }
 /// Nested message and enum types in `Identity`.
@@ -64,8 +64,35 @@ pub mod identity {
     pub enum Kind {
         #[prost(bool, tag = "1")]
         Unauthenticated(bool),
-        #[prost(bytes, tag = "2")]
+        #[prost(message, tag = "3")]
+        Credential(super::CredentialId),
+        #[prost(message, tag = "4")]
+        CertificateNames(super::CertificateNames),
+    }
+}
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct CertificateNames {
+    #[prost(string, repeated, tag = "1")]
+    pub names: ::prost::alloc::vec::Vec<::prost::alloc::string::String>,
+}
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct CredentialId {
+    #[prost(oneof = "credential_id::Kind", tags = "1, 2, 3")]
+    pub kind: ::core::option::Option<credential_id::Kind>,
+}
+/// Nested message and enum types in `CredentialId`.
+pub mod credential_id {
+    #[derive(Clone, PartialEq, Eq, Hash, ::prost::Oneof)]
+    pub enum Kind {
+        /// 1 to 128 bytes
+        #[prost(bytes, tag = "1")]
         PskIdentity(::prost::alloc::vec::Vec<u8>),
+        /// SHA-256 of the SubjectPublicKeyInfo
+        #[prost(bytes, tag = "2")]
+        PublicKey(::prost::alloc::vec::Vec<u8>),
+        /// The device's OSCORE Sender ID, at most 7 bytes
+        #[prost(bytes, tag = "3")]
+        OscoreId(::prost::alloc::vec::Vec<u8>),
     }
 }
 /// An operation on a device.
@@ -295,14 +322,27 @@ pub struct Session {
 }
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct Credential {
-    #[prost(bytes = "vec", tag = "1")]
-    pub identity: ::prost::alloc::vec::Vec<u8>,
     #[prost(string, tag = "2")]
     pub endpoint: ::prost::alloc::string::String,
     #[prost(bytes = "vec", tag = "3")]
-    pub sealed_key: ::prost::alloc::vec::Vec<u8>,
+    pub sealed_secret: ::prost::alloc::vec::Vec<u8>,
     #[prost(uint64, tag = "4")]
     pub created_at_ms: u64,
+    #[prost(message, optional, tag = "5")]
+    pub id: ::core::option::Option<CredentialId>,
+}
+/// What an OSCORE security context is derived from; stored sealed.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct OscoreSecret {
+    #[prost(bytes = "vec", tag = "1")]
+    pub master_secret: ::prost::alloc::vec::Vec<u8>,
+    #[prost(bytes = "vec", tag = "2")]
+    pub master_salt: ::prost::alloc::vec::Vec<u8>,
+    /// The server's Sender ID
+    #[prost(bytes = "vec", tag = "3")]
+    pub server_id: ::prost::alloc::vec::Vec<u8>,
+    #[prost(bytes = "vec", optional, tag = "4")]
+    pub id_context: ::core::option::Option<::prost::alloc::vec::Vec<u8>>,
 }
 /// An ingress node, for as long as it renews its lease.
 #[derive(Clone, PartialEq, ::prost::Message)]
@@ -632,7 +672,7 @@ pub mod row {
 pub struct Command {
     #[prost(
         oneof = "command::Kind",
-        tags = "1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15, 16, 17, 18, 19, 20"
+        tags = "1, 2, 3, 4, 5, 6, 7, 8, 10, 11, 12, 13, 14, 15, 16, 17, 18, 19, 20, 21"
     )]
     pub kind: ::core::option::Option<command::Kind>,
 }
@@ -781,8 +821,6 @@ pub mod command {
         RemoveSession(::prost::alloc::vec::Vec<u8>),
         #[prost(message, tag = "8")]
         PutCredential(super::Credential),
-        #[prost(bytes, tag = "9")]
-        RemoveCredential(::prost::alloc::vec::Vec<u8>),
         #[prost(message, tag = "10")]
         SetDesired(SetDesired),
         #[prost(message, tag = "11")]
@@ -805,6 +843,8 @@ pub mod command {
         MoveRegistration(MoveRegistration),
         #[prost(message, tag = "20")]
         RenewMembership(RenewMembership),
+        #[prost(message, tag = "21")]
+        RemoveCredential(super::CredentialId),
     }
 }
 #[derive(Clone, PartialEq, ::prost::Message)]

@@ -661,21 +661,79 @@ pub mod desired_resource {
 pub struct Credential {
     #[prost(string, tag = "1")]
     pub endpoint: ::prost::alloc::string::String,
-    #[prost(bytes = "vec", tag = "2")]
-    pub psk_identity: ::prost::alloc::vec::Vec<u8>,
     #[prost(message, optional, tag = "3")]
     pub create_time: ::core::option::Option<::prost_types::Timestamp>,
+    #[prost(message, optional, tag = "4")]
+    pub id: ::core::option::Option<CredentialId>,
+}
+/// What a device shows of its credential.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct CredentialId {
+    #[prost(oneof = "credential_id::Kind", tags = "1, 2, 3")]
+    pub kind: ::core::option::Option<credential_id::Kind>,
+}
+/// Nested message and enum types in `CredentialId`.
+pub mod credential_id {
+    #[derive(Clone, PartialEq, Eq, Hash, ::prost::Oneof)]
+    pub enum Kind {
+        /// 1 to 128 bytes
+        #[prost(bytes, tag = "1")]
+        PskIdentity(::prost::alloc::vec::Vec<u8>),
+        /// SHA-256 of the SubjectPublicKeyInfo: 32 bytes
+        #[prost(bytes, tag = "2")]
+        PublicKeyFingerprint(::prost::alloc::vec::Vec<u8>),
+        /// The device's OSCORE Sender ID: at most 7 bytes
+        #[prost(bytes, tag = "3")]
+        OscoreClientId(::prost::alloc::vec::Vec<u8>),
+    }
 }
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct PutCredentialRequest {
     #[prost(string, tag = "1")]
     pub endpoint: ::prost::alloc::string::String,
+    #[prost(oneof = "put_credential_request::Credential", tags = "4, 5, 6")]
+    pub credential: ::core::option::Option<put_credential_request::Credential>,
+}
+/// Nested message and enum types in `PutCredentialRequest`.
+pub mod put_credential_request {
+    #[derive(Clone, PartialEq, Eq, Hash, ::prost::Oneof)]
+    pub enum Credential {
+        #[prost(message, tag = "4")]
+        PreSharedKey(super::PreSharedKey),
+        /// DER of the SubjectPublicKeyInfo of a P-256 key, of a device that shows it raw (RFC 7250) or in a certificate
+        #[prost(bytes, tag = "5")]
+        PublicKey(::prost::alloc::vec::Vec<u8>),
+        #[prost(message, tag = "6")]
+        Oscore(super::OscoreContext),
+    }
+}
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct PreSharedKey {
     /// 1 to 128 bytes
+    #[prost(bytes = "vec", tag = "1")]
+    pub identity: ::prost::alloc::vec::Vec<u8>,
+    /// 1 to 64 bytes
     #[prost(bytes = "vec", tag = "2")]
-    pub psk_identity: ::prost::alloc::vec::Vec<u8>,
+    pub key: ::prost::alloc::vec::Vec<u8>,
+}
+/// RFC 8613 with AES-CCM-16-64-128 and HKDF SHA-256.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct OscoreContext {
+    /// Sender ID of the device: at most 7 bytes
+    #[prost(bytes = "vec", tag = "1")]
+    pub client_id: ::prost::alloc::vec::Vec<u8>,
+    /// Sender ID of the server: at most 7 bytes, and another one
+    #[prost(bytes = "vec", tag = "2")]
+    pub server_id: ::prost::alloc::vec::Vec<u8>,
     /// 1 to 64 bytes
     #[prost(bytes = "vec", tag = "3")]
-    pub psk_key: ::prost::alloc::vec::Vec<u8>,
+    pub master_secret: ::prost::alloc::vec::Vec<u8>,
+    /// At most 64 bytes
+    #[prost(bytes = "vec", tag = "4")]
+    pub master_salt: ::prost::alloc::vec::Vec<u8>,
+    /// At most 64 bytes
+    #[prost(bytes = "vec", optional, tag = "5")]
+    pub id_context: ::core::option::Option<::prost::alloc::vec::Vec<u8>>,
 }
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct ListCredentialsRequest {
@@ -695,8 +753,8 @@ pub struct ListCredentialsResponse {
 }
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct DeleteCredentialRequest {
-    #[prost(bytes = "vec", tag = "1")]
-    pub psk_identity: ::prost::alloc::vec::Vec<u8>,
+    #[prost(message, optional, tag = "2")]
+    pub id: ::core::option::Option<CredentialId>,
 }
 #[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct DeleteCredentialResponse {}

@@ -156,14 +156,16 @@ fn identities_connection_ids_and_addresses_have_their_lengths() {
         remove(wire::command::Kind::RemoveSession(vec![0; 7])),
         Reason::Length(7)
     );
-    assert_eq!(
-        remove(wire::command::Kind::RemoveCredential(vec![])),
-        Reason::Length(0)
-    );
-    assert_eq!(
-        remove(wire::command::Kind::RemoveCredential(vec![0; 129])),
-        Reason::Length(129)
-    );
+    let credential = |kind| {
+        let id = wire::CredentialId { kind: Some(kind) };
+        remove(wire::command::Kind::RemoveCredential(id))
+    };
+    use wire::credential_id::Kind;
+    assert_eq!(credential(Kind::PskIdentity(vec![])), Reason::Length(0));
+    let long = Kind::PskIdentity(vec![0; 129]);
+    assert_eq!(credential(long), Reason::Length(129));
+    assert_eq!(credential(Kind::PublicKey(vec![0; 31])), Reason::Length(31));
+    assert_eq!(credential(Kind::OscoreId(vec![0; 8])), Reason::Length(8));
     let peer = |ip: Vec<u8>, port| refusal::<std::net::SocketAddr, _>(wire::Peer { ip, port }).1;
     assert_eq!(peer(vec![127, 0, 0], 1), Reason::Length(3));
     assert_eq!(peer(vec![127, 0, 0, 1], 65_536), Reason::OutOfRange(65_536));

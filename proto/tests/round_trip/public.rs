@@ -3,13 +3,14 @@
 use std::time::Duration;
 
 use device_state::query::DeviceView;
-use device_state::{Command, FeedEntry, OperationRecord, Registration, Revision};
+use device_state::{Command, CredentialId, FeedEntry, OperationRecord, Registration, Revision};
 use lwm2m::{EndpointName, Entry, Operation, Path, Value, WriteMode};
 use proptest::prelude::*;
-use proto::convert::public::{
-    Delivery, DeviceRequest, DurableRequest, NewCredential, OperationTarget, Wait,
+use proto::convert::public::{Delivery, DeviceRequest, DurableRequest, OperationTarget, Wait};
+use proto::convert::{
+    ConvertError, NewCredential, Reason, decode_secret, device_view, encode_secret,
+    wire_device_view,
 };
-use proto::convert::{ConvertError, Reason, device_view, wire_device_view};
 use proto::drover::v1 as public;
 
 use crate::strategy;
@@ -232,19 +233,64 @@ fn an_operation_id_is_read_in_its_one_form_only() {
     }
 }
 
+fn put(
+    credential: public::put_credential_request::Credential,
+) -> Result<NewCredential, ConvertError> {
+    NewCredential::try_from(public::PutCredentialRequest {
+        endpoint: "m".to_owned(),
+        credential: Some(credential),
+    })
+}
+
 #[test]
 fn a_key_is_bounded_and_stays_out_of_logs() {
     let put = |key: Vec<u8>| {
-        let (endpoint, psk_identity) = ("m".to_owned(), b"id".to_vec());
-        NewCredential::try_from(public::PutCredentialRequest {
-            endpoint,
-            psk_identity,
-            psk_key: key,
-        })
+        let identity = b"id".to_vec();
+        let psk = public::PreSharedKey { identity, key };
+        put(public::put_credential_request::Credential::PreSharedKey(
+            psk,
+        ))
     };
     assert!(!format!("{:?}", put(vec![77; 16]).unwrap()).contains("77"));
-    assert_eq!(field(put(vec![])), "psk_key");
-    assert_eq!(field(put(vec![0; 65])), "psk_key");
+    assert_eq!(field(put(vec![])), "pre_shared_key.key");
+    assert_eq!(field(put(vec![0; 65])), "pre_shared_key.key");
+}
+
+#[test]
+fn an_oscore_context_has_two_ids_and_comes_back_from_its_bytes() {
+    let put = |client_id: &[u8], server_id: &[u8]| {
+        put(public::put_credential_request::Credential::Oscore(
+            public::OscoreContext {
+                client_id: client_id.to_vec(),
+                server_id: server_id.to_vec(),
+                master_secret: vec![1; 16],
+                master_salt: Vec::new(),
+                id_context: None,
+            },
+        ))
+    };
+    assert_eq!(field(put(b"1", b"1")), "oscore.server_id");
+    assert_eq!(field(put(b"12345678", b"1")), "oscore.client_id");
+    let new = put(b"1", b"").unwrap();
+    let bytes = encode_secret(&new.secret);
+    assert_eq!(decode_secret(&new.id, bytes), Some(new.secret));
+}
+
+#[test]
+fn only_a_p256_key_is_taken_and_known_by_its_fingerprint() {
+    let info =
+        "3059301306072a8648ce3d020106082a8648ce3d03010703420004".to_owned() + &"17".repeat(64);
+    let put = |info: &str| {
+        let info = hex::decode(info).unwrap();
+        put(public::put_credential_request::Credential::PublicKey(info))
+    };
+    let fingerprint = "3e1225618c82d7f34526707019effe63b8b2e26bbb0c448e77333dd95e78b457";
+    let CredentialId::PublicKey(found) = put(&info).unwrap().id else {
+        panic!("another kind of id");
+    };
+    assert_eq!(hex::encode(found), fingerprint);
+    assert_eq!(field(put(&info[2..])), "public_key");
+    assert_eq!(field(put(&(info + "00"))), "public_key");
 }
 
 proptest! {

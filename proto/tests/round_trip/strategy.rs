@@ -5,11 +5,11 @@ use std::time::Duration;
 
 use device_state::table::{Counters, Expiring};
 use device_state::{
-    Command, Credential, DesiredResource, DesiredState, Envelope, Event, FeedEntry, LastValue,
-    Member, MemberPhase, NodeId, Observation, ObservationHolder, OperationId, OperationOutcome,
-    OperationRecord, OperationSource, OperationState, Outcome, Registration, Rejection, RequestId,
-    Revision, Row, SecurityIdentity, Session, SessionCid, SessionGeneration, ShardId, Timestamp,
-    Transport, ValueOrigin,
+    Command, Credential, CredentialId, DesiredResource, DesiredState, Envelope, Event, FeedEntry,
+    LastValue, Member, MemberPhase, NodeId, Observation, ObservationHolder, OperationId,
+    OperationOutcome, OperationRecord, OperationSource, OperationState, Outcome, Registration,
+    Rejection, RequestId, Revision, Row, SecurityIdentity, Session, SessionCid, SessionGeneration,
+    ShardId, Timestamp, Transport, ValueOrigin,
 };
 use lwm2m::{
     Binding, ContentFormat, EndpointName, Entry, ExecuteArguments, Lifetime, LwM2mVersion,
@@ -69,7 +69,16 @@ fn peer() -> impl Strategy<Value = SocketAddr> {
 fn identity() -> impl Strategy<Value = SecurityIdentity> {
     prop_oneof![
         Just(SecurityIdentity::Unauthenticated),
-        vec(any::<u8>(), 1..=128).prop_map(SecurityIdentity::PskIdentity),
+        credential_id().prop_map(SecurityIdentity::Credential),
+        vec("[a-z:.]{0,20}", 0..3).prop_map(SecurityIdentity::CertificateNames),
+    ]
+}
+
+pub(crate) fn credential_id() -> impl Strategy<Value = CredentialId> {
+    prop_oneof![
+        vec(any::<u8>(), 1..=128).prop_map(CredentialId::PskIdentity),
+        any::<[u8; 32]>().prop_map(CredentialId::PublicKey),
+        vec(any::<u8>(), 0..=7).prop_map(CredentialId::OscoreId),
     ]
 }
 
@@ -180,18 +189,14 @@ fn member() -> impl Strategy<Value = Member> {
 }
 
 fn credential() -> impl Strategy<Value = Credential> {
-    (
-        vec(any::<u8>(), 1..=128),
-        endpoint(),
-        vec(any::<u8>(), 0..40),
-        time(),
-    )
-        .prop_map(|(identity, endpoint, sealed_key, created_at)| Credential {
-            identity,
+    (credential_id(), endpoint(), vec(any::<u8>(), 0..40), time()).prop_map(
+        |(id, endpoint, sealed_secret, created_at)| Credential {
+            id,
             endpoint,
-            sealed_key,
+            sealed_secret,
             created_at,
-        })
+        },
+    )
 }
 
 fn entries() -> impl Strategy<Value = Vec<Entry>> {
@@ -540,7 +545,7 @@ fn session_or_credential_command() -> impl Strategy<Value = Command> {
             lease: Duration::from_millis(lease.into()),
         }),
         credential().prop_map(|credential| Command::PutCredential { credential }),
-        vec(any::<u8>(), 1..=128).prop_map(|identity| Command::RemoveCredential { identity }),
+        credential_id().prop_map(|id| Command::RemoveCredential { id }),
     ]
 }
 

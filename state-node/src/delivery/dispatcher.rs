@@ -161,6 +161,9 @@ impl Dispatcher {
         for endpoint in work.ready {
             self.look_at(endpoint);
         }
+        for id in work.revoked {
+            self.parts.attachments.tell_revoked(&id);
+        }
         for (endpoint, path) in work.unwanted {
             if self.cancelling.len() < MAX_RUNNING {
                 self.cancelling.push(Box::pin(cancel_observation(

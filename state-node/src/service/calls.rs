@@ -4,12 +4,15 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use device_state::{Command, Outcome, Rejection, RequestId, SessionCid, ShardId, query};
+use device_state::{
+    Command, CredentialId, Outcome, Rejection, RequestId, Secret, SessionCid, ShardId, query,
+};
 use futures::future::BoxFuture;
 use futures::stream::FuturesUnordered;
 use futures::{FutureExt, StreamExt};
 use lwm2m::{EndpointName, RegistrationId};
 use node_runtime::Drain;
+use proto::rpc::v1::clear_credential::Secret as ClearSecret;
 use proto::rpc::v1::query::Kind as QueryKind;
 use proto::rpc::v1::query_result::Kind as QueryResultKind;
 use proto::rpc::v1::{
@@ -209,9 +212,9 @@ impl Calls {
     fn query(&self, tables: &ReadTables<'_>, query: Query) -> Result<QueryResultKind, CallError> {
         let invalid = |message: String| error(call_error::Kind::Invalid, &message);
         let found = match query.kind {
-            Some(QueryKind::Credential(identity)) => {
-                let credential = query::credential(tables, &identity);
-                credential
+            Some(QueryKind::Credential(id)) => {
+                let id = CredentialId::try_from(id).map_err(|error| invalid(error.to_string()))?;
+                query::credential(tables, &id)
                     .map(|credential| self.clear_credential(credential))
                     .transpose()?
             }
@@ -243,17 +246,19 @@ impl Calls {
         &self,
         credential: device_state::Credential,
     ) -> Result<QueryResultKind, CallError> {
-        let key = self.seal.open(
-            Purpose::PreSharedKey,
-            &credential.identity,
-            &credential.sealed_key,
-        );
-        let key =
-            key.map_err(|error| self::error(call_error::Kind::Unavailable, &error.to_string()))?;
+        let secret = self
+            .seal
+            .open_secret(&credential.id, &credential.sealed_secret)
+            .map_err(|error| self::error(call_error::Kind::Unavailable, &error.to_string()))?;
+        let secret = match secret {
+            Secret::PreSharedKey(key) => ClearSecret::PreSharedKey(key),
+            Secret::PublicKey => ClearSecret::PublicKey(true),
+            Secret::Oscore(secret) => ClearSecret::Oscore(secret.into()),
+        };
         Ok(QueryResultKind::Credential(ClearCredential {
-            identity: credential.identity,
+            id: Some(credential.id.into()),
             endpoint: credential.endpoint.as_str().to_owned(),
-            key,
+            secret: Some(secret),
         }))
     }
 

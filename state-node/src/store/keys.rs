@@ -2,7 +2,7 @@
 
 use bytes::BufMut;
 use device_state::table::Expiring;
-use device_state::{RequestId, RowKey};
+use device_state::{CredentialId, RequestId, RowKey};
 use lwm2m::Path;
 
 /// The key of the position that the rows stand at. Sorts before every row.
@@ -45,9 +45,10 @@ pub fn encode(key: &RowKey) -> Vec<u8> {
             bytes.put_u8(SESSION);
             bytes.put_slice(&cid.0);
         }
-        RowKey::Credential(identity) => {
+        RowKey::Credential(id) => {
             bytes.put_u8(CREDENTIAL);
-            bytes.put_slice(identity);
+            bytes.put_u8(credential_kind(id));
+            bytes.put_slice(id.as_bytes());
         }
         RowKey::Operation(endpoint, sequence) => {
             put_name(&mut bytes, OPERATION, endpoint.as_str());
@@ -121,6 +122,14 @@ fn put_expiring(bytes: &mut Vec<u8>, what: &Expiring) {
     }
 }
 
+fn credential_kind(id: &CredentialId) -> u8 {
+    match id {
+        CredentialId::PskIdentity(_) => 0x01,
+        CredentialId::PublicKey(_) => 0x02,
+        CredentialId::OscoreId(_) => 0x03,
+    }
+}
+
 fn put_name(bytes: &mut Vec<u8>, table: u8, name: &str) {
     bytes.put_u8(table);
     bytes.put_slice(name.as_bytes());
@@ -181,6 +190,15 @@ mod tests {
         (number(), number()).prop_map(|(client, sequence)| RequestId { client, sequence })
     }
 
+    fn credential() -> impl Strategy<Value = CredentialId> {
+        let bytes = || proptest::collection::vec(0_u8..3, 1..4);
+        prop_oneof![
+            bytes().prop_map(CredentialId::PskIdentity),
+            (0_u8..3).prop_map(|byte| CredentialId::PublicKey([byte; 32])),
+            bytes().prop_map(CredentialId::OscoreId),
+        ]
+    }
+
     fn key() -> impl Strategy<Value = RowKey> {
         prop_oneof![
             endpoint().prop_map(RowKey::Registration),
@@ -188,7 +206,7 @@ mod tests {
                 RegistrationId::new(&id).expect("a valid id")
             )),
             any::<[u8; 8]>().prop_map(|cid| RowKey::Session(SessionCid(cid))),
-            proptest::collection::vec(0_u8..3, 1..4).prop_map(RowKey::Credential),
+            credential().prop_map(RowKey::Credential),
             (endpoint(), number())
                 .prop_map(|(endpoint, sequence)| RowKey::Operation(endpoint, sequence)),
             (endpoint(), path()).prop_map(|(endpoint, path)| RowKey::Desired(endpoint, path)),

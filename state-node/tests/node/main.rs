@@ -7,7 +7,7 @@ mod device;
 
 use std::time::Duration;
 
-use device_state::{Command, Outcome};
+use device_state::{Command, CredentialId, Outcome, Secret};
 use lwm2m::{EndpointName, Operation, Path, Value};
 use proto::drover::v1 as public;
 use proto::drover::v1::devices_client::DevicesClient;
@@ -421,6 +421,7 @@ async fn a_watch_goes_on_where_its_token_left_off_even_on_another_node() {
 #[tokio::test(flavor = "multi_thread")]
 async fn lists_page_through_all_shards_and_keys_never_come_back() {
     use proto::drover::v1::credentials_client::CredentialsClient;
+    use proto::drover::v1::put_credential_request::Credential as NewSecret;
     let cluster = Cluster::start(1).await;
     let client = cluster.client().await;
     let ingress = Ingress::attach(&client, 1).await;
@@ -429,8 +430,10 @@ async fn lists_page_through_all_shards_and_keys_never_come_back() {
         ingress.register(&endpoint(number)).await;
         let put = public::PutCredentialRequest {
             endpoint: endpoint(number).to_string(),
-            psk_identity: format!("id-{number}").into_bytes(),
-            psk_key: vec![number as u8; 16],
+            credential: Some(NewSecret::PreSharedKey(public::PreSharedKey {
+                identity: format!("id-{number}").into_bytes(),
+                key: vec![number as u8; 16],
+            })),
         };
         credentials.put_credential(put).await.unwrap();
     }
@@ -464,7 +467,7 @@ async fn lists_page_through_all_shards_and_keys_never_come_back() {
         identities.extend(
             page.credentials
                 .into_iter()
-                .map(|credential| credential.psk_identity),
+                .map(|credential| format!("{:?}", credential.id)),
         );
         page_token = page.next_page_token;
         if page_token.is_empty() {
@@ -474,22 +477,17 @@ async fn lists_page_through_all_shards_and_keys_never_come_back() {
     for list in [names.len(), identities.len()] {
         assert_eq!(list, 25);
     }
-    let known = client.credential(b"id-7", PATIENCE).await.unwrap().unwrap();
+    let id = CredentialId::PskIdentity(b"id-7".to_vec());
+    let known = client.credential(&id, PATIENCE).await.unwrap().unwrap();
     assert_eq!(
-        (known.endpoint, known.key.clone()),
-        (endpoint(7), vec![7; 16])
+        (known.endpoint, known.secret),
+        (endpoint(7), Secret::PreSharedKey(vec![7; 16]))
     );
     credentials
         .delete_credential(public::DeleteCredentialRequest {
-            psk_identity: b"id-7".to_vec(),
+            id: Some(id.clone().into()),
         })
         .await
         .unwrap();
-    assert!(
-        client
-            .credential(b"id-7", PATIENCE)
-            .await
-            .unwrap()
-            .is_none()
-    );
+    assert!(client.credential(&id, PATIENCE).await.unwrap().is_none());
 }

@@ -1,15 +1,15 @@
-//! `credentials`: pre-shared keys, which can be written and never read back.
+//! `credentials`: what devices prove themselves with. Secrets can be written and never read back.
 
 pub(crate) mod import;
+mod kind;
 
-use std::io::Read as _;
-
-use anyhow::Context as _;
 use clap::{Args, Subcommand};
+use proto::drover::v1::put_credential_request::Credential as Secret;
 use proto::drover::v1::{
     Credential, DeleteCredentialRequest, ListCredentialsRequest, PutCredentialRequest,
 };
 
+use self::kind::{Id, SecretPart};
 use crate::api::Api;
 use crate::arguments::Global;
 use crate::failure::Failure;
@@ -20,11 +20,17 @@ const PAGE: u32 = 1000;
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum Credentials {
-    /// Add a pre-shared key, or replace the key of an identity.
+    /// Add a pre-shared key, a public key or an OSCORE context, or replace the one with its identity.
     #[command(after_help = "\
+A public key may be raw (RFC 7250) or of the device's certificate, which then needs no trusted issuer. Devices with
+certificates of a trusted issuer need no credential: their endpoint name is a name in the certificate.
+
 Examples:
   drover credentials add --endpoint dev-7 --psk-identity dev-7 --psk-key 000102030405060708090a0b
-  openssl rand -hex 16 | drover credentials add --endpoint dev-8 --psk-identity dev-8 --psk-key -")]
+  openssl rand -hex 16 | drover credentials add --endpoint dev-8 --psk-identity dev-8 --psk-key -
+  openssl ec -in dev-9.key -pubout | drover credentials add --endpoint dev-9 --public-key -
+  openssl rand -hex 16 | drover credentials add --endpoint dev-10 --oscore-client-id 0a --oscore-server-id 00 \\
+    --oscore-master-secret -")]
     Add(Add),
     /// Add the pre-shared keys of many devices from a file, or replace them.
     #[command(after_help = "\
@@ -35,64 +41,36 @@ Examples:
   drover credentials import devices.csv
   drover-sim run --server coaps://HOST:PORT --psk-file devices.csv    devices with these keys")]
     Import(import::Import),
-    /// List endpoints and identities; keys cannot be read.
+    /// List endpoints and identities; secrets cannot be read.
     #[command(
-        after_help = "JSON: {\"credentials\": [{\"endpoint\", \"pskIdentity\", \"createTime\"}]}"
+        after_help = "JSON: {\"credentials\": [{\"endpoint\", \"kind\": psk|public-key|oscore, \"identity\", \"createTime\"}]}"
     )]
     List {
         /// Only those of this endpoint.
         #[arg(long, value_name = "ENDPOINT", default_value = "")]
         endpoint: String,
     },
-    /// Remove a pre-shared key. A session that it was used for goes on.
-    #[command(after_help = "Example:\n  drover credentials remove --psk-identity meter-7")]
+    /// Remove a credential and end the sessions that it was used for.
+    #[command(after_help = "\
+Examples:
+  drover credentials remove --psk-identity meter-7
+  drover credentials remove --public-key dev-9.pub
+  drover credentials remove --oscore-client-id 0a")]
     Remove {
         #[command(flatten)]
-        identity: Identity,
+        id: Id,
     },
 }
 
 #[derive(Debug, Args)]
 pub(crate) struct Add {
-    /// Endpoint name that the key is for.
+    /// Endpoint name that the credential is for.
     #[arg(long, value_name = "ENDPOINT")]
     endpoint: String,
     #[command(flatten)]
-    identity: Identity,
-    /// Key in hex, 1 to 64 bytes; - reads it from standard input.
-    #[arg(long, value_name = "HEX")]
-    psk_key: String,
-}
-
-#[derive(Debug, Args)]
-#[group(required = true, multiple = false)]
-pub(crate) struct Identity {
-    /// Identity that the device sends, as text.
-    #[arg(long, value_name = "TEXT")]
-    psk_identity: Option<String>,
-    /// Identity that the device sends, in hex.
-    #[arg(long, value_name = "HEX")]
-    psk_identity_hex: Option<String>,
-}
-
-impl Identity {
-    fn bytes(self) -> Result<Vec<u8>, Failure> {
-        match (self.psk_identity, self.psk_identity_hex) {
-            (Some(text), _) => Ok(text.into_bytes()),
-            (None, Some(hex)) => unhex("--psk-identity-hex", &hex),
-            (None, None) => Ok(Vec::new()),
-        }
-    }
-}
-
-fn unhex(name: &str, text: &str) -> Result<Vec<u8>, Failure> {
-    hex::decode(text.trim()).map_err(|error| {
-        // The text is not repeated: it may be a key.
-        Failure::usage(
-            format!("{name} is not hex: {error}"),
-            "give an even number of hex digits, for example 0a1b2c3d",
-        )
-    })
+    id: Id,
+    #[command(flatten)]
+    secret: SecretPart,
 }
 
 impl Credentials {
@@ -101,10 +79,10 @@ impl Credentials {
             Self::Add(add) => add.run(global).await,
             Self::Import(import) => import.run(global).await,
             Self::List { endpoint } => list(global, endpoint).await,
-            Self::Remove { identity } => {
-                let psk_identity = identity.bytes()?;
+            Self::Remove { id } => {
+                let id = Some(id.into_wire()?);
                 let api = Api::connect(global).await?;
-                let request = api.request(DeleteCredentialRequest { psk_identity });
+                let request = api.request(DeleteCredentialRequest { id });
                 let answer = api.credentials().delete_credential(request).await;
                 answer.map_err(Failure::call("remove the credential"))?;
                 Ok(())
@@ -115,41 +93,21 @@ impl Credentials {
 
 impl Add {
     async fn run(self, global: &Global) -> Result<(), Failure> {
-        let psk_identity = self.identity.bytes()?;
-        let psk_key = key(&self.psk_key)?;
+        let secret = self.secret.with(self.id)?;
         let api = Api::connect(global).await?;
-        let credential = put(&api, self.endpoint, psk_identity, psk_key).await?;
+        let credential = put(&api, self.endpoint, secret).await?;
         global
             .output
             .show(&CredentialView::from(credential), |_| String::new())
     }
 }
 
-fn key(given: &str) -> Result<Vec<u8>, Failure> {
-    if given != "-" {
-        return unhex("--psk-key", given);
-    }
-    let mut text = String::new();
-    // A key has 128 digits at most.
-    let mut input = std::io::stdin().lock().take(1024);
-    input
-        .read_to_string(&mut text)
-        .context("cannot read the key from standard input")?;
-    unhex("--psk-key", &text)
-}
-
-/// Stores a pre-shared key.
-async fn put(
-    api: &Api,
-    endpoint: String,
-    psk_identity: Vec<u8>,
-    psk_key: Vec<u8>,
-) -> Result<Credential, Failure> {
+/// Stores a credential.
+async fn put(api: &Api, endpoint: String, secret: Secret) -> Result<Credential, Failure> {
     let action = format!("add a credential of {endpoint}");
     let request = PutCredentialRequest {
         endpoint,
-        psk_identity,
-        psk_key,
+        credential: Some(secret),
     };
     let answer = api.credentials().put_credential(api.request(request)).await;
     Ok(answer.map_err(Failure::call(action))?.into_inner())

@@ -1,19 +1,22 @@
-//! Credentials, without their keys.
+//! Credentials, without their secrets.
 
 use std::time::SystemTime;
 
 use proto::drover::v1::Credential;
+use proto::drover::v1::credential_id::Kind;
 use serde::Serialize;
 
 use crate::table;
 use crate::time::{age, rfc3339};
 
-/// `{"endpoint", "pskIdentity", "createTime"}`. An identity that is not printable text is `0x` and hex.
+/// `{"endpoint", "kind", "identity", "createTime"}`. A PSK identity that is not printable text is `0x` and hex; the
+/// identity of a public key is its SHA-256 in hex, and that of an OSCORE context the device's Sender ID in hex.
 #[derive(Clone, Debug, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub(crate) struct CredentialView {
     endpoint: String,
-    psk_identity: String,
+    kind: &'static str,
+    identity: String,
     create_time: Option<String>,
     #[serde(skip)]
     created: Option<prost_types::Timestamp>,
@@ -21,9 +24,16 @@ pub(crate) struct CredentialView {
 
 impl From<Credential> for CredentialView {
     fn from(credential: Credential) -> Self {
+        let (kind, identity) = match credential.id.and_then(|id| id.kind) {
+            Some(Kind::PskIdentity(identity)) => ("psk", identity_text(&identity)),
+            Some(Kind::PublicKeyFingerprint(hash)) => ("public-key", hex::encode(hash)),
+            Some(Kind::OscoreClientId(id)) => ("oscore", hex::encode(id)),
+            None => ("unknown", String::new()),
+        };
         Self {
             endpoint: credential.endpoint,
-            psk_identity: identity_text(&credential.psk_identity),
+            kind,
+            identity,
             create_time: rfc3339(credential.create_time.as_ref()),
             created: credential.create_time,
         }
@@ -31,9 +41,9 @@ impl From<Credential> for CredentialView {
 }
 
 impl CredentialView {
-    /// By endpoint and then by identity.
-    pub(crate) fn order(&self) -> (&str, &str) {
-        (&self.endpoint, &self.psk_identity)
+    /// By endpoint, then by kind and identity.
+    pub(crate) fn order(&self) -> (&str, &str, &str) {
+        (&self.endpoint, self.kind, &self.identity)
     }
 }
 
@@ -55,11 +65,12 @@ impl CredentialsView {
         let rows = self.credentials.iter().map(|credential| {
             vec![
                 credential.endpoint.clone(),
-                credential.psk_identity.clone(),
+                credential.kind.to_owned(),
+                credential.identity.clone(),
                 age(credential.created.as_ref(), now),
             ]
         });
-        table::render(&["ENDPOINT", "PSK-IDENTITY", "AGE"], rows)
+        table::render(&["ENDPOINT", "KIND", "IDENTITY", "AGE"], rows)
     }
 }
 

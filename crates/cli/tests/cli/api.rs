@@ -347,7 +347,7 @@ impl Credentials for Script {
         self.credentials.lock().unwrap().push(request.clone());
         Ok(Response::new(Credential {
             endpoint: request.endpoint,
-            psk_identity: request.psk_identity,
+            id: None,
             create_time: None,
         }))
     }

@@ -7,6 +7,7 @@ mod apply;
 
 use std::process::Output;
 
+use proto::drover::v1::put_credential_request::Credential as NewSecret;
 use tokio::process::Command;
 
 use crate::api::FakeApi;
@@ -182,10 +183,10 @@ async fn credentials_are_added_in_hex_and_never_shown() {
     let (code, out, _) = run(&api, &[&add[..], &["00ff"]].concat()).await;
     assert_eq!((code, out.as_str()), (0, ""));
     let put = api.last_credential();
-    assert_eq!(
-        (put.psk_identity.as_slice(), put.psk_key.as_slice()),
-        (&b"id-1"[..], &[0, 255][..])
-    );
+    let Some(NewSecret::PreSharedKey(psk)) = put.credential else {
+        panic!("not a pre-shared key");
+    };
+    assert_eq!((&*psk.identity, &*psk.key), (&b"id-1"[..], &[0, 255][..]));
     let (code, _, err) = run(&api, &[&add[..], &["00f-secret"]].concat()).await;
     assert_eq!(code, 2);
     assert!(!err.contains("secret"), "{err}");

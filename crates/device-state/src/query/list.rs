@@ -3,7 +3,7 @@
 use lwm2m::EndpointName;
 
 use crate::range;
-use crate::record::{Credential, Registration};
+use crate::record::{Credential, CredentialId, Registration};
 use crate::table::{Row, RowKey, Tables};
 
 /// The registered devices whose names begin with `prefix`, by name, those after `after` only, at
@@ -38,35 +38,42 @@ pub fn list_devices(
         .collect()
 }
 
-/// A page of the credentials, by identity.
+/// A page of the credentials, by id.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct CredentialPage {
     pub credentials: Vec<Credential>,
     /// Where the next page starts (`after`); `None` at the end.
-    pub next: Option<Vec<u8>>,
+    pub next: Option<CredentialId>,
 }
 
-/// The credentials after the identity `after`, at most `limit`.
-pub fn list_credentials(tables: &dyn Tables, after: Option<&[u8]>, limit: usize) -> CredentialPage {
-    // The least identity that is greater than another one is that one with a zero byte at its end.
-    let from = after
-        .map(|after| [after, &[0]].concat())
-        .unwrap_or_default();
-    // Identities have at most 128 bytes.
-    let to = RowKey::Credential(vec![u8::MAX; 129]);
-    let rows = tables.scan(&RowKey::Credential(from), &to, limit);
+/// The credentials after the id `after`, at most `limit`.
+pub fn list_credentials(
+    tables: &dyn Tables,
+    after: Option<&CredentialId>,
+    limit: usize,
+) -> CredentialPage {
+    let from = after.map_or(CredentialId::PskIdentity(Vec::new()), CredentialId::clone);
+    let to = CredentialId::OscoreId(vec![u8::MAX; CredentialId::MAX_OSCORE_ID + 1]);
+    // The scan begins with the one that the page begins after.
+    let rows = tables.scan(
+        &RowKey::Credential(from),
+        &RowKey::Credential(to),
+        limit + 1,
+    );
     let credentials: Vec<_> = rows
         .into_iter()
         .filter_map(|row| match row {
             Row::Credential(credential) => Some(credential),
             _ => None,
         })
+        .filter(|credential| after != Some(&credential.id))
+        .take(limit)
         .collect();
     let full = credentials.len() == limit;
     let next = credentials
         .last()
         .filter(|_| full)
-        .map(|credential| credential.identity.clone());
+        .map(|credential| credential.id.clone());
     CredentialPage { credentials, next }
 }
 

@@ -3,9 +3,9 @@
 use std::time::Duration;
 
 use device_state::{
-    Command, Counters, Credential, DesiredResource, DesiredState, Envelope, Member, MemberPhase,
-    MemoryTables, NodeId, OperationId, OperationOutcome, RequestId, Revision, Row, Session,
-    SessionCid, SessionGeneration, Timestamp, ValueOrigin, apply_entry, invariant, query,
+    Command, Counters, Credential, CredentialId, DesiredResource, DesiredState, Envelope, Member,
+    MemberPhase, MemoryTables, NodeId, OperationId, OperationOutcome, RequestId, Revision, Row,
+    Session, SessionCid, SessionGeneration, Timestamp, ValueOrigin, apply_entry, invariant, query,
 };
 use lwm2m::{Lifetime, Operation, Path, Value};
 use proptest::collection::vec;
@@ -189,14 +189,14 @@ fn sessions() -> impl Strategy<Value = Command> {
         }),
         (0..2_u8).prop_map(|byte| Command::PutCredential {
             credential: Credential {
-                identity: vec![byte],
+                id: CredentialId::PskIdentity(vec![byte]),
                 endpoint: endpoint("a"),
-                sealed_key: vec![byte],
+                sealed_secret: vec![byte],
                 created_at: Timestamp(0),
             },
         }),
         (0..2_u8).prop_map(|byte| Command::RemoveCredential {
-            identity: vec![byte]
+            id: CredentialId::PskIdentity(vec![byte])
         }),
     ]
 }

@@ -1,7 +1,7 @@
 //! Lists and overviews.
 
 use device_state::query::{self, PendingCursor};
-use device_state::{Command, Credential, Outcome, Timestamp};
+use device_state::{Command, Credential, CredentialId, Outcome, Timestamp};
 use lwm2m::EndpointName;
 
 use crate::world::{World, endpoint, read};
@@ -68,14 +68,21 @@ fn a_new_leader_finds_the_devices_with_pending_operations() {
 #[test]
 fn credentials_are_listed_in_pages() {
     let mut world = World::new();
-    let identities = [vec![1], vec![1, 0], vec![2], vec![255; 128]];
-    for identity in identities.iter().rev() {
-        let identity = identity.clone();
+    let ids = [
+        CredentialId::PskIdentity(vec![1]),
+        CredentialId::PskIdentity(vec![1, 0]),
+        CredentialId::PskIdentity(vec![255; 128]),
+        CredentialId::PublicKey([255; 32]),
+        CredentialId::OscoreId(Vec::new()),
+        CredentialId::OscoreId(vec![255; 7]),
+    ];
+    for id in ids.iter().rev() {
+        let id = id.clone();
         let endpoint = endpoint("meter");
         let credential = Credential {
-            identity,
+            id,
             endpoint,
-            sealed_key: Vec::new(),
+            sealed_secret: Vec::new(),
             created_at: Timestamp(0),
         };
         assert_eq!(
@@ -84,20 +91,16 @@ fn credentials_are_listed_in_pages() {
         );
     }
     let mut found = Vec::new();
-    let mut after: Option<Vec<u8>> = None;
+    let mut after = None;
     loop {
-        let page = query::list_credentials(&world.tables, after.as_deref(), 1);
-        found.extend(
-            page.credentials
-                .into_iter()
-                .map(|credential| credential.identity),
-        );
+        let page = query::list_credentials(&world.tables, after.as_ref(), 1);
+        found.extend(page.credentials.into_iter().map(|credential| credential.id));
         after = page.next;
         if after.is_none() {
             break;
         }
     }
-    assert_eq!(found, identities);
+    assert_eq!(found, ids);
 }
 
 #[test]

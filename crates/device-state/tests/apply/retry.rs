@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use device_state::limit::{DEDUP_AGE, DEDUP_BATCH, MAX_DEDUP_ROWS};
-use device_state::{Command, Outcome, Rejection, RequestId, invariant, query};
+use device_state::{Command, CredentialId, Outcome, Rejection, RequestId, invariant, query};
 
 use crate::world::{BATTERY, World, endpoint, id, identity, read, register, registration, request};
 
@@ -76,7 +76,9 @@ fn a_command_without_request_id_leaves_no_outcome() {
 #[test]
 fn outcomes_are_bounded_in_number_and_the_oldest_go_first() {
     let mut world = World::new();
-    let refused = Command::RemoveCredential { identity: vec![1] };
+    let refused = Command::RemoveCredential {
+        id: CredentialId::PskIdentity(vec![1]),
+    };
     for sequence in 0..MAX_DEDUP_ROWS + 2 * DEDUP_BATCH {
         world.advance(Duration::from_millis(1));
         world.submit_unchecked(Some(request(sequence)), refused.clone());
@@ -97,7 +99,9 @@ fn outcomes_are_bounded_in_number_and_the_oldest_go_first() {
 #[test]
 fn old_outcomes_go() {
     let mut world = World::new();
-    let refused = Command::RemoveCredential { identity: vec![1] };
+    let refused = Command::RemoveCredential {
+        id: CredentialId::PskIdentity(vec![1]),
+    };
     for sequence in 0..3 * DEDUP_BATCH {
         world.submit_unchecked(Some(request(sequence)), refused.clone());
     }

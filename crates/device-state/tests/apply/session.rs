@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use device_state::{
-    Command, Credential, Effect, NodeId, Outcome, Rejection, Session, SessionCid,
+    Command, Credential, CredentialId, Effect, NodeId, Outcome, Rejection, Session, SessionCid,
     SessionGeneration, Timestamp, query,
 };
 
@@ -111,38 +111,45 @@ fn a_session_is_removed_or_ends() {
     assert_eq!(query::counters(&world.tables).sessions, 0);
 }
 
+fn put_credential(world: &mut World, name: &str, secret: u8) -> Vec<Effect> {
+    let credential = Credential {
+        id: CredentialId::PskIdentity(b"meter-psk".to_vec()),
+        endpoint: endpoint(name),
+        sealed_secret: vec![secret],
+        created_at: Timestamp(0),
+    };
+    assert_eq!(
+        world.run(Command::PutCredential { credential }),
+        Outcome::Done
+    );
+    world.effects.clone()
+}
+
 #[test]
 fn a_credential_is_replaced_and_removed() {
     let mut world = World::new();
-    let identity = b"meter-psk".to_vec();
-    for sealed_key in [vec![1], vec![2]] {
-        let identity = identity.clone();
-        let credential = Credential {
-            identity,
-            endpoint: endpoint("meter"),
-            sealed_key,
-            created_at: Timestamp(0),
-        };
-        assert_eq!(
-            world.run(Command::PutCredential { credential }),
-            Outcome::Done
-        );
-        assert_eq!(
-            world.effects,
-            [Effect::CredentialChanged {
-                identity: b"meter-psk".to_vec()
-            }]
-        );
-    }
-    let stored = query::credential(&world.tables, &identity).unwrap();
-    assert_eq!((stored.sealed_key, stored.created_at), (vec![2], world.now));
-    let remove = Command::RemoveCredential {
-        identity: identity.clone(),
-    };
+    let id = CredentialId::PskIdentity(b"meter-psk".to_vec());
+    assert_eq!(put_credential(&mut world, "meter", 1), []);
+    assert_eq!(put_credential(&mut world, "meter", 2), []);
+    let stored = query::credential(&world.tables, &id).unwrap();
+    assert_eq!(
+        (stored.sealed_secret, stored.created_at),
+        (vec![2], world.now)
+    );
+    let remove = Command::RemoveCredential { id: id.clone() };
     assert_eq!(world.run(remove.clone()), Outcome::Done);
-    assert_eq!(world.effects, [Effect::CredentialRemoved { identity }]);
+    assert_eq!(world.effects, [Effect::CredentialRevoked { id }]);
     assert_eq!(
         world.run(remove),
         Outcome::Rejected(Rejection::UnknownCredential)
     );
+}
+
+#[test]
+fn a_credential_that_goes_to_another_endpoint_is_revoked() {
+    let mut world = World::new();
+    let id = CredentialId::PskIdentity(b"meter-psk".to_vec());
+    put_credential(&mut world, "meter", 1);
+    let effects = put_credential(&mut world, "lamp", 1);
+    assert_eq!(effects, [Effect::CredentialRevoked { id }]);
 }

@@ -1,16 +1,17 @@
 //! Device, network, engine and state machine, on one virtual clock.
 
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use coap::reliable::Capabilities;
 use coap::{Code, Message, MessageId, Type};
 use device_state::{
     Command, Context, Envelope, MemoryTables, NodeId, OperationOutcome, Outcome, Registration,
-    Revision, SecurityIdentity, ShardId, Timestamp, Transport, apply, query,
+    Revision, ShardId, Timestamp, Transport, apply, query,
 };
 use lwm2m::{EndpointName, Operation, Path, RegistrationId, Value};
 use lwm2m_client::{Config, Device, Event, Output};
-use lwm2m_server::{CommitError, CommitId, Engine, Now, OperationTag, Origin};
+use lwm2m_server::{CommitError, CommitId, Engine, Now, OperationTag, Origin, Principal};
 use netsim::{Conditions, Network};
 
 use crate::streams::{Arrival, Streams};
@@ -342,8 +343,7 @@ fn origin() -> Origin {
     Origin {
         address: "192.0.2.1:40000".parse().unwrap(),
         transport: Transport::Udp,
-        identity: SecurityIdentity::Unauthenticated,
-        endpoint: None,
+        principal: Arc::new(Principal::anyone()),
         session: None,
     }
 }

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use device_state::CredentialId;
 use proto::rpc::v1::state_client::StateClient;
 use proto::rpc::v1::{AttachDown, AttachUp, attach_down, attach_up};
 use tokio::sync::mpsc;
@@ -95,6 +96,11 @@ async fn serve(
         let downlink = match kind {
             attach_down::Kind::Welcome(_) => continue,
             attach_down::Kind::Cancel(tag) => Downlink::Cancelled(OperationKey { stream, tag }),
+            attach_down::Kind::Revoked(id) => match CredentialId::try_from(id) {
+                Ok(id) => Downlink::Revoked(id),
+                // Of a later release: no session here is of such a credential.
+                Err(_) => continue,
+            },
             attach_down::Kind::Operation(operation) => {
                 let tag = operation.tag;
                 match device_operation(stream, operation) {

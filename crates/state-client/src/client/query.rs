@@ -1,9 +1,10 @@
 //! Queries, answered by the shard's leader without a commit.
 
-use std::fmt;
 use std::time::Duration;
 
-use device_state::{Registration, Session, SessionCid, ShardId, registration_shard};
+use device_state::{
+    CredentialId, Registration, Secret, Session, SessionCid, ShardId, registration_shard,
+};
 use lwm2m::{EndpointName, RegistrationId};
 use proto::rpc::v1::query::Kind;
 use proto::rpc::v1::{self as rpc, call, call_result, query_result};
@@ -12,45 +13,30 @@ use tokio::time::{Instant, timeout_at};
 use super::Client;
 use crate::error::{AnswerError, QueryError};
 
-/// A pre-shared key in clear.
-#[derive(Clone, PartialEq, Eq)]
+/// A credential with its secret in clear.
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ClearCredential {
-    pub identity: Vec<u8>,
-    /// The endpoint that the key's holder may register.
+    /// The endpoint that its holder may register.
     pub endpoint: EndpointName,
-    pub key: Vec<u8>,
-}
-
-impl fmt::Debug for ClearCredential {
-    /// The key stays out of logs.
-    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        formatter
-            .debug_struct("ClearCredential")
-            .field("endpoint", &self.endpoint)
-            .finish_non_exhaustive()
-    }
+    pub secret: Secret,
 }
 
 impl Client {
-    /// The pre-shared key of a PSK identity.
+    /// The credential with an id.
     pub async fn credential(
         &self,
-        identity: &[u8],
+        id: &CredentialId,
         timeout: Duration,
     ) -> Result<Option<ClearCredential>, QueryError> {
         let deadline = Instant::now() + timeout;
         let shards = self.shards(deadline).await?;
-        let shard = ShardId::of_identity(identity, shards);
+        let shard = ShardId::of_credential(id, shards);
         match self
-            .query(shard, Kind::Credential(identity.to_vec()), deadline)
+            .query(shard, Kind::Credential(id.clone().into()), deadline)
             .await?
         {
             query_result::Kind::None(_) => Ok(None),
-            query_result::Kind::Credential(found) => Ok(Some(ClearCredential {
-                endpoint: EndpointName::new(&found.endpoint).map_err(|_| AnswerError::Mismatch)?,
-                identity: found.identity,
-                key: found.key,
-            })),
+            query_result::Kind::Credential(found) => Ok(Some(clear_credential(found)?)),
             _ => Err(AnswerError::Mismatch.into()),
         }
     }
@@ -151,4 +137,16 @@ impl Client {
             .map(|topology| topology.shards)
             .map_err(|_| QueryError::Unavailable)
     }
+}
+
+fn clear_credential(found: rpc::ClearCredential) -> Result<ClearCredential, AnswerError> {
+    use rpc::clear_credential::Secret as Clear;
+    Ok(ClearCredential {
+        endpoint: EndpointName::new(&found.endpoint).map_err(|_| AnswerError::Mismatch)?,
+        secret: match found.secret.ok_or(AnswerError::Mismatch)? {
+            Clear::PreSharedKey(key) => Secret::PreSharedKey(key),
+            Clear::PublicKey(_) => Secret::PublicKey,
+            Clear::Oscore(secret) => Secret::Oscore(secret.into()),
+        },
+    })
 }

@@ -4,9 +4,11 @@ use std::collections::HashSet;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
-use device_state::{Command, OperationId, Outcome, Rejection, ShardId};
+use device_state::{Command, CredentialId, OperationId, Outcome, Rejection, Secret, ShardId};
 use lwm2m::EndpointName;
-use proto::rpc::v1::{self as rpc, call, call_error::Kind, call_result, query, query_result};
+use proto::rpc::v1::{
+    self as rpc, call, call_error::Kind, call_result, clear_credential, query, query_result,
+};
 use proto::storage::v1::command;
 use state_client::{Client, Config, ConnectError, ProposeError, QueryError};
 use tokio::task::JoinSet;
@@ -15,6 +17,10 @@ use crate::fake::{Cluster, Node, Reply, error, outcome, request_id};
 use crate::{AMPLE, client_of};
 
 const SHARD: ShardId = ShardId(0);
+
+fn psk_id() -> CredentialId {
+    CredentialId::PskIdentity(b"id".to_vec())
+}
 
 fn expire(limit: u32) -> Command {
     Command::ExpireUpTo { limit }
@@ -274,13 +280,11 @@ async fn queries_ask_the_shard_of_what_they_look_for() {
             return Reply::Break;
         };
         let found = match kind {
-            query::Kind::Credential(identity) => {
-                query_result::Kind::Credential(rpc::ClearCredential {
-                    identity: identity.clone(),
-                    endpoint: "meter".to_owned(),
-                    key: vec![1, 2, 3],
-                })
-            }
+            query::Kind::Credential(id) => query_result::Kind::Credential(rpc::ClearCredential {
+                id: Some(id.clone()),
+                endpoint: "meter".to_owned(),
+                secret: Some(clear_credential::Secret::PreSharedKey(vec![1, 2, 3])),
+            }),
             _ => query_result::Kind::None(true),
         };
         Reply::Kind(Box::new(call_result::Kind::Query(rpc::QueryResult {
@@ -290,10 +294,10 @@ async fn queries_ask_the_shard_of_what_they_look_for() {
     let node = node.await;
     cluster.lead(&node, 1);
     let client = client_of(&[&node]);
-    let found = client.credential(b"id", AMPLE).await.unwrap().unwrap();
+    let found = client.credential(&psk_id(), AMPLE).await.unwrap().unwrap();
     assert_eq!(
-        (found.endpoint.as_str(), &*found.key),
-        ("meter", &[1, 2, 3][..])
+        (found.endpoint.as_str(), &found.secret),
+        ("meter", &Secret::PreSharedKey(vec![1, 2, 3]))
     );
     assert!(!format!("{found:?}").contains("[1, 2, 3]"));
     let cid = device_state::SessionCid([1, 0, 5, 9, 9, 9, 9, 9]);
@@ -313,7 +317,7 @@ async fn queries_ask_the_shard_of_what_they_look_for() {
         .iter()
         .map(|call| call.shard)
         .collect();
-    let identity = ShardId::of_identity(b"id", 8).0;
+    let identity = ShardId::of_credential(&psk_id(), 8).0;
     let meter = ShardId::of_endpoint(&endpoint, 8).0;
     assert_eq!(shards, [u32::from(identity), 5, 6, u32::from(meter)]);
     let foreign = "zz".parse().unwrap();
@@ -337,7 +341,7 @@ async fn an_answer_to_another_question_is_an_error() {
     cluster.lead(&node, 1);
     let client = client_of(&[&node]);
     assert!(matches!(
-        client.credential(b"id", AMPLE).await,
+        client.credential(&psk_id(), AMPLE).await,
         Err(QueryError::Answer(_))
     ));
 }

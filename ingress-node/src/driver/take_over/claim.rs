@@ -3,16 +3,18 @@
 use std::time::Duration;
 
 use device_state::{
-    Command, NodeId, Observation, Outcome, Registration, SecurityIdentity, Session,
-    registration_shard,
+    Command, NodeId, Observation, Outcome, Registration, Session, registration_shard,
 };
 use lwm2m::EndpointName;
+use lwm2m_server::Principal;
 use state_client::Client;
+
+use crate::driver::principal;
 
 /// A session that is this node's from now on.
 pub(crate) struct Claimed {
     pub(super) session: Session,
-    pub(super) endpoint: EndpointName,
+    pub(super) principal: Principal,
     /// The device that registered in it, and its observations, which are to be established anew.
     pub(super) device: Option<(Registration, Vec<Observation>)>,
 }
@@ -24,7 +26,8 @@ pub(super) async fn claim(
     node: NodeId,
     timeout: Duration,
 ) -> Option<Claimed> {
-    let endpoint = endpoint_of(client, &session, timeout).await?;
+    // Not of a device whose credential is gone.
+    let principal = principal::again(client, session.identity.clone(), timeout).await?;
     let command = Command::ClaimSession {
         cid: session.cid,
         owner: node,
@@ -33,38 +36,26 @@ pub(super) async fn claim(
     let session = match client.propose(session.cid.shard(), command, timeout).await {
         Ok(Outcome::Claimed { session }) => *session,
         Ok(outcome) => {
-            tracing::debug!(%endpoint, ?outcome, "another node went on with a session");
+            tracing::debug!(cid = ?session.cid, ?outcome, "another node went on with a session");
             return None;
         }
         Err(error) => {
-            tracing::debug!(%endpoint, %error, "session cannot be claimed");
+            tracing::debug!(cid = ?session.cid, %error, "session cannot be claimed");
             return None;
         }
     };
-    let device = move_device(client, &endpoint, &session, node, timeout).await;
-    Some(Claimed {
-        session,
-        endpoint,
-        device,
-    })
-}
-
-/// The endpoint that the session's client may register; `None` if its credential is gone or cannot be fetched now.
-async fn endpoint_of(
-    client: &Client,
-    session: &Session,
-    timeout: Duration,
-) -> Option<EndpointName> {
-    let SecurityIdentity::PskIdentity(identity) = &session.identity else {
-        return None;
-    };
-    match client.credential(identity, timeout).await {
-        Ok(found) => Some(found?.endpoint),
-        Err(error) => {
-            tracing::debug!(%error, "credential cannot be fetched");
-            None
+    let mut device = None;
+    for endpoint in &principal.endpoints {
+        device = move_device(client, endpoint, &session, node, timeout).await;
+        if device.is_some() {
+            break;
         }
     }
+    Some(Claimed {
+        session,
+        principal,
+        device,
+    })
 }
 
 /// Operations on the device come to this node from now on. `None` if it is not registered in this session, or cannot be

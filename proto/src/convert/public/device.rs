@@ -1,7 +1,7 @@
-//! Devices, their desired state, and credentials.
+//! Devices, their and desired state.
 
 use device_state::query::DeviceView;
-use device_state::{Credential, DesiredResource, DesiredState, Registration, Transport};
+use device_state::{DesiredResource, DesiredState, Registration, Transport};
 use lwm2m::{Link, ObjectLinks};
 
 use super::{coap_code, timestamp};
@@ -139,16 +139,5 @@ pub(super) fn desired_state(
             since: timestamp(since),
             ..bare
         },
-    }
-}
-
-impl From<Credential> for public::Credential {
-    /// The key stays behind.
-    fn from(row: Credential) -> Self {
-        Self {
-            endpoint: row.endpoint.to_string(),
-            psk_identity: row.identity,
-            create_time: timestamp(row.created_at),
-        }
     }
 }

@@ -1,6 +1,5 @@
 //! What services ask for.
 
-use std::fmt;
 use std::time::Duration;
 
 use device_state::{Command, OperationId, RequestId};
@@ -13,7 +12,7 @@ use sha2::{Digest, Sha256};
 
 use super::parse_operation_id;
 use super::value::{entries, path, typed_value};
-use crate::convert::list::{each, psk_identity};
+use crate::convert::list::each;
 use crate::convert::operation::attributes;
 use crate::convert::{ConvertError, InField, MAX_VALUES, Reason, endpoint, narrow};
 use crate::drover::v1 as public;
@@ -57,16 +56,6 @@ pub struct OperationTarget {
     pub operation: OperationId,
 }
 
-/// A pre-shared key in clear, on its way to be sealed.
-#[derive(Clone, PartialEq, Eq)]
-pub struct NewCredential {
-    pub endpoint: EndpointName,
-    /// 1 to 128 bytes.
-    pub identity: Vec<u8>,
-    /// 1 to [`NewCredential::MAX_KEY_BYTES`] bytes.
-    pub key: Vec<u8>,
-}
-
 impl Delivery {
     /// The deadline of a caller who names none.
     pub const DEFAULT: Duration = Duration::from_secs(30);
@@ -74,21 +63,6 @@ impl Delivery {
     pub const LONGEST: Duration = Duration::from_hours(365 * 24);
     /// The longest id of a caller's request.
     pub const MAX_REQUEST_ID_BYTES: usize = 64;
-}
-
-impl NewCredential {
-    /// The longest key.
-    pub const MAX_KEY_BYTES: usize = 64;
-}
-
-impl fmt::Debug for NewCredential {
-    /// The key stays out of logs.
-    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        formatter
-            .debug_struct("NewCredential")
-            .field("endpoint", &self.endpoint)
-            .finish_non_exhaustive()
-    }
 }
 
 /// Whether some device could accept the operation; the error names the field that is wrong.
@@ -387,22 +361,6 @@ impl TryFrom<public::CancelOperationRequest> for OperationTarget {
         Ok(Self {
             endpoint,
             operation: operation_id("id", &request.id)?,
-        })
-    }
-}
-
-impl TryFrom<public::PutCredentialRequest> for NewCredential {
-    type Error = ConvertError;
-
-    fn try_from(request: public::PutCredentialRequest) -> Result<Self, ConvertError> {
-        let length = request.psk_key.len();
-        if length == 0 || length > Self::MAX_KEY_BYTES {
-            return Err(ConvertError::new("psk_key", Reason::Length(length)));
-        }
-        Ok(Self {
-            endpoint: endpoint(&request.endpoint)?,
-            identity: psk_identity("psk_identity", request.psk_identity)?,
-            key: request.psk_key,
         })
     }
 }

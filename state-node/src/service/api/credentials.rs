@@ -1,14 +1,14 @@
-//! `drover.v1.Credentials`. Keys come in, are sealed, and never go out again.
+//! `drover.v1.Credentials`. Secrets come in, are sealed, and never go out again.
 
-use device_state::{Command, Credential, ShardId, Timestamp, query};
+use device_state::{Command, Credential, CredentialId, ShardId, Timestamp, query};
 use node_runtime::clock;
-use proto::convert::MAX_PSK_IDENTITY_BYTES;
-use proto::convert::public::NewCredential;
+use prost::Message;
+use proto::convert::NewCredential;
 use proto::drover::v1 as api;
 use proto::drover::v1::credentials_server::Credentials;
+use proto::storage::v1 as storage;
 use tonic::{Request, Response, Status};
 
-use crate::seal::Purpose;
 use crate::service::api::token::{self, PageToken};
 use crate::service::api::{Api, endpoint_name, page_size};
 use crate::service::status;
@@ -21,16 +21,14 @@ impl Credentials for Api {
     ) -> Result<Response<api::Credential>, Status> {
         let new = NewCredential::try_from(request.into_inner())
             .map_err(|error| status::convert(&error))?;
-        let sealed = self
-            .seal
-            .seal(Purpose::PreSharedKey, &new.identity, &new.key);
+        let sealed = self.seal.seal_secret(&new.id, &new.secret);
         let credential = Credential {
-            identity: new.identity,
+            id: new.id,
             endpoint: new.endpoint,
-            sealed_key: sealed.map_err(|error| status::seal(&error))?,
+            sealed_secret: sealed.map_err(|error| status::seal(&error))?,
             created_at: Timestamp(clock::now_ms()),
         };
-        let shard = ShardId::of_identity(&credential.identity, self.router().shards());
+        let shard = ShardId::of_credential(&credential.id, self.router().shards());
         self.commit(
             shard,
             Command::PutCredential {
@@ -54,10 +52,10 @@ impl Credentials for Api {
         let mut credentials = Vec::new();
         while let Some(group) = self.router().group(ShardId(page.shard)) {
             let left = size - credentials.len();
-            let after = page.after.take();
+            let after = page.after.take().map(|key| listed(&key)).transpose()?;
             let found = group
                 .store()
-                .read(|tables| query::list_credentials(tables, after.as_deref(), left));
+                .read(|tables| query::list_credentials(tables, after.as_ref(), left));
             let wanted = |credential: &Credential| {
                 request.endpoint.is_empty() || credential.endpoint.as_str() == request.endpoint
             };
@@ -69,7 +67,9 @@ impl Credentials for Api {
                     .map(api::Credential::from),
             );
             match found.next {
-                Some(next) => page.after = Some(next),
+                Some(next) => {
+                    page.after = Some(storage::CredentialId::from(next).encode_to_vec());
+                }
                 None => page.shard += 1,
             }
             if credentials.len() >= size {
@@ -90,13 +90,19 @@ impl Credentials for Api {
         &self,
         request: Request<api::DeleteCredentialRequest>,
     ) -> Result<Response<api::DeleteCredentialResponse>, Status> {
-        let identity = request.into_inner().psk_identity;
-        if !(1..=MAX_PSK_IDENTITY_BYTES).contains(&identity.len()) {
-            return Err(status::field("psk_identity", &"has to have 1 to 128 bytes"));
-        }
-        let shard = ShardId::of_identity(&identity, self.router().shards());
-        self.commit(shard, Command::RemoveCredential { identity })
-            .await?;
+        let id = request.into_inner().id;
+        let id = id.ok_or_else(|| status::field("id", &"is missing"))?;
+        let id = CredentialId::try_from(id).map_err(|error| status::convert(&error))?;
+        let shard = ShardId::of_credential(&id, self.router().shards());
+        self.commit(shard, Command::RemoveCredential { id }).await?;
         Ok(Response::new(api::DeleteCredentialResponse {}))
     }
+}
+
+/// The credential that a page token names.
+fn listed(key: &[u8]) -> Result<CredentialId, Status> {
+    storage::CredentialId::decode(key)
+        .ok()
+        .and_then(|id| CredentialId::try_from(id).ok())
+        .ok_or_else(|| status::field("page_token", &"is not a token of this list"))
 }

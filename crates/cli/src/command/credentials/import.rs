@@ -7,10 +7,11 @@ use std::path::PathBuf;
 use anyhow::Context as _;
 use clap::Args;
 use futures::{StreamExt as _, TryStreamExt as _, stream};
+use proto::drover::v1::PreSharedKey;
 use serde::Serialize;
 use tokio::time::{Duration, Instant};
 
-use super::put;
+use super::{Secret, put};
 use crate::api::Api;
 use crate::arguments::Global;
 use crate::failure::Failure;
@@ -121,7 +122,12 @@ pub(crate) async fn put_all(api: &Api, lines: &[PskLine]) -> Result<(), Failure>
             identity,
             key,
         } = line.clone();
-        put(api, endpoint, identity.into_bytes(), key)
+        let identity = identity.into_bytes();
+        put(
+            api,
+            endpoint,
+            Secret::PreSharedKey(PreSharedKey { identity, key }),
+        )
     });
     let (mut stored, mut told) = (0_usize, Instant::now());
     let mut calls = std::pin::pin!(stream::iter(calls).buffer_unordered(PARALLEL));
