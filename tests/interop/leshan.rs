@@ -7,8 +7,8 @@ use std::time::Duration;
 use serde_json::Value;
 use tests::{Drover, Options, Program, until_some};
 
-const KEY: &str = "00112233445566778899aabbccddeeff";
-const SOON: Duration = Duration::from_secs(60);
+pub(crate) const KEY: &str = "00112233445566778899aabbccddeeff";
+pub(crate) const SOON: Duration = Duration::from_secs(60);
 
 /// Compiles the device once and returns the class path. Libraries come from Maven Central.
 fn class_path() -> String {
@@ -43,7 +43,7 @@ fn run(command: &mut Command) {
     assert!(status.success(), "{command:?}: {status}");
 }
 
-fn start_device(drover: &Drover, endpoint: &str, arguments: &[&str]) -> Program {
+pub(crate) fn start_device(drover: &Drover, endpoint: &str, arguments: &[&str]) -> Program {
     let folder = drover.scratch().join(endpoint);
     std::fs::create_dir_all(&folder).unwrap();
     let mut command = Command::new("java");
@@ -62,12 +62,12 @@ fn start_device(drover: &Drover, endpoint: &str, arguments: &[&str]) -> Program 
     Program::start(&mut command, &folder.join("output")).unwrap()
 }
 
-fn value_of(drover: &Drover, endpoint: &str, path: &str) -> Value {
+pub(crate) fn value_of(drover: &Drover, endpoint: &str, path: &str) -> Value {
     drover.json(&["read", endpoint, path])["values"][0]["value"].clone()
 }
 
 /// Lines that `drover observe` printed so far.
-fn observed(observer: &Program) -> Vec<Value> {
+pub(crate) fn observed(observer: &Program) -> Vec<Value> {
     observer
         .output()
         .lines()
@@ -84,7 +84,7 @@ fn leshan_device_is_managed_over_dtls_with_a_connection_id() {
     let mut device = start_device(
         &drover,
         endpoint,
-        &[&uri, "300", "leshan-identity", KEY, "0"],
+        &[&uri, "300", "0", "psk", "leshan-identity", KEY],
     );
     drover.wait_for_device(endpoint, SOON);
 
@@ -166,7 +166,7 @@ fn leshan_device_with_a_wrong_key_does_not_register() {
     let mut device = start_device(
         &drover,
         "leshan-wrong",
-        &[&uri, "300", "leshan-identity", other, "0"],
+        &[&uri, "300", "0", "psk", "leshan-identity", other],
     );
     device.wait_for_output("Unable to", SOON);
     assert_eq!(drover.devices(), Vec::<String>::new());

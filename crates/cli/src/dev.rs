@@ -17,6 +17,7 @@ mod simulated;
 mod start;
 mod summary;
 
+use std::path::PathBuf;
 use std::time::Duration;
 
 use anyhow::Context as _;
@@ -54,6 +55,9 @@ pub(crate) struct Options {
     /// Worker threads of each ingress node.
     #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u8).range(1..=64))]
     pub(crate) ingress_workers: u8,
+    /// TOML file with further settings of all ingress nodes: drover-ingress --print-config shows them.
+    #[arg(long, value_name = "FILE")]
+    pub(crate) ingress_config: Option<PathBuf>,
     /// Simulated devices; they connect over DTLS with pre-shared keys.
     #[arg(long, value_name = "N", default_value_t = 5, value_parser = clap::value_parser!(u16).range(0..=10_000))]
     pub(crate) devices: u16,

@@ -39,7 +39,7 @@ pub enum TrustAnchorsError {
     #[error("trust anchor {0} is not a certificate")]
     Anchor(usize),
     /// This revocation list does not parse.
-    #[error("revocation list {0} is malformed")]
+    #[error("revocation list {0} is malformed, or not of version 2 with a number (RFC 5280 §5)")]
     RevocationList(usize),
 }
 

@@ -1,7 +1,10 @@
 import java.io.BufferedReader;
 import java.io.InputStreamReader;
 import java.nio.charset.StandardCharsets;
+import java.nio.file.Files;
+import java.nio.file.Path;
 import java.util.ArrayList;
+import java.util.Arrays;
 import java.util.EnumSet;
 import java.util.List;
 import java.util.concurrent.Executors;
@@ -35,8 +38,9 @@ import org.eclipse.leshan.transport.californium.client.endpoint.coaps.CoapsClien
 /**
  * A device on Leshan's client library, for tests of Drover against somebody else's protocol stack.
  *
- * <p>Arguments: ENDPOINT URI LIFETIME [PSK_IDENTITY PSK_HEX [CID_LENGTH]]; CID_LENGTH 0 means "use the server's
- * Connection ID". Standard input: {@code update}, {@code quit} (de-registers). What the server does to the device is
+ * <p>Arguments: ENDPOINT URI LIFETIME CID_LENGTH and one of: nosec | psk IDENTITY KEY_HEX | rpk KEY PUBLIC_KEY
+ * SERVER_PUBLIC_KEY | x509 KEY CERTIFICATE SERVER_CERTIFICATE, the keys and certificates as DER files. CID_LENGTH 0 means
+ * "use the server's Connection ID", -1 "use none". Standard input: {@code update}, {@code quit} (de-registers). What the server does to the device is
  * printed, one line each.
  */
 public final class InteropDevice {
@@ -62,15 +66,13 @@ public final class InteropDevice {
         System.exit(0);
     }
 
-    private static LeshanClient build(String[] args) {
+    private static LeshanClient build(String[] args) throws Exception {
         String endpoint = args[0];
         String uri = args[1];
         List<ObjectModel> models = new ArrayList<>(ObjectLoader.loadDefault());
         models.add(temperatureModel());
         ObjectsInitializer objects = new ObjectsInitializer(new StaticModel(models));
-        objects.setInstancesForObject(0, args.length > 4
-                ? Security.psk(uri, SHORT_SERVER_ID, args[3].getBytes(StandardCharsets.UTF_8), hex(args[4]))
-                : Security.noSec(uri, SHORT_SERVER_ID));
+        objects.setInstancesForObject(0, security(uri, Arrays.copyOfRange(args, 4, args.length)));
         objects.setInstancesForObject(1, new Server(SHORT_SERVER_ID, Long.parseLong(args[2]),
                 EnumSet.of(BindingMode.U), false, BindingMode.U));
         objects.setInstancesForObject(3, new DeviceObject());
@@ -80,12 +82,26 @@ public final class InteropDevice {
         CaliforniumClientEndpointsProvider.Builder endpoints = new CaliforniumClientEndpointsProvider.Builder(
                 new CoapClientProtocolProvider(), new CoapsClientProtocolProvider());
         Configuration configuration = endpoints.createDefaultConfiguration();
-        configuration.set(DtlsConfig.DTLS_CONNECTION_ID_LENGTH, args.length > 5 ? Integer.valueOf(args[5]) : -1);
+        configuration.set(DtlsConfig.DTLS_CONNECTION_ID_LENGTH, Integer.valueOf(args[3]));
         endpoints.setConfiguration(configuration);
         LeshanClientBuilder builder = new LeshanClientBuilder(endpoint);
         builder.setObjects(objects.createAll());
         builder.setEndpointsProviders(endpoints.build());
         return builder.build();
+    }
+
+    private static Security security(String uri, String[] mode) throws Exception {
+        return switch (mode[0]) {
+            case "psk" -> Security.psk(uri, SHORT_SERVER_ID, mode[1].getBytes(StandardCharsets.UTF_8), hex(mode[2]));
+            case "rpk" -> Security.rpk(uri, SHORT_SERVER_ID, file(mode[2]), file(mode[1]), file(mode[3]));
+            case "x509" -> Security.x509(uri, SHORT_SERVER_ID, file(mode[2]), file(mode[1]), file(mode[3]));
+            case "nosec" -> Security.noSec(uri, SHORT_SERVER_ID);
+            default -> throw new IllegalArgumentException(mode[0]);
+        };
+    }
+
+    private static byte[] file(String path) throws Exception {
+        return Files.readAllBytes(Path.of(path));
     }
 
     private static byte[] hex(String text) {

@@ -236,6 +236,7 @@ mod tests {
             state_nodes: None,
             ingress_nodes: None,
             ingress_workers: 1,
+            ingress_config: None,
             devices: 5,
             coap: false,
             api_port: None,

@@ -131,6 +131,9 @@ fn start_ingress(
         if let Some(coap) = &coap {
             arguments.extend(flags(&[("--coap-listen", coap)]));
         }
+        if let Some(file) = &options.ingress_config {
+            arguments.extend(flags(&[("--config", &file.display().to_string())]));
+        }
         let pid = processes.start(Program {
             name,
             role: Role::Ingress,
