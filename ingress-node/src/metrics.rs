@@ -132,28 +132,28 @@ impl Metrics {
             "Messages for TCP and TLS connections",
             &metrics.messages_sent,
         );
+        metrics.register_gauges(registry);
+        metrics
+    }
+
+    fn register_gauges(&self, registry: &mut Registry) {
         registry.register(
             "connections",
             "TCP and TLS connections held",
-            metrics.connections.clone(),
+            self.connections.clone(),
         );
         registry.register(
             "members",
             "Ingress nodes of the cluster, this one included",
-            metrics.members.clone(),
+            self.members.clone(),
         );
-        registry.register(
-            "devices",
-            "Registered devices held",
-            metrics.devices.clone(),
-        );
-        registry.register("sessions", "DTLS sessions held", metrics.sessions.clone());
+        registry.register("devices", "Registered devices held", self.devices.clone());
+        registry.register("sessions", "DTLS sessions held", self.sessions.clone());
         registry.register(
             "dropped",
             "What peers sent and was dropped or refused, since start",
-            metrics.dropped.clone(),
+            self.dropped.clone(),
         );
-        metrics
     }
 
     /// Takes over what the engines of a worker count themselves.
