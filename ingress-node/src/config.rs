@@ -86,6 +86,8 @@ pub(crate) struct Config {
     /// Address of CoAP without security; not served unless set.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) coap_listen: Option<SocketAddr>,
+    /// Whether coap_listen serves only messages that OSCORE protects. Otherwise anyone there is who they say they are.
+    pub(crate) coap_requires_oscore: bool,
     /// Address of CoAP over TCP without security; not served unless set.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) coap_tcp_listen: Option<SocketAddr>,
@@ -153,6 +155,7 @@ impl Default for Config {
         Self {
             coaps_listen: SocketAddr::from(([0, 0, 0, 0], 5684)),
             coap_listen: None,
+            coap_requires_oscore: false,
             coap_tcp_listen: None,
             coaps_tcp_listen: None,
             tls_certificate_file: None,

@@ -12,6 +12,7 @@
 //!
 //! A worker is a thread with its own runtime, sockets (SO_REUSEPORT), engines and devices; nothing in it is locked.
 
+mod contexts;
 mod leave;
 mod operation;
 mod principal;
@@ -42,6 +43,7 @@ use crate::tcp::{self, Listener};
 use crate::trust::Trust;
 use crate::udp::{ReceiveBatch, Socket};
 
+use contexts::Contexts;
 pub(crate) use operation::{Input, Passing};
 use revocation::Revocations;
 use route::Routes;
@@ -63,6 +65,7 @@ pub(crate) enum Peer {
     Dtls(dtls::SessionId),
     Udp(SocketAddr),
     Stream(StreamId),
+    Oscore(oscore::ContextId),
 }
 
 /// What a worker is made of.
@@ -86,6 +89,7 @@ pub(crate) struct Parts {
 /// Engines without sessions and devices.
 pub(crate) struct Fresh {
     pub(crate) dtls: dtls::Server,
+    pub(crate) oscore: oscore::Server,
     pub(crate) engine: Engine<Peer>,
 }
 
@@ -98,11 +102,20 @@ pub(crate) struct Sockets {
     pub(crate) listeners: Vec<Listener>,
 }
 
-/// Times that the driver keeps.
+/// What becomes of CoAP messages that nothing secures.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Unsecured {
+    Served,
+    /// Requests are answered 4.01.
+    Refused,
+}
+
+/// Times and rules that the driver keeps.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Limits {
     pub(crate) commit_timeout: Duration,
     pub(crate) session_lifetime: Duration,
+    pub(crate) unsecured: Unsecured,
 }
 
 /// A worker.
@@ -122,6 +135,7 @@ pub(crate) struct Driver {
     /// When a node that leaves forgets what it still holds.
     let_go_at: Option<Instant>,
     sessions: Sessions,
+    contexts: Contexts,
     trust: Arc<Trust>,
     revocations: Revocations,
     /// Of messages without security.
@@ -164,7 +178,11 @@ impl Driver {
             forward,
             listeners,
         } = sockets;
-        let Fresh { mut dtls, engine } = (parts.fresh)();
+        let Fresh {
+            mut dtls,
+            oscore,
+            engine,
+        } = (parts.fresh)();
         dtls.set_credentials(parts.trust.credentials.clone());
         let own = WorkerId {
             node: parts.node.0,
@@ -185,6 +203,7 @@ impl Driver {
             routes: Routes::new(&parts.forward_key, own, forward),
             let_go_at: None,
             sessions: Sessions::default(),
+            contexts: Contexts::new(oscore),
             trust: parts.trust,
             revocations: Revocations::default(),
             anyone: Arc::new(Principal::anyone()),
@@ -282,6 +301,10 @@ impl Driver {
                 idle = false;
                 self.dtls_output(output);
             }
+            while let Some(output) = self.contexts.layer.poll_output() {
+                idle = false;
+                self.oscore_output(output);
+            }
             while let Some((id, output)) = self.streams.poll_output() {
                 idle = false;
                 self.stream_output(id, output);
@@ -320,6 +343,10 @@ impl Driver {
                     self.metrics.datagrams_lost.inc();
                 }
             }
+            Output::Transmit {
+                peer: Peer::Oscore(context),
+                datagram,
+            } => self.protect(context, &datagram),
             Output::Send {
                 peer: Peer::Stream(id),
                 message,

@@ -18,7 +18,7 @@ use tokio_rustls::TlsAcceptor;
 
 use crate::config::Config;
 use crate::downlink_stream;
-use crate::driver::{Driver, Fresh, INPUTS, Input, Limits, Parts, Sockets};
+use crate::driver::{Driver, Fresh, INPUTS, Input, Limits, Parts, Sockets, Unsecured};
 use crate::members::{self, Membership};
 use crate::metrics::Metrics;
 use crate::tcp::{self, Listener};
@@ -67,6 +67,11 @@ pub(crate) async fn start(
             limits: Limits {
                 commit_timeout: Duration::from_millis(config.commit_timeout_ms.into()),
                 session_lifetime: Duration::from_secs(u64::from(config.session_hours) * 3600),
+                unsecured: if config.coap_requires_oscore {
+                    Unsecured::Refused
+                } else {
+                    Unsecured::Served
+                },
             },
             streams: stream_limits(config),
             metrics: metrics.clone(),
@@ -237,9 +242,14 @@ fn fresh(
 ) -> anyhow::Result<Box<dyn Fn() -> Fresh + Send>> {
     let limits = dtls_limits(config, shards)?;
     let cookies = cookie_secret(secret);
+    let contexts = oscore::Config {
+        max_contexts: config.max_devices,
+        ..oscore::Config::default()
+    };
     let engine = engine_config(config, node, worker, shards);
     Ok(Box::new(move || Fresh {
         dtls: dtls::Server::new(limits.clone(), &cookies, random::seed()),
+        oscore: oscore::Server::new(contexts.clone(), random::seed()),
         engine: Engine::new(engine.clone(), random::seed()),
     }))
 }

@@ -162,6 +162,11 @@ impl<'t> Change<'t> {
             Command::RenewMembership { member, lease } => self.renew_membership(member, *lease),
             Command::PutCredential { credential } => Ok(self.put_credential(credential)),
             Command::RemoveCredential { id } => self.remove_credential(id),
+            Command::ClaimContext {
+                oscore_id,
+                owner,
+                expected,
+            } => self.claim_context(oscore_id, *owner, *expected),
             Command::SetDesired {
                 endpoint,
                 generation,

@@ -7,7 +7,7 @@ use lwm2m::{Binding, EndpointName, Lifetime, Operation, Path, RegistrationId, Va
 
 use crate::id::{NodeId, OperationId, RequestId, SessionGeneration, Timestamp};
 use crate::record::{
-    Credential, CredentialId, Member, Observation, OperationOutcome, Registration,
+    ContextOwner, Credential, CredentialId, Member, Observation, OperationOutcome, Registration,
     SecurityIdentity, Session, SessionCid, ValueOrigin,
 };
 
@@ -81,6 +81,14 @@ pub enum Command {
     },
     RemoveCredential {
         id: CredentialId,
+    },
+    /// Makes `owner` the owner of the OSCORE context of a credential, in the next generation. To the
+    /// credential's shard.
+    ClaimContext {
+        oscore_id: Vec<u8>,
+        owner: NodeId,
+        /// The generation that the claimer knows; 0 if nobody has owned the context.
+        expected: SessionGeneration,
     },
     /// Replaces the whole desired set of the endpoint; an older `generation` than the stored one is
     /// refused.
@@ -164,6 +172,10 @@ pub enum Outcome {
     /// The session's owner and generation moved; the session as it now stands.
     Claimed {
         session: Box<Session>,
+    },
+    /// The OSCORE context has this owner now.
+    ContextClaimed {
+        context: ContextOwner,
     },
     Enqueued {
         operation: OperationId,

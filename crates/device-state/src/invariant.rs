@@ -163,7 +163,10 @@ impl Audit<'_> {
                 ensure(known, || Violation::DedupOrder)
             }
             Row::Member(member) => self.ends(member.lease_until, Expiring::Member(member.node)),
-            Row::Credential(_) | Row::Counters(_) | Row::DesiredGeneration { .. } => Ok(()),
+            Row::Credential(_)
+            | Row::ContextOwner(_)
+            | Row::Counters(_)
+            | Row::DesiredGeneration { .. } => Ok(()),
         }
     }
 

@@ -13,8 +13,8 @@ use crate::id::{NodeId, OperationId, Timestamp};
 use crate::limit;
 use crate::range::{self, Range};
 use crate::record::{
-    Credential, CredentialId, DesiredResource, LastValue, Member, Observation, OperationRecord,
-    Registration, Session, SessionCid,
+    ContextOwner, Credential, CredentialId, DesiredResource, LastValue, Member, Observation,
+    OperationRecord, Registration, Session, SessionCid,
 };
 use crate::table::{Counters, Row, RowKey, Tables};
 
@@ -117,6 +117,15 @@ pub fn members(tables: &dyn Tables) -> Vec<Member> {
 /// An ingress node, if it is a member.
 pub fn member(tables: &dyn Tables, node: NodeId) -> Option<Member> {
     row!(tables, RowKey::Member(node), Member)
+}
+
+/// Who protects messages in an OSCORE context; `None` if nobody ever has.
+pub fn context_owner(tables: &dyn Tables, oscore_id: &[u8]) -> Option<ContextOwner> {
+    row!(
+        tables,
+        RowKey::ContextOwner(oscore_id.to_vec()),
+        ContextOwner
+    )
 }
 
 /// The credential with an id.

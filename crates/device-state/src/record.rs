@@ -146,6 +146,16 @@ pub struct Credential {
     pub created_at: Timestamp,
 }
 
+/// Who protects messages in the OSCORE context of a credential. Every owner has a generation of its own, and with it
+/// sequence numbers of its own (RFC 8613 §7.2.1).
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ContextOwner {
+    /// As in [`CredentialId::OscoreId`].
+    pub oscore_id: Vec<u8>,
+    pub owner: NodeId,
+    pub generation: SessionGeneration,
+}
+
 /// The secret of a credential, in clear.
 #[derive(Clone, PartialEq, Eq)]
 pub enum Secret {

@@ -6,8 +6,8 @@ use crate::command::Outcome;
 use crate::event::FeedEntry;
 use crate::id::{NodeId, RequestId, Revision, Timestamp};
 use crate::record::{
-    Credential, CredentialId, DesiredResource, LastValue, Member, Observation, OperationRecord,
-    Registration, Session, SessionCid,
+    ContextOwner, Credential, CredentialId, DesiredResource, LastValue, Member, Observation,
+    OperationRecord, Registration, Session, SessionCid,
 };
 
 /// What an expiry row points at.
@@ -46,6 +46,8 @@ pub enum RowKey {
     DesiredGeneration(EndpointName),
     /// An ingress node; in shard 0 only.
     Member(NodeId),
+    /// By OSCORE id.
+    ContextOwner(Vec<u8>),
 }
 
 /// A row.
@@ -81,6 +83,7 @@ pub enum Row {
         generation: u64,
     },
     Member(Member),
+    ContextOwner(ContextOwner),
 }
 
 /// Numbers that `apply` keeps about its shard.
@@ -115,6 +118,7 @@ impl Row {
             Self::Counters(_) => RowKey::Counters,
             Self::DesiredGeneration { endpoint, .. } => RowKey::DesiredGeneration(endpoint.clone()),
             Self::Member(row) => RowKey::Member(row.node),
+            Self::ContextOwner(row) => RowKey::ContextOwner(row.oscore_id.clone()),
         }
     }
 }

@@ -233,6 +233,11 @@ impl Server {
         self.entries.get(&context)?.peer
     }
 
+    /// Whether a context's newest request came from this address.
+    pub fn holds_peer(&self, peer: SocketAddr) -> bool {
+        self.by_peer.contains_key(&peer)
+    }
+
     /// Sequence numbers that are left to the context's generation. Below a few thousand, release
     /// the context and import it with the next generation.
     pub fn remaining_sequence_numbers(&self, context: ContextId) -> Option<u32> {

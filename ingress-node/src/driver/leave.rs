@@ -5,6 +5,7 @@ use std::time::{Duration, Instant};
 use device_state::MemberPhase;
 use lwm2m_server::OperationFailure;
 
+use super::contexts::Contexts;
 use super::revocation::Revocations;
 use super::{Driver, Fresh, Sessions};
 
@@ -31,9 +32,14 @@ impl Driver {
     /// Sessions stay stored: the next datagram of each device finds a new owner, here or elsewhere. A connection cannot
     /// be passed on, and the fresh engine does not know it, so its device is told to make another one.
     pub(super) fn forget_everything(&mut self) {
-        let Fresh { dtls, engine } = (self.fresh)();
+        let Fresh {
+            dtls,
+            oscore,
+            engine,
+        } = (self.fresh)();
         (self.dtls, self.engine) = (dtls, engine);
         self.dtls.set_credentials(self.trust.credentials.clone());
+        self.contexts = Contexts::new(oscore);
         self.revocations = Revocations::default();
         self.streams.release_all(Instant::now());
         self.sessions = Sessions::default();

@@ -6,7 +6,7 @@ use device_state::{CredentialId, Secret, SecurityIdentity};
 use dtls::SubjectNames;
 use lwm2m::EndpointName;
 use lwm2m_server::Principal;
-use state_client::Client;
+use state_client::{ClearCredential, Client};
 
 /// Names of a certificate that count as endpoint names. A take-over asks for the registration of each.
 const MAX_ENDPOINTS: usize = 8;
@@ -22,11 +22,16 @@ pub(super) async fn of_credential(
     let credential = found
         .inspect_err(|error| tracing::debug!(%error, "credential cannot be fetched"))
         .ok()??;
+    Some(with(id, credential))
+}
+
+/// Somebody with this credential.
+pub(super) fn with(id: CredentialId, credential: ClearCredential) -> (Principal, Secret) {
     let principal = Principal {
         identity: SecurityIdentity::Credential(id),
         endpoints: vec![credential.endpoint],
     };
-    Some((principal, credential.secret))
+    (principal, credential.secret)
 }
 
 /// Somebody with a certificate of these names; `None` if none of them can be an endpoint name.

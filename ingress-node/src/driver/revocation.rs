@@ -6,9 +6,10 @@ use std::sync::Arc;
 use device_state::{CredentialId, SecurityIdentity};
 use dtls::{PeerIdentity, SessionId};
 use hashbrown::HashSet;
+use lwm2m_server::Principal;
 
-use super::Driver;
 use super::state_tier::Resolved;
+use super::{Driver, Peer};
 use crate::trust::Trust;
 
 /// Seconds in which the credential of every session is looked at once, for revocations that this node was not told of.
@@ -19,13 +20,13 @@ const ROUND: usize = 3600;
 pub(super) struct Revocations {
     /// Told of, and not looked for yet.
     told: HashSet<CredentialId>,
-    /// Sessions in the order in which their credentials are looked at.
-    round: VecDeque<SessionId>,
+    /// Sessions and contexts in the order in which their credentials are looked at.
+    round: VecDeque<Peer>,
 }
 
 impl Revocations {
-    pub(super) fn watch(&mut self, session: SessionId) {
-        self.round.push_back(session);
+    pub(super) fn watch(&mut self, peer: Peer) {
+        self.round.push_back(peer);
     }
 
     pub(super) fn told(&mut self, id: CredentialId) {
@@ -40,10 +41,13 @@ impl Driver {
             return;
         }
         let told = std::mem::take(&mut self.revocations.told);
-        let sessions = self.sessions.of(|principal| {
-            matches!(&principal.identity, SecurityIdentity::Credential(id) if told.contains(id))
-        });
+        let is_told = |principal: &Principal| matches!(&principal.identity, SecurityIdentity::Credential(id) if told.contains(id));
+        let sessions = self.sessions.of(is_told);
         self.end_sessions(&sessions);
+        for context in self.contexts.of(is_told) {
+            self.metrics.sessions_revoked.inc();
+            self.release_context(context);
+        }
     }
 
     /// Goes by new keys and certificates from now on.
@@ -70,13 +74,13 @@ impl Driver {
     /// To be called once a second.
     pub(super) fn look_for_revocations(&mut self) {
         for _ in 0..self.revocations.round.len().div_ceil(ROUND) {
-            let Some(session) = self.revocations.round.pop_front() else {
+            let Some(peer) = self.revocations.round.pop_front() else {
                 return;
             };
-            let Some(principal) = self.sessions.principal(session) else {
+            let Some(principal) = self.principal(peer) else {
                 continue;
             };
-            self.revocations.watch(session);
+            self.revocations.watch(peer);
             let SecurityIdentity::Credential(id) = principal.identity.clone() else {
                 continue;
             };
@@ -88,7 +92,7 @@ impl Driver {
                     Ok(None) => false,
                     Err(_) => true,
                 };
-                Resolved::LookedAt { session, stands }
+                Resolved::LookedAt { peer, stands }
             }));
         }
     }
@@ -101,9 +105,25 @@ impl Driver {
     }
 
     /// The same with one that may have ended meanwhile.
-    pub(super) fn looked_at(&mut self, session: SessionId, stands: bool) {
-        if !stands && self.sessions.principal(session).is_some() {
-            self.end_sessions(&[session]);
+    pub(super) fn looked_at(&mut self, peer: Peer, stands: bool) {
+        if stands || self.principal(peer).is_none() {
+            return;
+        }
+        match peer {
+            Peer::Dtls(session) => self.end_sessions(&[session]),
+            Peer::Oscore(context) => {
+                self.metrics.sessions_revoked.inc();
+                self.release_context(context);
+            }
+            Peer::Udp(_) | Peer::Stream(_) => {}
+        }
+    }
+
+    fn principal(&self, peer: Peer) -> Option<Arc<Principal>> {
+        match peer {
+            Peer::Dtls(session) => self.sessions.principal(session),
+            Peer::Oscore(context) => self.contexts.principal(context),
+            Peer::Udp(_) | Peer::Stream(_) => None,
         }
     }
 }

@@ -12,14 +12,16 @@
 use std::net::SocketAddr;
 use std::sync::Arc;
 
+use coap::{Code, Message, Type};
 use device_state::{MemberPhase, NodeId, Transport};
 use dtls::{ConnectionId, Found};
 use forward::{Channel, Direction, Forwarded, Key, Opener, Seal, WorkerId};
 use hashbrown::HashMap;
 use lwm2m_server::{Now, Origin};
+use oscore::Disposition;
 
 use super::take_over::Stray;
-use super::{Driver, Input, Peer};
+use super::{Driver, Input, Peer, Unsecured};
 use crate::members::Members;
 use crate::udp::Socket;
 
@@ -180,7 +182,7 @@ impl Driver {
     fn owner(&self, arrival: &Arrival, datagram: &[u8]) -> Owner {
         let found = match arrival.channel {
             Channel::Secured => self.dtls.find(arrival.peer, datagram),
-            Channel::Plain if self.engine.holds_peer(Peer::Udp(arrival.peer)) => Found::Here,
+            Channel::Plain if self.holds_unsecured(arrival.peer) => Found::Here,
             Channel::Plain => Found::Nothing,
         };
         match found {
@@ -199,7 +201,22 @@ impl Driver {
         let peer = arrival.peer;
         match arrival.channel {
             Channel::Secured => self.dtls.handle_datagram(now.instant, peer, datagram),
-            Channel::Plain => {
+            Channel::Plain => self.accept_plain(now, peer, datagram),
+        }
+    }
+
+    fn holds_unsecured(&self, peer: SocketAddr) -> bool {
+        self.engine.holds_peer(Peer::Udp(peer)) || self.contexts.layer.holds_peer(peer)
+    }
+
+    /// A datagram that is secured by OSCORE or by nothing.
+    fn accept_plain(&mut self, now: Now, peer: SocketAddr, datagram: &[u8]) {
+        let layer = &mut self.contexts.layer;
+        if layer.handle_datagram(now.instant, peer, datagram) == Disposition::Taken {
+            return;
+        }
+        match self.limits.unsecured {
+            Unsecured::Served => {
                 let origin = Origin {
                     address: peer,
                     transport: Transport::Udp,
@@ -208,6 +225,11 @@ impl Driver {
                 };
                 self.engine
                     .handle_datagram(now, Peer::Udp(peer), &origin, datagram);
+            }
+            Unsecured::Refused => {
+                if let Some(refusal) = refusal(datagram) {
+                    self.transmit(Channel::Plain, peer, refusal);
+                }
             }
         }
     }
@@ -293,4 +315,19 @@ impl Driver {
             socket.queue(peer, datagram);
         }
     }
+}
+
+/// The answer to a request that nothing secures (RFC 7252 §5.9.2.2); `None` if it is no request.
+fn refusal(datagram: &[u8]) -> Option<Vec<u8>> {
+    let request = coap::decode(datagram).ok()?;
+    if !request.code.is_request() {
+        return None;
+    }
+    let kind = match request.kind {
+        Type::Confirmable => Type::Acknowledgement,
+        _ => Type::NonConfirmable,
+    };
+    let mut answer = Message::new(kind, Code::UNAUTHORIZED_4_01, request.id);
+    answer.token = request.token;
+    Some(answer.to_datagram())
 }

@@ -232,7 +232,7 @@ impl Driver {
     /// A session that is this worker's from now on.
     pub(super) fn bind(&mut self, session: SessionId, bound: Bound) {
         self.sessions.bind(session, bound);
-        self.revocations.watch(session);
+        self.revocations.watch(Peer::Dtls(session));
         // A revocation list may have come while its handshake or its take-over was under way.
         if self.is_revoked(session) {
             self.end_sessions(&[session]);

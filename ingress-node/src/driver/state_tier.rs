@@ -8,6 +8,7 @@ use lwm2m::RegistrationId;
 use lwm2m_server::{CommitError, CommitId, Principal};
 use node_runtime::clock;
 
+use super::contexts::{ClaimedContext, Unclaimed, Unopened};
 use super::session::{Proof, session_cid};
 use super::take_over::{Claimed, Whose};
 use super::{Driver, Peer, now, principal};
@@ -28,11 +29,18 @@ pub(super) enum Resolved {
         found: Option<(Principal, Secret)>,
         proof: Proof,
     },
-    /// Whether the credential of a session still stands.
-    LookedAt {
-        session: dtls::SessionId,
-        stands: bool,
+    /// In which generation an OSCORE context is; `None` if that is not known now.
+    ContextOwner {
+        context: oscore::ContextId,
+        datagram: Vec<u8>,
+        generation: Option<SessionGeneration>,
     },
+    ContextClaimed {
+        request: Unopened,
+        claimed: Result<Box<ClaimedContext>, Unclaimed>,
+    },
+    /// Whether the credential of a session still stands.
+    LookedAt { peer: Peer, stands: bool },
     SessionStored {
         handshake: dtls::HandshakeId,
         outcome: dtls::StoreOutcome,
@@ -189,7 +197,15 @@ impl Driver {
                 found,
                 proof,
             } => self.credential_fetched(now, handshake, found, proof),
-            Resolved::LookedAt { session, stands } => self.looked_at(session, stands),
+            Resolved::LookedAt { peer, stands } => self.looked_at(peer, stands),
+            Resolved::ContextOwner {
+                context,
+                datagram,
+                generation,
+            } => self.context_owner(context, &datagram, generation),
+            Resolved::ContextClaimed { request, claimed } => {
+                self.context_claimed(now, &request, claimed);
+            }
             Resolved::SessionStored { handshake, outcome } => {
                 self.session_stored(now, handshake, outcome);
             }

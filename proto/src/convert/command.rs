@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use device_state::{Command, Envelope, OperationId, SessionGeneration};
+use device_state::{Command, ContextOwner, Envelope, OperationId, SessionGeneration};
 use lwm2m::EndpointName;
 
 use super::list::{bounded, timed_values, values, wire_timed_values, wire_values};
@@ -127,6 +127,21 @@ impl From<Command> for wire::Command {
                 })
             }
             Command::PutCredential { credential } => Kind::PutCredential(credential.into()),
+            Command::ClaimContext {
+                oscore_id,
+                owner,
+                expected,
+            } => {
+                let generation = expected;
+                Kind::ClaimContext(
+                    ContextOwner {
+                        oscore_id,
+                        owner,
+                        generation,
+                    }
+                    .into(),
+                )
+            }
             Command::RemoveCredential { id } => Kind::RemoveCredential(id.into()),
             Command::SetDesired {
                 endpoint,
@@ -254,6 +269,15 @@ fn domain_command(kind: Kind) -> Result<Command, ConvertError> {
             .try_into()
             .within("put_credential")
             .map(|credential| Command::PutCredential { credential }),
+        Kind::ClaimContext(claim) => {
+            ContextOwner::try_from(claim)
+                .within("claim_context")
+                .map(|claim| Command::ClaimContext {
+                    oscore_id: claim.oscore_id,
+                    owner: claim.owner,
+                    expected: claim.generation,
+                })
+        }
         Kind::RemoveCredential(id) => id
             .try_into()
             .within("remove_credential")

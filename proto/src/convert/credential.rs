@@ -1,12 +1,15 @@
 //! Credentials, as they are stored and as the API has them.
 
-use device_state::{Credential, CredentialId, OscoreSecret, Secret, SecurityIdentity};
+use device_state::{
+    ContextOwner, Credential, CredentialId, NodeId, OscoreSecret, Secret, SecurityIdentity,
+    SessionGeneration,
+};
 use lwm2m::EndpointName;
 use prost::Message;
 use sha2::{Digest, Sha256};
 
 use super::public::timestamp;
-use super::{ConvertError, Reason, Within, endpoint, message, required, time};
+use super::{ConvertError, Reason, Within, endpoint, message, narrow, required, time};
 use crate::drover::v1 as public;
 use crate::storage::v1 as wire;
 
@@ -176,6 +179,28 @@ impl From<Credential> for public::Credential {
             id: Some(row.id.into()),
             create_time: timestamp(row.created_at),
         }
+    }
+}
+
+impl From<ContextOwner> for wire::ContextOwner {
+    fn from(row: ContextOwner) -> Self {
+        Self {
+            oscore_id: row.oscore_id,
+            owner: row.owner.0,
+            generation: row.generation.0.into(),
+        }
+    }
+}
+
+impl TryFrom<wire::ContextOwner> for ContextOwner {
+    type Error = ConvertError;
+
+    fn try_from(row: wire::ContextOwner) -> Result<Self, ConvertError> {
+        Ok(Self {
+            oscore_id: sized("oscore_id", row.oscore_id, ..=CredentialId::MAX_OSCORE_ID)?,
+            owner: NodeId(row.owner),
+            generation: SessionGeneration(narrow("generation", row.generation)?),
+        })
     }
 }
 

@@ -48,6 +48,7 @@ impl From<Outcome> for wire::Outcome {
             Outcome::Deregistered { endpoint } => Kind::Deregistered(endpoint.to_string()),
             Outcome::Expired { rows } => Kind::Expired(rows),
             Outcome::Claimed { session } => Kind::Claimed((*session).into()),
+            Outcome::ContextClaimed { context } => Kind::ContextClaimed(context.into()),
             Outcome::Enqueued { operation } => Kind::Enqueued(operation.into()),
             Outcome::Members { stood, members } => Kind::Members(outcome::Members {
                 stood,
@@ -96,6 +97,9 @@ fn domain_outcome(kind: Kind) -> Result<Outcome, ConvertError> {
         Kind::Expired(rows) => Outcome::Expired { rows },
         Kind::Claimed(session) => Outcome::Claimed {
             session: Box::new(session.try_into().within("claimed")?),
+        },
+        Kind::ContextClaimed(context) => Outcome::ContextClaimed {
+            context: context.try_into().within("context_claimed")?,
         },
         Kind::Enqueued(operation) => Outcome::Enqueued {
             operation: operation.try_into().within("enqueued")?,

@@ -22,6 +22,7 @@ impl From<Row> for wire::Row {
             }
             Row::Session(row) => Kind::Session(row.into()),
             Row::Credential(row) => Kind::Credential(row.into()),
+            Row::ContextOwner(row) => Kind::ContextOwner(row.into()),
             Row::Operation(row) => Kind::Operation(row.into()),
             Row::Desired(row) => Kind::Desired(row.into()),
             Row::Observation(row) => Kind::Observation(row.into()),
@@ -72,6 +73,7 @@ fn domain_row(kind: Kind) -> Result<Row, ConvertError> {
             endpoint: endpoint(&row.endpoint).within("registration_index")?,
         },
         Kind::Session(row) => Row::Session(row.try_into().within("session")?),
+        Kind::ContextOwner(row) => Row::ContextOwner(row.try_into().within("context_owner")?),
         Kind::Credential(row) => Row::Credential(row.try_into().within("credential")?),
         Kind::Operation(row) => Row::Operation(row.try_into().within("operation")?),
         Kind::Desired(row) => Row::Desired(row.try_into().within("desired")?),

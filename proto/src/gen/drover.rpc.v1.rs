@@ -499,7 +499,7 @@ pub struct Propose {
 }
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct Query {
-    #[prost(oneof = "query::Kind", tags = "1, 2, 3, 4")]
+    #[prost(oneof = "query::Kind", tags = "1, 2, 3, 4, 5")]
     pub kind: ::core::option::Option<query::Kind>,
 }
 /// Nested message and enum types in `Query`.
@@ -515,6 +515,9 @@ pub mod query {
         RegistrationByEndpoint(::prost::alloc::string::String),
         #[prost(string, tag = "4")]
         RegistrationById(::prost::alloc::string::String),
+        /// By OSCORE id
+        #[prost(bytes, tag = "5")]
+        ContextOwner(::prost::alloc::vec::Vec<u8>),
     }
 }
 #[derive(Clone, PartialEq, ::prost::Message)]
@@ -543,7 +546,7 @@ pub mod call_result {
 }
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct QueryResult {
-    #[prost(oneof = "query_result::Kind", tags = "1, 2, 3, 4")]
+    #[prost(oneof = "query_result::Kind", tags = "1, 2, 3, 4, 5")]
     pub kind: ::core::option::Option<query_result::Kind>,
 }
 /// Nested message and enum types in `QueryResult`.
@@ -558,6 +561,8 @@ pub mod query_result {
         Session(super::super::super::storage::v1::Session),
         #[prost(message, tag = "4")]
         Registration(super::super::super::storage::v1::Registration),
+        #[prost(message, tag = "5")]
+        ContextOwner(super::super::super::storage::v1::ContextOwner),
     }
 }
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]

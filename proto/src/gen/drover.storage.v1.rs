@@ -331,6 +331,16 @@ pub struct Credential {
     #[prost(message, optional, tag = "5")]
     pub id: ::core::option::Option<CredentialId>,
 }
+/// Who protects messages in the OSCORE context of a credential.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct ContextOwner {
+    #[prost(bytes = "vec", tag = "1")]
+    pub oscore_id: ::prost::alloc::vec::Vec<u8>,
+    #[prost(fixed64, tag = "2")]
+    pub owner: u64,
+    #[prost(uint32, tag = "3")]
+    pub generation: u32,
+}
 /// What an OSCORE security context is derived from; stored sealed.
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct OscoreSecret {
@@ -628,7 +638,7 @@ pub struct Counters {
 pub struct Row {
     #[prost(
         oneof = "row::Kind",
-        tags = "1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15"
+        tags = "1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15, 16"
     )]
     pub kind: ::core::option::Option<row::Kind>,
 }
@@ -666,13 +676,15 @@ pub mod row {
         DesiredGeneration(super::DesiredGeneration),
         #[prost(message, tag = "15")]
         Member(super::Member),
+        #[prost(message, tag = "16")]
+        ContextOwner(super::ContextOwner),
     }
 }
 #[derive(Clone, PartialEq, ::prost::Message)]
 pub struct Command {
     #[prost(
         oneof = "command::Kind",
-        tags = "1, 2, 3, 4, 5, 6, 7, 8, 10, 11, 12, 13, 14, 15, 16, 17, 18, 19, 20, 21"
+        tags = "1, 2, 3, 4, 5, 6, 7, 8, 10, 11, 12, 13, 14, 15, 16, 17, 18, 19, 20, 21, 22"
     )]
     pub kind: ::core::option::Option<command::Kind>,
 }
@@ -845,6 +857,9 @@ pub mod command {
         RenewMembership(RenewMembership),
         #[prost(message, tag = "21")]
         RemoveCredential(super::CredentialId),
+        /// With the generation that the claimer knows
+        #[prost(message, tag = "22")]
+        ClaimContext(super::ContextOwner),
     }
 }
 #[derive(Clone, PartialEq, ::prost::Message)]
@@ -867,7 +882,7 @@ pub struct Entry {
 }
 #[derive(Clone, PartialEq, ::prost::Message)]
 pub struct Outcome {
-    #[prost(oneof = "outcome::Kind", tags = "1, 2, 3, 4, 5, 6, 7, 8, 9")]
+    #[prost(oneof = "outcome::Kind", tags = "1, 2, 3, 4, 5, 6, 7, 8, 9, 10")]
     pub kind: ::core::option::Option<outcome::Kind>,
 }
 /// Nested message and enum types in `Outcome`.
@@ -919,6 +934,8 @@ pub mod outcome {
         Rejected(i32),
         #[prost(message, tag = "9")]
         Members(Members),
+        #[prost(message, tag = "10")]
+        ContextClaimed(super::ContextOwner),
     }
 }
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, ::prost::Enumeration)]

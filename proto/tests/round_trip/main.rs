@@ -151,6 +151,7 @@ fn unknown_enum_values_are_refused() {
 
 #[test]
 fn identities_connection_ids_and_addresses_have_their_lengths() {
+    use wire::credential_id::Kind;
     let remove = |kind| refusal::<Command, _>(wire::Command { kind: Some(kind) }).1;
     assert_eq!(
         remove(wire::command::Kind::RemoveSession(vec![0; 7])),
@@ -160,7 +161,6 @@ fn identities_connection_ids_and_addresses_have_their_lengths() {
         let id = wire::CredentialId { kind: Some(kind) };
         remove(wire::command::Kind::RemoveCredential(id))
     };
-    use wire::credential_id::Kind;
     assert_eq!(credential(Kind::PskIdentity(vec![])), Reason::Length(0));
     let long = Kind::PskIdentity(vec![0; 129]);
     assert_eq!(credential(long), Reason::Length(129));

@@ -5,11 +5,11 @@ use std::time::Duration;
 
 use device_state::table::{Counters, Expiring};
 use device_state::{
-    Command, Credential, CredentialId, DesiredResource, DesiredState, Envelope, Event, FeedEntry,
-    LastValue, Member, MemberPhase, NodeId, Observation, ObservationHolder, OperationId,
-    OperationOutcome, OperationRecord, OperationSource, OperationState, Outcome, Registration,
-    Rejection, RequestId, Revision, Row, SecurityIdentity, Session, SessionCid, SessionGeneration,
-    ShardId, Timestamp, Transport, ValueOrigin,
+    Command, ContextOwner, Credential, CredentialId, DesiredResource, DesiredState, Envelope,
+    Event, FeedEntry, LastValue, Member, MemberPhase, NodeId, Observation, ObservationHolder,
+    OperationId, OperationOutcome, OperationRecord, OperationSource, OperationState, Outcome,
+    Registration, Rejection, RequestId, Revision, Row, SecurityIdentity, Session, SessionCid,
+    SessionGeneration, ShardId, Timestamp, Transport, ValueOrigin,
 };
 use lwm2m::{
     Binding, ContentFormat, EndpointName, Entry, ExecuteArguments, Lifetime, LwM2mVersion,
@@ -72,6 +72,15 @@ fn identity() -> impl Strategy<Value = SecurityIdentity> {
         credential_id().prop_map(SecurityIdentity::Credential),
         vec("[a-z:.]{0,20}", 0..3).prop_map(SecurityIdentity::CertificateNames),
     ]
+}
+
+fn context_owner() -> impl Strategy<Value = ContextOwner> {
+    let id = vec(any::<u8>(), 0..=7);
+    (id, any::<u64>(), any::<u16>()).prop_map(|(oscore_id, owner, generation)| ContextOwner {
+        oscore_id,
+        owner: NodeId(owner),
+        generation: SessionGeneration(generation),
+    })
 }
 
 pub(crate) fn credential_id() -> impl Strategy<Value = CredentialId> {
@@ -468,6 +477,7 @@ pub(crate) fn row() -> impl Strategy<Value = Row> {
             .prop_map(|(id, endpoint)| Row::RegistrationIndex { id, endpoint }),
         session().prop_map(Row::Session),
         credential().prop_map(Row::Credential),
+        context_owner().prop_map(Row::ContextOwner),
         member().prop_map(Row::Member),
         operation_record().prop_map(Row::Operation),
         desired().prop_map(Row::Desired),
@@ -545,6 +555,11 @@ fn session_or_credential_command() -> impl Strategy<Value = Command> {
             lease: Duration::from_millis(lease.into()),
         }),
         credential().prop_map(|credential| Command::PutCredential { credential }),
+        context_owner().prop_map(|context| Command::ClaimContext {
+            oscore_id: context.oscore_id,
+            owner: context.owner,
+            expected: context.generation,
+        }),
         credential_id().prop_map(|id| Command::RemoveCredential { id }),
     ]
 }

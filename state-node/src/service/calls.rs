@@ -218,6 +218,8 @@ impl Calls {
                     .map(|credential| self.clear_credential(credential))
                     .transpose()?
             }
+            Some(QueryKind::ContextOwner(id)) => query::context_owner(tables, &id)
+                .map(|owner| QueryResultKind::ContextOwner(owner.into())),
             Some(QueryKind::Session(cid)) => {
                 let cid = cid
                     .try_into()

@@ -23,6 +23,7 @@ const DEDUP_ORDER: u8 = 0x1b;
 const COUNTERS: u8 = 0x1c;
 const DESIRED_GENERATION: u8 = 0x1d;
 const MEMBER: u8 = 0x1e;
+const CONTEXT_OWNER: u8 = 0x1f;
 
 const EXPIRING_REGISTRATION: u8 = 0x01;
 const EXPIRING_SESSION: u8 = 0x02;
@@ -49,6 +50,10 @@ pub fn encode(key: &RowKey) -> Vec<u8> {
             bytes.put_u8(CREDENTIAL);
             bytes.put_u8(credential_kind(id));
             bytes.put_slice(id.as_bytes());
+        }
+        RowKey::ContextOwner(id) => {
+            bytes.put_u8(CONTEXT_OWNER);
+            bytes.put_slice(id);
         }
         RowKey::Operation(endpoint, sequence) => {
             put_name(&mut bytes, OPERATION, endpoint.as_str());
@@ -207,6 +212,7 @@ mod tests {
             )),
             any::<[u8; 8]>().prop_map(|cid| RowKey::Session(SessionCid(cid))),
             credential().prop_map(RowKey::Credential),
+            proptest::collection::vec(0_u8..3, 0..4).prop_map(RowKey::ContextOwner),
             (endpoint(), number())
                 .prop_map(|(endpoint, sequence)| RowKey::Operation(endpoint, sequence)),
             (endpoint(), path()).prop_map(|(endpoint, path)| RowKey::Desired(endpoint, path)),

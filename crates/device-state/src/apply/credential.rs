@@ -3,8 +3,9 @@
 use super::Change;
 use crate::command::{Outcome, Rejection};
 use crate::effect::Effect;
+use crate::id::{NodeId, SessionGeneration};
 use crate::query;
-use crate::record::{Credential, CredentialId};
+use crate::record::{ContextOwner, Credential, CredentialId};
 use crate::table::{Row, RowKey};
 
 impl Change<'_> {
@@ -26,6 +27,32 @@ impl Change<'_> {
         self.tables.delete(&RowKey::Credential(id.clone()));
         self.revoke(id);
         Ok(Outcome::Done)
+    }
+
+    /// The compare-and-swap that gives an OSCORE context to one owner at a time. Its row outlives the credential: were
+    /// the same secret stored again and generations began anew, nonces would repeat.
+    pub(super) fn claim_context(
+        &mut self,
+        oscore_id: &[u8],
+        owner: NodeId,
+        expected: SessionGeneration,
+    ) -> Result<Outcome, Rejection> {
+        let id = CredentialId::OscoreId(oscore_id.to_vec());
+        query::credential(self.tables, &id).ok_or(Rejection::UnknownCredential)?;
+        let before = query::context_owner(self.tables, oscore_id);
+        let generation = before.map_or(SessionGeneration(0), |before| before.generation);
+        if generation != expected {
+            return Err(Rejection::GenerationMoved);
+        }
+        // After the last generation the device needs another context.
+        let next = generation.0.checked_add(1);
+        let context = ContextOwner {
+            oscore_id: oscore_id.to_vec(),
+            owner,
+            generation: SessionGeneration(next.ok_or(Rejection::UnknownCredential)?),
+        };
+        self.tables.put(Row::ContextOwner(context.clone()));
+        Ok(Outcome::ContextClaimed { context })
     }
 
     fn revoke(&mut self, id: &CredentialId) {

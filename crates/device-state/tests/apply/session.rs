@@ -3,8 +3,8 @@
 use std::time::Duration;
 
 use device_state::{
-    Command, Credential, CredentialId, Effect, NodeId, Outcome, Rejection, Session, SessionCid,
-    SessionGeneration, Timestamp, query,
+    Command, ContextOwner, Credential, CredentialId, Effect, NodeId, Outcome, Rejection, Session,
+    SessionCid, SessionGeneration, Timestamp, query,
 };
 
 use crate::world::{NODE, OTHER_NODE, World, endpoint, identity};
@@ -152,4 +152,40 @@ fn a_credential_that_goes_to_another_endpoint_is_revoked() {
     put_credential(&mut world, "meter", 1);
     let effects = put_credential(&mut world, "lamp", 1);
     assert_eq!(effects, [Effect::CredentialRevoked { id }]);
+}
+
+#[test]
+fn an_oscore_context_has_one_owner_at_a_time_and_never_an_old_generation() {
+    let mut world = World::new();
+    let oscore_id = vec![7];
+    let credential = Credential {
+        id: CredentialId::OscoreId(oscore_id.clone()),
+        endpoint: endpoint("meter"),
+        sealed_secret: vec![1],
+        created_at: Timestamp(0),
+    };
+    let put = Command::PutCredential { credential };
+    let claim = |expected| Command::ClaimContext {
+        oscore_id: oscore_id.clone(),
+        owner: NODE,
+        expected: SessionGeneration(expected),
+    };
+    let unknown = Outcome::Rejected(Rejection::UnknownCredential);
+    assert_eq!(world.run(claim(0)), unknown);
+    world.run(put.clone());
+    let claimed = |generation| Outcome::ContextClaimed {
+        context: ContextOwner {
+            oscore_id: oscore_id.clone(),
+            owner: NODE,
+            generation: SessionGeneration(generation),
+        },
+    };
+    assert_eq!(world.run(claim(0)), claimed(1));
+    let moved = Outcome::Rejected(Rejection::GenerationMoved);
+    assert_eq!(world.run(claim(0)), moved);
+    let id = CredentialId::OscoreId(oscore_id.clone());
+    world.run(Command::RemoveCredential { id });
+    world.run(put);
+    assert_eq!(world.run(claim(0)), moved);
+    assert_eq!(world.run(claim(1)), claimed(2));
 }

@@ -3,7 +3,8 @@
 use std::time::Duration;
 
 use device_state::{
-    CredentialId, Registration, Secret, Session, SessionCid, ShardId, registration_shard,
+    ContextOwner, CredentialId, Registration, Secret, Session, SessionCid, ShardId,
+    registration_shard,
 };
 use lwm2m::{EndpointName, RegistrationId};
 use proto::rpc::v1::query::Kind;
@@ -37,6 +38,25 @@ impl Client {
         {
             query_result::Kind::None(_) => Ok(None),
             query_result::Kind::Credential(found) => Ok(Some(clear_credential(found)?)),
+            _ => Err(AnswerError::Mismatch.into()),
+        }
+    }
+
+    /// Who protects messages in the OSCORE context of a device; `None` if nobody ever has.
+    pub async fn context_owner(
+        &self,
+        oscore_id: &[u8],
+        timeout: Duration,
+    ) -> Result<Option<ContextOwner>, QueryError> {
+        let deadline = Instant::now() + timeout;
+        let id = CredentialId::OscoreId(oscore_id.to_vec());
+        let shard = ShardId::of_credential(&id, self.shards(deadline).await?);
+        let query = Kind::ContextOwner(oscore_id.to_vec());
+        match self.query(shard, query, deadline).await? {
+            query_result::Kind::None(_) => Ok(None),
+            query_result::Kind::ContextOwner(found) => {
+                Ok(Some(found.try_into().map_err(AnswerError::from)?))
+            }
             _ => Err(AnswerError::Mismatch.into()),
         }
     }
