@@ -43,7 +43,9 @@ test: setup ## Format, lints, layers, generated code and every test that needs n
 # The lanes start binaries. They select the whole workspace, as `make test` does, so that nothing is built twice with
 # other features.
 interop: setup ## Tests against other implementations of LwM2M
-	@scripts/packages.sh javac=default-jdk-headless mvn=maven coap-client-openssl=libcoap3-bin openssl=openssl gnutls-cli=gnutls-bin
+	@scripts/packages.sh javac=default-jdk-headless mvn=maven coap-client-openssl=libcoap3-bin openssl=openssl gnutls-cli=gnutls-bin \
+	  '/usr/lib/python3*/ensurepip/__init__.py=python3-venv'
+	@scripts/venv.sh tests/interop/requirements.txt "$(DROVER_CACHE)/interop-venv"
 	@$(rocksdb); cargo build --workspace --bins; cargo test --workspace --test interop
 
 kube: setup ## Tests against a real Kubernetes API

@@ -10,13 +10,18 @@ use tests::{Drover, Options, Program, until_some};
 pub(crate) const KEY: &str = "00112233445566778899aabbccddeeff";
 pub(crate) const SOON: Duration = Duration::from_secs(60);
 
+/// Where tests keep what they download and compile.
+pub(crate) fn cache() -> PathBuf {
+    std::env::var_os("DROVER_CACHE").map_or_else(
+        || PathBuf::from(std::env::var_os("HOME").unwrap()).join(".cache/drover"),
+        PathBuf::from,
+    )
+}
+
 /// Compiles the device once and returns the class path. Libraries come from Maven Central.
 fn class_path() -> String {
     let source = Path::new("interop/leshan");
-    let cache = std::env::var_os("DROVER_CACHE").map_or_else(
-        || PathBuf::from(std::env::var_os("HOME").unwrap()).join(".cache/drover"),
-        PathBuf::from,
-    );
+    let cache = cache();
     let (libraries, classes) = (cache.join("leshan/lib"), cache.join("leshan/classes"));
     if !libraries.join("leshan-lwm2m-client-2.0.0-M18.jar").exists() {
         run(Command::new("mvn")
