@@ -3,7 +3,9 @@
 use std::process::Command;
 use std::time::Duration;
 
-use tests::{Drover, Options};
+use tests::{Drover, Options, free_address};
+
+use crate::keys::Authority;
 
 const SOON: Duration = Duration::from_secs(30);
 
@@ -77,4 +79,38 @@ fn libcoap_registers_plain_and_over_openssl_and_gnutls() {
         said.contains("4.00"),
         "an empty endpoint name is refused: {said}"
     );
+}
+
+#[test]
+fn libcoap_registers_over_tcp_and_tls() {
+    let folder = tempfile::tempdir().unwrap();
+    let authority = Authority::new(folder.path());
+    let server = authority.issue("server", "DNS:localhost,IP:127.0.0.1");
+    let (tcp, tls) = (free_address(), free_address());
+    let config = folder.path().join("ingress.toml");
+    let (certificate, key) = (server.file("cert.pem"), server.file("key.pem"));
+    let text = format!(
+        "coap_tcp_listen = {tcp:?}\ncoaps_tcp_listen = {tls:?}\n\
+         tls_certificate_file = {certificate:?}\ntls_key_file = {key:?}\n"
+    );
+    std::fs::write(&config, text).unwrap();
+    let drover = Drover::start(&Options {
+        state_nodes: 1,
+        flags: vec![
+            "--ingress-config".to_owned(),
+            config.to_string_lossy().into_owned(),
+        ],
+        ..Options::default()
+    });
+    let roots = authority.certificate();
+    let checked = ["-R", roots.to_str().unwrap()];
+    for (scheme, address, security, endpoint) in [
+        ("coap+tcp", &tcp, &[][..], "libcoap-tcp"),
+        ("coaps+tcp", &tls, &checked[..], "libcoap-tls"),
+    ] {
+        let program = "coap-client-openssl";
+        let said = register(program, security, address, scheme, endpoint);
+        assert!(said.contains("2.01"), "{scheme}: {said}");
+        drover.wait_for_device(endpoint, SOON);
+    }
 }
