@@ -44,6 +44,7 @@ test: setup ## Format, lints, layers, generated code and every test that needs n
 # other features.
 interop: setup ## Tests against other implementations of LwM2M
 	@scripts/packages.sh javac=default-jdk-headless mvn=maven coap-client-openssl=libcoap3-bin openssl=openssl gnutls-cli=gnutls-bin \
+	  cc=gcc /usr/include/mbedtls/ssl.h=libmbedtls-dev \
 	  '/usr/lib/python3*/ensurepip/__init__.py=python3-venv'
 	@scripts/venv.sh tests/interop/requirements.txt "$(DROVER_CACHE)/interop-venv"
 	@$(rocksdb); cargo build --workspace --bins; cargo test --workspace --test interop

@@ -1,50 +1,11 @@
 //! Leshan's device in every security mode of LwM2M Transport 1.2 §5.2.
 
-use tests::{Drover, Options, Program, metric, until_some};
+use tests::{Drover, Program, metric, until_some};
 
-use crate::keys::{Authority, Keys};
 use crate::leshan::{KEY, SOON, observed, start_device, value_of};
-
-/// A cluster whose ingress node has a raw key and a certificate.
-struct Secured {
-    drover: Drover,
-    authority: Authority,
-    server: Keys,
-    _keys: tempfile::TempDir,
-}
+use crate::secured::Secured;
 
 impl Secured {
-    fn start() -> Self {
-        let keys = tempfile::tempdir().unwrap();
-        let authority = Authority::new(keys.path());
-        authority.revoke(&[]);
-        let server = authority.issue("server", "DNS:localhost,IP:127.0.0.1");
-        let (key, certificate) = (server.file("key.pem"), server.file("cert.pem"));
-        let config = format!(
-            "client_authorities_file = {:?}\nrevocation_list_files = [{:?}]\ntrust_reload_seconds = 1\n\
-             [[dtls_keys]]\nkey_file = {key:?}\n\
-             [[dtls_keys]]\nkey_file = {key:?}\ncertificate_file = {certificate:?}\n",
-            authority.certificate(),
-            authority.revocation_list(),
-        );
-        let file = keys.path().join("ingress.toml");
-        std::fs::write(&file, config).unwrap();
-        let drover = Drover::start(&Options {
-            state_nodes: 1,
-            flags: vec![
-                "--ingress-config".to_owned(),
-                file.to_string_lossy().into_owned(),
-            ],
-            ..Options::default()
-        });
-        Self {
-            drover,
-            authority,
-            server,
-            _keys: keys,
-        }
-    }
-
     fn device(&self, endpoint: &str, cid_length: &str, mode: &[&str]) -> Program {
         let uri = format!("coaps://{}", self.drover.endpoint("/ingress/0/coaps"));
         let arguments = [&[uri.as_str(), "300", cid_length], mode].concat();

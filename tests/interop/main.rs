@@ -3,7 +3,9 @@
 #![expect(clippy::unwrap_used, reason = "a failed unwrap is the test's failure")]
 
 mod aiocoap;
+mod dtls_tools;
 mod keys;
 mod leshan;
 mod leshan_security;
 mod libcoap;
+mod secured;

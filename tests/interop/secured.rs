@@ -1,0 +1,46 @@
+//! A cluster whose ingress node has keys of its own.
+
+use tests::{Drover, Options};
+
+use crate::keys::{Authority, Keys};
+
+/// A cluster whose ingress node has a raw key and a certificate.
+pub(crate) struct Secured {
+    pub(crate) drover: Drover,
+    pub(crate) authority: Authority,
+    pub(crate) server: Keys,
+    _keys: tempfile::TempDir,
+}
+
+impl Secured {
+    pub(crate) fn start() -> Self {
+        let keys = tempfile::tempdir().unwrap();
+        let authority = Authority::new(keys.path());
+        authority.revoke(&[]);
+        let server = authority.issue("server", "DNS:localhost,IP:127.0.0.1");
+        let (key, certificate) = (server.file("key.pem"), server.file("cert.pem"));
+        let config = format!(
+            "client_authorities_file = {:?}\nrevocation_list_files = [{:?}]\ntrust_reload_seconds = 1\n\
+             [[dtls_keys]]\nkey_file = {key:?}\n\
+             [[dtls_keys]]\nkey_file = {key:?}\ncertificate_file = {certificate:?}\n",
+            authority.certificate(),
+            authority.revocation_list(),
+        );
+        let file = keys.path().join("ingress.toml");
+        std::fs::write(&file, config).unwrap();
+        let drover = Drover::start(&Options {
+            state_nodes: 1,
+            flags: vec![
+                "--ingress-config".to_owned(),
+                file.to_string_lossy().into_owned(),
+            ],
+            ..Options::default()
+        });
+        Self {
+            drover,
+            authority,
+            server,
+            _keys: keys,
+        }
+    }
+}
