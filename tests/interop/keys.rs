@@ -30,6 +30,7 @@ impl Authority {
             "req -x509 -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -subj /CN=Interop -days 30 \
              -keyout ca.key.pem -out ca.cert.pem",
         );
+        authority.openssl("x509 -in ca.cert.pem -outform DER -out ca.cert.der");
         std::fs::write(folder.join("index.txt"), "").unwrap();
         std::fs::write(folder.join("crlnumber"), "01\n").unwrap();
         std::fs::write(

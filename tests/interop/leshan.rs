@@ -18,12 +18,12 @@ pub(crate) fn cache() -> PathBuf {
     )
 }
 
-/// Compiles the device once and returns the class path. Libraries come from Maven Central.
-fn class_path() -> String {
+/// Compiles the device and the server and returns the class path. Libraries come from Maven Central.
+pub(crate) fn class_path() -> String {
     let source = Path::new("interop/leshan");
     let cache = cache();
     let (libraries, classes) = (cache.join("leshan/lib"), cache.join("leshan/classes"));
-    if !libraries.join("leshan-lwm2m-client-2.0.0-M18.jar").exists() {
+    if !libraries.join("leshan-lwm2m-server-2.0.0-M18.jar").exists() {
         run(Command::new("mvn")
             .args(["-q", "-B", "-f"])
             .arg(source.join("pom.xml"))
@@ -35,7 +35,7 @@ fn class_path() -> String {
     run(Command::new("javac")
         .args(["-cp", &path, "-d"])
         .arg(&classes)
-        .arg(source.join("InteropDevice.java")));
+        .args(["InteropDevice.java", "InteropServer.java"].map(|name| source.join(name))));
     std::fs::copy(source.join("logback.xml"), classes.join("logback.xml")).unwrap();
     format!("{}:{path}", classes.display())
 }

@@ -3,9 +3,11 @@
 #![expect(clippy::unwrap_used, reason = "a failed unwrap is the test's failure")]
 
 mod aiocoap;
+mod device;
 mod dtls_tools;
 mod keys;
 mod leshan;
 mod leshan_security;
+mod leshan_server;
 mod libcoap;
 mod secured;
