@@ -5,6 +5,7 @@
 mod bad_input;
 mod device;
 mod fleet;
+mod flood;
 mod kill_ingress;
 mod leave;
 mod ledger;
