@@ -122,6 +122,11 @@ impl Dedup {
         }
     }
 
+    /// Takes the next copy of a message for a new one.
+    pub(crate) fn unsee(&mut self, key: MessageKey) {
+        self.index.remove(&key);
+    }
+
     /// Forgets all messages of a peer, the newest of which is `latest`, and returns the exchanges
     /// that were still being processed.
     pub(crate) fn forget(&mut self, latest: Sequence) -> Vec<ExchangeId> {

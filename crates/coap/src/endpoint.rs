@@ -49,6 +49,14 @@ pub enum Output<P> {
     Event(Event<P>),
 }
 
+/// A confirmable notification that is to be acknowledged once it is kept.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Receipt<P> {
+    peer: P,
+    token: Token,
+    id: MessageId,
+}
+
 /// What happened.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Event<P> {
@@ -79,6 +87,8 @@ pub enum Event<P> {
         peer: P,
         token: Token,
         response: Response,
+        /// Of a confirmable one: the peer sends it again until [`Endpoint::acknowledge`].
+        receipt: Option<Receipt<P>>,
     },
     /// The answer to a request has arrived; one that is not acknowledged counts as arrived when
     /// it is transmitted.

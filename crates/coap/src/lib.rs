@@ -66,7 +66,7 @@ mod retransmit;
 pub use blockwise::{Block, BlockSize};
 pub use codec::{decode, decode_header};
 pub use config::{Config, Counters};
-pub use endpoint::{Endpoint, Event, Output};
+pub use endpoint::{Endpoint, Event, Output, Receipt};
 pub use error::{DecodeError, SendError};
 pub use exchange::{ExchangeId, Failure, NotificationId};
 pub use message::{Code, Message, MessageId, Token, Type};

@@ -40,6 +40,11 @@ impl Observation {
         codec::decode(&self.template).ok()
     }
 
+    /// Takes any notification for newer than those before: the newest was not kept.
+    pub(crate) fn forget_order(&mut self) {
+        self.newest = None;
+    }
+
     /// Takes note of a notification and says whether it is newer than those before.
     pub(crate) fn judge(&mut self, now: Instant, sequence: u32) -> Freshness {
         if let Some((newest, at)) = self.newest

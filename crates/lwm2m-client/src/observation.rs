@@ -95,6 +95,11 @@ impl Observation {
         asked
     }
 
+    /// What the last notification said of a single resource.
+    pub(crate) fn reported(&self) -> Option<&Value> {
+        self.reported.as_ref()
+    }
+
     /// A notification left.
     pub(crate) fn sent(
         &mut self,
@@ -112,15 +117,16 @@ impl Observation {
     }
 
     /// A confirmable notification arrived.
-    pub(crate) fn delivered(&mut self, now: Instant, delivered: NotificationId) {
+    pub(crate) fn delivered(&mut self, now: Instant, delivered: NotificationId) -> bool {
         match self.phase {
             Phase::InFlight(id) if id == delivered => self.phase = Phase::Quiet,
             Phase::Outdated(id) if id == delivered => {
                 self.phase = Phase::Changed { not_before: now };
             }
-            _ => return,
+            _ => return false,
         }
         self.confirmed_at = now;
+        true
     }
 }
 

@@ -3,7 +3,7 @@
 use std::time::Instant;
 
 use coap::Code;
-use lwm2m::{Entry, ExecuteArguments, Path, WriteMode};
+use lwm2m::{Entry, ExecuteArguments, Path, Value, WriteMode};
 
 /// What a device wants of its caller.
 #[derive(Clone, Debug, PartialEq)]
@@ -58,6 +58,8 @@ pub enum Event {
     ObservationEnded { path: Path },
     /// A notification was sent.
     Notified { path: Path },
+    /// The server acknowledged a confirmable notification; of a single resource, with this value.
+    NotificationAcknowledged { path: Path, value: Option<Value> },
     /// The server accepted a Send.
     Sent,
     /// A Send failed.

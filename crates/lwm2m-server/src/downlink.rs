@@ -181,7 +181,7 @@ impl<P: PeerKey> Engine<P> {
             self.established(&downlink.registration, path, token, response);
             if downlink.purpose == Purpose::Restored {
                 // Whoever asks for an observation gets the first value as the answer.
-                self.report(now, &downlink.registration, path, response);
+                self.report(now, &downlink.registration, path, response, None);
             }
         }
         if let Purpose::Asked(tag) = downlink.purpose {

@@ -15,6 +15,7 @@ use rand_chacha::ChaCha12Rng;
 use crate::config::Config;
 use crate::device::{Device, Devices};
 use crate::downlink::Downlink;
+use crate::observation::Kept;
 use crate::output::{CommitError, CommitId, Now, OperationFailure, OperationTag, Origin, Output};
 use crate::response::{overloaded, rejected};
 use crate::uplink::Awaiting;
@@ -125,6 +126,7 @@ impl<P: PeerKey> Engine<P> {
     fn conclude(&mut self, now: Now, awaiting: Awaiting<P>, result: Result<Outcome, CommitError>) {
         match result {
             Ok(Outcome::Rejected(rejection)) => {
+                self.settle_notification(now, awaiting.receipt(), Kept::Yes);
                 if let Some(exchange) = awaiting.exchange() {
                     self.counters.refused += 1;
                     self.respond(now, exchange, rejected(rejection));
@@ -132,6 +134,7 @@ impl<P: PeerKey> Engine<P> {
             }
             Ok(outcome) => self.resolve(now, awaiting, outcome),
             Err(CommitError::Unavailable | CommitError::Overloaded) => {
+                self.settle_notification(now, awaiting.receipt(), Kept::No);
                 if let Some(exchange) = awaiting.exchange() {
                     self.refuse_for_overload(now, exchange);
                 }
@@ -260,7 +263,8 @@ impl<P: PeerKey> Engine<P> {
                 peer,
                 token,
                 response,
-            } => self.handle_notification(now, peer, token, &response),
+                receipt,
+            } => self.handle_notification(now, peer, token, &response, receipt),
             // Answers are not followed up, and this side sends no notifications.
             Event::ResponseDelivered { .. }
             | Event::ResponseFailed { .. }

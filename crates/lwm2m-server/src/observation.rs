@@ -1,6 +1,6 @@
 //! The observations of one device (LwM2M Core 1.2 §6.4).
 
-use coap::{Code, PeerKey, Response, Token};
+use coap::{Code, PeerKey, Receipt, Response, Token};
 use device_state::{Observation, OperationOutcome, Timestamp, ValueOrigin};
 use lwm2m::{Path, RegistrationId};
 
@@ -36,6 +36,13 @@ impl Observations {
     pub(crate) fn tokens(&self) -> impl Iterator<Item = Token> {
         self.0.iter().map(|(_, token)| *token)
     }
+}
+
+/// Whether a notification is as safe as it will ever be.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Kept {
+    Yes,
+    No,
 }
 
 impl<P: PeerKey> Engine<P> {
@@ -87,13 +94,14 @@ impl<P: PeerKey> Engine<P> {
         }
     }
 
-    /// A notification; the CoAP layer has acknowledged it.
+    /// A notification. It is acknowledged when its values are committed, or can never be.
     pub(crate) fn handle_notification(
         &mut self,
         now: Now,
         peer: P,
         token: Token,
         response: &Response,
+        receipt: Option<Receipt<P>>,
     ) {
         let observed = self
             .devices
@@ -101,6 +109,7 @@ impl<P: PeerKey> Engine<P> {
             .and_then(|(id, device)| Some((id.clone(), device.observations.path(token)?)));
         let Some((id, path)) = observed else {
             self.counters.dropped_notifications += 1;
+            self.settle_notification(now, receipt, Kept::Yes);
             self.coap.forget_observation(peer, token);
             return;
         };
@@ -109,10 +118,28 @@ impl<P: PeerKey> Engine<P> {
             if let Some(device) = self.devices.get_mut(&id) {
                 device.observations.remove(path);
             }
+            self.settle_notification(now, receipt, Kept::Yes);
             self.coap.forget_observation(peer, token);
             return;
         }
-        self.report(now, &id, path, response);
+        self.report(now, &id, path, response, receipt);
+    }
+
+    /// Acknowledges a notification, or has its sender send it again.
+    pub(crate) fn settle_notification(
+        &mut self,
+        now: Now,
+        receipt: Option<Receipt<P>>,
+        kept: Kept,
+    ) {
+        let Some(receipt) = receipt else {
+            return;
+        };
+        match kept {
+            Kept::Yes => self.coap.acknowledge(receipt),
+            Kept::No => self.coap.decline(receipt),
+        }
+        self.drain_coap(now, None);
     }
 
     /// Ends the observation of a path: the next notification is answered with a reset (RFC 7641 §3.6), or
@@ -151,15 +178,18 @@ impl<P: PeerKey> Engine<P> {
         registration: &RegistrationId,
         path: Path,
         response: &Response,
+        receipt: Option<Receipt<P>>,
     ) {
         let Some(device) = self.devices.get(registration) else {
             return;
         };
         let entries = match values_of(path, response) {
             Ok(entries) if self.awaiting.len() < self.config.max_pending_commits => entries,
-            Ok(_) | Err(_) => {
+            read => {
                 self.counters.dropped_notifications += 1;
-                return;
+                // What makes no sense makes none the next time.
+                let kept = if read.is_ok() { Kept::No } else { Kept::Yes };
+                return self.settle_notification(now, receipt, kept);
             }
         };
         let (shard, command) = record_values(
@@ -170,6 +200,6 @@ impl<P: PeerKey> Engine<P> {
             entries,
             now.wall,
         );
-        self.commit(shard, command, Awaiting::Notify);
+        self.commit(shard, command, Awaiting::Notify { receipt });
     }
 }

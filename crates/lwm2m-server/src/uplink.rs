@@ -2,7 +2,7 @@
 //!
 //! Each becomes a command; the answer waits in [`Awaiting`] until the commit is reported.
 
-use coap::{Code, ExchangeId, PeerKey, Request, Response};
+use coap::{Code, ExchangeId, PeerKey, Receipt, Request, Response};
 use device_state::{
     Command, Outcome, Registration, ShardId, Timestamp, ValueOrigin, new_registration_id,
     registration_shard,
@@ -14,6 +14,7 @@ use lwm2m::{
 use rand::Rng;
 
 use crate::engine::Engine;
+use crate::observation::Kept;
 use crate::output::{Now, Origin, Output};
 use crate::response::Refusal;
 
@@ -37,8 +38,10 @@ pub(crate) enum Awaiting<P> {
     Send {
         exchange: ExchangeId,
     },
-    /// A notification was acknowledged already.
-    Notify,
+    /// A notification, which is acknowledged if it was confirmable.
+    Notify {
+        receipt: Option<Receipt<P>>,
+    },
 }
 
 impl<P> Awaiting<P> {
@@ -46,9 +49,10 @@ impl<P> Awaiting<P> {
     pub(crate) fn registering(&self) -> Option<&RegistrationId> {
         match self {
             Self::Register { registration, .. } => Some(&registration.id),
-            Self::Update { .. } | Self::Deregister { .. } | Self::Send { .. } | Self::Notify => {
-                None
-            }
+            Self::Update { .. }
+            | Self::Deregister { .. }
+            | Self::Send { .. }
+            | Self::Notify { .. } => None,
         }
     }
 
@@ -58,7 +62,17 @@ impl<P> Awaiting<P> {
             | Self::Update { exchange, .. }
             | Self::Deregister { exchange, .. }
             | Self::Send { exchange } => Some(*exchange),
-            Self::Notify => None,
+            Self::Notify { .. } => None,
+        }
+    }
+
+    pub(crate) fn receipt(&self) -> Option<Receipt<P>>
+    where
+        P: Copy,
+    {
+        match self {
+            Self::Notify { receipt } => *receipt,
+            _ => None,
         }
     }
 }
@@ -288,7 +302,7 @@ impl<P: PeerKey> Engine<P> {
             (Awaiting::Send { exchange }, _) => {
                 self.respond(now, exchange, Response::new(Code::CHANGED_2_04));
             }
-            (Awaiting::Notify, _) => {}
+            (Awaiting::Notify { receipt }, _) => self.settle_notification(now, receipt, Kept::Yes),
             (awaiting, _) => {
                 // The state tier answered something that the command cannot lead to.
                 if let Some(exchange) = awaiting.exchange() {

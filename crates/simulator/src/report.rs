@@ -98,6 +98,11 @@ fn describe_event(event: &Event) -> Option<Value> {
         Event::FellAsleep => json!({"event": "fell-asleep"}),
         Event::Sent => json!({"event": "sent"}),
         Event::SendFailed { .. } => json!({"event": "send-failed"}),
+        Event::NotificationAcknowledged { path, value } => json!({
+            "event": "notification-acknowledged",
+            "path": path.to_string(),
+            "value": value.as_ref().map(lwm2m::Value::to_text),
+        }),
         // There is one for every move of an observed value.
         Event::Notified { .. } => return None,
     })

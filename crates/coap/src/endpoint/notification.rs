@@ -2,18 +2,28 @@
 
 use std::time::Instant;
 
-use super::{Endpoint, Event};
+use super::{Endpoint, Event, Receipt};
 use crate::blockwise::{BlockSize, Download, DownloadStep, cut};
+use crate::dedup::Reply;
 use crate::error::SendError;
 use crate::exchange::{ExchangeId, NotificationId, Outgoing, Purpose};
-use crate::message::{Code, Message, MessageId, Token};
+use crate::message::{Code, Message, MessageId, Token, Type};
 use crate::message_id::Exhausted;
 use crate::observe::{Freshness, Observation, Observer};
 use crate::option::{ETag, number};
-use crate::peer::{PeerKey, PeerSlot, Queued, QueuedNotification};
+use crate::peer::{MessageKey, PeerKey, PeerSlot, Queued, QueuedNotification};
 use crate::request::{ParsedRequest, Reliability, Request};
 use crate::response::{ParsedResponse, Response};
 use crate::retransmit::Owner;
+
+/// What became of a notification.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Taken {
+    /// All that is to be done for it is done, but for the acknowledgement.
+    Handled,
+    /// It has a receipt.
+    HandedUp,
+}
 
 impl<P: PeerKey> Endpoint<P> {
     /// Makes an observation known that another endpoint has established, so that its
@@ -159,19 +169,26 @@ impl<P: PeerKey> Endpoint<P> {
         &mut self,
         now: Instant,
         slot: PeerSlot,
-        token: Token,
+        (kind, id, token): (Type, MessageId, Token),
         parsed: ParsedResponse,
-    ) {
+    ) -> Taken {
         let Some(peer) = self.peers.get_mut(slot) else {
-            return;
+            return Taken::Handled;
         };
+        let is_watched = kind == Type::Confirmable && peer.stream.is_none();
+        let receipt = is_watched.then_some(Receipt {
+            peer: peer.key,
+            token,
+            id,
+        });
+        let taken = receipt.map_or(Taken::Handled, |_| Taken::HandedUp);
         let key = peer.key;
         let Some(known) = peer
             .observations
             .iter_mut()
             .find(|known| known.token == token)
         else {
-            return;
+            return Taken::Handled;
         };
         let Some(sequence) = parsed
             .response
@@ -184,13 +201,14 @@ impl<P: PeerKey> Endpoint<P> {
                 peer: key,
                 token,
                 response: parsed.response,
+                receipt,
             });
-            return;
+            return taken;
         };
         // RFC 8323 appendix A.1: on a stream the order is that of arrival, the number says nothing.
         if peer.stream.is_none() && known.judge(now, sequence) == Freshness::Stale {
             self.counters.stale_notifications += 1;
-            return;
+            return Taken::Handled;
         }
         let template = known.template();
         self.drop_fetch(slot, token);
@@ -199,10 +217,35 @@ impl<P: PeerKey> Endpoint<P> {
                 peer: key,
                 token,
                 response: parsed.response,
+                receipt,
             });
-            return;
+            return taken;
         }
         self.fetch_rest(now, slot, token, template, parsed);
+        Taken::Handled
+    }
+
+    /// Acknowledges a notification, which is kept now.
+    pub fn acknowledge(&mut self, receipt: Receipt<P>) {
+        let Some(slot) = self.peers.find(receipt.peer) else {
+            return;
+        };
+        let key = MessageKey::new(slot, receipt.id);
+        self.dedup.settle(key, Reply::Acknowledgement);
+        self.transmit_empty(receipt.peer, Type::Acknowledgement, receipt.id);
+    }
+
+    /// A notification could not be kept: its next copy is taken for a new one.
+    pub fn decline(&mut self, receipt: Receipt<P>) {
+        let Some(slot) = self.peers.find(receipt.peer) else {
+            return;
+        };
+        self.dedup.unsee(MessageKey::new(slot, receipt.id));
+        let observations = self.peers.get_mut(slot).map(|peer| &mut peer.observations);
+        let mut known = observations.into_iter().flatten();
+        if let Some(known) = known.find(|known| known.token == receipt.token) {
+            known.forget_order();
+        }
     }
 
     fn fetch_rest(

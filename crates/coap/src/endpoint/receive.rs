@@ -2,6 +2,7 @@
 
 use std::time::Instant;
 
+use super::notification::Taken;
 use super::{Endpoint, Event};
 use crate::blockwise::BlockSize;
 use crate::codec;
@@ -236,6 +237,15 @@ impl<P: PeerKey> Endpoint<P> {
             }
             return;
         };
+        if addressee == Addressee::Observation {
+            let taken = self.notification_arrived(now, slot, (kind, id, token), parsed);
+            let reply = match taken {
+                Taken::Handled => Reply::Acknowledgement,
+                // Its receipt acknowledges it.
+                Taken::HandedUp => return self.remember(now, slot, id, kind, Reply::Silence),
+            };
+            return self.accept(now, slot, kind, id, reply);
+        }
         self.accept(now, slot, kind, id, Reply::Acknowledgement);
         match addressee {
             Addressee::Exchange(exchange) => {
@@ -243,9 +253,8 @@ impl<P: PeerKey> Endpoint<P> {
                 self.response_to(now, exchange, parsed);
                 self.pump(now, slot);
             }
-            Addressee::Observation => self.notification_arrived(now, slot, token, parsed),
             Addressee::Leftover => self.counters.stale_notifications += 1,
-            Addressee::Nobody => {}
+            Addressee::Observation | Addressee::Nobody => {}
         }
     }
 

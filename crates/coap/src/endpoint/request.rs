@@ -310,6 +310,7 @@ impl<P: PeerKey> Endpoint<P> {
                     peer,
                     token,
                     response,
+                    receipt: None,
                 });
             }
             Purpose::Notification => self.counters.lost_notifications += 1,

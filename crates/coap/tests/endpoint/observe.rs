@@ -1,8 +1,8 @@
 use std::time::Duration;
 
 use coap::{
-    BlockSize, Code, Event, Failure, Message, MessageId, Reliability, Request, Response, Token,
-    Type, number,
+    BlockSize, Code, Event, Failure, Message, MessageId, Receipt, Reliability, Request, Response,
+    Token, Type, number,
 };
 
 use crate::rig::{
@@ -45,8 +45,13 @@ fn notifications_are_delivered_in_order_and_acknowledged() {
     for (id, sequence, fresh) in [(1, 7, true), (2, 5, false), (3, 8, true)] {
         let message = notification(token, id, sequence);
         rig.receive(&message);
+        if fresh {
+            assert_eq!(rig.sent(), []);
+            let receipt = receipt_of(&rig.one_event());
+            rig.endpoint.acknowledge(receipt);
+        }
         assert_eq!(rig.one_sent(), empty(Type::Acknowledgement, &message));
-        assert_eq!(rig.events().len(), usize::from(fresh), "{sequence}");
+        assert_eq!(rig.events(), [], "{sequence}");
     }
     assert_eq!(rig.endpoint.counters().stale_notifications, 1);
     rig.receive(&Message {
@@ -58,6 +63,44 @@ fn notifications_are_delivered_in_order_and_acknowledged() {
         rig.one_event(),
         Event::Notification { peer: PEER, .. }
     ));
+}
+
+fn receipt_of(event: &Event<u8>) -> Receipt<u8> {
+    match event {
+        Event::Notification { receipt, .. } => receipt.expect("it is confirmable"),
+        other => panic!("{other:?}"),
+    }
+}
+
+#[test]
+fn a_notification_is_acknowledged_when_it_is_kept_and_not_before() {
+    let (mut rig, token) = observing();
+    let message = notification(token, 1, 7);
+    rig.receive(&message);
+    let receipt = receipt_of(&rig.one_event());
+    // A copy comes while it is being kept.
+    rig.receive(&message);
+    assert_eq!((rig.sent(), rig.events()), (vec![], vec![]));
+    rig.endpoint.acknowledge(receipt);
+    let acknowledgement = empty(Type::Acknowledgement, &message);
+    assert_eq!(rig.one_sent(), acknowledgement);
+    rig.receive(&message);
+    assert_eq!(rig.one_sent(), acknowledgement);
+    assert_eq!(rig.events(), []);
+}
+
+#[test]
+fn a_notification_that_was_not_kept_is_taken_when_it_comes_again() {
+    let (mut rig, token) = observing();
+    let message = notification(token, 1, 7);
+    rig.receive(&message);
+    let receipt = receipt_of(&rig.one_event());
+    rig.endpoint.decline(receipt);
+    assert_eq!(rig.sent(), []);
+    rig.receive(&message);
+    let receipt = receipt_of(&rig.one_event());
+    rig.endpoint.acknowledge(receipt);
+    assert_eq!(rig.one_sent(), empty(Type::Acknowledgement, &message));
 }
 
 #[test]
@@ -154,7 +197,7 @@ fn the_rest_of_a_large_notification_is_fetched_without_observe() {
     first.payload = body[..64].to_vec();
     rig.receive(&with_block(first, number::BLOCK2, (0, 1, 64)));
     let sent = rig.sent();
-    let fetch = &sent[1];
+    let fetch = &sent[0];
     assert_eq!(fetch.code, Code::GET);
     assert_eq!(block_of(fetch, number::BLOCK2), Some((1, false, 64)));
     assert_eq!(uint_of(fetch, number::OBSERVE), None);

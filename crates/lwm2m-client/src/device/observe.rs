@@ -82,7 +82,10 @@ impl Device {
             .iter_mut()
             .find(|known| known.token == token);
         if let Some(observation) = known {
-            observation.delivered(now, id);
+            let (path, value) = (observation.path, observation.reported().cloned());
+            if observation.delivered(now, id) {
+                self.event(Event::NotificationAcknowledged { path, value });
+            }
         }
         self.notify_due(now);
     }

@@ -228,9 +228,15 @@ impl Pair {
                 self.concluded.push((exchange, Err(reason)));
             }
             CoapEvent::Notification {
-                token, response, ..
+                token,
+                response,
+                receipt,
+                ..
             } => {
                 self.notifications.push((token, response));
+                if let Some(receipt) = receipt {
+                    self.server.acknowledge(receipt);
+                }
             }
             _ => {}
         }
