@@ -1,20 +1,23 @@
 //! Ingress nodes are killed while commands are under way. What was acknowledged stands in a ledger.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashSet};
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
 use rustix::process::Signal;
 use serde_json::Value;
-use tests::{Drover, Program, kill, until};
+use tests::{Drover, Program, kill, until, until_some};
 
 use crate::fleet::{
-    Fleet, Node, SOON, answer, fleet, ingress, members_known, progress, registered, three_nodes,
-    undisturbed,
+    Fleet, Node, SOON, answer, fleet, ingress, members_known, more_values, progress, registered,
+    three_nodes, undisturbed,
 };
 
 const DEVICES: usize = 40;
 /// Callers, each with devices of its own.
 const CALLERS: usize = 4;
+/// Devices whose notifications are followed.
+const OBSERVED: usize = 8;
+const TEMPERATURE: &str = "/3303/0/5700";
 /// Commands that must succeed after each blow before the next one.
 const BETWEEN: usize = 30;
 
@@ -31,8 +34,10 @@ struct Ledger {
 fn killed_ingress_nodes_lose_nothing_that_was_acknowledged() {
     let (drover, nodes) = three_nodes();
     let coaps: Vec<String> = nodes.iter().map(|node| node.coaps.clone()).collect();
-    let fleet = fleet(&drover, "cid", DEVICES, &coaps, &["--cid", "8"]);
+    let flags = ["--cid", "8", "--confirmable"];
+    let fleet = fleet(&drover, "cid", DEVICES, &coaps, &flags);
     registered(&fleet);
+    let reports = Reports::follow(&drover);
 
     let (stop, done) = (AtomicBool::new(false), AtomicUsize::new(0));
     let (drover, stop, done) = (&drover, &stop, &done);
@@ -68,8 +73,90 @@ fn killed_ingress_nodes_lose_nothing_that_was_acknowledged() {
             check_text(drover, device, texts);
         }
     }
+    reports.check(&fleet);
     let seen = progress(&fleet.program, "progress", |_| true);
     undisturbed(&seen, DEVICES, DEVICES);
+}
+
+/// Notifications of some devices, as the state tier tells them.
+struct Reports {
+    watch: Program,
+    _observers: Vec<Program>,
+}
+
+impl Reports {
+    fn follow(drover: &Drover) -> Self {
+        let start = |arguments: &[&str], log: String| {
+            let mut command = drover.command(&[arguments, &["-o", "json"]].concat());
+            Program::start(&mut command, &drover.scratch().join(log)).unwrap()
+        };
+        let watch = start(&["watch"], "watch".to_owned());
+        let observers: Vec<_> = (0..OBSERVED)
+            .map(|number| {
+                let device = format!("cid-{number:06}");
+                start(
+                    &["observe", &device, TEMPERATURE],
+                    format!("observe-{number}"),
+                )
+            })
+            .collect();
+        for observer in &observers {
+            more_values(observer);
+        }
+        Self {
+            watch,
+            _observers: observers,
+        }
+    }
+
+    /// Every notification that a device knows to be acknowledged is there.
+    fn check(&self, fleet: &Fleet) {
+        let acknowledged = events(&fleet.program.output(), |line| {
+            let is_one = line["event"] == "notification-acknowledged";
+            let value = line["value"].as_str()?.parse().ok()?;
+            is_one.then(|| report(line, value))
+        });
+        assert!(acknowledged.len() > 10 * OBSERVED, "{acknowledged:?}");
+        until_some("every acknowledged notification", SOON, || {
+            let told = self.told();
+            let lost: Vec<_> = acknowledged
+                .iter()
+                .filter(|report| !told.contains(report))
+                .collect();
+            if lost.is_empty() {
+                Ok(())
+            } else {
+                Err(format!("{lost:?}"))
+            }
+        });
+    }
+
+    fn told(&self) -> HashSet<Report> {
+        let reports = events(&self.watch.output(), |line| {
+            if line["event"] != "ValuesReported" {
+                return None;
+            }
+            let values = line["values"].as_array()?;
+            let numbers = values.iter().filter_map(|value| value["value"].as_f64());
+            Some(numbers.map(|value| report(line, value)).collect::<Vec<_>>())
+        });
+        reports.into_iter().flatten().collect()
+    }
+}
+
+/// A device and a value of its temperature.
+type Report = (String, String);
+
+fn report(line: &Value, value: f64) -> Report {
+    let endpoint = line["endpoint"].as_str().unwrap_or_default();
+    (endpoint.to_owned(), value.to_string())
+}
+
+/// What `pick` takes out of lines of JSON.
+fn events<T>(output: &str, pick: impl Fn(&Value) -> Option<T>) -> Vec<T> {
+    let lines = output.lines();
+    let parsed = lines.filter_map(|line| serde_json::from_str::<Value>(line).ok());
+    parsed.filter_map(|line| pick(&line)).collect()
 }
 
 /// Waits until commands succeed.
