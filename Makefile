@@ -38,6 +38,7 @@ demo: setup ## Starts a cluster and a fleet on this machine
 	@$(rocksdb); scripts/demo.sh
 
 test: setup ## Format, lints, layers, generated code and every test that needs no other program
+	@scripts/packages.sh unshare=util-linux ip=iproute2
 	@$(rocksdb); cargo xtask ci
 
 # The lanes start binaries. They select the whole workspace, as `make test` does, so that nothing is built twice with
