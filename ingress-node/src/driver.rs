@@ -36,6 +36,7 @@ use node_runtime::clock;
 use state_client::{AttachHandle, Client};
 use tokio::sync::mpsc;
 
+use crate::cookies::{Cookies, Period};
 use crate::metrics::Metrics;
 use crate::tcp::event::StreamId;
 use crate::tcp::streams::Streams;
@@ -80,6 +81,7 @@ pub(crate) struct Parts {
     pub(crate) fresh: Box<dyn Fn() -> Fresh + Send>,
     pub(crate) forward_key: forward::Key,
     pub(crate) trust: Arc<Trust>,
+    pub(crate) cookies: Cookies,
     pub(crate) limits: Limits,
     pub(crate) streams: tcp::streams::Limits,
     pub(crate) metrics: Metrics,
@@ -137,6 +139,9 @@ pub(crate) struct Driver {
     sessions: Sessions,
     contexts: Contexts,
     trust: Arc<Trust>,
+    cookies: Cookies,
+    /// Whose cookies the DTLS server gives out.
+    period: Period,
     revocations: Revocations,
     /// Of messages without security.
     anyone: Arc<Principal>,
@@ -184,6 +189,8 @@ impl Driver {
             engine,
         } = (parts.fresh)();
         dtls.set_credentials(parts.trust.credentials.clone());
+        let period = Period::at(now().wall);
+        parts.cookies.set(&mut dtls, period);
         let own = WorkerId {
             node: parts.node.0,
             worker: parts.index,
@@ -205,6 +212,8 @@ impl Driver {
             sessions: Sessions::default(),
             contexts: Contexts::new(oscore),
             trust: parts.trust,
+            cookies: parts.cookies,
+            period,
             revocations: Revocations::default(),
             anyone: Arc::new(Principal::anyone()),
             strays: take_over::Strays::default(),
@@ -323,8 +332,17 @@ impl Driver {
         if self.observed.elapsed() >= OBSERVE_INTERVAL {
             self.observed = Instant::now();
             self.look_for_revocations();
+            self.rotate_cookies();
             self.metrics
                 .observe(self.index, &self.engine, &self.dtls, &self.streams);
+        }
+    }
+
+    fn rotate_cookies(&mut self) {
+        let period = Period::at(now().wall);
+        if period != self.period {
+            self.period = period;
+            self.cookies.set(&mut self.dtls, period);
         }
     }
 

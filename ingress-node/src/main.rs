@@ -1,6 +1,7 @@
 //! UDP, DTLS and CoAP edge that owns device sessions.
 
 mod config;
+mod cookies;
 mod downlink_stream;
 mod driver;
 mod members;

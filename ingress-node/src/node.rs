@@ -11,12 +11,12 @@ use coap::reliable;
 use device_state::NodeId;
 use lwm2m_server::Engine;
 use node_runtime::{Readiness, Stage, Tasks, random};
-use sha2::{Digest, Sha256};
 use state_client::Client;
 use tokio::sync::{mpsc, oneshot};
 use tokio_rustls::TlsAcceptor;
 
 use crate::config::Config;
+use crate::cookies::Cookies;
 use crate::downlink_stream;
 use crate::driver::{Driver, Fresh, INPUTS, Input, Limits, Parts, Sockets, Unsecured};
 use crate::members::{self, Membership};
@@ -61,7 +61,8 @@ pub(crate) async fn start(
             client: client.clone(),
             inputs,
             workers: senders.clone(),
-            fresh: fresh(config, node, index, shards, &secret)?,
+            cookies: Cookies::new(secret),
+            fresh: fresh(config, node, index, shards)?,
             forward_key: forward::Key::derive(&secret),
             trust: trust.clone(),
             limits: Limits {
@@ -238,17 +239,20 @@ fn fresh(
     node: NodeId,
     worker: u8,
     shards: u16,
-    secret: &[u8; 32],
 ) -> anyhow::Result<Box<dyn Fn() -> Fresh + Send>> {
     let limits = dtls_limits(config, shards)?;
-    let cookies = cookie_secret(secret);
     let contexts = oscore::Config {
         max_contexts: config.max_devices,
         ..oscore::Config::default()
     };
     let engine = engine_config(config, node, worker, shards);
     Ok(Box::new(move || Fresh {
-        dtls: dtls::Server::new(limits.clone(), &cookies, random::seed()),
+        // The secret is replaced before anything is received.
+        dtls: dtls::Server::new(
+            limits.clone(),
+            &dtls::CookieSecret::new(random::seed()),
+            random::seed(),
+        ),
         oscore: oscore::Server::new(contexts.clone(), random::seed()),
         engine: Engine::new(engine.clone(), random::seed()),
     }))
@@ -287,14 +291,4 @@ fn cluster_key(file: Option<&Path>) -> anyhow::Result<Option<[u8; 32]>> {
         )
     })?;
     Ok(Some(key))
-}
-
-/// The secret of the stateless cookies: of the whole cluster, so that any node accepts another's.
-fn cookie_secret(key: &[u8; 32]) -> dtls::CookieSecret {
-    // The cluster key itself seals what is stored; the cookies get a key of their own from it.
-    let secret = Sha256::new()
-        .chain_update(b"drover dtls cookie 1")
-        .chain_update(key)
-        .finalize();
-    dtls::CookieSecret::new(secret.into())
 }

@@ -136,7 +136,7 @@ JSON: {\"devices\": [{\"endpoint\", \"state\", \"registrationId\", \"lwm2mVersio
     /// Operations under way and finished: list, get, cancel.
     #[command(subcommand)]
     Operations(operations::Operations),
-    /// Pre-shared keys of devices: add, list, remove.
+    /// Keys and OSCORE contexts of devices: add, list, remove.
     #[command(subcommand)]
     Credentials(credentials::Credentials),
     /// Show nodes, shards and leaders.

@@ -39,6 +39,7 @@ impl Driver {
         } = (self.fresh)();
         (self.dtls, self.engine) = (dtls, engine);
         self.dtls.set_credentials(self.trust.credentials.clone());
+        self.cookies.set(&mut self.dtls, self.period);
         self.contexts = Contexts::new(oscore);
         self.revocations = Revocations::default();
         self.streams.release_all(Instant::now());
