@@ -3,7 +3,8 @@
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use tests::{Drover, Options, Program, free_address, until_some};
+use rustix::process::Signal;
+use tests::{Drover, Options, Program, Spray, free_address, kill, metric, until, until_some};
 
 use crate::leshan::{SOON, cache, observed, value_of};
 
@@ -70,7 +71,7 @@ fn aiocoap_device_is_managed_over_tcp() {
 struct Protected {
     drover: Drover,
     context: String,
-    server: String,
+    spray: Spray,
     _folder: tempfile::TempDir,
 }
 
@@ -110,19 +111,30 @@ impl Protected {
             "aabb",
         ]);
         assert_eq!(added.code, 0, "{added:?}");
-        let server = format!("coap://{}", drover.endpoint("/ingress/0/coap"));
+        for node in [0, 1] {
+            let admin = drover.endpoint(&format!("/ingress/{node}/admin"));
+            until("known members", SOON, || {
+                metric(&admin, "drover_ingress_members") >= 2.0
+            });
+        }
+        let nodes = [0, 1].map(|node| drover.endpoint(&format!("/ingress/{node}/coap")));
         Self {
             context: context.to_string_lossy().into_owned(),
             drover,
-            server,
+            spray: Spray::start(&nodes, 0x05c0),
             _folder: folder,
         }
+    }
+
+    /// Its datagrams go to any node.
+    fn server(&self) -> String {
+        format!("coap://{}", self.spray.address())
     }
 
     fn device(&self, endpoint: &str) -> Program {
         let address = free_address();
         let (_, port) = address.split_once(':').unwrap();
-        let arguments = [&self.server, "--port", port, "--oscore", &self.context];
+        let arguments = [&self.server(), "--port", port, "--oscore", &self.context];
         start_device(&self.drover, endpoint, &arguments)
     }
 }
@@ -138,10 +150,36 @@ fn aiocoap_device_is_managed_with_oscore() {
 }
 
 #[test]
+fn an_oscore_context_goes_on_at_another_node_when_its_own_is_killed() {
+    let protected = Protected::start("aiocoap-oscore");
+    let drover = &protected.drover;
+    let mut device = protected.device("aiocoap-oscore");
+    assert_eq!(
+        value_of(drover, "aiocoap-oscore", "/3/0/0"),
+        "Drover interop"
+    );
+    // The node that carried that out.
+    let owner = [0, 1].into_iter().find(|node| {
+        let admin = drover.endpoint(&format!("/ingress/{node}/admin"));
+        metric(&admin, "drover_ingress_operations_total") > 0.0
+    });
+    let owner = owner.unwrap();
+    kill(drover.pid(&format!("/ingress/{owner}/pid")), Signal::KILL).unwrap();
+    let rest = drover.endpoint(&format!("/ingress/{}/coap", 1 - owner));
+    protected.spray.set_nodes(&[rest]);
+    device.say("update");
+    device.wait_for_output("answer 2.04", SOON);
+    until_some("an answer by way of the other node", SOON, || {
+        let read = drover.run(&["read", "aiocoap-oscore", "/3/0/0"]);
+        if read.code == 0 { Ok(()) } else { Err(read) }
+    });
+}
+
+#[test]
 fn a_port_for_oscore_refuses_what_nothing_protects() {
     let protected = Protected::start("aiocoap-oscore");
     let mut command = Command::new(python());
-    let arguments = ["aiocoap-oscore", &protected.server];
+    let arguments = ["aiocoap-oscore", &protected.server()];
     command.arg("interop/aiocoap_device.py").args(arguments);
     let output = protected.drover.scratch().join("refused");
     let mut device = Program::start(&mut command, &output).unwrap();
