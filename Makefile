@@ -25,7 +25,7 @@ help: ## Tells the targets
 
 setup: ## Installs what a build needs (Debian, Ubuntu; elsewhere names it) and builds RocksDB once
 	@command -v cargo >/dev/null || { echo "setup: Rust is missing: install rustup" >&2; exit 1; }
-	@scripts/packages.sh g++=g++ make=make '/usr/lib/llvm-*/lib/libclang*.so*=libclang-dev'
+	@scripts/packages.sh g++=g++ make=make '/usr/lib/llvm-*/lib/libclang.so*=libclang-dev'
 	@$(rocksdb); echo "setup: RocksDB is in $$ROCKSDB_LIB_DIR"
 
 build: setup ## Builds all programs

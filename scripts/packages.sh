@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # packages.sh COMMAND=PACKAGE…: installs the Debian packages whose commands are missing; elsewhere names them.
-# COMMAND may also be a file pattern, such as /usr/lib/llvm-*/lib/libclang*.so*.
+# COMMAND may also be a file pattern, such as /usr/lib/llvm-*/lib/libclang.so*.
 set -euo pipefail
 missing=()
 for need in "$@"; do
