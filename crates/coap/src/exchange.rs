@@ -49,6 +49,20 @@ pub enum Failure {
     OutOfMessageIds,
 }
 
+impl Failure {
+    /// Whether the same may succeed another time.
+    pub(crate) const fn is_passing(self) -> bool {
+        match self {
+            Self::Timeout
+            | Self::Reset
+            | Self::Cancelled
+            | Self::PeerGone
+            | Self::OutOfMessageIds => true,
+            Self::BlockwiseFailed | Self::BodyTooLarge | Self::BadOption => false,
+        }
+    }
+}
+
 /// A request that we made.
 #[derive(Debug)]
 pub(crate) struct Outgoing {
@@ -74,8 +88,9 @@ pub(crate) struct Outgoing {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Purpose {
     Caller,
-    /// Fetches the later blocks of a notification.
-    Notification,
+    /// Fetches the later blocks of a notification, which waits for its acknowledgement if it has a
+    /// message id here.
+    Notification(Option<MessageId>),
     /// The response is not needed.
     Nobody,
 }

@@ -21,8 +21,10 @@ use crate::retransmit::Owner;
 pub(super) enum Taken {
     /// All that is to be done for it is done, but for the acknowledgement.
     Handled,
-    /// It has a receipt.
+    /// It is acknowledged by its receipt, or later.
     HandedUp,
+    /// There is no room: its next copy is a new one.
+    PutOff,
 }
 
 impl<P: PeerKey> Endpoint<P> {
@@ -126,14 +128,17 @@ impl<P: PeerKey> Endpoint<P> {
         let outbound = self.peers.get(slot).and_then(|peer| peer.outbound.as_ref());
         let fetch = outbound.and_then(|outbound| {
             outbound.exchanges.iter().copied().find(|exchange| {
-                self.outgoing
-                    .get(exchange)
-                    .is_some_and(|out| out.purpose == Purpose::Notification && out.origin == token)
+                self.outgoing.get(exchange).is_some_and(|out| {
+                    matches!(out.purpose, Purpose::Notification(_)) && out.origin == token
+                })
             })
         });
-        if let Some(fetch) = fetch {
+        if let Some((_, out)) = fetch.and_then(|fetch| self.finish(fetch)) {
             self.counters.lost_notifications += 1;
-            self.finish(fetch);
+            // If the peer repeats it, it is older than what came since.
+            if let Purpose::Notification(Some(id)) = out.purpose {
+                self.dedup.unsee(MessageKey::new(slot, id));
+            }
         }
     }
 
@@ -221,8 +226,8 @@ impl<P: PeerKey> Endpoint<P> {
             });
             return taken;
         }
-        self.fetch_rest(now, slot, token, template, parsed);
-        Taken::Handled
+        let id = is_watched.then_some(id);
+        self.fetch_rest(now, slot, (token, id), template, parsed)
     }
 
     /// Acknowledges a notification, which is kept now.
@@ -241,9 +246,14 @@ impl<P: PeerKey> Endpoint<P> {
             return;
         };
         self.dedup.unsee(MessageKey::new(slot, receipt.id));
+        self.forget_order(slot, receipt.token);
+    }
+
+    /// Takes the next notification for a fresh one, whatever its number.
+    fn forget_order(&mut self, slot: PeerSlot, token: Token) {
         let observations = self.peers.get_mut(slot).map(|peer| &mut peer.observations);
         let mut known = observations.into_iter().flatten();
-        if let Some(known) = known.find(|known| known.token == receipt.token) {
+        if let Some(known) = known.find(|known| known.token == token) {
             known.forget_order();
         }
     }
@@ -252,25 +262,27 @@ impl<P: PeerKey> Endpoint<P> {
         &mut self,
         now: Instant,
         slot: PeerSlot,
-        token: Token,
+        (token, id): (Token, Option<MessageId>),
         template: Option<Message>,
         parsed: ParsedResponse,
-    ) {
+    ) -> Taken {
         let room =
             self.check_room(now, slot).is_ok() && self.outgoing.len() < self.config.max_exchanges;
         let Some(mut template) = template.filter(|_| room) else {
             self.counters.overloaded += 1;
             self.counters.lost_notifications += 1;
-            return;
+            self.forget_order(slot, token);
+            return Taken::PutOff;
         };
         let body = std::mem::take(&mut template.payload);
         let (download, step) =
             Download::start(parsed, body, self.config.max_body, &mut self.bodies);
-        if step == DownloadStep::Continue {
-            self.fetch(now, slot, token, template, download);
-        } else {
+        if step != DownloadStep::Continue {
             self.counters.lost_notifications += 1;
+            return Taken::Handled;
         }
+        self.fetch(now, slot, (token, id), template, download);
+        id.map_or(Taken::Handled, |_| Taken::HandedUp)
     }
 
     /// Sends a notification to a peer that observes here with `token`. `response.observe` is the

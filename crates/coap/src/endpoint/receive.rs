@@ -243,6 +243,7 @@ impl<P: PeerKey> Endpoint<P> {
                 Taken::Handled => Reply::Acknowledgement,
                 // Its receipt acknowledges it.
                 Taken::HandedUp => return self.remember(now, slot, id, kind, Reply::Silence),
+                Taken::PutOff => return,
             };
             return self.accept(now, slot, kind, id, reply);
         }

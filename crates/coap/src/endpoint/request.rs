@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-use super::{Endpoint, Event, Timer};
+use super::{Endpoint, Event, Receipt, Timer};
 use crate::blockwise::{Block, Download, DownloadStep, Upload, UploadStep};
 use crate::error::SendError;
 use crate::exchange::{ExchangeId, Failure, Outgoing, Purpose, Transfer, Wait};
@@ -305,15 +305,18 @@ impl<P: PeerKey> Endpoint<P> {
                 token,
                 response,
             }),
-            Purpose::Notification if response.code.is_success() => {
+            Purpose::Notification(id) if response.code.is_success() => {
                 self.event(Event::Notification {
                     peer,
                     token,
                     response,
-                    receipt: None,
+                    receipt: id.map(|id| Receipt { peer, token, id }),
                 });
             }
-            Purpose::Notification => self.counters.lost_notifications += 1,
+            Purpose::Notification(id) => {
+                // What the peer does not give out any more it would not give out another time.
+                self.notification_lost(peer, token, id, Failure::BlockwiseFailed);
+            }
             Purpose::Nobody => {}
         }
     }
@@ -328,8 +331,23 @@ impl<P: PeerKey> Endpoint<P> {
                 exchange,
                 reason,
             }),
-            Purpose::Notification => self.counters.lost_notifications += 1,
+            Purpose::Notification(id) => self.notification_lost(peer, out.origin, id, reason),
             Purpose::Nobody => {}
+        }
+    }
+
+    /// A notification whose later blocks do not come is acknowledged only if its repetition would
+    /// be of no use.
+    fn notification_lost(&mut self, peer: P, token: Token, id: Option<MessageId>, reason: Failure) {
+        self.counters.lost_notifications += 1;
+        let Some(id) = id else {
+            return;
+        };
+        let receipt = Receipt { peer, token, id };
+        if reason.is_passing() {
+            self.decline(receipt);
+        } else {
+            self.acknowledge(receipt);
         }
     }
 
@@ -357,20 +375,21 @@ impl<P: PeerKey> Endpoint<P> {
         Some((peer.key, out))
     }
 
-    /// An exchange that fetches the later blocks of a notification.
+    /// An exchange that fetches the later blocks of a notification, whose message id is `id` if it
+    /// waits for an acknowledgement.
     pub(super) fn fetch(
         &mut self,
         now: Instant,
         slot: PeerSlot,
-        origin: Token,
+        (origin, id): (Token, Option<MessageId>),
         template: Message,
         download: Download,
     ) {
         let token = self.fresh_token(slot);
-        let id = ExchangeId::from_number(self.next_number());
+        let exchange = ExchangeId::from_number(self.next_number());
         let outgoing = Outgoing {
             slot,
-            purpose: Purpose::Notification,
+            purpose: Purpose::Notification(id),
             origin,
             token,
             reliability: self.reliability(slot, Reliability::Confirmable),
@@ -381,7 +400,7 @@ impl<P: PeerKey> Endpoint<P> {
             wait: Wait::Queued,
             timer: None,
         };
-        self.enqueue(now, Queued::Later(id), outgoing);
+        self.enqueue(now, Queued::Later(exchange), outgoing);
         self.pump(now, slot);
     }
 }

@@ -218,6 +218,52 @@ fn the_rest_of_a_large_notification_is_fetched_without_observe() {
     }
 }
 
+/// The first block of a notification of 100 bytes, and the fetch that follows it.
+fn large_notification(rig: &mut Rig, token: Token) -> (Message, Message) {
+    let mut first = notification(token, 1, 2);
+    first.payload = pattern(100)[..64].to_vec();
+    let first = with_block(first, number::BLOCK2, (0, 1, 64));
+    rig.receive(&first);
+    let fetch = rig.one_sent();
+    assert_eq!(fetch.code, Code::GET);
+    (first, fetch)
+}
+
+#[test]
+fn a_large_notification_is_acknowledged_when_all_of_it_is_kept() {
+    let (mut rig, token) = observing();
+    let (first, fetch) = large_notification(&mut rig, token);
+    // A copy comes while the rest does.
+    rig.receive(&first);
+    assert_eq!(rig.sent(), []);
+    let mut rest = with_block(ack(&fetch, Code::CONTENT_2_05), number::BLOCK2, (1, 0, 64));
+    rest.payload = pattern(100)[64..].to_vec();
+    rig.receive(&rest);
+    let receipt = receipt_of(&rig.one_event());
+    assert_eq!(rig.sent(), []);
+    rig.endpoint.acknowledge(receipt);
+    assert_eq!(rig.one_sent(), empty(Type::Acknowledgement, &first));
+}
+
+#[test]
+fn a_large_notification_is_taken_again_when_its_rest_did_not_come() {
+    let (mut rig, token) = observing();
+    let (first, fetch) = large_notification(&mut rig, token);
+    rig.receive(&empty(Type::Reset, &fetch));
+    assert_eq!((rig.sent(), rig.events()), (vec![], vec![]));
+    rig.receive(&first);
+    assert_eq!(rig.one_sent().code, Code::GET);
+}
+
+#[test]
+fn a_large_notification_whose_rest_is_refused_is_acknowledged() {
+    let (mut rig, token) = observing();
+    let (first, fetch) = large_notification(&mut rig, token);
+    rig.receive(&ack(&fetch, Code::NOT_FOUND_4_04));
+    assert_eq!(rig.one_sent(), empty(Type::Acknowledgement, &first));
+    assert_eq!(rig.events(), []);
+}
+
 #[test]
 fn a_newer_notification_replaces_a_fetch_that_is_under_way() {
     let (mut rig, token) = observing();
