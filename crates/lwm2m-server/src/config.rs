@@ -21,9 +21,10 @@ pub struct Config {
     pub max_pending_commits: usize,
     /// Devices that this engine holds; more are answered 5.03.
     pub max_devices: usize,
-    /// Shortest time that an overloaded node asks a device to wait; up to twice as long is drawn, so that a fleet
-    /// does not come back at once.
+    /// Shortest time that an overloaded node asks a device to wait.
     pub retry_after: Duration,
+    /// Longest such time: refused devices are asked to come back one after the other, at the pace of commits.
+    pub retry_within: Duration,
 }
 
 impl Config {
@@ -38,6 +39,7 @@ impl Config {
             max_pending_commits: 16_384,
             max_devices: 1_000_000,
             retry_after: Duration::from_secs(5),
+            retry_within: Duration::from_secs(300),
         }
     }
 }

@@ -12,6 +12,7 @@ use lwm2m::{Operation, RegistrationId};
 use rand::{Rng, SeedableRng};
 use rand_chacha::ChaCha12Rng;
 
+use crate::admission::Admission;
 use crate::config::Config;
 use crate::device::{Device, Devices};
 use crate::downlink::Downlink;
@@ -46,6 +47,7 @@ pub struct Engine<P: PeerKey> {
     pub(crate) early: HashMap<RegistrationId, Vec<(OperationTag, Operation)>>,
     pub(crate) outputs: VecDeque<Output<P>>,
     pub(crate) rng: ChaCha12Rng,
+    admission: Admission,
     pub(crate) counters: Counters,
     next_commit: u64,
 }
@@ -72,6 +74,7 @@ impl<P: PeerKey> Engine<P> {
             early: HashMap::new(),
             outputs: VecDeque::new(),
             rng,
+            admission: Admission::new(config.retry_after, config.retry_within),
             counters: Counters::default(),
             next_commit: 0,
             config,
@@ -132,7 +135,10 @@ impl<P: PeerKey> Engine<P> {
                     self.respond(now, exchange, rejected(rejection));
                 }
             }
-            Ok(outcome) => self.resolve(now, awaiting, outcome),
+            Ok(outcome) => {
+                self.admission.served(now.instant);
+                self.resolve(now, awaiting, outcome);
+            }
             Err(CommitError::Unavailable | CommitError::Overloaded) => {
                 self.settle_notification(now, awaiting.receipt(), Kept::No);
                 if let Some(exchange) = awaiting.exchange() {
@@ -289,10 +295,7 @@ impl<P: PeerKey> Engine<P> {
 
     pub(crate) fn refuse_for_overload(&mut self, now: Now, exchange: ExchangeId) {
         self.counters.overloaded += 1;
-        let shortest = u32::try_from(self.config.retry_after.as_secs())
-            .unwrap_or(u32::MAX)
-            .max(1);
-        let max_age = self.rng.random_range(shortest..=shortest.saturating_mul(2));
+        let max_age = self.admission.appointment(now.instant, &mut self.rng);
         self.respond(now, exchange, overloaded(max_age));
     }
 

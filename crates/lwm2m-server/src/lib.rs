@@ -13,6 +13,7 @@
 //! of success before that commit is reported back. It never reads a clock or a socket. The caller drains
 //! [`Engine::poll_output`] after every call.
 
+mod admission;
 mod config;
 mod device;
 mod downlink;
