@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
-use clap::{Args, Parser, Subcommand};
+use clap::{Args, Parser, Subcommand, ValueEnum};
 use dtls::CidOffer;
 use lwm2m::LwM2mVersion;
 use lwm2m_client::FirmwareBehaviour;
@@ -37,6 +37,8 @@ pub enum Bench {
     Register(Register),
     /// Reads per second by way of the public API, and how long a caller waits for the answer.
     Read(Read),
+    /// Requests of devices over DTLS sessions, also by way of another node than the one that made them.
+    Request(Request),
 }
 
 /// What a fleet consists of.
@@ -158,6 +160,45 @@ pub struct Read {
     /// Stop after this long
     #[arg(long, value_name = "DURATION", default_value = "60s", value_parser = humantime::parse_duration)]
     pub timeout: Duration,
+}
+
+/// `drover-sim bench request`.
+#[derive(Debug, Args)]
+pub struct Request {
+    #[command(flatten)]
+    pub fleet: FleetArgs,
+    /// What to ask: get for what a node answers by itself, update for a registration's renewal
+    #[arg(long, value_enum, default_value_t = Ask::Get)]
+    pub ask: Ask,
+    /// Requests of each device, one after the other
+    #[arg(long, value_name = "N", default_value = "1", value_parser = parse_positive)]
+    pub requests: usize,
+    /// Devices under way at once
+    #[arg(long, value_name = "N", default_value_t = 256)]
+    pub concurrency: usize,
+    /// Tell when all sessions are there, then measure once for each line on standard input: coaps URLs of the nodes to
+    /// send to, in turn, whichever node made the session
+    #[arg(long)]
+    pub wait: bool,
+    /// Devices that have no session, and then no answers, after this long have failed
+    #[arg(long, value_name = "DURATION", default_value = "60s", value_parser = humantime::parse_duration)]
+    pub timeout: Duration,
+}
+
+/// What a device asks for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum Ask {
+    /// A resource that no LwM2M server has: the node answers 4.04 by itself.
+    Get,
+    /// The renewal of its registration, which is committed.
+    Update,
+}
+
+fn parse_positive(text: &str) -> Result<usize, String> {
+    match text.parse() {
+        Ok(number @ 1..) => Ok(number),
+        _ => Err("not a number above 0".to_owned()),
+    }
 }
 
 fn parse_cid(text: &str) -> Result<CidOffer, String> {

@@ -2,6 +2,8 @@
 
 pub(crate) mod read;
 mod register;
+pub(crate) mod request;
 
 pub use read::bench_read;
 pub use register::bench_register;
+pub use request::bench_request;

@@ -168,7 +168,7 @@ pub(crate) fn percentile(sorted: &[Duration], percent: usize) -> Option<Duration
 }
 
 /// Raises the limit of open files as far as the devices need.
-fn make_room(devices: usize) -> anyhow::Result<()> {
+pub(crate) fn make_room(devices: usize) -> anyhow::Result<()> {
     let needed = devices as u64 + SPARE_DESCRIPTORS;
     let limit = getrlimit(Resource::Nofile);
     if limit.current.is_none_or(|current| current >= needed) {

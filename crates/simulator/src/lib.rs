@@ -37,7 +37,7 @@ mod shard;
 mod stats;
 mod walk;
 
-pub use bench::{bench_read, bench_register};
+pub use bench::{bench_read, bench_register, bench_request};
 pub use credentials::{Credential, Credentials, CredentialsError};
 pub use fleet::{Command, Fleet, Summary};
 pub use plan::{Pace, Plan, Purpose};

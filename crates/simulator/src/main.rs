@@ -22,6 +22,7 @@ fn start() -> anyhow::Result<ExitCode> {
             Task::Run(run) => simulator::run(run).await,
             Task::Bench(Bench::Register(bench)) => simulator::bench_register(bench).await,
             Task::Bench(Bench::Read(bench)) => simulator::bench_read(bench).await,
+            Task::Bench(Bench::Request(bench)) => simulator::bench_request(&bench),
         }
     })
 }

@@ -158,21 +158,27 @@ impl Node {
     }
 }
 
-/// A socket towards the server, from an address of its own where the server is on loopback.
+/// A socket towards the server.
 pub(crate) fn connect(server: SocketAddr, index: usize) -> io::Result<UdpSocket> {
+    let bound = bind(server, index)?;
+    bound.connect(server)?;
+    bound.set_nonblocking(true)?;
+    Ok(UdpSocket::from_std(bound))
+}
+
+/// A socket of an address of its own where the server is on loopback.
+pub(crate) fn bind(server: SocketAddr, index: usize) -> io::Result<std::net::UdpSocket> {
     let any: IpAddr = match server {
         SocketAddr::V4(_) => Ipv4Addr::UNSPECIFIED.into(),
         SocketAddr::V6(_) => Ipv6Addr::UNSPECIFIED.into(),
     };
-    let bound = match loopback_source(server, index) {
+    match loopback_source(server, index) {
         // Not every system has all of 127.0.0.0/8.
-        Some(source) => std::net::UdpSocket::bind((source, 0))
-            .or_else(|_| std::net::UdpSocket::bind((any, 0)))?,
-        None => std::net::UdpSocket::bind((any, 0))?,
-    };
-    bound.connect(server)?;
-    bound.set_nonblocking(true)?;
-    Ok(UdpSocket::from_std(bound))
+        Some(source) => {
+            std::net::UdpSocket::bind((source, 0)).or_else(|_| std::net::UdpSocket::bind((any, 0)))
+        }
+        None => std::net::UdpSocket::bind((any, 0)),
+    }
 }
 
 /// 127.64.0.1 and up.

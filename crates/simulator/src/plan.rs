@@ -11,7 +11,7 @@ use lwm2m_client::{Config, Profile};
 use rand::{Rng, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 
-use crate::args::{FleetArgs, Register, Run};
+use crate::args::{FleetArgs, Register, Request, Run};
 use crate::credentials::{Credentials, CredentialsError, numbered};
 use crate::report::Format;
 
@@ -91,6 +91,15 @@ impl Plan {
             timeout: bench.timeout,
         };
         Ok(plan)
+    }
+
+    /// The devices of `drover-sim bench request`.
+    pub fn for_requests(bench: &Request) -> anyhow::Result<Self> {
+        ensure!(
+            bench.fleet.server.is_secured(),
+            "requests are measured over coaps"
+        );
+        Self::new(&bench.fleet)
     }
 
     fn new(fleet: &FleetArgs) -> anyhow::Result<Self> {

@@ -9,6 +9,7 @@ use lwm2m_client::{Event, RegistrationFailure};
 use serde_json::{Map, Value, json};
 
 use crate::bench::read::Calls;
+use crate::bench::request;
 use crate::fleet::{Summary, percentile};
 use crate::link::LinkOutput;
 use crate::stats::Totals;
@@ -213,6 +214,25 @@ pub(crate) fn read(calls: &Calls, elapsed: Duration) {
             "p50_ms": percentile(50),
             "p99_ms": percentile(99),
             "longest_gap_ms": millis(calls.longest_gap),
+        })
+        .to_string(),
+    );
+}
+
+/// The result of a measurement of requests.
+pub(crate) fn requests(found: &request::Found) {
+    let answered = found.latencies.len() as u64;
+    let percentile = |percent| percentile(&found.latencies, percent).map(millis);
+    line(
+        &json!({
+            "requests": answered,
+            "failed": found.failed,
+            "repeated": found.repeated,
+            "seconds": (found.elapsed.as_secs_f64() * 1000.0).round() / 1000.0,
+            "requests_per_second": per_second(answered, found.elapsed),
+            "p50_ms": percentile(50),
+            "p99_ms": percentile(99),
+            "longest_ms": percentile(100),
         })
         .to_string(),
     );
