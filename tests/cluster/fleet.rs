@@ -5,7 +5,7 @@ use std::process::Command;
 use std::time::Duration;
 
 use serde_json::Value;
-use tests::{Drover, Options, Program, Spray, binary, metric, until_some, wait_until_ready};
+use tests::{Drover, Options, Program, Spray, binary, until_some, wait_for_members};
 
 const KEY: &str = "000102030405060708090a0b0c0d0e0f";
 /// How long anything may take.
@@ -55,16 +55,8 @@ pub(crate) fn three_nodes() -> (Drover, Vec<Node>) {
 
 /// Waits until every node knows of all.
 pub(crate) fn members_known(nodes: &[Node]) {
-    for node in nodes {
-        until_some("all members", SOON, || {
-            let members = metric(&node.admin, "drover_ingress_members");
-            if members as usize == nodes.len() {
-                Ok(())
-            } else {
-                Err(members)
-            }
-        });
-    }
+    let admins: Vec<&str> = nodes.iter().map(|node| node.admin.as_str()).collect();
+    wait_for_members(&admins);
 }
 
 pub(crate) fn fleet(
@@ -75,13 +67,6 @@ pub(crate) fn fleet(
     flags: &[&str],
 ) -> Fleet {
     let spray = Spray::start(nodes, 0x5eed);
-    let keys = drover.scratch().join(format!("{kind}.csv"));
-    let lines = (0..devices).fold(String::new(), |mut text, number| {
-        writeln!(text, "{kind}-{number:06},{kind}-{number:06},{KEY}").unwrap();
-        text
-    });
-    std::fs::write(&keys, lines).unwrap();
-    let keys = keys.to_str().unwrap();
     let mut command = Command::new(binary("drover-sim"));
     command.arg("run");
     if kind == "plain" {
@@ -89,21 +74,46 @@ pub(crate) fn fleet(
         command.args(["--devices", &devices.to_string()]);
         command.args(["--endpoint-prefix", "plain-"]);
     } else {
-        ask(drover, &["credentials", "import", keys]);
         command.args(["--server", &format!("coaps://{}", spray.address())]);
-        command.args(["--psk-file", keys]);
+        command.args(["--psk-file", &keys(drover, kind, devices)]);
     }
     command.args(flags);
-    command.args(["--lifetime", "20", "--temperature-interval", "1s"]);
-    command.args(["--output", "json", "--progress", "500ms"]);
-    let log = drover.scratch().join(format!("fleet-{kind}"));
-    let program = Program::start(&mut command, &log).unwrap();
+    let program = restless(drover, kind, &mut command);
     Fleet {
         kind,
         devices,
         program,
         spray,
     }
+}
+
+/// Devices over DTLS that send to a server as it is.
+pub(crate) fn roamers(drover: &Drover, kind: &str, devices: usize, server: &str) -> Program {
+    let mut command = Command::new(binary("drover-sim"));
+    command.args(["run", "--server", &format!("coaps://{server}")]);
+    command.args(["--psk-file", &keys(drover, kind, devices)]);
+    restless(drover, kind, &mut command)
+}
+
+/// Starts devices that update their registrations every few seconds and move their temperatures every second.
+fn restless(drover: &Drover, kind: &str, command: &mut Command) -> Program {
+    command.args(["--lifetime", "20", "--temperature-interval", "1s"]);
+    command.args(["--output", "json", "--progress", "500ms"]);
+    let log = drover.scratch().join(format!("fleet-{kind}"));
+    Program::start(command, &log).unwrap()
+}
+
+/// Stores a key for each device of a kind; the file with them.
+fn keys(drover: &Drover, kind: &str, devices: usize) -> String {
+    let keys = drover.scratch().join(format!("{kind}.csv"));
+    let lines = (0..devices).fold(String::new(), |mut text, number| {
+        writeln!(text, "{kind}-{number:06},{kind}-{number:06},{KEY}").unwrap();
+        text
+    });
+    std::fs::write(&keys, lines).unwrap();
+    let keys = keys.to_str().unwrap();
+    ask(drover, &["credentials", "import", keys]);
+    keys.to_owned()
 }
 
 pub(crate) fn registered(fleet: &Fleet) {
@@ -163,21 +173,4 @@ pub(crate) fn answer(drover: &Drover, arguments: &[&str]) -> String {
             Err(answer)
         }
     })
-}
-
-/// A further ingress node that is ready, with its output in the file `log`.
-pub(crate) fn ingress(
-    drover: &Drover,
-    coaps: &str,
-    admin: &str,
-    flags: &[&str],
-    log: &str,
-) -> Program {
-    let mut command = Command::new(binary("drover-ingress"));
-    command.args(["--coaps-listen", coaps, "--admin-listen", admin]);
-    command.args(["--state", &drover.endpoint("/state/0/internal")]);
-    command.args(flags);
-    let mut program = Program::start(&mut command, &drover.scratch().join(log)).unwrap();
-    wait_until_ready(&mut program, admin);
-    program
 }

@@ -16,7 +16,7 @@ use dtls::{Client, ClientConfig, ClientOutput, Psk};
 use nix::libc::{in_addr, in_pktinfo};
 use nix::sys::socket::{ControlMessage, MsgFlags, SockaddrIn, sendmsg};
 use serde_json::Value;
-use tests::{Drover, Options, binary, metric, until_some};
+use tests::{Drover, Options, binary, metric, resident_bytes, until_some};
 
 /// Set where the test runs inside its network.
 const INSIDE: &str = "DROVER_TEST_OWN_NETWORK";
@@ -102,14 +102,7 @@ fn inside() {
 
 /// Resident memory of the ingress node, in bytes.
 fn resident(drover: &Drover) -> f64 {
-    let pid = drover.pid("/ingress/0/pid");
-    let status = std::fs::read_to_string(format!("/proc/{pid}/status")).unwrap();
-    let line = status
-        .lines()
-        .find_map(|line| line.strip_prefix("VmRSS:"))
-        .unwrap();
-    let kibibytes: f64 = line.trim().trim_end_matches(" kB").parse().unwrap();
-    kibibytes * 1024.0
+    resident_bytes(drover.pid("/ingress/0/pid")).unwrap() as f64
 }
 
 /// Milliseconds in which 99 of 100 reads of these devices are answered; all have to be.

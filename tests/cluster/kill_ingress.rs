@@ -8,7 +8,7 @@ use serde_json::Value;
 use tests::{Drover, Program, kill, until, until_some};
 
 use crate::fleet::{
-    Fleet, Node, SOON, answer, fleet, ingress, members_known, more_values, progress, registered,
+    Fleet, Node, SOON, answer, fleet, members_known, more_values, progress, registered,
     three_nodes, undisturbed,
 };
 
@@ -230,5 +230,5 @@ fn restart(drover: &Drover, node: &Node, index: usize) -> Program {
         ["--cluster-key-file", key.to_str().unwrap()],
     ];
     let log = format!("restarted-{index}");
-    ingress(drover, &node.coaps, &node.admin, flags.as_flattened(), &log)
+    drover.start_ingress(&node.coaps, &node.admin, flags.as_flattened(), &log)
 }

@@ -4,6 +4,7 @@
 
 mod bad_input;
 mod device;
+mod dual_stack;
 mod fleet;
 mod flood;
 mod kill_ingress;

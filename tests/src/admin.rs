@@ -37,6 +37,20 @@ pub fn metric(admin: &str, name: &str) -> f64 {
         .sum()
 }
 
+/// Waits until every one of these ingress nodes, by their admin addresses, knows of all of them and of no other.
+pub fn wait_for_members(admins: &[&str]) {
+    for admin in admins {
+        until_some("all members", Duration::from_secs(60), || {
+            let members = metric(admin, "drover_ingress_members");
+            if members as usize == admins.len() {
+                Ok(())
+            } else {
+                Err(members)
+            }
+        });
+    }
+}
+
 /// A plain HTTP GET; the whole answer.
 fn get(address: &str, path: &str) -> Option<String> {
     let mut stream = TcpStream::connect(address).ok()?;

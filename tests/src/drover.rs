@@ -8,6 +8,7 @@ use anyhow::Result;
 use rustix::process::Signal;
 use serde_json::Value;
 
+use crate::admin::wait_until_ready;
 use crate::process::{Program, binary, kill};
 use crate::wait::{look_for, until_some};
 
@@ -168,6 +169,19 @@ impl Drover {
     fn state_nodes(&self) -> usize {
         let nodes = self.endpoints.pointer("/state").and_then(Value::as_array);
         nodes.expect("endpoints.json lists state nodes").len()
+    }
+
+    /// Starts a further ingress node, with its output in the file `log`, and waits until it is ready.
+    pub fn start_ingress(&self, coaps: &str, admin: &str, flags: &[&str], log: &str) -> Program {
+        let mut command = Command::new(binary("drover-ingress"));
+        command.args(["--coaps-listen", coaps, "--admin-listen", admin]);
+        command.args(["--state", &self.endpoint("/state/0/internal")]);
+        command.args(flags);
+        let log = self.scratch().join(log);
+        let mut program =
+            Program::start(&mut command, &log).expect("drover-ingress can be started");
+        wait_until_ready(&mut program, admin);
+        program
     }
 
     /// Ends a state node without warning.

@@ -5,10 +5,12 @@ mod drover;
 mod nonces;
 mod process;
 mod spray;
+mod usage;
 mod wait;
 
-pub use admin::{free_address, metric, wait_until_ready};
+pub use admin::{free_address, metric, wait_for_members, wait_until_ready};
 pub use drover::{Answer, Drover, Options};
 pub use process::{Program, binary, kill};
 pub use spray::Spray;
+pub use usage::{cpu_seconds, resident_bytes};
 pub use wait::{until, until_some};
