@@ -8,6 +8,9 @@
     reason = "figures go to stdout, progress to stderr"
 )]
 
+mod sessions;
+mod storm;
+
 use std::fmt::Write as _;
 use std::process::{Command, Stdio};
 
@@ -25,6 +28,9 @@ const AWAKE: usize = 16;
 fn main() {
     registrations();
     reads();
+    sessions::forwarding();
+    sessions::take_over();
+    storm::reconnect();
 }
 
 fn registrations() {
@@ -55,11 +61,7 @@ fn registrations() {
         median(&rounds, "registrations_per_second"),
     );
 
-    let keys = drover.scratch().join("keys.csv");
-    std::fs::write(&keys, psk_file(ROUNDS * SECURED_DEVICES)).expect("the folder can be written");
-    let keys = keys.to_str().expect("a temporary folder has a plain name");
-    let imported = drover.run(&["credentials", "import", keys]);
-    assert_eq!(imported.code, 0, "{imported:?}");
+    let keys = import_keys(&drover, ROUNDS * SECURED_DEVICES);
     let secured = format!("coaps://{}", drover.endpoint("/ingress/0/coaps"));
     let rounds = (0..ROUNDS).map(|round| {
         sim(&[
@@ -68,7 +70,7 @@ fn registrations() {
             "--server",
             &secured,
             "--psk-file",
-            keys,
+            &keys,
             "--concurrency",
             "500",
             "--first",
@@ -114,12 +116,18 @@ fn reads() {
     figure("reads-16-p99", median(&many, "p99_ms"));
 }
 
-/// `endpoint,identity,key` for as many devices.
-fn psk_file(devices: usize) -> String {
-    (0..devices).fold(String::new(), |mut text, number| {
+/// Stores the keys of so many devices; the file of `endpoint,identity,key`.
+fn import_keys(drover: &Drover, devices: usize) -> String {
+    let text = (0..devices).fold(String::new(), |mut text, number| {
         let _ = writeln!(text, "tls-{number:06},tls-{number:06},{KEY}");
         text
-    })
+    });
+    let keys = drover.scratch().join("keys.csv");
+    std::fs::write(&keys, text).expect("the folder can be written");
+    let keys = keys.to_str().expect("a temporary folder has a plain name");
+    let imported = drover.run(&["credentials", "import", keys]);
+    assert_eq!(imported.code, 0, "{imported:?}");
+    keys.to_owned()
 }
 
 /// Runs drover-sim and gives the one line of JSON that it prints.
@@ -136,11 +144,16 @@ fn sim(arguments: &[&str]) -> Value {
 }
 
 fn median(rounds: &[Value], field: &str) -> f64 {
-    let mut values: Vec<f64> = rounds
+    let values: Vec<f64> = rounds
         .iter()
         .filter_map(|round| round.get(field)?.as_f64())
         .collect();
     assert_eq!(values.len(), rounds.len(), "{field} in {rounds:?}");
+    middle(values)
+}
+
+/// The median.
+fn middle(mut values: Vec<f64>) -> f64 {
     values.sort_unstable_by(f64::total_cmp);
     values[values.len() / 2]
 }

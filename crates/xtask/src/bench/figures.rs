@@ -24,15 +24,31 @@ enum Limit {
     Milliseconds(f64),
     /// So many bytes, or fewer.
     Bytes(f64),
+    /// So many seconds, or fewer.
+    Seconds(f64),
+    /// So many in a hundred, or fewer.
+    Percent(f64),
     /// So many a second; nothing is promised.
     Told,
+    /// So many in a hundred; nothing is promised.
+    ToldPercent,
 }
 
-const FIGURES: [Figure; 12] = [
+const FIGURES: [Figure; 22] = [
     Figure {
         name: "server/psk handshake, cid",
         what: "DTLS: PSK handshakes, server side, one core",
         limit: Limit::Rate(60_000.0),
+    },
+    Figure {
+        name: "server/ecdhe_ecdsa ccm_8 handshake, raw keys",
+        what: "DTLS: ECDHE_ECDSA handshakes with raw public keys, server side, one core",
+        limit: Limit::Rate(8_000.0),
+    },
+    Figure {
+        name: "server/ecdhe_ecdsa gcm handshake, certificates",
+        what: "DTLS: ECDHE_ECDSA handshakes with certificates, server side, one core",
+        limit: Limit::Rate(8_000.0),
     },
     Figure {
         name: "server/open and seal 64 B, cid",
@@ -89,6 +105,46 @@ const FIGURES: [Figure; 12] = [
         what: "the same: p99",
         limit: Limit::Milliseconds(5.0),
     },
+    Figure {
+        name: "coaps-requests",
+        what: "CoAPS requests with a Connection ID that the ingress answers alone, per second of its processor",
+        limit: Limit::Rate(100_000.0),
+    },
+    Figure {
+        name: "forwarded-requests",
+        what: "the same by way of another node, per second of both nodes' processors",
+        limit: Limit::Told,
+    },
+    Figure {
+        name: "forwarding-cost-owner",
+        what: "Forwarding: throughput that the owner of a session loses",
+        limit: Limit::Percent(25.0),
+    },
+    Figure {
+        name: "forwarding-cost-throughput",
+        what: "Forwarding: throughput that a machine loses that runs both nodes and the devices",
+        limit: Limit::ToldPercent,
+    },
+    Figure {
+        name: "take-over-longest",
+        what: "Ingress node killed with 10,000 live sessions, all of which speak at once: last answer",
+        limit: Limit::Seconds(5.0),
+    },
+    Figure {
+        name: "take-over-rate",
+        what: "Sessions taken over and their Updates answered",
+        limit: Limit::Rate(5_000.0),
+    },
+    Figure {
+        name: "storm-registrations",
+        what: "100,000 devices shake hands and register at once: registrations until all are there",
+        limit: Limit::Told,
+    },
+    Figure {
+        name: "ingress-idle-device",
+        what: "Memory of an idle registered DTLS device in the ingress, after that storm",
+        limit: Limit::Bytes(1_000.0),
+    },
 ];
 
 /// A Markdown table of all figures; an error if one was not measured.
@@ -120,8 +176,12 @@ pub(super) fn replace(document: &str, figures: &str) -> Result<String> {
 impl Limit {
     const fn number(self) -> Option<f64> {
         match self {
-            Self::Rate(number) | Self::Milliseconds(number) | Self::Bytes(number) => Some(number),
-            Self::Told => None,
+            Self::Rate(number)
+            | Self::Milliseconds(number)
+            | Self::Bytes(number)
+            | Self::Seconds(number)
+            | Self::Percent(number) => Some(number),
+            Self::Told | Self::ToldPercent => None,
         }
     }
 
@@ -134,6 +194,9 @@ impl Limit {
             ),
             Self::Milliseconds(limit) => (format!("≤ {limit} ms"), format!("{value:.2} ms")),
             Self::Bytes(limit) => (format!("≤ {limit} B"), format!("{value:.0} B")),
+            Self::Seconds(limit) => (format!("≤ {limit} s"), format!("{value:.2} s")),
+            Self::Percent(limit) => (format!("≤ {limit} %"), format!("{value:.0} %")),
+            Self::ToldPercent => (String::new(), format!("{value:.0} %")),
             Self::Told => (String::new(), format!("{}/s", grouped(value))),
         }
     }
