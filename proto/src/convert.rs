@@ -12,7 +12,7 @@ mod record;
 mod row;
 mod value;
 
-use device_state::{NodeId, OperationId, RequestId, SessionCid, ShardId, Timestamp};
+use device_state::{NodeId, OperationId, RequestId, ResumptionId, SessionCid, ShardId, Timestamp};
 use lwm2m::{EndpointName, RegistrationId};
 
 use crate::storage::v1 as wire;
@@ -161,6 +161,13 @@ pub(crate) fn session_cid(field: &str, bytes: &[u8]) -> Result<SessionCid, Conve
         .try_into()
         .map_err(|_| ConvertError::new(field, Reason::Length(bytes.len())))?;
     Ok(SessionCid(cid))
+}
+
+pub(crate) fn resumption_id(field: &str, bytes: &[u8]) -> Result<ResumptionId, ConvertError> {
+    let id = bytes
+        .try_into()
+        .map_err(|_| ConvertError::new(field, Reason::Length(bytes.len())))?;
+    Ok(ResumptionId(id))
 }
 
 /// Empty bytes stand for "no session".

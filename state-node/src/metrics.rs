@@ -33,12 +33,13 @@ struct ShardFigures {
     applied: u64,
     registrations: u64,
     sessions: u64,
+    resumptions: u64,
     feed_rows: u64,
 }
 
 type Figure = (&'static str, &'static str, fn(&ShardFigures) -> u64);
 
-const FIGURES: [Figure; 8] = [
+const FIGURES: [Figure; 9] = [
     ("shard_leads", "1 if this node leads the shard", |shard| {
         shard.leads
     }),
@@ -69,6 +70,11 @@ const FIGURES: [Figure; 8] = [
         |shard| shard.sessions,
     ),
     (
+        "shard_resumptions",
+        "DTLS sessions of the shard that can be resumed",
+        |shard| shard.resumptions,
+    ),
+    (
         "shard_feed_rows",
         "Events of the shard that can be watched",
         |shard| shard.feed_rows,
@@ -89,6 +95,7 @@ impl StateCollector {
                 applied: status.applied,
                 registrations: counters.registrations,
                 sessions: counters.sessions,
+                resumptions: counters.resumptions,
                 feed_rows: counters.feed_rows,
             }
         };

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 
 use aws_lc_rs::aead::{AES_256_GCM, Aad, LessSafeKey, NONCE_LEN, Nonce, UnboundKey};
 use aws_lc_rs::{digest, rand};
-use device_state::{CredentialId, Secret};
+use device_state::{Command, CredentialId, Resumption, Secret, Session};
 use proto::convert::{decode_secret, encode_secret};
 
 /// First byte of everything sealed. Never change; another format gets another number.
@@ -29,6 +29,7 @@ pub enum Purpose {
     PreSharedKey,
     OscoreSecret,
     SessionExport,
+    ResumptionState,
 }
 
 impl Purpose {
@@ -37,6 +38,7 @@ impl Purpose {
             Self::PreSharedKey => b"drover psk",
             Self::OscoreSecret => b"drover oscore",
             Self::SessionExport => b"drover session",
+            Self::ResumptionState => b"drover resumption",
         }
     }
 }
@@ -130,6 +132,65 @@ impl Seal {
     }
 }
 
+/// Secrets of DTLS sessions.
+impl Seal {
+    /// The command as it may go into the log: what was secret in it is sealed. `None` if nothing was.
+    pub fn seal_command(&self, command: Command) -> Result<Option<Command>, SealError> {
+        Ok(Some(match command {
+            Command::StoreSession {
+                mut session,
+                mut resumption,
+            } => {
+                self.seal_session(&mut session)?;
+                if let Some(resumption) = &mut resumption {
+                    self.seal_resumption(resumption)?;
+                }
+                Command::StoreSession {
+                    session,
+                    resumption,
+                }
+            }
+            Command::StoreResumption { mut resumption } => {
+                self.seal_resumption(&mut resumption)?;
+                Command::StoreResumption { resumption }
+            }
+            Command::Resume {
+                id,
+                session: Some(mut session),
+            } => {
+                self.seal_session(&mut session)?;
+                let session = Some(session);
+                Command::Resume { id, session }
+            }
+            _ => return Ok(None),
+        }))
+    }
+
+    fn seal_session(&self, session: &mut Session) -> Result<(), SealError> {
+        session.export = self.seal(Purpose::SessionExport, &session.cid.0, &session.export)?;
+        Ok(())
+    }
+
+    fn seal_resumption(&self, resumption: &mut Resumption) -> Result<(), SealError> {
+        let Resumption { id, state, .. } = resumption;
+        *state = self.seal(Purpose::ResumptionState, &id.0, state)?;
+        Ok(())
+    }
+
+    /// Opens a stored session's export in place.
+    pub fn open_session(&self, session: &mut Session) -> Result<(), SealError> {
+        session.export = self.open(Purpose::SessionExport, &session.cid.0, &session.export)?;
+        Ok(())
+    }
+
+    /// Opens in place what is stored to resume from.
+    pub fn open_resumption(&self, resumption: &mut Resumption) -> Result<(), SealError> {
+        let Resumption { id, state, .. } = resumption;
+        *state = self.open(Purpose::ResumptionState, &id.0, state)?;
+        Ok(())
+    }
+}
+
 /// Secrets of credentials.
 impl Seal {
     /// Seals the secret of the credential `id`; of a public key there is nothing to seal.
@@ -182,6 +243,10 @@ pub fn fingerprint(parts: &[&[u8]]) -> (u64, u64) {
 
 #[cfg(test)]
 mod tests {
+    use device_state::{
+        NodeId, ResumptionId, SecurityIdentity, SessionCid, SessionGeneration, Timestamp,
+    };
+
     use super::*;
 
     #[test]
@@ -212,6 +277,74 @@ mod tests {
             seal.open(Purpose::PreSharedKey, b"identity", &sealed[..5]),
             Err(SealError::Unsealed)
         );
+    }
+
+    #[test]
+    fn what_a_session_is_stored_and_resumed_from_goes_into_the_log_sealed() {
+        let seal = Seal::new(&[7; 32]);
+        let clear = (Box::new(session()), Box::new(resumption()));
+        let command = Command::StoreSession {
+            session: clear.0.clone(),
+            resumption: Some(clear.1.clone()),
+        };
+        let sealed = seal.seal_command(command).expect("sealed");
+        let Some(Command::StoreSession {
+            mut session,
+            resumption: Some(mut resumption),
+        }) = sealed
+        else {
+            panic!("another command")
+        };
+        assert_ne!(session.export, clear.0.export);
+        assert_ne!(resumption.state, clear.1.state);
+        seal.open_session(&mut session).expect("opened");
+        seal.open_resumption(&mut resumption).expect("opened");
+        assert_eq!((session, resumption), clear);
+        let resume = Command::Resume {
+            id: clear.1.id,
+            session: Some(clear.0.clone()),
+        };
+        let Ok(Some(Command::Resume {
+            session: Some(session),
+            ..
+        })) = seal.seal_command(resume)
+        else {
+            panic!("another command")
+        };
+        assert_ne!(session.export, clear.0.export);
+        let store = Command::StoreResumption {
+            resumption: clear.1.clone(),
+        };
+        let Ok(Some(Command::StoreResumption { resumption })) = seal.seal_command(store) else {
+            panic!("another command")
+        };
+        assert_ne!(resumption.state, clear.1.state);
+        let remove = Command::RemoveResumption { id: clear.1.id };
+        assert_eq!(seal.seal_command(remove), Ok(None));
+    }
+
+    fn session() -> Session {
+        Session {
+            cid: SessionCid([1; 8]),
+            export: b"keys".to_vec(),
+            identity: SecurityIdentity::Unauthenticated,
+            peer: ([192, 0, 2, 7], 5684).into(),
+            owner: NodeId(1),
+            generation: SessionGeneration(0),
+            stored_at: Timestamp(0),
+            expires_at: Timestamp(1),
+        }
+    }
+
+    fn resumption() -> Resumption {
+        Resumption {
+            id: ResumptionId([1; 32]),
+            state: b"master secret".to_vec(),
+            identity: SecurityIdentity::Unauthenticated,
+            session: None,
+            stored_at: Timestamp(0),
+            expires_at: Timestamp(1),
+        }
     }
 
     #[test]

@@ -19,6 +19,7 @@ mod member;
 mod observation;
 mod operation;
 mod registration;
+mod resumption;
 mod session;
 mod value;
 
@@ -152,7 +153,13 @@ impl<'t> Change<'t> {
             }
             Command::Deregister { id, identity } => self.deregister(id, identity),
             Command::ExpireUpTo { limit } => Ok(self.expire_up_to(*limit)),
-            Command::StoreSession { session } => self.store_session(session),
+            Command::StoreSession {
+                session,
+                resumption,
+            } => self.store_session(session, resumption.as_deref()),
+            Command::StoreResumption { resumption } => self.store_resumption(resumption),
+            Command::Resume { id, session } => self.resume(*id, session.as_deref()),
+            Command::RemoveResumption { id } => self.remove_resumption(*id),
             Command::ClaimSession {
                 cid,
                 owner,

@@ -8,7 +8,7 @@ use lwm2m::{Binding, EndpointName, Lifetime, Operation, Path, RegistrationId, Va
 use crate::id::{NodeId, OperationId, RequestId, SessionGeneration, Timestamp};
 use crate::record::{
     ContextOwner, Credential, CredentialId, Member, Observation, OperationOutcome, Registration,
-    SecurityIdentity, Session, SessionCid, ValueOrigin,
+    Resumption, ResumptionId, SecurityIdentity, Session, SessionCid, ValueOrigin,
 };
 
 /// A command as it stands in the log.
@@ -57,9 +57,26 @@ pub enum Command {
     ExpireUpTo {
         limit: u32,
     },
-    /// Refused when the CID is taken.
+    /// Refused when the CID is taken, or the id of the resumption. Both are of one shard.
     StoreSession {
         session: Box<Session>,
+        /// What the device can resume the session by; its own `session` does not count.
+        resumption: Option<Box<Resumption>>,
+    },
+    /// For a device without a Connection ID, whose session has no row.
+    StoreResumption {
+        resumption: Box<Resumption>,
+    },
+    /// The device resumed: what it resumed by stands for `session` from now on, and the session
+    /// before is removed. Of one shard.
+    Resume {
+        id: ResumptionId,
+        /// `None` for a device without a Connection ID.
+        session: Option<Box<Session>>,
+    },
+    /// The session that came of it stays.
+    RemoveResumption {
+        id: ResumptionId,
     },
     /// Compare-and-swap of a session's owner; must commit before the new owner's first send.
     ClaimSession {
@@ -67,6 +84,7 @@ pub enum Command {
         owner: NodeId,
         expected: SessionGeneration,
     },
+    /// What the device can resume by stays.
     RemoveSession {
         cid: SessionCid,
     },
@@ -221,4 +239,10 @@ pub enum Rejection {
     TooManyDesired,
     #[error("too many ingress nodes")]
     TooManyMembers,
+    #[error("nothing to resume by this id")]
+    UnknownResumption,
+    #[error("the id of the resumption is taken")]
+    ResumptionTaken,
+    #[error("what to resume from is too long")]
+    ResumptionTooLong,
 }

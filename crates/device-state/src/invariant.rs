@@ -7,12 +7,13 @@ use lwm2m::{EndpointName, Path};
 use crate::id::Timestamp;
 use crate::limit::{
     DEDUP_BATCH, FEED_SLACK, MAX_DEDUP_ROWS, MAX_DESIRED, MAX_FEED_ROWS, MAX_FINISHED_OPERATIONS,
-    MAX_QUEUED_OPERATIONS, MAX_VALUES,
+    MAX_QUEUED_OPERATIONS, MAX_RESUMPTION_STATE, MAX_VALUES,
 };
 use crate::memory::MemoryTables;
 use crate::query;
 use crate::record::{
     DesiredResource, DesiredState, Observation, OperationRecord, OperationSource, Registration,
+    Resumption, ResumptionId,
 };
 use crate::table::{Counters, Expiring, Row, RowKey, Tables};
 
@@ -25,6 +26,8 @@ pub enum Violation {
     MissingExpiry { at: Timestamp, what: Expiring },
     #[error("an expiry row at {at:?} has nothing that ends then: {what:?}")]
     DanglingExpiry { at: Timestamp, what: Expiring },
+    #[error("{0:?} holds more to resume from than allowed")]
+    ResumptionState(ResumptionId),
     #[error("{0} has more than one operation in flight")]
     SeveralInFlight(EndpointName),
     #[error("operation {sequence} of {endpoint} has a sequence that was not given out")]
@@ -133,6 +136,7 @@ impl Audit<'_> {
                 self.counted.sessions += 1;
                 self.ends(session.expires_at, Expiring::Session(session.cid))
             }
+            Row::Resumption(resumption) => self.resumption(resumption),
             Row::Operation(record) => self.operation(record),
             Row::Desired(resource) => self.desired(resource),
             Row::Observation(observation) => self.observation(observation),
@@ -181,6 +185,14 @@ impl Audit<'_> {
             registration.expires_at,
             Expiring::Registration(endpoint.clone()),
         )
+    }
+
+    fn resumption(&mut self, resumption: &Resumption) -> Result<(), Violation> {
+        self.counted.resumptions += 1;
+        ensure(resumption.state.len() <= MAX_RESUMPTION_STATE, || {
+            Violation::ResumptionState(resumption.id)
+        })?;
+        self.ends(resumption.expires_at, Expiring::Resumption(resumption.id))
     }
 
     fn operation(&mut self, record: &OperationRecord) -> Result<(), Violation> {
@@ -309,6 +321,9 @@ impl Audit<'_> {
                 .map(|registration| registration.expires_at),
             Expiring::Session(cid) => {
                 query::session(self.tables, *cid).map(|session| session.expires_at)
+            }
+            Expiring::Resumption(id) => {
+                query::resumption(self.tables, *id).map(|resumption| resumption.expires_at)
             }
             Expiring::Member(node) => {
                 query::member(self.tables, *node).map(|member| member.lease_until)

@@ -57,7 +57,7 @@ pub use memory::MemoryTables;
 pub use record::{
     ContextOwner, Credential, CredentialId, DesiredResource, DesiredState, LastValue, Member,
     MemberPhase, Observation, ObservationHolder, OperationOutcome, OperationRecord,
-    OperationSource, OperationState, OscoreSecret, Registration, Secret, SecurityIdentity, Session,
-    SessionCid, Transport, ValueOrigin,
+    OperationSource, OperationState, OscoreSecret, Registration, Resumption, ResumptionId, Secret,
+    SecurityIdentity, Session, SessionCid, Transport, ValueOrigin,
 };
 pub use table::{Counters, Expiring, Row, RowKey, Tables};

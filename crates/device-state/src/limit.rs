@@ -27,6 +27,10 @@ pub const MAX_OPERATION_ROWS: usize =
 /// How long the result of an ended operation is kept.
 pub const OPERATION_RETENTION: Duration = Duration::from_hours(1);
 
+/// Bytes of what a DTLS session is resumed from, sealed: a master secret and what was negotiated need
+/// a small part of it.
+pub const MAX_RESUMPTION_STATE: usize = 1_024;
+
 /// Ingress nodes of a cluster.
 pub const MAX_MEMBERS: usize = 256;
 

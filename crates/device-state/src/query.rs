@@ -14,7 +14,7 @@ use crate::limit;
 use crate::range::{self, Range};
 use crate::record::{
     ContextOwner, Credential, CredentialId, DesiredResource, LastValue, Member, Observation,
-    OperationRecord, Registration, Session, SessionCid,
+    OperationRecord, Registration, Resumption, ResumptionId, Session, SessionCid,
 };
 use crate::table::{Counters, Row, RowKey, Tables};
 
@@ -107,6 +107,11 @@ pub fn endpoint_of(tables: &dyn Tables, id: &RegistrationId) -> Option<EndpointN
 /// The stored session with a Connection ID.
 pub fn session(tables: &dyn Tables, cid: SessionCid) -> Option<Session> {
     row!(tables, RowKey::Session(cid), Session)
+}
+
+/// What a device can resume by, until it is removed.
+pub fn resumption(tables: &dyn Tables, id: ResumptionId) -> Option<Resumption> {
+    row!(tables, RowKey::Resumption(id), Resumption)
 }
 
 /// The ingress nodes that are members, by node.

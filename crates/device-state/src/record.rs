@@ -109,6 +109,40 @@ pub struct Session {
     pub expires_at: Timestamp,
 }
 
+/// What a DTLS session is resumed by (RFC 5246 §7.4.1.2, `session_id`). Byte 0 is the format,
+/// [`ResumptionId::FORMAT`], bytes 1–2 name the partition that stores it, and the rest is random.
+/// Never change: devices keep it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct ResumptionId(pub [u8; 32]);
+
+impl ResumptionId {
+    /// What byte 0 is.
+    pub const FORMAT: u8 = 1;
+
+    /// The shard that stores the resumption, and the sessions that come of it.
+    pub const fn shard(self) -> ShardId {
+        let [_, high, low, ..] = self.0;
+        ShardId(u16::from_be_bytes([high, low]))
+    }
+}
+
+/// What a device that shook hands once can resume by, without proving its credential again.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Resumption {
+    pub id: ResumptionId,
+    /// What `dtls` resumes from, opaque here and secret; sealed with the cluster key by the state
+    /// node's service layer. At most [`MAX_RESUMPTION_STATE`](crate::limit::MAX_RESUMPTION_STATE)
+    /// bytes when sealed.
+    pub state: Vec<u8>,
+    /// Who the device proved to be in the full handshake.
+    pub identity: SecurityIdentity,
+    /// The newest session that came of it, if it has a Connection ID. It may be gone by now.
+    pub session: Option<SessionCid>,
+    pub stored_at: Timestamp,
+    /// Counts from the full handshake: resuming does not put it off.
+    pub expires_at: Timestamp,
+}
+
 /// Whether a member may become an owner.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum MemberPhase {

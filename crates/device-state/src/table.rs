@@ -7,7 +7,7 @@ use crate::event::FeedEntry;
 use crate::id::{NodeId, RequestId, Revision, Timestamp};
 use crate::record::{
     ContextOwner, Credential, CredentialId, DesiredResource, LastValue, Member, Observation,
-    OperationRecord, Registration, Session, SessionCid,
+    OperationRecord, Registration, Resumption, ResumptionId, Session, SessionCid,
 };
 
 /// What an expiry row points at.
@@ -20,6 +20,7 @@ pub enum Expiring {
     Hold(EndpointName, Path, u64),
     /// The lease of an ingress node.
     Member(NodeId),
+    Resumption(ResumptionId),
 }
 
 /// The key of a row. The order of variants and of keys within a variant is the order of a scan.
@@ -48,6 +49,7 @@ pub enum RowKey {
     Member(NodeId),
     /// By OSCORE id.
     ContextOwner(Vec<u8>),
+    Resumption(ResumptionId),
 }
 
 /// A row.
@@ -84,6 +86,7 @@ pub enum Row {
     },
     Member(Member),
     ContextOwner(ContextOwner),
+    Resumption(Resumption),
 }
 
 /// Numbers that `apply` keeps about its shard.
@@ -93,6 +96,7 @@ pub struct Counters {
     /// Live registrations.
     pub registrations: u64,
     pub sessions: u64,
+    pub resumptions: u64,
     pub dedup_rows: u64,
     pub feed_rows: u64,
     /// Feed entries below this revision are gone.
@@ -119,6 +123,7 @@ impl Row {
             Self::DesiredGeneration { endpoint, .. } => RowKey::DesiredGeneration(endpoint.clone()),
             Self::Member(row) => RowKey::Member(row.node),
             Self::ContextOwner(row) => RowKey::ContextOwner(row.oscore_id.clone()),
+            Self::Resumption(row) => RowKey::Resumption(row.id),
         }
     }
 }

@@ -62,7 +62,10 @@ pub(crate) fn rejected(rejection: Rejection) -> Response {
         | Rejection::QueueFull
         | Rejection::TooManyObservations
         | Rejection::TooManyDesired
-        | Rejection::TooManyMembers => Code::INTERNAL_SERVER_ERROR_5_00,
+        | Rejection::TooManyMembers
+        | Rejection::UnknownResumption
+        | Rejection::ResumptionTaken
+        | Rejection::ResumptionTooLong => Code::INTERNAL_SERVER_ERROR_5_00,
     };
     Response {
         payload: rejection.to_string().into_bytes(),

@@ -146,6 +146,7 @@ impl Driver {
         let shard = cid.shard();
         let command = Command::StoreSession {
             session: Box::new(session),
+            resumption: None,
         };
         let (client, timeout) = (self.client.clone(), self.limits.commit_timeout);
         self.calls.push(Box::pin(async move {

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use device_state::{Command, ContextOwner, Envelope, OperationId, SessionGeneration};
+use device_state::{Command, ContextOwner, Envelope, OperationId, Session, SessionGeneration};
 use lwm2m::EndpointName;
 
 use super::list::{bounded, timed_values, values, wire_timed_values, wire_values};
@@ -10,7 +10,7 @@ use super::record::lifetime;
 use super::value::{origin, wire_origin};
 use super::{
     ConvertError, InField, Reason, Within, cid_bytes, endpoint, message, narrow, node,
-    optional_cid, registration_id, required, session_cid, time,
+    optional_cid, registration_id, required, resumption_id, session_cid, time,
 };
 use crate::storage::v1 as wire;
 use crate::storage::v1::command::{self, Kind};
@@ -109,7 +109,24 @@ impl From<Command> for wire::Command {
                 identity: Some(identity.into()),
             }),
             Command::ExpireUpTo { limit } => Kind::ExpireUpTo(limit),
-            Command::StoreSession { session } => Kind::StoreSession((*session).into()),
+            // The form from before there was a resumption stays in use where there is none.
+            Command::StoreSession {
+                session,
+                resumption: None,
+            } => Kind::StoreSession((*session).into()),
+            Command::StoreSession {
+                session,
+                resumption: Some(resumption),
+            } => Kind::StoreResumable(command::StoreResumable {
+                session: Some((*session).into()),
+                resumption: Some((*resumption).into()),
+            }),
+            Command::StoreResumption { resumption } => Kind::StoreResumption((*resumption).into()),
+            Command::Resume { id, session } => Kind::Resume(command::Resume {
+                id: id.0.to_vec(),
+                session: session.map(|session| (*session).into()),
+            }),
+            Command::RemoveResumption { id } => Kind::RemoveResumption(id.0.to_vec()),
             Command::ClaimSession {
                 cid,
                 owner,
@@ -257,7 +274,20 @@ fn domain_command(kind: Kind) -> Result<Command, ConvertError> {
                 .within("store_session")
                 .map(|row| Command::StoreSession {
                     session: Box::new(row),
+                    resumption: None,
                 })
+        }
+        Kind::StoreResumable(message) => message.try_into().within("store_resumable"),
+        Kind::StoreResumption(row) => {
+            row.try_into()
+                .within("store_resumption")
+                .map(|row| Command::StoreResumption {
+                    resumption: Box::new(row),
+                })
+        }
+        Kind::Resume(message) => message.try_into().within("resume"),
+        Kind::RemoveResumption(id) => {
+            resumption_id("remove_resumption", &id).map(|id| Command::RemoveResumption { id })
         }
         Kind::MoveRegistration(message) => message.try_into().within("move_registration"),
         Kind::ClaimSession(message) => message.try_into().within("claim_session"),
@@ -363,6 +393,29 @@ impl TryFrom<command::RenewMembership> for Command {
         Ok(Self::RenewMembership {
             member: message("member", renewal.member)?,
             lease: Duration::from_millis(renewal.lease_ms.into()),
+        })
+    }
+}
+
+impl TryFrom<command::StoreResumable> for Command {
+    type Error = ConvertError;
+
+    fn try_from(store: command::StoreResumable) -> Result<Self, ConvertError> {
+        Ok(Self::StoreSession {
+            session: Box::new(message("session", store.session)?),
+            resumption: Some(Box::new(message("resumption", store.resumption)?)),
+        })
+    }
+}
+
+impl TryFrom<command::Resume> for Command {
+    type Error = ConvertError;
+
+    fn try_from(resume: command::Resume) -> Result<Self, ConvertError> {
+        let session = resume.session.map(Session::try_from);
+        Ok(Self::Resume {
+            id: resumption_id("id", &resume.id)?,
+            session: session.transpose().within("session")?.map(Box::new),
         })
     }
 }

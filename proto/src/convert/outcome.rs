@@ -22,6 +22,9 @@ wire_enum!(Rejection, wire::Rejection, wire_rejection, rejection, {
     TooManyObservations,
     TooManyDesired,
     TooManyMembers,
+    UnknownResumption,
+    ResumptionTaken,
+    ResumptionTooLong,
 });
 
 impl From<Outcome> for wire::Outcome {

@@ -2,7 +2,8 @@
 
 use device_state::{
     DesiredResource, DesiredState, LastValue, Member, MemberPhase, Observation, ObservationHolder,
-    OperationRecord, OperationSource, OperationState, Registration, Session, SessionGeneration,
+    OperationRecord, OperationSource, OperationState, Registration, Resumption, Session,
+    SessionGeneration,
 };
 use lwm2m::Lifetime;
 
@@ -10,7 +11,7 @@ use super::list::each;
 use super::value::{origin, transport, wire_enum, wire_origin, wire_transport};
 use super::{
     ConvertError, InField, Reason, Within, cid_bytes, endpoint, message, narrow, node,
-    optional_cid, registration_id, required, session_cid, time,
+    optional_cid, registration_id, required, resumption_id, session_cid, time,
 };
 use crate::storage::v1 as wire;
 
@@ -88,6 +89,34 @@ impl TryFrom<wire::Session> for Session {
             peer: message("peer", row.peer)?,
             owner: node(row.owner),
             generation: SessionGeneration(narrow("generation", row.generation)?),
+            stored_at: time(row.stored_at_ms),
+            expires_at: time(row.expires_at_ms),
+        })
+    }
+}
+
+impl From<Resumption> for wire::Resumption {
+    fn from(row: Resumption) -> Self {
+        Self {
+            id: row.id.0.to_vec(),
+            state: row.state,
+            identity: Some(row.identity.into()),
+            session: cid_bytes(row.session),
+            stored_at_ms: row.stored_at.0,
+            expires_at_ms: row.expires_at.0,
+        }
+    }
+}
+
+impl TryFrom<wire::Resumption> for Resumption {
+    type Error = ConvertError;
+
+    fn try_from(row: wire::Resumption) -> Result<Self, ConvertError> {
+        Ok(Self {
+            id: resumption_id("id", &row.id)?,
+            state: row.state,
+            identity: message("identity", row.identity)?,
+            session: optional_cid("session", &row.session)?,
             stored_at: time(row.stored_at_ms),
             expires_at: time(row.expires_at_ms),
         })

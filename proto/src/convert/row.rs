@@ -4,7 +4,8 @@ use device_state::table::{Counters, Expiring};
 use device_state::{Revision, Row};
 
 use super::{
-    ConvertError, Within, endpoint, message, node, registration_id, required, session_cid, time,
+    ConvertError, Within, endpoint, message, node, registration_id, required, resumption_id,
+    session_cid, time,
 };
 use crate::storage::v1 as wire;
 use crate::storage::v1::expiry::{HoldRef, OperationRef, What};
@@ -21,6 +22,7 @@ impl From<Row> for wire::Row {
                 })
             }
             Row::Session(row) => Kind::Session(row.into()),
+            Row::Resumption(row) => Kind::Resumption(row.into()),
             Row::Credential(row) => Kind::Credential(row.into()),
             Row::ContextOwner(row) => Kind::ContextOwner(row.into()),
             Row::Operation(row) => Kind::Operation(row.into()),
@@ -73,6 +75,7 @@ fn domain_row(kind: Kind) -> Result<Row, ConvertError> {
             endpoint: endpoint(&row.endpoint).within("registration_index")?,
         },
         Kind::Session(row) => Row::Session(row.try_into().within("session")?),
+        Kind::Resumption(row) => Row::Resumption(row.try_into().within("resumption")?),
         Kind::ContextOwner(row) => Row::ContextOwner(row.try_into().within("context_owner")?),
         Kind::Credential(row) => Row::Credential(row.try_into().within("credential")?),
         Kind::Operation(row) => Row::Operation(row.try_into().within("operation")?),
@@ -113,6 +116,7 @@ fn wire_expiring(what: Expiring) -> What {
     match what {
         Expiring::Registration(endpoint) => What::Registration(endpoint.to_string()),
         Expiring::Session(cid) => What::Session(cid.0.to_vec()),
+        Expiring::Resumption(id) => What::Resumption(id.0.to_vec()),
         Expiring::Member(node) => What::Member(node.0),
         Expiring::Operation(endpoint, sequence) => What::Operation(OperationRef {
             endpoint: endpoint.to_string(),
@@ -130,6 +134,7 @@ fn expiring(what: What) -> Result<Expiring, ConvertError> {
     Ok(match what {
         What::Registration(name) => Expiring::Registration(endpoint(&name).within("registration")?),
         What::Session(cid) => Expiring::Session(session_cid("session", &cid)?),
+        What::Resumption(id) => Expiring::Resumption(resumption_id("resumption", &id)?),
         What::Member(id) => Expiring::Member(node(id)),
         What::Operation(row) => {
             Expiring::Operation(endpoint(&row.endpoint).within("operation")?, row.sequence)
@@ -148,6 +153,7 @@ impl From<Counters> for wire::Counters {
             next_operation: counters.next_operation,
             registrations: counters.registrations,
             sessions: counters.sessions,
+            resumptions: counters.resumptions,
             dedup_rows: counters.dedup_rows,
             feed_rows: counters.feed_rows,
             feed_floor: counters.feed_floor.0,
@@ -161,6 +167,7 @@ impl From<wire::Counters> for Counters {
             next_operation: counters.next_operation,
             registrations: counters.registrations,
             sessions: counters.sessions,
+            resumptions: counters.resumptions,
             dedup_rows: counters.dedup_rows,
             feed_rows: counters.feed_rows,
             feed_floor: Revision(counters.feed_floor),

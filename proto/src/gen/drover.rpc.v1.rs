@@ -499,7 +499,7 @@ pub struct Propose {
 }
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct Query {
-    #[prost(oneof = "query::Kind", tags = "1, 2, 3, 4, 5")]
+    #[prost(oneof = "query::Kind", tags = "1, 2, 3, 4, 5, 6")]
     pub kind: ::core::option::Option<query::Kind>,
 }
 /// Nested message and enum types in `Query`.
@@ -518,6 +518,9 @@ pub mod query {
         /// By OSCORE id
         #[prost(bytes, tag = "5")]
         ContextOwner(::prost::alloc::vec::Vec<u8>),
+        /// The answer holds the state in clear.
+        #[prost(bytes, tag = "6")]
+        Resumption(::prost::alloc::vec::Vec<u8>),
     }
 }
 #[derive(Clone, PartialEq, ::prost::Message)]
@@ -546,7 +549,7 @@ pub mod call_result {
 }
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct QueryResult {
-    #[prost(oneof = "query_result::Kind", tags = "1, 2, 3, 4, 5")]
+    #[prost(oneof = "query_result::Kind", tags = "1, 2, 3, 4, 5, 6")]
     pub kind: ::core::option::Option<query_result::Kind>,
 }
 /// Nested message and enum types in `QueryResult`.
@@ -563,6 +566,8 @@ pub mod query_result {
         Registration(super::super::super::storage::v1::Registration),
         #[prost(message, tag = "5")]
         ContextOwner(super::super::super::storage::v1::ContextOwner),
+        #[prost(message, tag = "6")]
+        Resumption(super::super::super::storage::v1::Resumption),
     }
 }
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]

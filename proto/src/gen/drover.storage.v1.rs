@@ -320,6 +320,24 @@ pub struct Session {
     #[prost(uint64, tag = "8")]
     pub expires_at_ms: u64,
 }
+/// What a DTLS session is resumed by.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct Resumption {
+    /// 32 bytes
+    #[prost(bytes = "vec", tag = "1")]
+    pub id: ::prost::alloc::vec::Vec<u8>,
+    #[prost(bytes = "vec", tag = "2")]
+    pub state: ::prost::alloc::vec::Vec<u8>,
+    #[prost(message, optional, tag = "3")]
+    pub identity: ::core::option::Option<Identity>,
+    /// empty: none
+    #[prost(bytes = "vec", tag = "4")]
+    pub session: ::prost::alloc::vec::Vec<u8>,
+    #[prost(uint64, tag = "5")]
+    pub stored_at_ms: u64,
+    #[prost(uint64, tag = "6")]
+    pub expires_at_ms: u64,
+}
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct Credential {
     #[prost(string, tag = "2")]
@@ -503,7 +521,7 @@ pub struct LastValue {
 pub struct Expiry {
     #[prost(uint64, tag = "1")]
     pub at_ms: u64,
-    #[prost(oneof = "expiry::What", tags = "2, 3, 4, 5, 6")]
+    #[prost(oneof = "expiry::What", tags = "2, 3, 4, 5, 6, 7")]
     pub what: ::core::option::Option<expiry::What>,
 }
 /// Nested message and enum types in `Expiry`.
@@ -536,6 +554,8 @@ pub mod expiry {
         Hold(HoldRef),
         #[prost(fixed64, tag = "6")]
         Member(u64),
+        #[prost(bytes, tag = "7")]
+        Resumption(::prost::alloc::vec::Vec<u8>),
     }
 }
 #[derive(Clone, PartialEq, ::prost::Message)]
@@ -633,12 +653,14 @@ pub struct Counters {
     pub feed_rows: u64,
     #[prost(uint64, tag = "6")]
     pub feed_floor: u64,
+    #[prost(uint64, tag = "7")]
+    pub resumptions: u64,
 }
 #[derive(Clone, PartialEq, ::prost::Message)]
 pub struct Row {
     #[prost(
         oneof = "row::Kind",
-        tags = "1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15, 16"
+        tags = "1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15, 16, 17"
     )]
     pub kind: ::core::option::Option<row::Kind>,
 }
@@ -678,13 +700,15 @@ pub mod row {
         Member(super::Member),
         #[prost(message, tag = "16")]
         ContextOwner(super::ContextOwner),
+        #[prost(message, tag = "17")]
+        Resumption(super::Resumption),
     }
 }
 #[derive(Clone, PartialEq, ::prost::Message)]
 pub struct Command {
     #[prost(
         oneof = "command::Kind",
-        tags = "1, 2, 3, 4, 5, 6, 7, 8, 10, 11, 12, 13, 14, 15, 16, 17, 18, 19, 20, 21, 22"
+        tags = "1, 2, 3, 4, 5, 6, 7, 8, 10, 11, 12, 13, 14, 15, 16, 17, 18, 19, 20, 21, 22, 23, 24, 25, 26"
     )]
     pub kind: ::core::option::Option<command::Kind>,
 }
@@ -733,6 +757,20 @@ pub mod command {
         pub owner: u64,
         #[prost(uint32, tag = "3")]
         pub expected: u32,
+    }
+    #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+    pub struct StoreResumable {
+        #[prost(message, optional, tag = "1")]
+        pub session: ::core::option::Option<super::Session>,
+        #[prost(message, optional, tag = "2")]
+        pub resumption: ::core::option::Option<super::Resumption>,
+    }
+    #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+    pub struct Resume {
+        #[prost(bytes = "vec", tag = "1")]
+        pub id: ::prost::alloc::vec::Vec<u8>,
+        #[prost(message, optional, tag = "2")]
+        pub session: ::core::option::Option<super::Session>,
     }
     #[derive(Clone, PartialEq, ::prost::Message)]
     pub struct RenewMembership {
@@ -860,6 +898,15 @@ pub mod command {
         /// With the generation that the claimer knows
         #[prost(message, tag = "22")]
         ClaimContext(super::ContextOwner),
+        /// `store_session` with what the session can be resumed by
+        #[prost(message, tag = "23")]
+        StoreResumable(StoreResumable),
+        #[prost(message, tag = "24")]
+        StoreResumption(super::Resumption),
+        #[prost(message, tag = "25")]
+        Resume(Resume),
+        #[prost(bytes, tag = "26")]
+        RemoveResumption(::prost::alloc::vec::Vec<u8>),
     }
 }
 #[derive(Clone, PartialEq, ::prost::Message)]
@@ -1082,6 +1129,9 @@ pub enum Rejection {
     TooManyObservations = 10,
     TooManyDesired = 11,
     TooManyMembers = 12,
+    UnknownResumption = 13,
+    ResumptionTaken = 14,
+    ResumptionTooLong = 15,
 }
 impl Rejection {
     /// String value of the enum field names used in the ProtoBuf definition.
@@ -1103,6 +1153,9 @@ impl Rejection {
             Self::TooManyObservations => "REJECTION_TOO_MANY_OBSERVATIONS",
             Self::TooManyDesired => "REJECTION_TOO_MANY_DESIRED",
             Self::TooManyMembers => "REJECTION_TOO_MANY_MEMBERS",
+            Self::UnknownResumption => "REJECTION_UNKNOWN_RESUMPTION",
+            Self::ResumptionTaken => "REJECTION_RESUMPTION_TAKEN",
+            Self::ResumptionTooLong => "REJECTION_RESUMPTION_TOO_LONG",
         }
     }
     /// Creates an enum from field names used in the ProtoBuf definition.
@@ -1121,6 +1174,9 @@ impl Rejection {
             "REJECTION_TOO_MANY_OBSERVATIONS" => Some(Self::TooManyObservations),
             "REJECTION_TOO_MANY_DESIRED" => Some(Self::TooManyDesired),
             "REJECTION_TOO_MANY_MEMBERS" => Some(Self::TooManyMembers),
+            "REJECTION_UNKNOWN_RESUMPTION" => Some(Self::UnknownResumption),
+            "REJECTION_RESUMPTION_TAKEN" => Some(Self::ResumptionTaken),
+            "REJECTION_RESUMPTION_TOO_LONG" => Some(Self::ResumptionTooLong),
             _ => None,
         }
     }

@@ -4,7 +4,9 @@
 mod public;
 mod strategy;
 
-use device_state::{Command, Envelope, FeedEntry, Outcome, Row, Timestamp};
+use device_state::{
+    Command, Envelope, FeedEntry, Outcome, Row, SecurityIdentity, Session, SessionCid, Timestamp,
+};
 use lwm2m::{Operation, Path, Value};
 use proptest::prelude::*;
 use prost::Message;
@@ -157,6 +159,10 @@ fn identities_connection_ids_and_addresses_have_their_lengths() {
         remove(wire::command::Kind::RemoveSession(vec![0; 7])),
         Reason::Length(7)
     );
+    assert_eq!(
+        remove(wire::command::Kind::RemoveResumption(vec![0; 31])),
+        Reason::Length(31)
+    );
     let credential = |kind| {
         let id = wire::CredentialId { kind: Some(kind) };
         remove(wire::command::Kind::RemoveCredential(id))
@@ -217,7 +223,7 @@ fn bytes_at_rest_do_not_change() {
         }),
         leader_time: Timestamp(1_700_000_000_000),
         command: Command::ClaimSession {
-            cid: device_state::SessionCid([1, 2, 3, 4, 5, 6, 7, 8]),
+            cid: SessionCid([1, 2, 3, 4, 5, 6, 7, 8]),
             owner: device_state::NodeId(9),
             expected: device_state::SessionGeneration(2),
         },
@@ -226,4 +232,44 @@ fn bytes_at_rest_do_not_change() {
     let golden = "0801122e0a0c09010000000000000010ac021080d095ffbc311a173215\
                   0a0801020304050607081109000000000000001802";
     assert_eq!(hex::encode(bytes), golden.replace(' ', ""));
+    let resumption = Row::Resumption(device_state::Resumption {
+        id: device_state::ResumptionId([1; 32]),
+        state: vec![4, 5],
+        identity: SecurityIdentity::Unauthenticated,
+        session: Some(SessionCid([1, 2, 3, 4, 5, 6, 7, 8])),
+        stored_at: Timestamp(1),
+        expires_at: Timestamp(2),
+    });
+    let bytes = wire::Row::from(resumption).encode_to_vec();
+    let golden = format!(
+        "8a01380a20{}120204051a0208012208010203040506070828013002",
+        "01".repeat(32)
+    );
+    assert_eq!(hex::encode(bytes), golden);
+}
+
+#[test]
+fn a_session_that_was_logged_before_there_were_resumptions_is_read() {
+    let golden = "2a2d0a08010203040506070812030102031a0208012209\
+                  0a047f00000110b42c290900000000000000300238014002";
+    let bytes = hex::decode(golden).unwrap();
+    let session = Session {
+        cid: SessionCid([1, 2, 3, 4, 5, 6, 7, 8]),
+        export: vec![1, 2, 3],
+        identity: SecurityIdentity::Unauthenticated,
+        peer: "127.0.0.1:5684".parse().unwrap(),
+        owner: device_state::NodeId(9),
+        generation: device_state::SessionGeneration(2),
+        stored_at: Timestamp(1),
+        expires_at: Timestamp(2),
+    };
+    let command = Command::StoreSession {
+        session: Box::new(session),
+        resumption: None,
+    };
+    assert_eq!(
+        Command::try_from(wire::Command::decode(&*bytes).unwrap()),
+        Ok(command.clone())
+    );
+    assert_eq!(wire::Command::from(command).encode_to_vec(), bytes);
 }

@@ -8,8 +8,8 @@ use device_state::{
     Command, ContextOwner, Credential, CredentialId, DesiredResource, DesiredState, Envelope,
     Event, FeedEntry, LastValue, Member, MemberPhase, NodeId, Observation, ObservationHolder,
     OperationId, OperationOutcome, OperationRecord, OperationSource, OperationState, Outcome,
-    Registration, Rejection, RequestId, Revision, Row, SecurityIdentity, Session, SessionCid,
-    SessionGeneration, ShardId, Timestamp, Transport, ValueOrigin,
+    Registration, Rejection, RequestId, Resumption, ResumptionId, Revision, Row, SecurityIdentity,
+    Session, SessionCid, SessionGeneration, ShardId, Timestamp, Transport, ValueOrigin,
 };
 use lwm2m::{
     Binding, ContentFormat, EndpointName, Entry, ExecuteArguments, Lifetime, LwM2mVersion,
@@ -176,6 +176,31 @@ fn session() -> impl Strategy<Value = Session> {
                     stored_at,
                     expires_at,
                 }
+            },
+        )
+}
+
+fn resumption_id() -> impl Strategy<Value = ResumptionId> {
+    any::<[u8; 32]>().prop_map(ResumptionId)
+}
+
+fn resumption() -> impl Strategy<Value = Resumption> {
+    (
+        resumption_id(),
+        vec(any::<u8>(), 0..20),
+        identity(),
+        option::of(cid()),
+        time(),
+        time(),
+    )
+        .prop_map(
+            |(id, state, identity, session, stored_at, expires_at)| Resumption {
+                id,
+                state,
+                identity,
+                session,
+                stored_at,
+                expires_at,
             },
         )
 }
@@ -354,6 +379,7 @@ fn expiring() -> impl Strategy<Value = Expiring> {
     prop_oneof![
         endpoint().prop_map(Expiring::Registration),
         cid().prop_map(Expiring::Session),
+        resumption_id().prop_map(Expiring::Resumption),
         (endpoint(), any::<u64>())
             .prop_map(|(endpoint, sequence)| Expiring::Operation(endpoint, sequence)),
         (endpoint(), path(), any::<u64>())
@@ -418,6 +444,9 @@ fn rejection() -> impl Strategy<Value = Rejection> {
         Rejection::TooManyObservations,
         Rejection::TooManyDesired,
         Rejection::TooManyMembers,
+        Rejection::UnknownResumption,
+        Rejection::ResumptionTaken,
+        Rejection::ResumptionTooLong,
     ])
 }
 
@@ -451,11 +480,12 @@ pub(crate) fn outcome() -> impl Strategy<Value = Outcome> {
 }
 
 fn counters() -> impl Strategy<Value = Counters> {
-    any::<[u64; 6]>().prop_map(
+    any::<[u64; 7]>().prop_map(
         |[
             next_operation,
             registrations,
             sessions,
+            resumptions,
             dedup_rows,
             feed_rows,
             floor,
@@ -463,6 +493,7 @@ fn counters() -> impl Strategy<Value = Counters> {
             next_operation,
             registrations,
             sessions,
+            resumptions,
             dedup_rows,
             feed_rows,
             feed_floor: Revision(floor),
@@ -476,6 +507,7 @@ pub(crate) fn row() -> impl Strategy<Value = Row> {
         (registration_id(), endpoint())
             .prop_map(|(id, endpoint)| Row::RegistrationIndex { id, endpoint }),
         session().prop_map(Row::Session),
+        resumption().prop_map(Row::Resumption),
         credential().prop_map(Row::Credential),
         context_owner().prop_map(Row::ContextOwner),
         member().prop_map(Row::Member),
@@ -537,9 +569,18 @@ fn update() -> impl Strategy<Value = Command> {
 
 fn session_or_credential_command() -> impl Strategy<Value = Command> {
     prop_oneof![
-        session().prop_map(|session| Command::StoreSession {
-            session: Box::new(session)
+        (session(), option::of(resumption().prop_map(Box::new))).prop_map(
+            |(session, resumption)| Command::StoreSession {
+                session: Box::new(session),
+                resumption,
+            }
+        ),
+        resumption().prop_map(|row| Command::StoreResumption {
+            resumption: Box::new(row)
         }),
+        (resumption_id(), option::of(session().prop_map(Box::new)))
+            .prop_map(|(id, session)| Command::Resume { id, session }),
+        resumption_id().prop_map(|id| Command::RemoveResumption { id }),
         (cid(), owner(), any::<u16>()).prop_map(|(cid, owner, generation)| {
             Command::ClaimSession {
                 cid,

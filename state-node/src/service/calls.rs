@@ -5,7 +5,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use device_state::{
-    Command, CredentialId, Outcome, Rejection, RequestId, Secret, SessionCid, ShardId, query,
+    Command, CredentialId, Outcome, Rejection, RequestId, ResumptionId, Secret, SessionCid,
+    ShardId, query,
 };
 use futures::future::BoxFuture;
 use futures::stream::FuturesUnordered;
@@ -25,7 +26,7 @@ use tonic::{Status, Streaming};
 use crate::raft::group::{Group, NotLeader};
 use crate::raft::proposals::{Pending, ProposeError};
 use crate::router::Router;
-use crate::seal::{Purpose, Seal};
+use crate::seal::Seal;
 use crate::service::MAX_BATCH_CALLS;
 use crate::store::ReadTables;
 
@@ -132,12 +133,9 @@ impl Calls {
         // The conversion is the check; what goes into the log is the message.
         let checked =
             Command::try_from(command.clone()).map_err(|error| invalid(&error.to_string()))?;
-        if let Command::StoreSession { mut session } = checked {
-            let sealed = self
-                .seal
-                .seal(Purpose::SessionExport, &session.cid.0, &session.export);
-            session.export = sealed.map_err(|error| invalid(&error.to_string()))?;
-            command = Command::StoreSession { session }.into();
+        let sealed = self.seal.seal_command(checked);
+        if let Some(sealed) = sealed.map_err(|error| invalid(&error.to_string()))? {
+            command = sealed.into();
         }
         let request_id = propose.request_id.map(RequestId::from);
         group
@@ -164,21 +162,13 @@ impl Calls {
     /// The outcome as its caller may see it: sessions in clear.
     fn opened(&self, outcome: Outcome) -> call_result::Kind {
         let outcome = match outcome {
-            Outcome::Claimed { mut session } => {
-                match self
-                    .seal
-                    .open(Purpose::SessionExport, &session.cid.0, &session.export)
-                {
-                    Ok(clear) => {
-                        session.export = clear;
-                        Outcome::Claimed { session }
-                    }
-                    Err(error) => {
-                        tracing::error!(%error, "a stored session cannot be opened");
-                        Outcome::Rejected(Rejection::UnknownSession)
-                    }
+            Outcome::Claimed { mut session } => match self.seal.open_session(&mut session) {
+                Ok(()) => Outcome::Claimed { session },
+                Err(error) => {
+                    tracing::error!(%error, "a stored session cannot be opened");
+                    Outcome::Rejected(Rejection::UnknownSession)
                 }
-            }
+            },
             other => other,
         };
         call_result::Kind::Outcome(outcome.into())
@@ -228,6 +218,14 @@ impl Calls {
                     .map(|session| self.clear_session(session))
                     .transpose()?
             }
+            Some(QueryKind::Resumption(id)) => {
+                let id = id
+                    .try_into()
+                    .map_err(|_| invalid("a resumption id has 32 bytes".to_owned()))?;
+                query::resumption(tables, ResumptionId(id))
+                    .map(|resumption| self.clear_resumption(resumption))
+                    .transpose()?
+            }
             Some(QueryKind::RegistrationByEndpoint(endpoint)) => {
                 let endpoint =
                     EndpointName::new(&endpoint).map_err(|error| invalid(error.to_string()))?;
@@ -268,12 +266,20 @@ impl Calls {
         &self,
         mut session: device_state::Session,
     ) -> Result<QueryResultKind, CallError> {
-        let export = self
-            .seal
-            .open(Purpose::SessionExport, &session.cid.0, &session.export);
-        session.export = export
+        self.seal
+            .open_session(&mut session)
             .map_err(|error| self::error(call_error::Kind::Unavailable, &error.to_string()))?;
         Ok(QueryResultKind::Session(session.into()))
+    }
+
+    fn clear_resumption(
+        &self,
+        mut resumption: device_state::Resumption,
+    ) -> Result<QueryResultKind, CallError> {
+        self.seal
+            .open_resumption(&mut resumption)
+            .map_err(|error| self::error(call_error::Kind::Unavailable, &error.to_string()))?;
+        Ok(QueryResultKind::Resumption(resumption.into()))
     }
 }
 

@@ -134,6 +134,9 @@ pub fn rejection(rejection: Rejection) -> Status {
         Rejection::UnknownSession => (Code::NotFound, "UNKNOWN_SESSION"),
         Rejection::UnknownCredential => (Code::NotFound, "UNKNOWN_CREDENTIAL"),
         Rejection::CidTaken => (Code::AlreadyExists, "CID_TAKEN"),
+        Rejection::UnknownResumption => (Code::NotFound, "UNKNOWN_RESUMPTION"),
+        Rejection::ResumptionTaken => (Code::AlreadyExists, "RESUMPTION_TAKEN"),
+        Rejection::ResumptionTooLong => (Code::InvalidArgument, "RESUMPTION_TOO_LONG"),
         Rejection::GenerationMoved => (Code::Aborted, "GENERATION_MOVED"),
         Rejection::StaleGeneration => (Code::Aborted, "STALE_GENERATION"),
         Rejection::QueueFull => {

@@ -24,12 +24,14 @@ const COUNTERS: u8 = 0x1c;
 const DESIRED_GENERATION: u8 = 0x1d;
 const MEMBER: u8 = 0x1e;
 const CONTEXT_OWNER: u8 = 0x1f;
+const RESUMPTION: u8 = 0x20;
 
 const EXPIRING_REGISTRATION: u8 = 0x01;
 const EXPIRING_SESSION: u8 = 0x02;
 const EXPIRING_OPERATION: u8 = 0x03;
 const EXPIRING_HOLD: u8 = 0x04;
 const EXPIRING_MEMBER: u8 = 0x05;
+const EXPIRING_RESUMPTION: u8 = 0x06;
 
 /// Ends a name or a path inside a key. Names hold no control characters and a path's ids are preceded by
 /// [`PATH_ID`], so the end sorts before every continuation.
@@ -98,6 +100,10 @@ pub fn encode(key: &RowKey) -> Vec<u8> {
             bytes.put_u8(MEMBER);
             bytes.put_u64(node.0);
         }
+        RowKey::Resumption(id) => {
+            bytes.put_u8(RESUMPTION);
+            bytes.put_slice(&id.0);
+        }
     }
     bytes
 }
@@ -123,6 +129,10 @@ fn put_expiring(bytes: &mut Vec<u8>, what: &Expiring) {
         Expiring::Member(node) => {
             bytes.put_u8(EXPIRING_MEMBER);
             bytes.put_u64(node.0);
+        }
+        Expiring::Resumption(id) => {
+            bytes.put_u8(EXPIRING_RESUMPTION);
+            bytes.put_slice(&id.0);
         }
     }
 }
@@ -156,7 +166,7 @@ fn put_request_id(bytes: &mut Vec<u8>, id: RequestId) {
 
 #[cfg(test)]
 mod tests {
-    use device_state::{NodeId, Revision, SessionCid, Timestamp};
+    use device_state::{NodeId, ResumptionId, Revision, SessionCid, Timestamp};
     use lwm2m::{EndpointName, RegistrationId};
     use proptest::prelude::*;
 
@@ -188,6 +198,7 @@ mod tests {
             (endpoint(), path(), number())
                 .prop_map(|(endpoint, path, holder)| Expiring::Hold(endpoint, path, holder)),
             number().prop_map(|node| Expiring::Member(NodeId(node))),
+            any::<[u8; 32]>().prop_map(|id| Expiring::Resumption(ResumptionId(id))),
         ]
     }
 
@@ -226,6 +237,7 @@ mod tests {
             Just(RowKey::Counters),
             endpoint().prop_map(RowKey::DesiredGeneration),
             number().prop_map(|node| RowKey::Member(NodeId(node))),
+            any::<[u8; 32]>().prop_map(|id| RowKey::Resumption(ResumptionId(id))),
         ]
     }
 

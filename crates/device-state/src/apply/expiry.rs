@@ -8,7 +8,7 @@ use crate::event::Event;
 use crate::id::Timestamp;
 use crate::query;
 use crate::range;
-use crate::record::{OperationOutcome, OperationState, SessionCid};
+use crate::record::{OperationOutcome, OperationState, ResumptionId, SessionCid};
 use crate::table::{Expiring, Row, RowKey};
 
 impl Change<'_> {
@@ -56,6 +56,7 @@ impl Change<'_> {
         match what {
             Expiring::Registration(endpoint) => self.end_registration(endpoint),
             Expiring::Session(cid) => self.end_session(*cid),
+            Expiring::Resumption(id) => self.end_resumption(*id),
             Expiring::Operation(endpoint, sequence) => self.end_operation(endpoint, *sequence),
             Expiring::Member(node) => self.end_member(*node),
             Expiring::Hold(endpoint, path, holder) => self.end_hold(endpoint, *path, *holder),
@@ -87,6 +88,17 @@ impl Change<'_> {
             return false;
         }
         self.drop_session(&session);
+        true
+    }
+
+    fn end_resumption(&mut self, id: ResumptionId) -> bool {
+        let Some(resumption) = query::resumption(self.tables, id) else {
+            return false;
+        };
+        if resumption.expires_at > self.now {
+            return false;
+        }
+        self.drop_resumption(&resumption);
         true
     }
 

@@ -5,22 +5,43 @@ use crate::command::{Outcome, Rejection};
 use crate::effect::Effect;
 use crate::id::{NodeId, SessionGeneration};
 use crate::query;
-use crate::record::{Session, SessionCid};
+use crate::record::{Resumption, Session, SessionCid};
 use crate::table::{Expiring, Row, RowKey};
 
 impl Change<'_> {
-    pub(super) fn store_session(&mut self, session: &Session) -> Result<Outcome, Rejection> {
-        let cid = session.cid;
-        if query::session(self.tables, cid).is_some() {
-            return Err(Rejection::CidTaken);
+    pub(super) fn store_session(
+        &mut self,
+        session: &Session,
+        resumption: Option<&Resumption>,
+    ) -> Result<Outcome, Rejection> {
+        self.check_cid(session.cid)?;
+        if let Some(resumption) = resumption {
+            self.check_resumption(resumption)?;
+            self.put_resumption(resumption, Some(session.cid));
         }
+        self.put_session(session);
+        Ok(Outcome::Done)
+    }
+
+    /// Refuses a Connection ID that another session has.
+    pub(super) fn check_cid(&self, cid: SessionCid) -> Result<(), Rejection> {
+        match query::session(self.tables, cid) {
+            Some(_) => Err(Rejection::CidTaken),
+            None => Ok(()),
+        }
+    }
+
+    pub(super) fn put_session(&mut self, session: &Session) {
         self.tables.put(Row::Session(Session {
             stored_at: self.now,
             ..session.clone()
         }));
-        self.reschedule(None, Some(session.expires_at), Expiring::Session(cid));
+        self.reschedule(
+            None,
+            Some(session.expires_at),
+            Expiring::Session(session.cid),
+        );
         self.counters.sessions += 1;
-        Ok(Outcome::Done)
     }
 
     /// Moves the session to `owner` and the next generation. A session whose generations are used

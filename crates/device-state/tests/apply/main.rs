@@ -11,6 +11,7 @@ mod operation;
 mod properties;
 mod query;
 mod registration;
+mod resumption;
 mod retry;
 mod session;
 mod value;

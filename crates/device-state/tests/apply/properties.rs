@@ -4,8 +4,9 @@ use std::time::Duration;
 
 use device_state::{
     Command, Counters, Credential, CredentialId, DesiredResource, DesiredState, Envelope, Member,
-    MemberPhase, MemoryTables, NodeId, OperationId, OperationOutcome, RequestId, Revision, Row,
-    Session, SessionCid, SessionGeneration, Timestamp, ValueOrigin, apply_entry, invariant, query,
+    MemberPhase, MemoryTables, NodeId, OperationId, OperationOutcome, RequestId, Resumption,
+    ResumptionId, Revision, Row, Session, SessionCid, SessionGeneration, Timestamp, ValueOrigin,
+    apply_entry, invariant, query,
 };
 use lwm2m::{Lifetime, Operation, Path, Value};
 use proptest::collection::vec;
@@ -60,6 +61,38 @@ fn end() -> impl Strategy<Value = OperationOutcome> {
 
 fn cid() -> impl Strategy<Value = SessionCid> {
     (0..2_u8).prop_map(|last| SessionCid([1, 0, 0, 0, 0, 0, 0, last]))
+}
+
+fn resumption_id() -> impl Strategy<Value = ResumptionId> {
+    (0..2_u8).prop_map(|last| ResumptionId([last; 32]))
+}
+
+fn session() -> impl Strategy<Value = Box<Session>> {
+    (cid(), node(), time(), name()).prop_map(|(cid, owner, expires_at, name)| {
+        Box::new(Session {
+            cid,
+            export: vec![1],
+            identity: identity(name),
+            peer: "192.0.2.7:5684".parse().unwrap(),
+            owner,
+            generation: SessionGeneration(0),
+            stored_at: Timestamp(0),
+            expires_at,
+        })
+    })
+}
+
+fn resumption() -> impl Strategy<Value = Box<Resumption>> {
+    (resumption_id(), time(), name()).prop_map(|(id, expires_at, name)| {
+        Box::new(Resumption {
+            id,
+            state: vec![2],
+            identity: identity(name),
+            session: None,
+            stored_at: Timestamp(0),
+            expires_at,
+        })
+    })
 }
 
 fn registrations() -> impl Strategy<Value = Command> {
@@ -152,25 +185,16 @@ fn set_desired((name, generation, wish): (&str, u64, Vec<(Path, String)>)) -> Co
 
 fn sessions() -> impl Strategy<Value = Command> {
     prop_oneof![
-        (cid(), node(), time()).prop_map(|(cid, owner, expires_at)| {
-            let generation = SessionGeneration(0);
-            let peer = "192.0.2.7:5684".parse().unwrap();
-            let stored_at = Timestamp(0);
-            let identity = identity("a");
-            let session = Session {
-                cid,
-                export: vec![1],
-                identity,
-                peer,
-                owner,
-                generation,
-                stored_at,
-                expires_at,
-            };
+        (session(), prop::option::of(resumption())).prop_map(|(session, resumption)| {
             Command::StoreSession {
-                session: Box::new(session),
+                session,
+                resumption,
             }
         }),
+        resumption().prop_map(|resumption| Command::StoreResumption { resumption }),
+        (resumption_id(), prop::option::of(session()))
+            .prop_map(|(id, session)| Command::Resume { id, session }),
+        resumption_id().prop_map(|id| Command::RemoveResumption { id }),
         (cid(), node(), 0..2_u16).prop_map(|(cid, owner, expected)| Command::ClaimSession {
             cid,
             owner,

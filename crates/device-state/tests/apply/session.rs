@@ -26,7 +26,10 @@ fn session(world: &World, generation: u16) -> Session {
 
 fn store(world: &mut World, generation: u16) -> Outcome {
     let session = Box::new(session(world, generation));
-    world.run(Command::StoreSession { session })
+    world.run(Command::StoreSession {
+        session,
+        resumption: None,
+    })
 }
 
 fn claim(world: &mut World, owner: NodeId, expected: u16) -> Outcome {

@@ -3,8 +3,8 @@
 use std::time::Duration;
 
 use device_state::{
-    ContextOwner, CredentialId, Registration, Secret, Session, SessionCid, ShardId,
-    registration_shard,
+    ContextOwner, CredentialId, Registration, Resumption, ResumptionId, Secret, Session,
+    SessionCid, ShardId, registration_shard,
 };
 use lwm2m::{EndpointName, RegistrationId};
 use proto::rpc::v1::query::Kind;
@@ -78,6 +78,30 @@ impl Client {
         {
             query_result::Kind::None(_) => Ok(None),
             query_result::Kind::Session(found) => {
+                Ok(Some(found.try_into().map_err(AnswerError::from)?))
+            }
+            _ => Err(AnswerError::Mismatch.into()),
+        }
+    }
+
+    /// What a device can resume by, with its state in clear.
+    pub async fn resumption(
+        &self,
+        id: ResumptionId,
+        timeout: Duration,
+    ) -> Result<Option<Resumption>, QueryError> {
+        let deadline = Instant::now() + timeout;
+        let shard = id.shard();
+        // The id is a stranger's: it need not name a shard that exists.
+        if shard.0 >= self.shards(deadline).await? {
+            return Ok(None);
+        }
+        match self
+            .query(shard, Kind::Resumption(id.0.to_vec()), deadline)
+            .await?
+        {
+            query_result::Kind::None(_) => Ok(None),
+            query_result::Kind::Resumption(found) => {
                 Ok(Some(found.try_into().map_err(AnswerError::from)?))
             }
             _ => Err(AnswerError::Mismatch.into()),

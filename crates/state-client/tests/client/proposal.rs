@@ -4,7 +4,10 @@ use std::collections::HashSet;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
-use device_state::{Command, CredentialId, OperationId, Outcome, Rejection, Secret, ShardId};
+use device_state::{
+    Command, CredentialId, OperationId, Outcome, Rejection, Resumption, ResumptionId, Secret,
+    SecurityIdentity, ShardId, Timestamp,
+};
 use lwm2m::EndpointName;
 use proto::rpc::v1::{
     self as rpc, call, call_error::Kind, call_result, clear_credential, query, query_result,
@@ -20,6 +23,20 @@ const SHARD: ShardId = ShardId(0);
 
 fn psk_id() -> CredentialId {
     CredentialId::PskIdentity(b"id".to_vec())
+}
+
+/// Stored in shard 7.
+fn resumption() -> Resumption {
+    let mut id = [9; 32];
+    id[..3].copy_from_slice(&[ResumptionId::FORMAT, 0, 7]);
+    Resumption {
+        id: ResumptionId(id),
+        state: vec![1, 2, 3],
+        identity: SecurityIdentity::Credential(psk_id()),
+        session: None,
+        stored_at: Timestamp(1),
+        expires_at: Timestamp(2),
+    }
 }
 
 fn expire(limit: u32) -> Command {
@@ -285,6 +302,9 @@ async fn queries_ask_the_shard_of_what_they_look_for() {
                 endpoint: "meter".to_owned(),
                 secret: Some(clear_credential::Secret::PreSharedKey(vec![1, 2, 3])),
             }),
+            query::Kind::Resumption(id) if *id == resumption().id.0 => {
+                query_result::Kind::Resumption(resumption().into())
+            }
             _ => query_result::Kind::None(true),
         };
         Reply::Kind(Box::new(call_result::Kind::Query(rpc::QueryResult {
@@ -302,6 +322,13 @@ async fn queries_ask_the_shard_of_what_they_look_for() {
     assert!(!format!("{found:?}").contains("[1, 2, 3]"));
     let cid = device_state::SessionCid([1, 0, 5, 9, 9, 9, 9, 9]);
     assert_eq!(client.session(cid, AMPLE).await, Ok(None));
+    let known = client.resumption(resumption().id, AMPLE).await;
+    assert_eq!(known, Ok(Some(resumption())));
+    for unknown in [4, 8] {
+        let mut id = resumption().id;
+        id.0[2] = unknown;
+        assert_eq!(client.resumption(id, AMPLE).await, Ok(None));
+    }
     let id = device_state::new_registration_id(ShardId(6), 1);
     assert_eq!(client.registration_by_id(&id, AMPLE).await, Ok(None));
     let endpoint = EndpointName::new("meter").unwrap();
@@ -319,7 +346,7 @@ async fn queries_ask_the_shard_of_what_they_look_for() {
         .collect();
     let identity = ShardId::of_credential(&psk_id(), 8).0;
     let meter = ShardId::of_endpoint(&endpoint, 8).0;
-    assert_eq!(shards, [u32::from(identity), 5, 6, u32::from(meter)]);
+    assert_eq!(shards, [u32::from(identity), 5, 7, 4, 6, u32::from(meter)]);
     let foreign = "zz".parse().unwrap();
     assert_eq!(
         client.registration_by_id(&foreign, AMPLE).await,
