@@ -77,6 +77,20 @@ pub(crate) fn certificate_client(server_name: &str) -> ClientConfig {
     }
 }
 
+/// The same with a chain that no single datagram holds: authorities of no use are allowed in it.
+pub(crate) fn long_chain_client(server_name: &str) -> ClientConfig {
+    let credential = certificates(&[DEVICE, ISSUER, ISSUER, CA, CA, CA, CA, CA], DEVICE_KEY);
+    ClientConfig {
+        server_name: Some(server_name.to_owned()),
+        ..ClientConfig::with_key(credential, trust_in("server.example"))
+    }
+}
+
+/// A chain as long for server.example.
+pub(crate) fn long_server_chain() -> Credential {
+    certificates(&[SERVER, CA, CA, CA, CA, CA, CA, CA], SERVER_KEY)
+}
+
 /// A client whose certificate is revoked.
 pub(crate) fn revoked_client() -> ClientConfig {
     let credential = certificates(&[REVOKED, ISSUER], REVOKED_KEY);

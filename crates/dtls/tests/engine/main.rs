@@ -10,6 +10,7 @@ mod fixtures;
 mod handshake;
 mod hostile;
 mod keys;
+mod network;
 mod pair;
 mod real_peers;
 mod suites;

@@ -11,12 +11,12 @@ use crate::fixtures::{DEVICE_KEY, certificate_client, fingerprint, raw_key_clien
 use crate::handshake::{client_failure, server_failure};
 use crate::pair::{Pair, assert_no_nonce_repeats, client_config, psk_identity, server_config};
 
-const PSK: [CipherSuite; 3] = [
+pub(crate) const PSK: [CipherSuite; 3] = [
     CipherSuite::PskAes128Ccm8,
     CipherSuite::PskAes128CbcSha256,
     CipherSuite::EcdhePskAes128CbcSha256,
 ];
-const ECDSA: [CipherSuite; 2] = [
+pub(crate) const ECDSA: [CipherSuite; 2] = [
     CipherSuite::EcdheEcdsaAes128Ccm8,
     CipherSuite::EcdheEcdsaAes128GcmSha256,
 ];
