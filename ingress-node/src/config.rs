@@ -7,7 +7,7 @@ use clap::Parser;
 use node_runtime::telemetry::LogConfig;
 use serde::{Deserialize, Serialize};
 
-use crate::trust::DtlsKey;
+use crate::trust::{DtlsKey, ExpiredLists};
 
 /// UDP, DTLS and CoAP edge of Drover: terminates LwM2M sessions and keeps their state in the state tier.
 #[derive(Parser, Debug)]
@@ -110,6 +110,9 @@ pub(crate) struct Config {
     /// PEM files with the revocation lists of those authorities.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub(crate) revocation_list_files: Vec<PathBuf>,
+    /// What becomes of new sessions of certificates whose issuer's list in revocation_list_files is past its nextUpdate:
+    /// "refuse", or "trust" to go on with what the list says. Sessions that are there already go on.
+    pub(crate) expired_revocation_lists: ExpiredLists,
     /// Seconds between looks whether the files of dtls_keys, authorities and revocation lists have changed.
     pub(crate) trust_reload_seconds: u64,
     /// Address of health, readiness, metrics and log level.
@@ -163,6 +166,7 @@ impl Default for Config {
             dtls_keys: Vec::new(),
             client_authorities_file: None,
             revocation_list_files: Vec::new(),
+            expired_revocation_lists: ExpiredLists::default(),
             trust_reload_seconds: 10,
             admin_listen: SocketAddr::from(([0, 0, 0, 0], 9090)),
             forward_listen: SocketAddr::from(([0, 0, 0, 0], 7445)),

@@ -1,5 +1,9 @@
 //! What the node counts; names are stable.
 
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+use std::time::Duration;
+
 use prometheus_client::encoding::EncodeLabelSet;
 use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::family::Family;
@@ -15,6 +19,12 @@ use crate::tcp::streams::Streams;
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
 struct Worker {
     worker: u8,
+}
+
+/// Labels of what is known of a file.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct File {
+    file: String,
 }
 
 /// Labels of what a worker drops.
@@ -48,6 +58,7 @@ pub(crate) struct Metrics {
     sessions: Family<Worker, Gauge>,
     connections: Family<Worker, Gauge>,
     dropped: Family<Drop, Gauge>,
+    revocation_lists: Family<File, Gauge>,
 }
 
 impl Metrics {
@@ -154,6 +165,22 @@ impl Metrics {
             "What peers sent and was dropped or refused, since start",
             self.dropped.clone(),
         );
+        registry.register(
+            "revocation_list_next_update_seconds",
+            "When the first revocation list of a file expires, in seconds since 1970",
+            self.revocation_lists.clone(),
+        );
+    }
+
+    /// When the first list in each file expires, since 1970.
+    pub(crate) fn set_revocation_lists(&self, expiries: &BTreeMap<PathBuf, Duration>) {
+        self.revocation_lists.clear();
+        for (file, expiry) in expiries {
+            let file = file.display().to_string();
+            self.revocation_lists
+                .get_or_create(&File { file })
+                .set(expiry.as_secs() as i64);
+        }
     }
 
     /// Takes over what the engines of a worker count themselves.

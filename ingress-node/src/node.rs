@@ -93,7 +93,7 @@ pub(crate) async fn start(
     let every = Duration::from_secs(config.trust_reload_seconds.max(1));
     let (told, counted) = (senders.clone(), membership.metrics.clone());
     tasks.spawn_service("trust", Stage::HandOver, move |drain| {
-        trust::watch(files, every, told, counted, drain)
+        trust::watch(files, trust, every, told, counted, drain)
     });
     tasks.spawn_service("membership", Stage::HandOver, |drain| membership.run(drain));
     tasks.spawn_service("downlinks", Stage::HandOver, |drain| {

@@ -1,13 +1,14 @@
 //! What the node proves itself with to devices, and which certificates of theirs it believes: read from files, and read
 //! again when they change.
 
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::Context;
 use dtls::{Credential, ServerCredentials, SigningKey, TrustAnchors};
-use node_runtime::Drain;
+use node_runtime::{Drain, clock};
 use rustls_pki_types::pem::PemObject;
 use rustls_pki_types::{CertificateDer, CertificateRevocationListDer, PrivateKeyDer};
 use serde::{Deserialize, Serialize};
@@ -34,13 +35,28 @@ pub(crate) struct DtlsKey {
     server_names: Vec<String>,
 }
 
+/// What becomes of certificates whose issuer's revocation list is past its time.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub(crate) enum ExpiredLists {
+    /// Their handshakes are refused.
+    #[default]
+    Refuse,
+    /// They are accepted unless the list names them.
+    Trust,
+}
+
 /// The content of all files.
 #[derive(Debug)]
 pub(crate) struct Trust {
     pub(crate) credentials: ServerCredentials,
     /// Of devices.
     pub(crate) anchors: TrustAnchors,
+    /// When the first list in each file expires, since 1970.
+    expiries: Expiries,
 }
+
+type Expiries = BTreeMap<PathBuf, Duration>;
 
 /// The files.
 #[derive(Clone, Debug)]
@@ -48,6 +64,7 @@ pub(crate) struct TrustFiles {
     keys: Vec<DtlsKey>,
     authorities: Option<PathBuf>,
     revocations: Vec<PathBuf>,
+    expired_lists: ExpiredLists,
 }
 
 impl TrustFiles {
@@ -56,6 +73,7 @@ impl TrustFiles {
             keys: config.dtls_keys.clone(),
             authorities: config.client_authorities_file.clone(),
             revocations: config.revocation_list_files.clone(),
+            expired_lists: config.expired_revocation_lists,
         }
     }
 
@@ -88,18 +106,27 @@ impl TrustFiles {
             Some(path) => pem::<CertificateDer<'_>>("client_authorities_file", path)?,
             None => Vec::new(),
         };
-        let mut lists = Vec::new();
+        let (mut lists, mut files) = (Vec::new(), Vec::new());
         for path in &self.revocations {
-            lists.extend(pem::<CertificateRevocationListDer<'_>>(
-                "revocation_list_files",
-                path,
-            )?);
+            let found = pem::<CertificateRevocationListDer<'_>>("revocation_list_files", path)?;
+            files.extend(found.iter().map(|_| path));
+            lists.extend(found);
         }
         let anchors = TrustAnchors::new(&authorities, &lists)
-            .context("client_authorities_file or revocation_list_files")?;
+            .context("client_authorities_file or revocation_list_files")?
+            .with_expired_lists(match self.expired_lists {
+                ExpiredLists::Refuse => dtls::ExpiredLists::Refuse,
+                ExpiredLists::Trust => dtls::ExpiredLists::Trust,
+            });
+        let mut expiries = Expiries::new();
+        for (file, next_update) in files.into_iter().zip(anchors.next_updates()) {
+            let first = expiries.entry(file.clone()).or_insert(*next_update);
+            *first = (*first).min(*next_update);
+        }
         Ok(Trust {
             credentials,
             anchors,
+            expiries,
         })
     }
 }
@@ -138,16 +165,58 @@ fn pem<T: PemObject>(key: &str, path: &Path) -> anyhow::Result<Vec<T>> {
     Ok(items)
 }
 
+/// The files of revocation lists that have expired, which are told of once.
+#[derive(Debug, Default)]
+struct Expired(Expiries);
+
+impl Expired {
+    /// Those that have expired since the last call.
+    fn new_ones<'a>(
+        &mut self,
+        expiries: &'a Expiries,
+        now: Duration,
+    ) -> impl Iterator<Item = &'a Path> {
+        let is_expired = |entry: &(&PathBuf, &Duration)| *entry.1 <= now;
+        let expired: Expiries = expiries
+            .iter()
+            .filter(is_expired)
+            .map(|(file, expiry)| (file.clone(), *expiry))
+            .collect();
+        let told = std::mem::replace(&mut self.0, expired);
+        let is_new = move |entry: &(&PathBuf, &Duration)| {
+            is_expired(entry) && told.get(entry.0) != Some(entry.1)
+        };
+        expiries
+            .iter()
+            .filter(is_new)
+            .map(|(file, _)| file.as_path())
+    }
+}
+
+fn tell_of_expired(expired: &mut Expired, trust: &Trust, rule: ExpiredLists) {
+    let now = Duration::from_millis(clock::now_ms());
+    for file in expired.new_ones(&trust.expiries, now) {
+        tracing::warn!(
+            file = %file.display(),
+            expired_revocation_lists = ?rule,
+            "a revocation list has expired"
+        );
+    }
+}
+
 /// Reads the files again whenever they change, and hands what they say to the workers. Files that cannot be used leave
 /// everything as it was.
 pub(crate) async fn watch(
     files: TrustFiles,
+    mut trust: Arc<Trust>,
     every: Duration,
     workers: Vec<mpsc::Sender<Input>>,
     metrics: Metrics,
     drain: Drain,
 ) {
     let mut seen = files.digest();
+    let mut expired = Expired::default();
+    metrics.set_revocation_lists(&trust.expiries);
     let mut ticks = tokio::time::interval(every);
     ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
     loop {
@@ -155,13 +224,15 @@ pub(crate) async fn watch(
             _ = ticks.tick() => {}
             () = drain.started() => return,
         }
+        tell_of_expired(&mut expired, &trust, files.expired_lists);
         let digest = files.digest();
         if digest == seen {
             continue;
         }
         match files.read() {
-            Ok(trust) => {
-                let trust = Arc::new(trust);
+            Ok(new) => {
+                trust = Arc::new(new);
+                metrics.set_revocation_lists(&trust.expiries);
                 for worker in &workers {
                     if worker.send(Input::Trust(trust.clone())).await.is_err() {
                         return;
@@ -181,5 +252,33 @@ pub(crate) async fn watch(
                 );
             }
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_expired_list_is_told_of_once_and_again_when_its_successor_expires() {
+        let lists = |seconds: [u64; 2]| {
+            let files = ["a.crl", "b.crl"].map(PathBuf::from);
+            let expiries = seconds.map(Duration::from_secs);
+            files.into_iter().zip(expiries).collect::<Expiries>()
+        };
+        let mut expired = Expired::default();
+        let mut told = |lists: &Expiries, now| {
+            let new = expired.new_ones(lists, Duration::from_secs(now));
+            new.map(|file| file.display().to_string())
+                .collect::<Vec<_>>()
+        };
+        let first = lists([100, 200]);
+        assert!(told(&first, 99).is_empty());
+        assert_eq!(told(&first, 100), ["a.crl"]);
+        assert!(told(&first, 199).is_empty());
+        assert_eq!(told(&first, 200), ["b.crl"]);
+        let second = lists([300, 200]);
+        assert!(told(&second, 250).is_empty());
+        assert_eq!(told(&second, 300), ["a.crl"]);
     }
 }

@@ -8,8 +8,8 @@ use rustls_pki_types::{
 };
 use webpki::aws_lc_rs as algorithms;
 use webpki::{
-    CertRevocationList, EndEntityCert, KeyUsage, OwnedCertRevocationList, RevocationOptionsBuilder,
-    UnknownStatusPolicy, anchor_from_trusted_cert,
+    CertRevocationList, EndEntityCert, ExpirationPolicy, KeyUsage, OwnedCertRevocationList,
+    RevocationOptionsBuilder, UnknownStatusPolicy, anchor_from_trusted_cert,
 };
 
 use crate::identity::{CertifiedIdentity, Fingerprint, PeerRejection, SubjectNames};
@@ -30,6 +30,19 @@ static SIGNATURES: &[&dyn SignatureVerificationAlgorithm] = &[
 pub struct TrustAnchors {
     anchors: Vec<TrustAnchor<'static>>,
     revocations: Vec<CertRevocationList<'static>>,
+    /// Of the lists, in their order.
+    next_updates: Vec<Duration>,
+    expired_lists: ExpiredLists,
+}
+
+/// What becomes of certificates whose issuer's revocation list is past its time.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum ExpiredLists {
+    /// They are refused: what has been revoked since is not known (RFC 5280 §6.3.3, UNDETERMINED).
+    #[default]
+    Refuse,
+    /// They are accepted unless the list names them.
+    Trust,
 }
 
 /// Why bytes are not [`TrustAnchors`].
@@ -54,7 +67,8 @@ impl fmt::Debug for TrustAnchors {
 
 impl TrustAnchors {
     /// From the DER of certificates and of revocation lists. A certificate whose issuer has no list
-    /// here counts as not revoked.
+    /// here counts as not revoked; one whose issuer's list has expired is refused, unless
+    /// [`TrustAnchors::with_expired_lists`] says otherwise.
     pub fn new(
         anchors: &[impl AsRef<[u8]>],
         revocation_lists: &[impl AsRef<[u8]>],
@@ -71,6 +85,10 @@ impl TrustAnchors {
                 .map(CertRevocationList::Owned)
                 .map_err(|_| TrustAnchorsError::RevocationList(index))
         };
+        let next_update = |(index, der): (usize, &_)| {
+            x509::next_update(AsRef::<[u8]>::as_ref(der))
+                .ok_or(TrustAnchorsError::RevocationList(index))
+        };
         Ok(Self {
             anchors: anchors
                 .iter()
@@ -82,7 +100,27 @@ impl TrustAnchors {
                 .enumerate()
                 .map(list)
                 .collect::<Result<_, _>>()?,
+            next_updates: revocation_lists
+                .iter()
+                .enumerate()
+                .map(next_update)
+                .collect::<Result<_, _>>()?,
+            expired_lists: ExpiredLists::default(),
         })
+    }
+
+    /// The same with another rule for lists that are past their time.
+    #[must_use]
+    pub fn with_expired_lists(self, expired_lists: ExpiredLists) -> Self {
+        Self {
+            expired_lists,
+            ..self
+        }
+    }
+
+    /// When each list expires, since 1970, in the order in which they were given.
+    pub fn next_updates(&self) -> &[Duration] {
+        &self.next_updates
     }
 
     /// Validates a client's chain, the end entity's certificate first, at a time since 1970.
@@ -96,7 +134,8 @@ impl TrustAnchors {
         Ok(identity.names)
     }
 
-    /// Whether a certificate that was valid once is on a revocation list now.
+    /// Whether a certificate that was valid once is on a revocation list now. What an expired list
+    /// names stays revoked.
     pub fn is_revoked(&self, identity: &CertifiedIdentity) -> bool {
         self.revocations.iter().any(|list| {
             Fingerprint::of(list.issuer()) == identity.issuer
@@ -133,9 +172,14 @@ impl TrustAnchors {
             .map(|der| CertificateDer::from(der.as_slice()))
             .collect();
         let lists: Vec<_> = self.revocations.iter().collect();
+        let expiration = match self.expired_lists {
+            ExpiredLists::Refuse => ExpirationPolicy::Enforce,
+            ExpiredLists::Trust => ExpirationPolicy::Ignore,
+        };
         let revocation = RevocationOptionsBuilder::new(&lists).ok().map(|builder| {
             builder
                 .with_status_policy(UnknownStatusPolicy::Allow)
+                .with_expiration_policy(expiration)
                 .build()
         });
         certificate
@@ -159,6 +203,7 @@ fn rejection(error: &webpki::Error) -> PeerRejection {
             PeerRejection::Expired
         }
         webpki::Error::CertRevoked => PeerRejection::Revoked,
+        webpki::Error::CrlExpired { .. } => PeerRejection::RevocationUnknown,
         webpki::Error::UnknownIssuer => PeerRejection::UnknownIssuer,
         _ => PeerRejection::Invalid,
     }

@@ -233,6 +233,9 @@ pub enum PeerRejection {
     /// On a revocation list.
     #[error("certificate is revoked")]
     Revoked,
+    /// Its issuer's revocation list is past its time, so that nobody can tell.
+    #[error("revocation list of the issuer has expired")]
+    RevocationUnknown,
     /// Damaged, or not for this use or this name.
     #[error("certificate is invalid")]
     Invalid,
@@ -241,7 +244,8 @@ pub enum PeerRejection {
 impl PeerRejection {
     pub(crate) const fn alert(self) -> AlertDescription {
         match self {
-            Self::Unknown => AlertDescription::CERTIFICATE_UNKNOWN,
+            // RFC 5246 §7.2.2: certificate_unknown, for what no other alert is about.
+            Self::Unknown | Self::RevocationUnknown => AlertDescription::CERTIFICATE_UNKNOWN,
             Self::UnknownIssuer => AlertDescription::UNKNOWN_CA,
             Self::Expired => AlertDescription::CERTIFICATE_EXPIRED,
             Self::Revoked => AlertDescription::CERTIFICATE_REVOKED,

@@ -90,7 +90,7 @@ mod wire;
 mod x509;
 
 pub use alert::AlertDescription;
-pub use certificates::{TrustAnchors, TrustAnchorsError};
+pub use certificates::{ExpiredLists, TrustAnchors, TrustAnchorsError};
 pub use cid::ConnectionId;
 pub use client::{CidOffer, Client, ClientConfig, ClientCredentials, ClientOutput, ServerTrust};
 pub use config::Config;

@@ -1,10 +1,15 @@
-//! What the engine itself reads of an X.509 certificate: the end entity's key and names.
+//! What the engine itself reads of X.509: the end entity's key and names, and when a revocation list is due.
+
+use std::time::Duration;
 
 use rustls_pki_types::CertificateDer;
 use webpki::EndEntityCert;
 
 use crate::identity::{CertifiedIdentity, Fingerprint, SubjectNames};
 
+const INTEGER: u8 = 0x02;
+const UTC_TIME: u8 = 0x17;
+const GENERALIZED_TIME: u8 = 0x18;
 const SEQUENCE: u8 = 0x30;
 const SET: u8 = 0x31;
 const OBJECT_IDENTIFIER: u8 = 0x06;
@@ -67,7 +72,64 @@ fn directory_string(mut value: &[u8]) -> Option<&str> {
     (is_utf8 && value.is_empty() && !text.is_empty()).then_some(text)
 }
 
-/// The content of the element at the front, which has this tag, in DER with up to 65,535 bytes.
+/// When the next revocation list is to be expected at the latest (RFC 5280 §5.1.2.5), since 1970.
+pub(crate) fn next_update(mut der: &[u8]) -> Option<Duration> {
+    let mut list = take(&mut der, SEQUENCE)?;
+    let mut signed = take(&mut list, SEQUENCE)?;
+    // Version, algorithm of the signature, issuer.
+    for tag in [INTEGER, SEQUENCE, SEQUENCE] {
+        take(&mut signed, tag)?;
+    }
+    let _this_update = time(&mut signed)?;
+    time(&mut signed)
+}
+
+/// A Time of RFC 5280 §4.1.2.5, since 1970: both forms end in seconds and a Z.
+fn time(input: &mut &[u8]) -> Option<Duration> {
+    let tag = *input.first()?;
+    let text = take(input, tag)?.strip_suffix(b"Z")?;
+    if !text.iter().all(u8::is_ascii_digit) {
+        return None;
+    }
+    let number = |digits: &[u8]| {
+        digits
+            .iter()
+            .fold(0, |sum, digit| sum * 10 + u64::from(digit - b'0'))
+    };
+    let (year, rest) = match (tag, text.len()) {
+        (UTC_TIME, 12) => {
+            let (year, rest) = text.split_at_checked(2)?;
+            let year = number(year);
+            (if year < 50 { 2000 + year } else { 1900 + year }, rest)
+        }
+        (GENERALIZED_TIME, 14) => {
+            let (year, rest) = text.split_at_checked(4)?;
+            (number(year), rest)
+        }
+        _ => return None,
+    };
+    let mut fields = rest.chunks(2).map(number);
+    let mut next =
+        |range: std::ops::RangeInclusive<u64>| fields.next().filter(|field| range.contains(field));
+    let days = days_since_1970(year, next(1..=12)?, next(1..=31)?)?;
+    let (hour, minute, second) = (next(0..=23)?, next(0..=59)?, next(0..=59)?);
+    Some(Duration::from_secs(
+        ((days * 24 + hour) * 60 + minute) * 60 + second,
+    ))
+}
+
+/// Of a day in the Gregorian calendar.
+fn days_since_1970(year: u64, month: u64, day: u64) -> Option<u64> {
+    const BEFORE: [u64; 12] = [0, 31, 59, 90, 120, 151, 181, 212, 243, 273, 304, 334];
+    let since = year.checked_sub(1970)?;
+    // Leap days from the year 1 to the end of a year.
+    let leaps = |year: u64| year / 4 - year / 100 + year / 400;
+    let is_leap = leaps(year) > leaps(year - 1);
+    let in_year = BEFORE.get(month.checked_sub(1)? as usize)? + u64::from(is_leap && month > 2);
+    Some(since * 365 + leaps(year - 1) - leaps(1969) + in_year + day - 1)
+}
+
+/// The content of the element at the front, which has this tag, in DER with less than 16 MiB.
 fn take<'a>(input: &mut &'a [u8], tag: u8) -> Option<&'a [u8]> {
     let (&[found, first], rest) = input.split_first_chunk::<2>()?;
     let (length, rest) = match first {
@@ -79,6 +141,11 @@ fn take<'a>(input: &mut &'a [u8], tag: u8) -> Option<&'a [u8]> {
         0x82 => {
             let (&length, rest) = rest.split_first_chunk::<2>()?;
             (usize::from(u16::from_be_bytes(length)), rest)
+        }
+        0x83 => {
+            let (&[high, middle, low], rest) = rest.split_first_chunk::<3>()?;
+            let length = u32::from_be_bytes([0, high, middle, low]);
+            (usize::try_from(length).ok()?, rest)
         }
         _ => return None,
     };
@@ -124,11 +191,34 @@ mod tests {
         assert_eq!(common_name(&attribute(COMMON_NAME, UTF8_STRING, b"")), None);
     }
 
+    #[test]
+    fn both_forms_of_a_time_are_read() {
+        for (tag, text, seconds) in [
+            (UTC_TIME, "700101000000Z", Some(0)),
+            (UTC_TIME, "241129123456Z", Some(1_732_883_696)),
+            (UTC_TIME, "491231235959Z", Some(2_524_607_999)),
+            (GENERALIZED_TIME, "20500101000000Z", Some(2_524_608_000)),
+            (GENERALIZED_TIME, "20000229000000Z", Some(951_782_400)),
+            (GENERALIZED_TIME, "21000301000000Z", Some(4_107_542_400)),
+            (UTC_TIME, "690101000000Z", None),
+            (UTC_TIME, "241329123456Z", None),
+            (UTC_TIME, "24112912345Z", None),
+            (GENERALIZED_TIME, "20241129123456", None),
+            (UTF8_STRING, "241129123456Z", None),
+        ] {
+            let element = element(tag, text.as_bytes());
+            let read = time(&mut element.as_slice());
+            assert_eq!(read, seconds.map(Duration::from_secs), "{text}");
+        }
+    }
+
     proptest! {
         #[test]
         fn no_bytes_panic(bytes in prop::collection::vec(any::<u8>(), 0..200)) {
             let _ = common_name(&bytes);
             let _ = end_entity(&bytes);
+            let _ = next_update(&bytes);
+            let _ = time(&mut bytes.as_slice());
         }
     }
 }

@@ -149,7 +149,11 @@ impl Driver {
                 let at = Duration::from_millis(now.wall.0);
                 match self.trust.anchors.validate_client(chain, at) {
                     Ok(names) => return self.certified(now, handshake, names),
-                    Err(reason @ (PeerRejection::Revoked | PeerRejection::Expired)) => {
+                    Err(
+                        reason @ (PeerRejection::Revoked
+                        | PeerRejection::RevocationUnknown
+                        | PeerRejection::Expired),
+                    ) => {
                         return self.dtls.accept_peer(now.instant, handshake, Err(reason));
                     }
                     // Nobody vouches for it, but its key may be known.

@@ -26,6 +26,8 @@ pub(crate) const TENANT: &[u8] = fixture!("tenant.der");
 pub(crate) const TENANT_KEY: &[u8] = fixture!("tenant.key");
 const REVOKED_KEY: &[u8] = fixture!("revoked.key");
 const REVOCATIONS: &[u8] = fixture!("issuer.crl");
+/// The same, until the first of December 2026.
+pub(crate) const EXPIRED_REVOCATIONS: &[u8] = fixture!("expired.crl");
 
 pub(crate) fn key(der: &[u8]) -> SigningKey {
     SigningKey::from_der(der).unwrap()

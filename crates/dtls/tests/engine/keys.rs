@@ -3,13 +3,15 @@
 use std::time::Duration;
 
 use dtls::{
-    ClientConfig, ClientCredentials, Credential, CredentialError, Fingerprint, HandshakeFailure,
-    PeerRejection, ServerCredentials, ServerTrust, TrustAnchors, TrustAnchorsError,
+    ClientConfig, ClientCredentials, Credential, CredentialError, ExpiredLists, Fingerprint,
+    HandshakeFailure, PeerRejection, ServerCredentials, ServerTrust, TrustAnchors,
+    TrustAnchorsError,
 };
 
 use crate::fixtures::{
-    CA, DEVICE, DEVICE_KEY, ISSUER, REVOKED, SERVER, SERVER_KEY, TENANT, TENANT_KEY, TIME, anchors,
-    certificate_client, fingerprint, key, raw_key_client, revoked_client, server_credentials,
+    CA, DEVICE, DEVICE_KEY, EXPIRED_REVOCATIONS, ISSUER, REVOKED, SERVER, SERVER_KEY, TENANT,
+    TENANT_KEY, TIME, anchors, certificate_client, fingerprint, key, raw_key_client,
+    revoked_client, server_credentials,
 };
 use crate::handshake::{client_failure, server_failure};
 use crate::pair::{Answers, Direction, Pair, server_config};
@@ -210,6 +212,27 @@ fn paths_are_validated() {
     assert_eq!(bad_anchor.unwrap_err(), TrustAnchorsError::Anchor(1));
     let bad_list = TrustAnchors::new(&[CA], &[b"noise"]);
     assert_eq!(bad_list.unwrap_err(), TrustAnchorsError::RevocationList(0));
+}
+
+#[test]
+fn an_expired_revocation_list_refuses_whom_it_is_about_unless_it_is_trusted() {
+    let chain = |ders: &[&[u8]]| ders.iter().map(|der| der.to_vec()).collect::<Vec<_>>();
+    let [device, revoked] = [chain(&[DEVICE, ISSUER]), chain(&[REVOKED, ISSUER])];
+    let expiry = Duration::from_secs(1_796_083_200);
+    let strict = || TrustAnchors::new(&[CA], &[EXPIRED_REVOCATIONS]).unwrap();
+    assert_eq!(strict().next_updates(), [expiry]);
+    let before = expiry - Duration::from_secs(1);
+    assert!(strict().validate_client(&device, before).is_ok());
+    let unknown = Err(PeerRejection::RevocationUnknown);
+    assert_eq!(strict().validate_client(&device, expiry), unknown);
+    // Of the authority there is no list.
+    let server = strict().validate_server(&chain(&[SERVER]), "server.example", TIME);
+    assert_eq!(server, Ok(()));
+
+    let lenient = strict().with_expired_lists(ExpiredLists::Trust);
+    assert!(lenient.validate_client(&device, TIME).is_ok());
+    let refused = lenient.validate_client(&revoked, TIME);
+    assert_eq!(refused, Err(PeerRejection::Revoked));
 }
 
 #[test]
