@@ -3,10 +3,13 @@
 SHELL := /bin/bash
 .SHELLFLAGS := -euo pipefail -c
 .DEFAULT_GOAL := help
-.PHONY: help setup build bin demo test interop kube bench fmt codegen deny clean-cache
+.PHONY: help setup build bin demo test fuzz interop kube bench fmt codegen deny clean-cache
 
 export DROVER_CACHE ?= $(HOME)/.cache/drover
 export CARGO_TARGET_DIR ?= $(DROVER_CACHE)/target
+
+# How long each fuzz target runs.
+export FUZZ_SECONDS ?= 10
 
 # What cargo-deny looks at; advisories need the network.
 DENY_CHECKS ?= advisories bans licenses sources
@@ -41,6 +44,11 @@ test: setup ## Format, lints, layers, generated code and every test that needs n
 	@scripts/packages.sh unshare=util-linux ip=iproute2
 	@$(rocksdb); cargo xtask ci
 
+fuzz: ## Runs each fuzz target for FUZZ_SECONDS (10); FUZZ_TARGETS picks some
+	@scripts/packages.sh g++=g++ make=make
+	cargo fmt --manifest-path fuzz/Cargo.toml --check
+	@scripts/fuzz.sh $(FUZZ_TARGETS)
+
 # The lanes start binaries. They select the whole workspace, as `make test` does, so that nothing is built twice with
 # other features.
 interop: setup ## Tests against other implementations of LwM2M
@@ -59,6 +67,7 @@ bench: setup ## Measures and writes docs/performance.md
 
 fmt: ## Formats the source
 	cargo fmt --all
+	cargo fmt --manifest-path fuzz/Cargo.toml
 
 codegen: ## Rewrites generated code and custom resource definitions
 	@$(rocksdb); cargo xtask codegen

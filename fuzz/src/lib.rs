@@ -1,0 +1,34 @@
+//! What strangers' bytes reach, each under a fuzzer.
+//!
+//! A target is a function of bytes, which it reads as a [`script`]: messages to hand in, in which order and how framed, so
+//! that the fuzzer gets past lengths, sequence numbers and cookies. It panics when an invariant is broken. `seeds()` of
+//! each gives scripts to begin with. `make fuzz` runs them all; a bug that one finds becomes a test in its crate.
+
+pub mod coap_datagram;
+pub mod coap_stream;
+pub mod dtls_cid;
+pub mod dtls_client;
+pub mod dtls_handshake;
+pub mod dtls_network;
+pub mod dtls_record;
+pub mod forward;
+pub mod oscore;
+
+mod dtls_messages;
+mod dtls_rig;
+mod script;
+
+/// The scripts to begin with, of every target by its name.
+pub fn seeds() -> Vec<(&'static str, Vec<Vec<u8>>)> {
+    vec![
+        ("coap_datagram", coap_datagram::seeds()),
+        ("coap_stream", coap_stream::seeds()),
+        ("dtls_cid", dtls_cid::seeds()),
+        ("dtls_client", dtls_client::seeds()),
+        ("dtls_handshake", dtls_handshake::seeds()),
+        ("dtls_network", dtls_network::seeds()),
+        ("dtls_record", dtls_record::seeds()),
+        ("forward", forward::seeds()),
+        ("oscore", oscore::seeds()),
+    ]
+}

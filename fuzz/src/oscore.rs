@@ -1,0 +1,169 @@
+//! OSCORE: the option, a server with a context, and a device whose server is anyone.
+
+use std::net::SocketAddr;
+
+use coap::{Code, Message, MessageId, Type};
+use oscore::{
+    Algorithm, Client, ClientOutput, Config, ContextState, Disposition, OscoreOption, Output,
+    Secrets, Server,
+};
+
+use crate::dtls_rig::{address, start};
+use crate::script::{Script, put_chunk};
+
+const SERVER: Secrets<'static> = Secrets {
+    algorithm: Algorithm::AesCcm16_64_128,
+    master_secret: b"sixteen byte key",
+    master_salt: b"salt",
+    id_context: None,
+    sender_id: b"srv",
+    recipient_id: b"dev",
+};
+
+const DEVICE: Secrets<'static> = Secrets {
+    sender_id: b"dev",
+    recipient_id: b"srv",
+    ..SERVER
+};
+
+struct Pair {
+    server: Server,
+    client: Client,
+    /// What the device has protected, and the server, in order.
+    up: Vec<Vec<u8>>,
+    down: Vec<Vec<u8>>,
+    handed_up: usize,
+    handed_down: usize,
+}
+
+impl Pair {
+    fn new() -> Self {
+        let state = |secrets| ContextState::never_used(secrets).expect("secrets of good lengths");
+        let mut server = Server::new(Config::default(), [1; 32]);
+        server.import(state(&SERVER), 1).expect("the first context");
+        let client = Client::new(Config::default(), state(&DEVICE), 1, [2; 32]);
+        Self {
+            server,
+            client: client.expect("a context"),
+            up: Vec::new(),
+            down: Vec::new(),
+            handed_up: 0,
+            handed_down: 0,
+        }
+    }
+
+    /// Bytes that the server transmits for an input.
+    fn settle(&mut self) -> usize {
+        let mut transmitted = 0;
+        while let Some(output) = self.server.poll_output() {
+            match output {
+                Output::Transmit { datagram, .. } => {
+                    transmitted += datagram.len();
+                    self.down.push(datagram);
+                }
+                Output::Inner { datagram, .. } => {
+                    let message = coap::decode(&datagram).expect("a message of its own");
+                    self.handed_up += usize::from(message.code.is_request());
+                }
+                Output::UnknownContext { peer, datagram, .. } => {
+                    self.server.refuse_unknown(start(), peer, &datagram);
+                }
+            }
+        }
+        while let Some(output) = self.client.poll_output() {
+            match output {
+                ClientOutput::Transmit(datagram) => self.up.push(datagram),
+                ClientOutput::Inner(datagram) => {
+                    let message = coap::decode(&datagram).expect("a message of its own");
+                    self.handed_down += usize::from(message.code.is_request());
+                }
+            }
+        }
+        transmitted
+    }
+
+    fn to_server(&mut self, from: SocketAddr, datagram: &[u8]) {
+        let disposition = self.server.handle_datagram(start(), from, datagram);
+        let transmitted = self.settle();
+        if disposition == Disposition::Plain {
+            assert_eq!(transmitted, 0);
+        }
+        // An error with Echo has at most a header, 8 bytes of token, and the option.
+        assert!(transmitted <= datagram.len() + 64);
+    }
+}
+
+/// A request is handed up at most once for each that the device protected, whatever becomes of it on the way; the context
+/// stays.
+pub fn run(data: &[u8]) {
+    if let Ok(option) = OscoreOption::decode(data) {
+        assert_eq!(option.encode(), data);
+    }
+    let mut script = Script::new(data);
+    let mut pair = Pair::new();
+    let context = pair.server.len();
+    while !script.is_over() {
+        let step = script.byte();
+        let from = address(step >> 6);
+        match step % 6 {
+            0 => pair.to_server(from, script.chunk()),
+            1 => {
+                let datagram = script.chunk();
+                pair.client.handle_datagram(start(), datagram);
+                pair.settle();
+            }
+            2 => {
+                let _not_protected = pair.client.send(start(), script.chunk());
+                pair.settle();
+            }
+            3 => {
+                let which = usize::from(script.byte());
+                if let Some(mut datagram) = pair.up.get(which).cloned() {
+                    script.damage(&mut datagram);
+                    pair.to_server(from, &datagram);
+                }
+            }
+            4 => {
+                let which = usize::from(script.byte());
+                if let Some(mut datagram) = pair.down.get(which).cloned() {
+                    script.damage(&mut datagram);
+                    pair.client.handle_datagram(start(), &datagram);
+                    pair.settle();
+                }
+            }
+            _ => {
+                let message = protected(script.chunk());
+                pair.to_server(from, &message);
+            }
+        }
+        assert_eq!(pair.server.len(), context);
+        assert!(pair.handed_up <= pair.up.len());
+        assert_eq!(pair.handed_down, 0, "the server has asked nothing");
+    }
+}
+
+/// A request with this OSCORE option.
+fn protected(option: &[u8]) -> Vec<u8> {
+    let mut message = Message::new(Type::Confirmable, Code::POST, MessageId(1));
+    message.options.push(oscore::OSCORE, option);
+    message.payload = vec![0; 20];
+    message.to_datagram()
+}
+
+pub fn seeds() -> Vec<Vec<u8>> {
+    let get = Message::new(Type::Confirmable, Code::GET, MessageId(7)).to_datagram();
+    let step = |step: u8, chunk: &[u8]| {
+        let mut out = vec![step];
+        put_chunk(&mut out, chunk);
+        out
+    };
+    vec![
+        [step(2, &get), vec![3, 0, 0, 3, 0, 0, 3, 0, 1, 0, 9, 1]].concat(),
+        [step(2, &get), vec![3, 0, 0, 4, 0, 0]].concat(),
+        step(5, b"\x09\x05dev"),
+        step(5, b"\x19\x05\x02ctdev"),
+        step(0, &protected(b"\x09\x05dev")),
+        step(1, &protected(b"\x01\x05")),
+        b"\x09\x05\x25".to_vec(),
+    ]
+}
