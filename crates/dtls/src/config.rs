@@ -4,6 +4,7 @@ use std::num::NonZeroU16;
 use std::time::Duration;
 
 use crate::flight::Retransmission;
+use crate::rate::HandshakeRate;
 use crate::suite::CipherSuite;
 
 /// Limits and times of a [`crate::Server`].
@@ -23,6 +24,11 @@ pub struct Config {
     /// Handshakes under way from one IPv4 address or one IPv6 /64. Many devices may share the
     /// address of a carrier's translator.
     pub max_handshakes_per_source: u32,
+    /// Handshakes that begin, all sources together. Beyond it, hellos are dropped, and clients
+    /// repeat them: a fleet that comes back all at once is served at this rate.
+    pub handshake_rate: HandshakeRate,
+    /// Handshakes that begin from one IPv4 address or one IPv6 /64.
+    pub handshake_rate_per_source: HandshakeRate,
     /// From a valid cookie to a stored session, including the waits for key and store.
     pub handshake_timeout: Duration,
     /// Of the server's hello flight.
@@ -41,6 +47,12 @@ impl Default for Config {
             max_sessions: 1_000_000,
             max_handshakes: 16_384,
             max_handshakes_per_source: 1024,
+            // A handshake with ECDHE takes a tenth of a millisecond, one with a plain pre-shared key a
+            // tenth of that. So all sources together get half a core, and the other half is for the
+            // sessions that there are; one source gets a tenth of a core, which lets the 10,000
+            // devices behind a carrier's translator back in within ten seconds.
+            handshake_rate: HandshakeRate::new(5000, 10_000),
+            handshake_rate_per_source: HandshakeRate::new(1000, 2000),
             handshake_timeout: Duration::from_mins(1),
             retransmission: Retransmission::default(),
             session_idle: Some(Duration::from_hours(24)),

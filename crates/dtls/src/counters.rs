@@ -31,6 +31,8 @@ pub struct Counters {
     pub fragmented_client_hellos: u64,
     /// Hellos with a valid cookie that met a limit.
     pub refused_by_limit: u64,
+    /// Hellos with a valid cookie that came too soon for their source's or everyone's rate.
+    pub refused_by_rate: u64,
     /// Handshake fragments that were refused by the reassembly's bounds.
     pub refused_fragments: u64,
     /// Flights or final messages that were sent again.

@@ -76,6 +76,7 @@ mod key_schedule;
 mod prf;
 mod protection;
 mod random;
+mod rate;
 mod reassembly;
 mod record;
 mod sequence;
@@ -104,6 +105,7 @@ pub use identity::{
     CertifiedIdentity, Fingerprint, PeerIdentity, PeerKey, PeerRejection, SubjectNames,
 };
 pub use key_schedule::{MasterSecretKind, Psk, PskLengthError};
+pub use rate::HandshakeRate;
 pub use server::{Found, HandshakeId, Output, Server, StoreOutcome};
 pub use session::SessionId;
 pub use signature::{SigningKey, SigningKeyError};

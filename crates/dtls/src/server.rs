@@ -42,6 +42,7 @@ use crate::export::SessionExport;
 use crate::flight::Expiry;
 use crate::identity::PeerIdentity;
 use crate::random::Random;
+use crate::rate::Budget;
 use crate::record::{ContentType, MAX_PLAINTEXT};
 use crate::sequence::WriteSequence;
 use crate::server::handshakes::Handshakes;
@@ -68,6 +69,7 @@ pub struct Server {
     cookies: CookieSecrets,
     sessions: SessionTable,
     handshakes: Handshakes,
+    budget: Budget,
     outputs: VecDeque<Output>,
     counters: Counters,
     sweep: Sweep,
@@ -84,6 +86,7 @@ impl Server {
             cookies: CookieSecrets::new(cookie_secret),
             sessions: SessionTable::new(&mut random),
             handshakes: Handshakes::new(&mut random),
+            budget: Budget::new(&mut random),
             random,
             outputs: VecDeque::new(),
             counters: Counters::default(),

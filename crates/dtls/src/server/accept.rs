@@ -73,6 +73,14 @@ impl Server {
         {
             return;
         }
+        let (all, each) = (
+            self.config.handshake_rate,
+            self.config.handshake_rate_per_source,
+        );
+        if !self.budget.take(now, peer, all, each) {
+            self.counters.refused_by_rate += 1;
+            return;
+        }
         match agree(&self.config.suites, &self.credentials, &hello) {
             Ok(agreement) => self.begin(now, peer, plain, fragment, &hello, &agreement),
             Err(reason) => self.refuse(peer, &mut plain, reason),

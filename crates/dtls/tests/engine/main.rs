@@ -12,6 +12,7 @@ mod hostile;
 mod keys;
 mod network;
 mod pair;
+mod rates;
 mod real_peers;
 mod suites;
 mod traffic;

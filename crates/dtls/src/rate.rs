@@ -1,0 +1,157 @@
+//! How many handshakes begin per time, in all and for each source.
+
+use std::hash::BuildHasher as _;
+use std::net::SocketAddr;
+use std::num::NonZeroU32;
+use std::time::{Duration, Instant};
+
+use crate::random::{KeyedState, Random};
+use crate::source::source_of;
+
+/// Sources share this many buckets by a keyed hash, so that the memory is the same for one source
+/// and for millions: 256 KiB. A source that nobody else's flood is to harm needs a bucket of its
+/// own; beside a thousand floods it has one with a probability of 94 %.
+const BUCKETS: usize = 1 << 14;
+
+/// A rate of handshakes, and how many may come at once.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct HandshakeRate {
+    per_second: NonZeroU32,
+    burst: NonZeroU32,
+}
+
+const fn at_least_one(number: u32) -> NonZeroU32 {
+    match NonZeroU32::new(number) {
+        Some(number) => number,
+        None => NonZeroU32::MIN,
+    }
+}
+
+impl HandshakeRate {
+    /// In the long run `per_second`, after a rest `burst`. 0 counts as 1.
+    pub const fn new(per_second: u32, burst: u32) -> Self {
+        Self {
+            per_second: at_least_one(per_second),
+            burst: at_least_one(burst),
+        }
+    }
+
+    fn interval(self) -> Duration {
+        Duration::from_secs(1) / self.per_second.get()
+    }
+}
+
+/// A token bucket, told by when it is full again; `None` before its first use.
+#[derive(Debug, Clone, Copy, Default)]
+struct Bucket(Option<Instant>);
+
+impl Bucket {
+    /// The bucket with one token less, if it has one.
+    fn without_one(self, now: Instant, rate: HandshakeRate) -> Option<Self> {
+        let interval = rate.interval();
+        let full = self.0.map_or(now, |full| full.max(now)) + interval;
+        (full - now <= interval * rate.burst.get()).then_some(Self(Some(full)))
+    }
+}
+
+/// What is left of the rates.
+pub(crate) struct Budget {
+    all: Bucket,
+    sources: Vec<Bucket>,
+    hash: KeyedState,
+}
+
+impl Budget {
+    pub(crate) fn new(random: &mut Random) -> Self {
+        Self {
+            all: Bucket::default(),
+            sources: vec![Bucket::default(); BUCKETS],
+            hash: random.hash_key(),
+        }
+    }
+
+    /// Takes one handshake off both rates, or nothing when either is used up.
+    pub(crate) fn take(
+        &mut self,
+        now: Instant,
+        peer: SocketAddr,
+        all: HandshakeRate,
+        each: HandshakeRate,
+    ) -> bool {
+        let bucket = self.hash.hash_one(source_of(peer)) as usize % BUCKETS;
+        let Some(source) = self.sources.get_mut(bucket) else {
+            return false;
+        };
+        let left = (
+            self.all.without_one(now, all),
+            source.without_one(now, each),
+        );
+        let (Some(all), Some(each)) = left else {
+            return false;
+        };
+        (self.all, *source) = (all, each);
+        true
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![expect(
+        clippy::disallowed_methods,
+        reason = "a test needs some instant to start from"
+    )]
+
+    use super::*;
+
+    const PLENTY: HandshakeRate = HandshakeRate::new(1_000_000, 1_000_000);
+
+    fn peer(host: u8, port: u16) -> SocketAddr {
+        SocketAddr::from(([192, 0, 2, host], port))
+    }
+
+    #[test]
+    fn a_source_has_its_burst_and_then_its_rate() {
+        let mut budget = Budget::new(&mut Random::from_seed([1; 32]));
+        let each = HandshakeRate::new(10, 30);
+        let mut now = Instant::now();
+        let mut taken = |now, host| {
+            let ports = 0..200;
+            ports
+                .filter(|&port| budget.take(now, peer(host, port), PLENTY, each))
+                .count()
+        };
+        assert_eq!(taken(now, 1), 30);
+        assert_eq!(taken(now, 2), 30);
+        now += Duration::from_millis(100);
+        assert_eq!(taken(now, 1), 1);
+        now += Duration::from_millis(550);
+        assert_eq!(taken(now, 1), 5);
+        now += Duration::from_mins(60);
+        assert_eq!(taken(now, 1), 30);
+    }
+
+    #[test]
+    fn what_one_rate_refuses_costs_the_other_nothing() {
+        let mut budget = Budget::new(&mut Random::from_seed([1; 32]));
+        let (all, each) = (HandshakeRate::new(10, 40), HandshakeRate::new(10, 30));
+        let now = Instant::now();
+        let mut taken = |now, host| {
+            let ports = 0..200;
+            ports
+                .filter(|&port| budget.take(now, peer(host, port), all, each))
+                .count()
+        };
+        assert_eq!(taken(now, 1), 30);
+        // 170 refusals later there are 10 left.
+        assert_eq!(taken(now, 2), 10);
+        assert_eq!(taken(now, 3), 0);
+        // The total fills as fast as one source empties it; the third was charged nothing.
+        let later = now + Duration::from_secs(3);
+        assert_eq!(taken(later, 3), 30);
+    }
+
+    #[test]
+    fn a_rate_of_nothing_is_one() {
+        assert_eq!(HandshakeRate::new(0, 0), HandshakeRate::new(1, 1));
+    }
+}
