@@ -137,6 +137,11 @@ pub(crate) struct Config {
     pub(crate) session_hours: u32,
     /// Handshakes under way, per worker.
     pub(crate) max_handshakes: usize,
+    /// DTLS handshakes that begin per second, per worker; twice as many at once after a rest. Devices beyond it repeat
+    /// their hello.
+    pub(crate) handshakes_per_second: u32,
+    /// Of those, handshakes from one IPv4 address or IPv6 /64 network.
+    pub(crate) handshakes_per_second_per_source: u32,
     /// Devices, per worker.
     pub(crate) max_devices: usize,
     /// Seconds for which datagrams are still forwarded after SIGTERM: as long as load balancers may send some.
@@ -179,6 +184,8 @@ impl Default for Config {
             commit_timeout_ms: 10_000,
             session_hours: 168,
             max_handshakes: 20_000,
+            handshakes_per_second: 5000,
+            handshakes_per_second_per_source: 1000,
             max_devices: 1_000_000,
             linger_seconds: 15,
             max_connections: 20_000,

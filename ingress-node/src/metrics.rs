@@ -217,6 +217,7 @@ impl Metrics {
             ("dtls", "replayed", dtls.replayed),
             ("dtls", "unauthentic", dtls.unauthentic),
             ("dtls", "refused_by_limit", dtls.refused_by_limit),
+            ("dtls", "refused_by_rate", dtls.refused_by_rate),
             ("tcp", "refused_by_limit", streams.refused),
             ("tcp", "handshake", streams.handshakes_failed),
             ("tcp", "not_sent", streams.not_sent),

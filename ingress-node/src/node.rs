@@ -264,8 +264,15 @@ fn dtls_limits(config: &Config, shards: u16) -> anyhow::Result<dtls::Config> {
         max_handshakes: config.max_handshakes,
         max_handshakes_per_source: u32::try_from(config.max_handshakes)?,
         max_sessions: config.max_devices,
+        handshake_rate: rate(config.handshakes_per_second),
+        handshake_rate_per_source: rate(config.handshakes_per_second_per_source),
         ..dtls::Config::default()
     })
+}
+
+/// After a rest, what came together during it.
+const fn rate(per_second: u32) -> dtls::HandshakeRate {
+    dtls::HandshakeRate::new(per_second, per_second.saturating_mul(2))
 }
 
 fn engine_config(config: &Config, node: NodeId, worker: u8, shards: u16) -> lwm2m_server::Config {
