@@ -264,6 +264,7 @@ fn dtls_limits(config: &Config, shards: u16) -> anyhow::Result<dtls::Config> {
         max_handshakes: config.max_handshakes,
         max_handshakes_per_source: u32::try_from(config.max_handshakes)?,
         max_sessions: config.max_devices,
+        resumption: false,
         handshake_rate: rate(config.handshakes_per_second),
         handshake_rate_per_source: rate(config.handshakes_per_second_per_source),
         ..dtls::Config::default()

@@ -1,7 +1,6 @@
 //! Connection IDs (RFC 9146).
 
 use std::fmt;
-use std::num::NonZeroU16;
 
 use crate::random::Random;
 use crate::record::{CID_OFFSET, ContentType};
@@ -16,8 +15,8 @@ impl ConnectionId {
     pub const LENGTH: usize = 8;
     const FORMAT: u8 = 0x01;
 
-    pub(crate) fn generate(random: &mut Random, partitions: NonZeroU16) -> Self {
-        let [high, low] = random.below(partitions.get()).to_be_bytes();
+    pub(crate) fn generate(random: &mut Random, partition: u16) -> Self {
+        let [high, low] = partition.to_be_bytes();
         let mut bytes = [0; Self::LENGTH];
         random.fill(&mut bytes);
         bytes[..3].copy_from_slice(&[Self::FORMAT, high, low]);

@@ -6,26 +6,33 @@
 //! 3. awaiting Finished         our own key, key exchange and Finished are out
 //! 4. Connected
 //! ```
-//! Every flight is repeated until the next one answers it (RFC 6347 §4.2.4).
+//! A server that resumes a session skips 2: its Finished follows its hello, and ours, which is the
+//! last flight then, is repeated on request.
+//!
+//! Every other flight is repeated until the next one answers it (RFC 6347 §4.2.4).
 
 mod answer;
 mod config;
 mod handshaking;
+mod resumption;
 mod server_flight;
 
 use std::collections::VecDeque;
 use std::time::Instant;
 
 pub use config::{CidOffer, ClientConfig, ClientCredentials, ServerTrust};
+pub use resumption::ClientResumption;
 
 use crate::alert::{Alert, AlertDescription, AlertLevel};
-use crate::client::handshaking::{Handshaking, Progress};
+use crate::client::handshaking::{Connected, Handshaking, Progress};
 use crate::counters::Counters;
 use crate::error::{CloseReason, HandshakeFailure, SendError};
+use crate::flight::{self, Part, Sealer};
 use crate::handshake::{Fragment, MessageType};
 use crate::protection::{Outgoing, RecordKeys};
 use crate::random::Random;
-use crate::record::{self, ContentType, EPOCH_PROTECTED, MAX_PLAINTEXT, Record};
+use crate::record::{self, ContentType, EPOCH_PROTECTED, MAX_PLAINTEXT, PlainSequence, Record};
+use crate::resumption::HandshakeKind;
 use crate::sequence::WriteSequence;
 use crate::session::{Rejection, open_fresh};
 use crate::wire::Reader;
@@ -43,6 +50,8 @@ pub enum ClientOutput {
     Connected {
         /// The Connection ID that the server receives; `None` without the extension.
         server_cid: Option<Vec<u8>>,
+        /// Which handshake.
+        how: HandshakeKind,
     },
     /// Application data of at least one byte.
     Plaintext(Vec<u8>),
@@ -60,6 +69,14 @@ struct Established {
     own_cid: Vec<u8>,
     /// In the records that we send.
     server_cid: Vec<u8>,
+    /// After an abbreviated handshake, until application data shows that the server has it.
+    last_flight: Option<Box<LastFlight>>,
+}
+
+/// ChangeCipherSpec and Finished.
+struct LastFlight {
+    plain: PlainSequence,
+    finished: Vec<u8>,
 }
 
 enum State {
@@ -77,6 +94,7 @@ pub struct Client {
     state: State,
     outputs: VecDeque<ClientOutput>,
     counters: Counters,
+    resumption: Option<ClientResumption>,
 }
 
 impl Client {
@@ -88,7 +106,14 @@ impl Client {
             state: State::Idle,
             outputs: VecDeque::new(),
             counters: Counters::default(),
+            resumption: None,
         }
+    }
+
+    /// What a later client can resume the newest session from; also once that is closed. `None`
+    /// when the server does not offer it, or after a fatal alert (RFC 5246 §7.2.2).
+    pub const fn resumption(&self) -> Option<&ClientResumption> {
+        self.resumption.as_ref()
     }
 
     /// Begins the handshake, or begins anew: whatever session there was is forgotten.
@@ -146,10 +171,17 @@ impl Client {
         );
         match progress {
             Ok(Progress::Waiting) => {}
-            Ok(Progress::Connected(established, server_cid)) => {
+            Ok(Progress::Connected(connected)) => {
+                let Connected {
+                    established,
+                    server_cid,
+                    how,
+                    resumption,
+                } = *connected;
                 self.state = State::Connected(established);
+                self.resumption = resumption;
                 self.outputs
-                    .push_back(ClientOutput::Connected { server_cid });
+                    .push_back(ClientOutput::Connected { server_cid, how });
             }
             Err(reason) => self.fail(reason),
         }
@@ -180,10 +212,12 @@ impl Client {
             }
         };
         match opened.content_type {
-            ContentType::ApplicationData if opened.content.is_empty() => {}
             ContentType::ApplicationData => {
-                let data = opened.content.to_vec();
-                self.outputs.push_back(ClientOutput::Plaintext(data));
+                established.last_flight = None;
+                if !opened.content.is_empty() {
+                    let data = opened.content.to_vec();
+                    self.outputs.push_back(ClientOutput::Plaintext(data));
+                }
             }
             ContentType::Alert => match Alert::decode(opened.content) {
                 Some(alert) => self.on_alert(alert),
@@ -195,6 +229,11 @@ impl Client {
                     Ok(MessageType::HelloRequest) => {
                         self.counters.renegotiations_refused += 1;
                         self.send_alert(Alert::warning(AlertDescription::NO_RENEGOTIATION));
+                    }
+                    // RFC 6347 §4.2.4: the server did not get ours.
+                    Ok(MessageType::Finished) if established.last_flight.is_some() => {
+                        self.counters.retransmissions += 1;
+                        established.send_last_flight(&self.config, &mut self.outputs);
                     }
                     // The server's Finished once more.
                     Ok(_) => self.counters.repeated_messages += 1,
@@ -213,7 +252,10 @@ impl Client {
                 self.send_alert(Alert::warning(AlertDescription::CLOSE_NOTIFY));
                 CloseReason::PeerClosed
             }
-            (AlertLevel::Fatal, description) => CloseReason::PeerAlert(description),
+            (AlertLevel::Fatal, description) => {
+                self.resumption = None;
+                CloseReason::PeerAlert(description)
+            }
             (AlertLevel::Warning, _) => {
                 self.counters.ignored_alerts += 1;
                 return;
@@ -296,6 +338,28 @@ impl Client {
 }
 
 impl Established {
+    /// Nothing, unless the handshake was an abbreviated one.
+    fn send_last_flight(&mut self, config: &ClientConfig, outputs: &mut VecDeque<ClientOutput>) {
+        let Some(last) = self.last_flight.as_deref_mut() else {
+            return;
+        };
+        let parts = [Part::ChangeCipherSpec, Part::Sealed(last.finished.clone())];
+        let sealer = Sealer {
+            keys: &self.keys,
+            cid: &self.server_cid,
+            write: &mut self.write,
+        };
+        flight::transmit(
+            &parts,
+            &mut last.plain,
+            Some(sealer),
+            config.mtu,
+            |datagram| {
+                outputs.push_back(ClientOutput::Transmit(datagram));
+            },
+        );
+    }
+
     fn seal(&mut self, content_type: ContentType, content: &[u8]) -> Option<Vec<u8>> {
         let sequence = self.write.next()?;
         let mut datagram = Vec::new();

@@ -29,6 +29,8 @@ pub struct Config {
     pub handshake_rate: HandshakeRate,
     /// Handshakes that begin from one IPv4 address or one IPv6 /64.
     pub handshake_rate_per_source: HandshakeRate,
+    /// Whether clients get session ids, and can resume their sessions by them (RFC 5246 §7.3).
+    pub resumption: bool,
     /// From a valid cookie to a stored session, including the waits for key and store.
     pub handshake_timeout: Duration,
     /// Of the server's hello flight.
@@ -53,6 +55,7 @@ impl Default for Config {
             // devices behind a carrier's translator back in within ten seconds.
             handshake_rate: HandshakeRate::new(5000, 10_000),
             handshake_rate_per_source: HandshakeRate::new(1000, 2000),
+            resumption: true,
             handshake_timeout: Duration::from_mins(1),
             retransmission: Retransmission::default(),
             session_idle: Some(Duration::from_hours(24)),

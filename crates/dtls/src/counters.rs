@@ -43,6 +43,8 @@ pub struct Counters {
     pub handshakes_started: u64,
     /// Handshakes that led to a session.
     pub handshakes_completed: u64,
+    /// Those of them that resumed an earlier session.
+    pub handshakes_resumed: u64,
     /// Handshakes that failed.
     pub handshakes_failed: u64,
     /// Renegotiations that were refused.

@@ -44,6 +44,10 @@ pub enum HandshakeFailure {
     /// The answer to an offer that was not made.
     #[error("peer sent an extension that was not offered")]
     UnsolicitedExtension,
+    /// RFC 7627 §5.3: the session has an extended master secret, and the hello that asks to resume
+    /// it knows nothing of them.
+    #[error("peer resumes a session with an extended master secret without offering one")]
+    MissingExtendedMasterSecret,
     /// A message does not parse.
     #[error("peer sent a malformed message")]
     Malformed,
@@ -73,7 +77,9 @@ impl HandshakeFailure {
         Some(match self {
             Self::TimedOut | Self::PeerAlert(_) | Self::Superseded => return None,
             Self::UnsupportedVersion => AlertDescription::PROTOCOL_VERSION,
-            Self::NoCommonSuite => AlertDescription::HANDSHAKE_FAILURE,
+            Self::NoCommonSuite | Self::MissingExtendedMasterSecret => {
+                AlertDescription::HANDSHAKE_FAILURE
+            }
             Self::NoCommonCertificateType => AlertDescription::UNSUPPORTED_CERTIFICATE,
             Self::UnusableKey => AlertDescription::BAD_CERTIFICATE,
             Self::PeerRejected(reason) => reason.alert(),

@@ -199,7 +199,9 @@ fn read_peer(reader: &mut Reader<'_>) -> Result<SocketAddr, DecodeExportError> {
     }
 }
 
-fn read_psk_identity(reader: &mut Reader<'_>) -> Result<PeerIdentity, DecodeExportError> {
+pub(crate) fn read_psk_identity(
+    reader: &mut Reader<'_>,
+) -> Result<PeerIdentity, DecodeExportError> {
     let identity = reader.vec8()?;
     if identity.len() > MAX_IDENTITY {
         return Err(DecodeExportError::Malformed);

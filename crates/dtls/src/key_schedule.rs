@@ -8,6 +8,7 @@ use zeroize::Zeroizing;
 use crate::key_agreement::SharedSecret;
 use crate::prf::{Transcript, hmac_key, prf};
 use crate::protection::{RecordKeys, Role};
+use crate::resumption::ResumptionId;
 use crate::suite::CipherSuite;
 use crate::wire::put_vec16;
 
@@ -15,6 +16,9 @@ use crate::wire::put_vec16;
 pub(crate) type HelloRandom = [u8; 32];
 /// The content of a Finished message.
 pub(crate) type VerifyData = [u8; 12];
+
+/// See [`Psk::tag`].
+pub(crate) type PskTag = [u8; 16];
 
 /// A pre-shared key of 1 to 64 bytes. Wiped when dropped, never printed.
 #[derive(Clone)]
@@ -38,6 +42,14 @@ impl Psk {
             return Err(PskLengthError { length: key.len() });
         }
         Ok(Self(Zeroizing::new(key.to_vec())))
+    }
+
+    /// By which a resumption is known to have come about under this key. Never change.
+    pub(crate) fn tag(&self, id: &ResumptionId) -> PskTag {
+        let mut tag = PskTag::default();
+        let seeds: [&[u8]; 1] = [id.as_bytes()];
+        prf(&hmac_key(&self.0), b"drover resumption", &seeds, &mut tag);
+        tag
     }
 }
 
@@ -85,8 +97,15 @@ impl Premaster {
     }
 }
 
-/// The master secret, kept as the key of the pseudo-random function.
-pub(crate) struct MasterSecret(hmac::Key);
+/// A master secret has 48 bytes (RFC 5246 §8.1).
+pub(crate) const MASTER_SECRET: usize = 48;
+
+/// The master secret: as the key of the pseudo-random function, and as the bytes that a resumption
+/// starts from. Those are wiped when dropped.
+pub(crate) struct MasterSecret {
+    key: hmac::Key,
+    bytes: Zeroizing<[u8; MASTER_SECRET]>,
+}
 
 impl MasterSecret {
     /// `transcript` ends with the ClientKeyExchange (RFC 7627 §3).
@@ -97,7 +116,7 @@ impl MasterSecret {
         transcript: &Transcript,
     ) -> Self {
         let premaster = hmac_key(&premaster.0);
-        let mut master = Zeroizing::new([0; 48]);
+        let mut master = Zeroizing::new([0; MASTER_SECRET]);
         match kind {
             MasterSecretKind::Extended => prf(
                 &premaster,
@@ -112,7 +131,19 @@ impl MasterSecret {
                 &mut *master,
             ),
         }
-        Self(hmac_key(&*master))
+        Self::from_bytes(master)
+    }
+
+    /// That of an earlier handshake.
+    pub(crate) fn from_bytes(bytes: Zeroizing<[u8; MASTER_SECRET]>) -> Self {
+        Self {
+            key: hmac_key(&*bytes),
+            bytes,
+        }
+    }
+
+    pub(crate) const fn bytes(&self) -> &Zeroizing<[u8; MASTER_SECRET]> {
+        &self.bytes
     }
 
     pub(crate) fn record_keys(
@@ -124,7 +155,7 @@ impl MasterSecret {
         let mut block = Zeroizing::new([0; 128]);
         let block = &mut block[..RecordKeys::length(suite)];
         prf(
-            &self.0,
+            &self.key,
             b"key expansion",
             &[&randoms.server, &randoms.client],
             block,
@@ -139,7 +170,7 @@ impl MasterSecret {
             Role::Server => b"server finished",
         };
         let mut data = [0; 12];
-        prf(&self.0, label, &[transcript.hash().as_ref()], &mut data);
+        prf(&self.key, label, &[transcript.hash().as_ref()], &mut data);
         data
     }
 }

@@ -11,12 +11,14 @@
 //!                      │                                  └─► UnknownCid (import, feed again)
 //!                      ├─ epoch 1, no CID ─► session table by peer address
 //!                      └─ epoch 0 ─► cookie ─► handshake ─┬─► PskNeeded ────────┬─► StoreSession
-//!                                                        └─► PeerKeyPresented ─┘   ─► Connected
+//!                                                        ├─► PeerKeyPresented ─┤   ─► Connected
+//!                                                        └─► ResumptionNeeded ─┘
 //! ```
 //!
 //! A peer proves who it is by a pre-shared key, a raw public key (RFC 7250) or an X.509 certificate
 //! ([`PeerIdentity`]). The engine checks that it has the key; whether the key may connect is for the
-//! driver to say, with [`TrustAnchors`] to validate certificates.
+//! driver to say, with [`TrustAnchors`] to validate certificates. A peer that comes back may prove
+//! instead that it has the master secret of an earlier session ([`ResumptionExport`]).
 //!
 //! [`Server`] and [`Client`] are the entry types. Both are driven the same way: hand in datagrams
 //! and the time, then drain `poll_output` until it is empty, then sleep until `poll_timeout` and
@@ -79,6 +81,7 @@ mod random;
 mod rate;
 mod reassembly;
 mod record;
+mod resumption;
 mod sequence;
 mod server;
 mod session;
@@ -93,7 +96,9 @@ mod x509;
 pub use alert::AlertDescription;
 pub use certificates::{ExpiredLists, TrustAnchors, TrustAnchorsError};
 pub use cid::ConnectionId;
-pub use client::{CidOffer, Client, ClientConfig, ClientCredentials, ClientOutput, ServerTrust};
+pub use client::{
+    CidOffer, Client, ClientConfig, ClientCredentials, ClientOutput, ClientResumption, ServerTrust,
+};
 pub use config::Config;
 pub use cookie::CookieSecret;
 pub use counters::Counters;
@@ -106,7 +111,8 @@ pub use identity::{
 };
 pub use key_schedule::{MasterSecretKind, Psk, PskLengthError};
 pub use rate::HandshakeRate;
-pub use server::{Found, HandshakeId, Output, Server, StoreOutcome};
+pub use resumption::{HandshakeKind, ResumptionExport, ResumptionId};
+pub use server::{Found, HandshakeId, Output, Server, SessionOrigin, StoreOutcome};
 pub use session::SessionId;
 pub use signature::{SigningKey, SigningKeyError};
 pub use source::source_of;

@@ -13,23 +13,26 @@
 //!    ChangeCipherSpec, Finished              StoreSession … session_stored
 //!                                 ◄─────     ChangeCipherSpec, Finished (repeated on request)
 //! ```
+//! [`resume`] has the handshake of a client that resumes a session.
 
 mod accept;
 mod agree;
 mod established;
 mod find;
+mod full;
 mod handshakes;
 mod negotiate;
 mod output;
 mod pending;
 mod receive;
+mod resume;
 
 use std::collections::VecDeque;
 use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
 pub use find::Found;
-pub use output::{HandshakeId, Output, StoreOutcome};
+pub use output::{HandshakeId, Output, SessionOrigin, StoreOutcome};
 
 use crate::alert::{Alert, AlertDescription};
 use crate::cid::ConnectionId;
@@ -201,15 +204,13 @@ impl Server {
             if at > now {
                 break;
             }
-            let Some(pending) = self.handshakes.get_mut(id) else {
-                break;
-            };
-            let expiry = match &mut pending.timer {
-                Some(timer) if now < pending.expires => {
-                    timer.expire(now, &self.config.retransmission)
-                }
-                _ => Expiry::GiveUp,
-            };
+            let pending = self.handshakes.get_mut(id);
+            let timer = pending
+                .filter(|pending| now < pending.expires)
+                .and_then(|pending| pending.timer.as_mut());
+            let expiry = timer.map_or(Expiry::GiveUp, |timer| {
+                timer.expire(now, &self.config.retransmission)
+            });
             match expiry {
                 Expiry::Retransmit => {
                     self.counters.retransmissions += 1;

@@ -95,7 +95,13 @@ impl Driver {
                 identity,
                 ..
             } => self.key_presented(handshake, &key, identity),
-            Output::StoreSession { handshake, session } => {
+            // Nothing is stored that could be resumed: no id is issued, and none asked about.
+            Output::ResumptionNeeded { handshake, .. } => {
+                self.dtls.resume(now().instant, handshake, None);
+            }
+            Output::StoreSession {
+                handshake, session, ..
+            } => {
                 if let Some(bound) = self.sessions.handshakes.get_mut(&handshake) {
                     bound.cid = session_cid(session.cid());
                 }

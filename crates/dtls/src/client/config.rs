@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crate::certificates::TrustAnchors;
+use crate::client::resumption::ClientResumption;
 use crate::credentials::{CertificateType, Credential};
 use crate::flight::Retransmission;
 use crate::identity::{Fingerprint, PeerKey, PeerRejection, Presented};
@@ -118,6 +119,10 @@ pub struct ClientConfig {
     pub mtu: usize,
     /// Of every flight.
     pub retransmission: Retransmission,
+    /// What the server is asked to resume; it is of no use for another name, suite or kind of
+    /// master secret than it came about with. A server that resumes is not judged again: it has the
+    /// master secret.
+    pub resumption: Option<ClientResumption>,
 }
 
 impl ClientConfig {
@@ -141,7 +146,21 @@ impl ClientConfig {
             master_secret: MasterSecretKind::Extended,
             mtu: 1200,
             retransmission: Retransmission::default(),
+            resumption: None,
         }
+    }
+
+    /// The same client, asking for a session that it had ([`crate::Client::resumption`]).
+    #[must_use]
+    pub fn with_resumption(self, resumption: Option<ClientResumption>) -> Self {
+        Self { resumption, ..self }
+    }
+
+    /// The session that the hello asks for.
+    pub(super) fn wanted(&self) -> Option<&ClientResumption> {
+        self.resumption
+            .as_ref()
+            .filter(|resumption| resumption.fits(self))
     }
 
     /// The suites that go into the hello.

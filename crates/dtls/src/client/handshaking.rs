@@ -5,8 +5,9 @@ use std::time::Instant;
 
 use crate::alert::{Alert, AlertLevel};
 use crate::client::answer::{Answer, answer};
+use crate::client::resumption::ClientResumption;
 use crate::client::server_flight::{Choice, ServerFlight};
-use crate::client::{ClientConfig, ClientCredentials, ClientOutput, Established};
+use crate::client::{ClientConfig, ClientCredentials, ClientOutput, Established, LastFlight};
 use crate::counters::Counters;
 use crate::error::HandshakeFailure;
 use crate::extension::{self, Extensions};
@@ -20,6 +21,7 @@ use crate::protection::{RecordKeys, Role};
 use crate::random::Random;
 use crate::reassembly::{Acceptance, Message, Reassembly};
 use crate::record::{ContentType, EPOCH_PLAIN, EPOCH_PROTECTED, PlainSequence, Record, put_plain};
+use crate::resumption::HandshakeKind;
 use crate::sequence::WriteSequence;
 use crate::session::{Rejection, open_fresh};
 use crate::signature;
@@ -36,6 +38,8 @@ const MAX_HELLO_VERIFY_REQUESTS: u8 = 4;
 enum Awaiting {
     ServerHello,
     ServerHelloDone(Box<ServerFlight>),
+    /// In an abbreviated handshake: the server's Finished comes before ours.
+    Resumption(Box<AwaitingFinished>),
     Finished(Box<AwaitingFinished>),
 }
 
@@ -47,10 +51,30 @@ struct AwaitingFinished {
     write: WriteSequence,
 }
 
+impl AwaitingFinished {
+    fn new(choice: Choice, master: MasterSecret) -> Self {
+        Self {
+            keys: master.record_keys(choice.suite, Role::Client, &choice.randoms),
+            choice,
+            master,
+            window: ReplayWindow::default(),
+            write: WriteSequence::of_generation(0),
+        }
+    }
+}
+
 pub(super) enum Progress {
     Waiting,
-    /// The session, and the server's Connection ID if the extension was negotiated.
-    Connected(Established, Option<Vec<u8>>),
+    Connected(Box<Connected>),
+}
+
+/// A handshake that is complete.
+pub(super) struct Connected {
+    pub(super) established: Established,
+    /// If the extension was negotiated.
+    pub(super) server_cid: Option<Vec<u8>>,
+    pub(super) how: HandshakeKind,
+    pub(super) resumption: Option<ClientResumption>,
 }
 
 pub(super) struct Handshaking {
@@ -129,6 +153,7 @@ impl Handshaking {
         let has_key = !client_type.is_empty();
         Offer {
             random: &self.random,
+            session_id: config.wanted().map_or(&[], ClientResumption::id),
             cookie: &self.cookie,
             suites: &suites,
             extensions: Extensions {
@@ -152,7 +177,7 @@ impl Handshaking {
         let choice = match &self.awaiting {
             Awaiting::ServerHello => return &[],
             Awaiting::ServerHelloDone(flight) => &flight.choice,
-            Awaiting::Finished(waiting) => &waiting.choice,
+            Awaiting::Resumption(waiting) | Awaiting::Finished(waiting) => &waiting.choice,
         };
         match (&choice.server_cid, &self.own_cid) {
             (Some(_), Some(own)) => own,
@@ -191,7 +216,7 @@ impl Handshaking {
                 let cid = choice.server_cid.as_deref().unwrap_or_default();
                 Some(Sealer { keys, cid, write })
             }
-            Awaiting::ServerHello | Awaiting::ServerHelloDone(_) => None,
+            Awaiting::ServerHello | Awaiting::ServerHelloDone(_) | Awaiting::Resumption(_) => None,
         };
         flight::transmit(
             &self.flight,
@@ -221,7 +246,8 @@ impl Handshaking {
         let opened = if epoch == EPOCH_PLAIN {
             (record.content_type, record.payload())
         } else {
-            let Awaiting::Finished(waiting) = &mut self.awaiting else {
+            let (Awaiting::Resumption(waiting) | Awaiting::Finished(waiting)) = &mut self.awaiting
+            else {
                 counters.unknown_epoch += 1;
                 return Ok(Progress::Waiting);
             };
@@ -343,7 +369,13 @@ impl Handshaking {
                 let own_cid = self.own_cid.as_deref();
                 let choice = Choice::read(config, &self.random, own_cid, message.body())?;
                 self.transcript.add(&message.bytes);
-                self.awaiting = Awaiting::ServerHelloDone(Box::new(ServerFlight::new(choice)));
+                self.awaiting = match config.wanted() {
+                    Some(wanted) if wanted.is_accepted(&choice)? => {
+                        let waiting = AwaitingFinished::new(choice, wanted.master());
+                        Awaiting::Resumption(Box::new(waiting))
+                    }
+                    _ => Awaiting::ServerHelloDone(Box::new(ServerFlight::new(choice))),
+                };
                 Ok(Progress::Waiting)
             }
             (Awaiting::ServerHelloDone(_), MessageType::ServerHelloDone, EPOCH_PLAIN) => {
@@ -357,9 +389,11 @@ impl Handshaking {
                 self.transcript.add(&message.bytes);
                 Ok(Progress::Waiting)
             }
-            (Awaiting::Finished(_), MessageType::Finished, EPOCH_PROTECTED) => {
-                self.on_finished(message.body())
-            }
+            (
+                Awaiting::Resumption(_) | Awaiting::Finished(_),
+                MessageType::Finished,
+                EPOCH_PROTECTED,
+            ) => self.on_finished(config, message, outputs),
             _ => Err(HandshakeFailure::UnexpectedMessage),
         }
     }
@@ -379,34 +413,63 @@ impl Handshaking {
         )?;
         self.flight = parts;
         self.timer = RetransmitTimer::start(now, &config.retransmission);
-        let choice = server.choice;
-        self.awaiting = Awaiting::Finished(Box::new(AwaitingFinished {
-            keys: master.record_keys(choice.suite, Role::Client, &choice.randoms),
-            choice,
-            master,
-            window: ReplayWindow::default(),
-            write: WriteSequence::of_generation(0),
-        }));
+        let waiting = AwaitingFinished::new(server.choice, master);
+        self.awaiting = Awaiting::Finished(Box::new(waiting));
         Ok(())
     }
 
-    fn on_finished(&mut self, body: &[u8]) -> Result<Progress, HandshakeFailure> {
+    fn on_finished(
+        &mut self,
+        config: &ClientConfig,
+        message: &Message,
+        outputs: &mut VecDeque<ClientOutput>,
+    ) -> Result<Progress, HandshakeFailure> {
         let own_cid = self.negotiated_cid().to_vec();
-        let Awaiting::Finished(waiting) = &mut self.awaiting else {
-            return Err(HandshakeFailure::UnexpectedMessage);
+        let before = std::mem::replace(&mut self.awaiting, Awaiting::ServerHello);
+        let (waiting, how) = match before {
+            Awaiting::Resumption(waiting) => (waiting, HandshakeKind::Abbreviated),
+            Awaiting::Finished(waiting) => (waiting, HandshakeKind::Full),
+            Awaiting::ServerHello | Awaiting::ServerHelloDone(_) => {
+                return Err(HandshakeFailure::UnexpectedMessage);
+            }
         };
         let expected = waiting.master.verify_data(Role::Server, &self.transcript);
-        if !finished::matches(body, &expected) {
+        if !finished::matches(message.body(), &expected) {
             return Err(HandshakeFailure::FinishedMismatch);
         }
-        let server_cid = waiting.choice.server_cid.take();
-        let established = Established {
-            keys: waiting.keys.clone(),
-            window: waiting.window,
-            write: waiting.write,
-            own_cid,
-            server_cid: server_cid.clone().unwrap_or_default(),
+        let resumption = ClientResumption::of(config, &waiting.choice, &waiting.master);
+        let last_flight = match how {
+            HandshakeKind::Full => None,
+            HandshakeKind::Abbreviated => {
+                self.transcript.add(&message.bytes);
+                let verify_data = waiting.master.verify_data(Role::Client, &self.transcript);
+                Some(Box::new(LastFlight {
+                    plain: self.plain,
+                    finished: finished::encode(self.message_seq + 1, &verify_data),
+                }))
+            }
         };
-        Ok(Progress::Connected(established, server_cid))
+        let AwaitingFinished {
+            choice,
+            keys,
+            window,
+            write,
+            ..
+        } = *waiting;
+        let mut established = Established {
+            keys,
+            window,
+            write,
+            own_cid,
+            server_cid: choice.server_cid.clone().unwrap_or_default(),
+            last_flight,
+        };
+        established.send_last_flight(config, outputs);
+        Ok(Progress::Connected(Box::new(Connected {
+            established,
+            server_cid: choice.server_cid,
+            how,
+            resumption,
+        })))
     }
 }

@@ -18,6 +18,8 @@ pub(super) struct Choice {
     pub(super) suite: CipherSuite,
     pub(super) master_secret: MasterSecretKind,
     pub(super) randoms: HelloRandoms,
+    /// Empty when the session cannot be resumed.
+    pub(super) session_id: Vec<u8>,
     pub(super) server_cid: Option<Vec<u8>>,
     client_type: CertificateType,
     server_type: CertificateType,
@@ -74,6 +76,7 @@ impl Choice {
                 client: *random,
                 server: hello.random,
             },
+            session_id: hello.session_id.to_vec(),
             server_cid,
             client_type: chosen(extensions.client_certificate_type)?,
             server_type: chosen(extensions.server_certificate_type)?,

@@ -72,6 +72,8 @@ impl<'a> ClientHello<'a> {
 #[derive(Debug)]
 pub(crate) struct Offer<'a> {
     pub(crate) random: &'a HelloRandom,
+    /// Of a session to be resumed; at most 32 bytes.
+    pub(crate) session_id: &'a [u8],
     pub(crate) cookie: &'a [u8],
     pub(crate) suites: &'a [CipherSuite],
     pub(crate) extensions: Extensions<'a>,
@@ -82,7 +84,7 @@ impl Offer<'_> {
         handshake::message(MessageType::ClientHello, message_seq, |out| {
             put_u16(out, VERSION);
             out.extend_from_slice(self.random);
-            put_vec8(out, &[]);
+            put_vec8(out, self.session_id);
             put_vec8(out, self.cookie);
             put_u16(out, (self.suites.len() as u16 + 1) * 2);
             for suite in self.suites {

@@ -11,6 +11,7 @@ use crate::wire::{Malformed, Reader, put_u16, put_vec8, put_vec16};
 pub(crate) struct ServerHello<'a> {
     pub(crate) version: u16,
     pub(crate) random: HelloRandom,
+    pub(crate) session_id: &'a [u8],
     pub(crate) suite: u16,
     pub(crate) compression: u8,
     pub(crate) extensions: Extensions<'a>,
@@ -36,6 +37,7 @@ impl<'a> ServerHello<'a> {
         Ok(Self {
             version,
             random,
+            session_id,
             suite,
             compression,
             extensions: Extensions::parse(extensions)?,
@@ -43,17 +45,18 @@ impl<'a> ServerHello<'a> {
     }
 }
 
-/// Our hello: no session id, because a session is taken over instead of resumed.
+/// Our hello. The session id is empty when the session cannot be resumed.
 pub(crate) fn encode(
     message_seq: u16,
     random: &HelloRandom,
+    session_id: &[u8],
     suite: CipherSuite,
     extensions: &Extensions<'_>,
 ) -> Vec<u8> {
     handshake::message(MessageType::ServerHello, message_seq, |out| {
         put_u16(out, VERSION);
         out.extend_from_slice(random);
-        put_vec8(out, &[]);
+        put_vec8(out, session_id);
         put_u16(out, suite.code());
         out.push(0);
         let mut encoded = Vec::with_capacity(32);

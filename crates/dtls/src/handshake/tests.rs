@@ -22,6 +22,7 @@ fn whole(bytes: &[u8]) -> Fragment<'_> {
 fn a_client_hello_survives_the_wire() {
     let offer = Offer {
         random: &[7; 32],
+        session_id: &[8; 32],
         cookie: b"cookie",
         suites: &[CipherSuite::PskAes128Ccm8],
         extensions: Extensions {
@@ -37,6 +38,7 @@ fn a_client_hello_survives_the_wire() {
     assert_eq!(fragment.message_seq, 3);
     let hello = ClientHello::parse(fragment.body).unwrap();
     assert_eq!(hello.random, [7; 32]);
+    assert_eq!(hello.session_id, [8; 32]);
     assert_eq!(hello.cookie, b"cookie");
     assert_eq!(hello.suites().collect::<Vec<_>>(), [0xC0A8, 0x00FF]);
     let extensions = hello.extensions().unwrap();
@@ -53,8 +55,15 @@ fn a_server_hello_survives_the_wire() {
         connection_id: Some(&[]),
         ..Extensions::default()
     };
-    let bytes = server_hello::encode(1, &[9; 32], CipherSuite::PskAes128Ccm8, &extensions);
+    let bytes = server_hello::encode(
+        1,
+        &[9; 32],
+        &[7; 32],
+        CipherSuite::PskAes128Ccm8,
+        &extensions,
+    );
     let hello = server_hello::ServerHello::parse(whole(&bytes).body).unwrap();
+    assert_eq!(hello.session_id, [7; 32]);
     assert_eq!(hello.suite, 0xC0A8);
     assert_eq!(hello.extensions.renegotiation_info, Some(&[][..]));
     assert_eq!(hello.extensions.connection_id, Some(&[][..]));

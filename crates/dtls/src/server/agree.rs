@@ -7,6 +7,7 @@ use crate::handshake::client_hello::{ClientHello, RENEGOTIATION_SCSV};
 use crate::key_agreement::NamedGroup;
 use crate::key_schedule::MasterSecretKind;
 use crate::record::{MAX_CID, VERSION};
+use crate::resumption::ResumptionExport;
 use crate::signature;
 use crate::suite::{CipherSuite, KeyExchange};
 use crate::wire::Reader;
@@ -14,14 +15,19 @@ use crate::wire::Reader;
 /// What the major version byte of every DTLS version makes of the smallest version number.
 const LOWEST_VERSION: u16 = 0xFE00;
 
-pub(super) struct Agreement<'a> {
-    pub(super) suite: CipherSuite,
-    pub(super) exchange: Exchange,
+/// What a hello settles for a full and for an abbreviated handshake.
+pub(super) struct Terms<'a> {
+    extensions: Extensions<'a>,
     pub(super) master_secret: MasterSecretKind,
     pub(super) renegotiation_info: Option<&'static [u8]>,
+    pub(super) client_cid: Option<&'a [u8]>,
+}
+
+pub(super) struct Agreement {
+    pub(super) suite: CipherSuite,
+    pub(super) exchange: Exchange,
     /// RFC 8422 §5.2: answered when the suite has an ephemeral key and the client asked.
     pub(super) point_formats: bool,
-    pub(super) client_cid: Option<&'a [u8]>,
 }
 
 /// What the key exchange needs.
@@ -40,42 +46,89 @@ pub(super) enum Exchange {
     },
 }
 
-pub(super) fn agree<'a>(
+impl<'a> Terms<'a> {
+    pub(super) fn read(hello: &ClientHello<'a>) -> Result<Self, HandshakeFailure> {
+        // DTLS versions count downwards.
+        if !(LOWEST_VERSION..=VERSION).contains(&hello.version) {
+            return Err(HandshakeFailure::UnsupportedVersion);
+        }
+        if !hello.compression.contains(&0) {
+            return Err(HandshakeFailure::IllegalParameter);
+        }
+        let extensions = hello
+            .extensions()
+            .map_err(|_| HandshakeFailure::Malformed)?;
+        // RFC 5746 §3.6: empty in an initial handshake, and ours always are.
+        let renegotiation_info: Option<&'static [u8]> = match extensions.renegotiation_info {
+            Some([]) => Some(&[]),
+            Some(_) => return Err(HandshakeFailure::IllegalParameter),
+            None if hello.suites().any(|code| code == RENEGOTIATION_SCSV) => Some(&[]),
+            None => None,
+        };
+        Ok(Self {
+            master_secret: if extensions.extended_master_secret {
+                MasterSecretKind::Extended
+            } else {
+                MasterSecretKind::Classic
+            },
+            renegotiation_info,
+            // Going without Connection IDs is all that a server can do about one it will not keep.
+            client_cid: extensions.connection_id.filter(|cid| cid.len() <= MAX_CID),
+            extensions,
+        })
+    }
+
+    /// The host name that the client asks for.
+    pub(super) fn server_name(&self) -> Result<Option<&'a str>, HandshakeFailure> {
+        let name = self.extensions.host_name();
+        name.map_err(|_| HandshakeFailure::Malformed)
+    }
+
+    fn offers(&self, hello: &ClientHello<'_>, suite: CipherSuite) -> bool {
+        hello.suites().any(|code| code == suite.code())
+            && (self.extensions.encrypt_then_mac || !suite.needs_encrypt_then_mac())
+    }
+}
+
+/// How a full handshake goes.
+pub(super) fn agree(
     suites: &[CipherSuite],
     credentials: &ServerCredentials,
-    hello: &ClientHello<'a>,
-) -> Result<Agreement<'a>, HandshakeFailure> {
-    // DTLS versions count downwards.
-    if !(LOWEST_VERSION..=VERSION).contains(&hello.version) {
-        return Err(HandshakeFailure::UnsupportedVersion);
-    }
-    if !hello.compression.contains(&0) {
-        return Err(HandshakeFailure::IllegalParameter);
-    }
-    let extensions = hello
-        .extensions()
-        .map_err(|_| HandshakeFailure::Malformed)?;
-    // RFC 5746 §3.6: empty in an initial handshake, and ours always are.
-    let renegotiation_info: Option<&'static [u8]> = match extensions.renegotiation_info {
-        Some([]) => Some(&[]),
-        Some(_) => return Err(HandshakeFailure::IllegalParameter),
-        None if hello.suites().any(|code| code == RENEGOTIATION_SCSV) => Some(&[]),
-        None => None,
-    };
-    let (suite, exchange) = choose(suites, credentials, hello, &extensions)?;
+    hello: &ClientHello<'_>,
+    terms: &Terms<'_>,
+) -> Result<Agreement, HandshakeFailure> {
+    let (suite, exchange) = choose(suites, credentials, hello, terms)?;
+    let asked = terms.extensions.point_formats.is_some();
     Ok(Agreement {
         suite,
-        point_formats: extensions.point_formats.is_some() && !matches!(exchange, Exchange::Psk),
+        point_formats: asked && !matches!(exchange, Exchange::Psk),
         exchange,
-        master_secret: if extensions.extended_master_secret {
-            MasterSecretKind::Extended
-        } else {
-            MasterSecretKind::Classic
-        },
-        renegotiation_info,
-        // Going without Connection IDs is all that a server can do about one it will not keep.
-        client_cid: extensions.connection_id.filter(|cid| cid.len() <= MAX_CID),
     })
+}
+
+/// Whether the hello that asked for a session resumes it; if not, a full handshake follows.
+pub(super) fn resumes(
+    suites: &[CipherSuite],
+    hello: &ClientHello<'_>,
+    terms: &Terms<'_>,
+    session: &ResumptionExport,
+) -> Result<bool, HandshakeFailure> {
+    match (session.master_secret, terms.master_secret) {
+        // RFC 7627 §5.3: that is another client's session, or somebody took the extension out.
+        (MasterSecretKind::Extended, MasterSecretKind::Classic) => {
+            return Err(HandshakeFailure::MissingExtendedMasterSecret);
+        }
+        // RFC 7627 §5.3: the new session is to be better than the old one.
+        (MasterSecretKind::Classic, MasterSecretKind::Extended) => return Ok(false),
+        // RFC 7627 §5.4: without it, nothing may rest on the handshake's binding; there is no
+        // renegotiation here, and no channel binding.
+        (MasterSecretKind::Classic, MasterSecretKind::Classic)
+        | (MasterSecretKind::Extended, MasterSecretKind::Extended) => {}
+    }
+    // RFC 6066 §3: a session of another name is not resumed.
+    let has_name = session.is_for(terms.server_name()?);
+    let suite = session.suite;
+    Ok(has_name && suites.contains(&suite) && terms.offers(hello, suite))
 }
 
 /// The first of our suites that the client offers with all that it needs.
@@ -83,16 +136,14 @@ fn choose(
     suites: &[CipherSuite],
     credentials: &ServerCredentials,
     hello: &ClientHello<'_>,
-    extensions: &Extensions<'_>,
+    terms: &Terms<'_>,
 ) -> Result<(CipherSuite, Exchange), HandshakeFailure> {
     let mut reason = HandshakeFailure::NoCommonSuite;
     for &suite in suites {
-        let is_offered = hello.suites().any(|code| code == suite.code())
-            && (extensions.encrypt_then_mac || !suite.needs_encrypt_then_mac());
-        if !is_offered {
+        if !terms.offers(hello, suite) {
             continue;
         }
-        match exchange(suite, credentials, extensions) {
+        match exchange(suite, credentials, &terms.extensions) {
             Ok(exchange) => return Ok((suite, exchange)),
             Err(HandshakeFailure::NoCommonSuite) => {}
             Err(other) => reason = other,

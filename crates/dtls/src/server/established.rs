@@ -6,6 +6,7 @@ use std::time::Instant;
 use crate::alert::{Alert, AlertDescription, AlertLevel};
 use crate::error::CloseReason;
 use crate::handshake::{Fragment, MessageType};
+use crate::protection::Opened;
 use crate::record::{ContentType, Record};
 use crate::server::Server;
 use crate::server::output::Output;
@@ -14,13 +15,37 @@ use crate::wire::Reader;
 use replay::Freshness;
 
 /// What an authenticated record makes necessary once its bytes are let go of.
-enum Effect {
+pub(super) enum Effect {
     Plaintext(Vec<u8>),
     Alert(Alert),
+    /// The first message of the record.
     Handshake(MessageType),
     Malformed,
     OutOfPlace,
     Nothing,
+}
+
+impl Effect {
+    pub(super) fn of(opened: &Opened<'_>) -> Self {
+        match opened.content_type {
+            ContentType::ApplicationData if opened.content.is_empty() => Self::Nothing,
+            ContentType::ApplicationData => Self::Plaintext(opened.content.to_vec()),
+            ContentType::Alert => {
+                Alert::decode(opened.content).map_or(Self::Malformed, Self::Alert)
+            }
+            ContentType::Handshake => Fragment::read(&mut Reader::new(opened.content))
+                .map_or(Self::Malformed, |fragment| Self::Handshake(fragment.kind)),
+            ContentType::ChangeCipherSpec | ContentType::Tls12Cid => Self::OutOfPlace,
+        }
+    }
+
+    /// Bytes that it holds.
+    pub(super) const fn length(&self) -> usize {
+        match self {
+            Self::Plaintext(data) => data.len(),
+            _ => 0,
+        }
+    }
 }
 
 impl Server {
@@ -44,31 +69,17 @@ impl Server {
             self.outputs
                 .push_back(Output::PeerMoved { session: id, peer });
         }
-        let effect = match opened.content_type {
-            ContentType::ApplicationData => {
-                // The client has our Finished: there is nothing left to repeat.
-                session.final_flight = None;
-                if opened.content.is_empty() {
-                    Effect::Nothing
-                } else {
-                    Effect::Plaintext(opened.content.to_vec())
-                }
-            }
-            ContentType::Alert => {
-                Alert::decode(opened.content).map_or(Effect::Malformed, Effect::Alert)
-            }
-            ContentType::Handshake => Fragment::read(&mut Reader::new(opened.content))
-                .map_or(Effect::Malformed, |fragment| {
-                    Effect::Handshake(fragment.kind)
-                }),
-            ContentType::ChangeCipherSpec | ContentType::Tls12Cid => Effect::OutOfPlace,
-        };
+        if opened.content_type == ContentType::ApplicationData {
+            // The client has our Finished: there is nothing left to repeat.
+            session.final_flight = None;
+        }
+        let effect = Effect::of(&opened);
         let peer = session.peer;
         self.take_effect(id, peer, effect);
         Ok(())
     }
 
-    fn take_effect(&mut self, session: SessionId, peer: SocketAddr, effect: Effect) {
+    pub(super) fn take_effect(&mut self, session: SessionId, peer: SocketAddr, effect: Effect) {
         match effect {
             Effect::Plaintext(data) => self.outputs.push_back(Output::Plaintext {
                 session,

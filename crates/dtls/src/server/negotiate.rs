@@ -12,10 +12,13 @@ use crate::identity::PeerRejection;
 use crate::key_schedule::Psk;
 use crate::protection::Opened;
 use crate::reassembly::Acceptance;
-use crate::record::{self, ContentType, EPOCH_PLAIN, EPOCH_PROTECTED, Record, put_plain};
+use crate::record::{self, ContentType, EPOCH_PLAIN, EPOCH_PROTECTED, Record};
+use crate::resumption::HandshakeKind;
 use crate::server::Server;
+use crate::server::established::Effect;
+use crate::server::handshakes::Handshake;
 use crate::server::output::{HandshakeId, Output, StoreOutcome};
-use crate::server::pending::{Awaiting, Step};
+use crate::server::pending::{Awaiting, Course, Pending, Step};
 use crate::session::{FinalFlight, Rejection, Session, SessionId, open_fresh};
 use crate::wire::Reader;
 
@@ -94,15 +97,30 @@ impl Server {
             self.fail(handshake, HandshakeFailure::NoRoom);
             return;
         }
-        let Some(pending) = self.handshakes.remove(handshake) else {
+        let Some(Handshake::Pending(pending)) = self.handshakes.remove(handshake) else {
             return;
         };
-        if let Awaiting::Store(session) = pending.awaiting {
-            self.connect(now, *session);
+        let Pending {
+            awaiting, course, ..
+        } = *pending;
+        if let Awaiting::Store(session) = awaiting {
+            let peer = session.peer;
+            match course {
+                Course::Full { .. } => {
+                    self.connect(now, *session, HandshakeKind::Full);
+                }
+                Course::Abbreviated { kept, .. } => {
+                    self.counters.handshakes_resumed += 1;
+                    let id = self.connect(now, *session, HandshakeKind::Abbreviated);
+                    for effect in kept.into_effects() {
+                        self.take_effect(id, peer, effect);
+                    }
+                }
+            }
         }
     }
 
-    fn connect(&mut self, now: Instant, mut session: Session) {
+    fn connect(&mut self, now: Instant, mut session: Session, how: HandshakeKind) -> SessionId {
         session.last_heard = now;
         let peer = session.peer;
         let identity = session.identity.clone();
@@ -116,7 +134,9 @@ impl Server {
             peer,
             identity,
             cid,
+            how,
         });
+        id
     }
 
     /// Sends ChangeCipherSpec and Finished, for the first time or again.
@@ -162,13 +182,16 @@ impl Server {
         peer: SocketAddr,
         fragment: &Fragment<'_>,
     ) {
-        match self.handshakes.by_peer(peer) {
-            Some(id) => {
+        let id = self.handshakes.by_peer(peer);
+        let waits = |pending: &mut Pending| matches!(pending.course, Course::Full { .. });
+        match id {
+            Some(id) if self.handshakes.get_mut(id).is_some_and(waits) => {
                 self.push_fragment(id, EPOCH_PLAIN, fragment);
                 self.advance(now, id);
             }
-            // For example a client's second flight, repeated after the handshake.
-            None => self.counters.out_of_place += 1,
+            // For example a client's second flight, repeated after the handshake. In an abbreviated
+            // one only a protected Finished is waited for.
+            _ => self.counters.out_of_place += 1,
         }
     }
 
@@ -207,10 +230,13 @@ impl Server {
                         identity,
                     });
                 }
-                Ok(Step::Store { session }) => self.outputs.push_back(Output::StoreSession {
-                    handshake: id,
-                    session,
-                }),
+                Ok(Step::Store { session, origin }) => {
+                    self.outputs.push_back(Output::StoreSession {
+                        handshake: id,
+                        session,
+                        origin,
+                    });
+                }
                 Err(reason) => self.fail(id, reason),
             }
         }
@@ -235,19 +261,28 @@ impl Server {
             self.counters.unknown_session += 1;
             return;
         }
-        match &mut pending.awaiting {
-            Awaiting::Finished(waiting) => {
+        match (&mut pending.awaiting, &pending.course) {
+            (Awaiting::Finished(waiting), course) => {
+                let is_full = matches!(course, Course::Full { .. });
                 match open_fresh(&waiting.keys, &mut waiting.window, record) {
                     Ok((_, opened)) => self.on_handshake_content(now, id, &opened),
                     Err(rejection) => {
                         self.reject(rejection);
-                        if rejection == Rejection::Unauthentic {
+                        // A client that resumes has seen our Finished: its key is right, and
+                        // whatever fails to open comes from somebody else.
+                        if rejection == Rejection::Unauthentic && is_full {
                             self.on_undecryptable(id);
                         }
                     }
                 }
             }
-            Awaiting::Store(_) => self.counters.repeated_messages += 1,
+            (Awaiting::Store(session), Course::Abbreviated { .. }) => {
+                match open_fresh(&session.keys, &mut session.window, record) {
+                    Ok((_, opened)) => self.keep(id, Effect::of(&opened)),
+                    Err(rejection) => self.reject(rejection),
+                }
+            }
+            (Awaiting::Store(_), Course::Full { .. }) => self.counters.repeated_messages += 1,
             _ => {
                 if record.epoch != EPOCH_PROTECTED {
                     self.counters.unknown_epoch += 1;
@@ -287,26 +322,42 @@ impl Server {
                     self.advance(now, id);
                 }
             }
-            ContentType::Alert => self.on_handshake_alert(id, opened.content),
-            // Application data overtook the Finished.
-            _ => self.counters.out_of_place += 1,
+            ContentType::Alert => self.on_handshake_alert(id, EPOCH_PROTECTED, opened.content),
+            // It overtook the Finished.
+            ContentType::ApplicationData => self.keep(id, Effect::of(opened)),
+            ContentType::ChangeCipherSpec | ContentType::Tls12Cid => {
+                self.counters.out_of_place += 1;
+            }
+        }
+    }
+
+    /// Puts aside what a client that resumes has to say before its session is stored.
+    fn keep(&mut self, id: HandshakeId, effect: Effect) {
+        let Some(pending) = self.handshakes.get_mut(id) else {
+            return;
+        };
+        match effect {
+            // The client repeats its Finished when it hears ours again.
+            Effect::Handshake(MessageType::Finished) => self.counters.repeated_messages += 1,
+            effect => {
+                if !pending.keep(effect) {
+                    self.counters.out_of_place += 1;
+                }
+            }
         }
     }
 
     /// An alert of the peer whose handshake is under way, protected or not.
-    pub(super) fn on_handshake_alert(&mut self, id: HandshakeId, content: &[u8]) {
+    pub(super) fn on_handshake_alert(&mut self, id: HandshakeId, epoch: u16, content: &[u8]) {
         let Some(alert) = Alert::decode(content) else {
             self.counters.malformed_messages += 1;
             return;
         };
-        let proved = match self.handshakes.get_mut(id) {
-            Some(pending) => matches!(pending.awaiting, Awaiting::Store(_)),
-            None => return,
-        };
+        let pending = self.handshakes.get_mut(id);
+        let heeded = pending.is_some_and(|pending| pending.heeds_alerts(epoch));
         let ends =
             alert.level == AlertLevel::Fatal || alert.description == AlertDescription::CLOSE_NOTIFY;
-        // Once the client has proved its key, nobody else can end its handshake.
-        if ends && !proved {
+        if ends && heeded {
             self.fail(id, HandshakeFailure::PeerAlert(alert.description));
         } else {
             self.counters.ignored_alerts += 1;
@@ -315,19 +366,12 @@ impl Server {
 
     /// Ends a handshake, telling the peer and the driver.
     pub(super) fn fail(&mut self, id: HandshakeId, reason: HandshakeFailure) {
-        let Some(mut pending) = self.handshakes.remove(id) else {
+        let Some(mut handshake) = self.handshakes.remove(id) else {
             return;
         };
-        let peer = pending.peer;
-        if let Some(description) = reason.alert() {
-            let alert = Alert::fatal(description).encode();
-            let mut datagram = Vec::new();
-            put_plain(
-                &mut datagram,
-                ContentType::Alert,
-                &mut pending.plain,
-                &alert,
-            );
+        let peer = handshake.peer();
+        let alert = reason.alert().map(Alert::fatal);
+        if let Some(datagram) = alert.and_then(|alert| handshake.alert(alert)) {
             self.outputs.push_back(Output::Transmit { peer, datagram });
         }
         self.counters.handshakes_failed += 1;

@@ -7,6 +7,7 @@ use crate::cid::ConnectionId;
 use crate::error::{CloseReason, HandshakeFailure};
 use crate::export::SessionExport;
 use crate::identity::{PeerIdentity, PeerKey};
+use crate::resumption::{HandshakeKind, ResumptionExport, ResumptionId};
 use crate::session::SessionId;
 
 /// Names a handshake under way. Never reused by the same server.
@@ -28,6 +29,22 @@ pub enum StoreOutcome {
     Refused,
 }
 
+/// Which handshake led to a session.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum SessionOrigin {
+    /// A full one.
+    New {
+        /// To be stored with the session: what the client may resume it from. Its id has the
+        /// partition of the session's Connection ID, if that has one. `None` with
+        /// [`crate::Config::resumption`] off.
+        resumption: Option<Box<ResumptionExport>>,
+    },
+    /// An abbreviated one. The client had the master secret of this resumption, which stays what it
+    /// is; the session replaces the one that came of it before. If the resumption is gone by now,
+    /// refuse the session.
+    Resumed(ResumptionId),
+}
+
 /// From [`crate::Server::poll_output`].
 #[derive(Debug)]
 pub enum Output {
@@ -37,6 +54,18 @@ pub enum Output {
         peer: SocketAddr,
         /// One or more records.
         datagram: Vec<u8>,
+    },
+    /// A hello asks for an earlier session. Look the id up, make sure that its identity may still
+    /// connect (with a pre-shared key: [`ResumptionExport::is_under`] the one that it has now), and
+    /// answer with [`crate::Server::resume`]. Whoever asks has shown its address and
+    /// nothing else: ids travel in the clear.
+    ResumptionNeeded {
+        /// For the answer.
+        handshake: HandshakeId,
+        /// Where the client is.
+        peer: SocketAddr,
+        /// In our layout, and of one of our partitions.
+        id: ResumptionId,
     },
     /// Look the key of an identity up and answer with [`crate::Server::provide_psk`].
     PskNeeded {
@@ -62,12 +91,14 @@ pub enum Output {
         identity: PeerIdentity,
     },
     /// The client has proved its key. Store the session, then answer with
-    /// [`crate::Server::session_stored`]; the client waits for it.
+    /// [`crate::Server::session_stored`]; a client that does not resume waits for it.
     StoreSession {
         /// For the answer.
         handshake: HandshakeId,
         /// Of generation 0.
         session: SessionExport,
+        /// The handshake.
+        origin: SessionOrigin,
     },
     /// A handshake has led to a session. An older session of the same identity is not touched,
     /// unless both have no Connection ID and come from the same address.
@@ -80,6 +111,8 @@ pub enum Output {
         identity: PeerIdentity,
         /// `None` when the client does not do Connection IDs.
         cid: Option<ConnectionId>,
+        /// Which handshake.
+        how: HandshakeKind,
     },
     /// Application data, in the order of arrival.
     Plaintext {

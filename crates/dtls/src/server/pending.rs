@@ -10,12 +10,16 @@
 //! 3. Finished: keys are known; the client's Finished is to be verified
 //! 4. Store: it was; the driver stores the session, then flight 6 leaves
 //! ```
-//! In 2 and 4 the client's repetitions are absorbed. ChangeCipherSpec has no effect at any time:
-//! keys change with the epoch of a record, so an early or a missing one does no harm.
+//! In 2 and 4 the client's repetitions are absorbed. An abbreviated handshake begins in 3, with our
+//! Finished out and repeated, and ends with 4, where the client's records are kept.
+//!
+//! ChangeCipherSpec has no effect at any time: keys change with the epoch of a record, so an early
+//! or a missing one does no harm.
 
 use std::net::SocketAddr;
 use std::time::Instant;
 
+use crate::alert::Alert;
 use crate::cid::CidPair;
 use crate::credentials::CertificateType;
 use crate::error::HandshakeFailure;
@@ -25,12 +29,16 @@ use crate::handshake::client_key_exchange::{ClientKeyExchange, MAX_IDENTITY};
 use crate::handshake::{MessageType, certificate, certificate_verify, finished};
 use crate::identity::{PeerIdentity, PeerKey, PeerRejection, Presented};
 use crate::key_agreement::{EphemeralKey, SharedSecret};
-use crate::key_schedule::{HelloRandoms, MasterSecret, MasterSecretKind, Premaster, Psk};
+use crate::key_schedule::{HelloRandoms, MasterSecret, MasterSecretKind, Premaster, Psk, PskTag};
 use crate::prf::Transcript;
 use crate::protection::{RecordKeys, Role};
 use crate::reassembly::{Message, Reassembly};
-use crate::record::{EPOCH_PLAIN, EPOCH_PROTECTED, PlainSequence};
+use crate::record::{ContentType, EPOCH_PLAIN, EPOCH_PROTECTED, PlainSequence};
+use crate::resumption::{ResumptionExport, ResumptionId};
 use crate::sequence::WriteSequence;
+use crate::server::established::Effect;
+use crate::server::handshakes::plain_alert;
+use crate::server::output::SessionOrigin;
 use crate::session::{FinalFlight, Session};
 use crate::suite::CipherSuite;
 use replay::ReplayWindow;
@@ -39,6 +47,10 @@ use replay::ReplayWindow;
 const MAX_EARLY_RECORDS: usize = 3;
 /// A Finished record is at most 117 bytes with our Connection ID; padding may make it longer.
 const MAX_EARLY_RECORD: usize = 256;
+/// What a client says before its resumed session is stored is kept up to this number of records and
+/// of bytes: a registration in blocks, say.
+const MAX_KEPT_RECORDS: usize = 8;
+const MAX_KEPT_BYTES: usize = 8192;
 
 pub(super) enum Awaiting {
     /// Of a client with a pre-shared key; our ephemeral key if the suite has one.
@@ -66,12 +78,57 @@ pub(super) struct AwaitingProof {
 }
 
 pub(super) struct AwaitingFinished {
-    identity: PeerIdentity,
-    master: MasterSecret,
+    pub(super) identity: PeerIdentity,
+    pub(super) master: MasterSecret,
     pub(super) keys: RecordKeys,
     pub(super) window: ReplayWindow,
+    /// RFC 6347 §4.1: every transmission of a Finished has a number of its own.
+    pub(super) write: WriteSequence,
     /// Protected records that failed authentication.
     pub(super) undecryptable: u8,
+}
+
+/// An id that our hello gave the client.
+pub(super) struct Issued {
+    pub(super) id: ResumptionId,
+    pub(super) server_name: Option<Box<str>>,
+    /// Once the client's key is known.
+    pub(super) psk_tag: Option<PskTag>,
+}
+
+/// Which of the two handshakes of RFC 5246 §7.3 it is.
+pub(super) enum Course {
+    /// The client's Finished comes first, and ours with this number answers it.
+    Full {
+        message_seq: u16,
+        issued: Option<Box<Issued>>,
+    },
+    /// Ours went ahead.
+    Abbreviated { resumes: ResumptionId, kept: Kept },
+}
+
+/// What came with or after the client's Finished, to be handled once the session is stored.
+#[derive(Default)]
+pub(super) struct Kept {
+    effects: Vec<Effect>,
+    bytes: usize,
+}
+
+impl Kept {
+    /// False when there is no room.
+    fn push(&mut self, effect: Effect) -> bool {
+        let length = effect.length();
+        let fits = self.effects.len() < MAX_KEPT_RECORDS && self.bytes + length <= MAX_KEPT_BYTES;
+        if fits {
+            self.effects.push(effect);
+            self.bytes += length;
+        }
+        fits
+    }
+
+    pub(super) fn into_effects(self) -> Vec<Effect> {
+        self.effects
+    }
 }
 
 pub(super) struct Pending {
@@ -87,10 +144,9 @@ pub(super) struct Pending {
     pub(super) transcript: Transcript,
     pub(super) reassembly: Reassembly,
     pub(super) plain: PlainSequence,
-    /// Of our Finished.
-    pub(super) final_message_seq: u16,
     pub(super) flight: Vec<Part>,
     pub(super) early: Vec<Vec<u8>>,
+    pub(super) course: Course,
     pub(super) awaiting: Awaiting,
 }
 
@@ -107,6 +163,7 @@ pub(super) enum Step {
     },
     Store {
         session: SessionExport,
+        origin: SessionOrigin,
     },
 }
 
@@ -127,10 +184,11 @@ impl Pending {
 
     /// Whether nothing of the client's second flight was read yet.
     pub(super) const fn repeats_flight(&self) -> bool {
-        matches!(
-            self.awaiting,
-            Awaiting::PskKeyExchange(_) | Awaiting::Certificate(..)
-        )
+        match self.awaiting {
+            Awaiting::PskKeyExchange(_) | Awaiting::Certificate(..) => true,
+            Awaiting::Finished(_) => matches!(self.course, Course::Abbreviated { .. }),
+            _ => false,
+        }
     }
 
     /// Keeps a protected record until there are keys; false when there is no room.
@@ -140,6 +198,37 @@ impl Pending {
             self.early.push(record.to_vec());
         }
         fits
+    }
+
+    /// Keeps what an authenticated record means until the session is stored; false when there is
+    /// no room, and in a full handshake, where the client waits for us.
+    pub(super) fn keep(&mut self, effect: Effect) -> bool {
+        match &mut self.course {
+            Course::Full { .. } => false,
+            Course::Abbreviated { kept, .. } => kept.push(effect),
+        }
+    }
+
+    /// Whether an alert can end the handshake.
+    pub(super) const fn heeds_alerts(&self, epoch: u16) -> bool {
+        match (&self.awaiting, &self.course) {
+            // Once the client has proved its key, nobody else can end its handshake.
+            (Awaiting::Store(_), _) => false,
+            // The client may be connected already, and does not hear of it.
+            (_, Course::Abbreviated { .. }) => epoch == EPOCH_PROTECTED,
+            (_, Course::Full { .. }) => true,
+        }
+    }
+
+    /// A datagram that tells the client that the handshake is over.
+    pub(super) fn alert(&mut self, alert: Alert) -> Option<Vec<u8>> {
+        match (&mut self.awaiting, &self.course) {
+            // This client believes that it is connected, and listens to nothing that is not sealed.
+            (Awaiting::Store(session), Course::Abbreviated { .. }) => {
+                session.seal(ContentType::Alert, &alert.encode())
+            }
+            _ => Some(plain_alert(&mut self.plain, alert)),
+        }
     }
 
     /// After an error the handshake is of no more use.
@@ -211,6 +300,13 @@ impl Pending {
         };
         let identity = PeerIdentity::Psk(std::mem::take(&mut waiting.identity).into());
         let premaster = Premaster::from_psk(psk, waiting.agreed.as_ref());
+        if let Course::Full {
+            issued: Some(issued),
+            ..
+        } = &mut self.course
+        {
+            issued.psk_tag = Some(psk.tag(&issued.id));
+        }
         let master = self.derive(&premaster);
         Some(self.expect_finished(identity, master))
     }
@@ -227,6 +323,7 @@ impl Pending {
             master,
             keys,
             window: ReplayWindow::default(),
+            write: WriteSequence::of_generation(0),
             undecryptable: 0,
         }));
         std::mem::take(&mut self.early)
@@ -323,7 +420,8 @@ impl Pending {
             return Err(HandshakeFailure::FinishedMismatch);
         }
         self.transcript.add(&message.bytes);
-        let verify_data = waiting.master.verify_data(Role::Server, &self.transcript);
+        self.on_second_flight();
+        let (final_flight, origin) = self.conclude(&waiting);
         let session = Session {
             peer: self.peer,
             last_heard: now,
@@ -332,15 +430,44 @@ impl Pending {
             cids: self.cids.clone(),
             identity: waiting.identity,
             window: waiting.window,
-            write: WriteSequence::of_generation(0),
-            final_flight: Some(Box::new(FinalFlight {
-                plain: self.plain,
-                message_seq: self.final_message_seq,
-                verify_data,
-            })),
+            write: waiting.write,
+            final_flight,
         };
         let export = session.export();
         self.awaiting = Awaiting::Store(Box::new(session));
-        Ok(Step::Store { session: export })
+        Ok(Step::Store {
+            session: export,
+            origin,
+        })
+    }
+
+    /// What is left to be sent, and where the session comes from.
+    fn conclude(&self, waiting: &AwaitingFinished) -> (Option<Box<FinalFlight>>, SessionOrigin) {
+        match &self.course {
+            Course::Abbreviated { resumes, .. } => (None, SessionOrigin::Resumed(*resumes)),
+            Course::Full {
+                message_seq,
+                issued,
+            } => {
+                let last = FinalFlight {
+                    plain: self.plain,
+                    message_seq: *message_seq,
+                    verify_data: waiting.master.verify_data(Role::Server, &self.transcript),
+                };
+                let resumption = issued.as_deref().map(|issued| {
+                    Box::new(ResumptionExport {
+                        id: issued.id,
+                        suite: self.suite,
+                        master_secret: self.master_secret,
+                        identity: waiting.identity.clone(),
+                        server_name: issued.server_name.clone(),
+                        secret: waiting.master.bytes().clone(),
+                        psk_tag: issued.psk_tag,
+                    })
+                });
+                let origin = SessionOrigin::New { resumption };
+                (Some(Box::new(last)), origin)
+            }
+        }
     }
 }

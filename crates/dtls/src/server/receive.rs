@@ -102,7 +102,7 @@ impl Server {
         match record.content_type {
             ContentType::Handshake => self.on_plain_handshake(now, peer, record),
             ContentType::Alert => match self.handshakes.by_peer(peer) {
-                Some(id) => self.on_handshake_alert(id, record.payload()),
+                Some(id) => self.on_handshake_alert(id, EPOCH_PLAIN, record.payload()),
                 // Nobody vouches for it, so it cannot end a session.
                 None => self.counters.ignored_alerts += 1,
             },

@@ -133,6 +133,7 @@ fn renegotiation_is_refused_with_an_authenticated_warning() {
         RecordKeys::from_key_block(CipherSuite::PskAes128Ccm8, Role::Client, &[7; 40]).unwrap();
     let hello = Offer {
         random: &[3; 32],
+        session_id: &[],
         cookie: &[],
         suites: CipherSuite::ALL,
         extensions: Extensions::default(),

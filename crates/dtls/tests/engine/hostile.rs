@@ -1,6 +1,6 @@
 use std::time::Duration;
 
-use dtls::{CidOffer, ClientConfig, MasterSecretKind, PeerRejection};
+use dtls::{CidOffer, Client, ClientConfig, MasterSecretKind, PeerRejection};
 use proptest::prelude::*;
 
 use crate::fixtures::{certificate_client, raw_key_client};
@@ -119,6 +119,37 @@ proptest! {
         pair.run_for(Duration::from_secs(70));
         if !pair.client.is_connected() {
             // Unprotected bytes can end a handshake, but not the next one.
+            pair.client.start(pair.now);
+            pair.run_for(Duration::from_secs(70));
+        }
+        prop_assert!(pair.client.is_connected());
+        pair.tap = None;
+        pair.assert_traffic_flows();
+    }
+
+    /// The same for a session that is resumed.
+    #[test]
+    fn damage_in_a_resumption_never_panics_and_can_be_got_over(
+        which in 0usize..3,
+        to_server: bool,
+        choice: u8,
+        damages in prop::collection::vec(damage(), 1..5),
+    ) {
+        let victim = if to_server { Direction::ToServer } else { Direction::ToClient };
+        let config = client(choice);
+        let mut pair = Pair::connected_as(config.clone());
+        let config = config.with_resumption(pair.client.resumption().cloned());
+        pair.client = Client::new(config, [9; 32]);
+        pair.session = None;
+        pair.sent.clear();
+        pair.tap = Some(Box::new(move |direction, number, datagram| {
+            if direction == victim && number == which {
+                apply(&damages, datagram);
+            }
+        }));
+        pair.client.start(pair.now);
+        pair.run_for(Duration::from_secs(70));
+        if !pair.client.is_connected() {
             pair.client.start(pair.now);
             pair.run_for(Duration::from_secs(70));
         }

@@ -14,5 +14,6 @@ mod network;
 mod pair;
 mod rates;
 mod real_peers;
+mod resumption;
 mod suites;
 mod traffic;

@@ -6,8 +6,8 @@ use std::time::{Duration, Instant};
 
 use dtls::{
     CidOffer, Client, ClientConfig, ClientOutput, Config, CookieSecret, HandshakeId, Output,
-    PeerIdentity, PeerKey, PeerRejection, Psk, Server, SessionExport, SessionId, StoreOutcome,
-    TrustAnchors,
+    PeerIdentity, PeerKey, PeerRejection, Psk, ResumptionExport, ResumptionId, Server,
+    SessionExport, SessionId, SessionOrigin, StoreOutcome, TrustAnchors,
 };
 
 use crate::fixtures::{self, DEVICE_KEY, TIME};
@@ -69,6 +69,10 @@ pub(crate) struct Pair {
     pub(crate) tap: Option<Tap>,
     pub(crate) session: Option<SessionId>,
     pub(crate) stored: Vec<SessionExport>,
+    pub(crate) origins: Vec<SessionOrigin>,
+    /// As the state tier would keep them.
+    pub(crate) resumptions: HashMap<ResumptionId, Vec<u8>>,
+    pub(crate) wanted: Vec<(HandshakeId, ResumptionId)>,
     pub(crate) asked: Vec<(HandshakeId, Vec<u8>)>,
     pub(crate) presented: Vec<(HandshakeId, PeerKey)>,
     pub(crate) store: Vec<HandshakeId>,
@@ -129,6 +133,9 @@ impl Pair {
             tap: None,
             session: None,
             stored: Vec::new(),
+            origins: Vec::new(),
+            resumptions: HashMap::new(),
+            wanted: Vec::new(),
             asked: Vec::new(),
             presented: Vec::new(),
             store: Vec::new(),
@@ -243,8 +250,26 @@ impl Pair {
                 }
                 self.presented.push((handshake, key));
             }
-            Output::StoreSession { handshake, session } => {
+            Output::ResumptionNeeded { handshake, id, .. } => {
+                self.wanted.push((handshake, id));
+                if self.answers == Answers::AtOnce {
+                    self.resume(handshake, id);
+                }
+            }
+            Output::StoreSession {
+                handshake,
+                session,
+                origin,
+            } => {
+                if let SessionOrigin::New {
+                    resumption: Some(resumption),
+                } = &origin
+                {
+                    let bytes = resumption.encode().to_vec();
+                    self.resumptions.insert(resumption.id, bytes);
+                }
                 self.stored.push(session);
+                self.origins.push(origin);
                 self.store.push(handshake);
                 if self.answers == Answers::AtOnce {
                     self.server
@@ -258,6 +283,13 @@ impl Pair {
                 self.server_events.push(other);
             }
         }
+    }
+
+    /// Answers with what is stored under the id.
+    pub(crate) fn resume(&mut self, handshake: HandshakeId, id: ResumptionId) -> bool {
+        let found = self.resumptions.get(&id);
+        let found = found.map(|bytes| ResumptionExport::decode(bytes).unwrap());
+        self.server.resume(self.now, handshake, found)
     }
 
     fn deliver(&mut self, index: usize) {

@@ -8,6 +8,7 @@
 //! | ECDHE_ECDSA CCM_8, X.509       | ⇄       | ⇄      |                |
 //! | ECDHE_ECDSA GCM, X.509         | ⇄       | ⇄      | →              |
 //! | raw public keys                |         | ⇄      | → (GnuTLS)     |
+//! | resumption by session id       | ⇄       | ⇄      |                |
 #![expect(
     clippy::print_stderr,
     reason = "a test that skips for a missing program says so"
@@ -17,6 +18,7 @@ mod gnutls;
 mod libcoap;
 mod openssl;
 
+use std::collections::HashMap;
 use std::io::{BufRead as _, BufReader, Write as _};
 use std::net::UdpSocket;
 use std::process::{Child, ChildStdin, Command, Stdio};
@@ -24,8 +26,8 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use dtls::{
-    CipherSuite, Client, ClientConfig, ClientOutput, Config, CookieSecret, Output, Server,
-    StoreOutcome, TrustAnchors,
+    CipherSuite, Client, ClientConfig, ClientOutput, ClientResumption, Config, CookieSecret,
+    HandshakeKind, Output, Server, SessionOrigin, StoreOutcome, TrustAnchors,
 };
 
 use crate::fixtures;
@@ -121,6 +123,7 @@ fn serve(
     server.set_credentials(fixtures::server_credentials());
     // Some programs send their certificate without its issuer's.
     let anchors = TrustAnchors::new(&[fixtures::CA, fixtures::ISSUER], &[[0; 0]; 0]).unwrap();
+    let mut resumptions = HashMap::new();
     let start = Instant::now();
     let mut buffer = [0; 2048];
     let wait = Some(Duration::from_millis(20));
@@ -149,7 +152,19 @@ fn serve(
                 Output::PeerKeyPresented { handshake, key, .. } => {
                     server.accept_peer(now, handshake, judge(&anchors, &key));
                 }
-                Output::StoreSession { handshake, .. } => {
+                Output::ResumptionNeeded { handshake, id, .. } => {
+                    let found = resumptions.get(&id).cloned();
+                    assert!(server.resume(now, handshake, found));
+                }
+                Output::StoreSession {
+                    handshake, origin, ..
+                } => {
+                    if let SessionOrigin::New {
+                        resumption: Some(resumption),
+                    } = origin
+                    {
+                        resumptions.insert(resumption.id, *resumption);
+                    }
                     server.session_stored(now, handshake, StoreOutcome::Stored);
                 }
                 Output::Plaintext { session, data, .. } => {
@@ -185,16 +200,29 @@ fn free_port() -> u16 {
     socket.local_addr().unwrap().port()
 }
 
-/// Connects our client, sends "uplink", and gives back what it receives first. `connected` is
-/// called once there is a session.
-fn connect(config: ClientConfig, port: u16, connected: impl FnOnce()) -> Vec<u8> {
+/// A socket for [`connect`]. Some servers stay with the first address that they hear of.
+fn socket_to(port: u16) -> UdpSocket {
     let socket = UdpSocket::bind("127.0.0.1:0").unwrap();
     socket.connect(format!("127.0.0.1:{port}")).unwrap();
     socket
         .set_read_timeout(Some(Duration::from_millis(20)))
         .unwrap();
+    socket
+}
+
+/// What our client met with.
+struct Talk {
+    received: Vec<u8>,
+    how: HandshakeKind,
+    resumption: Option<ClientResumption>,
+}
+
+/// Connects our client, sends "uplink", and closes the session after what it receives first.
+/// `connected` is called once there is a session.
+fn connect(socket: &UdpSocket, config: ClientConfig, connected: impl FnOnce()) -> Talk {
     let mut client = Client::new(config, [5; 32]);
     let mut connected = Some(connected);
+    let mut kind = HandshakeKind::Full;
     let start = Instant::now();
     client.start(start);
     let mut buffer = [0; 2048];
@@ -204,12 +232,23 @@ fn connect(config: ClientConfig, port: u16, connected: impl FnOnce()) -> Vec<u8>
             match event {
                 // Until the server listens, the datagram is refused.
                 ClientOutput::Transmit(datagram) => drop(socket.send(&datagram)),
-                ClientOutput::Connected { server_cid } => {
+                ClientOutput::Connected { server_cid, how } => {
                     assert_eq!(server_cid, None);
+                    kind = how;
                     client.send(b"uplink\n").unwrap();
                     connected.take().unwrap()();
                 }
-                ClientOutput::Plaintext(data) => return data,
+                ClientOutput::Plaintext(received) => {
+                    client.close();
+                    while let Some(ClientOutput::Transmit(datagram)) = client.poll_output() {
+                        drop(socket.send(&datagram));
+                    }
+                    return Talk {
+                        received,
+                        how: kind,
+                        resumption: client.resumption().cloned(),
+                    };
+                }
                 other => panic!("{other:?}"),
             }
         }

@@ -22,7 +22,7 @@ pub(crate) const ECDSA: [CipherSuite; 2] = [
 ];
 
 /// A client for each suite in each of its modes.
-fn clients() -> Vec<ClientConfig> {
+pub(crate) fn clients() -> Vec<ClientConfig> {
     let with = |suite, config: ClientConfig| ClientConfig {
         suites: vec![suite],
         ..config
@@ -33,7 +33,7 @@ fn clients() -> Vec<ClientConfig> {
     psk.into_iter().chain(raw).chain(certified).collect()
 }
 
-fn assert_identity(client: &ClientConfig, identity: &PeerIdentity) {
+pub(crate) fn assert_identity(client: &ClientConfig, identity: &PeerIdentity) {
     match identity {
         PeerIdentity::Psk(_) => assert_eq!(*identity, psk_identity()),
         PeerIdentity::RawPublicKey(key) => assert_eq!(**key, fingerprint(DEVICE_KEY)),

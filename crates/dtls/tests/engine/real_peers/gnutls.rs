@@ -1,8 +1,10 @@
 //! `gnutls-cli` and `gnutls-serv`, with pre-shared keys, certificates and raw public keys.
 
-use dtls::{CidOffer, CipherSuite, ClientConfig};
+use dtls::{CidOffer, CipherSuite, ClientConfig, HandshakeKind};
 
-use super::{Process, beside_server, connect, fixture, free_port, identity, is_installed, key_hex};
+use super::{
+    Process, beside_server, connect, fixture, free_port, identity, is_installed, key_hex, socket_to,
+};
 use crate::fixtures::{certificate_client, raw_key_client};
 use crate::pair::client_config;
 
@@ -39,13 +41,18 @@ fn option(name: &str, file: &str) -> String {
 fn ping(suite: CipherSuite, arguments: &[String]) {
     let output = beside_server(suite, <[u8]>::to_ascii_uppercase, |address| {
         let (host, port) = address.split_once(':').unwrap();
-        let mut all = vec!["--udp", "--port", port, host];
+        // Connects, and once more with the session of before.
+        let mut all = vec!["--udp", "--resume", "--port", port, host];
         all.extend(arguments.iter().map(String::as_str));
         let mut process = Process::start("gnutls-cli", &all);
         process.say("ping\n");
         process.read_until("PING")
     });
     assert!(output.contains("PING"), "{suite:?}: {output}");
+    assert!(
+        output.contains("This is a resumed session"),
+        "{suite:?}: {output}"
+    );
 }
 
 #[test]
@@ -87,7 +94,14 @@ fn talk(config: ClientConfig, arguments: &[String]) {
     let mut all = vec!["--udp", "--echo", "--port", &number];
     all.extend(arguments.iter().map(String::as_str));
     let _process = Process::start("gnutls-serv", &all);
-    assert_eq!(connect(config, port, || {}), b"uplink\n");
+    let socket = socket_to(port);
+    let first = connect(&socket, config.clone(), || {});
+    assert_eq!(first.received, b"uplink\n");
+    assert!(first.resumption.is_some());
+    let config = config.with_resumption(first.resumption);
+    let again = connect(&socket, config, || {});
+    assert_eq!(again.received, b"uplink\n");
+    assert_eq!(again.how, HandshakeKind::Abbreviated);
 }
 
 #[test]

@@ -1,8 +1,10 @@
 //! `openssl s_client` and `s_server`, with pre-shared keys and certificates.
 
-use dtls::{CidOffer, CipherSuite, ClientConfig};
+use dtls::{CidOffer, CipherSuite, ClientConfig, HandshakeKind};
 
-use super::{Process, beside_server, connect, fixture, free_port, identity, is_installed, key_hex};
+use super::{
+    Process, beside_server, connect, fixture, free_port, identity, is_installed, key_hex, socket_to,
+};
 use crate::fixtures::certificate_client;
 use crate::pair::client_config;
 
@@ -26,16 +28,36 @@ const ECDSA: [(CipherSuite, &str); 2] = [
     ),
 ];
 
+/// Connects, and once more with the session of before.
 fn ping(suite: CipherSuite, cipher: &str, arguments: &[&str]) {
-    let output = beside_server(suite, <[u8]>::to_ascii_uppercase, |address| {
+    let number = suite.code();
+    let name = format!("dtls-engine-{}-{number:x}", std::process::id());
+    let session = std::env::temp_dir().join(name);
+    let file = session.to_str().unwrap();
+    let connect = |address: &str, option: &str| {
         let fixed = [
-            "s_client", "-dtls1_2", "-quiet", "-connect", address, "-cipher", cipher,
+            "s_client",
+            "-dtls1_2",
+            "-no_ticket",
+            option,
+            file,
+            "-connect",
+            address,
+            "-cipher",
+            cipher,
         ];
         let mut process = Process::start("openssl", &[&fixed, arguments].concat());
         process.say("ping\n");
         process.read_until("PING")
+    };
+    let outputs = beside_server(suite, <[u8]>::to_ascii_uppercase, |address| {
+        ["-sess_out", "-sess_in"].map(|option| connect(address, option))
     });
-    assert!(output.contains("PING"), "{suite:?}: {output}");
+    std::fs::remove_file(&session).unwrap();
+    for (output, how) in outputs.iter().zip(["New, ", "Reused, "]) {
+        assert!(output.contains("PING"), "{suite:?}: {output}");
+        assert!(output.contains(how), "{suite:?}: {output}");
+    }
 }
 
 #[test]
@@ -86,8 +108,14 @@ fn talk(config: ClientConfig, cipher: &str, arguments: &[&str]) {
         "s_server", "-dtls1_2", "-listen", "-quiet", "-accept", &accept, "-cipher", cipher,
     ];
     let mut process = Process::start("openssl", &[&fixed, arguments].concat());
-    let received = connect(config, port, || process.say("downlink\n"));
-    assert_eq!(received, b"downlink\n");
+    let socket = socket_to(port);
+    let first = connect(&socket, config.clone(), || process.say("downlink\n"));
+    assert_eq!(first.received, b"downlink\n");
+    assert_eq!(first.how, HandshakeKind::Full);
+    let config = config.with_resumption(first.resumption);
+    let again = connect(&socket, config, || process.say("once more\n"));
+    assert_eq!(again.received, b"once more\n");
+    assert_eq!(again.how, HandshakeKind::Abbreviated);
     assert!(process.read_until("uplink").contains("uplink"));
 }
 
