@@ -133,20 +133,23 @@ impl<'t> Change<'t> {
                 identity,
                 owner,
                 peer,
+                transport,
                 session,
                 lifetime,
                 binding,
                 links,
             } => {
                 let mut registration = self.live_registration(id, identity)?;
-                let previous_peer = std::mem::replace(&mut registration.peer, *peer);
+                let before = registration.place();
+                registration.peer = *peer;
+                registration.transport = transport.unwrap_or(registration.transport);
                 registration.session = session.or(registration.session);
                 registration.lifetime = lifetime.unwrap_or(registration.lifetime);
                 registration.binding = binding.unwrap_or(registration.binding);
                 if let Some(links) = links {
                     registration.links.clone_from(links);
                 }
-                Ok(self.update(registration, *owner, previous_peer))
+                Ok(self.update(registration, *owner, before))
             }
             Command::MoveRegistration { id, session, owner } => {
                 self.move_registration(id, *session, *owner)

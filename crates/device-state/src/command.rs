@@ -8,7 +8,7 @@ use lwm2m::{Binding, EndpointName, Lifetime, Operation, Path, RegistrationId, Va
 use crate::id::{NodeId, OperationId, RequestId, SessionGeneration, Timestamp};
 use crate::record::{
     ContextOwner, Credential, CredentialId, Member, Observation, OperationOutcome, Registration,
-    Resumption, ResumptionId, SecurityIdentity, Session, SessionCid, ValueOrigin,
+    Resumption, ResumptionId, SecurityIdentity, Session, SessionCid, Transport, ValueOrigin,
 };
 
 /// A command as it stands in the log.
@@ -36,6 +36,8 @@ pub enum Command {
         identity: SecurityIdentity,
         owner: NodeId,
         peer: SocketAddr,
+        /// Unknown in what earlier releases stored: then it stays as it was.
+        transport: Option<Transport>,
         session: Option<SessionCid>,
         lifetime: Option<Lifetime>,
         binding: Option<Binding>,

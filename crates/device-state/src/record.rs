@@ -95,6 +95,15 @@ pub struct Registration {
     pub expires_at: Timestamp,
 }
 
+/// Where a device talks from, and by what. Observations end where that changes.
+pub(crate) type Place = (SocketAddr, Transport);
+
+impl Registration {
+    pub(crate) fn place(&self) -> Place {
+        (self.peer, self.transport)
+    }
+}
+
 /// A DTLS session as exported before the server's Finished was sent.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Session {

@@ -173,6 +173,7 @@ impl<P: PeerKey> Engine<P> {
             identity: origin.principal.identity.clone(),
             owner: self.config.node,
             peer: origin.address,
+            transport: Some(origin.transport),
             session: origin.session,
             lifetime: update.lifetime,
             binding: update.binding,

@@ -7,7 +7,7 @@ use lwm2m::EndpointName;
 
 use super::list::{bounded, timed_values, values, wire_timed_values, wire_values};
 use super::record::lifetime;
-use super::value::{origin, wire_origin};
+use super::value::{origin, transport, wire_origin, wire_transport};
 use super::{
     ConvertError, InField, Reason, Within, cid_bytes, endpoint, message, narrow, node,
     optional_cid, registration_id, required, resumption_id, session_cid, time,
@@ -83,6 +83,7 @@ impl From<Command> for wire::Command {
                 identity,
                 owner,
                 peer,
+                transport,
                 session,
                 lifetime,
                 binding,
@@ -96,6 +97,7 @@ impl From<Command> for wire::Command {
                 lifetime_seconds: lifetime.map(|lifetime| u64::from(lifetime.as_secs())),
                 binding: binding.map(|binding| binding.to_string()),
                 links,
+                transport: transport.map_or(0, wire_transport),
             }),
             Command::MoveRegistration { id, session, owner } => {
                 Kind::MoveRegistration(command::MoveRegistration {
@@ -378,6 +380,9 @@ impl TryFrom<command::MoveRegistration> for Command {
     type Error = ConvertError;
 
     fn try_from(moved: command::MoveRegistration) -> Result<Self, ConvertError> {
+            transport: (update.transport != 0)
+                .then(|| transport("transport", update.transport))
+                .transpose()?,
         Ok(Self::MoveRegistration {
             id: registration_id("id", &moved.id)?,
             session: session_cid("session", &moved.session)?,

@@ -735,6 +735,9 @@ pub mod command {
     }
     #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
     pub struct MoveRegistration {
+        /// Unspecified: as it was
+        #[prost(enumeration = "super::Transport", tag = "9")]
+        pub transport: i32,
         #[prost(string, tag = "1")]
         pub id: ::prost::alloc::string::String,
         #[prost(bytes = "vec", tag = "2")]

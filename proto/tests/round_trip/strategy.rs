@@ -111,15 +111,19 @@ pub(crate) fn operation_id() -> impl Strategy<Value = OperationId> {
     })
 }
 
+fn transport() -> impl Strategy<Value = Transport> {
+    select(vec![
+        Transport::Udp,
+        Transport::Dtls,
+        Transport::Tcp,
+        Transport::Tls,
+    ])
+}
+
 pub(crate) fn registration() -> impl Strategy<Value = Registration> {
     let who = (endpoint(), registration_id(), identity(), owner(), peer());
     let how = (
-        select(vec![
-            Transport::Udp,
-            Transport::Dtls,
-            Transport::Tcp,
-            Transport::Tls,
-        ]),
+        transport(),
         option::of(cid()),
         lifetime(),
         select(vec![
@@ -546,6 +550,7 @@ fn update() -> impl Strategy<Value = Command> {
         identity(),
         owner(),
         peer(),
+        option::of(transport()),
         option::of(cid()),
     );
     let changes = (
@@ -554,15 +559,18 @@ fn update() -> impl Strategy<Value = Command> {
         option::of(".{0,9}"),
     );
     (who, changes).prop_map(
-        |((id, identity, owner, peer, session), (lifetime, binding, links))| Command::Update {
-            id,
-            identity,
-            owner,
-            peer,
-            session,
-            lifetime,
-            binding,
-            links,
+        |((id, identity, owner, peer, transport, session), (lifetime, binding, links))| {
+            Command::Update {
+                id,
+                identity,
+                owner,
+                peer,
+                transport,
+                session,
+                lifetime,
+                binding,
+                links,
+            }
         },
     )
 }

@@ -1,7 +1,5 @@
 //! Registrations: LwM2M Core 1.2 §6.2.
 
-use std::net::SocketAddr;
-
 use lwm2m::{Lifetime, RegistrationId};
 
 use super::Change;
@@ -11,7 +9,7 @@ use crate::event::Event;
 use crate::id::{NodeId, Timestamp};
 use crate::limit::REGISTRATION_GRACE;
 use crate::query;
-use crate::record::{Registration, SecurityIdentity, SessionCid};
+use crate::record::{Place, Registration, SecurityIdentity, SessionCid};
 use crate::table::{Expiring, Row, RowKey};
 
 impl Change<'_> {
@@ -65,12 +63,12 @@ impl Change<'_> {
         &mut self,
         mut registration: Registration,
         owner: NodeId,
-        previous_peer: SocketAddr,
+        before: Place,
     ) -> Outcome {
         let previous_end = registration.expires_at;
         registration.updated_at = self.now;
         registration.expires_at = self.registration_end(registration.lifetime);
-        self.put_updated(registration, previous_end, owner, previous_peer)
+        self.put_updated(registration, previous_end, owner, before)
     }
 
     /// The node that went on with a session holds the device from now on.
@@ -84,8 +82,8 @@ impl Change<'_> {
             .filter(|registration| registration.session == Some(session))
             .ok_or(Rejection::UnknownRegistration)?;
         let end = registration.expires_at;
-        let peer = registration.peer;
-        Ok(self.put_updated(registration, end, owner, peer))
+        let place = registration.place();
+        Ok(self.put_updated(registration, end, owner, place))
     }
 
     fn put_updated(
@@ -93,9 +91,9 @@ impl Change<'_> {
         mut registration: Registration,
         previous_end: Timestamp,
         owner: NodeId,
-        previous_peer: SocketAddr,
+        before: Place,
     ) -> Outcome {
-        let moved = registration.peer != previous_peer;
+        let moved = registration.place() != before;
         let previous_owner = std::mem::replace(&mut registration.owner, owner);
         self.put_registration(Some(previous_end), &registration);
         let endpoint = registration.endpoint.clone();

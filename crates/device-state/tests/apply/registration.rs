@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use device_state::{
     Command, Effect, Event, Expiring, OperationState, Outcome, Rejection, Row, SecurityIdentity,
-    SessionCid, Tables, Timestamp, query, registration_shard,
+    SessionCid, Tables, Timestamp, Transport, query, registration_shard,
 };
 use lwm2m::{Binding, Lifetime, RegistrationId};
 
@@ -146,6 +146,7 @@ fn an_update_extends_the_lifetime_and_changes_what_it_names() {
         identity,
         owner: OTHER_NODE,
         peer: "198.51.100.1:40000".parse().unwrap(),
+        transport: None,
         session: None,
         lifetime: Some(Lifetime::from_secs(60)),
         binding: Some(Binding::UDP_QUEUED),
@@ -209,8 +210,18 @@ fn an_update_over_another_node_names_the_observations_to_establish_there() {
     if let Command::Update { peer, .. } = &mut elsewhere {
         *peer = "198.51.100.7:9".parse().unwrap();
     }
-    let moved = world.run(elsewhere);
+    let moved = world.run(elsewhere.clone());
     assert!(matches!(moved, Outcome::Updated { observations, .. } if observations.len() == 1));
+    // So they do where the address is the same by chance.
+    if let Command::Update { transport, .. } = &mut elsewhere {
+        *transport = Some(Transport::Tcp);
+    }
+    let moved = world.run(elsewhere.clone());
+    assert!(matches!(moved, Outcome::Updated { observations, .. } if observations.len() == 1));
+    let stayed = world.run(elsewhere);
+    assert!(matches!(stayed, Outcome::Updated { observations, .. } if observations.is_empty()));
+    let registration = world.device("meter").registration.unwrap();
+    assert_eq!(registration.transport, Transport::Tcp);
 }
 
 #[test]

@@ -229,6 +229,7 @@ pub(crate) fn update_by(name: &str, random: u64, owner: NodeId) -> Command {
         identity: identity(name),
         owner,
         peer: "192.0.2.7:5683".parse().unwrap(),
+        transport: None,
         session: None,
         lifetime: None,
         binding: None,
