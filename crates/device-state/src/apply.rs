@@ -177,6 +177,12 @@ impl<'t> Change<'t> {
                 owner,
                 expected,
             } => self.claim_context(oscore_id, *owner, *expected),
+            Command::ReleaseContext {
+                oscore_id,
+                owner,
+                generation,
+                window,
+            } => self.release_context(oscore_id, *owner, *generation, window),
             Command::SetDesired {
                 endpoint,
                 generation,

@@ -110,6 +110,14 @@ pub enum Command {
         /// The generation that the claimer knows; 0 if nobody has owned the context.
         expected: SessionGeneration,
     },
+    /// `owner` accepts nothing in the context any more. What it had accepted is for the next owner,
+    /// once. To the credential's shard.
+    ReleaseContext {
+        oscore_id: Vec<u8>,
+        owner: NodeId,
+        generation: SessionGeneration,
+        window: Vec<u8>,
+    },
     /// Replaces the whole desired set of the endpoint; an older `generation` than the stored one is
     /// refused.
     SetDesired {
@@ -193,7 +201,8 @@ pub enum Outcome {
     Claimed {
         session: Box<Session>,
     },
-    /// The OSCORE context has this owner now.
+    /// The OSCORE context has this owner now. The window is what the owner before it left; it is
+    /// stored no longer.
     ContextClaimed {
         context: ContextOwner,
     },

@@ -197,6 +197,13 @@ pub struct ContextOwner {
     pub oscore_id: Vec<u8>,
     pub owner: NodeId,
     pub generation: SessionGeneration,
+    /// What that owner had accepted when it let the context go: the replay window, as the OSCORE
+    /// layer writes it. Empty while it holds the context, or if it ended without telling.
+    pub window: Vec<u8>,
+}
+
+impl ContextOwner {
+    pub const MAX_WINDOW: usize = 64;
 }
 
 /// The secret of a credential, in clear.

@@ -157,10 +157,25 @@ impl From<Command> for wire::Command {
                         oscore_id,
                         owner,
                         generation,
+                        window: Vec::new(),
                     }
                     .into(),
                 )
             }
+            Command::ReleaseContext {
+                oscore_id,
+                owner,
+                generation,
+                window,
+            } => Kind::ReleaseContext(
+                ContextOwner {
+                    oscore_id,
+                    owner,
+                    generation,
+                    window,
+                }
+                .into(),
+            ),
             Command::RemoveCredential { id } => Kind::RemoveCredential(id.into()),
             Command::SetDesired {
                 endpoint,
@@ -310,6 +325,14 @@ fn domain_command(kind: Kind) -> Result<Command, ConvertError> {
                     expected: claim.generation,
                 })
         }
+        Kind::ReleaseContext(context) => ContextOwner::try_from(context)
+            .within("release_context")
+            .map(|context| Command::ReleaseContext {
+                oscore_id: context.oscore_id,
+                owner: context.owner,
+                generation: context.generation,
+                window: context.window,
+            }),
         Kind::RemoveCredential(id) => id
             .try_into()
             .within("remove_credential")
@@ -357,6 +380,9 @@ impl TryFrom<command::Update> for Command {
             identity: message("identity", update.identity)?,
             owner: node(update.owner),
             peer: message("peer", update.peer)?,
+            transport: (update.transport != 0)
+                .then(|| transport("transport", update.transport))
+                .transpose()?,
             session: optional_cid("session", &update.session)?,
             lifetime: update.lifetime_seconds.map(lifetime).transpose()?,
             binding: binding.transpose()?,
@@ -380,9 +406,6 @@ impl TryFrom<command::MoveRegistration> for Command {
     type Error = ConvertError;
 
     fn try_from(moved: command::MoveRegistration) -> Result<Self, ConvertError> {
-            transport: (update.transport != 0)
-                .then(|| transport("transport", update.transport))
-                .transpose()?,
         Ok(Self::MoveRegistration {
             id: registration_id("id", &moved.id)?,
             session: session_cid("session", &moved.session)?,

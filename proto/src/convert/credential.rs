@@ -188,6 +188,7 @@ impl From<ContextOwner> for wire::ContextOwner {
             oscore_id: row.oscore_id,
             owner: row.owner.0,
             generation: row.generation.0.into(),
+            window: row.window,
         }
     }
 }
@@ -200,6 +201,7 @@ impl TryFrom<wire::ContextOwner> for ContextOwner {
             oscore_id: sized("oscore_id", row.oscore_id, ..=CredentialId::MAX_OSCORE_ID)?,
             owner: NodeId(row.owner),
             generation: SessionGeneration(narrow("generation", row.generation)?),
+            window: sized("window", row.window, ..=Self::MAX_WINDOW)?,
         })
     }
 }

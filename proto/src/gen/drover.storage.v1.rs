@@ -358,6 +358,9 @@ pub struct ContextOwner {
     pub owner: u64,
     #[prost(uint32, tag = "3")]
     pub generation: u32,
+    /// Of an owner that let go: what it had accepted
+    #[prost(bytes = "vec", tag = "4")]
+    pub window: ::prost::alloc::vec::Vec<u8>,
 }
 /// What an OSCORE security context is derived from; stored sealed.
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
@@ -708,7 +711,7 @@ pub mod row {
 pub struct Command {
     #[prost(
         oneof = "command::Kind",
-        tags = "1, 2, 3, 4, 5, 6, 7, 8, 10, 11, 12, 13, 14, 15, 16, 17, 18, 19, 20, 21, 22, 23, 24, 25, 26"
+        tags = "1, 2, 3, 4, 5, 6, 7, 8, 10, 11, 12, 13, 14, 15, 16, 17, 18, 19, 20, 21, 22, 23, 24, 25, 26, 27"
     )]
     pub kind: ::core::option::Option<command::Kind>,
 }
@@ -732,12 +735,12 @@ pub mod command {
         pub binding: ::core::option::Option<::prost::alloc::string::String>,
         #[prost(string, optional, tag = "8")]
         pub links: ::core::option::Option<::prost::alloc::string::String>,
-    }
-    #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
-    pub struct MoveRegistration {
         /// Unspecified: as it was
         #[prost(enumeration = "super::Transport", tag = "9")]
         pub transport: i32,
+    }
+    #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+    pub struct MoveRegistration {
         #[prost(string, tag = "1")]
         pub id: ::prost::alloc::string::String,
         #[prost(bytes = "vec", tag = "2")]
@@ -910,6 +913,8 @@ pub mod command {
         Resume(Resume),
         #[prost(bytes, tag = "26")]
         RemoveResumption(::prost::alloc::vec::Vec<u8>),
+        #[prost(message, tag = "27")]
+        ReleaseContext(super::ContextOwner),
     }
 }
 #[derive(Clone, PartialEq, ::prost::Message)]

@@ -76,10 +76,14 @@ fn identity() -> impl Strategy<Value = SecurityIdentity> {
 
 fn context_owner() -> impl Strategy<Value = ContextOwner> {
     let id = vec(any::<u8>(), 0..=7);
-    (id, any::<u64>(), any::<u16>()).prop_map(|(oscore_id, owner, generation)| ContextOwner {
-        oscore_id,
-        owner: NodeId(owner),
-        generation: SessionGeneration(generation),
+    let window = vec(any::<u8>(), 0..=64);
+    (id, any::<u64>(), any::<u16>(), window).prop_map(|(oscore_id, owner, generation, window)| {
+        ContextOwner {
+            oscore_id,
+            owner: NodeId(owner),
+            generation: SessionGeneration(generation),
+            window,
+        }
     })
 }
 
@@ -608,6 +612,12 @@ fn session_or_credential_command() -> impl Strategy<Value = Command> {
             oscore_id: context.oscore_id,
             owner: context.owner,
             expected: context.generation,
+        }),
+        context_owner().prop_map(|context| Command::ReleaseContext {
+            oscore_id: context.oscore_id,
+            owner: context.owner,
+            generation: context.generation,
+            window: context.window,
         }),
         credential_id().prop_map(|id| Command::RemoveCredential { id }),
     ]

@@ -40,7 +40,9 @@ impl Change<'_> {
         let id = CredentialId::OscoreId(oscore_id.to_vec());
         query::credential(self.tables, &id).ok_or(Rejection::UnknownCredential)?;
         let before = query::context_owner(self.tables, oscore_id);
-        let generation = before.map_or(SessionGeneration(0), |before| before.generation);
+        let (generation, window) = before.map_or((SessionGeneration(0), Vec::new()), |before| {
+            (before.generation, before.window)
+        });
         if generation != expected {
             return Err(Rejection::GenerationMoved);
         }
@@ -50,9 +52,31 @@ impl Change<'_> {
             oscore_id: oscore_id.to_vec(),
             owner,
             generation: SessionGeneration(next.ok_or(Rejection::UnknownCredential)?),
+            // From now on this owner knows better.
+            window: Vec::new(),
         };
         self.tables.put(Row::ContextOwner(context.clone()));
-        Ok(Outcome::ContextClaimed { context })
+        Ok(Outcome::ContextClaimed {
+            context: ContextOwner { window, ..context },
+        })
+    }
+
+    /// What an owner leaves counts only while no other one has followed it.
+    pub(super) fn release_context(
+        &mut self,
+        oscore_id: &[u8],
+        owner: NodeId,
+        generation: SessionGeneration,
+        window: &[u8],
+    ) -> Result<Outcome, Rejection> {
+        let context = query::context_owner(self.tables, oscore_id)
+            .filter(|context| context.owner == owner && context.generation == generation)
+            .ok_or(Rejection::GenerationMoved)?;
+        self.tables.put(Row::ContextOwner(ContextOwner {
+            window: window.to_vec(),
+            ..context
+        }));
+        Ok(Outcome::Done)
     }
 
     fn revoke(&mut self, id: &CredentialId) {

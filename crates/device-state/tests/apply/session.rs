@@ -181,6 +181,7 @@ fn an_oscore_context_has_one_owner_at_a_time_and_never_an_old_generation() {
             oscore_id: oscore_id.clone(),
             owner: NODE,
             generation: SessionGeneration(generation),
+            window: Vec::new(),
         },
     };
     assert_eq!(world.run(claim(0)), claimed(1));
@@ -191,4 +192,44 @@ fn an_oscore_context_has_one_owner_at_a_time_and_never_an_old_generation() {
     world.run(put);
     assert_eq!(world.run(claim(0)), moved);
     assert_eq!(world.run(claim(1)), claimed(2));
+}
+
+#[test]
+fn what_an_owner_of_a_context_leaves_is_for_the_next_one_once() {
+    let mut world = World::new();
+    let oscore_id = vec![7];
+    let credential = Credential {
+        id: CredentialId::OscoreId(oscore_id.clone()),
+        endpoint: endpoint("meter"),
+        sealed_secret: vec![1],
+        created_at: Timestamp(0),
+    };
+    world.run(Command::PutCredential { credential });
+    let claim = |world: &mut World, owner, expected| {
+        let outcome = world.run(Command::ClaimContext {
+            oscore_id: oscore_id.clone(),
+            owner,
+            expected: SessionGeneration(expected),
+        });
+        match outcome {
+            Outcome::ContextClaimed { context } => context.window,
+            other => panic!("{other:?}"),
+        }
+    };
+    let release = |owner, generation, window: &[u8]| Command::ReleaseContext {
+        oscore_id: vec![7],
+        owner,
+        generation: SessionGeneration(generation),
+        window: window.to_vec(),
+    };
+    let moved = Outcome::Rejected(Rejection::GenerationMoved);
+    let other = NodeId(NODE.0 + 1);
+    assert_eq!(world.run(release(NODE, 0, b"none")), moved);
+    assert_eq!(claim(&mut world, NODE, 0), b"");
+    assert_eq!(world.run(release(other, 1, b"not its own")), moved);
+    assert_eq!(world.run(release(NODE, 1, b"first")), Outcome::Done);
+    assert_eq!(claim(&mut world, other, 1), b"first");
+    // Too late: the other one has accepted more.
+    assert_eq!(world.run(release(NODE, 1, b"first")), moved);
+    assert_eq!(claim(&mut world, NODE, 2), b"");
 }
