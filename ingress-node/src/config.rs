@@ -86,7 +86,8 @@ pub(crate) struct Config {
     /// Address of CoAP without security; not served unless set.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) coap_listen: Option<SocketAddr>,
-    /// Whether coap_listen serves only messages that OSCORE protects. Otherwise anyone there is who they say they are.
+    /// Whether coap_listen and coap_tcp_listen serve only messages that OSCORE protects. Otherwise anyone there is who
+    /// they say they are.
     pub(crate) coap_requires_oscore: bool,
     /// Address of CoAP over TCP without security; not served unless set.
     #[serde(default, skip_serializing_if = "Option::is_none")]

@@ -12,6 +12,7 @@
 //!
 //! A worker is a thread with its own runtime, sockets (SO_REUSEPORT), engines and devices; nothing in it is locked.
 
+mod carrier;
 mod contexts;
 mod leave;
 mod operation;
@@ -33,6 +34,7 @@ use futures::future::{FutureExt, LocalBoxFuture};
 use futures::stream::{FuturesUnordered, StreamExt};
 use lwm2m_server::{Engine, Now, Output, Principal};
 use node_runtime::clock;
+use oscore::Carried;
 use state_client::{AttachHandle, Client};
 use tokio::sync::mpsc;
 
@@ -44,6 +46,7 @@ use crate::tcp::{self, Listener};
 use crate::trust::Trust;
 use crate::udp::{ReceiveBatch, Socket};
 
+pub(crate) use carrier::Carrier;
 use contexts::Contexts;
 pub(crate) use operation::{Input, Passing};
 use revocation::Revocations;
@@ -91,7 +94,7 @@ pub(crate) struct Parts {
 /// Engines without sessions and devices.
 pub(crate) struct Fresh {
     pub(crate) dtls: dtls::Server,
-    pub(crate) oscore: oscore::Server,
+    pub(crate) oscore: oscore::Server<Carrier>,
     pub(crate) engine: Engine<Peer>,
 }
 
@@ -333,8 +336,13 @@ impl Driver {
             self.observed = Instant::now();
             self.look_for_revocations();
             self.rotate_cookies();
-            self.metrics
-                .observe(self.index, &self.engine, &self.dtls, &self.streams);
+            self.metrics.observe(
+                self.index,
+                &self.engine,
+                &self.dtls,
+                &self.contexts.layer,
+                &self.streams,
+            );
         }
     }
 
@@ -364,7 +372,11 @@ impl Driver {
             Output::Transmit {
                 peer: Peer::Oscore(context),
                 datagram,
-            } => self.protect(context, &datagram),
+            } => self.protect(context, &Carried::Datagram(datagram)),
+            Output::Send {
+                peer: Peer::Oscore(context),
+                message,
+            } => self.protect(context, &Carried::Message(message)),
             Output::Send {
                 peer: Peer::Stream(id),
                 message,

@@ -12,7 +12,7 @@ use prometheus_client::registry::Registry;
 
 use lwm2m_server::Engine;
 
-use crate::driver::Peer;
+use crate::driver::{Carrier, Peer};
 use crate::tcp::streams::Streams;
 
 /// Labels of what is counted per worker.
@@ -56,6 +56,7 @@ pub(crate) struct Metrics {
     pub(crate) messages_sent: Counter,
     devices: Family<Worker, Gauge>,
     sessions: Family<Worker, Gauge>,
+    contexts: Family<Worker, Gauge>,
     connections: Family<Worker, Gauge>,
     dropped: Family<Drop, Gauge>,
     revocation_lists: Family<File, Gauge>,
@@ -160,6 +161,7 @@ impl Metrics {
         );
         registry.register("devices", "Registered devices held", self.devices.clone());
         registry.register("sessions", "DTLS sessions held", self.sessions.clone());
+        registry.register("contexts", "OSCORE contexts held", self.contexts.clone());
         registry.register(
             "dropped",
             "What peers sent and was dropped or refused, since start",
@@ -189,6 +191,7 @@ impl Metrics {
         worker: u8,
         engine: &Engine<Peer>,
         dtls: &dtls::Server,
+        oscore: &oscore::Server<Carrier>,
         streams: &Streams,
     ) {
         self.devices
@@ -200,7 +203,10 @@ impl Metrics {
         self.connections
             .get_or_create(&Worker { worker })
             .set(streams.len() as i64);
-        let streams = streams.counters();
+        self.contexts
+            .get_or_create(&Worker { worker })
+            .set(oscore.len() as i64);
+        let (streams, oscore) = (streams.counters(), oscore.counters());
         let (server, coap, dtls) = (engine.counters(), engine.coap_counters(), dtls.counters());
         let counts = [
             (
@@ -218,6 +224,13 @@ impl Metrics {
             ("dtls", "unauthentic", dtls.unauthentic),
             ("dtls", "refused_by_limit", dtls.refused_by_limit),
             ("dtls", "refused_by_rate", dtls.refused_by_rate),
+            ("oscore", "malformed", oscore.malformed),
+            ("oscore", "unknown_context", oscore.unknown_context),
+            ("oscore", "replayed", oscore.replayed),
+            ("oscore", "challenged", oscore.challenges),
+            ("oscore", "unauthentic", oscore.unauthentic),
+            ("oscore", "unprotected", oscore.unprotected),
+            ("oscore", "left_behind", oscore.left_behind),
             ("tcp", "refused_by_limit", streams.refused),
             ("tcp", "handshake", streams.handshakes_failed),
             ("tcp", "not_sent", streams.not_sent),

@@ -107,24 +107,24 @@ fn layer(criterion: &mut Criterion) {
                     layer.import(state, 1).unwrap();
                     for id in 0..batch as u16 {
                         client.send(now, &request(id).to_datagram()).unwrap();
-                        let Some(ClientOutput::Transmit(datagram)) = client.poll_output() else {
+                        let Some(ClientOutput::Transmit(request)) = client.poll_output() else {
                             panic!("a request was sent");
                         };
                         let start = Instant::now();
-                        layer.handle_datagram(now, address, &datagram);
-                        let Some(Output::Inner { context, datagram }) = layer.poll_output() else {
+                        layer.handle(now, address, &request);
+                        let Some(Output::Inner { context, message }) = layer.poll_output() else {
                             panic!("the request was accepted");
                         };
-                        let mut response = coap::decode(&datagram).unwrap();
+                        let mut response = message.decode().unwrap();
                         response.kind = Type::Acknowledgement;
                         response.code = Code::CHANGED_2_04;
                         response.options = coap::Options::default();
                         layer.send(now, context, &response.to_datagram()).unwrap();
-                        let Some(Output::Transmit { datagram, .. }) = layer.poll_output() else {
+                        let Some(Output::Transmit { message, .. }) = layer.poll_output() else {
                             panic!("a response was sent");
                         };
                         spent += start.elapsed();
-                        client.handle_datagram(now, &datagram);
+                        client.handle(now, &message);
                         while client.poll_output().is_some() {}
                     }
                 }

@@ -3,6 +3,7 @@
 use std::collections::VecDeque;
 use std::time::Instant;
 
+use crate::carrier::{Carried, Form, on_stream};
 use crate::config::{Config, Counters};
 use crate::error::{ImportError, SendError};
 use crate::option::OSCORE;
@@ -10,15 +11,15 @@ use crate::random::Random;
 use crate::session::{Ownership, Session, Surroundings};
 use crate::state::ContextState;
 
-use coap::Type;
+use coap::{Message, Type};
 
 /// What a [`Client`] wants done.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum ClientOutput {
-    /// Send a datagram to the server.
-    Transmit(Vec<u8>),
+    /// Send a message to the server.
+    Transmit(Carried),
     /// An unprotected message for the CoAP endpoint.
-    Inner(Vec<u8>),
+    Inner(Carried),
 }
 
 /// OSCORE between a socket and the CoAP endpoint of a device.
@@ -57,12 +58,29 @@ impl Client {
 
     /// Takes a datagram of the network. What should be protected and is not, is dropped.
     pub fn handle_datagram(&mut self, now: Instant, datagram: &[u8]) {
-        let Ok(message) = coap::decode(datagram) else {
-            self.counters.malformed += 1;
-            return;
-        };
+        match coap::decode(datagram) {
+            Ok(message) => self.received(now, Form::Datagram, message),
+            Err(_) => self.counters.malformed += 1,
+        }
+    }
+
+    /// The same with a message of a stream.
+    pub fn handle_message(&mut self, now: Instant, message: &Message) {
+        self.received(now, Form::Message, on_stream(message));
+    }
+
+    /// The same with a message of either form.
+    pub fn handle(&mut self, now: Instant, message: &Carried) {
+        match message {
+            Carried::Datagram(datagram) => self.handle_datagram(now, datagram),
+            Carried::Message(message) => self.handle_message(now, message),
+        }
+    }
+
+    fn received(&mut self, now: Instant, form: Form, message: Message) {
         let mut with = Surroundings {
             now,
+            form,
             config: &self.config,
             counters: &mut self.counters,
             random: &mut self.random,
@@ -80,32 +98,53 @@ impl Client {
             _ => return,
         };
         for message in outcome.down {
-            let datagram = message.to_datagram();
-            self.outputs.push_back(ClientOutput::Transmit(datagram));
+            let output = ClientOutput::Transmit(form.carry(message));
+            self.outputs.push_back(output);
         }
         if let Some(message) = outcome.up {
-            let datagram = message.to_datagram();
-            self.outputs.push_back(ClientOutput::Inner(datagram));
+            let output = ClientOutput::Inner(form.carry(message));
+            self.outputs.push_back(output);
         }
+    }
+
+    /// The device has another session or stream, or starts anew: nothing that was under way ends.
+    pub fn forget_exchanges(&mut self) {
+        self.session.forget_exchanges();
     }
 
     /// Protects a datagram of the CoAP endpoint.
     pub fn send(&mut self, now: Instant, datagram: &[u8]) -> Result<(), SendError> {
+        let message = coap::decode(datagram)?;
+        self.protect(now, Form::Datagram, &message)
+    }
+
+    /// Protects a message of the CoAP endpoint for a stream.
+    pub fn send_message(&mut self, now: Instant, message: &Message) -> Result<(), SendError> {
+        self.protect(now, Form::Message, &on_stream(message))
+    }
+
+    fn protect(&mut self, now: Instant, form: Form, message: &Message) -> Result<(), SendError> {
         let mut with = Surroundings {
             now,
+            form,
             config: &self.config,
             counters: &mut self.counters,
             random: &mut self.random,
         };
-        let outer = self.session.send(&mut with, datagram)?;
-        let datagram = outer.to_datagram();
-        self.outputs.push_back(ClientOutput::Transmit(datagram));
+        let outer = self.session.send(&mut with, message)?;
+        let output = ClientOutput::Transmit(form.carry(outer));
+        self.outputs.push_back(output);
         Ok(())
     }
 
     /// What is to be done next; call until it is `None`.
     pub fn poll_output(&mut self) -> Option<ClientOutput> {
         self.outputs.pop_front()
+    }
+
+    /// Bytes by which protection makes a message longer, at most.
+    pub fn overhead(&self) -> usize {
+        self.session.context.overhead()
     }
 
     /// Sequence numbers that are left to the generation.

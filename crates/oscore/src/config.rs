@@ -63,6 +63,8 @@ pub struct Counters {
     pub unknown_token: u64,
     /// Responses, or for a client also requests, that should have been protected.
     pub unprotected: u64,
-    /// Contexts whose peer address moved.
+    /// Requests by a carrier that the peer has left, older than the newest one.
+    pub left_behind: u64,
+    /// Contexts whose peer moved.
     pub peers_moved: u64,
 }

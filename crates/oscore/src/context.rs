@@ -172,6 +172,20 @@ impl SecurityContext {
         self.material.id_context.as_ref()
     }
 
+    /// Bytes by which protection makes a message longer, at most: the option with its head, the
+    /// code, a marker before the ciphertext, an outer Observe, and the tag (RFC 8613 §4 to §6).
+    pub(crate) fn overhead(&self) -> usize {
+        const OPTION_HEAD: usize = 4;
+        const FLAGS_AND_NUMBER: usize = 6;
+        const CODE_AND_MARKER: usize = 2;
+        const OBSERVE: usize = 4;
+        let id_context = self
+            .id_context()
+            .map_or(0, |context| 1 + context.as_bytes().len());
+        let option = OPTION_HEAD + FLAGS_AND_NUMBER + self.sender_id().as_bytes().len();
+        option + id_context + CODE_AND_MARKER + OBSERVE + self.material.algorithm.tag_length()
+    }
+
     /// Sequence numbers that are left in this generation.
     pub fn remaining_sequence_numbers(&self) -> u32 {
         self.sequence.remaining()

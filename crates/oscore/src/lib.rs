@@ -7,19 +7,22 @@
 //! up a request that could be a replay.
 //!
 //! ```text
-//!  socket ─▶ Server::handle_datagram ─┬─▶ Plain: unprotected CoAP
-//!                                     ├─▶ UnknownContext (import, feed again)
-//!                                     ├─▶ Transmit: 4.01 with Echo, 4.00, 4.02
-//!                                     └─▶ Inner ─▶ coap::Endpoint, whose peer is the context
-//!  socket ◀─ Transmit ◀─ Server::send ◀─────────── Output::Transmit of coap::Endpoint
+//!  carrier ─▶ Server::handle_datagram ─┬─▶ Plain: unprotected CoAP
+//!             Server::handle_message   ├─▶ UnknownContext (import, feed again)
+//!                                      ├─▶ Transmit: 4.01 with Echo, 4.00, 4.02
+//!                                      └─▶ Inner ─▶ coap::Endpoint, whose peer is the context
+//!  carrier ◀─ Transmit ◀─ Server::send, send_message ◀─ Output::Transmit, Send of coap::Endpoint
 //! ```
 //!
 //! The layer lies below the CoAP endpoint. Type, message id and token are the same on both sides
 //! of it, so acknowledgements and resets pass as they are, and retransmission and deduplication
-//! stay with the endpoint. [`Server`] has the contexts of many devices, [`Client`] is a device's
+//! stay with the endpoint. What carries the messages is the caller's to name ([`Carrier`]): an
+//! address, a DTLS session, a stream (RFC 8323), where messages have neither type nor id. When a
+//! peer changes its carrier, everything of the old one is forgotten. [`Server`] has the contexts of many devices, [`Client`] is a device's
 //! side. Both roles of CoAP go both ways. [`SecurityContext`] is the part for single messages.
 //!
 //! ```
+//! use std::net::SocketAddr;
 //! use std::time::Instant;
 //! use coap::{Code, Message, MessageId, Type};
 //! use oscore::{Client, ClientOutput, Config, ContextState, Output, Secrets, Server};
@@ -38,18 +41,18 @@
 //! let device = Secrets { sender_id: b"device", recipient_id: b"server", ..secrets };
 //! let state = ContextState::provision(&device)?;
 //! let mut client = Client::new(Config::default(), state, 1, [2; 32])?;
-//! let address = "192.0.2.1:5683".parse()?;
+//! let address: SocketAddr = "192.0.2.1:5683".parse()?;
 //!
 //! let request = Message::new(Type::Confirmable, Code::GET, MessageId(7));
 //! client.send(now, &request.to_datagram())?;
 //! // The server does not know what it accepted before, so the first request goes twice.
-//! while let Some(ClientOutput::Transmit(datagram)) = client.poll_output() {
-//!     server.handle_datagram(now, address, &datagram);
+//! while let Some(ClientOutput::Transmit(message)) = client.poll_output() {
+//!     server.handle(now, address, &message);
 //!     match server.poll_output() {
-//!         Some(Output::Transmit { datagram, .. }) => client.handle_datagram(now, &datagram),
-//!         Some(Output::Inner { context, datagram }) => {
+//!         Some(Output::Transmit { message, .. }) => client.handle(now, &message),
+//!         Some(Output::Inner { context, message }) => {
 //!             assert_eq!(context, id);
-//!             assert_eq!(coap::decode(&datagram)?.code, Code::GET);
+//!             assert!(message.is_request());
 //!         }
 //!         other => panic!("{other:?}"),
 //!     }
@@ -59,6 +62,7 @@
 //! ```
 
 mod algorithm;
+mod carrier;
 mod cbor;
 mod class;
 mod client;
@@ -75,6 +79,7 @@ mod session;
 mod state;
 
 pub use algorithm::Algorithm;
+pub use carrier::{Carried, Carrier};
 pub use client::{Client, ClientOutput};
 pub use config::{Config, Counters};
 pub use context::{Secrets, SecurityContext};

@@ -22,6 +22,39 @@ pub struct OscoreOption {
     pub kid: Option<Identifier>,
 }
 
+/// Whether an encoded message has the option, without a look at the rest of it: most messages of a
+/// carrier that is used without OSCORE as well have none. Of what is no message this says nothing.
+pub(crate) fn is_in(datagram: &[u8]) -> bool {
+    const HEADER: usize = 4;
+    let token = datagram
+        .first()
+        .map_or(0, |first| usize::from(first & 0x0F));
+    let mut rest = datagram.get(HEADER + token..).unwrap_or_default();
+    let mut number = 0;
+    // RFC 7252 §3.1: options come in the order of their numbers, each as the distance to the one before.
+    while let Some((&head, tail)) = rest.split_first() {
+        let (delta, tail) = match head >> 4 {
+            small @ 0..13 => (u16::from(small), tail),
+            // That far ahead there are only higher numbers, and behind 0xff the payload.
+            _ => return false,
+        };
+        number += delta;
+        if number >= OSCORE {
+            return number == OSCORE;
+        }
+        let (length, tail) = match (head & 0x0F, tail) {
+            (13, [more, tail @ ..]) => (13 + usize::from(*more), tail),
+            (14, [high, low, tail @ ..]) => {
+                (269 + usize::from(u16::from_be_bytes([*high, *low])), tail)
+            }
+            (small @ 0..13, tail) => (usize::from(small), tail),
+            _ => return false,
+        };
+        rest = tail.get(length..).unwrap_or_default();
+    }
+    false
+}
+
 /// The option's value is not as RFC 8613 §6.1 has it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error("the OSCORE option is malformed")]
@@ -98,6 +131,9 @@ fn take<'a>(rest: &mut &'a [u8], length: usize) -> Result<&'a [u8], MalformedOpt
 mod tests {
     #![expect(clippy::unwrap_used, reason = "a failed unwrap is the test's failure")]
 
+    use coap::{Code, Message, MessageId, Token, Type};
+    use proptest::prelude::*;
+
     use super::*;
 
     fn option(partial_iv: Option<u64>, context: Option<&[u8]>, kid: Option<&[u8]>) -> OscoreOption {
@@ -105,6 +141,29 @@ mod tests {
             partial_iv: partial_iv.map(|number| PartialIv::new(number).unwrap()),
             kid_context: context.map(|bytes| IdContext::new(bytes).unwrap()),
             kid: kid.map(|bytes| Identifier::new(bytes).unwrap()),
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn the_option_is_found_without_decoding(
+            options in proptest::collection::vec(
+                (prop_oneof![0..20_u16, any::<u16>()], proptest::collection::vec(any::<u8>(), 0..300)),
+                0..6
+            ),
+            token in proptest::collection::vec(any::<u8>(), 0..=8),
+            garbage in proptest::collection::vec(any::<u8>(), 0..40),
+        ) {
+            let mut message = Message::new(Type::Confirmable, Code::POST, MessageId(1));
+            message.token = Token::new(&token).unwrap();
+            for (number, value) in &options {
+                message.options.push(*number, value);
+            }
+            message.payload = vec![9; 3];
+            let datagram = message.to_datagram();
+            prop_assert_eq!(is_in(&datagram), message.options.first(OSCORE).is_some());
+            // Of what is no message it only has to say something.
+            is_in(&garbage);
         }
     }
 

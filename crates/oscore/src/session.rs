@@ -15,6 +15,7 @@ use std::time::Instant;
 
 use coap::{Code, Message, MessageId, Type};
 
+use crate::carrier::Form;
 use crate::config::{Config, Counters};
 use crate::context::SecurityContext;
 use crate::error::{SendError, UnprotectError};
@@ -26,6 +27,8 @@ use sent::Sent;
 /// What a session needs of the layer that it belongs to.
 pub(crate) struct Surroundings<'a> {
     pub(crate) now: Instant,
+    /// In which the peer's messages come and go.
+    pub(crate) form: Form,
     pub(crate) config: &'a Config,
     pub(crate) counters: &'a mut Counters,
     pub(crate) random: &'a mut Random,
@@ -93,19 +96,32 @@ impl Session {
     pub(crate) fn send(
         &mut self,
         with: &mut Surroundings<'_>,
-        datagram: &[u8],
+        message: &Message,
     ) -> Result<Message, SendError> {
-        let message = coap::decode(datagram)?;
         if message.code.is_empty() {
-            return Ok(message);
+            return Ok(message.clone());
         }
         let outer = if message.code.is_request() {
-            self.send_request(with, &message, datagram)?
+            self.send_request(with, message)?
         } else {
-            self.send_response(with, &message)?
+            self.send_response(with, message)?
         };
         with.counters.protected += 1;
         Ok(outer)
+    }
+
+    /// Nothing that is under way ends any more: neither side will answer, repeat or notify.
+    pub(crate) fn forget_exchanges(&mut self) {
+        self.sent.clear();
+        self.received.clear();
+    }
+
+    /// The same, but for the request that was just accepted.
+    pub(crate) fn forget_all_but_the_newest_request(&mut self) {
+        self.sent.clear();
+        let newest = self.received.pop();
+        self.received.clear();
+        self.received.extend(newest);
     }
 
     /// Takes an acknowledgement or reset.

@@ -5,6 +5,7 @@ use std::fmt;
 use zeroize::Zeroizing;
 
 use crate::algorithm::{Algorithm, KEY, MAX_NONCE};
+use crate::carrier::Carried;
 use crate::context::{Keys, Material, Recipient, Secrets, SecurityContext};
 use crate::error::{DeriveError, ImportError};
 use crate::identifier::{IdContext, Identifier};
@@ -103,10 +104,10 @@ impl ContextState {
         })
     }
 
-    /// Whether `datagram` is a request of this context's peer, and no replay as far as this state
+    /// Whether `message` is a request of this context's peer, and no replay as far as this state
     /// tells. Ask before anything is done for the sender: identifiers travel in the clear.
-    pub fn authenticates(&self, datagram: &[u8]) -> bool {
-        coap::decode(datagram).is_ok_and(|outer| {
+    pub fn authenticates(&self, message: &Carried) -> bool {
+        message.decode().is_some_and(|outer| {
             self.material
                 .open_request(&outer)
                 .is_ok_and(|(_, binding)| {

@@ -1,4 +1,4 @@
-//! OSCORE (RFC 8613): security contexts of devices, between the socket of unsecured CoAP and the engine.
+//! OSCORE (RFC 8613): security contexts of devices, between what carries their messages and the engine.
 //!
 //! ```text
 //!  request of an unknown kid ─▶ credential, its key opens the request? ─▶ claim a generation ─▶ import, feed again
@@ -7,31 +7,35 @@
 //!
 //! A context has one owner at a time, by a compare-and-swap in the state tier. An owner does not hear that another one
 //! followed it, and its replay window does not know what that one accepted: so it asks before it hands up a request.
+//!
+//! Inside a DTLS session or a connection, a device has proved two things: who has the session and who has the context.
+//! It may do what both may.
 
-use std::net::SocketAddr;
+mod claim;
+
 use std::sync::Arc;
-use std::time::Duration;
 
-use device_state::{
-    Command, CredentialId, NodeId, OscoreSecret, Outcome, Secret, SessionGeneration, ShardId,
-    Transport,
-};
-use forward::Channel;
+use coap::Code;
+use coap::reliable::Capabilities;
+use device_state::SessionGeneration;
 use hashbrown::{HashMap, HashSet};
 use lwm2m_server::{Now, Origin, Principal};
-use oscore::{ContextId, ContextState, IdContext, Identifier, Output, Secrets};
-use state_client::{Client, QueryError};
+use oscore::{Carried, ContextId, Identifier, Output};
 
+use super::carrier::{Carrier, refusal};
 use super::state_tier::Resolved;
-use super::{Driver, Peer, now, principal};
+use super::{Driver, Peer, now};
+pub(super) use claim::{ClaimedContext, Unclaimed, Unopened};
 
 /// Contexts that a worker looks for at a time; requests of more are dropped, and sent again by their devices.
 const MAX_SOUGHT: usize = 1024;
 
 /// The contexts of a worker.
 pub(super) struct Contexts {
-    pub(super) layer: oscore::Server,
+    pub(super) layer: oscore::Server<Carrier>,
     owned: HashMap<ContextId, Owned>,
+    /// What contexts are called now, by the name under which they came, if that is another.
+    renamed: HashMap<ContextId, ContextId>,
     sought: HashSet<Identifier>,
 }
 
@@ -40,40 +44,23 @@ struct Owned {
     principal: Arc<Principal>,
     oscore_id: Identifier,
     generation: SessionGeneration,
-}
-
-/// A context that is this node's from now on.
-pub(super) struct ClaimedContext {
-    state: ContextState,
-    principal: Principal,
-    oscore_id: Identifier,
-    generation: SessionGeneration,
-}
-
-/// Why a context is not this node's.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Unclaimed {
-    /// There is no such context, or the request was not made with it.
-    Foreign,
-    /// The state tier cannot tell now, or another node was faster.
-    Later,
-}
-
-/// A request of a context that is not here.
-pub(super) struct Unopened {
-    peer: SocketAddr,
-    kid: Identifier,
-    id_context: Option<IdContext>,
-    datagram: Vec<u8>,
+    /// The name under which it came. A device that goes from carrier to carrier gets many.
+    first: ContextId,
 }
 
 impl Contexts {
-    pub(super) fn new(layer: oscore::Server) -> Self {
+    pub(super) fn new(layer: oscore::Server<Carrier>) -> Self {
         Self {
             layer,
             owned: HashMap::new(),
+            renamed: HashMap::new(),
             sought: HashSet::new(),
         }
+    }
+
+    /// What a context is called now that came as `first`.
+    pub(super) fn current(&self, first: ContextId) -> ContextId {
+        self.renamed.get(&first).copied().unwrap_or(first)
     }
 
     pub(super) fn principal(&self, context: ContextId) -> Option<Arc<Principal>> {
@@ -90,42 +77,56 @@ impl Contexts {
         picked.map(|(context, _)| *context).collect()
     }
 
-    fn origin(&self, context: ContextId) -> Option<Origin> {
-        Some(Origin {
-            address: self.layer.peer(context)?,
-            transport: Transport::Udp,
-            principal: self.principal(context)?,
-            session: None,
-        })
+    fn rename(&mut self, from: ContextId, to: ContextId) {
+        if let Some(owned) = self.owned.remove(&from) {
+            self.renamed.insert(owned.first, to);
+            self.owned.insert(to, owned);
+        }
     }
+
+    fn release(&mut self, context: ContextId) {
+        if let Some(owned) = self.owned.remove(&context) {
+            self.renamed.remove(&owned.first);
+        }
+        self.layer.release(context);
+    }
+
 }
 
 impl Driver {
-    pub(super) fn oscore_output(&mut self, output: Output) {
+    pub(super) fn oscore_output(&mut self, output: Output<Carrier>) {
         match output {
-            Output::Transmit { peer, datagram } => self.transmit(Channel::Plain, peer, datagram),
-            Output::Inner { context, datagram } if is_request(&datagram) => {
-                self.fence(context, datagram);
+            Output::Transmit { peer, message } => self.carry(peer, message),
+            Output::Inner { context, message } if message.is_request() => {
+                self.fence(context, message);
             }
             // The nonce of a response is that of a request that this owner sent.
-            Output::Inner { context, datagram } => self.unprotected(context, &datagram),
+            Output::Inner { context, message } => self.unprotected(context, message),
+            Output::Renamed { from, to } => {
+                self.contexts.rename(from, to);
+                self.engine.forget_peer(now(), Peer::Oscore(from));
+            }
             Output::UnknownContext {
                 peer,
                 kid,
                 id_context,
-                datagram,
+                request,
             } => self.find_context(Unopened {
-                peer,
+                carrier: peer,
                 kid,
                 id_context,
-                datagram,
+                request,
             }),
         }
     }
 
-    /// Protects a datagram of the engine.
-    pub(super) fn protect(&mut self, context: ContextId, datagram: &[u8]) {
-        let sent = self.contexts.layer.send(now().instant, context, datagram);
+    /// Protects a message of the engine.
+    pub(super) fn protect(&mut self, context: ContextId, message: &Carried) {
+        let (layer, now) = (&mut self.contexts.layer, now().instant);
+        let sent = match message {
+            Carried::Datagram(datagram) => layer.send(now, context, datagram),
+            Carried::Message(message) => layer.send_message(now, context, message),
+        };
         if let Err(error) = sent {
             tracing::debug!(%error, "a message cannot be protected");
             self.metrics.datagrams_lost.inc();
@@ -133,7 +134,7 @@ impl Driver {
     }
 
     /// Asks whether the context is still ours before a request of it is believed not to be a replay.
-    fn fence(&mut self, context: ContextId, datagram: Vec<u8>) {
+    fn fence(&mut self, context: ContextId, message: Carried) {
         let Some(owned) = self.contexts.owned.get(&context) else {
             return;
         };
@@ -145,7 +146,7 @@ impl Driver {
                 .inspect_err(|error| tracing::debug!(%error, "owner of a context is not known"));
             Resolved::ContextOwner {
                 context,
-                datagram,
+                message,
                 generation: owner
                     .ok()
                     .map(|owner| owner.map_or(SessionGeneration(0), |owner| owner.generation)),
@@ -156,32 +157,101 @@ impl Driver {
     pub(super) fn context_owner(
         &mut self,
         context: ContextId,
-        datagram: &[u8],
+        message: Carried,
         generation: Option<SessionGeneration>,
     ) {
-        // Without an answer the device asks again.
-        let (Some(owned), Some(generation)) = (self.contexts.owned.get(&context), generation)
-        else {
+        // Its device may have gone to another carrier meanwhile, and waits for nothing any more.
+        let Some(owned) = self.contexts.owned.get(&context) else {
             return;
         };
-        if owned.generation == generation {
-            self.unprotected(context, datagram);
-        } else {
-            self.release_context(context);
+        let carrier = self.contexts.layer.peer(context);
+        match generation {
+            Some(generation) if generation == owned.generation => {
+                self.unprotected(context, message);
+            }
+            Some(_) => {
+                self.release_context(context);
+                if let Some(carrier) = carrier {
+                    self.give_up(carrier);
+                }
+            }
+            None => {
+                if let Some(Carrier::Stream(_)) = carrier {
+                    self.refuse(context, &message, Code::SERVICE_UNAVAILABLE_5_03);
+                }
+                // A datagram is sent again.
+            }
         }
     }
 
-    fn unprotected(&mut self, context: ContextId, datagram: &[u8]) {
-        if let Some(origin) = self.contexts.origin(context) {
-            let peer = Peer::Oscore(context);
-            self.engine.handle_datagram(now(), peer, &origin, datagram);
+    fn unprotected(&mut self, context: ContextId, message: Carried) {
+        let contexts = &self.contexts;
+        let (Some(carrier), Some(principal)) =
+            (contexts.layer.peer(context), contexts.principal(context))
+        else {
+            return;
+        };
+        let Some(origin) = self.origin_of(carrier) else {
+            return self.contexts.layer.forget_peer(carrier);
+        };
+        if !vouches_for(&origin.principal, &principal) {
+            tracing::debug!(?principal, carrier = ?origin.principal, "a context is used in the session of another device");
+            return self.refuse(context, &message, Code::FORBIDDEN_4_03);
         }
+        let origin = Origin {
+            principal,
+            // Whoever takes the session over has to win the context as well.
+            session: None,
+            ..origin
+        };
+        let (now, peer) = (now(), Peer::Oscore(context));
+        match message {
+            Carried::Datagram(datagram) => {
+                self.engine.handle_datagram(now, peer, &origin, &datagram);
+            }
+            Carried::Message(message) => {
+                // What it takes may have changed since its last message.
+                if self.open_protected_stream(now, context, carrier) {
+                    self.engine.handle_message(now, peer, &origin, message);
+                } else {
+                    self.give_up(carrier);
+                }
+            }
+        }
+    }
+
+    /// Makes the context's peer known as one on a stream, which takes what the stream takes less what protection adds.
+    fn open_protected_stream(&mut self, now: Now, context: ContextId, carrier: Carrier) -> bool {
+        let Carrier::Stream(id) = carrier else {
+            return false;
+        };
+        let Some(taken) = self.streams.capabilities(id) else {
+            return false;
+        };
+        let overhead = self.contexts.layer.overhead(context);
+        let capabilities = Capabilities {
+            max_message_size: taken.max_message_size.saturating_sub(overhead),
+            ..taken
+        };
+        let peer = Peer::Oscore(context);
+        self.engine.open_stream(now, peer, capabilities)
+    }
+
+    /// Answers a request instead of the engine.
+    fn refuse(&mut self, context: ContextId, request: &Carried, code: Code) {
+        let Some(answer) = request.decode().and_then(|request| refusal(&request, code)) else {
+            return;
+        };
+        let answer = match request {
+            Carried::Datagram(_) => Carried::Datagram(answer.to_datagram()),
+            Carried::Message(_) => Carried::Message(answer),
+        };
+        self.protect(context, &answer);
     }
 
     /// Forgets a context that is not, or not to be, this worker's any more.
     pub(super) fn release_context(&mut self, context: ContextId) {
-        self.contexts.owned.remove(&context);
-        self.contexts.layer.release(context);
+        self.contexts.release(context);
         self.engine.forget_peer(now(), Peer::Oscore(context));
     }
 
@@ -189,11 +259,11 @@ impl Driver {
         let sought = &mut self.contexts.sought;
         if sought.len() >= MAX_SOUGHT || !sought.insert(request.kid) {
             self.metrics.datagrams_lost.inc();
-            return;
+            return self.give_up(request.carrier);
         }
         let (client, timeout, node) = (self.client.clone(), self.limits.commit_timeout, self.node);
         self.calls.push(Box::pin(async move {
-            let claimed = claim(&client, &request, node, timeout).await;
+            let claimed = claim::claim(&client, &request, node, timeout).await;
             Resolved::ContextClaimed {
                 request,
                 claimed: claimed.map(Box::new),
@@ -207,99 +277,79 @@ impl Driver {
         request: &Unopened,
         claimed: Result<Box<ClaimedContext>, Unclaimed>,
     ) {
-        self.contexts.sought.remove(&request.kid);
-        let Unopened { peer, datagram, .. } = request;
+        let Unopened {
+            carrier,
+            kid,
+            request,
+            ..
+        } = request;
+        self.contexts.sought.remove(kid);
         let layer = &mut self.contexts.layer;
         let claimed = match claimed {
             Ok(claimed) => claimed,
-            Err(Unclaimed::Foreign) => return layer.refuse_unknown(now.instant, *peer, datagram),
-            // The device sends again.
-            Err(Unclaimed::Later) => return,
+            Err(Unclaimed::Foreign) => return layer.refuse_unknown(now.instant, *carrier, request),
+            Err(Unclaimed::Later) => return self.give_up(*carrier),
         };
         let generation = claimed.generation;
-        let context = match self.contexts.layer.import(claimed.state, generation.0) {
+        let context = match layer.import(claimed.state, generation.0) {
             Ok(context) => context,
-            Err(error) => return tracing::warn!(%error, "an OSCORE context cannot be used"),
+            Err(error) => {
+                tracing::warn!(%error, "an OSCORE context cannot be used");
+                return self.give_up(*carrier);
+            }
         };
         let owned = Owned {
             principal: Arc::new(claimed.principal),
             oscore_id: claimed.oscore_id,
             generation,
+            first: context,
         };
         self.contexts.owned.insert(context, owned);
         self.revocations.watch(Peer::Oscore(context));
-        self.contexts
-            .layer
-            .handle_datagram(now.instant, *peer, datagram);
-    }
-}
-
-/// Makes the context of a request this node's, if the request was made with it. Nothing is claimed for anyone else:
-/// identifiers travel in the clear.
-async fn claim(
-    client: &Client,
-    request: &Unopened,
-    node: NodeId,
-    timeout: Duration,
-) -> Result<ClaimedContext, Unclaimed> {
-    let oscore_id = request.kid.as_bytes().to_vec();
-    let id = CredentialId::OscoreId(oscore_id.clone());
-    let shards = client.topology().ok_or(Unclaimed::Later)?.shards;
-    let shard = ShardId::of_credential(&id, shards);
-    let found = client.credential(&id, timeout).await.map_err(later)?;
-    let (principal, secret) = principal::with(id, found.ok_or(Unclaimed::Foreign)?);
-    let Secret::Oscore(secret) = secret else {
-        return Err(Unclaimed::Foreign);
-    };
-    let state = derive(&secret, request).ok_or(Unclaimed::Foreign)?;
-    if !state.authenticates(&request.datagram) {
-        return Err(Unclaimed::Foreign);
-    }
-    let owner = client.context_owner(&oscore_id, timeout).await;
-    let owner = owner.map_err(later)?;
-    let command = Command::ClaimContext {
-        oscore_id,
-        owner: node,
-        expected: owner.map_or(SessionGeneration(0), |owner| owner.generation),
-    };
-    match client.propose(shard, command, timeout).await {
-        Ok(Outcome::ContextClaimed { context }) => Ok(ClaimedContext {
-            state,
-            principal,
-            oscore_id: request.kid,
-            generation: context.generation,
-        }),
-        other => {
-            tracing::debug!(?other, "an OSCORE context cannot be claimed");
-            Err(Unclaimed::Later)
+        // It may have ended while the state tier was asked.
+        if self.origin_of(*carrier).is_some() {
+            self.contexts.layer.handle(now.instant, *carrier, request);
         }
     }
 }
 
-fn later(error: QueryError) -> Unclaimed {
-    tracing::debug!(%error, "an OSCORE context cannot be looked up");
-    Unclaimed::Later
+/// Whether somebody who has a session or connection may carry messages of somebody who has a context in it.
+fn vouches_for(carrier: &Principal, principal: &Principal) -> bool {
+    let allowed = &carrier.endpoints;
+    // Without security anyone may.
+    allowed.is_empty()
+        || principal
+            .endpoints
+            .iter()
+            .all(|endpoint| allowed.contains(endpoint))
 }
 
-fn derive(secret: &OscoreSecret, request: &Unopened) -> Option<ContextState> {
-    let id_context = request.id_context.as_ref().map(IdContext::as_bytes);
-    if secret.id_context.as_deref() != id_context {
-        return None;
+#[cfg(test)]
+mod tests {
+    use device_state::{CredentialId, SecurityIdentity};
+    use lwm2m::EndpointName;
+
+    use super::*;
+
+    fn principal(endpoints: &[&str]) -> Principal {
+        let names = endpoints
+            .iter()
+            .filter_map(|name| EndpointName::new(name).ok());
+        Principal {
+            identity: SecurityIdentity::Credential(CredentialId::OscoreId(vec![1])),
+            endpoints: names.collect(),
+        }
     }
-    let secrets = Secrets {
-        algorithm: oscore::Algorithm::default(),
-        master_secret: &secret.master_secret,
-        master_salt: &secret.master_salt,
-        id_context,
-        sender_id: &secret.server_id,
-        recipient_id: request.kid.as_bytes(),
-    };
-    ContextState::provision(&secrets)
-        .inspect_err(|error| tracing::warn!(%error, "an OSCORE credential makes no context"))
-        .ok()
-}
 
-/// Whether an encoded message is a request (RFC 7252 §3: class 0, and not empty).
-fn is_request(datagram: &[u8]) -> bool {
-    matches!(datagram.get(1), Some(1..=31))
+    #[test]
+    fn a_context_is_used_where_both_credentials_are_of_the_device() {
+        let context = principal(&["meter-7"]);
+        assert!(vouches_for(&Principal::anyone(), &context));
+        assert!(vouches_for(&principal(&["meter-7"]), &context));
+        assert!(vouches_for(
+            &principal(&["urn:meter-7", "meter-7"]),
+            &context
+        ));
+        assert!(!vouches_for(&principal(&["meter-8"]), &context));
+    }
 }

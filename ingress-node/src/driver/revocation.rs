@@ -20,7 +20,7 @@ const ROUND: usize = 3600;
 pub(super) struct Revocations {
     /// Told of, and not looked for yet.
     told: HashSet<CredentialId>,
-    /// Sessions and contexts in the order in which their credentials are looked at.
+    /// Sessions, and contexts by the names under which they came, in the order in which their credentials are looked at.
     round: VecDeque<Peer>,
 }
 
@@ -111,9 +111,9 @@ impl Driver {
         }
         match peer {
             Peer::Dtls(session) => self.end_sessions(&[session]),
-            Peer::Oscore(context) => {
+            Peer::Oscore(first) => {
                 self.metrics.sessions_revoked.inc();
-                self.release_context(context);
+                self.release_context(self.contexts.current(first));
             }
             Peer::Udp(_) | Peer::Stream(_) => {}
         }
@@ -122,7 +122,7 @@ impl Driver {
     fn principal(&self, peer: Peer) -> Option<Arc<Principal>> {
         match peer {
             Peer::Dtls(session) => self.sessions.principal(session),
-            Peer::Oscore(context) => self.contexts.principal(context),
+            Peer::Oscore(first) => self.contexts.principal(self.contexts.current(first)),
             Peer::Udp(_) | Peer::Stream(_) => None,
         }
     }

@@ -12,14 +12,15 @@
 use std::net::SocketAddr;
 use std::sync::Arc;
 
-use coap::{Code, Message, Type};
-use device_state::{MemberPhase, NodeId, Transport};
+use coap::Code;
+use device_state::{MemberPhase, NodeId};
 use dtls::{ConnectionId, Found};
 use forward::{Channel, Direction, Forwarded, Key, Opener, Seal, WorkerId};
 use hashbrown::HashMap;
-use lwm2m_server::{Now, Origin};
+use lwm2m_server::Now;
 use oscore::Disposition;
 
+use super::carrier::{Carrier, refusal};
 use super::take_over::Stray;
 use super::{Driver, Input, Peer, Unsecured};
 use crate::members::Members;
@@ -206,29 +207,28 @@ impl Driver {
     }
 
     fn holds_unsecured(&self, peer: SocketAddr) -> bool {
-        self.engine.holds_peer(Peer::Udp(peer)) || self.contexts.layer.holds_peer(peer)
+        let carrier = Carrier::Udp(peer);
+        self.engine.holds_peer(Peer::Udp(peer)) || self.contexts.layer.holds_peer(carrier)
     }
 
     /// A datagram that is secured by OSCORE or by nothing.
     fn accept_plain(&mut self, now: Now, peer: SocketAddr, datagram: &[u8]) {
-        let layer = &mut self.contexts.layer;
-        if layer.handle_datagram(now.instant, peer, datagram) == Disposition::Taken {
+        let (layer, carrier) = (&mut self.contexts.layer, Carrier::Udp(peer));
+        if layer.handle_datagram(now.instant, carrier, datagram) == Disposition::Taken {
             return;
         }
         match self.limits.unsecured {
             Unsecured::Served => {
-                let origin = Origin {
-                    address: peer,
-                    transport: Transport::Udp,
-                    principal: self.anyone.clone(),
-                    session: None,
-                };
-                self.engine
-                    .handle_datagram(now, Peer::Udp(peer), &origin, datagram);
+                if let Some(origin) = self.origin_of(carrier) {
+                    self.engine
+                        .handle_datagram(now, Peer::Udp(peer), &origin, datagram);
+                }
             }
             Unsecured::Refused => {
-                if let Some(refusal) = refusal(datagram) {
-                    self.transmit(Channel::Plain, peer, refusal);
+                // RFC 7252 §5.9.2.2.
+                let refused = |request| refusal(&request, Code::UNAUTHORIZED_4_01);
+                if let Some(refusal) = coap::decode(datagram).ok().and_then(refused) {
+                    self.transmit(Channel::Plain, peer, refusal.to_datagram());
                 }
             }
         }
@@ -315,19 +315,4 @@ impl Driver {
             socket.queue(peer, datagram);
         }
     }
-}
-
-/// The answer to a request that nothing secures (RFC 7252 §5.9.2.2); `None` if it is no request.
-fn refusal(datagram: &[u8]) -> Option<Vec<u8>> {
-    let request = coap::decode(datagram).ok()?;
-    if !request.code.is_request() {
-        return None;
-    }
-    let kind = match request.kind {
-        Type::Confirmable => Type::Acknowledgement,
-        _ => Type::NonConfirmable,
-    };
-    let mut answer = Message::new(kind, Code::UNAUTHORIZED_4_01, request.id);
-    answer.token = request.token;
-    Some(answer.to_datagram())
 }

@@ -12,7 +12,9 @@ use dtls::{
 use forward::Channel;
 use hashbrown::HashMap;
 use lwm2m_server::{Now, Origin, Principal};
+use oscore::Disposition;
 
+use super::carrier::Carrier;
 use super::take_over::Stray;
 use super::{Driver, Peer, now, principal};
 
@@ -111,12 +113,7 @@ impl Driver {
                 session,
                 peer,
                 data,
-            } => {
-                if let Some(origin) = self.origin(session, peer) {
-                    self.engine
-                        .handle_datagram(now(), Peer::Dtls(session), &origin, &data);
-                }
-            }
+            } => self.secured(session, peer, &data),
             Output::Closed { session, reason } => self.session_closed(session, reason),
             Output::UnknownCid {
                 cid,
@@ -144,6 +141,19 @@ impl Driver {
             Output::PeerMoved { .. } => {}
             // Comes only out of `session_stored`, which knows the endpoint.
             Output::Connected { session, .. } => self.dtls.close(session),
+        }
+    }
+
+    /// A message in a session, which OSCORE may protect as well.
+    fn secured(&mut self, session: SessionId, peer: SocketAddr, datagram: &[u8]) {
+        let (now, carrier) = (now(), Carrier::Dtls(session));
+        let layer = &mut self.contexts.layer;
+        if layer.handle_datagram(now.instant, carrier, datagram) == Disposition::Taken {
+            return;
+        }
+        if let Some(origin) = self.origin(session, peer) {
+            let peer = Peer::Dtls(session);
+            self.engine.handle_datagram(now, peer, &origin, datagram);
         }
     }
 
@@ -257,6 +267,7 @@ impl Driver {
             .remove(&session)
             .and_then(|bound| bound.cid);
         self.engine.forget_peer(now(), Peer::Dtls(session));
+        self.contexts.layer.forget_peer(Carrier::Dtls(session));
         match (stored, reason) {
             // The device may go on with it: it stays stored.
             (None, _) | (_, CloseReason::Idle) => {}
@@ -264,7 +275,7 @@ impl Driver {
         }
     }
 
-    fn origin(&self, session: SessionId, peer: SocketAddr) -> Option<Origin> {
+    pub(super) fn origin(&self, session: SessionId, peer: SocketAddr) -> Option<Origin> {
         let bound = self.sessions.bound.get(&session)?;
         Some(Origin {
             address: peer,

@@ -32,7 +32,7 @@ pub(super) enum Resolved {
     /// In which generation an OSCORE context is; `None` if that is not known now.
     ContextOwner {
         context: oscore::ContextId,
-        datagram: Vec<u8>,
+        message: oscore::Carried,
         generation: Option<SessionGeneration>,
     },
     ContextClaimed {
@@ -201,9 +201,9 @@ impl Driver {
             Resolved::LookedAt { peer, stands } => self.looked_at(peer, stands),
             Resolved::ContextOwner {
                 context,
-                datagram,
+                message,
                 generation,
-            } => self.context_owner(context, &datagram, generation),
+            } => self.context_owner(context, message, generation),
             Resolved::ContextClaimed { request, claimed } => {
                 self.context_claimed(now, &request, claimed);
             }

@@ -351,6 +351,12 @@ impl Streams {
         }
     }
 
+    /// What the peer of a connection takes.
+    pub(crate) fn capabilities(&self, id: StreamId) -> Option<reliable::Capabilities> {
+        let open = self.open.get(&id)?;
+        Some(open.connection.capabilities())
+    }
+
     /// Where the messages of a connection come from.
     pub(crate) fn origin(&self, id: StreamId) -> Option<Origin> {
         let open = self.open.get(&id)?;

@@ -5,6 +5,7 @@ use std::time::Instant;
 use coap::{Code, Message, MessageId, Token, number};
 
 use super::{Outcome, Ownership, Session, Surroundings, answer_to};
+use crate::carrier::Form;
 use crate::class::ECHO;
 use crate::context::Recipient;
 use crate::error::{SendError, UnprotectError};
@@ -64,8 +65,25 @@ impl Session {
                 newest: window.check(binding.partial_iv().number()) == Freshness::Newest,
                 ..self.accept(with, inner, binding)
             },
-            Err(UnprotectError::Replayed) => self.repeat(with, outer),
+            // On a stream nothing is sent twice, and nobody above would recognise it.
+            Err(UnprotectError::Replayed) if with.form == Form::Datagram => {
+                self.repeat(with, outer)
+            }
             Err(error) => Self::refuse(with, outer, error),
+        }
+    }
+
+    /// Whether a request is known not to be the peer's newest, before it is authenticated.
+    pub(crate) fn is_overtaken(&self, outer: &Message) -> bool {
+        match (
+            self.context.recipient,
+            self.context.material.request_option(outer),
+        ) {
+            (Recipient::Synchronised(window), Ok(number)) => {
+                window.check(number.number()) != Freshness::Newest
+            }
+            // The session has an answer of its own.
+            _ => false,
         }
     }
 

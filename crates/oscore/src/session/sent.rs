@@ -5,6 +5,7 @@ use std::time::Instant;
 use coap::{Code, Message, MessageId, Token, Type, number};
 
 use super::{Outcome, Session, Surroundings, empty};
+use crate::carrier::Form;
 use crate::class::ECHO;
 use crate::error::{ProtectError, SendError, UnprotectError};
 use crate::protect::SentRequest;
@@ -63,8 +64,8 @@ impl Session {
         &mut self,
         with: &mut Surroundings<'_>,
         request: &Message,
-        datagram: &[u8],
     ) -> Result<Message, SendError> {
+        let datagram = request.to_datagram();
         let known = self
             .sent
             .iter()
@@ -74,6 +75,7 @@ impl Session {
                 request: first,
                 challenge,
             } = &sent.state
+            && with.form == Form::Datagram
             && **first == *datagram
         {
             let mut again = request.clone();
@@ -144,11 +146,16 @@ impl Session {
         outer: &Message,
     ) -> Outcome {
         let confirmable = outer.kind == Type::Confirmable;
+        let on_stream = with.form == Form::Message;
         let position = self.sent.iter().position(|sent| sent.token == outer.token);
         let Some(sent) = position.and_then(|at| self.sent.get_mut(at)) else {
             // RFC 7252 §4.2 and §4.3, RFC 7641 §3.6: what nobody waits for is rejected, and so an
             // observation that was forgotten ends.
             with.counters.unknown_token += 1;
+            if on_stream {
+                // RFC 8323 appendix A.4: there is no reset.
+                return Outcome::default();
+            }
             if confirmable || outer.options.first(number::OBSERVE).is_some() {
                 return Outcome::down(empty(Type::Reset, outer.id));
             }

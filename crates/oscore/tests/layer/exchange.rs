@@ -3,7 +3,7 @@
 use coap::{Code, Message, MessageId, Request, Response, Token, Type, number};
 use oscore::Disposition;
 
-use crate::pair::Pair;
+use crate::pair::{Pair, Place};
 
 #[test]
 fn both_sides_make_requests_in_one_context() {
@@ -76,18 +76,18 @@ fn a_large_body_travels_in_protected_blocks() {
 #[test]
 fn the_peer_moves_with_its_newest_request_only() {
     let mut pair = Pair::new();
-    let first = pair.address;
+    let first = pair.place;
     assert_eq!(pair.server.peer(pair.context), None);
     pair.device_gets("1");
     assert_eq!(pair.server.peer(pair.context), Some(first));
     let old = pair.up.sent[0].clone();
-    pair.address = "198.51.100.7:1024".parse().unwrap();
+    pair.place = Place::address("198.51.100.7:1024");
     pair.device_gets("2");
-    assert_eq!(pair.server.peer(pair.context), Some(pair.address));
+    assert_eq!(pair.server.peer(pair.context), Some(pair.place));
     assert_eq!(pair.server_puts("3"), [Code::CHANGED_2_04]);
     // A copy of an old request, from where the peer was.
     pair.server.handle_datagram(pair.now, first, &old);
-    assert_eq!(pair.server.peer(pair.context), Some(pair.address));
+    assert_eq!(pair.server.peer(pair.context), Some(pair.place));
     assert_eq!(pair.server.counters().peers_moved, 1);
 }
 
@@ -95,9 +95,7 @@ fn the_peer_moves_with_its_newest_request_only() {
 fn unprotected_messages_are_left_to_the_caller_or_dropped() {
     let mut pair = Pair::new();
     let request = Message::new(Type::Confirmable, Code::GET, MessageId(1)).to_datagram();
-    let plain = pair
-        .server
-        .handle_datagram(pair.now, pair.address, &request);
+    let plain = pair.server.handle_datagram(pair.now, pair.place, &request);
     assert_eq!(plain, Disposition::Plain);
     pair.client.handle_datagram(pair.now, &request);
     assert_eq!(pair.client.counters().unprotected, 1);

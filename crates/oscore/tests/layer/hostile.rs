@@ -8,11 +8,10 @@ use crate::pair::{Pair, SERVER};
 
 /// Code and diagnostic payload of what the server answers.
 fn answer(pair: &mut Pair, datagram: &[u8]) -> Option<(Code, Vec<u8>)> {
-    pair.server
-        .handle_datagram(pair.now, pair.address, datagram);
+    pair.server.handle_datagram(pair.now, pair.place, datagram);
     match pair.server.poll_output() {
-        Some(Output::Transmit { datagram, .. }) => {
-            let message = coap::decode(&datagram).unwrap();
+        Some(Output::Transmit { message, .. }) => {
+            let message = message.decode().unwrap();
             Some((message.code, message.payload))
         }
         Some(other) => panic!("{other:?}"),
@@ -112,7 +111,7 @@ fn requests_without_answer_are_bounded() {
     let state = ContextState::never_used(&SERVER).unwrap();
     let context = server.import(state, 1).unwrap();
     pair.device_gets("rd");
-    server.handle_datagram(pair.now, pair.address, &pair.up.sent[0]);
+    server.handle_datagram(pair.now, pair.place, &pair.up.sent[0]);
     let mut refused = 0;
     for i in 0..100_u16 {
         let mut request = Message::new(Type::Confirmable, Code::GET, MessageId(i));
@@ -140,7 +139,7 @@ proptest! {
         pair.device_gets("rd");
         let accepted = pair.server.counters().requests;
         for datagram in &datagrams {
-            pair.server.handle_datagram(pair.now, pair.address, datagram);
+            pair.server.handle_datagram(pair.now, pair.place, datagram);
             pair.client.handle_datagram(pair.now, datagram);
             let _ = pair.server.send(pair.now, pair.context, datagram);
             while pair.server.poll_output().is_some() {}
@@ -170,7 +169,7 @@ proptest! {
             datagram.truncate(cut.index(datagram.len()));
         }
         if datagram != pair.up.sent[0] {
-            fresh.handle_datagram(pair.now, pair.address, &datagram);
+            fresh.handle_datagram(pair.now, pair.place, &datagram);
             prop_assert_eq!(fresh.counters().requests, 0);
         }
     }

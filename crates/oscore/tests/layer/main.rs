@@ -6,6 +6,7 @@
     reason = "virtual time has to start somewhere"
 )]
 
+mod carriers;
 mod exchange;
 mod hostile;
 mod message;

@@ -3,9 +3,11 @@
 use std::collections::BTreeSet;
 
 use coap::Code;
-use oscore::{Client, Config, ContextState, ImportError, OSCORE, OscoreOption, Output, Server};
+use oscore::{
+    Carried, Client, Config, ContextState, ImportError, OSCORE, OscoreOption, Output, Server,
+};
 
-use crate::pair::{DEVICE, Pair, SERVER};
+use crate::pair::{DEVICE, Pair, Place, SERVER};
 
 #[test]
 fn a_context_of_unknown_history_challenges_the_first_request() {
@@ -69,7 +71,7 @@ fn a_released_context_goes_on_without_challenge_and_knows_what_it_accepted() {
     let recorded = pair.up.sent.clone();
     let state = pair.server.release(pair.context).unwrap();
     let state = ContextState::decode(&state.encode()).unwrap();
-    assert!(!state.authenticates(&recorded[0]));
+    assert!(!state.authenticates(&Carried::Datagram(recorded[0].clone())));
     pair.server = Server::new(Config::default(), [9; 32]);
     pair.context = pair.server.import(state, 2).unwrap();
     pair.server_events.clear();
@@ -121,7 +123,7 @@ fn two_owners_never_use_the_same_nonce_even_for_the_same_request() {
     for datagram in pair.up.sent.clone() {
         second
             .server
-            .handle_datagram(second.now, second.address, &datagram);
+            .handle_datagram(second.now, second.place, &datagram);
     }
     second.settle();
     let mut seen = BTreeSet::new();
@@ -138,7 +140,7 @@ fn two_owners_never_use_the_same_nonce_even_for_the_same_request() {
 #[test]
 fn a_generation_is_used_once_and_a_name_is_here_once() {
     let state = ContextState::provision(&SERVER).unwrap();
-    let mut server = Server::new(
+    let mut server = Server::<Place>::new(
         Config {
             max_contexts: 1,
             ..Config::default()
@@ -157,7 +159,7 @@ fn a_generation_is_used_once_and_a_name_is_here_once() {
         exported: 5,
     };
     assert_eq!(
-        Server::new(Config::default(), [2; 32]).import(exported, 5),
+        Server::<Place>::new(Config::default(), [2; 32]).import(exported, 5),
         Err(stale)
     );
     let other = oscore::Secrets {
@@ -177,35 +179,35 @@ fn an_unknown_context_is_asked_for_and_then_refused_or_imported() {
         panic!("a request was sent");
     };
     pair.client.send(pair.now, &datagram).unwrap();
-    let Some(oscore::ClientOutput::Transmit(datagram)) = pair.client.poll_output() else {
+    let Some(oscore::ClientOutput::Transmit(request)) = pair.client.poll_output() else {
         panic!("a request was sent");
     };
     let mut other = Server::new(Config::default(), [3; 32]);
-    other.handle_datagram(pair.now, pair.address, &datagram);
+    other.handle(pair.now, pair.place, &request);
     let Some(Output::UnknownContext {
         kid,
         id_context: None,
-        datagram,
+        request,
         peer,
     }) = other.poll_output()
     else {
         panic!("the context is not here");
     };
     assert_eq!(kid.as_bytes(), b"dev");
-    other.refuse_unknown(pair.now, peer, &datagram);
+    other.refuse_unknown(pair.now, peer, &request);
     let Some(Output::Transmit {
-        datagram: answer, ..
+        message: answer, ..
     }) = other.poll_output()
     else {
         panic!("a refusal is sent");
     };
-    let answer = coap::decode(&answer).unwrap();
+    let answer = answer.decode().unwrap();
     assert_eq!(answer.code, Code::UNAUTHORIZED_4_01);
     assert_eq!(answer.payload, b"Security context not found");
     assert_eq!(answer.options.first(coap::number::MAX_AGE), Some(&[][..]));
 
     let state = ContextState::provision(&SERVER).unwrap();
-    assert!(state.authenticates(&datagram));
+    assert!(state.authenticates(&request));
     let wrong = oscore::Secrets {
         master_secret: b"another key",
         ..SERVER
@@ -213,10 +215,10 @@ fn an_unknown_context_is_asked_for_and_then_refused_or_imported() {
     assert!(
         !ContextState::provision(&wrong)
             .unwrap()
-            .authenticates(&datagram)
+            .authenticates(&request)
     );
     other.import(state, 1).unwrap();
-    other.handle_datagram(pair.now, peer, &datagram);
+    other.handle(pair.now, peer, &request);
     assert!(matches!(other.poll_output(), Some(Output::Transmit { .. })));
     assert_eq!(other.counters().challenges, 1);
 }

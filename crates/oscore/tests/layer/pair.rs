@@ -3,10 +3,11 @@
 use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
-use coap::{Code, Endpoint, Event, Request, Response};
+use coap::reliable::Capabilities;
+use coap::{Code, Endpoint, Event, Message, Request, Response};
 use oscore::{
-    Algorithm, Client, ClientOutput, Config, ContextId, ContextState, Disposition, Output, Secrets,
-    Server,
+    Algorithm, Carried, Carrier, Client, ClientOutput, Config, ContextId, ContextState,
+    Disposition, Output, Secrets, Server,
 };
 
 pub(crate) const SERVER: Secrets<'static> = Secrets {
@@ -24,32 +25,60 @@ pub(crate) const DEVICE: Secrets<'static> = Secrets {
     ..SERVER
 };
 
-/// What the network does with the next datagrams of one direction.
+/// Where the device is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub(crate) enum Place {
+    Address(SocketAddr),
+    /// Of DTLS.
+    Session(u8),
+    Stream(u8),
+}
+
+impl Place {
+    pub(crate) fn address(text: &str) -> Self {
+        Self::Address(text.parse().unwrap())
+    }
+}
+
+impl Carrier for Place {
+    fn continues_at(self, other: Self) -> bool {
+        matches!((self, other), (Self::Address(_), Self::Address(_)))
+    }
+}
+
+/// What the network does with the next messages of one direction.
 #[derive(Default)]
 pub(crate) struct Path {
     pub(crate) lose: usize,
     pub(crate) copies: usize,
-    /// Everything that was sent.
+    /// Everything that was sent, encoded like a datagram also on a stream.
     pub(crate) sent: Vec<Vec<u8>>,
 }
 
 impl Path {
-    /// The datagrams that arrive.
-    fn carry(&mut self, datagram: Vec<u8>) -> Vec<Vec<u8>> {
-        self.sent.push(datagram.clone());
+    /// The messages that arrive.
+    fn carry(&mut self, message: Carried) -> Vec<Carried> {
+        self.sent.push(encoded(&message));
         if self.lose > 0 {
             self.lose -= 1;
             return Vec::new();
         }
-        vec![datagram; 1 + self.copies]
+        vec![message; 1 + self.copies]
+    }
+}
+
+pub(crate) fn encoded(message: &Carried) -> Vec<u8> {
+    match message {
+        Carried::Datagram(datagram) => datagram.clone(),
+        Carried::Message(message) => message.to_datagram(),
     }
 }
 
 pub(crate) struct Pair {
     pub(crate) now: Instant,
-    pub(crate) address: SocketAddr,
+    pub(crate) place: Place,
     pub(crate) context: ContextId,
-    pub(crate) server: Server,
+    pub(crate) server: Server<Place>,
     pub(crate) engine: Endpoint<ContextId>,
     pub(crate) server_events: Vec<Event<ContextId>>,
     pub(crate) client: Client,
@@ -77,7 +106,7 @@ impl Pair {
         let context = server.import(state, generation).unwrap();
         Self {
             now: Instant::now(),
-            address: "192.0.2.1:5683".parse().unwrap(),
+            place: Place::address("192.0.2.1:5683"),
             context,
             server,
             engine: Endpoint::new(coap::Config::default(), 1),
@@ -90,7 +119,7 @@ impl Pair {
         }
     }
 
-    /// Moves datagrams until nothing is under way. Requests of the device are answered 2.05 with
+    /// Moves messages until nothing is under way. Requests of the device are answered 2.05 with
     /// their path, those of the server by what `device_answers` makes of them.
     pub(crate) fn settle_with(&mut self, device_answers: impl Fn(&Request) -> Response) {
         loop {
@@ -101,7 +130,9 @@ impl Pair {
                     coap::Output::Transmit { datagram, .. } => {
                         self.client.send(self.now, &datagram).unwrap();
                     }
-                    coap::Output::Send { .. } => panic!("no peer is on a stream"),
+                    coap::Output::Send { message, .. } => {
+                        self.client.send_message(self.now, &message).unwrap();
+                    }
                     coap::Output::Event(event) => {
                         if let Event::Request {
                             exchange, request, ..
@@ -117,12 +148,15 @@ impl Pair {
             while let Some(output) = self.client.poll_output() {
                 idle = false;
                 match output {
-                    ClientOutput::Inner(datagram) => {
+                    ClientOutput::Inner(Carried::Datagram(datagram)) => {
                         self.device.handle_datagram(self.now, (), &datagram);
                     }
-                    ClientOutput::Transmit(datagram) => {
-                        for datagram in self.up.carry(datagram) {
-                            self.deliver_up(&datagram);
+                    ClientOutput::Inner(Carried::Message(message)) => {
+                        self.device.handle_message(self.now, (), message);
+                    }
+                    ClientOutput::Transmit(message) => {
+                        for message in self.up.carry(message) {
+                            self.deliver_up(&encoded(&message));
                         }
                     }
                 }
@@ -133,7 +167,9 @@ impl Pair {
                     coap::Output::Transmit { peer, datagram } => {
                         self.server.send(self.now, peer, &datagram).unwrap();
                     }
-                    coap::Output::Send { .. } => panic!("no peer is on a stream"),
+                    coap::Output::Send { peer, message } => {
+                        self.server.send_message(self.now, peer, &message).unwrap();
+                    }
                     coap::Output::Event(event) => {
                         if let Event::Request {
                             exchange, request, ..
@@ -150,13 +186,17 @@ impl Pair {
             while let Some(output) = self.server.poll_output() {
                 idle = false;
                 match output {
-                    Output::Inner { context, datagram } => {
-                        self.engine.handle_datagram(self.now, context, &datagram);
-                    }
-                    Output::Transmit { datagram, .. } => {
-                        for datagram in self.down.carry(datagram) {
-                            self.client.handle_datagram(self.now, &datagram);
+                    Output::Inner { context, message } => self.handle_inner(context, message),
+                    Output::Transmit { peer, message } => {
+                        let arrived = self.down.carry(message);
+                        for message in arrived.iter().filter(|_| peer == self.place) {
+                            self.client.handle(self.now, message);
                         }
+                    }
+                    Output::Renamed { from, to } => {
+                        assert_eq!(from, self.context);
+                        self.engine.forget_peer(from);
+                        self.context = to;
                     }
                     Output::UnknownContext { .. } => panic!("{output:?}"),
                 }
@@ -171,11 +211,50 @@ impl Pair {
         self.settle_with(|_| Response::new(Code::CHANGED_2_04));
     }
 
-    pub(crate) fn deliver_up(&mut self, datagram: &[u8]) {
-        let disposition = self
-            .server
-            .handle_datagram(self.now, self.address, datagram);
+    fn handle_inner(&mut self, context: ContextId, message: Carried) {
+        match message {
+            Carried::Datagram(datagram) => {
+                self.engine.handle_datagram(self.now, context, &datagram);
+            }
+            Carried::Message(message) => {
+                let capabilities = Capabilities::default();
+                let opened = self.engine.open_stream(self.now, context, capabilities);
+                opened.unwrap();
+                self.engine.handle_message(self.now, context, message);
+            }
+        }
+    }
+
+    /// Whether it was this layer's.
+    pub(crate) fn deliver_from(&mut self, place: Place, message: &[u8]) -> Disposition {
+        match place {
+            Place::Address(_) | Place::Session(_) => {
+                self.server.handle_datagram(self.now, place, message)
+            }
+            Place::Stream(_) => {
+                let message: Message = coap::decode(message).unwrap();
+                self.server.handle_message(self.now, place, &message)
+            }
+        }
+    }
+
+    pub(crate) fn deliver_up(&mut self, message: &[u8]) {
+        let disposition = self.deliver_from(self.place, message);
         assert_eq!(disposition, Disposition::Taken);
+    }
+
+    /// The device makes a new session or stream, or has another address. It does not say so.
+    pub(crate) fn move_to(&mut self, place: Place) {
+        if !self.place.continues_at(place) {
+            self.device.forget_peer(());
+            self.client.forget_exchanges();
+        }
+        self.place = place;
+        if let Place::Stream(_) = place {
+            let capabilities = Capabilities::default();
+            let opened = self.device.open_stream(self.now, (), capabilities);
+            opened.unwrap();
+        }
     }
 
     /// Lets time pass in steps of the timers.
