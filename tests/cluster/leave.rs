@@ -1,11 +1,17 @@
 //! An ingress node is told to end while datagrams still come to it.
 
-use rustix::process::Signal;
-use tests::{kill, metric, until};
+use std::process::Command;
 
-use crate::fleet::{SOON, all_answer, fleet, progress, registered, three_nodes, undisturbed};
+use rustix::process::Signal;
+use tests::{Drover, Program, Spray, binary, kill, metric, until};
+
+use crate::fleet::{
+    Node, SOON, all_answer, answer, ask, fleet, progress, registered, three_nodes, undisturbed,
+};
 
 const DEVICES: usize = 30;
+/// Devices with OSCORE.
+const PROTECTED: usize = 12;
 
 #[test]
 fn a_node_that_ends_hands_its_sessions_over_and_forwards() {
@@ -37,4 +43,86 @@ fn a_node_that_ends_hands_its_sessions_over_and_forwards() {
 
     let seen = progress(&fleet.program, "progress", |_| true);
     undisturbed(&seen, DEVICES, DEVICES);
+}
+
+#[test]
+fn a_node_that_ends_hands_over_what_its_contexts_have_accepted() {
+    let (drover, nodes) = three_nodes();
+    let coap: Vec<String> = nodes.iter().map(|node| node.coap.clone()).collect();
+    let spray = Spray::start(&coap, 0x05c0);
+    let fleet = protected_fleet(&drover, &spray);
+    progress(&fleet, "all registered", |seen| {
+        seen["registered"] == PROTECTED
+    });
+    let contexts = |node: &Node| metric(&node.admin, "drover_ingress_contexts") as usize;
+    until("a context each", SOON, || {
+        nodes.iter().map(contexts).sum::<usize>() == PROTECTED
+    });
+    let (leaver, rest) = nodes.split_first().unwrap();
+    assert!(
+        contexts(leaver) > 0,
+        "the contexts are spread over the nodes"
+    );
+    let before: usize = rest.iter().map(challenges).sum();
+
+    kill(drover.pid("/ingress/0/pid"), Signal::TERM).unwrap();
+    until("contexts let go", SOON, || contexts(leaver) == 0);
+    // The next Update of each device brings it over.
+    until("a context each at the others", SOON, || {
+        rest.iter().map(contexts).sum::<usize>() == PROTECTED
+    });
+    for number in 0..PROTECTED {
+        answer(&drover, &["read", &format!("osc-{number:02}"), "/3/0/0"]);
+    }
+    let after: usize = rest.iter().map(challenges).sum();
+    assert_eq!(after, before, "requests were challenged");
+    let seen = progress(&fleet, "progress", |_| true);
+    assert_eq!(seen["registrations"], PROTECTED, "{seen}");
+}
+
+/// Requests that a node has challenged.
+fn challenges(node: &Node) -> usize {
+    let of_worker = |worker| {
+        let labels = format!("{{worker=\"{worker}\",layer=\"oscore\",reason=\"challenged\"");
+        metric(&node.admin, &format!("drover_ingress_dropped{labels}")) as usize
+    };
+    of_worker(0) + of_worker(1)
+}
+
+fn protected_fleet(drover: &Drover, spray: &Spray) -> Program {
+    let secret = "101112131415161718191a1b1c1d1e1f";
+    let mut lines = String::new();
+    for number in 0..PROTECTED {
+        let (endpoint, id) = (format!("osc-{number:02}"), format!("{:02x}", number + 1));
+        ask(
+            drover,
+            &[
+                "credentials",
+                "add",
+                "--endpoint",
+                &endpoint,
+                "--oscore-client-id",
+                &id,
+                "--oscore-server-id",
+                "00",
+                "--oscore-master-secret",
+                secret,
+            ],
+        );
+        lines += &format!("{endpoint},{id},00,{secret}\n");
+    }
+    let file = drover.scratch().join("contexts.csv");
+    std::fs::write(&file, lines).unwrap();
+    let mut command = Command::new(binary("drover-sim"));
+    command.args(["run", "--server", &format!("coap://{}", spray.address())]);
+    command.arg("--oscore-file").arg(&file);
+    command.args([
+        "--lifetime",
+        "20",
+        "--output",
+        "json",
+        "--progress",
+        "500ms",
+    ]);
+    Program::start(&mut command, &drover.scratch().join("fleet")).unwrap()
 }

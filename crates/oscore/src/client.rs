@@ -53,7 +53,7 @@ impl Client {
 
     /// The context with its replay window, for an orderly end.
     pub fn release(self) -> ContextState {
-        ContextState::of_released(self.session.context)
+        self.session.release()
     }
 
     /// Takes a datagram of the network. What should be protected and is not, is dropped.

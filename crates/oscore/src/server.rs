@@ -140,8 +140,9 @@ impl<P: Carrier> Server<P> {
         Some(entry.session.context.export())
     }
 
-    /// Takes the context out, with its replay window: the orderly hand-over. Store the state in
-    /// place of the claimed one before anyone else imports it.
+    /// Takes the context out, with its replay window unless a request waits for its answer: the
+    /// orderly hand-over. Store the state in place of the claimed one before anyone else imports
+    /// it, or its [`ContextState::window`] where the keys are known anyway.
     pub fn release(&mut self, context: ContextId) -> Option<ContextState> {
         let entry = self.entries.remove(&context)?;
         let inner = &entry.session.context;
@@ -150,7 +151,7 @@ impl<P: Carrier> Server<P> {
         if let Some(peer) = entry.peer {
             self.places.leave(peer, context);
         }
-        Some(ContextState::of_released(entry.session.context))
+        Some(entry.session.release())
     }
 
     /// Takes a datagram of the network.

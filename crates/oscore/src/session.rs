@@ -20,6 +20,7 @@ use crate::config::{Config, Counters};
 use crate::context::SecurityContext;
 use crate::error::{SendError, UnprotectError};
 use crate::random::Random;
+use crate::state::ContextState;
 
 use received::{Challenge, Received};
 use sent::Sent;
@@ -122,6 +123,15 @@ impl Session {
         let newest = self.received.pop();
         self.received.clear();
         self.received.extend(newest);
+    }
+
+    /// The context as its next owner goes on with it. A request that was accepted and will not be answered is sent again
+    /// there, where it must not be taken for a replay: then the window is lost.
+    pub(crate) fn release(self) -> ContextState {
+        if self.owes_an_answer() {
+            return self.context.export();
+        }
+        ContextState::of_released(self.context)
     }
 
     /// Takes an acknowledgement or reset.

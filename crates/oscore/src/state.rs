@@ -2,6 +2,7 @@
 
 use std::fmt;
 
+use aws_lc_rs::hmac;
 use zeroize::Zeroizing;
 
 use crate::algorithm::{Algorithm, KEY, MAX_NONCE};
@@ -15,6 +16,10 @@ use replay::{Freshness, ReplayWindow};
 /// First byte of the encoding. A new layout gets a new number; this one never changes.
 const VERSION: u8 = 1;
 
+/// Bytes of a window that is stored by itself: version, generation, the two numbers, the tag.
+const WINDOW: usize = 1 + 2 + 8 + 8 + WINDOW_TAG;
+const WINDOW_TAG: usize = 32;
+
 const HAS_WINDOW: u8 = 0b01;
 const HAS_ID_CONTEXT: u8 = 0b10;
 
@@ -25,7 +30,8 @@ const HAS_ID_CONTEXT: u8 = 0b10;
 /// the stored state decides who has it ([`ContextState::claim`]); then no number is ever used
 /// twice, and none has to be stored while messages flow.
 ///
-/// **Replays.** Only [`crate::Server::release`] gives a state with a replay window. With any other,
+/// **Replays.** Only [`crate::Server::release`] gives a state with a replay window, which
+/// [`ContextState::with_window`] keeps. With any other,
 /// the first request of the peer is answered by an Echo challenge (RFC 8613 appendix B.1.2), so
 /// nothing that an earlier owner accepted is accepted again.
 #[derive(Clone, PartialEq, Eq)]
@@ -147,6 +153,56 @@ impl ContextState {
             },
             material: context.material,
         }
+    }
+
+    /// Only the replay window, if there is one, for a place where no keys are. It is bound to the
+    /// keys and the generation.
+    pub fn window(&self) -> Option<Vec<u8>> {
+        let (next, seen) = self.window?.parts();
+        let mut out = Vec::with_capacity(WINDOW);
+        out.push(VERSION);
+        out.extend_from_slice(&self.generation.to_be_bytes());
+        out.extend_from_slice(&next.to_be_bytes());
+        out.extend_from_slice(&seen.to_be_bytes());
+        let tag = hmac::sign(&self.window_key(), &out);
+        out.extend_from_slice(tag.as_ref());
+        Some(out)
+    }
+
+    /// The state of the owner that stored its window, made whole from credentials. Without a window
+    /// if that is of other keys, or nothing that [`ContextState::window`] wrote.
+    #[must_use]
+    pub fn with_window(self, stored: &[u8]) -> Self {
+        match self.read_window(stored) {
+            Some((generation, window)) => Self {
+                generation,
+                window: Some(window),
+                ..self
+            },
+            None => self,
+        }
+    }
+
+    fn read_window(&self, stored: &[u8]) -> Option<(u16, ReplayWindow)> {
+        let (content, tag) = stored.split_at_checked(WINDOW - WINDOW_TAG)?;
+        hmac::verify(&self.window_key(), content, tag).ok()?;
+        let mut reader = Reader(content);
+        let [version] = reader.array().ok()?;
+        if version != VERSION {
+            return None;
+        }
+        let generation = u16::from_be_bytes(reader.array().ok()?);
+        let next = u64::from_be_bytes(reader.array().ok()?);
+        let seen = u64::from_be_bytes(reader.array().ok()?);
+        Some((generation, ReplayWindow::restore(next, seen)))
+    }
+
+    fn window_key(&self) -> hmac::Key {
+        let keys = &self.material.keys;
+        let mut both = Zeroizing::new([0; 2 * KEY]);
+        both[..KEY].copy_from_slice(&keys.sender);
+        both[KEY..].copy_from_slice(&keys.recipient);
+        hmac::Key::new(hmac::HMAC_SHA256, &*both)
     }
 
     /// The bytes to store. They hold the keys.

@@ -17,7 +17,9 @@ use std::sync::Arc;
 
 use coap::Code;
 use coap::reliable::Capabilities;
-use device_state::SessionGeneration;
+use device_state::{Command, CredentialId, NodeId, SessionGeneration, ShardId};
+use futures::StreamExt;
+use futures::future::LocalBoxFuture;
 use hashbrown::{HashMap, HashSet};
 use lwm2m_server::{Now, Origin, Principal};
 use oscore::{Carried, ContextId, Identifier, Output};
@@ -29,6 +31,8 @@ pub(super) use claim::{ClaimedContext, Unclaimed, Unopened};
 
 /// Contexts that a worker looks for at a time; requests of more are dropped, and sent again by their devices.
 const MAX_SOUGHT: usize = 1024;
+/// Contexts whose release is told to the state tier at a time.
+const RELEASED_AT_ONCE: usize = 256;
 
 /// The contexts of a worker.
 pub(super) struct Contexts {
@@ -91,6 +95,23 @@ impl Contexts {
         self.layer.release(context);
     }
 
+    /// Lets go of all contexts; what is to be told of those whose next owner needs to challenge nobody then.
+    fn release_all(&mut self, node: NodeId) -> Vec<(CredentialId, Command)> {
+        self.renamed.clear();
+        let owned: Vec<_> = self.owned.drain().collect();
+        let released = owned.into_iter().filter_map(|(context, owned)| {
+            let window = self.layer.release(context)?.window()?;
+            let oscore_id = owned.oscore_id.as_bytes().to_vec();
+            let command = Command::ReleaseContext {
+                oscore_id: oscore_id.clone(),
+                owner: node,
+                generation: owned.generation,
+                window,
+            };
+            Some((CredentialId::OscoreId(oscore_id), command))
+        });
+        released.collect()
+    }
 }
 
 impl Driver {
@@ -255,6 +276,28 @@ impl Driver {
         self.engine.forget_peer(now(), Peer::Oscore(context));
     }
 
+    /// Lets go of all contexts; the call that tells the state tier what they have accepted. A context that another node
+    /// claims before that is as with a node that died.
+    pub(super) fn let_contexts_go(&mut self) -> Option<LocalBoxFuture<'static, Resolved>> {
+        let released = self.contexts.release_all(self.node);
+        if released.is_empty() {
+            return None;
+        }
+        let shards = self.client.topology()?.shards;
+        let (client, timeout) = (self.client.clone(), self.limits.commit_timeout);
+        Some(Box::pin(async move {
+            let tell = async |(id, command)| {
+                let shard = ShardId::of_credential(&id, shards);
+                if let Err(error) = client.propose(shard, command, timeout).await {
+                    tracing::debug!(%error, "a context is let go without its window");
+                }
+            };
+            let released = futures::stream::iter(released);
+            released.for_each_concurrent(RELEASED_AT_ONCE, tell).await;
+            Resolved::Forgotten
+        }))
+    }
+
     fn find_context(&mut self, request: Unopened) {
         let sought = &mut self.contexts.sought;
         if sought.len() >= MAX_SOUGHT || !sought.insert(request.kid) {
@@ -326,7 +369,7 @@ fn vouches_for(carrier: &Principal, principal: &Principal) -> bool {
 
 #[cfg(test)]
 mod tests {
-    use device_state::{CredentialId, SecurityIdentity};
+    use device_state::SecurityIdentity;
     use lwm2m::EndpointName;
 
     use super::*;

@@ -25,7 +25,9 @@ impl Driver {
         let is_idle = self.operations.is_empty() && self.calls.is_empty();
         if self.let_go_at.is_some_and(|at| is_idle || at <= now) {
             self.let_go_at = None;
+            let told = self.let_contexts_go();
             self.forget_everything();
+            self.calls.extend(told);
         }
     }
 

@@ -22,16 +22,18 @@ pub(super) struct Received {
     token: Token,
     id: MessageId,
     binding: ReceivedRequest,
-    observed: Observed,
+    answer: Answer,
     repeats: u8,
     /// Unused while an observation lasts.
     expires: Instant,
 }
 
 #[derive(PartialEq, Eq)]
-enum Observed {
-    Yes,
-    No,
+enum Answer {
+    Awaited,
+    Given,
+    /// It is observed: notifications may follow.
+    Notifying,
 }
 
 /// What the peer is asked to return while the replay window is lost.
@@ -132,10 +134,10 @@ impl Session {
         let now = with.now;
         self.received.retain(|received| {
             received.token != inner.token
-                && (received.observed == Observed::Yes || received.expires > now)
+                && (received.answer == Answer::Notifying || received.expires > now)
         });
         if self.received.len() >= with.config.max_received {
-            let is_idle = |received: &Received| received.observed == Observed::No;
+            let is_idle = |received: &Received| received.answer != Answer::Notifying;
             let oldest = self.received.iter().position(is_idle).unwrap_or(0);
             if oldest < self.received.len() {
                 self.received.remove(oldest);
@@ -145,7 +147,7 @@ impl Session {
             token: inner.token,
             id: inner.id,
             binding,
-            observed: Observed::No,
+            answer: Answer::Awaited,
             repeats: 0,
             expires: now + with.config.request_lifetime,
         });
@@ -177,6 +179,12 @@ impl Session {
         }
     }
 
+    /// Whether a request was accepted and not answered.
+    pub(super) fn owes_an_answer(&self) -> bool {
+        let mut received = self.received.iter();
+        received.any(|received| received.answer == Answer::Awaited)
+    }
+
     /// RFC 8613 §8.3.
     pub(super) fn send_response(
         &mut self,
@@ -189,10 +197,10 @@ impl Session {
             .find(|received| received.token == response.token)
             .ok_or(SendError::UnknownRequest)?;
         received.expires = with.now + with.config.request_lifetime;
-        received.observed = if response.options.first(number::OBSERVE).is_some() {
-            Observed::Yes
+        received.answer = if response.options.first(number::OBSERVE).is_some() {
+            Answer::Notifying
         } else {
-            Observed::No
+            Answer::Given
         };
         let binding = &mut received.binding;
         Ok(self.context.protect_response(response, binding)?)

@@ -86,6 +86,50 @@ fn a_released_context_goes_on_without_challenge_and_knows_what_it_accepted() {
 }
 
 #[test]
+fn a_window_is_good_for_its_own_keys_and_generation_only() {
+    let mut pair = Pair::new();
+    pair.device_gets("1");
+    let recorded = Carried::Datagram(pair.up.sent[0].clone());
+    let released = pair.server.release(pair.context).unwrap();
+    let window = released.window().unwrap();
+    let again = ContextState::provision(&SERVER).unwrap();
+    assert!(again.authenticates(&recorded));
+    let whole = again.clone().with_window(&window);
+    assert_eq!(whole, released);
+    assert!(!whole.authenticates(&recorded));
+
+    let other = oscore::Secrets {
+        master_secret: b"another key",
+        ..SERVER
+    };
+    let other = ContextState::provision(&other).unwrap();
+    assert_eq!(other.clone().with_window(&window), other);
+    for at in 0..window.len() {
+        let mut damaged = window.clone();
+        damaged[at] ^= 1;
+        assert_eq!(again.clone().with_window(&damaged), again, "byte {at}");
+        assert_eq!(again.clone().with_window(&window[..at]), again);
+    }
+    assert_eq!(again.window(), None);
+}
+
+#[test]
+fn a_context_that_owes_an_answer_is_released_without_window() {
+    let mut pair = Pair::new();
+    pair.device_gets("1");
+    let mut request = coap::Message::new(coap::Type::Confirmable, Code::GET, coap::MessageId(9));
+    request.token = coap::Token::new(b"late").unwrap();
+    pair.client.send(pair.now, &request.to_datagram()).unwrap();
+    let Some(oscore::ClientOutput::Transmit(request)) = pair.client.poll_output() else {
+        panic!("a request was sent");
+    };
+    pair.server.handle(pair.now, pair.place, &request);
+    let released = pair.server.release(pair.context).unwrap();
+    assert_eq!(released.window(), None);
+    assert!(released.authenticates(&request));
+}
+
+#[test]
 fn a_device_that_starts_again_is_served() {
     let mut pair = Pair::new();
     pair.device_gets("1");

@@ -67,7 +67,8 @@ pub(super) async fn claim(
     };
     match client.propose(shard, command, timeout).await {
         Ok(Outcome::ContextClaimed { context }) => Ok(ClaimedContext {
-            state,
+            // What an owner left that ended in order. Without it the device is challenged.
+            state: state.with_window(&context.window),
             principal,
             oscore_id: request.kid,
             generation: context.generation,
