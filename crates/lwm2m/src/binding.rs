@@ -93,6 +93,12 @@ impl Binding {
         queue: QueueMode::On,
     };
 
+    /// TCP without queue mode.
+    pub const TCP: Self = Self {
+        modes: Mode::Tcp.bit(),
+        queue: QueueMode::Off,
+    };
+
     /// Whether the device can be reached over `mode`.
     pub const fn supports(self, mode: Mode) -> bool {
         self.modes & mode.bit() != 0

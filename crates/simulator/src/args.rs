@@ -12,18 +12,38 @@ use crate::report::Format;
 use crate::server::ServerUrl;
 
 /// Simulated LwM2M devices.
+///
+/// The URL of the server says what they reach it by, and with that what they prove themselves with:
+///
+///   coap://       UDP: nothing
+///   coaps://      DTLS: a pre-shared key (--psk-key or --psk-file)
+///   coap+tcp://   TCP: nothing
+///   coaps+tcp://  TLS: nothing, but they check the server (--ca-file)
+///
+/// With --oscore-file their messages are protected by OSCORE as well, over any of these.
 #[derive(Debug, Parser)]
-#[command(name = "drover-sim", version, about)]
+#[command(name = "drover-sim", version, about, long_about, verbatim_doc_comment)]
 pub struct Cli {
     /// What to do.
     #[command(subcommand)]
     pub task: Task,
 }
 
+const RUN_EXAMPLES: &str = "\
+Examples:
+  drover-sim run --server coap://127.0.0.1 --devices 100
+  drover-sim run --server coaps://lwm2m.example.com --psk-file keys.csv --cid 8
+  drover-sim run --server coaps+tcp://lwm2m.example.com --ca-file ca.pem
+  drover credentials add --endpoint lamp-1 --oscore-client-id 0a --oscore-server-id 00 \\
+    --oscore-master-secret 000102030405060708090a0b0c0d0e0f
+  echo lamp-1,0a,00,000102030405060708090a0b0c0d0e0f > contexts.csv
+  drover-sim run --server coap+tcp://127.0.0.1 --oscore-file contexts.csv";
+
 /// What to do.
 #[derive(Debug, Subcommand)]
 pub enum Task {
     /// Run a fleet until it is interrupted.
+    #[command(after_help = RUN_EXAMPLES)]
     Run(Run),
     /// Measure a server; the result is one line of JSON.
     #[command(subcommand)]
@@ -33,7 +53,7 @@ pub enum Task {
 /// What to measure.
 #[derive(Debug, Subcommand)]
 pub enum Bench {
-    /// Registrations per second, with the DTLS handshake if the server URL is coaps.
+    /// Registrations per second, with the handshake or connection that the server URL asks for.
     Register(Register),
     /// Reads per second by way of the public API, and how long a caller waits for the answer.
     Read(Read),
@@ -44,10 +64,10 @@ pub enum Bench {
 /// What a fleet consists of.
 #[derive(Clone, Debug, Args)]
 pub struct FleetArgs {
-    /// coap://HOST[:PORT] or coaps://HOST[:PORT]
+    /// SCHEME://HOST[:PORT] with coap (UDP), coaps (DTLS), coap+tcp (TCP) or coaps+tcp (TLS)
     #[arg(long, value_name = "URL")]
     pub server: ServerUrl,
-    /// Number of devices [default: 1, or as many as the PSK file has]
+    /// Number of devices [default: 1, or as many as the PSK file or the OSCORE file has]
     #[arg(long, value_name = "N")]
     pub devices: Option<usize>,
     /// Device number n is called this followed by n in six digits
@@ -56,7 +76,7 @@ pub struct FleetArgs {
     /// Number of the first device
     #[arg(long, value_name = "N", default_value_t = 0)]
     pub first: usize,
-    /// CSV of endpoint,identity,key with the key in hexadecimal; one device a line
+    /// CSV of endpoint,identity,key with the key in hexadecimal, for coaps; one device a line
     #[arg(long, value_name = "FILE", conflicts_with_all = ["psk_identity_prefix", "psk_key"])]
     pub psk_file: Option<PathBuf>,
     /// PSK identity of a device: this followed by its number [default: the endpoint prefix]
@@ -65,6 +85,14 @@ pub struct FleetArgs {
     /// PSK of every device, in hexadecimal
     #[arg(long, value_name = "HEX")]
     pub psk_key: Option<String>,
+    /// PEM file with the authorities that vouch for the server, for coaps+tcp
+    #[arg(long, value_name = "FILE")]
+    pub ca_file: Option<PathBuf>,
+    /// CSV of endpoint,client-id,server-id,master-secret[,master-salt[,id-context]] with all but the endpoint in
+    /// hexadecimal, as `drover credentials add --oscore-…` takes them; one device a line. OSCORE must not use a number
+    /// twice, so the starts of the file's devices are counted in a file beside it (FILE.starts): keep the two together
+    #[arg(long, value_name = "FILE")]
+    pub oscore_file: Option<PathBuf>,
     /// DTLS Connection ID: none, or the length of the one that devices want to receive
     #[arg(long, value_name = "none|LENGTH", default_value = "0", value_parser = parse_cid)]
     pub cid: CidOffer,

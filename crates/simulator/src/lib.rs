@@ -1,8 +1,10 @@
-//! Fleets of simulated devices that really speak LwM2M over CoAP, with or without DTLS, over UDP.
+//! Fleets of simulated devices that really speak LwM2M over CoAP: over UDP, DTLS, TCP and TLS, each with or without
+//! OSCORE.
 //!
 //! ```text
 //!  shard (one thread)
-//!   ├─ node: socket ─ Link(dtls::Client? ─ lwm2m_client::Device) ─ temperature walk
+//!   ├─ node: UDP socket ─ Link(dtls::Client? ─ oscore::Client? ─ lwm2m_client::Device) ─ temperature walk
+//!   ├─ node: connection, TLS? ─ Link(coap::reliable::Connection ─ oscore::Client? ─ Device) ─ temperature walk
 //!   ├─ node: …
 //!   └─ one poll, one heap of timers
 //! ```
@@ -25,6 +27,7 @@
 
 pub mod args;
 mod bench;
+mod contexts;
 mod credentials;
 mod fleet;
 mod link;
@@ -34,14 +37,16 @@ mod report;
 mod run;
 mod server;
 mod shard;
+mod socket;
 mod stats;
 mod walk;
 
 pub use bench::{bench_read, bench_register, bench_request};
+pub use contexts::{Contexts, ContextsError};
 pub use credentials::{Credential, Credentials, CredentialsError};
 pub use fleet::{Command, Fleet, Summary};
 pub use plan::{Pace, Plan, Purpose};
 pub use report::Format;
 pub use run::run;
-pub use server::{ServerUrl, ServerUrlError};
+pub use server::{Scheme, ServerUrl, ServerUrlError};
 pub use stats::Totals;

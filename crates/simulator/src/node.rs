@@ -1,27 +1,22 @@
 //! A device with its socket.
 
 use std::io;
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::time::Instant;
 
 use lwm2m::{Path, Value};
 use lwm2m_client::Event;
-use mio::net::UdpSocket;
 use rand_chacha::ChaCha8Rng;
 
 use crate::link::{Link, LinkOutput};
+use crate::socket::{Arrived, Socket};
 use crate::stats::Stats;
 use crate::walk::Walk;
 
 const TEMPERATURE: Path = Path::Resource(3303, 0, 5700);
 
-/// Devices that share a loopback address. Far below the number of ports, and few enough that
-/// limits per source address do not strike.
-const DEVICES_PER_ADDRESS: usize = 64;
-
 pub(crate) struct Node {
     pub(crate) link: Link,
-    pub(crate) socket: UdpSocket,
+    pub(crate) socket: Socket,
     pub(crate) phase: Phase,
     /// The time for which this node is in the heap of timers.
     pub(crate) armed: Option<Instant>,
@@ -46,7 +41,7 @@ enum Presence {
 }
 
 impl Node {
-    pub(crate) fn new(link: Link, socket: UdpSocket) -> Self {
+    pub(crate) fn new(link: Link, socket: Socket) -> Self {
         Self {
             link,
             socket,
@@ -57,9 +52,26 @@ impl Node {
         }
     }
 
-    /// Receives one datagram; `None` if there is none.
+    /// Receives one datagram, or what has come by the connection; `None` if there is nothing.
     pub(crate) fn receive(&mut self, now: Instant, buffer: &mut [u8], stats: &Stats) -> Option<()> {
-        match self.socket.recv(buffer) {
+        let socket = match &mut self.socket {
+            Socket::Datagrams(socket) => socket,
+            Socket::Stream(stream) => {
+                match stream.as_mut()?.poll(buffer)? {
+                    Arrived::Connected => self.link.handle_connected(now),
+                    Arrived::Bytes(bytes) => {
+                        stats.datagrams_received.increment();
+                        self.link.handle_bytes(now, bytes);
+                    }
+                    Arrived::End => {
+                        *stream = None;
+                        self.link.handle_end(now);
+                    }
+                }
+                return Some(());
+            }
+        };
+        match socket.recv(buffer) {
             Ok(length) => {
                 stats.datagrams_received.increment();
                 if let Some(datagram) = buffer.get_mut(..length) {
@@ -75,15 +87,22 @@ impl Node {
         }
     }
 
-    pub(crate) fn transmit(&self, datagram: &[u8], stats: &Stats) {
+    pub(crate) fn transmit(&mut self, bytes: &[u8], stats: &Stats) {
+        let socket = match &mut self.socket {
+            Socket::Datagrams(socket) => socket,
+            Socket::Stream(stream) => {
+                if let Some(stream) = stream {
+                    stream.send(bytes);
+                    stats.datagrams_sent.increment();
+                }
+                return;
+            }
+        };
         // A refusal that is due to an earlier datagram hits this one, so it gets a second chance.
-        let sent = self
-            .socket
-            .send(datagram)
-            .or_else(|error| match error.kind() {
-                io::ErrorKind::ConnectionRefused => self.socket.send(datagram),
-                _ => Err(error),
-            });
+        let sent = socket.send(bytes).or_else(|error| match error.kind() {
+            io::ErrorKind::ConnectionRefused => socket.send(bytes),
+            _ => Err(error),
+        });
         match sent {
             Ok(_) => stats.datagrams_sent.increment(),
             Err(_) => stats.datagrams_dropped.increment(),
@@ -120,10 +139,14 @@ impl Node {
     /// Counts what happened.
     pub(crate) fn count(&mut self, output: &LinkOutput, stats: &Stats) {
         match output {
-            LinkOutput::Transmit(_) => {}
+            LinkOutput::Transmit(_) | LinkOutput::Connect | LinkOutput::Disconnect => {}
             LinkOutput::Connected => stats.handshakes.increment(),
-            LinkOutput::HandshakeFailed(_) => stats.handshake_failures.increment(),
-            LinkOutput::SessionEnded(_) => stats.sessions_lost.increment(),
+            LinkOutput::HandshakeFailed(_) | LinkOutput::ConnectionFailed => {
+                stats.handshake_failures.increment();
+            }
+            LinkOutput::SessionEnded(_) | LinkOutput::ConnectionEnded(_) => {
+                stats.sessions_lost.increment();
+            }
             LinkOutput::Device(event) => match event {
                 Event::Registered { .. } => {
                     stats.registrations.increment();
@@ -155,57 +178,5 @@ impl Node {
             _ => {}
         }
         self.registered = registered;
-    }
-}
-
-/// A socket towards the server.
-pub(crate) fn connect(server: SocketAddr, index: usize) -> io::Result<UdpSocket> {
-    let bound = bind(server, index)?;
-    bound.connect(server)?;
-    bound.set_nonblocking(true)?;
-    Ok(UdpSocket::from_std(bound))
-}
-
-/// A socket of an address of its own where the server is on loopback.
-pub(crate) fn bind(server: SocketAddr, index: usize) -> io::Result<std::net::UdpSocket> {
-    let any: IpAddr = match server {
-        SocketAddr::V4(_) => Ipv4Addr::UNSPECIFIED.into(),
-        SocketAddr::V6(_) => Ipv6Addr::UNSPECIFIED.into(),
-    };
-    match loopback_source(server, index) {
-        // Not every system has all of 127.0.0.0/8.
-        Some(source) => {
-            std::net::UdpSocket::bind((source, 0)).or_else(|_| std::net::UdpSocket::bind((any, 0)))
-        }
-        None => std::net::UdpSocket::bind((any, 0)),
-    }
-}
-
-/// 127.64.0.1 and up.
-fn loopback_source(server: SocketAddr, index: usize) -> Option<IpAddr> {
-    let IpAddr::V4(address) = server.ip() else {
-        return None;
-    };
-    let first = u32::from(Ipv4Addr::new(127, 64, 0, 1));
-    let offset = u32::try_from(index / DEVICES_PER_ADDRESS).ok()?;
-    address
-        .is_loopback()
-        .then(|| Ipv4Addr::from(first + offset % (1 << 22)).into())
-}
-
-#[cfg(test)]
-mod tests {
-    #![expect(clippy::unwrap_used, reason = "a failed unwrap is the test's failure")]
-
-    use super::*;
-
-    #[test]
-    fn loopback_devices_spread_over_addresses() {
-        let server = "127.0.0.1:5683".parse().unwrap();
-        let source = |index| loopback_source(server, index).unwrap().to_string();
-        assert_eq!(source(0), "127.64.0.1");
-        assert_eq!(source(63), "127.64.0.1");
-        assert_eq!(source(64), "127.64.0.2");
-        assert_eq!(loopback_source("192.0.2.1:5683".parse().unwrap(), 0), None);
     }
 }

@@ -1,19 +1,27 @@
 //! What a fleet is to be, worked out once.
 
 use std::net::SocketAddr;
+use std::path::Path;
+use std::sync::Arc;
 use std::time::Duration;
 
-use anyhow::{Context as _, bail, ensure};
+use anyhow::{Context as _, ensure};
 use coap::Reliability;
 use dtls::{CidOffer, ClientConfig, Psk};
-use lwm2m::{Binding, EndpointName, Lifetime};
+use lwm2m::{Binding, EndpointName, Lifetime, QueueMode};
 use lwm2m_client::{Config, Profile};
 use rand::{Rng, SeedableRng};
 use rand_chacha::ChaCha8Rng;
+use rustls::RootCertStore;
+use rustls::pki_types::pem::PemObject as _;
+use rustls::pki_types::{CertificateDer, ServerName};
 
 use crate::args::{FleetArgs, Register, Request, Run};
+use crate::contexts::Contexts;
 use crate::credentials::{Credentials, CredentialsError, numbered};
 use crate::report::Format;
+use crate::server::{Scheme, ServerUrl};
+use crate::socket::Tls;
 
 /// What a fleet is to be.
 #[derive(Clone, Debug)]
@@ -33,7 +41,10 @@ pub struct Plan {
     template: Config,
     endpoint_prefix: String,
     first: usize,
+    scheme: Scheme,
     credentials: Option<Credentials>,
+    contexts: Option<Contexts>,
+    tls: Option<Tls>,
     cid: CidOffer,
     seed: u64,
 }
@@ -57,11 +68,19 @@ pub enum Purpose {
 }
 
 /// What one device is made of.
-#[derive(Clone, Debug)]
 pub(crate) struct DevicePlan {
     pub(crate) config: Config,
-    pub(crate) security: Option<ClientConfig>,
+    pub(crate) transport: TransportPlan,
+    pub(crate) protection: Option<oscore::Client>,
     pub(crate) seed: [u8; 32],
+}
+
+/// What a device's messages travel by.
+pub(crate) enum TransportPlan {
+    Udp,
+    Dtls(Box<ClientConfig>),
+    /// Whether it is secured is the socket's matter.
+    Stream,
 }
 
 impl Plan {
@@ -74,7 +93,7 @@ impl Plan {
         plan.events = run.output;
         plan.template.firmware = run.firmware;
         if run.queue_mode {
-            plan.template.binding = Binding::UDP_QUEUED;
+            plan.template.binding = plan.template.binding.with_queue_mode(QueueMode::On);
         }
         if run.confirmable {
             plan.template.notifications = Reliability::Confirmable;
@@ -95,20 +114,30 @@ impl Plan {
 
     /// The devices of `drover-sim bench request`.
     pub fn for_requests(bench: &Request) -> anyhow::Result<Self> {
-        ensure!(
-            bench.fleet.server.is_secured(),
-            "requests are measured over coaps"
-        );
         Self::new(&bench.fleet)
     }
 
     fn new(fleet: &FleetArgs) -> anyhow::Result<Self> {
-        let credentials = credentials(fleet)?;
-        if fleet.server.is_secured() && credentials.is_none() {
-            bail!("coaps needs --psk-file or --psk-key");
-        }
-        let credentials = credentials.filter(|_| fleet.server.is_secured());
+        let scheme = fleet.server.scheme();
+        let credentials = credentials(fleet)?.filter(|_| scheme == Scheme::Coaps);
+        ensure!(
+            scheme != Scheme::Coaps || credentials.is_some(),
+            "coaps needs --psk-file or --psk-key"
+        );
+        let tls = match scheme {
+            Scheme::CoapsTcp => {
+                let authorities = fleet.ca_file.as_deref();
+                let authorities = authorities.context("coaps+tcp needs --ca-file")?;
+                Some(tls(&fleet.server, authorities)?)
+            }
+            Scheme::Coap | Scheme::Coaps | Scheme::CoapTcp => None,
+        };
         let listed = credentials.as_ref().and_then(Credentials::len);
+        // Counted last, so that a start that fails costs none.
+        let contexts = fleet.oscore_file.as_deref().map(Contexts::read);
+        let contexts = contexts.transpose()?;
+        let protected = contexts.as_ref().map(Contexts::len);
+        let listed = listed.into_iter().chain(protected).min();
         let devices = fleet
             .devices
             .or_else(|| listed.map(|listed| listed.saturating_sub(fleet.first)))
@@ -124,6 +153,9 @@ impl Plan {
         let mut template = Config::new(EndpointName::new(&name).context("bad endpoint prefix")?);
         template.lifetime = Lifetime::from_secs(fleet.lifetime);
         template.version = fleet.release;
+        if matches!(scheme, Scheme::CoapTcp | Scheme::CoapsTcp) {
+            template.binding = Binding::TCP;
+        }
         Ok(Self {
             server: fleet.server.resolve()?,
             devices,
@@ -134,7 +166,10 @@ impl Plan {
             template,
             endpoint_prefix: fleet.endpoint_prefix.clone(),
             first: fleet.first,
+            scheme,
             credentials,
+            contexts,
+            tls,
             cid: fleet.cid.clone(),
             seed: fleet.seed.unwrap_or_else(node_runtime::random::random_u64),
         })
@@ -146,18 +181,27 @@ impl Plan {
         let mut rng = ChaCha8Rng::seed_from_u64(self.seed);
         rng.set_stream(number as u64);
         let mut name = numbered(&self.endpoint_prefix, number);
-        let mut security = None;
-        if let Some(credentials) = &self.credentials {
-            let (endpoint, credential) = credentials
-                .device(number)
-                .with_context(|| format!("no credential for device {number}"))?;
-            if let Some(endpoint) = endpoint {
-                endpoint.clone_into(&mut name);
-            }
-            let psk = Psk::new(&credential.key).context("psk cannot be used")?;
-            let mut config = ClientConfig::new(credential.identity, psk);
-            config.cid = self.cid.clone();
-            security = Some(config);
+        let transport = match self.scheme {
+            Scheme::Coap => TransportPlan::Udp,
+            Scheme::Coaps => TransportPlan::Dtls(Box::new(self.session(number, &mut name)?)),
+            Scheme::CoapTcp | Scheme::CoapsTcp => TransportPlan::Stream,
+        };
+        let named_by_key = self
+            .credentials
+            .as_ref()
+            .is_some_and(|known| known.len().is_some());
+        let mut protection = None;
+        if let Some(contexts) = &self.contexts {
+            let seed = node_runtime::random::seed();
+            let (endpoint, client) = contexts
+                .device(number, seed)
+                .with_context(|| format!("no OSCORE context for device {number}"))?;
+            ensure!(
+                !named_by_key || endpoint == name,
+                "device {number} is {name} in the psk file and {endpoint} in the oscore file"
+            );
+            endpoint.clone_into(&mut name);
+            protection = Some(client?);
         }
         let endpoint = EndpointName::new(&name)
             .with_context(|| format!("bad endpoint name of device {number}"))?;
@@ -174,10 +218,56 @@ impl Plan {
         };
         Ok(DevicePlan {
             config,
-            security,
+            transport,
+            protection,
             seed: rng.random(),
         })
     }
+
+    /// How the device with this number makes a DTLS session. A file of keys names it.
+    fn session(&self, number: usize, name: &mut String) -> anyhow::Result<ClientConfig> {
+        let credentials = self.credentials.as_ref();
+        let (endpoint, credential) = credentials
+            .and_then(|credentials| credentials.device(number))
+            .with_context(|| format!("no credential for device {number}"))?;
+        if let Some(endpoint) = endpoint {
+            endpoint.clone_into(name);
+        }
+        let psk = Psk::new(&credential.key).context("psk cannot be used")?;
+        let mut config = ClientConfig::new(credential.identity, psk);
+        config.cid = self.cid.clone();
+        Ok(config)
+    }
+
+    /// Whether devices make connections.
+    pub(crate) fn has_connections(&self) -> bool {
+        matches!(self.scheme, Scheme::CoapTcp | Scheme::CoapsTcp)
+    }
+
+    /// What secures connections.
+    pub(crate) fn tls(&self) -> Option<&Tls> {
+        self.tls.as_ref()
+    }
+}
+
+fn tls(server: &ServerUrl, authorities: &Path) -> anyhow::Result<Tls> {
+    let unreadable = || format!("cannot read {}", authorities.display());
+    let mut roots = RootCertStore::empty();
+    for certificate in CertificateDer::pem_file_iter(authorities).with_context(unreadable)? {
+        roots.add(certificate.with_context(unreadable)?)?;
+    }
+    ensure!(
+        !roots.is_empty(),
+        "{} has no certificate",
+        authorities.display()
+    );
+    let config = rustls::ClientConfig::builder()
+        .with_root_certificates(roots)
+        .with_no_client_auth();
+    Ok(Tls {
+        config: Arc::new(config),
+        server: ServerName::try_from(server.host().to_owned())?,
+    })
 }
 
 fn credentials(fleet: &FleetArgs) -> Result<Option<Credentials>, CredentialsError> {

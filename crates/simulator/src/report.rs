@@ -41,13 +41,17 @@ pub(crate) fn event(format: Format, endpoint: &EndpointName, output: &LinkOutput
 
 fn describe(output: &LinkOutput) -> Option<Map<String, Value>> {
     let value = match output {
-        LinkOutput::Transmit(_) => return None,
+        LinkOutput::Transmit(_) | LinkOutput::Connect | LinkOutput::Disconnect => return None,
         LinkOutput::Connected => json!({"event": "connected"}),
         LinkOutput::HandshakeFailed(reason) => {
             json!({"event": "handshake-failed", "reason": reason.to_string()})
         }
         LinkOutput::SessionEnded(reason) => {
             json!({"event": "session-ended", "reason": reason.to_string()})
+        }
+        LinkOutput::ConnectionFailed => json!({"event": "connection-failed"}),
+        LinkOutput::ConnectionEnded(reason) => {
+            json!({"event": "connection-ended", "reason": reason.to_string()})
         }
         LinkOutput::Device(event) => describe_event(event)?,
     };

@@ -5,7 +5,7 @@ use std::str::FromStr;
 
 use thiserror::Error;
 
-/// `coap://host[:port]` or `coaps://host[:port]`.
+/// `scheme://host[:port]`, with one of the schemes coap, coaps, coap+tcp and coaps+tcp.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ServerUrl {
     scheme: Scheme,
@@ -13,17 +13,45 @@ pub struct ServerUrl {
     port: u16,
 }
 
+/// What devices reach the server by.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Scheme {
+pub enum Scheme {
+    /// CoAP over UDP.
     Coap,
+    /// CoAP over DTLS.
     Coaps,
+    /// CoAP over TCP (RFC 8323).
+    CoapTcp,
+    /// CoAP over TLS.
+    CoapsTcp,
+}
+
+impl Scheme {
+    const ALL: [Self; 4] = [Self::Coap, Self::Coaps, Self::CoapTcp, Self::CoapsTcp];
+
+    /// As it is written (RFC 7252 §6, RFC 8323 §8).
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Coap => "coap",
+            Self::Coaps => "coaps",
+            Self::CoapTcp => "coap+tcp",
+            Self::CoapsTcp => "coaps+tcp",
+        }
+    }
+
+    const fn default_port(self) -> u16 {
+        match self {
+            Self::Coap | Self::CoapTcp => 5683,
+            Self::Coaps | Self::CoapsTcp => 5684,
+        }
+    }
 }
 
 /// Why a text is not the URL of a server, or the server cannot be found.
 #[derive(Debug, Error)]
 pub enum ServerUrlError {
-    /// The text begins neither with `coap://` nor `coaps://`.
-    #[error("server url begins neither with coap:// nor with coaps://")]
+    /// The text does not begin with a scheme that there is.
+    #[error("server url begins with none of coap://, coaps://, coap+tcp:// and coaps+tcp://")]
     Scheme,
     /// There is nothing between the scheme and the port.
     #[error("server url names no host")]
@@ -40,9 +68,14 @@ pub enum ServerUrlError {
 }
 
 impl ServerUrl {
-    /// Whether devices make a DTLS session first.
-    pub fn is_secured(&self) -> bool {
-        self.scheme == Scheme::Coaps
+    /// What devices reach it by.
+    pub fn scheme(&self) -> Scheme {
+        self.scheme
+    }
+
+    /// Its name, as the certificate of a TLS server has it.
+    pub fn host(&self) -> &str {
+        &self.host
     }
 
     /// The first address of the host.
@@ -57,11 +90,8 @@ impl FromStr for ServerUrl {
 
     fn from_str(text: &str) -> Result<Self, ServerUrlError> {
         let (scheme, rest) = text.split_once("://").ok_or(ServerUrlError::Scheme)?;
-        let (scheme, default_port) = match scheme {
-            "coap" => (Scheme::Coap, 5683),
-            "coaps" => (Scheme::Coaps, 5684),
-            _ => return Err(ServerUrlError::Scheme),
-        };
+        let named = Scheme::ALL.into_iter().find(|known| known.name() == scheme);
+        let scheme = named.ok_or(ServerUrlError::Scheme)?;
         let rest = rest.trim_end_matches('/');
         let (host, port) = match rest.strip_prefix('[') {
             Some(rest) => rest.split_once(']').ok_or(ServerUrlError::NoHost)?,
@@ -72,7 +102,7 @@ impl FromStr for ServerUrl {
         }
         let port = match port.strip_prefix(':') {
             Some(port) => port.parse().map_err(|_| ServerUrlError::Port)?,
-            None if port.is_empty() => default_port,
+            None if port.is_empty() => scheme.default_port(),
             None => return Err(ServerUrlError::Port),
         };
         Ok(Self {
@@ -92,16 +122,20 @@ mod tests {
     #[test]
     fn urls_have_default_ports() {
         let url: ServerUrl = "coaps://127.0.0.1".parse().unwrap();
-        assert!(url.is_secured());
+        assert_eq!(url.scheme(), Scheme::Coaps);
         assert_eq!(url.resolve().unwrap().to_string(), "127.0.0.1:5684");
         let url: ServerUrl = "coap://[::1]:7000/".parse().unwrap();
         assert_eq!(url.resolve().unwrap().to_string(), "[::1]:7000");
+        let url: ServerUrl = "coaps+tcp://127.0.0.1".parse().unwrap();
+        assert_eq!((url.scheme(), url.host()), (Scheme::CoapsTcp, "127.0.0.1"));
+        assert_eq!(url.resolve().unwrap().to_string(), "127.0.0.1:5684");
     }
 
     #[test]
     fn other_urls_are_refused() {
         for text in [
             "http://a",
+            "coap+udp://a",
             "127.0.0.1:5683",
             "coap://",
             "coap://:5683",

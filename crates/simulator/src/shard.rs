@@ -14,9 +14,10 @@ use rand_chacha::ChaCha8Rng;
 
 use crate::fleet::Command;
 use crate::link::{Link, LinkOutput};
-use crate::node::{Node, Phase, connect};
+use crate::node::{Node, Phase};
 use crate::plan::{Pace, Plan, Purpose};
 use crate::report;
+use crate::socket::{Socket, Stream, datagrams};
 use crate::stats::Stats;
 use crate::walk::Walk;
 
@@ -51,6 +52,9 @@ pub(crate) struct Found {
 pub(crate) struct Shard {
     poll: Poll,
     plan: Arc<Plan>,
+    /// Its nodes in the plan are `from, from + step, …`.
+    from: usize,
+    step: usize,
     pace: Pace,
     shared: Arc<Shared>,
     nodes: Vec<Node>,
@@ -94,9 +98,14 @@ impl Shard {
         let waker = Waker::new(poll.registry(), WAKER)?;
         let mut nodes = Vec::new();
         for (place, index) in (from..plan.devices).step_by(step).enumerate() {
-            let mut socket = connect(plan.server, index)?;
-            poll.registry()
-                .register(&mut socket, Token(place), Interest::READABLE)?;
+            let socket = if plan.has_connections() {
+                Socket::Stream(None)
+            } else {
+                let mut socket = datagrams(plan.server, index)?;
+                poll.registry()
+                    .register(&mut socket, Token(place), Interest::READABLE)?;
+                Socket::Datagrams(socket)
+            };
             nodes.push(Node::new(Link::new(plan.device(index)?), socket));
         }
         let pace = match plan.pace {
@@ -114,6 +123,8 @@ impl Shard {
             buffer: vec![0; 1 << 16].into(),
             rng: ChaCha8Rng::seed_from_u64(from as u64),
             found: Found::default(),
+            from,
+            step,
             plan,
             shared,
         };
@@ -261,9 +272,15 @@ impl Shard {
         let Some(node) = self.nodes.get_mut(index) else {
             return;
         };
-        if let LinkOutput::Transmit(datagram) = &output {
-            node.transmit(datagram, &self.shared.stats);
-            return;
+        match &output {
+            LinkOutput::Transmit(bytes) => return node.transmit(bytes, &self.shared.stats),
+            LinkOutput::Connect => return self.connect(now, index),
+            LinkOutput::Disconnect => {
+                // What is unwritten now goes with it, as with a device that loses its power.
+                node.socket = Socket::Stream(None);
+                return;
+            }
+            _ => {}
         }
         node.count(&output, &self.shared.stats);
         report::event(self.plan.events, node.link.device().endpoint(), &output);
@@ -271,10 +288,28 @@ impl Shard {
             LinkOutput::Device(Event::Registered { .. }) => Phase::Registered,
             LinkOutput::Device(Event::Deregistered) => Phase::Deregistered,
             LinkOutput::Device(Event::RegistrationFailed { .. })
-            | LinkOutput::HandshakeFailed(_) => Phase::Failed,
+            | LinkOutput::HandshakeFailed(_)
+            | LinkOutput::ConnectionFailed => Phase::Failed,
             _ => return,
         };
         self.enter(now, index, phase);
+    }
+
+    /// Begins to connect a node. Whether that succeeds shows when its socket is ready.
+    fn connect(&mut self, now: Instant, index: usize) {
+        let place = self.from + index * self.step;
+        let tls = self.plan.tls();
+        let made = Stream::connect(self.plan.server, place, tls).and_then(|mut stream| {
+            stream.register(self.poll.registry(), Token(index))?;
+            Ok(stream)
+        });
+        let Some(node) = self.nodes.get_mut(index) else {
+            return;
+        };
+        match made {
+            Ok(stream) => node.socket = Socket::Stream(Some(stream)),
+            Err(_) => node.link.handle_end(now),
+        }
     }
 
     fn enter(&mut self, now: Instant, index: usize, phase: Phase) {

@@ -40,11 +40,11 @@ counters! {
     registrations,
     /// Registers refused or not answered.
     registration_failures,
-    /// DTLS handshakes completed.
+    /// DTLS handshakes completed, and connections made.
     handshakes,
-    /// DTLS handshakes that failed.
+    /// DTLS handshakes that failed, and connections that were not made.
     handshake_failures,
-    /// DTLS sessions lost.
+    /// DTLS sessions and connections lost.
     sessions_lost,
     /// Updates accepted.
     updates,
@@ -58,11 +58,11 @@ counters! {
     written,
     /// Reboots.
     reboots,
-    /// Datagrams sent.
+    /// Datagrams sent, and writes on connections.
     datagrams_sent,
     /// Datagrams that the socket did not take.
     datagrams_dropped,
-    /// Datagrams received.
+    /// Datagrams received, and reads from connections.
     datagrams_received,
 }
 

@@ -13,7 +13,7 @@ use std::process::ExitCode;
 use std::str::FromStr as _;
 use std::time::{Duration, Instant};
 
-use anyhow::{Context as _, ensure};
+use anyhow::{bail, ensure};
 use coap::{Code, Message, MessageId, Options, Token, Type, number};
 use dtls::{Client, ClientOutput};
 use mio::net::UdpSocket;
@@ -22,10 +22,10 @@ use serde_json::json;
 
 use crate::args::{Ask, Request};
 use crate::fleet::make_room;
-use crate::node::bind;
-use crate::plan::Plan;
+use crate::plan::{Plan, TransportPlan};
 use crate::report;
 use crate::server::ServerUrl;
+use crate::socket::bind;
 
 /// How often the deadlines of devices under way are looked at.
 const TICK: Duration = Duration::from_millis(20);
@@ -148,15 +148,15 @@ impl Crowd {
         let mut devices = Vec::with_capacity(plan.devices);
         for place in 0..plan.devices {
             let made = plan.device(place)?;
-            let security = made.security.context("requests need a coaps server")?;
-            let socket = bind(plan.server, place)?;
-            socket.set_nonblocking(true)?;
-            let mut socket = UdpSocket::from_std(socket);
+            let TransportPlan::Dtls(security) = made.transport else {
+                bail!("requests are measured over coaps");
+            };
+            let mut socket = UdpSocket::from_std(bind(plan.server, place)?);
             poll.registry()
                 .register(&mut socket, mio::Token(place), Interest::READABLE)?;
             devices.push(Device {
                 endpoint: made.config.endpoint.as_str().to_owned(),
-                client: Client::new(security, made.seed),
+                client: Client::new(*security, made.seed),
                 socket,
                 next_id: 0,
                 location: Vec::new(),
