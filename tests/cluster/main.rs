@@ -15,3 +15,4 @@ mod one_device;
 mod split_brain;
 mod spray;
 mod take_over;
+mod transports;
