@@ -6,8 +6,8 @@ use crate::dtls_rig::{Rig, address, client, client_config, next};
 
 /// A Connection ID is read where it is and nowhere else, and looking for it changes nothing.
 pub fn run(data: &[u8]) {
-    let mut rig = Rig::new();
-    let mut own = client(client_config(0, 1));
+    let mut rig = Rig::new([0; 32]);
+    let mut own = client(client_config(0, 1), [0; 32]);
     rig.connect(&mut own, address(0));
     let read = ConnectionId::of_datagram(data);
     if let Some(cid) = read {
@@ -31,9 +31,9 @@ pub fn run(data: &[u8]) {
 }
 
 pub fn seeds() -> Vec<Vec<u8>> {
-    let mut rig = Rig::new();
-    let mut own = client(client_config(0, 1));
-    let mut hello = client(client_config(0, 1));
+    let mut rig = Rig::new([0; 32]);
+    let mut own = client(client_config(0, 1), [0; 32]);
+    let mut hello = client(client_config(0, 1), [0; 32]);
     hello.start(rig.now);
     rig.connect(&mut own, address(0));
     let sent = own.send(b"x").is_ok();

@@ -4,13 +4,13 @@ use dtls::ClientOutput;
 
 use crate::dtls_messages::{Messages, STEPS, as_steps};
 use crate::dtls_rig::{Rig, address, client, client_config, next, start};
-use crate::script::Script;
+use crate::script::{Script, secret};
 
 /// It never believes to be connected to a server without the key, and is silent once it has given up.
 pub fn run(data: &[u8]) {
     let mut script = Script::new(data);
     let choice = script.byte();
-    let mut client = client(client_config(choice, choice >> 4));
+    let mut client = client(client_config(choice, choice >> 4), secret(data));
     let (mut now, mut messages) = (start(), Messages::starting_at(0));
     let mut ended = false;
     client.start(now);
@@ -45,8 +45,8 @@ pub fn seeds() -> Vec<Vec<u8>> {
 
 /// What a real server says to such a client.
 fn seed(kind: u8, cid: u8) -> Vec<u8> {
-    let (mut rig, from) = (Rig::new(), address(0));
-    let mut client = client(client_config(kind, cid));
+    let (mut rig, from) = (Rig::new([0; 32]), address(0));
+    let mut client = client(client_config(kind, cid), [0; 32]);
     let mut out = vec![kind | cid << 4];
     client.start(rig.now);
     for _ in 0..3 {

@@ -2,7 +2,7 @@
 
 use crate::dtls_messages::{Messages, STEPS, as_steps};
 use crate::dtls_rig::{MAX_HANDSHAKES, Rig, address, client, client_config, next};
-use crate::script::{Script, put_chunk};
+use crate::script::{Script, put_chunk, secret};
 
 const CLIENT_HELLO: u8 = 1;
 /// Of a message in a record.
@@ -45,7 +45,7 @@ impl<'a> Hello<'a> {
 /// without the key there is never a session.
 pub fn run(data: &[u8]) {
     let mut script = Script::new(data);
-    let mut rig = Rig::new();
+    let mut rig = Rig::new(secret(data));
     let (mut messages, from) = (Messages::starting_at(0), address(0));
     let hello = Hello::read(&mut script);
     let first = messages.message(CLIENT_HELLO, &hello.body(&[]));
@@ -85,8 +85,8 @@ pub fn seeds() -> Vec<Vec<u8>> {
 
 /// What a real client says to a server that answers it.
 fn seed(kind: u8, cid: u8) -> Vec<u8> {
-    let (mut rig, from) = (Rig::new(), address(0));
-    let mut client = client(client_config(kind, cid));
+    let (mut rig, from) = (Rig::new([0; 32]), address(0));
+    let mut client = client(client_config(kind, cid), [0; 32]);
     client.start(rig.now);
     let hello = next(&mut client);
     let mut out = hello_chunks(&hello);

@@ -5,7 +5,7 @@ use std::time::Duration;
 use dtls::{Client, ClientOutput};
 
 use crate::dtls_rig::{Rig, address, client, client_config};
-use crate::script::Script;
+use crate::script::{Script, secret};
 
 /// Longer than a client and a server hold on to a handshake that leads nowhere.
 const PATIENCE: Duration = Duration::from_secs(200);
@@ -68,8 +68,8 @@ pub fn run(data: &[u8]) {
     let mut script = Script::new(data);
     let choice = script.byte();
     let mut network = Network {
-        rig: Rig::new(),
-        client: client(client_config(choice, choice >> 4)),
+        rig: Rig::new(secret(data)),
+        client: client(client_config(choice, choice >> 4), secret(data)),
         flying: Vec::new(),
         received: Vec::new(),
     };

@@ -3,15 +3,19 @@
 use dtls::Client;
 
 use crate::dtls_rig::{Rig, address, client, client_config, next};
-use crate::script::{Script, put_chunk};
+use crate::script::{Script, put_chunk, secret};
 
 /// Only what a client has sealed gets through, each record once; nothing else ends a session, moves it, starts anything
 /// or is answered by more bytes than it has.
 pub fn run(data: &[u8]) {
     let mut script = Script::new(data);
-    let mut rig = Rig::new();
+    let secret = secret(data);
+    let mut rig = Rig::new(secret);
     // One is found by its Connection ID, the other by its address.
-    let mut clients: [Client; 2] = [client(client_config(0, 1)), client(client_config(0, 0))];
+    let mut clients: [Client; 2] = [
+        client(client_config(0, 1), secret),
+        client(client_config(0, 0), secret.map(|byte| !byte)),
+    ];
     for (port, client) in clients.iter_mut().enumerate() {
         rig.connect(client, address(port as u8));
     }
@@ -55,7 +59,7 @@ pub fn run(data: &[u8]) {
 }
 
 pub fn seeds() -> Vec<Vec<u8>> {
-    let mut hello = client(client_config(2, 2));
+    let mut hello = client(client_config(2, 2), [0; 32]);
     hello.start(crate::dtls_rig::start());
     let hello = next(&mut hello);
     let step = |step: u8, chunk: &[u8], more: &[u8]| {

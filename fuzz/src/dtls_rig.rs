@@ -80,8 +80,9 @@ fn fingerprint(key_der: &[u8]) -> Fingerprint {
     Fingerprint::of(&key(key_der).public_key_info())
 }
 
-pub(crate) fn client(config: ClientConfig) -> Client {
-    Client::new(config, [3; 32])
+/// `secret` is that of the script.
+pub(crate) fn client(config: ClientConfig, secret: [u8; 32]) -> Client {
+    Client::new(config, secret.map(|byte| byte ^ 0xAA))
 }
 
 pub(crate) fn address(port: u8) -> SocketAddr {
@@ -104,7 +105,8 @@ pub(crate) struct Rig {
 }
 
 impl Rig {
-    pub(crate) fn new() -> Self {
+    /// `secret` is that of the script.
+    pub(crate) fn new(secret: [u8; 32]) -> Self {
         let config = Config {
             partitions: 16.try_into().expect("not zero"),
             max_sessions: 8,
@@ -112,7 +114,11 @@ impl Rig {
             max_handshakes_per_source: MAX_HANDSHAKES as u32,
             ..Config::default()
         };
-        let mut server = Server::new(config, &CookieSecret::new([1; 32]), [2; 32]);
+        let mut server = Server::new(
+            config,
+            &CookieSecret::new(secret),
+            secret.map(|byte| byte ^ 0x55),
+        );
         server.set_credentials(server_credentials());
         Self {
             now: start(),

@@ -1,32 +1,30 @@
 //! What comes to the forwarding port.
 
-use std::sync::OnceLock;
-
 use aws_lc_rs::hmac;
 use forward::{Channel, Direction, Forwarded, Key, Opener, Refusal, Seal, WorkerId};
 
-use crate::script::Script;
+use crate::script::{Script, secret};
 
-const CLUSTER: [u8; 32] = [7; 32];
 const HERE: WorkerId = WorkerId { node: 1, worker: 0 };
 const THERE: WorkerId = WorkerId { node: 2, worker: 1 };
 const TAG: usize = 16;
 
 /// Without the key nothing opens. With it, arbitrary content does no harm, and nothing opens twice.
 pub fn run(data: &[u8]) {
-    let key = Key::derive(&CLUSTER);
+    let cluster = secret(data);
+    let key = Key::derive(&cluster);
     let mut opener = Opener::new(&key, HERE);
     let mut script = Script::new(data);
     match script.byte() % 3 {
-        0 => assert!(opener.open(script.rest()).is_err(), "a forgery"),
-        1 => arbitrary(&mut opener, script.rest()),
+        0 => assert!(opener.open(script.rest()).is_err(), "a forgery opens"),
+        1 => arbitrary(&cluster, &mut opener, script.rest()),
         _ => structured(&key, &mut opener, &mut script),
     }
 }
 
 /// As from a member that has gone mad.
-fn arbitrary(opener: &mut Opener, content: &[u8]) {
-    let bytes = [content, &tag(content)].concat();
+fn arbitrary(cluster: &[u8; 32], opener: &mut Opener, content: &[u8]) {
+    let bytes = [content, &tag(cluster, content)].concat();
     match opener.open(&bytes) {
         Ok((_, forwarded)) => {
             assert!(content.ends_with(forwarded.datagram));
@@ -78,20 +76,17 @@ fn structured(key: &Key, opener: &mut Opener, script: &mut Script<'_>) {
 }
 
 /// As `forward::Key` has it, which does not give tags of arbitrary content away.
-fn tag(content: &[u8]) -> [u8; TAG] {
-    static MAC: OnceLock<hmac::Key> = OnceLock::new();
-    let mac = MAC.get_or_init(|| {
-        let root = hmac::Key::new(hmac::HMAC_SHA256, &CLUSTER);
-        let derived = hmac::sign(&root, b"drover forward mac 1");
-        hmac::Key::new(hmac::HMAC_SHA256, derived.as_ref())
-    });
+fn tag(cluster: &[u8; 32], content: &[u8]) -> [u8; TAG] {
+    let root = hmac::Key::new(hmac::HMAC_SHA256, cluster);
+    let derived = hmac::sign(&root, b"drover forward mac 1");
+    let mac = hmac::Key::new(hmac::HMAC_SHA256, derived.as_ref());
     let mut tag = [0; TAG];
-    tag.copy_from_slice(&hmac::sign(mac, content).as_ref()[..TAG]);
+    tag.copy_from_slice(&hmac::sign(&mac, content).as_ref()[..TAG]);
     tag
 }
 
 pub fn seeds() -> Vec<Vec<u8>> {
-    let mut seal = Seal::new(&Key::derive(&CLUSTER), THERE);
+    let mut seal = Seal::new(&Key::derive(&[7; 32]), THERE);
     let mut packed = |client: &str| {
         let sent = Forwarded {
             direction: Direction::In,

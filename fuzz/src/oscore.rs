@@ -2,52 +2,60 @@
 
 use std::net::SocketAddr;
 
-use coap::{Code, Message, MessageId, Type};
+use coap::{Code, Endpoint, Event, Message, MessageId, Type};
 use oscore::{
     Algorithm, Client, ClientOutput, Config, ContextState, Disposition, OscoreOption, Output,
     Secrets, Server,
 };
 
 use crate::dtls_rig::{address, start};
-use crate::script::{Script, put_chunk};
+use crate::script::{Script, put_chunk, secret};
 
-const SERVER: Secrets<'static> = Secrets {
-    algorithm: Algorithm::AesCcm16_64_128,
-    master_secret: b"sixteen byte key",
-    master_salt: b"salt",
-    id_context: None,
-    sender_id: b"srv",
-    recipient_id: b"dev",
-};
-
-const DEVICE: Secrets<'static> = Secrets {
-    sender_id: b"dev",
-    recipient_id: b"srv",
-    ..SERVER
-};
+/// Of the server and of the device.
+fn secrets(master_secret: &[u8]) -> [Secrets<'_>; 2] {
+    let server = Secrets {
+        algorithm: Algorithm::AesCcm16_64_128,
+        master_secret,
+        master_salt: b"salt",
+        id_context: None,
+        sender_id: b"srv",
+        recipient_id: b"dev",
+    };
+    let device = Secrets {
+        sender_id: b"dev",
+        recipient_id: b"srv",
+        ..server
+    };
+    [server, device]
+}
 
 struct Pair {
     server: Server,
     client: Client,
+    /// Above the server: copies are its business.
+    engine: Endpoint<()>,
     /// What the device has protected, and the server, in order.
     up: Vec<Vec<u8>>,
     down: Vec<Vec<u8>>,
-    handed_up: usize,
+    /// Requests that reached the top.
+    served: usize,
     handed_down: usize,
 }
 
 impl Pair {
-    fn new() -> Self {
-        let state = |secrets| ContextState::never_used(secrets).expect("secrets of good lengths");
+    fn new(master_secret: &[u8]) -> Self {
+        let [server_state, device_state] = secrets(master_secret)
+            .map(|secrets| ContextState::never_used(&secrets).expect("secrets of good lengths"));
         let mut server = Server::new(Config::default(), [1; 32]);
-        server.import(state(&SERVER), 1).expect("the first context");
-        let client = Client::new(Config::default(), state(&DEVICE), 1, [2; 32]);
+        server.import(server_state, 1).expect("the first context");
+        let client = Client::new(Config::default(), device_state, 1, [2; 32]);
         Self {
             server,
             client: client.expect("a context"),
+            engine: Endpoint::new(coap::Config::default(), 1),
             up: Vec::new(),
             down: Vec::new(),
-            handed_up: 0,
+            served: 0,
             handed_down: 0,
         }
     }
@@ -62,13 +70,17 @@ impl Pair {
                     self.down.push(datagram);
                 }
                 Output::Inner { datagram, .. } => {
-                    let message = coap::decode(&datagram).expect("a message of its own");
-                    self.handed_up += usize::from(message.code.is_request());
+                    assert!(coap::decode(&datagram).is_ok(), "a message of its own");
+                    self.engine.handle_datagram(start(), (), &datagram);
                 }
                 Output::UnknownContext { peer, datagram, .. } => {
                     self.server.refuse_unknown(start(), peer, &datagram);
                 }
             }
+        }
+        while let Some(output) = self.engine.poll_output() {
+            let is_request = matches!(output, coap::Output::Event(Event::Request { .. }));
+            self.served += usize::from(is_request);
         }
         while let Some(output) = self.client.poll_output() {
             match output {
@@ -93,14 +105,14 @@ impl Pair {
     }
 }
 
-/// A request is handed up at most once for each that the device protected, whatever becomes of it on the way; the context
+/// A request is served at most once for each that the device protected, whatever becomes of it on the way; the context
 /// stays.
 pub fn run(data: &[u8]) {
     if let Ok(option) = OscoreOption::decode(data) {
         assert_eq!(option.encode(), data);
     }
     let mut script = Script::new(data);
-    let mut pair = Pair::new();
+    let mut pair = Pair::new(&secret(data));
     let context = pair.server.len();
     while !script.is_over() {
         let step = script.byte();
@@ -137,7 +149,7 @@ pub fn run(data: &[u8]) {
             }
         }
         assert_eq!(pair.server.len(), context);
-        assert!(pair.handed_up <= pair.up.len());
+        assert!(pair.served <= pair.up.len());
         assert_eq!(pair.handed_down, 0, "the server has asked nothing");
     }
 }

@@ -176,7 +176,7 @@ impl Expired {
         expiries: &'a Expiries,
         now: Duration,
     ) -> impl Iterator<Item = &'a Path> {
-        let is_expired = |entry: &(&PathBuf, &Duration)| *entry.1 <= now;
+        let is_expired = move |entry: &(&PathBuf, &Duration)| *entry.1 <= now;
         let expired: Expiries = expiries
             .iter()
             .filter(is_expired)

@@ -62,7 +62,7 @@ fn told(pair: &Pair) -> Option<Vec<u8>> {
         .iter()
         .rev()
         .find_map(|event| match event {
-            ClientOutput::Connected { server_cid } => Some(server_cid.clone()),
+            ClientOutput::Connected { server_cid, .. } => Some(server_cid.clone()),
             _ => None,
         });
     connected.unwrap()
