@@ -142,7 +142,7 @@ impl Crowd {
         let round = until_some("a round of requests", LIMIT, || {
             let output = self.program.output();
             let mut lines = output.lines().filter(|line| line.contains("\"requests\""));
-            let line = lines.nth(rounds - 1).ok_or(output.clone())?;
+            let line = lines.nth(rounds - 1).ok_or_else(|| output.clone())?;
             serde_json::from_str::<Value>(line).map_err(|error| error.to_string())
         });
         eprintln!("  {round}");

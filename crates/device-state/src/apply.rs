@@ -125,6 +125,7 @@ impl<'t> Change<'t> {
         self.dispatch(command).unwrap_or_else(Outcome::Rejected)
     }
 
+    #[expect(clippy::too_many_lines, reason = "one arm for each command")]
     fn dispatch(&mut self, command: &Command) -> Result<Outcome, Rejection> {
         match command {
             Command::Register { registration } => self.register(registration),

@@ -61,7 +61,7 @@ impl fmt::Debug for TrustAnchors {
         f.debug_struct("TrustAnchors")
             .field("anchors", &self.anchors.len())
             .field("revocations", &self.revocations.len())
-            .finish()
+            .finish_non_exhaustive()
     }
 }
 

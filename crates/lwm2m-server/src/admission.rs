@@ -68,7 +68,7 @@ impl Admission {
     /// The present window. One that is over says how fast commits end, if devices had to be refused in it: otherwise the
     /// state tier may not have been at its limit.
     fn window(&mut self, now: Instant) -> &mut Window {
-        let window = self.window.get_or_insert(Window::new(now));
+        let window = self.window.get_or_insert_with(|| Window::new(now));
         let elapsed = now.saturating_duration_since(window.begun);
         if elapsed >= WINDOW {
             if window.refused > 0 && elapsed < WINDOW * 2 {

@@ -46,6 +46,19 @@ fn notify(pair: &mut Pair, token: Token, sequence: u32) {
     );
     sent.unwrap();
     pair.settle();
+    // It is kept; on a stream nothing is acknowledged.
+    let receipts: Vec<_> = pair.server_events.iter().filter_map(receipt).collect();
+    for receipt in receipts {
+        pair.engine.acknowledge(receipt);
+    }
+    pair.settle();
+}
+
+fn receipt(event: &Event<oscore::ContextId>) -> Option<coap::Receipt<oscore::ContextId>> {
+    match event {
+        Event::Notification { receipt, .. } => *receipt,
+        _ => None,
+    }
 }
 
 fn notifications(pair: &mut Pair) -> usize {

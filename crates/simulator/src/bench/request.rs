@@ -263,7 +263,7 @@ impl Crowd {
                         device.answered(now, &data, goal, self.ask, via, found);
                     }
                     ClientOutput::Closed(_) | ClientOutput::Failed(_) => {
-                        device.stage = Stage::Failed
+                        device.stage = Stage::Failed;
                     }
                 }
             }
