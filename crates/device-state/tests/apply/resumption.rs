@@ -34,20 +34,20 @@ fn session(world: &World, cid: SessionCid) -> Box<Session> {
     })
 }
 
-fn resumption(world: &World, last: u8) -> Box<Resumption> {
-    Box::new(Resumption {
+fn resumption(world: &World, last: u8) -> Resumption {
+    Resumption {
         id: id(last),
         state: vec![4, 5, 6],
         identity: identity("meter"),
         session: None,
         stored_at: Timestamp(0),
         expires_at: world.now.saturating_add(DAY),
-    })
+    }
 }
 
 fn store(world: &mut World, cid: SessionCid, last: u8) -> Outcome {
     let session = session(world, cid);
-    let resumption = Some(resumption(world, last));
+    let resumption = Some(Box::new(resumption(world, last)));
     world.run(Command::StoreSession {
         session,
         resumption,
@@ -93,7 +93,7 @@ fn nothing_is_stored_when_either_id_is_taken() {
         store(&mut world, FIRST, 2),
         Outcome::Rejected(Rejection::CidTaken)
     );
-    let resumption = resumption(&world, 1);
+    let resumption = Box::new(resumption(&world, 1));
     assert_eq!(world.run(Command::StoreResumption { resumption }), taken);
     assert_eq!(world.tables, before);
 }
@@ -104,7 +104,7 @@ fn what_is_too_long_is_not_stored() {
     let of_length = |world: &World, length| {
         let mut resumption = resumption(world, 1);
         resumption.state = vec![0; length];
-        resumption
+        Box::new(resumption)
     };
     let session = session(&world, FIRST);
     let resumption = Some(of_length(&world, MAX_RESUMPTION_STATE + 1));
@@ -148,7 +148,7 @@ fn a_resumed_session_takes_the_place_of_the_one_before() {
 #[test]
 fn a_session_without_a_connection_id_is_resumed_without_a_row() {
     let mut world = World::new();
-    let resumption = resumption(&world, 1);
+    let resumption = Box::new(resumption(&world, 1));
     world.run(Command::StoreResumption { resumption });
     assert_eq!(resume(&mut world, None), Outcome::Done);
     assert_eq!(resume(&mut world, Some(FIRST)), Outcome::Done);
