@@ -136,6 +136,10 @@ pub(crate) struct Config {
     pub(crate) commit_timeout_ms: u32,
     /// How long a stored DTLS session is kept without being used, in hours.
     pub(crate) session_hours: u32,
+    /// Whether devices get session ids in DTLS, and can resume their sessions at any node by them.
+    pub(crate) resumption: bool,
+    /// How long after its full handshake a device can resume, in hours.
+    pub(crate) resumption_hours: u32,
     /// Handshakes under way, per worker.
     pub(crate) max_handshakes: usize,
     /// DTLS handshakes that begin per second, per worker; twice as many at once after a rest. Devices beyond it repeat
@@ -184,6 +188,8 @@ impl Default for Config {
                 .map_or(1, |cores| cores.get().min(64) as u8),
             commit_timeout_ms: 10_000,
             session_hours: 168,
+            resumption: true,
+            resumption_hours: 168,
             max_handshakes: 20_000,
             handshakes_per_second: 5000,
             handshakes_per_second_per_source: 1000,

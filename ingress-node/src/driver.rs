@@ -17,6 +17,7 @@ mod contexts;
 mod leave;
 mod operation;
 mod principal;
+mod resumption;
 mod revocation;
 mod route;
 mod session;
@@ -120,6 +121,7 @@ pub(crate) enum Unsecured {
 pub(crate) struct Limits {
     pub(crate) commit_timeout: Duration,
     pub(crate) session_lifetime: Duration,
+    pub(crate) resumption_lifetime: Duration,
     pub(crate) unsecured: Unsecured,
 }
 

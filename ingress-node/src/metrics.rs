@@ -47,6 +47,7 @@ pub(crate) struct Metrics {
     pub(crate) operations: Counter,
     pub(crate) handshakes: Counter,
     pub(crate) handshakes_failed: Counter,
+    pub(crate) resumptions: Counter,
     pub(crate) take_overs: Counter,
     pub(crate) sessions_revoked: Counter,
     pub(crate) trust_reloads: Counter,
@@ -113,6 +114,11 @@ impl Metrics {
             "handshakes_failed",
             "DTLS handshakes that failed after a valid cookie",
             &metrics.handshakes_failed,
+        );
+        counter(
+            "resumptions",
+            "Of the handshakes, those that resumed a session",
+            &metrics.resumptions,
         );
         counter(
             "take_overs",

@@ -67,7 +67,8 @@ pub(crate) async fn start(
             trust: trust.clone(),
             limits: Limits {
                 commit_timeout: Duration::from_millis(config.commit_timeout_ms.into()),
-                session_lifetime: Duration::from_secs(u64::from(config.session_hours) * 3600),
+                session_lifetime: hours(config.session_hours),
+                resumption_lifetime: hours(config.resumption_hours),
                 unsecured: if config.coap_requires_oscore {
                     Unsecured::Refused
                 } else {
@@ -264,11 +265,15 @@ fn dtls_limits(config: &Config, shards: u16) -> anyhow::Result<dtls::Config> {
         max_handshakes: config.max_handshakes,
         max_handshakes_per_source: u32::try_from(config.max_handshakes)?,
         max_sessions: config.max_devices,
-        resumption: false,
+        resumption: config.resumption,
         handshake_rate: rate(config.handshakes_per_second),
         handshake_rate_per_source: rate(config.handshakes_per_second_per_source),
         ..dtls::Config::default()
     })
+}
+
+fn hours(hours: u32) -> Duration {
+    Duration::from_secs(u64::from(hours) * 3600)
 }
 
 /// After a rest, what came together during it.

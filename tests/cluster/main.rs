@@ -12,6 +12,7 @@ mod leave;
 mod ledger;
 mod main_job;
 mod one_device;
+mod resume;
 mod split_brain;
 mod spray;
 mod take_over;

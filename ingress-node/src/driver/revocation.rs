@@ -4,7 +4,7 @@ use std::collections::VecDeque;
 use std::sync::Arc;
 
 use device_state::{CredentialId, SecurityIdentity};
-use dtls::{PeerIdentity, SessionId};
+use dtls::SessionId;
 use hashbrown::HashSet;
 use lwm2m_server::Principal;
 
@@ -65,10 +65,8 @@ impl Driver {
     }
 
     pub(super) fn is_revoked(&self, session: SessionId) -> bool {
-        match self.dtls.identity(session) {
-            Some(PeerIdentity::Certificate(identity)) => self.trust.anchors.is_revoked(identity),
-            _ => false,
-        }
+        let identity = self.dtls.identity(session);
+        identity.is_some_and(|identity| self.is_certificate_revoked(identity))
     }
 
     /// To be called once a second.

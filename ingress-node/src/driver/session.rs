@@ -6,8 +6,8 @@ use std::time::Duration;
 
 use device_state::{CredentialId, Secret, SessionCid, Transport};
 use dtls::{
-    CloseReason, ConnectionId, HandshakeId, Output, PeerIdentity, PeerKey, PeerRejection, Psk,
-    SessionId, StoreOutcome, SubjectNames,
+    CloseReason, ConnectionId, HandshakeId, HandshakeKind, Output, PeerIdentity, PeerKey,
+    PeerRejection, Psk, SessionId, StoreOutcome, SubjectNames,
 };
 use forward::Channel;
 use hashbrown::HashMap;
@@ -46,7 +46,7 @@ pub(super) struct Bound {
 
 impl Sessions {
     /// A handshake of somebody who is known.
-    fn begin(&mut self, handshake: HandshakeId, principal: Principal) {
+    pub(super) fn begin(&mut self, handshake: HandshakeId, principal: Principal) {
         let bound = Bound {
             principal: Arc::new(principal),
             cid: None,
@@ -97,17 +97,16 @@ impl Driver {
                 identity,
                 ..
             } => self.key_presented(handshake, &key, identity),
-            // Nothing is stored that could be resumed: no id is issued, and none asked about.
-            Output::ResumptionNeeded { handshake, .. } => {
-                self.dtls.resume(now().instant, handshake, None);
-            }
+            Output::ResumptionNeeded { handshake, id, .. } => self.seek_resumption(handshake, id),
             Output::StoreSession {
-                handshake, session, ..
+                handshake,
+                session,
+                origin,
             } => {
                 if let Some(bound) = self.sessions.handshakes.get_mut(&handshake) {
                     bound.cid = session_cid(session.cid());
                 }
-                self.store_session(handshake, &session);
+                self.store_session(handshake, &session, origin);
             }
             Output::Plaintext {
                 session,
@@ -240,8 +239,11 @@ impl Driver {
         self.dtls.session_stored(now.instant, handshake, outcome);
         while let Some(output) = self.dtls.poll_output() {
             match (output, &bound) {
-                (Output::Connected { session, .. }, Some(bound)) => {
+                (Output::Connected { session, how, .. }, Some(bound)) => {
                     self.metrics.handshakes.inc();
+                    if how == HandshakeKind::Abbreviated {
+                        self.metrics.resumptions.inc();
+                    }
                     self.bind(session, bound.clone());
                 }
                 (output, _) => self.dtls_output(output),

@@ -1,14 +1,16 @@
 //! Calls of a worker to the state tier, and what follows from their answers.
 
 use device_state::{
-    Command, CredentialId, Observation, Outcome, Registration, Secret, Session, SessionCid,
-    SessionGeneration, ShardId, Timestamp,
+    Command, CredentialId, Observation, Outcome, Registration, Resumption, Secret, Session,
+    SessionCid, SessionGeneration, ShardId, Timestamp,
 };
+use dtls::SessionOrigin;
 use lwm2m::RegistrationId;
 use lwm2m_server::{CommitError, CommitId, Principal};
 use node_runtime::clock;
 
 use super::contexts::{ClaimedContext, Unclaimed, Unopened};
+use super::resumption::{Resumable, stored_id};
 use super::session::{Proof, session_cid};
 use super::take_over::{Claimed, Whose};
 use super::{Driver, Peer, now, principal};
@@ -41,6 +43,11 @@ pub(super) enum Resolved {
     },
     /// Whether the credential of a session still stands.
     LookedAt { peer: Peer, stands: bool },
+    /// What a device may resume; `None` if it is to prove who it is.
+    Resumable {
+        handshake: dtls::HandshakeId,
+        found: Option<Box<Resumable>>,
+    },
     SessionStored {
         handshake: dtls::HandshakeId,
         outcome: dtls::StoreOutcome,
@@ -119,40 +126,91 @@ impl Driver {
         }));
     }
 
-    /// DESIGN: the session is stored before the server's Finished is sent, so that any node can go on with it.
+    /// DESIGN: the session is stored before the server's Finished is sent, so that any node can go on with it. With it
+    /// comes what it can be resumed from.
     pub(super) fn store_session(
         &mut self,
         handshake: dtls::HandshakeId,
         export: &dtls::SessionExport,
+        origin: SessionOrigin,
     ) {
-        let Some(cid) = session_cid(export.cid()) else {
-            // A client without a Connection ID cannot be found by another node; it shakes hands again there.
-            return self.settle_session(handshake, dtls::StoreOutcome::Stored);
-        };
         let Some(principal) = self.sessions.handshaking(handshake) else {
             return self.settle_session(handshake, dtls::StoreOutcome::Refused);
         };
-        let stored_at = Timestamp(clock::now_ms());
-        let session = Session {
-            cid,
-            export: export.encode().to_vec(),
-            identity: principal.identity.clone(),
-            peer: export.peer,
-            owner: self.node,
-            generation: SessionGeneration(export.generation),
-            stored_at,
-            expires_at: stored_at.saturating_add(self.limits.session_lifetime),
-        };
-        let shard = cid.shard();
-        let command = Command::StoreSession {
-            session: Box::new(session),
-            resumption: None,
-        };
+        let session = session_cid(export.cid()).map(|cid| {
+            let stored_at = Timestamp(clock::now_ms());
+            Box::new(Session {
+                cid,
+                export: export.encode().to_vec(),
+                identity: principal.identity.clone(),
+                peer: export.peer,
+                owner: self.node,
+                generation: SessionGeneration(export.generation),
+                stored_at,
+                expires_at: stored_at.saturating_add(self.limits.session_lifetime),
+            })
+        });
+        match (origin, session) {
+            (SessionOrigin::New { resumption }, session) => {
+                let resumption = resumption
+                    .and_then(|export| self.resumption(&export, principal.identity.clone()));
+                self.store_new(handshake, session, resumption.map(Box::new));
+            }
+            (SessionOrigin::Resumed(id), session) => {
+                let id = stored_id(id);
+                let command = Command::Resume { id, session };
+                self.store(handshake, id.shard(), command, dtls::StoreOutcome::Refused);
+            }
+        }
+    }
+
+    fn store_new(
+        &self,
+        handshake: dtls::HandshakeId,
+        session: Option<Box<Session>>,
+        resumption: Option<Box<Resumption>>,
+    ) {
+        match (session, resumption) {
+            (Some(session), resumption) => {
+                let shard = session.cid.shard();
+                let command = Command::StoreSession {
+                    session,
+                    resumption,
+                };
+                self.store(handshake, shard, command, dtls::StoreOutcome::Refused);
+            }
+            (None, Some(resumption)) => {
+                let shard = resumption.id.shard();
+                let command = Command::StoreResumption { resumption };
+                // Without a Connection ID nothing but this node needs the session. If it cannot be resumed, the device
+                // shakes hands in full.
+                self.store(handshake, shard, command, dtls::StoreOutcome::Stored);
+            }
+            // A client without a Connection ID cannot be found by another node; it shakes hands again there.
+            (None, None) => self.settle_session(handshake, dtls::StoreOutcome::Stored),
+        }
+    }
+
+    /// Goes on with the handshake as `otherwise` says if the command is not done.
+    fn store(
+        &self,
+        handshake: dtls::HandshakeId,
+        shard: ShardId,
+        command: Command,
+        otherwise: dtls::StoreOutcome,
+    ) {
         let (client, timeout) = (self.client.clone(), self.limits.commit_timeout);
         self.calls.push(Box::pin(async move {
             let outcome = match client.propose(shard, command, timeout).await {
                 Ok(Outcome::Done) => dtls::StoreOutcome::Stored,
-                Ok(_) | Err(_) => dtls::StoreOutcome::Refused,
+                Ok(outcome) => {
+                    tracing::debug!(?outcome, "session is not stored");
+                    otherwise
+                }
+                Err(error) => {
+                    tracing::debug!(%error, "session cannot be stored");
+                    otherwise
+                }
             };
             Resolved::SessionStored { handshake, outcome }
         }));
@@ -206,6 +264,9 @@ impl Driver {
             } => self.context_owner(context, message, generation),
             Resolved::ContextClaimed { request, claimed } => {
                 self.context_claimed(now, &request, claimed);
+            }
+            Resolved::Resumable { handshake, found } => {
+                self.resumption_found(now, handshake, found);
             }
             Resolved::SessionStored { handshake, outcome } => {
                 self.session_stored(now, handshake, outcome);
