@@ -168,7 +168,12 @@ impl Rig {
                 Output::PeerKeyPresented { handshake, .. } => {
                     self.server.accept_peer(self.now, handshake, Ok(()));
                 }
-                Output::StoreSession { handshake, session } => {
+                Output::ResumptionNeeded { handshake, .. } => {
+                    self.server.resume(self.now, handshake, None);
+                }
+                Output::StoreSession {
+                    handshake, session, ..
+                } => {
                     let stored = SessionExport::decode(&session.encode());
                     assert!(stored.is_ok_and(|stored| stored.encode() == session.encode()));
                     self.stored += 1;

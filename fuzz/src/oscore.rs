@@ -4,7 +4,7 @@ use std::net::SocketAddr;
 
 use coap::{Code, Endpoint, Event, Message, MessageId, Type};
 use oscore::{
-    Algorithm, Client, ClientOutput, Config, ContextState, Disposition, OscoreOption, Output,
+    Algorithm, Carried, Client, ClientOutput, Config, ContextState, Disposition, OscoreOption, Output,
     Secrets, Server,
 };
 
@@ -30,7 +30,7 @@ fn secrets(master_secret: &[u8]) -> [Secrets<'_>; 2] {
 }
 
 struct Pair {
-    server: Server,
+    server: Server<SocketAddr>,
     client: Client,
     /// Above the server: copies are its business.
     engine: Endpoint<()>,
@@ -65,16 +65,19 @@ impl Pair {
         let mut transmitted = 0;
         while let Some(output) = self.server.poll_output() {
             match output {
-                Output::Transmit { datagram, .. } => {
+                Output::Transmit { message, .. } => {
+                    let datagram = datagram(message);
                     transmitted += datagram.len();
                     self.down.push(datagram);
                 }
-                Output::Inner { datagram, .. } => {
+                Output::Inner { message, .. } => {
+                    let datagram = datagram(message);
                     assert!(coap::decode(&datagram).is_ok(), "a message of its own");
                     self.engine.handle_datagram(start(), (), &datagram);
                 }
-                Output::UnknownContext { peer, datagram, .. } => {
-                    self.server.refuse_unknown(start(), peer, &datagram);
+                Output::Renamed { .. } => panic!("addresses go on where they were"),
+                Output::UnknownContext { peer, request, .. } => {
+                    self.server.refuse_unknown(start(), peer, &request);
                 }
             }
         }
@@ -84,9 +87,9 @@ impl Pair {
         }
         while let Some(output) = self.client.poll_output() {
             match output {
-                ClientOutput::Transmit(datagram) => self.up.push(datagram),
-                ClientOutput::Inner(datagram) => {
-                    let message = coap::decode(&datagram).expect("a message of its own");
+                ClientOutput::Transmit(message) => self.up.push(datagram(message)),
+                ClientOutput::Inner(message) => {
+                    let message = coap::decode(&datagram(message)).expect("a message of its own");
                     self.handed_down += usize::from(message.code.is_request());
                 }
             }
@@ -102,6 +105,14 @@ impl Pair {
         }
         // An error with Echo has at most a header, 8 bytes of token, and the option.
         assert!(transmitted <= datagram.len() + 64);
+    }
+}
+
+/// What came as a datagram goes as one.
+fn datagram(message: Carried) -> Vec<u8> {
+    match message {
+        Carried::Datagram(datagram) => datagram,
+        Carried::Message(message) => panic!("{message:?} on no stream"),
     }
 }
 
