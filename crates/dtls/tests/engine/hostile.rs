@@ -93,6 +93,34 @@ fn plausible_datagram() -> impl Strategy<Value = Vec<u8>> {
     })
 }
 
+fn victim(to_server: bool) -> Direction {
+    if to_server {
+        Direction::ToServer
+    } else {
+        Direction::ToClient
+    }
+}
+
+/// Damages one datagram of the client's next handshake, by its direction and number, and sees that the client gets a
+/// session nevertheless.
+fn get_over(pair: &mut Pair, (victim, which): (Direction, usize), damages: Vec<Damage>) {
+    pair.tap = Some(Box::new(move |direction, number, datagram| {
+        if direction == victim && number == which {
+            apply(&damages, datagram);
+        }
+    }));
+    pair.client.start(pair.now);
+    pair.run_for(Duration::from_secs(70));
+    if !pair.client.is_connected() {
+        // Unprotected bytes can end a handshake, but not the next one.
+        pair.client.start(pair.now);
+        pair.run_for(Duration::from_secs(70));
+    }
+    assert!(pair.client.is_connected());
+    pair.tap = None;
+    pair.assert_traffic_flows();
+}
+
 proptest! {
     #![proptest_config(ProptestConfig {
         cases: 300,
@@ -108,23 +136,8 @@ proptest! {
         choice: u8,
         damages in prop::collection::vec(damage(), 1..5),
     ) {
-        let victim = if to_server { Direction::ToServer } else { Direction::ToClient };
         let mut pair = Pair::new(server_config(), client(choice), 1);
-        pair.tap = Some(Box::new(move |direction, number, datagram| {
-            if direction == victim && number == which {
-                apply(&damages, datagram);
-            }
-        }));
-        pair.client.start(pair.now);
-        pair.run_for(Duration::from_secs(70));
-        if !pair.client.is_connected() {
-            // Unprotected bytes can end a handshake, but not the next one.
-            pair.client.start(pair.now);
-            pair.run_for(Duration::from_secs(70));
-        }
-        prop_assert!(pair.client.is_connected());
-        pair.tap = None;
-        pair.assert_traffic_flows();
+        get_over(&mut pair, (victim(to_server), which), damages);
     }
 
     /// The same for a session that is resumed.
@@ -135,27 +148,13 @@ proptest! {
         choice: u8,
         damages in prop::collection::vec(damage(), 1..5),
     ) {
-        let victim = if to_server { Direction::ToServer } else { Direction::ToClient };
         let config = client(choice);
         let mut pair = Pair::connected_as(config.clone());
         let config = config.with_resumption(pair.client.resumption().cloned());
         pair.client = Client::new(config, [9; 32]);
         pair.session = None;
         pair.sent.clear();
-        pair.tap = Some(Box::new(move |direction, number, datagram| {
-            if direction == victim && number == which {
-                apply(&damages, datagram);
-            }
-        }));
-        pair.client.start(pair.now);
-        pair.run_for(Duration::from_secs(70));
-        if !pair.client.is_connected() {
-            pair.client.start(pair.now);
-            pair.run_for(Duration::from_secs(70));
-        }
-        prop_assert!(pair.client.is_connected());
-        pair.tap = None;
-        pair.assert_traffic_flows();
+        get_over(&mut pair, (victim(to_server), which), damages);
     }
 
     #[test]
