@@ -183,10 +183,17 @@ public final class InteropDevice {
         private volatile double value = 20;
 
         public Temperature() {
-            clock.scheduleAtFixedRate(() -> {
-                value += 0.25;
+            clock.scheduleAtFixedRate(this::rise, 500, 500, TimeUnit.MILLISECONDS);
+        }
+
+        /** An executor drops a task that throws, and there is nobody to tell before the client is built. */
+        private void rise() {
+            value += 0.25;
+            try {
                 fireResourceChange(5700);
-            }, 500, 500, TimeUnit.MILLISECONDS);
+            } catch (RuntimeException error) {
+                say("nobody was told of " + value + ": " + error);
+            }
         }
 
         @Override
