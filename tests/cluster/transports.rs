@@ -35,7 +35,7 @@ impl Served {
         let (tcp, tls) = (free_address(), free_address());
         let config = folder.path().join("ingress.toml");
         let text = format!(
-            "coap_tcp_listen = {tcp:?}\ncoaps_tcp_listen = {tls:?}\n\
+            "coap_tcp_listen = {tcp:?}\ncoaps_tcp_listen = {tls:?}\ncoaps_tcp_requires_certificate = false\n\
              tls_certificate_file = {CERTIFICATE:?}\ntls_key_file = {CERTIFICATE_KEY:?}\n{settings}"
         );
         std::fs::write(&config, text).unwrap();
@@ -228,6 +228,40 @@ fn a_node_for_oscore_refuses_what_nothing_protects_on_tcp() {
     let _device = served.device("protected", "TCP", &["--oscore-file", &contexts]);
     drover.wait_for_device("protected", SOON);
     assert_eq!(drover.devices(), ["protected"]);
+}
+
+#[test]
+fn an_endpoint_with_a_credential_is_not_registered_without() {
+    let drover = Drover::start(&Options {
+        state_nodes: 1,
+        flags: vec!["--coap".to_owned()],
+        ..Options::default()
+    });
+    let endpoint = "meter-000000";
+    let key = psk(&drover, endpoint);
+    let [coap, coaps] = ["coap", "coaps"].map(|scheme| {
+        format!(
+            "{scheme}://{}",
+            drover.endpoint(&format!("/ingress/0/{scheme}"))
+        )
+    });
+    let flags = ["--endpoint-prefix", "meter-"];
+    let stranger = start_device(&drover, "stranger", &coap, &flags);
+    refused(&stranger, "4.03");
+    drop(stranger);
+
+    let device = start_device(&drover, endpoint, &coaps, &["--psk-file", &key]);
+    drover.wait_for_device(endpoint, SOON);
+    drop(device);
+    let removed = drover.run(&["credentials", "remove", "--psk-identity", endpoint]);
+    assert_eq!(removed.code, 0, "{removed:?}");
+    until("the end of the registration", SOON, || {
+        drover.devices().is_empty()
+    });
+
+    let device = start_device(&drover, "anybody", &coap, &flags);
+    drover.wait_for_device(endpoint, SOON);
+    drop(device);
 }
 
 #[test]

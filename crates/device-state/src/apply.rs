@@ -173,6 +173,14 @@ impl<'t> Change<'t> {
             Command::RenewMembership { member, lease } => self.renew_membership(member, *lease),
             Command::PutCredential { credential } => Ok(self.put_credential(credential)),
             Command::RemoveCredential { id } => self.remove_credential(id),
+            Command::BindEndpoint {
+                endpoint,
+                credential,
+            } => self.bind_endpoint(endpoint, credential),
+            Command::UnbindEndpoint {
+                endpoint,
+                credential,
+            } => Ok(self.unbind_endpoint(endpoint, credential)),
             Command::ClaimContext {
                 oscore_id,
                 owner,

@@ -7,8 +7,9 @@ use lwm2m::{Binding, EndpointName, Lifetime, Operation, Path, RegistrationId, Va
 
 use crate::id::{NodeId, OperationId, RequestId, SessionGeneration, Timestamp};
 use crate::record::{
-    ContextOwner, Credential, CredentialId, Member, Observation, OperationOutcome, Registration,
-    Resumption, ResumptionId, SecurityIdentity, Session, SessionCid, Transport, ValueOrigin,
+    ContextOwner, Credential, CredentialId, CredentialKey, Member, Observation, OperationOutcome,
+    Registration, Resumption, ResumptionId, SecurityIdentity, Session, SessionCid, Transport,
+    ValueOrigin,
 };
 
 /// A command as it stands in the log.
@@ -101,6 +102,19 @@ pub enum Command {
     },
     RemoveCredential {
         id: CredentialId,
+    },
+    /// The endpoint registers with security only while it has this credential, and under a
+    /// credential only while it has it; what it registered without security ends. To the endpoint's
+    /// shard, before the credential is stored in its own.
+    BindEndpoint {
+        endpoint: EndpointName,
+        credential: CredentialKey,
+    },
+    /// The endpoint has this credential no longer, and what it registered under it ends. To the
+    /// endpoint's shard, after the credential is removed from its own.
+    UnbindEndpoint {
+        endpoint: EndpointName,
+        credential: CredentialKey,
     },
     /// Makes `owner` the owner of the OSCORE context of a credential, in the next generation. To the
     /// credential's shard.
@@ -217,6 +231,11 @@ pub enum Outcome {
         /// All that are members now, by node.
         members: Vec<Member>,
     },
+    /// A credential of this endpoint was removed, or given to another endpoint.
+    CredentialTaken {
+        endpoint: EndpointName,
+        serial: u64,
+    },
     /// Done, with nothing to tell.
     Done,
     /// Nothing changed.
@@ -236,6 +255,10 @@ pub enum Rejection {
     UnknownSession,
     #[error("no such credential")]
     UnknownCredential,
+    #[error("this endpoint registers with security only")]
+    SecurityRequired,
+    #[error("more credentials than an endpoint may have")]
+    TooManyCredentials,
     #[error("the connection id is taken")]
     CidTaken,
     #[error("another owner claimed the session first")]

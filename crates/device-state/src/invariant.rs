@@ -6,8 +6,8 @@ use lwm2m::{EndpointName, Path};
 
 use crate::id::Timestamp;
 use crate::limit::{
-    DEDUP_BATCH, FEED_SLACK, MAX_DEDUP_ROWS, MAX_DESIRED, MAX_FEED_ROWS, MAX_FINISHED_OPERATIONS,
-    MAX_QUEUED_OPERATIONS, MAX_RESUMPTION_STATE, MAX_VALUES,
+    DEDUP_BATCH, FEED_SLACK, MAX_DEDUP_ROWS, MAX_DESIRED, MAX_ENDPOINT_CREDENTIALS, MAX_FEED_ROWS,
+    MAX_FINISHED_OPERATIONS, MAX_QUEUED_OPERATIONS, MAX_RESUMPTION_STATE, MAX_VALUES,
 };
 use crate::memory::MemoryTables;
 use crate::query;
@@ -28,6 +28,8 @@ pub enum Violation {
     DanglingExpiry { at: Timestamp, what: Expiring },
     #[error("{0:?} holds more to resume from than allowed")]
     ResumptionState(ResumptionId),
+    #[error("{0} has a row for credentials with none or too many")]
+    EndpointCredentials(EndpointName),
     #[error("{0} has more than one operation in flight")]
     SeveralInFlight(EndpointName),
     #[error("operation {sequence} of {endpoint} has a sequence that was not given out")]
@@ -167,6 +169,13 @@ impl Audit<'_> {
                 ensure(known, || Violation::DedupOrder)
             }
             Row::Member(member) => self.ends(member.lease_until, Expiring::Member(member.node)),
+            Row::EndpointCredentials {
+                endpoint,
+                credentials,
+            } => ensure(
+                (1..=MAX_ENDPOINT_CREDENTIALS).contains(&credentials.len()),
+                || Violation::EndpointCredentials(endpoint.clone()),
+            ),
             Row::Credential(_)
             | Row::ContextOwner(_)
             | Row::Counters(_)

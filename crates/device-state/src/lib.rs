@@ -55,9 +55,9 @@ pub use id::{
 };
 pub use memory::MemoryTables;
 pub use record::{
-    ContextOwner, Credential, CredentialId, DesiredResource, DesiredState, LastValue, Member,
-    MemberPhase, Observation, ObservationHolder, OperationOutcome, OperationRecord,
-    OperationSource, OperationState, OscoreSecret, Registration, Resumption, ResumptionId, Secret,
-    SecurityIdentity, Session, SessionCid, Transport, ValueOrigin,
+    ContextOwner, Credential, CredentialId, CredentialKey, DesiredResource, DesiredState,
+    LastValue, Member, MemberPhase, Observation, ObservationHolder, OperationOutcome,
+    OperationRecord, OperationSource, OperationState, OscoreSecret, Registration, Resumption,
+    ResumptionId, Secret, SecurityIdentity, Session, SessionCid, Transport, ValueOrigin,
 };
 pub use table::{Counters, Expiring, Row, RowKey, Tables};

@@ -34,6 +34,9 @@ pub const MAX_RESUMPTION_STATE: usize = 1_024;
 /// Ingress nodes of a cluster.
 pub const MAX_MEMBERS: usize = 256;
 
+/// Credentials of one endpoint.
+pub const MAX_ENDPOINT_CREDENTIALS: usize = 64;
+
 /// Desired resources of one device.
 pub const MAX_DESIRED: usize = 256;
 

@@ -13,8 +13,8 @@ use crate::id::{NodeId, OperationId, Timestamp};
 use crate::limit;
 use crate::range::{self, Range};
 use crate::record::{
-    ContextOwner, Credential, CredentialId, DesiredResource, LastValue, Member, Observation,
-    OperationRecord, Registration, Resumption, ResumptionId, Session, SessionCid,
+    ContextOwner, Credential, CredentialId, CredentialKey, DesiredResource, LastValue, Member,
+    Observation, OperationRecord, Registration, Resumption, ResumptionId, Session, SessionCid,
 };
 use crate::table::{Counters, Row, RowKey, Tables};
 
@@ -112,6 +112,14 @@ pub fn session(tables: &dyn Tables, cid: SessionCid) -> Option<Session> {
 /// What a device can resume by, until it is removed.
 pub fn resumption(tables: &dyn Tables, id: ResumptionId) -> Option<Resumption> {
     row!(tables, RowKey::Resumption(id), Resumption)
+}
+
+/// The credentials of an endpoint, in the endpoint's shard.
+pub fn endpoint_credentials(tables: &dyn Tables, endpoint: &EndpointName) -> Vec<CredentialKey> {
+    match tables.get(&RowKey::EndpointCredentials(endpoint.clone())) {
+        Some(Row::EndpointCredentials { credentials, .. }) => credentials,
+        _ => Vec::new(),
+    }
 }
 
 /// The ingress nodes that are members, by node.

@@ -178,6 +178,13 @@ impl Member {
     pub const MAX_WORKERS: usize = 64;
 }
 
+/// A credential among all that ever had its id.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct CredentialKey {
+    pub id: CredentialId,
+    pub serial: u64,
+}
+
 /// What a device proves itself with, and the endpoint that it may register.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Credential {
@@ -187,6 +194,8 @@ pub struct Credential {
     /// public key.
     pub sealed_secret: Vec<u8>,
     pub created_at: Timestamp,
+    /// Drawn at random by whoever stores it: tells it apart from others of the same id.
+    pub serial: u64,
 }
 
 /// Who protects messages in the OSCORE context of a credential. Every owner has a generation of its own, and with it

@@ -6,8 +6,8 @@ use crate::command::Outcome;
 use crate::event::FeedEntry;
 use crate::id::{NodeId, RequestId, Revision, Timestamp};
 use crate::record::{
-    ContextOwner, Credential, CredentialId, DesiredResource, LastValue, Member, Observation,
-    OperationRecord, Registration, Resumption, ResumptionId, Session, SessionCid,
+    ContextOwner, Credential, CredentialId, CredentialKey, DesiredResource, LastValue, Member,
+    Observation, OperationRecord, Registration, Resumption, ResumptionId, Session, SessionCid,
 };
 
 /// What an expiry row points at.
@@ -50,6 +50,7 @@ pub enum RowKey {
     /// By OSCORE id.
     ContextOwner(Vec<u8>),
     Resumption(ResumptionId),
+    EndpointCredentials(EndpointName),
 }
 
 /// A row.
@@ -87,6 +88,11 @@ pub enum Row {
     Member(Member),
     ContextOwner(ContextOwner),
     Resumption(Resumption),
+    /// What the endpoint can prove itself by; one at least.
+    EndpointCredentials {
+        endpoint: EndpointName,
+        credentials: Vec<CredentialKey>,
+    },
 }
 
 /// Numbers that `apply` keeps about its shard.
@@ -124,6 +130,9 @@ impl Row {
             Self::Member(row) => RowKey::Member(row.node),
             Self::ContextOwner(row) => RowKey::ContextOwner(row.oscore_id.clone()),
             Self::Resumption(row) => RowKey::Resumption(row.id),
+            Self::EndpointCredentials { endpoint, .. } => {
+                RowKey::EndpointCredentials(endpoint.clone())
+            }
         }
     }
 }

@@ -2,7 +2,9 @@
 
 use std::time::Duration;
 
-use device_state::{Command, ContextOwner, Envelope, OperationId, Session, SessionGeneration};
+use device_state::{
+    Command, ContextOwner, CredentialKey, Envelope, OperationId, Session, SessionGeneration,
+};
 use lwm2m::EndpointName;
 
 use super::list::{bounded, timed_values, values, wire_timed_values, wire_values};
@@ -177,6 +179,14 @@ impl From<Command> for wire::Command {
                 .into(),
             ),
             Command::RemoveCredential { id } => Kind::RemoveCredential(id.into()),
+            Command::BindEndpoint {
+                endpoint,
+                credential,
+            } => Kind::BindEndpoint(endpoint_credential(&endpoint, credential)),
+            Command::UnbindEndpoint {
+                endpoint,
+                credential,
+            } => Kind::UnbindEndpoint(endpoint_credential(&endpoint, credential)),
             Command::SetDesired {
                 endpoint,
                 generation,
@@ -337,6 +347,20 @@ fn domain_command(kind: Kind) -> Result<Command, ConvertError> {
             .try_into()
             .within("remove_credential")
             .map(|id| Command::RemoveCredential { id }),
+        Kind::BindEndpoint(message) => {
+            let (endpoint, credential) = bound(message).within("bind_endpoint")?;
+            Ok(Command::BindEndpoint {
+                endpoint,
+                credential,
+            })
+        }
+        Kind::UnbindEndpoint(message) => {
+            let (endpoint, credential) = bound(message).within("unbind_endpoint")?;
+            Ok(Command::UnbindEndpoint {
+                endpoint,
+                credential,
+            })
+        }
         Kind::SetDesired(message) => message.try_into().within("set_desired"),
         Kind::Enqueue(message) => message.try_into().within("enqueue"),
         Kind::Start(message) => message.try_into().within("start"),
@@ -365,6 +389,25 @@ fn target(target: &command::OperationTarget) -> Result<(EndpointName, OperationI
     Ok((
         endpoint(&target.endpoint)?,
         message("operation", target.operation)?,
+    ))
+}
+
+fn endpoint_credential(
+    endpoint: &EndpointName,
+    credential: CredentialKey,
+) -> command::EndpointCredential {
+    command::EndpointCredential {
+        endpoint: endpoint.to_string(),
+        credential: Some(credential.into()),
+    }
+}
+
+fn bound(
+    binding: command::EndpointCredential,
+) -> Result<(EndpointName, CredentialKey), ConvertError> {
+    Ok((
+        endpoint(&binding.endpoint)?,
+        message("credential", binding.credential)?,
     ))
 }
 

@@ -1,8 +1,8 @@
 //! Credentials, as they are stored and as the API has them.
 
 use device_state::{
-    ContextOwner, Credential, CredentialId, NodeId, OscoreSecret, Secret, SecurityIdentity,
-    SessionGeneration,
+    ContextOwner, Credential, CredentialId, CredentialKey, NodeId, OscoreSecret, Secret,
+    SecurityIdentity, SessionGeneration,
 };
 use lwm2m::EndpointName;
 use prost::Message;
@@ -88,6 +88,26 @@ impl TryFrom<wire::CredentialId> for CredentialId {
     }
 }
 
+impl From<CredentialKey> for wire::CredentialKey {
+    fn from(key: CredentialKey) -> Self {
+        Self {
+            id: Some(key.id.into()),
+            serial: key.serial,
+        }
+    }
+}
+
+impl TryFrom<wire::CredentialKey> for CredentialKey {
+    type Error = ConvertError;
+
+    fn try_from(key: wire::CredentialKey) -> Result<Self, ConvertError> {
+        Ok(Self {
+            id: message("id", key.id)?,
+            serial: key.serial,
+        })
+    }
+}
+
 impl From<CredentialId> for public::CredentialId {
     fn from(id: CredentialId) -> Self {
         use public::credential_id::Kind;
@@ -154,6 +174,7 @@ impl From<Credential> for wire::Credential {
             endpoint: row.endpoint.to_string(),
             sealed_secret: row.sealed_secret,
             created_at_ms: row.created_at.0,
+            serial: row.serial,
         }
     }
 }
@@ -167,6 +188,7 @@ impl TryFrom<wire::Credential> for Credential {
             endpoint: endpoint(&row.endpoint)?,
             sealed_secret: row.sealed_secret,
             created_at: time(row.created_at_ms),
+            serial: row.serial,
         })
     }
 }

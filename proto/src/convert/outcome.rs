@@ -25,6 +25,8 @@ wire_enum!(Rejection, wire::Rejection, wire_rejection, rejection, {
     UnknownResumption,
     ResumptionTaken,
     ResumptionTooLong,
+    SecurityRequired,
+    TooManyCredentials,
 });
 
 impl From<Outcome> for wire::Outcome {
@@ -52,6 +54,12 @@ impl From<Outcome> for wire::Outcome {
             Outcome::Expired { rows } => Kind::Expired(rows),
             Outcome::Claimed { session } => Kind::Claimed((*session).into()),
             Outcome::ContextClaimed { context } => Kind::ContextClaimed(context.into()),
+            Outcome::CredentialTaken { endpoint, serial } => {
+                Kind::CredentialTaken(outcome::CredentialTaken {
+                    endpoint: endpoint.to_string(),
+                    serial,
+                })
+            }
             Outcome::Enqueued { operation } => Kind::Enqueued(operation.into()),
             Outcome::Members { stood, members } => Kind::Members(outcome::Members {
                 stood,
@@ -103,6 +111,10 @@ fn domain_outcome(kind: Kind) -> Result<Outcome, ConvertError> {
         },
         Kind::ContextClaimed(context) => Outcome::ContextClaimed {
             context: context.try_into().within("context_claimed")?,
+        },
+        Kind::CredentialTaken(taken) => Outcome::CredentialTaken {
+            endpoint: endpoint(&taken.endpoint).within("credential_taken")?,
+            serial: taken.serial,
         },
         Kind::Enqueued(operation) => Outcome::Enqueued {
             operation: operation.try_into().within("enqueued")?,

@@ -1,8 +1,10 @@
 //! Rows of the tables.
 
+use device_state::limit::MAX_ENDPOINT_CREDENTIALS;
 use device_state::table::{Counters, Expiring};
-use device_state::{Revision, Row};
+use device_state::{CredentialKey, Revision, Row};
 
+use super::list::each;
 use super::{
     ConvertError, Within, endpoint, message, node, registration_id, required, resumption_id,
     session_cid, time,
@@ -25,6 +27,13 @@ impl From<Row> for wire::Row {
             Row::Resumption(row) => Kind::Resumption(row.into()),
             Row::Credential(row) => Kind::Credential(row.into()),
             Row::ContextOwner(row) => Kind::ContextOwner(row.into()),
+            Row::EndpointCredentials {
+                endpoint,
+                credentials,
+            } => Kind::EndpointCredentials(wire::EndpointCredentials {
+                endpoint: endpoint.to_string(),
+                credentials: credentials.into_iter().map(Into::into).collect(),
+            }),
             Row::Operation(row) => Kind::Operation(row.into()),
             Row::Desired(row) => Kind::Desired(row.into()),
             Row::Observation(row) => Kind::Observation(row.into()),
@@ -78,6 +87,15 @@ fn domain_row(kind: Kind) -> Result<Row, ConvertError> {
         Kind::Resumption(row) => Row::Resumption(row.try_into().within("resumption")?),
         Kind::ContextOwner(row) => Row::ContextOwner(row.try_into().within("context_owner")?),
         Kind::Credential(row) => Row::Credential(row.try_into().within("credential")?),
+        Kind::EndpointCredentials(row) => Row::EndpointCredentials {
+            endpoint: endpoint(&row.endpoint).within("endpoint_credentials")?,
+            credentials: each(
+                "endpoint_credentials.credentials",
+                row.credentials,
+                MAX_ENDPOINT_CREDENTIALS,
+                CredentialKey::try_from,
+            )?,
+        },
         Kind::Operation(row) => Row::Operation(row.try_into().within("operation")?),
         Kind::Desired(row) => Row::Desired(row.try_into().within("desired")?),
         Kind::Observation(row) => Row::Observation(row.try_into().within("observation")?),

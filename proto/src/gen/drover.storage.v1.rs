@@ -348,6 +348,23 @@ pub struct Credential {
     pub created_at_ms: u64,
     #[prost(message, optional, tag = "5")]
     pub id: ::core::option::Option<CredentialId>,
+    #[prost(fixed64, tag = "6")]
+    pub serial: u64,
+}
+/// The credentials of an endpoint, in its shard: it registers with security only.
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub struct EndpointCredentials {
+    #[prost(string, tag = "1")]
+    pub endpoint: ::prost::alloc::string::String,
+    #[prost(message, repeated, tag = "2")]
+    pub credentials: ::prost::alloc::vec::Vec<CredentialKey>,
+}
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct CredentialKey {
+    #[prost(message, optional, tag = "1")]
+    pub id: ::core::option::Option<CredentialId>,
+    #[prost(fixed64, tag = "2")]
+    pub serial: u64,
 }
 /// Who protects messages in the OSCORE context of a credential.
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
@@ -663,7 +680,7 @@ pub struct Counters {
 pub struct Row {
     #[prost(
         oneof = "row::Kind",
-        tags = "1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15, 16, 17"
+        tags = "1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15, 16, 17, 18"
     )]
     pub kind: ::core::option::Option<row::Kind>,
 }
@@ -705,13 +722,15 @@ pub mod row {
         ContextOwner(super::ContextOwner),
         #[prost(message, tag = "17")]
         Resumption(super::Resumption),
+        #[prost(message, tag = "18")]
+        EndpointCredentials(super::EndpointCredentials),
     }
 }
 #[derive(Clone, PartialEq, ::prost::Message)]
 pub struct Command {
     #[prost(
         oneof = "command::Kind",
-        tags = "1, 2, 3, 4, 5, 6, 7, 8, 10, 11, 12, 13, 14, 15, 16, 17, 18, 19, 20, 21, 22, 23, 24, 25, 26, 27"
+        tags = "1, 2, 3, 4, 5, 6, 7, 8, 10, 11, 12, 13, 14, 15, 16, 17, 18, 19, 20, 21, 22, 23, 24, 25, 26, 27, 28, 29"
     )]
     pub kind: ::core::option::Option<command::Kind>,
 }
@@ -763,6 +782,13 @@ pub mod command {
         pub owner: u64,
         #[prost(uint32, tag = "3")]
         pub expected: u32,
+    }
+    #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+    pub struct EndpointCredential {
+        #[prost(string, tag = "1")]
+        pub endpoint: ::prost::alloc::string::String,
+        #[prost(message, optional, tag = "2")]
+        pub credential: ::core::option::Option<super::CredentialKey>,
     }
     #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
     pub struct StoreResumable {
@@ -915,6 +941,10 @@ pub mod command {
         RemoveResumption(::prost::alloc::vec::Vec<u8>),
         #[prost(message, tag = "27")]
         ReleaseContext(super::ContextOwner),
+        #[prost(message, tag = "28")]
+        BindEndpoint(EndpointCredential),
+        #[prost(message, tag = "29")]
+        UnbindEndpoint(EndpointCredential),
     }
 }
 #[derive(Clone, PartialEq, ::prost::Message)]
@@ -937,11 +967,18 @@ pub struct Entry {
 }
 #[derive(Clone, PartialEq, ::prost::Message)]
 pub struct Outcome {
-    #[prost(oneof = "outcome::Kind", tags = "1, 2, 3, 4, 5, 6, 7, 8, 9, 10")]
+    #[prost(oneof = "outcome::Kind", tags = "1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11")]
     pub kind: ::core::option::Option<outcome::Kind>,
 }
 /// Nested message and enum types in `Outcome`.
 pub mod outcome {
+    #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+    pub struct CredentialTaken {
+        #[prost(string, tag = "1")]
+        pub endpoint: ::prost::alloc::string::String,
+        #[prost(fixed64, tag = "2")]
+        pub serial: u64,
+    }
     /// Whether the caller's own lease stood until now, and who is a member.
     #[derive(Clone, PartialEq, ::prost::Message)]
     pub struct Members {
@@ -991,6 +1028,9 @@ pub mod outcome {
         Members(Members),
         #[prost(message, tag = "10")]
         ContextClaimed(super::ContextOwner),
+        /// The endpoint that the credential was of, and its serial
+        #[prost(message, tag = "11")]
+        CredentialTaken(CredentialTaken),
     }
 }
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, ::prost::Enumeration)]
@@ -1140,6 +1180,8 @@ pub enum Rejection {
     UnknownResumption = 13,
     ResumptionTaken = 14,
     ResumptionTooLong = 15,
+    SecurityRequired = 16,
+    TooManyCredentials = 17,
 }
 impl Rejection {
     /// String value of the enum field names used in the ProtoBuf definition.
@@ -1164,6 +1206,8 @@ impl Rejection {
             Self::UnknownResumption => "REJECTION_UNKNOWN_RESUMPTION",
             Self::ResumptionTaken => "REJECTION_RESUMPTION_TAKEN",
             Self::ResumptionTooLong => "REJECTION_RESUMPTION_TOO_LONG",
+            Self::SecurityRequired => "REJECTION_SECURITY_REQUIRED",
+            Self::TooManyCredentials => "REJECTION_TOO_MANY_CREDENTIALS",
         }
     }
     /// Creates an enum from field names used in the ProtoBuf definition.
@@ -1185,6 +1229,8 @@ impl Rejection {
             "REJECTION_UNKNOWN_RESUMPTION" => Some(Self::UnknownResumption),
             "REJECTION_RESUMPTION_TAKEN" => Some(Self::ResumptionTaken),
             "REJECTION_RESUMPTION_TOO_LONG" => Some(Self::ResumptionTooLong),
+            "REJECTION_SECURITY_REQUIRED" => Some(Self::SecurityRequired),
+            "REJECTION_TOO_MANY_CREDENTIALS" => Some(Self::TooManyCredentials),
             _ => None,
         }
     }

@@ -5,11 +5,12 @@ use std::time::Duration;
 
 use device_state::table::{Counters, Expiring};
 use device_state::{
-    Command, ContextOwner, Credential, CredentialId, DesiredResource, DesiredState, Envelope,
-    Event, FeedEntry, LastValue, Member, MemberPhase, NodeId, Observation, ObservationHolder,
-    OperationId, OperationOutcome, OperationRecord, OperationSource, OperationState, Outcome,
-    Registration, Rejection, RequestId, Resumption, ResumptionId, Revision, Row, SecurityIdentity,
-    Session, SessionCid, SessionGeneration, ShardId, Timestamp, Transport, ValueOrigin,
+    Command, ContextOwner, Credential, CredentialId, CredentialKey, DesiredResource, DesiredState,
+    Envelope, Event, FeedEntry, LastValue, Member, MemberPhase, NodeId, Observation,
+    ObservationHolder, OperationId, OperationOutcome, OperationRecord, OperationSource,
+    OperationState, Outcome, Registration, Rejection, RequestId, Resumption, ResumptionId,
+    Revision, Row, SecurityIdentity, Session, SessionCid, SessionGeneration, ShardId, Timestamp,
+    Transport, ValueOrigin,
 };
 use lwm2m::{
     Binding, ContentFormat, EndpointName, Entry, ExecuteArguments, Lifetime, LwM2mVersion,
@@ -231,14 +232,22 @@ fn member() -> impl Strategy<Value = Member> {
 }
 
 fn credential() -> impl Strategy<Value = Credential> {
-    (credential_id(), endpoint(), vec(any::<u8>(), 0..40), time()).prop_map(
-        |(id, endpoint, sealed_secret, created_at)| Credential {
-            id,
-            endpoint,
-            sealed_secret,
-            created_at,
-        },
+    (
+        credential_id(),
+        endpoint(),
+        vec(any::<u8>(), 0..40),
+        time(),
+        any::<u64>(),
     )
+        .prop_map(
+            |(id, endpoint, sealed_secret, created_at, serial)| Credential {
+                id,
+                endpoint,
+                sealed_secret,
+                created_at,
+                serial,
+            },
+        )
 }
 
 fn entries() -> impl Strategy<Value = Vec<Entry>> {
@@ -438,6 +447,10 @@ pub(crate) fn feed_entry() -> impl Strategy<Value = FeedEntry> {
     )
 }
 
+fn credential_key() -> impl Strategy<Value = CredentialKey> {
+    (credential_id(), any::<u64>()).prop_map(|(id, serial)| CredentialKey { id, serial })
+}
+
 fn rejection() -> impl Strategy<Value = Rejection> {
     select(vec![
         Rejection::UnknownRegistration,
@@ -455,6 +468,8 @@ fn rejection() -> impl Strategy<Value = Rejection> {
         Rejection::UnknownResumption,
         Rejection::ResumptionTaken,
         Rejection::ResumptionTooLong,
+        Rejection::SecurityRequired,
+        Rejection::TooManyCredentials,
     ])
 }
 
@@ -482,6 +497,8 @@ pub(crate) fn outcome() -> impl Strategy<Value = Outcome> {
         operation_id().prop_map(|operation| Outcome::Enqueued { operation }),
         (any::<bool>(), vec(member(), 0..4))
             .prop_map(|(stood, members)| Outcome::Members { stood, members }),
+        (endpoint(), any::<u64>())
+            .prop_map(|(endpoint, serial)| Outcome::CredentialTaken { endpoint, serial }),
         Just(Outcome::Done),
         rejection().prop_map(Outcome::Rejected),
     ]
@@ -518,6 +535,12 @@ pub(crate) fn row() -> impl Strategy<Value = Row> {
         resumption().prop_map(Row::Resumption),
         credential().prop_map(Row::Credential),
         context_owner().prop_map(Row::ContextOwner),
+        (endpoint(), vec(credential_key(), 0..4)).prop_map(|(endpoint, credentials)| {
+            Row::EndpointCredentials {
+                endpoint,
+                credentials,
+            }
+        }),
         member().prop_map(Row::Member),
         operation_record().prop_map(Row::Operation),
         desired().prop_map(Row::Desired),
@@ -620,6 +643,16 @@ fn session_or_credential_command() -> impl Strategy<Value = Command> {
             window: context.window,
         }),
         credential_id().prop_map(|id| Command::RemoveCredential { id }),
+        (endpoint(), credential_key()).prop_map(|(endpoint, credential)| Command::BindEndpoint {
+            endpoint,
+            credential,
+        }),
+        (endpoint(), credential_key()).prop_map(|(endpoint, credential)| {
+            Command::UnbindEndpoint {
+                endpoint,
+                credential,
+            }
+        }),
     ]
 }
 

@@ -149,6 +149,8 @@ pub fn rejection(rejection: Rejection) -> Status {
         }
         Rejection::TooManyObservations => (Code::ResourceExhausted, "TOO_MANY_OBSERVATIONS"),
         Rejection::TooManyDesired => (Code::ResourceExhausted, "TOO_MANY_DESIRED"),
+        Rejection::SecurityRequired => (Code::FailedPrecondition, "SECURITY_REQUIRED"),
+        Rejection::TooManyCredentials => (Code::ResourceExhausted, "TOO_MANY_CREDENTIALS"),
         Rejection::TooManyMembers => (Code::ResourceExhausted, "TOO_MANY_MEMBERS"),
     };
     with_reason(code, reason, rejection.to_string())

@@ -25,6 +25,7 @@ const DESIRED_GENERATION: u8 = 0x1d;
 const MEMBER: u8 = 0x1e;
 const CONTEXT_OWNER: u8 = 0x1f;
 const RESUMPTION: u8 = 0x20;
+const ENDPOINT_CREDENTIALS: u8 = 0x21;
 
 const EXPIRING_REGISTRATION: u8 = 0x01;
 const EXPIRING_SESSION: u8 = 0x02;
@@ -103,6 +104,9 @@ pub fn encode(key: &RowKey) -> Vec<u8> {
         RowKey::Resumption(id) => {
             bytes.put_u8(RESUMPTION);
             bytes.put_slice(&id.0);
+        }
+        RowKey::EndpointCredentials(endpoint) => {
+            put_name(&mut bytes, ENDPOINT_CREDENTIALS, endpoint.as_str());
         }
     }
     bytes
@@ -238,6 +242,7 @@ mod tests {
             endpoint().prop_map(RowKey::DesiredGeneration),
             number().prop_map(|node| RowKey::Member(NodeId(node))),
             any::<[u8; 32]>().prop_map(|id| RowKey::Resumption(ResumptionId(id))),
+            endpoint().prop_map(RowKey::EndpointCredentials),
         ]
     }
 

@@ -4,8 +4,8 @@ use std::net::SocketAddr;
 use std::sync::{Arc, Mutex};
 
 use device_state::{
-    Command, CredentialId, NodeId, OperationOutcome, Outcome, Registration, SecurityIdentity,
-    ShardId, Timestamp, Transport, ValueOrigin,
+    Command, NodeId, OperationOutcome, Outcome, Registration, SecurityIdentity, ShardId, Timestamp,
+    Transport, ValueOrigin,
 };
 use lwm2m::{EndpointName, Lifetime, LwM2mVersion, Operation, Path, RegistrationId, Value};
 use state_client::{
@@ -56,9 +56,7 @@ impl Ingress {
         let registration = Registration {
             endpoint: endpoint.clone(),
             id: id.clone(),
-            identity: SecurityIdentity::Credential(CredentialId::PskIdentity(
-                endpoint.as_str().into(),
-            )),
+            identity: SecurityIdentity::CertificateNames(vec![endpoint.as_str().to_owned()]),
             owner: NODE,
             peer: SocketAddr::from(([127, 0, 0, 1], 5_683)),
             transport: Transport::Dtls,

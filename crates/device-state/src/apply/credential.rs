@@ -1,32 +1,94 @@
 //! Credentials.
 
+use lwm2m::EndpointName;
+
 use super::Change;
 use crate::command::{Outcome, Rejection};
 use crate::effect::Effect;
 use crate::id::{NodeId, SessionGeneration};
+use crate::limit::MAX_ENDPOINT_CREDENTIALS;
 use crate::query;
-use crate::record::{ContextOwner, Credential, CredentialId};
+use crate::record::{ContextOwner, Credential, CredentialId, CredentialKey, SecurityIdentity};
 use crate::table::{Row, RowKey};
 
 impl Change<'_> {
     /// Stores or replaces the credential of its id.
     pub(super) fn put_credential(&mut self, credential: &Credential) -> Outcome {
-        let before = query::credential(self.tables, &credential.id);
-        if before.is_some_and(|before| before.endpoint != credential.endpoint) {
+        let before = query::credential(self.tables, &credential.id)
+            .filter(|before| before.endpoint != credential.endpoint);
+        if before.is_some() {
             self.revoke(&credential.id);
         }
         self.tables.put(Row::Credential(Credential {
             created_at: self.now,
             ..credential.clone()
         }));
-        Outcome::Done
+        before.map_or(Outcome::Done, |before| Outcome::CredentialTaken {
+            endpoint: before.endpoint,
+            serial: before.serial,
+        })
     }
 
     pub(super) fn remove_credential(&mut self, id: &CredentialId) -> Result<Outcome, Rejection> {
-        query::credential(self.tables, id).ok_or(Rejection::UnknownCredential)?;
+        let before = query::credential(self.tables, id).ok_or(Rejection::UnknownCredential)?;
         self.tables.delete(&RowKey::Credential(id.clone()));
         self.revoke(id);
+        Ok(Outcome::CredentialTaken {
+            endpoint: before.endpoint,
+            serial: before.serial,
+        })
+    }
+
+    pub(super) fn bind_endpoint(
+        &mut self,
+        endpoint: &EndpointName,
+        credential: &CredentialKey,
+    ) -> Result<Outcome, Rejection> {
+        let mut credentials = query::endpoint_credentials(self.tables, endpoint);
+        credentials.retain(|bound| bound.id != credential.id);
+        if credentials.len() >= MAX_ENDPOINT_CREDENTIALS {
+            return Err(Rejection::TooManyCredentials);
+        }
+        credentials.push(credential.clone());
+        self.tables.put(Row::EndpointCredentials {
+            endpoint: endpoint.clone(),
+            credentials,
+        });
+        self.dissolve_registration(endpoint, &SecurityIdentity::Unauthenticated);
         Ok(Outcome::Done)
+    }
+
+    /// Another credential of the same id, which was bound meanwhile, stays.
+    pub(super) fn unbind_endpoint(
+        &mut self,
+        endpoint: &EndpointName,
+        credential: &CredentialKey,
+    ) -> Outcome {
+        let mut credentials = query::endpoint_credentials(self.tables, endpoint);
+        let before = credentials.len();
+        credentials.retain(|bound| bound != credential);
+        if credentials.len() == before {
+            return Outcome::Done;
+        }
+        if credentials.is_empty() {
+            self.tables
+                .delete(&RowKey::EndpointCredentials(endpoint.clone()));
+        } else {
+            self.tables.put(Row::EndpointCredentials {
+                endpoint: endpoint.clone(),
+                credentials,
+            });
+        }
+        let identity = SecurityIdentity::Credential(credential.id.clone());
+        self.dissolve_registration(endpoint, &identity);
+        Outcome::Done
+    }
+
+    fn dissolve_registration(&mut self, endpoint: &EndpointName, identity: &SecurityIdentity) {
+        let live = query::registration(self.tables, endpoint);
+        if let Some(registration) = live.filter(|live| live.identity == *identity) {
+            self.dissolve(registration);
+        }
     }
 
     /// The compare-and-swap that gives an OSCORE context to one owner at a time. Its row outlives the credential: were

@@ -21,13 +21,14 @@ impl Change<'_> {
         {
             return Err(Rejection::UnknownRegistration);
         }
+        let previous = query::registration(self.tables, endpoint);
+        self.check_identity(registration, previous.as_ref())?;
         let row = Registration {
             registered_at: self.now,
             updated_at: self.now,
             expires_at: self.registration_end(registration.lifetime),
             ..registration.clone()
         };
-        let previous = query::registration(self.tables, endpoint);
         match &previous {
             Some(previous) if previous.id != row.id => {
                 self.tables
@@ -127,15 +128,42 @@ impl Change<'_> {
         identity: &SecurityIdentity,
     ) -> Result<Outcome, Rejection> {
         let registration = self.live_registration(id, identity)?;
-        self.remove_registration(&registration);
-        let endpoint = registration.endpoint;
-        self.emit(
-            &endpoint,
-            Event::Deregistered {
-                id: registration.id,
-            },
-        );
+        let endpoint = registration.endpoint.clone();
+        self.dissolve(registration);
         Ok(Outcome::Deregistered { endpoint })
+    }
+
+    /// Removes the registration and tells the watchers.
+    pub(super) fn dissolve(&mut self, registration: Registration) {
+        self.remove_registration(&registration);
+        let id = registration.id;
+        self.emit(&registration.endpoint, Event::Deregistered { id });
+    }
+
+    /// LwM2M Core 1.2 §7.3.1: a name that somebody can prove to have is not anybody's. A credential
+    /// that is gone registers nothing any more, whatever an ingress node still believes.
+    fn check_identity(
+        &self,
+        registration: &Registration,
+        live: Option<&Registration>,
+    ) -> Result<(), Rejection> {
+        let bound = || query::endpoint_credentials(self.tables, &registration.endpoint);
+        match &registration.identity {
+            SecurityIdentity::Unauthenticated => {
+                let is_secured =
+                    live.is_some_and(|live| live.identity != SecurityIdentity::Unauthenticated);
+                if is_secured || !bound().is_empty() {
+                    return Err(Rejection::SecurityRequired);
+                }
+            }
+            SecurityIdentity::Credential(id) => {
+                if !bound().iter().any(|bound| bound.id == *id) {
+                    return Err(Rejection::UnknownCredential);
+                }
+            }
+            SecurityIdentity::CertificateNames(_) => {}
+        }
+        Ok(())
     }
 
     /// The registration with this id, if it was made under this identity. Another device's id is

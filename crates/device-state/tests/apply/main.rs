@@ -13,6 +13,7 @@ mod query;
 mod registration;
 mod resumption;
 mod retry;
+mod security;
 mod session;
 mod value;
 mod world;

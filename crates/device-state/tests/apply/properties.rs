@@ -3,10 +3,10 @@
 use std::time::Duration;
 
 use device_state::{
-    Command, Counters, Credential, CredentialId, DesiredResource, DesiredState, Envelope, Member,
-    MemberPhase, MemoryTables, NodeId, OperationId, OperationOutcome, RequestId, Resumption,
-    ResumptionId, Revision, Row, Session, SessionCid, SessionGeneration, Timestamp, ValueOrigin,
-    apply_entry, invariant, query,
+    Command, Counters, Credential, CredentialId, CredentialKey, DesiredResource, DesiredState,
+    Envelope, Member, MemberPhase, MemoryTables, NodeId, OperationId, OperationOutcome, RequestId,
+    Resumption, ResumptionId, Revision, Row, Session, SessionCid, SessionGeneration, Timestamp,
+    ValueOrigin, apply_entry, invariant, query,
 };
 use lwm2m::{Lifetime, Operation, Path, Value};
 use proptest::collection::vec;
@@ -217,10 +217,25 @@ fn sessions() -> impl Strategy<Value = Command> {
                 endpoint: endpoint("a"),
                 sealed_secret: vec![byte],
                 created_at: Timestamp(0),
+                serial: 0,
             },
         }),
         (0..2_u8).prop_map(|byte| Command::RemoveCredential {
             id: CredentialId::PskIdentity(vec![byte])
+        }),
+        (0..2_u8).prop_map(|byte| Command::BindEndpoint {
+            endpoint: endpoint("a"),
+            credential: CredentialKey {
+                id: CredentialId::PskIdentity(vec![byte]),
+                serial: 0,
+            },
+        }),
+        (0..2_u8).prop_map(|byte| Command::UnbindEndpoint {
+            endpoint: endpoint("a"),
+            credential: CredentialKey {
+                id: CredentialId::PskIdentity(vec![byte]),
+                serial: 0,
+            },
         }),
     ]
 }

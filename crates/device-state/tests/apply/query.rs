@@ -84,6 +84,7 @@ fn credentials_are_listed_in_pages() {
             endpoint,
             sealed_secret: Vec::new(),
             created_at: Timestamp(0),
+            serial: 0,
         };
         assert_eq!(
             world.run(Command::PutCredential { credential }),

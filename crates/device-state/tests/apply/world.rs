@@ -4,9 +4,9 @@ use std::time::Duration;
 
 use device_state::query::{self, DeviceView};
 use device_state::{
-    Applied, Command, Context, CredentialId, DesiredState, Effect, Envelope, Event, MemoryTables,
-    NodeId, OperationId, OperationOutcome, OperationRecord, Outcome, Registration, RequestId,
-    Revision, Row, SecurityIdentity, ShardId, Timestamp, Transport, apply, invariant,
+    Applied, Command, Context, DesiredState, Effect, Envelope, Event, MemoryTables, NodeId,
+    OperationId, OperationOutcome, OperationRecord, Outcome, Registration, RequestId, Revision,
+    Row, SecurityIdentity, ShardId, Timestamp, Transport, apply, invariant,
 };
 use lwm2m::{
     Binding, EndpointName, Entry, Lifetime, LwM2mVersion, Operation, Path, RegistrationId, Value,
@@ -190,7 +190,7 @@ pub(crate) fn id(random: u64) -> RegistrationId {
 }
 
 pub(crate) fn identity(name: &str) -> SecurityIdentity {
-    SecurityIdentity::Credential(CredentialId::PskIdentity(name.as_bytes().to_vec()))
+    SecurityIdentity::CertificateNames(vec![name.to_owned()])
 }
 
 pub(crate) fn registration(name: &str, random: u64) -> Registration {

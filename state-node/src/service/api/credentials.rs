@@ -1,7 +1,9 @@
 //! `drover.v1.Credentials`. Secrets come in, are sealed, and never go out again.
 
-use device_state::{Command, Credential, CredentialId, ShardId, Timestamp, query};
-use node_runtime::clock;
+use device_state::{
+    Command, Credential, CredentialId, CredentialKey, Outcome, ShardId, Timestamp, query,
+};
+use node_runtime::{clock, random};
 use prost::Message;
 use proto::convert::NewCredential;
 use proto::drover::v1 as api;
@@ -27,16 +29,11 @@ impl Credentials for Api {
             endpoint: new.endpoint,
             sealed_secret: sealed.map_err(|error| status::seal(&error))?,
             created_at: Timestamp(clock::now_ms()),
+            serial: random::random_u64(),
         };
-        let shard = ShardId::of_credential(&credential.id, self.router().shards());
-        self.commit(
-            shard,
-            Command::PutCredential {
-                credential: credential.clone(),
-            },
-        )
-        .await?;
-        Ok(Response::new(credential.into()))
+        let (api, stored) = (self.clone(), credential.clone());
+        to_the_end(async move { api.put(credential).await }).await?;
+        Ok(Response::new(stored.into()))
     }
 
     async fn list_credentials(
@@ -93,10 +90,67 @@ impl Credentials for Api {
         let id = request.into_inner().id;
         let id = id.ok_or_else(|| status::field("id", &"is missing"))?;
         let id = CredentialId::try_from(id).map_err(|error| status::convert(&error))?;
-        let shard = ShardId::of_credential(&id, self.router().shards());
-        self.commit(shard, Command::RemoveCredential { id }).await?;
+        let api = self.clone();
+        to_the_end(async move { api.remove(id).await }).await?;
         Ok(Response::new(api::DeleteCredentialResponse {}))
     }
+}
+
+/// An endpoint's shard knows of a credential before it is good for anything, and until it is good for nothing. If the
+/// second commit fails, the endpoint registers with security only until the call is repeated.
+impl Api {
+    async fn put(&self, credential: Credential) -> Result<(), Status> {
+        let id = credential.id.clone();
+        let bind = Command::BindEndpoint {
+            endpoint: credential.endpoint.clone(),
+            credential: CredentialKey {
+                id: id.clone(),
+                serial: credential.serial,
+            },
+        };
+        self.commit(self.shard_of(&credential.endpoint), bind)
+            .await?;
+        let shard = ShardId::of_credential(&id, self.router().shards());
+        let outcome = self
+            .commit(shard, Command::PutCredential { credential })
+            .await?;
+        self.unbind(outcome, id).await
+    }
+
+    async fn remove(&self, id: CredentialId) -> Result<(), Status> {
+        let shard = ShardId::of_credential(&id, self.router().shards());
+        let remove = Command::RemoveCredential { id: id.clone() };
+        let outcome = self.commit(shard, remove).await?;
+        self.unbind(outcome, id).await
+    }
+
+    /// After a command that may have taken a credential from an endpoint.
+    async fn unbind(&self, outcome: Outcome, id: CredentialId) -> Result<(), Status> {
+        let Outcome::CredentialTaken { endpoint, serial } = outcome else {
+            return Ok(());
+        };
+        let unbind = Command::UnbindEndpoint {
+            endpoint: endpoint.clone(),
+            credential: CredentialKey { id, serial },
+        };
+        let unbound = self.commit(self.shard_of(&endpoint), unbind).await;
+        unbound.map(drop).map_err(|error| {
+            let message = format!(
+                "done, but {endpoint} still registers with security only: add a credential to it and remove that again: {}",
+                error.message()
+            );
+            Status::new(error.code(), message)
+        })
+    }
+}
+
+/// Goes on when the caller gives up, so that several commits are not left half done.
+async fn to_the_end(
+    work: impl Future<Output = Result<(), Status>> + Send + 'static,
+) -> Result<(), Status> {
+    tokio::spawn(work)
+        .await
+        .map_err(|error| Status::internal(error.to_string()))?
 }
 
 /// The credential that a page token names.
