@@ -53,8 +53,8 @@ impl Default for Config {
             // tenth of that. So all sources together get half a core, and the other half is for the
             // sessions that there are; one source gets a tenth of a core, which lets the 10,000
             // devices behind a carrier's translator back in within ten seconds.
-            handshake_rate: HandshakeRate::new(5000, 10_000),
-            handshake_rate_per_source: HandshakeRate::new(1000, 2000),
+            handshake_rate: HandshakeRate::new(50_000, 100_000),
+            handshake_rate_per_source: HandshakeRate::new(10_000, 20_000),
             resumption: true,
             handshake_timeout: Duration::from_mins(1),
             retransmission: Retransmission::default(),

@@ -7,13 +7,23 @@ use std::time::{Duration, Instant};
 
 use crate::random::{KeyedState, Random};
 use crate::source::source_of;
+use crate::suite::CipherSuite;
 
 /// Sources share this many buckets by a keyed hash, so that the memory is the same for one source
 /// and for millions: 256 KiB. A source that nobody else's flood is to harm needs a bucket of its
 /// own; beside a thousand floods it has one with a probability of 94 %.
 const BUCKETS: usize = 1 << 14;
 
-/// A rate of handshakes, and how many may come at once.
+/// How many handshakes one counts for: an ephemeral key takes ten times what the rest takes.
+pub(crate) const fn count_of(suite: CipherSuite) -> u32 {
+    if suite.key_exchange().is_ephemeral() {
+        10
+    } else {
+        1
+    }
+}
+
+/// A rate of handshakes, and how many may come at once. One with an ephemeral key counts for ten.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct HandshakeRate {
     per_second: NonZeroU32,
@@ -46,11 +56,12 @@ impl HandshakeRate {
 struct Bucket(Option<Instant>);
 
 impl Bucket {
-    /// The bucket with one token less, if it has one.
-    fn without_one(self, now: Instant, rate: HandshakeRate) -> Option<Self> {
+    /// The bucket with so many tokens less, if it has them. A full one has enough for one hello.
+    fn without(self, now: Instant, rate: HandshakeRate, count: u32) -> Option<Self> {
         let interval = rate.interval();
-        let full = self.0.map_or(now, |full| full.max(now)) + interval;
-        (full - now <= interval * rate.burst.get()).then_some(Self(Some(full)))
+        let full = self.0.map_or(now, |full| full.max(now)) + interval * count;
+        let most = interval * rate.burst.get().max(count);
+        (full - now <= most).then_some(Self(Some(full)))
     }
 }
 
@@ -70,11 +81,12 @@ impl Budget {
         }
     }
 
-    /// Takes one handshake off both rates, or nothing when either is used up.
+    /// Takes what a hello counts for off both rates, or nothing when either is used up.
     pub(crate) fn take(
         &mut self,
         now: Instant,
         peer: SocketAddr,
+        count: u32,
         all: HandshakeRate,
         each: HandshakeRate,
     ) -> bool {
@@ -83,8 +95,8 @@ impl Budget {
             return false;
         };
         let left = (
-            self.all.without_one(now, all),
-            source.without_one(now, each),
+            self.all.without(now, all, count),
+            source.without(now, each, count),
         );
         let (Some(all), Some(each)) = left else {
             return false;
@@ -117,7 +129,7 @@ mod tests {
         let mut taken = |now, host| {
             let ports = 0..200;
             ports
-                .filter(|&port| budget.take(now, peer(host, port), PLENTY, each))
+                .filter(|&port| budget.take(now, peer(host, port), 1, PLENTY, each))
                 .count()
         };
         assert_eq!(taken(now, 1), 30);
@@ -138,7 +150,7 @@ mod tests {
         let mut taken = |now, host| {
             let ports = 0..200;
             ports
-                .filter(|&port| budget.take(now, peer(host, port), all, each))
+                .filter(|&port| budget.take(now, peer(host, port), 1, all, each))
                 .count()
         };
         assert_eq!(taken(now, 1), 30);
@@ -148,6 +160,24 @@ mod tests {
         // The total fills as fast as one source empties it; the third was charged nothing.
         let later = now + Duration::from_secs(3);
         assert_eq!(taken(later, 3), 30);
+    }
+
+    #[test]
+    fn what_is_dearer_takes_more_and_is_never_shut_out() {
+        let mut budget = Budget::new(&mut Random::from_seed([1; 32]));
+        let mut now = Instant::now();
+        let mut take = |now, count, each| budget.take(now, peer(1, 1), count, PLENTY, each);
+        let each = HandshakeRate::new(10, 25);
+        assert_eq!(
+            [10, 10, 10, 1].map(|count| take(now, count, each)),
+            [true, true, false, true]
+        );
+        now += Duration::from_mins(1);
+        // A burst that is smaller than one of them lets one through when nothing else came.
+        let each = HandshakeRate::new(1, 2);
+        assert_eq!([10, 1].map(|count| take(now, count, each)), [true, false]);
+        now += Duration::from_secs(10);
+        assert!(take(now, 10, each));
     }
 
     #[test]

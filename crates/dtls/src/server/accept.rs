@@ -8,6 +8,7 @@ use crate::error::HandshakeFailure;
 use crate::flight::{self, RetransmitTimer, Sealer};
 use crate::handshake::client_hello::ClientHello;
 use crate::handshake::{Fragment, hello_verify_request};
+use crate::rate::count_of;
 use crate::record::{ContentType, PlainSequence, put_plain};
 use crate::server::Server;
 use crate::server::agree::{Terms, agree};
@@ -62,11 +63,13 @@ impl Server {
             self.config.handshake_rate,
             self.config.handshake_rate_per_source,
         );
-        if !self.budget.take(now, peer, all, each) {
+        let terms = Terms::read(&hello);
+        let count = terms.as_ref().map_or(1, |terms| self.count(&hello, terms));
+        if !self.budget.take(now, peer, count, all, each) {
             self.counters.refused_by_rate += 1;
             return;
         }
-        match Terms::read(&hello) {
+        match terms {
             Ok(terms) => self.on_arrival(
                 now,
                 Arrival {
@@ -81,6 +84,12 @@ impl Server {
             ),
             Err(reason) => self.refuse(peer, &mut plain, reason),
         }
+    }
+
+    /// How many handshakes a hello counts for.
+    fn count(&self, hello: &ClientHello<'_>, terms: &Terms<'_>) -> u32 {
+        let agreed = agree(&self.config.suites, &self.credentials, hello, terms);
+        agreed.map_or(1, |agreement| count_of(agreement.suite))
     }
 
     fn on_arrival(&mut self, now: Instant, mut arrival: Arrival<'_>) {
