@@ -16,6 +16,7 @@ mod ready;
 mod simulated;
 mod start;
 mod summary;
+mod tls;
 
 use std::path::PathBuf;
 use std::time::Duration;
@@ -64,6 +65,13 @@ pub(crate) struct Options {
     /// Serve CoAP without security, too.
     #[arg(long)]
     pub(crate) coap: bool,
+    /// Serve CoAP over TCP without security, too.
+    #[arg(long)]
+    pub(crate) tcp: bool,
+    /// Serve CoAP over TLS, too, with a certificate for localhost that is made for it: devices check it by
+    /// DIR/tls/certificate.pem, and need none themselves. Goes before what --ingress-config says of TLS.
+    #[arg(long)]
+    pub(crate) tls: bool,
     /// Port of the public API of the first state node; a free one unless it is given.
     #[arg(long, value_name = "PORT", value_parser = clap::value_parser!(u16).range(1..))]
     pub(crate) api_port: Option<u16>,

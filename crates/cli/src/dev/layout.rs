@@ -32,6 +32,10 @@ pub(crate) struct StatePorts {
 pub(crate) struct IngressPorts {
     pub(crate) coap: Option<u16>,
     pub(crate) coaps: u16,
+    #[serde(default)]
+    pub(crate) tcp: Option<u16>,
+    #[serde(default)]
+    pub(crate) tls: Option<u16>,
     pub(crate) admin: u16,
 }
 
@@ -145,14 +149,20 @@ fn ingress(
     ports: &mut Ports,
 ) -> anyhow::Result<IngressPorts> {
     let first = index == 0;
-    let coap = if options.coap {
-        let before = earlier.and_then(|earlier| earlier.coap);
-        Some(ports.wanted_or(options.coap_port.filter(|_| first), before, Kind::Udp)?)
-    } else {
-        None
+    let mut if_asked = |asked: bool, wanted, before, kind| {
+        asked
+            .then(|| ports.wanted_or(wanted, before, kind))
+            .transpose()
     };
+    let coap_port = options.coap_port.filter(|_| first);
+    let before = |port: fn(&IngressPorts) -> Option<u16>| earlier.and_then(port);
+    let coap = if_asked(options.coap, coap_port, before(|node| node.coap), Kind::Udp)?;
+    let tcp = if_asked(options.tcp, None, before(|node| node.tcp), Kind::Tcp)?;
+    let tls = if_asked(options.tls, None, before(|node| node.tls), Kind::Tcp)?;
     Ok(IngressPorts {
         coap,
+        tcp,
+        tls,
         coaps: ports.wanted_or(
             options.coaps_port.filter(|_| first),
             earlier.map(|node| node.coaps),
@@ -239,6 +249,8 @@ mod tests {
             ingress_config: None,
             devices: 5,
             coap: false,
+            tcp: false,
+            tls: false,
             api_port: None,
             coaps_port: None,
             coap_port: None,
@@ -284,12 +296,15 @@ mod tests {
         let more = Options {
             ingress_nodes: Some(3),
             coap: true,
+            tls: true,
             ..options()
         };
         let second = plan(Some(first.clone()), &more).unwrap();
         assert_eq!(second.ingress.len(), 3);
         assert_eq!(second.ingress[0].coaps, first.ingress[0].coaps);
-        assert!(second.ingress.iter().all(|node| node.coap.is_some()));
+        let served = |node: &IngressPorts| (node.coap.is_some(), node.tcp, node.tls.is_some());
+        let all = |node: &IngressPorts| served(node) == (true, None, true);
+        assert!(second.ingress.iter().all(all), "{second:?}");
     }
 
     #[test]

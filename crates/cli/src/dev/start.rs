@@ -12,6 +12,7 @@ use crate::dev::home::Home;
 use crate::dev::layout::{self, Layout, local};
 use crate::dev::process::{Processes, Program, Role};
 use crate::dev::programs::Programs;
+use crate::dev::tls::Certificate;
 use crate::dev::{ready, simulated};
 use crate::endpoints::{Endpoints, Ingress, State};
 use crate::failure::Failure;
@@ -114,9 +115,11 @@ fn start_ingress(
 ) -> anyhow::Result<Vec<Ingress>> {
     let workers = options.ingress_workers.to_string();
     let state = layout.seeds().join(",");
+    let certificate = options.tls.then(|| Certificate::of(home)).transpose()?;
+    let environment: Vec<_> = certificate.iter().flat_map(Certificate::settings).collect();
     let nodes = layout.ingress.iter().enumerate().map(|(index, ports)| {
         let (coaps, admin) = (local(ports.coaps), local(ports.admin));
-        let coap = ports.coap.map(local);
+        let [coap, tcp, tls] = [ports.coap, ports.tcp, ports.tls].map(|port| port.map(local));
         let key = home.cluster_key().display().to_string();
         let name = format!("ingress-{index}");
         let mut arguments = flags(&[
@@ -128,8 +131,12 @@ fn start_ingress(
             ("--forward-listen", "127.0.0.1:0"),
             ("--workers", &workers),
         ]);
-        if let Some(coap) = &coap {
-            arguments.extend(flags(&[("--coap-listen", coap)]));
+        for (flag, address) in [
+            ("--coap-listen", &coap),
+            ("--coap-tcp-listen", &tcp),
+            ("--coaps-tcp-listen", &tls),
+        ] {
+            arguments.extend(address.iter().flat_map(|address| flags(&[(flag, address)])));
         }
         if let Some(file) = &options.ingress_config {
             arguments.extend(flags(&[("--config", &file.display().to_string())]));
@@ -140,13 +147,13 @@ fn start_ingress(
             own: &programs.own,
             path: &programs.ingress,
             arguments,
-            environment: &[],
+            environment: &environment,
         })?;
         Ok(Ingress {
             coap,
             coaps: Some(coaps),
-            tcp: None,
-            tls: None,
+            tcp,
+            tls,
             admin,
             pid,
         })

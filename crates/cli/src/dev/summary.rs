@@ -19,7 +19,13 @@ pub(crate) fn text(endpoints: &Endpoints, home: &Home, options: &Options) -> Str
     });
     let ingress = endpoints.ingress.iter().enumerate().map(|(index, node)| {
         let mut addresses = String::new();
-        for (name, address) in [("coaps", &node.coaps), ("coap", &node.coap)] {
+        let served = [
+            ("coaps", &node.coaps),
+            ("coap", &node.coap),
+            ("coap+tcp", &node.tcp),
+            ("coaps+tcp", &node.tls),
+        ];
+        for (name, address) in served {
             if let Some(address) = address {
                 let _ = write!(addresses, "{name} {address}  ");
             }
