@@ -48,12 +48,12 @@ fn manage(drover: &Drover, endpoint: &str, device: &mut Program) {
     device.wait_for_output("answer 2.02", SOON);
 }
 
-#[test]
-fn aiocoap_device_is_managed_over_tcp() {
-    let folder = tempfile::tempdir().unwrap();
+/// A cluster that serves TCP at an address, with further lines of its configuration.
+fn served_on_tcp(folder: &Path, settings: &str) -> (Drover, String) {
     let address = free_address();
-    let config = folder.path().join("ingress.toml");
-    std::fs::write(&config, format!("coap_tcp_listen = {address:?}\n")).unwrap();
+    let config = folder.join("ingress.toml");
+    let text = format!("coap_tcp_listen = {address:?}\n{settings}");
+    std::fs::write(&config, text).unwrap();
     let drover = Drover::start(&Options {
         state_nodes: 1,
         flags: vec![
@@ -62,9 +62,53 @@ fn aiocoap_device_is_managed_over_tcp() {
         ],
         ..Options::default()
     });
+    (drover, address)
+}
+
+#[test]
+fn aiocoap_device_is_managed_over_tcp() {
+    let folder = tempfile::tempdir().unwrap();
+    let (drover, address) = served_on_tcp(folder.path(), "");
     let mut device = start_device(&drover, "aiocoap-tcp", &[&format!("coap+tcp://{address}")]);
     assert_eq!(drover.json(&["device", "aiocoap-tcp"])["transport"], "TCP");
     manage(&drover, "aiocoap-tcp", &mut device);
+}
+
+#[test]
+fn aiocoap_device_is_managed_over_tcp_with_oscore() {
+    let folder = tempfile::tempdir().unwrap();
+    let (drover, address) = served_on_tcp(folder.path(), "coap_requires_oscore = true\n");
+    let context = security_context(&drover, folder.path(), "aiocoap-tcp");
+    let server = format!("coap+tcp://{address}");
+    let mut device = start_device(&drover, "aiocoap-tcp", &[&server, "--oscore", &context]);
+    assert_eq!(drover.json(&["device", "aiocoap-tcp"])["transport"], "TCP");
+    manage(&drover, "aiocoap-tcp", &mut device);
+}
+
+/// A security context for the device, as aiocoap keeps it.
+fn security_context(drover: &Drover, folder: &Path, endpoint: &str) -> String {
+    let context = folder.join("context");
+    std::fs::create_dir(&context).unwrap();
+    let settings = format!(
+        "{{\"sender-id_hex\":\"0a\",\"recipient-id_hex\":\"00\",\"secret_hex\":\"{SECRET}\",\"salt_hex\":\"aabb\"}}"
+    );
+    std::fs::write(context.join("settings.json"), settings).unwrap();
+    let added = drover.run(&[
+        "credentials",
+        "add",
+        "--endpoint",
+        endpoint,
+        "--oscore-client-id",
+        "0a",
+        "--oscore-server-id",
+        "00",
+        "--oscore-master-secret",
+        SECRET,
+        "--oscore-master-salt",
+        "aabb",
+    ]);
+    assert_eq!(added.code, 0, "{added:?}");
+    context.to_string_lossy().into_owned()
 }
 
 /// A cluster that serves nothing on its CoAP port but OSCORE, and the device's security context.
@@ -90,27 +134,7 @@ impl Protected {
             ],
             ..Options::default()
         });
-        let context = folder.path().join("context");
-        std::fs::create_dir(&context).unwrap();
-        let settings = format!(
-            "{{\"sender-id_hex\":\"0a\",\"recipient-id_hex\":\"00\",\"secret_hex\":\"{SECRET}\",\"salt_hex\":\"aabb\"}}"
-        );
-        std::fs::write(context.join("settings.json"), settings).unwrap();
-        let added = drover.run(&[
-            "credentials",
-            "add",
-            "--endpoint",
-            endpoint,
-            "--oscore-client-id",
-            "0a",
-            "--oscore-server-id",
-            "00",
-            "--oscore-master-secret",
-            SECRET,
-            "--oscore-master-salt",
-            "aabb",
-        ]);
-        assert_eq!(added.code, 0, "{added:?}");
+        let context = security_context(&drover, folder.path(), endpoint);
         for node in [0, 1] {
             let admin = drover.endpoint(&format!("/ingress/{node}/admin"));
             until("known members", SOON, || {
@@ -119,7 +143,7 @@ impl Protected {
         }
         let nodes = [0, 1].map(|node| drover.endpoint(&format!("/ingress/{node}/coap")));
         Self {
-            context: context.to_string_lossy().into_owned(),
+            context,
             drover,
             spray: Spray::start(&nodes, 0x05c0),
             _folder: folder,

@@ -78,9 +78,14 @@ async def context_for(arguments, site):
     credentials = CredentialsMap()
     security = FilesystemSecurityContext(arguments.oscore)
     credentials[":drover"] = security
-    context = await aiocoap.Context.create_server_context(
-        OscoreSiteWrapper(site, credentials), bind=("127.0.0.1", arguments.port)
-    )
+    wrapper = OscoreSiteWrapper(site, credentials)
+    if arguments.server.startswith("coap+tcp"):
+        transports = ["oscore", "tcpclient"]
+        context = await aiocoap.Context.create_server_context(wrapper, transports=transports)
+    else:
+        context = await aiocoap.Context.create_server_context(
+            wrapper, bind=("127.0.0.1", arguments.port)
+        )
     context.client_credentials[arguments.server + "/*"] = security
     return context
 

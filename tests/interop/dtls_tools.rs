@@ -9,6 +9,7 @@ use std::time::{Duration, Instant};
 
 use crate::leshan::{KEY, SOON, cache};
 use crate::secured::Secured;
+use tests::metric;
 
 const TOKEN: [u8; 4] = *b"\xd0\x0e\x0f\x01";
 
@@ -107,8 +108,27 @@ impl Target {
     }
 }
 
+/// Registers, and once more in a session that is resumed from the first.
+fn register_twice(secured: &Secured, endpoint: &str, arguments: &[&str]) {
+    let file = secured.drover.scratch().join(endpoint);
+    let file = file.to_str().unwrap();
+    let admin = secured.drover.endpoint("/ingress/0/admin");
+    let resumptions = || metric(&admin, "drover_ingress_resumptions_total") as u64;
+    let before = resumptions();
+    for (option, resumed) in [("-sess_out", 0), ("-sess_in", 1)] {
+        let session = ["-no_ticket", option, file];
+        register(
+            secured,
+            endpoint,
+            "openssl",
+            &[arguments, &session].concat(),
+        );
+        assert_eq!(resumptions(), before + resumed, "{endpoint}");
+    }
+}
+
 #[test]
-fn openssl_registers_with_a_pre_shared_key_and_with_a_certificate() {
+fn openssl_registers_and_resumes_with_a_pre_shared_key_and_with_a_certificate() {
     let secured = Secured::start();
     let target = Target::of(&secured, "openssl-cert");
     let common = [
@@ -127,12 +147,7 @@ fn openssl_registers_with_a_pre_shared_key_and_with_a_certificate() {
         "-cipher",
         "PSK-AES128-CCM8",
     ];
-    register(
-        &secured,
-        "openssl-psk",
-        "openssl",
-        &[&common[..], &psk].concat(),
-    );
+    register_twice(&secured, "openssl-psk", &[&common[..], &psk].concat());
     let certified = [
         "-cipher",
         "ECDHE-ECDSA-AES128-GCM-SHA256",
@@ -144,10 +159,9 @@ fn openssl_registers_with_a_pre_shared_key_and_with_a_certificate() {
         "-key",
         &target.key,
     ];
-    register(
+    register_twice(
         &secured,
         "openssl-cert",
-        "openssl",
         &[&common[..], &certified].concat(),
     );
 }
