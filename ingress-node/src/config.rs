@@ -86,16 +86,18 @@ pub(crate) struct Config {
     /// Address of CoAP without security; not served unless set.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) coap_listen: Option<SocketAddr>,
-    /// Whether coap_listen and coap_tcp_listen serve only messages that OSCORE protects. Otherwise anyone there is who
-    /// they say they are.
+    /// Whether coap_listen, coap_tcp_listen and devices without a certificate on coaps_tcp_listen are served only in
+    /// messages that OSCORE protects. Otherwise anyone there is who they say they are.
     pub(crate) coap_requires_oscore: bool,
     /// Address of CoAP over TCP without security; not served unless set.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) coap_tcp_listen: Option<SocketAddr>,
-    /// Address of CoAP over TLS; not served unless set. Devices check this node's certificate, but give none: like
-    /// those on coap_listen they are who they say they are.
+    /// Address of CoAP over TLS; not served unless set.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) coaps_tcp_listen: Option<SocketAddr>,
+    /// Whether devices on coaps_tcp_listen have to show a certificate: one of client_authorities_file, or one whose key
+    /// is a credential. Without one, those on it are who they say they are, like those on coap_listen.
+    pub(crate) coaps_tcp_requires_certificate: bool,
     /// PEM file with this node's certificate and those that lead to the root; needed for coaps_tcp_listen.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) tls_certificate_file: Option<PathBuf>,
@@ -114,7 +116,7 @@ pub(crate) struct Config {
     /// What becomes of new sessions of certificates whose issuer's list in revocation_list_files is past its nextUpdate:
     /// "refuse", or "trust" to go on with what the list says. Sessions that are there already go on.
     pub(crate) expired_revocation_lists: ExpiredLists,
-    /// Seconds between looks whether the files of dtls_keys, authorities and revocation lists have changed.
+    /// Seconds between looks whether the files of dtls_keys, TLS, authorities and revocation lists have changed.
     pub(crate) trust_reload_seconds: u64,
     /// Address of health, readiness, metrics and log level.
     pub(crate) admin_listen: SocketAddr,
@@ -140,10 +142,10 @@ pub(crate) struct Config {
     pub(crate) resumption: bool,
     /// How long after its full handshake a device can resume, in hours.
     pub(crate) resumption_hours: u32,
-    /// Handshakes under way, per worker.
+    /// Handshakes under way, per worker; a quarter of them of one IPv4 address or IPv6 /64 network.
     pub(crate) max_handshakes: usize,
-    /// DTLS handshakes that begin per second, per worker; twice as many at once after a rest. Devices beyond it repeat
-    /// their hello.
+    /// DTLS handshakes that begin per second, per worker; twice as many at once after a rest. One with ECDHE counts for
+    /// ten. Devices beyond it repeat their hello.
     pub(crate) handshakes_per_second: u32,
     /// Of those, handshakes from one IPv4 address or IPv6 /64 network.
     pub(crate) handshakes_per_second_per_source: u32,
@@ -171,6 +173,7 @@ impl Default for Config {
             coap_requires_oscore: false,
             coap_tcp_listen: None,
             coaps_tcp_listen: None,
+            coaps_tcp_requires_certificate: true,
             tls_certificate_file: None,
             tls_key_file: None,
             dtls_keys: Vec::new(),
@@ -191,8 +194,8 @@ impl Default for Config {
             resumption: true,
             resumption_hours: 168,
             max_handshakes: 20_000,
-            handshakes_per_second: 5000,
-            handshakes_per_second_per_source: 1000,
+            handshakes_per_second: 50_000,
+            handshakes_per_second_per_source: 10_000,
             max_devices: 1_000_000,
             linger_seconds: 15,
             max_connections: 20_000,

@@ -16,6 +16,7 @@ mod carrier;
 mod contexts;
 mod leave;
 mod operation;
+mod pace;
 mod principal;
 mod resumption;
 mod revocation;
@@ -50,6 +51,7 @@ use crate::udp::{ReceiveBatch, Socket};
 pub(crate) use carrier::Carrier;
 use contexts::Contexts;
 pub(crate) use operation::{Input, Passing};
+use pace::Pace;
 use revocation::Revocations;
 use route::Routes;
 use session::Sessions;
@@ -148,6 +150,7 @@ pub(crate) struct Driver {
     /// Whose cookies the DTLS server gives out.
     period: Period,
     revocations: Revocations,
+    pace: Pace,
     /// Of messages without security.
     anyone: Arc<Principal>,
     strays: take_over::Strays,
@@ -205,7 +208,7 @@ impl Driver {
             node: parts.node,
             coaps,
             coap,
-            streams: Streams::new(listeners, parts.streams),
+            streams: Streams::new(listeners, parts.trust.tls.clone(), parts.streams),
             client: parts.client,
             inputs: parts.inputs,
             workers: parts.workers,
@@ -220,6 +223,7 @@ impl Driver {
             cookies: parts.cookies,
             period,
             revocations: Revocations::default(),
+            pace: Pace::default(),
             anyone: Arc::new(Principal::anyone()),
             strays: take_over::Strays::default(),
             operations: operation::Operations::default(),

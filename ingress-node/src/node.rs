@@ -13,7 +13,6 @@ use lwm2m_server::Engine;
 use node_runtime::{Readiness, Stage, Tasks, random};
 use state_client::Client;
 use tokio::sync::{mpsc, oneshot};
-use tokio_rustls::TlsAcceptor;
 
 use crate::config::Config;
 use crate::cookies::Cookies;
@@ -21,7 +20,7 @@ use crate::downlink_stream;
 use crate::driver::{Driver, Fresh, INPUTS, Input, Limits, Parts, Sockets, Unsecured};
 use crate::members::{self, Membership};
 use crate::metrics::Metrics;
-use crate::tcp::{self, Listener};
+use crate::tcp::{self, Listener, Security};
 use crate::trust::{self, TrustFiles};
 use crate::udp::Socket;
 
@@ -39,8 +38,7 @@ pub(crate) async fn start(
     );
     let state_tier = readiness.condition("state-tier");
     let key = cluster_key(config.cluster_key_file.as_deref())?;
-    let streams = streams(config)?;
-    let files = TrustFiles::of(config);
+    let files = TrustFiles::of(config)?;
     let trust = Arc::new(files.read()?);
     let client =
         Client::connect(state_client::Config::new(config.state.clone())).context("state")?;
@@ -79,7 +77,7 @@ pub(crate) async fn start(
             metrics: metrics.clone(),
             attachment: attachment.clone(),
         };
-        addresses.extend(spawn_worker(config, parts, streams.clone(), tasks).await?);
+        addresses.extend(spawn_worker(config, parts, tasks).await?);
     }
     let membership = Membership {
         client,
@@ -102,22 +100,6 @@ pub(crate) async fn start(
     });
     state_tier.meet();
     Ok(())
-}
-
-/// An address to listen at for TCP connections, and what secures them.
-type Stream = (SocketAddr, Option<TlsAcceptor>);
-
-fn streams(config: &Config) -> anyhow::Result<Vec<Stream>> {
-    let mut streams: Vec<Stream> = Vec::new();
-    streams.extend(config.coap_tcp_listen.map(|address| (address, None)));
-    if let Some(address) = config.coaps_tcp_listen {
-        let certificates = config.tls_certificate_file.as_deref();
-        let certificates = certificates.context("coaps_tcp_listen needs tls_certificate_file")?;
-        let key = config.tls_key_file.as_deref();
-        let key = key.context("coaps_tcp_listen needs tls_key_file")?;
-        streams.push((address, Some(tcp::acceptor(certificates, key)?)));
-    }
-    Ok(streams)
 }
 
 fn stream_limits(config: &Config) -> tcp::streams::Limits {
@@ -150,11 +132,10 @@ async fn advertised(config: &Config, bound: Vec<SocketAddr>) -> anyhow::Result<V
 async fn spawn_worker(
     config: &Config,
     parts: Parts,
-    streams: Vec<Stream>,
     tasks: &Tasks,
 ) -> anyhow::Result<Option<SocketAddr>> {
     let (bound, told) = oneshot::channel();
-    let listen = Listen::of(config, parts.index, streams);
+    let listen = Listen::of(config, parts.index);
     let name = format!("worker-{}", parts.index);
     let (ended, wait) = oneshot::channel::<()>();
     std::thread::Builder::new()
@@ -194,11 +175,11 @@ struct Listen {
     coaps: SocketAddr,
     coap: Option<SocketAddr>,
     forward: Option<SocketAddr>,
-    streams: Vec<Stream>,
+    streams: [(Option<SocketAddr>, Security); 2],
 }
 
 impl Listen {
-    fn of(config: &Config, worker: u8, streams: Vec<Stream>) -> Self {
+    fn of(config: &Config, worker: u8) -> Self {
         let mut forward = config.forward_listen;
         if forward.port() != 0 {
             forward.set_port(forward.port().saturating_add(worker.into()));
@@ -207,7 +188,10 @@ impl Listen {
             coaps: config.coaps_listen,
             coap: config.coap_listen,
             forward: config.cluster_key_file.is_some().then_some(forward),
-            streams,
+            streams: [
+                (config.coap_tcp_listen, Security::None),
+                (config.coaps_tcp_listen, Security::Tls),
+            ],
         }
     }
 
@@ -221,9 +205,10 @@ impl Listen {
             Socket::bind_alone(address)
                 .with_context(|| format!("forward_listen: cannot take datagrams on {address}"))
         });
-        let listeners = self.streams.iter().map(|(address, tls)| {
-            Listener::bind(*address, tls.clone())
-                .with_context(|| format!("cannot serve {address} over TCP"))
+        let listeners = self.streams.iter().filter_map(|(address, security)| {
+            let address = (*address)?;
+            let listener = Listener::bind(address, *security);
+            Some(listener.with_context(|| format!("cannot serve {address} over TCP")))
         });
         Ok(Sockets {
             coaps,
@@ -263,7 +248,7 @@ fn dtls_limits(config: &Config, shards: u16) -> anyhow::Result<dtls::Config> {
     Ok(dtls::Config {
         partitions: NonZeroU16::new(shards).context("the cluster has no shards")?,
         max_handshakes: config.max_handshakes,
-        max_handshakes_per_source: u32::try_from(config.max_handshakes)?,
+        max_handshakes_per_source: u32::try_from(config.max_handshakes.div_ceil(4))?,
         max_sessions: config.max_devices,
         resumption: config.resumption,
         handshake_rate: rate(config.handshakes_per_second),

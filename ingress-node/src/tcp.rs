@@ -6,19 +6,12 @@ pub(crate) mod streams;
 use std::future::poll_fn;
 use std::io;
 use std::net::SocketAddr;
-use std::path::Path;
 use std::pin::Pin;
-use std::sync::Arc;
 use std::task::{Poll, ready};
 
-use anyhow::Context;
 use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt, ReadBuf, ReadHalf, WriteHalf};
 use tokio::net::{TcpListener, TcpSocket, TcpStream};
 use tokio::sync::oneshot;
-use tokio_rustls::TlsAcceptor;
-use tokio_rustls::rustls::ServerConfig;
-use tokio_rustls::rustls::pki_types::pem::PemObject;
-use tokio_rustls::rustls::pki_types::{CertificateDer, PrivateKeyDer};
 
 /// Connections that the kernel keeps until they are accepted.
 const BACKLOG: u32 = 1024;
@@ -35,12 +28,19 @@ pub(crate) type Io = Box<dyn Duplex>;
 /// One worker's listener on an address.
 pub(crate) struct Listener {
     inner: TcpListener,
-    tls: Option<TlsAcceptor>,
+    pub(crate) security: Security,
+}
+
+/// Whether the connections of a listener are secured by TLS.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Security {
+    None,
+    Tls,
 }
 
 impl Listener {
-    /// A listener on `address` that other listeners of this process may share. With `tls`, every connection is secured.
-    pub(crate) fn bind(address: SocketAddr, tls: Option<TlsAcceptor>) -> io::Result<Self> {
+    /// A listener on `address` that other listeners of this process may share.
+    pub(crate) fn bind(address: SocketAddr, security: Security) -> io::Result<Self> {
         let socket = match address {
             SocketAddr::V4(_) => TcpSocket::new_v4(),
             SocketAddr::V6(_) => TcpSocket::new_v6(),
@@ -50,7 +50,7 @@ impl Listener {
         socket.bind(address)?;
         Ok(Self {
             inner: socket.listen(BACKLOG)?,
-            tls,
+            security,
         })
     }
 
@@ -60,20 +60,6 @@ impl Listener {
         let _ended = stream.set_nodelay(true);
         Ok((stream, address))
     }
-}
-
-/// Secures connections with a certificate chain and its key, both PEM. Devices are not asked for a certificate.
-pub(crate) fn acceptor(certificates: &Path, key: &Path) -> anyhow::Result<TlsAcceptor> {
-    let unreadable = |path: &Path| format!("cannot read {}", path.display());
-    let chain = CertificateDer::pem_file_iter(certificates)
-        .and_then(Iterator::collect::<Result<Vec<_>, _>>)
-        .with_context(|| unreadable(certificates))?;
-    let key = PrivateKeyDer::from_pem_file(key).with_context(|| unreadable(key))?;
-    let config = ServerConfig::builder()
-        .with_no_client_auth()
-        .with_single_cert(chain, key)
-        .context("the TLS certificate cannot be used")?;
-    Ok(TlsAcceptor::from(Arc::new(config)))
 }
 
 /// The reading half; a read ends as well when the connection is dropped.

@@ -1,7 +1,11 @@
 //! What the node proves itself with to devices, and which certificates of theirs it believes: read from files, and read
 //! again when they change.
 
+mod judgement;
+mod tls;
+
 use std::collections::BTreeMap;
+use std::fmt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
@@ -15,10 +19,14 @@ use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 use tokio::sync::mpsc;
 use tokio::time::MissedTickBehavior;
+use tokio_rustls::TlsAcceptor;
 
 use crate::config::Config;
 use crate::driver::Input;
 use crate::metrics::Metrics;
+
+pub(crate) use judgement::{Judgement, judge};
+use tls::TlsFiles;
 
 /// A key of this node in DTLS.
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -47,13 +55,22 @@ pub(crate) enum ExpiredLists {
 }
 
 /// The content of all files.
-#[derive(Debug)]
 pub(crate) struct Trust {
     pub(crate) credentials: ServerCredentials,
     /// Of devices.
-    pub(crate) anchors: TrustAnchors,
+    pub(crate) anchors: Arc<TrustAnchors>,
+    /// Secures connections, if TLS is served.
+    pub(crate) tls: Option<TlsAcceptor>,
     /// When the first list in each file expires, since 1970.
     expiries: Expiries,
+}
+
+impl fmt::Debug for Trust {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Trust")
+            .field("anchors", &self.anchors)
+            .finish_non_exhaustive()
+    }
 }
 
 type Expiries = BTreeMap<PathBuf, Duration>;
@@ -65,16 +82,18 @@ pub(crate) struct TrustFiles {
     authorities: Option<PathBuf>,
     revocations: Vec<PathBuf>,
     expired_lists: ExpiredLists,
+    tls: Option<TlsFiles>,
 }
 
 impl TrustFiles {
-    pub(crate) fn of(config: &Config) -> Self {
-        Self {
+    pub(crate) fn of(config: &Config) -> anyhow::Result<Self> {
+        Ok(Self {
             keys: config.dtls_keys.clone(),
             authorities: config.client_authorities_file.clone(),
             revocations: config.revocation_list_files.clone(),
             expired_lists: config.expired_revocation_lists,
-        }
+            tls: TlsFiles::of(config)?,
+        })
     }
 
     fn paths(&self) -> impl Iterator<Item = &Path> {
@@ -82,7 +101,8 @@ impl TrustFiles {
             let certificate = key.certificate_file.as_deref();
             std::iter::once(key.key_file.as_path()).chain(certificate)
         });
-        keys.chain(self.authorities.as_deref())
+        keys.chain(self.tls.iter().flat_map(TlsFiles::paths))
+            .chain(self.authorities.as_deref())
             .chain(self.revocations.iter().map(PathBuf::as_path))
     }
 
@@ -123,9 +143,12 @@ impl TrustFiles {
             let first = expiries.entry(file.clone()).or_insert(*next_update);
             *first = (*first).min(*next_update);
         }
+        let anchors = Arc::new(anchors);
+        let tls = self.tls.as_ref().map(|files| files.read(&anchors));
         Ok(Trust {
             credentials,
             anchors,
+            tls: tls.transpose()?,
             expiries,
         })
     }

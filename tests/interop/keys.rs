@@ -55,6 +55,20 @@ impl Authority {
             "x509 -req -in {name}.csr -CA ca.cert.pem -CAkey ca.key.pem -CAcreateserial -days 30 -sha256 \
              -extfile {name}.ext -out {name}.cert.pem"
         ));
+        self.convert(name)
+    }
+
+    /// A key, and a certificate that only that key signed.
+    pub(crate) fn self_signed(&self, name: &str) -> Keys {
+        self.openssl(&format!(
+            "req -x509 -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -subj /CN={name} -days 30 \
+             -addext basicConstraints=critical,CA:FALSE -keyout {name}.key.pem -out {name}.cert.pem"
+        ));
+        self.convert(name)
+    }
+
+    /// The other forms of a key and its certificate.
+    fn convert(&self, name: &str) -> Keys {
         for conversion in [
             format!("x509 -in {name}.cert.pem -outform DER -out {name}.cert.der"),
             format!("pkcs8 -topk8 -nocrypt -in {name}.key.pem -outform DER -out {name}.key.der"),

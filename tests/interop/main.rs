@@ -11,3 +11,4 @@ mod leshan_security;
 mod leshan_server;
 mod libcoap;
 mod secured;
+mod tls;

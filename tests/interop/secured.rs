@@ -1,12 +1,14 @@
 //! A cluster whose ingress node has keys of its own.
 
-use tests::{Drover, Options};
+use tests::{Drover, Options, free_address};
 
 use crate::keys::{Authority, Keys};
 
 /// A cluster whose ingress node has a raw key and a certificate.
 pub(crate) struct Secured {
     pub(crate) drover: Drover,
+    /// Where it serves TLS.
+    pub(crate) tls: String,
     pub(crate) authority: Authority,
     pub(crate) server: Keys,
     _keys: tempfile::TempDir,
@@ -19,8 +21,10 @@ impl Secured {
         authority.revoke(&[]);
         let server = authority.issue("server", "DNS:localhost,IP:127.0.0.1");
         let (key, certificate) = (server.file("key.pem"), server.file("cert.pem"));
+        let tls = free_address();
         let config = format!(
-            "client_authorities_file = {:?}\nrevocation_list_files = [{:?}]\ntrust_reload_seconds = 1\n\
+            "coaps_tcp_listen = {tls:?}\ntls_certificate_file = {certificate:?}\ntls_key_file = {key:?}\n\
+             client_authorities_file = {:?}\nrevocation_list_files = [{:?}]\ntrust_reload_seconds = 1\n\
              [[dtls_keys]]\nkey_file = {key:?}\n\
              [[dtls_keys]]\nkey_file = {key:?}\ncertificate_file = {certificate:?}\n",
             authority.certificate(),
@@ -38,6 +42,7 @@ impl Secured {
         });
         Self {
             drover,
+            tls,
             authority,
             server,
             _keys: keys,

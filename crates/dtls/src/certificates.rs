@@ -15,7 +15,7 @@ use webpki::{
 use crate::identity::{CertifiedIdentity, Fingerprint, PeerRejection, SubjectNames};
 use crate::x509;
 
-/// Signatures of issuers that are accepted. The end entity's own key is P-256 in any case.
+/// Signatures of issuers that are accepted. In DTLS the end entity's own key is P-256 in any case.
 static SIGNATURES: &[&dyn SignatureVerificationAlgorithm] = &[
     algorithms::ECDSA_P256_SHA256,
     algorithms::ECDSA_P256_SHA384,

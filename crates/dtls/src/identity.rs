@@ -111,6 +111,14 @@ pub struct CertifiedIdentity {
     pub names: SubjectNames,
 }
 
+impl CertifiedIdentity {
+    /// Of the DER of a certificate, for which nobody vouches yet. `None` when it does not parse, or
+    /// its names or its serial number are too long.
+    pub fn of_certificate(der: &[u8]) -> Option<Self> {
+        x509::end_entity(der).map(|(_, identity)| identity)
+    }
+}
+
 /// Who the peer of a session has proved to be.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum PeerIdentity {

@@ -81,6 +81,10 @@ impl Contexts {
         picked.map(|(context, _)| *context).collect()
     }
 
+    pub(super) fn len(&self) -> usize {
+        self.owned.len()
+    }
+
     fn rename(&mut self, from: ContextId, to: ContextId) {
         if let Some(owned) = self.owned.remove(&from) {
             self.renamed.insert(owned.first, to);
@@ -348,7 +352,7 @@ impl Driver {
             first: context,
         };
         self.contexts.owned.insert(context, owned);
-        self.revocations.watch(Peer::Oscore(context));
+        self.watch(Peer::Oscore(context));
         // It may have ended while the state tier was asked.
         if self.origin_of(*carrier).is_some() {
             self.contexts.layer.handle(now.instant, *carrier, request);

@@ -6,8 +6,8 @@ use std::time::Duration;
 
 use device_state::{CredentialId, Secret, SessionCid, Transport};
 use dtls::{
-    CloseReason, ConnectionId, HandshakeId, HandshakeKind, Output, PeerIdentity, PeerKey,
-    PeerRejection, Psk, SessionId, StoreOutcome, SubjectNames,
+    CloseReason, ConnectionId, Fingerprint, HandshakeId, HandshakeKind, Output, PeerIdentity,
+    PeerKey, PeerRejection, Psk, SessionId, StoreOutcome, SubjectNames,
 };
 use forward::Channel;
 use hashbrown::HashMap;
@@ -17,6 +17,7 @@ use oscore::Disposition;
 use super::carrier::Carrier;
 use super::take_over::Stray;
 use super::{Driver, Peer, now, principal};
+use crate::trust::{Judgement, judge};
 
 /// How a handshake is authenticated.
 #[derive(Clone, Copy, Debug)]
@@ -71,6 +72,10 @@ impl Sessions {
             .iter()
             .filter(|(_, bound)| wanted(&bound.principal));
         picked.map(|(session, _)| *session).collect()
+    }
+
+    pub(super) fn len(&self) -> usize {
+        self.bound.len()
     }
 
     /// Who makes a handshake, as far as that is known.
@@ -159,32 +164,34 @@ impl Driver {
     /// A raw key is believed if it is a credential; a certificate also if an authority vouches for it.
     fn key_presented(&mut self, handshake: HandshakeId, key: &PeerKey, identity: PeerIdentity) {
         let now = now();
-        let (fingerprint, otherwise) = match (key, identity) {
+        let judgement = match (key, identity) {
             (PeerKey::Certificates(chain), PeerIdentity::Certificate(identity)) => {
-                let at = Duration::from_millis(now.wall.0);
-                match self.trust.anchors.validate_client(chain, at) {
-                    Ok(names) => return self.certified(now, handshake, names),
-                    Err(
-                        reason @ (PeerRejection::Revoked
-                        | PeerRejection::RevocationUnknown
-                        | PeerRejection::Expired),
-                    ) => {
-                        return self.dtls.accept_peer(now.instant, handshake, Err(reason));
-                    }
-                    // Nobody vouches for it, but its key may be known.
-                    Err(reason) => (identity.key, reason),
-                }
+                self.judge(now, chain, identity.key)
             }
             (PeerKey::RawPublicKey(_), PeerIdentity::RawPublicKey(fingerprint)) => {
-                (*fingerprint, PeerRejection::Unknown)
+                Judgement::ByKey {
+                    key: *fingerprint,
+                    otherwise: PeerRejection::Unknown,
+                }
             }
-            _ => {
-                let verdict = Err(PeerRejection::Invalid);
-                return self.dtls.accept_peer(now.instant, handshake, verdict);
-            }
+            _ => Judgement::Refused(PeerRejection::Invalid),
         };
-        let id = CredentialId::PublicKey(fingerprint.0);
-        self.fetch_credential(handshake, id, Proof::Key { otherwise });
+        match judgement {
+            Judgement::Certified(names) => self.certified(now, handshake, names),
+            Judgement::ByKey { key, otherwise } => {
+                let id = CredentialId::PublicKey(key.0);
+                self.fetch_credential(handshake, id, Proof::Key { otherwise });
+            }
+            Judgement::Refused(reason) => {
+                self.dtls.accept_peer(now.instant, handshake, Err(reason));
+            }
+        }
+    }
+
+    /// What a chain is worth whose end entity has this key.
+    pub(super) fn judge(&self, now: Now, chain: &[Vec<u8>], key: Fingerprint) -> Judgement {
+        let at = Duration::from_millis(now.wall.0);
+        judge(&self.trust.anchors, chain, key, at)
     }
 
     fn certified(&mut self, now: Now, handshake: HandshakeId, names: SubjectNames) {
@@ -254,7 +261,7 @@ impl Driver {
     /// A session that is this worker's from now on.
     pub(super) fn bind(&mut self, session: SessionId, bound: Bound) {
         self.sessions.bind(session, bound);
-        self.revocations.watch(Peer::Dtls(session));
+        self.watch(Peer::Dtls(session));
         // A revocation list may have come while its handshake or its take-over was under way.
         if self.is_revoked(session) {
             self.end_sessions(&[session]);

@@ -1,10 +1,12 @@
 //! Calls of a worker to the state tier, and what follows from their answers.
 
+use std::sync::Arc;
+
 use device_state::{
-    Command, CredentialId, Observation, Outcome, Registration, Resumption, Secret, Session,
-    SessionCid, SessionGeneration, ShardId, Timestamp,
+    Command, CredentialId, Observation, Outcome, Registration, Resumption, Secret,
+    SecurityIdentity, Session, SessionCid, SessionGeneration, ShardId, Timestamp,
 };
-use dtls::SessionOrigin;
+use dtls::{CertifiedIdentity, PeerRejection, SessionOrigin};
 use lwm2m::RegistrationId;
 use lwm2m_server::{CommitError, CommitId, Principal};
 use node_runtime::clock;
@@ -14,6 +16,7 @@ use super::resumption::{Resumable, stored_id};
 use super::session::{Proof, session_cid};
 use super::take_over::{Claimed, Whose};
 use super::{Driver, Peer, now, principal};
+use crate::tcp::event::StreamId;
 
 /// A call that ended.
 pub(super) enum Resolved {
@@ -30,6 +33,13 @@ pub(super) enum Resolved {
         handshake: dtls::HandshakeId,
         found: Option<(Principal, Secret)>,
         proof: Proof,
+    },
+    /// Who has the key of a certificate that was shown in TLS, if it is a credential.
+    KeyHolder {
+        id: StreamId,
+        certificate: Arc<CertifiedIdentity>,
+        found: Option<Principal>,
+        otherwise: PeerRejection,
     },
     /// In which generation an OSCORE context is; `None` if that is not known now.
     ContextOwner {
@@ -152,9 +162,10 @@ impl Driver {
         });
         match (origin, session) {
             (SessionOrigin::New { resumption }, session) => {
-                let resumption = resumption
-                    .and_then(|export| self.resumption(&export, principal.identity.clone()));
-                self.store_new(handshake, session, resumption.map(Box::new));
+                let identity = &principal.identity;
+                let resumption =
+                    resumption.and_then(|export| self.resumption(&export, identity.clone()));
+                self.store_new(handshake, identity, session, resumption.map(Box::new));
             }
             (SessionOrigin::Resumed(id), session) => {
                 let id = stored_id(id);
@@ -165,11 +176,21 @@ impl Driver {
     }
 
     fn store_new(
-        &self,
+        &mut self,
         handshake: dtls::HandshakeId,
+        identity: &SecurityIdentity,
         session: Option<Box<Session>>,
         resumption: Option<Box<Resumption>>,
     ) {
+        let is_anything = session.is_some() || resumption.is_some();
+        if is_anything && !self.pace.take(now().instant, identity) {
+            tracing::debug!(?identity, "too many new sessions in a short time");
+            let outcome = match session {
+                Some(_) => dtls::StoreOutcome::Refused,
+                None => dtls::StoreOutcome::Stored,
+            };
+            return self.settle_session(handshake, outcome);
+        }
         match (session, resumption) {
             (Some(session), resumption) => {
                 let shard = session.cid.shard();
@@ -256,6 +277,15 @@ impl Driver {
                 found,
                 proof,
             } => self.credential_fetched(now, handshake, found, proof),
+            Resolved::KeyHolder {
+                id,
+                certificate,
+                found,
+                otherwise,
+            } => match found {
+                Some(principal) => self.admit(id, certificate, principal),
+                None => self.streams.turn_away(now.instant, id, otherwise),
+            },
             Resolved::LookedAt { peer, stands } => self.looked_at(peer, stands),
             Resolved::ContextOwner {
                 context,

@@ -1,17 +1,82 @@
 //! Peers on TCP and TLS (RFC 8323).
 
+use std::sync::Arc;
+
 use coap::{Code, Message, reliable};
-use device_state::Transport;
-use lwm2m_server::Now;
+use device_state::{CredentialId, SecurityIdentity};
+use dtls::{CertifiedIdentity, PeerRejection};
+use lwm2m_server::{Now, Principal};
 use oscore::Disposition;
 
 use super::carrier::{Carrier, refusal};
-use super::{Driver, Peer, Unsecured, now};
+use super::state_tier::Resolved;
+use super::{Driver, Peer, Unsecured, now, principal};
 use crate::tcp::event::{Event, StreamId};
+use crate::tcp::streams::Proved;
+use crate::trust::Judgement;
 
 impl Driver {
     pub(super) fn stream_event(&mut self, event: Event) {
         self.streams.handle_event(now().instant, event);
+        while let Some((id, chain)) = self.streams.poll_shown() {
+            self.certificate_shown(id, &chain);
+        }
+    }
+
+    /// Decides as in DTLS who has a certificate.
+    fn certificate_shown(&mut self, id: StreamId, chain: &[Vec<u8>]) {
+        let identity = chain
+            .first()
+            .and_then(|der| CertifiedIdentity::of_certificate(der));
+        let Some(certificate) = identity.map(Arc::new) else {
+            return self
+                .streams
+                .turn_away(now().instant, id, PeerRejection::Invalid);
+        };
+        match self.judge(now(), chain, certificate.key) {
+            Judgement::Certified(names) => {
+                match principal::of_certificate(principal::names_in_order(names)) {
+                    Some(principal) => self.admit(id, certificate, principal),
+                    None => self
+                        .streams
+                        .turn_away(now().instant, id, PeerRejection::Unknown),
+                }
+            }
+            Judgement::Refused(reason) => self.streams.turn_away(now().instant, id, reason),
+            Judgement::ByKey { key, otherwise } => {
+                let (client, timeout) = (self.client.clone(), self.limits.commit_timeout);
+                self.calls.push(Box::pin(async move {
+                    let key = CredentialId::PublicKey(key.0);
+                    let found = principal::of_credential(&client, key, timeout).await;
+                    Resolved::KeyHolder {
+                        id,
+                        certificate,
+                        found: found.map(|(principal, _)| principal),
+                        otherwise,
+                    }
+                }));
+            }
+        }
+    }
+
+    pub(super) fn admit(
+        &mut self,
+        id: StreamId,
+        certificate: Arc<CertifiedIdentity>,
+        principal: Principal,
+    ) {
+        // A revocation list may have come while the state tier was asked.
+        if self.trust.anchors.is_revoked(&certificate) {
+            return self
+                .streams
+                .turn_away(now().instant, id, PeerRejection::Revoked);
+        }
+        let proved = Proved {
+            principal: Arc::new(principal),
+            certificate: Some(certificate),
+        };
+        self.streams.admit(now().instant, id, proved);
+        self.watch(Peer::Stream(id));
     }
 
     pub(super) fn stream_output(&mut self, id: StreamId, output: reliable::Output) {
@@ -42,7 +107,8 @@ impl Driver {
         let Some(origin) = self.streams.origin(id) else {
             return;
         };
-        if (origin.transport, self.limits.unsecured) == (Transport::Tcp, Unsecured::Refused) {
+        let is_unknown = origin.principal.identity == SecurityIdentity::Unauthenticated;
+        if is_unknown && self.limits.unsecured == Unsecured::Refused {
             if let Some(refusal) = refusal(&message, Code::UNAUTHORIZED_4_01) {
                 self.send_on_stream(id, &refusal);
             }

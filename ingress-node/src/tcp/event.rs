@@ -9,6 +9,7 @@ use tokio::io::{AsyncWriteExt, WriteHalf};
 use tokio::net::TcpStream;
 use tokio::time::timeout;
 use tokio_rustls::TlsAcceptor;
+use tokio_rustls::server::TlsStream;
 
 use super::{Io, Listener, Reader, write};
 
@@ -24,7 +25,7 @@ pub(crate) enum Event {
     },
     Secured {
         address: SocketAddr,
-        result: io::Result<Io>,
+        result: io::Result<Secured>,
     },
     Read {
         id: StreamId,
@@ -36,6 +37,26 @@ pub(crate) enum Event {
         writer: WriteHalf<Io>,
         result: io::Result<()>,
     },
+}
+
+/// A connection in TLS.
+pub(crate) struct Secured {
+    pub(super) io: Io,
+    /// The certificates that the device showed, its own first; none if it showed none.
+    pub(super) chain: Vec<Vec<u8>>,
+}
+
+impl Secured {
+    fn new(stream: TlsStream<TcpStream>) -> Self {
+        let chain = stream.get_ref().1.peer_certificates().unwrap_or_default();
+        Self {
+            chain: chain
+                .iter()
+                .map(|certificate| certificate.to_vec())
+                .collect(),
+            io: Box::new(stream),
+        }
+    }
 }
 
 /// Waits for a connection; `after` is when to begin with that.
@@ -59,7 +80,7 @@ pub(super) fn secure(
 ) -> LocalBoxFuture<'static, Event> {
     Box::pin(async move {
         let result = match timeout(time, tls.accept(stream)).await {
-            Ok(result) => result.map(|secured| Box::new(secured) as Io),
+            Ok(result) => result.map(Secured::new),
             Err(late) => Err(late.into()),
         };
         Event::Secured { address, result }

@@ -1,6 +1,7 @@
 //! The connections of one worker.
 //!
-//! 1. A connection is accepted within the bounds, and secured if the listener has a certificate.
+//! 1. A connection is accepted within the bounds, and secured if the listener is for TLS. If the device showed a
+//!    certificate, nothing is read before it is decided who it is.
 //! 2. A read is under way as long as everything that was read is worked off, so that a device which asks faster than
 //!    it is answered waits in its own TCP.
 //! 3. At most one write is under way. What comes meanwhile waits in the connection, which bounds it.
@@ -19,7 +20,7 @@ use std::time::{Duration, Instant};
 use coap::Message;
 use coap::reliable::{self, Connection, NotSent, Output};
 use device_state::Transport;
-use dtls::source_of;
+use dtls::{CertifiedIdentity, PeerRejection, source_of};
 use futures::StreamExt;
 use futures::future::LocalBoxFuture;
 use futures::stream::FuturesUnordered;
@@ -29,9 +30,10 @@ use tokio::io::WriteHalf;
 use tokio::net::TcpStream;
 use tokio::sync::oneshot;
 use tokio::time::timeout;
+use tokio_rustls::TlsAcceptor;
 
-use super::event::{Event, StreamId, accept, read_from, secure, shut_down, write_to};
-use super::{Io, Listener, Reader, split};
+use super::event::{Event, Secured, StreamId, accept, read_from, secure, shut_down, write_to};
+use super::{Io, Listener, Reader, Security, split};
 
 /// How long a connection that is over may take to go.
 const LINGER: Duration = Duration::from_secs(2);
@@ -57,10 +59,25 @@ pub(crate) struct Counters {
     pub(crate) not_sent: u64,
 }
 
+/// Who is at the other end of a connection.
+#[derive(Clone, Debug)]
+pub(crate) struct Proved {
+    pub(crate) principal: Arc<Principal>,
+    /// What it showed to prove that.
+    pub(crate) certificate: Option<Arc<CertifiedIdentity>>,
+}
+
+/// A connection of which it is not decided yet who is at its other end.
+struct Undecided {
+    address: SocketAddr,
+    io: Io,
+}
+
 struct Open {
     connection: Connection,
     address: SocketAddr,
     transport: Transport,
+    proved: Proved,
     /// `None` while a read is under way, and after the end of the input.
     reader: Option<Reader>,
     input: Half,
@@ -85,8 +102,13 @@ enum Half {
 pub(crate) struct Streams {
     listeners: Vec<Listener>,
     limits: Limits,
+    /// What secures connections; without it, listeners for TLS serve nobody.
+    tls: Option<TlsAcceptor>,
     open: HashMap<StreamId, Open>,
-    /// Connections by source, those that are being secured too.
+    undecided: HashMap<StreamId, Undecided>,
+    /// Certificates that nobody has looked at yet.
+    shown: VecDeque<(StreamId, Vec<Vec<u8>>)>,
+    /// Connections by source, those that are not open yet too.
     sources: HashMap<IpAddr, usize>,
     handshakes: FuturesUnordered<LocalBoxFuture<'static, Event>>,
     transfers: FuturesUnordered<LocalBoxFuture<'static, Event>>,
@@ -97,15 +119,18 @@ pub(crate) struct Streams {
     next_id: u64,
     now: Instant,
     counters: Counters,
-    anyone: Arc<Principal>,
+    anyone: Proved,
 }
 
 impl Streams {
-    pub(crate) fn new(listeners: Vec<Listener>, limits: Limits) -> Self {
+    pub(crate) fn new(listeners: Vec<Listener>, tls: Option<TlsAcceptor>, limits: Limits) -> Self {
         Self {
             listeners,
             limits,
+            tls,
             open: HashMap::new(),
+            undecided: HashMap::new(),
+            shown: VecDeque::new(),
             sources: HashMap::new(),
             handshakes: FuturesUnordered::new(),
             transfers: FuturesUnordered::new(),
@@ -115,8 +140,16 @@ impl Streams {
             next_id: 0,
             now: Instant::now(),
             counters: Counters::default(),
-            anyone: Arc::new(Principal::anyone()),
+            anyone: Proved {
+                principal: Arc::new(Principal::anyone()),
+                certificate: None,
+            },
         }
+    }
+
+    /// Secures connections by this from now on; those that there are stay.
+    pub(crate) fn set_tls(&mut self, tls: Option<TlsAcceptor>) {
+        self.tls = tls;
     }
 
     /// Waits for something to happen. Nothing is lost when the wait is given up.
@@ -143,7 +176,7 @@ impl Streams {
                 }
             },
             Event::Secured { address, result } => match result {
-                Ok(io) => self.add(address, Transport::Tls, io),
+                Ok(secured) => self.secured(address, secured),
                 Err(error) => {
                     tracing::debug!(%address, %error, "TLS handshake failed");
                     self.counters.handshakes_failed += 1;
@@ -157,10 +190,15 @@ impl Streams {
 
     fn accepted(&mut self, listener: usize, stream: TcpStream, address: SocketAddr) {
         self.accept_after = None;
-        let Some(listener) = self.listeners.get(listener) else {
+        let Some(security) = self.listeners.get(listener).map(|at| at.security) else {
             return;
         };
-        let all = self.open.len() + self.handshakes.len();
+        let tls = match security {
+            Security::None => None,
+            Security::Tls if self.tls.is_none() => return,
+            Security::Tls => self.tls.clone(),
+        };
+        let all = self.open.len() + self.handshakes.len() + self.undecided.len();
         let of_source = self.sources.entry(source_of(address)).or_default();
         if all >= self.limits.connections || *of_source >= self.limits.connections_per_source {
             if *of_source == 0 {
@@ -170,22 +208,66 @@ impl Streams {
             return;
         }
         *of_source += 1;
-        let Some(tls) = listener.tls.clone() else {
-            self.add(address, Transport::Tcp, Box::new(stream));
+        let Some(tls) = tls else {
+            let (id, proved) = (self.next_id(), self.anyone.clone());
+            self.add(id, address, Transport::Tcp, proved, Box::new(stream));
             return;
         };
         let time = self.limits.handshake_time;
         self.handshakes.push(secure(tls, stream, address, time));
     }
 
-    fn add(&mut self, address: SocketAddr, transport: Transport, io: Io) {
-        let id = StreamId(self.next_id);
+    fn secured(&mut self, address: SocketAddr, secured: Secured) {
+        let Secured { io, chain } = secured;
+        let id = self.next_id();
+        if chain.is_empty() {
+            let proved = self.anyone.clone();
+            self.add(id, address, Transport::Tls, proved, io);
+        } else {
+            self.undecided.insert(id, Undecided { address, io });
+            self.shown.push_back((id, chain));
+        }
+    }
+
+    /// The certificates that a device showed, its own first. [`Streams::admit`] or [`Streams::turn_away`] is to follow.
+    pub(crate) fn poll_shown(&mut self) -> Option<(StreamId, Vec<Vec<u8>>)> {
+        self.shown.pop_front()
+    }
+
+    /// Serves a device that has proved who it is.
+    pub(crate) fn admit(&mut self, now: Instant, id: StreamId, proved: Proved) {
+        self.now = now;
+        if let Some(Undecided { address, io }) = self.undecided.remove(&id) {
+            self.add(id, address, Transport::Tls, proved, io);
+        }
+    }
+
+    /// Tells a device that its certificate is not accepted, and nothing else.
+    pub(crate) fn turn_away(&mut self, now: Instant, id: StreamId, reason: PeerRejection) {
+        self.counters.handshakes_failed += 1;
+        self.admit(now, id, self.anyone.clone());
+        self.abort(now, id, &reason.to_string());
+    }
+
+    fn next_id(&mut self) -> StreamId {
         self.next_id += 1;
+        StreamId(self.next_id)
+    }
+
+    fn add(
+        &mut self,
+        id: StreamId,
+        address: SocketAddr,
+        transport: Transport,
+        proved: Proved,
+        io: Io,
+    ) {
         let (reader, writer, drop) = split(io);
         let open = Open {
             connection: Connection::new(self.now, self.limits.connection.clone()),
             address,
             transport,
+            proved,
             reader: Some(reader),
             input: Half::Open,
             writer: Some(writer),
@@ -298,13 +380,37 @@ impl Streams {
         }
     }
 
+    /// Ends a connection at once and says why.
+    pub(crate) fn abort(&mut self, now: Instant, id: StreamId, diagnostic: &str) {
+        self.now = now;
+        if let Some(open) = self.open.get_mut(&id) {
+            open.connection.abort(diagnostic);
+            self.touch(id);
+        }
+    }
+
+    /// The connections of the devices that `wanted` picks.
+    pub(crate) fn of(&self, wanted: impl Fn(&Proved) -> bool) -> Vec<StreamId> {
+        let picked = self.open.iter().filter(|(_, open)| wanted(&open.proved));
+        picked.map(|(id, _)| *id).collect()
+    }
+
+    pub(crate) fn principal(&self, id: StreamId) -> Option<Arc<Principal>> {
+        let open = self.open.get(&id)?;
+        Some(open.proved.principal.clone())
+    }
+
     /// No connections are accepted any more.
     pub(crate) fn stop_accepting(&mut self) {
         self.listeners.clear();
     }
 
-    /// Announces to all devices that their connections end.
+    /// Announces to all devices that their connections end. Nobody decides any more who the others are: theirs end.
     pub(crate) fn release_all(&mut self, now: Instant) {
+        self.shown.clear();
+        for undecided in std::mem::take(&mut self.undecided).into_values() {
+            self.release_source(undecided.address);
+        }
         let ids: Vec<_> = self.open.keys().copied().collect();
         for id in ids {
             self.release(now, id);
@@ -363,13 +469,13 @@ impl Streams {
         Some(Origin {
             address: open.address,
             transport: open.transport,
-            principal: self.anyone.clone(),
+            principal: open.proved.principal.clone(),
             session: None,
         })
     }
 
     pub(crate) fn len(&self) -> usize {
-        self.open.len()
+        self.open.len() + self.undecided.len()
     }
 
     pub(crate) fn counters(&self) -> Counters {

@@ -141,7 +141,7 @@ impl Connection {
                     return None;
                 }
                 Err(error) => {
-                    self.abort(None, &error.to_string(), CloseReason::Malformed(error));
+                    self.fail(None, &error.to_string(), CloseReason::Malformed(error));
                 }
             }
         }
@@ -174,7 +174,7 @@ impl Connection {
     pub fn handle_timeout(&mut self, now: Instant) {
         match &mut self.state {
             State::Opening { deadline } if *deadline <= now => {
-                self.abort(None, "no CSM in time", CloseReason::NoSettings);
+                self.fail(None, "no CSM in time", CloseReason::NoSettings);
             }
             State::Releasing {
                 deadline, reason, ..
@@ -240,6 +240,16 @@ impl Connection {
         }
     }
 
+    /// Ends the connection at once and says why (§5.6).
+    pub fn abort(&mut self, diagnostic: &str) {
+        if !self.is_over() {
+            let reason = CloseReason::Refused {
+                diagnostic: diagnostic.to_owned(),
+            };
+            self.fail(None, diagnostic, reason);
+        }
+    }
+
     /// What the peer takes, as far as it has said.
     pub fn capabilities(&self) -> Capabilities {
         self.peer
@@ -284,7 +294,7 @@ impl Connection {
         }
         if matches!(self.state, State::Opening { .. }) {
             // §5.3: the CSM "MUST be sent as the first message".
-            self.abort(None, "the first message is no CSM", CloseReason::NoSettings);
+            self.fail(None, "the first message is no CSM", CloseReason::NoSettings);
             return None;
         }
         if message.code.is_request() && self.unanswered.len() < MAX_UNANSWERED {
@@ -299,7 +309,7 @@ impl Connection {
             Err(signal::UnknownOption(option)) => {
                 let of_csm = signal::is_settings(message.code).then_some(option);
                 let text = format!("unknown critical option {option}");
-                self.abort(of_csm, &text, CloseReason::UnknownOption(option));
+                self.fail(of_csm, &text, CloseReason::UnknownOption(option));
                 return None;
             }
         };
@@ -312,7 +322,7 @@ impl Connection {
                 self.state = State::Ending(CloseReason::Aborted { diagnostic });
             }
             _ if matches!(self.state, State::Opening { .. }) => {
-                self.abort(None, "the first message is no CSM", CloseReason::NoSettings);
+                self.fail(None, "the first message is no CSM", CloseReason::NoSettings);
             }
             // §5.4.1: custody says that what came before has been processed. The answer to a Ping
             // with that option is not delayed until then, it only goes without it.
@@ -354,7 +364,7 @@ impl Connection {
         Output::Ready(self.peer)
     }
 
-    fn abort(&mut self, bad_csm_option: Option<u16>, diagnostic: &str, reason: CloseReason) {
+    fn fail(&mut self, bad_csm_option: Option<u16>, diagnostic: &str, reason: CloseReason) {
         frame::encode(&signal::abort(bad_csm_option, diagnostic), &mut self.output);
         self.state = State::Ending(reason);
     }

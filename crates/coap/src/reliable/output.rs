@@ -55,6 +55,8 @@ pub enum CloseReason {
     Aborted { diagnostic: String },
     #[error("released by this side, or closed by the peer")]
     Ended,
+    #[error("aborted by this side: {diagnostic}")]
+    Refused { diagnostic: String },
     #[error("silent for too long")]
     Idle,
     #[error("no answer to a ping")]

@@ -1,6 +1,7 @@
 #![expect(clippy::unwrap_used, reason = "a failed unwrap is the test's failure")]
 
 use std::net::Ipv4Addr;
+use std::path::Path;
 use std::sync::Arc;
 
 use coap::reliable::{CloseReason, decode, encode};
@@ -12,7 +13,8 @@ use tokio_rustls::rustls::pki_types::pem::PemObject;
 use tokio_rustls::rustls::{ClientConfig, RootCertStore};
 
 use super::*;
-use crate::tcp::acceptor;
+use crate::config::Config;
+use crate::trust::TrustFiles;
 
 const SOON: Duration = Duration::from_secs(20);
 const CSM: Code = Code::from_byte(0xe1);
@@ -42,11 +44,15 @@ fn limits() -> Limits {
 }
 
 impl Rig {
-    fn new(limits: Limits, tls: Option<tokio_rustls::TlsAcceptor>) -> Self {
-        let listener = Listener::bind((Ipv4Addr::LOCALHOST, 0).into(), tls).unwrap();
+    fn new(limits: Limits, tls: Option<TlsAcceptor>) -> Self {
+        let security = match tls {
+            Some(_) => Security::Tls,
+            None => Security::None,
+        };
+        let listener = Listener::bind((Ipv4Addr::LOCALHOST, 0).into(), security).unwrap();
         let address = listener.inner.local_addr().unwrap();
         Self {
-            streams: Streams::new(vec![listener], limits),
+            streams: Streams::new(vec![listener], tls, limits),
             address,
             outputs: Vec::new(),
             newest: None,
@@ -235,8 +241,19 @@ async fn tls_is_spoken_with_the_certificate_given() {
     let [certificate, key] = ["certificate.pem", "key.pem"].map(|name| folder.path().join(name));
     std::fs::write(&certificate, CERTIFICATE).unwrap();
     std::fs::write(&key, KEY).unwrap();
-    assert!(acceptor(&key, &certificate).is_err());
-    let mut rig = Rig::new(limits(), Some(acceptor(&certificate, &key).unwrap()));
+    let files = |certificate: &Path, key: &Path| {
+        let config = Config {
+            coaps_tcp_listen: Some(SocketAddr::from((Ipv4Addr::LOCALHOST, 0))),
+            coaps_tcp_requires_certificate: false,
+            tls_certificate_file: Some(certificate.to_owned()),
+            tls_key_file: Some(key.to_owned()),
+            ..Config::default()
+        };
+        TrustFiles::of(&config).unwrap()
+    };
+    assert!(files(&key, &certificate).read().is_err());
+    let trust = files(&certificate, &key).read().unwrap();
+    let mut rig = Rig::new(limits(), trust.tls);
 
     let mut roots = RootCertStore::empty();
     let root = CertificateDer::from_pem_slice(CERTIFICATE.as_bytes()).unwrap();
