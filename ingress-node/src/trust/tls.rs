@@ -15,7 +15,7 @@ use rustls_pki_types::{CertificateDer, PrivateKeyDer, UnixTime};
 use tokio_rustls::TlsAcceptor;
 use tokio_rustls::rustls::client::danger::HandshakeSignatureValid;
 use tokio_rustls::rustls::crypto::{
-    CryptoProvider, aws_lc_rs, verify_tls12_signature, verify_tls13_signature,
+    CryptoProvider, verify_tls12_signature, verify_tls13_signature,
 };
 use tokio_rustls::rustls::server::danger::{ClientCertVerified, ClientCertVerifier};
 use tokio_rustls::rustls::{
@@ -71,14 +71,13 @@ impl TlsFiles {
         let chain = pem::<CertificateDer<'_>>("tls_certificate_file", &self.certificate)?;
         let key = PrivateKeyDer::from_pem_file(&self.key)
             .with_context(|| format!("tls_key_file: cannot read {}", self.key.display()))?;
-        let provider = Arc::new(aws_lc_rs::default_provider());
+        let builder = ServerConfig::builder();
         let devices = ClientCertificates {
             anchors: anchors.clone(),
             certificates: self.devices,
-            provider: provider.clone(),
+            provider: builder.crypto_provider().clone(),
         };
-        let config = ServerConfig::builder_with_provider(provider)
-            .with_safe_default_protocol_versions()?
+        let config = builder
             .with_client_cert_verifier(Arc::new(devices))
             .with_single_cert(chain, key)
             .with_context(|| {

@@ -1,16 +1,18 @@
 #![expect(clippy::unwrap_used, reason = "a failed unwrap is the test's failure")]
 
 use std::net::Ipv4Addr;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use coap::reliable::{CloseReason, decode, encode};
 use coap::{Code, MessageId, Token, Type};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio_rustls::TlsConnector;
-use tokio_rustls::rustls::pki_types::CertificateDer;
+use tokio_rustls::client::TlsStream;
+use tokio_rustls::rustls::client::WantsClientCert;
 use tokio_rustls::rustls::pki_types::pem::PemObject;
-use tokio_rustls::rustls::{ClientConfig, RootCertStore};
+use tokio_rustls::rustls::pki_types::{CertificateDer, PrivateKeyDer};
+use tokio_rustls::rustls::{ClientConfig, ConfigBuilder, RootCertStore};
 
 use super::*;
 use crate::config::Config;
@@ -235,32 +237,56 @@ async fn closing_tells_the_devices() {
     assert_eq!(hear(&mut device).await, None);
 }
 
-#[tokio::test]
-async fn tls_is_spoken_with_the_certificate_given() {
-    let folder = tempfile::tempdir().unwrap();
-    let [certificate, key] = ["certificate.pem", "key.pem"].map(|name| folder.path().join(name));
-    std::fs::write(&certificate, CERTIFICATE).unwrap();
-    std::fs::write(&key, KEY).unwrap();
-    let files = |certificate: &Path, key: &Path| {
-        let config = Config {
-            coaps_tcp_listen: Some(SocketAddr::from((Ipv4Addr::LOCALHOST, 0))),
-            coaps_tcp_requires_certificate: false,
-            tls_certificate_file: Some(certificate.to_owned()),
-            tls_key_file: Some(key.to_owned()),
-            ..Config::default()
-        };
-        TrustFiles::of(&config).unwrap()
-    };
-    assert!(files(&key, &certificate).read().is_err());
-    let trust = files(&certificate, &key).read().unwrap();
-    let mut rig = Rig::new(limits(), trust.tls);
+/// A certificate and its key as files.
+struct Files {
+    certificate: PathBuf,
+    key: PathBuf,
+    _folder: tempfile::TempDir,
+}
 
+impl Files {
+    fn new() -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        let [certificate, key] =
+            ["certificate.pem", "key.pem"].map(|name| folder.path().join(name));
+        std::fs::write(&certificate, CERTIFICATE).unwrap();
+        std::fs::write(&key, KEY).unwrap();
+        Self {
+            certificate,
+            key,
+            _folder: folder,
+        }
+    }
+}
+
+fn tls_files(certificate: &Path, key: &Path) -> TrustFiles {
+    let config = Config {
+        coaps_tcp_listen: Some(SocketAddr::from((Ipv4Addr::LOCALHOST, 0))),
+        coaps_tcp_requires_certificate: false,
+        tls_certificate_file: Some(certificate.to_owned()),
+        tls_key_file: Some(key.to_owned()),
+        ..Config::default()
+    };
+    TrustFiles::of(&config).unwrap()
+}
+
+/// Of a device that trusts the certificate.
+fn trusting() -> ConfigBuilder<ClientConfig, WantsClientCert> {
     let mut roots = RootCertStore::empty();
     let root = CertificateDer::from_pem_slice(CERTIFICATE.as_bytes()).unwrap();
     roots.add(root).unwrap();
-    let config = ClientConfig::builder()
-        .with_root_certificates(roots)
-        .with_no_client_auth();
+    ClientConfig::builder().with_root_certificates(roots)
+}
+
+#[tokio::test]
+async fn tls_is_spoken_with_the_certificate_given() {
+    let folder = Files::new();
+    let [certificate, key] = [&folder.certificate, &folder.key];
+    assert!(tls_files(key, certificate).read().is_err());
+    let trust = tls_files(certificate, key).read().unwrap();
+    let mut rig = Rig::new(limits(), trust.tls);
+
+    let config = trusting().with_no_client_auth();
     let connector = TlsConnector::from(Arc::new(config));
     let stream = rig.connect().await;
     let name = "localhost".try_into().unwrap();
@@ -278,4 +304,91 @@ async fn tls_is_spoken_with_the_certificate_given() {
     rig.until(|rig| rig.streams.counters().handshakes_failed == 1)
         .await;
     assert_eq!(rig.streams.len(), 1);
+}
+
+/// A device that shows a certificate, and has sent a request already.
+async fn shown(rig: &mut Rig) -> (TlsStream<TcpStream>, StreamId) {
+    let chain = vec![CertificateDer::from_pem_slice(CERTIFICATE.as_bytes()).unwrap()];
+    let key = PrivateKeyDer::from_pem_slice(KEY.as_bytes()).unwrap();
+    let config = trusting()
+        .with_client_auth_cert(chain.clone(), key)
+        .unwrap();
+    let connector = TlsConnector::from(Arc::new(config));
+    let stream = rig.connect().await;
+    let connect = async {
+        let mut device = connector
+            .connect("localhost".try_into().unwrap(), stream)
+            .await
+            .unwrap();
+        tell(&mut device, &[message(CSM, 0), message(Code::GET, 1)]).await;
+        device
+    };
+    let device = rig.serve(connect).await;
+    rig.until(|rig| rig.streams.len() == 1).await;
+    let (id, said) = rig.streams.poll_shown().unwrap();
+    assert_eq!(said, [chain[0].to_vec()]);
+    (device, id)
+}
+
+#[tokio::test]
+async fn nothing_is_read_before_it_is_decided_whose_a_certificate_is() {
+    let files = Files::new();
+    let trust = tls_files(&files.certificate, &files.key).read().unwrap();
+    let mut rig = Rig::new(limits(), trust.tls.clone());
+    let (mut device, id) = shown(&mut rig).await;
+    assert_eq!(rig.outputs, []);
+    assert!(rig.streams.origin(id).is_none());
+    let proved = Proved {
+        principal: Arc::new(Principal {
+            endpoints: vec![lwm2m::EndpointName::new("meter").unwrap()],
+            ..Principal::anyone()
+        }),
+        certificate: None,
+    };
+    rig.streams.admit(Instant::now(), id, proved.clone());
+    rig.until(|rig| rig.outputs.len() == 2).await;
+    let origin = rig.streams.origin(id).unwrap();
+    assert_eq!(origin.principal, proved.principal);
+    assert_eq!(
+        rig.streams
+            .of(|proved| !proved.principal.endpoints.is_empty()),
+        [id]
+    );
+    rig.streams.abort(Instant::now(), id, "enough");
+    let heard = rig
+        .serve(async { [hear(&mut device).await, hear(&mut device).await] })
+        .await;
+    let last = heard[1].clone().unwrap();
+    assert_eq!((last.code, &last.payload[..]), (ABORT, &b"enough"[..]));
+    drop(device);
+    rig.until(|rig| rig.streams.len() == 0).await;
+}
+
+#[tokio::test]
+async fn who_is_turned_away_is_told_why_and_leaves_nothing() {
+    let files = Files::new();
+    let trust = tls_files(&files.certificate, &files.key).read().unwrap();
+    let mut rig = Rig::new(limits(), trust.tls.clone());
+    let (mut device, id) = shown(&mut rig).await;
+    rig.streams
+        .turn_away(Instant::now(), id, PeerRejection::UnknownIssuer);
+    let heard = rig
+        .serve(async { [hear(&mut device).await, hear(&mut device).await] })
+        .await;
+    let last = heard[1].clone().unwrap();
+    assert_eq!(
+        (last.code, &last.payload[..]),
+        (ABORT, &b"issuer is unknown"[..])
+    );
+    let is_a_message = |output: &Output| matches!(output, Output::Message(_));
+    assert!(!rig.outputs.iter().any(is_a_message), "{:?}", rig.outputs);
+    drop(device);
+    rig.until(|rig| rig.streams.len() == 0).await;
+    assert!(rig.streams.sources.is_empty());
+
+    // The end of everything is theirs, too, of whom it is not decided.
+    let (_device, _id) = shown(&mut rig).await;
+    rig.streams.release_all(Instant::now());
+    assert_eq!(rig.streams.len(), 0);
+    assert!(rig.streams.sources.is_empty());
 }

@@ -3,12 +3,13 @@
 use device_state::{
     Command, Credential, CredentialId, CredentialKey, Outcome, ShardId, Timestamp, query,
 };
-use node_runtime::{clock, random};
+use node_runtime::{Stage, clock, random};
 use prost::Message;
 use proto::convert::NewCredential;
 use proto::drover::v1 as api;
 use proto::drover::v1::credentials_server::Credentials;
 use proto::storage::v1 as storage;
+use tokio::sync::oneshot;
 use tonic::{Request, Response, Status};
 
 use crate::service::api::token::{self, PageToken};
@@ -32,7 +33,8 @@ impl Credentials for Api {
             serial: random::random_u64(),
         };
         let (api, stored) = (self.clone(), credential.clone());
-        to_the_end(async move { api.put(credential).await }).await?;
+        self.to_the_end(async move { api.put(credential).await })
+            .await?;
         Ok(Response::new(stored.into()))
     }
 
@@ -91,7 +93,7 @@ impl Credentials for Api {
         let id = id.ok_or_else(|| status::field("id", &"is missing"))?;
         let id = CredentialId::try_from(id).map_err(|error| status::convert(&error))?;
         let api = self.clone();
-        to_the_end(async move { api.remove(id).await }).await?;
+        self.to_the_end(async move { api.remove(id).await }).await?;
         Ok(Response::new(api::DeleteCredentialResponse {}))
     }
 }
@@ -99,6 +101,22 @@ impl Credentials for Api {
 /// An endpoint's shard knows of a credential before it is good for anything, and until it is good for nothing. If the
 /// second commit fails, the endpoint registers with security only until the call is repeated.
 impl Api {
+    /// Goes on when the caller gives up, so that several commits are not left half done.
+    async fn to_the_end(
+        &self,
+        work: impl Future<Output = Result<(), Status>> + Send + 'static,
+    ) -> Result<(), Status> {
+        let (done, result) = oneshot::channel();
+        self.tasks
+            .spawn_job("credentials", Stage::HandOver, |_drain| async move {
+                // Unheard if the caller has given up.
+                let _unheard = done.send(work.await);
+            });
+        result
+            .await
+            .map_err(|_| Status::unavailable("this node is ending"))?
+    }
+
     async fn put(&self, credential: Credential) -> Result<(), Status> {
         let id = credential.id.clone();
         let bind = Command::BindEndpoint {
@@ -142,15 +160,6 @@ impl Api {
             Status::new(error.code(), message)
         })
     }
-}
-
-/// Goes on when the caller gives up, so that several commits are not left half done.
-async fn to_the_end(
-    work: impl Future<Output = Result<(), Status>> + Send + 'static,
-) -> Result<(), Status> {
-    tokio::spawn(work)
-        .await
-        .map_err(|error| Status::internal(error.to_string()))?
 }
 
 /// The credential that a page token names.
