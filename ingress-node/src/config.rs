@@ -145,7 +145,7 @@ pub(crate) struct Config {
     /// Handshakes under way, per worker; a quarter of them of one IPv4 address or IPv6 /64 network.
     pub(crate) max_handshakes: usize,
     /// DTLS handshakes that begin per second, per worker; twice as many at once after a rest. One with ECDHE counts for
-    /// ten. Devices beyond it repeat their hello.
+    /// ten. Devices beyond it repeat their hello. As much again is for TLS, where connections beyond it are closed.
     pub(crate) handshakes_per_second: u32,
     /// Of those, handshakes from one IPv4 address or IPv6 /64 network.
     pub(crate) handshakes_per_second_per_source: u32,

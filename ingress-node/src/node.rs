@@ -107,6 +107,8 @@ fn stream_limits(config: &Config) -> tcp::streams::Limits {
         connections: config.max_connections,
         connections_per_source: config.max_connections_per_source,
         handshake_time: Duration::from_secs(10),
+        handshake_rate: rate(config.handshakes_per_second),
+        handshake_rate_per_source: rate(config.handshakes_per_second_per_source),
         write_time: Duration::from_secs(30),
         connection: reliable::Config {
             idle_timeout: Duration::from_secs(config.connection_idle_seconds),

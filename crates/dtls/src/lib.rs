@@ -110,7 +110,7 @@ pub use identity::{
     CertifiedIdentity, Fingerprint, PeerIdentity, PeerKey, PeerRejection, SubjectNames,
 };
 pub use key_schedule::{MasterSecretKind, Psk, PskLengthError};
-pub use rate::HandshakeRate;
+pub use rate::{HandshakeBudget, HandshakeRate};
 pub use resumption::{HandshakeKind, ResumptionExport, ResumptionId};
 pub use server::{Found, HandshakeId, Output, Server, SessionOrigin, StoreOutcome};
 pub use session::SessionId;

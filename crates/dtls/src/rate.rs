@@ -14,10 +14,13 @@ use crate::suite::CipherSuite;
 /// own; beside a thousand floods it has one with a probability of 94 %.
 const BUCKETS: usize = 1 << 14;
 
-/// How many handshakes one counts for: an ephemeral key takes ten times what the rest takes.
+/// How many handshakes one with an ephemeral key counts for.
+const EPHEMERAL: u32 = 10;
+
+/// How many handshakes one counts for.
 pub(crate) const fn count_of(suite: CipherSuite) -> u32 {
     if suite.key_exchange().is_ephemeral() {
-        10
+        EPHEMERAL
     } else {
         1
     }
@@ -65,20 +68,37 @@ impl Bucket {
     }
 }
 
-/// What is left of the rates.
-pub(crate) struct Budget {
+/// What is left of the rates. [`Server`](crate::Server) has one of its own; this is also for the
+/// handshakes of other protocols.
+pub struct HandshakeBudget {
     all: Bucket,
     sources: Vec<Bucket>,
     hash: KeyedState,
 }
 
-impl Budget {
-    pub(crate) fn new(random: &mut Random) -> Self {
+impl HandshakeBudget {
+    /// With full rates. The seed is secret, so that nobody can choose whom to share with.
+    pub fn new(seed: [u8; 32]) -> Self {
+        Self::keyed(Random::from_seed(seed).hash_key())
+    }
+
+    pub(crate) fn keyed(hash: KeyedState) -> Self {
         Self {
             all: Bucket::default(),
             sources: vec![Bucket::default(); BUCKETS],
-            hash: random.hash_key(),
+            hash,
         }
+    }
+
+    /// Takes a handshake with an ephemeral key off both rates, or nothing when either is used up.
+    pub fn take_ephemeral(
+        &mut self,
+        now: Instant,
+        peer: SocketAddr,
+        all: HandshakeRate,
+        each: HandshakeRate,
+    ) -> bool {
+        self.take(now, peer, EPHEMERAL, all, each)
     }
 
     /// Takes what a hello counts for off both rates, or nothing when either is used up.
@@ -123,7 +143,7 @@ mod tests {
 
     #[test]
     fn a_source_has_its_burst_and_then_its_rate() {
-        let mut budget = Budget::new(&mut Random::from_seed([1; 32]));
+        let mut budget = HandshakeBudget::new([1; 32]);
         let each = HandshakeRate::new(10, 30);
         let mut now = Instant::now();
         let mut taken = |now, host| {
@@ -144,7 +164,7 @@ mod tests {
 
     #[test]
     fn what_one_rate_refuses_costs_the_other_nothing() {
-        let mut budget = Budget::new(&mut Random::from_seed([1; 32]));
+        let mut budget = HandshakeBudget::new([1; 32]);
         let (all, each) = (HandshakeRate::new(10, 40), HandshakeRate::new(10, 30));
         let now = Instant::now();
         let mut taken = |now, host| {
@@ -164,7 +184,7 @@ mod tests {
 
     #[test]
     fn what_is_dearer_takes_more_and_is_never_shut_out() {
-        let mut budget = Budget::new(&mut Random::from_seed([1; 32]));
+        let mut budget = HandshakeBudget::new([1; 32]);
         let mut now = Instant::now();
         let mut take = |now, count, each| budget.take(now, peer(1, 1), count, PLENTY, each);
         let each = HandshakeRate::new(10, 25);

@@ -45,7 +45,7 @@ use crate::export::SessionExport;
 use crate::flight::Expiry;
 use crate::identity::PeerIdentity;
 use crate::random::Random;
-use crate::rate::Budget;
+use crate::rate::HandshakeBudget;
 use crate::record::{ContentType, MAX_PLAINTEXT};
 use crate::sequence::WriteSequence;
 use crate::server::handshakes::Handshakes;
@@ -72,7 +72,7 @@ pub struct Server {
     cookies: CookieSecrets,
     sessions: SessionTable,
     handshakes: Handshakes,
-    budget: Budget,
+    budget: HandshakeBudget,
     outputs: VecDeque<Output>,
     counters: Counters,
     sweep: Sweep,
@@ -89,7 +89,7 @@ impl Server {
             cookies: CookieSecrets::new(cookie_secret),
             sessions: SessionTable::new(&mut random),
             handshakes: Handshakes::new(&mut random),
-            budget: Budget::new(&mut random),
+            budget: HandshakeBudget::keyed(random.hash_key()),
             random,
             outputs: VecDeque::new(),
             counters: Counters::default(),

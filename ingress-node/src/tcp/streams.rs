@@ -8,6 +8,7 @@
 //! 4. After the end, the last bytes are written, and what still comes is read for a moment: closing with unread bytes
 //!    would reset the connection, and the device might not see why.
 
+mod admission;
 #[cfg(test)]
 mod tests;
 
@@ -20,20 +21,23 @@ use std::time::{Duration, Instant};
 use coap::Message;
 use coap::reliable::{self, Connection, NotSent, Output};
 use device_state::Transport;
-use dtls::{CertifiedIdentity, PeerRejection, source_of};
+use dtls::{HandshakeBudget, HandshakeRate};
 use futures::StreamExt;
 use futures::future::LocalBoxFuture;
 use futures::stream::FuturesUnordered;
 use hashbrown::HashMap;
 use lwm2m_server::{Origin, Principal};
+use node_runtime::random;
 use tokio::io::WriteHalf;
-use tokio::net::TcpStream;
 use tokio::sync::oneshot;
 use tokio::time::timeout;
 use tokio_rustls::TlsAcceptor;
 
-use super::event::{Event, Secured, StreamId, accept, read_from, secure, shut_down, write_to};
-use super::{Io, Listener, Reader, Security, split};
+pub(crate) use admission::Proved;
+use admission::Undecided;
+
+use super::event::{Event, StreamId, accept, read_from, shut_down, write_to};
+use super::{Io, Listener, Reader, split};
 
 /// How long a connection that is over may take to go.
 const LINGER: Duration = Duration::from_secs(2);
@@ -47,6 +51,9 @@ pub(crate) struct Limits {
     /// Of one IPv4 address or IPv6 /64 network.
     pub(crate) connections_per_source: usize,
     pub(crate) handshake_time: Duration,
+    /// TLS handshakes that begin; those beyond it are refused.
+    pub(crate) handshake_rate: HandshakeRate,
+    pub(crate) handshake_rate_per_source: HandshakeRate,
     pub(crate) write_time: Duration,
     pub(crate) connection: reliable::Config,
 }
@@ -57,20 +64,6 @@ pub(crate) struct Counters {
     pub(crate) refused: u64,
     pub(crate) handshakes_failed: u64,
     pub(crate) not_sent: u64,
-}
-
-/// Who is at the other end of a connection.
-#[derive(Clone, Debug)]
-pub(crate) struct Proved {
-    pub(crate) principal: Arc<Principal>,
-    /// What it showed to prove that.
-    pub(crate) certificate: Option<Arc<CertifiedIdentity>>,
-}
-
-/// A connection of which it is not decided yet who is at its other end.
-struct Undecided {
-    address: SocketAddr,
-    io: Io,
 }
 
 struct Open {
@@ -115,6 +108,7 @@ pub(crate) struct Streams {
     /// Connections that may have an output or something to write.
     queue: VecDeque<StreamId>,
     timers: BTreeSet<(Instant, StreamId)>,
+    budget: HandshakeBudget,
     accept_after: Option<Instant>,
     next_id: u64,
     now: Instant,
@@ -136,6 +130,7 @@ impl Streams {
             transfers: FuturesUnordered::new(),
             queue: VecDeque::new(),
             timers: BTreeSet::new(),
+            budget: HandshakeBudget::new(random::seed()),
             accept_after: None,
             next_id: 0,
             now: Instant::now(),
@@ -186,67 +181,6 @@ impl Streams {
             Event::Read { id, reader, result } => self.was_read(id, reader, result),
             Event::Written { id, writer, result } => self.was_written(id, writer, result),
         }
-    }
-
-    fn accepted(&mut self, listener: usize, stream: TcpStream, address: SocketAddr) {
-        self.accept_after = None;
-        let Some(security) = self.listeners.get(listener).map(|at| at.security) else {
-            return;
-        };
-        let tls = match security {
-            Security::None => None,
-            Security::Tls if self.tls.is_none() => return,
-            Security::Tls => self.tls.clone(),
-        };
-        let all = self.open.len() + self.handshakes.len() + self.undecided.len();
-        let of_source = self.sources.entry(source_of(address)).or_default();
-        if all >= self.limits.connections || *of_source >= self.limits.connections_per_source {
-            if *of_source == 0 {
-                self.sources.remove(&source_of(address));
-            }
-            self.counters.refused += 1;
-            return;
-        }
-        *of_source += 1;
-        let Some(tls) = tls else {
-            let (id, proved) = (self.next_id(), self.anyone.clone());
-            self.add(id, address, Transport::Tcp, proved, Box::new(stream));
-            return;
-        };
-        let time = self.limits.handshake_time;
-        self.handshakes.push(secure(tls, stream, address, time));
-    }
-
-    fn secured(&mut self, address: SocketAddr, secured: Secured) {
-        let Secured { io, chain } = secured;
-        let id = self.next_id();
-        if chain.is_empty() {
-            let proved = self.anyone.clone();
-            self.add(id, address, Transport::Tls, proved, io);
-        } else {
-            self.undecided.insert(id, Undecided { address, io });
-            self.shown.push_back((id, chain));
-        }
-    }
-
-    /// The certificates that a device showed, its own first. [`Streams::admit`] or [`Streams::turn_away`] is to follow.
-    pub(crate) fn poll_shown(&mut self) -> Option<(StreamId, Vec<Vec<u8>>)> {
-        self.shown.pop_front()
-    }
-
-    /// Serves a device that has proved who it is.
-    pub(crate) fn admit(&mut self, now: Instant, id: StreamId, proved: Proved) {
-        self.now = now;
-        if let Some(Undecided { address, io }) = self.undecided.remove(&id) {
-            self.add(id, address, Transport::Tls, proved, io);
-        }
-    }
-
-    /// Tells a device that its certificate is not accepted, and nothing else.
-    pub(crate) fn turn_away(&mut self, now: Instant, id: StreamId, reason: PeerRejection) {
-        self.counters.handshakes_failed += 1;
-        self.admit(now, id, self.anyone.clone());
-        self.abort(now, id, &reason.to_string());
     }
 
     fn next_id(&mut self) -> StreamId {
@@ -407,10 +341,7 @@ impl Streams {
 
     /// Announces to all devices that their connections end. Nobody decides any more who the others are: theirs end.
     pub(crate) fn release_all(&mut self, now: Instant) {
-        self.shown.clear();
-        for undecided in std::mem::take(&mut self.undecided).into_values() {
-            self.release_source(undecided.address);
-        }
+        self.forget_undecided();
         let ids: Vec<_> = self.open.keys().copied().collect();
         for id in ids {
             self.release(now, id);
@@ -497,15 +428,5 @@ impl Streams {
             self.timers.remove(&(at, id));
         }
         self.release_source(open.address);
-    }
-
-    fn release_source(&mut self, address: SocketAddr) {
-        let source = source_of(address);
-        if let Some(count) = self.sources.get_mut(&source) {
-            *count -= 1;
-            if *count == 0 {
-                self.sources.remove(&source);
-            }
-        }
     }
 }

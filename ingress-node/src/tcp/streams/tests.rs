@@ -6,7 +6,9 @@ use std::sync::Arc;
 
 use coap::reliable::{CloseReason, decode, encode};
 use coap::{Code, MessageId, Token, Type};
+use dtls::PeerRejection;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpStream;
 use tokio_rustls::TlsConnector;
 use tokio_rustls::client::TlsStream;
 use tokio_rustls::rustls::client::WantsClientCert;
@@ -16,12 +18,15 @@ use tokio_rustls::rustls::{ClientConfig, ConfigBuilder, RootCertStore};
 
 use super::*;
 use crate::config::Config;
+use crate::tcp::Security;
 use crate::trust::TrustFiles;
 
 const SOON: Duration = Duration::from_secs(20);
 const CSM: Code = Code::from_byte(0xe1);
 const RELEASE: Code = Code::from_byte(0xe4);
 const ABORT: Code = Code::from_byte(0xe5);
+
+const PLENTY: HandshakeRate = HandshakeRate::new(1_000_000, 1_000_000);
 
 /// For localhost, until 2126; nothing else has this key.
 const CERTIFICATE: &str = include_str!("tests/certificate.pem");
@@ -40,6 +45,8 @@ fn limits() -> Limits {
         connections: 3,
         connections_per_source: 2,
         handshake_time: SOON,
+        handshake_rate: PLENTY,
+        handshake_rate_per_source: PLENTY,
         write_time: SOON,
         connection: reliable::Config::default(),
     }
@@ -391,4 +398,19 @@ async fn who_is_turned_away_is_told_why_and_leaves_nothing() {
     rig.streams.release_all(Instant::now());
     assert_eq!(rig.streams.len(), 0);
     assert!(rig.streams.sources.is_empty());
+}
+
+#[tokio::test]
+async fn tls_handshakes_of_a_source_are_rationed() {
+    let files = Files::new();
+    let trust = tls_files(&files.certificate, &files.key).read().unwrap();
+    let few = Limits {
+        // One with ECDHE counts for ten.
+        handshake_rate_per_source: HandshakeRate::new(1, 10),
+        ..limits()
+    };
+    let mut rig = Rig::new(few, trust.tls);
+    let _first = rig.connect().await;
+    let _second = rig.connect().await;
+    rig.until(|rig| rig.streams.counters().refused == 1).await;
 }
