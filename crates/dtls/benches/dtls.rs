@@ -17,8 +17,8 @@ use std::time::{Duration, Instant};
 use criterion::{Criterion, Throughput, criterion_group, criterion_main};
 use dtls::{
     CidOffer, CipherSuite, Client, ClientConfig, ClientOutput, Config, CookieSecret, Credential,
-    Fingerprint, Output, Psk, Server, ServerCredentials, ServerTrust, SessionId, SigningKey,
-    StoreOutcome,
+    Fingerprint, HandshakeRate, Output, Psk, Server, ServerCredentials, ServerTrust, SessionId,
+    SigningKey, StoreOutcome,
 };
 
 const KEY: &[u8] = b"sixteen byte key";
@@ -47,6 +47,9 @@ fn server_credentials() -> ServerCredentials {
     credentials.add([""; 0], certified(&[SERVER_CHAIN], SERVER_KEY));
     credentials
 }
+
+/// All clients are one source, and no time passes.
+const UNLIMITED: HandshakeRate = HandshakeRate::new(u32::MAX, u32::MAX);
 
 fn psk_client() -> ClientConfig {
     ClientConfig::new(IDENTITY.to_vec(), Psk::new(KEY).unwrap())
@@ -82,7 +85,12 @@ struct Bench {
 
 impl Bench {
     fn new() -> Self {
-        let mut server = Server::new(Config::default(), &CookieSecret::new([1; 32]), [2; 32]);
+        let config = Config {
+            handshake_rate: UNLIMITED,
+            handshake_rate_per_source: UNLIMITED,
+            ..Config::default()
+        };
+        let mut server = Server::new(config, &CookieSecret::new([1; 32]), [2; 32]);
         server.set_credentials(server_credentials());
         Self {
             server,
