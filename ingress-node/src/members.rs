@@ -64,11 +64,6 @@ impl Members {
         Some(self.nodes.get(&node)?.phase)
     }
 
-    /// Whether somebody who is here is not among the `later` ones.
-    pub(crate) fn has_lost(&self, later: &Self) -> bool {
-        self.nodes.keys().any(|node| later.phase(*node).is_none())
-    }
-
     /// The workers of a node that owns sessions; 0 if there is no such node.
     pub(crate) fn ready_workers(&self, node: NodeId) -> u8 {
         match self.nodes.get(&node) {

@@ -77,13 +77,7 @@ impl Driver {
             }
             Input::Stray(stray) => self.stray_of_sibling(stray),
             Input::Steered(arrival, mut datagram) => self.accept(now(), &arrival, &mut datagram),
-            Input::Members(members) => {
-                let is_somebody_gone = self.routes.members.has_lost(&members);
-                self.routes.set_members(members);
-                if is_somebody_gone {
-                    self.recall();
-                }
-            }
+            Input::Members(members) => self.routes.set_members(members),
             Input::Revoked(id) => self.revocations.told(id),
             Input::Trust(trust) => self.renew_trust(trust),
             Input::Leave => self.leave(),

@@ -7,7 +7,7 @@
 //!                        │                            ▼
 //!                        ├─ of a node that is gone ─▶ does the record authenticate? ─▶ claim ─▶ import ─▶ handled
 //!                        │                                                              └─ lost: look again
-//!                        └─ of a node that is there ─▶ forwarded to it, and kept in case it is dead
+//!                        └─ of a node that is there ─▶ forwarded to it
 //! ```
 //!
 //! A node claims a session, by a compare-and-swap in the state tier, before it sends its first record: the generation
@@ -15,7 +15,6 @@
 //! only for a record that the session's client sealed, so nobody else can move a session.
 
 mod claim;
-mod in_doubt;
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -30,7 +29,6 @@ use super::session::{Bound, session_cid};
 use super::state_tier::Resolved;
 use super::{Driver, Input, Peer};
 pub(super) use claim::Claimed;
-use in_doubt::InDoubt;
 
 /// Sessions that are looked for at the same time; records of others are dropped, and their clients repeat them.
 const MAX_SOUGHT: usize = 16_384;
@@ -70,7 +68,6 @@ pub(super) struct Strays {
     sought: HashMap<ConnectionId, Search>,
     /// Sessions that are not taken over now, and until when this is not asked again.
     remembered: HashMap<ConnectionId, (Place, Instant)>,
-    in_doubt: InDoubt,
 }
 
 /// A session that is looked for.
@@ -174,9 +171,7 @@ impl Driver {
             Place::OtherWorkers => self.to_next_worker(stray),
             Place::Node(node) => {
                 if let Some(worker) = self.routes.worker_of(node, arrival.peer) {
-                    self.pass(worker, arrival, datagram);
-                    let now = super::now().instant;
-                    return self.strays.in_doubt.keep(now, node, stray);
+                    return self.pass(worker, arrival, datagram);
                 }
                 // It is gone since: somebody else has the session, or is to have it.
                 self.strays.remembered.remove(&stray.cid);
@@ -188,15 +183,6 @@ impl Driver {
                     self.metrics.datagrams_lost.inc();
                 }
             },
-        }
-    }
-
-    /// Looks again for the sessions of those whose records went to a node that is gone.
-    pub(super) fn recall(&mut self) {
-        let (members, now) = (&self.routes.members, super::now().instant);
-        let is_gone = |node| members.phase(node).is_none();
-        for stray in self.strays.in_doubt.take(now, is_gone) {
-            self.stray(stray);
         }
     }
 
