@@ -4,8 +4,8 @@ use std::net::SocketAddr;
 
 use coap::{Code, Endpoint, Event, Message, MessageId, Type};
 use oscore::{
-    Algorithm, Carried, Client, ClientOutput, Config, ContextState, Disposition, OscoreOption, Output,
-    Secrets, Server,
+    Algorithm, Carried, Client, ClientOutput, Config, ContextState, Disposition, OscoreOption,
+    Output, Secrets, Server,
 };
 
 use crate::dtls_rig::{address, start};
