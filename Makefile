@@ -42,6 +42,7 @@ demo: setup ## Starts a cluster and a fleet on this machine
 
 test: setup ## Format, lints, layers, generated code and every test that needs no other program
 	@scripts/packages.sh unshare=util-linux ip=iproute2
+	cargo fmt --manifest-path fuzz/Cargo.toml --check
 	@$(rocksdb); cargo xtask ci
 
 fuzz: ## Runs each fuzz target for FUZZ_SECONDS (10); FUZZ_TARGETS picks some
