@@ -3,10 +3,10 @@
 use std::time::Duration;
 
 use rustix::process::Signal;
-use tests::{kill, metric, until, until_some};
+use tests::{Drover, Program, kill, metric, until, until_some};
 
 use crate::fleet::{
-    Node, SOON, all_answer, fleet, members_known, progress, registered, three_nodes, undisturbed,
+    Fleet, Node, SOON, all_answer, fleet, members_known, progress, registered, three_nodes, undisturbed,
 };
 
 const DEVICES: usize = 30;
@@ -14,6 +14,8 @@ const DEVICES: usize = 30;
 const ENOUGH: u64 = 60;
 /// How long it may take until each device has been heard.
 const ALL_HEARD: Duration = Duration::from_secs(90);
+/// How long a read waits that the sleeper was asked for: longer than it sleeps, so that none is cancelled.
+const PATIENCE: &str = "10m";
 
 #[test]
 fn an_owner_that_slept_repeats_no_nonce_and_is_not_heard() {
@@ -25,8 +27,9 @@ fn an_owner_that_slept_repeats_no_nonce_and_is_not_heard() {
     assert!(owned > 0, "the sessions are spread over the nodes");
 
     let sleeper = drover.pid("/ingress/0/pid");
+    let _asking = unanswered_reads(&drover, &fleet);
     kill(sleeper, Signal::STOP).unwrap();
-    // What is sent to it now waits in its socket, and is the first that it answers when it wakes up.
+    fleet.spray.set_nodes(&coaps);
     let sent = fleet.spray.sent();
     until("datagrams for the sleeper among others", ALL_HEARD, || {
         fleet.spray.sent() >= sent + ENOUGH
@@ -53,6 +56,24 @@ fn an_owner_that_slept_repeats_no_nonce_and_is_not_heard() {
     assert_eq!(fleet.spray.repeated_nonces(), 0);
     let seen = progress(&fleet.program, "progress", |_| true);
     undisturbed(&seen, DEVICES, DEVICES);
+}
+
+/// Asks every device while nothing that it sends arrives: its owner repeats the request, and one that slept does so the
+/// moment it wakes up. Whatever else it would send needs the state tier, which may tell it first that others went on.
+fn unanswered_reads(drover: &Drover, fleet: &Fleet) -> Vec<Program> {
+    fleet.spray.set_nodes(&[]);
+    let asked = fleet.spray.received() + fleet.devices as u64;
+    let reads = (0..fleet.devices).map(|number| {
+        let endpoint = format!("{}-{number:06}", fleet.kind);
+        let mut read = drover.command(&["read", &endpoint, "/3/0/0", "--timeout", PATIENCE]);
+        let log = drover.scratch().join(format!("read-{number}"));
+        Program::start(&mut read, &log).unwrap()
+    });
+    let reads = reads.collect();
+    until("requests to all devices", SOON, || {
+        fleet.spray.received() >= asked
+    });
+    reads
 }
 
 fn sessions(node: &Node) -> u64 {

@@ -7,7 +7,8 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread::JoinHandle;
 
-use rand::{Rng, SeedableRng};
+use rand::SeedableRng;
+use rand::seq::IndexedRandom;
 use rand_chacha::ChaCha8Rng;
 use tokio::net::UdpSocket;
 use tokio::sync::{mpsc, oneshot};
@@ -92,7 +93,7 @@ impl Spray {
         self.address
     }
 
-    /// From now on datagrams go to these nodes.
+    /// From now on datagrams go to these nodes; with none they are lost.
     pub fn set_nodes(&self, nodes: &[String]) {
         let nodes = nodes.iter().map(|node| node.parse().expect("an address"));
         *self.nodes.lock().unwrap_or_else(PoisonError::into_inner) = nodes.collect();
@@ -191,9 +192,8 @@ impl Inside {
         device: SocketAddr,
         datagram: &[u8],
     ) -> io::Result<()> {
-        let node = {
-            let nodes = self.nodes.lock().unwrap_or_else(PoisonError::into_inner);
-            nodes[self.rng.random_range(0..nodes.len())]
+        let Some(node) = self.any_node() else {
+            return Ok(());
         };
         if !self.ports.contains_key(&device) {
             let port = self.open(front, device).await?;
