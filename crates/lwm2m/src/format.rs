@@ -8,7 +8,10 @@ use crate::path::Path;
 use crate::registry::Registry;
 use crate::value::{Value, ValueError};
 
+use senml::Syntax;
+
 mod cbor;
+mod composite;
 mod content_format;
 mod error;
 mod opaque;
@@ -18,6 +21,7 @@ mod senml_json;
 mod text;
 mod tlv;
 
+pub use composite::{Patch, decode_patch, decode_paths, encode_patch, encode_paths};
 pub use content_format::ContentFormat;
 pub use error::{DecodeError, EncodeError};
 
@@ -89,8 +93,8 @@ pub fn decode(
         ContentFormat::OPAQUE => opaque::decode(base, payload, registry),
         ContentFormat::CBOR => cbor::decode(base, payload, registry),
         ContentFormat::TLV => tlv::decode(base, payload, registry),
-        ContentFormat::SENML_JSON => senml_json::decode(base, payload, registry),
-        ContentFormat::SENML_CBOR => senml_cbor::decode(base, payload, registry),
+        ContentFormat::SENML_JSON => senml::decode(Syntax::Json, base, payload, registry),
+        ContentFormat::SENML_CBOR => senml::decode(Syntax::Cbor, base, payload, registry),
         _ => Err(DecodeError::UnsupportedFormat(format)),
     }
 }
@@ -117,8 +121,8 @@ pub fn encode(
         ContentFormat::OPAQUE => opaque::encode(only_entry(format, entries)?),
         ContentFormat::CBOR => Ok(cbor::encode(only_entry(format, entries)?)),
         ContentFormat::TLV => tlv::encode(base, entries),
-        ContentFormat::SENML_JSON => senml_json::encode(base, entries),
-        ContentFormat::SENML_CBOR => senml_cbor::encode(base, entries),
+        ContentFormat::SENML_JSON => senml::encode(Syntax::Json, base, entries),
+        ContentFormat::SENML_CBOR => senml::encode(Syntax::Cbor, base, entries),
         _ => Err(EncodeError::UnsupportedFormat(format)),
     }
 }
@@ -155,10 +159,8 @@ fn typed(path: Path, value: Value, registry: &Registry) -> Result<Value, DecodeE
 fn sorted_unique(entries: &[Entry]) -> Result<Vec<&Entry>, EncodeError> {
     let mut sorted: Vec<&Entry> = entries.iter().collect();
     sorted.sort_by_key(|entry| entry.path);
-    match sorted
-        .windows(2)
-        .find(|pair| pair[1].path.starts_with(pair[0].path))
-    {
+    let overlap = |pair: &&[&Entry]| pair[1].path.starts_with(pair[0].path);
+    match sorted.windows(2).find(overlap) {
         Some(pair) => Err(EncodeError::Repeated(pair[1].path)),
         None => Ok(sorted),
     }

@@ -19,6 +19,11 @@ impl ContentFormat {
     pub const SENML_JSON: Self = Self(110);
     /// `application/senml+cbor`.
     pub const SENML_CBOR: Self = Self(112);
+    /// `application/senml-etch+json`: lists of paths and patches, see
+    /// [`encode_paths`](super::encode_paths) and [`encode_patch`](super::encode_patch).
+    pub const SENML_ETCH_JSON: Self = Self(320);
+    /// `application/senml-etch+cbor`: as [`ContentFormat::SENML_ETCH_JSON`].
+    pub const SENML_ETCH_CBOR: Self = Self(322);
     /// `application/vnd.oma.lwm2m+tlv`.
     pub const TLV: Self = Self(11_542);
     /// `application/vnd.oma.lwm2m+json` of LwM2M 1.0; named only, neither decoded nor encoded.
@@ -47,6 +52,8 @@ impl ContentFormat {
             Self::CBOR => Some("cbor"),
             Self::SENML_JSON => Some("senml-json"),
             Self::SENML_CBOR => Some("senml-cbor"),
+            Self::SENML_ETCH_JSON => Some("senml-etch-json"),
+            Self::SENML_ETCH_CBOR => Some("senml-etch-cbor"),
             Self::TLV => Some("tlv"),
             Self::JSON => Some("json"),
             Self::LWM2M_CBOR => Some("lwm2m-cbor"),

@@ -35,9 +35,12 @@ pub enum DecodeError {
     /// The payload is not the structure its format prescribes.
     #[error("payload does not have the structure of its format")]
     Structure,
-    /// A name in the payload is not the path of a resource.
+    /// A name in the payload is not the path of a resource, or no path at all in a list of paths.
     #[error("payload names something else than a resource")]
     BadName,
+    /// The payload removes what is no resource instance.
+    #[error("{0} is not a resource instance that could be removed")]
+    NotRemovable(Path),
     /// A time in the payload is out of range.
     #[error("payload holds a time out of range")]
     BadTime,
@@ -79,6 +82,12 @@ pub enum EncodeError {
     /// The format has no place for the time of a value.
     #[error("content format {0} carries no times")]
     NoTimes(ContentFormat),
+    /// The format has no word for the removal of a resource instance.
+    #[error("content format {0} cannot remove anything")]
+    NoRemovals(ContentFormat),
+    /// Only resource instances can be removed.
+    #[error("{0} is not a resource instance that could be removed")]
+    NotRemovable(Path),
     /// The format cannot name objects, so that it needs at least the path of one.
     #[error("content format {0} needs the path of an object or deeper")]
     NeedsObject(ContentFormat),
