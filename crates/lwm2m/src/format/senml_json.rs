@@ -5,8 +5,8 @@ use base64::alphabet;
 use base64::engine::{DecodePaddingMode, GeneralPurpose, GeneralPurposeConfig};
 use serde_json::{Map, Number, Value as Json};
 
-use super::senml::{Content, Fields, Label, Record, Seconds, Shown};
-use super::{ContentFormat, DecodeError, EncodeError};
+use super::senml::{Fields, Label, Record, Seconds};
+use super::{Content, ContentFormat, DecodeError, EncodeError, Shown};
 use crate::path::Path;
 use crate::value::{Value, ValueType};
 

@@ -12,7 +12,8 @@ use crate::value::ValueType;
 const OBJECTS: [u16; 8] = [0, 1, 2, 3, 5, 25, 3303, UNKNOWN_OBJECT];
 const UNKNOWN_OBJECT: u16 = 33_000;
 
-const STRUCTURED: [ContentFormat; 3] = [
+const STRUCTURED: [ContentFormat; 4] = [
+    ContentFormat::LWM2M_CBOR,
     ContentFormat::TLV,
     ContentFormat::SENML_JSON,
     ContentFormat::SENML_CBOR,
@@ -24,6 +25,7 @@ fn any_format() -> impl Strategy<Value = ContentFormat> {
         ContentFormat::OPAQUE,
         ContentFormat::CBOR,
         ContentFormat::TLV,
+        ContentFormat::LWM2M_CBOR,
         ContentFormat::SENML_JSON,
         ContentFormat::SENML_CBOR,
     ])
