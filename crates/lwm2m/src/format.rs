@@ -14,6 +14,7 @@ mod cbor;
 mod composite;
 mod content_format;
 mod error;
+mod json;
 mod lwm2m_cbor;
 mod opaque;
 mod senml;
@@ -77,7 +78,8 @@ impl Entry {
 ///
 /// `base` is the path the payload was sent for, [`Path::Root`] if the payload names absolute paths
 /// itself (Send, composite operations). Types come from `registry`; the values of resources it
-/// does not know have the type the payload shows, which for TLV is opaque and for text is string.
+/// does not know have the type the payload shows, which for TLV is opaque and for text is string; JSON
+/// of LwM2M 1.0 shows the opaque as strings.
 ///
 /// Entries are in the order of the payload. SenML may repeat a path with different times.
 pub fn decode(
@@ -94,6 +96,7 @@ pub fn decode(
         ContentFormat::OPAQUE => opaque::decode(base, payload, registry),
         ContentFormat::CBOR => cbor::decode(base, payload, registry),
         ContentFormat::TLV => tlv::decode(base, payload, registry),
+        ContentFormat::JSON => json::decode(base, payload, registry),
         ContentFormat::LWM2M_CBOR => lwm2m_cbor::decode(base, payload, registry),
         ContentFormat::SENML_JSON => senml::decode(Syntax::Json, base, payload, registry),
         ContentFormat::SENML_CBOR => senml::decode(Syntax::Cbor, base, payload, registry),
@@ -124,6 +127,7 @@ pub fn encode(
         ContentFormat::OPAQUE => opaque::encode(only_entry(format, entries)?),
         ContentFormat::CBOR => Ok(cbor::encode(only_entry(format, entries)?)),
         ContentFormat::TLV => tlv::encode(base, entries),
+        ContentFormat::JSON => json::encode(base, entries),
         ContentFormat::LWM2M_CBOR => lwm2m_cbor::encode(entries),
         ContentFormat::SENML_JSON => senml::encode(Syntax::Json, base, entries),
         ContentFormat::SENML_CBOR => senml::encode(Syntax::Cbor, base, entries),

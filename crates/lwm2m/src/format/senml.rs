@@ -15,11 +15,11 @@ const RELATIVE_BELOW_SECS: f64 = 268_435_456.0;
 const RELATIVE_BELOW_MILLIS: i64 = 268_435_456_000;
 
 /// Beyond this, milliseconds would not be exact in a float.
-const MAX_SECS: f64 = 9e12;
-const MAX_MILLIS: u64 = 9_000_000_000_000_000;
+pub(super) const MAX_SECS: f64 = 9e12;
+pub(super) const MAX_MILLIS: u64 = 9_000_000_000_000_000;
 
 /// The longest base name or name that can be part of a path.
-const MAX_NAME_BYTES: usize = 64;
+pub(super) const MAX_NAME_BYTES: usize = 64;
 
 /// How records are written down.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

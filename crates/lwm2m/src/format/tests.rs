@@ -3,6 +3,7 @@
 use super::*;
 
 mod composite;
+mod json;
 mod lwm2m_cbor;
 mod properties;
 mod senml;
@@ -32,7 +33,7 @@ fn string(text: &str) -> Value {
 
 #[test]
 fn unknown_formats_are_refused() {
-    for format in [ContentFormat(9_999), ContentFormat::JSON] {
+    for format in [ContentFormat(9_999), ContentFormat::LINK] {
         assert_eq!(
             read(format, "/3/0", &[]),
             Err(DecodeError::UnsupportedFormat(format))
