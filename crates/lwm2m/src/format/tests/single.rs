@@ -55,6 +55,10 @@ fn a_single_value_needs_a_resource() {
             encode(format, path("/3/0/6"), &two),
             Err(EncodeError::NotOneValue(format))
         );
+        assert_eq!(
+            encode(format, path("/3/0/6"), &two[..1]),
+            Err(EncodeError::NotOneValue(format))
+        );
         let timed = Entry {
             time: Some(SampleTime::FromNow(0)),
             ..two[0].clone()
