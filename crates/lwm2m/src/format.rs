@@ -6,7 +6,7 @@
 
 use crate::path::Path;
 use crate::registry::Registry;
-use crate::value::{Value, ValueError};
+use crate::value::{Value, ValueError, ValueType};
 
 use senml::Syntax;
 
@@ -167,9 +167,9 @@ fn single_value_path(base: Path) -> Result<Path, DecodeError> {
     }
 }
 
-/// Gives a value the type of its resource, if the registry knows it.
-fn typed(path: Path, value: Value, registry: &Registry) -> Result<Value, DecodeError> {
-    match registry.value_type(path) {
+/// Gives a value the type of its resource, if that is known.
+fn typed(path: Path, value: Value, value_type: Option<ValueType>) -> Result<Value, DecodeError> {
+    match value_type {
         Some(value_type) => {
             let misfit = |ValueError { expected }| DecodeError::BadValue { path, expected };
             value.conform(value_type).map_err(misfit)

@@ -150,12 +150,8 @@ impl Path {
     pub fn starts_with(self, prefix: Self) -> bool {
         let (ids, depth) = self.ids();
         let (prefix_ids, prefix_depth) = prefix.ids();
-        prefix_depth <= depth
-            && ids
-                .iter()
-                .zip(&prefix_ids)
-                .take(prefix_depth)
-                .all(|(a, b)| a == b)
+        let differs = |at: usize| at < prefix_depth && ids[at] != prefix_ids[at];
+        prefix_depth <= depth && !(differs(0) || differs(1) || differs(2) || differs(3))
     }
 
     const fn ids(self) -> ([u16; 4], usize) {
@@ -189,20 +185,33 @@ impl FromStr for Path {
         if rest.is_empty() {
             return Ok(Self::Root);
         }
+        // Byte by byte and without the standard parsers: payloads are full of paths.
         let mut ids = [0; 4];
         let mut depth = 0;
-        for segment in rest.split('/') {
-            let slot = ids.get_mut(depth).ok_or(PathError::TooDeep)?;
-            *slot = parse_id(segment).ok_or(PathError::NotAnId(depth))?;
-            depth += 1;
+        let mut id: Option<u16> = None;
+        for byte in rest.bytes() {
+            if byte == b'/' {
+                *ids.get_mut(depth).ok_or(PathError::TooDeep)? =
+                    id.take().ok_or(PathError::NotAnId(depth))?;
+                depth += 1;
+            } else {
+                id = Some(append_digit(id, byte).ok_or(PathError::NotAnId(depth))?);
+            }
         }
-        Self::from_segments(&ids[..depth]).ok_or(PathError::ReservedId)
+        *ids.get_mut(depth).ok_or(PathError::TooDeep)? = id.ok_or(PathError::NotAnId(depth))?;
+        Self::from_segments(&ids[..=depth]).ok_or(PathError::ReservedId)
     }
 }
 
-fn parse_id(segment: &str) -> Option<u16> {
-    let canonical = segment == "0" || !segment.starts_with(['0', '+']);
-    canonical.then(|| segment.parse().ok()).flatten()
+/// The id that `id` becomes with one digit more; `None` if that is no id or not its one form.
+fn append_digit(id: Option<u16>, digit: u8) -> Option<u16> {
+    let digit = u16::from(digit.wrapping_sub(b'0'));
+    match id {
+        _ if digit > 9 => None,
+        None => Some(digit),
+        Some(0) => None,
+        Some(id) => id.checked_mul(10)?.checked_add(digit),
+    }
 }
 
 impl fmt::Display for Path {

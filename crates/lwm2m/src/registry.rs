@@ -217,16 +217,15 @@ impl Registry {
     /// All versions of an object, oldest first; empty if the object is unknown.
     pub fn versions(&self, id: u16) -> &[ObjectModel] {
         let start = self.objects.partition_point(|object| object.id < id);
-        let end = self.objects.partition_point(|object| object.id <= id);
-        &self.objects[start..end]
+        let from_there = &self.objects[start..];
+        let count = from_there.iter().take_while(|object| object.id == id);
+        &from_there[..count.count()]
     }
 
     /// The definition of the resource that `path` names or lies in, from the newest version of
     /// the object that has it.
     pub fn resource(&self, path: Path) -> Option<&ResourceModel> {
-        let id = path.resource_id()?;
-        let versions = self.versions(path.object_id()?);
-        versions.iter().rev().find_map(|object| object.resource(id))
+        newest_resource(self.versions(path.object_id()?), path.resource_id()?)
     }
 
     /// The data type of the resource that `path` names or lies in; `None` if it is unknown or
@@ -239,6 +238,38 @@ impl Registry {
     pub fn objects(&self) -> &[ObjectModel] {
         &self.objects
     }
+}
+
+/// Looks up data types faster than [`Registry::value_type`] if most paths lie in the object of the
+/// path before, as they do in payloads.
+pub(crate) struct ValueTypes<'r> {
+    registry: &'r Registry,
+    object: Option<u16>,
+    versions: &'r [ObjectModel],
+}
+
+impl<'r> ValueTypes<'r> {
+    pub(crate) const fn new(registry: &'r Registry) -> Self {
+        Self {
+            registry,
+            object: None,
+            versions: &[],
+        }
+    }
+
+    /// As [`Registry::value_type`].
+    pub(crate) fn get(&mut self, path: Path) -> Option<ValueType> {
+        let object = path.object_id()?;
+        if self.object != Some(object) {
+            self.object = Some(object);
+            self.versions = self.registry.versions(object);
+        }
+        newest_resource(self.versions, path.resource_id()?)?.value_type
+    }
+}
+
+fn newest_resource(versions: &[ObjectModel], id: u16) -> Option<&ResourceModel> {
+    versions.iter().rev().find_map(|object| object.resource(id))
 }
 
 impl ObjectModel {

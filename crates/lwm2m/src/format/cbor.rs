@@ -3,7 +3,7 @@
 use std::borrow::Cow;
 use std::convert::Infallible;
 
-use minicbor::data::{Tag, Type};
+use minicbor::data::Tag;
 use minicbor::encode::Error;
 use minicbor::{Decoder, Encoder};
 
@@ -29,7 +29,10 @@ pub(super) fn decode(
     if decoder.position() != payload.len() {
         return Err(DecodeError::Malformed(decoder.position()));
     }
-    Ok(vec![Entry::new(path, typed(path, value, registry)?)])
+    Ok(vec![Entry::new(
+        path,
+        typed(path, value, registry.value_type(path))?,
+    )])
 }
 
 pub(super) fn encode(entry: &Entry) -> Vec<u8> {
@@ -99,38 +102,42 @@ fn decimal(mantissa: i64, exponent: i64) -> Option<f64> {
 ///
 /// Integers are [`Value::Integer`] if they fit it, [`Value::Unsigned`] otherwise.
 pub(super) fn value(decoder: &mut Decoder<'_>) -> Result<Value, DecodeError> {
-    match datatype(decoder)? {
-        Type::Tag => tagged(decoder),
+    match head(decoder)? {
+        Head::TAG..=Head::TAG_LAST => tagged(decoder),
         _ => untagged(decoder),
     }
 }
 
 fn untagged(decoder: &mut Decoder<'_>) -> Result<Value, DecodeError> {
-    match datatype(decoder)? {
-        Type::Bool => at(decoder, Decoder::bool).map(Value::Boolean),
-        Type::F16 => at(decoder, Decoder::f16).map(|half| Value::Float(half.into())),
-        Type::F32 => at(decoder, Decoder::f32).map(|single| Value::Float(single.into())),
-        Type::F64 => at(decoder, Decoder::f64).map(Value::Float),
-        Type::String | Type::StringIndef => {
+    match head(decoder)? {
+        Head::UNSIGNED..=Head::NEGATIVE_LAST => integer(decoder),
+        Head::BYTES..=Head::BYTES_INDEFINITE => bytes(decoder).map(Value::Opaque),
+        Head::TEXT..=Head::TEXT_INDEFINITE => {
             text(decoder).map(|text| Value::String(text.into_owned()))
         }
-        Type::Bytes | Type::BytesIndef => bytes(decoder).map(Value::Opaque),
-        _ => {
-            let start = decoder.position();
-            let number = i128::from(at(decoder, Decoder::int)?);
-            let signed = i64::try_from(number).map(Value::Integer);
-            signed
-                .or_else(|_| u64::try_from(number).map(Value::Unsigned))
-                .map_err(|_| DecodeError::Malformed(start))
-        }
+        Head::HALF => at(decoder, Decoder::f16).map(|half| Value::Float(half.into())),
+        Head::SINGLE => at(decoder, Decoder::f32).map(|single| Value::Float(single.into())),
+        Head::DOUBLE => at(decoder, Decoder::f64).map(Value::Float),
+        _ => at(decoder, Decoder::bool).map(Value::Boolean),
     }
+}
+
+fn integer(decoder: &mut Decoder<'_>) -> Result<Value, DecodeError> {
+    let start = decoder.position();
+    let number = i128::from(at(decoder, Decoder::int)?);
+    let signed = i64::try_from(number).map(Value::Integer);
+    signed
+        .or_else(|_| u64::try_from(number).map(Value::Unsigned))
+        .map_err(|_| DecodeError::Malformed(start))
 }
 
 /// A text, in one piece or in several.
 pub(super) fn text<'a>(decoder: &mut Decoder<'a>) -> Result<Cow<'a, str>, DecodeError> {
-    match datatype(decoder)? {
-        Type::String => at(decoder, Decoder::str).map(Cow::Borrowed),
-        _ => at(decoder, |decoder| decoder.str_iter()?.collect()).map(Cow::Owned),
+    match head(decoder)? {
+        Head::TEXT_INDEFINITE => {
+            at(decoder, |decoder| decoder.str_iter()?.collect()).map(Cow::Owned)
+        }
+        _ => at(decoder, Decoder::str).map(Cow::Borrowed),
     }
 }
 
@@ -155,11 +162,57 @@ pub(super) fn has_next(
         *left = left.saturating_sub(1);
         return Ok(more);
     }
-    if datatype(decoder)? == Type::Break {
+    if head(decoder)? == Head::BREAK {
         at(decoder, Decoder::skip)?;
         return Ok(false);
     }
     Ok(true)
+}
+
+/// The first bytes of items, which say what kind they are and often all the rest (RFC 8949 §3).
+///
+/// Looked at directly: kinds are asked for several times an item, and the reader's answers carry
+/// room for messages that nobody reads.
+pub(super) struct Head;
+
+impl Head {
+    pub(super) const UNSIGNED: u8 = 0x00;
+    /// The last of the numbers that are their own first byte.
+    pub(super) const SMALL_LAST: u8 = 0x17;
+    pub(super) const NEGATIVE_LAST: u8 = 0x3f;
+    pub(super) const BYTES: u8 = 0x40;
+    pub(super) const BYTES_INDEFINITE: u8 = 0x5f;
+    pub(super) const TEXT: u8 = 0x60;
+    pub(super) const TEXT_INDEFINITE: u8 = 0x7f;
+    pub(super) const ARRAY: u8 = 0x80;
+    pub(super) const ARRAY_INDEFINITE: u8 = 0x9f;
+    pub(super) const MAP: u8 = 0xa0;
+    pub(super) const MAP_INDEFINITE: u8 = 0xbf;
+    pub(super) const TAG: u8 = 0xc0;
+    pub(super) const TAG_LAST: u8 = 0xdf;
+    pub(super) const NULL: u8 = 0xf6;
+    pub(super) const HALF: u8 = 0xf9;
+    pub(super) const SINGLE: u8 = 0xfa;
+    pub(super) const DOUBLE: u8 = 0xfb;
+    pub(super) const BREAK: u8 = 0xff;
+}
+
+/// The first byte of what comes next, see [`Head`].
+#[inline]
+pub(super) fn head(decoder: &Decoder<'_>) -> Result<u8, DecodeError> {
+    let at = decoder.position();
+    let head = decoder.input().get(at).copied();
+    head.ok_or(DecodeError::Malformed(at))
+}
+
+/// Passes over a number that is its own first byte, and says which; `None` if another item comes.
+#[inline]
+pub(super) fn small(decoder: &mut Decoder<'_>) -> Option<u8> {
+    let number = head(decoder)
+        .ok()
+        .filter(|head| *head <= Head::SMALL_LAST)?;
+    decoder.set_position(decoder.position() + 1);
+    Some(number)
 }
 
 /// Reads one item; what does not read is malformed where it begins.
@@ -169,9 +222,4 @@ pub(super) fn at<'a, T>(
 ) -> Result<T, DecodeError> {
     let start = decoder.position();
     read(decoder).map_err(|_| DecodeError::Malformed(start))
-}
-
-/// What kind of item comes next.
-pub(super) fn datatype(decoder: &mut Decoder<'_>) -> Result<Type, DecodeError> {
-    at(decoder, |decoder| decoder.datatype())
 }

@@ -6,7 +6,7 @@ use super::{
     lwm2m_cbor, typed,
 };
 use crate::path::Path;
-use crate::registry::Registry;
+use crate::registry::{Registry, ValueTypes};
 
 /// One change of a Write-Composite (LwM2M-Core 1.2 §6.3.9).
 #[derive(Debug, Clone, PartialEq)]
@@ -79,7 +79,7 @@ pub fn decode_paths(format: ContentFormat, payload: &[u8]) -> Result<Vec<Path>, 
     let syntax = syntax(format).ok_or(DecodeError::UnsupportedFormat(format))?;
     let mut resolver = Resolver::default();
     syntax.read(payload, |record| {
-        paths.extend(resolver.resolve_path(&record)?);
+        paths.extend(resolver.resolve_path(record)?);
         Ok(())
     })?;
     Ok(paths)
@@ -146,10 +146,11 @@ pub fn decode_patch(
     if payload.len() > MAX_PAYLOAD_BYTES {
         return Err(DecodeError::TooLong(payload.len()));
     }
+    let mut types = ValueTypes::new(registry);
     let mut patches = Vec::new();
     if format == ContentFormat::LWM2M_CBOR {
         lwm2m_cbor::read(payload, |path, content| {
-            patches.push(read_patch(path, content, registry)?);
+            patches.push(read_patch(path, content, &mut types)?);
             Ok(())
         })?;
         return Ok(patches);
@@ -158,7 +159,7 @@ pub fn decode_patch(
     let mut resolver = Resolver::default();
     syntax.read(payload, |record| {
         if let Some(resolved) = resolver.resolve(record)? {
-            let patch = read_patch(resolved.path, resolved.content, registry)?;
+            let patch = read_patch(resolved.path, resolved.content, &mut types)?;
             if matches!(patch, Patch::Remove(_)) && !can_remove(format) {
                 return Err(DecodeError::Structure);
             }
@@ -170,13 +171,17 @@ pub fn decode_patch(
 }
 
 /// One change as it was read. Its time, if any, means nothing for a value that is written now.
-fn read_patch(path: Path, content: Content, registry: &Registry) -> Result<Patch, DecodeError> {
+fn read_patch(
+    path: Path,
+    content: Content,
+    types: &mut ValueTypes<'_>,
+) -> Result<Patch, DecodeError> {
     match (content, path) {
         (Content::Null, Path::ResourceInstance(..)) => Ok(Patch::Remove(path)),
         (Content::Null, _) => Err(DecodeError::NotRemovable(path)),
-        (Content::Value(value), Path::Resource(..) | Path::ResourceInstance(..)) => {
-            Ok(Patch::Set(Entry::new(path, typed(path, value, registry)?)))
-        }
+        (Content::Value(value), Path::Resource(..) | Path::ResourceInstance(..)) => Ok(Patch::Set(
+            Entry::new(path, typed(path, value, types.get(path))?),
+        )),
         (Content::Value(_), _) => Err(DecodeError::BadName),
     }
 }

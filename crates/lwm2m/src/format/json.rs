@@ -10,7 +10,7 @@ use serde_json::{Map, Number, Value as Json};
 use super::senml::{MAX_MILLIS, MAX_NAME_BYTES, MAX_SECS};
 use super::{ContentFormat, DecodeError, EncodeError, Entry, MAX_ENTRIES, SampleTime, typed};
 use crate::path::Path;
-use crate::registry::Registry;
+use crate::registry::{Registry, ValueTypes};
 use crate::value::{Value, ValueType};
 
 pub(super) fn decode(
@@ -32,7 +32,8 @@ pub(super) fn decode(
         base_name: text(pack.get("bn"))?.filter(|name| !name.is_empty()),
     };
     let base_time = number(pack.get("bt"))?;
-    let entry = |element| read_entry(element, &names, base_time, registry);
+    let mut types = ValueTypes::new(registry);
+    let entry = |element| read_entry(element, &names, base_time, &mut types);
     elements.iter().map(entry).collect()
 }
 
@@ -40,7 +41,7 @@ fn read_entry(
     element: &Json,
     names: &Names<'_>,
     base_time: Option<f64>,
-    registry: &Registry,
+    types: &mut ValueTypes<'_>,
 ) -> Result<Entry, DecodeError> {
     let Json::Object(fields) = element else {
         return Err(DecodeError::Structure);
@@ -48,7 +49,7 @@ fn read_entry(
     let path = names.path(text(fields.get("n"))?.unwrap_or_default())?;
     Ok(Entry {
         path,
-        value: read_value(path, fields, registry)?,
+        value: read_value(path, fields, types.get(path))?,
         time: read_time(base_time, number(fields.get("t"))?)?,
     })
 }
@@ -113,7 +114,7 @@ fn join(front: &str, back: &str) -> String {
 fn read_value(
     path: Path,
     fields: &Map<String, Json>,
-    registry: &Registry,
+    value_type: Option<ValueType>,
 ) -> Result<Value, DecodeError> {
     let mut values = ["v", "sv", "bv", "ov"]
         .into_iter()
@@ -129,13 +130,13 @@ fn read_value(
         }
         // Opaque values are Base64 in a text; only their type tells them from texts.
         ("sv", Json::String(text)) => {
-            let expected = registry.value_type(path).unwrap_or(ValueType::String);
+            let expected = value_type.unwrap_or(ValueType::String);
             return Value::parse(expected, text)
                 .map_err(|_| DecodeError::BadValue { path, expected });
         }
         _ => return Err(DecodeError::Structure),
     };
-    typed(path, value, registry)
+    typed(path, value, value_type)
 }
 
 /// LwM2M 1.0 takes times from an early draft of SenML (draft-jennings-senml-10 §4.3): zero and

@@ -7,17 +7,16 @@
 
 use std::convert::Infallible;
 
-use minicbor::data::Type;
 use minicbor::encode::Error;
 use minicbor::{Decoder, Encoder};
 
-use super::cbor::{at, datatype, has_next, value, write_value};
+use super::cbor::{Head, at, has_next, head, small, value, write_value};
 use super::{
     Content, ContentFormat, DecodeError, EncodeError, Entry, MAX_ENTRIES, Shown, sorted_unique,
     typed,
 };
 use crate::path::Path;
-use crate::registry::Registry;
+use crate::registry::{Registry, ValueTypes};
 
 /// The ids in the path of a resource instance, which has most.
 const MAX_DEPTH: usize = 4;
@@ -58,6 +57,7 @@ fn decode_below(
         entries: Vec::new(),
         shallow: false,
     };
+    let mut types = ValueTypes::new(registry);
     read_below(prefix, payload, |path, content| {
         let Content::Value(value) = content else {
             return Err(DecodeError::Structure);
@@ -69,7 +69,7 @@ fn decode_below(
             return Err(DecodeError::OutsideBase { base, found: path });
         }
         found.shallow |= path.depth() - prefix.depth() < 3;
-        let value = typed(path, value, registry)?;
+        let value = typed(path, value, types.get(path))?;
         found.entries.push(Entry::new(path, value));
         Ok(())
     })?;
@@ -123,8 +123,8 @@ impl<F: FnMut(Path, Content) -> Result<(), DecodeError>> Reader<'_, F> {
         let above = self.depth;
         while has_next(&mut self.decoder, &mut left)? {
             self.key()?;
-            match datatype(&mut self.decoder)? {
-                Type::Map | Type::MapIndef if self.depth < MAX_DEPTH => self.map()?,
+            match head(&self.decoder)? {
+                Head::MAP..=Head::MAP_INDEFINITE if self.depth < MAX_DEPTH => self.map()?,
                 _ => self.leaf()?,
             }
             self.depth = above;
@@ -135,8 +135,8 @@ impl<F: FnMut(Path, Content) -> Result<(), DecodeError>> Reader<'_, F> {
     /// An id or an array of ids.
     fn key(&mut self) -> Result<(), DecodeError> {
         let start = self.decoder.position();
-        match datatype(&mut self.decoder)? {
-            Type::Array | Type::ArrayIndef => {
+        match head(&self.decoder)? {
+            Head::ARRAY..=Head::ARRAY_INDEFINITE => {
                 let mut left = at(&mut self.decoder, Decoder::array)?;
                 let above = self.depth;
                 while has_next(&mut self.decoder, &mut left)? {
@@ -152,7 +152,10 @@ impl<F: FnMut(Path, Content) -> Result<(), DecodeError>> Reader<'_, F> {
     }
 
     fn id(&mut self) -> Result<(), DecodeError> {
-        let id = at(&mut self.decoder, Decoder::u16)?;
+        let id = match small(&mut self.decoder) {
+            Some(id) => id.into(),
+            None => at(&mut self.decoder, Decoder::u16)?,
+        };
         self.push(id)
     }
 
@@ -171,8 +174,8 @@ impl<F: FnMut(Path, Content) -> Result<(), DecodeError>> Reader<'_, F> {
         }
         let ids = self.ids.get(..self.depth).unwrap_or_default();
         let path = Path::from_segments(ids).ok_or(DecodeError::BadName)?;
-        let content = match datatype(&mut self.decoder)? {
-            Type::Null => at(&mut self.decoder, Decoder::null).map(|()| Content::Null)?,
+        let content = match head(&self.decoder)? {
+            Head::NULL => at(&mut self.decoder, Decoder::null).map(|()| Content::Null)?,
             _ => Content::Value(value(&mut self.decoder)?),
         };
         (self.each)(path, content)

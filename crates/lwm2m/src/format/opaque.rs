@@ -11,7 +11,11 @@ pub(super) fn decode(
     registry: &Registry,
 ) -> Result<Vec<Entry>, DecodeError> {
     let path = single_value_path(base)?;
-    let value = typed(path, Value::Opaque(payload.to_vec()), registry)?;
+    let value = typed(
+        path,
+        Value::Opaque(payload.to_vec()),
+        registry.value_type(path),
+    )?;
     Ok(vec![Entry::new(path, value)])
 }
 

@@ -7,7 +7,7 @@ use super::{
     senml_json, typed,
 };
 use crate::path::Path;
-use crate::registry::Registry;
+use crate::registry::{Registry, ValueTypes};
 use crate::value::Value;
 
 /// RFC 8428 §4.5.3: times below 2^28 seconds are relative to now.
@@ -33,7 +33,7 @@ impl Syntax {
     pub(super) fn read(
         self,
         payload: &[u8],
-        each: impl FnMut(Record<'_>) -> Result<(), DecodeError>,
+        each: impl FnMut(&mut Record<'_>) -> Result<(), DecodeError>,
     ) -> Result<(), DecodeError> {
         match self {
             Self::Json => senml_json::read(payload, each),
@@ -196,9 +196,12 @@ pub(super) struct Resolver {
 
 impl Resolver {
     /// The meaning of a record; `None` if it only has base fields for those that follow.
-    pub(super) fn resolve(&mut self, record: Record<'_>) -> Result<Option<Resolved>, DecodeError> {
-        self.rebase(&record)?;
-        let Some(content) = record.content else {
+    pub(super) fn resolve(
+        &mut self,
+        record: &mut Record<'_>,
+    ) -> Result<Option<Resolved>, DecodeError> {
+        self.rebase(record)?;
+        let Some(content) = record.content.take() else {
             let only_base = record.name.is_none() && record.time.is_none();
             return if only_base {
                 Ok(None)
@@ -265,6 +268,7 @@ pub(super) fn decode(
     payload: &[u8],
     registry: &Registry,
 ) -> Result<Vec<Entry>, DecodeError> {
+    let mut types = ValueTypes::new(registry);
     let mut resolver = Resolver::default();
     let mut entries = Vec::new();
     syntax.read(payload, |record| {
@@ -285,7 +289,7 @@ pub(super) fn decode(
         if !path.starts_with(base) {
             return Err(DecodeError::OutsideBase { base, found: path });
         }
-        let value = typed(path, value, registry)?;
+        let value = typed(path, value, types.get(path))?;
         entries.push(Entry { path, value, time });
         Ok(())
     })?;

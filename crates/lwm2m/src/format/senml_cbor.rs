@@ -2,23 +2,24 @@
 
 use std::convert::Infallible;
 
-use minicbor::data::Type;
 use minicbor::encode::Error;
 use minicbor::{Decoder, Encoder};
 
-use super::cbor::{at, datatype, has_next, text, value};
+use super::cbor::{Head, at, has_next, head, small, text, value};
 use super::senml::{Fields, Label, Record, Seconds};
 use super::{Content, DecodeError, Shown};
 use crate::value::{Value, ValueType};
 
 pub(super) fn read(
     payload: &[u8],
-    mut each: impl FnMut(Record<'_>) -> Result<(), DecodeError>,
+    mut each: impl FnMut(&mut Record<'_>) -> Result<(), DecodeError>,
 ) -> Result<(), DecodeError> {
     let mut decoder = Decoder::new(payload);
     let mut left = at(&mut decoder, Decoder::array)?;
     while has_next(&mut decoder, &mut left)? {
-        each(read_record(&mut decoder)?)?;
+        let mut record = Record::default();
+        read_record(&mut decoder, &mut record)?;
+        each(&mut record)?;
     }
     if decoder.position() != payload.len() {
         return Err(DecodeError::Malformed(decoder.position()));
@@ -26,8 +27,7 @@ pub(super) fn read(
     Ok(())
 }
 
-fn read_record<'a>(decoder: &mut Decoder<'a>) -> Result<Record<'a>, DecodeError> {
-    let mut record = Record::default();
+fn read_record<'a>(decoder: &mut Decoder<'a>, record: &mut Record<'a>) -> Result<(), DecodeError> {
     let mut left = at(decoder, Decoder::map)?;
     while has_next(decoder, &mut left)? {
         match read_label(decoder)? {
@@ -37,7 +37,7 @@ fn read_record<'a>(decoder: &mut Decoder<'a>) -> Result<Record<'a>, DecodeError>
             Label::Name => record.name = Some(text(decoder)?),
             Label::BaseTime => record.base_time = Some(read_time(decoder)?),
             Label::Time => record.time = Some(read_time(decoder)?),
-            _ if datatype(decoder)? == Type::Null => {
+            _ if head(decoder)? == Head::NULL => {
                 at(decoder, Decoder::null)?;
                 record.set_content(Content::Null)?;
             }
@@ -49,13 +49,16 @@ fn read_record<'a>(decoder: &mut Decoder<'a>) -> Result<Record<'a>, DecodeError>
             label => record.set_value(label, value(decoder)?)?,
         }
     }
-    Ok(record)
+    Ok(())
 }
 
 /// A label, which is a number, except for those that have none (`vlo`).
 fn read_label(decoder: &mut Decoder<'_>) -> Result<Label, DecodeError> {
-    match datatype(decoder)? {
-        Type::String | Type::StringIndef => Ok(Label::from_text(&text(decoder)?)),
+    if let Some(number) = small(decoder) {
+        return Ok(Label::from_number(number.into()));
+    }
+    match head(decoder)? {
+        Head::TEXT..=Head::TEXT_INDEFINITE => Ok(Label::from_text(&text(decoder)?)),
         _ => Ok(Label::from_number(at(decoder, Decoder::i64)?)),
     }
 }

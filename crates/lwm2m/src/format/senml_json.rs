@@ -21,7 +21,7 @@ const BASE64_URL: GeneralPurpose = GeneralPurpose::new(
 
 pub(super) fn read(
     payload: &[u8],
-    mut each: impl FnMut(Record<'_>) -> Result<(), DecodeError>,
+    mut each: impl FnMut(&mut Record<'_>) -> Result<(), DecodeError>,
 ) -> Result<(), DecodeError> {
     let Json::Array(records) = parse(payload)? else {
         return Err(DecodeError::Structure);
@@ -30,7 +30,7 @@ pub(super) fn read(
         let Json::Object(fields) = record else {
             return Err(DecodeError::Structure);
         };
-        each(read_record(fields)?)?;
+        each(&mut read_record(fields)?)?;
     }
     Ok(())
 }

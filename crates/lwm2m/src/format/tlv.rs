@@ -13,7 +13,7 @@ use super::{
     ContentFormat, DecodeError, EncodeError, Entry, MAX_ENTRIES, only_entry, sorted_unique,
 };
 use crate::path::Path;
-use crate::registry::Registry;
+use crate::registry::{Registry, ValueTypes};
 use crate::value::{Value, ValueType};
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -124,7 +124,7 @@ pub(super) fn decode(
     let instance = Path::ObjectInstance(object, base.object_instance_id().unwrap_or(0));
     let mut reader = Reader {
         base,
-        registry,
+        types: ValueTypes::new(registry),
         entries: Vec::new(),
     };
     let items = Items {
@@ -162,7 +162,7 @@ impl<'a> Item<'a> {
 
 struct Reader<'r> {
     base: Path,
-    registry: &'r Registry,
+    types: ValueTypes<'r>,
     entries: Vec<Entry>,
 }
 
@@ -209,7 +209,7 @@ impl Reader<'_> {
         if self.entries.len() == MAX_ENTRIES {
             return Err(DecodeError::TooManyEntries);
         }
-        let expected = self.registry.value_type(path).unwrap_or(ValueType::Opaque);
+        let expected = self.types.get(path).unwrap_or(ValueType::Opaque);
         let value = decode_value(expected, bytes);
         let value = value.ok_or(DecodeError::BadValue { path, expected })?;
         self.entries.push(Entry::new(path, value));
