@@ -16,7 +16,7 @@ use crate::command;
 const DOCUMENT: &str = "docs/performance.md";
 
 /// Crates with criterion benchmarks, by the names of these.
-const CRATES: [&str; 2] = ["endpoint", "dtls"];
+const CRATES: [&str; 3] = ["endpoint", "dtls", "formats"];
 
 /// What was measured: a number by the name of its figure.
 type Measured = BTreeMap<String, f64>;
@@ -59,7 +59,7 @@ fn lines(printed: &str) -> Measured {
         .collect()
 }
 
-/// Runs per second of every criterion benchmark, by its full name.
+/// What every criterion benchmark does a second, by its full name: bytes if it counts them, runs otherwise.
 fn criterion(target: &Path, measured: &mut Measured) -> Result<()> {
     for folder in benchmarks(&target.join("criterion"))? {
         let read = |file: &str| -> Result<Value> {
@@ -72,8 +72,10 @@ fn criterion(target: &Path, measured: &mut Measured) -> Result<()> {
         let name = benchmark.get("full_id").and_then(Value::as_str);
         let nanoseconds = estimates.pointer("/median/point_estimate");
         let nanoseconds = nanoseconds.and_then(Value::as_f64);
+        let bytes = benchmark.pointer("/throughput/Bytes");
+        let done = bytes.and_then(Value::as_f64).unwrap_or(1.0);
         if let (Some(name), Some(nanoseconds)) = (name, nanoseconds) {
-            measured.insert(name.to_owned(), 1e9 / nanoseconds);
+            measured.insert(name.to_owned(), done * 1e9 / nanoseconds);
         }
     }
     Ok(())

@@ -20,6 +20,8 @@ struct Figure {
 enum Limit {
     /// So many a second, or more.
     Rate(f64),
+    /// So many millions of bytes a second, or more.
+    MegabytesPerSecond(f64),
     /// So many milliseconds, or fewer.
     Milliseconds(f64),
     /// So many bytes, or fewer.
@@ -34,7 +36,7 @@ enum Limit {
     ToldPercent,
 }
 
-const FIGURES: [Figure; 22] = [
+const FIGURES: [Figure; 28] = [
     Figure {
         name: "server/psk handshake, cid",
         what: "DTLS: PSK handshakes, server side, one core",
@@ -74,6 +76,36 @@ const FIGURES: [Figure; 22] = [
         name: "client/request_and_piggybacked_response",
         what: "CoAP: requests made, one core",
         limit: Limit::Told,
+    },
+    Figure {
+        name: "decode/device, tlv",
+        what: "LwM2M: the Device object decoded from TLV, one core",
+        limit: Limit::MegabytesPerSecond(200.0),
+    },
+    Figure {
+        name: "decode/device, senml cbor",
+        what: "LwM2M: the Device object decoded from SenML CBOR, one core",
+        limit: Limit::MegabytesPerSecond(200.0),
+    },
+    Figure {
+        name: "decode/device, lwm2m cbor",
+        what: "LwM2M: the Device object decoded from LwM2M CBOR, one core",
+        limit: Limit::MegabytesPerSecond(200.0),
+    },
+    Figure {
+        name: "decode/800 values, tlv",
+        what: "LwM2M: 800 measurements decoded from TLV, one core",
+        limit: Limit::MegabytesPerSecond(200.0),
+    },
+    Figure {
+        name: "decode/800 values, senml cbor",
+        what: "LwM2M: 800 measurements decoded from SenML CBOR, one core",
+        limit: Limit::MegabytesPerSecond(200.0),
+    },
+    Figure {
+        name: "decode/800 values, lwm2m cbor",
+        what: "LwM2M: 800 measurements decoded from LwM2M CBOR, one core",
+        limit: Limit::MegabytesPerSecond(200.0),
     },
     Figure {
         name: "plain-registrations",
@@ -181,6 +213,8 @@ impl Limit {
             | Self::Bytes(number)
             | Self::Seconds(number)
             | Self::Percent(number) => Some(number),
+            // Measured in bytes.
+            Self::MegabytesPerSecond(number) => Some(number * 1e6),
             Self::Told | Self::ToldPercent => None,
         }
     }
@@ -191,6 +225,10 @@ impl Limit {
             Self::Rate(limit) => (
                 format!("≥ {}/s", grouped(limit)),
                 format!("{}/s", grouped(value)),
+            ),
+            Self::MegabytesPerSecond(limit) => (
+                format!("≥ {limit} MB/s"),
+                format!("{:.0} MB/s", value / 1e6),
             ),
             Self::Milliseconds(limit) => (format!("≤ {limit} ms"), format!("{value:.2} ms")),
             Self::Bytes(limit) => (format!("≤ {limit} B"), format!("{value:.0} B")),
