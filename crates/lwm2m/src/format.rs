@@ -168,13 +168,14 @@ fn single_value_path(base: Path) -> Result<Path, DecodeError> {
 }
 
 /// Gives a value the type of its resource, if that is known.
+#[inline]
 fn typed(path: Path, value: Value, value_type: Option<ValueType>) -> Result<Value, DecodeError> {
     match value_type {
-        Some(value_type) => {
+        Some(value_type) if value_type != value.value_type() => {
             let misfit = |ValueError { expected }| DecodeError::BadValue { path, expected };
             value.conform(value_type).map_err(misfit)
         }
-        None => Ok(value),
+        _ => Ok(value),
     }
 }
 

@@ -55,6 +55,7 @@ pub enum PathError {
 
 impl Path {
     /// The path of the given segments; `None` if there are more than four or a reserved id.
+    #[inline]
     pub fn from_segments(segments: &[u16]) -> Option<Self> {
         if segments.iter().take(2).any(|id| *id == RESERVED_ID) {
             return None;
@@ -154,6 +155,7 @@ impl Path {
         prefix_depth <= depth && !(differs(0) || differs(1) || differs(2) || differs(3))
     }
 
+    #[inline]
     const fn ids(self) -> ([u16; 4], usize) {
         match self {
             Self::Root => ([0; 4], 0),
@@ -180,26 +182,62 @@ impl PartialOrd for Path {
 /// Reads the one printed form: a leading slash, no trailing slash, no leading zeros.
 impl FromStr for Path {
     type Err = PathError;
+    #[inline]
     fn from_str(text: &str) -> Result<Self, PathError> {
-        let rest = text.strip_prefix('/').ok_or(PathError::NotAbsolute)?;
-        if rest.is_empty() {
-            return Ok(Self::Root);
-        }
-        // Byte by byte and without the standard parsers: payloads are full of paths.
-        let mut ids = [0; 4];
-        let mut depth = 0;
-        let mut id: Option<u16> = None;
-        for byte in rest.bytes() {
-            if byte == b'/' {
-                *ids.get_mut(depth).ok_or(PathError::TooDeep)? =
-                    id.take().ok_or(PathError::NotAnId(depth))?;
-                depth += 1;
+        let mut reader = PathReader::default();
+        reader.read(text)?;
+        reader.finish()
+    }
+}
+
+/// Reads the printed form of a path in pieces, byte by byte and without the standard parsers:
+/// payloads are full of paths that begin alike.
+#[derive(Debug, Clone, Copy, Default)]
+pub(crate) struct PathReader {
+    is_absolute: bool,
+    /// Whole segments, `depth` of them, and the one that is being read.
+    ids: [u16; 4],
+    depth: usize,
+    id: Option<u16>,
+}
+
+impl PathReader {
+    #[inline]
+    pub(crate) fn read(&mut self, text: &str) -> Result<(), PathError> {
+        for byte in text.bytes() {
+            if !self.is_absolute {
+                self.is_absolute = true;
+                if byte != b'/' {
+                    return Err(PathError::NotAbsolute);
+                }
+            } else if byte == b'/' {
+                self.end_segment()?;
             } else {
-                id = Some(append_digit(id, byte).ok_or(PathError::NotAnId(depth))?);
+                let id = append_digit(self.id, byte);
+                self.id = Some(id.ok_or(PathError::NotAnId(self.depth))?);
             }
         }
-        *ids.get_mut(depth).ok_or(PathError::TooDeep)? = id.ok_or(PathError::NotAnId(depth))?;
-        Self::from_segments(&ids[..=depth]).ok_or(PathError::ReservedId)
+        Ok(())
+    }
+
+    /// The path of all that was read.
+    #[inline]
+    pub(crate) fn finish(mut self) -> Result<Path, PathError> {
+        match (self.is_absolute, self.depth, self.id) {
+            (false, _, _) => return Err(PathError::NotAbsolute),
+            (true, 0, None) => return Ok(Path::Root),
+            _ => self.end_segment()?,
+        }
+        let ids = self.ids.get(..self.depth).unwrap_or_default();
+        Path::from_segments(ids).ok_or(PathError::ReservedId)
+    }
+
+    #[inline]
+    fn end_segment(&mut self) -> Result<(), PathError> {
+        let slot = self.ids.get_mut(self.depth).ok_or(PathError::TooDeep)?;
+        *slot = self.id.take().ok_or(PathError::NotAnId(self.depth))?;
+        self.depth += 1;
+        Ok(())
     }
 }
 

@@ -258,6 +258,7 @@ impl<'r> ValueTypes<'r> {
     }
 
     /// As [`Registry::value_type`].
+    #[inline]
     pub(crate) fn get(&mut self, path: Path) -> Option<ValueType> {
         let object = path.object_id()?;
         if self.object != Some(object) {

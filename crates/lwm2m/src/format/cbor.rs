@@ -101,6 +101,7 @@ fn decimal(mantissa: i64, exponent: i64) -> Option<f64> {
 /// One number, truth value, text, byte string, tagged time or decimal fraction.
 ///
 /// Integers are [`Value::Integer`] if they fit it, [`Value::Unsigned`] otherwise.
+#[inline]
 pub(super) fn value(decoder: &mut Decoder<'_>) -> Result<Value, DecodeError> {
     match head(decoder)? {
         Head::TAG..=Head::TAG_LAST => tagged(decoder),
@@ -108,6 +109,7 @@ pub(super) fn value(decoder: &mut Decoder<'_>) -> Result<Value, DecodeError> {
     }
 }
 
+#[inline]
 fn untagged(decoder: &mut Decoder<'_>) -> Result<Value, DecodeError> {
     match head(decoder)? {
         Head::UNSIGNED..=Head::NEGATIVE_LAST => integer(decoder),
@@ -153,6 +155,7 @@ fn bytes(decoder: &mut Decoder<'_>) -> Result<Vec<u8>, DecodeError> {
 
 /// Whether an array or map has another element; `left` is `None` for those of indefinite length,
 /// whose end is consumed here.
+#[inline]
 pub(super) fn has_next(
     decoder: &mut Decoder<'_>,
     left: &mut Option<u64>,
@@ -216,6 +219,7 @@ pub(super) fn small(decoder: &mut Decoder<'_>) -> Option<u8> {
 }
 
 /// Reads one item; what does not read is malformed where it begins.
+#[inline]
 pub(super) fn at<'a, T>(
     decoder: &mut Decoder<'a>,
     read: impl FnOnce(&mut Decoder<'a>) -> Result<T, minicbor::decode::Error>,

@@ -6,7 +6,7 @@ use super::{
     Content, DecodeError, EncodeError, Entry, MAX_ENTRIES, SampleTime, Shown, senml_cbor,
     senml_json, typed,
 };
-use crate::path::Path;
+use crate::path::{Path, PathReader};
 use crate::registry::{Registry, ValueTypes};
 use crate::value::Value;
 
@@ -185,17 +185,26 @@ pub(super) struct Resolved {
 }
 
 /// Gives records their base fields, which hold until a later record overrides them.
-#[derive(Default)]
 pub(super) struct Resolver {
-    /// The base name, and behind it the name of the last record.
-    name: String,
-    base_name_bytes: usize,
+    /// What has read the base name, to read on with names; none if no path begins so.
+    base_name: Option<PathReader>,
     base_time: Option<f64>,
     records: usize,
 }
 
+impl Default for Resolver {
+    fn default() -> Self {
+        Self {
+            base_name: Some(PathReader::default()),
+            base_time: None,
+            records: 0,
+        }
+    }
+}
+
 impl Resolver {
     /// The meaning of a record; `None` if it only has base fields for those that follow.
+    #[inline]
     pub(super) fn resolve(
         &mut self,
         record: &mut Record<'_>,
@@ -234,6 +243,7 @@ impl Resolver {
         }
     }
 
+    #[inline]
     fn rebase(&mut self, record: &Record<'_>) -> Result<(), DecodeError> {
         self.records += 1;
         if self.records > MAX_ENTRIES {
@@ -243,21 +253,21 @@ impl Resolver {
             if base_name.len() > MAX_NAME_BYTES {
                 return Err(DecodeError::BadName);
             }
-            self.name.clear();
-            self.name.push_str(base_name);
-            self.base_name_bytes = base_name.len();
+            let mut reader = PathReader::default();
+            self.base_name = reader.read(base_name).ok().map(|()| reader);
         }
         self.base_time = record.base_time.or(self.base_time);
         Ok(())
     }
 
-    fn path(&mut self, name: &str) -> Result<Path, DecodeError> {
+    #[inline]
+    fn path(&self, name: &str) -> Result<Path, DecodeError> {
         if name.len() > MAX_NAME_BYTES {
             return Err(DecodeError::BadName);
         }
-        self.name.truncate(self.base_name_bytes);
-        self.name.push_str(name);
-        self.name.parse().map_err(|_| DecodeError::BadName)
+        let mut reader = self.base_name.ok_or(DecodeError::BadName)?;
+        let path = reader.read(name).and_then(|()| reader.finish());
+        path.map_err(|_| DecodeError::BadName)
     }
 }
 
@@ -317,6 +327,7 @@ pub(super) fn encode(
     syntax.write(&records?)
 }
 
+#[inline]
 fn resolve_time(base: Option<f64>, time: Option<f64>) -> Result<Option<SampleTime>, DecodeError> {
     if base.is_none() && time.is_none() {
         return Ok(None);
