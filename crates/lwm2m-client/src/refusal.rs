@@ -2,7 +2,7 @@
 //! §6.4.4).
 
 use coap::{Code, Response};
-use lwm2m::attributes::AttributeError;
+use lwm2m::attributes::{AttributeError, AttributeName};
 use lwm2m::operation::ExecuteArgumentsError;
 use lwm2m::{DecodeError, Path};
 
@@ -36,6 +36,8 @@ pub(crate) enum Refusal {
     NoFormat,
     #[error("query is not understood")]
     BadQuery,
+    #[error("attribute {0} is not known in this release")]
+    UnknownAttribute(AttributeName),
     #[error(transparent)]
     Payload(DecodeError),
     #[error(transparent)]
@@ -70,6 +72,7 @@ impl Refusal {
             | Self::Incomplete(_)
             | Self::Exists(_)
             | Self::BadQuery
+            | Self::UnknownAttribute(_)
             | Self::Payload(_)
             | Self::Attributes(_)
             | Self::Arguments(_) => Code::BAD_REQUEST_4_00,

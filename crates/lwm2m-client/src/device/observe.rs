@@ -3,9 +3,10 @@
 use std::time::Instant;
 
 use coap::{NotificationId, Response, SendError, Token};
-use lwm2m::{NotificationAttributes, Path, Setting, Value};
+use lwm2m::{LwM2mVersion, NotificationAttributes, Path, Setting, Value};
 
 use super::Device;
+use crate::attributes::parse_known;
 use crate::objects::{DEFAULT_PMAX, DEFAULT_PMIN};
 use crate::observation::{Observation, Phase};
 use crate::output::Event;
@@ -15,6 +16,20 @@ use crate::refusal::Refusal;
 const BUSY_RETRY: std::time::Duration = std::time::Duration::from_secs(1);
 
 impl Device {
+    /// What an Observe asks for itself.
+    // LwM2M Core 1.2 §6.4.1 made the attributes parameters of Observe; a device of an older
+    // release knows no query there.
+    pub(super) fn observe_parameters(
+        &self,
+        query: &[String],
+    ) -> Result<NotificationAttributes, Refusal> {
+        match self.tree.release() {
+            LwM2mVersion::V1_2 => parse_known(query, LwM2mVersion::V1_2),
+            _ if query.is_empty() => Ok(NotificationAttributes::default()),
+            _ => Err(Refusal::BadQuery),
+        }
+    }
+
     /// Establishes an observation and returns the sequence number of its first answer. With the
     /// same token again it replaces (RFC 7641 §4.1).
     pub(super) fn observe(
@@ -179,10 +194,15 @@ impl Device {
         Sent::Done
     }
 
-    /// What holds for an observation: written attributes, then its own parameters; the periods of
-    /// the server object where neither says anything (LwM2M Core 1.2 §7.3.2).
+    /// What holds for an observation: its own parameters, which hide all that is written to the
+    /// path, or else that; the periods of the server object where they are not named (LwM2M Core
+    /// 1.2 §7.3.2).
     fn effective(&self, path: Path, parameters: NotificationAttributes) -> NotificationAttributes {
-        let mut effective = self.attributes.effective(path).then(parameters);
+        let mut effective = if parameters.is_empty() {
+            self.attributes.effective(path)
+        } else {
+            parameters
+        };
         let default = |at| match self.tree.value(at) {
             Some(Value::Integer(secs)) => Setting::from(u32::try_from(*secs).ok()),
             _ => Setting::Unchanged,

@@ -5,12 +5,13 @@ use std::time::Instant;
 use coap::{Code, ExchangeId, Request, Response, Token};
 use lwm2m::operation::MAX_DISCOVER_DEPTH;
 use lwm2m::{
-    ContentFormat, DecodeError, Entry, ExecuteArguments, LwM2mVersion, NotificationAttributes,
-    Path, Registry, Value, WriteMode, decode, encode,
+    ContentFormat, DecodeError, Entry, ExecuteArguments, LwM2mVersion, Path, Registry, Value,
+    WriteMode, decode, encode,
 };
 
 use super::Device;
 use super::effect::Effect;
+use crate::attributes::parse_known;
 use crate::objects::{self, PACKAGE, PACKAGE_URI};
 use crate::refusal::Refusal;
 
@@ -109,7 +110,7 @@ impl Device {
         let mut response = self.represent(path, request.accept)?;
         let effect = match request.observe {
             Some(0) => {
-                let parameters = NotificationAttributes::parse_query(&request.query)?;
+                let parameters = self.observe_parameters(&request.query)?;
                 let sequence = self.observe(now, token, path, request.accept, parameters)?;
                 response.observe = Some(sequence);
                 Effect::ObservationStarted(path)
@@ -168,7 +169,7 @@ impl Device {
             return Err(Refusal::NoFormat);
         }
         self.tree.require(path)?;
-        let attributes = NotificationAttributes::parse_query(&request.query)?;
+        let attributes = parse_known(&request.query, self.tree.release())?;
         self.attributes.write(path, attributes)?;
         Ok(Reply::new(
             Code::CHANGED_2_04,

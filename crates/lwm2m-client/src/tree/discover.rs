@@ -43,7 +43,8 @@ impl ObjectTree {
         let default = match path {
             Path::Object(_) => 2,
             Path::ObjectInstance(..) => 1,
-            Path::Resource(..) if self.release == LwM2mVersion::V1_0 => 0,
+            // LwM2M Core 1.2 §6.3.2: resource instances are listed since that release.
+            Path::Resource(..) if self.release < LwM2mVersion::V1_2 => 0,
             Path::Resource(..) => 1,
             Path::Root | Path::ResourceInstance(..) => return Err(Refusal::NotAllowed(path)),
         };

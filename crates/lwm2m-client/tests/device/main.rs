@@ -2,6 +2,7 @@
 #![expect(clippy::unwrap_used, reason = "a failed unwrap is the test's failure")]
 #![expect(clippy::disallowed_methods, reason = "a test needs a first instant")]
 
+mod attributes;
 mod hostile;
 mod observing;
 mod operating;

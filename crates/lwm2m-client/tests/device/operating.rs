@@ -6,23 +6,9 @@ use coap::{Code, Request};
 use lwm2m::{ContentFormat, Entry, LwM2mVersion, Path, Registry, Value, decode, encode};
 use lwm2m_client::{Config, Event, FirmwareBehaviour, FirmwareState, SendError};
 
-use crate::pair::{Pair, config, get, request, text, words};
+use crate::pair::{Pair, accepting, config, get, request, text, with_version, words};
 
 const TEMPERATURE: Path = Path::Resource(3303, 0, 5700);
-
-fn with_version(version: LwM2mVersion) -> Config {
-    Config {
-        version,
-        ..config()
-    }
-}
-
-fn accepting(path: &str, format: ContentFormat) -> Request {
-    Request {
-        accept: Some(format.0),
-        ..get(path)
-    }
-}
 
 fn firmware_state(pair: &mut Pair) -> (String, String) {
     let state = words(&pair.ask(get("/5/0/3")));

@@ -3,7 +3,7 @@
 use std::time::{Duration, Instant};
 
 use coap::{Code, Endpoint, Event as CoapEvent, ExchangeId, Failure, Request, Response, Token};
-use lwm2m::EndpointName;
+use lwm2m::{ContentFormat, EndpointName, LwM2mVersion};
 use lwm2m_client::{Config, Device, Event, Output};
 use netsim::{Conditions, Network, Probability};
 
@@ -39,6 +39,13 @@ pub(crate) fn accept(request: &Request) -> Response {
 
 pub(crate) fn config() -> Config {
     Config::new(EndpointName::new("device-1").unwrap())
+}
+
+pub(crate) fn with_version(version: LwM2mVersion) -> Config {
+    Config {
+        version,
+        ..config()
+    }
 }
 
 impl Pair {
@@ -245,6 +252,30 @@ impl Pair {
 
 pub(crate) fn get(path: &str) -> Request {
     request(Code::GET, path)
+}
+
+/// A read that asks for a format.
+pub(crate) fn accepting(path: &str, format: ContentFormat) -> Request {
+    Request {
+        accept: Some(format.0),
+        ..get(path)
+    }
+}
+
+/// A Discover with query parameters.
+pub(crate) fn discover(path: &str, query: &[&str]) -> Request {
+    Request {
+        query: query.iter().map(|&part| part.to_owned()).collect(),
+        ..accepting(path, ContentFormat::LINK)
+    }
+}
+
+/// A Write-Attributes.
+pub(crate) fn write_attributes(path: &str, query: &[&str]) -> Request {
+    Request {
+        query: query.iter().map(|&part| part.to_owned()).collect(),
+        ..request(Code::PUT, path)
+    }
 }
 
 pub(crate) fn request(method: Code, path: &str) -> Request {
