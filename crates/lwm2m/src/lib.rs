@@ -36,7 +36,10 @@ pub mod value;
 pub use alternate_path::AlternatePath;
 pub use attributes::{Edge, NotificationAttributes, Setting};
 pub use binding::{Binding, Mode, QueueMode};
-pub use format::{ContentFormat, DecodeError, EncodeError, Entry, SampleTime, decode, encode};
+pub use format::{
+    ContentFormat, DecodeError, EncodeError, Entry, Patch, SampleTime, decode, decode_patch,
+    decode_paths, encode, encode_patch, encode_paths,
+};
 pub use link::{Link, ObjectLinks};
 pub use names::{EndpointName, Lifetime, LwM2mVersion, RegistrationId};
 pub use operation::{ExecuteArguments, Operation, WriteMode};

@@ -1,5 +1,7 @@
 //! `application/cbor`: one value. Also the reading of single CBOR values for SenML.
 
+use std::borrow::Cow;
+
 use minicbor::data::{Tag, Type};
 use minicbor::{Decoder, Encoder};
 
@@ -72,7 +74,9 @@ pub(super) fn value(decoder: &mut Decoder<'_>) -> Result<Value, DecodeError> {
         Type::F16 => decoder.f16().map(f64::from).map(Value::Float).map_err(at),
         Type::F32 => decoder.f32().map(f64::from).map(Value::Float).map_err(at),
         Type::F64 => decoder.f64().map(Value::Float).map_err(at),
-        Type::String | Type::StringIndef => text(decoder).map(Value::String),
+        Type::String | Type::StringIndef => {
+            text(decoder).map(|text| Value::String(text.into_owned()))
+        }
         Type::Bytes | Type::BytesIndef => bytes(decoder).map(Value::Opaque),
         _ => {
             let number = i128::from(decoder.int().map_err(at)?);
@@ -85,11 +89,15 @@ pub(super) fn value(decoder: &mut Decoder<'_>) -> Result<Value, DecodeError> {
 }
 
 /// A text, in one piece or in several.
-pub(super) fn text(decoder: &mut Decoder<'_>) -> Result<String, DecodeError> {
+pub(super) fn text<'a>(decoder: &mut Decoder<'a>) -> Result<Cow<'a, str>, DecodeError> {
+    if decoder.datatype().map_err(malformed(decoder))? == Type::String {
+        return decoder.str().map(Cow::Borrowed).map_err(malformed(decoder));
+    }
     let start = decoder.position();
     let chunks = decoder.str_iter().map_err(malformed_at(start))?;
     chunks
         .collect::<Result<String, _>>()
+        .map(Cow::Owned)
         .map_err(malformed_at(start))
 }
 

@@ -1,6 +1,10 @@
 //! What SenML JSON and SenML CBOR share (RFC 8428): how records become entries and back.
 
-use super::{DecodeError, EncodeError, Entry, MAX_ENTRIES, SampleTime, typed};
+use std::borrow::Cow;
+
+use super::{
+    DecodeError, EncodeError, Entry, MAX_ENTRIES, SampleTime, senml_cbor, senml_json, typed,
+};
 use crate::path::Path;
 use crate::registry::Registry;
 use crate::value::Value;
@@ -16,14 +20,80 @@ const MAX_MILLIS: u64 = 9_000_000_000_000_000;
 /// The longest base name or name that can be part of a path.
 const MAX_NAME_BYTES: usize = 64;
 
+/// How records are written down.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Syntax {
+    Json,
+    Cbor,
+}
+
+impl Syntax {
+    /// Reads records one by one.
+    pub(super) fn read(
+        self,
+        payload: &[u8],
+        each: impl FnMut(Record<'_>) -> Result<(), DecodeError>,
+    ) -> Result<(), DecodeError> {
+        match self {
+            Self::Json => senml_json::read(payload, each),
+            Self::Cbor => senml_cbor::read(payload, each),
+        }
+    }
+
+    pub(super) fn write(self, records: &[Fields<'_>]) -> Result<Vec<u8>, EncodeError> {
+        match self {
+            Self::Json => senml_json::write(records),
+            Self::Cbor => Ok(senml_cbor::write(records)),
+        }
+    }
+}
+
+/// What a record says about the thing it names.
+#[derive(Debug, Clone, PartialEq)]
+pub(super) enum Content {
+    Value(Value),
+    /// RFC 8790 §3.2: the thing is to be removed.
+    Null,
+}
+
 /// The fields of one record, as read.
 #[derive(Default)]
-pub(super) struct Record {
-    pub(super) base_name: Option<String>,
+pub(super) struct Record<'a> {
+    pub(super) base_name: Option<Cow<'a, str>>,
     pub(super) base_time: Option<f64>,
-    pub(super) name: Option<String>,
+    pub(super) name: Option<Cow<'a, str>>,
     pub(super) time: Option<f64>,
-    pub(super) value: Option<Value>,
+    pub(super) content: Option<Content>,
+}
+
+/// The fields of one record, to be written.
+pub(super) struct Fields<'a> {
+    pub(super) path: Path,
+    pub(super) base_name: Option<&'a str>,
+    pub(super) name: Option<String>,
+    pub(super) time: Option<Seconds>,
+    /// `None` in a list of paths.
+    pub(super) content: Option<Shown<'a>>,
+}
+
+/// What a written record says about the thing it names.
+#[derive(Debug, Clone, Copy)]
+pub(super) enum Shown<'a> {
+    Value(&'a Value),
+    Null,
+}
+
+impl<'a> Fields<'a> {
+    /// A record with its whole path as name.
+    pub(super) fn absolute(path: Path, content: Option<Shown<'a>>) -> Self {
+        Self {
+            path,
+            base_name: None,
+            name: Some(path.to_string()),
+            time: None,
+            content,
+        }
+    }
 }
 
 /// The meaning of a record's label.
@@ -80,6 +150,14 @@ impl Label {
         }
     }
 
+    /// Whether the label announces the value of the record.
+    pub(super) const fn is_value(self) -> bool {
+        matches!(
+            self,
+            Self::Number | Self::Text | Self::Boolean | Self::Data | Self::ObjectLink
+        )
+    }
+
     /// Whether a value may stand behind this label.
     pub(super) const fn accepts(self, value: &Value) -> bool {
         match value {
@@ -95,68 +173,90 @@ impl Label {
     }
 }
 
-impl Record {
+impl Record<'_> {
     /// Takes the one value of the record.
     pub(super) fn set_value(&mut self, label: Label, value: Value) -> Result<(), DecodeError> {
-        if !label.accepts(&value) || self.value.replace(value).is_some() {
+        if !label.accepts(&value) {
             return Err(DecodeError::Structure);
         }
-        Ok(())
+        self.set_content(Content::Value(value))
+    }
+
+    /// Takes the one value of the record, or that there is to be none.
+    pub(super) fn set_content(&mut self, content: Content) -> Result<(), DecodeError> {
+        match self.content.replace(content) {
+            None => Ok(()),
+            Some(_) => Err(DecodeError::Structure),
+        }
     }
 }
 
-/// Turns records into entries; base fields hold until a later record overrides them.
-pub(super) struct Resolver<'r> {
-    base: Path,
-    registry: &'r Registry,
+/// What a record means with the base fields before it.
+pub(super) struct Resolved {
+    pub(super) path: Path,
+    pub(super) time: Option<SampleTime>,
+    pub(super) content: Content,
+}
+
+/// Gives records their base fields, which hold until a later record overrides them.
+#[derive(Default)]
+pub(super) struct Resolver {
     base_name: String,
     base_time: Option<f64>,
     records: usize,
-    entries: Vec<Entry>,
 }
 
-impl<'r> Resolver<'r> {
-    pub(super) const fn new(base: Path, registry: &'r Registry) -> Self {
-        Self {
-            base,
-            registry,
-            base_name: String::new(),
-            base_time: None,
-            records: 0,
-            entries: Vec::new(),
-        }
-    }
-
-    pub(super) fn push(&mut self, record: Record) -> Result<(), DecodeError> {
-        self.records += 1;
-        if self.records > MAX_ENTRIES {
-            return Err(DecodeError::TooManyEntries);
-        }
-        if let Some(base_name) = record.base_name {
-            if base_name.len() > MAX_NAME_BYTES {
-                return Err(DecodeError::BadName);
-            }
-            self.base_name = base_name;
-        }
-        self.base_time = record.base_time.or(self.base_time);
-        let Some(value) = record.value else {
-            // A record may carry nothing but base fields for those that follow.
+impl Resolver {
+    /// The meaning of a record; `None` if it only has base fields for those that follow.
+    pub(super) fn resolve(&mut self, record: Record<'_>) -> Result<Option<Resolved>, DecodeError> {
+        self.rebase(&record)?;
+        let Some(content) = record.content else {
             let only_base = record.name.is_none() && record.time.is_none();
             return if only_base {
-                Ok(())
+                Ok(None)
             } else {
                 Err(DecodeError::Structure)
             };
         };
-        let path = self.path(record.name.as_deref().unwrap_or_default())?;
-        let time = resolve_time(self.base_time, record.time)?;
-        let value = typed(path, value, self.registry)?;
-        self.entries.push(Entry { path, value, time });
-        Ok(())
+        Ok(Some(Resolved {
+            path: self.path(record.name.as_deref().unwrap_or_default())?,
+            time: resolve_time(self.base_time, record.time)?,
+            content,
+        }))
     }
 
-    pub(super) fn finish(self) -> Vec<Entry> {
-        self.entries
+    /// The path that a record of a list of paths names; `None` if it only has a base name.
+    pub(super) fn resolve_path(
+        &mut self,
+        record: &Record<'_>,
+    ) -> Result<Option<Path>, DecodeError> {
+        self.rebase(record)?;
+        if record.content.is_some() {
+            return Err(DecodeError::Structure);
+        }
+        match (&record.name, &record.base_name) {
+            (Some(name), _) => self.path(name).map(Some),
+            // RFC 8428 §4.2: without a name the base name is the whole name; most often it is no
+            // path by itself, and then the record says nothing.
+            (None, Some(_)) => Ok(self.path("").ok()),
+            (None, None) => Ok(None),
+        }
+    }
+
+    fn rebase(&mut self, record: &Record<'_>) -> Result<(), DecodeError> {
+        self.records += 1;
+        if self.records > MAX_ENTRIES {
+            return Err(DecodeError::TooManyEntries);
+        }
+        if let Some(base_name) = &record.base_name {
+            if base_name.len() > MAX_NAME_BYTES {
+                return Err(DecodeError::BadName);
+            }
+            self.base_name.clear();
+            self.base_name.push_str(base_name);
+        }
+        self.base_time = record.base_time.or(self.base_time);
+        Ok(())
     }
 
     fn path(&self, name: &str) -> Result<Path, DecodeError> {
@@ -164,18 +264,63 @@ impl<'r> Resolver<'r> {
             return Err(DecodeError::BadName);
         }
         let name = format!("{}{name}", self.base_name);
-        let path: Path = name.parse().map_err(|_| DecodeError::BadName)?;
+        name.parse().map_err(|_| DecodeError::BadName)
+    }
+}
+
+/// Reads a pack of values.
+pub(super) fn decode(
+    syntax: Syntax,
+    base: Path,
+    payload: &[u8],
+    registry: &Registry,
+) -> Result<Vec<Entry>, DecodeError> {
+    let mut resolver = Resolver::default();
+    let mut entries = Vec::new();
+    syntax.read(payload, |record| {
+        let Some(Resolved {
+            path,
+            time,
+            content,
+        }) = resolver.resolve(record)?
+        else {
+            return Ok(());
+        };
+        let Content::Value(value) = content else {
+            return Err(DecodeError::Structure);
+        };
         if path.depth() < 3 {
             return Err(DecodeError::BadName);
         }
-        if !path.starts_with(self.base) {
-            return Err(DecodeError::OutsideBase {
-                base: self.base,
-                found: path,
-            });
+        if !path.starts_with(base) {
+            return Err(DecodeError::OutsideBase { base, found: path });
         }
-        Ok(path)
-    }
+        let value = typed(path, value, registry)?;
+        entries.push(Entry { path, value, time });
+        Ok(())
+    })?;
+    Ok(entries)
+}
+
+/// Writes a pack of values.
+pub(super) fn encode(
+    syntax: Syntax,
+    base: Path,
+    entries: &[Entry],
+) -> Result<Vec<u8>, EncodeError> {
+    let names = Names::new(base, entries);
+    let fields = |(index, entry)| {
+        let entry: &Entry = entry;
+        Ok(Fields {
+            path: entry.path,
+            base_name: names.base_name().filter(|_| index == 0),
+            name: names.name(entry.path),
+            time: time_secs(entry)?,
+            content: Some(Shown::Value(&entry.value)),
+        })
+    };
+    let records: Result<Vec<_>, _> = entries.iter().enumerate().map(fields).collect();
+    syntax.write(&records?)
 }
 
 fn resolve_time(base: Option<f64>, time: Option<f64>) -> Result<Option<SampleTime>, DecodeError> {
@@ -196,7 +341,7 @@ fn resolve_time(base: Option<f64>, time: Option<f64>) -> Result<Option<SampleTim
 }
 
 /// The time of an entry in seconds, as it is written.
-pub(super) fn time_secs(entry: &Entry) -> Result<Option<Seconds>, EncodeError> {
+fn time_secs(entry: &Entry) -> Result<Option<Seconds>, EncodeError> {
     let out_of_range = Err(EncodeError::BadTime(entry.path));
     let millis = match entry.time {
         None => return Ok(None),
@@ -222,13 +367,13 @@ pub(super) enum Seconds {
 }
 
 /// The base name of a pack, and what each entry adds to it.
-pub(super) struct Names {
+struct Names {
     base_name: String,
 }
 
 impl Names {
     /// `/3/0/` for resources below `/3/0`, `/3/0/9` for that resource alone, nothing for the root.
-    pub(super) fn new(base: Path, entries: &[Entry]) -> Self {
+    fn new(base: Path, entries: &[Entry]) -> Self {
         let at_base = entries.iter().filter(|entry| entry.path == base).count();
         let base_name = if base == Path::Root || (at_base > 0 && at_base < entries.len()) {
             String::new()
@@ -241,12 +386,12 @@ impl Names {
     }
 
     /// The base name, if the first record should have one.
-    pub(super) fn base_name(&self) -> Option<&str> {
+    fn base_name(&self) -> Option<&str> {
         (!self.base_name.is_empty()).then_some(self.base_name.as_str())
     }
 
     /// What the record of `path` needs as its name.
-    pub(super) fn name(&self, path: Path) -> Option<String> {
+    fn name(&self, path: Path) -> Option<String> {
         let full = path.to_string();
         let name = full.strip_prefix(&self.base_name).unwrap_or(&full);
         (!name.is_empty()).then(|| name.to_owned())

@@ -6,28 +6,24 @@ use minicbor::data::Type;
 use minicbor::encode::Error;
 use minicbor::{Decoder, Encoder};
 
+use super::DecodeError;
 use super::cbor::{malformed, text, value};
-use super::senml::{Label, Names, Record, Resolver, Seconds, time_secs};
-use super::{DecodeError, EncodeError, Entry};
-use crate::path::Path;
-use crate::registry::Registry;
+use super::senml::{Content, Fields, Label, Record, Seconds, Shown};
 use crate::value::{Value, ValueType};
 
-pub(super) fn decode(
-    base: Path,
+pub(super) fn read(
     payload: &[u8],
-    registry: &Registry,
-) -> Result<Vec<Entry>, DecodeError> {
+    mut each: impl FnMut(Record<'_>) -> Result<(), DecodeError>,
+) -> Result<(), DecodeError> {
     let mut decoder = Decoder::new(payload);
-    let mut resolver = Resolver::new(base, registry);
     let mut left = decoder.array().map_err(malformed(&decoder))?;
     while has_next(&mut decoder, &mut left)? {
-        resolver.push(read_record(&mut decoder)?)?;
+        each(read_record(&mut decoder)?)?;
     }
     if decoder.position() != payload.len() {
         return Err(DecodeError::Malformed(decoder.position()));
     }
-    Ok(resolver.finish())
+    Ok(())
 }
 
 /// Whether an array or map has another element; `left` is `None` for those of indefinite length,
@@ -45,7 +41,7 @@ fn has_next(decoder: &mut Decoder<'_>, left: &mut Option<u64>) -> Result<bool, D
     Ok(true)
 }
 
-fn read_record(decoder: &mut Decoder<'_>) -> Result<Record, DecodeError> {
+fn read_record<'a>(decoder: &mut Decoder<'a>) -> Result<Record<'a>, DecodeError> {
     let mut record = Record::default();
     let mut left = decoder.map().map_err(malformed(decoder))?;
     while has_next(decoder, &mut left)? {
@@ -56,6 +52,10 @@ fn read_record(decoder: &mut Decoder<'_>) -> Result<Record, DecodeError> {
             Label::Name => record.name = Some(text(decoder)?),
             Label::BaseTime => record.base_time = Some(read_time(decoder)?),
             Label::Time => record.time = Some(read_time(decoder)?),
+            _ if decoder.datatype().map_err(malformed(decoder))? == Type::Null => {
+                decoder.null().map_err(malformed(decoder))?;
+                record.set_content(Content::Null)?;
+            }
             Label::ObjectLink => {
                 let link = Value::parse(ValueType::ObjectLink, &text(decoder)?);
                 let link = link.map_err(|_| DecodeError::Structure)?;
@@ -84,31 +84,17 @@ fn read_time(decoder: &mut Decoder<'_>) -> Result<f64, DecodeError> {
     }
 }
 
-pub(super) fn encode(base: Path, entries: &[Entry]) -> Result<Vec<u8>, EncodeError> {
-    let names = Names::new(base, entries);
+pub(super) fn write(records: &[Fields<'_>]) -> Vec<u8> {
     let mut encoder = Encoder::new(Vec::new());
     encoder
-        .array(entries.len() as u64)
+        .array(records.len() as u64)
         .expect("a vector takes every byte");
-    for (index, entry) in entries.iter().enumerate() {
-        let record = Fields {
-            base_name: names.base_name().filter(|_| index == 0),
-            name: names.name(entry.path),
-            time: time_secs(entry)?,
-            value: &entry.value,
-        };
+    for record in records {
         record
             .write(&mut encoder)
             .expect("a vector takes every byte");
     }
-    Ok(encoder.into_writer())
-}
-
-struct Fields<'a> {
-    base_name: Option<&'a str>,
-    name: Option<String>,
-    time: Option<Seconds>,
-    value: &'a Value,
+    encoder.into_writer()
 }
 
 impl Fields<'_> {
@@ -117,8 +103,9 @@ impl Fields<'_> {
             self.base_name.is_some(),
             self.name.is_some(),
             self.time.is_some(),
+            self.content.is_some(),
         ];
-        let count = 1 + optional.iter().filter(|present| **present).count();
+        let count = optional.iter().filter(|present| **present).count();
         encoder.map(count as u64)?;
         if let Some(base_name) = self.base_name {
             encoder.i8(-2)?.str(base_name)?;
@@ -135,7 +122,12 @@ impl Fields<'_> {
                 encoder.u8(6)?.f64(seconds)?;
             }
         }
-        write_value(encoder, self.value)
+        match self.content {
+            None => Ok(()),
+            Some(Shown::Value(value)) => write_value(encoder, value),
+            // RFC 8790 §3.2 removes by a null behind any value label; `v` is the one of its examples.
+            Some(Shown::Null) => encoder.u8(2)?.null().map(|_| ()),
+        }
     }
 }
 

@@ -5,10 +5,9 @@ use base64::alphabet;
 use base64::engine::{DecodePaddingMode, GeneralPurpose, GeneralPurposeConfig};
 use serde_json::{Map, Number, Value as Json};
 
-use super::senml::{Label, Names, Record, Resolver, Seconds, time_secs};
-use super::{ContentFormat, DecodeError, EncodeError, Entry};
+use super::senml::{Content, Fields, Label, Record, Seconds, Shown};
+use super::{ContentFormat, DecodeError, EncodeError};
 use crate::path::Path;
-use crate::registry::Registry;
 use crate::value::{Value, ValueType};
 
 /// RFC 8428 §5: base64url; written without padding, read with or without it.
@@ -19,21 +18,19 @@ const BASE64_URL: GeneralPurpose = GeneralPurpose::new(
         .with_decode_padding_mode(DecodePaddingMode::Indifferent),
 );
 
-pub(super) fn decode(
-    base: Path,
+pub(super) fn read(
     payload: &[u8],
-    registry: &Registry,
-) -> Result<Vec<Entry>, DecodeError> {
+    mut each: impl FnMut(Record<'_>) -> Result<(), DecodeError>,
+) -> Result<(), DecodeError> {
     let records: Vec<Json> = serde_json::from_slice(payload)
         .map_err(|error| DecodeError::Malformed(offset(payload, &error)))?;
-    let mut resolver = Resolver::new(base, registry);
     for record in records {
         let Json::Object(fields) = record else {
             return Err(DecodeError::Structure);
         };
-        resolver.push(read_record(fields)?)?;
+        each(read_record(fields)?)?;
     }
-    Ok(resolver.finish())
+    Ok(())
 }
 
 /// The byte that the line and column of a JSON error mean.
@@ -46,16 +43,17 @@ fn offset(payload: &[u8], error: &serde_json::Error) -> usize {
     before + error.column().saturating_sub(1)
 }
 
-fn read_record(fields: Map<String, Json>) -> Result<Record, DecodeError> {
+fn read_record(fields: Map<String, Json>) -> Result<Record<'static>, DecodeError> {
     let mut record = Record::default();
     for (key, field) in fields {
         let label = Label::from_text(&key);
         match (label, field) {
             (Label::Ignored, _) => {}
-            (Label::BaseName, Json::String(text)) => record.base_name = Some(text),
-            (Label::Name, Json::String(text)) => record.name = Some(text),
+            (Label::BaseName, Json::String(text)) => record.base_name = Some(text.into()),
+            (Label::Name, Json::String(text)) => record.name = Some(text.into()),
             (Label::BaseTime, Json::Number(number)) => record.base_time = number.as_f64(),
             (Label::Time, Json::Number(number)) => record.time = number.as_f64(),
+            (label, Json::Null) if label.is_value() => record.set_content(Content::Null)?,
             (_, field) => {
                 let value = read_value(label, field).ok_or(DecodeError::Structure)?;
                 record.set_value(label, value)?;
@@ -82,25 +80,31 @@ fn read_value(label: Label, field: Json) -> Option<Value> {
     }
 }
 
-pub(super) fn encode(base: Path, entries: &[Entry]) -> Result<Vec<u8>, EncodeError> {
-    let names = Names::new(base, entries);
-    let mut records = Vec::with_capacity(entries.len());
-    for (index, entry) in entries.iter().enumerate() {
-        let mut record = Map::new();
-        if let Some(base_name) = names.base_name().filter(|_| index == 0) {
-            record.insert("bn".to_owned(), base_name.into());
-        }
-        if let Some(name) = names.name(entry.path) {
-            record.insert("n".to_owned(), name.into());
-        }
-        if let Some(seconds) = time_secs(entry)? {
-            record.insert("t".to_owned(), time_field(seconds));
-        }
-        let (label, field) = value_field(entry)?;
-        record.insert(label.to_owned(), field);
-        records.push(Json::Object(record));
+pub(super) fn write(records: &[Fields<'_>]) -> Result<Vec<u8>, EncodeError> {
+    let objects: Result<Vec<Json>, _> = records.iter().map(write_record).collect();
+    Ok(Json::Array(objects?).to_string().into_bytes())
+}
+
+fn write_record(fields: &Fields<'_>) -> Result<Json, EncodeError> {
+    let mut record = Map::new();
+    if let Some(base_name) = fields.base_name {
+        record.insert("bn".to_owned(), base_name.into());
     }
-    Ok(Json::Array(records).to_string().into_bytes())
+    if let Some(name) = &fields.name {
+        record.insert("n".to_owned(), name.as_str().into());
+    }
+    if let Some(seconds) = fields.time {
+        record.insert("t".to_owned(), time_field(seconds));
+    }
+    if let Some(content) = fields.content {
+        let (label, field) = match content {
+            Shown::Value(value) => value_field(fields.path, value)?,
+            // RFC 8790 §3.2 removes by a null behind any value label; `v` is the one of its examples.
+            Shown::Null => ("v", Json::Null),
+        };
+        record.insert(label.to_owned(), field);
+    }
+    Ok(Json::Object(record))
 }
 
 fn time_field(seconds: Seconds) -> Json {
@@ -110,8 +114,8 @@ fn time_field(seconds: Seconds) -> Json {
     }
 }
 
-fn value_field(entry: &Entry) -> Result<(&'static str, Json), EncodeError> {
-    Ok(match &entry.value {
+fn value_field(path: Path, value: &Value) -> Result<(&'static str, Json), EncodeError> {
+    Ok(match value {
         Value::String(text) | Value::CoreLink(text) => ("vs", text.as_str().into()),
         Value::Integer(number) | Value::Time(number) => ("v", (*number).into()),
         Value::Unsigned(number) => ("v", (*number).into()),
@@ -119,13 +123,13 @@ fn value_field(entry: &Entry) -> Result<(&'static str, Json), EncodeError> {
             // JSON has no word for infinities and NaN.
             let number = Number::from_f64(*number).ok_or(EncodeError::UnsupportedValue {
                 format: ContentFormat::SENML_JSON,
-                path: entry.path,
+                path,
                 value_type: ValueType::Float,
             })?;
             ("v", Json::Number(number))
         }
         Value::Boolean(flag) => ("vb", (*flag).into()),
         Value::Opaque(bytes) => ("vd", BASE64_URL.encode(bytes).into()),
-        Value::ObjectLink { .. } => ("vlo", entry.value.to_text().into()),
+        Value::ObjectLink { .. } => ("vlo", value.to_text().into()),
     })
 }

@@ -2,6 +2,7 @@
 
 use super::*;
 
+mod composite;
 mod properties;
 mod senml;
 mod single;

@@ -6,6 +6,7 @@ use proptest::prelude::*;
 
 use super::*;
 use crate::registry::{ObjectModel, ResourceModel};
+use crate::value::ValueType;
 
 /// Objects that have resources of every type, single and multiple, and one that no registry knows.
 const OBJECTS: [u16; 8] = [0, 1, 2, 3, 5, 25, 3303, UNKNOWN_OBJECT];

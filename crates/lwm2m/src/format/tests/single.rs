@@ -1,4 +1,5 @@
 use super::*;
+use crate::value::ValueType;
 
 fn write(format: ContentFormat, base: &str, value: Value) -> Result<Vec<u8>, EncodeError> {
     encode(format, path(base), &[Entry::new(path(base), value)])
