@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use lwm2m::attributes::AttributeName;
+use lwm2m::attributes::{AttributeName, Confirmation};
 use lwm2m::{LwM2mVersion, NotificationAttributes, Path, Setting};
 
 use crate::refusal::Refusal;
@@ -49,10 +49,30 @@ impl Attributes {
             })
     }
 
+    /// What holds for a composite observation: the most eager of what holds at its paths. LwM2M
+    /// leaves it open; real clients do it so, and thresholds of one value cannot hold for all.
+    pub(crate) fn effective_for_all(&self, paths: &[Path]) -> NotificationAttributes {
+        let mut all = NotificationAttributes::default();
+        for path in paths {
+            let one = self.effective(*path);
+            all.pmin = smaller(all.pmin, one.pmin);
+            all.pmax = smaller(all.pmax, one.pmax);
+            if one.con.value() == Some(Confirmation::Confirmable) {
+                all.con = one.con;
+            }
+        }
+        all
+    }
+
     /// Forgets what was written to a path and below it.
     pub(crate) fn remove_below(&mut self, path: Path) {
         self.0.retain(|at, _| !at.starts_with(path));
     }
+}
+
+fn smaller(one: Setting<u32>, other: Setting<u32>) -> Setting<u32> {
+    let values = one.value().into_iter().chain(other.value());
+    Setting::from(values.min())
 }
 
 /// The attributes in a query, as a device of this release knows them.

@@ -1,6 +1,8 @@
 //! The engine: one device towards one server.
 
+mod composite;
 mod effect;
+mod format;
 mod observe;
 mod registering;
 mod request;

@@ -40,7 +40,8 @@ pub enum Event {
         path: Path,
         arguments: ExecuteArguments,
     },
-    /// The server wrote values; a firmware package is not among them.
+    /// The server wrote values; a firmware package is not among them. Of a Write-Composite, the
+    /// path is the root.
     Written {
         path: Path,
         mode: WriteMode,
@@ -52,7 +53,7 @@ pub enum Event {
     Deleted { path: Path },
     /// The server set notification attributes.
     AttributesWritten { path: Path },
-    /// The server observes a path.
+    /// The server observes a path; of an Observe-Composite, here and below, it is the root.
     ObservationStarted { path: Path },
     /// An observation ended.
     ObservationEnded { path: Path },

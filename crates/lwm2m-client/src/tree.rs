@@ -212,6 +212,17 @@ impl ObjectTree {
         Ok(entries)
     }
 
+    /// What a Read-Composite of the root reports: all but credentials (LwM2M Core 1.2 §6.3.8).
+    pub(crate) fn read_all(&self) -> Vec<Entry> {
+        let mut entries = Vec::new();
+        for id in self.objects.keys() {
+            if !CREDENTIAL_OBJECTS.contains(id) {
+                self.collect(Path::Object(*id), &mut entries);
+            }
+        }
+        entries
+    }
+
     fn collect(&self, path: Path, entries: &mut Vec<Entry>) {
         let Some(object) = path.object_id().and_then(|id| self.objects.get(&id)) else {
             return;

@@ -25,6 +25,12 @@ pub(super) enum Effect {
         values: Vec<Entry>,
         changed: Vec<Path>,
     },
+    /// A Write-Composite.
+    Patched {
+        values: Vec<Entry>,
+        removed: Vec<Path>,
+        changed: Vec<Path>,
+    },
     Executed {
         path: Path,
         arguments: ExecuteArguments,
@@ -46,18 +52,24 @@ impl Device {
                 values,
                 changed,
             } => {
-                if changed.contains(&CURRENT_TIME)
-                    && let Some(Value::Time(seconds)) = self.tree.value(CURRENT_TIME)
-                {
-                    self.wall_clock = Some((now, *seconds));
-                }
                 self.event(Event::Written { path, mode, values });
-                self.firmware_moved(now);
-                self.values_changed(now, &changed);
-                if changed.iter().any(|path| path.starts_with(Path::Object(1))) {
-                    self.attributes_changed();
+                self.written(now, &changed);
+            }
+            Effect::Patched {
+                values,
+                removed,
+                changed,
+            } => {
+                self.event(Event::Written {
+                    path: Path::Root,
+                    mode: WriteMode::Update,
+                    values,
+                });
+                for path in removed {
+                    self.attributes.remove_below(path);
+                    self.event(Event::Deleted { path });
                 }
-                self.update_if_stale(now);
+                self.written(now, &changed);
             }
             Effect::Executed { path, arguments } => {
                 self.event(Event::Executed { path, arguments });
@@ -81,6 +93,20 @@ impl Device {
             Effect::ObservationStarted(path) => self.event(Event::ObservationStarted { path }),
             Effect::ObservationCancelled(token) => self.end_observation(token),
         }
+    }
+
+    fn written(&mut self, now: Instant, changed: &[Path]) {
+        if changed.contains(&CURRENT_TIME)
+            && let Some(Value::Time(seconds)) = self.tree.value(CURRENT_TIME)
+        {
+            self.wall_clock = Some((now, *seconds));
+        }
+        self.firmware_moved(now);
+        self.values_changed(now, changed);
+        if changed.iter().any(|path| path.starts_with(Path::Object(1))) {
+            self.attributes_changed();
+        }
+        self.update_if_stale(now);
     }
 
     fn execute(&mut self, now: Instant, path: Path) {

@@ -3,12 +3,13 @@
 use std::time::Instant;
 
 use coap::{NotificationId, Response, SendError, Token};
+use lwm2m::attributes::AttributeName;
 use lwm2m::{LwM2mVersion, NotificationAttributes, Path, Setting, Value};
 
 use super::Device;
-use crate::attributes::parse_known;
+use crate::attributes::{named, parse_known};
 use crate::objects::{DEFAULT_PMAX, DEFAULT_PMIN};
-use crate::observation::{Observation, Phase};
+use crate::observation::{Observation, Phase, Target};
 use crate::output::Event;
 use crate::refusal::Refusal;
 
@@ -36,13 +37,11 @@ impl Device {
         &mut self,
         now: Instant,
         token: Token,
-        path: Path,
+        target: Target,
         accept: Option<u16>,
         parameters: NotificationAttributes,
     ) -> Result<u32, Refusal> {
-        if !parameters.is_empty() {
-            parameters.validate(path)?;
-        }
+        validate(&target, parameters)?;
         let room = self.config.coap.max_observations_per_peer;
         let known = self
             .observations
@@ -55,14 +54,14 @@ impl Device {
             None if self.observations.len() >= room => return Err(Refusal::Full),
             None => {}
         }
-        let effective = self.effective(path, parameters);
+        let effective = self.effective(&target, parameters);
         effective.validate_thresholds()?;
         self.observations.push(Observation {
             accept,
             parameters,
             effective,
-            reported: self.tree.value(path).cloned(),
-            ..Observation::new(now, token, path)
+            reported: self.tree.value(target.path()).cloned(),
+            ..Observation::new(now, token, target)
         });
         Ok(self.next_sequence())
     }
@@ -73,7 +72,7 @@ impl Device {
             .iter()
             .position(|known| known.token == token)
         {
-            let path = self.observations.swap_remove(index).path;
+            let path = self.observations.swap_remove(index).target.path();
             self.event(Event::ObservationEnded { path });
         }
     }
@@ -81,7 +80,7 @@ impl Device {
     pub(super) fn end_all_observations(&mut self) {
         for observation in std::mem::take(&mut self.observations) {
             self.event(Event::ObservationEnded {
-                path: observation.path,
+                path: observation.target.path(),
             });
         }
     }
@@ -97,7 +96,8 @@ impl Device {
             .iter_mut()
             .find(|known| known.token == token);
         if let Some(observation) = known {
-            let (path, value) = (observation.path, observation.reported().cloned());
+            let path = observation.target.path();
+            let value = observation.reported().cloned();
             if observation.delivered(now, id) {
                 self.event(Event::NotificationAcknowledged { path, value });
             }
@@ -111,7 +111,7 @@ impl Device {
             let Some(observation) = self.observations.get(index) else {
                 return;
             };
-            let effective = self.effective(observation.path, observation.parameters);
+            let effective = self.effective(&observation.target, observation.parameters);
             if let Some(observation) = self.observations.get_mut(index) {
                 observation.effective = effective;
             }
@@ -124,11 +124,8 @@ impl Device {
             return;
         }
         for observation in &mut self.observations {
-            let path = observation.path;
-            if changed
-                .iter()
-                .any(|at| at.starts_with(path) || path.starts_with(*at))
-            {
+            if observation.target.is_touched_by(changed) {
+                let path = observation.target.path();
                 observation.changed(now, self.tree.value(path));
             }
         }
@@ -152,9 +149,13 @@ impl Device {
         let Some(observation) = self.observations.get(index) else {
             return Sent::Done;
         };
-        let (token, path, accept) = (observation.token, observation.path, observation.accept);
+        let (token, accept) = (observation.token, observation.accept);
+        let path = observation.target.path();
         let reliability = observation.reliability(now, self.config.notifications);
-        let represented = self.represent(path, accept);
+        let represented = match &observation.target {
+            Target::One(path) => self.represent(*path, accept),
+            Target::Several(paths) => self.represent_composite(paths, accept),
+        };
         let last = represented.is_err();
         let sequence = self.next_sequence();
         // RFC 7641 §4.2: what can no longer be read ends its observation with the error.
@@ -197,11 +198,15 @@ impl Device {
     /// What holds for an observation: its own parameters, which hide all that is written to the
     /// path, or else that; the periods of the server object where they are not named (LwM2M Core
     /// 1.2 §7.3.2).
-    fn effective(&self, path: Path, parameters: NotificationAttributes) -> NotificationAttributes {
-        let mut effective = if parameters.is_empty() {
-            self.attributes.effective(path)
-        } else {
-            parameters
+    fn effective(
+        &self,
+        target: &Target,
+        parameters: NotificationAttributes,
+    ) -> NotificationAttributes {
+        let mut effective = match target {
+            _ if !parameters.is_empty() => parameters,
+            Target::One(path) => self.attributes.effective(*path),
+            Target::Several(paths) => self.attributes.effective_for_all(paths),
         };
         let default = |at| match self.tree.value(at) {
             Some(Value::Integer(secs)) => Setting::from(u32::try_from(*secs).ok()),
@@ -219,6 +224,26 @@ impl Device {
     fn next_sequence(&mut self) -> u32 {
         self.sequence = (self.sequence + 1) & 0x00ff_ffff;
         self.sequence
+    }
+}
+
+/// Whether an observation can have these parameters.
+fn validate(target: &Target, parameters: NotificationAttributes) -> Result<(), Refusal> {
+    match target {
+        Target::One(path) if !parameters.is_empty() => Ok(parameters.validate(*path)?),
+        Target::One(_) => Ok(()),
+        // LwM2M Core 1.2 §6.4.2: there is no single value that a threshold could be about, and no
+        // queue of histories.
+        Target::Several(_) => {
+            let refused = |name: &AttributeName| {
+                use AttributeName::{Con, Epmax, Epmin, Pmax, Pmin};
+                !matches!(name, Pmin | Pmax | Epmin | Epmax | Con)
+            };
+            match named(parameters).find(refused) {
+                Some(_) => Err(Refusal::BadQuery),
+                None => Ok(()),
+            }
+        }
     }
 }
 

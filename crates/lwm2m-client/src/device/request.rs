@@ -6,13 +6,14 @@ use coap::{Code, ExchangeId, Request, Response, Token};
 use lwm2m::operation::MAX_DISCOVER_DEPTH;
 use lwm2m::{
     ContentFormat, DecodeError, Entry, ExecuteArguments, LwM2mVersion, Path, Registry, Value,
-    WriteMode, decode, encode,
+    WriteMode, decode,
 };
 
 use super::Device;
 use super::effect::Effect;
 use crate::attributes::parse_known;
 use crate::objects::{self, PACKAGE, PACKAGE_URI};
+use crate::observation::Target;
 use crate::refusal::Refusal;
 
 /// An answer, and what follows once it is on its way.
@@ -22,7 +23,7 @@ pub(super) struct Reply {
 }
 
 impl Reply {
-    fn new(code: Code, effect: Effect) -> Self {
+    pub(super) fn new(code: Code, effect: Effect) -> Self {
         Self {
             response: Response::new(code),
             effect,
@@ -68,6 +69,8 @@ impl Device {
                 self.tree.delete(path)?;
                 Ok(Reply::new(Code::DELETED_2_02, Effect::Deleted(path)))
             }
+            Code::FETCH => self.serve_fetch(now, token, path, request),
+            Code::IPATCH => self.serve_ipatch(now, path, request),
             _ => Err(Refusal::Method),
         }
     }
@@ -111,7 +114,8 @@ impl Device {
         let effect = match request.observe {
             Some(0) => {
                 let parameters = self.observe_parameters(&request.query)?;
-                let sequence = self.observe(now, token, path, request.accept, parameters)?;
+                let target = Target::One(path);
+                let sequence = self.observe(now, token, target, request.accept, parameters)?;
                 response.observe = Some(sequence);
                 Effect::ObservationStarted(path)
             }
@@ -119,45 +123,6 @@ impl Device {
             None => Effect::None,
         };
         Ok(Reply { response, effect })
-    }
-
-    /// A 2.05 with what a path holds, in the format that was asked for.
-    pub(super) fn represent(&self, path: Path, accept: Option<u16>) -> Result<Response, Refusal> {
-        let entries = self.tree.read(path)?;
-        let format = match accept {
-            Some(number) => ContentFormat(number),
-            None => self.preferred_format(path, &entries),
-        };
-        if !self.speaks(format) {
-            return Err(Refusal::NotAcceptable);
-        }
-        let payload = encode(format, path, &entries).map_err(|_| Refusal::NotAcceptable)?;
-        Ok(Response {
-            content_format: Some(format.0),
-            payload,
-            ..Response::new(Code::CONTENT_2_05)
-        })
-    }
-
-    fn preferred_format(&self, path: Path, entries: &[Entry]) -> ContentFormat {
-        match entries {
-            [entry] if entry.path == path => match entry.value {
-                Value::Opaque(_) => ContentFormat::OPAQUE,
-                _ => ContentFormat::TEXT,
-            },
-            _ if self.tree.release() == LwM2mVersion::V1_0 => ContentFormat::TLV,
-            _ => ContentFormat::SENML_CBOR,
-        }
-    }
-
-    fn speaks(&self, format: ContentFormat) -> bool {
-        match format.canonical() {
-            ContentFormat::TEXT | ContentFormat::OPAQUE | ContentFormat::TLV => true,
-            ContentFormat::CBOR | ContentFormat::SENML_JSON | ContentFormat::SENML_CBOR => {
-                self.tree.release() > LwM2mVersion::V1_0
-            }
-            _ => false,
-        }
     }
 
     fn serve_put(&mut self, now: Instant, path: Path, request: &Request) -> Result<Reply, Refusal> {
@@ -236,17 +201,7 @@ impl Device {
         Ok(Reply::new(Code::CHANGED_2_04, effect))
     }
 
-    fn payload_format(&self, request: &Request) -> Result<ContentFormat, Refusal> {
-        let format = request.content_format.map(ContentFormat);
-        let format = format.ok_or(Refusal::NoFormat)?;
-        if self.speaks(format) {
-            Ok(format)
-        } else {
-            Err(Refusal::UnsupportedFormat)
-        }
-    }
-
-    fn write_firmware(&mut self, now: Instant, entry: &Entry) -> Result<(), Refusal> {
+    pub(super) fn write_firmware(&mut self, now: Instant, entry: &Entry) -> Result<(), Refusal> {
         let written = match &entry.value {
             Value::Opaque(bytes) => self.firmware.push(now, bytes),
             Value::String(uri) => self.firmware.pull(uri),
@@ -327,7 +282,7 @@ fn decode_new_instance(
 }
 
 /// Values that have the right type and still make no sense to the device.
-fn check_meaning(entry: &Entry) -> Result<(), Refusal> {
+pub(super) fn check_meaning(entry: &Entry) -> Result<(), Refusal> {
     let sensible = match (entry.path, &entry.value) {
         (objects::LIFETIME, Value::Integer(secs)) => u32::try_from(*secs).is_ok(),
         (objects::DEFAULT_PMIN | objects::DEFAULT_PMAX, Value::Integer(secs)) => {

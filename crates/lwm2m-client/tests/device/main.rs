@@ -3,6 +3,7 @@
 #![expect(clippy::disallowed_methods, reason = "a test needs a first instant")]
 
 mod attributes;
+mod composite;
 mod hostile;
 mod observing;
 mod operating;

@@ -3,7 +3,10 @@
 use std::time::{Duration, Instant};
 
 use coap::{Code, Endpoint, Event as CoapEvent, ExchangeId, Failure, Request, Response, Token};
-use lwm2m::{ContentFormat, EndpointName, LwM2mVersion};
+use lwm2m::{
+    ContentFormat, EndpointName, Entry, LwM2mVersion, Patch, Path, Registry, Value, decode,
+    encode_patch, encode_paths,
+};
 use lwm2m_client::{Config, Device, Event, Output};
 use netsim::{Conditions, Network, Probability};
 
@@ -126,6 +129,10 @@ impl Pair {
     /// Sends a request to the device and waits for the answer.
     pub(crate) fn ask(&mut self, request: Request) -> Response {
         let exchange = self.send(request);
+        self.conclude(exchange)
+    }
+
+    fn conclude(&mut self, exchange: ExchangeId) -> Response {
         self.settle();
         loop {
             let done = self.concluded.iter().position(|(id, _)| *id == exchange);
@@ -150,6 +157,20 @@ impl Pair {
             query: query.iter().map(|&part| part.to_owned()).collect(),
             ..get(path)
         })
+    }
+
+    /// Cancels an observation by a request with its token.
+    pub(crate) fn cancel(&mut self, token: Token) -> Response {
+        let exchange = self
+            .server
+            .cancel_observation(self.now, DEVICE, token)
+            .unwrap();
+        self.conclude(exchange)
+    }
+
+    /// The one observation that the server has.
+    pub(crate) fn token(&self) -> Token {
+        self.server.observations(DEVICE)[0]
     }
 
     /// Makes the server forget its observations, so that it rejects notifications.
@@ -276,6 +297,38 @@ pub(crate) fn write_attributes(path: &str, query: &[&str]) -> Request {
         query: query.iter().map(|&part| part.to_owned()).collect(),
         ..request(Code::PUT, path)
     }
+}
+
+/// A Read-Composite.
+pub(crate) fn fetch(format: ContentFormat, paths: &[&str]) -> Request {
+    let paths: Vec<Path> = paths.iter().map(|path| path.parse().unwrap()).collect();
+    Request {
+        content_format: Some(format.0),
+        payload: encode_paths(format, &paths).unwrap(),
+        ..request(Code::FETCH, "/")
+    }
+}
+
+/// A Write-Composite.
+pub(crate) fn patch(format: ContentFormat, patches: &[Patch]) -> Request {
+    Request {
+        content_format: Some(format.0),
+        payload: encode_patch(format, patches).unwrap(),
+        ..request(Code::IPATCH, "/")
+    }
+}
+
+/// The change of one value.
+pub(crate) fn put(path: &str, value: Value) -> Patch {
+    Patch::Set(Entry::new(path.parse().unwrap(), value))
+}
+
+/// What a structured answer for the root says.
+pub(crate) fn values(response: &Response) -> Vec<(String, Value)> {
+    let format = ContentFormat(response.content_format.unwrap());
+    let entries = decode(format, Path::Root, &response.payload, Registry::oma()).unwrap();
+    let shown = |entry: Entry| (entry.path.to_string(), entry.value);
+    entries.into_iter().map(shown).collect()
 }
 
 pub(crate) fn request(method: Code, path: &str) -> Request {

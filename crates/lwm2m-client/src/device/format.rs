@@ -1,0 +1,58 @@
+//! Which formats the device reads and answers in (LwM2M Transport 1.2 §6.4.4).
+
+use coap::{Code, Request, Response};
+use lwm2m::{ContentFormat, Entry, LwM2mVersion, Path, Value, encode};
+
+use super::Device;
+use crate::refusal::Refusal;
+
+impl Device {
+    /// A 2.05 with what a path holds, in the format that was asked for.
+    pub(super) fn represent(&self, path: Path, accept: Option<u16>) -> Result<Response, Refusal> {
+        let entries = self.tree.read(path)?;
+        let format = match accept {
+            Some(number) => ContentFormat(number),
+            None => self.preferred_format(path, &entries),
+        };
+        if !self.speaks(format) {
+            return Err(Refusal::NotAcceptable);
+        }
+        let payload = encode(format, path, &entries).map_err(|_| Refusal::NotAcceptable)?;
+        Ok(Response {
+            content_format: Some(format.0),
+            payload,
+            ..Response::new(Code::CONTENT_2_05)
+        })
+    }
+
+    fn preferred_format(&self, path: Path, entries: &[Entry]) -> ContentFormat {
+        match entries {
+            [entry] if entry.path == path => match entry.value {
+                Value::Opaque(_) => ContentFormat::OPAQUE,
+                _ => ContentFormat::TEXT,
+            },
+            _ if self.tree.release() == LwM2mVersion::V1_0 => ContentFormat::TLV,
+            _ => ContentFormat::SENML_CBOR,
+        }
+    }
+
+    pub(super) fn speaks(&self, format: ContentFormat) -> bool {
+        match format.canonical() {
+            ContentFormat::TEXT | ContentFormat::OPAQUE | ContentFormat::TLV => true,
+            ContentFormat::CBOR | ContentFormat::SENML_JSON | ContentFormat::SENML_CBOR => {
+                self.tree.release() > LwM2mVersion::V1_0
+            }
+            _ => false,
+        }
+    }
+
+    pub(super) fn payload_format(&self, request: &Request) -> Result<ContentFormat, Refusal> {
+        let format = request.content_format.map(ContentFormat);
+        let format = format.ok_or(Refusal::NoFormat)?;
+        if self.speaks(format) {
+            Ok(format)
+        } else {
+            Err(Refusal::UnsupportedFormat)
+        }
+    }
+}
