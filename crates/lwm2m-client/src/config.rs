@@ -57,6 +57,38 @@ pub struct Profile {
     pub temperature_sensors: u16,
     /// The first value of each of them in degrees Celsius.
     pub temperature: f64,
+    /// What it has besides. Each costs memory in every device of a fleet.
+    pub optional: Vec<OptionalObject>,
+}
+
+/// An object that not every device has.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum OptionalObject {
+    /// `/2`: who may do what. At first the server may do everything, and owns the access to the
+    /// temperature sensor but not that to the Device object.
+    AccessControl,
+    /// `/7`: counts bytes from a Start to a Stop.
+    ConnectivityStatistics,
+    /// `/10` and `/11`, and in `/4` what a modem knows of its network.
+    Cellular,
+    /// `/16`: identities, in instances that a server makes and removes.
+    Portfolio,
+    /// `/19`: opaque data.
+    BinaryAppData,
+    /// `/20`: a line per request while it runs.
+    EventLog,
+}
+
+impl OptionalObject {
+    /// All of them.
+    pub const ALL: [Self; 6] = [
+        Self::AccessControl,
+        Self::ConnectivityStatistics,
+        Self::Cellular,
+        Self::Portfolio,
+        Self::BinaryAppData,
+        Self::EventLog,
+    ];
 }
 
 /// Waits between attempts to register: each twice as long as the one before, each drawn from half
@@ -132,6 +164,15 @@ impl Profile {
             position: (52.52, 13.405),
             temperature_sensors: 1,
             temperature: 20.0,
+            optional: Vec::new(),
+        }
+    }
+
+    /// A device with this serial number that has every object.
+    pub fn full(serial: &str) -> Self {
+        Self {
+            optional: OptionalObject::ALL.to_vec(),
+            ..Self::new(serial)
         }
     }
 }

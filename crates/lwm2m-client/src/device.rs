@@ -4,6 +4,7 @@ mod composite;
 mod effect;
 mod format;
 mod observe;
+mod optional;
 mod registering;
 mod request;
 mod send;
@@ -18,13 +19,14 @@ use rand::SeedableRng;
 use rand_chacha::ChaCha8Rng;
 
 use crate::attributes::Attributes;
-use crate::config::Config;
+use crate::config::{Config, OptionalObject};
 use crate::firmware::{Firmware, Package};
 use crate::objects::{self, CURRENT_TIME};
 use crate::observation::Observation;
 use crate::output::{Event, Output, SetValueError};
 use crate::presence::Presence;
 use crate::registration::Registration;
+use crate::statistics::{Direction, Statistics};
 use crate::tree::{Change, ObjectTree};
 
 /// The server of one session; a new session has a new number.
@@ -45,6 +47,8 @@ pub struct Device {
     firmware: Firmware,
     power: Power,
     presence: Presence,
+    /// Of a device that has the object.
+    statistics: Option<Box<Statistics>>,
     /// Sends under way.
     sends: Vec<ExchangeId>,
     /// Seconds since 1970 at a moment; unknown until it is told.
@@ -79,6 +83,7 @@ impl Device {
     /// A device that is off. `seed` determines tokens, message ids and all waits; devices of a
     /// fleet need different ones.
     pub fn new(config: Config, seed: u64) -> Self {
+        let counts = OptionalObject::ConnectivityStatistics;
         Self {
             coap: Endpoint::new(config.coap.clone(), seed),
             session: 0,
@@ -90,6 +95,7 @@ impl Device {
             firmware: Firmware::new(config.firmware, config.firmware_step),
             power: Power::On,
             presence: Presence::Always,
+            statistics: config.profile.optional.contains(&counts).then(Box::default),
             sends: Vec::new(),
             wall_clock: None,
             rng: ChaCha8Rng::seed_from_u64(seed ^ 0x6c77_6d32_6d00_0001),
@@ -135,6 +141,7 @@ impl Device {
     /// A datagram of the server arrived.
     pub fn handle_datagram(&mut self, now: Instant, datagram: &[u8]) {
         if self.hears(now) {
+            self.count(now, Direction::Received, datagram.len());
             self.coap.handle_datagram(now, self.session, datagram);
             self.drain_coap(now);
         }
@@ -143,6 +150,7 @@ impl Device {
     /// A message of the server arrived on the stream.
     pub fn handle_message(&mut self, now: Instant, message: coap::Message) {
         if self.hears(now) {
+            self.count(now, Direction::Received, message.payload.len());
             self.coap.handle_message(now, self.session, message);
             self.drain_coap(now);
         }
@@ -259,10 +267,12 @@ impl Device {
             match output {
                 coap::Output::Transmit { peer, datagram } if peer == self.session => {
                     self.presence.active(now, self.config.queue_window);
+                    self.count(now, Direction::Sent, datagram.len());
                     self.outputs.push_back(Output::Transmit(datagram));
                 }
                 coap::Output::Send { peer, message } if peer == self.session => {
                     self.presence.active(now, self.config.queue_window);
+                    self.count(now, Direction::Sent, message.payload.len());
                     self.outputs.push_back(Output::Send(message));
                 }
                 coap::Output::Transmit { .. } | coap::Output::Send { .. } => {}

@@ -9,8 +9,8 @@
 //! ```
 //!
 //! [`Device`] owns what one device knows of one management server: its registration, its objects
-//! (Server, Device, Connectivity Monitoring, Firmware Update, Location, Temperature), the
-//! notification attributes and the observations. It never opens a socket, secures nothing, reads
+//! (Server, Device, Connectivity Monitoring, Firmware Update, Location, Temperature, and others if
+//! its [`Profile`] says so), the notification attributes and the observations. It never opens a socket, secures nothing, reads
 //! no clock and draws no randomness but from its seed. Nothing that the server sends can make it
 //! fail: it is answered with a code or dropped.
 //!
@@ -37,6 +37,7 @@
     expect(clippy::disallowed_methods, reason = "a test needs a first instant")
 )]
 
+mod access;
 mod attributes;
 mod config;
 mod device;
@@ -47,9 +48,10 @@ mod output;
 mod presence;
 mod refusal;
 mod registration;
+mod statistics;
 mod tree;
 
-pub use config::{Config, FirmwareBehaviour, Profile, Reboot, Retry};
+pub use config::{Config, FirmwareBehaviour, OptionalObject, Profile, Reboot, Retry};
 pub use device::Device;
 pub use output::{
     Event, FirmwareState, Output, RegistrationFailure, SendError, SendFailure, SetValueError,

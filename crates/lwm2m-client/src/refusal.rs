@@ -14,6 +14,8 @@ pub(crate) enum Refusal {
     Missing(Path),
     #[error("{0} does not allow this")]
     NotAllowed(Path),
+    #[error("{0} is not accessible to this server")]
+    Forbidden(Path),
     #[error("no access to credentials")]
     Credentials,
     #[error("method is not supported")]
@@ -63,7 +65,7 @@ impl Refusal {
         match self {
             Self::NotFound | Self::Missing(_) => Code::NOT_FOUND_4_04,
             Self::NotAllowed(_) | Self::Method => Code::METHOD_NOT_ALLOWED_4_05,
-            Self::Credentials => Code::UNAUTHORIZED_4_01,
+            Self::Credentials | Self::Forbidden(_) => Code::UNAUTHORIZED_4_01,
             Self::TooLarge(_) => Code::REQUEST_ENTITY_TOO_LARGE_4_13,
             Self::Full => Code::INTERNAL_SERVER_ERROR_5_00,
             Self::NotAcceptable => Code::NOT_ACCEPTABLE_4_06,

@@ -13,6 +13,7 @@ use lwm2m::{
 use super::Device;
 use super::effect::Effect;
 use super::request::{Reply, check_meaning};
+use crate::access::Right;
 use crate::objects::{PACKAGE, PACKAGE_URI};
 use crate::observation::{Observation, Target};
 use crate::refusal::Refusal;
@@ -71,10 +72,7 @@ impl Device {
         // Paths may lie within each other; what is named twice is answered once.
         let mut found = BTreeMap::new();
         for path in paths {
-            let entries = match path {
-                Path::Root => self.tree.read_all(),
-                path => self.tree.read(*path).unwrap_or_default(),
-            };
+            let entries = self.readable(*path).unwrap_or_default();
             found.extend(entries.into_iter().map(|entry| (entry.path, entry)));
         }
         let entries: Vec<Entry> = found.into_values().collect();
@@ -127,6 +125,8 @@ impl Device {
         let patches = decode_patch(format, &request.payload, Registry::oma())?;
         let mut draft = Draft::new(&self.tree);
         for patch in patches {
+            self.tree.require_instance(patch.path())?;
+            self.authorize(patch.path(), Right::Write)?;
             draft.apply(patch)?;
         }
         let before = std::mem::replace(&mut self.tree, draft.tree);

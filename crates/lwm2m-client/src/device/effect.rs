@@ -8,9 +8,8 @@ use lwm2m::{Entry, ExecuteArguments, Path, Value, WriteMode};
 use super::{Boot, Device, Power};
 use crate::firmware::Step;
 use crate::objects::{
-    self, CURRENT_TIME, ERROR_CODE, FIRMWARE_RESULT, FIRMWARE_STATE, FIRMWARE_VERSION,
-    MAXIMUM_MEASURED, MINIMUM_MEASURED, PACKAGE_NAME, PACKAGE_VERSION, RESET_MEASURED,
-    SENSOR_VALUE, TEMPERATURE,
+    self, CURRENT_TIME, FIRMWARE_RESULT, FIRMWARE_STATE, FIRMWARE_VERSION, MAXIMUM_MEASURED,
+    MINIMUM_MEASURED, PACKAGE_NAME, PACKAGE_VERSION, RESET_MEASURED, SENSOR_VALUE, TEMPERATURE,
 };
 use crate::output::Event;
 use crate::registration::Registration;
@@ -76,11 +75,15 @@ impl Device {
                 self.execute(now, path);
             }
             Effect::Created(path) => {
+                self.tree.own(self.config.short_server_id, path);
                 self.event(Event::Created { path });
                 self.values_changed(now, &[path]);
                 self.update_if_stale(now);
             }
             Effect::Deleted(path) => {
+                if matches!(path, Path::ObjectInstance(..)) {
+                    self.tree.disown(path);
+                }
                 self.attributes.remove_below(path);
                 self.event(Event::Deleted { path });
                 self.values_changed(now, &[path]);
@@ -114,16 +117,12 @@ impl Device {
             objects::REBOOT => self.reboot(now, Boot::Same),
             objects::FACTORY_RESET => self.reboot(now, Boot::FactoryState),
             objects::UPDATE_TRIGGER => self.trigger_update(now),
-            objects::RESET_ERROR_CODE
-                if self.tree.set(ERROR_CODE, Value::Integer(0)) == Ok(Change::Value) =>
-            {
-                self.values_changed(now, &[ERROR_CODE]);
-            }
+            objects::RESET_ERROR_CODE => self.report_errors(now, &[]),
             objects::FIRMWARE_UPDATE | objects::FIRMWARE_CANCEL => self.firmware_moved(now),
             Path::Resource(TEMPERATURE, instance, RESET_MEASURED) => {
                 self.reset_measured(now, instance);
             }
-            _ => {}
+            _ => self.execute_optional(now, path),
         }
     }
 

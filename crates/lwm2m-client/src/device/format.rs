@@ -4,12 +4,16 @@ use coap::{Code, Request, Response};
 use lwm2m::{ContentFormat, Entry, LwM2mVersion, Path, Value, encode};
 
 use super::Device;
+use crate::access::Right;
 use crate::refusal::Refusal;
 
 impl Device {
     /// A 2.05 with what a path holds, in the format that was asked for.
     pub(super) fn represent(&self, path: Path, accept: Option<u16>) -> Result<Response, Refusal> {
-        let entries = self.tree.read(path)?;
+        if path == Path::Root {
+            return Err(Refusal::NotAllowed(path));
+        }
+        let entries = self.readable(path)?;
         let format = match accept {
             Some(number) => ContentFormat(number),
             None => self.preferred_format(path, &entries),
@@ -23,6 +27,19 @@ impl Device {
             payload,
             ..Response::new(Code::CONTENT_2_05)
         })
+    }
+
+    /// What the server may read at and below a path.
+    pub(super) fn readable(&self, path: Path) -> Result<Vec<Entry>, Refusal> {
+        let mut entries = match path {
+            Path::Root => self.tree.read_all(),
+            path => self.tree.read(path)?,
+        };
+        self.authorize(path, Right::Read)?;
+        if path.object_instance_id().is_none() {
+            entries.retain(|entry| self.authorize(entry.path, Right::Read).is_ok());
+        }
+        Ok(entries)
     }
 
     fn preferred_format(&self, path: Path, entries: &[Entry]) -> ContentFormat {

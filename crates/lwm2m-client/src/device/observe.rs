@@ -146,6 +146,7 @@ impl Device {
 
     fn notify(&mut self, now: Instant, index: usize) -> Sent {
         self.refresh_clock(now);
+        self.refresh_statistics();
         let Some(observation) = self.observations.get(index) else {
             return Sent::Done;
         };

@@ -11,6 +11,7 @@ use lwm2m::{
 
 use super::Device;
 use super::effect::Effect;
+use crate::access::Right;
 use crate::attributes::parse_known;
 use crate::objects::{self, PACKAGE, PACKAGE_URI};
 use crate::observation::Target;
@@ -39,16 +40,24 @@ impl Device {
         token: Token,
         request: &Request,
     ) {
-        let reply = parse_path(&request.path).and_then(|path| {
-            self.refresh_clock(now);
-            self.serve(now, token, path, request)
-        });
+        self.refresh_clock(now);
+        let counted = self.refresh_statistics();
+        let reply =
+            parse_path(&request.path).and_then(|path| self.serve(now, token, path, request));
         let reply = reply.unwrap_or_else(|refusal| Reply {
             response: refusal.response(),
             effect: Effect::None,
         });
+        let code = reply.response.code;
         self.coap.respond(now, exchange, reply.response);
         self.follow(now, reply.effect);
+        self.note_request(now, request, code, counted);
+    }
+
+    /// Refuses what the server has no right to do.
+    pub(super) fn authorize(&self, path: Path, right: Right) -> Result<(), Refusal> {
+        self.tree
+            .authorize(self.config.short_server_id, path, right)
     }
 
     fn serve(
@@ -66,6 +75,8 @@ impl Device {
             Code::PUT => self.serve_put(now, path, request),
             Code::POST => self.serve_post(now, path, request),
             Code::DELETE => {
+                self.tree.require(path)?;
+                self.authorize(path, right_to_delete(path))?;
                 self.tree.delete(path)?;
                 Ok(Reply::new(Code::DELETED_2_02, Effect::Deleted(path)))
             }
@@ -134,6 +145,7 @@ impl Device {
             return Err(Refusal::NoFormat);
         }
         self.tree.require(path)?;
+        self.authorize(path, Right::Read)?;
         let attributes = parse_known(&request.query, self.tree.release())?;
         self.attributes.write(path, attributes)?;
         Ok(Reply::new(
@@ -170,13 +182,8 @@ impl Device {
         mode: WriteMode,
         request: &Request,
     ) -> Result<Reply, Refusal> {
-        if let Some(instance) = path.object_id().zip(path.object_instance_id()) {
-            self.tree
-                .require(Path::ObjectInstance(instance.0, instance.1))?;
-        } else {
-            self.tree.require(path)?;
-            return Err(Refusal::NotAllowed(path));
-        }
+        self.tree.require_instance(path)?;
+        self.authorize(path, Right::Write)?;
         let format = self.payload_format(request)?;
         let values = decode(format, path, &request.payload, Registry::oma())?;
         for entry in &values {
@@ -220,6 +227,7 @@ impl Device {
         path: Path,
         request: &Request,
     ) -> Result<Reply, Refusal> {
+        self.authorize(path, Right::Execute)?;
         let format = request
             .content_format
             .map_or(ContentFormat::TEXT, ContentFormat);
@@ -242,6 +250,7 @@ impl Device {
 
     fn serve_create(&mut self, object: u16, request: &Request) -> Result<Reply, Refusal> {
         let free = self.tree.free_instance(object)?;
+        self.authorize(Path::Object(object), Right::Create)?;
         let values = if request.payload.is_empty() {
             Vec::new()
         } else {
@@ -261,6 +270,14 @@ impl Device {
         let mut reply = Reply::new(Code::CREATED_2_01, Effect::Created(path));
         reply.response.location_path = path.segments().map(|id| id.to_string()).collect();
         Ok(reply)
+    }
+}
+
+/// A resource instance is part of what is written.
+pub(super) fn right_to_delete(path: Path) -> Right {
+    match path {
+        Path::ResourceInstance(..) => Right::Write,
+        _ => Right::Delete,
     }
 }
 

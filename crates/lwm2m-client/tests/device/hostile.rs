@@ -4,7 +4,7 @@ use std::time::{Duration, Instant};
 
 use coap::{Code, Message, MessageId, Type, number};
 use lwm2m::{LwM2mVersion, Path, Value};
-use lwm2m_client::{Config, Device, Output};
+use lwm2m_client::{Config, Device, Output, Profile};
 use proptest::prelude::*;
 
 use crate::pair::config;
@@ -15,6 +15,7 @@ fn started(version: LwM2mVersion) -> (Device, Instant) {
     let mut device = Device::new(
         Config {
             version,
+            profile: Profile::full("hostile"),
             ..config()
         },
         5,
@@ -35,10 +36,18 @@ fn feed(device: &mut Device, now: Instant, datagram: &[u8]) -> usize {
 
 fn segment() -> impl Strategy<Value = String> {
     prop_oneof![
-        4 => prop::sample::select(vec![0_u16, 1, 3, 4, 5, 6, 8, 13, 14, 3303, 5605, 5700]).prop_map(|id| id.to_string()),
+        4 => prop::sample::select(vec![0_u16, 1, 2, 3, 4, 5, 6, 7, 8, 13, 14, 16, 20, 3303, 5605, 5700]).prop_map(|id| id.to_string()),
         1 => any::<u16>().prop_map(|id| id.to_string()),
         1 => "[a-z0-9]{0,4}",
     ]
+}
+
+/// SenML JSON that a composite operation might carry.
+fn records() -> impl Strategy<Value = String> {
+    let value = prop::sample::select(vec!["", ",\"v\":1", ",\"vs\":\"x\"", ",\"v\":null"]);
+    let record = (prop::collection::vec(segment(), 0..5), value)
+        .prop_map(|(path, value)| format!("{{\"n\":\"/{}\"{value}}}", path.join("/")));
+    prop::collection::vec(record, 0..6).prop_map(|records| format!("[{}]", records.join(",")))
 }
 
 /// A request that looks like one of LwM2M.
@@ -47,15 +56,18 @@ fn message() -> impl Strategy<Value = Message> {
         prop::collection::vec(segment(), 0..5),
         prop::collection::vec("(pmin|pmax|gt|lt|st|depth|x)(=[0-9.]{0,3})?", 0..3),
         prop::option::of(prop::sample::select(vec![
-            0_u32, 40, 42, 60, 110, 112, 11_542, 7,
+            0_u32, 40, 42, 60, 110, 112, 320, 322, 11_542, 11_543, 11_544, 7,
         ])),
         prop::option::of(prop::sample::select(vec![
-            0_u32, 40, 42, 60, 110, 112, 11_542, 7,
+            0_u32, 40, 42, 60, 110, 112, 320, 322, 11_542, 11_543, 11_544, 7,
         ])),
         prop::option::of(0_u32..3),
     );
     let head = (0_u8..8, any::<u16>(), any::<bool>());
-    let payload = prop::collection::vec(any::<u8>(), 0..48);
+    let payload = prop_oneof![
+        prop::collection::vec(any::<u8>(), 0..48),
+        records().prop_map(String::into_bytes),
+    ];
     (head, options, payload).prop_map(|((code, id, confirmable), options, payload)| {
         let kind = if confirmable {
             Type::Confirmable

@@ -5,6 +5,7 @@
 mod attributes;
 mod composite;
 mod hostile;
+mod objects;
 mod observing;
 mod operating;
 mod pair;
