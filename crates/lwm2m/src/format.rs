@@ -14,6 +14,8 @@ mod cbor;
 mod composite;
 mod content_format;
 mod error;
+mod json;
+mod lwm2m_cbor;
 mod opaque;
 mod senml;
 mod senml_cbor;
@@ -76,7 +78,8 @@ impl Entry {
 ///
 /// `base` is the path the payload was sent for, [`Path::Root`] if the payload names absolute paths
 /// itself (Send, composite operations). Types come from `registry`; the values of resources it
-/// does not know have the type the payload shows, which for TLV is opaque and for text is string.
+/// does not know have the type the payload shows, which for TLV is opaque and for text is string; JSON
+/// of LwM2M 1.0 shows the opaque as strings.
 ///
 /// Entries are in the order of the payload. SenML may repeat a path with different times.
 pub fn decode(
@@ -93,6 +96,8 @@ pub fn decode(
         ContentFormat::OPAQUE => opaque::decode(base, payload, registry),
         ContentFormat::CBOR => cbor::decode(base, payload, registry),
         ContentFormat::TLV => tlv::decode(base, payload, registry),
+        ContentFormat::JSON => json::decode(base, payload, registry),
+        ContentFormat::LWM2M_CBOR => lwm2m_cbor::decode(base, payload, registry),
         ContentFormat::SENML_JSON => senml::decode(Syntax::Json, base, payload, registry),
         ContentFormat::SENML_CBOR => senml::decode(Syntax::Cbor, base, payload, registry),
         _ => Err(DecodeError::UnsupportedFormat(format)),
@@ -102,8 +107,9 @@ pub fn decode(
 /// Writes values as the payload of a request or an answer for `base`.
 ///
 /// Every entry must be a resource or resource instance at or below `base`. The single-value formats
-/// (text, opaque, CBOR) take exactly one entry. TLV takes no times and no entry for
-/// [`Path::Root`]; a TLV payload for an object wraps each object instance.
+/// (text, opaque, CBOR) take exactly one entry. TLV and LwM2M CBOR take no times and no
+/// path twice. TLV takes no [`Path::Root`] as base and wraps each object instance if the base is an
+/// object. LwM2M CBOR always names whole paths.
 pub fn encode(
     format: ContentFormat,
     base: Path,
@@ -121,6 +127,8 @@ pub fn encode(
         ContentFormat::OPAQUE => opaque::encode(only_entry(format, entries)?),
         ContentFormat::CBOR => Ok(cbor::encode(only_entry(format, entries)?)),
         ContentFormat::TLV => tlv::encode(base, entries),
+        ContentFormat::JSON => json::encode(base, entries),
+        ContentFormat::LWM2M_CBOR => lwm2m_cbor::encode(entries),
         ContentFormat::SENML_JSON => senml::encode(Syntax::Json, base, entries),
         ContentFormat::SENML_CBOR => senml::encode(Syntax::Cbor, base, entries),
         _ => Err(EncodeError::UnsupportedFormat(format)),
@@ -133,6 +141,21 @@ fn only_entry(format: ContentFormat, entries: &[Entry]) -> Result<&Entry, Encode
         [_] => Err(EncodeError::NoTimes(format)),
         _ => Err(EncodeError::NotOneValue(format)),
     }
+}
+
+/// What a payload says about something it names.
+#[derive(Debug, Clone, PartialEq)]
+enum Content {
+    Value(Value),
+    /// RFC 8790 §3.2, LwM2M-Core 1.2 §6.3.9: it is to be removed.
+    Null,
+}
+
+/// As [`Content`], to be written.
+#[derive(Debug, Clone, Copy)]
+enum Shown<'a> {
+    Value(&'a Value),
+    Null,
 }
 
 /// The path of the one value that a single-value payload for `base` holds.

@@ -1,8 +1,10 @@
-//! `application/cbor`: one value. Also the reading of single CBOR values for SenML.
+//! `application/cbor`: one value. Also the parts of CBOR that other formats are made of.
 
 use std::borrow::Cow;
+use std::convert::Infallible;
 
 use minicbor::data::{Tag, Type};
+use minicbor::encode::Error;
 use minicbor::{Decoder, Encoder};
 
 use super::{DecodeError, Entry, single_value_path, typed};
@@ -20,11 +22,7 @@ pub(super) fn decode(
 ) -> Result<Vec<Entry>, DecodeError> {
     let path = single_value_path(base)?;
     let mut decoder = Decoder::new(payload);
-    let value = if decoder.datatype().map_err(malformed(&decoder))? == Type::Tag {
-        time(&mut decoder)?
-    } else {
-        value(&mut decoder)?
-    };
+    let value = value(&mut decoder)?;
     if decoder.position() != payload.len() {
         return Err(DecodeError::Malformed(decoder.position()));
     }
@@ -33,29 +31,34 @@ pub(super) fn decode(
 
 pub(super) fn encode(entry: &Entry) -> Vec<u8> {
     let mut encoder = Encoder::new(Vec::new());
-    let written = match &entry.value {
-        Value::String(text) | Value::CoreLink(text) => encoder.str(text),
-        Value::Integer(number) => encoder.i64(*number),
-        Value::Unsigned(number) => encoder.u64(*number),
-        Value::Float(number) => encoder.f64(*number),
-        Value::Boolean(flag) => encoder.bool(*flag),
-        Value::Opaque(bytes) => encoder.bytes(bytes),
-        Value::Time(seconds) => encoder
-            .tag(Tag::new(EPOCH_TIME))
-            .and_then(|encoder| encoder.i64(*seconds)),
-        Value::ObjectLink { .. } => encoder.str(&entry.value.to_text()),
-    };
-    written.expect("a vector takes every byte");
+    write_value(&mut encoder, &entry.value).expect("a vector takes every byte");
     encoder.into_writer()
+}
+
+pub(super) fn write_value(
+    encoder: &mut Encoder<Vec<u8>>,
+    value: &Value,
+) -> Result<(), Error<Infallible>> {
+    match value {
+        Value::String(text) | Value::CoreLink(text) => encoder.str(text)?,
+        Value::Integer(number) => encoder.i64(*number)?,
+        Value::Unsigned(number) => encoder.u64(*number)?,
+        Value::Float(number) => encoder.f64(*number)?,
+        Value::Boolean(flag) => encoder.bool(*flag)?,
+        Value::Opaque(bytes) => encoder.bytes(bytes)?,
+        Value::Time(seconds) => encoder.tag(Tag::new(EPOCH_TIME))?.i64(*seconds)?,
+        Value::ObjectLink { .. } => encoder.str(&value.to_text())?,
+    };
+    Ok(())
 }
 
 /// A tagged time, whole or not.
 fn time(decoder: &mut Decoder<'_>) -> Result<Value, DecodeError> {
     let start = decoder.position();
-    if decoder.tag().map_err(malformed(decoder))? != Tag::new(EPOCH_TIME) {
+    if at(decoder, Decoder::tag)? != Tag::new(EPOCH_TIME) {
         return Err(DecodeError::Malformed(start));
     }
-    match value(decoder)? {
+    match untagged(decoder)? {
         Value::Integer(seconds) => Ok(Value::Time(seconds)),
         // The data type has whole seconds only.
         Value::Float(seconds) if seconds.abs() < 9e18 => Ok(Value::Time(seconds.floor() as i64)),
@@ -63,23 +66,29 @@ fn time(decoder: &mut Decoder<'_>) -> Result<Value, DecodeError> {
     }
 }
 
-/// One number, truth value, text or byte string.
+/// One number, truth value, text, byte string or tagged time.
 ///
 /// Integers are [`Value::Integer`] if they fit it, [`Value::Unsigned`] otherwise.
 pub(super) fn value(decoder: &mut Decoder<'_>) -> Result<Value, DecodeError> {
-    let start = decoder.position();
-    let at = |_| DecodeError::Malformed(start);
-    match decoder.datatype().map_err(at)? {
-        Type::Bool => decoder.bool().map(Value::Boolean).map_err(at),
-        Type::F16 => decoder.f16().map(f64::from).map(Value::Float).map_err(at),
-        Type::F32 => decoder.f32().map(f64::from).map(Value::Float).map_err(at),
-        Type::F64 => decoder.f64().map(Value::Float).map_err(at),
+    match datatype(decoder)? {
+        Type::Tag => time(decoder),
+        _ => untagged(decoder),
+    }
+}
+
+fn untagged(decoder: &mut Decoder<'_>) -> Result<Value, DecodeError> {
+    match datatype(decoder)? {
+        Type::Bool => at(decoder, Decoder::bool).map(Value::Boolean),
+        Type::F16 => at(decoder, Decoder::f16).map(|half| Value::Float(half.into())),
+        Type::F32 => at(decoder, Decoder::f32).map(|single| Value::Float(single.into())),
+        Type::F64 => at(decoder, Decoder::f64).map(Value::Float),
         Type::String | Type::StringIndef => {
             text(decoder).map(|text| Value::String(text.into_owned()))
         }
         Type::Bytes | Type::BytesIndef => bytes(decoder).map(Value::Opaque),
         _ => {
-            let number = i128::from(decoder.int().map_err(at)?);
+            let start = decoder.position();
+            let number = i128::from(at(decoder, Decoder::int)?);
             let signed = i64::try_from(number).map(Value::Integer);
             signed
                 .or_else(|_| u64::try_from(number).map(Value::Unsigned))
@@ -90,33 +99,50 @@ pub(super) fn value(decoder: &mut Decoder<'_>) -> Result<Value, DecodeError> {
 
 /// A text, in one piece or in several.
 pub(super) fn text<'a>(decoder: &mut Decoder<'a>) -> Result<Cow<'a, str>, DecodeError> {
-    if decoder.datatype().map_err(malformed(decoder))? == Type::String {
-        return decoder.str().map(Cow::Borrowed).map_err(malformed(decoder));
+    match datatype(decoder)? {
+        Type::String => at(decoder, Decoder::str).map(Cow::Borrowed),
+        _ => at(decoder, |decoder| decoder.str_iter()?.collect()).map(Cow::Owned),
     }
-    let start = decoder.position();
-    let chunks = decoder.str_iter().map_err(malformed_at(start))?;
-    chunks
-        .collect::<Result<String, _>>()
-        .map(Cow::Owned)
-        .map_err(malformed_at(start))
 }
 
 fn bytes(decoder: &mut Decoder<'_>) -> Result<Vec<u8>, DecodeError> {
-    let start = decoder.position();
-    let mut bytes = Vec::new();
-    for chunk in decoder.bytes_iter().map_err(malformed_at(start))? {
-        bytes.extend_from_slice(chunk.map_err(malformed_at(start))?);
+    at(decoder, |decoder| {
+        let mut bytes = Vec::new();
+        for chunk in decoder.bytes_iter()? {
+            bytes.extend_from_slice(chunk?);
+        }
+        Ok(bytes)
+    })
+}
+
+/// Whether an array or map has another element; `left` is `None` for those of indefinite length,
+/// whose end is consumed here.
+pub(super) fn has_next(
+    decoder: &mut Decoder<'_>,
+    left: &mut Option<u64>,
+) -> Result<bool, DecodeError> {
+    if let Some(left) = left {
+        let more = *left > 0;
+        *left = left.saturating_sub(1);
+        return Ok(more);
     }
-    Ok(bytes)
+    if datatype(decoder)? == Type::Break {
+        at(decoder, Decoder::skip)?;
+        return Ok(false);
+    }
+    Ok(true)
 }
 
-/// Turns a reader's error into the place where the reader stands.
-pub(super) fn malformed(
-    decoder: &Decoder<'_>,
-) -> impl Fn(minicbor::decode::Error) -> DecodeError + use<> {
-    malformed_at(decoder.position())
+/// Reads one item; what does not read is malformed where it begins.
+pub(super) fn at<'a, T>(
+    decoder: &mut Decoder<'a>,
+    read: impl FnOnce(&mut Decoder<'a>) -> Result<T, minicbor::decode::Error>,
+) -> Result<T, DecodeError> {
+    let start = decoder.position();
+    read(decoder).map_err(|_| DecodeError::Malformed(start))
 }
 
-fn malformed_at(at: usize) -> impl Fn(minicbor::decode::Error) -> DecodeError {
-    move |_| DecodeError::Malformed(at)
+/// What kind of item comes next.
+pub(super) fn datatype(decoder: &mut Decoder<'_>) -> Result<Type, DecodeError> {
+    at(decoder, |decoder| decoder.datatype())
 }

@@ -1,8 +1,9 @@
 //! What composite operations carry: lists of paths and patches (LwM2M-Core 1.2 §6.3.8, §6.3.9).
 
-use super::senml::{Content, Fields, Resolver, Shown, Syntax};
+use super::senml::{Fields, Resolver, Syntax};
 use super::{
-    ContentFormat, DecodeError, EncodeError, Entry, MAX_ENTRIES, MAX_PAYLOAD_BYTES, typed,
+    Content, ContentFormat, DecodeError, EncodeError, Entry, MAX_ENTRIES, MAX_PAYLOAD_BYTES, Shown,
+    lwm2m_cbor, typed,
 };
 use crate::path::Path;
 use crate::registry::Registry;
@@ -29,15 +30,20 @@ impl Patch {
 /// Writes the body of a FETCH, of Read-Composite and Observe-Composite.
 ///
 /// Paths may be of any depth; [`Path::Root`] asks for the whole device. SenML-ETCH is for devices
-/// of LwM2M 1.2 or later, SenML for those of 1.1.
+/// of LwM2M 1.2 or later, SenML for those of 1.1. LwM2M CBOR lists every path once and sorted; the
+/// specification is silent about lists in it, so that it is for devices that are known to read it.
 ///
 /// # Errors
 ///
-/// [`EncodeError::UnsupportedFormat`] for a format that cannot list paths and
-/// [`EncodeError::TooManyEntries`] for more than [`MAX_ENTRIES`] paths.
+/// [`EncodeError::UnsupportedFormat`] for a format that cannot list paths,
+/// [`EncodeError::TooManyEntries`] for more than [`MAX_ENTRIES`] paths, and
+/// [`EncodeError::NeedsObject`] for [`Path::Root`] in LwM2M CBOR, which has no word for it.
 pub fn encode_paths(format: ContentFormat, paths: &[Path]) -> Result<Vec<u8>, EncodeError> {
     if paths.len() > MAX_ENTRIES {
         return Err(EncodeError::TooManyEntries);
+    }
+    if format == ContentFormat::LWM2M_CBOR {
+        return lwm2m_cbor::write_paths(paths);
     }
     let syntax = syntax(format).ok_or(EncodeError::UnsupportedFormat(format))?;
     let record = |path: &Path| Fields::absolute(*path, None);
@@ -59,9 +65,19 @@ pub fn decode_paths(format: ContentFormat, payload: &[u8]) -> Result<Vec<Path>, 
     if payload.len() > MAX_PAYLOAD_BYTES {
         return Err(DecodeError::TooLong(payload.len()));
     }
+    let mut paths = Vec::new();
+    if format == ContentFormat::LWM2M_CBOR {
+        lwm2m_cbor::read(payload, |path, content| match content {
+            Content::Value(_) => Err(DecodeError::Structure),
+            Content::Null => {
+                paths.push(path);
+                Ok(())
+            }
+        })?;
+        return Ok(paths);
+    }
     let syntax = syntax(format).ok_or(DecodeError::UnsupportedFormat(format))?;
     let mut resolver = Resolver::default();
-    let mut paths = Vec::new();
     syntax.read(payload, |record| {
         paths.extend(resolver.resolve_path(&record)?);
         Ok(())
@@ -84,20 +100,32 @@ pub fn encode_patch(format: ContentFormat, patches: &[Patch]) -> Result<Vec<u8>,
     if patches.len() > MAX_ENTRIES {
         return Err(EncodeError::TooManyEntries);
     }
-    let syntax = syntax(format).ok_or(EncodeError::UnsupportedFormat(format))?;
+    let syntax = syntax(format);
+    if syntax.is_none() && format != ContentFormat::LWM2M_CBOR {
+        return Err(EncodeError::UnsupportedFormat(format));
+    }
     for patch in patches {
         check(format, patch)?;
     }
-    check_unique(patches)?;
+    let sorted = sorted_unique(patches)?;
+    let Some(syntax) = syntax else {
+        let leaves: Vec<_> = sorted.into_iter().map(leaf).collect();
+        return Ok(lwm2m_cbor::write(&leaves));
+    };
     let records: Vec<_> = patches.iter().map(record).collect();
     syntax.write(&records)
 }
 
-fn record(patch: &Patch) -> Fields<'_> {
+fn leaf(patch: &Patch) -> (Path, Shown<'_>) {
     match patch {
-        Patch::Set(entry) => Fields::absolute(entry.path, Some(Shown::Value(&entry.value))),
-        Patch::Remove(path) => Fields::absolute(*path, Some(Shown::Null)),
+        Patch::Set(entry) => (entry.path, Shown::Value(&entry.value)),
+        Patch::Remove(path) => (*path, Shown::Null),
     }
+}
+
+fn record(patch: &Patch) -> Fields<'_> {
+    let (path, content) = leaf(patch);
+    Fields::absolute(path, Some(content))
 }
 
 /// Reads the body of an iPATCH, of Write-Composite.
@@ -118,9 +146,16 @@ pub fn decode_patch(
     if payload.len() > MAX_PAYLOAD_BYTES {
         return Err(DecodeError::TooLong(payload.len()));
     }
+    let mut patches = Vec::new();
+    if format == ContentFormat::LWM2M_CBOR {
+        lwm2m_cbor::read(payload, |path, content| {
+            patches.push(read_patch(path, content, registry)?);
+            Ok(())
+        })?;
+        return Ok(patches);
+    }
     let syntax = syntax(format).ok_or(DecodeError::UnsupportedFormat(format))?;
     let mut resolver = Resolver::default();
-    let mut patches = Vec::new();
     syntax.read(payload, |record| {
         if let Some(resolved) = resolver.resolve(record)? {
             let patch = read_patch(resolved.path, resolved.content, registry)?;
@@ -158,21 +193,21 @@ fn check(format: ContentFormat, patch: &Patch) -> Result<(), EncodeError> {
     }
 }
 
-/// Whether no change touches what another one does.
-fn check_unique(patches: &[Patch]) -> Result<(), EncodeError> {
-    let mut paths: Vec<Path> = patches.iter().map(Patch::path).collect();
-    paths.sort_unstable();
-    let overlap = |pair: &&[Path]| pair[1].starts_with(pair[0]);
-    match paths.windows(2).find(overlap) {
-        Some(pair) => Err(EncodeError::Repeated(pair[1])),
-        None => Ok(()),
+/// The changes in the order of their paths; none may touch what another one does.
+fn sorted_unique(patches: &[Patch]) -> Result<Vec<&Patch>, EncodeError> {
+    let mut sorted: Vec<&Patch> = patches.iter().collect();
+    sorted.sort_by_key(|patch| patch.path());
+    let overlap = |pair: &&[&Patch]| pair[1].path().starts_with(pair[0].path());
+    match sorted.windows(2).find(overlap) {
+        Some(pair) => Err(EncodeError::Repeated(pair[1].path())),
+        None => Ok(sorted),
     }
 }
 
 const fn can_remove(format: ContentFormat) -> bool {
     matches!(
         format,
-        ContentFormat::SENML_ETCH_JSON | ContentFormat::SENML_ETCH_CBOR
+        ContentFormat::SENML_ETCH_JSON | ContentFormat::SENML_ETCH_CBOR | ContentFormat::LWM2M_CBOR
     )
 }
 

@@ -26,9 +26,9 @@ impl ContentFormat {
     pub const SENML_ETCH_CBOR: Self = Self(322);
     /// `application/vnd.oma.lwm2m+tlv`.
     pub const TLV: Self = Self(11_542);
-    /// `application/vnd.oma.lwm2m+json` of LwM2M 1.0; named only, neither decoded nor encoded.
+    /// `application/vnd.oma.lwm2m+json` of LwM2M 1.0.
     pub const JSON: Self = Self(11_543);
-    /// `application/vnd.oma.lwm2m+cbor`; named only, neither decoded nor encoded.
+    /// `application/vnd.oma.lwm2m+cbor` of LwM2M 1.2.
     pub const LWM2M_CBOR: Self = Self(11_544);
 
     /// The registered number of a format that early LwM2M 1.0 clients number differently.
@@ -65,7 +65,7 @@ impl ContentFormat {
     pub const fn is_structured(self) -> bool {
         matches!(
             self.canonical(),
-            Self::SENML_JSON | Self::SENML_CBOR | Self::TLV
+            Self::SENML_JSON | Self::SENML_CBOR | Self::TLV | Self::JSON | Self::LWM2M_CBOR
         )
     }
 }

@@ -3,7 +3,8 @@
 use std::borrow::Cow;
 
 use super::{
-    DecodeError, EncodeError, Entry, MAX_ENTRIES, SampleTime, senml_cbor, senml_json, typed,
+    Content, DecodeError, EncodeError, Entry, MAX_ENTRIES, SampleTime, Shown, senml_cbor,
+    senml_json, typed,
 };
 use crate::path::Path;
 use crate::registry::Registry;
@@ -14,11 +15,11 @@ const RELATIVE_BELOW_SECS: f64 = 268_435_456.0;
 const RELATIVE_BELOW_MILLIS: i64 = 268_435_456_000;
 
 /// Beyond this, milliseconds would not be exact in a float.
-const MAX_SECS: f64 = 9e12;
-const MAX_MILLIS: u64 = 9_000_000_000_000_000;
+pub(super) const MAX_SECS: f64 = 9e12;
+pub(super) const MAX_MILLIS: u64 = 9_000_000_000_000_000;
 
 /// The longest base name or name that can be part of a path.
-const MAX_NAME_BYTES: usize = 64;
+pub(super) const MAX_NAME_BYTES: usize = 64;
 
 /// How records are written down.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -48,14 +49,6 @@ impl Syntax {
     }
 }
 
-/// What a record says about the thing it names.
-#[derive(Debug, Clone, PartialEq)]
-pub(super) enum Content {
-    Value(Value),
-    /// RFC 8790 §3.2: the thing is to be removed.
-    Null,
-}
-
 /// The fields of one record, as read.
 #[derive(Default)]
 pub(super) struct Record<'a> {
@@ -74,13 +67,6 @@ pub(super) struct Fields<'a> {
     pub(super) time: Option<Seconds>,
     /// `None` in a list of paths.
     pub(super) content: Option<Shown<'a>>,
-}
-
-/// What a written record says about the thing it names.
-#[derive(Debug, Clone, Copy)]
-pub(super) enum Shown<'a> {
-    Value(&'a Value),
-    Null,
 }
 
 impl<'a> Fields<'a> {

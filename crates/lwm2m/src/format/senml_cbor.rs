@@ -6,9 +6,9 @@ use minicbor::data::Type;
 use minicbor::encode::Error;
 use minicbor::{Decoder, Encoder};
 
-use super::DecodeError;
-use super::cbor::{malformed, text, value};
-use super::senml::{Content, Fields, Label, Record, Seconds, Shown};
+use super::cbor::{at, datatype, has_next, text, value};
+use super::senml::{Fields, Label, Record, Seconds};
+use super::{Content, DecodeError, Shown};
 use crate::value::{Value, ValueType};
 
 pub(super) fn read(
@@ -16,7 +16,7 @@ pub(super) fn read(
     mut each: impl FnMut(Record<'_>) -> Result<(), DecodeError>,
 ) -> Result<(), DecodeError> {
     let mut decoder = Decoder::new(payload);
-    let mut left = decoder.array().map_err(malformed(&decoder))?;
+    let mut left = at(&mut decoder, Decoder::array)?;
     while has_next(&mut decoder, &mut left)? {
         each(read_record(&mut decoder)?)?;
     }
@@ -26,34 +26,19 @@ pub(super) fn read(
     Ok(())
 }
 
-/// Whether an array or map has another element; `left` is `None` for those of indefinite length,
-/// whose end is consumed here.
-fn has_next(decoder: &mut Decoder<'_>, left: &mut Option<u64>) -> Result<bool, DecodeError> {
-    if let Some(left) = left {
-        let more = *left > 0;
-        *left = left.saturating_sub(1);
-        return Ok(more);
-    }
-    if decoder.datatype().map_err(malformed(decoder))? == Type::Break {
-        decoder.skip().map_err(malformed(decoder))?;
-        return Ok(false);
-    }
-    Ok(true)
-}
-
 fn read_record<'a>(decoder: &mut Decoder<'a>) -> Result<Record<'a>, DecodeError> {
     let mut record = Record::default();
-    let mut left = decoder.map().map_err(malformed(decoder))?;
+    let mut left = at(decoder, Decoder::map)?;
     while has_next(decoder, &mut left)? {
         match read_label(decoder)? {
-            Label::Ignored => decoder.skip().map_err(malformed(decoder))?,
+            Label::Ignored => at(decoder, Decoder::skip)?,
             Label::Unsupported => return Err(DecodeError::Structure),
             Label::BaseName => record.base_name = Some(text(decoder)?),
             Label::Name => record.name = Some(text(decoder)?),
             Label::BaseTime => record.base_time = Some(read_time(decoder)?),
             Label::Time => record.time = Some(read_time(decoder)?),
-            _ if decoder.datatype().map_err(malformed(decoder))? == Type::Null => {
-                decoder.null().map_err(malformed(decoder))?;
+            _ if datatype(decoder)? == Type::Null => {
+                at(decoder, Decoder::null)?;
                 record.set_content(Content::Null)?;
             }
             Label::ObjectLink => {
@@ -69,11 +54,9 @@ fn read_record<'a>(decoder: &mut Decoder<'a>) -> Result<Record<'a>, DecodeError>
 
 /// A label, which is a number, except for those that have none (`vlo`).
 fn read_label(decoder: &mut Decoder<'_>) -> Result<Label, DecodeError> {
-    match decoder.datatype().map_err(malformed(decoder))? {
+    match datatype(decoder)? {
         Type::String | Type::StringIndef => Ok(Label::from_text(&text(decoder)?)),
-        _ => Ok(Label::from_number(
-            decoder.i64().map_err(malformed(decoder))?,
-        )),
+        _ => Ok(Label::from_number(at(decoder, Decoder::i64)?)),
     }
 }
 

@@ -3,10 +3,11 @@
 use base64::Engine as _;
 use base64::alphabet;
 use base64::engine::{DecodePaddingMode, GeneralPurpose, GeneralPurposeConfig};
-use serde_json::{Map, Number, Value as Json};
+use serde_json::{Map, Value as Json};
 
-use super::senml::{Content, Fields, Label, Record, Seconds, Shown};
-use super::{ContentFormat, DecodeError, EncodeError};
+use super::json::{parse, read_number, write_float};
+use super::senml::{Fields, Label, Record, Seconds};
+use super::{Content, ContentFormat, DecodeError, EncodeError, Shown};
 use crate::path::Path;
 use crate::value::{Value, ValueType};
 
@@ -22,8 +23,9 @@ pub(super) fn read(
     payload: &[u8],
     mut each: impl FnMut(Record<'_>) -> Result<(), DecodeError>,
 ) -> Result<(), DecodeError> {
-    let records: Vec<Json> = serde_json::from_slice(payload)
-        .map_err(|error| DecodeError::Malformed(offset(payload, &error)))?;
+    let Json::Array(records) = parse(payload)? else {
+        return Err(DecodeError::Structure);
+    };
     for record in records {
         let Json::Object(fields) = record else {
             return Err(DecodeError::Structure);
@@ -31,16 +33,6 @@ pub(super) fn read(
         each(read_record(fields)?)?;
     }
     Ok(())
-}
-
-/// The byte that the line and column of a JSON error mean.
-fn offset(payload: &[u8], error: &serde_json::Error) -> usize {
-    let lines = payload.split_inclusive(|byte| *byte == b'\n');
-    let before: usize = lines
-        .take(error.line().saturating_sub(1))
-        .map(<[u8]>::len)
-        .sum();
-    before + error.column().saturating_sub(1)
 }
 
 fn read_record(fields: Map<String, Json>) -> Result<Record<'static>, DecodeError> {
@@ -65,13 +57,7 @@ fn read_record(fields: Map<String, Json>) -> Result<Record<'static>, DecodeError
 
 fn read_value(label: Label, field: Json) -> Option<Value> {
     match (label, field) {
-        (Label::Number, Json::Number(number)) => {
-            let signed = number.as_i64().map(Value::Integer);
-            let unsigned = || number.as_u64().map(Value::Unsigned);
-            signed
-                .or_else(unsigned)
-                .or_else(|| number.as_f64().map(Value::Float))
-        }
+        (Label::Number, Json::Number(number)) => read_number(&number),
         (Label::Text, Json::String(text)) => Some(Value::String(text)),
         (Label::Boolean, Json::Bool(flag)) => Some(Value::Boolean(flag)),
         (Label::Data, Json::String(text)) => BASE64_URL.decode(text).ok().map(Value::Opaque),
@@ -120,13 +106,8 @@ fn value_field(path: Path, value: &Value) -> Result<(&'static str, Json), Encode
         Value::Integer(number) | Value::Time(number) => ("v", (*number).into()),
         Value::Unsigned(number) => ("v", (*number).into()),
         Value::Float(number) => {
-            // JSON has no word for infinities and NaN.
-            let number = Number::from_f64(*number).ok_or(EncodeError::UnsupportedValue {
-                format: ContentFormat::SENML_JSON,
-                path,
-                value_type: ValueType::Float,
-            })?;
-            ("v", Json::Number(number))
+            let number = write_float(ContentFormat::SENML_JSON, path, *number)?;
+            ("v", number)
         }
         Value::Boolean(flag) => ("vb", (*flag).into()),
         Value::Opaque(bytes) => ("vd", BASE64_URL.encode(bytes).into()),
