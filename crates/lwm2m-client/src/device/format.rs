@@ -48,17 +48,24 @@ impl Device {
                 Value::Opaque(_) => ContentFormat::OPAQUE,
                 _ => ContentFormat::TEXT,
             },
-            _ if self.tree.release() == LwM2mVersion::V1_0 => ContentFormat::TLV,
-            _ => ContentFormat::SENML_CBOR,
+            _ => match self.tree.release() {
+                LwM2mVersion::V1_0 => ContentFormat::TLV,
+                LwM2mVersion::V1_1 => ContentFormat::SENML_CBOR,
+                LwM2mVersion::V1_2 => ContentFormat::LWM2M_CBOR,
+            },
         }
     }
 
     pub(super) fn speaks(&self, format: ContentFormat) -> bool {
         match format.canonical() {
-            ContentFormat::TEXT | ContentFormat::OPAQUE | ContentFormat::TLV => true,
+            ContentFormat::TEXT
+            | ContentFormat::OPAQUE
+            | ContentFormat::TLV
+            | ContentFormat::JSON => true,
             ContentFormat::CBOR | ContentFormat::SENML_JSON | ContentFormat::SENML_CBOR => {
-                self.tree.release() > LwM2mVersion::V1_0
+                self.tree.release() >= LwM2mVersion::V1_1
             }
+            ContentFormat::LWM2M_CBOR => self.tree.release() >= LwM2mVersion::V1_2,
             _ => false,
         }
     }

@@ -11,12 +11,14 @@ impl ObjectTree {
     /// The list of objects and instances of a Register (LwM2M Core 1.2 §6.2.1).
     pub(crate) fn registration_links(&self) -> ObjectLinks {
         let root = Link::new(Path::Root).with("rt", "oma.lwm2m");
-        let root = match self.release {
-            LwM2mVersion::V1_0 => root,
-            // The best format first.
-            LwM2mVersion::V1_1 | LwM2mVersion::V1_2 => root.with("ct", "112 110 11542 60"),
+        // The best format first. What a release must know anyway need not be told; the JSON of
+        // 1.0 is told by all, later releases keep it for old servers.
+        let formats = match self.release {
+            LwM2mVersion::V1_0 => "11543",
+            LwM2mVersion::V1_1 => "112 110 11542 11543 60",
+            LwM2mVersion::V1_2 => "11544 112 110 11542 11543 60",
         };
-        let mut links = vec![root];
+        let mut links = vec![root.with("ct", formats)];
         for (id, object) in &self.objects {
             if CREDENTIAL_OBJECTS.contains(id) {
                 continue;

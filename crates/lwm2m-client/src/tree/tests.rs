@@ -237,7 +237,10 @@ fn discover_lists_what_its_depth_asks_for() {
 #[test]
 fn a_registration_lists_instances_and_unusual_versions() {
     let links = tree(LwM2mVersion::V1_0).registration_links().to_string();
-    assert!(links.starts_with("</>;rt=\"oma.lwm2m\","), "{links}");
+    assert!(
+        links.starts_with("</>;rt=\"oma.lwm2m\";ct=11543,"),
+        "{links}"
+    );
     assert!(
         links.contains("</1/0>,</3/0>,</4/0>,</5/0>,</6/0>"),
         "{links}"

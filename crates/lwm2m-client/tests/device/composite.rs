@@ -110,6 +110,12 @@ fn composite_answers_come_in_the_format_asked_for() {
     let fine = |format| (Code::CONTENT_2_05, Some(format));
     assert_eq!(ask(&mut pair, CBOR, Some(JSON)), fine(JSON));
     assert_eq!(ask(&mut pair, ETCH_JSON, Some(CBOR)), fine(CBOR));
+    let lwm2m_cbor = ContentFormat::LWM2M_CBOR;
+    assert_eq!(ask(&mut pair, lwm2m_cbor, None), fine(lwm2m_cbor));
+    assert_eq!(
+        ask(&mut pair, ETCH_CBOR, Some(lwm2m_cbor)),
+        fine(lwm2m_cbor)
+    );
     assert_eq!(ask(&mut pair, ETCH_JSON, None), fine(JSON));
     assert_eq!(ask(&mut pair, ETCH_CBOR, None), fine(CBOR));
     for refused in [ContentFormat::TLV, ContentFormat::TEXT, ETCH_CBOR] {

@@ -149,8 +149,11 @@ fn a_composite_write_removes_resource_instances_in_1_2() {
     let remove = |path: &str| Patch::Remove(path.parse().unwrap());
     let patches = [remove("/16/0/0/2"), put("/16/0/0/9", string("new"))];
     assert_eq!(pair.ask(patch(ETCH, &patches)).code, Code::CHANGED_2_04);
+    let patches = [remove("/16/0/0/9"), put("/16/0/0/8", string("newer"))];
+    let written = pair.ask(patch(ContentFormat::LWM2M_CBOR, &patches));
+    assert_eq!(written.code, Code::CHANGED_2_04);
     let listed = words(&pair.ask(discover("/16/0/0", &["depth=1"])));
-    let expected = "</16/0/0>;dim=4,</16/0/0/0>,</16/0/0/1>,</16/0/0/3>,</16/0/0/9>";
+    let expected = "</16/0/0>;dim=4,</16/0/0/0>,</16/0/0/1>,</16/0/0/3>,</16/0/0/8>";
     assert_eq!(listed, expected);
     for (bad, code) in [
         ("/16/0/0/2", Code::NOT_FOUND_4_04),

@@ -3,7 +3,9 @@
 use std::time::Duration;
 
 use coap::{Code, Request};
-use lwm2m::{ContentFormat, Entry, LwM2mVersion, Path, Registry, Value, decode, encode};
+use lwm2m::{
+    ContentFormat, Entry, LwM2mVersion, Path, RegisterRequest, Registry, Value, decode, encode,
+};
 use lwm2m_client::{Config, Event, FirmwareBehaviour, FirmwareState, SendError};
 
 use crate::pair::{Pair, accepting, config, get, request, text, with_version, words};
@@ -17,11 +19,13 @@ fn firmware_state(pair: &mut Pair) -> (String, String) {
 
 #[test]
 fn every_format_carries_the_same_values() {
-    let mut pair = Pair::registered(config());
+    let mut pair = Pair::registered(with_version(LwM2mVersion::V1_2));
     let formats = [
         ContentFormat::TLV,
         ContentFormat::SENML_JSON,
         ContentFormat::SENML_CBOR,
+        ContentFormat::LWM2M_CBOR,
+        ContentFormat::JSON,
     ];
     for path in ["/3", "/3/0", "/3/0/6", "/3303/0", "/1/0"] {
         let base: Path = path.parse().unwrap();
@@ -32,8 +36,7 @@ fn every_format_carries_the_same_values() {
             decode(format, base, &response.payload, Registry::oma()).unwrap()
         });
         assert!(!answers[0].is_empty());
-        assert_eq!(answers[0], answers[1], "{path}");
-        assert_eq!(answers[1], answers[2], "{path}");
+        assert!(answers.iter().all(|answer| *answer == answers[0]), "{path}");
     }
 }
 
@@ -49,6 +52,62 @@ fn single_values_are_text_unless_asked_otherwise() {
     assert_eq!(cbor.payload, [0x18, 100]);
     let several = pair.ask(accepting("/3/0", ContentFormat::TEXT));
     assert_eq!(several.code, Code::NOT_ACCEPTABLE_4_06);
+}
+
+#[test]
+fn each_release_has_its_formats_and_announces_them() {
+    let cases = [
+        (
+            LwM2mVersion::V1_0,
+            vec![ContentFormat::JSON],
+            ContentFormat::TLV,
+        ),
+        (
+            LwM2mVersion::V1_1,
+            vec![
+                ContentFormat::SENML_CBOR,
+                ContentFormat::SENML_JSON,
+                ContentFormat::JSON,
+            ],
+            ContentFormat::SENML_CBOR,
+        ),
+        (
+            LwM2mVersion::V1_2,
+            vec![
+                ContentFormat::LWM2M_CBOR,
+                ContentFormat::SENML_CBOR,
+                ContentFormat::JSON,
+            ],
+            ContentFormat::LWM2M_CBOR,
+        ),
+    ];
+    for (release, some, preferred) in cases {
+        let mut pair = Pair::new(with_version(release));
+        pair.wait_for(|event| matches!(event, Event::Registered { .. }));
+        let sent = &pair.requests[0];
+        let parsed = RegisterRequest::parse(&sent.query, &sent.payload).unwrap();
+        let announced: Vec<_> = parsed.links.content_formats().collect();
+        assert!(
+            some.iter().all(|format| announced.contains(format)),
+            "{announced:?}"
+        );
+        for format in [
+            ContentFormat::JSON,
+            ContentFormat::SENML_JSON,
+            ContentFormat::SENML_CBOR,
+            ContentFormat::LWM2M_CBOR,
+        ] {
+            let code = pair.ask(accepting("/3/0", format)).code;
+            let spoken = code == Code::CONTENT_2_05;
+            assert_eq!(
+                spoken,
+                announced.contains(&format),
+                "{format} in {release:?}"
+            );
+        }
+        let plain = pair.ask(get("/3/0")).content_format;
+        assert_eq!(plain, Some(preferred.0));
+    }
 }
 
 #[test]
