@@ -5,6 +5,8 @@ use std::time::Duration;
 use coap::Reliability;
 use lwm2m::{Binding, EndpointName, Lifetime, LwM2mVersion};
 
+use crate::fault::Fault;
+
 /// Configuration of a [`Device`](crate::Device).
 #[derive(Clone, Debug)]
 pub struct Config {
@@ -36,6 +38,8 @@ pub struct Config {
     pub notifications: Reliability,
     /// How long a device in queue mode listens after its last message.
     pub queue_window: Duration,
+    /// What it gets wrong; nothing at first.
+    pub faults: Vec<Fault>,
     /// Parameters and bounds of CoAP.
     pub coap: coap::Config,
 }
@@ -148,6 +152,7 @@ impl Config {
             firmware_step: Duration::from_secs(1),
             notifications: Reliability::NonConfirmable,
             queue_window: Duration::from_secs(93),
+            faults: Vec::new(),
             coap: coap_config(),
         }
     }

@@ -2,6 +2,7 @@
 
 mod composite;
 mod effect;
+mod fault;
 mod format;
 mod observe;
 mod optional;
@@ -28,6 +29,7 @@ use crate::presence::Presence;
 use crate::registration::Registration;
 use crate::statistics::{Direction, Statistics};
 use crate::tree::{Change, ObjectTree};
+use fault::Held;
 
 /// The server of one session; a new session has a new number.
 type Session = u32;
@@ -51,6 +53,7 @@ pub struct Device {
     statistics: Option<Box<Statistics>>,
     /// Sends under way.
     sends: Vec<ExchangeId>,
+    held: Vec<Held>,
     /// Seconds since 1970 at a moment; unknown until it is told.
     wall_clock: Option<(Instant, i64)>,
     rng: ChaCha8Rng,
@@ -97,6 +100,7 @@ impl Device {
             presence: Presence::Always,
             statistics: config.profile.optional.contains(&counts).then(Box::default),
             sends: Vec::new(),
+            held: Vec::new(),
             wall_clock: None,
             rng: ChaCha8Rng::seed_from_u64(seed ^ 0x6c77_6d32_6d00_0001),
             outputs: VecDeque::new(),
@@ -190,6 +194,7 @@ impl Device {
         .into_iter()
         .flatten()
         .chain(due)
+        .chain(self.held.iter().map(|held| held.at))
         .min()
     }
 
@@ -209,6 +214,7 @@ impl Device {
             }
             Power::GoingDown { .. } | Power::On => {}
         }
+        self.answer_held(now);
         self.coap.handle_timeout(now);
         self.drain_coap(now);
         if self.power == Power::On {
@@ -268,6 +274,7 @@ impl Device {
                 coap::Output::Transmit { peer, datagram } if peer == self.session => {
                     self.presence.active(now, self.config.queue_window);
                     self.count(now, Direction::Sent, datagram.len());
+                    let datagram = self.mangled(datagram);
                     self.outputs.push_back(Output::Transmit(datagram));
                 }
                 coap::Output::Send { peer, message } if peer == self.session => {
@@ -316,7 +323,7 @@ impl Device {
                     self.end_observation(token);
                 }
             }
-            coap::Event::ObservationReset { token, .. } => self.end_observation(token),
+            coap::Event::ObservationReset { token, .. } => self.observation_reset(token),
             coap::Event::ResponseDelivered { .. }
             | coap::Event::ResponseFailed { .. }
             | coap::Event::Notification { .. } => {}
@@ -332,6 +339,7 @@ impl Device {
         self.coap.forget_peer(self.session);
         self.session = self.session.wrapping_add(1);
         self.sends.clear();
+        self.held.clear();
         self.registration = Registration::Off;
         self.end_all_observations();
     }

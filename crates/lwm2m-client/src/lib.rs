@@ -41,6 +41,7 @@ mod access;
 mod attributes;
 mod config;
 mod device;
+mod fault;
 mod firmware;
 mod objects;
 mod observation;
@@ -53,6 +54,7 @@ mod tree;
 
 pub use config::{Config, FirmwareBehaviour, OptionalObject, Profile, Reboot, Retry};
 pub use device::Device;
+pub use fault::Fault;
 pub use output::{
     Event, FirmwareState, Output, RegistrationFailure, SendError, SendFailure, SetValueError,
 };

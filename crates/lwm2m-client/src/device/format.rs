@@ -5,6 +5,7 @@ use lwm2m::{ContentFormat, Entry, LwM2mVersion, Path, Value, encode};
 
 use super::Device;
 use crate::access::Right;
+use crate::fault::Fault;
 use crate::refusal::Refusal;
 
 impl Device {
@@ -14,7 +15,7 @@ impl Device {
             return Err(Refusal::NotAllowed(path));
         }
         let entries = self.readable(path)?;
-        let format = match accept {
+        let format = match accept.filter(|_| !self.has_fault(Fault::IgnoresAccept)) {
             Some(number) => ContentFormat(number),
             None => self.preferred_format(path, &entries),
         };

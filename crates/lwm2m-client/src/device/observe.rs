@@ -167,6 +167,7 @@ impl Device {
             },
             Err(refusal) => refusal.response(),
         };
+        let response = self.distorted(response);
         let value: Option<Value> = self.tree.value(path).cloned();
         let sent = self
             .coap

@@ -42,14 +42,20 @@ impl Device {
     ) {
         self.refresh_clock(now);
         let counted = self.refresh_statistics();
-        let reply =
-            parse_path(&request.path).and_then(|path| self.serve(now, token, path, request));
+        let path = parse_path(&request.path);
+        if path.is_ok_and(|path| self.swallows(path, request)) {
+            return;
+        }
+        let reply = path.and_then(|path| {
+            self.refuses(request)?;
+            self.serve(now, token, path, request)
+        });
         let reply = reply.unwrap_or_else(|refusal| Reply {
-            response: refusal.response(),
+            response: self.refusal_response(refusal),
             effect: Effect::None,
         });
         let code = reply.response.code;
-        self.coap.respond(now, exchange, reply.response);
+        self.answer(now, exchange, reply.response);
         self.follow(now, reply.effect);
         self.note_request(now, request, code, counted);
     }

@@ -4,6 +4,7 @@
 
 mod attributes;
 mod composite;
+mod faults;
 mod hostile;
 mod objects;
 mod observing;

@@ -23,7 +23,7 @@ pub(crate) struct Pair {
     /// What the device asked for.
     pub(crate) requests: Vec<Request>,
     pub(crate) notifications: Vec<(Token, Response)>,
-    concluded: Vec<(ExchangeId, Result<Response, Failure>)>,
+    pub(crate) concluded: Vec<(ExchangeId, Result<Response, Failure>)>,
     /// How the server answers.
     pub(crate) answer: fn(&Request) -> Response,
 }
