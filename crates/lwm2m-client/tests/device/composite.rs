@@ -369,3 +369,26 @@ fn a_large_composite_report_arrives_in_blocks() {
     let (_, report) = &pair.notifications[0];
     assert!(values(report).contains(&("/3303/0/5700".to_owned(), Value::Float(26.5))));
 }
+
+#[test]
+fn two_large_composite_reports_do_not_mix() {
+    let mut pair = Pair::registered(config());
+    let texts = ["x".repeat(1500), "y".repeat(1500)];
+    for (path, value) in ["/3/0/14", "/3/0/15"].iter().zip(&texts) {
+        pair.ask(text(Code::PUT, path, value));
+        observe(&mut pair, &[path, "/3303/0/5700"], &[]);
+    }
+    set(&mut pair, 26.5);
+    pair.drive(Duration::from_mins(1));
+    let reported = |wanted: &str| {
+        let reports = pair
+            .notifications
+            .iter()
+            .flat_map(|(_, report)| values(report));
+        let found: Vec<_> = reports
+            .filter(|(_, value)| *value == offset(wanted))
+            .collect();
+        found.len()
+    };
+    assert_eq!(texts.map(|wanted| reported(&wanted)), [1, 1]);
+}
