@@ -12,6 +12,8 @@ pub mod dtls_handshake;
 pub mod dtls_network;
 pub mod dtls_record;
 pub mod forward;
+pub mod lwm2m_formats;
+pub mod lwm2m_register;
 pub mod oscore;
 
 mod dtls_messages;
@@ -29,6 +31,8 @@ pub fn seeds() -> Vec<(&'static str, Vec<Vec<u8>>)> {
         ("dtls_network", dtls_network::seeds()),
         ("dtls_record", dtls_record::seeds()),
         ("forward", forward::seeds()),
+        ("lwm2m_formats", lwm2m_formats::seeds()),
+        ("lwm2m_register", lwm2m_register::seeds()),
         ("oscore", oscore::seeds()),
     ]
 }

@@ -107,7 +107,7 @@ pub fn decode(
 /// Writes values as the payload of a request or an answer for `base`.
 ///
 /// Every entry must be a resource or resource instance at or below `base`. The single-value formats
-/// (text, opaque, CBOR) take exactly one entry. TLV and LwM2M CBOR take no times and no
+/// (text, opaque, CBOR) take exactly one entry, for `base` itself. TLV and LwM2M CBOR take no times and no
 /// path twice. TLV takes no [`Path::Root`] as base and wraps each object instance if the base is an
 /// object. LwM2M CBOR always names whole paths.
 pub fn encode(
@@ -123,9 +123,9 @@ pub fn encode(
         return Err(EncodeError::OutsideBase(entry.path));
     }
     match format.canonical() {
-        ContentFormat::TEXT => text::encode(only_entry(format, entries)?),
-        ContentFormat::OPAQUE => opaque::encode(only_entry(format, entries)?),
-        ContentFormat::CBOR => Ok(cbor::encode(only_entry(format, entries)?)),
+        ContentFormat::TEXT => text::encode(only_entry(format, base, entries)?),
+        ContentFormat::OPAQUE => opaque::encode(only_entry(format, base, entries)?),
+        ContentFormat::CBOR => Ok(cbor::encode(only_entry(format, base, entries)?)),
         ContentFormat::TLV => tlv::encode(base, entries),
         ContentFormat::JSON => json::encode(base, entries),
         ContentFormat::LWM2M_CBOR => lwm2m_cbor::encode(entries),
@@ -135,10 +135,11 @@ pub fn encode(
     }
 }
 
-fn only_entry(format: ContentFormat, entries: &[Entry]) -> Result<&Entry, EncodeError> {
+/// The entry of a payload that has no place for its path.
+fn only_entry(format: ContentFormat, base: Path, entries: &[Entry]) -> Result<&Entry, EncodeError> {
     match entries {
-        [entry] if entry.time.is_none() => Ok(entry),
-        [_] => Err(EncodeError::NoTimes(format)),
+        [entry] if entry.time.is_some() => Err(EncodeError::NoTimes(format)),
+        [entry] if entry.path == base => Ok(entry),
         _ => Err(EncodeError::NotOneValue(format)),
     }
 }

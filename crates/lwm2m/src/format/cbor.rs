@@ -13,7 +13,10 @@ use crate::registry::Registry;
 use crate::value::Value;
 
 /// RFC 8949 §3.4.2: seconds since 1970.
-const EPOCH_TIME: u64 = 1;
+const EPOCH_TIME: Tag = Tag::new(1);
+
+/// RFC 8949 §3.4.4: an exponent of ten and a mantissa.
+const DECIMAL_FRACTION: Tag = Tag::new(4);
 
 pub(super) fn decode(
     base: Path,
@@ -46,32 +49,58 @@ pub(super) fn write_value(
         Value::Float(number) => encoder.f64(*number)?,
         Value::Boolean(flag) => encoder.bool(*flag)?,
         Value::Opaque(bytes) => encoder.bytes(bytes)?,
-        Value::Time(seconds) => encoder.tag(Tag::new(EPOCH_TIME))?.i64(*seconds)?,
+        Value::Time(seconds) => encoder.tag(EPOCH_TIME)?.i64(*seconds)?,
         Value::ObjectLink { .. } => encoder.str(&value.to_text())?,
     };
     Ok(())
 }
 
-/// A tagged time, whole or not.
-fn time(decoder: &mut Decoder<'_>) -> Result<Value, DecodeError> {
+/// A time, whole or not, or a decimal fraction, which RFC 8428 §6 allows for every number.
+fn tagged(decoder: &mut Decoder<'_>) -> Result<Value, DecodeError> {
     let start = decoder.position();
-    if at(decoder, Decoder::tag)? != Tag::new(EPOCH_TIME) {
-        return Err(DecodeError::Malformed(start));
-    }
-    match untagged(decoder)? {
-        Value::Integer(seconds) => Ok(Value::Time(seconds)),
-        // The data type has whole seconds only.
-        Value::Float(seconds) if seconds.abs() < 9e18 => Ok(Value::Time(seconds.floor() as i64)),
-        _ => Err(DecodeError::Malformed(start)),
+    let malformed = DecodeError::Malformed(start);
+    match at(decoder, Decoder::tag)? {
+        EPOCH_TIME => match untagged(decoder)? {
+            Value::Integer(seconds) => Ok(Value::Time(seconds)),
+            // The data type has whole seconds only.
+            Value::Float(seconds) if seconds.abs() < 9e18 => {
+                Ok(Value::Time(seconds.floor() as i64))
+            }
+            _ => Err(malformed),
+        },
+        DECIMAL_FRACTION => {
+            let mut left = at(decoder, Decoder::array)?;
+            let mut parts = [0; 2];
+            for part in &mut parts {
+                if !has_next(decoder, &mut left)? {
+                    return Err(malformed);
+                }
+                *part = at(decoder, Decoder::i64)?;
+            }
+            if has_next(decoder, &mut left)? {
+                return Err(malformed);
+            }
+            let [exponent, mantissa] = parts;
+            decimal(mantissa, exponent)
+                .map(Value::Float)
+                .ok_or(malformed)
+        }
+        _ => Err(malformed),
     }
 }
 
-/// One number, truth value, text, byte string or tagged time.
+/// The float nearest to `mantissa` times ten to the power of `exponent`, if there is one.
+fn decimal(mantissa: i64, exponent: i64) -> Option<f64> {
+    let number: f64 = format!("{mantissa}e{exponent}").parse().ok()?;
+    number.is_finite().then_some(number)
+}
+
+/// One number, truth value, text, byte string, tagged time or decimal fraction.
 ///
 /// Integers are [`Value::Integer`] if they fit it, [`Value::Unsigned`] otherwise.
 pub(super) fn value(decoder: &mut Decoder<'_>) -> Result<Value, DecodeError> {
     match datatype(decoder)? {
-        Type::Tag => time(decoder),
+        Type::Tag => tagged(decoder),
         _ => untagged(decoder),
     }
 }

@@ -147,14 +147,14 @@ impl Label {
     /// Whether a value may stand behind this label.
     pub(super) const fn accepts(self, value: &Value) -> bool {
         match value {
-            Value::Integer(_) | Value::Unsigned(_) | Value::Float(_) => {
+            Value::Integer(_) | Value::Unsigned(_) | Value::Float(_) | Value::Time(_) => {
                 matches!(self, Self::Number)
             }
             Value::String(_) => matches!(self, Self::Text),
             Value::Boolean(_) => matches!(self, Self::Boolean),
             Value::Opaque(_) => matches!(self, Self::Data),
             Value::ObjectLink { .. } => matches!(self, Self::ObjectLink),
-            Value::Time(_) | Value::CoreLink(_) => false,
+            Value::CoreLink(_) => false,
         }
     }
 }
@@ -187,7 +187,9 @@ pub(super) struct Resolved {
 /// Gives records their base fields, which hold until a later record overrides them.
 #[derive(Default)]
 pub(super) struct Resolver {
-    base_name: String,
+    /// The base name, and behind it the name of the last record.
+    name: String,
+    base_name_bytes: usize,
     base_time: Option<f64>,
     records: usize,
 }
@@ -238,19 +240,21 @@ impl Resolver {
             if base_name.len() > MAX_NAME_BYTES {
                 return Err(DecodeError::BadName);
             }
-            self.base_name.clear();
-            self.base_name.push_str(base_name);
+            self.name.clear();
+            self.name.push_str(base_name);
+            self.base_name_bytes = base_name.len();
         }
         self.base_time = record.base_time.or(self.base_time);
         Ok(())
     }
 
-    fn path(&self, name: &str) -> Result<Path, DecodeError> {
+    fn path(&mut self, name: &str) -> Result<Path, DecodeError> {
         if name.len() > MAX_NAME_BYTES {
             return Err(DecodeError::BadName);
         }
-        let name = format!("{}{name}", self.base_name);
-        name.parse().map_err(|_| DecodeError::BadName)
+        self.name.truncate(self.base_name_bytes);
+        self.name.push_str(name);
+        self.name.parse().map_err(|_| DecodeError::BadName)
     }
 }
 

@@ -60,10 +60,20 @@ fn read_value(label: Label, field: Json) -> Option<Value> {
         (Label::Number, Json::Number(number)) => read_number(&number),
         (Label::Text, Json::String(text)) => Some(Value::String(text)),
         (Label::Boolean, Json::Bool(flag)) => Some(Value::Boolean(flag)),
-        (Label::Data, Json::String(text)) => BASE64_URL.decode(text).ok().map(Value::Opaque),
+        (Label::Data, Json::String(text)) => read_data(text).map(Value::Opaque),
         (Label::ObjectLink, Json::String(text)) => Value::parse(ValueType::ObjectLink, &text).ok(),
         _ => None,
     }
+}
+
+/// Bytes in the alphabet for addresses, or in the common one, which some clients take instead.
+fn read_data(text: String) -> Option<Vec<u8>> {
+    let text = if text.contains(['+', '/']) {
+        text.replace('+', "-").replace('/', "_")
+    } else {
+        text
+    };
+    BASE64_URL.decode(text).ok()
 }
 
 pub(super) fn write(records: &[Fields<'_>]) -> Result<Vec<u8>, EncodeError> {

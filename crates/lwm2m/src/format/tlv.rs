@@ -289,7 +289,7 @@ pub(super) fn encode(base: Path, entries: &[Entry]) -> Result<Vec<u8>, EncodeErr
         }
         Path::ObjectInstance(..) | Path::Resource(..) => write_resources(&mut out, &sorted)?,
         Path::ResourceInstance(_, _, _, id) => {
-            let entry = only_entry(ContentFormat::TLV, entries)?;
+            let entry = only_entry(ContentFormat::TLV, base, entries)?;
             write_item(
                 &mut out,
                 Kind::ResourceInstance,

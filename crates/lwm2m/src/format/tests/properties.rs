@@ -20,6 +20,14 @@ const STRUCTURED: [ContentFormat; 5] = [
     ContentFormat::SENML_CBOR,
 ];
 
+const COMPOSITE: [ContentFormat; 5] = [
+    ContentFormat::SENML_JSON,
+    ContentFormat::SENML_CBOR,
+    ContentFormat::SENML_ETCH_JSON,
+    ContentFormat::SENML_ETCH_CBOR,
+    ContentFormat::LWM2M_CBOR,
+];
+
 fn any_format() -> impl Strategy<Value = ContentFormat> {
     prop::sample::select(vec![
         ContentFormat::TEXT,
@@ -101,6 +109,19 @@ fn time() -> impl Strategy<Value = Option<SampleTime>> {
         (268_435_456_000_i64..4_000_000_000_000).prop_map(SampleTime::UnixMillis),
         (-4_000_000_000_000_i64..268_435_456_000).prop_map(SampleTime::FromNow),
     ])
+}
+
+/// Times as the JSON of LwM2M 1.0 tells them apart.
+fn old_time() -> impl Strategy<Value = Option<SampleTime>> {
+    prop::option::of(prop_oneof![
+        (1_i64..4_000_000_000_000).prop_map(SampleTime::UnixMillis),
+        (-4_000_000_000_000_i64..=0).prop_map(SampleTime::FromNow),
+    ])
+}
+
+fn any_path() -> impl Strategy<Value = Path> {
+    let ids = prop::collection::vec(0_u16..65_535, 0..=4);
+    ids.prop_map(|ids| Path::from_segments(&ids).unwrap())
 }
 
 /// The type every value has that a self-describing format carries without a registry.
@@ -196,6 +217,61 @@ proptest! {
                 decode(format, Path::Root, &payload, Registry::oma()),
                 Ok(entries.clone())
             );
+        }
+    }
+
+    #[test]
+    fn the_json_of_lwm2m_1_0_keeps_times((_, entries) in entries(), times in prop::collection::vec(old_time(), 20)) {
+        let timed = |(entry, time): (Entry, _)| Entry { time, ..entry };
+        let entries: Vec<Entry> = entries.into_iter().zip(times).map(timed).collect();
+        let payload = encode(ContentFormat::JSON, Path::Root, &entries).unwrap();
+        let read = decode(ContentFormat::JSON, Path::Root, &payload, Registry::oma());
+        prop_assert_eq!(read, Ok(all_kept(ContentFormat::JSON, &entries)));
+    }
+
+    #[test]
+    fn lists_of_paths_are_kept(paths in prop::collection::btree_set(any_path(), 0..20)) {
+        let paths: Vec<Path> = paths.into_iter().collect();
+        for format in COMPOSITE {
+            let written = encode_paths(format, &paths);
+            if format == ContentFormat::LWM2M_CBOR && paths.contains(&Path::Root) {
+                prop_assert_eq!(written, Err(EncodeError::NeedsObject(format)));
+                continue;
+            }
+            prop_assert_eq!(decode_paths(format, &written.unwrap()), Ok(paths.clone()));
+        }
+    }
+
+    #[test]
+    fn patches_are_kept((_, entries) in entries(), removed in prop::collection::vec(any::<bool>(), 20)) {
+        let patch = |(entry, removed): (Entry, bool)| match entry.path {
+            path @ Path::ResourceInstance(..) if removed => Patch::Remove(path),
+            _ => Patch::Set(entry),
+        };
+        let patches: Vec<Patch> = entries.into_iter().zip(removed).map(patch).collect();
+        let removes = patches.iter().any(|patch| matches!(patch, Patch::Remove(_)));
+        for format in COMPOSITE {
+            let written = encode_patch(format, &patches);
+            let plain = matches!(format, ContentFormat::SENML_JSON | ContentFormat::SENML_CBOR);
+            if removes && plain {
+                prop_assert_eq!(written, Err(EncodeError::NoRemovals(format)));
+                continue;
+            }
+            let read = decode_patch(format, &written.unwrap(), Registry::oma());
+            prop_assert_eq!(read, Ok(patches.clone()));
+        }
+    }
+
+    #[test]
+    fn random_composite_bodies_are_read_or_refused(
+        format in prop::sample::select(COMPOSITE.to_vec()),
+        payload in prop::collection::vec(any::<u8>(), 0..64),
+    ) {
+        if let Ok(paths) = decode_paths(format, &payload) {
+            prop_assert!(paths.len() <= MAX_ENTRIES);
+        }
+        if let Ok(patches) = decode_patch(format, &payload, Registry::oma()) {
+            prop_assert!(patches.iter().all(|patch| patch.path().depth() >= 3));
         }
     }
 

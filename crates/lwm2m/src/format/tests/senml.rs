@@ -192,3 +192,109 @@ fn broken_packs_are_refused_with_their_place() {
     let nested = format!("81a1617a{}", "81".repeat(100_000));
     assert!(matches!(cbor("/", &nested), Err(DecodeError::Malformed(_))));
 }
+
+#[test]
+fn bytes_are_read_in_either_alphabet_with_or_without_padding() {
+    for text in ["_-8", "_-8=", "/+8", "/+8=", "_+8"] {
+        assert_eq!(
+            json("/", &format!(r#"[{{"n":"/0/0/3","vd":"{text}"}}]"#)),
+            Ok(vec!["/0/0/3 Opaque([255, 239])".to_owned()]),
+            "{text}"
+        );
+    }
+    let entry = Entry::new(path("/0/0/3"), Value::Opaque(vec![255, 239]));
+    let written = written(ContentFormat::SENML_JSON, "/0/0/3", &[entry]);
+    assert_eq!(written, br#"[{"bn":"/0/0/3","vd":"_-8"}]"#);
+}
+
+#[test]
+fn a_missing_name_is_the_base_name() {
+    // [{-2: "/3/0/9", 2: 100}, {2: 99, 6: -5}]
+    assert_eq!(
+        cbor(
+            "/3/0/9",
+            "82 a2 21 66 2f332f302f39 02 18 64 a2 02 18 63 06 24"
+        )
+        .unwrap(),
+        ["/3/0/9 Integer(100)", "/3/0/9 Integer(99) FromNow(-5000)"]
+    );
+}
+
+#[test]
+fn numbers_are_read_in_every_encoding() {
+    // [{0: "/3303/0/5700", 2: …}]
+    for (number, line) in [
+        ("05", "5.0"),
+        ("24", "-5.0"),
+        ("f9 4100", "2.5"),
+        ("fa 40200000", "2.5"),
+        ("fb 4004000000000000", "2.5"),
+        ("c4 82 20 18 19", "2.5"),
+        ("c4 9f 20 18 19 ff", "2.5"),
+        ("c4 82 02 20", "-100.0"),
+        ("1b ffffffffffffffff", "1.8446744073709552e19"),
+    ] {
+        assert_eq!(
+            cbor(
+                "/",
+                &format!("81 a2 00 6c 2f333330332f302f35373030 02 {number}")
+            ),
+            Ok(vec![format!("/3303/0/5700 Float({line})")]),
+            "{number}"
+        );
+    }
+    for number in [
+        "c4 81 20",
+        "c4 83 20 01 01",
+        "c4 82 19 ffff 01",
+        "c5 82 20 01",
+    ] {
+        assert_eq!(
+            cbor(
+                "/",
+                &format!("81 a2 00 6c 2f333330332f302f35373030 02 {number}")
+            ),
+            Err(DecodeError::Malformed(17)),
+            "{number}"
+        );
+    }
+    // A time may have its tag: [{0: "/3/0/13", 2: 1(1367491215)}]
+    assert_eq!(
+        cbor("/", "81 a2 00 67 2f332f302f3133 02 c1 1a 5182428f").unwrap(),
+        ["/3/0/13 Time(1367491215)"]
+    );
+}
+
+#[test]
+fn object_links_are_written_behind_a_text_label() {
+    let entry = Entry::new(path("/3/0/22/0"), Value::NULL_LINK);
+    let entries = std::slice::from_ref(&entry);
+    assert_eq!(
+        hex::encode(written(ContentFormat::SENML_CBOR, "/", entries)),
+        "81a200692f332f302f32322f3063766c6f6b36353533353a3635353335"
+    );
+    let text = written(ContentFormat::SENML_JSON, "/", entries);
+    assert_eq!(text, br#"[{"n":"/3/0/22/0","vlo":"65535:65535"}]"#);
+}
+
+#[test]
+fn times_add_up_and_persist_in_cbor() {
+    // [{-3: 1600000000, -2: "/3/0/", 0: "9", 2: 1, 6: -0.5}, {0: "10", 2: 2, 6: f16 1.5}]
+    assert_eq!(
+        cbor(
+            "/3/0",
+            "82 a5 22 1a 5f5e1000 21 65 2f332f302f 00 61 39 02 01 06 f9 b800 \
+             a3 00 62 3130 02 02 06 f9 3e00"
+        )
+        .unwrap(),
+        [
+            "/3/0/9 Integer(1) UnixMillis(1599999999500)",
+            "/3/0/10 Integer(2) UnixMillis(1600000001500)",
+        ]
+    );
+    // Small sums are relative to now: [{-3: -100, 0: "/3/0/9", 2: 1, 6: 40}]
+    assert_eq!(
+        cbor("/", "81 a4 22 38 63 00 66 2f332f302f39 02 01 06 18 28").unwrap(),
+        ["/3/0/9 Integer(1) FromNow(-60000)"]
+    );
+}

@@ -55,6 +55,10 @@ fn a_single_value_needs_a_resource() {
             encode(format, path("/3/0/6"), &two),
             Err(EncodeError::NotOneValue(format))
         );
+        assert_eq!(
+            encode(format, path("/3/0/6"), &two[..1]),
+            Err(EncodeError::NotOneValue(format))
+        );
         let timed = Entry {
             time: Some(SampleTime::FromNow(0)),
             ..two[0].clone()
@@ -110,6 +114,8 @@ fn cbor_values_are_read_in_every_encoding() {
         );
     }
     assert_eq!(value("/3303/0/5700", "05"), Ok(Value::Float(5.0)));
+    // 4([-1, 25])
+    assert_eq!(value("/3303/0/5700", "c482201819"), Ok(Value::Float(2.5)));
     // Times, tagged and bare.
     for time in ["c11a5182428f", "1a5182428f", "c1fb41d46090a3c00000"] {
         assert_eq!(
