@@ -144,7 +144,9 @@ impl Device {
 
     /// A datagram of the server arrived.
     pub fn handle_datagram(&mut self, now: Instant, datagram: &[u8]) {
-        if self.hears(now) {
+        // RFC 7252 §12.1: the codes of requests are 0.01 to 0.31.
+        let is_request = datagram.get(1).is_some_and(|code| (1..32).contains(code));
+        if self.hears(now) && (self.registration.takes_requests() || !is_request) {
             self.count(now, Direction::Received, datagram.len());
             self.coap.handle_datagram(now, self.session, datagram);
             self.drain_coap(now);
@@ -153,7 +155,8 @@ impl Device {
 
     /// A message of the server arrived on the stream.
     pub fn handle_message(&mut self, now: Instant, message: coap::Message) {
-        if self.hears(now) {
+        let is_request = message.code.is_request();
+        if self.hears(now) && (self.registration.takes_requests() || !is_request) {
             self.count(now, Direction::Received, message.payload.len());
             self.coap.handle_message(now, self.session, message);
             self.drain_coap(now);

@@ -15,6 +15,8 @@ pub(crate) use optional::{
 pub(crate) const LIFETIME: Path = Path::Resource(1, 0, 1);
 pub(crate) const DEFAULT_PMIN: Path = Path::Resource(1, 0, 2);
 pub(crate) const DEFAULT_PMAX: Path = Path::Resource(1, 0, 3);
+pub(crate) const DISABLE: Path = Path::Resource(1, 0, 4);
+pub(crate) const DISABLE_TIMEOUT: Path = Path::Resource(1, 0, 5);
 pub(crate) const BINDING: Path = Path::Resource(1, 0, 7);
 pub(crate) const UPDATE_TRIGGER: Path = Path::Resource(1, 0, 8);
 pub(crate) const MUTE_SEND: Path = Path::Resource(1, 0, 23);
@@ -76,6 +78,7 @@ fn add_server(tree: &mut ObjectTree, config: &Config) {
     tree.put(LIFETIME, Value::Integer(lifetime));
     tree.put(Path::Resource(1, 0, 6), Value::Boolean(false));
     tree.put(BINDING, Value::String(binding));
+    tree.put_action(DISABLE);
     tree.put_action(UPDATE_TRIGGER);
     tree.put(MUTE_SEND, Value::Boolean(false));
 }

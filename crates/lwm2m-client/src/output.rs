@@ -23,7 +23,8 @@ pub enum Event {
     Registered { location: String },
     /// The server accepted an Update.
     Updated,
-    /// The device has deregistered, or gave up trying to.
+    /// The device has deregistered, or gave up trying to. If the server has disabled it, it comes
+    /// back after the Disable Timeout.
     Deregistered,
     /// A Register failed; the next attempt is at `retry_at`.
     RegistrationFailed {

@@ -116,6 +116,7 @@ impl Device {
         match path {
             objects::REBOOT => self.reboot(now, Boot::Same),
             objects::FACTORY_RESET => self.reboot(now, Boot::FactoryState),
+            objects::DISABLE => self.disable(now),
             objects::UPDATE_TRIGGER => self.trigger_update(now),
             objects::RESET_ERROR_CODE => self.report_errors(now, &[]),
             objects::FIRMWARE_UPDATE | objects::FIRMWARE_CANCEL => self.firmware_moved(now),

@@ -1,18 +1,38 @@
 //! Register, Update, De-register (LwM2M Core 1.2 §6.2, Transport 1.2 §6.4.3).
 
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use coap::{Code, ExchangeId, Failure, Request, Response};
 use lwm2m::{Binding, ContentFormat, Lifetime, LwM2mVersion, QueueMode, Value};
 
 use super::Device;
-use crate::objects::{BINDING, LIFETIME};
+use crate::objects::{BINDING, DISABLE_TIMEOUT, LIFETIME};
 use crate::output::{Event, RegistrationFailure, SendFailure};
 use crate::registration::{Announced, Registered, Registration, asked_wait, backoff, update_after};
+
+/// `/1/0/5` if it is not set.
+const DEFAULT_DISABLE_TIMEOUT: Duration = Duration::from_hours(24);
 
 impl Device {
     /// Ends the registration and then is off; [`Event::Deregistered`] follows in any case.
     pub fn deregister(&mut self, now: Instant) {
+        self.leave(now, None);
+    }
+
+    /// LwM2M Core 1.2 §6.2.3 and the Server object: a disabled device deregisters, and registers
+    /// again after the Disable Timeout.
+    pub(super) fn disable(&mut self, now: Instant) {
+        let timeout = match self.tree.value(DISABLE_TIMEOUT) {
+            Some(Value::Integer(secs)) => u32::try_from(*secs).ok(),
+            _ => None,
+        };
+        let pause = timeout.map_or(DEFAULT_DISABLE_TIMEOUT, |secs| {
+            Duration::from_secs(u64::from(secs))
+        });
+        self.leave(now, Some(pause));
+    }
+
+    fn leave(&mut self, now: Instant, pause: Option<Duration>) {
         if let Some(exchange) = self.registration.exchange() {
             if matches!(self.registration, Registration::Deregistering { .. }) {
                 return;
@@ -28,8 +48,8 @@ impl Device {
             self.coap.send_request(now, self.session, request).ok()
         });
         match exchange {
-            Some(exchange) => self.registration = Registration::Deregistering { exchange },
-            None => self.deregistered(),
+            Some(exchange) => self.registration = Registration::Deregistering { exchange, pause },
+            None => self.deregistered(now, pause),
         }
         self.drain_coap(now);
     }
@@ -152,7 +172,7 @@ impl Device {
                 } => {
                     self.update_answered(now, registered, announced, response);
                 }
-                Registration::Deregistering { .. } => self.deregistered(),
+                Registration::Deregistering { pause, .. } => self.deregistered(now, pause),
                 other => self.registration = other,
             }
         } else if let Some(index) = self.sends.iter().position(|known| *known == exchange) {
@@ -254,8 +274,11 @@ impl Device {
         self.update_if_stale(now);
     }
 
-    fn deregistered(&mut self) {
+    fn deregistered(&mut self, now: Instant, pause: Option<Duration>) {
         self.forget_session();
+        if let Some(until) = pause.and_then(|pause| now.checked_add(pause)) {
+            self.registration = Registration::Waiting { until, failures: 0 };
+        }
         self.event(Event::Deregistered);
     }
 
@@ -263,7 +286,7 @@ impl Device {
     fn failure(
         &mut self,
         response: Result<&Response, Failure>,
-    ) -> (RegistrationFailure, Option<std::time::Duration>) {
+    ) -> (RegistrationFailure, Option<Duration>) {
         match response {
             Ok(response) => {
                 let asked = (response.code == Code::SERVICE_UNAVAILABLE_5_03)

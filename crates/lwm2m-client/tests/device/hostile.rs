@@ -9,7 +9,7 @@ use proptest::prelude::*;
 
 use crate::pair::config;
 
-/// A device that has a registration, so that it listens.
+/// A device that has a registration, so that it takes requests.
 fn started(version: LwM2mVersion) -> (Device, Instant) {
     let now = Instant::now();
     let mut device = Device::new(
@@ -21,7 +21,19 @@ fn started(version: LwM2mVersion) -> (Device, Instant) {
         5,
     );
     device.start(now);
-    while device.poll_output().is_some() {}
+    let mut register = None;
+    while let Some(output) = device.poll_output() {
+        if let Output::Transmit(datagram) = output {
+            register = Some(datagram);
+        }
+    }
+    let register = coap::decode(&register.unwrap()).unwrap();
+    let mut answer = Message::new(Type::Acknowledgement, Code::CREATED_2_01, register.id);
+    answer.token = register.token;
+    answer.options.push(number::LOCATION_PATH, b"rd");
+    answer.options.push(number::LOCATION_PATH, b"a1");
+    feed(&mut device, now, &answer.to_datagram());
+    assert!(device.is_registered());
     (device, now)
 }
 

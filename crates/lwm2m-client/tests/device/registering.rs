@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use coap::{Code, Response};
+use coap::{Code, Failure, Response};
 use lwm2m::{Binding, Lifetime, LwM2mVersion, RegisterRequest, UpdateRequest};
 use lwm2m_client::{Event, RegistrationFailure, Retry};
 
@@ -247,4 +247,34 @@ fn a_factory_reset_restores_values() {
     pair.wait_for(is_registered);
     let offset = pair.ask(request(Code::GET, "/3/0/14"));
     assert_eq!(offset.payload, b"+00:00");
+}
+
+#[test]
+fn a_disabled_device_comes_back_after_its_timeout() {
+    let mut pair = Pair::registered(config());
+    pair.ask(text(Code::PUT, "/1/0/5", "120"));
+    let executed = pair.ask(request(Code::POST, "/1/0/4"));
+    assert_eq!(executed.code, Code::CHANGED_2_04);
+    pair.wait_for(|event| *event == Event::Deregistered);
+    assert_eq!(pair.requests.last().unwrap().method, Code::DELETE);
+    let left = pair.now;
+    pair.send(request(Code::GET, "/3/0/0"));
+    pair.wait_for(is_registered);
+    assert!(pair.now - left >= Duration::from_secs(120));
+    assert_eq!(pair.requests.last().unwrap().path, ["rd"]);
+}
+
+#[test]
+fn what_comes_before_the_registration_is_complete_is_ignored() {
+    let mut pair = Pair::new(config());
+    pair.answer = |_| Response {
+        max_age: Some(3600),
+        ..Response::new(Code::SERVICE_UNAVAILABLE_5_03)
+    };
+    pair.drive(Duration::from_secs(1));
+    pair.send(text(Code::PUT, "/3/0/14", "+05:00"));
+    pair.drive(Duration::from_mins(5));
+    assert!(matches!(pair.concluded[..], [(_, Err(Failure::Timeout))]));
+    let written = |event: &Event| matches!(event, Event::Written { .. });
+    assert!(!pair.events.iter().any(written));
 }
