@@ -5,6 +5,7 @@
 mod attributes;
 mod composite;
 mod faults;
+mod firmware;
 mod hostile;
 mod objects;
 mod observing;
