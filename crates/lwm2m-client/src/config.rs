@@ -22,6 +22,8 @@ pub struct Config {
     pub short_server_id: u16,
     /// What its objects say.
     pub profile: Profile,
+    /// In place of the list of its objects, a name for it that the server may know.
+    pub profile_id: Option<ProfileId>,
     /// Time between Updates; half of the lifetime if `None`. Up to a tenth of it is taken off at
     /// random, so that a fleet spreads.
     pub update_interval: Option<Duration>,
@@ -63,6 +65,16 @@ pub struct Profile {
     pub temperature: f64,
     /// What it has besides. Each costs memory in every device of a fleet.
     pub optional: Vec<OptionalObject>,
+}
+
+/// A name for a list of objects (LwM2M Core 1.2 §6.2.1). A device of an older release does not use
+/// it; a server that refuses it gets the list.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ProfileId {
+    /// `pid`, for example `6:27354b9a`.
+    pub id: String,
+    /// Objects that are listed all the same.
+    pub besides: Vec<u16>,
 }
 
 /// An object that not every device has.
@@ -134,6 +146,7 @@ impl Config {
     pub fn new(endpoint: EndpointName) -> Self {
         Self {
             profile: Profile::new(endpoint.as_str()),
+            profile_id: None,
             endpoint,
             lifetime: Lifetime::from_secs(300),
             version: LwM2mVersion::V1_1,

@@ -26,7 +26,7 @@ use crate::objects::{self, CURRENT_TIME};
 use crate::observation::Observation;
 use crate::output::{Event, Output, SetValueError};
 use crate::presence::Presence;
-use crate::registration::Registration;
+use crate::registration::{ProfileUse, Registration};
 use crate::statistics::{Direction, Statistics};
 use crate::tree::{Change, ObjectTree};
 use fault::Held;
@@ -43,6 +43,7 @@ pub struct Device {
     tree: ObjectTree,
     attributes: Attributes,
     registration: Registration,
+    profile_use: ProfileUse,
     observations: Vec<Observation>,
     /// Counts notifications, 24 bits of it are the Observe option.
     sequence: u32,
@@ -93,6 +94,7 @@ impl Device {
             tree: objects::factory(&config),
             attributes: Attributes::default(),
             registration: Registration::Off,
+            profile_use: ProfileUse::Offered,
             observations: Vec::new(),
             sequence: 0,
             firmware: Firmware::new(config.firmware, config.firmware_step),

@@ -52,7 +52,7 @@ mod registration;
 mod statistics;
 mod tree;
 
-pub use config::{Config, FirmwareBehaviour, OptionalObject, Profile, Reboot, Retry};
+pub use config::{Config, FirmwareBehaviour, OptionalObject, Profile, ProfileId, Reboot, Retry};
 pub use device::Device;
 pub use fault::Fault;
 pub use output::{

@@ -61,6 +61,14 @@ pub(crate) struct Announced {
     pub(crate) objects: u32,
 }
 
+/// Whether the server takes a profile id.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum ProfileUse {
+    /// As far as the device knows.
+    Offered,
+    Refused,
+}
+
 impl Registration {
     pub(crate) fn timeout(&self) -> Option<Instant> {
         match self {

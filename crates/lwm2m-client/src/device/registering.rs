@@ -6,9 +6,12 @@ use coap::{Code, ExchangeId, Failure, Request, Response};
 use lwm2m::{Binding, ContentFormat, Lifetime, LwM2mVersion, QueueMode, Value};
 
 use super::Device;
+use crate::config::ProfileId;
 use crate::objects::{BINDING, DISABLE_TIMEOUT, LIFETIME};
 use crate::output::{Event, RegistrationFailure, SendFailure};
-use crate::registration::{Announced, Registered, Registration, asked_wait, backoff, update_after};
+use crate::registration::{
+    Announced, ProfileUse, Registered, Registration, asked_wait, backoff, update_after,
+};
 
 /// `/1/0/5` if it is not set.
 const DEFAULT_DISABLE_TIMEOUT: Duration = Duration::from_hours(24);
@@ -73,12 +76,20 @@ impl Device {
             format!("lwm2m={}", self.config.version.as_str()),
         ];
         query.extend(self.binding_query(announced.binding));
-        let request = Request {
-            query,
-            content_format: Some(ContentFormat::LINK.0),
-            payload: self.tree.registration_links().to_string().into_bytes(),
-            ..Request::new(Code::POST, ["rd"])
+        let mut request = Request::new(Code::POST, ["rd"]);
+        let links = match self.profile_id() {
+            None => Some(self.tree.registration_links()),
+            Some(profile) => {
+                query.push(format!("pid={}", profile.id));
+                let besides = |id| profile.besides.contains(&id);
+                (!profile.besides.is_empty()).then(|| self.tree.links_of(besides))
+            }
         };
+        if let Some(links) = links {
+            request.content_format = Some(ContentFormat::LINK.0);
+            request.payload = links.to_string().into_bytes();
+        }
+        request.query = query;
         self.registration = if let Ok(exchange) = self.coap.send_request(now, self.session, request)
         {
             Registration::Registering {
@@ -91,6 +102,14 @@ impl Device {
             let until = now + backoff(self.config.retry, failures, &mut self.rng);
             Registration::Waiting { until, failures }
         };
+    }
+
+    /// What the device registers with in place of its objects.
+    fn profile_id(&self) -> Option<&ProfileId> {
+        let profile = self.config.profile_id.as_ref();
+        profile.filter(|_| {
+            self.config.version >= LwM2mVersion::V1_2 && self.profile_use == ProfileUse::Offered
+        })
     }
 
     fn send_update(&mut self, now: Instant, mut registered: Registered) {
@@ -216,6 +235,17 @@ impl Device {
         }
         let failures = failures.saturating_add(1);
         let (reason, asked) = self.failure(response);
+        if self.profile_id().is_some() && asked.is_none() && response.is_ok() {
+            // LwM2M Core 1.2 §6.2.1: a server that cannot tell the objects from the id answers an
+            // error, and the client registers again with all of them.
+            self.profile_use = ProfileUse::Refused;
+            self.event(Event::RegistrationFailed {
+                reason,
+                retry_at: now,
+            });
+            self.register(now, failures);
+            return;
+        }
         let wait = asked.unwrap_or_else(|| backoff(self.config.retry, failures, &mut self.rng));
         let retry_at = now + wait;
         self.registration = Registration::Waiting {

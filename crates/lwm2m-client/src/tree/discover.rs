@@ -10,6 +10,11 @@ use crate::refusal::Refusal;
 impl ObjectTree {
     /// The list of objects and instances of a Register (LwM2M Core 1.2 §6.2.1).
     pub(crate) fn registration_links(&self) -> ObjectLinks {
+        self.links_of(|_| true)
+    }
+
+    /// As [`Self::registration_links`], of some objects.
+    pub(crate) fn links_of(&self, is_listed: impl Fn(u16) -> bool) -> ObjectLinks {
         let root = Link::new(Path::Root).with("rt", "oma.lwm2m");
         // The best format first. What a release must know anyway need not be told; the JSON of
         // 1.0 is told by all, later releases keep it for old servers.
@@ -20,7 +25,7 @@ impl ObjectTree {
         };
         let mut links = vec![root.with("ct", formats)];
         for (id, object) in &self.objects {
-            if CREDENTIAL_OBJECTS.contains(id) {
+            if CREDENTIAL_OBJECTS.contains(id) || !is_listed(*id) {
                 continue;
             }
             let link = self.object_link(object);
