@@ -71,36 +71,30 @@ impl ObjectTree {
     }
 
     /// LwM2M Core 1.2 §8.2.1: who creates an object instance owns it.
-    pub(crate) fn own(&mut self, server: u16, created: Path) {
-        let (Some(object), Some(instance)) = (created.object_id(), created.object_instance_id())
-        else {
-            return;
-        };
-        let Some(free) = self.free_id(ACCESS_CONTROL) else {
-            return;
-        };
+    /// Returns the access control instance.
+    pub(crate) fn own(&mut self, server: u16, created: Path) -> Option<Path> {
+        let (object, instance) = (created.object_id()?, created.object_instance_id()?);
+        let free = self.free_id(ACCESS_CONTROL)?;
         let at = |id| Path::Resource(ACCESS_CONTROL, free, id);
         self.put(at(0), Value::Integer(i64::from(object)));
         self.put(at(1), Value::Integer(i64::from(instance)));
         self.put(at(3), Value::Integer(i64::from(server)));
+        Some(Path::ObjectInstance(ACCESS_CONTROL, free))
     }
 
-    /// LwM2M Core 1.2 §8.2.1: what is deleted has no owner.
-    pub(crate) fn disown(&mut self, deleted: Path) {
-        let (Some(object), Some(instance)) = (deleted.object_id(), deleted.object_instance_id())
-        else {
-            return;
-        };
+    /// LwM2M Core 1.2 §8.2.1: what is deleted has no owner. Returns the access control instance
+    /// that went with it.
+    pub(crate) fn disown(&mut self, deleted: Path) -> Option<Path> {
+        let (object, instance) = (deleted.object_id()?, deleted.object_instance_id()?);
         let about = |tree: &Self, id: u16, number: u16| {
             tree.number(Path::Resource(ACCESS_CONTROL, id, number))
         };
         let gone = self.instance_ids(ACCESS_CONTROL).find(|id| {
             about(self, *id, 0) == Some(i64::from(object))
                 && about(self, *id, 1) == Some(i64::from(instance))
-        });
-        if let Some(id) = gone {
-            self.remove_instance(ACCESS_CONTROL, id);
-        }
+        })?;
+        self.remove_instance(ACCESS_CONTROL, gone);
+        Some(Path::ObjectInstance(ACCESS_CONTROL, gone))
     }
 
     fn number(&self, path: Path) -> Option<i64> {

@@ -75,19 +75,18 @@ impl Device {
                 self.execute(now, path);
             }
             Effect::Created(path) => {
-                self.tree.own(self.config.short_server_id, path);
+                let owner = self.tree.own(self.config.short_server_id, path);
                 self.event(Event::Created { path });
-                self.values_changed(now, &[path]);
-                self.update_if_stale(now);
+                self.came_or_went(now, path, owner);
             }
             Effect::Deleted(path) => {
-                if matches!(path, Path::ObjectInstance(..)) {
-                    self.tree.disown(path);
-                }
+                let owner = match path {
+                    Path::ObjectInstance(..) => self.tree.disown(path),
+                    _ => None,
+                };
                 self.attributes.remove_below(path);
                 self.event(Event::Deleted { path });
-                self.values_changed(now, &[path]);
-                self.update_if_stale(now);
+                self.came_or_went(now, path, owner);
             }
             Effect::AttributesWritten(path) => {
                 self.event(Event::AttributesWritten { path });
@@ -96,6 +95,13 @@ impl Device {
             Effect::ObservationStarted(path) => self.event(Event::ObservationStarted { path }),
             Effect::ObservationCancelled(token) => self.end_observation(token),
         }
+    }
+
+    /// An instance is new or gone, and with it the one that says who owns it.
+    fn came_or_went(&mut self, now: Instant, path: Path, owner: Option<Path>) {
+        let changed: Vec<Path> = owner.into_iter().chain([path]).collect();
+        self.values_changed(now, &changed);
+        self.update_if_stale(now);
     }
 
     fn written(&mut self, now: Instant, changed: &[Path]) {
