@@ -185,7 +185,9 @@ impl Device {
         match &self.power {
             Power::Down { until, .. } => return Some(*until),
             Power::GoingDown { at, .. } => {
-                return self.coap.poll_timeout().into_iter().chain([*at]).min();
+                let held = self.held.iter().map(|held| held.at);
+                let timeouts = self.coap.poll_timeout().into_iter().chain(held);
+                return timeouts.chain([*at]).min();
             }
             Power::On => {}
         }

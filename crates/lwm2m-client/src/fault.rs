@@ -24,6 +24,14 @@ pub enum Fault {
     /// An attribute is unknown and refused with 4.00: clients only SHOULD know all of them (LwM2M
     /// Core 1.2 §5.1.2).
     RefusesAttribute(AttributeName),
+    /// Parameters of an Observe are refused with 4.00 by a device of 1.2 too: clients that do not
+    /// support them must refuse them (LwM2M Core 1.2 §6.4.1).
+    RefusesObserveParameters,
+    /// The depth of a Discover is not looked at: clients of 1.2 that do not support it must ignore
+    /// it (LwM2M Core 1.2 §6.3.2).
+    IgnoresDepth,
+    /// Paths in the answer to Discover end in a slash, as in examples of LwM2M Core 1.2 §6.3.2.
+    DiscoversWithSlashes,
     /// Every content is said to be in this format, whatever it is in: clients that take text/plain
     /// for the default (ConnectivityFoundry/AwaLWM2M#257).
     MislabelsFormat(ContentFormat),

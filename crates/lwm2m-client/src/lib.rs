@@ -12,7 +12,8 @@
 //! (Server, Device, Connectivity Monitoring, Firmware Update, Location, Temperature, and others if
 //! its [`Profile`] says so), the notification attributes and the observations. It never opens a socket, secures nothing, reads
 //! no clock and draws no randomness but from its seed. Nothing that the server sends can make it
-//! fail: it is answered with a code or dropped.
+//! fail: it is answered with a code or dropped. What real clients get wrong it gets wrong if it is
+//! told to ([`Fault`]).
 //!
 //! After every call, drain [`Device::poll_output`]; when [`Device::poll_timeout`] has passed, call
 //! [`Device::handle_timeout`].

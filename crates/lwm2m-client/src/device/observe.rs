@@ -8,6 +8,7 @@ use lwm2m::{LwM2mVersion, NotificationAttributes, Path, Setting, Value};
 
 use super::Device;
 use crate::attributes::{named, parse_known};
+use crate::fault::Fault;
 use crate::objects::{DEFAULT_PMAX, DEFAULT_PMIN};
 use crate::observation::{Observation, Phase, Target};
 use crate::output::Event;
@@ -25,7 +26,9 @@ impl Device {
         query: &[String],
     ) -> Result<NotificationAttributes, Refusal> {
         match self.tree.release() {
-            LwM2mVersion::V1_2 => parse_known(query, LwM2mVersion::V1_2),
+            LwM2mVersion::V1_2 if !self.has_fault(Fault::RefusesObserveParameters) => {
+                parse_known(query, LwM2mVersion::V1_2)
+            }
             _ if query.is_empty() => Ok(NotificationAttributes::default()),
             _ => Err(Refusal::BadQuery),
         }

@@ -13,6 +13,7 @@ use super::Device;
 use super::effect::Effect;
 use crate::access::Right;
 use crate::attributes::parse_known;
+use crate::fault::Fault;
 use crate::objects::{self, PACKAGE, PACKAGE_URI};
 use crate::observation::Target;
 use crate::refusal::Refusal;
@@ -95,6 +96,7 @@ impl Device {
     fn serve_discover(&self, path: Path, request: &Request) -> Result<Reply, Refusal> {
         let depth = match request.query.as_slice() {
             [] => None,
+            _ if self.has_fault(Fault::IgnoresDepth) => None,
             [parameter] if self.tree.release() == LwM2mVersion::V1_2 => {
                 let depth = parameter
                     .strip_prefix("depth=")
@@ -109,9 +111,13 @@ impl Device {
             Path::Resource(..) if at == path => self.attributes.effective(at),
             _ => self.attributes.own(at),
         })?;
+        let mut text = links.to_string();
+        if self.has_fault(Fault::DiscoversWithSlashes) {
+            text = text.replace('>', "/>");
+        }
         let response = Response {
             content_format: Some(ContentFormat::LINK.0),
-            payload: links.to_string().into_bytes(),
+            payload: text.into_bytes(),
             ..Response::new(Code::CONTENT_2_05)
         };
         Ok(Reply {

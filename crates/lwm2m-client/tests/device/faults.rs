@@ -8,7 +8,7 @@ use lwm2m::{ContentFormat, Entry, LwM2mVersion, Path, Value, encode};
 use lwm2m_client::{Config, Event, Fault, Profile};
 
 use crate::pair::{
-    Pair, accepting, config, fetch, get, patch, put, request, text, with_version, words,
+    Pair, accepting, config, discover, fetch, get, patch, put, request, text, with_version, words,
     write_attributes,
 };
 
@@ -76,6 +76,9 @@ fn answers_can_come_in_messages_of_their_own() {
     let written = |event: &&Event| matches!(event, Event::Written { .. });
     assert_eq!(pair.events.iter().filter(written).count(), 1);
     assert_eq!(words(&pair.ask(get("/3/0/14"))), "+01:00");
+    let mut pair = with(Fault::AnswersAfter(Duration::from_millis(300)));
+    let reboot = pair.ask(request(Code::POST, "/3/0/4"));
+    assert_eq!(reboot.code, Code::CHANGED_2_04, "even while it goes down");
 }
 
 #[test]
@@ -86,6 +89,23 @@ fn an_attribute_can_be_unknown() {
     assert_eq!(pair.observe(AT, &["con=1"]).code, Code::BAD_REQUEST_4_00);
     let known = pair.ask(write_attributes(AT, &["pmin=1"]));
     assert_eq!(known.code, Code::CHANGED_2_04);
+}
+
+#[test]
+fn parameters_of_an_observe_can_be_unknown_in_1_2() {
+    let mut pair = with(Fault::RefusesObserveParameters);
+    assert_eq!(pair.observe(AT, &["pmin=1"]).code, Code::BAD_REQUEST_4_00);
+    assert_eq!(pair.observe(AT, &[]).code, Code::CONTENT_2_05);
+}
+
+#[test]
+fn a_discover_can_be_answered_in_other_ways() {
+    let mut pair = with(Fault::IgnoresDepth);
+    let deep = words(&pair.ask(discover("/6", &["depth=0"])));
+    assert_eq!(deep, words(&pair.ask(discover("/6", &[]))));
+    let mut pair = with(Fault::DiscoversWithSlashes);
+    let links = words(&pair.ask(discover("/6", &["depth=1"])));
+    assert_eq!(links, "</6/>,</6/0/>");
 }
 
 #[test]

@@ -3,19 +3,31 @@
 use std::time::{Duration, Instant};
 
 use coap::{Code, Message, MessageId, Type, number};
-use lwm2m::{LwM2mVersion, Path, Value};
-use lwm2m_client::{Config, Device, Output, Profile};
+use lwm2m::{ContentFormat, LwM2mVersion, Path, Value};
+use lwm2m_client::{Config, Device, Fault, Output, Profile};
 use proptest::prelude::*;
 
 use crate::pair::config;
 
+const FAULTS: [Fault; 8] = [
+    Fault::SwallowsComposite,
+    Fault::NeverAnswers(Path::Object(3)),
+    Fault::AnswersAfter(Duration::from_millis(1500)),
+    Fault::MislabelsFormat(ContentFormat::TLV),
+    Fault::IgnoresAccept,
+    Fault::OmitsObserve,
+    Fault::IgnoresReset,
+    Fault::WrongToken,
+];
+
 /// A device that has a registration, so that it takes requests.
-fn started(version: LwM2mVersion) -> (Device, Instant) {
+fn started(version: LwM2mVersion, faults: &[Fault]) -> (Device, Instant) {
     let now = Instant::now();
     let mut device = Device::new(
         Config {
             version,
             profile: Profile::full("hostile"),
+            faults: faults.to_vec(),
             ..config()
         },
         5,
@@ -111,16 +123,16 @@ fn message() -> impl Strategy<Value = Message> {
 proptest! {
     #[test]
     fn any_bytes_are_survived(datagrams in prop::collection::vec(prop::collection::vec(any::<u8>(), 0..64), 1..16)) {
-        let (mut device, now) = started(LwM2mVersion::V1_1);
+        let (mut device, now) = started(LwM2mVersion::V1_1, &[]);
         for datagram in &datagrams {
             feed(&mut device, now, datagram);
         }
     }
 
     #[test]
-    fn any_requests_are_answered_or_dropped(messages in prop::collection::vec(message(), 1..32), release in 0_u8..3) {
+    fn any_requests_are_answered_or_dropped(messages in prop::collection::vec(message(), 1..32), release in 0_u8..3, faults in prop::sample::subsequence(FAULTS.to_vec(), 0..4)) {
         let release = [LwM2mVersion::V1_0, LwM2mVersion::V1_1, LwM2mVersion::V1_2][usize::from(release)];
-        let (mut device, mut now) = started(release);
+        let (mut device, mut now) = started(release, &faults);
         for (index, message) in messages.iter().enumerate() {
             feed(&mut device, now, &message.to_datagram());
             let value = Value::Float(index as f64);
@@ -133,7 +145,7 @@ proptest! {
 
     #[test]
     fn a_request_has_at_most_one_answer(message in message()) {
-        let (mut device, now) = started(LwM2mVersion::V1_2);
+        let (mut device, now) = started(LwM2mVersion::V1_2, &[]);
         let datagram = message.to_datagram();
         prop_assert!(feed(&mut device, now, &datagram) <= 1);
         prop_assert!(feed(&mut device, now, &datagram) <= 1);

@@ -248,21 +248,31 @@ fn instances_come_and_go() {
 
 #[test]
 fn a_server_can_choose_the_instance() {
-    let mut pair = Pair::registered(config());
-    let unit = Entry::new(Path::Resource(3303, 7, 5701), Value::String("K".to_owned()));
-    for (format, code) in [
-        (ContentFormat::TLV, Code::CREATED_2_01),
-        (ContentFormat::SENML_CBOR, Code::BAD_REQUEST_4_00),
-    ] {
+    let mut pair = Pair::registered(with_version(LwM2mVersion::V1_2));
+    let formats = [
+        ContentFormat::TLV,
+        ContentFormat::SENML_CBOR,
+        ContentFormat::SENML_JSON,
+        ContentFormat::LWM2M_CBOR,
+        ContentFormat::JSON,
+    ];
+    for (instance, format) in (7..).zip(formats) {
+        let at = Path::Resource(3303, instance, 5701);
+        let unit = Entry::new(at, Value::String("K".to_owned()));
         let create = Request {
             content_format: Some(format.0),
-            payload: encode(format, Path::Object(3303), std::slice::from_ref(&unit)).unwrap(),
+            payload: encode(format, Path::Object(3303), &[unit]).unwrap(),
             ..request(Code::POST, "/3303")
         };
-        // The second one is refused because the instance is there.
-        assert_eq!(pair.ask(create).code, code);
+        assert_eq!(
+            pair.ask(create.clone()).code,
+            Code::CREATED_2_01,
+            "{format}"
+        );
+        assert_eq!(words(&pair.ask(get(&at.to_string()))), "K", "{format}");
+        let again = pair.ask(create);
+        assert_eq!(again.code, Code::BAD_REQUEST_4_00, "{format}: it is there");
     }
-    assert_eq!(words(&pair.ask(get("/3303/7/5701"))), "K");
 }
 
 #[test]
