@@ -2,7 +2,8 @@
 
 use std::collections::BTreeMap;
 
-use lwm2m::{NotificationAttributes, Path, Setting};
+use lwm2m::attributes::{AttributeName, Confirmation};
+use lwm2m::{LwM2mVersion, NotificationAttributes, Path, Setting};
 
 use crate::refusal::Refusal;
 
@@ -48,10 +49,62 @@ impl Attributes {
             })
     }
 
+    /// What holds for a composite observation: the most eager of what holds at its paths. LwM2M
+    /// leaves it open; real clients do it so, and thresholds of one value cannot hold for all.
+    pub(crate) fn effective_for_all(&self, paths: &[Path]) -> NotificationAttributes {
+        let mut all = NotificationAttributes::default();
+        for path in paths {
+            let one = self.effective(*path);
+            all.pmin = smaller(all.pmin, one.pmin);
+            all.pmax = smaller(all.pmax, one.pmax);
+            if one.con.value() == Some(Confirmation::Confirmable) {
+                all.con = one.con;
+            }
+        }
+        all
+    }
+
     /// Forgets what was written to a path and below it.
     pub(crate) fn remove_below(&mut self, path: Path) {
         self.0.retain(|at, _| !at.starts_with(path));
     }
+}
+
+fn smaller(one: Setting<u32>, other: Setting<u32>) -> Setting<u32> {
+    let values = one.value().into_iter().chain(other.value());
+    Setting::from(values.min())
+}
+
+/// The attributes in a query, as a device of this release knows them.
+// LwM2M Core 1.1 §5.1.2 added epmin and epmax, 1.2 §5.1.2 added edge, con and hqmax. A device
+// answers 4.00 to what it does not know.
+pub(crate) fn parse_known(
+    query: &[String],
+    release: LwM2mVersion,
+) -> Result<NotificationAttributes, Refusal> {
+    let attributes = NotificationAttributes::parse_query(query)?;
+    let since = |name| match name {
+        AttributeName::Epmin | AttributeName::Epmax => LwM2mVersion::V1_1,
+        AttributeName::Edge | AttributeName::Con | AttributeName::Hqmax => LwM2mVersion::V1_2,
+        _ => LwM2mVersion::V1_0,
+    };
+    match named(attributes).find(|name| since(*name) > release) {
+        Some(name) => Err(Refusal::UnknownAttribute(name)),
+        None => Ok(attributes),
+    }
+}
+
+/// The attributes that are set or cleared.
+pub(crate) fn named(attributes: NotificationAttributes) -> impl Iterator<Item = AttributeName> {
+    let parameters = attributes.to_query();
+    AttributeName::ALL.into_iter().filter(move |name| {
+        parameters.iter().any(|parameter| {
+            let key = parameter
+                .split_once('=')
+                .map_or(parameter.as_str(), |(key, _)| key);
+            key == name.as_str()
+        })
+    })
 }
 
 /// Attributes that are at rest: what was cleared is not there.

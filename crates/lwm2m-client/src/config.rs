@@ -5,6 +5,8 @@ use std::time::Duration;
 use coap::Reliability;
 use lwm2m::{Binding, EndpointName, Lifetime, LwM2mVersion};
 
+use crate::fault::Fault;
+
 /// Configuration of a [`Device`](crate::Device).
 #[derive(Clone, Debug)]
 pub struct Config {
@@ -20,6 +22,8 @@ pub struct Config {
     pub short_server_id: u16,
     /// What its objects say.
     pub profile: Profile,
+    /// In place of the list of its objects, a name for it that the server may know.
+    pub profile_id: Option<ProfileId>,
     /// Time between Updates; half of the lifetime if `None`. Up to a tenth of it is taken off at
     /// random, so that a fleet spreads.
     pub update_interval: Option<Duration>,
@@ -36,6 +40,8 @@ pub struct Config {
     pub notifications: Reliability,
     /// How long a device in queue mode listens after its last message.
     pub queue_window: Duration,
+    /// What it gets wrong; nothing at first.
+    pub faults: Vec<Fault>,
     /// Parameters and bounds of CoAP.
     pub coap: coap::Config,
 }
@@ -57,6 +63,48 @@ pub struct Profile {
     pub temperature_sensors: u16,
     /// The first value of each of them in degrees Celsius.
     pub temperature: f64,
+    /// What it has besides. Each costs memory in every device of a fleet.
+    pub optional: Vec<OptionalObject>,
+}
+
+/// A name for a list of objects (LwM2M Core 1.2 §6.2.1). A device of an older release does not use
+/// it; a server that refuses it gets the list.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ProfileId {
+    /// `pid`, for example `6:27354b9a`.
+    pub id: String,
+    /// Objects that are listed all the same.
+    pub besides: Vec<u16>,
+}
+
+/// An object that not every device has.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum OptionalObject {
+    /// `/2`: who may do what. At first the server may do everything, and owns the access to the
+    /// temperature sensor but not that to the Device object.
+    AccessControl,
+    /// `/7`: counts bytes from a Start to a Stop.
+    ConnectivityStatistics,
+    /// `/10` and `/11`, and in `/4` what a modem knows of its network.
+    Cellular,
+    /// `/16`: identities, in instances that a server makes and removes.
+    Portfolio,
+    /// `/19`: opaque data.
+    BinaryAppData,
+    /// `/20`: a line per request while it runs.
+    EventLog,
+}
+
+impl OptionalObject {
+    /// All of them.
+    pub const ALL: [Self; 6] = [
+        Self::AccessControl,
+        Self::ConnectivityStatistics,
+        Self::Cellular,
+        Self::Portfolio,
+        Self::BinaryAppData,
+        Self::EventLog,
+    ];
 }
 
 /// Waits between attempts to register: each twice as long as the one before, each drawn from half
@@ -98,6 +146,7 @@ impl Config {
     pub fn new(endpoint: EndpointName) -> Self {
         Self {
             profile: Profile::new(endpoint.as_str()),
+            profile_id: None,
             endpoint,
             lifetime: Lifetime::from_secs(300),
             version: LwM2mVersion::V1_1,
@@ -116,6 +165,7 @@ impl Config {
             firmware_step: Duration::from_secs(1),
             notifications: Reliability::NonConfirmable,
             queue_window: Duration::from_secs(93),
+            faults: Vec::new(),
             coap: coap_config(),
         }
     }
@@ -132,6 +182,15 @@ impl Profile {
             position: (52.52, 13.405),
             temperature_sensors: 1,
             temperature: 20.0,
+            optional: Vec::new(),
+        }
+    }
+
+    /// A device with this serial number that has every object.
+    pub fn full(serial: &str) -> Self {
+        Self {
+            optional: OptionalObject::ALL.to_vec(),
+            ..Self::new(serial)
         }
     }
 }

@@ -1,7 +1,11 @@
 //! The engine: one device towards one server.
 
+mod composite;
 mod effect;
+mod fault;
+mod format;
 mod observe;
+mod optional;
 mod registering;
 mod request;
 mod send;
@@ -16,14 +20,16 @@ use rand::SeedableRng;
 use rand_chacha::ChaCha8Rng;
 
 use crate::attributes::Attributes;
-use crate::config::Config;
+use crate::config::{Config, OptionalObject};
 use crate::firmware::{Firmware, Package};
 use crate::objects::{self, CURRENT_TIME};
 use crate::observation::Observation;
 use crate::output::{Event, Output, SetValueError};
 use crate::presence::Presence;
-use crate::registration::Registration;
+use crate::registration::{ProfileUse, Registration};
+use crate::statistics::{Direction, Statistics};
 use crate::tree::{Change, ObjectTree};
+use fault::Held;
 
 /// The server of one session; a new session has a new number.
 type Session = u32;
@@ -37,14 +43,18 @@ pub struct Device {
     tree: ObjectTree,
     attributes: Attributes,
     registration: Registration,
+    profile_use: ProfileUse,
     observations: Vec<Observation>,
     /// Counts notifications, 24 bits of it are the Observe option.
     sequence: u32,
     firmware: Firmware,
     power: Power,
     presence: Presence,
+    /// Of a device that has the object.
+    statistics: Option<Box<Statistics>>,
     /// Sends under way.
     sends: Vec<ExchangeId>,
+    held: Vec<Held>,
     /// Seconds since 1970 at a moment; unknown until it is told.
     wall_clock: Option<(Instant, i64)>,
     rng: ChaCha8Rng,
@@ -77,18 +87,22 @@ impl Device {
     /// A device that is off. `seed` determines tokens, message ids and all waits; devices of a
     /// fleet need different ones.
     pub fn new(config: Config, seed: u64) -> Self {
+        let counts = OptionalObject::ConnectivityStatistics;
         Self {
             coap: Endpoint::new(config.coap.clone(), seed),
             session: 0,
             tree: objects::factory(&config),
             attributes: Attributes::default(),
             registration: Registration::Off,
+            profile_use: ProfileUse::Offered,
             observations: Vec::new(),
             sequence: 0,
             firmware: Firmware::new(config.firmware, config.firmware_step),
             power: Power::On,
             presence: Presence::Always,
+            statistics: config.profile.optional.contains(&counts).then(Box::default),
             sends: Vec::new(),
+            held: Vec::new(),
             wall_clock: None,
             rng: ChaCha8Rng::seed_from_u64(seed ^ 0x6c77_6d32_6d00_0001),
             outputs: VecDeque::new(),
@@ -132,7 +146,10 @@ impl Device {
 
     /// A datagram of the server arrived.
     pub fn handle_datagram(&mut self, now: Instant, datagram: &[u8]) {
-        if self.hears(now) {
+        // RFC 7252 §12.1: the codes of requests are 0.01 to 0.31.
+        let is_request = datagram.get(1).is_some_and(|code| (1..32).contains(code));
+        if self.hears(now) && (self.registration.takes_requests() || !is_request) {
+            self.count(now, Direction::Received, datagram.len());
             self.coap.handle_datagram(now, self.session, datagram);
             self.drain_coap(now);
         }
@@ -140,7 +157,9 @@ impl Device {
 
     /// A message of the server arrived on the stream.
     pub fn handle_message(&mut self, now: Instant, message: coap::Message) {
-        if self.hears(now) {
+        let is_request = message.code.is_request();
+        if self.hears(now) && (self.registration.takes_requests() || !is_request) {
+            self.count(now, Direction::Received, message.payload.len());
             self.coap.handle_message(now, self.session, message);
             self.drain_coap(now);
         }
@@ -166,7 +185,9 @@ impl Device {
         match &self.power {
             Power::Down { until, .. } => return Some(*until),
             Power::GoingDown { at, .. } => {
-                return self.coap.poll_timeout().into_iter().chain([*at]).min();
+                let held = self.held.iter().map(|held| held.at);
+                let timeouts = self.coap.poll_timeout().into_iter().chain(held);
+                return timeouts.chain([*at]).min();
             }
             Power::On => {}
         }
@@ -180,6 +201,7 @@ impl Device {
         .into_iter()
         .flatten()
         .chain(due)
+        .chain(self.held.iter().map(|held| held.at))
         .min()
     }
 
@@ -199,6 +221,7 @@ impl Device {
             }
             Power::GoingDown { .. } | Power::On => {}
         }
+        self.answer_held(now);
         self.coap.handle_timeout(now);
         self.drain_coap(now);
         if self.power == Power::On {
@@ -257,10 +280,13 @@ impl Device {
             match output {
                 coap::Output::Transmit { peer, datagram } if peer == self.session => {
                     self.presence.active(now, self.config.queue_window);
+                    self.count(now, Direction::Sent, datagram.len());
+                    let datagram = self.mangled(datagram);
                     self.outputs.push_back(Output::Transmit(datagram));
                 }
                 coap::Output::Send { peer, message } if peer == self.session => {
                     self.presence.active(now, self.config.queue_window);
+                    self.count(now, Direction::Sent, message.payload.len());
                     self.outputs.push_back(Output::Send(message));
                 }
                 coap::Output::Transmit { .. } | coap::Output::Send { .. } => {}
@@ -304,7 +330,7 @@ impl Device {
                     self.end_observation(token);
                 }
             }
-            coap::Event::ObservationReset { token, .. } => self.end_observation(token),
+            coap::Event::ObservationReset { token, .. } => self.observation_reset(token),
             coap::Event::ResponseDelivered { .. }
             | coap::Event::ResponseFailed { .. }
             | coap::Event::Notification { .. } => {}
@@ -320,6 +346,7 @@ impl Device {
         self.coap.forget_peer(self.session);
         self.session = self.session.wrapping_add(1);
         self.sends.clear();
+        self.held.clear();
         self.registration = Registration::Off;
         self.end_all_observations();
     }

@@ -9,10 +9,11 @@
 //! ```
 //!
 //! [`Device`] owns what one device knows of one management server: its registration, its objects
-//! (Server, Device, Connectivity Monitoring, Firmware Update, Location, Temperature), the
-//! notification attributes and the observations. It never opens a socket, secures nothing, reads
+//! (Server, Device, Connectivity Monitoring, Firmware Update, Location, Temperature, and others if
+//! its [`Profile`] says so), the notification attributes and the observations. It never opens a socket, secures nothing, reads
 //! no clock and draws no randomness but from its seed. Nothing that the server sends can make it
-//! fail: it is answered with a code or dropped.
+//! fail: it is answered with a code or dropped. What real clients get wrong it gets wrong if it is
+//! told to ([`Fault`]).
 //!
 //! After every call, drain [`Device::poll_output`]; when [`Device::poll_timeout`] has passed, call
 //! [`Device::handle_timeout`].
@@ -37,9 +38,11 @@
     expect(clippy::disallowed_methods, reason = "a test needs a first instant")
 )]
 
+mod access;
 mod attributes;
 mod config;
 mod device;
+mod fault;
 mod firmware;
 mod objects;
 mod observation;
@@ -47,10 +50,12 @@ mod output;
 mod presence;
 mod refusal;
 mod registration;
+mod statistics;
 mod tree;
 
-pub use config::{Config, FirmwareBehaviour, Profile, Reboot, Retry};
+pub use config::{Config, FirmwareBehaviour, OptionalObject, Profile, ProfileId, Reboot, Retry};
 pub use device::Device;
+pub use fault::Fault;
 pub use output::{
     Event, FirmwareState, Output, RegistrationFailure, SendError, SendFailure, SetValueError,
 };

@@ -1,13 +1,22 @@
-//! The objects that every simulated device has.
+//! The objects of a device as it leaves the factory.
 
 use lwm2m::{Binding, LwM2mVersion, Path, QueueMode, Value};
+
+mod optional;
 
 use crate::config::Config;
 use crate::tree::ObjectTree;
 
+pub(crate) use optional::{
+    ACCESS_CONTROL, AVERAGE_MESSAGE, COLLECTION_PERIOD, LARGEST_MESSAGE, LOG_DATA, LOG_START,
+    LOG_STATUS, LOG_STOP, RECEIVED_KILOBYTES, SENT_KILOBYTES, START_COLLECTING, STOP_COLLECTING,
+};
+
 pub(crate) const LIFETIME: Path = Path::Resource(1, 0, 1);
 pub(crate) const DEFAULT_PMIN: Path = Path::Resource(1, 0, 2);
 pub(crate) const DEFAULT_PMAX: Path = Path::Resource(1, 0, 3);
+pub(crate) const DISABLE: Path = Path::Resource(1, 0, 4);
+pub(crate) const DISABLE_TIMEOUT: Path = Path::Resource(1, 0, 5);
 pub(crate) const BINDING: Path = Path::Resource(1, 0, 7);
 pub(crate) const UPDATE_TRIGGER: Path = Path::Resource(1, 0, 8);
 pub(crate) const MUTE_SEND: Path = Path::Resource(1, 0, 23);
@@ -15,6 +24,7 @@ pub(crate) const FIRMWARE_VERSION: Path = Path::Resource(3, 0, 3);
 pub(crate) const REBOOT: Path = Path::Resource(3, 0, 4);
 pub(crate) const FACTORY_RESET: Path = Path::Resource(3, 0, 5);
 pub(crate) const ERROR_CODE: Path = Path::ResourceInstance(3, 0, 11, 0);
+pub(crate) const ERROR_CODES: Path = Path::Resource(3, 0, 11);
 pub(crate) const RESET_ERROR_CODE: Path = Path::Resource(3, 0, 12);
 pub(crate) const CURRENT_TIME: Path = Path::Resource(3, 0, 13);
 pub(crate) const PACKAGE: Path = Path::Resource(5, 0, 0);
@@ -46,6 +56,7 @@ pub(crate) fn factory(config: &Config) -> ObjectTree {
     for instance in 0..config.profile.temperature_sensors {
         add_temperature(&mut tree, instance, config.profile.temperature);
     }
+    optional::add(&mut tree, config);
     tree
 }
 
@@ -67,6 +78,7 @@ fn add_server(tree: &mut ObjectTree, config: &Config) {
     tree.put(LIFETIME, Value::Integer(lifetime));
     tree.put(Path::Resource(1, 0, 6), Value::Boolean(false));
     tree.put(BINDING, Value::String(binding));
+    tree.put_action(DISABLE);
     tree.put_action(UPDATE_TRIGGER);
     tree.put(MUTE_SEND, Value::Boolean(false));
 }

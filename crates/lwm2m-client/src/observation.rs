@@ -1,5 +1,6 @@
 //! The observations of the server: when a notification is due.
 
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use coap::{NotificationId, Reliability, Token};
@@ -9,11 +10,41 @@ use lwm2m::{Edge, NotificationAttributes, Path, Value};
 /// RFC 7641 §4.5: a confirmable notification at least every 24 hours.
 const CONFIRM_PERIOD: Duration = Duration::from_hours(24);
 
+/// What an observation is of.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Target {
+    One(Path),
+    /// Of an Observe-Composite: in order, and none twice.
+    Several(Arc<[Path]>),
+}
+
+impl Target {
+    /// How events name it: the root stands for several paths, it is never observed itself.
+    pub(crate) fn path(&self) -> Path {
+        match self {
+            Self::One(path) => *path,
+            Self::Several(_) => Path::Root,
+        }
+    }
+
+    /// Whether any of these changes lies within, or took away what was within.
+    pub(crate) fn is_touched_by(&self, changed: &[Path]) -> bool {
+        let paths = match self {
+            Self::One(path) => std::slice::from_ref(path),
+            Self::Several(paths) => paths,
+        };
+        let related = |at: &Path, path: &Path| at.starts_with(*path) || path.starts_with(*at);
+        changed
+            .iter()
+            .any(|at| paths.iter().any(|path| related(at, path)))
+    }
+}
+
 /// One observation.
 #[derive(Debug)]
 pub(crate) struct Observation {
     pub(crate) token: Token,
-    pub(crate) path: Path,
+    pub(crate) target: Target,
     /// Accept of the request, which every notification honours.
     pub(crate) accept: Option<u16>,
     /// What the Observe itself asked for; it overrides what is written to the path.
@@ -40,10 +71,10 @@ pub(crate) enum Phase {
 }
 
 impl Observation {
-    pub(crate) fn new(now: Instant, token: Token, path: Path) -> Self {
+    pub(crate) fn new(now: Instant, token: Token, target: Target) -> Self {
         Self {
             token,
-            path,
+            target,
             accept: None,
             parameters: NotificationAttributes::default(),
             effective: NotificationAttributes::default(),
@@ -225,7 +256,8 @@ mod tests {
     #[test]
     fn reports_keep_their_distance() {
         let now = Instant::now();
-        let mut observation = Observation::new(now, Token::EMPTY, Path::Resource(3303, 0, 5700));
+        let target = Target::One(Path::Resource(3303, 0, 5700));
+        let mut observation = Observation::new(now, Token::EMPTY, target);
         observation.effective =
             NotificationAttributes::parse_query(&["pmin=10", "pmax=60"]).unwrap();
         assert_eq!(observation.due(), Some(now + Duration::from_mins(1)));

@@ -23,7 +23,8 @@ pub enum Event {
     Registered { location: String },
     /// The server accepted an Update.
     Updated,
-    /// The device has deregistered, or gave up trying to.
+    /// The device has deregistered, or gave up trying to. If the server has disabled it, it comes
+    /// back after the Disable Timeout.
     Deregistered,
     /// A Register failed; the next attempt is at `retry_at`.
     RegistrationFailed {
@@ -40,7 +41,8 @@ pub enum Event {
         path: Path,
         arguments: ExecuteArguments,
     },
-    /// The server wrote values; a firmware package is not among them.
+    /// The server wrote values; a firmware package is not among them. Of a Write-Composite, the
+    /// path is the root.
     Written {
         path: Path,
         mode: WriteMode,
@@ -52,7 +54,7 @@ pub enum Event {
     Deleted { path: Path },
     /// The server set notification attributes.
     AttributesWritten { path: Path },
-    /// The server observes a path.
+    /// The server observes a path; of an Observe-Composite, here and below, it is the root.
     ObservationStarted { path: Path },
     /// An observation ended.
     ObservationEnded { path: Path },

@@ -2,7 +2,7 @@
 //! §6.4.4).
 
 use coap::{Code, Response};
-use lwm2m::attributes::AttributeError;
+use lwm2m::attributes::{AttributeError, AttributeName};
 use lwm2m::operation::ExecuteArgumentsError;
 use lwm2m::{DecodeError, Path};
 
@@ -14,6 +14,8 @@ pub(crate) enum Refusal {
     Missing(Path),
     #[error("{0} does not allow this")]
     NotAllowed(Path),
+    #[error("{0} is not accessible to this server")]
+    Forbidden(Path),
     #[error("no access to credentials")]
     Credentials,
     #[error("method is not supported")]
@@ -36,6 +38,8 @@ pub(crate) enum Refusal {
     NoFormat,
     #[error("query is not understood")]
     BadQuery,
+    #[error("attribute {0} is not known in this release")]
+    UnknownAttribute(AttributeName),
     #[error(transparent)]
     Payload(DecodeError),
     #[error(transparent)]
@@ -61,7 +65,7 @@ impl Refusal {
         match self {
             Self::NotFound | Self::Missing(_) => Code::NOT_FOUND_4_04,
             Self::NotAllowed(_) | Self::Method => Code::METHOD_NOT_ALLOWED_4_05,
-            Self::Credentials => Code::UNAUTHORIZED_4_01,
+            Self::Credentials | Self::Forbidden(_) => Code::UNAUTHORIZED_4_01,
             Self::TooLarge(_) => Code::REQUEST_ENTITY_TOO_LARGE_4_13,
             Self::Full => Code::INTERNAL_SERVER_ERROR_5_00,
             Self::NotAcceptable => Code::NOT_ACCEPTABLE_4_06,
@@ -70,6 +74,7 @@ impl Refusal {
             | Self::Incomplete(_)
             | Self::Exists(_)
             | Self::BadQuery
+            | Self::UnknownAttribute(_)
             | Self::Payload(_)
             | Self::Attributes(_)
             | Self::Arguments(_) => Code::BAD_REQUEST_4_00,

@@ -4,7 +4,8 @@
 //!  Off ── start ─▶ Registering ── 2.01 ─▶ Registered ◀── 2.04, 5.03 ── Updating
 //!                   ▲      │                 │  └──── half of the lifetime ──▲ │
 //!                   │    failure             └── deregister ─▶ Deregistering   │
-//!                   └── Waiting ◀───────────── 4.xx, no answer ────────────────┘
+//!                   ├── Waiting ◀───────────── 4.xx, no answer ────────────────┘
+//!                   └── Waiting ◀── disabled ── Deregistering
 //! ```
 
 use std::time::{Duration, Instant};
@@ -36,6 +37,8 @@ pub(crate) enum Registration {
     },
     Deregistering {
         exchange: ExchangeId,
+        /// After how long it registers again, if it does.
+        pause: Option<Duration>,
     },
 }
 
@@ -58,6 +61,14 @@ pub(crate) struct Announced {
     pub(crate) objects: u32,
 }
 
+/// Whether the server takes a profile id.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum ProfileUse {
+    /// As far as the device knows.
+    Offered,
+    Refused,
+}
+
 impl Registration {
     pub(crate) fn timeout(&self) -> Option<Instant> {
         match self {
@@ -75,8 +86,18 @@ impl Registration {
         match self {
             Self::Registering { exchange, .. }
             | Self::Updating { exchange, .. }
-            | Self::Deregistering { exchange } => Some(*exchange),
+            | Self::Deregistering { exchange, .. } => Some(*exchange),
             Self::Off | Self::Waiting { .. } | Self::Registered(_) => None,
+        }
+    }
+
+    /// Whether the device takes requests of its server.
+    // LwM2M Core 1.2 §6.2.1: what comes before the registration is complete is ignored. While it
+    // ends, the server may still repeat what it has asked.
+    pub(crate) fn takes_requests(&self) -> bool {
+        match self {
+            Self::Registered(_) | Self::Updating { .. } | Self::Deregistering { .. } => true,
+            Self::Off | Self::Waiting { .. } | Self::Registering { .. } => false,
         }
     }
 

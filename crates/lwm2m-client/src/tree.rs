@@ -145,6 +145,27 @@ impl ObjectTree {
         Ok(Change::Value)
     }
 
+    /// Gives a multiple resource these values and no others.
+    pub(crate) fn replace_instances(
+        &mut self,
+        path: Path,
+        values: impl Iterator<Item = Value>,
+    ) -> Change {
+        let object = path.object_id().and_then(|id| self.objects.get_mut(&id));
+        let instance = object.zip(path.object_instance_id());
+        let resources = instance.and_then(|(object, id)| object.instances.get_mut(&id));
+        let resource = resources.zip(path.resource_id());
+        match resource.and_then(|(resources, id)| resources.get_mut(&id)) {
+            Some(Resource::Multiple(known)) => {
+                let values = (0..).zip(values).take(MAX_INSTANCES).collect();
+                let changed = *known != values;
+                *known = values;
+                if changed { Change::Value } else { Change::None }
+            }
+            _ => Change::None,
+        }
+    }
+
     fn value_mut(&mut self, path: Path) -> Option<&mut Value> {
         let object = self.objects.get_mut(&path.object_id()?)?;
         let resources = object.instances.get_mut(&path.object_instance_id()?)?;
@@ -161,6 +182,12 @@ impl ObjectTree {
         let object = self.objects.get(&path.object_id()?)?;
         let instance = object.instances.get(&path.object_instance_id()?)?;
         Some((object, instance))
+    }
+
+    /// The instances of an object.
+    pub(crate) fn instance_ids(&self, object: u16) -> impl Iterator<Item = u16> {
+        let object = self.objects.get(&object).into_iter();
+        object.flat_map(|object| object.instances.keys().copied())
     }
 
     /// The definition of the resource that a path names, in the version that the device has.
@@ -194,6 +221,15 @@ impl ObjectTree {
         }
     }
 
+    /// Whether a path lies at or below an object instance on this device.
+    pub(crate) fn require_instance(&self, path: Path) -> Result<(), Refusal> {
+        if let (Some(object), Some(instance)) = (path.object_id(), path.object_instance_id()) {
+            return self.require(Path::ObjectInstance(object, instance));
+        }
+        self.require(path)?;
+        Err(Refusal::NotAllowed(path))
+    }
+
     /// What a Read of the path reports (LwM2M Core 1.2 §6.3.1).
     pub(crate) fn read(&self, path: Path) -> Result<Vec<Entry>, Refusal> {
         self.require(path)?;
@@ -210,6 +246,17 @@ impl ObjectTree {
         let mut entries = Vec::new();
         self.collect(path, &mut entries);
         Ok(entries)
+    }
+
+    /// What a Read-Composite of the root reports: all but credentials (LwM2M Core 1.2 §6.3.8).
+    pub(crate) fn read_all(&self) -> Vec<Entry> {
+        let mut entries = Vec::new();
+        for id in self.objects.keys() {
+            if !CREDENTIAL_OBJECTS.contains(id) {
+                self.collect(Path::Object(*id), &mut entries);
+            }
+        }
+        entries
     }
 
     fn collect(&self, path: Path, entries: &mut Vec<Entry>) {
@@ -245,7 +292,7 @@ impl ObjectTree {
     }
 }
 
-/// What setting a value did.
+/// What setting values did.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Change {
     None,
@@ -268,6 +315,10 @@ fn collect_resource(path: Path, at: Path, resource: &Resource, entries: &mut Vec
     }
 }
 
+/// Objects of which a device has the newest version that its release can carry: Cellular
+/// Connectivity and its access points.
+const NEWEST_VERSION: [u16; 2] = [10, 11];
+
 /// The definition of an object that a device of this release has: the version it need not name, or
 /// else the newest one that the release can carry.
 fn object_model(id: u16, release: LwM2mVersion) -> Option<&'static ObjectModel> {
@@ -277,8 +328,9 @@ fn object_model(id: u16, release: LwM2mVersion) -> Option<&'static ObjectModel> 
         LwM2mVersion::V1_1 => ObjectVersion::new(1, 1),
         LwM2mVersion::V1_2 => ObjectVersion::new(1, 2),
     };
-    registry
-        .object(id, Some(default_object_version(id, release)))
+    let default = registry.object(id, Some(default_object_version(id, release)));
+    default
+        .filter(|_| !NEWEST_VERSION.contains(&id))
         .or_else(|| {
             let newest_first = registry.versions(id).iter().rev();
             newest_first

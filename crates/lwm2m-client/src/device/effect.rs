@@ -8,9 +8,8 @@ use lwm2m::{Entry, ExecuteArguments, Path, Value, WriteMode};
 use super::{Boot, Device, Power};
 use crate::firmware::Step;
 use crate::objects::{
-    self, CURRENT_TIME, ERROR_CODE, FIRMWARE_RESULT, FIRMWARE_STATE, FIRMWARE_VERSION,
-    MAXIMUM_MEASURED, MINIMUM_MEASURED, PACKAGE_NAME, PACKAGE_VERSION, RESET_MEASURED,
-    SENSOR_VALUE, TEMPERATURE,
+    self, CURRENT_TIME, FIRMWARE_RESULT, FIRMWARE_STATE, FIRMWARE_VERSION, MAXIMUM_MEASURED,
+    MINIMUM_MEASURED, PACKAGE_NAME, PACKAGE_VERSION, RESET_MEASURED, SENSOR_VALUE, TEMPERATURE,
 };
 use crate::output::Event;
 use crate::registration::Registration;
@@ -23,6 +22,12 @@ pub(super) enum Effect {
         path: Path,
         mode: WriteMode,
         values: Vec<Entry>,
+        changed: Vec<Path>,
+    },
+    /// A Write-Composite.
+    Patched {
+        values: Vec<Entry>,
+        removed: Vec<Path>,
         changed: Vec<Path>,
     },
     Executed {
@@ -46,33 +51,42 @@ impl Device {
                 values,
                 changed,
             } => {
-                if changed.contains(&CURRENT_TIME)
-                    && let Some(Value::Time(seconds)) = self.tree.value(CURRENT_TIME)
-                {
-                    self.wall_clock = Some((now, *seconds));
-                }
                 self.event(Event::Written { path, mode, values });
-                self.firmware_moved(now);
-                self.values_changed(now, &changed);
-                if changed.iter().any(|path| path.starts_with(Path::Object(1))) {
-                    self.attributes_changed();
+                self.written(now, &changed);
+            }
+            Effect::Patched {
+                values,
+                removed,
+                changed,
+            } => {
+                self.event(Event::Written {
+                    path: Path::Root,
+                    mode: WriteMode::Update,
+                    values,
+                });
+                for path in removed {
+                    self.attributes.remove_below(path);
+                    self.event(Event::Deleted { path });
                 }
-                self.update_if_stale(now);
+                self.written(now, &changed);
             }
             Effect::Executed { path, arguments } => {
                 self.event(Event::Executed { path, arguments });
                 self.execute(now, path);
             }
             Effect::Created(path) => {
+                let owner = self.tree.own(self.config.short_server_id, path);
                 self.event(Event::Created { path });
-                self.values_changed(now, &[path]);
-                self.update_if_stale(now);
+                self.came_or_went(now, path, owner);
             }
             Effect::Deleted(path) => {
+                let owner = match path {
+                    Path::ObjectInstance(..) => self.tree.disown(path),
+                    _ => None,
+                };
                 self.attributes.remove_below(path);
                 self.event(Event::Deleted { path });
-                self.values_changed(now, &[path]);
-                self.update_if_stale(now);
+                self.came_or_went(now, path, owner);
             }
             Effect::AttributesWritten(path) => {
                 self.event(Event::AttributesWritten { path });
@@ -83,21 +97,39 @@ impl Device {
         }
     }
 
+    /// An instance is new or gone, and with it the one that says who owns it.
+    fn came_or_went(&mut self, now: Instant, path: Path, owner: Option<Path>) {
+        let changed: Vec<Path> = owner.into_iter().chain([path]).collect();
+        self.values_changed(now, &changed);
+        self.update_if_stale(now);
+    }
+
+    fn written(&mut self, now: Instant, changed: &[Path]) {
+        if changed.contains(&CURRENT_TIME)
+            && let Some(Value::Time(seconds)) = self.tree.value(CURRENT_TIME)
+        {
+            self.wall_clock = Some((now, *seconds));
+        }
+        self.firmware_moved(now);
+        self.values_changed(now, changed);
+        if changed.iter().any(|path| path.starts_with(Path::Object(1))) {
+            self.attributes_changed();
+        }
+        self.update_if_stale(now);
+    }
+
     fn execute(&mut self, now: Instant, path: Path) {
         match path {
             objects::REBOOT => self.reboot(now, Boot::Same),
             objects::FACTORY_RESET => self.reboot(now, Boot::FactoryState),
+            objects::DISABLE => self.disable(now),
             objects::UPDATE_TRIGGER => self.trigger_update(now),
-            objects::RESET_ERROR_CODE
-                if self.tree.set(ERROR_CODE, Value::Integer(0)) == Ok(Change::Value) =>
-            {
-                self.values_changed(now, &[ERROR_CODE]);
-            }
+            objects::RESET_ERROR_CODE => self.report_errors(now, &[]),
             objects::FIRMWARE_UPDATE | objects::FIRMWARE_CANCEL => self.firmware_moved(now),
             Path::Resource(TEMPERATURE, instance, RESET_MEASURED) => {
                 self.reset_measured(now, instance);
             }
-            _ => {}
+            _ => self.execute_optional(now, path),
         }
     }
 

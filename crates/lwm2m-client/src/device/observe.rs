@@ -3,11 +3,14 @@
 use std::time::Instant;
 
 use coap::{NotificationId, Response, SendError, Token};
-use lwm2m::{NotificationAttributes, Path, Setting, Value};
+use lwm2m::attributes::AttributeName;
+use lwm2m::{LwM2mVersion, NotificationAttributes, Path, Setting, Value};
 
 use super::Device;
+use crate::attributes::{named, parse_known};
+use crate::fault::Fault;
 use crate::objects::{DEFAULT_PMAX, DEFAULT_PMIN};
-use crate::observation::{Observation, Phase};
+use crate::observation::{Observation, Phase, Target};
 use crate::output::Event;
 use crate::refusal::Refusal;
 
@@ -15,19 +18,33 @@ use crate::refusal::Refusal;
 const BUSY_RETRY: std::time::Duration = std::time::Duration::from_secs(1);
 
 impl Device {
+    /// What an Observe asks for itself.
+    // LwM2M Core 1.2 §6.4.1 made the attributes parameters of Observe; a device of an older
+    // release knows no query there.
+    pub(super) fn observe_parameters(
+        &self,
+        query: &[String],
+    ) -> Result<NotificationAttributes, Refusal> {
+        match self.tree.release() {
+            LwM2mVersion::V1_2 if !self.has_fault(Fault::RefusesObserveParameters) => {
+                parse_known(query, LwM2mVersion::V1_2)
+            }
+            _ if query.is_empty() => Ok(NotificationAttributes::default()),
+            _ => Err(Refusal::BadQuery),
+        }
+    }
+
     /// Establishes an observation and returns the sequence number of its first answer. With the
     /// same token again it replaces (RFC 7641 §4.1).
     pub(super) fn observe(
         &mut self,
         now: Instant,
         token: Token,
-        path: Path,
+        target: Target,
         accept: Option<u16>,
         parameters: NotificationAttributes,
     ) -> Result<u32, Refusal> {
-        if !parameters.is_empty() {
-            parameters.validate(path)?;
-        }
+        validate(&target, parameters)?;
         let room = self.config.coap.max_observations_per_peer;
         let known = self
             .observations
@@ -40,14 +57,14 @@ impl Device {
             None if self.observations.len() >= room => return Err(Refusal::Full),
             None => {}
         }
-        let effective = self.effective(path, parameters);
+        let effective = self.effective(&target, parameters);
         effective.validate_thresholds()?;
         self.observations.push(Observation {
             accept,
             parameters,
             effective,
-            reported: self.tree.value(path).cloned(),
-            ..Observation::new(now, token, path)
+            reported: self.tree.value(target.path()).cloned(),
+            ..Observation::new(now, token, target)
         });
         Ok(self.next_sequence())
     }
@@ -58,7 +75,7 @@ impl Device {
             .iter()
             .position(|known| known.token == token)
         {
-            let path = self.observations.swap_remove(index).path;
+            let path = self.observations.swap_remove(index).target.path();
             self.event(Event::ObservationEnded { path });
         }
     }
@@ -66,7 +83,7 @@ impl Device {
     pub(super) fn end_all_observations(&mut self) {
         for observation in std::mem::take(&mut self.observations) {
             self.event(Event::ObservationEnded {
-                path: observation.path,
+                path: observation.target.path(),
             });
         }
     }
@@ -82,7 +99,8 @@ impl Device {
             .iter_mut()
             .find(|known| known.token == token);
         if let Some(observation) = known {
-            let (path, value) = (observation.path, observation.reported().cloned());
+            let path = observation.target.path();
+            let value = observation.reported().cloned();
             if observation.delivered(now, id) {
                 self.event(Event::NotificationAcknowledged { path, value });
             }
@@ -96,7 +114,7 @@ impl Device {
             let Some(observation) = self.observations.get(index) else {
                 return;
             };
-            let effective = self.effective(observation.path, observation.parameters);
+            let effective = self.effective(&observation.target, observation.parameters);
             if let Some(observation) = self.observations.get_mut(index) {
                 observation.effective = effective;
             }
@@ -109,11 +127,8 @@ impl Device {
             return;
         }
         for observation in &mut self.observations {
-            let path = observation.path;
-            if changed
-                .iter()
-                .any(|at| at.starts_with(path) || path.starts_with(*at))
-            {
+            if observation.target.is_touched_by(changed) {
+                let path = observation.target.path();
                 observation.changed(now, self.tree.value(path));
             }
         }
@@ -134,12 +149,17 @@ impl Device {
 
     fn notify(&mut self, now: Instant, index: usize) -> Sent {
         self.refresh_clock(now);
+        self.refresh_statistics();
         let Some(observation) = self.observations.get(index) else {
             return Sent::Done;
         };
-        let (token, path, accept) = (observation.token, observation.path, observation.accept);
+        let (token, accept) = (observation.token, observation.accept);
+        let path = observation.target.path();
         let reliability = observation.reliability(now, self.config.notifications);
-        let represented = self.represent(path, accept);
+        let represented = match &observation.target {
+            Target::One(path) => self.represent(*path, accept),
+            Target::Several(paths) => self.represent_composite(paths, accept),
+        };
         let last = represented.is_err();
         let sequence = self.next_sequence();
         // RFC 7641 §4.2: what can no longer be read ends its observation with the error.
@@ -150,6 +170,7 @@ impl Device {
             },
             Err(refusal) => refusal.response(),
         };
+        let response = self.distorted(response);
         let value: Option<Value> = self.tree.value(path).cloned();
         let sent = self
             .coap
@@ -179,10 +200,19 @@ impl Device {
         Sent::Done
     }
 
-    /// What holds for an observation: written attributes, then its own parameters; the periods of
-    /// the server object where neither says anything (LwM2M Core 1.2 §7.3.2).
-    fn effective(&self, path: Path, parameters: NotificationAttributes) -> NotificationAttributes {
-        let mut effective = self.attributes.effective(path).then(parameters);
+    /// What holds for an observation: its own parameters, which hide all that is written to the
+    /// path, or else that; the periods of the server object where they are not named (LwM2M Core
+    /// 1.2 §7.3.2).
+    fn effective(
+        &self,
+        target: &Target,
+        parameters: NotificationAttributes,
+    ) -> NotificationAttributes {
+        let mut effective = match target {
+            _ if !parameters.is_empty() => parameters,
+            Target::One(path) => self.attributes.effective(*path),
+            Target::Several(paths) => self.attributes.effective_for_all(paths),
+        };
         let default = |at| match self.tree.value(at) {
             Some(Value::Integer(secs)) => Setting::from(u32::try_from(*secs).ok()),
             _ => Setting::Unchanged,
@@ -199,6 +229,26 @@ impl Device {
     fn next_sequence(&mut self) -> u32 {
         self.sequence = (self.sequence + 1) & 0x00ff_ffff;
         self.sequence
+    }
+}
+
+/// Whether an observation can have these parameters.
+fn validate(target: &Target, parameters: NotificationAttributes) -> Result<(), Refusal> {
+    match target {
+        Target::One(path) if !parameters.is_empty() => Ok(parameters.validate(*path)?),
+        Target::One(_) => Ok(()),
+        // LwM2M Core 1.2 §6.4.2: there is no single value that a threshold could be about, and no
+        // queue of histories.
+        Target::Several(_) => {
+            let refused = |name: &AttributeName| {
+                use AttributeName::{Con, Epmax, Epmin, Pmax, Pmin};
+                !matches!(name, Pmin | Pmax | Epmin | Epmax | Con)
+            };
+            match named(parameters).find(refused) {
+                Some(_) => Err(Refusal::BadQuery),
+                None => Ok(()),
+            }
+        }
     }
 }
 

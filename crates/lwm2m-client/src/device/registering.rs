@@ -1,18 +1,41 @@
 //! Register, Update, De-register (LwM2M Core 1.2 §6.2, Transport 1.2 §6.4.3).
 
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use coap::{Code, ExchangeId, Failure, Request, Response};
 use lwm2m::{Binding, ContentFormat, Lifetime, LwM2mVersion, QueueMode, Value};
 
 use super::Device;
-use crate::objects::{BINDING, LIFETIME};
+use crate::config::ProfileId;
+use crate::objects::{BINDING, DISABLE_TIMEOUT, LIFETIME};
 use crate::output::{Event, RegistrationFailure, SendFailure};
-use crate::registration::{Announced, Registered, Registration, asked_wait, backoff, update_after};
+use crate::registration::{
+    Announced, ProfileUse, Registered, Registration, asked_wait, backoff, update_after,
+};
+
+/// `/1/0/5` if it is not set.
+const DEFAULT_DISABLE_TIMEOUT: Duration = Duration::from_hours(24);
 
 impl Device {
     /// Ends the registration and then is off; [`Event::Deregistered`] follows in any case.
     pub fn deregister(&mut self, now: Instant) {
+        self.leave(now, None);
+    }
+
+    /// LwM2M Core 1.2 §6.2.3 and the Server object: a disabled device deregisters, and registers
+    /// again after the Disable Timeout.
+    pub(super) fn disable(&mut self, now: Instant) {
+        let timeout = match self.tree.value(DISABLE_TIMEOUT) {
+            Some(Value::Integer(secs)) => u32::try_from(*secs).ok(),
+            _ => None,
+        };
+        let pause = timeout.map_or(DEFAULT_DISABLE_TIMEOUT, |secs| {
+            Duration::from_secs(u64::from(secs))
+        });
+        self.leave(now, Some(pause));
+    }
+
+    fn leave(&mut self, now: Instant, pause: Option<Duration>) {
         if let Some(exchange) = self.registration.exchange() {
             if matches!(self.registration, Registration::Deregistering { .. }) {
                 return;
@@ -28,8 +51,8 @@ impl Device {
             self.coap.send_request(now, self.session, request).ok()
         });
         match exchange {
-            Some(exchange) => self.registration = Registration::Deregistering { exchange },
-            None => self.deregistered(),
+            Some(exchange) => self.registration = Registration::Deregistering { exchange, pause },
+            None => self.deregistered(now, pause),
         }
         self.drain_coap(now);
     }
@@ -53,12 +76,20 @@ impl Device {
             format!("lwm2m={}", self.config.version.as_str()),
         ];
         query.extend(self.binding_query(announced.binding));
-        let request = Request {
-            query,
-            content_format: Some(ContentFormat::LINK.0),
-            payload: self.tree.registration_links().to_string().into_bytes(),
-            ..Request::new(Code::POST, ["rd"])
+        let mut request = Request::new(Code::POST, ["rd"]);
+        let links = match self.profile_id() {
+            None => Some(self.tree.registration_links()),
+            Some(profile) => {
+                query.push(format!("pid={}", profile.id));
+                let besides = |id| profile.besides.contains(&id);
+                (!profile.besides.is_empty()).then(|| self.tree.links_of(besides))
+            }
         };
+        if let Some(links) = links {
+            request.content_format = Some(ContentFormat::LINK.0);
+            request.payload = links.to_string().into_bytes();
+        }
+        request.query = query;
         self.registration = if let Ok(exchange) = self.coap.send_request(now, self.session, request)
         {
             Registration::Registering {
@@ -71,6 +102,14 @@ impl Device {
             let until = now + backoff(self.config.retry, failures, &mut self.rng);
             Registration::Waiting { until, failures }
         };
+    }
+
+    /// What the device registers with in place of its objects.
+    fn profile_id(&self) -> Option<&ProfileId> {
+        let profile = self.config.profile_id.as_ref();
+        profile.filter(|_| {
+            self.config.version >= LwM2mVersion::V1_2 && self.profile_use == ProfileUse::Offered
+        })
     }
 
     fn send_update(&mut self, now: Instant, mut registered: Registered) {
@@ -152,7 +191,7 @@ impl Device {
                 } => {
                     self.update_answered(now, registered, announced, response);
                 }
-                Registration::Deregistering { .. } => self.deregistered(),
+                Registration::Deregistering { pause, .. } => self.deregistered(now, pause),
                 other => self.registration = other,
             }
         } else if let Some(index) = self.sends.iter().position(|known| *known == exchange) {
@@ -196,6 +235,17 @@ impl Device {
         }
         let failures = failures.saturating_add(1);
         let (reason, asked) = self.failure(response);
+        if self.profile_id().is_some() && asked.is_none() && response.is_ok() {
+            // LwM2M Core 1.2 §6.2.1: a server that cannot tell the objects from the id answers an
+            // error, and the client registers again with all of them.
+            self.profile_use = ProfileUse::Refused;
+            self.event(Event::RegistrationFailed {
+                reason,
+                retry_at: now,
+            });
+            self.register(now, failures);
+            return;
+        }
         let wait = asked.unwrap_or_else(|| backoff(self.config.retry, failures, &mut self.rng));
         let retry_at = now + wait;
         self.registration = Registration::Waiting {
@@ -254,8 +304,11 @@ impl Device {
         self.update_if_stale(now);
     }
 
-    fn deregistered(&mut self) {
+    fn deregistered(&mut self, now: Instant, pause: Option<Duration>) {
         self.forget_session();
+        if let Some(until) = pause.and_then(|pause| now.checked_add(pause)) {
+            self.registration = Registration::Waiting { until, failures: 0 };
+        }
         self.event(Event::Deregistered);
     }
 
@@ -263,7 +316,7 @@ impl Device {
     fn failure(
         &mut self,
         response: Result<&Response, Failure>,
-    ) -> (RegistrationFailure, Option<std::time::Duration>) {
+    ) -> (RegistrationFailure, Option<Duration>) {
         match response {
             Ok(response) => {
                 let asked = (response.code == Code::SERVICE_UNAVAILABLE_5_03)

@@ -5,13 +5,17 @@ use std::time::Instant;
 use coap::{Code, ExchangeId, Request, Response, Token};
 use lwm2m::operation::MAX_DISCOVER_DEPTH;
 use lwm2m::{
-    ContentFormat, DecodeError, Entry, ExecuteArguments, LwM2mVersion, NotificationAttributes,
-    Path, Registry, Value, WriteMode, decode, encode,
+    ContentFormat, DecodeError, Entry, ExecuteArguments, LwM2mVersion, Path, Registry, Value,
+    WriteMode, decode,
 };
 
 use super::Device;
 use super::effect::Effect;
+use crate::access::Right;
+use crate::attributes::parse_known;
+use crate::fault::Fault;
 use crate::objects::{self, PACKAGE, PACKAGE_URI};
+use crate::observation::Target;
 use crate::refusal::Refusal;
 
 /// An answer, and what follows once it is on its way.
@@ -21,7 +25,7 @@ pub(super) struct Reply {
 }
 
 impl Reply {
-    fn new(code: Code, effect: Effect) -> Self {
+    pub(super) fn new(code: Code, effect: Effect) -> Self {
         Self {
             response: Response::new(code),
             effect,
@@ -37,16 +41,30 @@ impl Device {
         token: Token,
         request: &Request,
     ) {
-        let reply = parse_path(&request.path).and_then(|path| {
-            self.refresh_clock(now);
+        self.refresh_clock(now);
+        let counted = self.refresh_statistics();
+        let path = parse_path(&request.path);
+        if path.is_ok_and(|path| self.swallows(path, request)) {
+            return;
+        }
+        let reply = path.and_then(|path| {
+            self.refuses(request)?;
             self.serve(now, token, path, request)
         });
         let reply = reply.unwrap_or_else(|refusal| Reply {
-            response: refusal.response(),
+            response: self.refusal_response(refusal),
             effect: Effect::None,
         });
-        self.coap.respond(now, exchange, reply.response);
+        let code = reply.response.code;
+        self.answer(now, exchange, reply.response);
         self.follow(now, reply.effect);
+        self.note_request(now, request, code, counted);
+    }
+
+    /// Refuses what the server has no right to do.
+    pub(super) fn authorize(&self, path: Path, right: Right) -> Result<(), Refusal> {
+        self.tree
+            .authorize(self.config.short_server_id, path, right)
     }
 
     fn serve(
@@ -64,9 +82,13 @@ impl Device {
             Code::PUT => self.serve_put(now, path, request),
             Code::POST => self.serve_post(now, path, request),
             Code::DELETE => {
+                self.tree.require(path)?;
+                self.authorize(path, right_to_delete(path))?;
                 self.tree.delete(path)?;
                 Ok(Reply::new(Code::DELETED_2_02, Effect::Deleted(path)))
             }
+            Code::FETCH => self.serve_fetch(now, token, path, request),
+            Code::IPATCH => self.serve_ipatch(now, path, request),
             _ => Err(Refusal::Method),
         }
     }
@@ -74,6 +96,7 @@ impl Device {
     fn serve_discover(&self, path: Path, request: &Request) -> Result<Reply, Refusal> {
         let depth = match request.query.as_slice() {
             [] => None,
+            _ if self.has_fault(Fault::IgnoresDepth) => None,
             [parameter] if self.tree.release() == LwM2mVersion::V1_2 => {
                 let depth = parameter
                     .strip_prefix("depth=")
@@ -88,9 +111,13 @@ impl Device {
             Path::Resource(..) if at == path => self.attributes.effective(at),
             _ => self.attributes.own(at),
         })?;
+        let mut text = links.to_string();
+        if self.has_fault(Fault::DiscoversWithSlashes) {
+            text = text.replace('>', "/>");
+        }
         let response = Response {
             content_format: Some(ContentFormat::LINK.0),
-            payload: links.to_string().into_bytes(),
+            payload: text.into_bytes(),
             ..Response::new(Code::CONTENT_2_05)
         };
         Ok(Reply {
@@ -109,8 +136,9 @@ impl Device {
         let mut response = self.represent(path, request.accept)?;
         let effect = match request.observe {
             Some(0) => {
-                let parameters = NotificationAttributes::parse_query(&request.query)?;
-                let sequence = self.observe(now, token, path, request.accept, parameters)?;
+                let parameters = self.observe_parameters(&request.query)?;
+                let target = Target::One(path);
+                let sequence = self.observe(now, token, target, request.accept, parameters)?;
                 response.observe = Some(sequence);
                 Effect::ObservationStarted(path)
             }
@@ -118,45 +146,6 @@ impl Device {
             None => Effect::None,
         };
         Ok(Reply { response, effect })
-    }
-
-    /// A 2.05 with what a path holds, in the format that was asked for.
-    pub(super) fn represent(&self, path: Path, accept: Option<u16>) -> Result<Response, Refusal> {
-        let entries = self.tree.read(path)?;
-        let format = match accept {
-            Some(number) => ContentFormat(number),
-            None => self.preferred_format(path, &entries),
-        };
-        if !self.speaks(format) {
-            return Err(Refusal::NotAcceptable);
-        }
-        let payload = encode(format, path, &entries).map_err(|_| Refusal::NotAcceptable)?;
-        Ok(Response {
-            content_format: Some(format.0),
-            payload,
-            ..Response::new(Code::CONTENT_2_05)
-        })
-    }
-
-    fn preferred_format(&self, path: Path, entries: &[Entry]) -> ContentFormat {
-        match entries {
-            [entry] if entry.path == path => match entry.value {
-                Value::Opaque(_) => ContentFormat::OPAQUE,
-                _ => ContentFormat::TEXT,
-            },
-            _ if self.tree.release() == LwM2mVersion::V1_0 => ContentFormat::TLV,
-            _ => ContentFormat::SENML_CBOR,
-        }
-    }
-
-    fn speaks(&self, format: ContentFormat) -> bool {
-        match format.canonical() {
-            ContentFormat::TEXT | ContentFormat::OPAQUE | ContentFormat::TLV => true,
-            ContentFormat::CBOR | ContentFormat::SENML_JSON | ContentFormat::SENML_CBOR => {
-                self.tree.release() > LwM2mVersion::V1_0
-            }
-            _ => false,
-        }
     }
 
     fn serve_put(&mut self, now: Instant, path: Path, request: &Request) -> Result<Reply, Refusal> {
@@ -168,7 +157,8 @@ impl Device {
             return Err(Refusal::NoFormat);
         }
         self.tree.require(path)?;
-        let attributes = NotificationAttributes::parse_query(&request.query)?;
+        self.authorize(path, Right::Read)?;
+        let attributes = parse_known(&request.query, self.tree.release())?;
         self.attributes.write(path, attributes)?;
         Ok(Reply::new(
             Code::CHANGED_2_04,
@@ -204,13 +194,8 @@ impl Device {
         mode: WriteMode,
         request: &Request,
     ) -> Result<Reply, Refusal> {
-        if let Some(instance) = path.object_id().zip(path.object_instance_id()) {
-            self.tree
-                .require(Path::ObjectInstance(instance.0, instance.1))?;
-        } else {
-            self.tree.require(path)?;
-            return Err(Refusal::NotAllowed(path));
-        }
+        self.tree.require_instance(path)?;
+        self.authorize(path, Right::Write)?;
         let format = self.payload_format(request)?;
         let values = decode(format, path, &request.payload, Registry::oma())?;
         for entry in &values {
@@ -235,17 +220,7 @@ impl Device {
         Ok(Reply::new(Code::CHANGED_2_04, effect))
     }
 
-    fn payload_format(&self, request: &Request) -> Result<ContentFormat, Refusal> {
-        let format = request.content_format.map(ContentFormat);
-        let format = format.ok_or(Refusal::NoFormat)?;
-        if self.speaks(format) {
-            Ok(format)
-        } else {
-            Err(Refusal::UnsupportedFormat)
-        }
-    }
-
-    fn write_firmware(&mut self, now: Instant, entry: &Entry) -> Result<(), Refusal> {
+    pub(super) fn write_firmware(&mut self, now: Instant, entry: &Entry) -> Result<(), Refusal> {
         let written = match &entry.value {
             Value::Opaque(bytes) => self.firmware.push(now, bytes),
             Value::String(uri) => self.firmware.pull(uri),
@@ -264,6 +239,7 @@ impl Device {
         path: Path,
         request: &Request,
     ) -> Result<Reply, Refusal> {
+        self.authorize(path, Right::Execute)?;
         let format = request
             .content_format
             .map_or(ContentFormat::TEXT, ContentFormat);
@@ -286,6 +262,7 @@ impl Device {
 
     fn serve_create(&mut self, object: u16, request: &Request) -> Result<Reply, Refusal> {
         let free = self.tree.free_instance(object)?;
+        self.authorize(Path::Object(object), Right::Create)?;
         let values = if request.payload.is_empty() {
             Vec::new()
         } else {
@@ -308,6 +285,14 @@ impl Device {
     }
 }
 
+/// A resource instance is part of what is written.
+pub(super) fn right_to_delete(path: Path) -> Right {
+    match path {
+        Path::ResourceInstance(..) => Right::Write,
+        _ => Right::Delete,
+    }
+}
+
 /// LwM2M Core 1.2 §6.3.4: a TLV payload that names no instance leaves the choice to the device.
 fn decode_new_instance(
     format: ContentFormat,
@@ -326,7 +311,7 @@ fn decode_new_instance(
 }
 
 /// Values that have the right type and still make no sense to the device.
-fn check_meaning(entry: &Entry) -> Result<(), Refusal> {
+pub(super) fn check_meaning(entry: &Entry) -> Result<(), Refusal> {
     let sensible = match (entry.path, &entry.value) {
         (objects::LIFETIME, Value::Integer(secs)) => u32::try_from(*secs).is_ok(),
         (objects::DEFAULT_PMIN | objects::DEFAULT_PMAX, Value::Integer(secs)) => {

@@ -30,7 +30,7 @@ impl Device {
         self.refresh_clock(now);
         let mut entries = Vec::new();
         for path in paths {
-            let read = self.tree.read(*path);
+            let read = self.readable(*path);
             entries.extend(read.map_err(|_| SendError::NothingThere(*path))?);
         }
         let request = Request {

@@ -10,15 +10,22 @@ use crate::refusal::Refusal;
 impl ObjectTree {
     /// The list of objects and instances of a Register (LwM2M Core 1.2 §6.2.1).
     pub(crate) fn registration_links(&self) -> ObjectLinks {
+        self.links_of(|_| true)
+    }
+
+    /// As [`Self::registration_links`], of some objects.
+    pub(crate) fn links_of(&self, is_listed: impl Fn(u16) -> bool) -> ObjectLinks {
         let root = Link::new(Path::Root).with("rt", "oma.lwm2m");
-        let root = match self.release {
-            LwM2mVersion::V1_0 => root,
-            // The best format first.
-            LwM2mVersion::V1_1 | LwM2mVersion::V1_2 => root.with("ct", "112 110 11542 60"),
+        // The best format first. What a release must know anyway need not be told; the JSON of
+        // 1.0 is told by all, later releases keep it for old servers.
+        let formats = match self.release {
+            LwM2mVersion::V1_0 => "11543",
+            LwM2mVersion::V1_1 => "112 110 11542 11543 60",
+            LwM2mVersion::V1_2 => "11544 112 110 11542 11543 60",
         };
-        let mut links = vec![root];
+        let mut links = vec![root.with("ct", formats)];
         for (id, object) in &self.objects {
-            if CREDENTIAL_OBJECTS.contains(id) {
+            if CREDENTIAL_OBJECTS.contains(id) || !is_listed(*id) {
                 continue;
             }
             let link = self.object_link(object);
@@ -43,7 +50,8 @@ impl ObjectTree {
         let default = match path {
             Path::Object(_) => 2,
             Path::ObjectInstance(..) => 1,
-            Path::Resource(..) if self.release == LwM2mVersion::V1_0 => 0,
+            // LwM2M Core 1.2 §6.3.2: resource instances are listed since that release.
+            Path::Resource(..) if self.release < LwM2mVersion::V1_2 => 0,
             Path::Resource(..) => 1,
             Path::Root | Path::ResourceInstance(..) => return Err(Refusal::NotAllowed(path)),
         };

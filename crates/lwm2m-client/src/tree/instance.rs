@@ -22,10 +22,23 @@ impl ObjectTree {
         if !known.model.multiple || object <= LAST_CORE_OBJECT {
             return Err(Refusal::NotAllowed(path));
         }
+        self.free_id(object).ok_or(Refusal::Full)
+    }
+
+    /// The smallest free instance id of an object that is there.
+    pub(crate) fn free_id(&self, object: u16) -> Option<u16> {
+        let known = self.objects.get(&object)?;
         (0..RESERVED_ID)
             .take(MAX_INSTANCES)
             .find(|id| !known.instances.contains_key(id))
-            .ok_or(Refusal::Full)
+    }
+
+    /// Removes an object instance on behalf of the device itself.
+    pub(crate) fn remove_instance(&mut self, object: u16, instance: u16) {
+        let known = self.objects.get_mut(&object);
+        if known.is_some_and(|known| known.instances.remove(&instance).is_some()) {
+            self.revision = self.revision.wrapping_add(1);
+        }
     }
 
     /// Makes an instance that has `values`, all of them below `path`.

@@ -3,7 +3,7 @@
 use lwm2m::{EndpointName, NotificationAttributes, WriteMode};
 
 use super::*;
-use crate::config::Config;
+use crate::config::{Config, Profile};
 use crate::objects;
 
 fn tree(release: LwM2mVersion) -> ObjectTree {
@@ -29,7 +29,10 @@ fn discovered(tree: &ObjectTree, at: &str, depth: Option<u8>) -> String {
 #[test]
 fn factory_objects_have_every_mandatory_resource() {
     for release in [LwM2mVersion::V1_0, LwM2mVersion::V1_1, LwM2mVersion::V1_2] {
-        let tree = tree(release);
+        let mut config = Config::new(EndpointName::new("tree").unwrap());
+        config.version = release;
+        config.profile = Profile::full("tree");
+        let tree = objects::factory(&config);
         for object in tree.objects.values() {
             for (id, instance) in &object.instances {
                 for model in object
@@ -234,7 +237,10 @@ fn discover_lists_what_its_depth_asks_for() {
 #[test]
 fn a_registration_lists_instances_and_unusual_versions() {
     let links = tree(LwM2mVersion::V1_0).registration_links().to_string();
-    assert!(links.starts_with("</>;rt=\"oma.lwm2m\","), "{links}");
+    assert!(
+        links.starts_with("</>;rt=\"oma.lwm2m\";ct=11543,"),
+        "{links}"
+    );
     assert!(
         links.contains("</1/0>,</3/0>,</4/0>,</5/0>,</6/0>"),
         "{links}"

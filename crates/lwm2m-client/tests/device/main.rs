@@ -2,7 +2,12 @@
 #![expect(clippy::unwrap_used, reason = "a failed unwrap is the test's failure")]
 #![expect(clippy::disallowed_methods, reason = "a test needs a first instant")]
 
+mod attributes;
+mod composite;
+mod faults;
+mod firmware;
 mod hostile;
+mod objects;
 mod observing;
 mod operating;
 mod pair;

@@ -102,18 +102,6 @@ fn pmax_reports_without_change() {
 }
 
 #[test]
-fn attributes_of_the_observe_itself_count() {
-    let mut pair = Pair::registered(config());
-    pair.observe(AT, &["pmin=5", "pmax=20"]);
-    set(&mut pair, 21.0);
-    pair.drive(Duration::from_secs(4));
-    assert!(pair.notifications.is_empty());
-    pair.drive(Duration::from_secs(22));
-    assert_eq!(pair.notifications.len(), 2);
-    assert_eq!(pair.observe(AT, &["depth=1"]).code, Code::BAD_REQUEST_4_00);
-}
-
-#[test]
 fn periods_of_the_server_object_are_the_default() {
     let mut pair = Pair::registered(config());
     pair.observe(AT, &[]);

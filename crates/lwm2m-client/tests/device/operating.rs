@@ -1,41 +1,26 @@
-//! Read, Write, Execute, Create, Delete, Discover, Write-Attributes, Send and firmware.
+//! Read, Write, Execute, Create, Delete, Discover, Write-Attributes and Send.
 
 use std::time::Duration;
 
 use coap::{Code, Request};
-use lwm2m::{ContentFormat, Entry, LwM2mVersion, Path, Registry, Value, decode, encode};
-use lwm2m_client::{Config, Event, FirmwareBehaviour, FirmwareState, SendError};
+use lwm2m::{
+    ContentFormat, Entry, LwM2mVersion, Path, RegisterRequest, Registry, Value, decode, encode,
+};
+use lwm2m_client::{Event, SendError};
 
-use crate::pair::{Pair, config, get, request, text, words};
+use crate::pair::{Pair, accepting, config, get, request, text, with_version, words};
 
 const TEMPERATURE: Path = Path::Resource(3303, 0, 5700);
 
-fn with_version(version: LwM2mVersion) -> Config {
-    Config {
-        version,
-        ..config()
-    }
-}
-
-fn accepting(path: &str, format: ContentFormat) -> Request {
-    Request {
-        accept: Some(format.0),
-        ..get(path)
-    }
-}
-
-fn firmware_state(pair: &mut Pair) -> (String, String) {
-    let state = words(&pair.ask(get("/5/0/3")));
-    (state, words(&pair.ask(get("/5/0/5"))))
-}
-
 #[test]
 fn every_format_carries_the_same_values() {
-    let mut pair = Pair::registered(config());
+    let mut pair = Pair::registered(with_version(LwM2mVersion::V1_2));
     let formats = [
         ContentFormat::TLV,
         ContentFormat::SENML_JSON,
         ContentFormat::SENML_CBOR,
+        ContentFormat::LWM2M_CBOR,
+        ContentFormat::JSON,
     ];
     for path in ["/3", "/3/0", "/3/0/6", "/3303/0", "/1/0"] {
         let base: Path = path.parse().unwrap();
@@ -46,8 +31,7 @@ fn every_format_carries_the_same_values() {
             decode(format, base, &response.payload, Registry::oma()).unwrap()
         });
         assert!(!answers[0].is_empty());
-        assert_eq!(answers[0], answers[1], "{path}");
-        assert_eq!(answers[1], answers[2], "{path}");
+        assert!(answers.iter().all(|answer| *answer == answers[0]), "{path}");
     }
 }
 
@@ -63,6 +47,62 @@ fn single_values_are_text_unless_asked_otherwise() {
     assert_eq!(cbor.payload, [0x18, 100]);
     let several = pair.ask(accepting("/3/0", ContentFormat::TEXT));
     assert_eq!(several.code, Code::NOT_ACCEPTABLE_4_06);
+}
+
+#[test]
+fn each_release_has_its_formats_and_announces_them() {
+    let cases = [
+        (
+            LwM2mVersion::V1_0,
+            vec![ContentFormat::JSON],
+            ContentFormat::TLV,
+        ),
+        (
+            LwM2mVersion::V1_1,
+            vec![
+                ContentFormat::SENML_CBOR,
+                ContentFormat::SENML_JSON,
+                ContentFormat::JSON,
+            ],
+            ContentFormat::SENML_CBOR,
+        ),
+        (
+            LwM2mVersion::V1_2,
+            vec![
+                ContentFormat::LWM2M_CBOR,
+                ContentFormat::SENML_CBOR,
+                ContentFormat::JSON,
+            ],
+            ContentFormat::LWM2M_CBOR,
+        ),
+    ];
+    for (release, some, preferred) in cases {
+        let mut pair = Pair::new(with_version(release));
+        pair.wait_for(|event| matches!(event, Event::Registered { .. }));
+        let sent = &pair.requests[0];
+        let parsed = RegisterRequest::parse(&sent.query, &sent.payload).unwrap();
+        let announced: Vec<_> = parsed.links.content_formats().collect();
+        assert!(
+            some.iter().all(|format| announced.contains(format)),
+            "{announced:?}"
+        );
+        for format in [
+            ContentFormat::JSON,
+            ContentFormat::SENML_JSON,
+            ContentFormat::SENML_CBOR,
+            ContentFormat::LWM2M_CBOR,
+        ] {
+            let code = pair.ask(accepting("/3/0", format)).code;
+            let spoken = code == Code::CONTENT_2_05;
+            assert_eq!(
+                spoken,
+                announced.contains(&format),
+                "{format} in {release:?}"
+            );
+        }
+        let plain = pair.ask(get("/3/0")).content_format;
+        assert_eq!(plain, Some(preferred.0));
+    }
 }
 
 #[test]
@@ -208,21 +248,31 @@ fn instances_come_and_go() {
 
 #[test]
 fn a_server_can_choose_the_instance() {
-    let mut pair = Pair::registered(config());
-    let unit = Entry::new(Path::Resource(3303, 7, 5701), Value::String("K".to_owned()));
-    for (format, code) in [
-        (ContentFormat::TLV, Code::CREATED_2_01),
-        (ContentFormat::SENML_CBOR, Code::BAD_REQUEST_4_00),
-    ] {
+    let mut pair = Pair::registered(with_version(LwM2mVersion::V1_2));
+    let formats = [
+        ContentFormat::TLV,
+        ContentFormat::SENML_CBOR,
+        ContentFormat::SENML_JSON,
+        ContentFormat::LWM2M_CBOR,
+        ContentFormat::JSON,
+    ];
+    for (instance, format) in (7..).zip(formats) {
+        let at = Path::Resource(3303, instance, 5701);
+        let unit = Entry::new(at, Value::String("K".to_owned()));
         let create = Request {
             content_format: Some(format.0),
-            payload: encode(format, Path::Object(3303), std::slice::from_ref(&unit)).unwrap(),
+            payload: encode(format, Path::Object(3303), &[unit]).unwrap(),
             ..request(Code::POST, "/3303")
         };
-        // The second one is refused because the instance is there.
-        assert_eq!(pair.ask(create).code, code);
+        assert_eq!(
+            pair.ask(create.clone()).code,
+            Code::CREATED_2_01,
+            "{format}"
+        );
+        assert_eq!(words(&pair.ask(get(&at.to_string()))), "K", "{format}");
+        let again = pair.ask(create);
+        assert_eq!(again.code, Code::BAD_REQUEST_4_00, "{format}: it is there");
     }
-    assert_eq!(words(&pair.ask(get("/3303/7/5701"))), "K");
 }
 
 #[test]
@@ -302,71 +352,4 @@ fn send_can_be_muted() {
         old.device.send(old.now, &[TEMPERATURE]),
         Err(SendError::NotInRelease)
     );
-}
-
-/// A package with the version in its first line, long enough to need many blocks.
-fn package() -> Request {
-    let mut payload = b"sim-firmware 2.5.0\n".to_vec();
-    payload.resize(40_000, 0xa5);
-    Request {
-        content_format: Some(ContentFormat::OPAQUE.0),
-        payload,
-        ..request(Code::PUT, "/5/0/0")
-    }
-}
-
-#[test]
-fn firmware_is_pushed_and_installed() {
-    let mut pair = Pair::registered(config());
-    pair.lose(5);
-    assert_eq!(pair.ask(package()).code, Code::CHANGED_2_04);
-    pair.lose(0);
-    pair.wait_for(|event| {
-        matches!(
-            event,
-            Event::FirmwareChanged {
-                state: FirmwareState::Downloaded,
-                ..
-            }
-        )
-    });
-    assert_eq!(words(&pair.ask(get("/5/0/7"))), "2.5.0");
-    assert_eq!(
-        pair.ask(request(Code::POST, "/5/0/2")).code,
-        Code::CHANGED_2_04
-    );
-    pair.events.clear();
-    pair.wait_for(|event| matches!(event, Event::Registered { .. }));
-    assert_eq!(words(&pair.ask(get("/3/0/3"))), "2.5.0");
-    assert_eq!(firmware_state(&mut pair), ("0".to_owned(), "1".to_owned()));
-}
-
-#[test]
-fn firmware_can_fail_in_two_places() {
-    for (behaviour, state, result) in [
-        (FirmwareBehaviour::FailsIntegrityCheck, "0", "5"),
-        (FirmwareBehaviour::OutOfStorage, "0", "2"),
-        (FirmwareBehaviour::FailsUpdate, "2", "8"),
-    ] {
-        let mut pair = Pair::registered(Config {
-            firmware: behaviour,
-            ..config()
-        });
-        pair.ask(package());
-        pair.drive(Duration::from_secs(2));
-        pair.ask(request(Code::POST, "/5/0/2"));
-        pair.drive(Duration::from_secs(2));
-        assert_eq!(
-            firmware_state(&mut pair),
-            (state.to_owned(), result.to_owned())
-        );
-        assert_eq!(words(&pair.ask(get("/3/0/3"))), "1.0.0");
-    }
-}
-
-#[test]
-fn firmware_is_not_pulled() {
-    let mut pair = Pair::registered(config());
-    pair.ask(text(Code::PUT, "/5/0/1", "coap://192.0.2.1/fw"));
-    assert_eq!(firmware_state(&mut pair), ("0".to_owned(), "9".to_owned()));
 }

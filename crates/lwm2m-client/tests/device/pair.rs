@@ -3,7 +3,10 @@
 use std::time::{Duration, Instant};
 
 use coap::{Code, Endpoint, Event as CoapEvent, ExchangeId, Failure, Request, Response, Token};
-use lwm2m::EndpointName;
+use lwm2m::{
+    ContentFormat, EndpointName, Entry, LwM2mVersion, Patch, Path, Registry, Value, decode,
+    encode_patch, encode_paths,
+};
 use lwm2m_client::{Config, Device, Event, Output};
 use netsim::{Conditions, Network, Probability};
 
@@ -20,7 +23,7 @@ pub(crate) struct Pair {
     /// What the device asked for.
     pub(crate) requests: Vec<Request>,
     pub(crate) notifications: Vec<(Token, Response)>,
-    concluded: Vec<(ExchangeId, Result<Response, Failure>)>,
+    pub(crate) concluded: Vec<(ExchangeId, Result<Response, Failure>)>,
     /// How the server answers.
     pub(crate) answer: fn(&Request) -> Response,
 }
@@ -39,6 +42,13 @@ pub(crate) fn accept(request: &Request) -> Response {
 
 pub(crate) fn config() -> Config {
     Config::new(EndpointName::new("device-1").unwrap())
+}
+
+pub(crate) fn with_version(version: LwM2mVersion) -> Config {
+    Config {
+        version,
+        ..config()
+    }
 }
 
 impl Pair {
@@ -119,6 +129,10 @@ impl Pair {
     /// Sends a request to the device and waits for the answer.
     pub(crate) fn ask(&mut self, request: Request) -> Response {
         let exchange = self.send(request);
+        self.conclude(exchange)
+    }
+
+    fn conclude(&mut self, exchange: ExchangeId) -> Response {
         self.settle();
         loop {
             let done = self.concluded.iter().position(|(id, _)| *id == exchange);
@@ -143,6 +157,20 @@ impl Pair {
             query: query.iter().map(|&part| part.to_owned()).collect(),
             ..get(path)
         })
+    }
+
+    /// Cancels an observation by a request with its token.
+    pub(crate) fn cancel(&mut self, token: Token) -> Response {
+        let exchange = self
+            .server
+            .cancel_observation(self.now, DEVICE, token)
+            .unwrap();
+        self.conclude(exchange)
+    }
+
+    /// The one observation that the server has.
+    pub(crate) fn token(&self) -> Token {
+        self.server.observations(DEVICE)[0]
     }
 
     /// Makes the server forget its observations, so that it rejects notifications.
@@ -245,6 +273,62 @@ impl Pair {
 
 pub(crate) fn get(path: &str) -> Request {
     request(Code::GET, path)
+}
+
+/// A read that asks for a format.
+pub(crate) fn accepting(path: &str, format: ContentFormat) -> Request {
+    Request {
+        accept: Some(format.0),
+        ..get(path)
+    }
+}
+
+/// A Discover with query parameters.
+pub(crate) fn discover(path: &str, query: &[&str]) -> Request {
+    Request {
+        query: query.iter().map(|&part| part.to_owned()).collect(),
+        ..accepting(path, ContentFormat::LINK)
+    }
+}
+
+/// A Write-Attributes.
+pub(crate) fn write_attributes(path: &str, query: &[&str]) -> Request {
+    Request {
+        query: query.iter().map(|&part| part.to_owned()).collect(),
+        ..request(Code::PUT, path)
+    }
+}
+
+/// A Read-Composite.
+pub(crate) fn fetch(format: ContentFormat, paths: &[&str]) -> Request {
+    let paths: Vec<Path> = paths.iter().map(|path| path.parse().unwrap()).collect();
+    Request {
+        content_format: Some(format.0),
+        payload: encode_paths(format, &paths).unwrap(),
+        ..request(Code::FETCH, "/")
+    }
+}
+
+/// A Write-Composite.
+pub(crate) fn patch(format: ContentFormat, patches: &[Patch]) -> Request {
+    Request {
+        content_format: Some(format.0),
+        payload: encode_patch(format, patches).unwrap(),
+        ..request(Code::IPATCH, "/")
+    }
+}
+
+/// The change of one value.
+pub(crate) fn put(path: &str, value: Value) -> Patch {
+    Patch::Set(Entry::new(path.parse().unwrap(), value))
+}
+
+/// What a structured answer for the root says.
+pub(crate) fn values(response: &Response) -> Vec<(String, Value)> {
+    let format = ContentFormat(response.content_format.unwrap());
+    let entries = decode(format, Path::Root, &response.payload, Registry::oma()).unwrap();
+    let shown = |entry: Entry| (entry.path.to_string(), entry.value);
+    entries.into_iter().map(shown).collect()
 }
 
 pub(crate) fn request(method: Code, path: &str) -> Request {

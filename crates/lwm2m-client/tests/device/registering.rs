@@ -2,11 +2,11 @@
 
 use std::time::Duration;
 
-use coap::{Code, Response};
+use coap::{Code, Failure, Response};
 use lwm2m::{Binding, Lifetime, LwM2mVersion, RegisterRequest, UpdateRequest};
-use lwm2m_client::{Event, RegistrationFailure, Retry};
+use lwm2m_client::{Config, Event, ProfileId, RegistrationFailure, Retry};
 
-use crate::pair::{Pair, accept, config, request, text};
+use crate::pair::{Pair, accept, config, request, text, with_version};
 
 fn is_registered(event: &Event) -> bool {
     matches!(event, Event::Registered { .. })
@@ -247,4 +247,83 @@ fn a_factory_reset_restores_values() {
     pair.wait_for(is_registered);
     let offset = pair.ask(request(Code::GET, "/3/0/14"));
     assert_eq!(offset.payload, b"+00:00");
+}
+
+#[test]
+fn a_disabled_device_comes_back_after_its_timeout() {
+    let mut pair = Pair::registered(config());
+    pair.ask(text(Code::PUT, "/1/0/5", "120"));
+    let executed = pair.ask(request(Code::POST, "/1/0/4"));
+    assert_eq!(executed.code, Code::CHANGED_2_04);
+    pair.wait_for(|event| *event == Event::Deregistered);
+    assert_eq!(pair.requests.last().unwrap().method, Code::DELETE);
+    let left = pair.now;
+    pair.send(request(Code::GET, "/3/0/0"));
+    pair.wait_for(is_registered);
+    assert!(pair.now - left >= Duration::from_secs(120));
+    assert_eq!(pair.requests.last().unwrap().path, ["rd"]);
+}
+
+#[test]
+fn what_comes_before_the_registration_is_complete_is_ignored() {
+    let mut pair = Pair::new(config());
+    pair.answer = |_| Response {
+        max_age: Some(3600),
+        ..Response::new(Code::SERVICE_UNAVAILABLE_5_03)
+    };
+    pair.drive(Duration::from_secs(1));
+    pair.send(text(Code::PUT, "/3/0/14", "+05:00"));
+    pair.drive(Duration::from_mins(5));
+    assert!(matches!(pair.concluded[..], [(_, Err(Failure::Timeout))]));
+    let written = |event: &Event| matches!(event, Event::Written { .. });
+    assert!(!pair.events.iter().any(written));
+}
+
+#[test]
+fn a_profile_id_stands_for_the_list_of_objects() {
+    for (besides, listed) in [(vec![], None), (vec![4], Some("</4/0>"))] {
+        let mut pair = Pair::new(Config {
+            profile_id: Some(ProfileId {
+                id: "6:27354b9a".to_owned(),
+                besides,
+            }),
+            ..with_version(LwM2mVersion::V1_2)
+        });
+        pair.wait_for(is_registered);
+        let sent = &pair.requests[0];
+        assert!(sent.query.contains(&"pid=6:27354b9a".to_owned()));
+        let payload = String::from_utf8(sent.payload.clone()).unwrap();
+        assert_eq!(sent.content_format, listed.map(|_| 40));
+        assert!(payload.ends_with(listed.unwrap_or_default()), "{payload}");
+        assert!(!payload.contains("</3/0>"));
+    }
+}
+
+#[test]
+fn a_server_that_refuses_a_profile_id_gets_the_list() {
+    let mut pair = Pair::new(Config {
+        profile_id: Some(ProfileId {
+            id: "6:27354b9a".to_owned(),
+            besides: Vec::new(),
+        }),
+        ..with_version(LwM2mVersion::V1_2)
+    });
+    pair.answer = |request| {
+        let by_id = request.query.iter().any(|part| part.starts_with("pid="));
+        if by_id {
+            Response::new(Code::BAD_REQUEST_4_00)
+        } else {
+            accept(request)
+        }
+    };
+    pair.wait_for(is_registered);
+    assert_eq!(pair.requests.len(), 2);
+    let parsed = RegisterRequest::parse(&pair.requests[1].query, &pair.requests[1].payload);
+    assert!(parsed.unwrap().links.instances(3303).eq([0]));
+    // The device does not try again what was refused.
+    pair.ask(request(Code::POST, "/3/0/4"));
+    pair.requests.clear();
+    pair.events.clear();
+    pair.wait_for(is_registered);
+    assert_eq!(pair.requests.len(), 1);
 }

@@ -1,0 +1,83 @@
+//! Which formats the device reads and answers in (LwM2M Transport 1.2 §6.4.4).
+
+use coap::{Code, Request, Response};
+use lwm2m::{ContentFormat, Entry, LwM2mVersion, Path, Value, encode};
+
+use super::Device;
+use crate::access::Right;
+use crate::fault::Fault;
+use crate::refusal::Refusal;
+
+impl Device {
+    /// A 2.05 with what a path holds, in the format that was asked for.
+    pub(super) fn represent(&self, path: Path, accept: Option<u16>) -> Result<Response, Refusal> {
+        if path == Path::Root {
+            return Err(Refusal::NotAllowed(path));
+        }
+        let entries = self.readable(path)?;
+        let format = match accept.filter(|_| !self.has_fault(Fault::IgnoresAccept)) {
+            Some(number) => ContentFormat(number),
+            None => self.preferred_format(path, &entries),
+        };
+        if !self.speaks(format) {
+            return Err(Refusal::NotAcceptable);
+        }
+        let payload = encode(format, path, &entries).map_err(|_| Refusal::NotAcceptable)?;
+        Ok(Response {
+            content_format: Some(format.0),
+            payload,
+            ..Response::new(Code::CONTENT_2_05)
+        })
+    }
+
+    /// What the server may read at and below a path.
+    pub(super) fn readable(&self, path: Path) -> Result<Vec<Entry>, Refusal> {
+        let mut entries = match path {
+            Path::Root => self.tree.read_all(),
+            path => self.tree.read(path)?,
+        };
+        self.authorize(path, Right::Read)?;
+        if path.object_instance_id().is_none() {
+            entries.retain(|entry| self.authorize(entry.path, Right::Read).is_ok());
+        }
+        Ok(entries)
+    }
+
+    fn preferred_format(&self, path: Path, entries: &[Entry]) -> ContentFormat {
+        match entries {
+            [entry] if entry.path == path => match entry.value {
+                Value::Opaque(_) => ContentFormat::OPAQUE,
+                _ => ContentFormat::TEXT,
+            },
+            _ => match self.tree.release() {
+                LwM2mVersion::V1_0 => ContentFormat::TLV,
+                LwM2mVersion::V1_1 => ContentFormat::SENML_CBOR,
+                LwM2mVersion::V1_2 => ContentFormat::LWM2M_CBOR,
+            },
+        }
+    }
+
+    pub(super) fn speaks(&self, format: ContentFormat) -> bool {
+        match format.canonical() {
+            ContentFormat::TEXT
+            | ContentFormat::OPAQUE
+            | ContentFormat::TLV
+            | ContentFormat::JSON => true,
+            ContentFormat::CBOR | ContentFormat::SENML_JSON | ContentFormat::SENML_CBOR => {
+                self.tree.release() >= LwM2mVersion::V1_1
+            }
+            ContentFormat::LWM2M_CBOR => self.tree.release() >= LwM2mVersion::V1_2,
+            _ => false,
+        }
+    }
+
+    pub(super) fn payload_format(&self, request: &Request) -> Result<ContentFormat, Refusal> {
+        let format = request.content_format.map(ContentFormat);
+        let format = format.ok_or(Refusal::NoFormat)?;
+        if self.speaks(format) {
+            Ok(format)
+        } else {
+            Err(Refusal::UnsupportedFormat)
+        }
+    }
+}
