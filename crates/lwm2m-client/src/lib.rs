@@ -14,6 +14,8 @@
 //! no clock and draws no randomness but from its seed. Nothing that the server sends can make it
 //! fail: it is answered with a code or dropped.
 //!
+//! [`bootstrap::BootstrapClient`] is the same device before that, when it gets its accounts.
+//!
 //! After every call, drain [`Device::poll_output`]; when [`Device::poll_timeout`] has passed, call
 //! [`Device::handle_timeout`].
 //!
@@ -38,6 +40,7 @@
 )]
 
 mod attributes;
+pub mod bootstrap;
 mod config;
 mod device;
 mod firmware;
