@@ -15,12 +15,11 @@ use rand::Rng;
 /// hour into a day of silence, or a whole fleet to the bootstrap server. So all of it is written, and the defaults here
 /// are others:
 ///
-/// - 5 attempts from 60 s on: the last wait of a sequence is 16 minutes, so a short outage is over quickly for a device
-///   and a long one makes it no burden.
-/// - 15 minutes between sequences, as long as that last wait: no device is silent for much more than a quarter of an
-///   hour.
-/// - 32 sequences, that is a day, before a bootstrap: no outage of a management server that is worth repairing makes
-///   the fleet a load on the bootstrap servers, while a device whose credentials were lost is not lost itself.
+/// - 5 attempts from 60 s on, the last of which is followed by 16 minutes: a short outage is over quickly for a device,
+///   and in a long one it is no burden.
+/// - 5 minutes between sequences: no device is silent for longer than 21 minutes, but for the jitter.
+/// - 40 sequences, that is a day, before a bootstrap: no outage of a management server that is worth repairing makes the
+///   fleet a load on the bootstrap servers, while a device whose credentials were lost is not lost itself.
 /// - The first registration is up to 10 s late, the two timers are up to a quarter longer or shorter: devices that lost
 ///   their server at the same moment do not come back in step.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -54,8 +53,8 @@ impl Default for RetryPolicy {
             bootstrap_on_failure: true,
             retry_count: 5,
             retry_timer: Duration::from_secs(60),
-            sequence_delay: Duration::from_secs(900),
-            sequence_retry_count: 32,
+            sequence_delay: Duration::from_secs(300),
+            sequence_retry_count: 40,
             jitter: 25,
         }
     }
