@@ -53,6 +53,7 @@ impl Layout {
         for write in &mut plan.writes {
             self.leave_out_unknown(write);
         }
+        plan.writes.retain(|write| !write.values.is_empty());
     }
 
     /// Where the write belongs.

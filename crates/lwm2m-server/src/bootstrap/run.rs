@@ -140,14 +140,19 @@ impl Run {
 
     /// The step ended without an answer.
     pub(super) fn failed(task: Task, step: BootstrapStep, reason: Failure) -> Verdict {
+        let is_optional = matches!(task, Task::Discover | Task::Read(_));
         let outcome = match reason {
             Failure::Timeout => BootstrapOutcome::TimedOut,
+            // Old clients reject what they do not know. One that knows nothing rejects the next step as well.
+            Failure::Reset if is_optional => return Verdict::Next,
             Failure::Reset | Failure::Cancelled | Failure::PeerGone => BootstrapOutcome::Gone,
             Failure::OutOfMessageIds => BootstrapOutcome::Overloaded,
+            Failure::BlockwiseFailed | Failure::BodyTooLarge | Failure::BadOption
+                if is_optional =>
+            {
+                return Verdict::Next;
+            }
             Failure::BlockwiseFailed | Failure::BodyTooLarge | Failure::BadOption => {
-                if matches!(task, Task::Discover | Task::Read(_)) {
-                    return Verdict::Next;
-                }
                 BootstrapOutcome::Garbled { step }
             }
         };
