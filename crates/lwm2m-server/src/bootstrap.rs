@@ -22,6 +22,21 @@
 //! [`BootstrapOutput::Prepare`] and ends with exactly one [`BootstrapOutput::Ended`], whatever the device does. Keys are
 //! in no `Debug` text of this module.
 //!
+//! ```
+//! use lwm2m_server::bootstrap::{AccountSecurity, BootstrapPlan, KeyMaterial, ServerAccount};
+//! use rand::SeedableRng;
+//!
+//! let security = AccountSecurity::Psk {
+//!     identity: b"device-1".to_vec(),
+//!     key: KeyMaterial::new(vec![7; 16]),
+//! };
+//! let account = ServerAccount::new("coaps://lwm2m.example.com", 1, security);
+//! let mut rng = rand_chacha::ChaCha12Rng::seed_from_u64(1);
+//! let plan = BootstrapPlan::new(&[account], &[], &mut rng);
+//! plan.validate()?;
+//! # Ok::<(), lwm2m_server::bootstrap::PlanError>(())
+//! ```
+//!
 //! A bootstrap that the server starts needs nothing here: it is an Execute of `/1/x/9` by the management server, upon
 //! which the device comes with `POST /bs`.
 
@@ -39,7 +54,10 @@ mod run;
 mod table;
 
 pub use access::AccessControl;
-pub use account::{AccountSecurity, CertificateUse, KeyMaterial, OscoreAccount, ServerAccount};
+pub use account::{
+    AccountSecurity, CertificateUse, KeyMaterial, MatchingType, OscoreAccount, ServerAccount,
+    ServerCertificate,
+};
 pub use config::BootstrapConfig;
 pub use engine::{BootstrapCounters, BootstrapEngine};
 pub use output::{

@@ -49,6 +49,12 @@ pub enum StoredSecurity {
         certificate: Vec<u8>,
         private_key: Vec<u8>,
         server_certificate: Vec<u8>,
+        /// `/0/x/13`; 0, the certificate itself, by default.
+        matching_type: u64,
+        /// `/0/x/15`; 3, the server's own, by default.
+        certificate_use: u64,
+        /// `/0/x/14`.
+        sni: Option<String>,
     },
 }
 
@@ -120,34 +126,38 @@ impl StoredSecurity {
                 certificate,
                 private_key,
                 server_certificate,
+                ..
             } => (2, certificate, server_certificate, private_key),
         }
     }
 
     fn stored(store: &Store, instance: u16) -> Option<Self> {
-        let part = |id| opaque(store, Path::Resource(SECURITY, instance, id));
+        let at = |id| Path::Resource(SECURITY, instance, id);
+        let part = |id| opaque(store, at(id));
         let needed = |id| part(id).filter(|bytes| !bytes.is_empty());
-        Some(
-            match integer(store, Path::Resource(SECURITY, instance, 2))? {
-                0 => Self::Psk {
-                    identity: needed(3)?,
-                    key: needed(5)?,
-                },
-                1 => Self::RawPublicKey {
-                    public_key: needed(3)?,
-                    server_public_key: needed(4)?,
-                    private_key: needed(5)?,
-                },
-                2 => Self::Certificate {
-                    certificate: needed(3)?,
-                    server_certificate: part(4)?,
-                    private_key: needed(5)?,
-                },
-                3 => Self::NoSec,
-                // Certificate mode with EST is not built.
-                _ => return None,
+        let mode = integer(store, at(2))?;
+        Some(match mode {
+            0 => Self::Psk {
+                identity: needed(3)?,
+                key: needed(5)?,
             },
-        )
+            1 => Self::RawPublicKey {
+                public_key: needed(3)?,
+                server_public_key: needed(4)?,
+                private_key: needed(5)?,
+            },
+            2 => Self::Certificate {
+                certificate: needed(3)?,
+                server_certificate: part(4)?,
+                private_key: needed(5)?,
+                matching_type: unsigned(store, at(13)).unwrap_or(0),
+                certificate_use: unsigned(store, at(15)).unwrap_or(3),
+                sni: text(store, at(14)),
+            },
+            3 => Self::NoSec,
+            // Certificate mode with EST is not built.
+            _ => return None,
+        })
     }
 }
 

@@ -69,11 +69,34 @@ pub enum AccountSecurity {
         certificate: Vec<u8>,
         /// The device's, PKCS #8, DER.
         private_key: KeyMaterial,
-        /// The server's or one above it, DER.
-        server_certificate: Vec<u8>,
-        /// What that certificate is to the device; 3, itself the server's, if `None`.
-        certificate_use: Option<CertificateUse>,
+        server: ServerCertificate,
     },
+}
+
+/// How a device knows the certificate of a server.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct ServerCertificate {
+    /// The server's or one above it, DER, or a hash of that.
+    pub data: Vec<u8>,
+    /// What `data` is; the certificate itself if `None`.
+    pub matching_type: Option<MatchingType>,
+    /// What the certificate is to the device; itself the server's if `None`.
+    pub certificate_use: Option<CertificateUse>,
+    /// The name to ask the server for (SNI); that of the URI if `None`.
+    pub sni: Option<String>,
+}
+
+/// `/0/x/13` (RFC 6698 §2.1.3).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum MatchingType {
+    /// 0
+    Exact,
+    /// 1
+    Sha256,
+    /// 2
+    Sha384,
+    /// 3
+    Sha512,
 }
 
 /// `/0/x/15` (RFC 6698 §2.1.1).
@@ -173,13 +196,8 @@ impl ServerAccount {
             let seconds = i64::try_from(hold_off.as_secs()).unwrap_or(i64::MAX);
             values.push(Entry::new(at(11), Value::Integer(seconds)));
         }
-        if let AccountSecurity::Certificate {
-            certificate_use: Some(certificate_use),
-            ..
-        } = &self.security
-        {
-            let number = Value::Unsigned(*certificate_use as u64);
-            values.push(Entry::new(at(15), number));
+        if let AccountSecurity::Certificate { server, .. } = &self.security {
+            values.extend(server.entries(instance));
         }
         if let Some(oscore) = &self.oscore {
             let link = Value::ObjectLink {
@@ -257,9 +275,23 @@ impl AccountSecurity {
             Self::Certificate {
                 certificate,
                 private_key,
-                server_certificate,
-                ..
-            } => (2, certificate, server_certificate, &private_key.0),
+                server,
+            } => (2, certificate, &server.data, &private_key.0),
         }
+    }
+}
+
+impl ServerCertificate {
+    /// `/0/x/13` to `/0/x/15`.
+    fn entries(&self, instance: u16) -> impl Iterator<Item = Entry> {
+        let at = move |id| Path::Resource(0, instance, id);
+        let matching_type = self.matching_type.map(|kind| Value::Unsigned(kind as u64));
+        let sni = self.sni.clone().map(Value::String);
+        let certificate_use = self
+            .certificate_use
+            .map(|kind| Value::Unsigned(kind as u64));
+        [(13, matching_type), (14, sni), (15, certificate_use)]
+            .into_iter()
+            .filter_map(move |(id, value)| Some(Entry::new(at(id), value?)))
     }
 }

@@ -3,8 +3,8 @@
 use lwm2m::{Binding, Lifetime, Path};
 use lwm2m_client::bootstrap::{StoredAccount, StoredOscore, StoredSecurity};
 use lwm2m_server::bootstrap::{
-    AccessControl, AccountSecurity, BootstrapPlan, CertificateUse, KeyMaterial, OscoreAccount,
-    ServerAccount,
+    AccessControl, AccountSecurity, BootstrapPlan, CertificateUse, KeyMaterial, MatchingType,
+    OscoreAccount, ServerAccount, ServerCertificate,
 };
 use rand::SeedableRng;
 use rand_chacha::ChaCha12Rng;
@@ -34,8 +34,12 @@ pub(crate) fn every_account() -> Vec<ServerAccount> {
     let certificate = AccountSecurity::Certificate {
         certificate: vec![0x30; 600],
         private_key: key(),
-        server_certificate: vec![0x31; 700],
-        certificate_use: Some(CertificateUse::TrustAnchorAssertion),
+        server: ServerCertificate {
+            data: vec![0x31; 700],
+            matching_type: Some(MatchingType::Exact),
+            certificate_use: Some(CertificateUse::TrustAnchorAssertion),
+            sni: Some("lwm2m.example.com".to_owned()),
+        },
     };
     let raw_public_key = AccountSecurity::RawPublicKey {
         public_key: vec![0x32; 91],
@@ -140,13 +144,22 @@ fn security_agrees(stored: &StoredSecurity, account: &AccountSecurity) -> bool {
                 certificate,
                 private_key,
                 server_certificate,
+                matching_type,
+                certificate_use,
+                sni,
             },
             AccountSecurity::Certificate {
                 certificate: wanted,
-                server_certificate: wanted_server,
+                server,
                 ..
             },
-        ) => certificate == wanted && server_certificate == wanted_server && private_key == KEY,
+        ) => {
+            certificate == wanted
+                && *server_certificate == server.data
+                && private_key == KEY
+                && (*matching_type, *certificate_use) == (0, 2)
+                && *sni == server.sni
+        }
         _ => false,
     }
 }
