@@ -78,6 +78,7 @@ impl<P: PeerKey> BootstrapEngine<P> {
             ends_at,
             deadline: ends_at.min(now.instant + self.config.prepare_within),
             log: Vec::new(),
+            unanswered: None,
         };
         let stage = Stage::Preparing {
             exchange,

@@ -67,6 +67,9 @@ pub enum BootstrapOutput<P> {
         outcome: BootstrapOutcome,
         /// The device's answers in the order in which they came.
         log: Vec<StepResult>,
+        /// The step that was under way. If it is [`BootstrapStep::Finish`], the device may have its accounts although
+        /// nothing was heard of that.
+        unanswered: Option<BootstrapStep>,
     },
 }
 
@@ -194,12 +197,14 @@ impl<P: fmt::Debug> fmt::Debug for BootstrapOutput<P> {
                 endpoint,
                 outcome,
                 log,
+                unanswered,
             } => formatter
                 .debug_struct("Ended")
                 .field("id", id)
                 .field("endpoint", endpoint)
                 .field("outcome", outcome)
                 .field("log", log)
+                .field("unanswered", unanswered)
                 .finish(),
         }
     }

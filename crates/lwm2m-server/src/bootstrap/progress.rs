@@ -154,6 +154,7 @@ impl<P: PeerKey> BootstrapEngine<P> {
             Ok(response) => {
                 let code = response.code;
                 bootstrap.log.push(StepResult { step, code });
+                bootstrap.unanswered = None;
                 run.answered(task, step, response)
             }
             Err(reason) => Run::failed(task, step, reason),
@@ -180,7 +181,7 @@ impl<P: PeerKey> BootstrapEngine<P> {
     }
 
     /// Sends the next request.
-    fn step(&mut self, now: Now, bootstrap: Bootstrap<P>, mut run: Run) {
+    fn step(&mut self, now: Now, mut bootstrap: Bootstrap<P>, mut run: Run) {
         let (task, step, request) = match run.next() {
             Ok(next) => next,
             Err(error) => {
@@ -190,6 +191,7 @@ impl<P: PeerKey> BootstrapEngine<P> {
         };
         match self.coap.send_request(now.instant, bootstrap.peer, request) {
             Ok(exchange) => {
+                bootstrap.unanswered = Some(step);
                 let stage = Stage::Stepping {
                     exchange,
                     task,
@@ -244,12 +246,16 @@ impl<P: PeerKey> BootstrapEngine<P> {
 
     /// The one place where a bootstrap ends; it has been taken out.
     fn conclude(&mut self, now: Now, bootstrap: Bootstrap<P>, outcome: BootstrapOutcome) {
-        self.admission.served(now.instant);
+        // What was given up for want of a plan says nothing of the pace of the others.
+        if outcome != BootstrapOutcome::NotPrepared(PrepareError::Unavailable) {
+            self.admission.served(now.instant);
+        }
         self.outputs.push_back(BootstrapOutput::Ended {
             id: bootstrap.id,
             endpoint: bootstrap.client.endpoint,
             outcome,
             log: bootstrap.log,
+            unanswered: bootstrap.unanswered,
         });
     }
 }

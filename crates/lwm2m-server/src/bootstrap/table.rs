@@ -32,6 +32,8 @@ pub(super) struct Bootstrap<P> {
     /// When something must have happened.
     pub(super) deadline: Instant,
     pub(super) log: Vec<StepResult>,
+    /// The step that was sent last, until it is answered.
+    pub(super) unanswered: Option<BootstrapStep>,
 }
 
 /// How far a bootstrap is.

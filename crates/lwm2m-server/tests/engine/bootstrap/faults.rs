@@ -153,6 +153,12 @@ fn a_device_that_falls_silent_is_given_up_in_time() {
         assert_eq!(outcome, BootstrapOutcome::TimedOut, "{after}");
         assert!(pair.now - begun <= LIFETIME, "{after}");
         assert!(log.len() <= after as usize, "{after}");
+        let unanswered = pair.outputs.iter().find_map(|output| match output {
+            Output::Ended { unanswered, .. } => Some(*unanswered),
+            _ => None,
+        });
+        let is_finish = unanswered == Some(Some(BootstrapStep::Finish));
+        assert_eq!(is_finish, after == 5, "{unanswered:?}");
         pair.check();
     }
 }

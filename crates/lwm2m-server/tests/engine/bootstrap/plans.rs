@@ -24,7 +24,7 @@ pub(crate) fn psk() -> ServerAccount {
         key: key(),
     };
     ServerAccount {
-        lifetime: Lifetime::from_secs(300),
+        lifetime: Lifetime::from_secs(600),
         ..ServerAccount::new(URI, 1, security)
     }
 }

@@ -35,15 +35,9 @@ fn register(account: &StoredAccount, instant: Instant) -> lwm2m::Lifetime {
         }),
         session: None,
     };
-    let mut device = Device::new(
-        DeviceConfig {
-            lifetime: account.lifetime,
-            binding: account.binding,
-            short_server_id: account.short_server_id,
-            ..DeviceConfig::new(endpoint())
-        },
-        1,
-    );
+    let mut config = DeviceConfig::new(endpoint());
+    account.configure(&mut config);
+    let mut device = Device::new(config, 1);
     let mut engine: Engine<u8> = Engine::new(Config::new(NodeId(1), 1), [1; 32]);
     let now = Now {
         instant,
