@@ -3,10 +3,11 @@
 use std::fmt;
 use std::time::Duration;
 
-use lwm2m::{Binding, Entry, Lifetime, Path, Value};
+use lwm2m::{Binding, Entry, Lifetime, LwM2mVersion, Path, Value};
 
 use super::config::BootstrapAccount;
 use super::store::{OSCORE, SECURITY, SERVER, Store};
+use crate::config::Config;
 
 /// An account at a management server.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -85,6 +86,20 @@ pub struct StoredRetry {
     pub retry_timer: Duration,
     pub sequence_delay: Duration,
     pub sequence_retry_count: u64,
+}
+
+impl StoredAccount {
+    /// Has a device register as the account says.
+    pub fn configure(&self, config: &mut Config) {
+        // From LwM2M 1.1 on, `/1/x/7` says nothing of the queue mode.
+        let queue = match config.version {
+            LwM2mVersion::V1_0 => self.binding.queue_mode(),
+            LwM2mVersion::V1_1 | LwM2mVersion::V1_2 => config.binding.queue_mode(),
+        };
+        config.binding = self.binding.with_queue_mode(queue);
+        config.lifetime = self.lifetime;
+        config.short_server_id = self.short_server_id;
+    }
 }
 
 /// Without keys.
