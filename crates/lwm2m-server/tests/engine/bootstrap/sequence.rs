@@ -221,7 +221,7 @@ fn loss_duplicates_and_reordering_are_survived() {
         pair.prepared = Ok(plan(&every_account()));
         pair.prepare_after = Some(Duration::from_millis(500) * (seed % 4) as u32);
         let (outcome, log) = pair.run();
-        // One message in ten is lost, so that one in 10,000 is never heard of.
+        // One message in ten is lost, so one exchange in 4,000 fails for good, and none of these.
         assert_eq!(
             outcome,
             BootstrapOutcome::Finished,
