@@ -99,6 +99,7 @@ impl BootstrapConfig {
                 ContentFormat::TLV,
                 ContentFormat::SENML_CBOR,
                 ContentFormat::SENML_JSON,
+                ContentFormat::LWM2M_CBOR,
             ],
             pack: PackUse::Never,
             discover: DiscoverForm::Old,

@@ -19,7 +19,12 @@ fn config(format: ContentFormat) -> ClientConfig {
 #[test]
 fn a_pack_holds_all_accounts() {
     let accounts = every_account();
-    for format in [ContentFormat::SENML_JSON, ContentFormat::SENML_CBOR] {
+    let formats = [
+        ContentFormat::SENML_JSON,
+        ContentFormat::SENML_CBOR,
+        ContentFormat::LWM2M_CBOR,
+    ];
+    for format in formats.into_iter().filter(|format| format.is_structured()) {
         let mut pair = Pair::with_plan(config(format), plan(&accounts));
         let (outcome, log) = pair.run();
         assert_eq!(outcome, BootstrapOutcome::PackDelivered);

@@ -45,8 +45,10 @@ fn every_kind_of_account_arrives() {
         Some(ContentFormat::TLV),
         Some(ContentFormat::SENML_CBOR),
         Some(ContentFormat::SENML_JSON),
+        Some(ContentFormat::LWM2M_CBOR),
     ];
-    for preferred_format in formats {
+    let is_known = |format: &Option<ContentFormat>| format.is_none_or(ContentFormat::is_structured);
+    for preferred_format in formats.into_iter().filter(is_known) {
         for version in [LwM2mVersion::V1_1, LwM2mVersion::V1_2] {
             let config = ClientConfig {
                 preferred_format,
