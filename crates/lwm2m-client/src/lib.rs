@@ -15,6 +15,8 @@
 //! fail: it is answered with a code or dropped. What real clients get wrong it gets wrong if it is
 //! told to ([`Fault`]).
 //!
+//! [`bootstrap::BootstrapClient`] is the same device before that, when it gets its accounts.
+//!
 //! After every call, drain [`Device::poll_output`]; when [`Device::poll_timeout`] has passed, call
 //! [`Device::handle_timeout`].
 //!
@@ -40,6 +42,7 @@
 
 mod access;
 mod attributes;
+pub mod bootstrap;
 mod config;
 mod device;
 mod fault;

@@ -12,8 +12,11 @@
 //! must survive: what must is proposed as a [`device_state::Command`] through [`Output::Commit`], and no device is told
 //! of success before that commit is reported back. It never reads a clock or a socket. The caller drains
 //! [`Engine::poll_output`] after every call.
+//!
+//! [`bootstrap::BootstrapEngine`] is the other role, that of a bootstrap server, with the same verbs.
 
 mod admission;
+pub mod bootstrap;
 mod config;
 mod device;
 mod downlink;

@@ -4,6 +4,8 @@ use coap::{Code, Response};
 use device_state::Rejection;
 use lwm2m::{RegisterError, UpdateError};
 
+use crate::bootstrap::PrepareError;
+
 /// Why an uplink is refused.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub(crate) enum Refusal {
@@ -21,6 +23,8 @@ pub(crate) enum Refusal {
     MethodNotAllowed,
     #[error("content format not supported")]
     UnsupportedFormat,
+    #[error("content format cannot be produced")]
+    NotAcceptable,
     #[error("{0}")]
     BadPayload(String),
 }
@@ -37,6 +41,7 @@ impl Refusal {
             Self::NotFound => Code::NOT_FOUND_4_04,
             Self::MethodNotAllowed => Code::METHOD_NOT_ALLOWED_4_05,
             Self::UnsupportedFormat => Code::UNSUPPORTED_CONTENT_FORMAT_4_15,
+            Self::NotAcceptable => Code::NOT_ACCEPTABLE_4_06,
         }
     }
 
@@ -71,6 +76,19 @@ pub(crate) fn rejected(rejection: Rejection) -> Response {
     };
     Response {
         payload: rejection.to_string().into_bytes(),
+        ..Response::new(code)
+    }
+}
+
+/// The answer to a bootstrap request for which there is no plan (LwM2M Transport 1.2 §6.4).
+pub(crate) fn unprepared(error: PrepareError) -> Response {
+    let code = match error {
+        PrepareError::UnknownEndpoint => Code::BAD_REQUEST_4_00,
+        PrepareError::NotAllowed => Code::FORBIDDEN_4_03,
+        PrepareError::Unavailable => Code::SERVICE_UNAVAILABLE_5_03,
+    };
+    Response {
+        payload: error.to_string().into_bytes(),
         ..Response::new(code)
     }
 }

@@ -320,7 +320,10 @@ impl<P: PeerKey> Engine<P> {
 
 /// LwM2M Core 1.2 §6.2.1: the endpoint name may be left out where the security context names it, and must be the one
 /// that the credential is bound to.
-fn bound_endpoint(origin: &Origin, given: Option<EndpointName>) -> Result<EndpointName, Refusal> {
+pub(crate) fn bound_endpoint(
+    origin: &Origin,
+    given: Option<EndpointName>,
+) -> Result<EndpointName, Refusal> {
     let bound = &origin.principal.endpoints;
     match (given, bound.first()) {
         (Some(given), Some(_)) if !bound.contains(&given) => Err(Refusal::WrongEndpoint),

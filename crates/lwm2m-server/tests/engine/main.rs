@@ -1,8 +1,9 @@
-//! The engine with many devices, on a virtual clock.
+//! The engines with devices, on a virtual clock.
 #![expect(clippy::unwrap_used, reason = "a failed unwrap is the test's failure")]
 #![expect(
     clippy::disallowed_methods,
     reason = "a test has to begin somewhere in time"
 )]
 
+mod bootstrap;
 mod storm;
