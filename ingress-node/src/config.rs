@@ -26,6 +26,10 @@ pub(crate) struct Arguments {
 /// Flags that override the file and the environment.
 #[derive(Parser, Debug, Serialize)]
 pub(crate) struct Overrides {
+    /// What devices are served: management, or bootstrap (usually on ports 5783 and 5784).
+    #[arg(long, value_enum)]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    role: Option<Role>,
     /// Address of CoAP over DTLS (usually port 5684).
     #[arg(long, value_name = "HOST:PORT")]
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -77,10 +81,24 @@ pub(crate) struct Overrides {
     workers: Option<u8>,
 }
 
+/// What devices are served.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, clap::ValueEnum)]
+#[serde(rename_all = "kebab-case")]
+pub(crate) enum Role {
+    /// Device management (LwM2M Core 1.2 §6.2 to §6.4).
+    Device,
+    /// Bootstrap (LwM2M Core 1.2 §6.1).
+    Bootstrap,
+}
+
 /// What the node runs with.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct Config {
+    /// What devices are served: "device" for management, or "bootstrap".
+    pub(crate) role: Role,
+    /// Whether a bootstrap node gives accounts, and the keys in them, only to devices that proved who they are.
+    pub(crate) bootstrap_requires_security: bool,
     /// Address of CoAP over DTLS.
     pub(crate) coaps_listen: SocketAddr,
     /// Address of CoAP without security; not served unless set.
@@ -168,6 +186,8 @@ pub(crate) struct Config {
 impl Default for Config {
     fn default() -> Self {
         Self {
+            role: Role::Device,
+            bootstrap_requires_security: true,
             coaps_listen: SocketAddr::from(([0, 0, 0, 0], 5684)),
             coap_listen: None,
             coap_requires_oscore: false,

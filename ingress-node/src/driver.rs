@@ -12,6 +12,8 @@
 //!
 //! A worker is a thread with its own runtime, sockets (SO_REUSEPORT), engines and devices; nothing in it is locked.
 
+mod application;
+mod bootstrap;
 mod carrier;
 mod contexts;
 mod leave;
@@ -34,7 +36,7 @@ use device_state::{NodeId, Timestamp};
 use forward::{Channel, WorkerId};
 use futures::future::{FutureExt, LocalBoxFuture};
 use futures::stream::{FuturesUnordered, StreamExt};
-use lwm2m_server::{Engine, Now, Output, Principal};
+use lwm2m_server::{Now, Output, Principal};
 use node_runtime::clock;
 use oscore::Carried;
 use state_client::{AttachHandle, Client};
@@ -48,6 +50,8 @@ use crate::tcp::{self, Listener};
 use crate::trust::Trust;
 use crate::udp::{ReceiveBatch, Socket};
 
+pub(crate) use application::Application;
+use application::Wanted;
 pub(crate) use carrier::Carrier;
 use contexts::Contexts;
 pub(crate) use operation::{Input, Passing};
@@ -98,7 +102,7 @@ pub(crate) struct Parts {
 pub(crate) struct Fresh {
     pub(crate) dtls: dtls::Server,
     pub(crate) oscore: oscore::Server<Carrier>,
-    pub(crate) engine: Engine<Peer>,
+    pub(crate) application: Application,
 }
 
 /// The sockets of a worker.
@@ -125,6 +129,8 @@ pub(crate) struct Limits {
     pub(crate) session_lifetime: Duration,
     pub(crate) resumption_lifetime: Duration,
     pub(crate) unsecured: Unsecured,
+    /// Whether only devices that proved who they are get accounts.
+    pub(crate) bootstrap_requires_security: bool,
 }
 
 /// A worker.
@@ -138,7 +144,9 @@ pub(crate) struct Driver {
     inputs: mpsc::Receiver<Input>,
     workers: Vec<mpsc::Sender<Input>>,
     dtls: dtls::Server,
-    engine: Engine<Peer>,
+    application: Application,
+    /// Those under way, of a bootstrap server.
+    bootstraps: bootstrap::Bootstraps,
     fresh: Box<dyn Fn() -> Fresh + Send>,
     routes: Routes,
     /// When a node that leaves forgets what it still holds.
@@ -194,7 +202,7 @@ impl Driver {
         let Fresh {
             mut dtls,
             oscore,
-            engine,
+            application,
         } = (parts.fresh)();
         dtls.set_credentials(parts.trust.credentials.clone());
         let period = Period::at(now().wall);
@@ -213,7 +221,8 @@ impl Driver {
             inputs: parts.inputs,
             workers: parts.workers,
             dtls,
-            engine,
+            application,
+            bootstraps: bootstrap::Bootstraps::default(),
             fresh: parts.fresh,
             routes: Routes::new(&parts.forward_key, own, forward),
             let_go_at: None,
@@ -272,7 +281,7 @@ impl Driver {
                 Wake::Timeout => {
                     let now = now();
                     self.dtls.handle_timeout(now.instant);
-                    self.engine.handle_timeout(now);
+                    self.application.handle_timeout(now);
                     self.let_go_when_due(now.instant);
                     self.streams.handle_timeout(now.instant);
                 }
@@ -291,7 +300,7 @@ impl Driver {
 
     async fn wake(&mut self, batches: &mut Batches, inputs: &mut Vec<Input>) -> Wake {
         // At least once an interval, so that what is exported is current.
-        let engines = earlier(self.dtls.poll_timeout(), self.engine.poll_timeout());
+        let engines = earlier(self.dtls.poll_timeout(), self.application.poll_timeout());
         let timeout = earlier(engines, self.streams.poll_timeout())
             .map_or(self.observed + OBSERVE_INTERVAL, |due| {
                 due.min(self.observed + OBSERVE_INTERVAL)
@@ -327,9 +336,12 @@ impl Driver {
                 idle = false;
                 self.stream_output(id, output);
             }
-            while let Some(output) = self.engine.poll_output() {
+            while let Some(wanted) = self.application.poll_output() {
                 idle = false;
-                self.engine_output(output);
+                match wanted {
+                    Wanted::Management(output) => self.engine_output(output),
+                    Wanted::Bootstrap(output) => self.bootstrap_output(output),
+                }
             }
             if idle {
                 break;
@@ -344,7 +356,7 @@ impl Driver {
             self.rotate_cookies();
             self.metrics.observe(
                 self.index,
-                &self.engine,
+                &self.application,
                 &self.dtls,
                 &self.contexts.layer,
                 &self.streams,
@@ -362,37 +374,8 @@ impl Driver {
 
     fn engine_output(&mut self, output: Output<Peer>) {
         match output {
-            Output::Transmit {
-                peer: Peer::Udp(peer),
-                datagram,
-            } => self.transmit(Channel::Plain, peer, datagram),
-            Output::Transmit {
-                peer: Peer::Dtls(session),
-                datagram,
-            } => {
-                // A session that is gone takes its device's messages with it.
-                if self.dtls.send(session, &datagram).is_err() {
-                    self.metrics.datagrams_lost.inc();
-                }
-            }
-            Output::Transmit {
-                peer: Peer::Oscore(context),
-                datagram,
-            } => self.protect(context, &Carried::Datagram(datagram)),
-            Output::Send {
-                peer: Peer::Oscore(context),
-                message,
-            } => self.protect(context, &Carried::Message(message)),
-            Output::Send {
-                peer: Peer::Stream(id),
-                message,
-            } => self.send_on_stream(id, &message),
-            Output::Transmit {
-                peer: Peer::Stream(id),
-                ..
-            } => self.stream_gone(id),
-            // Only streams are made known as such.
-            Output::Send { .. } => {}
+            Output::Transmit { peer, datagram } => self.transmit_to(peer, datagram),
+            Output::Send { peer, message } => self.send_to(peer, message),
             Output::Commit { id, shard, command } => self.propose(id, shard, command),
             Output::LookUp {
                 registration,
@@ -401,6 +384,29 @@ impl Driver {
             } => self.look_up(registration, peer, observations),
             Output::OperationDone { tag, result } => self.operation_done(tag, result),
             Output::Awake { endpoint } => self.attachment.awake(&endpoint),
+        }
+    }
+
+    fn transmit_to(&mut self, peer: Peer, datagram: Vec<u8>) {
+        match peer {
+            Peer::Udp(peer) => self.transmit(Channel::Plain, peer, datagram),
+            Peer::Dtls(session) => {
+                // A session that is gone takes its device's messages with it.
+                if self.dtls.send(session, &datagram).is_err() {
+                    self.metrics.datagrams_lost.inc();
+                }
+            }
+            Peer::Oscore(context) => self.protect(context, &Carried::Datagram(datagram)),
+            Peer::Stream(id) => self.stream_gone(id),
+        }
+    }
+
+    fn send_to(&mut self, peer: Peer, message: coap::Message) {
+        match peer {
+            Peer::Oscore(context) => self.protect(context, &Carried::Message(message)),
+            Peer::Stream(id) => self.send_on_stream(id, &message),
+            // Only streams are made known as such.
+            Peer::Udp(_) | Peer::Dtls(_) => {}
         }
     }
 }

@@ -10,15 +10,21 @@ use prometheus_client::metrics::family::Family;
 use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::registry::Registry;
 
-use lwm2m_server::Engine;
+use lwm2m_server::bootstrap::BootstrapOutcome;
 
-use crate::driver::{Carrier, Peer};
+use crate::driver::{Application, Carrier};
 use crate::tcp::streams::Streams;
 
 /// Labels of what is counted per worker.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
 struct Worker {
     worker: u8,
+}
+
+/// Labels of what ended.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct Ended {
+    outcome: &'static str,
 }
 
 /// Labels of what is known of a file.
@@ -55,6 +61,7 @@ pub(crate) struct Metrics {
     pub(crate) members: Gauge,
     pub(crate) messages_received: Counter,
     pub(crate) messages_sent: Counter,
+    bootstraps: Family<Ended, Counter>,
     devices: Family<Worker, Gauge>,
     sessions: Family<Worker, Gauge>,
     contexts: Family<Worker, Gauge>,
@@ -165,7 +172,16 @@ impl Metrics {
             "Ingress nodes of the cluster, this one included",
             self.members.clone(),
         );
-        registry.register("devices", "Registered devices held", self.devices.clone());
+        registry.register(
+            "bootstraps",
+            "Bootstraps that ended, by how",
+            self.bootstraps.clone(),
+        );
+        registry.register(
+            "devices",
+            "Registered devices held; of a bootstrap node, those whose bootstrap is under way",
+            self.devices.clone(),
+        );
         registry.register("sessions", "DTLS sessions held", self.sessions.clone());
         registry.register("contexts", "OSCORE contexts held", self.contexts.clone());
         registry.register(
@@ -178,6 +194,23 @@ impl Metrics {
             "When the first revocation list of a file expires, in seconds since 1970",
             self.revocation_lists.clone(),
         );
+    }
+
+    /// A bootstrap ended.
+    pub(crate) fn bootstrap_ended(&self, outcome: &BootstrapOutcome) {
+        let outcome = match outcome {
+            BootstrapOutcome::Finished => "finished",
+            BootstrapOutcome::PackDelivered => "pack_delivered",
+            BootstrapOutcome::PackRefused => "pack_refused",
+            BootstrapOutcome::Refused { .. } => "refused",
+            BootstrapOutcome::Inconsistent => "inconsistent",
+            BootstrapOutcome::Garbled { .. } => "garbled",
+            BootstrapOutcome::TimedOut => "timed_out",
+            BootstrapOutcome::Gone => "gone",
+            BootstrapOutcome::NotPrepared(_) | BootstrapOutcome::BadPlan(_) => "no_accounts",
+            BootstrapOutcome::Overloaded => "overloaded",
+        };
+        self.bootstraps.get_or_create(&Ended { outcome }).inc();
     }
 
     /// When the first list in each file expires, since 1970.
@@ -195,14 +228,26 @@ impl Metrics {
     pub(crate) fn observe(
         &self,
         worker: u8,
-        engine: &Engine<Peer>,
+        application: &Application,
         dtls: &dtls::Server,
         oscore: &oscore::Server<Carrier>,
         streams: &Streams,
     ) {
+        let (devices, server) = match application {
+            Application::Management(engine) => (engine.device_count(), engine.counters()),
+            Application::Bootstrap(engine) => {
+                let counters = engine.counters();
+                let counted = lwm2m_server::Counters {
+                    refused: counters.refused,
+                    overloaded: counters.overloaded,
+                    ..lwm2m_server::Counters::default()
+                };
+                (engine.bootstrap_count(), counted)
+            }
+        };
         self.devices
             .get_or_create(&Worker { worker })
-            .set(engine.device_count() as i64);
+            .set(devices as i64);
         self.sessions
             .get_or_create(&Worker { worker })
             .set(dtls.session_count() as i64);
@@ -213,7 +258,7 @@ impl Metrics {
             .get_or_create(&Worker { worker })
             .set(oscore.len() as i64);
         let (streams, oscore) = (streams.counters(), oscore.counters());
-        let (server, coap, dtls) = (engine.counters(), engine.coap_counters(), dtls.counters());
+        let (coap, dtls) = (application.coap_counters(), dtls.counters());
         let counts = [
             (
                 "dtls",

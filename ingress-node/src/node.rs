@@ -10,14 +10,15 @@ use anyhow::{Context, ensure};
 use coap::reliable;
 use device_state::NodeId;
 use lwm2m_server::Engine;
+use lwm2m_server::bootstrap::{BootstrapConfig, BootstrapEngine};
 use node_runtime::{Readiness, Stage, Tasks, random};
 use state_client::Client;
 use tokio::sync::{mpsc, oneshot};
 
-use crate::config::Config;
+use crate::config::{Config, Role};
 use crate::cookies::Cookies;
 use crate::downlink_stream;
-use crate::driver::{Driver, Fresh, INPUTS, Input, Limits, Parts, Sockets, Unsecured};
+use crate::driver::{Application, Driver, Fresh, INPUTS, Input, Limits, Parts, Sockets, Unsecured};
 use crate::members::{self, Membership};
 use crate::metrics::Metrics;
 use crate::tcp::{self, Listener, Security};
@@ -72,6 +73,7 @@ pub(crate) async fn start(
                 } else {
                     Unsecured::Served
                 },
+                bootstrap_requires_security: config.bootstrap_requires_security,
             },
             streams: stream_limits(config),
             metrics: metrics.clone(),
@@ -83,7 +85,10 @@ pub(crate) async fn start(
         client,
         node,
         name: config.name.clone(),
-        key: key.map(|key| forward::Key::derive(&key)),
+        // A bootstrap is short, and a device that is interrupted begins another: no node goes on for another.
+        key: key
+            .filter(|_| config.role == Role::Device)
+            .map(|key| forward::Key::derive(&key)),
         addresses: advertised(config, addresses).await?,
         workers: senders.clone(),
         linger: Duration::from_secs(config.linger_seconds),
@@ -234,6 +239,7 @@ fn fresh(
         ..oscore::Config::default()
     };
     let engine = engine_config(config, node, worker, shards);
+    let role = config.role;
     Ok(Box::new(move || Fresh {
         // The secret is replaced before anything is received.
         dtls: dtls::Server::new(
@@ -242,7 +248,16 @@ fn fresh(
             random::seed(),
         ),
         oscore: oscore::Server::new(contexts.clone(), random::seed()),
-        engine: Engine::new(engine.clone(), random::seed()),
+        application: match role {
+            Role::Device => {
+                let engine = Engine::new(engine.clone(), random::seed());
+                Application::Management(Box::new(engine))
+            }
+            Role::Bootstrap => {
+                let engine = BootstrapEngine::new(BootstrapConfig::default(), random::seed());
+                Application::Bootstrap(Box::new(engine))
+            }
+        },
     }))
 }
 

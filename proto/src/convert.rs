@@ -1,5 +1,6 @@
 //! Messages to domain types and back.
 
+mod bootstrap;
 mod command;
 mod credential;
 mod device;
@@ -17,6 +18,7 @@ use lwm2m::{EndpointName, RegistrationId};
 
 use crate::storage::v1 as wire;
 
+pub use bootstrap::PreparedAccount;
 pub use command::{ENTRY_FORMAT, MAX_ENVELOPES};
 pub use credential::{MAX_PSK_IDENTITY_BYTES, NewCredential, decode_secret, encode_secret};
 pub use device::{device_view, wire_device_view};
@@ -70,6 +72,19 @@ pub enum Reason {
     Attributes(#[from] lwm2m::attributes::AttributeError),
     #[error(transparent)]
     Operation(#[from] lwm2m::operation::OperationError),
+    /// The definition of the object forbids it, and `force` is not set.
+    #[error("{0}; set `force` to ask the device anyway")]
+    Misuse(lwm2m::Misuse),
+    #[error("is not for {0}, which makes no other operation obsolete")]
+    NothingToSupersede(&'static str),
+    #[error("is not 1 to 64 of a-z, 0-9 and -")]
+    ProfileName,
+    #[error("use a short server id twice")]
+    RepeatedShortId,
+    #[error("is not a URI of coap, coaps, coap+tcp or coaps+tcp")]
+    ServerUri,
+    #[error("is none of GET, POST, PUT, DELETE, FETCH and iPATCH")]
+    Method,
     #[error(transparent)]
     Value(#[from] lwm2m::value::ValueError),
     /// A text cannot be typed, because the object's definition has no such resource or it holds no value.

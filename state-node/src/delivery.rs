@@ -7,13 +7,14 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use device_state::{
-    Command, NodeId, OperationId, OperationOutcome, OperationState, Outcome, Rejection, RequestId,
-    query,
+    Command, NodeId, OperationId, OperationOutcome, OperationState, Outcome, Queueing, Rejection,
+    RequestId, query,
 };
-use lwm2m::{EndpointName, Operation};
+use lwm2m::{EndpointName, Operation, QueueMode};
 use node_runtime::clock;
 
 use crate::attachments::{Attachments, Delivery, DeliveryError, DeviceAnswer};
+use crate::delivery::serve::AWAKE_TIME;
 use crate::raft::group::{Group, NotLeader};
 use crate::raft::proposals::ProposeError;
 
@@ -54,6 +55,9 @@ pub struct OperateCall {
     pub operation: Operation,
     pub timeout: Duration,
     pub request_id: Option<RequestId>,
+    pub queueing: Queueing,
+    /// Now or not at all.
+    pub immediate: bool,
 }
 
 /// Carries out an operation and waits for its end. This node has to lead the device's shard.
@@ -69,11 +73,15 @@ pub async fn operate(
             operation: None,
         });
     }
+    if call.immediate {
+        check_reachable(group, &call.endpoint).await?;
+    }
     let deadline = tokio::time::Instant::now() + call.timeout;
     let command = Command::Enqueue {
         endpoint: call.endpoint.clone(),
         operation: call.operation,
         deadline: device_state::Timestamp(clock::now_ms()).saturating_add(call.timeout),
+        queueing: call.queueing,
     };
     let operation = match group.proposer().propose(call.request_id, command).await? {
         Outcome::Enqueued { operation } => operation,
@@ -95,6 +103,34 @@ pub async fn operate(
         },
         operation: Some(operation),
     })
+}
+
+/// Whether the device can be expected to take an operation at once.
+async fn check_reachable(group: &Group, endpoint: &EndpointName) -> Result<(), OperateError> {
+    let (registration, waits, reported_at) = group
+        .read_current(|tables| {
+            let queue = query::operations(tables, endpoint);
+            let waits = queue.iter().any(|record| !record.is_finished());
+            let values = query::values(tables, endpoint);
+            let reported = values.iter().map(|value| value.at).max();
+            (query::registration(tables, endpoint), waits, reported)
+        })
+        .await?;
+    let registration = registration.ok_or(DeliveryError::NotRegistered)?;
+    let heard_at = reported_at.map_or(registration.updated_at, |at| {
+        at.max(registration.updated_at)
+    });
+    let silent = clock::now_ms().saturating_sub(heard_at.0);
+    if registration.binding.queue_mode() == QueueMode::On
+        && u128::from(silent) >= AWAKE_TIME.as_millis()
+    {
+        return Err(DeliveryError::Asleep.into());
+    }
+    if waits {
+        let retry_after = RECHECK;
+        return Err(DeliveryError::Busy { retry_after }.into());
+    }
+    Ok(())
 }
 
 async fn execute(

@@ -9,6 +9,7 @@ use device_state::{NodeId, ShardId};
 use node_runtime::telemetry::LogLevel;
 use node_runtime::{Condition, Readiness, Stage, Tasks, admin, random};
 use prometheus_client::registry::Registry;
+use proto::drover::v1::bootstrap_server::BootstrapServer;
 use proto::drover::v1::credentials_server::CredentialsServer;
 use proto::drover::v1::desired_state_server::DesiredStateServer;
 use proto::drover::v1::devices_server::DevicesServer;
@@ -41,6 +42,7 @@ use crate::router::Router;
 use crate::seal::{KeyError, Seal};
 use crate::service::api::Api;
 use crate::service::calls::Calls;
+use crate::service::keeper::Keeper;
 use crate::service::state::StateService;
 use crate::store::database::SharedOptions;
 use crate::store::{ShardStore, StoreError};
@@ -261,6 +263,11 @@ impl Parts {
                 router: self.router.clone(),
                 seal: self.seal.clone(),
             },
+            keeper: Keeper {
+                router: self.router.clone(),
+                seal: self.seal.clone(),
+                tasks: self.tasks.clone(),
+            },
             tasks: self.tasks.clone(),
         }
     }
@@ -286,7 +293,6 @@ impl Parts {
         let (health, health_service) = tonic_health::server::health_reporter();
         let api = Api {
             state: self.state_service(),
-            seal: self.seal.clone(),
             tasks: self.tasks.clone(),
         };
         let router = builder()
@@ -294,6 +300,7 @@ impl Parts {
             .add_service(DevicesServer::new(api.clone()))
             .add_service(OperationsServer::new(api.clone()))
             .add_service(DesiredStateServer::new(api.clone()))
+            .add_service(BootstrapServer::new(api.clone()))
             .add_service(CredentialsServer::new(api));
         self.tasks
             .spawn_service("api", Stage::Intake, |drain| async move {

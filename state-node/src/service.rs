@@ -1,7 +1,9 @@
 //! The gRPC services: the internal ones for ingress nodes and state nodes, and the public API.
 
 pub mod api;
+pub(crate) mod bootstrap;
 pub mod calls;
+pub mod keeper;
 pub mod state;
 pub mod status;
 

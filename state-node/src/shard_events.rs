@@ -8,7 +8,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use device_state::{CredentialId, Effect, OperationId, Revision, Timestamp};
-use lwm2m::{EndpointName, Path};
+use lwm2m::{EndpointName, Observed};
 use tokio::sync::{Notify, oneshot, watch};
 
 /// Devices that may be remembered as "look at it"; beyond, everything is looked at.
@@ -26,7 +26,7 @@ pub struct Work {
     /// Devices that registered or updated, or that an ingress node heard from: they can take operations now.
     pub awake: HashSet<EndpointName>,
     /// Observations that nobody holds any more.
-    pub unwanted: Vec<(EndpointName, Path)>,
+    pub unwanted: Vec<(EndpointName, Observed)>,
     /// Credentials whose sessions are to end.
     pub revoked: Vec<CredentialId>,
     pub scope: Scope,
@@ -114,7 +114,9 @@ impl ShardEvents {
                     drop(lock(&self.finished).remove(&operation));
                     self.ready(endpoint);
                 }
-                Effect::ObservationUnwanted { endpoint, path } => self.unwanted(endpoint, path),
+                Effect::ObservationUnwanted { endpoint, observed } => {
+                    self.unwanted(endpoint, observed);
+                }
                 Effect::FeedAdvanced => self.feed.send_modify(|_| {}),
                 Effect::CredentialRevoked { id } => self.revoked(id),
                 // The owner that lost a session learns it from the compare-and-swap on its next claim.
@@ -156,11 +158,11 @@ impl ShardEvents {
         self.work_ready.notify_one();
     }
 
-    fn unwanted(&self, endpoint: EndpointName, path: Path) {
+    fn unwanted(&self, endpoint: EndpointName, observed: Observed) {
         let mut work = lock(&self.work);
         // One that is forgotten costs a notification that nobody wants, until the device registers again.
         if work.unwanted.len() < MAX_UNWANTED {
-            work.unwanted.push((endpoint, path));
+            work.unwanted.push((endpoint, observed));
         }
         drop(work);
         self.work_ready.notify_one();

@@ -6,7 +6,8 @@ use rustix::process::Signal;
 use tests::{Drover, Program, kill, metric, until, until_some};
 
 use crate::fleet::{
-    Fleet, Node, SOON, all_answer, fleet, members_known, progress, registered, three_nodes, undisturbed,
+    Fleet, Node, SOON, all_answer, fleet, members_known, progress, registered, three_nodes,
+    undisturbed,
 };
 
 const DEVICES: usize = 30;

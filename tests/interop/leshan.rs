@@ -160,6 +160,100 @@ fn leshan_device_is_managed_over_dtls_with_a_connection_id() {
 }
 
 #[test]
+fn leshan_device_answers_composite_operations() {
+    let drover = Drover::start(&Options {
+        flags: vec!["--coap".to_owned()],
+        ..Options::default()
+    });
+    let endpoint = "leshan-composite";
+    let uri = format!("coap://{}", drover.endpoint("/ingress/0/coap"));
+    let mut device = start_device(&drover, endpoint, &[&uri, "300", "0", "nosec"]);
+    drover.wait_for_device(endpoint, SOON);
+
+    // What the device does not have is left out.
+    let read = drover.json(&["read", endpoint, "/3/0/0", "/3/0/99", "/1/0/1"]);
+    assert_eq!(
+        values(&read),
+        [
+            ("/1/0/1", "300".to_owned()),
+            ("/3/0/0", "Drover interop".to_owned())
+        ]
+    );
+
+    let written = drover.run(&["write-composite", endpoint, "/3/0/14=+03:00", "/1/0/1=400"]);
+    assert_eq!(written.code, 0, "{written:?}");
+    device.wait_for_output("written 14 +03:00", SOON);
+    // All or nothing: the manufacturer cannot be written.
+    let refused = drover.run(&[
+        "write-composite",
+        endpoint,
+        "/3/0/14=+04:00",
+        "/3/0/0=x",
+        "--force",
+    ]);
+    assert_ne!(refused.code, 0, "{refused:?}");
+    let read = drover.json(&["read", endpoint, "/3/0/14", "/1/0/1"]);
+    assert_eq!(
+        values(&read),
+        [
+            ("/1/0/1", "400".to_owned()),
+            ("/3/0/14", "+03:00".to_owned())
+        ]
+    );
+
+    let mut observe = drover.command(&[
+        "observe",
+        endpoint,
+        "/3303/0/5700",
+        "/3/0/14",
+        "--count",
+        "3",
+        "-o",
+        "json",
+    ]);
+    let mut observer = Program::start(&mut observe, &drover.scratch().join("observe")).unwrap();
+    assert_eq!(
+        observer.wait_for_end(SOON),
+        Some(0),
+        "{}",
+        observer.output()
+    );
+    for line in observed(&observer) {
+        let paths: Vec<&str> = values(&line).into_iter().map(|(path, _)| path).collect();
+        assert_eq!(paths, ["/3/0/14", "/3303/0/5700"], "{line}");
+    }
+
+    let raw = drover.json(&["raw", endpoint, "GET", "/3/0/0", "--accept", "text"]);
+    assert_eq!(
+        (&raw["coapCode"], &raw["text"]),
+        (&"2.05".into(), &"Drover interop".into()),
+        "{raw}"
+    );
+    let refused = drover.json(&["raw", endpoint, "DELETE", "/3/0"]);
+    assert_eq!(refused["coapCode"], "4.05", "{refused}");
+    let quirks = drover.json(&["device", endpoint])["quirks"].clone();
+    assert_eq!(quirks, serde_json::json!([]), "it knows them all");
+}
+
+/// What was read, by path.
+fn values(read: &Value) -> Vec<(&str, String)> {
+    let mut values: Vec<(&str, String)> = read["values"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|value| {
+            let text = match &value["value"] {
+                Value::String(text) => text.clone(),
+                other => other.to_string(),
+            };
+            (value["path"].as_str().unwrap(), text)
+        })
+        .collect();
+    values.sort_unstable();
+    values
+}
+
+#[test]
 fn leshan_device_with_a_wrong_key_does_not_register() {
     let drover = Drover::start(&Options {
         state_nodes: 1,

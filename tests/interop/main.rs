@@ -3,6 +3,7 @@
 #![expect(clippy::unwrap_used, reason = "a failed unwrap is the test's failure")]
 
 mod aiocoap;
+mod bootstrap;
 mod device;
 mod dtls_tools;
 mod keys;

@@ -169,6 +169,11 @@ fn note(known: &Mutex<HashSet<SocketAddr>>, node: SocketAddr) {
 }
 
 impl Inside {
+    fn any_node(&mut self) -> Option<SocketAddr> {
+        let nodes = self.nodes.lock().unwrap_or_else(PoisonError::into_inner);
+        nodes.choose(&mut self.rng).copied()
+    }
+
     async fn run(
         mut self,
         front: Arc<UdpSocket>,

@@ -6,7 +6,9 @@ use std::time::Duration;
 
 use clap::{Args, Parser, Subcommand};
 
-use crate::command::{apply, credentials, operations, read, stream, write};
+use crate::command::{
+    apply, bootstrap, composite, credentials, operations, raw, read, stream, write,
+};
 use crate::output::Format;
 use crate::{dev, model, tether};
 
@@ -113,22 +115,26 @@ JSON: {\"devices\": [{\"endpoint\", \"state\", \"registrationId\", \"lwm2mVersio
         #[arg(value_name = "ENDPOINT")]
         endpoint: String,
     },
-    /// Read a resource, an object instance or an object from the device.
+    /// Read resources, object instances or objects from the device.
     Read(read::Read),
     /// Write a resource, or several of an object instance.
     Write(write::Write),
+    /// Write resources anywhere in the device, all of them or none.
+    WriteComposite(composite::WriteComposite),
     /// Execute a resource.
     Exec(write::Exec),
     /// Create an object instance.
     Create(write::Create),
-    /// Delete an object instance.
+    /// Delete an object instance, or an instance of a resource.
     Delete(write::Delete),
-    /// Set or remove notification attributes: pmin, pmax, gt, lt, st.
+    /// Set or remove notification attributes: pmin, pmax, gt, lt, st, …
     Attributes(write::Attributes),
     /// Ask the device what there is below a path; without a path, show what it registered with.
     Discover(read::Discover),
-    /// Follow a resource, an object instance or an object: its value now and each notification.
+    /// Follow resources, object instances or objects: their values now and each notification.
     Observe(stream::Observe),
+    /// Send the device a request as it is, and show what it answers.
+    Raw(raw::Raw),
     /// Follow the events of the fleet or of one device.
     Watch(stream::Watch),
     /// Keep devices as declared in YAML, as kubectl apply does.
@@ -139,6 +145,9 @@ JSON: {\"devices\": [{\"endpoint\", \"state\", \"registrationId\", \"lwm2mVersio
     /// Keys and OSCORE contexts of devices: add, list, remove.
     #[command(subcommand)]
     Credentials(credentials::Credentials),
+    /// Which accounts devices get from the bootstrap server: add, list, remove, start.
+    #[command(subcommand)]
+    Bootstrap(bootstrap::Bootstrap),
     /// Show nodes, shards and leaders.
     #[command(after_help = "\
 Asks the state nodes at their internal addresses, from endpoints.json or --internal.
@@ -183,6 +192,25 @@ pub(crate) struct Target {
     /// Path, such as /3/0/0.
     #[arg(value_name = "PATH", value_parser = model::parse_path)]
     pub(crate) path: lwm2m::Path,
+}
+
+/// Which device and where in it, in one place or in several.
+#[derive(Debug, Args)]
+pub(crate) struct Targets {
+    /// Endpoint name of the device.
+    #[arg(value_name = "ENDPOINT")]
+    pub(crate) endpoint: String,
+    /// Path, such as /3/0/0. Several are asked for in one composite operation.
+    #[arg(value_name = "PATH", value_parser = model::parse_path, required = true)]
+    pub(crate) paths: Vec<lwm2m::Path>,
+}
+
+impl Targets {
+    /// The paths with spaces between them.
+    pub(crate) fn named(&self) -> String {
+        let texts: Vec<String> = self.paths.iter().map(ToString::to_string).collect();
+        texts.join(" ")
+    }
 }
 
 /// As `kubectl-drover` the command is a plugin, and its help says `kubectl drover`.

@@ -1,10 +1,13 @@
 //! One module for each command, or for a few that work alike.
 
 pub(crate) mod apply;
+pub(crate) mod bootstrap;
 pub(crate) mod cluster;
+pub(crate) mod composite;
 pub(crate) mod credentials;
 pub(crate) mod devices;
 pub(crate) mod operations;
+pub(crate) mod raw;
 pub(crate) mod read;
 pub(crate) mod stream;
 pub(crate) mod write;
@@ -25,15 +28,18 @@ pub(crate) async fn run(arguments: Arguments) -> Result<(), Failure> {
         Command::Device { endpoint } => devices::describe(&global, endpoint).await,
         Command::Read(read) => read.run(&global).await,
         Command::Write(write) => write.run(&global).await,
+        Command::WriteComposite(write) => write.run(&global).await,
         Command::Exec(exec) => exec.run(&global).await,
         Command::Create(create) => create.run(&global).await,
         Command::Delete(delete) => delete.run(&global).await,
         Command::Attributes(attributes) => attributes.run(&global).await,
         Command::Discover(discover) => discover.run(&global).await,
         Command::Observe(observe) => observe.run(&global).await,
+        Command::Raw(raw) => raw.run(&global).await,
         Command::Watch(watch) => watch.run(&global).await,
         Command::Operations(operations) => operations.run(&global).await,
         Command::Credentials(credentials) => credentials.run(&global).await,
+        Command::Bootstrap(bootstrap) => bootstrap.run(&global).await,
         Command::Cluster { internal } => cluster::describe(&global, internal).await,
         Command::Apply(apply) => apply.run(&global).await,
         Command::Completions { shell } => completions(shell),

@@ -2,7 +2,7 @@
 //!
 //! 1. A directory: locked, with the cluster key, the devices' keys and the ports of an earlier run.
 //! 2. State nodes, until every one says that it is ready.
-//! 3. Ingress nodes, until every one says that it is ready.
+//! 3. Ingress nodes and bootstrap nodes, until every one says that it is ready.
 //! 4. The devices' keys, through the public API; then the simulator, until every device is registered.
 //! 5. `endpoints.json`, in one step: whoever waits for it finds everything ready.
 //! 6. Until a signal: a process that ends is reported and not started again.
@@ -53,6 +53,9 @@ pub(crate) struct Options {
     /// Ingress nodes [default: 2].
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u8).range(1..=9))]
     pub(crate) ingress_nodes: Option<u8>,
+    /// Bootstrap nodes [default: 1].
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u8).range(0..=9))]
+    pub(crate) bootstrap_nodes: Option<u8>,
     /// Worker threads of each ingress node.
     #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u8).range(1..=64))]
     pub(crate) ingress_workers: u8,

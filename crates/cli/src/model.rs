@@ -169,6 +169,46 @@ pub(crate) fn assignment(
     typed(path, value, named)
 }
 
+/// Content formats by the names that people use.
+const FORMATS: [(&str, u32); 11] = [
+    ("text", 0),
+    ("link-format", 40),
+    ("opaque", 42),
+    ("cbor", 60),
+    ("senml-json", 110),
+    ("senml-cbor", 112),
+    ("senml-etch-json", 320),
+    ("senml-etch-cbor", 322),
+    ("tlv", 11542),
+    ("json", 11543),
+    ("lwm2m-cbor", 11544),
+];
+
+/// The number of a content format that is given by name or number.
+pub(crate) fn parse_format(text: &str) -> Result<u32, String> {
+    let named = FORMATS
+        .iter()
+        .find(|(name, _)| *name == text)
+        .map(|(_, number)| *number);
+    named
+        .or_else(|| text.parse::<u16>().ok().map(u32::from))
+        .ok_or_else(|| {
+            let names: Vec<&str> = FORMATS.iter().map(|(name, _)| *name).collect();
+            format!(
+                "a content format is a number or one of {}",
+                names.join(", ")
+            )
+        })
+}
+
+/// The name of a content format, or its number if it has none.
+pub(crate) fn format_name(number: u32) -> String {
+    FORMATS
+        .iter()
+        .find(|(_, known)| *known == number)
+        .map_or_else(|| number.to_string(), |(name, _)| (*name).to_owned())
+}
+
 /// Whether a text is RFC 3339 and would be refused in the canonical form of a time.
 pub(crate) fn seconds_of(text: &str) -> Option<i64> {
     let time: prost_types::Timestamp = text.parse().ok()?;

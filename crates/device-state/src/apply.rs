@@ -10,6 +10,7 @@
 //!             outcome kept under the request id, counters written
 //! ```
 
+mod bootstrap;
 mod credential;
 mod dedup;
 mod desired;
@@ -201,7 +202,8 @@ impl<'t> Change<'t> {
                 endpoint,
                 operation,
                 deadline,
-            } => self.enqueue(endpoint, operation, *deadline),
+                queueing,
+            } => self.enqueue(endpoint, operation, *deadline, *queueing),
             Command::Start {
                 endpoint,
                 operation,
@@ -222,15 +224,23 @@ impl<'t> Change<'t> {
             } => self.cancel(endpoint, *operation),
             Command::HoldObservation {
                 endpoint,
-                path,
+                observed,
+                parameters,
                 holder,
                 lease_until,
-            } => self.hold_observation(endpoint, *path, *holder, *lease_until),
+            } => self.hold_observation(endpoint, observed, *parameters, *holder, *lease_until),
             Command::ReleaseObservation {
                 endpoint,
-                path,
+                observed,
                 holder,
-            } => Ok(self.release_observation(endpoint, *path, *holder)),
+            } => Ok(self.release_observation(endpoint, observed, *holder)),
+            Command::PutBootstrapProfile { profile } => self.put_profile(profile),
+            Command::RemoveBootstrapProfile { name } => self.remove_profile(name),
+            Command::RecordBootstrap { record } => Ok(self.record_bootstrap(record)),
+            Command::LearnQuirks {
+                registration,
+                quirks,
+            } => self.learn_quirks(registration, *quirks),
             Command::RecordValues {
                 endpoint,
                 registration,

@@ -3,13 +3,17 @@
 use std::net::SocketAddr;
 use std::time::Duration;
 
-use lwm2m::{Binding, EndpointName, Lifetime, Operation, Path, RegistrationId, Value};
+use lwm2m::{
+    Binding, EndpointName, Lifetime, NotificationAttributes, Observed, Operation, Path,
+    RegistrationId, Value,
+};
 
+use crate::bootstrap::{BootstrapProfile, BootstrapRecord};
 use crate::id::{NodeId, OperationId, RequestId, SessionGeneration, Timestamp};
 use crate::record::{
     ContextOwner, Credential, CredentialId, CredentialKey, Member, Observation, OperationOutcome,
-    Registration, Resumption, ResumptionId, SecurityIdentity, Session, SessionCid, Transport,
-    ValueOrigin,
+    Queueing, Quirks, Registration, Resumption, ResumptionId, SecurityIdentity, Session,
+    SessionCid, Transport, ValueOrigin,
 };
 
 /// A command as it stands in the log.
@@ -144,6 +148,7 @@ pub enum Command {
         endpoint: EndpointName,
         operation: Operation,
         deadline: Timestamp,
+        queueing: Queueing,
     },
     /// Marks an operation as handed over; must commit before an at-most-once operation is sent.
     Start {
@@ -166,17 +171,36 @@ pub enum Command {
         endpoint: EndpointName,
         operation: OperationId,
     },
-    /// Creates or renews a hold on an observed path.
+    /// Creates or renews a hold on an observation. All holders of one want the same parameters.
     HoldObservation {
         endpoint: EndpointName,
-        path: Path,
+        observed: Observed,
+        parameters: NotificationAttributes,
         holder: u64,
         lease_until: Timestamp,
     },
     ReleaseObservation {
         endpoint: EndpointName,
-        path: Path,
+        observed: Observed,
         holder: u64,
+    },
+    /// Adds a bootstrap profile or replaces the one of its name. To shard 0 only.
+    PutBootstrapProfile {
+        profile: BootstrapProfile,
+    },
+    /// To shard 0 only.
+    RemoveBootstrapProfile {
+        name: String,
+    },
+    /// A bootstrap of an endpoint ended; its own `at` does not count.
+    RecordBootstrap {
+        record: BootstrapRecord,
+    },
+    /// The device of a registration answered otherwise than its release says. To what is known of
+    /// it already, and for as long as it registers with the same release.
+    LearnQuirks {
+        registration: RegistrationId,
+        quirks: Quirks,
     },
     /// Values that a device reported; refused when `registration` is no longer the live one.
     RecordValues {
@@ -195,6 +219,7 @@ pub enum Outcome {
         id: RegistrationId,
         expires_at: Timestamp,
         observations: Vec<Observation>,
+        quirks: Quirks,
     },
     /// The registration was updated or moved. The observations are those to establish now: all of
     /// them if another node holds the device from now on or it sends from another address, and
@@ -269,10 +294,16 @@ pub enum Rejection {
     QueueFull,
     #[error("too many observed paths or holders on this device")]
     TooManyObservations,
+    #[error("it is observed already, with other parameters")]
+    ObservedOtherwise,
     #[error("more desired resources than a device may have")]
     TooManyDesired,
     #[error("too many ingress nodes")]
     TooManyMembers,
+    #[error("no such bootstrap profile")]
+    UnknownProfile,
+    #[error("too many bootstrap profiles")]
+    TooManyProfiles,
     #[error("nothing to resume by this id")]
     UnknownResumption,
     #[error("the id of the resumption is taken")]

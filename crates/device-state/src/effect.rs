@@ -1,6 +1,6 @@
 //! What a command makes others do: the leader's dispatcher, the ingress nodes and the watchers.
 
-use lwm2m::{EndpointName, Path};
+use lwm2m::{EndpointName, Observed};
 
 use crate::id::{NodeId, OperationId};
 use crate::record::{CredentialId, SessionCid};
@@ -19,10 +19,16 @@ pub enum Effect {
         endpoint: EndpointName,
         operation: OperationId,
     },
-    /// Nobody held the path before: observe it if the device is awake.
-    ObservationWanted { endpoint: EndpointName, path: Path },
-    /// Nobody holds the path any more: cancel the observation.
-    ObservationUnwanted { endpoint: EndpointName, path: Path },
+    /// Nobody held the observation before: establish it if the device is awake.
+    ObservationWanted {
+        endpoint: EndpointName,
+        observed: Observed,
+    },
+    /// Nobody holds the observation any more: cancel it.
+    ObservationUnwanted {
+        endpoint: EndpointName,
+        observed: Observed,
+    },
     /// `from` must not use the session any more.
     SessionMoved {
         cid: SessionCid,

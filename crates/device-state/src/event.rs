@@ -2,6 +2,7 @@
 
 use lwm2m::{EndpointName, Path, RegistrationId, Value};
 
+use crate::bootstrap::BootstrapRecord;
 use crate::id::{OperationId, Revision, Timestamp};
 use crate::record::{DesiredState, OperationOutcome, Registration, ValueOrigin};
 
@@ -38,8 +39,13 @@ pub enum Event {
     OperationFinished {
         operation: OperationId,
         name: String,
-        path: Path,
+        /// What it was about, for people: [`Operation::target`](lwm2m::Operation::target).
+        target: String,
         outcome: OperationOutcome,
+    },
+    /// A bootstrap of the device ended.
+    Bootstrapped {
+        record: BootstrapRecord,
     },
     /// A desired resource changed its state, or with `None` is no longer desired.
     DesiredChanged {

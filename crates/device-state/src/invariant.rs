@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use lwm2m::{EndpointName, Path};
+use lwm2m::{EndpointName, Observed, Path};
 
 use crate::id::Timestamp;
 use crate::limit::{
@@ -41,8 +41,11 @@ pub enum Violation {
     MissingWrite { endpoint: EndpointName, path: Path },
     #[error("desired {path} of {endpoint} is newer than the generation of its set")]
     DesiredGeneration { endpoint: EndpointName, path: Path },
-    #[error("{path} of {endpoint} is observed for nobody, for somebody twice, or for too many")]
-    Holders { endpoint: EndpointName, path: Path },
+    #[error("{observed} of {endpoint} is observed for nobody, for somebody twice, or for too many")]
+    Holders {
+        endpoint: EndpointName,
+        observed: Observed,
+    },
     #[error("a request's outcome and its place in the order of requests disagree")]
     DedupOrder,
     #[error("the feed has an entry below its floor")]
@@ -178,6 +181,8 @@ impl Audit<'_> {
             ),
             Row::Credential(_)
             | Row::ContextOwner(_)
+            | Row::BootstrapProfile(_)
+            | Row::Bootstrap(_)
             | Row::Counters(_)
             | Row::DesiredGeneration { .. } => Ok(()),
         }
@@ -259,8 +264,9 @@ impl Audit<'_> {
     fn observation(&mut self, observation: &Observation) -> Result<(), Violation> {
         let Observation {
             endpoint,
-            path,
+            observed,
             holders,
+            ..
         } = observation;
         self.count(endpoint, Bound::ObservedPaths);
         let distinct: BTreeSet<u64> = holders.iter().map(|holder| holder.id).collect();
@@ -268,12 +274,12 @@ impl Audit<'_> {
             && distinct.len() == holders.len();
         ensure(sound, || Violation::Holders {
             endpoint: endpoint.clone(),
-            path: *path,
+            observed: observed.clone(),
         })?;
         for holder in holders {
             self.ends(
                 holder.lease_until,
-                Expiring::Hold(endpoint.clone(), *path, holder.id),
+                Expiring::Hold(endpoint.clone(), observed.clone(), holder.id),
             )?;
         }
         Ok(())
@@ -340,8 +346,8 @@ impl Audit<'_> {
             Expiring::Operation(endpoint, sequence) => {
                 query::operation_at(self.tables, endpoint, *sequence).map(|record| record.ends_at())
             }
-            Expiring::Hold(endpoint, path, holder) => {
-                let observation = query::observation(self.tables, endpoint, *path)?;
+            Expiring::Hold(endpoint, observed, holder) => {
+                let observation = query::observation(self.tables, endpoint, observed)?;
                 observation
                     .holders
                     .iter()

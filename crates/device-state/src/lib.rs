@@ -24,7 +24,12 @@
 //! let envelope = Envelope {
 //!     request_id: None,
 //!     leader_time: Timestamp(1_000),
-//!     command: Command::Enqueue { endpoint: endpoint.clone(), operation, deadline },
+//!     command: Command::Enqueue {
+//!         endpoint: endpoint.clone(),
+//!         operation,
+//!         deadline,
+//!         queueing: Queueing::default(),
+//!     },
 //! };
 //! let applied = apply(&mut tables, &context, &envelope);
 //! let next = query::next_operation(&tables, &endpoint).expect("the device is not busy");
@@ -33,6 +38,7 @@
 //! ```
 
 pub mod apply;
+pub mod bootstrap;
 pub mod command;
 pub mod effect;
 pub mod event;
@@ -46,6 +52,9 @@ pub mod record;
 pub mod table;
 
 pub use apply::{Applied, Context, apply, apply_entry};
+pub use bootstrap::{
+    BootstrapProfile, BootstrapRecord, BootstrapResult, BootstrapSecurity, BootstrapServer,
+};
 pub use command::{Command, Envelope, Outcome, Rejection};
 pub use effect::Effect;
 pub use event::{Event, FeedEntry};
@@ -57,7 +66,8 @@ pub use memory::MemoryTables;
 pub use record::{
     ContextOwner, Credential, CredentialId, CredentialKey, DesiredResource, DesiredState,
     LastValue, Member, MemberPhase, Observation, ObservationHolder, OperationOutcome,
-    OperationRecord, OperationSource, OperationState, OscoreSecret, Registration, Resumption,
-    ResumptionId, Secret, SecurityIdentity, Session, SessionCid, Transport, ValueOrigin,
+    OperationRecord, OperationSource, OperationState, OscoreSecret, Queueing, Quirks, Registration,
+    Resumption, ResumptionId, Secret, SecurityIdentity, Session, SessionCid, Transport,
+    ValueOrigin,
 };
 pub use table::{Counters, Expiring, Row, RowKey, Tables};

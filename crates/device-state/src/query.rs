@@ -3,12 +3,15 @@
 mod feed;
 mod list;
 
-use lwm2m::{EndpointName, Path, RegistrationId};
+use std::cmp::Reverse;
+
+use lwm2m::{EndpointName, Observed, Path, RegistrationId};
 
 pub use self::feed::{FeedPage, FeedPosition, feed};
 pub use self::list::{
     CredentialPage, PendingCursor, PendingPage, list_credentials, list_devices, pending_devices,
 };
+use crate::bootstrap::{BootstrapProfile, BootstrapRecord};
 use crate::id::{NodeId, OperationId, Timestamp};
 use crate::limit;
 use crate::range::{self, Range};
@@ -34,6 +37,8 @@ pub struct DeviceView {
     pub operations: Vec<OperationRecord>,
     /// By path.
     pub observations: Vec<Observation>,
+    /// What came of its last bootstrap, if it had any.
+    pub bootstrap: Option<BootstrapRecord>,
 }
 
 impl DeviceView {
@@ -44,6 +49,7 @@ impl DeviceView {
             && self.values.is_empty()
             && self.operations.is_empty()
             && self.observations.is_empty()
+            && self.bootstrap.is_none()
     }
 }
 
@@ -57,6 +63,7 @@ pub fn device(tables: &dyn Tables, endpoint: &EndpointName) -> DeviceView {
         values: values(tables, endpoint),
         operations: operations(tables, endpoint),
         observations: observations(tables, endpoint),
+        bootstrap: bootstrap(tables, endpoint),
     }
 }
 
@@ -165,7 +172,8 @@ pub fn operation(
     operation_at(tables, endpoint, id.sequence).filter(|record| record.id == id)
 }
 
-/// What to deliver to the device now: its first pending operation, if none is in flight.
+/// What to deliver to the device now, if nothing is in flight: of what waits, the oldest of those with
+/// the highest priority.
 pub fn next_operation(tables: &dyn Tables, endpoint: &EndpointName) -> Option<OperationRecord> {
     first_deliverable(&operations(tables, endpoint)).cloned()
 }
@@ -197,7 +205,7 @@ pub fn desired_generation(tables: &dyn Tables, endpoint: &EndpointName) -> Optio
     }
 }
 
-/// The observation intents of a device, by path.
+/// The observation intents of a device, by what is observed.
 pub fn observations(tables: &dyn Tables, endpoint: &EndpointName) -> Vec<Observation> {
     rows!(
         tables,
@@ -207,17 +215,40 @@ pub fn observations(tables: &dyn Tables, endpoint: &EndpointName) -> Vec<Observa
     )
 }
 
-/// The observation intent of a path.
+/// The intent to observe this.
 pub fn observation(
     tables: &dyn Tables,
     endpoint: &EndpointName,
-    path: Path,
+    observed: &Observed,
 ) -> Option<Observation> {
     row!(
         tables,
-        RowKey::Observation(endpoint.clone(), path),
+        RowKey::Observation(endpoint.clone(), observed.clone()),
         Observation
     )
+}
+
+/// All bootstrap profiles, by name. In shard 0 only.
+pub fn bootstrap_profiles(tables: &dyn Tables) -> Vec<BootstrapProfile> {
+    rows!(
+        tables,
+        range::bootstrap_profiles(),
+        BootstrapProfile::MAX_PROFILES,
+        BootstrapProfile
+    )
+}
+
+/// The profile by which an endpoint gets its accounts. In shard 0 only.
+pub fn bootstrap_profile(tables: &dyn Tables, endpoint: &EndpointName) -> Option<BootstrapProfile> {
+    bootstrap_profiles(tables)
+        .into_iter()
+        .filter(|profile| profile.fits(endpoint))
+        .max_by_key(|profile| profile.endpoint_prefix.len())
+}
+
+/// What came of the last bootstrap of an endpoint.
+pub fn bootstrap(tables: &dyn Tables, endpoint: &EndpointName) -> Option<BootstrapRecord> {
+    row!(tables, RowKey::Bootstrap(endpoint.clone()), Bootstrap)
 }
 
 /// The last values of a device, by path.
@@ -270,5 +301,8 @@ pub(crate) fn first_deliverable(queue: &[OperationRecord]) -> Option<&OperationR
     if queue.iter().any(OperationRecord::is_in_flight) {
         return None;
     }
-    queue.iter().find(|record| record.is_pending())
+    queue
+        .iter()
+        .filter(|record| record.is_pending())
+        .max_by_key(|record| (record.priority, Reverse(record.id.sequence)))
 }

@@ -1,7 +1,8 @@
 //! Key ranges of scans: first key included, last key excluded.
 
-use lwm2m::{EndpointName, Path};
+use lwm2m::{CompositePaths, EndpointName, Observed, Path};
 
+use crate::bootstrap::BootstrapProfile;
 use crate::id::{NodeId, RequestId, Revision, Timestamp};
 use crate::table::{Expiring, RowKey};
 
@@ -27,9 +28,14 @@ pub(crate) fn desired(endpoint: &EndpointName) -> Range {
 
 pub(crate) fn observations(endpoint: &EndpointName) -> Range {
     (
-        RowKey::Observation(endpoint.clone(), Path::Root),
-        RowKey::Observation(endpoint.clone(), ABOVE_PATHS),
+        RowKey::Observation(endpoint.clone(), Observed::Path(Path::Root)),
+        RowKey::Observation(endpoint.clone(), above_observed()),
     )
+}
+
+/// Above everything that can be observed: lists sort after single paths, and by their first path.
+fn above_observed() -> Observed {
+    CompositePaths::new(vec![ABOVE_PATHS]).map_or(Observed::Path(ABOVE_PATHS), Observed::Composite)
 }
 
 pub(crate) fn values(endpoint: &EndpointName) -> Range {
@@ -41,6 +47,15 @@ pub(crate) fn values(endpoint: &EndpointName) -> Range {
 
 pub(crate) fn members() -> Range {
     (RowKey::Member(NodeId(0)), RowKey::Member(NodeId(u64::MAX)))
+}
+
+pub(crate) fn bootstrap_profiles() -> Range {
+    // Above every name, which has no bytes above 0x7f in its first place but in UTF-8.
+    let above = char::MAX.to_string().repeat(BootstrapProfile::MAX_NAME);
+    (
+        RowKey::BootstrapProfile(String::new()),
+        RowKey::BootstrapProfile(above),
+    )
 }
 
 /// What expires at or before `until`.

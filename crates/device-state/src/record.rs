@@ -4,7 +4,8 @@ use std::fmt;
 use std::net::SocketAddr;
 
 use lwm2m::{
-    Binding, EndpointName, Lifetime, LwM2mVersion, Operation, Path, RegistrationId, Value,
+    Binding, ContentFormat, EndpointName, Lifetime, LwM2mVersion, NotificationAttributes, Observed,
+    Operation, Path, RegistrationId, Value,
 };
 
 use crate::id::{NodeId, OperationId, SessionGeneration, ShardId, Timestamp};
@@ -93,6 +94,31 @@ pub struct Registration {
     pub updated_at: Timestamp,
     /// When the lifetime plus its grace ends; [`Timestamp::NEVER`] for lifetime 0.
     pub expires_at: Timestamp,
+    /// Learnt of the device while it registered with this release.
+    pub quirks: Quirks,
+}
+
+/// What a device turned out not to do as its release says.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+pub struct Quirks {
+    /// It does not know composite operations (LwM2M Core 1.2 §6.3.8: they are optional).
+    pub no_composite: bool,
+    /// It refuses an Observe with parameters (LwM2M Core 1.2 §6.4.1).
+    pub no_observe_parameters: bool,
+    /// It labels payloads with the first format and writes them in the second.
+    pub mislabelled: Option<(ContentFormat, ContentFormat)>,
+}
+
+impl Quirks {
+    /// These quirks and those.
+    #[must_use]
+    pub fn and(self, learnt: Self) -> Self {
+        Self {
+            no_composite: self.no_composite || learnt.no_composite,
+            no_observe_parameters: self.no_observe_parameters || learnt.no_observe_parameters,
+            mislabelled: learnt.mislabelled.or(self.mislabelled),
+        }
+    }
 }
 
 /// Where a device talks from, and by what. Observations end where that changes.
@@ -254,6 +280,16 @@ pub enum OperationSource {
     Desired,
 }
 
+/// How an operation stands to others of its device's queue.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+pub struct Queueing {
+    /// Higher goes first; among equals the oldest.
+    pub priority: u8,
+    /// Older ones of callers that wait and that it [makes obsolete](Operation::makes_obsolete) are
+    /// given up.
+    pub supersedes: bool,
+}
+
 /// An operation on a device, kept until it ended and its result was retained for a while.
 #[derive(Clone, Debug, PartialEq)]
 pub struct OperationRecord {
@@ -261,6 +297,8 @@ pub struct OperationRecord {
     pub endpoint: EndpointName,
     pub operation: Operation,
     pub source: OperationSource,
+    /// Higher goes first; among equals the oldest.
+    pub priority: u8,
     pub enqueued_at: Timestamp,
     /// Not delivered by then: it expires.
     pub deadline: Timestamp,
@@ -329,6 +367,12 @@ pub enum OperationOutcome {
     },
     /// The device answered with an error; `code` is the CoAP code byte.
     Rejected { code: u8, diagnostic: String },
+    /// What the device answered to a raw request, whatever it is; `code` is the CoAP code byte.
+    Answered {
+        code: u8,
+        content_format: Option<ContentFormat>,
+        payload: Vec<u8>,
+    },
     /// The deadline passed, or the result of an at-most-once operation was lost.
     Expired,
     /// The caller took it back before it was sent.
@@ -372,20 +416,22 @@ pub struct ObservationHolder {
     pub lease_until: Timestamp,
 }
 
-/// The intent that a path of a device be observed; established again whenever the device registers
-/// (LwM2M Core 1.2 §6.4.1).
-#[derive(Clone, Debug, PartialEq, Eq)]
+/// The intent that something of a device be observed; established again whenever the device
+/// registers (LwM2M Core 1.2 §6.4.1).
+#[derive(Clone, Debug, PartialEq)]
 pub struct Observation {
     pub endpoint: EndpointName,
-    pub path: Path,
+    pub observed: Observed,
+    /// When the device is to notify, instead of what is written to its paths.
+    pub parameters: NotificationAttributes,
     /// At least one, at most [`Observation::MAX_HOLDERS`].
     pub holders: Vec<ObservationHolder>,
 }
 
 impl Observation {
-    /// More holders of one path are refused.
+    /// More holders of one observation are refused.
     pub const MAX_HOLDERS: usize = 32;
-    /// More observed paths of one device are refused.
+    /// More observations of one device are refused.
     pub const MAX_PATHS: usize = 64;
 }
 

@@ -1,7 +1,8 @@
 //! The rows and the door through which `apply` and the queries reach them.
 
-use lwm2m::{EndpointName, Path, RegistrationId};
+use lwm2m::{EndpointName, Observed, Path, RegistrationId};
 
+use crate::bootstrap::{BootstrapProfile, BootstrapRecord};
 use crate::command::Outcome;
 use crate::event::FeedEntry;
 use crate::id::{NodeId, RequestId, Revision, Timestamp};
@@ -16,8 +17,8 @@ pub enum Expiring {
     Registration(EndpointName),
     Session(SessionCid),
     Operation(EndpointName, u64),
-    /// A hold on an observed path: endpoint, path, holder.
-    Hold(EndpointName, Path, u64),
+    /// A hold on an observation: endpoint, what is observed, holder.
+    Hold(EndpointName, Observed, u64),
     /// The lease of an ingress node.
     Member(NodeId),
     Resumption(ResumptionId),
@@ -33,7 +34,7 @@ pub enum RowKey {
     Credential(CredentialId),
     Operation(EndpointName, u64),
     Desired(EndpointName, Path),
-    Observation(EndpointName, Path),
+    Observation(EndpointName, Observed),
     LastValue(EndpointName, Path),
     Expiry(Timestamp, Expiring),
     Feed(Revision, u32),
@@ -51,6 +52,10 @@ pub enum RowKey {
     ContextOwner(Vec<u8>),
     Resumption(ResumptionId),
     EndpointCredentials(EndpointName),
+    /// By name; in shard 0 only.
+    BootstrapProfile(String),
+    /// The last bootstrap of an endpoint.
+    Bootstrap(EndpointName),
 }
 
 /// A row.
@@ -93,6 +98,8 @@ pub enum Row {
         endpoint: EndpointName,
         credentials: Vec<CredentialKey>,
     },
+    BootstrapProfile(BootstrapProfile),
+    Bootstrap(BootstrapRecord),
 }
 
 /// Numbers that `apply` keeps about its shard.
@@ -119,7 +126,9 @@ impl Row {
             Self::Credential(row) => RowKey::Credential(row.id.clone()),
             Self::Operation(row) => RowKey::Operation(row.endpoint.clone(), row.id.sequence),
             Self::Desired(row) => RowKey::Desired(row.endpoint.clone(), row.path),
-            Self::Observation(row) => RowKey::Observation(row.endpoint.clone(), row.path),
+            Self::Observation(row) => {
+                RowKey::Observation(row.endpoint.clone(), row.observed.clone())
+            }
             Self::LastValue(row) => RowKey::LastValue(row.endpoint.clone(), row.path),
             Self::Expiry { at, what } => RowKey::Expiry(*at, what.clone()),
             Self::Feed(entry) => RowKey::Feed(entry.revision, entry.index),
@@ -133,6 +142,8 @@ impl Row {
             Self::EndpointCredentials { endpoint, .. } => {
                 RowKey::EndpointCredentials(endpoint.clone())
             }
+            Self::BootstrapProfile(row) => RowKey::BootstrapProfile(row.name.clone()),
+            Self::Bootstrap(row) => RowKey::Bootstrap(row.endpoint.clone()),
         }
     }
 }

@@ -1,11 +1,11 @@
 //! The devices of this engine.
 
 use std::cmp::Reverse;
-use std::collections::BinaryHeap;
+use std::collections::{BTreeSet, BinaryHeap};
 use std::hash::Hash;
 use std::time::{Duration, Instant};
 
-use device_state::{Registration, Timestamp};
+use device_state::{Quirks, Registration, Timestamp};
 use hashbrown::HashMap;
 use lwm2m::{
     AlternatePath, ContentFormat, EndpointName, LwM2mVersion, ObjectLinks, RegistrationId,
@@ -26,6 +26,9 @@ pub(crate) struct Device<P> {
     pub(crate) formats: Box<[ContentFormat]>,
     pub(crate) alternate_path: AlternatePath,
     pub(crate) observations: Observations,
+    pub(crate) quirks: Quirks,
+    /// The objects that it has instances of, or could have, in order.
+    pub(crate) objects: Box<[u16]>,
     /// When the state tier will have ended the registration.
     expires_at: Instant,
 }
@@ -46,9 +49,19 @@ impl<P> Device<P> {
             formats: links.content_formats().collect(),
             alternate_path: links.alternate_path().clone(),
             observations: Observations::default(),
+            quirks: registration.quirks,
+            objects: object_ids(&links),
             expires_at: instant_of(now, registration.expires_at),
         }
     }
+}
+
+fn object_ids(links: &ObjectLinks) -> Box<[u16]> {
+    let ids: BTreeSet<u16> = links
+        .iter()
+        .filter_map(|link| link.path.object_id())
+        .collect();
+    ids.into_iter().collect()
 }
 
 /// The moment at which the wall clock will show `at`, but no more than a year ahead.

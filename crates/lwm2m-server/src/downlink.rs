@@ -1,28 +1,60 @@
 //! What the server asks of devices (LwM2M Core 1.2 §6.3, §6.4): operations as CoAP requests and back.
 
 mod answer;
+mod pieces;
 mod request;
 
+use std::collections::VecDeque;
+
 use coap::{Code, ExchangeId, Failure, PeerKey, Response, SendError, Token};
-use lwm2m::{AlternatePath, ContentFormat, Operation, Path, RegistrationId};
+use device_state::{Command, Observation, Quirks, registration_shard};
+use lwm2m::{AlternatePath, ContentFormat, Entry, Operation, Path, RegistrationId, Value};
 
 use crate::engine::Engine;
-use crate::output::{Now, OperationFailure, OperationTag};
+use crate::output::{Now, OperationFailure, OperationReply, OperationTag};
+use crate::quirks::is_unknown_to_device;
+use crate::uplink::Awaiting;
 
 pub(crate) use answer::entries as values_of;
 
 /// Operations that wait for one registration's commit.
 const MAX_EARLY: usize = 16;
 
-/// A request to a device that has not been answered.
+/// An operation on a device that has not ended.
 #[derive(Debug)]
 pub(crate) struct Downlink<P> {
     peer: P,
     registration: RegistrationId,
     operation: Operation,
+    course: Course,
     purpose: Purpose,
     /// Formats that are still to be tried when the device refuses this one, next one last.
     untried: Vec<Option<ContentFormat>>,
+}
+
+/// How an operation is carried out.
+#[derive(Debug)]
+enum Course {
+    /// By one request.
+    Whole,
+    /// By several, because the device does not know the one.
+    Piecewise {
+        /// What is under way.
+        step: Operation,
+        left: VecDeque<Operation>,
+        /// What the steps so far returned.
+        values: Vec<(Path, Value)>,
+    },
+}
+
+impl<P> Downlink<P> {
+    /// What is asked of the device now.
+    fn current(&self) -> &Operation {
+        match &self.course {
+            Course::Whole => &self.operation,
+            Course::Piecewise { step, .. } => step,
+        }
+    }
 }
 
 /// Who waits for the answer.
@@ -57,8 +89,8 @@ impl<P: PeerKey> Engine<P> {
             }
             return;
         }
-        if let Operation::CancelObserve { path } = operation {
-            return self.cancel_observation(now, tag, registration, path);
+        if let Operation::CancelObserve { observed } = &operation {
+            return self.cancel_observation(now, tag, registration, observed);
         }
         if let Err(failure) = self.start_downlink(now, registration, operation, Purpose::Asked(tag))
         {
@@ -80,15 +112,14 @@ impl<P: PeerKey> Engine<P> {
         &mut self,
         now: Now,
         registration: &RegistrationId,
-        path: Path,
+        observation: &Observation,
     ) {
+        let operation = Operation::Observe {
+            observed: observation.observed.clone(),
+            parameters: observation.parameters,
+        };
         // A device that is gone or busy again registers again, and with it the observation is restored.
-        let _lost = self.start_downlink(
-            now,
-            registration,
-            Operation::Observe { path },
-            Purpose::Restored,
-        );
+        let _lost = self.start_downlink(now, registration, operation, Purpose::Restored);
     }
 
     fn start_downlink(
@@ -108,15 +139,46 @@ impl<P: PeerKey> Engine<P> {
         if !device.presence.listens(now.instant) {
             return Err(OperationFailure::Asleep);
         }
-        let mut untried = request::formats(&operation, device);
-        let format = untried.pop().flatten();
+        let pieces = pieces::needed(&operation, device)?;
         let downlink = Downlink {
             peer: device.peer,
             registration: registration.clone(),
             operation,
+            course: Course::Whole,
             purpose,
-            untried,
+            untried: Vec::new(),
         };
+        match pieces {
+            Some(steps) => self.go_piecewise(now, downlink, steps),
+            None => self.begin(now, downlink),
+        }
+    }
+
+    fn go_piecewise(
+        &mut self,
+        now: Now,
+        mut downlink: Downlink<P>,
+        mut left: VecDeque<Operation>,
+    ) -> Result<(), OperationFailure> {
+        let Some(step) = left.pop_front() else {
+            return Err(OperationFailure::Invalid("nothing to do".to_owned()));
+        };
+        downlink.course = Course::Piecewise {
+            step,
+            left,
+            values: Vec::new(),
+        };
+        self.begin(now, downlink)
+    }
+
+    /// Sends what is now to be asked, in the best format.
+    fn begin(&mut self, now: Now, mut downlink: Downlink<P>) -> Result<(), OperationFailure> {
+        let device = self
+            .devices
+            .get(&downlink.registration)
+            .ok_or(OperationFailure::NotHere)?;
+        downlink.untried = request::formats(downlink.current(), device);
+        let format = downlink.untried.pop().flatten();
         self.transmit(now, downlink, format)
     }
 
@@ -131,7 +193,7 @@ impl<P: PeerKey> Engine<P> {
             .devices
             .get(&downlink.registration)
             .ok_or(OperationFailure::NotHere)?;
-        let request = request::encode(&downlink.operation, format, &device.alternate_path)
+        let request = request::encode(downlink.current(), format, &device.alternate_path)
             .map_err(|error| OperationFailure::Invalid(error.to_string()))?;
         let exchange = self
             .coap
@@ -164,34 +226,175 @@ impl<P: PeerKey> Engine<P> {
         let Some(mut downlink) = self.downlinks.remove(&exchange) else {
             return;
         };
+        let purpose = downlink.purpose;
         if matches!(
             response.code,
             Code::NOT_ACCEPTABLE_4_06 | Code::UNSUPPORTED_CONTENT_FORMAT_4_15
         ) && let Some(format) = downlink.untried.pop()
         {
-            let purpose = downlink.purpose;
             if let Err(failure) = self.transmit(now, downlink, format) {
                 self.fail(purpose, failure);
             }
             return;
         }
-        if let Operation::Observe { path } = downlink.operation
-            && response.code.is_success()
+        if matches!(downlink.course, Course::Whole)
+            && is_unknown_to_device(response.code)
+            && let Some(steps) = pieces::of(&downlink.operation)
         {
-            self.established(&downlink.registration, path, token, response);
+            self.learn(
+                &downlink.registration,
+                pieces::lesson(&downlink.operation, response.code),
+            );
+            if let Err(failure) = self.go_piecewise(now, downlink, steps) {
+                self.fail(purpose, failure);
+            }
+            return;
+        }
+        self.note_observation(now, &downlink, token, response);
+        match downlink.course {
+            Course::Whole => {
+                if let Purpose::Asked(tag) = purpose {
+                    let result = self.answered(&downlink, response);
+                    self.operation_done(tag, result);
+                }
+            }
+            Course::Piecewise { .. } => self.step_answered(now, downlink, response),
+        }
+    }
+
+    /// Remembers an observation that the device accepted.
+    fn note_observation(
+        &mut self,
+        now: Now,
+        downlink: &Downlink<P>,
+        token: Token,
+        response: &Response,
+    ) {
+        let Operation::Observe { observed, .. } = &downlink.operation else {
+            return;
+        };
+        let Operation::Observe { observed: part, .. } = downlink.current() else {
+            return;
+        };
+        if response.code.is_success() {
+            let base = part.base();
+            self.established(&downlink.registration, observed, base, token, response);
             if downlink.purpose == Purpose::Restored {
                 // Whoever asks for an observation gets the first value as the answer.
-                self.report(now, &downlink.registration, path, response, None);
+                self.report(now, &downlink.registration, base, response, None);
             }
         }
-        if let Purpose::Asked(tag) = downlink.purpose {
-            let result = {
-                let root = AlternatePath::default();
-                let device = self.devices.get(&downlink.registration);
-                let alternate_path = device.map_or(&root, |device| &device.alternate_path);
-                answer::decode(&downlink.operation, alternate_path, response)
+    }
+
+    /// What the device's answer to the whole operation means.
+    fn answered(
+        &mut self,
+        downlink: &Downlink<P>,
+        response: &Response,
+    ) -> Result<OperationReply, OperationFailure> {
+        let operation = &downlink.operation;
+        if response.code.is_success() && answer::has_values(operation) {
+            let entries = self.values_in(&downlink.registration, operation.path(), response)?;
+            return Ok(answer::delivered(response.code, answer::values(entries)));
+        }
+        let root = AlternatePath::default();
+        let device = self.devices.get(&downlink.registration);
+        let alternate_path = device.map_or(&root, |device| &device.alternate_path);
+        answer::decode(operation, alternate_path, response)
+    }
+
+    /// One step of an operation is done: on with the next, unless this one spoils all.
+    fn step_answered(&mut self, now: Now, mut downlink: Downlink<P>, response: &Response) {
+        let purpose = downlink.purpose;
+        let result = self.take_step(&mut downlink, response);
+        match result {
+            Ok(None) => {
+                if let Err(failure) = self.begin(now, downlink) {
+                    self.fail(purpose, failure);
+                }
+            }
+            Ok(Some(reply)) => {
+                if let Purpose::Asked(tag) = purpose {
+                    self.operation_done(tag, Ok(reply));
+                }
+            }
+            Err(failure) => self.fail(purpose, failure),
+        }
+    }
+
+    /// Takes the answer of a step in and moves to the next; the operation's end, if it was the last.
+    fn take_step(
+        &mut self,
+        downlink: &mut Downlink<P>,
+        response: &Response,
+    ) -> Result<Option<OperationReply>, OperationFailure> {
+        let has_values = answer::has_values(downlink.current());
+        let returned = if has_values && response.code.is_success() {
+            let base = downlink.current().path();
+            answer::values(self.values_in(&downlink.registration, base, response)?)
+        } else {
+            Vec::new()
+        };
+        let spoils = !response.code.is_success()
+            && !pieces::may_be_absent(&downlink.operation, response.code);
+        let Course::Piecewise { step, left, values } = &mut downlink.course else {
+            return Err(OperationFailure::Invalid("not a step".to_owned()));
+        };
+        if spoils {
+            return answer::decode(step, &AlternatePath::default(), response).map(Some);
+        }
+        values.extend(returned);
+        match left.pop_front() {
+            Some(next) => {
+                *step = next;
+                Ok(None)
+            }
+            None => Ok(Some(answer::delivered(
+                Code::CONTENT_2_05,
+                std::mem::take(values),
+            ))),
+        }
+    }
+
+    /// The values of a response. A device that labels its payloads wrongly is found out.
+    fn values_in(
+        &mut self,
+        registration: &RegistrationId,
+        base: Path,
+        response: &Response,
+    ) -> Result<Vec<Entry>, OperationFailure> {
+        let quirks = self
+            .devices
+            .get(registration)
+            .map_or_else(Quirks::default, |device| device.quirks);
+        answer::entries(base, response, quirks).or_else(|failure| {
+            let (mislabelled, entries) = answer::guess(base, response).ok_or(failure)?;
+            let lesson = Quirks {
+                mislabelled: Some(mislabelled),
+                ..Quirks::default()
             };
-            self.operation_done(tag, result);
+            self.learn(registration, lesson);
+            Ok(entries)
+        })
+    }
+
+    /// Remembers what the device turned out not to do, here and in the state tier.
+    fn learn(&mut self, registration: &RegistrationId, lesson: Quirks) {
+        let Some(device) = self.devices.get_mut(registration) else {
+            return;
+        };
+        let known = device.quirks.and(lesson);
+        if known == device.quirks {
+            return;
+        }
+        device.quirks = known;
+        tracing::debug!(endpoint = %device.endpoint, ?known, "learnt what the device does not do");
+        if let Some(shard) = registration_shard(registration) {
+            let command = Command::LearnQuirks {
+                registration: registration.clone(),
+                quirks: lesson,
+            };
+            self.commit(shard, command, Awaiting::Quirks);
         }
     }
 

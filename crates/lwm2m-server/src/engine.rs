@@ -159,7 +159,7 @@ impl<P: PeerKey> Engine<P> {
     ) {
         self.adopt(now, peer, registration);
         for observation in observations {
-            self.restore_observation(now, &registration.id, observation.path);
+            self.restore_observation(now, &registration.id, observation);
         }
         self.drain_coap(now, None);
     }

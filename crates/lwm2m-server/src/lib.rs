@@ -24,6 +24,7 @@ mod engine;
 mod observation;
 mod output;
 mod presence;
+mod quirks;
 mod response;
 mod uplink;
 

@@ -2,39 +2,64 @@
 
 use coap::{Code, PeerKey, Receipt, Response, Token};
 use device_state::{Observation, OperationOutcome, Timestamp, ValueOrigin};
-use lwm2m::{Path, RegistrationId};
+use lwm2m::{Observed, Path, RegistrationId};
 
 use crate::downlink::values_of;
 use crate::engine::Engine;
 use crate::output::{Now, OperationFailure, OperationReply, OperationTag};
 use crate::uplink::{Awaiting, record_values};
 
-/// Observed paths with the token that each was established with. A device has few, so a list beats a map.
+/// The observations that a device has. They are few, so a list beats a map.
 #[derive(Debug, Default)]
-pub(crate) struct Observations(Vec<(Path, Token)>);
+pub(crate) struct Observations(Vec<Established>);
+
+/// What one token stands for.
+#[derive(Clone, Debug)]
+struct Established {
+    token: Token,
+    /// What is observed with it.
+    base: Path,
+    /// What was asked for: more than one path, where the device is observed path by path instead.
+    observed: Observed,
+}
 
 impl Observations {
-    pub(crate) fn path(&self, token: Token) -> Option<Path> {
-        self.0
-            .iter()
-            .find(|(_, known)| *known == token)
-            .map(|(path, _)| *path)
+    /// The path that what is reported with the token lies below.
+    pub(crate) fn base(&self, token: Token) -> Option<Path> {
+        let known = self.0.iter().find(|known| known.token == token)?;
+        Some(known.base)
     }
 
-    /// Notes the observation and returns the token of an older one of the same path.
-    pub(crate) fn establish(&mut self, path: Path, token: Token) -> Option<Token> {
-        let older = self.remove(path).filter(|older| *older != token);
-        self.0.push((path, token));
-        older
+    /// Notes the observation and returns the token of an older one of the same.
+    pub(crate) fn establish(
+        &mut self,
+        observed: Observed,
+        base: Path,
+        token: Token,
+    ) -> Option<Token> {
+        let same = |known: &Established| known.observed == observed && known.base == base;
+        let older = self.0.iter().position(same);
+        let older = older.map(|index| self.0.swap_remove(index).token);
+        self.0.push(Established {
+            token,
+            base,
+            observed,
+        });
+        older.filter(|older| *older != token)
     }
 
-    pub(crate) fn remove(&mut self, path: Path) -> Option<Token> {
-        let index = self.0.iter().position(|(known, _)| *known == path)?;
-        Some(self.0.swap_remove(index).1)
+    /// The tokens by which this was observed.
+    pub(crate) fn remove(&mut self, observed: &Observed) -> Vec<Token> {
+        let removed = self.0.extract_if(.., |known| known.observed == *observed);
+        removed.map(|known| known.token).collect()
+    }
+
+    pub(crate) fn remove_token(&mut self, token: Token) {
+        self.0.retain(|known| known.token != token);
     }
 
     pub(crate) fn tokens(&self) -> impl Iterator<Item = Token> {
-        self.0.iter().map(|(_, token)| *token)
+        self.0.iter().map(|known| known.token)
     }
 }
 
@@ -70,7 +95,7 @@ impl<P: PeerKey> Engine<P> {
         if moved {
             self.heard(now, peer);
             for observation in observations {
-                self.restore_observation(now, id, observation.path);
+                self.restore_observation(now, id, observation);
             }
         }
     }
@@ -79,7 +104,8 @@ impl<P: PeerKey> Engine<P> {
     pub(crate) fn established(
         &mut self,
         registration: &RegistrationId,
-        path: Path,
+        observed: &Observed,
+        base: Path,
         token: Token,
         response: &Response,
     ) {
@@ -88,7 +114,7 @@ impl<P: PeerKey> Engine<P> {
             && let Some(device) = self.devices.get_mut(registration)
         {
             let peer = device.peer;
-            if let Some(older) = device.observations.establish(path, token) {
+            if let Some(older) = device.observations.establish(observed.clone(), base, token) {
                 self.coap.forget_observation(peer, older);
             }
         }
@@ -106,8 +132,8 @@ impl<P: PeerKey> Engine<P> {
         let observed = self
             .devices
             .at_peer_mut(peer)
-            .and_then(|(id, device)| Some((id.clone(), device.observations.path(token)?)));
-        let Some((id, path)) = observed else {
+            .and_then(|(id, device)| Some((id.clone(), device.observations.base(token)?)));
+        let Some((id, base)) = observed else {
             self.counters.dropped_notifications += 1;
             self.settle_notification(now, receipt, Kept::Yes);
             self.coap.forget_observation(peer, token);
@@ -116,13 +142,13 @@ impl<P: PeerKey> Engine<P> {
         if !response.code.is_success() {
             // RFC 7641 §3.2: an error ends the observation.
             if let Some(device) = self.devices.get_mut(&id) {
-                device.observations.remove(path);
+                device.observations.remove_token(token);
             }
             self.settle_notification(now, receipt, Kept::Yes);
             self.coap.forget_observation(peer, token);
             return;
         }
-        self.report(now, &id, path, response, receipt);
+        self.report(now, &id, base, response, receipt);
     }
 
     /// Acknowledges a notification, or has its sender send it again.
@@ -142,23 +168,32 @@ impl<P: PeerKey> Engine<P> {
         self.drain_coap(now, None);
     }
 
-    /// Ends the observation of a path: the next notification is answered with a reset (RFC 7641 §3.6), or
-    /// on a stream it is cancelled.
+    /// Ends an observation. A device that listens is told (LwM2M Core 1.2 §6.4.4: Observe 1 and the token of the
+    /// observation); one that does not is told when it notifies, by a reset (RFC 7641 §3.6).
     pub(crate) fn cancel_observation(
         &mut self,
         now: Now,
         tag: OperationTag,
         registration: &RegistrationId,
-        path: Path,
+        observed: &Observed,
     ) {
         let Some(device) = self.devices.get_mut(registration) else {
             return self.operation_done(tag, Err(OperationFailure::NotHere));
         };
-        let peer = device.peer;
-        if let Some(token) = device.observations.remove(path) {
-            self.coap.forget_observation(peer, token);
-            self.drain_coap(now, None);
+        let (peer, listens) = (device.peer, device.presence.listens(now.instant));
+        let tokens = device.observations.remove(observed);
+        for token in tokens {
+            // It is forgotten either way: whether the device answers changes nothing.
+            if !listens
+                || self
+                    .coap
+                    .cancel_observation(now.instant, peer, token)
+                    .is_err()
+            {
+                self.coap.forget_observation(peer, token);
+            }
         }
+        self.drain_coap(now, None);
         let outcome = OperationOutcome::Delivered {
             code: Code::CONTENT_2_05.as_byte(),
             values: Vec::new(),
@@ -176,14 +211,14 @@ impl<P: PeerKey> Engine<P> {
         &mut self,
         now: Now,
         registration: &RegistrationId,
-        path: Path,
+        base: Path,
         response: &Response,
         receipt: Option<Receipt<P>>,
     ) {
         let Some(device) = self.devices.get(registration) else {
             return;
         };
-        let entries = match values_of(path, response) {
+        let entries = match values_of(base, response, device.quirks) {
             Ok(entries) if self.awaiting.len() < self.config.max_pending_commits => entries,
             read => {
                 self.counters.dropped_notifications += 1;

@@ -68,6 +68,9 @@ pub(crate) fn rejected(rejection: Rejection) -> Response {
         | Rejection::StaleGeneration
         | Rejection::QueueFull
         | Rejection::TooManyObservations
+        | Rejection::ObservedOtherwise
+        | Rejection::UnknownProfile
+        | Rejection::TooManyProfiles
         | Rejection::TooManyDesired
         | Rejection::TooManyMembers
         | Rejection::UnknownResumption

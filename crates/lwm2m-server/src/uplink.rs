@@ -4,7 +4,7 @@
 
 use coap::{Code, ExchangeId, PeerKey, Receipt, Request, Response};
 use device_state::{
-    Command, Outcome, Registration, ShardId, Timestamp, ValueOrigin, new_registration_id,
+    Command, Outcome, Quirks, Registration, ShardId, Timestamp, ValueOrigin, new_registration_id,
     registration_shard,
 };
 use lwm2m::{
@@ -42,6 +42,8 @@ pub(crate) enum Awaiting<P> {
     Notify {
         receipt: Option<Receipt<P>>,
     },
+    /// What was learnt of a device: nobody waits, and it is learnt again if it is lost.
+    Quirks,
 }
 
 impl<P> Awaiting<P> {
@@ -52,7 +54,8 @@ impl<P> Awaiting<P> {
             Self::Update { .. }
             | Self::Deregister { .. }
             | Self::Send { .. }
-            | Self::Notify { .. } => None,
+            | Self::Notify { .. }
+            | Self::Quirks => None,
         }
     }
 
@@ -62,7 +65,7 @@ impl<P> Awaiting<P> {
             | Self::Update { exchange, .. }
             | Self::Deregister { exchange, .. }
             | Self::Send { exchange } => Some(*exchange),
-            Self::Notify { .. } => None,
+            Self::Notify { .. } | Self::Quirks => None,
         }
     }
 
@@ -140,6 +143,7 @@ impl<P: PeerKey> Engine<P> {
             registered_at: now.wall,
             updated_at: now.wall,
             expires_at: Timestamp::NEVER,
+            quirks: Quirks::default(),
         });
         let command = Command::Register {
             registration: registration.clone(),
@@ -208,19 +212,28 @@ impl<P: PeerKey> Engine<P> {
         request: &Request,
     ) -> Result<(), Refusal> {
         let (id, device) = self.devices.at_peer_mut(peer).ok_or(Refusal::NotFound)?;
-        let (id, endpoint) = (id.clone(), device.endpoint.clone());
         let format = request
             .content_format
             .map(ContentFormat)
             .ok_or(Refusal::UnsupportedFormat)?;
+        // LwM2M Core 1.2 §6.4.6: formats that name absolute paths.
         if !matches!(
             format,
-            ContentFormat::SENML_CBOR | ContentFormat::SENML_JSON
+            ContentFormat::SENML_CBOR | ContentFormat::SENML_JSON | ContentFormat::LWM2M_CBOR
         ) {
             return Err(Refusal::UnsupportedFormat);
         }
         let entries = decode(format, Path::Root, &request.payload, Registry::oma())
             .map_err(|error| Refusal::BadPayload(error.to_string()))?;
+        // LwM2M Core 1.2 §6.4.6: only of objects that the client registered.
+        let registered = |entry: &Entry| {
+            let object = entry.path.object_id();
+            object.is_some_and(|object| device.objects.binary_search(&object).is_ok())
+        };
+        if !entries.iter().all(registered) {
+            return Err(Refusal::NotFound);
+        }
+        let (id, endpoint) = (id.clone(), device.endpoint.clone());
         let (shard, command) = record_values(
             self.config.shards,
             endpoint,
@@ -260,10 +273,12 @@ impl<P: PeerKey> Engine<P> {
                     id,
                     expires_at,
                     observations,
+                    quirks,
                 },
             ) => {
                 registration.id = id.clone();
                 registration.expires_at = expires_at;
+                registration.quirks = quirks;
                 let location_path = vec!["rd".to_owned(), id.as_str().to_owned()];
                 self.respond(
                     now,

@@ -26,9 +26,12 @@ pub mod attributes;
 pub mod binding;
 pub mod format;
 pub mod link;
+pub mod misuse;
 pub mod names;
+pub mod observed;
 pub mod operation;
 pub mod path;
+pub mod raw;
 pub mod registration;
 pub mod registry;
 pub mod value;
@@ -41,9 +44,12 @@ pub use format::{
     decode_paths, encode, encode_patch, encode_paths,
 };
 pub use link::{Link, ObjectLinks};
+pub use misuse::Misuse;
 pub use names::{EndpointName, Lifetime, LwM2mVersion, RegistrationId};
+pub use observed::{CompositePaths, Observed};
 pub use operation::{ExecuteArguments, Operation, WriteMode};
 pub use path::Path;
+pub use raw::{Method, RawRequest};
 pub use registration::{RegisterError, RegisterRequest, UpdateError, UpdateRequest};
 pub use registry::{
     ObjectModel, ObjectVersion, Operations, Registry, ResourceModel, default_object_version,

@@ -6,8 +6,10 @@ use std::str::FromStr;
 use thiserror::Error;
 
 use crate::attributes::{AttributeError, NotificationAttributes};
-use crate::format::{ContentFormat, Entry};
+use crate::format::{ContentFormat, Entry, Patch};
+use crate::observed::{CompositePaths, Observed, write_paths};
 use crate::path::{Path, RESERVED_ID};
+use crate::raw::{RawError, RawRequest};
 
 /// One request of a server to a device.
 #[derive(Debug, Clone, PartialEq)]
@@ -42,15 +44,29 @@ pub enum Operation {
         /// How many levels below the path to list, at most [`MAX_DISCOVER_DEPTH`]; LwM2M 1.2 only.
         depth: Option<u8>,
     },
-    /// Report the values at and below a path now and whenever they change.
+    /// Report the values at and below a path, or at and below several, now and whenever they change.
     Observe {
-        /// An object, instance, resource or resource instance.
-        path: Path,
+        /// Objects, instances, resources or resource instances.
+        observed: Observed,
+        /// When to report, instead of what is written to the paths; LwM2M 1.2 only.
+        parameters: NotificationAttributes,
     },
     /// End an observation.
     CancelObserve {
-        /// The observed path.
-        path: Path,
+        /// What is observed.
+        observed: Observed,
+    },
+    /// Report the values at and below several paths, as far as they exist.
+    ReadComposite {
+        /// Any paths, the root among them; at most [`CompositePaths::MAX`].
+        paths: Vec<Path>,
+        /// The payload format the device should answer in; any if `None`.
+        accept: Option<ContentFormat>,
+    },
+    /// Change values anywhere in the device, all of them or none.
+    WriteComposite {
+        /// At most [`MAX_PATCHES`], each of another resource.
+        patches: Vec<Patch>,
     },
     /// Make an object instance.
     Create {
@@ -73,6 +89,8 @@ pub enum Operation {
         /// The attributes to set and to clear.
         attributes: NotificationAttributes,
     },
+    /// Send a request as it is.
+    Raw(RawRequest),
 }
 
 /// What a Write does to values that it does not name.
@@ -87,6 +105,9 @@ pub enum WriteMode {
 /// The deepest Discover.
 // LwM2M-Core 1.2 §6.3.2: depth is 0 to 3.
 pub const MAX_DISCOVER_DEPTH: u8 = 3;
+
+/// The most changes of one Write-Composite.
+pub const MAX_PATCHES: usize = 256;
 
 /// Why an operation cannot be sent to any device.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Error)]
@@ -120,22 +141,37 @@ pub enum OperationError {
     /// The attributes are inconsistent or do not suit the path.
     #[error(transparent)]
     Attributes(#[from] AttributeError),
+    /// A composite operation names no path, or too many.
+    #[error("{0} takes 1 to {1} paths")]
+    PathCount(&'static str, usize),
+    /// What a Write-Composite removes is not a resource instance.
+    #[error("{0} cannot be removed by write-composite: it is not a resource instance")]
+    NotRemovable(Path),
+    /// The request does not fit into a message.
+    #[error(transparent)]
+    Raw(#[from] RawError),
 }
 
 impl Operation {
-    /// The path the operation is about.
+    /// The path the operation is about; the root for one that names several.
     pub const fn path(&self) -> Path {
         match self {
             Self::Read { path, .. }
             | Self::Write { path, .. }
             | Self::Execute { path, .. }
             | Self::Discover { path, .. }
-            | Self::Observe { path }
-            | Self::CancelObserve { path }
             | Self::Create { path, .. }
             | Self::Delete { path }
             | Self::WriteAttributes { path, .. } => *path,
+            Self::Observe { observed, .. } | Self::CancelObserve { observed } => observed.base(),
+            Self::ReadComposite { .. } | Self::WriteComposite { .. } | Self::Raw(_) => Path::Root,
         }
+    }
+
+    /// What the operation is about, for people: its path, its paths with spaces between them, or the
+    /// method and target of a raw request.
+    pub fn target(&self) -> impl fmt::Display + '_ {
+        Target(self)
     }
 
     /// The base for [`encode`](crate::encode) of the values, which for TLV decides whether the
@@ -160,8 +196,15 @@ impl Operation {
             Self::Write { .. } => "write",
             Self::Execute { .. } => "execute",
             Self::Discover { .. } => "discover",
-            Self::Observe { .. } => "observe",
+            Self::Observe {
+                observed: Observed::Path(_),
+                ..
+            } => "observe",
+            Self::Observe { .. } => "observe-composite",
             Self::CancelObserve { .. } => "cancel-observe",
+            Self::ReadComposite { .. } => "read-composite",
+            Self::WriteComposite { .. } => "write-composite",
+            Self::Raw(_) => "raw",
             Self::Create { .. } => "create",
             Self::Delete { .. } => "delete",
             Self::WriteAttributes { .. } => "write-attributes",
@@ -173,10 +216,13 @@ impl Operation {
     pub const fn is_safe(&self) -> bool {
         match self {
             Self::Read { .. }
+            | Self::ReadComposite { .. }
             | Self::Discover { .. }
             | Self::Observe { .. }
             | Self::CancelObserve { .. } => true,
+            Self::Raw(request) => request.method.is_safe(),
             Self::Write { .. }
+            | Self::WriteComposite { .. }
             | Self::Execute { .. }
             | Self::Create { .. }
             | Self::Delete { .. }
@@ -184,10 +230,56 @@ impl Operation {
         }
     }
 
+    /// Whether it matters to the device if it gets the operation a second time, so that it is never
+    /// sent again when the answer was lost.
+    pub const fn happens_once(&self) -> bool {
+        match self {
+            Self::Execute { .. } | Self::Create { .. } => true,
+            Self::Raw(request) => !request.method.is_safe(),
+            _ => false,
+        }
+    }
+
+    /// Whether nothing is left of `older` once this is done, so that it need not be done first.
+    pub fn makes_obsolete(&self, older: &Self) -> bool {
+        match (self, older) {
+            (
+                Self::Write { values, .. },
+                Self::Write {
+                    mode: WriteMode::Update,
+                    values: old,
+                    ..
+                },
+            ) => old.iter().all(|old| {
+                let covers = |new: &Entry| old.path.starts_with(new.path);
+                values.iter().any(covers)
+            }),
+            (
+                Self::Write {
+                    path,
+                    mode: WriteMode::Replace,
+                    ..
+                },
+                Self::Write { path: old, .. },
+            ) => old.starts_with(*path),
+            (
+                Self::WriteAttributes { path, attributes },
+                Self::WriteAttributes {
+                    path: old,
+                    attributes: before,
+                },
+            ) => path == old && before.then(*attributes) == *attributes,
+            _ => false,
+        }
+    }
+
     /// Whether this is a request that some device could accept: the path has the right depth and
     /// everything else agrees with it.
     pub fn validate(&self) -> Result<(), OperationError> {
-        if !self.path_depths().contains(&self.path().depth()) {
+        if self
+            .path_depths()
+            .is_some_and(|depths| !depths.contains(&self.path().depth()))
+        {
             return Err(OperationError::WrongPath {
                 operation: self.name(),
                 path: self.path(),
@@ -196,10 +288,19 @@ impl Operation {
         match self {
             Self::Read { .. }
             | Self::Execute { .. }
-            | Self::Observe { .. }
             | Self::CancelObserve { .. }
             | Self::Delete { .. }
             | Self::Discover { depth: None, .. } => Ok(()),
+            Self::Observe {
+                observed,
+                parameters,
+            } => validate_observe(observed, *parameters),
+            Self::ReadComposite { paths, .. } => {
+                let count = CompositePaths::new(paths.clone()).map(drop);
+                count.ok_or(OperationError::PathCount(self.name(), CompositePaths::MAX))
+            }
+            Self::WriteComposite { patches } => validate_patches(patches),
+            Self::Raw(request) => Ok(request.validate()?),
             Self::Discover {
                 depth: Some(depth), ..
             } if *depth <= MAX_DISCOVER_DEPTH => Ok(()),
@@ -226,20 +327,82 @@ impl Operation {
         }
     }
 
-    const fn path_depths(&self) -> &'static [usize] {
+    /// How deep the path can be; `None` if there is no such rule.
+    const fn path_depths(&self) -> Option<&'static [usize]> {
         match self {
             Self::Read { .. }
-            | Self::Observe { .. }
-            | Self::CancelObserve { .. }
-            | Self::WriteAttributes { .. } => &[1, 2, 3, 4],
-            Self::Write { .. } => &[2, 3, 4],
-            Self::Execute { .. } => &[3],
-            Self::Discover { .. } => &[1, 2, 3],
-            Self::Create { .. } => &[1],
+            | Self::Observe {
+                observed: Observed::Path(_),
+                ..
+            }
+            | Self::CancelObserve {
+                observed: Observed::Path(_),
+            }
+            | Self::WriteAttributes { .. } => Some(&[1, 2, 3, 4]),
+            Self::Write { .. } => Some(&[2, 3, 4]),
+            Self::Execute { .. } => Some(&[3]),
+            Self::Discover { .. } => Some(&[1, 2, 3]),
+            Self::Create { .. } => Some(&[1]),
             // LwM2M-Core 1.2 §6.3.6: a 1.2 device also deletes single resource instances.
-            Self::Delete { .. } => &[2, 4],
+            Self::Delete { .. } => Some(&[2, 4]),
+            Self::Observe { .. }
+            | Self::CancelObserve { .. }
+            | Self::ReadComposite { .. }
+            | Self::WriteComposite { .. }
+            | Self::Raw(_) => None,
         }
     }
+}
+
+struct Target<'a>(&'a Operation);
+
+impl fmt::Display for Target<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.0 {
+            Operation::Observe { observed, .. } | Operation::CancelObserve { observed } => {
+                observed.fmt(f)
+            }
+            Operation::ReadComposite { paths, .. } => write_paths(f, paths),
+            Operation::WriteComposite { patches } => {
+                let paths: Vec<Path> = patches.iter().map(Patch::path).collect();
+                write_paths(f, &paths)
+            }
+            Operation::Raw(request) => write!(f, "{} {}", request.method, request.target()),
+            other => other.path().fmt(f),
+        }
+    }
+}
+
+// LwM2M-Core 1.2 §6.4.3: the parameters of an Observe-Composite are those that suit any object.
+fn validate_observe(
+    observed: &Observed,
+    parameters: NotificationAttributes,
+) -> Result<(), OperationError> {
+    if parameters.is_empty() {
+        return Ok(());
+    }
+    match observed {
+        Observed::Path(path) => Ok(parameters.validate(*path)?),
+        Observed::Composite(_) => Ok(parameters.validate(Path::Object(0))?),
+    }
+}
+
+fn validate_patches(patches: &[Patch]) -> Result<(), OperationError> {
+    if patches.is_empty() || patches.len() > MAX_PATCHES {
+        return Err(OperationError::PathCount("write-composite", MAX_PATCHES));
+    }
+    for patch in patches {
+        match patch {
+            Patch::Set(entry) if entry.path.depth() < 3 => {
+                return Err(OperationError::ValueOutside(entry.path));
+            }
+            Patch::Remove(path) if path.depth() != 4 => {
+                return Err(OperationError::NotRemovable(*path));
+            }
+            Patch::Set(_) | Patch::Remove(_) => {}
+        }
+    }
+    each_once(patches.iter().map(Patch::path))
 }
 
 fn validate_create(
@@ -259,7 +422,12 @@ fn validate_values(path: Path, values: &[Entry]) -> Result<(), OperationError> {
     if let Some(entry) = values.iter().find(outside) {
         return Err(OperationError::ValueOutside(entry.path));
     }
-    let mut paths: Vec<Path> = values.iter().map(|entry| entry.path).collect();
+    each_once(values.iter().map(|entry| entry.path))
+}
+
+/// Whether no path is named twice, nor a resource beside its own instances.
+fn each_once(paths: impl Iterator<Item = Path>) -> Result<(), OperationError> {
+    let mut paths: Vec<Path> = paths.collect();
     paths.sort_unstable();
     // Sorted, a resource stands directly before its own instances.
     match paths.windows(2).find(|pair| pair[1].starts_with(pair[0])) {

@@ -80,6 +80,15 @@ pub enum OperateError {
     Answer(#[from] AnswerError),
 }
 
+/// Accounts of a device that could not be made, or a bootstrap that could not be kept.
+#[derive(Clone, Debug, PartialEq, Eq, Error)]
+pub enum BootstrapError {
+    #[error("no bootstrap profile is for this device")]
+    NoProfile,
+    #[error("{0}")]
+    Unavailable(String),
+}
+
 /// A description that could not be had.
 #[derive(Clone, Debug, Error)]
 pub enum DescribeError {

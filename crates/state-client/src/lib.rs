@@ -39,7 +39,11 @@ pub use attach::{
     AttachHandle, DeviceOperation, DeviceOperations, Downlink, FailureReason, OperationAnswer,
     OperationKey,
 };
-pub use client::{ClearCredential, Client, OperateAnswer};
+pub use client::{ClearCredential, Client, OperateAnswer, PreparedBootstrap};
 pub use config::Config;
-pub use error::{AnswerError, ConnectError, DescribeError, OperateError, ProposeError, QueryError};
+pub use error::{
+    AnswerError, BootstrapError, ConnectError, DescribeError, OperateError, ProposeError,
+    QueryError,
+};
+pub use proto::convert::PreparedAccount;
 pub use topology::{StateNode, Topology};

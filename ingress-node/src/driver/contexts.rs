@@ -129,7 +129,7 @@ impl Driver {
             Output::Inner { context, message } => self.unprotected(context, message),
             Output::Renamed { from, to } => {
                 self.contexts.rename(from, to);
-                self.engine.forget_peer(now(), Peer::Oscore(from));
+                self.application.forget_peer(now(), Peer::Oscore(from));
             }
             Output::UnknownContext {
                 peer,
@@ -232,12 +232,13 @@ impl Driver {
         let (now, peer) = (now(), Peer::Oscore(context));
         match message {
             Carried::Datagram(datagram) => {
-                self.engine.handle_datagram(now, peer, &origin, &datagram);
+                self.application
+                    .handle_datagram(now, peer, &origin, &datagram);
             }
             Carried::Message(message) => {
                 // What it takes may have changed since its last message.
                 if self.open_protected_stream(now, context, carrier) {
-                    self.engine.handle_message(now, peer, &origin, message);
+                    self.application.handle_message(now, peer, &origin, message);
                 } else {
                     self.give_up(carrier);
                 }
@@ -259,7 +260,7 @@ impl Driver {
             ..taken
         };
         let peer = Peer::Oscore(context);
-        self.engine.open_stream(now, peer, capabilities)
+        self.application.open_stream(now, peer, capabilities)
     }
 
     /// Answers a request instead of the engine.
@@ -277,7 +278,7 @@ impl Driver {
     /// Forgets a context that is not, or not to be, this worker's any more.
     pub(super) fn release_context(&mut self, context: ContextId) {
         self.contexts.release(context);
-        self.engine.forget_peer(now(), Peer::Oscore(context));
+        self.application.forget_peer(now(), Peer::Oscore(context));
     }
 
     /// Lets go of all contexts; the call that tells the state tier what they have accepted. A context that another node

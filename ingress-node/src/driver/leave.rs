@@ -37,9 +37,10 @@ impl Driver {
         let Fresh {
             dtls,
             oscore,
-            engine,
+            application,
         } = (self.fresh)();
-        (self.dtls, self.engine) = (dtls, engine);
+        (self.dtls, self.application) = (dtls, application);
+        self.bootstraps.clear();
         self.dtls.set_credentials(self.trust.credentials.clone());
         self.cookies.set(&mut self.dtls, self.period);
         self.contexts = Contexts::new(oscore);

@@ -72,7 +72,9 @@ impl Driver {
             Input::Cancel(key) => {
                 if let Some(tag) = self.operations.by_key.remove(&key) {
                     self.operations.by_tag.remove(&tag);
-                    self.engine.cancel_operation(now(), tag);
+                    if let Some(engine) = self.application.management() {
+                        engine.cancel_operation(now(), tag);
+                    }
                 }
             }
             Input::Stray(stray) => self.stray_of_sibling(stray),
@@ -93,10 +95,12 @@ impl Driver {
         self.metrics.operations.inc();
         let registration = passing.operation.registration.clone();
         let operation = passing.operation.operation.clone();
+        let Some(engine) = self.application.management() else {
+            return self.answer(passing.operation.key, Err(OperationFailure::NotHere));
+        };
         self.operations.by_key.insert(passing.operation.key, tag);
         self.operations.by_tag.insert(tag, passing);
-        self.engine
-            .handle_operation(now(), tag, &registration, operation);
+        engine.handle_operation(now(), tag, &registration, operation);
     }
 
     pub(super) fn operation_done(

@@ -208,7 +208,7 @@ impl Driver {
 
     fn holds_unsecured(&self, peer: SocketAddr) -> bool {
         let carrier = Carrier::Udp(peer);
-        self.engine.holds_peer(Peer::Udp(peer)) || self.contexts.layer.holds_peer(carrier)
+        self.application.holds_peer(Peer::Udp(peer)) || self.contexts.layer.holds_peer(carrier)
     }
 
     /// A datagram that is secured by OSCORE or by nothing.
@@ -220,7 +220,7 @@ impl Driver {
         match self.limits.unsecured {
             Unsecured::Served => {
                 if let Some(origin) = self.origin_of(carrier) {
-                    self.engine
+                    self.application
                         .handle_datagram(now, Peer::Udp(peer), &origin, datagram);
                 }
             }

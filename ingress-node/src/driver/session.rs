@@ -157,7 +157,8 @@ impl Driver {
         }
         if let Some(origin) = self.origin(session, peer) {
             let peer = Peer::Dtls(session);
-            self.engine.handle_datagram(now, peer, &origin, datagram);
+            self.application
+                .handle_datagram(now, peer, &origin, datagram);
         }
     }
 
@@ -275,7 +276,7 @@ impl Driver {
             .bound
             .remove(&session)
             .and_then(|bound| bound.cid);
-        self.engine.forget_peer(now(), Peer::Dtls(session));
+        self.application.forget_peer(now(), Peer::Dtls(session));
         self.contexts.layer.forget_peer(Carrier::Dtls(session));
         match (stored, reason) {
             // The device may go on with it: it stays stored.

@@ -8,8 +8,10 @@ use device_state::{
 };
 use dtls::{CertifiedIdentity, PeerRejection, SessionOrigin};
 use lwm2m::RegistrationId;
+use lwm2m_server::bootstrap::{BootstrapId, PrepareError};
 use lwm2m_server::{CommitError, CommitId, Principal};
 use node_runtime::clock;
+use state_client::PreparedBootstrap;
 
 use super::contexts::{ClaimedContext, Unclaimed, Unopened};
 use super::resumption::{Resumable, stored_id};
@@ -53,6 +55,11 @@ pub(super) enum Resolved {
     },
     /// Whether the credential of a session still stands.
     LookedAt { peer: Peer, stands: bool },
+    /// The accounts that a device is to get.
+    Prepared {
+        id: BootstrapId,
+        result: Result<PreparedBootstrap, PrepareError>,
+    },
     /// What a device may resume; `None` if it is to prove who it is.
     Resumable {
         handshake: dtls::HandshakeId,
@@ -262,14 +269,20 @@ impl Driver {
     pub(super) fn resolved(&mut self, resolved: Resolved) {
         let now = now();
         match resolved {
-            Resolved::Committed { id, result } => self.engine.handle_committed(now, id, result),
+            Resolved::Committed { id, result } => {
+                if let Some(engine) = self.application.management() {
+                    engine.handle_committed(now, id, result);
+                }
+            }
             Resolved::Registration {
                 peer,
                 registration,
                 observations,
             } => {
-                if let Some(registration) = registration {
-                    self.engine.take_on(now, peer, &registration, &observations);
+                if let Some(registration) = registration
+                    && let Some(engine) = self.application.management()
+                {
+                    engine.take_on(now, peer, &registration, &observations);
                 }
             }
             Resolved::Credential {
@@ -303,6 +316,7 @@ impl Driver {
             }
             Resolved::Located { cid, whose } => self.located(now, cid, whose),
             Resolved::Claimed { cid, claimed } => self.claimed(now, cid, claimed),
+            Resolved::Prepared { id, result } => self.prepared(id, result),
             Resolved::Forgotten => {}
         }
     }

@@ -83,7 +83,7 @@ impl Driver {
         let (now, peer) = (now(), Peer::Stream(id));
         match output {
             reliable::Output::Ready(capabilities) => {
-                if !self.engine.open_stream(now, peer, capabilities) {
+                if !self.application.open_stream(now, peer, capabilities) {
                     self.streams.release(now.instant, id);
                 }
             }
@@ -115,7 +115,7 @@ impl Driver {
             return;
         }
         let peer = Peer::Stream(id);
-        self.engine.handle_message(now, peer, &origin, message);
+        self.application.handle_message(now, peer, &origin, message);
     }
 
     pub(super) fn send_on_stream(&mut self, id: StreamId, message: &Message) {
@@ -128,7 +128,7 @@ impl Driver {
     /// A connection has ended. The engine may hold a device there later as well, because a commit or a fetch was under
     /// way when it did.
     pub(super) fn stream_gone(&mut self, id: StreamId) {
-        self.engine.forget_peer(now(), Peer::Stream(id));
+        self.application.forget_peer(now(), Peer::Stream(id));
         self.contexts.layer.forget_peer(Carrier::Stream(id));
     }
 }

@@ -315,9 +315,10 @@ impl Driver {
                 cid: stored,
             },
         );
-        if let Some((registration, observations)) = device {
-            self.engine
-                .take_on(now, Peer::Dtls(id), &registration, &observations);
+        if let Some((registration, observations)) = device
+            && let Some(engine) = self.application.management()
+        {
+            engine.take_on(now, Peer::Dtls(id), &registration, &observations);
         }
         for mut stray in waiting {
             self.accept(now, &stray.arrival, &mut stray.datagram);

@@ -120,7 +120,7 @@ impl Index {
                 Kind::ValuesReported(_) => {
                     device.spec.management_policy == ManagementPolicy::ObserveOnly
                 }
-                Kind::OperationFinished(_) => false,
+                Kind::OperationFinished(_) | Kind::Bootstrapped(_) => false,
             };
             let is_concerned =
                 |known: &&DeviceRef| inner.devices.get(*known).is_some_and(|one| matters(one));

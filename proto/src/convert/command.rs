@@ -3,13 +3,15 @@
 use std::time::Duration;
 
 use device_state::{
-    Command, ContextOwner, CredentialKey, Envelope, OperationId, Session, SessionGeneration,
+    Command, ContextOwner, CredentialKey, Envelope, OperationId, Queueing, Session,
+    SessionGeneration,
 };
 use lwm2m::EndpointName;
 
 use super::list::{bounded, timed_values, values, wire_timed_values, wire_values};
-use super::record::lifetime;
-use super::value::{origin, transport, wire_origin, wire_transport};
+use super::operation::attributes;
+use super::record::{lifetime, quirks};
+use super::value::{observed, origin, transport, wire_observed, wire_origin, wire_transport};
 use super::{
     ConvertError, InField, Reason, Within, cid_bytes, endpoint, message, narrow, node,
     optional_cid, registration_id, required, resumption_id, session_cid, time,
@@ -200,10 +202,13 @@ impl From<Command> for wire::Command {
                 endpoint,
                 operation,
                 deadline,
+                queueing,
             } => Kind::Enqueue(command::Enqueue {
                 endpoint: endpoint.to_string(),
                 operation: Some(operation.into()),
                 deadline_ms: deadline.0,
+                priority: u32::from(queueing.priority),
+                supersedes: queueing.supersedes,
             }),
             Command::Start {
                 endpoint,
@@ -233,23 +238,43 @@ impl From<Command> for wire::Command {
             } => Kind::Cancel(wire_target(&endpoint, operation)),
             Command::HoldObservation {
                 endpoint,
-                path,
+                observed,
+                parameters,
                 holder,
                 lease_until,
-            } => Kind::HoldObservation(command::HoldObservation {
-                endpoint: endpoint.to_string(),
-                path: Some(path.into()),
-                holder,
-                lease_until_ms: lease_until.0,
-            }),
+            } => {
+                let (path, composite) = wire_observed(&observed);
+                Kind::HoldObservation(command::HoldObservation {
+                    endpoint: endpoint.to_string(),
+                    path,
+                    composite,
+                    parameters: parameters.to_query().join("&"),
+                    holder,
+                    lease_until_ms: lease_until.0,
+                })
+            }
             Command::ReleaseObservation {
                 endpoint,
-                path,
+                observed,
                 holder,
-            } => Kind::ReleaseObservation(command::ReleaseObservation {
-                endpoint: endpoint.to_string(),
-                path: Some(path.into()),
-                holder,
+            } => {
+                let (path, composite) = wire_observed(&observed);
+                Kind::ReleaseObservation(command::ReleaseObservation {
+                    endpoint: endpoint.to_string(),
+                    path,
+                    composite,
+                    holder,
+                })
+            }
+            Command::PutBootstrapProfile { profile } => Kind::PutBootstrapProfile(profile.into()),
+            Command::RemoveBootstrapProfile { name } => Kind::RemoveBootstrapProfile(name),
+            Command::RecordBootstrap { record } => Kind::RecordBootstrap(record.into()),
+            Command::LearnQuirks {
+                registration,
+                quirks,
+            } => Kind::LearnQuirks(command::LearnQuirks {
+                registration: registration.to_string(),
+                quirks: Some(quirks.into()),
             }),
             Command::RecordValues {
                 endpoint,
@@ -381,6 +406,14 @@ fn domain_command(kind: Kind) -> Result<Command, ConvertError> {
         }
         Kind::HoldObservation(message) => message.try_into().within("hold_observation"),
         Kind::ReleaseObservation(message) => message.try_into().within("release_observation"),
+        Kind::LearnQuirks(message) => message.try_into().within("learn_quirks"),
+        Kind::PutBootstrapProfile(profile) => Ok(Command::PutBootstrapProfile {
+            profile: profile.try_into().within("put_bootstrap_profile")?,
+        }),
+        Kind::RemoveBootstrapProfile(name) => Ok(Command::RemoveBootstrapProfile { name }),
+        Kind::RecordBootstrap(record) => Ok(Command::RecordBootstrap {
+            record: record.try_into().within("record_bootstrap")?,
+        }),
         Kind::RecordValues(message) => message.try_into().within("record_values"),
     }
 }
@@ -523,6 +556,10 @@ impl TryFrom<command::Enqueue> for Command {
             endpoint: endpoint(&enqueue.endpoint)?,
             operation: message("operation", enqueue.operation)?,
             deadline: time(enqueue.deadline_ms),
+            queueing: Queueing {
+                priority: narrow("priority", enqueue.priority)?,
+                supersedes: enqueue.supersedes,
+            },
         })
     }
 }
@@ -557,7 +594,8 @@ impl TryFrom<command::HoldObservation> for Command {
     fn try_from(hold: command::HoldObservation) -> Result<Self, ConvertError> {
         Ok(Self::HoldObservation {
             endpoint: endpoint(&hold.endpoint)?,
-            path: message("path", hold.path)?,
+            observed: observed(hold.path, hold.composite)?,
+            parameters: attributes("parameters", &hold.parameters)?,
             holder: hold.holder,
             lease_until: time(hold.lease_until_ms),
         })
@@ -570,8 +608,19 @@ impl TryFrom<command::ReleaseObservation> for Command {
     fn try_from(release: command::ReleaseObservation) -> Result<Self, ConvertError> {
         Ok(Self::ReleaseObservation {
             endpoint: endpoint(&release.endpoint)?,
-            path: message("path", release.path)?,
+            observed: observed(release.path, release.composite)?,
             holder: release.holder,
+        })
+    }
+}
+
+impl TryFrom<command::LearnQuirks> for Command {
+    type Error = ConvertError;
+
+    fn try_from(learn: command::LearnQuirks) -> Result<Self, ConvertError> {
+        Ok(Self::LearnQuirks {
+            registration: registration_id("registration", &learn.registration)?,
+            quirks: quirks(learn.quirks)?,
         })
     }
 }

@@ -2,7 +2,8 @@
 
 use device_state::query::DeviceView;
 use device_state::{
-    DesiredResource, LastValue, Observation, OperationRecord, Registration, Revision, limit,
+    BootstrapRecord, DesiredResource, LastValue, Observation, OperationRecord, Registration,
+    Revision, limit,
 };
 use lwm2m::EndpointName;
 
@@ -25,6 +26,7 @@ pub fn wire_device_view(view: DeviceView, revision: Revision) -> DescribeDeviceR
         observations: view.observations.into_iter().map(Into::into).collect(),
         revision: revision.0,
         desired_generation: view.desired_generation.unwrap_or_default(),
+        bootstrap: view.bootstrap.map(Into::into),
     }
 }
 
@@ -63,6 +65,11 @@ pub fn device_view(
             Observation::MAX_PATHS,
             Observation::try_from,
         )?,
+        bootstrap: response
+            .bootstrap
+            .map(BootstrapRecord::try_from)
+            .transpose()
+            .within("bootstrap")?,
     };
     Ok((view, Revision(response.revision)))
 }

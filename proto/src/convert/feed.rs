@@ -1,6 +1,7 @@
 //! Entries of the feed.
 
 use device_state::{Event, FeedEntry, Revision};
+use lwm2m::Path;
 
 use super::list::{timed_values, wire_timed_values};
 use super::value::{origin, wire_origin};
@@ -35,14 +36,16 @@ fn wire_event(event: Event) -> Kind {
         Event::OperationFinished {
             operation,
             name,
-            path,
+            target,
             outcome,
         } => Kind::OperationFinished(OperationFinished {
             operation: Some(operation.into()),
             name,
-            path: Some(path.into()),
+            path: None,
+            target,
             outcome: Some(outcome.into()),
         }),
+        Event::Bootstrapped { record } => Kind::Bootstrapped(record.into()),
         Event::DesiredChanged {
             path,
             generation,
@@ -90,15 +93,22 @@ fn domain_event(event: Kind) -> Result<Event, ConvertError> {
         Kind::OperationFinished(finished) => {
             operation_finished(finished).within("operation_finished")?
         }
+        Kind::Bootstrapped(record) => Event::Bootstrapped {
+            record: record.try_into().within("bootstrapped")?,
+        },
         Kind::DesiredChanged(changed) => desired_changed(changed).within("desired_changed")?,
     })
 }
 
 fn operation_finished(finished: OperationFinished) -> Result<Event, ConvertError> {
+    let target = match finished.path {
+        Some(path) => Path::try_from(path).within("path")?.to_string(),
+        None => finished.target,
+    };
     Ok(Event::OperationFinished {
         operation: message("operation", finished.operation)?,
         name: finished.name,
-        path: message("path", finished.path)?,
+        target,
         outcome: message("outcome", finished.outcome)?,
     })
 }

@@ -1,15 +1,27 @@
 //! Operations on a device and how they end.
 
 use device_state::OperationOutcome;
-use lwm2m::{ContentFormat, ExecuteArguments, NotificationAttributes, Operation, WriteMode};
+use lwm2m::operation::MAX_PATCHES;
+use lwm2m::{
+    CompositePaths, ContentFormat, Entry, ExecuteArguments, Method, NotificationAttributes,
+    Operation, Patch, Path, RawRequest, WriteMode,
+};
 
-use super::list::{entries, values, wire_entries, wire_values};
-use super::value::wire_enum;
+use super::list::{each, entries, values, wire_entries, wire_values};
+use super::value::{observed, wire_enum, wire_observed};
 use super::{ConvertError, InField, Reason, Within, message, narrow, required};
 use crate::storage::v1 as wire;
 use crate::storage::v1::operation::{self, Kind};
 
 wire_enum!(WriteMode, operation::WriteMode, wire_write_mode, write_mode, { Replace, Update });
+wire_enum!(Method, operation::Method, wire_method, method, {
+    Get,
+    Post,
+    Put,
+    Delete,
+    Fetch,
+    IPatch,
+});
 
 impl From<Operation> for wire::Operation {
     fn from(operation: Operation) -> Self {
@@ -31,12 +43,33 @@ impl From<Operation> for wire::Operation {
                 path: Some(path.into()),
                 depth: depth.map(u32::from),
             }),
-            Operation::Observe { path } => Kind::Observe(operation::Observe {
-                path: Some(path.into()),
-            }),
-            Operation::CancelObserve { path } => Kind::CancelObserve(operation::CancelObserve {
-                path: Some(path.into()),
-            }),
+            Operation::Observe {
+                observed,
+                parameters,
+            } => {
+                let (path, composite) = wire_observed(&observed);
+                Kind::Observe(operation::Observe {
+                    path,
+                    composite,
+                    parameters: parameters.to_query().join("&"),
+                })
+            }
+            Operation::CancelObserve { observed } => {
+                let (path, composite) = wire_observed(&observed);
+                Kind::CancelObserve(operation::CancelObserve { path, composite })
+            }
+            Operation::ReadComposite { paths, accept } => {
+                Kind::ReadComposite(operation::ReadComposite {
+                    paths: paths.into_iter().map(Into::into).collect(),
+                    accept: accept.map(|format| u32::from(format.0)),
+                })
+            }
+            Operation::WriteComposite { patches } => {
+                Kind::WriteComposite(operation::WriteComposite {
+                    patches: patches.into_iter().map(wire_patch).collect(),
+                })
+            }
+            Operation::Raw(raw) => Kind::Raw(raw.into()),
             Operation::Create {
                 path,
                 instance,
@@ -69,12 +102,16 @@ impl TryFrom<wire::Operation> for Operation {
             Kind::Write(write) => write.try_into().within("write"),
             Kind::Execute(execute) => execute.try_into().within("execute"),
             Kind::Discover(discover) => discover.try_into().within("discover"),
-            Kind::Observe(observe) => Ok(Self::Observe {
-                path: message("path", observe.path).within("observe")?,
-            }),
+            Kind::Observe(observe) => observe.try_into().within("observe"),
             Kind::CancelObserve(cancel) => Ok(Self::CancelObserve {
-                path: message("path", cancel.path).within("cancel_observe")?,
+                observed: observed(cancel.path, cancel.composite).within("cancel_observe")?,
             }),
+            Kind::ReadComposite(read) => read.try_into().within("read_composite"),
+            Kind::WriteComposite(write) => Ok(Self::WriteComposite {
+                patches: each("patches", write.patches, MAX_PATCHES, patch)
+                    .within("write_composite")?,
+            }),
+            Kind::Raw(raw) => raw.try_into().within("raw").map(Self::Raw),
             Kind::Create(create) => create.try_into().within("create"),
             Kind::Delete(delete) => Ok(Self::Delete {
                 path: message("path", delete.path).within("delete")?,
@@ -88,12 +125,88 @@ impl TryFrom<operation::Read> for Operation {
     type Error = ConvertError;
 
     fn try_from(read: operation::Read) -> Result<Self, ConvertError> {
-        let accept = read
-            .accept
-            .map(|format| narrow("accept", format).map(ContentFormat));
         Ok(Self::Read {
             path: message("path", read.path)?,
-            accept: accept.transpose()?,
+            accept: format("accept", read.accept)?,
+        })
+    }
+}
+
+impl TryFrom<operation::Observe> for Operation {
+    type Error = ConvertError;
+
+    fn try_from(observe: operation::Observe) -> Result<Self, ConvertError> {
+        Ok(Self::Observe {
+            observed: observed(observe.path, observe.composite)?,
+            parameters: attributes("parameters", &observe.parameters)?,
+        })
+    }
+}
+
+impl TryFrom<operation::ReadComposite> for Operation {
+    type Error = ConvertError;
+
+    fn try_from(read: operation::ReadComposite) -> Result<Self, ConvertError> {
+        Ok(Self::ReadComposite {
+            paths: each("paths", read.paths, CompositePaths::MAX, Path::try_from)?,
+            accept: format("accept", read.accept)?,
+        })
+    }
+}
+
+fn wire_patch(patch: Patch) -> operation::Patch {
+    let (path, value) = match patch {
+        Patch::Set(entry) => (entry.path, Some(entry.value.into())),
+        Patch::Remove(path) => (path, None),
+    };
+    operation::Patch {
+        path: Some(path.into()),
+        value,
+    }
+}
+
+fn patch(patch: operation::Patch) -> Result<Patch, ConvertError> {
+    let path = message("path", patch.path)?;
+    Ok(match patch.value {
+        Some(value) => Patch::Set(Entry::new(path, value.try_into().within("value")?)),
+        None => Patch::Remove(path),
+    })
+}
+
+/// An optional content format.
+pub(crate) fn format(
+    field: &str,
+    number: Option<u32>,
+) -> Result<Option<ContentFormat>, ConvertError> {
+    number
+        .map(|number| narrow(field, number).map(ContentFormat))
+        .transpose()
+}
+
+impl From<RawRequest> for operation::RawRequest {
+    fn from(raw: RawRequest) -> Self {
+        Self {
+            method: wire_method(raw.method),
+            path: raw.path,
+            query: raw.query,
+            content_format: raw.content_format.map(|format| u32::from(format.0)),
+            accept: raw.accept.map(|format| u32::from(format.0)),
+            payload: raw.payload,
+        }
+    }
+}
+
+impl TryFrom<operation::RawRequest> for RawRequest {
+    type Error = ConvertError;
+
+    fn try_from(raw: operation::RawRequest) -> Result<Self, ConvertError> {
+        Ok(Self {
+            method: method("method", raw.method)?,
+            path: raw.path,
+            query: raw.query,
+            content_format: format("content_format", raw.content_format)?,
+            accept: format("accept", raw.accept)?,
+            payload: raw.payload,
         })
     }
 }
@@ -178,7 +291,7 @@ pub(crate) fn attributes(field: &str, text: &str) -> Result<NotificationAttribut
 
 impl From<OperationOutcome> for wire::OperationOutcome {
     fn from(outcome: OperationOutcome) -> Self {
-        use wire::operation_outcome::{Delivered, Kind, Rejected};
+        use wire::operation_outcome::{Answered, Delivered, Kind, Rejected};
         let kind = match outcome {
             OperationOutcome::Delivered { code, values } => Kind::Delivered(Delivered {
                 code: u32::from(code),
@@ -187,6 +300,15 @@ impl From<OperationOutcome> for wire::OperationOutcome {
             OperationOutcome::Rejected { code, diagnostic } => Kind::Rejected(Rejected {
                 code: u32::from(code),
                 diagnostic,
+            }),
+            OperationOutcome::Answered {
+                code,
+                content_format,
+                payload,
+            } => Kind::Answered(Answered {
+                code: u32::from(code),
+                content_format: content_format.map(|format| u32::from(format.0)),
+                payload,
             }),
             OperationOutcome::Expired => Kind::Expired(true),
             OperationOutcome::Cancelled => Kind::Cancelled(true),
@@ -209,6 +331,11 @@ impl TryFrom<wire::OperationOutcome> for OperationOutcome {
             Kind::Rejected(rejected) => Self::Rejected {
                 code: narrow("rejected.code", rejected.code)?,
                 diagnostic: rejected.diagnostic,
+            },
+            Kind::Answered(answered) => Self::Answered {
+                code: narrow("answered.code", answered.code)?,
+                content_format: format("answered.content_format", answered.content_format)?,
+                payload: answered.payload,
             },
             Kind::Expired(_) => Self::Expired,
             Kind::Cancelled(_) => Self::Cancelled,

@@ -4,6 +4,7 @@ use device_state::limit::MAX_MEMBERS;
 use device_state::{Member, Observation, Outcome, Rejection};
 
 use super::list::each;
+use super::record::{quirks, wire_quirks};
 use super::value::wire_enum;
 use super::{ConvertError, Reason, Within, endpoint, registration_id, required, time};
 use crate::storage::v1 as wire;
@@ -27,6 +28,9 @@ wire_enum!(Rejection, wire::Rejection, wire_rejection, rejection, {
     ResumptionTooLong,
     SecurityRequired,
     TooManyCredentials,
+    ObservedOtherwise,
+    UnknownProfile,
+    TooManyProfiles,
 });
 
 impl From<Outcome> for wire::Outcome {
@@ -36,7 +40,9 @@ impl From<Outcome> for wire::Outcome {
                 id,
                 expires_at,
                 observations,
+                quirks,
             } => Kind::Registered(outcome::Registered {
+                quirks: wire_quirks(quirks),
                 id: id.to_string(),
                 expires_at_ms: expires_at.0,
                 observations: observations.into_iter().map(Into::into).collect(),
@@ -83,6 +89,7 @@ impl TryFrom<wire::Outcome> for Outcome {
 fn domain_outcome(kind: Kind) -> Result<Outcome, ConvertError> {
     Ok(match kind {
         Kind::Registered(registered) => Outcome::Registered {
+            quirks: quirks(registered.quirks).within("registered")?,
             id: registration_id("registered.id", &registered.id)?,
             expires_at: time(registered.expires_at_ms),
             observations: each(

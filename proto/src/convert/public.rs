@@ -3,6 +3,7 @@
 //! What a service asks for is checked here once: paths, numbers and texts are read, an operation is one that some
 //! device could accept, and values have the types that the object definitions give them.
 
+mod bootstrap;
 mod device;
 mod event;
 mod operation;
@@ -12,7 +13,10 @@ mod value;
 use device_state::{OperationId, ShardId, Timestamp};
 
 pub use device::{desired_resources, device};
-pub use request::{Delivery, DeviceRequest, DurableRequest, OperationTarget, Wait, operation_id};
+pub use operation::raw_answer;
+pub use request::{
+    Delivery, DeviceRequest, DurableRequest, OperationTarget, RawCall, Wait, operation_id,
+};
 pub use value::{path_values, reported_values, typed_value};
 
 /// The last moment that a protobuf timestamp can name, the end of the year 9999, in seconds since 1970.

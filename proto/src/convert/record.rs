@@ -2,13 +2,16 @@
 
 use device_state::{
     DesiredResource, DesiredState, LastValue, Member, MemberPhase, Observation, ObservationHolder,
-    OperationRecord, OperationSource, OperationState, Registration, Resumption, Session,
+    OperationRecord, OperationSource, OperationState, Quirks, Registration, Resumption, Session,
     SessionGeneration,
 };
-use lwm2m::Lifetime;
+use lwm2m::{ContentFormat, Lifetime};
 
 use super::list::each;
-use super::value::{origin, transport, wire_enum, wire_origin, wire_transport};
+use super::operation::attributes;
+use super::value::{
+    observed, origin, transport, wire_enum, wire_observed, wire_origin, wire_transport,
+};
 use super::{
     ConvertError, InField, Reason, Within, cid_bytes, endpoint, message, narrow, node,
     optional_cid, registration_id, required, resumption_id, session_cid, time,
@@ -32,6 +35,7 @@ impl From<Registration> for wire::Registration {
             registered_at_ms: row.registered_at.0,
             updated_at_ms: row.updated_at.0,
             expires_at_ms: row.expires_at.0,
+            quirks: wire_quirks(row.quirks),
         }
     }
 }
@@ -55,6 +59,7 @@ impl TryFrom<wire::Registration> for Registration {
             registered_at: time(row.registered_at_ms),
             updated_at: time(row.updated_at_ms),
             expires_at: time(row.expires_at_ms),
+            quirks: quirks(row.quirks)?,
         })
     }
 }
@@ -180,6 +185,7 @@ impl From<OperationRecord> for wire::OperationRecord {
             endpoint: row.endpoint.to_string(),
             operation: Some(row.operation.into()),
             source: wire_source(row.source),
+            priority: u32::from(row.priority),
             enqueued_at_ms: row.enqueued_at.0,
             deadline_ms: row.deadline.0,
             state: Some(state),
@@ -209,6 +215,7 @@ impl TryFrom<wire::OperationRecord> for OperationRecord {
             endpoint: endpoint(&row.endpoint)?,
             operation: message("operation", row.operation)?,
             source: source("source", row.source)?,
+            priority: narrow("priority", row.priority)?,
             enqueued_at: time(row.enqueued_at_ms),
             deadline: time(row.deadline_ms),
             state,
@@ -287,9 +294,12 @@ impl From<Observation> for wire::Observation {
             id: holder.id,
             lease_until_ms: holder.lease_until.0,
         };
+        let (path, composite) = wire_observed(&row.observed);
         Self {
             endpoint: row.endpoint.to_string(),
-            path: Some(row.path.into()),
+            path,
+            composite,
+            parameters: row.parameters.to_query().join("&"),
             holders: row.holders.into_iter().map(holder).collect(),
         }
     }
@@ -307,10 +317,55 @@ impl TryFrom<wire::Observation> for Observation {
         };
         Ok(Self {
             endpoint: endpoint(&row.endpoint)?,
-            path: message("path", row.path)?,
+            observed: observed(row.path, row.composite)?,
+            parameters: attributes("parameters", &row.parameters)?,
             holders: each("holders", row.holders, Self::MAX_HOLDERS, holder)?,
         })
     }
+}
+
+impl From<Quirks> for wire::Quirks {
+    fn from(quirks: Quirks) -> Self {
+        let mislabelled =
+            |(label, actual): (ContentFormat, ContentFormat)| wire::quirks::Mislabelled {
+                label: u32::from(label.0),
+                actual: u32::from(actual.0),
+            };
+        Self {
+            no_composite: quirks.no_composite,
+            no_observe_parameters: quirks.no_observe_parameters,
+            mislabelled: quirks.mislabelled.map(mislabelled),
+        }
+    }
+}
+
+impl TryFrom<wire::Quirks> for Quirks {
+    type Error = ConvertError;
+
+    fn try_from(quirks: wire::Quirks) -> Result<Self, ConvertError> {
+        let mislabelled = |formats: wire::quirks::Mislabelled| {
+            let label = narrow("mislabelled.label", formats.label)?;
+            let actual = narrow("mislabelled.actual", formats.actual)?;
+            Ok((ContentFormat(label), ContentFormat(actual)))
+        };
+        Ok(Self {
+            no_composite: quirks.no_composite,
+            no_observe_parameters: quirks.no_observe_parameters,
+            mislabelled: quirks.mislabelled.map(mislabelled).transpose()?,
+        })
+    }
+}
+
+/// Most devices have none, and nothing is stored for that.
+pub(crate) fn wire_quirks(quirks: Quirks) -> Option<wire::Quirks> {
+    (quirks != Quirks::default()).then(|| quirks.into())
+}
+
+pub(crate) fn quirks(quirks: Option<wire::Quirks>) -> Result<Quirks, ConvertError> {
+    quirks.map_or_else(
+        || Ok(Quirks::default()),
+        |quirks| quirks.try_into().within("quirks"),
+    )
 }
 
 impl From<LastValue> for wire::LastValue {

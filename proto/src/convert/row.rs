@@ -5,9 +5,10 @@ use device_state::table::{Counters, Expiring};
 use device_state::{CredentialKey, Revision, Row};
 
 use super::list::each;
+use super::value::{observed, wire_observed};
 use super::{
-    ConvertError, Within, endpoint, message, node, registration_id, required, resumption_id,
-    session_cid, time,
+    ConvertError, Within, endpoint, node, registration_id, required, resumption_id, session_cid,
+    time,
 };
 use crate::storage::v1 as wire;
 use crate::storage::v1::expiry::{HoldRef, OperationRef, What};
@@ -56,6 +57,8 @@ impl From<Row> for wire::Row {
             }),
             Row::Counters(counters) => Kind::Counters(counters.into()),
             Row::Member(row) => Kind::Member(row.into()),
+            Row::BootstrapProfile(row) => Kind::BootstrapProfile(row.into()),
+            Row::Bootstrap(row) => Kind::Bootstrap(row.into()),
             Row::DesiredGeneration {
                 endpoint,
                 generation,
@@ -123,6 +126,10 @@ fn domain_row(kind: Kind) -> Result<Row, ConvertError> {
         },
         Kind::Counters(counters) => Row::Counters(counters.into()),
         Kind::Member(row) => Row::Member(row.try_into().within("member")?),
+        Kind::BootstrapProfile(row) => {
+            Row::BootstrapProfile(row.try_into().within("bootstrap_profile")?)
+        }
+        Kind::Bootstrap(row) => Row::Bootstrap(row.try_into().within("bootstrap")?),
         Kind::DesiredGeneration(row) => Row::DesiredGeneration {
             endpoint: endpoint(&row.endpoint).within("desired_generation")?,
             generation: row.generation,
@@ -140,11 +147,15 @@ fn wire_expiring(what: Expiring) -> What {
             endpoint: endpoint.to_string(),
             sequence,
         }),
-        Expiring::Hold(endpoint, path, holder) => What::Hold(HoldRef {
-            endpoint: endpoint.to_string(),
-            path: Some(path.into()),
-            holder,
-        }),
+        Expiring::Hold(endpoint, observed, holder) => {
+            let (path, composite) = wire_observed(&observed);
+            What::Hold(HoldRef {
+                endpoint: endpoint.to_string(),
+                path,
+                composite,
+                holder,
+            })
+        }
     }
 }
 
@@ -159,7 +170,7 @@ fn expiring(what: What) -> Result<Expiring, ConvertError> {
         }
         What::Hold(row) => Expiring::Hold(
             endpoint(&row.endpoint).within("hold")?,
-            message("path", row.path).within("hold")?,
+            observed(row.path, row.composite).within("hold")?,
             row.holder,
         ),
     })

@@ -3,9 +3,10 @@
 use std::net::{IpAddr, SocketAddr};
 
 use device_state::{Transport, ValueOrigin};
-use lwm2m::{Path, Value};
+use lwm2m::{CompositePaths, Observed, Path, Value};
 
-use super::{ConvertError, Reason, narrow, required};
+use super::list::each;
+use super::{ConvertError, Reason, message, narrow, required};
 use crate::storage::v1 as wire;
 
 impl From<Path> for wire::Path {
@@ -35,6 +36,34 @@ impl TryFrom<wire::Path> for Path {
         }
         Self::from_segments(slots).ok_or_else(|| ConvertError::new("ids", Reason::Path))
     }
+}
+
+/// What is observed, as the path and the list that stand for it in messages: one of them is set.
+pub(crate) fn wire_observed(observed: &Observed) -> (Option<wire::Path>, Vec<wire::Path>) {
+    match observed {
+        Observed::Path(path) => (Some((*path).into()), Vec::new()),
+        Observed::Composite(_) => {
+            let paths = observed.paths().iter().map(|path| (*path).into());
+            (None, paths.collect())
+        }
+    }
+}
+
+pub(crate) fn observed(
+    path: Option<wire::Path>,
+    composite: Vec<wire::Path>,
+) -> Result<Observed, ConvertError> {
+    if composite.is_empty() {
+        return message("path", path).map(Observed::Path);
+    }
+    if path.is_some() {
+        return Err(ConvertError::new("composite", Reason::Conflict("path")));
+    }
+    let paths = each("composite", composite, CompositePaths::MAX, Path::try_from)?;
+    let paths = CompositePaths::new(paths);
+    paths
+        .map(Observed::Composite)
+        .ok_or_else(|| ConvertError::new("composite", Reason::Missing))
 }
 
 impl From<Value> for wire::Value {

@@ -820,6 +820,14 @@ pub struct OperateRequest {
     pub timeout_ms: u32,
     #[prost(message, optional, tag = "4")]
     pub request_id: ::core::option::Option<super::super::storage::v1::RequestId>,
+    /// As in drover.storage.v1.Command.Enqueue.
+    #[prost(uint32, tag = "5")]
+    pub priority: u32,
+    #[prost(bool, tag = "6")]
+    pub supersedes: bool,
+    /// Refuse it unless the device can be expected to take it at once.
+    #[prost(bool, tag = "7")]
+    pub immediate: bool,
 }
 #[derive(Clone, PartialEq, ::prost::Message)]
 pub struct OperateResponse {
@@ -853,7 +861,49 @@ pub struct DescribeDeviceResponse {
     pub revision: u64,
     #[prost(uint64, tag = "7")]
     pub desired_generation: u64,
+    /// unset: never
+    #[prost(message, optional, tag = "8")]
+    pub bootstrap: ::core::option::Option<super::super::storage::v1::BootstrapRecord>,
 }
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct PrepareBootstrapRequest {
+    #[prost(string, tag = "1")]
+    pub endpoint: ::prost::alloc::string::String,
+}
+/// The accounts that a device is to get. Their credentials are good for management servers already.
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub struct PrepareBootstrapResponse {
+    #[prost(string, tag = "1")]
+    pub profile: ::prost::alloc::string::String,
+    #[prost(message, repeated, tag = "2")]
+    pub accounts: ::prost::alloc::vec::Vec<prepare_bootstrap_response::Account>,
+}
+/// Nested message and enum types in `PrepareBootstrapResponse`.
+pub mod prepare_bootstrap_response {
+    #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+    pub struct Account {
+        #[prost(message, optional, tag = "1")]
+        pub server: ::core::option::Option<
+            super::super::super::storage::v1::BootstrapServer,
+        >,
+        /// Both empty without security.
+        #[prost(bytes = "vec", tag = "2")]
+        pub psk_identity: ::prost::alloc::vec::Vec<u8>,
+        #[prost(bytes = "vec", tag = "3")]
+        pub psk_key: ::prost::alloc::vec::Vec<u8>,
+    }
+}
+/// The bootstrap ended. If the device has the accounts now, the credentials of those before are removed.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct FinishBootstrapRequest {
+    #[prost(message, optional, tag = "1")]
+    pub record: ::core::option::Option<super::super::storage::v1::BootstrapRecord>,
+    /// Of the accounts that it was to get.
+    #[prost(bytes = "vec", repeated, tag = "2")]
+    pub psk_identities: ::prost::alloc::vec::Vec<::prost::alloc::vec::Vec<u8>>,
+}
+#[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct FinishBootstrapResponse {}
 #[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct DescribeClusterRequest {}
 #[derive(Clone, PartialEq, ::prost::Message)]
@@ -1081,6 +1131,55 @@ pub mod state_client {
                 .insert(GrpcMethod::new("drover.rpc.v1.State", "DescribeDevice"));
             self.inner.unary(req, path, codec).await
         }
+        /// Makes the accounts of a device. NOT_FOUND if no profile fits.
+        pub async fn prepare_bootstrap(
+            &mut self,
+            request: impl tonic::IntoRequest<super::PrepareBootstrapRequest>,
+        ) -> std::result::Result<
+            tonic::Response<super::PrepareBootstrapResponse>,
+            tonic::Status,
+        > {
+            self.inner
+                .ready()
+                .await
+                .map_err(|e| {
+                    tonic::Status::unknown(
+                        format!("Service was not ready: {}", e.into()),
+                    )
+                })?;
+            let codec = tonic_prost::ProstCodec::default();
+            let path = http::uri::PathAndQuery::from_static(
+                "/drover.rpc.v1.State/PrepareBootstrap",
+            );
+            let mut req = request.into_request();
+            req.extensions_mut()
+                .insert(GrpcMethod::new("drover.rpc.v1.State", "PrepareBootstrap"));
+            self.inner.unary(req, path, codec).await
+        }
+        pub async fn finish_bootstrap(
+            &mut self,
+            request: impl tonic::IntoRequest<super::FinishBootstrapRequest>,
+        ) -> std::result::Result<
+            tonic::Response<super::FinishBootstrapResponse>,
+            tonic::Status,
+        > {
+            self.inner
+                .ready()
+                .await
+                .map_err(|e| {
+                    tonic::Status::unknown(
+                        format!("Service was not ready: {}", e.into()),
+                    )
+                })?;
+            let codec = tonic_prost::ProstCodec::default();
+            let path = http::uri::PathAndQuery::from_static(
+                "/drover.rpc.v1.State/FinishBootstrap",
+            );
+            let mut req = request.into_request();
+            req.extensions_mut()
+                .insert(GrpcMethod::new("drover.rpc.v1.State", "FinishBootstrap"));
+            self.inner.unary(req, path, codec).await
+        }
         /// Topology as this node knows it.
         pub async fn describe_cluster(
             &mut self,
@@ -1155,6 +1254,21 @@ pub mod state_server {
             request: tonic::Request<super::DescribeDeviceRequest>,
         ) -> std::result::Result<
             tonic::Response<super::DescribeDeviceResponse>,
+            tonic::Status,
+        >;
+        /// Makes the accounts of a device. NOT_FOUND if no profile fits.
+        async fn prepare_bootstrap(
+            &self,
+            request: tonic::Request<super::PrepareBootstrapRequest>,
+        ) -> std::result::Result<
+            tonic::Response<super::PrepareBootstrapResponse>,
+            tonic::Status,
+        >;
+        async fn finish_bootstrap(
+            &self,
+            request: tonic::Request<super::FinishBootstrapRequest>,
+        ) -> std::result::Result<
+            tonic::Response<super::FinishBootstrapResponse>,
             tonic::Status,
         >;
         /// Topology as this node knows it.
@@ -1403,6 +1517,96 @@ pub mod state_server {
                     let inner = self.inner.clone();
                     let fut = async move {
                         let method = DescribeDeviceSvc(inner);
+                        let codec = tonic_prost::ProstCodec::default();
+                        let mut grpc = tonic::server::Grpc::new(codec)
+                            .apply_compression_config(
+                                accept_compression_encodings,
+                                send_compression_encodings,
+                            )
+                            .apply_max_message_size_config(
+                                max_decoding_message_size,
+                                max_encoding_message_size,
+                            );
+                        let res = grpc.unary(method, req).await;
+                        Ok(res)
+                    };
+                    Box::pin(fut)
+                }
+                "/drover.rpc.v1.State/PrepareBootstrap" => {
+                    #[allow(non_camel_case_types)]
+                    struct PrepareBootstrapSvc<T: State>(pub Arc<T>);
+                    impl<
+                        T: State,
+                    > tonic::server::UnaryService<super::PrepareBootstrapRequest>
+                    for PrepareBootstrapSvc<T> {
+                        type Response = super::PrepareBootstrapResponse;
+                        type Future = BoxFuture<
+                            tonic::Response<Self::Response>,
+                            tonic::Status,
+                        >;
+                        fn call(
+                            &mut self,
+                            request: tonic::Request<super::PrepareBootstrapRequest>,
+                        ) -> Self::Future {
+                            let inner = Arc::clone(&self.0);
+                            let fut = async move {
+                                <T as State>::prepare_bootstrap(&inner, request).await
+                            };
+                            Box::pin(fut)
+                        }
+                    }
+                    let accept_compression_encodings = self.accept_compression_encodings;
+                    let send_compression_encodings = self.send_compression_encodings;
+                    let max_decoding_message_size = self.max_decoding_message_size;
+                    let max_encoding_message_size = self.max_encoding_message_size;
+                    let inner = self.inner.clone();
+                    let fut = async move {
+                        let method = PrepareBootstrapSvc(inner);
+                        let codec = tonic_prost::ProstCodec::default();
+                        let mut grpc = tonic::server::Grpc::new(codec)
+                            .apply_compression_config(
+                                accept_compression_encodings,
+                                send_compression_encodings,
+                            )
+                            .apply_max_message_size_config(
+                                max_decoding_message_size,
+                                max_encoding_message_size,
+                            );
+                        let res = grpc.unary(method, req).await;
+                        Ok(res)
+                    };
+                    Box::pin(fut)
+                }
+                "/drover.rpc.v1.State/FinishBootstrap" => {
+                    #[allow(non_camel_case_types)]
+                    struct FinishBootstrapSvc<T: State>(pub Arc<T>);
+                    impl<
+                        T: State,
+                    > tonic::server::UnaryService<super::FinishBootstrapRequest>
+                    for FinishBootstrapSvc<T> {
+                        type Response = super::FinishBootstrapResponse;
+                        type Future = BoxFuture<
+                            tonic::Response<Self::Response>,
+                            tonic::Status,
+                        >;
+                        fn call(
+                            &mut self,
+                            request: tonic::Request<super::FinishBootstrapRequest>,
+                        ) -> Self::Future {
+                            let inner = Arc::clone(&self.0);
+                            let fut = async move {
+                                <T as State>::finish_bootstrap(&inner, request).await
+                            };
+                            Box::pin(fut)
+                        }
+                    }
+                    let accept_compression_encodings = self.accept_compression_encodings;
+                    let send_compression_encodings = self.send_compression_encodings;
+                    let max_decoding_message_size = self.max_decoding_message_size;
+                    let max_encoding_message_size = self.max_encoding_message_size;
+                    let inner = self.inner.clone();
+                    let fut = async move {
+                        let method = FinishBootstrapSvc(inner);
                         let codec = tonic_prost::ProstCodec::default();
                         let mut grpc = tonic::server::Grpc::new(codec)
                             .apply_compression_config(

@@ -98,7 +98,7 @@ pub mod credential_id {
 /// An operation on a device.
 #[derive(Clone, PartialEq, ::prost::Message)]
 pub struct Operation {
-    #[prost(oneof = "operation::Kind", tags = "1, 2, 3, 4, 5, 6, 7, 8, 9")]
+    #[prost(oneof = "operation::Kind", tags = "1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12")]
     pub kind: ::core::option::Option<operation::Kind>,
 }
 /// Nested message and enum types in `Operation`.
@@ -133,15 +133,57 @@ pub mod operation {
         #[prost(uint32, optional, tag = "2")]
         pub depth: ::core::option::Option<u32>,
     }
-    #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+    /// A path, or the paths of a composite observation; `parameters` in the form of the query.
+    #[derive(Clone, PartialEq, ::prost::Message)]
     pub struct Observe {
         #[prost(message, optional, tag = "1")]
         pub path: ::core::option::Option<super::Path>,
+        #[prost(message, repeated, tag = "2")]
+        pub composite: ::prost::alloc::vec::Vec<super::Path>,
+        #[prost(string, tag = "3")]
+        pub parameters: ::prost::alloc::string::String,
     }
-    #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+    #[derive(Clone, PartialEq, ::prost::Message)]
     pub struct CancelObserve {
         #[prost(message, optional, tag = "1")]
         pub path: ::core::option::Option<super::Path>,
+        #[prost(message, repeated, tag = "2")]
+        pub composite: ::prost::alloc::vec::Vec<super::Path>,
+    }
+    #[derive(Clone, PartialEq, ::prost::Message)]
+    pub struct ReadComposite {
+        #[prost(message, repeated, tag = "1")]
+        pub paths: ::prost::alloc::vec::Vec<super::Path>,
+        #[prost(uint32, optional, tag = "2")]
+        pub accept: ::core::option::Option<u32>,
+    }
+    #[derive(Clone, PartialEq, ::prost::Message)]
+    pub struct WriteComposite {
+        #[prost(message, repeated, tag = "1")]
+        pub patches: ::prost::alloc::vec::Vec<Patch>,
+    }
+    /// Without a value the resource instance is removed.
+    #[derive(Clone, PartialEq, ::prost::Message)]
+    pub struct Patch {
+        #[prost(message, optional, tag = "1")]
+        pub path: ::core::option::Option<super::Path>,
+        #[prost(message, optional, tag = "2")]
+        pub value: ::core::option::Option<super::Value>,
+    }
+    #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+    pub struct RawRequest {
+        #[prost(enumeration = "Method", tag = "1")]
+        pub method: i32,
+        #[prost(string, repeated, tag = "2")]
+        pub path: ::prost::alloc::vec::Vec<::prost::alloc::string::String>,
+        #[prost(string, repeated, tag = "3")]
+        pub query: ::prost::alloc::vec::Vec<::prost::alloc::string::String>,
+        #[prost(uint32, optional, tag = "4")]
+        pub content_format: ::core::option::Option<u32>,
+        #[prost(uint32, optional, tag = "5")]
+        pub accept: ::core::option::Option<u32>,
+        #[prost(bytes = "vec", tag = "6")]
+        pub payload: ::prost::alloc::vec::Vec<u8>,
     }
     #[derive(Clone, PartialEq, ::prost::Message)]
     pub struct Create {
@@ -204,6 +246,57 @@ pub mod operation {
             }
         }
     }
+    #[derive(
+        Clone,
+        Copy,
+        Debug,
+        PartialEq,
+        Eq,
+        Hash,
+        PartialOrd,
+        Ord,
+        ::prost::Enumeration
+    )]
+    #[repr(i32)]
+    pub enum Method {
+        Unspecified = 0,
+        Get = 1,
+        Post = 2,
+        Put = 3,
+        Delete = 4,
+        Fetch = 5,
+        IPatch = 6,
+    }
+    impl Method {
+        /// String value of the enum field names used in the ProtoBuf definition.
+        ///
+        /// The values are not transformed in any way and thus are considered stable
+        /// (if the ProtoBuf definition does not change) and safe for programmatic use.
+        pub fn as_str_name(&self) -> &'static str {
+            match self {
+                Self::Unspecified => "METHOD_UNSPECIFIED",
+                Self::Get => "METHOD_GET",
+                Self::Post => "METHOD_POST",
+                Self::Put => "METHOD_PUT",
+                Self::Delete => "METHOD_DELETE",
+                Self::Fetch => "METHOD_FETCH",
+                Self::IPatch => "METHOD_I_PATCH",
+            }
+        }
+        /// Creates an enum from field names used in the ProtoBuf definition.
+        pub fn from_str_name(value: &str) -> ::core::option::Option<Self> {
+            match value {
+                "METHOD_UNSPECIFIED" => Some(Self::Unspecified),
+                "METHOD_GET" => Some(Self::Get),
+                "METHOD_POST" => Some(Self::Post),
+                "METHOD_PUT" => Some(Self::Put),
+                "METHOD_DELETE" => Some(Self::Delete),
+                "METHOD_FETCH" => Some(Self::Fetch),
+                "METHOD_I_PATCH" => Some(Self::IPatch),
+                _ => None,
+            }
+        }
+    }
     #[derive(Clone, PartialEq, ::prost::Oneof)]
     pub enum Kind {
         #[prost(message, tag = "1")]
@@ -224,15 +317,30 @@ pub mod operation {
         Delete(Delete),
         #[prost(message, tag = "9")]
         WriteAttributes(WriteAttributes),
+        #[prost(message, tag = "10")]
+        ReadComposite(ReadComposite),
+        #[prost(message, tag = "11")]
+        WriteComposite(WriteComposite),
+        #[prost(message, tag = "12")]
+        Raw(RawRequest),
     }
 }
 #[derive(Clone, PartialEq, ::prost::Message)]
 pub struct OperationOutcome {
-    #[prost(oneof = "operation_outcome::Kind", tags = "1, 2, 3, 4, 5")]
+    #[prost(oneof = "operation_outcome::Kind", tags = "1, 2, 3, 4, 5, 6")]
     pub kind: ::core::option::Option<operation_outcome::Kind>,
 }
 /// Nested message and enum types in `OperationOutcome`.
 pub mod operation_outcome {
+    #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+    pub struct Answered {
+        #[prost(uint32, tag = "1")]
+        pub code: u32,
+        #[prost(uint32, optional, tag = "2")]
+        pub content_format: ::core::option::Option<u32>,
+        #[prost(bytes = "vec", tag = "3")]
+        pub payload: ::prost::alloc::vec::Vec<u8>,
+    }
     #[derive(Clone, PartialEq, ::prost::Message)]
     pub struct Delivered {
         #[prost(uint32, tag = "1")]
@@ -259,6 +367,8 @@ pub mod operation_outcome {
         Cancelled(bool),
         #[prost(bool, tag = "5")]
         Superseded(bool),
+        #[prost(message, tag = "6")]
+        Answered(Answered),
     }
 }
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
@@ -293,6 +403,28 @@ pub struct Registration {
     pub updated_at_ms: u64,
     #[prost(uint64, tag = "14")]
     pub expires_at_ms: u64,
+    #[prost(message, optional, tag = "15")]
+    pub quirks: ::core::option::Option<Quirks>,
+}
+#[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct Quirks {
+    #[prost(bool, tag = "1")]
+    pub no_composite: bool,
+    #[prost(bool, tag = "2")]
+    pub no_observe_parameters: bool,
+    #[prost(message, optional, tag = "3")]
+    pub mislabelled: ::core::option::Option<quirks::Mislabelled>,
+}
+/// Nested message and enum types in `Quirks`.
+pub mod quirks {
+    /// Content formats: what a payload says it is, and what it is.
+    #[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
+    pub struct Mislabelled {
+        #[prost(uint32, tag = "1")]
+        pub label: u32,
+        #[prost(uint32, tag = "2")]
+        pub actual: u32,
+    }
 }
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct RegistrationIndex {
@@ -428,6 +560,8 @@ pub struct OperationRecord {
     pub enqueued_at_ms: u64,
     #[prost(uint64, tag = "6")]
     pub deadline_ms: u64,
+    #[prost(uint32, tag = "10")]
+    pub priority: u32,
     #[prost(oneof = "operation_record::State", tags = "7, 8, 9")]
     pub state: ::core::option::Option<operation_record::State>,
 }
@@ -509,10 +643,16 @@ pub struct DesiredGeneration {
 pub struct Observation {
     #[prost(string, tag = "1")]
     pub endpoint: ::prost::alloc::string::String,
+    /// Or `composite`.
     #[prost(message, optional, tag = "2")]
     pub path: ::core::option::Option<Path>,
     #[prost(message, repeated, tag = "3")]
     pub holders: ::prost::alloc::vec::Vec<observation::Holder>,
+    #[prost(message, repeated, tag = "4")]
+    pub composite: ::prost::alloc::vec::Vec<Path>,
+    /// In the form of the query: "pmin=10&pmax=60".
+    #[prost(string, tag = "5")]
+    pub parameters: ::prost::alloc::string::String,
 }
 /// Nested message and enum types in `Observation`.
 pub mod observation {
@@ -537,7 +677,7 @@ pub struct LastValue {
     #[prost(uint64, tag = "5")]
     pub at_ms: u64,
 }
-#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+#[derive(Clone, PartialEq, ::prost::Message)]
 pub struct Expiry {
     #[prost(uint64, tag = "1")]
     pub at_ms: u64,
@@ -553,7 +693,7 @@ pub mod expiry {
         #[prost(uint64, tag = "2")]
         pub sequence: u64,
     }
-    #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+    #[derive(Clone, PartialEq, ::prost::Message)]
     pub struct HoldRef {
         #[prost(string, tag = "1")]
         pub endpoint: ::prost::alloc::string::String,
@@ -561,8 +701,10 @@ pub mod expiry {
         pub path: ::core::option::Option<super::Path>,
         #[prost(fixed64, tag = "3")]
         pub holder: u64,
+        #[prost(message, repeated, tag = "4")]
+        pub composite: ::prost::alloc::vec::Vec<super::Path>,
     }
-    #[derive(Clone, PartialEq, Eq, Hash, ::prost::Oneof)]
+    #[derive(Clone, PartialEq, ::prost::Oneof)]
     pub enum What {
         #[prost(string, tag = "2")]
         Registration(::prost::alloc::string::String),
@@ -579,6 +721,41 @@ pub mod expiry {
     }
 }
 #[derive(Clone, PartialEq, ::prost::Message)]
+pub struct BootstrapProfile {
+    #[prost(string, tag = "1")]
+    pub name: ::prost::alloc::string::String,
+    #[prost(string, tag = "2")]
+    pub endpoint_prefix: ::prost::alloc::string::String,
+    #[prost(message, repeated, tag = "3")]
+    pub servers: ::prost::alloc::vec::Vec<BootstrapServer>,
+}
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct BootstrapServer {
+    #[prost(string, tag = "1")]
+    pub uri: ::prost::alloc::string::String,
+    #[prost(uint32, tag = "2")]
+    pub short_server_id: u32,
+    #[prost(enumeration = "BootstrapSecurity", tag = "3")]
+    pub security: i32,
+    #[prost(uint64, tag = "4")]
+    pub lifetime_seconds: u64,
+    #[prost(string, tag = "5")]
+    pub binding: ::prost::alloc::string::String,
+}
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct BootstrapRecord {
+    #[prost(string, tag = "1")]
+    pub endpoint: ::prost::alloc::string::String,
+    #[prost(string, tag = "2")]
+    pub profile: ::prost::alloc::string::String,
+    #[prost(enumeration = "BootstrapResult", tag = "3")]
+    pub outcome: i32,
+    #[prost(string, tag = "4")]
+    pub detail: ::prost::alloc::string::String,
+    #[prost(uint64, tag = "5")]
+    pub at_ms: u64,
+}
+#[derive(Clone, PartialEq, ::prost::Message)]
 pub struct FeedEntry {
     #[prost(uint64, tag = "1")]
     pub revision: u64,
@@ -588,7 +765,7 @@ pub struct FeedEntry {
     pub at_ms: u64,
     #[prost(string, tag = "4")]
     pub endpoint: ::prost::alloc::string::String,
-    #[prost(oneof = "feed_entry::Event", tags = "5, 6, 7, 8, 9, 10, 11")]
+    #[prost(oneof = "feed_entry::Event", tags = "5, 6, 7, 8, 9, 10, 11, 12")]
     pub event: ::core::option::Option<feed_entry::Event>,
 }
 /// Nested message and enum types in `FeedEntry`.
@@ -606,10 +783,13 @@ pub mod feed_entry {
         pub operation: ::core::option::Option<super::OperationId>,
         #[prost(string, tag = "2")]
         pub name: ::prost::alloc::string::String,
+        /// In place of `target` in what earlier releases wrote.
         #[prost(message, optional, tag = "3")]
         pub path: ::core::option::Option<super::Path>,
         #[prost(message, optional, tag = "4")]
         pub outcome: ::core::option::Option<super::OperationOutcome>,
+        #[prost(string, tag = "5")]
+        pub target: ::prost::alloc::string::String,
     }
     #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
     pub struct DesiredChanged {
@@ -636,6 +816,8 @@ pub mod feed_entry {
         OperationFinished(OperationFinished),
         #[prost(message, tag = "11")]
         DesiredChanged(DesiredChanged),
+        #[prost(message, tag = "12")]
+        Bootstrapped(super::BootstrapRecord),
     }
 }
 #[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
@@ -680,7 +862,7 @@ pub struct Counters {
 pub struct Row {
     #[prost(
         oneof = "row::Kind",
-        tags = "1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15, 16, 17, 18"
+        tags = "1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15, 16, 17, 18, 19, 20"
     )]
     pub kind: ::core::option::Option<row::Kind>,
 }
@@ -724,13 +906,17 @@ pub mod row {
         Resumption(super::Resumption),
         #[prost(message, tag = "18")]
         EndpointCredentials(super::EndpointCredentials),
+        #[prost(message, tag = "19")]
+        BootstrapProfile(super::BootstrapProfile),
+        #[prost(message, tag = "20")]
+        Bootstrap(super::BootstrapRecord),
     }
 }
 #[derive(Clone, PartialEq, ::prost::Message)]
 pub struct Command {
     #[prost(
         oneof = "command::Kind",
-        tags = "1, 2, 3, 4, 5, 6, 7, 8, 10, 11, 12, 13, 14, 15, 16, 17, 18, 19, 20, 21, 22, 23, 24, 25, 26, 27, 28, 29"
+        tags = "1, 2, 3, 4, 5, 6, 7, 8, 10, 11, 12, 13, 14, 15, 16, 17, 18, 19, 20, 21, 22, 23, 24, 25, 26, 27, 28, 29, 30, 31, 32, 33"
     )]
     pub kind: ::core::option::Option<command::Kind>,
 }
@@ -828,6 +1014,10 @@ pub mod command {
         pub operation: ::core::option::Option<super::Operation>,
         #[prost(uint64, tag = "3")]
         pub deadline_ms: u64,
+        #[prost(uint32, tag = "4")]
+        pub priority: u32,
+        #[prost(bool, tag = "5")]
+        pub supersedes: bool,
     }
     #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
     pub struct OperationTarget {
@@ -854,7 +1044,7 @@ pub mod command {
         #[prost(message, optional, tag = "3")]
         pub outcome: ::core::option::Option<super::OperationOutcome>,
     }
-    #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+    #[derive(Clone, PartialEq, ::prost::Message)]
     pub struct HoldObservation {
         #[prost(string, tag = "1")]
         pub endpoint: ::prost::alloc::string::String,
@@ -864,8 +1054,12 @@ pub mod command {
         pub holder: u64,
         #[prost(uint64, tag = "4")]
         pub lease_until_ms: u64,
+        #[prost(message, repeated, tag = "5")]
+        pub composite: ::prost::alloc::vec::Vec<super::Path>,
+        #[prost(string, tag = "6")]
+        pub parameters: ::prost::alloc::string::String,
     }
-    #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+    #[derive(Clone, PartialEq, ::prost::Message)]
     pub struct ReleaseObservation {
         #[prost(string, tag = "1")]
         pub endpoint: ::prost::alloc::string::String,
@@ -873,6 +1067,15 @@ pub mod command {
         pub path: ::core::option::Option<super::Path>,
         #[prost(fixed64, tag = "3")]
         pub holder: u64,
+        #[prost(message, repeated, tag = "4")]
+        pub composite: ::prost::alloc::vec::Vec<super::Path>,
+    }
+    #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+    pub struct LearnQuirks {
+        #[prost(string, tag = "1")]
+        pub registration: ::prost::alloc::string::String,
+        #[prost(message, optional, tag = "2")]
+        pub quirks: ::core::option::Option<super::Quirks>,
     }
     #[derive(Clone, PartialEq, ::prost::Message)]
     pub struct RecordValues {
@@ -945,6 +1148,14 @@ pub mod command {
         BindEndpoint(EndpointCredential),
         #[prost(message, tag = "29")]
         UnbindEndpoint(EndpointCredential),
+        #[prost(message, tag = "30")]
+        LearnQuirks(LearnQuirks),
+        #[prost(message, tag = "31")]
+        PutBootstrapProfile(super::BootstrapProfile),
+        #[prost(string, tag = "32")]
+        RemoveBootstrapProfile(::prost::alloc::string::String),
+        #[prost(message, tag = "33")]
+        RecordBootstrap(super::BootstrapRecord),
     }
 }
 #[derive(Clone, PartialEq, ::prost::Message)]
@@ -995,6 +1206,8 @@ pub mod outcome {
         pub expires_at_ms: u64,
         #[prost(message, repeated, tag = "3")]
         pub observations: ::prost::alloc::vec::Vec<super::Observation>,
+        #[prost(message, optional, tag = "4")]
+        pub quirks: ::core::option::Option<super::Quirks>,
     }
     /// Observations to establish now, if the device came to another node.
     #[derive(Clone, PartialEq, ::prost::Message)]
@@ -1163,6 +1376,67 @@ impl OperationSource {
 }
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, ::prost::Enumeration)]
 #[repr(i32)]
+pub enum BootstrapSecurity {
+    Unspecified = 0,
+    NoSec = 1,
+    Psk = 2,
+}
+impl BootstrapSecurity {
+    /// String value of the enum field names used in the ProtoBuf definition.
+    ///
+    /// The values are not transformed in any way and thus are considered stable
+    /// (if the ProtoBuf definition does not change) and safe for programmatic use.
+    pub fn as_str_name(&self) -> &'static str {
+        match self {
+            Self::Unspecified => "BOOTSTRAP_SECURITY_UNSPECIFIED",
+            Self::NoSec => "BOOTSTRAP_SECURITY_NO_SEC",
+            Self::Psk => "BOOTSTRAP_SECURITY_PSK",
+        }
+    }
+    /// Creates an enum from field names used in the ProtoBuf definition.
+    pub fn from_str_name(value: &str) -> ::core::option::Option<Self> {
+        match value {
+            "BOOTSTRAP_SECURITY_UNSPECIFIED" => Some(Self::Unspecified),
+            "BOOTSTRAP_SECURITY_NO_SEC" => Some(Self::NoSec),
+            "BOOTSTRAP_SECURITY_PSK" => Some(Self::Psk),
+            _ => None,
+        }
+    }
+}
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, ::prost::Enumeration)]
+#[repr(i32)]
+pub enum BootstrapResult {
+    Unspecified = 0,
+    Finished = 1,
+    PackDelivered = 2,
+    Failed = 3,
+}
+impl BootstrapResult {
+    /// String value of the enum field names used in the ProtoBuf definition.
+    ///
+    /// The values are not transformed in any way and thus are considered stable
+    /// (if the ProtoBuf definition does not change) and safe for programmatic use.
+    pub fn as_str_name(&self) -> &'static str {
+        match self {
+            Self::Unspecified => "BOOTSTRAP_RESULT_UNSPECIFIED",
+            Self::Finished => "BOOTSTRAP_RESULT_FINISHED",
+            Self::PackDelivered => "BOOTSTRAP_RESULT_PACK_DELIVERED",
+            Self::Failed => "BOOTSTRAP_RESULT_FAILED",
+        }
+    }
+    /// Creates an enum from field names used in the ProtoBuf definition.
+    pub fn from_str_name(value: &str) -> ::core::option::Option<Self> {
+        match value {
+            "BOOTSTRAP_RESULT_UNSPECIFIED" => Some(Self::Unspecified),
+            "BOOTSTRAP_RESULT_FINISHED" => Some(Self::Finished),
+            "BOOTSTRAP_RESULT_PACK_DELIVERED" => Some(Self::PackDelivered),
+            "BOOTSTRAP_RESULT_FAILED" => Some(Self::Failed),
+            _ => None,
+        }
+    }
+}
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, ::prost::Enumeration)]
+#[repr(i32)]
 pub enum Rejection {
     Unspecified = 0,
     UnknownRegistration = 1,
@@ -1182,6 +1456,9 @@ pub enum Rejection {
     ResumptionTooLong = 15,
     SecurityRequired = 16,
     TooManyCredentials = 17,
+    ObservedOtherwise = 18,
+    UnknownProfile = 19,
+    TooManyProfiles = 20,
 }
 impl Rejection {
     /// String value of the enum field names used in the ProtoBuf definition.
@@ -1208,6 +1485,9 @@ impl Rejection {
             Self::ResumptionTooLong => "REJECTION_RESUMPTION_TOO_LONG",
             Self::SecurityRequired => "REJECTION_SECURITY_REQUIRED",
             Self::TooManyCredentials => "REJECTION_TOO_MANY_CREDENTIALS",
+            Self::ObservedOtherwise => "REJECTION_OBSERVED_OTHERWISE",
+            Self::UnknownProfile => "REJECTION_UNKNOWN_PROFILE",
+            Self::TooManyProfiles => "REJECTION_TOO_MANY_PROFILES",
         }
     }
     /// Creates an enum from field names used in the ProtoBuf definition.
@@ -1231,6 +1511,9 @@ impl Rejection {
             "REJECTION_RESUMPTION_TOO_LONG" => Some(Self::ResumptionTooLong),
             "REJECTION_SECURITY_REQUIRED" => Some(Self::SecurityRequired),
             "REJECTION_TOO_MANY_CREDENTIALS" => Some(Self::TooManyCredentials),
+            "REJECTION_OBSERVED_OTHERWISE" => Some(Self::ObservedOtherwise),
+            "REJECTION_UNKNOWN_PROFILE" => Some(Self::UnknownProfile),
+            "REJECTION_TOO_MANY_PROFILES" => Some(Self::TooManyProfiles),
             _ => None,
         }
     }

@@ -39,6 +39,12 @@ pub struct Device {
     pub values: ::prost::alloc::vec::Vec<ReportedValue>,
     #[prost(message, repeated, tag = "16")]
     pub desired: ::prost::alloc::vec::Vec<DesiredResource>,
+    /// What it turned out not to do as its release says: "no-composite", "no-observe-parameters", "mislabels:0=11542".
+    #[prost(string, repeated, tag = "17")]
+    pub quirks: ::prost::alloc::vec::Vec<::prost::alloc::string::String>,
+    /// What came of its last bootstrap; only in GetDevice.
+    #[prost(message, optional, tag = "18")]
+    pub bootstrap: ::core::option::Option<BootstrapRecord>,
 }
 /// Nested message and enum types in `Device`.
 pub mod device {
@@ -194,7 +200,7 @@ pub struct Event {
     pub endpoint: ::prost::alloc::string::String,
     #[prost(message, optional, tag = "2")]
     pub time: ::core::option::Option<::prost_types::Timestamp>,
-    #[prost(oneof = "event::Kind", tags = "3, 4, 5, 6, 7, 8, 9, 10")]
+    #[prost(oneof = "event::Kind", tags = "3, 4, 5, 6, 7, 8, 9, 10, 11")]
     pub kind: ::core::option::Option<event::Kind>,
 }
 /// Nested message and enum types in `Event`.
@@ -227,6 +233,8 @@ pub mod event {
         DesiredChanged(super::DesiredResource),
         #[prost(string, tag = "10")]
         DesiredRemoved(::prost::alloc::string::String),
+        #[prost(message, tag = "11")]
+        Bootstrapped(super::BootstrapRecord),
     }
 }
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
@@ -239,6 +247,9 @@ pub struct ReadRequest {
     /// CoAP content format to ask for; unset: the best that the device announced.
     #[prost(uint32, optional, tag = "3")]
     pub accept: ::core::option::Option<u32>,
+    /// Ask even if the definition of the object says that the resource cannot be read.
+    #[prost(bool, tag = "4")]
+    pub force: bool,
 }
 #[derive(Clone, PartialEq, ::prost::Message)]
 pub struct ReadResponse {
@@ -261,6 +272,9 @@ pub struct WriteRequest {
     pub text: ::prost::alloc::string::String,
     #[prost(message, optional, tag = "6")]
     pub delivery: ::core::option::Option<Delivery>,
+    /// Send even if the definition of the object says that the resource cannot be written.
+    #[prost(bool, tag = "7")]
+    pub force: bool,
 }
 /// Nested message and enum types in `WriteRequest`.
 pub mod write_request {
@@ -316,6 +330,15 @@ pub struct Delivery {
     pub request_id: ::prost::alloc::string::String,
     #[prost(enumeration = "delivery::Wait", tag = "3")]
     pub wait: i32,
+    /// 0 to 255: higher goes first, among equals the oldest.
+    #[prost(uint32, tag = "4")]
+    pub priority: u32,
+    /// Writes that wait are given up if this one leaves nothing of them. For Write and WriteAttributes.
+    #[prost(bool, tag = "5")]
+    pub supersede: bool,
+    /// Now or not at all: refused if the device sleeps or has other operations waiting. Not with WAIT_UNTIL_ACCEPTED.
+    #[prost(bool, tag = "6")]
+    pub immediate: bool,
 }
 /// Nested message and enum types in `Delivery`.
 pub mod delivery {
@@ -371,6 +394,9 @@ pub struct ExecuteRequest {
     pub arguments: ::prost::alloc::string::String,
     #[prost(message, optional, tag = "4")]
     pub delivery: ::core::option::Option<Delivery>,
+    /// Send even if the definition of the object says that the resource cannot be executed.
+    #[prost(bool, tag = "5")]
+    pub force: bool,
 }
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct DiscoverRequest {
@@ -409,6 +435,13 @@ pub struct ObserveRequest {
     pub endpoint: ::prost::alloc::string::String,
     #[prost(string, tag = "2")]
     pub path: ::prost::alloc::string::String,
+    /// "pmin=10&pmax=60": when the device is to notify, for this observation only. A device that takes none with an Observe
+    /// (before LwM2M 1.2) has them written to the path.
+    #[prost(string, tag = "3")]
+    pub parameters: ::prost::alloc::string::String,
+    /// Ask even if the definition of the object says that the resource cannot be read.
+    #[prost(bool, tag = "4")]
+    pub force: bool,
 }
 #[derive(Clone, PartialEq, ::prost::Message)]
 pub struct ObserveResponse {
@@ -429,7 +462,11 @@ pub struct CreateInstanceRequest {
     pub values: ::prost::alloc::vec::Vec<PathValue>,
     #[prost(message, optional, tag = "5")]
     pub delivery: ::core::option::Option<Delivery>,
+    /// Send even if the definition of the object says that there is one instance, always.
+    #[prost(bool, tag = "6")]
+    pub force: bool,
 }
+/// "/3303/2", or a resource instance "/16/0/0/3" of a LwM2M 1.2 device
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct DeleteInstanceRequest {
     #[prost(string, tag = "1")]
@@ -438,6 +475,9 @@ pub struct DeleteInstanceRequest {
     pub path: ::prost::alloc::string::String,
     #[prost(message, optional, tag = "3")]
     pub delivery: ::core::option::Option<Delivery>,
+    /// Send even if the definition of the object says that it cannot be deleted.
+    #[prost(bool, tag = "4")]
+    pub force: bool,
 }
 /// `attributes`: "pmin=10&pmax=60"; a name without a value removes it.
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
@@ -450,6 +490,84 @@ pub struct WriteAttributesRequest {
     pub attributes: ::prost::alloc::string::String,
     #[prost(message, optional, tag = "4")]
     pub delivery: ::core::option::Option<Delivery>,
+}
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct ReadCompositeRequest {
+    #[prost(string, tag = "1")]
+    pub endpoint: ::prost::alloc::string::String,
+    /// 1 to 64; "/" is the whole device.
+    #[prost(string, repeated, tag = "2")]
+    pub paths: ::prost::alloc::vec::Vec<::prost::alloc::string::String>,
+    /// CoAP content format to ask for: 110, 112 or 11544; unset: the best that the device announced.
+    #[prost(uint32, optional, tag = "3")]
+    pub accept: ::core::option::Option<u32>,
+}
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct ObserveCompositeRequest {
+    #[prost(string, tag = "1")]
+    pub endpoint: ::prost::alloc::string::String,
+    /// 1 to 64
+    #[prost(string, repeated, tag = "2")]
+    pub paths: ::prost::alloc::vec::Vec<::prost::alloc::string::String>,
+    /// As in ObserveRequest; pmin, pmax, epmin, epmax and con only
+    #[prost(string, tag = "3")]
+    pub parameters: ::prost::alloc::string::String,
+}
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub struct WriteCompositeRequest {
+    #[prost(string, tag = "1")]
+    pub endpoint: ::prost::alloc::string::String,
+    /// Together 1 to 256 changes.
+    #[prost(message, repeated, tag = "2")]
+    pub values: ::prost::alloc::vec::Vec<PathValue>,
+    /// Resource instances to remove; LwM2M 1.2
+    #[prost(string, repeated, tag = "3")]
+    pub removals: ::prost::alloc::vec::Vec<::prost::alloc::string::String>,
+    #[prost(message, optional, tag = "4")]
+    pub delivery: ::core::option::Option<Delivery>,
+    /// Send even if the definition of an object says that a resource cannot be written.
+    #[prost(bool, tag = "5")]
+    pub force: bool,
+}
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct SendRawRequest {
+    #[prost(string, tag = "1")]
+    pub endpoint: ::prost::alloc::string::String,
+    /// "GET", "POST", "PUT", "DELETE", "FETCH" or "iPATCH"
+    #[prost(string, tag = "2")]
+    pub method: ::prost::alloc::string::String,
+    /// "/3/0?pmin=10&pmax=60"; the device's alternate path is not added.
+    #[prost(string, tag = "3")]
+    pub target: ::prost::alloc::string::String,
+    #[prost(uint32, optional, tag = "4")]
+    pub content_format: ::core::option::Option<u32>,
+    #[prost(uint32, optional, tag = "5")]
+    pub accept: ::core::option::Option<u32>,
+    /// At most 65536 bytes
+    #[prost(bytes = "vec", tag = "6")]
+    pub payload: ::prost::alloc::vec::Vec<u8>,
+    /// Not for GET and FETCH
+    #[prost(message, optional, tag = "7")]
+    pub delivery: ::core::option::Option<Delivery>,
+}
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub struct SendRawResponse {
+    /// Of a request that was committed first.
+    #[prost(message, optional, tag = "1")]
+    pub operation: ::core::option::Option<Operation>,
+    #[prost(message, optional, tag = "2")]
+    pub answer: ::core::option::Option<RawAnswer>,
+}
+/// What a device answered to a raw request.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct RawAnswer {
+    /// "2.05", "4.04"
+    #[prost(string, tag = "1")]
+    pub coap_code: ::prost::alloc::string::String,
+    #[prost(uint32, optional, tag = "2")]
+    pub content_format: ::core::option::Option<u32>,
+    #[prost(bytes = "vec", tag = "3")]
+    pub payload: ::prost::alloc::vec::Vec<u8>,
 }
 #[derive(Clone, PartialEq, ::prost::Message)]
 pub struct OperationResponse {
@@ -466,6 +584,7 @@ pub struct Operation {
     /// "read", "write", "execute", …
     #[prost(string, tag = "3")]
     pub name: ::prost::alloc::string::String,
+    /// Several with spaces between them; of a raw request the method and the target.
     #[prost(string, tag = "4")]
     pub path: ::prost::alloc::string::String,
     #[prost(enumeration = "operation::State", tag = "5")]
@@ -483,6 +602,9 @@ pub struct Operation {
     pub deadline: ::core::option::Option<::prost_types::Timestamp>,
     #[prost(message, optional, tag = "11")]
     pub finish_time: ::core::option::Option<::prost_types::Timestamp>,
+    /// Of a raw request that was delivered.
+    #[prost(message, optional, tag = "12")]
+    pub answer: ::core::option::Option<RawAnswer>,
 }
 /// Nested message and enum types in `Operation`.
 pub mod operation {
@@ -758,6 +880,166 @@ pub struct DeleteCredentialRequest {
 }
 #[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct DeleteCredentialResponse {}
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub struct BootstrapProfile {
+    /// 1 to 64 of a-z, 0-9 and -
+    #[prost(string, tag = "1")]
+    pub name: ::prost::alloc::string::String,
+    /// The devices that it is for, by the beginning of their names. Where several fit, the longest counts.
+    #[prost(string, tag = "2")]
+    pub endpoint_prefix: ::prost::alloc::string::String,
+    /// 1 to 4
+    #[prost(message, repeated, tag = "3")]
+    pub servers: ::prost::alloc::vec::Vec<BootstrapAccount>,
+}
+/// An account at a management server.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct BootstrapAccount {
+    /// "coaps://lwm2m.example.com:5684"
+    #[prost(string, tag = "1")]
+    pub uri: ::prost::alloc::string::String,
+    /// 1 to 65534; unset: 1
+    #[prost(uint32, tag = "2")]
+    pub short_server_id: u32,
+    #[prost(enumeration = "bootstrap_account::Security", tag = "3")]
+    pub security: i32,
+    /// Unset: a day
+    #[prost(message, optional, tag = "4")]
+    pub lifetime: ::core::option::Option<::prost_types::Duration>,
+    /// "U", "UQ", …; unset: "U"
+    #[prost(string, tag = "5")]
+    pub binding: ::prost::alloc::string::String,
+}
+/// Nested message and enum types in `BootstrapAccount`.
+pub mod bootstrap_account {
+    #[derive(
+        Clone,
+        Copy,
+        Debug,
+        PartialEq,
+        Eq,
+        Hash,
+        PartialOrd,
+        Ord,
+        ::prost::Enumeration
+    )]
+    #[repr(i32)]
+    pub enum Security {
+        /// By the URI: PSK for coaps, none for coap
+        Unspecified = 0,
+        NoSec = 1,
+        /// A key is made for each device and stored as its credential before the device gets it.
+        Psk = 2,
+    }
+    impl Security {
+        /// String value of the enum field names used in the ProtoBuf definition.
+        ///
+        /// The values are not transformed in any way and thus are considered stable
+        /// (if the ProtoBuf definition does not change) and safe for programmatic use.
+        pub fn as_str_name(&self) -> &'static str {
+            match self {
+                Self::Unspecified => "SECURITY_UNSPECIFIED",
+                Self::NoSec => "SECURITY_NO_SEC",
+                Self::Psk => "SECURITY_PSK",
+            }
+        }
+        /// Creates an enum from field names used in the ProtoBuf definition.
+        pub fn from_str_name(value: &str) -> ::core::option::Option<Self> {
+            match value {
+                "SECURITY_UNSPECIFIED" => Some(Self::Unspecified),
+                "SECURITY_NO_SEC" => Some(Self::NoSec),
+                "SECURITY_PSK" => Some(Self::Psk),
+                _ => None,
+            }
+        }
+    }
+}
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct BootstrapRecord {
+    #[prost(string, tag = "1")]
+    pub endpoint: ::prost::alloc::string::String,
+    #[prost(string, tag = "2")]
+    pub profile: ::prost::alloc::string::String,
+    #[prost(enumeration = "bootstrap_record::Outcome", tag = "3")]
+    pub outcome: i32,
+    /// The device's answers, step by step.
+    #[prost(string, tag = "4")]
+    pub detail: ::prost::alloc::string::String,
+    #[prost(message, optional, tag = "5")]
+    pub time: ::core::option::Option<::prost_types::Timestamp>,
+}
+/// Nested message and enum types in `BootstrapRecord`.
+pub mod bootstrap_record {
+    #[derive(
+        Clone,
+        Copy,
+        Debug,
+        PartialEq,
+        Eq,
+        Hash,
+        PartialOrd,
+        Ord,
+        ::prost::Enumeration
+    )]
+    #[repr(i32)]
+    pub enum Outcome {
+        Unspecified = 0,
+        Finished = 1,
+        /// Whether the device takes it, it tells by registering.
+        PackDelivered = 2,
+        Failed = 3,
+    }
+    impl Outcome {
+        /// String value of the enum field names used in the ProtoBuf definition.
+        ///
+        /// The values are not transformed in any way and thus are considered stable
+        /// (if the ProtoBuf definition does not change) and safe for programmatic use.
+        pub fn as_str_name(&self) -> &'static str {
+            match self {
+                Self::Unspecified => "OUTCOME_UNSPECIFIED",
+                Self::Finished => "OUTCOME_FINISHED",
+                Self::PackDelivered => "OUTCOME_PACK_DELIVERED",
+                Self::Failed => "OUTCOME_FAILED",
+            }
+        }
+        /// Creates an enum from field names used in the ProtoBuf definition.
+        pub fn from_str_name(value: &str) -> ::core::option::Option<Self> {
+            match value {
+                "OUTCOME_UNSPECIFIED" => Some(Self::Unspecified),
+                "OUTCOME_FINISHED" => Some(Self::Finished),
+                "OUTCOME_PACK_DELIVERED" => Some(Self::PackDelivered),
+                "OUTCOME_FAILED" => Some(Self::Failed),
+                _ => None,
+            }
+        }
+    }
+}
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub struct PutBootstrapProfileRequest {
+    #[prost(message, optional, tag = "1")]
+    pub profile: ::core::option::Option<BootstrapProfile>,
+}
+#[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct ListBootstrapProfilesRequest {}
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub struct ListBootstrapProfilesResponse {
+    #[prost(message, repeated, tag = "1")]
+    pub profiles: ::prost::alloc::vec::Vec<BootstrapProfile>,
+}
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct DeleteBootstrapProfileRequest {
+    #[prost(string, tag = "1")]
+    pub name: ::prost::alloc::string::String,
+}
+#[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct DeleteBootstrapProfileResponse {}
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct StartBootstrapRequest {
+    #[prost(string, tag = "1")]
+    pub endpoint: ::prost::alloc::string::String,
+    #[prost(message, optional, tag = "2")]
+    pub delivery: ::core::option::Option<Delivery>,
+}
 /// Generated client implementations.
 pub mod devices_client {
     #![allow(
@@ -1493,6 +1775,105 @@ pub mod operations_client {
                 .insert(GrpcMethod::new("drover.v1.Operations", "WriteAttributes"));
             self.inner.unary(req, path, codec).await
         }
+        /// The values of several paths, as far as the device has them. A device without composite operations is asked for one
+        /// path after the other.
+        pub async fn read_composite(
+            &mut self,
+            request: impl tonic::IntoRequest<super::ReadCompositeRequest>,
+        ) -> std::result::Result<tonic::Response<super::ReadResponse>, tonic::Status> {
+            self.inner
+                .ready()
+                .await
+                .map_err(|e| {
+                    tonic::Status::unknown(
+                        format!("Service was not ready: {}", e.into()),
+                    )
+                })?;
+            let codec = tonic_prost::ProstCodec::default();
+            let path = http::uri::PathAndQuery::from_static(
+                "/drover.v1.Operations/ReadComposite",
+            );
+            let mut req = request.into_request();
+            req.extensions_mut()
+                .insert(GrpcMethod::new("drover.v1.Operations", "ReadComposite"));
+            self.inner.unary(req, path, codec).await
+        }
+        /// Several changes, all of them or none.
+        pub async fn write_composite(
+            &mut self,
+            request: impl tonic::IntoRequest<super::WriteCompositeRequest>,
+        ) -> std::result::Result<
+            tonic::Response<super::OperationResponse>,
+            tonic::Status,
+        > {
+            self.inner
+                .ready()
+                .await
+                .map_err(|e| {
+                    tonic::Status::unknown(
+                        format!("Service was not ready: {}", e.into()),
+                    )
+                })?;
+            let codec = tonic_prost::ProstCodec::default();
+            let path = http::uri::PathAndQuery::from_static(
+                "/drover.v1.Operations/WriteComposite",
+            );
+            let mut req = request.into_request();
+            req.extensions_mut()
+                .insert(GrpcMethod::new("drover.v1.Operations", "WriteComposite"));
+            self.inner.unary(req, path, codec).await
+        }
+        /// As Observe, of several paths in one observation.
+        pub async fn observe_composite(
+            &mut self,
+            request: impl tonic::IntoRequest<super::ObserveCompositeRequest>,
+        ) -> std::result::Result<
+            tonic::Response<tonic::codec::Streaming<super::ObserveResponse>>,
+            tonic::Status,
+        > {
+            self.inner
+                .ready()
+                .await
+                .map_err(|e| {
+                    tonic::Status::unknown(
+                        format!("Service was not ready: {}", e.into()),
+                    )
+                })?;
+            let codec = tonic_prost::ProstCodec::default();
+            let path = http::uri::PathAndQuery::from_static(
+                "/drover.v1.Operations/ObserveComposite",
+            );
+            let mut req = request.into_request();
+            req.extensions_mut()
+                .insert(GrpcMethod::new("drover.v1.Operations", "ObserveComposite"));
+            self.inner.server_streaming(req, path, codec).await
+        }
+        /// A request as it is, and what the device answers. GET and FETCH are sent at once; others are committed first, and are
+        /// sent at most once.
+        pub async fn send_raw(
+            &mut self,
+            request: impl tonic::IntoRequest<super::SendRawRequest>,
+        ) -> std::result::Result<
+            tonic::Response<super::SendRawResponse>,
+            tonic::Status,
+        > {
+            self.inner
+                .ready()
+                .await
+                .map_err(|e| {
+                    tonic::Status::unknown(
+                        format!("Service was not ready: {}", e.into()),
+                    )
+                })?;
+            let codec = tonic_prost::ProstCodec::default();
+            let path = http::uri::PathAndQuery::from_static(
+                "/drover.v1.Operations/SendRaw",
+            );
+            let mut req = request.into_request();
+            req.extensions_mut()
+                .insert(GrpcMethod::new("drover.v1.Operations", "SendRaw"));
+            self.inner.unary(req, path, codec).await
+        }
         pub async fn get_operation(
             &mut self,
             request: impl tonic::IntoRequest<super::GetOperationRequest>,
@@ -1631,6 +2012,40 @@ pub mod operations_server {
             tonic::Response<super::OperationResponse>,
             tonic::Status,
         >;
+        /// The values of several paths, as far as the device has them. A device without composite operations is asked for one
+        /// path after the other.
+        async fn read_composite(
+            &self,
+            request: tonic::Request<super::ReadCompositeRequest>,
+        ) -> std::result::Result<tonic::Response<super::ReadResponse>, tonic::Status>;
+        /// Several changes, all of them or none.
+        async fn write_composite(
+            &self,
+            request: tonic::Request<super::WriteCompositeRequest>,
+        ) -> std::result::Result<
+            tonic::Response<super::OperationResponse>,
+            tonic::Status,
+        >;
+        /// Server streaming response type for the ObserveComposite method.
+        type ObserveCompositeStream: tonic::codegen::tokio_stream::Stream<
+                Item = std::result::Result<super::ObserveResponse, tonic::Status>,
+            >
+            + std::marker::Send
+            + 'static;
+        /// As Observe, of several paths in one observation.
+        async fn observe_composite(
+            &self,
+            request: tonic::Request<super::ObserveCompositeRequest>,
+        ) -> std::result::Result<
+            tonic::Response<Self::ObserveCompositeStream>,
+            tonic::Status,
+        >;
+        /// A request as it is, and what the device answers. GET and FETCH are sent at once; others are committed first, and are
+        /// sent at most once.
+        async fn send_raw(
+            &self,
+            request: tonic::Request<super::SendRawRequest>,
+        ) -> std::result::Result<tonic::Response<super::SendRawResponse>, tonic::Status>;
         async fn get_operation(
             &self,
             request: tonic::Request<super::GetOperationRequest>,
@@ -2066,6 +2481,188 @@ pub mod operations_server {
                     let inner = self.inner.clone();
                     let fut = async move {
                         let method = WriteAttributesSvc(inner);
+                        let codec = tonic_prost::ProstCodec::default();
+                        let mut grpc = tonic::server::Grpc::new(codec)
+                            .apply_compression_config(
+                                accept_compression_encodings,
+                                send_compression_encodings,
+                            )
+                            .apply_max_message_size_config(
+                                max_decoding_message_size,
+                                max_encoding_message_size,
+                            );
+                        let res = grpc.unary(method, req).await;
+                        Ok(res)
+                    };
+                    Box::pin(fut)
+                }
+                "/drover.v1.Operations/ReadComposite" => {
+                    #[allow(non_camel_case_types)]
+                    struct ReadCompositeSvc<T: Operations>(pub Arc<T>);
+                    impl<
+                        T: Operations,
+                    > tonic::server::UnaryService<super::ReadCompositeRequest>
+                    for ReadCompositeSvc<T> {
+                        type Response = super::ReadResponse;
+                        type Future = BoxFuture<
+                            tonic::Response<Self::Response>,
+                            tonic::Status,
+                        >;
+                        fn call(
+                            &mut self,
+                            request: tonic::Request<super::ReadCompositeRequest>,
+                        ) -> Self::Future {
+                            let inner = Arc::clone(&self.0);
+                            let fut = async move {
+                                <T as Operations>::read_composite(&inner, request).await
+                            };
+                            Box::pin(fut)
+                        }
+                    }
+                    let accept_compression_encodings = self.accept_compression_encodings;
+                    let send_compression_encodings = self.send_compression_encodings;
+                    let max_decoding_message_size = self.max_decoding_message_size;
+                    let max_encoding_message_size = self.max_encoding_message_size;
+                    let inner = self.inner.clone();
+                    let fut = async move {
+                        let method = ReadCompositeSvc(inner);
+                        let codec = tonic_prost::ProstCodec::default();
+                        let mut grpc = tonic::server::Grpc::new(codec)
+                            .apply_compression_config(
+                                accept_compression_encodings,
+                                send_compression_encodings,
+                            )
+                            .apply_max_message_size_config(
+                                max_decoding_message_size,
+                                max_encoding_message_size,
+                            );
+                        let res = grpc.unary(method, req).await;
+                        Ok(res)
+                    };
+                    Box::pin(fut)
+                }
+                "/drover.v1.Operations/WriteComposite" => {
+                    #[allow(non_camel_case_types)]
+                    struct WriteCompositeSvc<T: Operations>(pub Arc<T>);
+                    impl<
+                        T: Operations,
+                    > tonic::server::UnaryService<super::WriteCompositeRequest>
+                    for WriteCompositeSvc<T> {
+                        type Response = super::OperationResponse;
+                        type Future = BoxFuture<
+                            tonic::Response<Self::Response>,
+                            tonic::Status,
+                        >;
+                        fn call(
+                            &mut self,
+                            request: tonic::Request<super::WriteCompositeRequest>,
+                        ) -> Self::Future {
+                            let inner = Arc::clone(&self.0);
+                            let fut = async move {
+                                <T as Operations>::write_composite(&inner, request).await
+                            };
+                            Box::pin(fut)
+                        }
+                    }
+                    let accept_compression_encodings = self.accept_compression_encodings;
+                    let send_compression_encodings = self.send_compression_encodings;
+                    let max_decoding_message_size = self.max_decoding_message_size;
+                    let max_encoding_message_size = self.max_encoding_message_size;
+                    let inner = self.inner.clone();
+                    let fut = async move {
+                        let method = WriteCompositeSvc(inner);
+                        let codec = tonic_prost::ProstCodec::default();
+                        let mut grpc = tonic::server::Grpc::new(codec)
+                            .apply_compression_config(
+                                accept_compression_encodings,
+                                send_compression_encodings,
+                            )
+                            .apply_max_message_size_config(
+                                max_decoding_message_size,
+                                max_encoding_message_size,
+                            );
+                        let res = grpc.unary(method, req).await;
+                        Ok(res)
+                    };
+                    Box::pin(fut)
+                }
+                "/drover.v1.Operations/ObserveComposite" => {
+                    #[allow(non_camel_case_types)]
+                    struct ObserveCompositeSvc<T: Operations>(pub Arc<T>);
+                    impl<
+                        T: Operations,
+                    > tonic::server::ServerStreamingService<
+                        super::ObserveCompositeRequest,
+                    > for ObserveCompositeSvc<T> {
+                        type Response = super::ObserveResponse;
+                        type ResponseStream = T::ObserveCompositeStream;
+                        type Future = BoxFuture<
+                            tonic::Response<Self::ResponseStream>,
+                            tonic::Status,
+                        >;
+                        fn call(
+                            &mut self,
+                            request: tonic::Request<super::ObserveCompositeRequest>,
+                        ) -> Self::Future {
+                            let inner = Arc::clone(&self.0);
+                            let fut = async move {
+                                <T as Operations>::observe_composite(&inner, request).await
+                            };
+                            Box::pin(fut)
+                        }
+                    }
+                    let accept_compression_encodings = self.accept_compression_encodings;
+                    let send_compression_encodings = self.send_compression_encodings;
+                    let max_decoding_message_size = self.max_decoding_message_size;
+                    let max_encoding_message_size = self.max_encoding_message_size;
+                    let inner = self.inner.clone();
+                    let fut = async move {
+                        let method = ObserveCompositeSvc(inner);
+                        let codec = tonic_prost::ProstCodec::default();
+                        let mut grpc = tonic::server::Grpc::new(codec)
+                            .apply_compression_config(
+                                accept_compression_encodings,
+                                send_compression_encodings,
+                            )
+                            .apply_max_message_size_config(
+                                max_decoding_message_size,
+                                max_encoding_message_size,
+                            );
+                        let res = grpc.server_streaming(method, req).await;
+                        Ok(res)
+                    };
+                    Box::pin(fut)
+                }
+                "/drover.v1.Operations/SendRaw" => {
+                    #[allow(non_camel_case_types)]
+                    struct SendRawSvc<T: Operations>(pub Arc<T>);
+                    impl<
+                        T: Operations,
+                    > tonic::server::UnaryService<super::SendRawRequest>
+                    for SendRawSvc<T> {
+                        type Response = super::SendRawResponse;
+                        type Future = BoxFuture<
+                            tonic::Response<Self::Response>,
+                            tonic::Status,
+                        >;
+                        fn call(
+                            &mut self,
+                            request: tonic::Request<super::SendRawRequest>,
+                        ) -> Self::Future {
+                            let inner = Arc::clone(&self.0);
+                            let fut = async move {
+                                <T as Operations>::send_raw(&inner, request).await
+                            };
+                            Box::pin(fut)
+                        }
+                    }
+                    let accept_compression_encodings = self.accept_compression_encodings;
+                    let send_compression_encodings = self.send_compression_encodings;
+                    let max_decoding_message_size = self.max_decoding_message_size;
+                    let max_encoding_message_size = self.max_encoding_message_size;
+                    let inner = self.inner.clone();
+                    let fut = async move {
+                        let method = SendRawSvc(inner);
                         let codec = tonic_prost::ProstCodec::default();
                         let mut grpc = tonic::server::Grpc::new(codec)
                             .apply_compression_config(
@@ -3079,6 +3676,544 @@ pub mod credentials_server {
     /// Generated gRPC service name
     pub const SERVICE_NAME: &str = "drover.v1.Credentials";
     impl<T> tonic::server::NamedService for CredentialsServer<T> {
+        const NAME: &'static str = SERVICE_NAME;
+    }
+}
+/// Generated client implementations.
+pub mod bootstrap_client {
+    #![allow(
+        unused_variables,
+        dead_code,
+        missing_docs,
+        clippy::wildcard_imports,
+        clippy::let_unit_value,
+    )]
+    use tonic::codegen::*;
+    use tonic::codegen::http::Uri;
+    /// The bootstrap server (LwM2M Core 1.2 §6.1): which accounts devices get.
+    #[derive(Debug, Clone)]
+    pub struct BootstrapClient<T> {
+        inner: tonic::client::Grpc<T>,
+    }
+    impl BootstrapClient<tonic::transport::Channel> {
+        /// Attempt to create a new client by connecting to a given endpoint.
+        pub async fn connect<D>(dst: D) -> Result<Self, tonic::transport::Error>
+        where
+            D: TryInto<tonic::transport::Endpoint>,
+            D::Error: Into<StdError>,
+        {
+            let conn = tonic::transport::Endpoint::new(dst)?.connect().await?;
+            Ok(Self::new(conn))
+        }
+    }
+    impl<T> BootstrapClient<T>
+    where
+        T: tonic::client::GrpcService<tonic::body::Body>,
+        T::Error: Into<StdError>,
+        T::ResponseBody: Body<Data = Bytes> + std::marker::Send + 'static,
+        <T::ResponseBody as Body>::Error: Into<StdError> + std::marker::Send,
+    {
+        pub fn new(inner: T) -> Self {
+            let inner = tonic::client::Grpc::new(inner);
+            Self { inner }
+        }
+        pub fn with_origin(inner: T, origin: Uri) -> Self {
+            let inner = tonic::client::Grpc::with_origin(inner, origin);
+            Self { inner }
+        }
+        pub fn with_interceptor<F>(
+            inner: T,
+            interceptor: F,
+        ) -> BootstrapClient<InterceptedService<T, F>>
+        where
+            F: tonic::service::Interceptor,
+            T::ResponseBody: Default,
+            T: tonic::codegen::Service<
+                http::Request<tonic::body::Body>,
+                Response = http::Response<
+                    <T as tonic::client::GrpcService<tonic::body::Body>>::ResponseBody,
+                >,
+            >,
+            <T as tonic::codegen::Service<
+                http::Request<tonic::body::Body>,
+            >>::Error: Into<StdError> + std::marker::Send + std::marker::Sync,
+        {
+            BootstrapClient::new(InterceptedService::new(inner, interceptor))
+        }
+        /// Compress requests with the given encoding.
+        ///
+        /// This requires the server to support it otherwise it might respond with an
+        /// error.
+        #[must_use]
+        pub fn send_compressed(mut self, encoding: CompressionEncoding) -> Self {
+            self.inner = self.inner.send_compressed(encoding);
+            self
+        }
+        /// Enable decompressing responses.
+        #[must_use]
+        pub fn accept_compressed(mut self, encoding: CompressionEncoding) -> Self {
+            self.inner = self.inner.accept_compressed(encoding);
+            self
+        }
+        /// Limits the maximum size of a decoded message.
+        ///
+        /// Default: `4MB`
+        #[must_use]
+        pub fn max_decoding_message_size(mut self, limit: usize) -> Self {
+            self.inner = self.inner.max_decoding_message_size(limit);
+            self
+        }
+        /// Limits the maximum size of an encoded message.
+        ///
+        /// Default: `usize::MAX`
+        #[must_use]
+        pub fn max_encoding_message_size(mut self, limit: usize) -> Self {
+            self.inner = self.inner.max_encoding_message_size(limit);
+            self
+        }
+        /// Adds a profile or replaces the one of its name.
+        pub async fn put_bootstrap_profile(
+            &mut self,
+            request: impl tonic::IntoRequest<super::PutBootstrapProfileRequest>,
+        ) -> std::result::Result<
+            tonic::Response<super::BootstrapProfile>,
+            tonic::Status,
+        > {
+            self.inner
+                .ready()
+                .await
+                .map_err(|e| {
+                    tonic::Status::unknown(
+                        format!("Service was not ready: {}", e.into()),
+                    )
+                })?;
+            let codec = tonic_prost::ProstCodec::default();
+            let path = http::uri::PathAndQuery::from_static(
+                "/drover.v1.Bootstrap/PutBootstrapProfile",
+            );
+            let mut req = request.into_request();
+            req.extensions_mut()
+                .insert(GrpcMethod::new("drover.v1.Bootstrap", "PutBootstrapProfile"));
+            self.inner.unary(req, path, codec).await
+        }
+        pub async fn list_bootstrap_profiles(
+            &mut self,
+            request: impl tonic::IntoRequest<super::ListBootstrapProfilesRequest>,
+        ) -> std::result::Result<
+            tonic::Response<super::ListBootstrapProfilesResponse>,
+            tonic::Status,
+        > {
+            self.inner
+                .ready()
+                .await
+                .map_err(|e| {
+                    tonic::Status::unknown(
+                        format!("Service was not ready: {}", e.into()),
+                    )
+                })?;
+            let codec = tonic_prost::ProstCodec::default();
+            let path = http::uri::PathAndQuery::from_static(
+                "/drover.v1.Bootstrap/ListBootstrapProfiles",
+            );
+            let mut req = request.into_request();
+            req.extensions_mut()
+                .insert(GrpcMethod::new("drover.v1.Bootstrap", "ListBootstrapProfiles"));
+            self.inner.unary(req, path, codec).await
+        }
+        pub async fn delete_bootstrap_profile(
+            &mut self,
+            request: impl tonic::IntoRequest<super::DeleteBootstrapProfileRequest>,
+        ) -> std::result::Result<
+            tonic::Response<super::DeleteBootstrapProfileResponse>,
+            tonic::Status,
+        > {
+            self.inner
+                .ready()
+                .await
+                .map_err(|e| {
+                    tonic::Status::unknown(
+                        format!("Service was not ready: {}", e.into()),
+                    )
+                })?;
+            let codec = tonic_prost::ProstCodec::default();
+            let path = http::uri::PathAndQuery::from_static(
+                "/drover.v1.Bootstrap/DeleteBootstrapProfile",
+            );
+            let mut req = request.into_request();
+            req.extensions_mut()
+                .insert(
+                    GrpcMethod::new("drover.v1.Bootstrap", "DeleteBootstrapProfile"),
+                );
+            self.inner.unary(req, path, codec).await
+        }
+        /// Tells a registered device to get its accounts anew: executes its Bootstrap-Request Trigger, /1/x/9.
+        pub async fn start_bootstrap(
+            &mut self,
+            request: impl tonic::IntoRequest<super::StartBootstrapRequest>,
+        ) -> std::result::Result<
+            tonic::Response<super::OperationResponse>,
+            tonic::Status,
+        > {
+            self.inner
+                .ready()
+                .await
+                .map_err(|e| {
+                    tonic::Status::unknown(
+                        format!("Service was not ready: {}", e.into()),
+                    )
+                })?;
+            let codec = tonic_prost::ProstCodec::default();
+            let path = http::uri::PathAndQuery::from_static(
+                "/drover.v1.Bootstrap/StartBootstrap",
+            );
+            let mut req = request.into_request();
+            req.extensions_mut()
+                .insert(GrpcMethod::new("drover.v1.Bootstrap", "StartBootstrap"));
+            self.inner.unary(req, path, codec).await
+        }
+    }
+}
+/// Generated server implementations.
+pub mod bootstrap_server {
+    #![allow(
+        unused_variables,
+        dead_code,
+        missing_docs,
+        clippy::wildcard_imports,
+        clippy::let_unit_value,
+    )]
+    use tonic::codegen::*;
+    /// Generated trait containing gRPC methods that should be implemented for use with BootstrapServer.
+    #[async_trait]
+    pub trait Bootstrap: std::marker::Send + std::marker::Sync + 'static {
+        /// Adds a profile or replaces the one of its name.
+        async fn put_bootstrap_profile(
+            &self,
+            request: tonic::Request<super::PutBootstrapProfileRequest>,
+        ) -> std::result::Result<
+            tonic::Response<super::BootstrapProfile>,
+            tonic::Status,
+        >;
+        async fn list_bootstrap_profiles(
+            &self,
+            request: tonic::Request<super::ListBootstrapProfilesRequest>,
+        ) -> std::result::Result<
+            tonic::Response<super::ListBootstrapProfilesResponse>,
+            tonic::Status,
+        >;
+        async fn delete_bootstrap_profile(
+            &self,
+            request: tonic::Request<super::DeleteBootstrapProfileRequest>,
+        ) -> std::result::Result<
+            tonic::Response<super::DeleteBootstrapProfileResponse>,
+            tonic::Status,
+        >;
+        /// Tells a registered device to get its accounts anew: executes its Bootstrap-Request Trigger, /1/x/9.
+        async fn start_bootstrap(
+            &self,
+            request: tonic::Request<super::StartBootstrapRequest>,
+        ) -> std::result::Result<
+            tonic::Response<super::OperationResponse>,
+            tonic::Status,
+        >;
+    }
+    /// The bootstrap server (LwM2M Core 1.2 §6.1): which accounts devices get.
+    #[derive(Debug)]
+    pub struct BootstrapServer<T> {
+        inner: Arc<T>,
+        accept_compression_encodings: EnabledCompressionEncodings,
+        send_compression_encodings: EnabledCompressionEncodings,
+        max_decoding_message_size: Option<usize>,
+        max_encoding_message_size: Option<usize>,
+    }
+    impl<T> BootstrapServer<T> {
+        pub fn new(inner: T) -> Self {
+            Self::from_arc(Arc::new(inner))
+        }
+        pub fn from_arc(inner: Arc<T>) -> Self {
+            Self {
+                inner,
+                accept_compression_encodings: Default::default(),
+                send_compression_encodings: Default::default(),
+                max_decoding_message_size: None,
+                max_encoding_message_size: None,
+            }
+        }
+        pub fn with_interceptor<F>(
+            inner: T,
+            interceptor: F,
+        ) -> InterceptedService<Self, F>
+        where
+            F: tonic::service::Interceptor,
+        {
+            InterceptedService::new(Self::new(inner), interceptor)
+        }
+        /// Enable decompressing requests with the given encoding.
+        #[must_use]
+        pub fn accept_compressed(mut self, encoding: CompressionEncoding) -> Self {
+            self.accept_compression_encodings.enable(encoding);
+            self
+        }
+        /// Compress responses with the given encoding, if the client supports it.
+        #[must_use]
+        pub fn send_compressed(mut self, encoding: CompressionEncoding) -> Self {
+            self.send_compression_encodings.enable(encoding);
+            self
+        }
+        /// Limits the maximum size of a decoded message.
+        ///
+        /// Default: `4MB`
+        #[must_use]
+        pub fn max_decoding_message_size(mut self, limit: usize) -> Self {
+            self.max_decoding_message_size = Some(limit);
+            self
+        }
+        /// Limits the maximum size of an encoded message.
+        ///
+        /// Default: `usize::MAX`
+        #[must_use]
+        pub fn max_encoding_message_size(mut self, limit: usize) -> Self {
+            self.max_encoding_message_size = Some(limit);
+            self
+        }
+    }
+    impl<T, B> tonic::codegen::Service<http::Request<B>> for BootstrapServer<T>
+    where
+        T: Bootstrap,
+        B: Body + std::marker::Send + 'static,
+        B::Error: Into<StdError> + std::marker::Send + 'static,
+    {
+        type Response = http::Response<tonic::body::Body>;
+        type Error = std::convert::Infallible;
+        type Future = BoxFuture<Self::Response, Self::Error>;
+        fn poll_ready(
+            &mut self,
+            _cx: &mut Context<'_>,
+        ) -> Poll<std::result::Result<(), Self::Error>> {
+            Poll::Ready(Ok(()))
+        }
+        fn call(&mut self, req: http::Request<B>) -> Self::Future {
+            match req.uri().path() {
+                "/drover.v1.Bootstrap/PutBootstrapProfile" => {
+                    #[allow(non_camel_case_types)]
+                    struct PutBootstrapProfileSvc<T: Bootstrap>(pub Arc<T>);
+                    impl<
+                        T: Bootstrap,
+                    > tonic::server::UnaryService<super::PutBootstrapProfileRequest>
+                    for PutBootstrapProfileSvc<T> {
+                        type Response = super::BootstrapProfile;
+                        type Future = BoxFuture<
+                            tonic::Response<Self::Response>,
+                            tonic::Status,
+                        >;
+                        fn call(
+                            &mut self,
+                            request: tonic::Request<super::PutBootstrapProfileRequest>,
+                        ) -> Self::Future {
+                            let inner = Arc::clone(&self.0);
+                            let fut = async move {
+                                <T as Bootstrap>::put_bootstrap_profile(&inner, request)
+                                    .await
+                            };
+                            Box::pin(fut)
+                        }
+                    }
+                    let accept_compression_encodings = self.accept_compression_encodings;
+                    let send_compression_encodings = self.send_compression_encodings;
+                    let max_decoding_message_size = self.max_decoding_message_size;
+                    let max_encoding_message_size = self.max_encoding_message_size;
+                    let inner = self.inner.clone();
+                    let fut = async move {
+                        let method = PutBootstrapProfileSvc(inner);
+                        let codec = tonic_prost::ProstCodec::default();
+                        let mut grpc = tonic::server::Grpc::new(codec)
+                            .apply_compression_config(
+                                accept_compression_encodings,
+                                send_compression_encodings,
+                            )
+                            .apply_max_message_size_config(
+                                max_decoding_message_size,
+                                max_encoding_message_size,
+                            );
+                        let res = grpc.unary(method, req).await;
+                        Ok(res)
+                    };
+                    Box::pin(fut)
+                }
+                "/drover.v1.Bootstrap/ListBootstrapProfiles" => {
+                    #[allow(non_camel_case_types)]
+                    struct ListBootstrapProfilesSvc<T: Bootstrap>(pub Arc<T>);
+                    impl<
+                        T: Bootstrap,
+                    > tonic::server::UnaryService<super::ListBootstrapProfilesRequest>
+                    for ListBootstrapProfilesSvc<T> {
+                        type Response = super::ListBootstrapProfilesResponse;
+                        type Future = BoxFuture<
+                            tonic::Response<Self::Response>,
+                            tonic::Status,
+                        >;
+                        fn call(
+                            &mut self,
+                            request: tonic::Request<super::ListBootstrapProfilesRequest>,
+                        ) -> Self::Future {
+                            let inner = Arc::clone(&self.0);
+                            let fut = async move {
+                                <T as Bootstrap>::list_bootstrap_profiles(&inner, request)
+                                    .await
+                            };
+                            Box::pin(fut)
+                        }
+                    }
+                    let accept_compression_encodings = self.accept_compression_encodings;
+                    let send_compression_encodings = self.send_compression_encodings;
+                    let max_decoding_message_size = self.max_decoding_message_size;
+                    let max_encoding_message_size = self.max_encoding_message_size;
+                    let inner = self.inner.clone();
+                    let fut = async move {
+                        let method = ListBootstrapProfilesSvc(inner);
+                        let codec = tonic_prost::ProstCodec::default();
+                        let mut grpc = tonic::server::Grpc::new(codec)
+                            .apply_compression_config(
+                                accept_compression_encodings,
+                                send_compression_encodings,
+                            )
+                            .apply_max_message_size_config(
+                                max_decoding_message_size,
+                                max_encoding_message_size,
+                            );
+                        let res = grpc.unary(method, req).await;
+                        Ok(res)
+                    };
+                    Box::pin(fut)
+                }
+                "/drover.v1.Bootstrap/DeleteBootstrapProfile" => {
+                    #[allow(non_camel_case_types)]
+                    struct DeleteBootstrapProfileSvc<T: Bootstrap>(pub Arc<T>);
+                    impl<
+                        T: Bootstrap,
+                    > tonic::server::UnaryService<super::DeleteBootstrapProfileRequest>
+                    for DeleteBootstrapProfileSvc<T> {
+                        type Response = super::DeleteBootstrapProfileResponse;
+                        type Future = BoxFuture<
+                            tonic::Response<Self::Response>,
+                            tonic::Status,
+                        >;
+                        fn call(
+                            &mut self,
+                            request: tonic::Request<super::DeleteBootstrapProfileRequest>,
+                        ) -> Self::Future {
+                            let inner = Arc::clone(&self.0);
+                            let fut = async move {
+                                <T as Bootstrap>::delete_bootstrap_profile(&inner, request)
+                                    .await
+                            };
+                            Box::pin(fut)
+                        }
+                    }
+                    let accept_compression_encodings = self.accept_compression_encodings;
+                    let send_compression_encodings = self.send_compression_encodings;
+                    let max_decoding_message_size = self.max_decoding_message_size;
+                    let max_encoding_message_size = self.max_encoding_message_size;
+                    let inner = self.inner.clone();
+                    let fut = async move {
+                        let method = DeleteBootstrapProfileSvc(inner);
+                        let codec = tonic_prost::ProstCodec::default();
+                        let mut grpc = tonic::server::Grpc::new(codec)
+                            .apply_compression_config(
+                                accept_compression_encodings,
+                                send_compression_encodings,
+                            )
+                            .apply_max_message_size_config(
+                                max_decoding_message_size,
+                                max_encoding_message_size,
+                            );
+                        let res = grpc.unary(method, req).await;
+                        Ok(res)
+                    };
+                    Box::pin(fut)
+                }
+                "/drover.v1.Bootstrap/StartBootstrap" => {
+                    #[allow(non_camel_case_types)]
+                    struct StartBootstrapSvc<T: Bootstrap>(pub Arc<T>);
+                    impl<
+                        T: Bootstrap,
+                    > tonic::server::UnaryService<super::StartBootstrapRequest>
+                    for StartBootstrapSvc<T> {
+                        type Response = super::OperationResponse;
+                        type Future = BoxFuture<
+                            tonic::Response<Self::Response>,
+                            tonic::Status,
+                        >;
+                        fn call(
+                            &mut self,
+                            request: tonic::Request<super::StartBootstrapRequest>,
+                        ) -> Self::Future {
+                            let inner = Arc::clone(&self.0);
+                            let fut = async move {
+                                <T as Bootstrap>::start_bootstrap(&inner, request).await
+                            };
+                            Box::pin(fut)
+                        }
+                    }
+                    let accept_compression_encodings = self.accept_compression_encodings;
+                    let send_compression_encodings = self.send_compression_encodings;
+                    let max_decoding_message_size = self.max_decoding_message_size;
+                    let max_encoding_message_size = self.max_encoding_message_size;
+                    let inner = self.inner.clone();
+                    let fut = async move {
+                        let method = StartBootstrapSvc(inner);
+                        let codec = tonic_prost::ProstCodec::default();
+                        let mut grpc = tonic::server::Grpc::new(codec)
+                            .apply_compression_config(
+                                accept_compression_encodings,
+                                send_compression_encodings,
+                            )
+                            .apply_max_message_size_config(
+                                max_decoding_message_size,
+                                max_encoding_message_size,
+                            );
+                        let res = grpc.unary(method, req).await;
+                        Ok(res)
+                    };
+                    Box::pin(fut)
+                }
+                _ => {
+                    Box::pin(async move {
+                        let mut response = http::Response::new(
+                            tonic::body::Body::default(),
+                        );
+                        let headers = response.headers_mut();
+                        headers
+                            .insert(
+                                tonic::Status::GRPC_STATUS,
+                                (tonic::Code::Unimplemented as i32).into(),
+                            );
+                        headers
+                            .insert(
+                                http::header::CONTENT_TYPE,
+                                tonic::metadata::GRPC_CONTENT_TYPE,
+                            );
+                        Ok(response)
+                    })
+                }
+            }
+        }
+    }
+    impl<T> Clone for BootstrapServer<T> {
+        fn clone(&self) -> Self {
+            let inner = self.inner.clone();
+            Self {
+                inner,
+                accept_compression_encodings: self.accept_compression_encodings,
+                send_compression_encodings: self.send_compression_encodings,
+                max_decoding_message_size: self.max_decoding_message_size,
+                max_encoding_message_size: self.max_encoding_message_size,
+            }
+        }
+    }
+    /// Generated gRPC service name
+    pub const SERVICE_NAME: &str = "drover.v1.Bootstrap";
+    impl<T> tonic::server::NamedService for BootstrapServer<T> {
         const NAME: &'static str = SERVICE_NAME;
     }
 }

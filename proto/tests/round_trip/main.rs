@@ -117,6 +117,7 @@ fn an_error_names_the_field_from_the_outside_in() {
     let release = wire::command::ReleaseObservation {
         endpoint: "e".to_owned(),
         path: None,
+        composite: Vec::new(),
         holder: 1,
     };
     let kind = Some(wire::command::Kind::ReleaseObservation(release));

@@ -96,6 +96,7 @@ fn a_request_that_no_device_could_accept_is_refused_with_the_field_that_is_wrong
         endpoint: "m".to_owned(),
         path: path.to_owned(),
         accept,
+        force: false,
     };
     assert_eq!(field(DeviceRequest::try_from(read("3/0", None))), "path");
     assert_eq!(field(DeviceRequest::try_from(read("/", None))), "path");
@@ -317,7 +318,7 @@ proptest! {
     }
 
     #[test]
-    fn a_described_device_is_read_back(registration in strategy::registration(), record in strategy::operation_record()) {
+    fn a_described_device_is_read_back(registration in strategy::registration(), record in strategy::operation_record(), bootstrap in proptest::option::of(strategy::bootstrap_record())) {
         let view = DeviceView {
             endpoint: registration.endpoint.clone(),
             registration: Some(registration),
@@ -326,6 +327,7 @@ proptest! {
             values: vec![],
             operations: vec![record],
             observations: vec![],
+            bootstrap,
         };
         let response = wire_device_view(view.clone(), Revision(9));
         prop_assert_eq!(device_view(&view.endpoint.clone(), response), Ok((view, Revision(9))));
@@ -349,6 +351,7 @@ fn a_device_shows_its_objects_and_times() {
         registered_at: device_state::Timestamp(1_500),
         updated_at: device_state::Timestamp(2_000),
         expires_at: device_state::Timestamp::NEVER,
+        quirks: device_state::Quirks::default(),
     };
     let device = public::Device::from(registration);
     let object = |object, instance, version: &str| public::ObjectInstance {

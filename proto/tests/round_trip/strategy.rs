@@ -5,16 +5,18 @@ use std::time::Duration;
 
 use device_state::table::{Counters, Expiring};
 use device_state::{
+    BootstrapProfile, BootstrapRecord, BootstrapResult, BootstrapSecurity, BootstrapServer,
     Command, ContextOwner, Credential, CredentialId, CredentialKey, DesiredResource, DesiredState,
     Envelope, Event, FeedEntry, LastValue, Member, MemberPhase, NodeId, Observation,
     ObservationHolder, OperationId, OperationOutcome, OperationRecord, OperationSource,
-    OperationState, Outcome, Registration, Rejection, RequestId, Resumption, ResumptionId,
-    Revision, Row, SecurityIdentity, Session, SessionCid, SessionGeneration, ShardId, Timestamp,
-    Transport, ValueOrigin,
+    OperationState, Outcome, Queueing, Quirks, Registration, Rejection, RequestId, Resumption,
+    ResumptionId, Revision, Row, SecurityIdentity, Session, SessionCid, SessionGeneration, ShardId,
+    Timestamp, Transport, ValueOrigin,
 };
 use lwm2m::{
-    Binding, ContentFormat, EndpointName, Entry, ExecuteArguments, Lifetime, LwM2mVersion,
-    NotificationAttributes, Operation, Path, RegistrationId, Value, WriteMode,
+    Binding, CompositePaths, ContentFormat, EndpointName, Entry, ExecuteArguments, Lifetime,
+    LwM2mVersion, Method, NotificationAttributes, Observed, Operation, Patch, Path, RawRequest,
+    RegistrationId, Value, WriteMode,
 };
 use proptest::collection::vec;
 use proptest::option;
@@ -138,7 +140,8 @@ pub(crate) fn registration() -> impl Strategy<Value = Registration> {
         ]),
         binding(),
     );
-    (who, how, ".{0,20}", [time(), time(), time()]).prop_map(|(who, how, links, times)| {
+    let times = [time(), time(), time()];
+    (who, how, ".{0,20}", times, quirks()).prop_map(|(who, how, links, times, quirks)| {
         let (endpoint, id, identity, owner, peer) = who;
         let (transport, session, lifetime, version, binding) = how;
         let [registered_at, updated_at, expires_at] = times;
@@ -157,6 +160,7 @@ pub(crate) fn registration() -> impl Strategy<Value = Registration> {
             registered_at,
             updated_at,
             expires_at,
+            quirks,
         }
     })
 }
@@ -268,6 +272,111 @@ fn attributes() -> impl Strategy<Value = NotificationAttributes> {
     query.prop_map(|item| NotificationAttributes::parse_query(&[item, "lt=-3"]).unwrap())
 }
 
+fn parameters() -> impl Strategy<Value = NotificationAttributes> {
+    prop_oneof![Just(NotificationAttributes::default()), attributes()]
+}
+
+fn observed() -> impl Strategy<Value = Observed> {
+    prop_oneof![
+        path().prop_map(Observed::Path),
+        vec(path(), 1..4)
+            .prop_map(|paths| Observed::Composite(CompositePaths::new(paths).unwrap())),
+    ]
+}
+
+fn patch() -> impl Strategy<Value = Patch> {
+    prop_oneof![
+        (path(), value()).prop_map(|(path, value)| Patch::Set(Entry::new(path, value))),
+        path().prop_map(Patch::Remove),
+    ]
+}
+
+fn format() -> impl Strategy<Value = Option<ContentFormat>> {
+    option::of(any::<u16>().prop_map(ContentFormat))
+}
+
+fn raw() -> impl Strategy<Value = RawRequest> {
+    (
+        select(Method::ALL.to_vec()),
+        vec("[0-9a-z]{0,3}", 0..3),
+        vec("[a-z]=[0-9]", 0..3),
+        format(),
+        format(),
+        vec(any::<u8>(), 0..9),
+    )
+        .prop_map(
+            |(method, path, query, content_format, accept, payload)| RawRequest {
+                method,
+                path,
+                query,
+                content_format,
+                accept,
+                payload,
+            },
+        )
+}
+
+fn queueing() -> impl Strategy<Value = Queueing> {
+    any::<(u8, bool)>().prop_map(|(priority, supersedes)| Queueing {
+        priority,
+        supersedes,
+    })
+}
+
+fn bootstrap_profile() -> impl Strategy<Value = BootstrapProfile> {
+    let server = (
+        select(vec!["coap://h", "coaps://lwm2m.example.com:5684"]),
+        select(vec![BootstrapSecurity::NoSec, BootstrapSecurity::Psk]),
+        lifetime(),
+        binding(),
+    );
+    ("[a-z0-9-]{1,9}", "[a-z-]{0,9}", vec(server, 1..4)).prop_map(
+        |(name, endpoint_prefix, servers)| BootstrapProfile {
+            name,
+            endpoint_prefix,
+            servers: (1..)
+                .zip(servers)
+                .map(|(id, (uri, security, lifetime, binding))| BootstrapServer {
+                    uri: uri.to_owned(),
+                    short_server_id: id,
+                    security,
+                    lifetime,
+                    binding,
+                })
+                .collect(),
+        },
+    )
+}
+
+pub(crate) fn bootstrap_record() -> impl Strategy<Value = BootstrapRecord> {
+    let outcome = select(vec![
+        BootstrapResult::Finished,
+        BootstrapResult::PackDelivered,
+        BootstrapResult::Failed,
+    ]);
+    (endpoint(), "[a-z]{0,9}", outcome, ".{0,20}", time()).prop_map(
+        |(endpoint, profile, outcome, detail, at)| BootstrapRecord {
+            endpoint,
+            profile,
+            outcome,
+            detail,
+            at,
+        },
+    )
+}
+
+fn quirks() -> impl Strategy<Value = Quirks> {
+    let formats = (any::<u16>(), any::<u16>())
+        .prop_map(|(label, actual)| (ContentFormat(label), ContentFormat(actual)));
+    (any::<bool>(), any::<bool>(), option::of(formats)).prop_map(
+        |(no_composite, no_observe_parameters, mislabelled)| Quirks {
+            no_composite,
+            no_observe_parameters,
+            mislabelled,
+        },
+    )
+}
+
 pub(crate) fn operation() -> impl Strategy<Value = Operation> {
     let write = (
         path(),
@@ -281,8 +390,15 @@ pub(crate) fn operation() -> impl Strategy<Value = Operation> {
         (path(), arguments()).prop_map(|(path, arguments)| Operation::Execute { path, arguments }),
         (path(), option::of(any::<u8>()))
             .prop_map(|(path, depth)| Operation::Discover { path, depth }),
-        path().prop_map(|path| Operation::Observe { path }),
-        path().prop_map(|path| Operation::CancelObserve { path }),
+        (observed(), parameters()).prop_map(|(observed, parameters)| Operation::Observe {
+            observed,
+            parameters
+        }),
+        observed().prop_map(|observed| Operation::CancelObserve { observed }),
+        (vec(path(), 0..4), format())
+            .prop_map(|(paths, accept)| Operation::ReadComposite { paths, accept }),
+        vec(patch(), 0..4).prop_map(|patches| Operation::WriteComposite { patches }),
+        raw().prop_map(Operation::Raw),
         (path(), option::of(any::<u16>()), entries()).prop_map(|(path, instance, values)| {
             Operation::Create {
                 path,
@@ -302,6 +418,13 @@ pub(crate) fn operation_outcome() -> impl Strategy<Value = OperationOutcome> {
             .prop_map(|(code, values)| OperationOutcome::Delivered { code, values }),
         (any::<u8>(), ".{0,12}")
             .prop_map(|(code, diagnostic)| OperationOutcome::Rejected { code, diagnostic }),
+        (any::<u8>(), format(), vec(any::<u8>(), 0..9)).prop_map(
+            |(code, content_format, payload)| OperationOutcome::Answered {
+                code,
+                content_format,
+                payload
+            }
+        ),
         Just(OperationOutcome::Expired),
         Just(OperationOutcome::Cancelled),
         Just(OperationOutcome::Superseded),
@@ -325,20 +448,23 @@ pub(crate) fn operation_record() -> impl Strategy<Value = OperationRecord> {
         operation_id(),
         endpoint(),
         operation(),
-        source,
+        (source, any::<u8>()),
         time(),
         time(),
         state,
     )
         .prop_map(
-            |(id, endpoint, operation, source, enqueued_at, deadline, state)| OperationRecord {
-                id,
-                endpoint,
-                operation,
-                source,
-                enqueued_at,
-                deadline,
-                state,
+            |(id, endpoint, operation, (source, priority), enqueued_at, deadline, state)| {
+                OperationRecord {
+                    id,
+                    endpoint,
+                    operation,
+                    source,
+                    priority,
+                    enqueued_at,
+                    deadline,
+                    state,
+                }
             },
         )
 }
@@ -372,11 +498,14 @@ fn desired() -> impl Strategy<Value = DesiredResource> {
 fn observation() -> impl Strategy<Value = Observation> {
     let holder =
         (any::<u64>(), time()).prop_map(|(id, lease_until)| ObservationHolder { id, lease_until });
-    (endpoint(), path(), vec(holder, 0..4)).prop_map(|(endpoint, path, holders)| Observation {
-        endpoint,
-        path,
-        holders,
-    })
+    (endpoint(), observed(), parameters(), vec(holder, 0..4)).prop_map(
+        |(endpoint, observed, parameters, holders)| Observation {
+            endpoint,
+            observed,
+            parameters,
+            holders,
+        },
+    )
 }
 
 fn origin() -> impl Strategy<Value = ValueOrigin> {
@@ -399,8 +528,8 @@ fn expiring() -> impl Strategy<Value = Expiring> {
         resumption_id().prop_map(Expiring::Resumption),
         (endpoint(), any::<u64>())
             .prop_map(|(endpoint, sequence)| Expiring::Operation(endpoint, sequence)),
-        (endpoint(), path(), any::<u64>())
-            .prop_map(|(endpoint, path, holder)| Expiring::Hold(endpoint, path, holder)),
+        (endpoint(), observed(), any::<u64>())
+            .prop_map(|(endpoint, observed, holder)| Expiring::Hold(endpoint, observed, holder)),
         owner().prop_map(Expiring::Member),
     ]
 }
@@ -417,14 +546,21 @@ fn event() -> impl Strategy<Value = Event> {
         registration_id().prop_map(|id| Event::Expired { id }),
         (origin(), timed_values())
             .prop_map(|(origin, values)| Event::ValuesReported { origin, values }),
-        (operation_id(), "[a-z]{1,9}", path(), operation_outcome()).prop_map(
-            |(operation, name, path, outcome)| Event::OperationFinished {
-                operation,
-                name,
-                path,
-                outcome
-            }
-        ),
+        (
+            operation_id(),
+            "[a-z]{1,9}",
+            "/[0-9]{1,3}",
+            operation_outcome()
+        )
+            .prop_map(
+                |(operation, name, target, outcome)| Event::OperationFinished {
+                    operation,
+                    name,
+                    target,
+                    outcome
+                }
+            ),
+        bootstrap_record().prop_map(|record| Event::Bootstrapped { record }),
         (path(), any::<u64>(), option::of(desired_state())).prop_map(
             |(path, generation, state)| Event::DesiredChanged {
                 path,
@@ -470,18 +606,28 @@ fn rejection() -> impl Strategy<Value = Rejection> {
         Rejection::ResumptionTooLong,
         Rejection::SecurityRequired,
         Rejection::TooManyCredentials,
+        Rejection::ObservedOtherwise,
+        Rejection::UnknownProfile,
+        Rejection::TooManyProfiles,
     ])
 }
 
 pub(crate) fn outcome() -> impl Strategy<Value = Outcome> {
     prop_oneof![
-        (registration_id(), time(), vec(observation(), 0..4)).prop_map(
-            |(id, expires_at, observations)| Outcome::Registered {
-                id,
-                expires_at,
-                observations
-            }
-        ),
+        (
+            registration_id(),
+            time(),
+            vec(observation(), 0..4),
+            quirks()
+        )
+            .prop_map(
+                |(id, expires_at, observations, quirks)| Outcome::Registered {
+                    id,
+                    expires_at,
+                    observations,
+                    quirks
+                }
+            ),
         (endpoint(), time(), vec(observation(), 0..4)).prop_map(
             |(endpoint, expires_at, observations)| Outcome::Updated {
                 endpoint,
@@ -563,6 +709,8 @@ pub(crate) fn row() -> impl Strategy<Value = Row> {
             outcome
         }),
         (time(), request_id()).prop_map(|(at, request_id)| Row::DedupOrder { at, request_id }),
+        bootstrap_profile().prop_map(Row::BootstrapProfile),
+        bootstrap_record().prop_map(Row::Bootstrap),
         counters().prop_map(Row::Counters),
         (endpoint(), any::<u64>()).prop_map(|(endpoint, generation)| Row::DesiredGeneration {
             endpoint,
@@ -665,13 +813,14 @@ fn operation_command() -> impl Strategy<Value = Command> {
                 resources
             }
         ),
-        (endpoint(), operation(), time()).prop_map(|(endpoint, operation, deadline)| {
-            Command::Enqueue {
+        (endpoint(), operation(), time(), queueing()).prop_map(
+            |(endpoint, operation, deadline, queueing)| Command::Enqueue {
                 endpoint,
                 operation,
                 deadline,
+                queueing,
             }
-        }),
+        ),
         (endpoint(), operation_id(), owner()).prop_map(|(endpoint, operation, owner)| {
             Command::Start {
                 endpoint,
@@ -708,22 +857,30 @@ pub(crate) fn command() -> impl Strategy<Value = Command> {
         any::<u32>().prop_map(|limit| Command::ExpireUpTo { limit }),
         session_or_credential_command(),
         operation_command(),
-        (endpoint(), path(), any::<u64>(), time()).prop_map(
-            |(endpoint, path, holder, lease_until)| {
+        (endpoint(), observed(), parameters(), any::<u64>(), time()).prop_map(
+            |(endpoint, observed, parameters, holder, lease_until)| {
                 Command::HoldObservation {
                     endpoint,
-                    path,
+                    observed,
+                    parameters,
                     holder,
                     lease_until,
                 }
             }
         ),
-        (endpoint(), path(), any::<u64>()).prop_map(|(endpoint, path, holder)| {
+        (endpoint(), observed(), any::<u64>()).prop_map(|(endpoint, observed, holder)| {
             Command::ReleaseObservation {
                 endpoint,
-                path,
+                observed,
                 holder,
             }
+        }),
+        bootstrap_profile().prop_map(|profile| Command::PutBootstrapProfile { profile }),
+        "[a-z]{1,9}".prop_map(|name| Command::RemoveBootstrapProfile { name }),
+        bootstrap_record().prop_map(|record| Command::RecordBootstrap { record }),
+        (registration_id(), quirks()).prop_map(|(registration, quirks)| Command::LearnQuirks {
+            registration,
+            quirks
         }),
         (endpoint(), registration_id(), origin(), timed_values()).prop_map(
             |(endpoint, registration, origin, values)| {

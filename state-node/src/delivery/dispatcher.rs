@@ -164,12 +164,12 @@ impl Dispatcher {
         for id in work.revoked {
             self.parts.attachments.tell_revoked(&id);
         }
-        for (endpoint, path) in work.unwanted {
+        for (endpoint, observed) in work.unwanted {
             if self.cancelling.len() < MAX_RUNNING {
                 self.cancelling.push(Box::pin(cancel_observation(
                     self.parts.clone(),
                     endpoint,
-                    path,
+                    observed,
                 )));
             }
         }

@@ -6,7 +6,7 @@ use device_state::{
     Command, OperationId, OperationOutcome, OperationRecord, OperationState, Outcome, Registration,
     query,
 };
-use lwm2m::{EndpointName, Operation, Path, QueueMode};
+use lwm2m::{EndpointName, Observed, Operation, QueueMode};
 use node_runtime::clock;
 
 use crate::attachments::{Delivery, DeliveryError};
@@ -82,10 +82,7 @@ impl Serve {
         to: Registration,
         started: Option<OperationId>,
     ) -> Step {
-        let once = matches!(
-            record.operation,
-            Operation::Execute { .. } | Operation::Create { .. }
-        );
+        let once = record.operation.happens_once();
         let mut started = started;
         if once && started.is_none() {
             // Once started it can only be sent or lost, so it is not started for a device that is likely asleep.
@@ -212,11 +209,15 @@ const BAD_REQUEST: u8 = 0x80;
 const INTERNAL_SERVER_ERROR: u8 = 0xa0;
 
 /// Tells a device to end an observation that nobody wants any more.
-pub(super) async fn cancel_observation(parts: DeliveryParts, endpoint: EndpointName, path: Path) {
-    tracing::debug!(%endpoint, %path, "nobody holds the observation any more");
+pub(super) async fn cancel_observation(
+    parts: DeliveryParts,
+    endpoint: EndpointName,
+    observed: Observed,
+) {
+    tracing::debug!(%endpoint, %observed, "nobody holds the observation any more");
     let (wanted, registration) = parts.group.store().read(|tables| {
         (
-            query::observation(tables, &endpoint, path),
+            query::observation(tables, &endpoint, &observed),
             query::registration(tables, &endpoint),
         )
     });
@@ -226,7 +227,9 @@ pub(super) async fn cancel_observation(parts: DeliveryParts, endpoint: EndpointN
     let delivery = Delivery {
         endpoint: endpoint.clone(),
         registration: registration.id,
-        operation: Operation::CancelObserve { path },
+        operation: Operation::CancelObserve {
+            observed: observed.clone(),
+        },
         timeout: EXCHANGE_TIMEOUT,
     };
     if let Err(error) = parts
@@ -235,6 +238,6 @@ pub(super) async fn cancel_observation(parts: DeliveryParts, endpoint: EndpointN
         .await
     {
         // The device notices when it sends the next notification, which nobody takes.
-        tracing::debug!(%endpoint, %path, %error, "the observation was not cancelled");
+        tracing::debug!(%endpoint, %observed, %error, "the observation was not cancelled");
     }
 }

@@ -1,6 +1,5 @@
 //! The public API (`drover.v1`). Any node serves it: what concerns one device goes to the leader of its shard.
 
-use std::sync::Arc;
 use std::time::Duration;
 
 use device_state::query::DeviceView;
@@ -11,10 +10,11 @@ use proto::storage::v1 as wire;
 use tonic::{Request, Status};
 
 use crate::router::Router;
-use crate::seal::Seal;
+use crate::service::keeper;
 use crate::service::state::{Origin, StateService};
 use crate::service::status;
 
+mod bootstrap;
 mod credentials;
 mod desired;
 mod devices;
@@ -25,8 +25,6 @@ mod token;
 
 /// How long a call waits for a device if its caller sets no deadline.
 const DEFAULT_TIMEOUT: Duration = Duration::from_secs(30);
-/// How long a commit may take before the caller is told to come back.
-const COMMIT_TIMEOUT: Duration = Duration::from_secs(10);
 /// Page sizes: what an unset one means, and what a larger one is cut to.
 const DEFAULT_PAGE: u32 = 50;
 const MAX_PAGE: u32 = 1_000;
@@ -35,7 +33,6 @@ const MAX_PAGE: u32 = 1_000;
 #[derive(Clone, Debug)]
 pub struct Api {
     pub state: StateService,
-    pub seal: Arc<Seal>,
     pub tasks: Tasks,
 }
 
@@ -46,14 +43,7 @@ impl Api {
 
     /// Commits a command to the shard of an endpoint.
     async fn commit(&self, shard: ShardId, command: Command) -> Result<Outcome, Status> {
-        let outcome = self
-            .router()
-            .propose(shard, None, command, COMMIT_TIMEOUT)
-            .await;
-        match outcome.map_err(|error| status::propose(&error))? {
-            Outcome::Rejected(rejection) => Err(status::rejection(rejection)),
-            outcome => Ok(outcome),
-        }
+        keeper::commit(self.router(), shard, command).await
     }
 
     /// Everything known of a device, as its shard's leader knows it now.

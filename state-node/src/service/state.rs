@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use device_state::{NodeId, RequestId, query};
+use device_state::{BootstrapRecord, NodeId, Queueing, RequestId, query};
 use futures::StreamExt;
 use futures::stream::BoxStream;
 use lwm2m::{EndpointName, Operation};
@@ -12,8 +12,9 @@ use proto::rpc::v1::describe_cluster_response::{Node, Shard};
 use proto::rpc::v1::state_server::State;
 use proto::rpc::v1::{
     AttachDown, AttachUp, CallBatch, CallResults, DescribeClusterRequest, DescribeClusterResponse,
-    DescribeDeviceRequest, DescribeDeviceResponse, OperateRequest, OperateResponse, attach_down,
-    attach_up,
+    DescribeDeviceRequest, DescribeDeviceResponse, FinishBootstrapRequest, FinishBootstrapResponse,
+    OperateRequest, OperateResponse, PrepareBootstrapRequest, PrepareBootstrapResponse,
+    attach_down, attach_up,
 };
 use tokio::sync::mpsc;
 use tokio_stream::wrappers::ReceiverStream;
@@ -26,7 +27,9 @@ use crate::raft::Member;
 use crate::raft::network::peers::NODE_HEADER;
 use crate::raft::replacement::members_of;
 use crate::router::{FORWARDED_HEADER, Route, Router};
+use crate::service::bootstrap;
 use crate::service::calls::{self, Calls};
+use crate::service::keeper::Keeper;
 use crate::service::status;
 
 /// Longer waits are cut: no exchange with a device takes as long.
@@ -46,6 +49,7 @@ pub struct StateService {
     pub router: Arc<Router>,
     pub attachments: Arc<Attachments>,
     pub calls: Calls,
+    pub keeper: Keeper,
     pub tasks: Tasks,
 }
 
@@ -86,6 +90,8 @@ impl StateService {
         if timeout.is_zero() {
             return Err(status::missing("timeout_ms"));
         }
+        let priority = u8::try_from(request.priority)
+            .map_err(|_| status::field("priority", &"is more than 255"))?;
         // One id for all attempts: an operation that changes the device must not be enqueued twice.
         let request_id = request
             .request_id
@@ -104,6 +110,11 @@ impl StateService {
                         operation: operation.clone(),
                         timeout,
                         request_id: Some(request_id),
+                        queueing: Queueing {
+                            priority,
+                            supersedes: request.supersedes,
+                        },
+                        immediate: request.immediate,
                     };
                     self.operate_here(group, call).await
                 }
@@ -291,6 +302,27 @@ impl State for StateService {
             calls::serve(calls, batches, answers, drain)
         });
         Ok(Response::new(ReceiverStream::new(results).boxed()))
+    }
+
+    async fn prepare_bootstrap(
+        &self,
+        request: Request<PrepareBootstrapRequest>,
+    ) -> Result<Response<PrepareBootstrapResponse>, Status> {
+        let endpoint = EndpointName::new(&request.into_inner().endpoint)
+            .map_err(|error| status::field("endpoint", &error))?;
+        let prepared = bootstrap::prepare(&self.keeper, &endpoint).await?;
+        Ok(Response::new(prepared))
+    }
+
+    async fn finish_bootstrap(
+        &self,
+        request: Request<FinishBootstrapRequest>,
+    ) -> Result<Response<FinishBootstrapResponse>, Status> {
+        let request = request.into_inner();
+        let record = request.record.ok_or_else(|| status::missing("record"))?;
+        let record = BootstrapRecord::try_from(record).map_err(|error| status::convert(&error))?;
+        bootstrap::finish(&self.keeper, record, &request.psk_identities).await?;
+        Ok(Response::new(FinishBootstrapResponse {}))
     }
 
     async fn attach(

@@ -148,6 +148,9 @@ pub fn rejection(rejection: Rejection) -> Status {
             );
         }
         Rejection::TooManyObservations => (Code::ResourceExhausted, "TOO_MANY_OBSERVATIONS"),
+        Rejection::ObservedOtherwise => (Code::FailedPrecondition, "OBSERVED_OTHERWISE"),
+        Rejection::UnknownProfile => (Code::NotFound, "UNKNOWN_PROFILE"),
+        Rejection::TooManyProfiles => (Code::ResourceExhausted, "TOO_MANY_PROFILES"),
         Rejection::TooManyDesired => (Code::ResourceExhausted, "TOO_MANY_DESIRED"),
         Rejection::SecurityRequired => (Code::FailedPrecondition, "SECURITY_REQUIRED"),
         Rejection::TooManyCredentials => (Code::ResourceExhausted, "TOO_MANY_CREDENTIALS"),
@@ -204,7 +207,7 @@ pub fn operate(error: &OperateError) -> Status {
 /// `None` if the outcome is a success.
 pub fn device_outcome(outcome: &OperationOutcome) -> Option<Status> {
     match outcome {
-        OperationOutcome::Delivered { .. } => None,
+        OperationOutcome::Delivered { .. } | OperationOutcome::Answered { .. } => None,
         OperationOutcome::Rejected { code, diagnostic } => Some(coap(*code, diagnostic)),
         OperationOutcome::Expired => Some(with_reason(
             Code::DeadlineExceeded,

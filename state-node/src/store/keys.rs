@@ -3,7 +3,7 @@
 use bytes::BufMut;
 use device_state::table::Expiring;
 use device_state::{CredentialId, RequestId, RowKey};
-use lwm2m::Path;
+use lwm2m::{Observed, Path};
 
 /// The key of the position that the rows stand at. Sorts before every row.
 pub const APPLIED: &[u8] = &[0x00];
@@ -26,6 +26,8 @@ const MEMBER: u8 = 0x1e;
 const CONTEXT_OWNER: u8 = 0x1f;
 const RESUMPTION: u8 = 0x20;
 const ENDPOINT_CREDENTIALS: u8 = 0x21;
+const BOOTSTRAP_PROFILE: u8 = 0x22;
+const BOOTSTRAP: u8 = 0x23;
 
 const EXPIRING_REGISTRATION: u8 = 0x01;
 const EXPIRING_SESSION: u8 = 0x02;
@@ -38,6 +40,8 @@ const EXPIRING_RESUMPTION: u8 = 0x06;
 /// [`PATH_ID`], so the end sorts before every continuation.
 const END: u8 = 0x00;
 const PATH_ID: u8 = 0x01;
+/// Precedes each path of a list, so that lists sort after single paths.
+const LISTED_PATH: u8 = 0x02;
 
 /// The bytes of a row's key.
 pub fn encode(key: &RowKey) -> Vec<u8> {
@@ -66,9 +70,9 @@ pub fn encode(key: &RowKey) -> Vec<u8> {
             put_name(&mut bytes, DESIRED, endpoint.as_str());
             put_path(&mut bytes, *path);
         }
-        RowKey::Observation(endpoint, path) => {
+        RowKey::Observation(endpoint, observed) => {
             put_name(&mut bytes, OBSERVATION, endpoint.as_str());
-            put_path(&mut bytes, *path);
+            put_observed(&mut bytes, observed);
         }
         RowKey::LastValue(endpoint, path) => {
             put_name(&mut bytes, LAST_VALUE, endpoint.as_str());
@@ -108,6 +112,8 @@ pub fn encode(key: &RowKey) -> Vec<u8> {
         RowKey::EndpointCredentials(endpoint) => {
             put_name(&mut bytes, ENDPOINT_CREDENTIALS, endpoint.as_str());
         }
+        RowKey::BootstrapProfile(name) => put_name(&mut bytes, BOOTSTRAP_PROFILE, name),
+        RowKey::Bootstrap(endpoint) => put_name(&mut bytes, BOOTSTRAP, endpoint.as_str()),
     }
     bytes
 }
@@ -125,9 +131,9 @@ fn put_expiring(bytes: &mut Vec<u8>, what: &Expiring) {
             put_name(bytes, EXPIRING_OPERATION, endpoint.as_str());
             bytes.put_u64(*sequence);
         }
-        Expiring::Hold(endpoint, path, holder) => {
+        Expiring::Hold(endpoint, observed, holder) => {
             put_name(bytes, EXPIRING_HOLD, endpoint.as_str());
-            put_path(bytes, *path);
+            put_observed(bytes, observed);
             bytes.put_u64(*holder);
         }
         Expiring::Member(node) => {
@@ -163,6 +169,19 @@ fn put_path(bytes: &mut Vec<u8>, path: Path) {
     bytes.put_u8(END);
 }
 
+fn put_observed(bytes: &mut Vec<u8>, observed: &Observed) {
+    match observed {
+        Observed::Path(path) => put_path(bytes, *path),
+        Observed::Composite(_) => {
+            for path in observed.paths() {
+                bytes.put_u8(LISTED_PATH);
+                put_path(bytes, *path);
+            }
+            bytes.put_u8(END);
+        }
+    }
+}
+
 fn put_request_id(bytes: &mut Vec<u8>, id: RequestId) {
     bytes.put_u64(id.client);
     bytes.put_u64(id.sequence);
@@ -171,7 +190,7 @@ fn put_request_id(bytes: &mut Vec<u8>, id: RequestId) {
 #[cfg(test)]
 mod tests {
     use device_state::{NodeId, ResumptionId, Revision, SessionCid, Timestamp};
-    use lwm2m::{EndpointName, RegistrationId};
+    use lwm2m::{CompositePaths, EndpointName, RegistrationId};
     use proptest::prelude::*;
 
     use super::*;
@@ -189,6 +208,16 @@ mod tests {
         .prop_map(|ids| Path::from_segments(&ids).expect("four ids without the reserved one"))
     }
 
+    fn observed() -> impl Strategy<Value = Observed> {
+        prop_oneof![
+            path().prop_map(Observed::Path),
+            proptest::collection::vec(path(), 1..4).prop_map(|paths| {
+                let paths = CompositePaths::new(paths).expect("one to three paths");
+                Observed::Composite(paths)
+            }),
+        ]
+    }
+
     fn number() -> impl Strategy<Value = u64> {
         prop_oneof![0_u64..4, 255_u64..258, Just(u64::MAX)]
     }
@@ -199,8 +228,9 @@ mod tests {
             any::<[u8; 8]>().prop_map(|cid| Expiring::Session(SessionCid(cid))),
             (endpoint(), number())
                 .prop_map(|(endpoint, sequence)| Expiring::Operation(endpoint, sequence)),
-            (endpoint(), path(), number())
-                .prop_map(|(endpoint, path, holder)| Expiring::Hold(endpoint, path, holder)),
+            (endpoint(), observed(), number()).prop_map(|(endpoint, observed, holder)| {
+                Expiring::Hold(endpoint, observed, holder)
+            }),
             number().prop_map(|node| Expiring::Member(NodeId(node))),
             any::<[u8; 32]>().prop_map(|id| Expiring::Resumption(ResumptionId(id))),
         ]
@@ -231,7 +261,8 @@ mod tests {
             (endpoint(), number())
                 .prop_map(|(endpoint, sequence)| RowKey::Operation(endpoint, sequence)),
             (endpoint(), path()).prop_map(|(endpoint, path)| RowKey::Desired(endpoint, path)),
-            (endpoint(), path()).prop_map(|(endpoint, path)| RowKey::Observation(endpoint, path)),
+            (endpoint(), observed())
+                .prop_map(|(endpoint, observed)| RowKey::Observation(endpoint, observed)),
             (endpoint(), path()).prop_map(|(endpoint, path)| RowKey::LastValue(endpoint, path)),
             (number(), expiring()).prop_map(|(at, what)| RowKey::Expiry(Timestamp(at), what)),
             (number(), any::<u32>())
@@ -243,6 +274,8 @@ mod tests {
             number().prop_map(|node| RowKey::Member(NodeId(node))),
             any::<[u8; 32]>().prop_map(|id| RowKey::Resumption(ResumptionId(id))),
             endpoint().prop_map(RowKey::EndpointCredentials),
+            "[a-c]{1,3}".prop_map(RowKey::BootstrapProfile),
+            endpoint().prop_map(RowKey::Bootstrap),
         ]
     }
 

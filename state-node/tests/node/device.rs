@@ -4,8 +4,8 @@ use std::net::SocketAddr;
 use std::sync::{Arc, Mutex};
 
 use device_state::{
-    Command, NodeId, OperationOutcome, Outcome, Registration, SecurityIdentity, ShardId, Timestamp,
-    Transport, ValueOrigin,
+    Command, NodeId, OperationOutcome, Outcome, Quirks, Registration, SecurityIdentity, ShardId,
+    Timestamp, Transport, ValueOrigin,
 };
 use lwm2m::{EndpointName, Lifetime, LwM2mVersion, Operation, Path, RegistrationId, Value};
 use state_client::{
@@ -68,6 +68,7 @@ impl Ingress {
             registered_at: Timestamp(0),
             updated_at: Timestamp(0),
             expires_at: Timestamp(0),
+            quirks: Quirks::default(),
         };
         let outcome = self
             .commit(

@@ -171,14 +171,14 @@ async fn a_read_reaches_the_device_from_any_node() {
         let request = public::ReadRequest {
             endpoint: "meter-1".into(),
             path: "/3/0/0".into(),
-            accept: None,
+            ..public::ReadRequest::default()
         };
         let values = operations.read(request).await.unwrap().into_inner().values;
         assert_eq!(values[0].path, "/3/0/0");
         let request = public::ReadRequest {
             endpoint: "meter-1".into(),
             path: "/3/0/99".into(),
-            accept: None,
+            ..public::ReadRequest::default()
         };
         let refused = operations.read(request).await.unwrap_err();
         assert_eq!(refused.code(), Code::NotFound);
@@ -189,7 +189,7 @@ async fn a_read_reaches_the_device_from_any_node() {
         let request = public::ReadRequest {
             endpoint: "nobody".into(),
             path: "/3/0/0".into(),
-            accept: None,
+            ..public::ReadRequest::default()
         };
         let unknown = operations.read(request).await.unwrap_err();
         assert_eq!(
@@ -199,7 +199,7 @@ async fn a_read_reaches_the_device_from_any_node() {
         let request = public::ReadRequest {
             endpoint: "meter-1".into(),
             path: "3/0/0".into(),
-            accept: None,
+            ..public::ReadRequest::default()
         };
         let wrong = operations.read(request).await.unwrap_err();
         assert_eq!(
@@ -226,6 +226,7 @@ async fn a_write_waits_for_a_device_that_is_away_and_is_delivered_once() {
             }),
             request_id: "the-same".into(),
             wait: public::delivery::Wait::UntilAccepted.into(),
+            ..public::Delivery::default()
         }),
         ..public::WriteRequest::default()
     };
@@ -319,6 +320,7 @@ async fn an_observation_gives_the_current_value_then_what_is_notified_and_ends_w
     let request = public::ObserveRequest {
         endpoint: "meter-1".into(),
         path: "/3/0".into(),
+        ..public::ObserveRequest::default()
     };
     let mut stream = operations.observe(request).await.unwrap().into_inner();
     let current = stream.message().await.unwrap().unwrap();

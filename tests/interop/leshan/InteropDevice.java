@@ -39,7 +39,8 @@ import org.eclipse.leshan.transport.californium.client.endpoint.coaps.CoapsClien
  * A device on Leshan's client library, for tests of Drover against somebody else's protocol stack.
  *
  * <p>Arguments: ENDPOINT URI LIFETIME CID_LENGTH and one of: nosec | psk IDENTITY KEY_HEX | rpk KEY PUBLIC_KEY
- * SERVER_PUBLIC_KEY | x509 KEY CERTIFICATE SERVER_CERTIFICATE, the keys and certificates as DER files. CID_LENGTH 0 means
+ * SERVER_PUBLIC_KEY | x509 KEY CERTIFICATE SERVER_CERTIFICATE, the keys and certificates as DER files, or, with URI
+ * being that of a bootstrap server, bootstrap-psk IDENTITY KEY_HEX | bootstrap-nosec. CID_LENGTH 0 means
  * "use the server's Connection ID", -1 "use none". Standard input: {@code update}, {@code quit} (de-registers). What the server does to the device is
  * printed, one line each.
  */
@@ -72,9 +73,14 @@ public final class InteropDevice {
         List<ObjectModel> models = new ArrayList<>(ObjectLoader.loadDefault());
         models.add(temperatureModel());
         ObjectsInitializer objects = new ObjectsInitializer(new StaticModel(models));
-        objects.setInstancesForObject(0, security(uri, Arrays.copyOfRange(args, 4, args.length)));
-        objects.setInstancesForObject(1, new Server(SHORT_SERVER_ID, Long.parseLong(args[2]),
-                EnumSet.of(BindingMode.U), false, BindingMode.U));
+        String[] mode = Arrays.copyOfRange(args, 4, args.length);
+        objects.setInstancesForObject(0, security(uri, mode));
+        if (mode[0].startsWith("bootstrap-")) {
+            objects.setClassForObject(1, Server.class);
+        } else {
+            objects.setInstancesForObject(1, new Server(SHORT_SERVER_ID, Long.parseLong(args[2]),
+                    EnumSet.of(BindingMode.U), false, BindingMode.U));
+        }
         objects.setInstancesForObject(3, new DeviceObject());
         objects.setDummyInstancesForObject(4, 5);
         objects.setInstancesForObject(3303, new Temperature());
@@ -96,6 +102,9 @@ public final class InteropDevice {
             case "rpk" -> Security.rpk(uri, SHORT_SERVER_ID, file(mode[2]), file(mode[1]), file(mode[3]));
             case "x509" -> Security.x509(uri, SHORT_SERVER_ID, file(mode[2]), file(mode[1]), file(mode[3]));
             case "nosec" -> Security.noSec(uri, SHORT_SERVER_ID);
+            case "bootstrap-psk" ->
+                Security.pskBootstrap(uri, mode[1].getBytes(StandardCharsets.UTF_8), hex(mode[2]));
+            case "bootstrap-nosec" -> Security.noSecBootstrap(uri);
             default -> throw new IllegalArgumentException(mode[0]);
         };
     }

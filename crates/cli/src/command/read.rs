@@ -3,28 +3,16 @@
 use std::fmt::Write as _;
 
 use clap::Args;
-use proto::drover::v1::{DiscoverRequest, DiscoverResponse, ReadRequest};
+use proto::drover::v1::{DiscoverRequest, DiscoverResponse, ReadCompositeRequest, ReadRequest};
 use serde::Serialize;
 
 use crate::api::Api;
-use crate::arguments::{Global, Target};
+use crate::arguments::{Global, Targets};
 use crate::command::devices;
 use crate::failure::Failure;
 use crate::model::{self, object_name, resource_name};
 use crate::table;
 use crate::view::value::{ReadView, values};
-
-/// Content formats by the names that people use.
-const FORMATS: [(&str, u32); 8] = [
-    ("text", 0),
-    ("opaque", 42),
-    ("cbor", 60),
-    ("senml-json", 110),
-    ("senml-cbor", 112),
-    ("tlv", 11542),
-    ("json", 11543),
-    ("lwm2m-cbor", 11544),
-];
 
 #[derive(Debug, Args)]
 #[command(after_help = "\
@@ -32,49 +20,54 @@ Examples:
   drover read sim-0001 /3/0/0
   drover read sim-0001 /3/0 -o json
   drover read sim-0001 /3303/0/5700 --accept senml-cbor
+  drover read sim-0001 /3/0/9 /4/0 /3303
+
+Of several paths, those that the device does not have are left out. A device without composite
+operations is asked for one after the other.
 
 JSON: {\"endpoint\", \"path\", \"values\": [{\"path\", \"type\", \"value\"}]}. A time is RFC 3339, an
   opaque value Base64, an object link \"object:instance\".")]
 pub(crate) struct Read {
     #[command(flatten)]
-    target: Target,
+    targets: Targets,
     /// Content format to ask for: text, opaque, cbor, tlv, json, senml-json, senml-cbor, lwm2m-cbor or a number.
-    #[arg(long, value_name = "FORMAT", value_parser = parse_format)]
+    #[arg(long, value_name = "FORMAT", value_parser = model::parse_format)]
     accept: Option<u32>,
-}
-
-fn parse_format(text: &str) -> Result<u32, String> {
-    let named = FORMATS
-        .iter()
-        .find(|(name, _)| *name == text)
-        .map(|(_, number)| *number);
-    named
-        .or_else(|| text.parse::<u16>().ok().map(u32::from))
-        .ok_or_else(|| {
-            let names: Vec<&str> = FORMATS.iter().map(|(name, _)| *name).collect();
-            format!(
-                "a content format is a number or one of {}",
-                names.join(", ")
-            )
-        })
+    /// Ask even if the object's definition says that the resource cannot be read.
+    #[arg(long)]
+    force: bool,
 }
 
 impl Read {
     pub(crate) async fn run(self, global: &Global) -> Result<(), Failure> {
         let api = Api::connect(global).await?;
-        let Target { endpoint, path } = self.target;
-        let request = ReadRequest {
-            endpoint: endpoint.clone(),
-            path: path.to_string(),
-            accept: self.accept,
+        let named = self.targets.named();
+        let Targets { endpoint, paths } = self.targets;
+        let answer = match paths.as_slice() {
+            [path] if *path != lwm2m::Path::Root => {
+                let request = ReadRequest {
+                    endpoint: endpoint.clone(),
+                    path: path.to_string(),
+                    accept: self.accept,
+                    force: self.force,
+                };
+                api.operations().read(api.request(request)).await
+            }
+            paths => {
+                let request = ReadCompositeRequest {
+                    endpoint: endpoint.clone(),
+                    paths: paths.iter().map(ToString::to_string).collect(),
+                    accept: self.accept,
+                };
+                api.operations().read_composite(api.request(request)).await
+            }
         };
-        let answer = api.operations().read(api.request(request)).await;
         let answer = answer
-            .map_err(Failure::call(format!("read {path} of {endpoint}")))?
+            .map_err(Failure::call(format!("read {named} of {endpoint}")))?
             .into_inner();
         let view = ReadView {
             endpoint,
-            path: path.to_string(),
+            path: named,
             values: values(answer.values),
         };
         global.output.show(&view, ReadView::table)

@@ -3,12 +3,13 @@
 use std::time::Duration;
 
 use clap::Args;
-use proto::drover::v1::{ObserveRequest, WatchEventsRequest};
+use proto::drover::v1::{ObserveCompositeRequest, ObserveRequest, WatchEventsRequest};
 use tonic::Code;
 
 use crate::api::{Addresses, Api};
-use crate::arguments::{Global, Target};
+use crate::arguments::Global;
 use crate::failure::Failure;
+use crate::model;
 use crate::output::note;
 use crate::view::event::EventView;
 use crate::view::value::{ObserveView, ReportedView};
@@ -21,13 +22,25 @@ const RECONNECT: Duration = Duration::from_secs(1);
 Examples:
   drover observe sim-0001 /3303/0/5700
   drover observe sim-0001 /3303/0/5700 --count 10 -o json
+  drover observe sim-0001 /3303/0/5700 pmin=10 pmax=60 gt=30
+  drover observe sim-0001 /3303/0/5700 /3/0/9
 
 JSON: one line each time,
   {\"endpoint\", \"path\", \"values\": [{\"path\", \"type\", \"value\", \"time\", \"origin\"}]}.
-The observation ends with the command. `drover attributes` sets how often the device notifies.")]
+The observation ends with the command. NAME=VALUE says when the device is to notify, for this
+observation only; a device that takes none with an Observe (before LwM2M 1.2) has them written to
+the path, as `drover attributes` does. Several paths are one composite observation, or one each
+where the device has none.")]
 pub(crate) struct Observe {
-    #[command(flatten)]
-    target: Target,
+    /// Endpoint name of the device.
+    #[arg(value_name = "ENDPOINT")]
+    endpoint: String,
+    /// Path, such as /3/0/9, or NAME=VALUE of a notification attribute.
+    #[arg(value_name = "PATH|NAME=VALUE", required = true)]
+    wanted: Vec<String>,
+    /// Ask even if the object's definition says that the resource cannot be read.
+    #[arg(long)]
+    force: bool,
     /// End after this many messages; the first is the value now.
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
     count: Option<u64>,
@@ -36,15 +49,34 @@ pub(crate) struct Observe {
 impl Observe {
     pub(crate) async fn run(self, global: &Global) -> Result<(), Failure> {
         let api = Api::connect(global).await?;
-        let Target { endpoint, path } = self.target;
+        let (paths, parameters) = wanted(&self.wanted)?;
+        let endpoint = self.endpoint;
+        let path = paths.join(" ");
         let action = format!("observe {path} of {endpoint}");
-        let request = ObserveRequest {
-            endpoint: endpoint.clone(),
-            path: path.to_string(),
-        };
-        let mut operations = api.operations();
         // The stream itself has no end; only its beginning may take no longer than any other answer.
-        let begun = tokio::time::timeout(api.timeout(), operations.observe(request)).await;
+        let begun = async {
+            let mut operations = api.operations();
+            match paths.as_slice() {
+                [path] => {
+                    let request = ObserveRequest {
+                        endpoint: endpoint.clone(),
+                        path: path.clone(),
+                        parameters,
+                        force: self.force,
+                    };
+                    operations.observe(request).await
+                }
+                _ => {
+                    let request = ObserveCompositeRequest {
+                        endpoint: endpoint.clone(),
+                        paths,
+                        parameters,
+                    };
+                    operations.observe_composite(request).await
+                }
+            }
+        };
+        let begun = tokio::time::timeout(api.timeout(), begun).await;
         let begun = begun
             .unwrap_or_else(|_| Err(tonic::Status::deadline_exceeded("the API does not answer")));
         let mut stream = begun.map_err(Failure::call(action.clone()))?.into_inner();
@@ -59,7 +91,7 @@ impl Observe {
             };
             let view = ObserveView {
                 endpoint: endpoint.clone(),
-                path: path.to_string(),
+                path: path.clone(),
                 values: message.values.into_iter().map(ReportedView::from).collect(),
             };
             global.output.show_item(&view, |view| {
@@ -71,6 +103,31 @@ impl Observe {
     }
 }
 
+/// What is given: paths, and attributes in the form of a query.
+fn wanted(words: &[String]) -> Result<(Vec<String>, String), Failure> {
+    let (attributes, paths): (Vec<&str>, Vec<&str>) = words
+        .iter()
+        .map(String::as_str)
+        .partition(|word| word.starts_with(|first: char| first.is_ascii_lowercase()));
+    let paths: Result<Vec<String>, String> = paths
+        .into_iter()
+        .map(|path| model::parse_path(path).map(|path| path.to_string()))
+        .collect();
+    let paths = paths.map_err(|error| {
+        Failure::usage(
+            error,
+            "give paths such as /3/0/9, and attributes such as pmin=10",
+        )
+    })?;
+    if paths.is_empty() {
+        return Err(Failure::usage(
+            "no path is given".to_owned(),
+            "name at least one, for example /3303/0/5700",
+        ));
+    }
+    Ok((paths, attributes.join("&")))
+}
+
 #[derive(Debug, Args)]
 #[command(after_help = "\
 Examples:
@@ -79,8 +136,8 @@ Examples:
   drover watch --resume-token \"$TOKEN\" --count 100 -o json
 
 JSON: one line for each event, {\"time\", \"endpoint\", \"event\", …, \"resumeToken\"}; event is Registered,
-  Updated, Deregistered, Expired, ValuesReported, OperationFinished, DesiredChanged or
-  DesiredRemoved. Each event comes at least once, those of one device in order. When a
+  Updated, Deregistered, Expired, ValuesReported, OperationFinished, DesiredChanged, DesiredRemoved
+  or Bootstrapped. Each event comes at least once, those of one device in order. When a
   node goes away, the watch goes on at another one.")]
 pub(crate) struct Watch {
     /// Endpoint name of the device; every device unless it is given.

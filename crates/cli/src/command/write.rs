@@ -27,14 +27,31 @@ pub(crate) struct DeliveryOptions {
     /// Return once the cluster has accepted it; `drover operations get` tells how it ended.
     #[arg(long)]
     no_wait: bool,
+    /// 0 to 255: of what waits for the device, the highest goes first, and among equals the oldest.
+    #[arg(long, value_name = "N", default_value_t = 0)]
+    priority: u8,
+    /// Give up older writes that wait and of which this one leaves nothing.
+    #[arg(long)]
+    supersede: bool,
+    /// Now or not at all: fail if the device sleeps or has other operations waiting.
+    #[arg(long, conflicts_with = "no_wait")]
+    immediate: bool,
     /// The same id again is the same operation, done once.
     #[arg(long, value_name = "ID")]
     request_id: Option<String>,
 }
 
+/// Whether the device is asked for what its objects' definitions forbid.
+#[derive(Clone, Copy, Debug, Args)]
+pub(crate) struct Force {
+    /// Send even if the object's definition forbids it.
+    #[arg(long = "force")]
+    pub(crate) is_set: bool,
+}
+
 impl DeliveryOptions {
     /// The operation may wait for the device as long as the caller does.
-    fn message(self, global: &Global) -> Delivery {
+    pub(crate) fn message(self, global: &Global) -> Delivery {
         let wait = if self.no_wait {
             delivery::Wait::UntilAccepted
         } else {
@@ -46,16 +63,19 @@ impl DeliveryOptions {
                 .request_id
                 .unwrap_or_else(|| hex::encode(rand::random::<[u8; 16]>())),
             wait: wait.into(),
+            priority: self.priority.into(),
+            supersede: self.supersede,
+            immediate: self.immediate,
         }
     }
 }
 
-fn request<T>(global: &Global, message: T) -> Request<T> {
+pub(crate) fn request<T>(global: &Global, message: T) -> Request<T> {
     Api::request_within(global.timeout.saturating_add(ANSWER_TIME), message)
 }
 
 /// Prints how an operation ended; an end other than delivery is a failure.
-fn finish(
+pub(crate) fn finish(
     global: &Global,
     action: String,
     answer: Result<Response<OperationResponse>, Status>,
@@ -76,7 +96,7 @@ fn finish(
         .show(&OperationView::from(operation), OperationView::line)
 }
 
-fn ended_badly(operation: &Operation) -> bool {
+pub(crate) fn ended_badly(operation: &Operation) -> bool {
     use operation::State;
     matches!(
         operation.state(),
@@ -108,6 +128,8 @@ pub(crate) struct Write {
     replace: bool,
     #[command(flatten)]
     delivery: DeliveryOptions,
+    #[command(flatten)]
+    force: Force,
 }
 
 /// A value for the API to type, or values that are typed.
@@ -136,6 +158,7 @@ impl Write {
             mode: mode.into(),
             values,
             text,
+            force: self.force.is_set,
             delivery: Some(self.delivery.message(global)),
         };
         let api = Api::connect(global).await?;
@@ -200,6 +223,8 @@ pub(crate) struct Exec {
     arguments: String,
     #[command(flatten)]
     delivery: DeliveryOptions,
+    #[command(flatten)]
+    force: Force,
 }
 
 impl Exec {
@@ -210,6 +235,7 @@ impl Exec {
             endpoint,
             path: path.to_string(),
             arguments: self.arguments,
+            force: self.force.is_set,
             delivery: Some(self.delivery.message(global)),
         };
         let api = Api::connect(global).await?;
@@ -237,6 +263,8 @@ pub(crate) struct Create {
     named: Option<TypeName>,
     #[command(flatten)]
     delivery: DeliveryOptions,
+    #[command(flatten)]
+    force: Force,
 }
 
 impl Create {
@@ -263,6 +291,7 @@ impl Create {
             path: path.to_string(),
             instance: self.instance.map(u32::from),
             values: values?,
+            force: self.force.is_set,
             delivery: Some(self.delivery.message(global)),
         };
         let api = Api::connect(global).await?;
@@ -275,12 +304,17 @@ impl Create {
 }
 
 #[derive(Debug, Args)]
-#[command(after_help = "Example:\n  drover delete meter-7 /3303/2")]
+#[command(after_help = "\
+Examples:
+  drover delete meter-7 /3303/2
+  drover delete meter-7 /16/0/0/3      an instance of a resource: LwM2M 1.2")]
 pub(crate) struct Delete {
     #[command(flatten)]
     target: Target,
     #[command(flatten)]
     delivery: DeliveryOptions,
+    #[command(flatten)]
+    force: Force,
 }
 
 impl Delete {
@@ -290,6 +324,7 @@ impl Delete {
         let message = DeleteInstanceRequest {
             endpoint,
             path: path.to_string(),
+            force: self.force.is_set,
             delivery: Some(self.delivery.message(global)),
         };
         let api = Api::connect(global).await?;

@@ -13,12 +13,15 @@ use crate::endpoints::write_atomically;
 
 const STATE_NODES: u8 = 3;
 const INGRESS_NODES: u8 = 2;
+const BOOTSTRAP_NODES: u8 = 1;
 
 /// The ports of all nodes, on 127.0.0.1.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct Layout {
     pub(crate) state: Vec<StatePorts>,
     pub(crate) ingress: Vec<IngressPorts>,
+    #[serde(default)]
+    pub(crate) bootstrap: Vec<IngressPorts>,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -74,7 +77,9 @@ impl Layout {
             }
             None => new(options, ports)?,
         };
-        let earlier = earlier.map(|earlier| earlier.ingress).unwrap_or_default();
+        let (earlier, bootstrap) = earlier
+            .map(|earlier| (earlier.ingress, earlier.bootstrap))
+            .unwrap_or_default();
         let count = options
             .ingress_nodes
             .map_or_else(|| earlier.len().max(1), usize::from);
@@ -86,9 +91,23 @@ impl Layout {
         let ingress = (0..count)
             .map(|index| ingress(index, earlier.get(index), options, ports))
             .collect();
+        let ingress = collected(ingress)?;
+        let count = options.bootstrap_nodes.unwrap_or(BOOTSTRAP_NODES).into();
+        // Ports that are asked for are those of the first ingress node.
+        let options = Options {
+            coaps_port: None,
+            coap_port: None,
+            tcp: false,
+            tls: false,
+            ..options.clone()
+        };
+        let bootstrap = (0..count)
+            .map(|index| self::ingress(index, bootstrap.get(index), &options, ports))
+            .collect();
         Ok(Self {
             state,
-            ingress: collected(ingress)?,
+            ingress,
+            bootstrap: collected(bootstrap)?,
         })
     }
 
@@ -245,6 +264,7 @@ mod tests {
         Options {
             state_nodes: None,
             ingress_nodes: None,
+            bootstrap_nodes: None,
             ingress_workers: 1,
             ingress_config: None,
             devices: 5,

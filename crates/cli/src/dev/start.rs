@@ -9,7 +9,7 @@ use crate::api::{Addresses, Api};
 use crate::command::credentials::import::{self, PskLine};
 use crate::dev::Options;
 use crate::dev::home::Home;
-use crate::dev::layout::{self, Layout, local};
+use crate::dev::layout::{self, IngressPorts, Layout, local};
 use crate::dev::process::{Processes, Program, Role};
 use crate::dev::programs::Programs;
 use crate::dev::tls::Certificate;
@@ -40,8 +40,10 @@ pub(crate) async fn start(
     let admins = state.iter().map(|node| node.admin.clone()).collect();
     all_ready("state node", admins, longest, processes).await?;
     let ingress = start_ingress(programs, home, layout, options, processes)?;
-    let admins = ingress.iter().map(|node| node.admin.clone()).collect();
-    all_ready("ingress node", admins, longest, processes).await?;
+    let bootstrap = start_bootstrap(programs, home, layout, options, processes)?;
+    let admins = |nodes: &[Ingress]| nodes.iter().map(|node| node.admin.clone()).collect();
+    all_ready("ingress node", admins(&ingress), longest, processes).await?;
+    all_ready("bootstrap node", admins(&bootstrap), longest, processes).await?;
     if let Some(simulator) = &programs.simulator {
         let devices = simulated::devices_of(home, options.devices)?;
         let begun = Instant::now();
@@ -58,7 +60,7 @@ pub(crate) async fn start(
     }
     let endpoints = Endpoints {
         ingress,
-        bootstrap: Vec::new(),
+        bootstrap,
         state,
     };
     endpoints
@@ -113,24 +115,85 @@ fn start_ingress(
     options: &Options,
     processes: &mut Processes,
 ) -> anyhow::Result<Vec<Ingress>> {
-    let workers = options.ingress_workers.to_string();
-    let state = layout.seeds().join(",");
     let certificate = options.tls.then(|| Certificate::of(home)).transpose()?;
     let environment: Vec<_> = certificate.iter().flat_map(Certificate::settings).collect();
-    let nodes = layout.ingress.iter().enumerate().map(|(index, ports)| {
+    let edge = Edge {
+        programs,
+        home,
+        seeds: layout.seeds().join(","),
+        options,
+        name: "ingress",
+        further: &[],
+        environment: &environment,
+    };
+    edge.start(&layout.ingress, processes)
+}
+
+/// Bootstrap nodes are ingress nodes with another role. Without security they serve anybody, as the others do.
+fn start_bootstrap(
+    programs: &Programs,
+    home: &Home,
+    layout: &Layout,
+    options: &Options,
+    processes: &mut Processes,
+) -> anyhow::Result<Vec<Ingress>> {
+    let anybody = [("DROVER_INGRESS__BOOTSTRAP_REQUIRES_SECURITY", "false")];
+    let edge = Edge {
+        programs,
+        home,
+        seeds: layout.seeds().join(","),
+        options,
+        name: "bootstrap",
+        further: &[("--role", "bootstrap")],
+        environment: if options.coap { &anybody } else { &[] },
+    };
+    edge.start(&layout.bootstrap, processes)
+}
+
+/// What nodes that serve devices are started with.
+struct Edge<'a> {
+    programs: &'a Programs,
+    home: &'a Home,
+    seeds: String,
+    options: &'a Options,
+    name: &'a str,
+    further: &'a [(&'a str, &'a str)],
+    environment: &'a [(&'a str, &'a str)],
+}
+
+impl Edge<'_> {
+    fn start(
+        &self,
+        layout: &[IngressPorts],
+        processes: &mut Processes,
+    ) -> anyhow::Result<Vec<Ingress>> {
+        let nodes = layout.iter().enumerate();
+        nodes
+            .map(|(index, ports)| self.start_node(index, ports, processes))
+            .collect()
+    }
+
+    fn start_node(
+        &self,
+        index: usize,
+        ports: &IngressPorts,
+        processes: &mut Processes,
+    ) -> anyhow::Result<Ingress> {
+        let workers = self.options.ingress_workers.to_string();
         let (coaps, admin) = (local(ports.coaps), local(ports.admin));
         let [coap, tcp, tls] = [ports.coap, ports.tcp, ports.tls].map(|port| port.map(local));
-        let key = home.cluster_key().display().to_string();
-        let name = format!("ingress-{index}");
+        let key = self.home.cluster_key().display().to_string();
+        let name = format!("{}-{index}", self.name);
         let mut arguments = flags(&[
             ("--name", &name),
             ("--coaps-listen", &coaps),
             ("--admin-listen", &admin),
-            ("--state", &state),
+            ("--state", &self.seeds),
             ("--cluster-key-file", &key),
             ("--forward-listen", "127.0.0.1:0"),
             ("--workers", &workers),
         ]);
+        arguments.extend(flags(self.further));
         for (flag, address) in [
             ("--coap-listen", &coap),
             ("--coap-tcp-listen", &tcp),
@@ -138,16 +201,16 @@ fn start_ingress(
         ] {
             arguments.extend(address.iter().flat_map(|address| flags(&[(flag, address)])));
         }
-        if let Some(file) = &options.ingress_config {
+        if let Some(file) = &self.options.ingress_config {
             arguments.extend(flags(&[("--config", &file.display().to_string())]));
         }
         let pid = processes.start(Program {
             name,
             role: Role::Ingress,
-            own: &programs.own,
-            path: &programs.ingress,
+            own: &self.programs.own,
+            path: &self.programs.ingress,
             arguments,
-            environment: &environment,
+            environment: self.environment,
         })?;
         Ok(Ingress {
             coap,
@@ -157,8 +220,7 @@ fn start_ingress(
             admin,
             pid,
         })
-    });
-    nodes.collect()
+    }
 }
 
 fn flags(pairs: &[(&str, &str)]) -> Vec<String> {

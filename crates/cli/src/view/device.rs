@@ -11,6 +11,7 @@ use serde::Serialize;
 use crate::model::object_name;
 use crate::table;
 use crate::time::{age, rfc3339, short};
+use crate::view::bootstrap::BootstrapView;
 use crate::view::value::ReportedView;
 
 /// A device as `drover devices -o json` lists it.
@@ -36,6 +37,8 @@ pub(crate) struct DeviceView {
     objects: Vec<String>,
     /// Versions that the device announced, by object id.
     object_versions: BTreeMap<u32, String>,
+    /// What it turned out not to do as its release says.
+    quirks: Vec<String>,
     #[serde(skip)]
     last_update: Option<prost_types::Timestamp>,
 }
@@ -67,6 +70,7 @@ impl From<Device> for DeviceView {
                     None => format!("/{}", object.object),
                 })
                 .collect(),
+            quirks: device.quirks,
             endpoint: device.endpoint,
             registration_id: some(device.registration_id),
             lwm2m_version: some(device.lwm2m_version),
@@ -191,16 +195,19 @@ pub(crate) struct DeviceDetailView {
     device: DeviceView,
     values: Vec<ReportedView>,
     desired: Vec<DesiredView>,
+    bootstrap: Option<BootstrapView>,
 }
 
 impl From<Device> for DeviceDetailView {
     fn from(mut device: Device) -> Self {
         let values = std::mem::take(&mut device.values);
         let desired = std::mem::take(&mut device.desired);
+        let bootstrap = device.bootstrap.take().map(BootstrapView::from);
         Self {
             device: device.into(),
             values: values.into_iter().map(ReportedView::from).collect(),
             desired: desired.into_iter().map(DesiredView::from).collect(),
+            bootstrap,
         }
     }
 }
@@ -227,6 +234,14 @@ impl DeviceDetailView {
             ("Expires", shown(&device.expire_time)),
         ] {
             let _ = writeln!(text, "{:15} {value}", format!("{name}:"));
+        }
+        if !device.quirks.is_empty() {
+            let quirks = table::printable(&device.quirks.join(", "));
+            let _ = writeln!(text, "{:15} {quirks}", "Quirks:");
+        }
+        if let Some(bootstrap) = &self.bootstrap {
+            let bootstrap = table::printable(&bootstrap.line());
+            let _ = writeln!(text, "{:15} {bootstrap}", "Bootstrap:");
         }
         text.push_str("\nObjects:\n");
         text.push_str(&self.objects());

@@ -6,6 +6,7 @@ use serde::Serialize;
 
 use crate::table::printable;
 use crate::time::rfc3339;
+use crate::view::bootstrap::BootstrapView;
 use crate::view::device::{DesiredView, DeviceView};
 use crate::view::operation::{OperationView, state_name};
 use crate::view::value::ReportedView;
@@ -53,6 +54,9 @@ enum KindView {
     DesiredRemoved {
         path: String,
     },
+    Bootstrapped {
+        bootstrap: BootstrapView,
+    },
     Unknown,
 }
 
@@ -98,6 +102,7 @@ impl KindView {
             Self::OperationFinished { .. } => "OperationFinished",
             Self::DesiredChanged { .. } => "DesiredChanged",
             Self::DesiredRemoved { .. } => "DesiredRemoved",
+            Self::Bootstrapped { .. } => "Bootstrapped",
             Self::Unknown => "Unknown",
         }
     }
@@ -167,6 +172,11 @@ fn described(kind: Kind) -> (KindView, String) {
             let desired = DesiredView::from(desired);
             let detail = format!("{} {}", desired.path(), desired.state());
             (KindView::DesiredChanged { desired }, detail)
+        }
+        Kind::Bootstrapped(record) => {
+            let bootstrap = BootstrapView::from(record);
+            let detail = bootstrap.line();
+            (KindView::Bootstrapped { bootstrap }, detail)
         }
         Kind::DesiredRemoved(path) => (KindView::DesiredRemoved { path: path.clone() }, path),
     }

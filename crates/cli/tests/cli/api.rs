@@ -15,10 +15,11 @@ use proto::drover::v1::{
     DeleteCredentialResponse, DeleteInstanceRequest, DesiredResource, DesiredResources, Device,
     DiscoverRequest, DiscoverResponse, Event, ExecuteRequest, GetDesiredRequest, GetDeviceRequest,
     GetOperationRequest, ListCredentialsRequest, ListCredentialsResponse, ListDevicesRequest,
-    ListDevicesResponse, ListOperationsRequest, ListOperationsResponse, ObserveRequest,
-    ObserveResponse, Operation, OperationResponse, PathValue, PutCredentialRequest, ReadRequest,
-    ReadResponse, ReportedValue, SetDesiredRequest, Value, WatchEventsRequest, WatchEventsResponse,
-    WriteAttributesRequest, WriteRequest, device, event, operation,
+    ListDevicesResponse, ListOperationsRequest, ListOperationsResponse, ObserveCompositeRequest,
+    ObserveRequest, ObserveResponse, Operation, OperationResponse, PathValue, PutCredentialRequest,
+    RawAnswer, ReadCompositeRequest, ReadRequest, ReadResponse, ReportedValue, SendRawRequest,
+    SendRawResponse, SetDesiredRequest, Value, WatchEventsRequest, WatchEventsResponse,
+    WriteAttributesRequest, WriteCompositeRequest, WriteRequest, device, event, operation,
 };
 use tokio::net::TcpListener;
 use tokio::task::JoinSet;
@@ -206,6 +207,62 @@ fn float(number: f64) -> Option<Value> {
 #[tonic::async_trait]
 impl Operations for Script {
     type ObserveStream = Streaming<ObserveResponse>;
+    type ObserveCompositeStream = Streaming<ObserveResponse>;
+
+    /// A device with a battery level and a temperature.
+    async fn read_composite(&self, request: Request<ReadCompositeRequest>) -> Answer<ReadResponse> {
+        let known = [
+            ("/3/0/9", Kind::Integer(88)),
+            ("/3303/0/5700", Kind::Float(21.5)),
+        ];
+        let asked = request.into_inner().paths;
+        let values = known
+            .into_iter()
+            .filter(|(path, _)| asked.iter().any(|asked| asked == path))
+            .map(|(path, kind)| PathValue {
+                path: path.to_owned(),
+                value: Some(Value { kind: Some(kind) }),
+            });
+        Ok(Response::new(ReadResponse {
+            values: values.collect(),
+        }))
+    }
+
+    async fn observe_composite(
+        &self,
+        _: Request<ObserveCompositeRequest>,
+    ) -> Answer<Self::ObserveCompositeStream> {
+        Err(Status::unimplemented("not in the script"))
+    }
+
+    async fn write_composite(
+        &self,
+        request: Request<WriteCompositeRequest>,
+    ) -> Answer<OperationResponse> {
+        let request = request.into_inner();
+        let paths = request.values.into_iter().map(|value| value.path);
+        let paths: Vec<String> = paths.chain(request.removals).collect();
+        ended(
+            request.endpoint,
+            "write-composite",
+            paths.join(" "),
+            operation::State::Delivered,
+            "2.04",
+        )
+    }
+
+    /// The device says back what it was sent.
+    async fn send_raw(&self, request: Request<SendRawRequest>) -> Answer<SendRawResponse> {
+        let request = request.into_inner();
+        Ok(Response::new(SendRawResponse {
+            operation: None,
+            answer: Some(RawAnswer {
+                coap_code: "2.05".to_owned(),
+                content_format: request.content_format,
+                payload: request.payload,
+            }),
+        }))
+    }
 
     async fn read(&self, request: Request<ReadRequest>) -> Answer<ReadResponse> {
         let request = request.into_inner();

@@ -78,6 +78,57 @@ async fn a_read_gives_typed_values() {
 }
 
 #[tokio::test]
+async fn several_paths_are_one_composite_operation() {
+    let api = FakeApi::start().await;
+    let (code, out, _) = run(&api, &["read", "dev-1", "/3/0/9", "/3303/0/5700", "/4"]).await;
+    assert_eq!(code, 0);
+    insta::assert_snapshot!(out, @r"
+    PATH           NAME            TYPE      VALUE
+    /3/0/9         Battery Level   integer   88
+    /3303/0/5700   Sensor Value    float     21.5
+    ");
+    let write = [
+        "write-composite",
+        "dev-1",
+        "/1/0/1=600",
+        "--remove",
+        "/16/0/0/3",
+    ];
+    let (code, out, _) = run(&api, &write).await;
+    assert_eq!(code, 0);
+    assert!(
+        out.starts_with("write-composite /1/0/1 /16/0/0/3: Delivered (2.04)"),
+        "{out}"
+    );
+    let (code, _, err) = run(&api, &["write-composite", "dev-1"]).await;
+    assert_eq!(code, 2);
+    assert!(err.contains("give PATH=VALUE, or --remove PATH"), "{err}");
+}
+
+#[tokio::test]
+async fn a_raw_request_shows_what_came_back() {
+    let api = FakeApi::start().await;
+    let raw = [
+        "raw", "dev-1", "put", "/1/0/2", "--format", "text", "--text", "101",
+    ];
+    let (code, out, _) = run(&api, &raw).await;
+    assert_eq!((code, out.as_str()), (0, "2.05 text\n101\n"));
+    let raw = [
+        "raw", "dev-1", "POST", "/1/0", "--format", "tlv", "--hex", "c10265", "-o", "json",
+    ];
+    let (code, out, _) = run(&api, &raw).await;
+    assert_eq!(code, 0);
+    let answer: serde_json::Value = serde_json::from_str(&out).unwrap();
+    assert_eq!(
+        (&answer["format"], &answer["payload"], &answer["text"]),
+        (&"tlv".into(), &"c10265".into(), &serde_json::Value::Null)
+    );
+    let (code, _, err) = run(&api, &["raw", "dev-1", "PUT", "/1", "--hex", "c1026"]).await;
+    assert_eq!(code, 2);
+    assert!(err.contains("two hexadecimal digits"), "{err}");
+}
+
+#[tokio::test]
 async fn a_device_that_is_not_registered_exits_with_4_and_advice() {
     let api = FakeApi::start().await;
     let (code, out, err) = run(&api, &["read", "gone", "/3/0/9"]).await;

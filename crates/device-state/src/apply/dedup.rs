@@ -19,6 +19,7 @@ impl Change<'_> {
             Outcome::Registered {
                 id,
                 expires_at,
+                quirks,
                 observations: _,
             } => {
                 let observations = query::registration_by_id(self.tables, &id)
@@ -28,6 +29,7 @@ impl Change<'_> {
                     id,
                     expires_at,
                     observations,
+                    quirks,
                 }
             }
             other => other,
@@ -41,10 +43,12 @@ impl Change<'_> {
             Outcome::Registered {
                 id,
                 expires_at,
+                quirks,
                 observations: _,
             } => Outcome::Registered {
                 id: id.clone(),
                 expires_at: *expires_at,
+                quirks: *quirks,
                 observations: Vec::new(),
             },
             other => other.clone(),

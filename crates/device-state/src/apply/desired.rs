@@ -64,7 +64,9 @@ impl Change<'_> {
                 diagnostic: diagnostic.clone(),
                 since,
             },
-            OperationOutcome::Expired
+            // Only raw requests are answered so, and no desired value is written by one.
+            OperationOutcome::Answered { .. }
+            | OperationOutcome::Expired
             | OperationOutcome::Cancelled
             | OperationOutcome::Superseded => return,
         };
@@ -155,7 +157,13 @@ impl Change<'_> {
             mode: WriteMode::Replace,
             values,
         };
-        self.add_operation(endpoint, write, OperationSource::Desired, Timestamp::NEVER)
+        self.add_operation(
+            endpoint,
+            write,
+            OperationSource::Desired,
+            Timestamp::NEVER,
+            0,
+        )
     }
 
     /// Ends the write of a desired value that has not been sent. One that is in flight goes on: the

@@ -59,7 +59,9 @@ impl Change<'_> {
             Expiring::Resumption(id) => self.end_resumption(*id),
             Expiring::Operation(endpoint, sequence) => self.end_operation(endpoint, *sequence),
             Expiring::Member(node) => self.end_member(*node),
-            Expiring::Hold(endpoint, path, holder) => self.end_hold(endpoint, *path, *holder),
+            Expiring::Hold(endpoint, observed, holder) => {
+                self.end_hold(endpoint, observed, *holder)
+            }
         }
     }
 

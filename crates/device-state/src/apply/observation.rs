@@ -1,6 +1,6 @@
-//! Observation intents: who wants which path observed, and until when.
+//! Observation intents: who wants what observed, and until when.
 
-use lwm2m::{EndpointName, Path};
+use lwm2m::{EndpointName, NotificationAttributes, Observed};
 
 use super::Change;
 use crate::command::{Outcome, Rejection};
@@ -14,11 +14,16 @@ impl Change<'_> {
     pub(super) fn hold_observation(
         &mut self,
         endpoint: &EndpointName,
-        path: Path,
+        observed: &Observed,
+        parameters: NotificationAttributes,
         holder: u64,
         lease_until: Timestamp,
     ) -> Result<Outcome, Rejection> {
-        let mut observation = match query::observation(self.tables, endpoint, path) {
+        let mut observation = match query::observation(self.tables, endpoint, observed) {
+            // The device has one observation for all of them.
+            Some(observation) if observation.parameters != parameters => {
+                return Err(Rejection::ObservedOtherwise);
+            }
             Some(observation) => observation,
             None if query::observations(self.tables, endpoint).len() >= Observation::MAX_PATHS => {
                 return Err(Rejection::TooManyObservations);
@@ -26,11 +31,12 @@ impl Change<'_> {
             None => {
                 self.effects.push(Effect::ObservationWanted {
                     endpoint: endpoint.clone(),
-                    path,
+                    observed: observed.clone(),
                 });
                 Observation {
                     endpoint: endpoint.clone(),
-                    path,
+                    observed: observed.clone(),
+                    parameters,
                     holders: Vec::new(),
                 }
             }
@@ -55,7 +61,7 @@ impl Change<'_> {
         self.reschedule(
             previous,
             Some(lease_until),
-            Expiring::Hold(endpoint.clone(), path, holder),
+            Expiring::Hold(endpoint.clone(), observed.clone(), holder),
         );
         self.tables.put(Row::Observation(observation));
         Ok(Outcome::Done)
@@ -65,17 +71,22 @@ impl Change<'_> {
     pub(super) fn release_observation(
         &mut self,
         endpoint: &EndpointName,
-        path: Path,
+        observed: &Observed,
         holder: u64,
     ) -> Outcome {
-        if let Some(observation) = query::observation(self.tables, endpoint, path) {
+        if let Some(observation) = query::observation(self.tables, endpoint, observed) {
             self.drop_hold(observation, holder);
         }
         Outcome::Done
     }
 
-    pub(super) fn end_hold(&mut self, endpoint: &EndpointName, path: Path, holder: u64) -> bool {
-        let Some(observation) = query::observation(self.tables, endpoint, path) else {
+    pub(super) fn end_hold(
+        &mut self,
+        endpoint: &EndpointName,
+        observed: &Observed,
+        holder: u64,
+    ) -> bool {
+        let Some(observation) = query::observation(self.tables, endpoint, observed) else {
             return false;
         };
         let due = |held: &ObservationHolder| held.id == holder && held.lease_until <= self.now;
@@ -97,20 +108,21 @@ impl Change<'_> {
         let held = observation.holders.remove(place);
         let Observation {
             endpoint,
-            path,
+            observed,
             holders,
+            ..
         } = &observation;
         self.reschedule(
             Some(held.lease_until),
             None,
-            Expiring::Hold(endpoint.clone(), *path, holder),
+            Expiring::Hold(endpoint.clone(), observed.clone(), holder),
         );
         if holders.is_empty() {
             self.tables
-                .delete(&RowKey::Observation(endpoint.clone(), *path));
+                .delete(&RowKey::Observation(endpoint.clone(), observed.clone()));
             self.effects.push(Effect::ObservationUnwanted {
                 endpoint: endpoint.clone(),
-                path: *path,
+                observed: observed.clone(),
             });
         } else {
             self.tables.put(Row::Observation(observation));

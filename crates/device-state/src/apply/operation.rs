@@ -16,7 +16,7 @@ use crate::event::Event;
 use crate::id::{NodeId, OperationId, Timestamp};
 use crate::limit::{MAX_FINISHED_OPERATIONS, MAX_QUEUED_OPERATIONS, OPERATION_RETENTION};
 use crate::query;
-use crate::record::{OperationOutcome, OperationRecord, OperationSource, OperationState};
+use crate::record::{OperationOutcome, OperationRecord, OperationSource, OperationState, Queueing};
 use crate::table::{Expiring, Row};
 
 impl Change<'_> {
@@ -25,7 +25,11 @@ impl Change<'_> {
         endpoint: &EndpointName,
         operation: &Operation,
         deadline: Timestamp,
+        queueing: Queueing,
     ) -> Result<Outcome, Rejection> {
+        if queueing.supersedes {
+            self.supersede(endpoint, operation);
+        }
         let queued = query::operations(self.tables, endpoint)
             .iter()
             .filter(|record| record.source == OperationSource::Caller && !record.is_finished())
@@ -38,9 +42,22 @@ impl Change<'_> {
             operation.clone(),
             OperationSource::Caller,
             deadline,
+            queueing.priority,
         );
         self.settle_queue(endpoint);
         Ok(Outcome::Enqueued { operation })
+    }
+
+    /// Gives up what callers asked for and what waits, if `newer` leaves nothing of it.
+    fn supersede(&mut self, endpoint: &EndpointName, newer: &Operation) {
+        for record in query::operations(self.tables, endpoint) {
+            let obsolete = record.is_pending()
+                && record.source == OperationSource::Caller
+                && newer.makes_obsolete(&record.operation);
+            if obsolete {
+                self.conclude(record, OperationOutcome::Superseded);
+            }
+        }
     }
 
     pub(super) fn start(
@@ -88,7 +105,9 @@ impl Change<'_> {
         let record = self.queued_operation(endpoint, operation)?;
         let answered = matches!(
             outcome,
-            OperationOutcome::Delivered { .. } | OperationOutcome::Rejected { .. }
+            OperationOutcome::Delivered { .. }
+                | OperationOutcome::Rejected { .. }
+                | OperationOutcome::Answered { .. }
         );
         if answered || record.source == OperationSource::Caller {
             if let OperationOutcome::Delivered { values, .. } = outcome {
@@ -127,6 +146,7 @@ impl Change<'_> {
         operation: Operation,
         source: OperationSource,
         deadline: Timestamp,
+        priority: u8,
     ) -> OperationId {
         let id = OperationId {
             shard: self.shard,
@@ -140,6 +160,7 @@ impl Change<'_> {
             endpoint: endpoint.clone(),
             operation,
             source,
+            priority,
             enqueued_at: self.now,
             deadline,
             state: OperationState::Pending,
@@ -153,7 +174,7 @@ impl Change<'_> {
         let event = Event::OperationFinished {
             operation: record.id,
             name: record.operation.name().to_owned(),
-            path: record.operation.path(),
+            target: record.operation.target().to_string(),
             outcome: outcome.clone(),
         };
         self.effects.push(Effect::OperationFinished {
@@ -211,10 +232,7 @@ impl Change<'_> {
     fn release(&mut self, record: OperationRecord) {
         if let Some(outcome) = self.end_of_outdated_write(&record) {
             self.conclude(record, outcome);
-        } else if matches!(
-            record.operation,
-            Operation::Execute { .. } | Operation::Create { .. }
-        ) {
+        } else if record.operation.happens_once() {
             self.conclude(record, OperationOutcome::Expired);
         } else {
             self.move_operation(record, OperationState::Pending);

@@ -9,7 +9,7 @@ use crate::event::Event;
 use crate::id::{NodeId, Timestamp};
 use crate::limit::REGISTRATION_GRACE;
 use crate::query;
-use crate::record::{Place, Registration, SecurityIdentity, SessionCid};
+use crate::record::{Place, Quirks, Registration, SecurityIdentity, SessionCid};
 use crate::table::{Expiring, Row, RowKey};
 
 impl Change<'_> {
@@ -23,7 +23,13 @@ impl Change<'_> {
         }
         let previous = query::registration(self.tables, endpoint);
         self.check_identity(registration, previous.as_ref())?;
+        // A device that comes with another release has other software.
+        let quirks = previous
+            .as_ref()
+            .filter(|previous| previous.version == registration.version)
+            .map_or_else(Quirks::default, |previous| previous.quirks);
         let row = Registration {
+            quirks,
             registered_at: self.now,
             updated_at: self.now,
             expires_at: self.registration_end(registration.lifetime),
@@ -56,7 +62,21 @@ impl Change<'_> {
             id: row.id,
             expires_at: row.expires_at,
             observations: query::observations(self.tables, endpoint),
+            quirks,
         })
+    }
+
+    /// Keeps what the device turned out not to do. It told nothing new of itself, so nobody is told.
+    pub(super) fn learn_quirks(
+        &mut self,
+        id: &RegistrationId,
+        quirks: Quirks,
+    ) -> Result<Outcome, Rejection> {
+        let mut registration =
+            query::registration_by_id(self.tables, id).ok_or(Rejection::UnknownRegistration)?;
+        registration.quirks = registration.quirks.and(quirks);
+        self.tables.put(Row::Registration(registration));
+        Ok(Outcome::Done)
     }
 
     /// Takes over the registration as changed by an Update that `owner` received.

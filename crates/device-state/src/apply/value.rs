@@ -1,6 +1,6 @@
 //! Last values.
 
-use lwm2m::{EndpointName, Operation, Path, RegistrationId, Value};
+use lwm2m::{EndpointName, Operation, Patch, Path, RegistrationId, Value};
 
 use super::Change;
 use crate::command::{Outcome, Rejection};
@@ -47,12 +47,19 @@ impl Change<'_> {
     ) {
         let now = self.now;
         match operation {
-            Operation::Read { .. } => {
+            Operation::Read { .. } | Operation::ReadComposite { .. } => {
                 let values = returned.iter().map(|(path, value)| (*path, value, now));
                 self.keep_values(endpoint, ValueOrigin::Read, values);
             }
             Operation::Write { values, .. } => {
                 let values = values.iter().map(|entry| (entry.path, &entry.value, now));
+                self.keep_values(endpoint, ValueOrigin::Write, values);
+            }
+            Operation::WriteComposite { patches } => {
+                let values = patches.iter().filter_map(|patch| match patch {
+                    Patch::Set(entry) => Some((entry.path, &entry.value, now)),
+                    Patch::Remove(_) => None,
+                });
                 self.keep_values(endpoint, ValueOrigin::Write, values);
             }
             _ => {}

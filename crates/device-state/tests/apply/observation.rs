@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use device_state::{Command, Effect, Observation, Outcome, Rejection};
-use lwm2m::Path;
+use lwm2m::{NotificationAttributes, Path};
 
 use crate::world::{BATTERY, World, endpoint};
 
@@ -11,7 +11,8 @@ fn hold(world: &mut World, path: Path, holder: u64, seconds: u64) -> Outcome {
     let lease_until = world.now.saturating_add(Duration::from_secs(seconds));
     world.run(Command::HoldObservation {
         endpoint: endpoint("meter"),
-        path,
+        observed: path.into(),
+        parameters: NotificationAttributes::default(),
         holder,
         lease_until,
     })
@@ -20,7 +21,7 @@ fn hold(world: &mut World, path: Path, holder: u64, seconds: u64) -> Outcome {
 fn release(world: &mut World, holder: u64) -> Outcome {
     world.run(Command::ReleaseObservation {
         endpoint: endpoint("meter"),
-        path: BATTERY,
+        observed: BATTERY.into(),
         holder,
     })
 }
@@ -28,14 +29,14 @@ fn release(world: &mut World, holder: u64) -> Outcome {
 fn wanted() -> Effect {
     Effect::ObservationWanted {
         endpoint: endpoint("meter"),
-        path: BATTERY,
+        observed: BATTERY.into(),
     }
 }
 
 fn unwanted() -> Effect {
     Effect::ObservationUnwanted {
         endpoint: endpoint("meter"),
-        path: BATTERY,
+        observed: BATTERY.into(),
     }
 }
 

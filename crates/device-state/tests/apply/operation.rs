@@ -4,10 +4,10 @@ use std::time::Duration;
 
 use device_state::limit::{MAX_FINISHED_OPERATIONS, MAX_QUEUED_OPERATIONS};
 use device_state::{
-    Command, Effect, Event, OperationId, OperationOutcome, OperationState, Outcome, Rejection,
-    Timestamp, ValueOrigin,
+    Command, Effect, Event, OperationId, OperationOutcome, OperationState, Outcome, Queueing,
+    Rejection, Timestamp, ValueOrigin,
 };
-use lwm2m::Path;
+use lwm2m::{Entry, Operation, Path, WriteMode};
 
 use crate::world::{
     BATTERY, CONTENT, NODE, SHARD, UTC_OFFSET, World, delivered, endpoint, execute, id, identity,
@@ -60,6 +60,7 @@ fn a_full_queue_refuses_more() {
         endpoint: endpoint("meter"),
         operation: read(),
         deadline: Timestamp::NEVER,
+        queueing: Queueing::default(),
     };
     assert_eq!(
         world.run(enqueue.clone()),
@@ -94,7 +95,7 @@ fn an_operation_ends_once_and_its_end_is_an_event() {
     let finished = Event::OperationFinished {
         operation,
         name: "execute".to_owned(),
-        path: crate::world::REBOOT,
+        target: crate::world::REBOOT.to_string(),
         outcome: refused(),
     };
     assert_eq!(world.events(), [finished]);
@@ -172,7 +173,7 @@ fn an_exchange_in_flight_may_outlast_the_deadline() {
 
 #[test]
 fn a_lost_exchange_is_repeated_unless_it_may_happen_once() {
-    let create = lwm2m::Operation::Create {
+    let create = Operation::Create {
         path: Path::Object(3303),
         instance: None,
         values: Vec::new(),
@@ -299,4 +300,63 @@ fn a_late_answer_counts_even_when_the_operation_waits_again() {
     });
     assert_eq!(world.finish("meter", operation, delivered()), Outcome::Done);
     assert_eq!(world.end_of("meter", operation), Some(delivered()));
+}
+
+fn ask(world: &mut World, operation: Operation, queueing: Queueing) -> OperationId {
+    let deadline = world.now.saturating_add(Duration::from_mins(5));
+    let enqueue = Command::Enqueue {
+        endpoint: endpoint("meter"),
+        operation,
+        deadline,
+        queueing,
+    };
+    match world.run(enqueue) {
+        Outcome::Enqueued { operation } => operation,
+        other => panic!("{other:?}"),
+    }
+}
+
+#[test]
+fn the_highest_priority_goes_first_and_among_equals_the_oldest() {
+    let mut world = World::registered("meter");
+    let with = |priority| Queueing {
+        priority,
+        supersedes: false,
+    };
+    let order = [0, 5, 9, 5].map(|priority| ask(&mut world, read(), with(priority)));
+    for index in [2, 1, 3, 0] {
+        assert_eq!(world.next_operation("meter"), Some(order[index]));
+        world.start("meter", order[index]);
+        world.finish("meter", order[index], delivered());
+    }
+}
+
+#[test]
+fn a_write_takes_the_place_of_those_that_it_leaves_nothing_of_if_it_is_asked_to() {
+    let mut world = World::registered("meter");
+    let supersedes = Queueing {
+        priority: 0,
+        supersedes: true,
+    };
+    let zone = Path::Resource(3, 0, 15);
+    let other = Operation::Write {
+        path: zone,
+        mode: WriteMode::Replace,
+        values: vec![Entry::new(zone, text("Europe/Berlin"))],
+    };
+    let first = ask(&mut world, write("+01:00"), Queueing::default());
+    let other = ask(&mut world, other, Queueing::default());
+    let executed = ask(&mut world, execute(), Queueing::default());
+    let second = ask(&mut world, write("+02:00"), Queueing::default());
+    let last = ask(&mut world, write("+03:00"), supersedes);
+    let outcome = |id| match world.operation("meter", id).state {
+        OperationState::Finished { outcome, .. } => Some(outcome),
+        _ => None,
+    };
+    assert_eq!(outcome(first), Some(OperationOutcome::Superseded));
+    assert_eq!(outcome(second), Some(OperationOutcome::Superseded));
+    assert_eq!(
+        [outcome(other), outcome(executed), outcome(last)],
+        [None, None, None]
+    );
 }

@@ -4,11 +4,11 @@ use std::time::Duration;
 
 use device_state::{
     Command, Counters, Credential, CredentialId, CredentialKey, DesiredResource, DesiredState,
-    Envelope, Member, MemberPhase, MemoryTables, NodeId, OperationId, OperationOutcome, RequestId,
-    Resumption, ResumptionId, Revision, Row, Session, SessionCid, SessionGeneration, Timestamp,
-    ValueOrigin, apply_entry, invariant, query,
+    Envelope, Member, MemberPhase, MemoryTables, NodeId, OperationId, OperationOutcome, Queueing,
+    RequestId, Resumption, ResumptionId, Revision, Row, Session, SessionCid, SessionGeneration,
+    Timestamp, ValueOrigin, apply_entry, invariant, query,
 };
-use lwm2m::{Lifetime, Operation, Path, Value};
+use lwm2m::{CompositePaths, Lifetime, NotificationAttributes, Observed, Operation, Path, Value};
 use proptest::collection::vec;
 use proptest::prelude::*;
 
@@ -137,11 +137,14 @@ fn registrations() -> impl Strategy<Value = Command> {
 
 fn operations() -> impl Strategy<Value = Command> {
     prop_oneof![
-        3 => (name(), operation(), time()).prop_map(|(name, operation, deadline)| Command::Enqueue {
-            endpoint: endpoint(name),
-            operation,
-            deadline,
-        }),
+        3 => (name(), operation(), time(), 0..3_u8, any::<bool>()).prop_map(
+            |(name, operation, deadline, priority, supersedes)| Command::Enqueue {
+                endpoint: endpoint(name),
+                operation,
+                deadline,
+                queueing: Queueing { priority, supersedes },
+            }
+        ),
         4 => (name(), operation_id(), node()).prop_map(|(name, operation, owner)| Command::Start {
             endpoint: endpoint(name),
             operation,
@@ -159,14 +162,24 @@ fn operations() -> impl Strategy<Value = Command> {
     ]
 }
 
+fn observed() -> impl Strategy<Value = Observed> {
+    prop_oneof![
+        3 => path().prop_map(Observed::Path),
+        1 => vec(path(), 1..3).prop_map(|paths| {
+            Observed::Composite(CompositePaths::new(paths).unwrap())
+        }),
+    ]
+}
+
 fn intents() -> impl Strategy<Value = Command> {
     prop_oneof![
         2 => (name(), 0..4_u64, vec((path(), "[xyz]"), 0..3)).prop_map(set_desired),
-        1 => (name(), path(), 0..3_u64, time()).prop_map(|(name, path, holder, lease_until)| {
-            Command::HoldObservation { endpoint: endpoint(name), path, holder, lease_until }
+        1 => (name(), observed(), 0..3_u64, time()).prop_map(|(name, observed, holder, lease_until)| {
+            let parameters = NotificationAttributes::default();
+            Command::HoldObservation { endpoint: endpoint(name), observed, parameters, holder, lease_until }
         }),
-        1 => (name(), path(), 0..3_u64).prop_map(|(name, path, holder)| {
-            Command::ReleaseObservation { endpoint: endpoint(name), path, holder }
+        1 => (name(), observed(), 0..3_u64).prop_map(|(name, observed, holder)| {
+            Command::ReleaseObservation { endpoint: endpoint(name), observed, holder }
         }),
     ]
 }

@@ -3,10 +3,10 @@
 use std::time::Duration;
 
 use device_state::{
-    Command, Effect, Event, Expiring, OperationState, Outcome, Rejection, Row, SecurityIdentity,
-    SessionCid, Tables, Timestamp, Transport, query, registration_shard,
+    Command, Effect, Event, Expiring, OperationState, Outcome, Quirks, Rejection, Row,
+    SecurityIdentity, SessionCid, Tables, Timestamp, Transport, query, registration_shard,
 };
-use lwm2m::{Binding, Lifetime, RegistrationId};
+use lwm2m::{Binding, Lifetime, NotificationAttributes, Observed, RegistrationId};
 
 use crate::world::{
     NODE, OTHER_NODE, SHARD, World, endpoint, execute, id, identity, read, register, registration,
@@ -23,7 +23,8 @@ fn a_registration_gets_the_leaders_times_and_a_grace() {
         Outcome::Registered {
             id: id(1),
             expires_at,
-            observations: Vec::new()
+            observations: Vec::new(),
+            quirks: Quirks::default(),
         }
     );
     let row = world.device("meter").registration.unwrap();
@@ -123,7 +124,8 @@ fn a_registration_answers_with_what_is_to_be_observed() {
     let lease_until = Timestamp(u64::MAX - 1);
     world.run(Command::HoldObservation {
         endpoint: endpoint("meter"),
-        path,
+        observed: path.into(),
+        parameters: NotificationAttributes::default(),
         holder: 5,
         lease_until,
     });
@@ -158,7 +160,7 @@ fn an_update_extends_the_lifetime_and_changes_what_it_names() {
         Outcome::Updated {
             endpoint: endpoint("meter"),
             expires_at,
-            observations: Vec::new()
+            observations: Vec::new(),
         }
     );
     let row = world.device("meter").registration.unwrap();
@@ -193,7 +195,8 @@ fn an_update_over_another_node_names_the_observations_to_establish_there() {
     let mut world = World::registered("meter");
     world.run(Command::HoldObservation {
         endpoint: endpoint("meter"),
-        path: "/3303/0/5700".parse().unwrap(),
+        observed: Observed::Path("/3303/0/5700".parse().unwrap()),
+        parameters: NotificationAttributes::default(),
         holder: 1,
         lease_until: world.now.saturating_add(Duration::from_secs(600)),
     });
@@ -302,7 +305,8 @@ fn a_deregistered_device_keeps_its_queue_and_its_observations() {
     let path = crate::world::BATTERY;
     world.run(Command::HoldObservation {
         endpoint: endpoint("meter"),
-        path,
+        observed: path.into(),
+        parameters: NotificationAttributes::default(),
         holder: 5,
         lease_until,
     });
@@ -358,7 +362,7 @@ fn an_expiry_row_that_was_left_over_ends_nothing() {
         Expiring::Operation(endpoint("meter"), operation.sequence),
         Expiring::Operation(endpoint("meter"), 99),
         Expiring::Session(SessionCid([0; 8])),
-        Expiring::Hold(endpoint("meter"), crate::world::BATTERY, 1),
+        Expiring::Hold(endpoint("meter"), crate::world::BATTERY.into(), 1),
     ];
     for what in left_over {
         world.tables.put(Row::Expiry {

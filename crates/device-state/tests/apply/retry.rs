@@ -3,7 +3,10 @@
 use std::time::Duration;
 
 use device_state::limit::{DEDUP_AGE, DEDUP_BATCH, MAX_DEDUP_ROWS};
-use device_state::{Command, CredentialId, Outcome, Rejection, RequestId, invariant, query};
+use device_state::{
+    Command, CredentialId, Outcome, Queueing, Rejection, RequestId, invariant, query,
+};
+use lwm2m::NotificationAttributes;
 
 use crate::world::{BATTERY, World, endpoint, id, identity, read, register, registration, request};
 
@@ -15,6 +18,7 @@ fn a_retry_gets_the_first_outcome_and_changes_nothing() {
         endpoint: endpoint("meter"),
         operation: read(),
         deadline,
+        queueing: Queueing::default(),
     };
     let first = world.submit(Some(request(1)), command.clone());
     let before = world.tables.clone();
@@ -56,7 +60,8 @@ fn a_retried_registration_hears_of_the_observations_of_now() {
     let lease_until = world.now.saturating_add(Duration::from_mins(5));
     world.run(Command::HoldObservation {
         endpoint: endpoint("meter"),
-        path: BATTERY,
+        observed: BATTERY.into(),
+        parameters: NotificationAttributes::default(),
         holder: 5,
         lease_until,
     });

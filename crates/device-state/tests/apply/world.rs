@@ -5,8 +5,8 @@ use std::time::Duration;
 use device_state::query::{self, DeviceView};
 use device_state::{
     Applied, Command, Context, DesiredState, Effect, Envelope, Event, MemoryTables, NodeId,
-    OperationId, OperationOutcome, OperationRecord, Outcome, Registration, RequestId, Revision,
-    Row, SecurityIdentity, ShardId, Timestamp, Transport, apply, invariant,
+    OperationId, OperationOutcome, OperationRecord, Outcome, Queueing, Quirks, Registration,
+    RequestId, Revision, Row, SecurityIdentity, ShardId, Timestamp, Transport, apply, invariant,
 };
 use lwm2m::{
     Binding, EndpointName, Entry, Lifetime, LwM2mVersion, Operation, Path, RegistrationId, Value,
@@ -103,6 +103,7 @@ impl World {
             endpoint: endpoint(name),
             operation,
             deadline,
+            queueing: Queueing::default(),
         }) {
             Outcome::Enqueued { operation } => operation,
             other => panic!("{other:?}"),
@@ -209,6 +210,7 @@ pub(crate) fn registration(name: &str, random: u64) -> Registration {
         registered_at: Timestamp(0),
         updated_at: Timestamp(0),
         expires_at: Timestamp(0),
+        quirks: Quirks::default(),
     }
 }
 

@@ -2,6 +2,7 @@
 #![expect(clippy::unwrap_used, reason = "a failed unwrap is the test's failure")]
 #![expect(clippy::disallowed_methods, reason = "a test needs a first instant")]
 
+mod composite;
 mod streams;
 mod system;
 
@@ -9,11 +10,14 @@ use std::time::Duration;
 
 use coap::{Code, Reliability};
 use device_state::OperationOutcome;
-use lwm2m::{Entry, ExecuteArguments, LwM2mVersion, Operation, Path, Value, WriteMode};
+use lwm2m::{
+    Entry, ExecuteArguments, LwM2mVersion, NotificationAttributes, Operation, Path, Value,
+    WriteMode,
+};
 use lwm2m_client::{Config, Event, FirmwareState};
 use system::{System, config};
 
-const TEMPERATURE: Path = Path::Resource(3303, 0, 5700);
+pub(crate) const TEMPERATURE: Path = Path::Resource(3303, 0, 5700);
 const RELEASES: [LwM2mVersion; 3] = [LwM2mVersion::V1_0, LwM2mVersion::V1_1, LwM2mVersion::V1_2];
 
 fn read(path: Path) -> Operation {
@@ -31,7 +35,20 @@ fn execute(path: Path) -> Operation {
     }
 }
 
-fn delivered(outcome: OperationOutcome) -> (Code, Vec<(Path, Value)>) {
+fn observe(path: Path) -> Operation {
+    Operation::Observe {
+        observed: path.into(),
+        parameters: NotificationAttributes::default(),
+    }
+}
+
+fn cancel(path: Path) -> Operation {
+    Operation::CancelObserve {
+        observed: path.into(),
+    }
+}
+
+pub(crate) fn delivered(outcome: OperationOutcome) -> (Code, Vec<(Path, Value)>) {
     match outcome {
         OperationOutcome::Delivered { code, values } => (Code::from_byte(code), values),
         other => panic!("{other:?}"),
@@ -88,14 +105,14 @@ fn observed_values_reach_the_state() {
             notifications,
             ..config()
         });
-        let (_, values) = delivered(system.operate(Operation::Observe { path: TEMPERATURE }));
+        let (_, values) = delivered(system.operate(observe(TEMPERATURE)));
         assert_eq!(values, [(TEMPERATURE, Value::Float(20.0))]);
         for value in [21.5, 22.5] {
             system.set(TEMPERATURE, Value::Float(value));
             system.drive(Duration::from_secs(1));
             assert_eq!(system.last_value(TEMPERATURE), Some(Value::Float(value)));
         }
-        system.operate(Operation::CancelObserve { path: TEMPERATURE });
+        system.operate(cancel(TEMPERATURE));
         system.set(TEMPERATURE, Value::Float(30.0));
         system.drive(Duration::from_secs(1));
         assert_eq!(system.last_value(TEMPERATURE), Some(Value::Float(22.5)));
@@ -226,10 +243,10 @@ fn a_device_on_tcp_registers_and_is_managed() {
         let outcome = system.operate(write(package.path, WriteMode::Replace, vec![package]));
         assert_eq!(delivered(outcome).0, Code::CHANGED_2_04);
 
-        system.operate(Operation::Observe { path: TEMPERATURE });
+        system.operate(observe(TEMPERATURE));
         system.set(TEMPERATURE, Value::Float(21.5));
         assert_eq!(system.last_value(TEMPERATURE), Some(Value::Float(21.5)));
-        system.operate(Operation::CancelObserve { path: TEMPERATURE });
+        system.operate(cancel(TEMPERATURE));
         assert_eq!(system.device.observation_count(), 0);
     }
 }
@@ -238,7 +255,7 @@ fn a_device_on_tcp_registers_and_is_managed() {
 fn observations_are_established_anew_on_another_connection() {
     let mut system = System::on_streams(tcp(), 1152);
     system.hold(TEMPERATURE);
-    system.operate(Operation::Observe { path: TEMPERATURE });
+    system.operate(observe(TEMPERATURE));
     system.reconnect(1152);
     system.wait_for(|event| matches!(event, Event::Registered { .. }));
     system.set(TEMPERATURE, Value::Float(23.0));

@@ -9,9 +9,11 @@ use device_state::{
     Command, Context, Envelope, MemoryTables, NodeId, OperationOutcome, Outcome, Registration,
     Revision, ShardId, Timestamp, Transport, apply, query,
 };
-use lwm2m::{EndpointName, Operation, Path, RegistrationId, Value};
+use lwm2m::{EndpointName, NotificationAttributes, Operation, Path, RegistrationId, Value};
 use lwm2m_client::{Config, Device, Event, Output};
-use lwm2m_server::{CommitError, CommitId, Engine, Now, OperationTag, Origin, Principal};
+use lwm2m_server::{
+    CommitError, CommitId, Engine, Now, OperationFailure, OperationTag, Origin, Principal,
+};
 use netsim::{Conditions, Network};
 
 use crate::streams::{Arrival, Streams};
@@ -32,7 +34,7 @@ pub(crate) struct System {
     commits: Commits,
     network: Network<u8>,
     pub(crate) events: Vec<Event>,
-    done: Vec<(OperationTag, OperationOutcome)>,
+    done: Vec<(OperationTag, Result<OperationOutcome, OperationFailure>)>,
     next_tag: u64,
     /// Instead of the network.
     streams: Option<Streams>,
@@ -110,7 +112,8 @@ impl System {
         let lease_until = self.clock().wall.saturating_add(Duration::from_hours(1));
         self.apply(Command::HoldObservation {
             endpoint: self.device.endpoint().clone(),
-            path,
+            observed: path.into(),
+            parameters: NotificationAttributes::default(),
             holder: 1,
             lease_until,
         });
@@ -162,6 +165,15 @@ impl System {
 
     /// Has the server do something with the device, and waits for the outcome.
     pub(crate) fn operate(&mut self, operation: Operation) -> OperationOutcome {
+        self.attempt(operation).unwrap()
+    }
+
+    /// Has the server do something with the device that does not come to an outcome.
+    pub(crate) fn refuse(&mut self, operation: Operation) -> OperationFailure {
+        self.attempt(operation).unwrap_err()
+    }
+
+    fn attempt(&mut self, operation: Operation) -> Result<OperationOutcome, OperationFailure> {
         let registration: RegistrationId = self.registration().expect("it is registered").id;
         let tag = OperationTag(self.next_tag);
         self.next_tag += 1;
@@ -287,7 +299,7 @@ impl System {
                     self.commit(id, command);
                 }
                 lwm2m_server::Output::OperationDone { tag, result } => {
-                    self.done.push((tag, result.unwrap().outcome));
+                    self.done.push((tag, result.map(|reply| reply.outcome)));
                 }
                 lwm2m_server::Output::LookUp {
                     registration,

@@ -1,89 +1,123 @@
 //! CoAP responses as outcomes of operations.
 
-use coap::Response;
-use device_state::OperationOutcome;
+use coap::{Code, Response};
+use device_state::{OperationOutcome, Quirks};
 use lwm2m::{AlternatePath, ContentFormat, Entry, Operation, Path, Registry, Value};
 
 use crate::output::{OperationFailure, OperationReply};
+use crate::quirks::actual_format;
 
 /// Longest diagnostic text that is kept of a device's refusal, in bytes.
 const MAX_DIAGNOSTIC: usize = 256;
 
-/// What the device's `response` to `operation` means.
+/// What the device's `response` to `operation` means, if that is not values.
 pub(super) fn decode(
     operation: &Operation,
     alternate_path: &AlternatePath,
     response: &Response,
 ) -> Result<OperationReply, OperationFailure> {
     let code = response.code.as_byte();
+    if let Operation::Raw(_) = operation {
+        return Ok(reply(OperationOutcome::Answered {
+            code,
+            content_format: response.content_format.map(ContentFormat),
+            payload: response.payload.clone(),
+        }));
+    }
     if !response.code.is_success() {
         let text = String::from_utf8_lossy(&response.payload);
         let end = text.floor_char_boundary(MAX_DIAGNOSTIC.min(text.len()));
         let diagnostic = text.get(..end).unwrap_or_default().to_owned();
-        return Ok(reply(
-            OperationOutcome::Rejected { code, diagnostic },
-            String::new(),
-        ));
+        return Ok(reply(OperationOutcome::Rejected { code, diagnostic }));
     }
     match operation {
-        Operation::Read { path, .. } | Operation::Observe { path } => {
-            let values = entries(*path, response)?
-                .into_iter()
-                .map(|entry| (entry.path, entry.value))
-                .collect();
-            Ok(reply(
-                OperationOutcome::Delivered { code, values },
-                String::new(),
-            ))
-        }
         Operation::Discover { .. } => {
             let links = String::from_utf8(response.payload.clone()).map_err(|_| {
                 OperationFailure::BadAnswer("the list of links is not UTF-8".to_owned())
             })?;
-            Ok(reply(
-                OperationOutcome::Delivered {
-                    code,
-                    values: Vec::new(),
-                },
+            Ok(OperationReply {
                 links,
-            ))
+                ..delivered(response.code, Vec::new())
+            })
         }
         Operation::Create { path, instance, .. } => {
             let created = created(*path, *instance, alternate_path, response);
             let values = created
                 .map(|path| vec![(path, Value::String(path.to_string()))])
                 .unwrap_or_default();
-            Ok(reply(
-                OperationOutcome::Delivered { code, values },
-                String::new(),
-            ))
+            Ok(delivered(response.code, values))
         }
-        Operation::Write { .. }
-        | Operation::Execute { .. }
-        | Operation::CancelObserve { .. }
-        | Operation::Delete { .. }
-        | Operation::WriteAttributes { .. } => Ok(reply(
-            OperationOutcome::Delivered {
-                code,
-                values: Vec::new(),
-            },
-            String::new(),
-        )),
+        _ => Ok(delivered(response.code, Vec::new())),
     }
 }
 
-fn reply(outcome: OperationOutcome, links: String) -> OperationReply {
-    OperationReply { outcome, links }
+/// Whether the answer to the operation holds values.
+pub(super) const fn has_values(operation: &Operation) -> bool {
+    matches!(
+        operation,
+        Operation::Read { .. } | Operation::ReadComposite { .. } | Operation::Observe { .. }
+    )
+}
+
+/// The device did it.
+pub(super) fn delivered(code: Code, values: Vec<(Path, Value)>) -> OperationReply {
+    let code = code.as_byte();
+    reply(OperationOutcome::Delivered { code, values })
+}
+
+pub(super) fn values(entries: Vec<Entry>) -> Vec<(Path, Value)> {
+    let pair = |entry: Entry| (entry.path, entry.value);
+    entries.into_iter().map(pair).collect()
+}
+
+fn reply(outcome: OperationOutcome) -> OperationReply {
+    OperationReply {
+        outcome,
+        links: String::new(),
+    }
+}
+
+/// The format that a response says it has.
+fn label(response: &Response) -> ContentFormat {
+    // LwM2M Transport 1.2 §6.4.4: a payload without Content-Format is plain text.
+    response
+        .content_format
+        .map_or(ContentFormat::TEXT, ContentFormat)
 }
 
 /// The values in a response; the format may be any, asked for or not.
-pub(crate) fn entries(path: Path, response: &Response) -> Result<Vec<Entry>, OperationFailure> {
-    // LwM2M Transport 1.2 §6.4.4: a payload without Content-Format is plain text.
-    let format = response
-        .content_format
-        .map_or(ContentFormat::TEXT, ContentFormat);
-    lwm2m::decode(format, path, &response.payload, Registry::oma())
+pub(crate) fn entries(
+    base: Path,
+    response: &Response,
+    quirks: Quirks,
+) -> Result<Vec<Entry>, OperationFailure> {
+    let format = actual_format(&quirks, label(response));
+    lwm2m::decode(format, base, &response.payload, Registry::oma())
         .map_err(|error| OperationFailure::BadAnswer(error.to_string()))
+}
+
+/// The values in a response that is not in the format it says it has, with that format and the right one.
+pub(super) fn guess(
+    base: Path,
+    response: &Response,
+) -> Option<((ContentFormat, ContentFormat), Vec<Entry>)> {
+    // The strictest first: almost anything reads as text.
+    const STRICT: [ContentFormat; 6] = [
+        ContentFormat::SENML_JSON,
+        ContentFormat::JSON,
+        ContentFormat::SENML_CBOR,
+        ContentFormat::LWM2M_CBOR,
+        ContentFormat::TLV,
+        ContentFormat::TEXT,
+    ];
+    let label = label(response);
+    STRICT
+        .into_iter()
+        .filter(|format| *format != label.canonical())
+        .find_map(|format| {
+            let entries = lwm2m::decode(format, base, &response.payload, Registry::oma()).ok()?;
+            (!entries.is_empty()).then_some(((label, format), entries))
+        })
 }
 
 /// The new instance: from the Location-Path where the device sends one, else what was asked for.

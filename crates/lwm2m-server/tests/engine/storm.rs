@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use coap::{Code, Message, MessageId, Token, Type, number};
-use device_state::{Command, NodeId, Outcome, Timestamp, Transport};
+use device_state::{Command, NodeId, Outcome, Quirks, Timestamp, Transport};
 use lwm2m_server::{CommitId, Config, Engine, Now, Origin, Output, Principal};
 use rand::{Rng, SeedableRng};
 use rand_chacha::ChaCha12Rng;
@@ -187,6 +187,7 @@ impl Storm {
             id: registration.id,
             expires_at: Timestamp::NEVER,
             observations: Vec::new(),
+            quirks: Quirks::default(),
         };
         let now = self.clock();
         self.engine.handle_committed(now, id, Ok(outcome));

@@ -2,6 +2,7 @@
 
 use super::*;
 use crate::attributes::Setting;
+use crate::raw::Method;
 use crate::value::Value;
 
 fn arguments(text: &str) -> Result<ExecuteArguments, ExecuteArgumentsError> {
@@ -141,8 +142,59 @@ fn attributes_and_depth_are_checked() {
 fn only_looking_is_safe() {
     let path = Path::Resource(3, 0, 9);
     assert!(Operation::Read { path, accept: None }.is_safe());
-    assert!(Operation::Observe { path }.is_safe());
+    let observe = |observed| Operation::Observe {
+        observed,
+        parameters: NotificationAttributes::default(),
+    };
+    assert!(observe(path.into()).is_safe());
     assert!(!Operation::Delete { path }.is_safe());
-    assert_eq!(Operation::Observe { path }.path(), path);
-    assert_eq!(Operation::Observe { path }.name(), "observe");
+    assert_eq!(observe(path.into()).path(), path);
+    assert_eq!(observe(path.into()).name(), "observe");
+    let several = CompositePaths::new(vec![path, Path::Object(4)]).unwrap();
+    let composite = observe(Observed::Composite(several));
+    assert_eq!(composite.path(), Path::Root);
+    assert_eq!(composite.name(), "observe-composite");
+    assert_eq!(composite.target().to_string(), "/3/0/9 /4");
+    let raw = |method| Operation::Raw(RawRequest::new(method, "/3/0").unwrap());
+    assert!(raw(Method::Fetch).is_safe() && !raw(Method::Post).is_safe());
+    assert!(raw(Method::Put).happens_once() && !raw(Method::Get).happens_once());
+    assert_eq!(raw(Method::IPatch).target().to_string(), "iPATCH /3/0");
+}
+
+#[test]
+fn composite_operations_name_one_thing_each_and_not_too_many() {
+    let read = |paths| Operation::ReadComposite {
+        paths,
+        accept: None,
+    };
+    assert_eq!(read(vec![Path::Root]).validate(), Ok(()));
+    let many = (0..65).map(Path::Object).collect();
+    for paths in [Vec::new(), many] {
+        assert_eq!(
+            read(paths).validate(),
+            Err(OperationError::PathCount("read-composite", 64))
+        );
+    }
+    let write = |patches| Operation::WriteComposite { patches }.validate();
+    let (resource, instance) = (
+        Path::Resource(16, 0, 0),
+        Path::ResourceInstance(16, 0, 0, 1),
+    );
+    let set = |path: Path| Patch::Set(Entry::new(path, Value::Integer(1)));
+    assert_eq!(
+        write(vec![
+            set(instance),
+            Patch::Remove(Path::ResourceInstance(16, 0, 0, 2))
+        ]),
+        Ok(())
+    );
+    assert_eq!(
+        write(vec![set(resource), Patch::Remove(instance)]),
+        Err(OperationError::RepeatedValue(instance))
+    );
+    assert_eq!(
+        write(vec![Patch::Remove(resource)]),
+        Err(OperationError::NotRemovable(resource))
+    );
+    assert!(write(Vec::new()).is_err());
 }

@@ -126,6 +126,7 @@ impl Caller {
             endpoint,
             path: self.path.clone(),
             accept: None,
+            force: false,
         });
         request.set_timeout(TIMEOUT);
         self.operations.read(request).await.map(|_| ())

@@ -5,11 +5,14 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use device_state::query::DeviceView;
-use device_state::{OperationId, OperationOutcome, RequestId, Revision, ShardId};
+use device_state::{BootstrapRecord, OperationId, OperationOutcome, RequestId, Revision, ShardId};
 use lwm2m::{EndpointName, Operation};
-use proto::convert::device_view;
+use proto::convert::{PreparedAccount, device_view};
 use proto::rpc::v1::state_client::StateClient;
-use proto::rpc::v1::{DescribeDeviceRequest, OperateRequest, OperateResponse};
+use proto::rpc::v1::{
+    DescribeDeviceRequest, FinishBootstrapRequest, OperateRequest, OperateResponse,
+    PrepareBootstrapRequest,
+};
 use tokio::time::{Instant, sleep_until, timeout_at};
 use tonic::transport::Channel;
 use tonic::{Code, Request, Response, Status};
@@ -17,7 +20,7 @@ use tonic_types::StatusExt as _;
 
 use super::Client;
 use crate::backoff::Backoff;
-use crate::error::{AnswerError, DescribeError, OperateError};
+use crate::error::{AnswerError, BootstrapError, DescribeError, OperateError};
 use crate::link::Link;
 
 /// What an operation led to.
@@ -28,6 +31,14 @@ pub struct OperateAnswer {
     pub links: String,
     /// The operation's id, if it was committed.
     pub operation: Option<OperationId>,
+}
+
+/// The accounts that a bootstrap is to give a device.
+#[derive(Clone, Debug)]
+pub struct PreparedBootstrap {
+    /// The name of the profile that they follow.
+    pub profile: String,
+    pub accounts: Vec<PreparedAccount>,
 }
 
 /// Why an attempt at a call of the leader gave nothing.
@@ -67,6 +78,7 @@ impl Client {
                 operation: Some(operation.clone()),
                 timeout_ms: millis(left),
                 request_id: Some(request_id.into()),
+                ..OperateRequest::default()
             };
             async move { client.operate(with_timeout(request, left)).await }
         };
@@ -89,6 +101,50 @@ impl Client {
         };
         let response = self.at_leader(endpoint, deadline, call).await?;
         Ok(device_view(endpoint, response).map_err(AnswerError::from)?)
+    }
+
+    /// Makes the accounts that a bootstrap is to give a device; their credentials are good from now on.
+    pub async fn prepare_bootstrap(
+        &self,
+        endpoint: &EndpointName,
+        timeout: Duration,
+    ) -> Result<PreparedBootstrap, BootstrapError> {
+        let deadline = Instant::now() + timeout;
+        let call = |mut client: StateClient<Channel>, left: Duration| {
+            let request = PrepareBootstrapRequest {
+                endpoint: endpoint.to_string(),
+            };
+            async move { client.prepare_bootstrap(with_timeout(request, left)).await }
+        };
+        let response = self.at_leader(endpoint, deadline, call).await?;
+        let accounts = response.accounts.into_iter().map(PreparedAccount::try_from);
+        Ok(PreparedBootstrap {
+            profile: response.profile,
+            accounts: accounts
+                .collect::<Result<_, _>>()
+                .map_err(|error| BootstrapError::Unavailable(error.to_string()))?,
+        })
+    }
+
+    /// Keeps what came of a bootstrap for which keys with these identities were made.
+    pub async fn finish_bootstrap(
+        &self,
+        record: BootstrapRecord,
+        psk_identities: Vec<Vec<u8>>,
+        timeout: Duration,
+    ) -> Result<(), BootstrapError> {
+        let deadline = Instant::now() + timeout;
+        let endpoint = record.endpoint.clone();
+        let record = proto::storage::v1::BootstrapRecord::from(record);
+        let call = |mut client: StateClient<Channel>, left: Duration| {
+            let request = FinishBootstrapRequest {
+                record: Some(record.clone()),
+                psk_identities: psk_identities.clone(),
+            };
+            async move { client.finish_bootstrap(with_timeout(request, left)).await }
+        };
+        self.at_leader(&endpoint, deadline, call).await?;
+        Ok(())
     }
 
     /// Calls the leader of the endpoint's shard, again while it is unavailable and there is time.
@@ -190,6 +246,19 @@ impl From<Unary> for OperateError {
             Unary::Deadline => Self::Deadline,
             Unary::Unavailable => Self::Unavailable,
             Unary::Refused(status) => Self::Refused(Box::new(status)),
+        }
+    }
+}
+
+impl From<Unary> for BootstrapError {
+    fn from(failure: Unary) -> Self {
+        match failure {
+            Unary::Refused(status) if status.code() == Code::NotFound => Self::NoProfile,
+            Unary::Refused(status) => Self::Unavailable(status.message().to_owned()),
+            Unary::Deadline => Self::Unavailable("no answer in time".to_owned()),
+            Unary::Unavailable => {
+                Self::Unavailable("no state node could be reached in time".to_owned())
+            }
         }
     }
 }

@@ -262,6 +262,26 @@ impl State for Service {
         }))
     }
 
+    async fn prepare_bootstrap(
+        &self,
+        request: Request<rpc::PrepareBootstrapRequest>,
+    ) -> Result<Response<rpc::PrepareBootstrapResponse>, Status> {
+        match request.into_inner().endpoint.as_str() {
+            "nobody" => Err(Status::not_found("no profile")),
+            _ => Ok(Response::new(rpc::PrepareBootstrapResponse {
+                profile: "all".to_owned(),
+                accounts: Vec::new(),
+            })),
+        }
+    }
+
+    async fn finish_bootstrap(
+        &self,
+        _request: Request<rpc::FinishBootstrapRequest>,
+    ) -> Result<Response<rpc::FinishBootstrapResponse>, Status> {
+        Ok(Response::new(rpc::FinishBootstrapResponse {}))
+    }
+
     async fn describe_cluster(
         &self,
         _request: Request<rpc::DescribeClusterRequest>,

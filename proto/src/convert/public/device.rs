@@ -1,7 +1,7 @@
 //! Devices, their and desired state.
 
 use device_state::query::DeviceView;
-use device_state::{DesiredResource, DesiredState, Registration, Transport};
+use device_state::{DesiredResource, DesiredState, Quirks, Registration, Transport};
 use lwm2m::{Link, ObjectLinks};
 
 use super::{coap_code, timestamp};
@@ -37,8 +37,26 @@ impl From<Registration> for public::Device {
             ingress_node: row.owner.to_string(),
             values: Vec::new(),
             desired: Vec::new(),
+            quirks: quirk_names(row.quirks),
+            bootstrap: None,
         }
     }
+}
+
+/// What a device does not do, for people and scripts.
+fn quirk_names(quirks: Quirks) -> Vec<String> {
+    let named = |is: bool, name: &str| is.then(|| name.to_owned());
+    let mislabels = quirks
+        .mislabelled
+        .map(|(label, actual)| format!("mislabels:{}={}", label.0, actual.0));
+    [
+        named(quirks.no_composite, "no-composite"),
+        named(quirks.no_observe_parameters, "no-observe-parameters"),
+        mislabels,
+    ]
+    .into_iter()
+    .flatten()
+    .collect()
 }
 
 const fn transport_name(transport: Transport) -> &'static str {
@@ -81,6 +99,7 @@ pub fn device(view: DeviceView) -> public::Device {
     public::Device {
         values: view.values.into_iter().map(Into::into).collect(),
         desired: view.desired.into_iter().map(Into::into).collect(),
+        bootstrap: view.bootstrap.map(Into::into),
         ..bare
     }
 }

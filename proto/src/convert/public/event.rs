@@ -26,19 +26,20 @@ impl From<FeedEntry> for public::Event {
             Event::OperationFinished {
                 operation,
                 name,
-                path,
+                target,
                 outcome,
             } => {
                 let bare = public::Operation {
                     endpoint: endpoint.clone(),
                     id: operation.to_string(),
                     name,
-                    path: path.to_string(),
+                    path: target,
                     finish_time: time,
                     ..Default::default()
                 };
                 Kind::OperationFinished(finished(bare, outcome))
             }
+            Event::Bootstrapped { record } => Kind::Bootstrapped(record.into()),
             Event::DesiredChanged {
                 path,
                 generation,

@@ -2,6 +2,8 @@
 
 use device_state::{OperationOutcome, OperationRecord, OperationState};
 
+use lwm2m::ContentFormat;
+
 use super::value::path_values;
 use super::{coap_code, timestamp};
 use crate::drover::v1 as public;
@@ -13,7 +15,7 @@ impl From<OperationRecord> for public::Operation {
             endpoint: row.endpoint.to_string(),
             id: row.id.to_string(),
             name: row.operation.name().to_owned(),
-            path: row.operation.path().to_string(),
+            path: row.operation.target().to_string(),
             enqueue_time: timestamp(row.enqueued_at),
             deadline: timestamp(row.deadline),
             ..Default::default()
@@ -35,6 +37,19 @@ impl From<OperationRecord> for public::Operation {
     }
 }
 
+/// What a device answered to a raw request.
+pub fn raw_answer(
+    code: u8,
+    content_format: Option<ContentFormat>,
+    payload: Vec<u8>,
+) -> public::RawAnswer {
+    public::RawAnswer {
+        coap_code: coap_code(code),
+        content_format: content_format.map(|format| u32::from(format.0)),
+        payload,
+    }
+}
+
 /// The operation with its end.
 pub(super) fn finished(bare: public::Operation, outcome: OperationOutcome) -> public::Operation {
     match outcome {
@@ -48,6 +63,16 @@ pub(super) fn finished(bare: public::Operation, outcome: OperationOutcome) -> pu
             state: State::Rejected.into(),
             coap_code: coap_code(code),
             diagnostic,
+            ..bare
+        },
+        OperationOutcome::Answered {
+            code,
+            content_format,
+            payload,
+        } => public::Operation {
+            state: State::Delivered.into(),
+            coap_code: coap_code(code),
+            answer: Some(raw_answer(code, content_format, payload)),
             ..bare
         },
         OperationOutcome::Expired => public::Operation {

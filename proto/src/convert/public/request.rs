@@ -2,18 +2,18 @@
 
 use std::time::Duration;
 
-use device_state::{Command, OperationId, RequestId};
+use device_state::{Command, OperationId, Queueing, RequestId};
 use lwm2m::operation::OperationError;
 use lwm2m::{
-    ContentFormat, EndpointName, Entry, ExecuteArguments, Operation, Path, Registry, Value,
-    WriteMode,
+    CompositePaths, EndpointName, Entry, ExecuteArguments, Method, Observed, Operation, Patch,
+    Path, RawRequest, Registry, Value, WriteMode,
 };
 use sha2::{Digest, Sha256};
 
 use super::parse_operation_id;
 use super::value::{entries, path, typed_value};
-use crate::convert::list::each;
-use crate::convert::operation::attributes;
+use crate::convert::list::{bounded, each};
+use crate::convert::operation::{attributes, format};
 use crate::convert::{ConvertError, InField, MAX_VALUES, Reason, endpoint, narrow};
 use crate::drover::v1 as public;
 
@@ -40,6 +40,9 @@ pub struct Delivery {
     /// From the caller's own id and the endpoint: the same id again gives the same operation.
     pub request_id: Option<RequestId>,
     pub wait: Wait,
+    pub queueing: Queueing,
+    /// Now or not at all.
+    pub immediate: bool,
 }
 
 /// What the caller of a durable operation waits for.
@@ -65,8 +68,23 @@ impl Delivery {
     pub const MAX_REQUEST_ID_BYTES: usize = 64;
 }
 
+/// What a caller wants of the objects' definitions.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Definitions {
+    Kept,
+    /// The caller knows better what the device does.
+    Passed,
+}
+
+impl From<bool> for Definitions {
+    /// From the field `force`.
+    fn from(force: bool) -> Self {
+        if force { Self::Passed } else { Self::Kept }
+    }
+}
+
 /// Whether some device could accept the operation; the error names the field that is wrong.
-fn checked(operation: Operation) -> Result<Operation, ConvertError> {
+fn checked(operation: Operation, definitions: Definitions) -> Result<Operation, ConvertError> {
     operation.validate().map_err(|error| {
         let field = match error {
             OperationError::WrongPath { .. } => "path",
@@ -75,10 +93,24 @@ fn checked(operation: Operation) -> Result<Operation, ConvertError> {
             | OperationError::RepeatedValue(_) => "values",
             OperationError::ReservedInstance => "instance",
             OperationError::TooDeep(_) => "depth",
-            OperationError::NoAttributes | OperationError::Attributes(_) => "attributes",
+            OperationError::NoAttributes | OperationError::Attributes(_) => match operation {
+                Operation::Observe { .. } => "parameters",
+                _ => "attributes",
+            },
+            OperationError::PathCount(..) => match operation {
+                Operation::WriteComposite { .. } => "values",
+                _ => "paths",
+            },
+            OperationError::NotRemovable(_) => "removals",
+            OperationError::Raw(_) => "target",
         };
         ConvertError::new(field, error)
     })?;
+    if definitions == Definitions::Kept {
+        operation
+            .check_use(Registry::oma())
+            .map_err(|misuse| ConvertError::new("path", Reason::Misuse(misuse)))?;
+    }
     Ok(operation)
 }
 
@@ -86,17 +118,11 @@ impl TryFrom<public::ReadRequest> for DeviceRequest {
     type Error = ConvertError;
 
     fn try_from(request: public::ReadRequest) -> Result<Self, ConvertError> {
-        let accept = request
-            .accept
-            .map(|format| narrow("accept", format).map(ContentFormat));
         let operation = Operation::Read {
             path: path("path", &request.path)?,
-            accept: accept.transpose()?,
+            accept: format("accept", request.accept)?,
         };
-        Ok(Self {
-            endpoint: endpoint(&request.endpoint)?,
-            operation: checked(operation)?,
-        })
+        Self::new(&request.endpoint, operation, request.force.into())
     }
 }
 
@@ -112,10 +138,7 @@ impl TryFrom<public::DiscoverRequest> for DeviceRequest {
             path: path("path", &request.path)?,
             depth,
         };
-        Ok(Self {
-            endpoint: endpoint(&request.endpoint)?,
-            operation: checked(operation)?,
-        })
+        Self::new(&request.endpoint, operation, Definitions::Kept)
     }
 }
 
@@ -124,11 +147,95 @@ impl TryFrom<public::ObserveRequest> for DeviceRequest {
 
     fn try_from(request: public::ObserveRequest) -> Result<Self, ConvertError> {
         let operation = Operation::Observe {
-            path: path("path", &request.path)?,
+            observed: Observed::Path(path("path", &request.path)?),
+            parameters: attributes("parameters", &request.parameters)?,
         };
+        Self::new(&request.endpoint, operation, request.force.into())
+    }
+}
+
+impl TryFrom<public::ReadCompositeRequest> for DeviceRequest {
+    type Error = ConvertError;
+
+    fn try_from(request: public::ReadCompositeRequest) -> Result<Self, ConvertError> {
+        let operation = Operation::ReadComposite {
+            paths: paths("paths", &request.paths)?,
+            accept: format("accept", request.accept)?,
+        };
+        Self::new(&request.endpoint, operation, Definitions::Kept)
+    }
+}
+
+impl TryFrom<public::ObserveCompositeRequest> for DeviceRequest {
+    type Error = ConvertError;
+
+    fn try_from(request: public::ObserveCompositeRequest) -> Result<Self, ConvertError> {
+        let paths = CompositePaths::new(paths("paths", &request.paths)?).ok_or_else(|| {
+            let error = OperationError::PathCount("observe-composite", CompositePaths::MAX);
+            ConvertError::new("paths", error)
+        })?;
+        let operation = Operation::Observe {
+            observed: Observed::Composite(paths),
+            parameters: attributes("parameters", &request.parameters)?,
+        };
+        Self::new(&request.endpoint, operation, Definitions::Kept)
+    }
+}
+
+fn paths(field: &str, texts: &[String]) -> Result<Vec<Path>, ConvertError> {
+    bounded(field, texts, MAX_VALUES)?;
+    texts.iter().map(|text| path(field, text)).collect()
+}
+
+/// A raw request, and how it is delivered if it has to be committed first.
+#[derive(Clone, Debug, PartialEq)]
+pub enum RawCall {
+    AtOnce(DeviceRequest),
+    Durable(DurableRequest),
+}
+
+impl TryFrom<public::SendRawRequest> for RawCall {
+    type Error = ConvertError;
+
+    fn try_from(request: public::SendRawRequest) -> Result<Self, ConvertError> {
+        let named = |method: &Method| method.as_str().eq_ignore_ascii_case(&request.method);
+        let method = Method::ALL
+            .into_iter()
+            .find(named)
+            .ok_or_else(|| ConvertError::new("method", Reason::Method))?;
+        let raw = RawRequest::new(method, &request.target)
+            .map_err(|error| ConvertError::new("target", OperationError::Raw(error)))?;
+        let operation = Operation::Raw(RawRequest {
+            content_format: format("content_format", request.content_format)?,
+            accept: format("accept", request.accept)?,
+            payload: request.payload,
+            ..raw
+        });
+        if !method.is_safe() {
+            return DurableRequest::new(
+                &request.endpoint,
+                operation,
+                request.delivery,
+                Definitions::Passed,
+            )
+            .map(Self::Durable);
+        }
+        if request.delivery.is_some() {
+            return Err(ConvertError::new("delivery", Reason::Conflict("method")));
+        }
+        DeviceRequest::new(&request.endpoint, operation, Definitions::Passed).map(Self::AtOnce)
+    }
+}
+
+impl DeviceRequest {
+    fn new(
+        name: &str,
+        operation: Operation,
+        definitions: Definitions,
+    ) -> Result<Self, ConvertError> {
         Ok(Self {
-            endpoint: endpoint(&request.endpoint)?,
-            operation: checked(operation)?,
+            endpoint: endpoint(name)?,
+            operation: checked(operation, definitions)?,
         })
     }
 }
@@ -138,12 +245,21 @@ impl DurableRequest {
         name: &str,
         operation: Operation,
         delivery: Option<public::Delivery>,
+        definitions: Definitions,
     ) -> Result<Self, ConvertError> {
         let endpoint = endpoint(name)?;
         let delivery = self::delivery(&endpoint, &delivery.unwrap_or_default())?;
+        let writes = matches!(
+            operation,
+            Operation::Write { .. } | Operation::WriteAttributes { .. }
+        );
+        if delivery.queueing.supersedes && !writes {
+            let error = Reason::NothingToSupersede(operation.name());
+            return Err(ConvertError::new("delivery.supersede", error));
+        }
         Ok(Self {
             endpoint,
-            operation: checked(operation)?,
+            operation: checked(operation, definitions)?,
             delivery,
         })
     }
@@ -160,6 +276,7 @@ impl TryFrom<public::WriteRequest> for DurableRequest {
             &request.endpoint,
             Operation::Write { path, mode, values },
             request.delivery,
+            request.force.into(),
         )
     }
 }
@@ -206,7 +323,12 @@ impl TryFrom<public::ExecuteRequest> for DurableRequest {
             path: path("path", &request.path)?,
             arguments,
         };
-        Self::new(&request.endpoint, operation, request.delivery)
+        Self::new(
+            &request.endpoint,
+            operation,
+            request.delivery,
+            request.force.into(),
+        )
     }
 }
 
@@ -222,7 +344,12 @@ impl TryFrom<public::CreateInstanceRequest> for DurableRequest {
                 .transpose()?,
             values: entries(request.values, Registry::oma())?,
         };
-        Self::new(&request.endpoint, operation, request.delivery)
+        Self::new(
+            &request.endpoint,
+            operation,
+            request.delivery,
+            request.force.into(),
+        )
     }
 }
 
@@ -233,7 +360,12 @@ impl TryFrom<public::DeleteInstanceRequest> for DurableRequest {
         let operation = Operation::Delete {
             path: path("path", &request.path)?,
         };
-        Self::new(&request.endpoint, operation, request.delivery)
+        Self::new(
+            &request.endpoint,
+            operation,
+            request.delivery,
+            request.force.into(),
+        )
     }
 }
 
@@ -245,7 +377,33 @@ impl TryFrom<public::WriteAttributesRequest> for DurableRequest {
             path: path("path", &request.path)?,
             attributes: attributes("attributes", &request.attributes)?,
         };
-        Self::new(&request.endpoint, operation, request.delivery)
+        Self::new(
+            &request.endpoint,
+            operation,
+            request.delivery,
+            Definitions::Kept,
+        )
+    }
+}
+
+impl TryFrom<public::WriteCompositeRequest> for DurableRequest {
+    type Error = ConvertError;
+
+    fn try_from(request: public::WriteCompositeRequest) -> Result<Self, ConvertError> {
+        let values = entries(request.values, Registry::oma())?;
+        let removals = paths("removals", &request.removals)?;
+        let patches = values
+            .into_iter()
+            .map(Patch::Set)
+            .chain(removals.into_iter().map(Patch::Remove))
+            .collect();
+        let operation = Operation::WriteComposite { patches };
+        Self::new(
+            &request.endpoint,
+            operation,
+            request.delivery,
+            request.force.into(),
+        )
     }
 }
 
@@ -276,10 +434,19 @@ fn delivery(
         ));
     }
     let request_id = (length > 0).then(|| callers_request_id(endpoint, &delivery.request_id));
+    if delivery.immediate && wait == Wait::UntilAccepted {
+        let conflict = Reason::Conflict("delivery.wait");
+        return Err(ConvertError::new("delivery.immediate", conflict));
+    }
     Ok(Delivery {
         deadline,
         request_id,
         wait,
+        queueing: Queueing {
+            priority: narrow("delivery.priority", delivery.priority)?,
+            supersedes: delivery.supersede,
+        },
+        immediate: delivery.immediate,
     })
 }
 

@@ -1,4 +1,4 @@
-//! `Observe`: a hold on a path for as long as the caller listens, the current value, then what the device notifies.
+//! `Observe` and `ObserveComposite`: a hold on an observation for as long as the caller listens, the current value, then what the device notifies.
 //!
 //! 1. The hold is committed with a lease, so that the observation is established anew when the device registers again,
 //!    wherever that is.
@@ -13,7 +13,7 @@ use device_state::query::{self, FeedPage, FeedPosition};
 use device_state::{Command, Event, OperationOutcome, Timestamp, ValueOrigin};
 use futures::StreamExt;
 use futures::stream::BoxStream;
-use lwm2m::{EndpointName, Path, Value};
+use lwm2m::{EndpointName, NotificationAttributes, Observed, Operation, Path, Value};
 use node_runtime::{Drain, Stage, clock, random};
 use proto::convert::public::{DeviceRequest, reported_values};
 use proto::drover::v1::{ObserveResponse, ReportedValue};
@@ -33,11 +33,12 @@ const RENEWAL: Duration = Duration::from_secs(60);
 const QUEUE: usize = 64;
 const PAGE: usize = 256;
 
-/// One caller's hold on a path.
+/// One caller's hold on an observation.
 struct Hold {
     api: Api,
     endpoint: EndpointName,
-    path: Path,
+    observed: Observed,
+    parameters: NotificationAttributes,
     holder: u64,
 }
 
@@ -45,7 +46,8 @@ impl Hold {
     async fn renew(&self) -> Result<(), Status> {
         let command = Command::HoldObservation {
             endpoint: self.endpoint.clone(),
-            path: self.path,
+            observed: self.observed.clone(),
+            parameters: self.parameters,
             holder: self.holder,
             lease_until: Timestamp(clock::now_ms()).saturating_add(LEASE),
         };
@@ -58,7 +60,7 @@ impl Hold {
     async fn release(&self) {
         let command = Command::ReleaseObservation {
             endpoint: self.endpoint.clone(),
-            path: self.path,
+            observed: self.observed.clone(),
             holder: self.holder,
         };
         if let Err(error) = self
@@ -77,11 +79,18 @@ impl Api {
         &self,
         request: DeviceRequest,
     ) -> Result<BoxStream<'static, Result<ObserveResponse, Status>>, Status> {
-        let path = request.operation.path();
+        let Operation::Observe {
+            observed,
+            parameters,
+        } = &request.operation
+        else {
+            return Err(Status::internal("not an observation"));
+        };
         let hold = Hold {
             api: self.clone(),
             endpoint: request.endpoint.clone(),
-            path,
+            observed: observed.clone(),
+            parameters: *parameters,
             holder: random::random_u64(),
         };
         let group = self.router().group_of(&request.endpoint).clone();
@@ -136,7 +145,7 @@ impl Observer {
             () = drain.started() => drop(self.sink.try_send(Err(status::stopping()))),
             _ = self.follow() => {}
         }
-        tracing::debug!(endpoint = %self.hold.endpoint, path = %self.hold.path, "an observer went");
+        tracing::debug!(endpoint = %self.hold.endpoint, observed = %self.hold.observed, "an observer went");
         self.hold.release().await;
     }
 
@@ -186,10 +195,10 @@ impl Observer {
                 else {
                     continue;
                 };
-                let path = self.hold.path;
+                let observed = &self.hold.observed;
                 let values: Vec<_> = values
                     .into_iter()
-                    .filter(|(at, _, _)| at.starts_with(path))
+                    .filter(|(path, _, _)| observed.covers(*path))
                     .collect();
                 if values.is_empty() {
                     continue;

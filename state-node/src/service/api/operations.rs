@@ -7,14 +7,17 @@ use futures::stream::BoxStream;
 use lwm2m::{EndpointName, ObjectLinks, Path};
 use node_runtime::clock;
 use proto::convert::ConvertError;
-use proto::convert::public::{DeviceRequest, DurableRequest, OperationTarget, Wait, path_values};
+use proto::convert::public::{
+    DeviceRequest, DurableRequest, OperationTarget, RawCall, Wait, path_values, raw_answer,
+};
 use proto::drover::v1 as public;
 use proto::drover::v1::operations_server::Operations;
 use proto::rpc::v1::{OperateRequest, OperateResponse};
 use tonic::{Request, Response, Status};
 
 use crate::attachments::DeliveryError;
-use crate::service::api::{Api, COMMIT_TIMEOUT, endpoint_name, outcome, patience};
+use crate::service::api::{Api, endpoint_name, outcome, patience};
+use crate::service::keeper::COMMIT_TIMEOUT;
 use crate::service::state::Origin;
 use crate::service::status;
 
@@ -31,7 +34,7 @@ impl Api {
             endpoint: request.endpoint.as_str().to_owned(),
             operation: Some(request.operation.into()),
             timeout_ms: millis(timeout),
-            request_id: None,
+            ..OperateRequest::default()
         };
         let response = self.state.operate_on(request, Origin::Caller).await?;
         let answer = outcome(response.outcome.unwrap_or_default())?;
@@ -41,21 +44,38 @@ impl Api {
         }
     }
 
-    async fn change<R>(&self, request: Request<R>) -> OperationResult
+    pub(super) async fn change<R>(&self, request: Request<R>) -> OperationResult
     where
         DurableRequest: TryFrom<R, Error = ConvertError>,
     {
         let request = DurableRequest::try_from(request.into_inner())
             .map_err(|error| status::convert(&error))?;
+        let operation = self.carry_out(request).await?;
+        Ok(Response::new(public::OperationResponse {
+            operation: Some(operation),
+        }))
+    }
+
+    /// Commits the operation, and waits for its end if the caller does.
+    async fn carry_out(&self, request: DurableRequest) -> Result<public::Operation, Status> {
         let endpoint = request.endpoint.clone();
         let id = match request.delivery.wait {
             Wait::UntilAccepted => self.accept(request).await?,
             Wait::UntilFinished => self.finish(request).await?,
         };
-        let operation = self.operation(&endpoint, id).await?;
-        Ok(Response::new(public::OperationResponse {
-            operation: Some(operation),
-        }))
+        self.operation(&endpoint, id).await
+    }
+
+    async fn values_of(
+        &self,
+        request: DeviceRequest,
+        timeout: Duration,
+    ) -> Result<Response<public::ReadResponse>, Status> {
+        let values = match self.ask(request, timeout).await?.0 {
+            OperationOutcome::Delivered { values, .. } => path_values(values),
+            _ => Vec::new(),
+        };
+        Ok(Response::new(public::ReadResponse { values }))
     }
 
     async fn accept(&self, request: DurableRequest) -> Result<OperationId, Status> {
@@ -64,6 +84,7 @@ impl Api {
             endpoint: request.endpoint,
             operation: request.operation,
             deadline: Timestamp(clock::now_ms()).saturating_add(request.delivery.deadline),
+            queueing: request.delivery.queueing,
         };
         let accepted = self
             .router()
@@ -104,6 +125,9 @@ impl Api {
             operation: Some(request.operation.clone().into()),
             timeout_ms: millis(timeout),
             request_id: Some(request_id.into()),
+            priority: u32::from(request.delivery.queueing.priority),
+            supersedes: request.delivery.queueing.supersedes,
+            immediate: request.delivery.immediate,
         };
         self.state.operate_on(request, Origin::Caller).await
     }
@@ -151,20 +175,61 @@ where
 #[tonic::async_trait]
 impl Operations for Api {
     type ObserveStream = BoxStream<'static, Result<public::ObserveResponse, Status>>;
+    type ObserveCompositeStream = Self::ObserveStream;
 
     async fn read(
         &self,
         request: Request<public::ReadRequest>,
     ) -> Result<Response<public::ReadResponse>, Status> {
         let timeout = patience(&request);
-        let (answer, _) = self
-            .ask(device_request(request.into_inner())?, timeout)
-            .await?;
-        let values = match answer {
-            OperationOutcome::Delivered { values, .. } => path_values(values),
-            _ => Vec::new(),
+        self.values_of(device_request(request.into_inner())?, timeout)
+            .await
+    }
+
+    async fn read_composite(
+        &self,
+        request: Request<public::ReadCompositeRequest>,
+    ) -> Result<Response<public::ReadResponse>, Status> {
+        let timeout = patience(&request);
+        self.values_of(device_request(request.into_inner())?, timeout)
+            .await
+    }
+
+    async fn write_composite(
+        &self,
+        request: Request<public::WriteCompositeRequest>,
+    ) -> OperationResult {
+        self.change(request).await
+    }
+
+    async fn send_raw(
+        &self,
+        request: Request<public::SendRawRequest>,
+    ) -> Result<Response<public::SendRawResponse>, Status> {
+        let timeout = patience(&request);
+        let call =
+            RawCall::try_from(request.into_inner()).map_err(|error| status::convert(&error))?;
+        let response = match call {
+            RawCall::AtOnce(request) => match self.ask(request, timeout).await?.0 {
+                OperationOutcome::Answered {
+                    code,
+                    content_format,
+                    payload,
+                } => public::SendRawResponse {
+                    answer: Some(raw_answer(code, content_format, payload)),
+                    operation: None,
+                },
+                _ => return Err(Status::internal("a raw request ended otherwise")),
+            },
+            RawCall::Durable(request) => {
+                let operation = self.carry_out(request).await?;
+                public::SendRawResponse {
+                    answer: operation.answer.clone(),
+                    operation: Some(operation),
+                }
+            }
         };
-        Ok(Response::new(public::ReadResponse { values }))
+        Ok(Response::new(response))
     }
 
     async fn write(&self, request: Request<public::WriteRequest>) -> OperationResult {
@@ -205,6 +270,14 @@ impl Operations for Api {
     async fn observe(
         &self,
         request: Request<public::ObserveRequest>,
+    ) -> Result<Response<Self::ObserveStream>, Status> {
+        let request = device_request(request.into_inner())?;
+        self.start_observing(request).await.map(Response::new)
+    }
+
+    async fn observe_composite(
+        &self,
+        request: Request<public::ObserveCompositeRequest>,
     ) -> Result<Response<Self::ObserveStream>, Status> {
         let request = device_request(request.into_inner())?;
         self.start_observing(request).await.map(Response::new)

@@ -32,6 +32,8 @@ fn registered() -> Device {
         peer: "127.0.0.1:40000".to_owned(),
         transport: "DTLS".to_owned(),
         connection_id: "0102030405060708".to_owned(),
+        quirks: vec!["no-composite".to_owned()],
+        bootstrap: None,
         objects: vec![
             ObjectInstance {
                 object: 3,

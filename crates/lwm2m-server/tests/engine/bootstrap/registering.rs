@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use device_state::{
-    Command, CredentialId, NodeId, Outcome, SecurityIdentity, Timestamp, Transport,
+    Command, CredentialId, NodeId, Outcome, Quirks, SecurityIdentity, Timestamp, Transport,
 };
 use lwm2m_client::bootstrap::{StoredAccount, StoredSecurity};
 use lwm2m_client::{Config as DeviceConfig, Device, Event, Output as DeviceOutput};
@@ -67,6 +67,7 @@ fn register(account: &StoredAccount, instant: Instant) -> lwm2m::Lifetime {
                         id: registration.id,
                         expires_at: Timestamp::NEVER,
                         observations: Vec::new(),
+                        quirks: Quirks::default(),
                     };
                     engine.handle_committed(now, id, Ok(outcome));
                 }

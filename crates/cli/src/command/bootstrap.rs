@@ -1,0 +1,174 @@
+//! `bootstrap`: which accounts devices get from the bootstrap server.
+
+use std::time::Duration;
+
+use clap::{Args, Subcommand, ValueEnum};
+use proto::drover::v1::bootstrap_account::Security;
+use proto::drover::v1::{
+    BootstrapAccount, BootstrapProfile, DeleteBootstrapProfileRequest,
+    ListBootstrapProfilesRequest, PutBootstrapProfileRequest, StartBootstrapRequest,
+};
+
+use crate::api::Api;
+use crate::arguments::Global;
+use crate::command::write::{DeliveryOptions, finish, request};
+use crate::failure::Failure;
+use crate::view::bootstrap::{ProfileView, ProfilesView};
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Bootstrap {
+    /// Add a profile, or replace the one of its name.
+    #[command(after_help = "\
+A device that asks the bootstrap server gets the accounts of the profile with the longest --prefix that its
+name begins with. For --security psk (the default for coaps) a key is made for each device, which the
+cluster knows before the device does; `drover credentials list` shows its identity. When the
+device has its new accounts, the keys of earlier bootstraps are removed.
+
+Examples:
+  drover bootstrap add all --server coaps://lwm2m.example.com
+  drover bootstrap add meters --prefix meter- --server coaps://a.example.com --lifetime 1d --binding UQ
+
+A device proves itself to the bootstrap server with a credential of its own:
+  drover credentials add --endpoint meter-7 --psk-identity meter-7-factory --psk-key 000102030405060708090a0b")]
+    Add(Add),
+    /// List profiles.
+    #[command(after_help = "\
+JSON: {\"profiles\": [{\"name\", \"endpointPrefix\", \"servers\": [{\"uri\", \"shortServerId\", \"security\": psk|nosec,
+  \"lifetimeSeconds\", \"binding\"}]}]}")]
+    List,
+    /// Remove a profile. Devices keep the accounts that they have.
+    Remove {
+        /// Name of the profile.
+        #[arg(value_name = "NAME")]
+        name: String,
+    },
+    /// Tell a registered device to get its accounts anew.
+    #[command(after_help = "\
+Executes the device's Bootstrap-Request Trigger, /1/x/9. `drover device` shows what came of it.
+
+Example:
+  drover bootstrap start meter-7")]
+    Start(Start),
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Add {
+    /// Name of the profile: a-z, 0-9 and -.
+    #[arg(value_name = "NAME")]
+    name: String,
+    /// Devices whose names begin with this; all of them unless it is given.
+    #[arg(long, value_name = "TEXT", default_value = "")]
+    prefix: String,
+    /// URI of a management server, such as coaps://HOST:PORT. Given several times, the device gets
+    /// several accounts, with the ids 1, 2, …
+    #[arg(long = "server", value_name = "URI", required = true)]
+    servers: Vec<String>,
+    /// Short server id of the first account.
+    #[arg(long, value_name = "ID", default_value_t = 1, value_parser = clap::value_parser!(u16).range(1..=65_500))]
+    short_server_id: u16,
+    /// How the device and the server know each other [default: psk for coaps, else nosec].
+    #[arg(long, value_enum)]
+    security: Option<SecurityName>,
+    /// How long a registration lives.
+    #[arg(long, value_name = "TIME", default_value = "1d", value_parser = humantime::parse_duration)]
+    lifetime: Duration,
+    /// Transports: U, T, …; with Q for queue mode of LwM2M 1.0 devices.
+    #[arg(long, value_name = "LETTERS", default_value = "U")]
+    binding: String,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+enum SecurityName {
+    Psk,
+    Nosec,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Start {
+    /// Endpoint name of the device.
+    #[arg(value_name = "ENDPOINT")]
+    endpoint: String,
+    #[command(flatten)]
+    delivery: DeliveryOptions,
+}
+
+impl Bootstrap {
+    pub(crate) async fn run(self, global: &Global) -> Result<(), Failure> {
+        match self {
+            Self::Add(add) => add.run(global).await,
+            Self::List => list(global).await,
+            Self::Remove { name } => {
+                let api = Api::connect(global).await?;
+                let action = format!("remove the bootstrap profile {name}");
+                let request = api.request(DeleteBootstrapProfileRequest { name });
+                let answer = api.bootstrap().delete_bootstrap_profile(request).await;
+                answer.map(drop).map_err(Failure::call(action))
+            }
+            Self::Start(start) => start.run(global).await,
+        }
+    }
+}
+
+impl Add {
+    async fn run(self, global: &Global) -> Result<(), Failure> {
+        let security = match self.security {
+            None => Security::Unspecified,
+            Some(SecurityName::Psk) => Security::Psk,
+            Some(SecurityName::Nosec) => Security::NoSec,
+        };
+        let account = |(id, uri): (u32, String)| BootstrapAccount {
+            uri,
+            short_server_id: id,
+            security: security.into(),
+            lifetime: prost_types::Duration::try_from(self.lifetime).ok(),
+            binding: self.binding.clone(),
+        };
+        let action = format!("add the bootstrap profile {}", self.name);
+        let profile = BootstrapProfile {
+            name: self.name,
+            endpoint_prefix: self.prefix,
+            servers: (self.short_server_id.into()..)
+                .zip(self.servers)
+                .map(account)
+                .collect(),
+        };
+        let api = Api::connect(global).await?;
+        let request = api.request(PutBootstrapProfileRequest {
+            profile: Some(profile),
+        });
+        let answer = api.bootstrap().put_bootstrap_profile(request).await;
+        let stored = answer.map_err(Failure::call(action))?.into_inner();
+        global
+            .output
+            .show(&ProfileView::from(stored), |_| String::new())
+    }
+}
+
+async fn list(global: &Global) -> Result<(), Failure> {
+    let api = Api::connect(global).await?;
+    let request = api.request(ListBootstrapProfilesRequest {});
+    let answer = api.bootstrap().list_bootstrap_profiles(request).await;
+    let answer = answer
+        .map_err(Failure::call("list bootstrap profiles"))?
+        .into_inner();
+    let view = ProfilesView {
+        profiles: answer.profiles.into_iter().map(ProfileView::from).collect(),
+    };
+    global.output.show(&view, ProfilesView::table)
+}
+
+impl Start {
+    async fn run(self, global: &Global) -> Result<(), Failure> {
+        let action = format!("start a bootstrap of {}", self.endpoint);
+        let message = StartBootstrapRequest {
+            endpoint: self.endpoint,
+            delivery: Some(self.delivery.message(global)),
+        };
+        let api = Api::connect(global).await?;
+        let answer = api
+            .bootstrap()
+            .start_bootstrap(request(global, message))
+            .await;
+        finish(global, action, answer)
+    }
+}

@@ -1,0 +1,39 @@
+//! Bootstrap profiles, and what came of bootstraps.
+
+use super::Change;
+use crate::bootstrap::{BootstrapProfile, BootstrapRecord};
+use crate::command::{Outcome, Rejection};
+use crate::event::Event;
+use crate::query;
+use crate::table::{Row, RowKey};
+
+impl Change<'_> {
+    /// Adds a profile or replaces the one of its name.
+    pub(super) fn put_profile(&mut self, profile: &BootstrapProfile) -> Result<Outcome, Rejection> {
+        let others = query::bootstrap_profiles(self.tables);
+        let known = others.iter().any(|other| other.name == profile.name);
+        if !known && others.len() >= BootstrapProfile::MAX_PROFILES {
+            return Err(Rejection::TooManyProfiles);
+        }
+        self.tables.put(Row::BootstrapProfile(profile.clone()));
+        Ok(Outcome::Done)
+    }
+
+    pub(super) fn remove_profile(&mut self, name: &str) -> Result<Outcome, Rejection> {
+        let key = RowKey::BootstrapProfile(name.to_owned());
+        self.tables.get(&key).ok_or(Rejection::UnknownProfile)?;
+        self.tables.delete(&key);
+        Ok(Outcome::Done)
+    }
+
+    pub(super) fn record_bootstrap(&mut self, record: &BootstrapRecord) -> Outcome {
+        let record = BootstrapRecord {
+            at: self.now,
+            ..record.clone()
+        };
+        self.tables.put(Row::Bootstrap(record.clone()));
+        let endpoint = record.endpoint.clone();
+        self.emit(&endpoint, Event::Bootstrapped { record });
+        Outcome::Done
+    }
+}

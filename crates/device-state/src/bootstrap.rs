@@ -1,0 +1,88 @@
+//! How devices get their accounts (LwM2M Core 1.2 §6.1): profiles, and what came of the bootstraps.
+
+use lwm2m::{Binding, EndpointName, Lifetime};
+
+use crate::id::Timestamp;
+
+/// The accounts that a bootstrap gives to devices. All profiles are in shard 0.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct BootstrapProfile {
+    /// For people; at most [`BootstrapProfile::MAX_NAME`] bytes.
+    pub name: String,
+    /// The devices that it is for, by the beginning of their names. Where several profiles fit, the
+    /// one with the longest counts.
+    pub endpoint_prefix: String,
+    /// At least one, at most [`BootstrapProfile::MAX_SERVERS`], each with a short id of its own.
+    pub servers: Vec<BootstrapServer>,
+}
+
+impl BootstrapProfile {
+    /// The longest name in bytes.
+    pub const MAX_NAME: usize = 64;
+    /// The longest prefix in bytes.
+    pub const MAX_PREFIX: usize = EndpointName::MAX_BYTES;
+    /// More servers in one profile are refused.
+    pub const MAX_SERVERS: usize = 4;
+    /// More profiles are refused.
+    pub const MAX_PROFILES: usize = 256;
+
+    /// Whether the profile is for this endpoint.
+    pub fn fits(&self, endpoint: &EndpointName) -> bool {
+        endpoint.as_str().starts_with(&self.endpoint_prefix)
+    }
+}
+
+/// An account at a management server.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct BootstrapServer {
+    /// `/0/x/0`, at most [`BootstrapServer::MAX_URI`] bytes.
+    pub uri: String,
+    /// `/0/x/10`, 1 to 65534.
+    pub short_server_id: u16,
+    pub security: BootstrapSecurity,
+    pub lifetime: Lifetime,
+    pub binding: Binding,
+}
+
+impl BootstrapServer {
+    // LwM2M Core 1.2 §E.1: a URI of 0 to 255 bytes.
+    /// The longest URI in bytes.
+    pub const MAX_URI: usize = 255;
+}
+
+/// What the device and the server know each other by.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum BootstrapSecurity {
+    /// Nothing: for servers that serve without security.
+    NoSec,
+    /// A pre-shared key that is made for this device, and that the server knows before the device does.
+    Psk,
+}
+
+/// What came of the last bootstrap of a device.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct BootstrapRecord {
+    pub endpoint: EndpointName,
+    /// The profile by which it got its accounts; empty if none fits.
+    pub profile: String,
+    pub outcome: BootstrapResult,
+    /// How it went, for people; at most [`BootstrapRecord::MAX_DETAIL`] bytes.
+    pub detail: String,
+    pub at: Timestamp,
+}
+
+impl BootstrapRecord {
+    /// The longest detail in bytes.
+    pub const MAX_DETAIL: usize = 2_048;
+}
+
+/// How a bootstrap ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum BootstrapResult {
+    /// The device took its accounts and finds them consistent.
+    Finished,
+    /// All accounts were sent in one answer; whether the device takes them it tells by registering.
+    PackDelivered,
+    /// The device has no accounts of this bootstrap.
+    Failed,
+}

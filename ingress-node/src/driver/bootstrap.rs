@@ -1,0 +1,220 @@
+//! Bootstraps (LwM2M Core 1.2 §6.1): their accounts come from the state tier, and it keeps what came of them.
+
+use std::fmt::Write as _;
+
+use device_state::{BootstrapRecord, BootstrapResult, SecurityIdentity, Timestamp};
+use hashbrown::HashMap;
+use lwm2m::EndpointName;
+use lwm2m_server::bootstrap::{
+    AccountSecurity, BootstrapId, BootstrapOutcome, BootstrapOutput, BootstrapPlan, BootstrapStep,
+    KeyMaterial, PrepareError, ServerAccount, StepResult,
+};
+use node_runtime::random;
+use rand_chacha::ChaCha12Rng;
+use rand_chacha::rand_core::SeedableRng;
+use state_client::{BootstrapError, PreparedAccount, PreparedBootstrap};
+
+use super::state_tier::Resolved;
+use super::{Driver, Peer, now};
+
+/// What is to be told to the state tier when a bootstrap has ended.
+#[derive(Debug, Default)]
+pub(super) struct Underway {
+    profile: String,
+    /// Of the keys that were made for it.
+    psk_identities: Vec<Vec<u8>>,
+}
+
+/// Bootstraps of devices that proved who they are. What came of others is not kept: anybody could fill the state tier
+/// with names.
+pub(super) type Bootstraps = HashMap<BootstrapId, Underway>;
+
+impl Driver {
+    pub(super) fn bootstrap_output(&mut self, output: BootstrapOutput<Peer>) {
+        match output {
+            BootstrapOutput::Transmit { peer, datagram } => self.transmit_to(peer, datagram),
+            BootstrapOutput::Send { peer, message } => self.send_to(peer, message),
+            BootstrapOutput::Prepare {
+                id,
+                endpoint,
+                identity,
+                ..
+            } => self.prepare(id, endpoint, &identity),
+            BootstrapOutput::Discovered { endpoint, .. } => {
+                tracing::debug!(%endpoint, "bootstrap: the device listed what it has");
+            }
+            BootstrapOutput::Reported { endpoint, path, .. } => {
+                tracing::debug!(%endpoint, %path, "bootstrap: the device reported");
+            }
+            BootstrapOutput::Inconsistent { endpoint, .. } => {
+                tracing::info!(%endpoint, "bootstrap: the device finds its accounts inconsistent; once more");
+            }
+            BootstrapOutput::Ended {
+                id,
+                endpoint,
+                outcome,
+                log,
+                unanswered,
+            } => self.bootstrap_ended(id, endpoint, &outcome, &detail(&outcome, &log, unanswered)),
+        }
+    }
+
+    /// Fetches the accounts of a device. Somebody who proved nothing would be given keys.
+    fn prepare(&mut self, id: BootstrapId, endpoint: EndpointName, identity: &SecurityIdentity) {
+        if *identity == SecurityIdentity::Unauthenticated && self.limits.bootstrap_requires_security
+        {
+            let result = Err(PrepareError::NotAllowed);
+            let resolved = Resolved::Prepared { id, result };
+            return self.calls.push(Box::pin(std::future::ready(resolved)));
+        }
+        if *identity != SecurityIdentity::Unauthenticated {
+            self.bootstraps.insert(id, Underway::default());
+        }
+        let (client, timeout) = (self.client.clone(), self.limits.commit_timeout);
+        self.calls.push(Box::pin(async move {
+            let prepared = client.prepare_bootstrap(&endpoint, timeout).await;
+            let result = prepared.map_err(|error| {
+                tracing::info!(%endpoint, %error, "bootstrap: there are no accounts");
+                match error {
+                    BootstrapError::NoProfile => PrepareError::UnknownEndpoint,
+                    BootstrapError::Unavailable(_) => PrepareError::Unavailable,
+                }
+            });
+            Resolved::Prepared { id, result }
+        }));
+    }
+
+    pub(super) fn prepared(
+        &mut self,
+        id: BootstrapId,
+        result: Result<PreparedBootstrap, PrepareError>,
+    ) {
+        let result = result.map(|prepared| {
+            let identities = prepared
+                .accounts
+                .iter()
+                .filter_map(|account| Some(account.psk.as_ref()?.0.clone()));
+            if let Some(underway) = self.bootstraps.get_mut(&id) {
+                underway.psk_identities = identities.collect();
+                underway.profile = prepared.profile;
+            }
+            plan(&prepared.accounts)
+        });
+        if let Some(engine) = self.application.bootstrap() {
+            engine.handle_prepared(now(), id, result);
+        }
+    }
+
+    fn bootstrap_ended(
+        &mut self,
+        id: BootstrapId,
+        endpoint: EndpointName,
+        outcome: &BootstrapOutcome,
+        detail: &str,
+    ) {
+        tracing::info!(%endpoint, detail, "bootstrap ended");
+        self.metrics.bootstrap_ended(outcome);
+        let Some(underway) = self.bootstraps.remove(&id) else {
+            return;
+        };
+        let result = match outcome {
+            BootstrapOutcome::Finished => BootstrapResult::Finished,
+            BootstrapOutcome::PackDelivered => BootstrapResult::PackDelivered,
+            // The device comes again at once, by the other way.
+            BootstrapOutcome::PackRefused => return,
+            _ => BootstrapResult::Failed,
+        };
+        let record = BootstrapRecord {
+            endpoint,
+            profile: underway.profile,
+            outcome: result,
+            detail: detail.to_owned(),
+            at: Timestamp(0),
+        };
+        let (client, timeout) = (self.client.clone(), self.limits.commit_timeout);
+        self.calls.push(Box::pin(async move {
+            let kept = client
+                .finish_bootstrap(record, underway.psk_identities, timeout)
+                .await;
+            if let Err(error) = kept {
+                // Keys of earlier bootstraps are removed after the next one.
+                tracing::warn!(%error, "what came of a bootstrap was not kept");
+            }
+            Resolved::Forgotten
+        }));
+    }
+}
+
+/// The accounts in the instances that a device without accounts has free.
+fn plan(accounts: &[PreparedAccount]) -> BootstrapPlan {
+    let account = |(number, account): (u16, &PreparedAccount)| {
+        let server = &account.server;
+        let security = match &account.psk {
+            Some((identity, key)) => AccountSecurity::Psk {
+                identity: identity.clone(),
+                key: KeyMaterial::new(key.clone()),
+            },
+            None => AccountSecurity::NoSec,
+        };
+        ServerAccount {
+            security_instance: number + 1,
+            server_instance: number,
+            lifetime: server.lifetime,
+            binding: server.binding,
+            ..ServerAccount::new(&server.uri, server.short_server_id, security)
+        }
+    };
+    let accounts: Vec<ServerAccount> = (0..).zip(accounts).map(account).collect();
+    let mut rng = ChaCha12Rng::from_seed(random::seed());
+    BootstrapPlan::new(&accounts, &[], &mut rng)
+}
+
+/// How it went, for people, no longer than is kept: `delete /0: 2.02; …; finished`.
+fn detail(
+    outcome: &BootstrapOutcome,
+    log: &[StepResult],
+    unanswered: Option<BootstrapStep>,
+) -> String {
+    let mut text = String::new();
+    for StepResult { step, code } in log {
+        let _infallible = write!(text, "{}: {code}; ", named(step));
+    }
+    if let Some(step) = unanswered {
+        let _infallible = write!(text, "{}: no answer; ", named(&step));
+    }
+    text += &ended(outcome);
+    text.truncate(text.floor_char_boundary(BootstrapRecord::MAX_DETAIL));
+    text
+}
+
+fn named(step: &BootstrapStep) -> String {
+    match step {
+        BootstrapStep::Discover => "discover /".to_owned(),
+        BootstrapStep::Delete { path } => format!("delete {path}"),
+        BootstrapStep::Write { path, format } => format!("write {path} in {format}"),
+        BootstrapStep::Read { path } => format!("read {path}"),
+        BootstrapStep::Finish => "finish".to_owned(),
+    }
+}
+
+fn ended(outcome: &BootstrapOutcome) -> String {
+    match outcome {
+        BootstrapOutcome::Finished => "the device has its accounts".to_owned(),
+        BootstrapOutcome::PackDelivered => "the device has a pack of its accounts".to_owned(),
+        BootstrapOutcome::PackRefused => "a pack is not for this device".to_owned(),
+        BootstrapOutcome::Refused { step, code } => {
+            format!("the device refused: {} {code}", named(step))
+        }
+        BootstrapOutcome::Inconsistent => {
+            "the device finds its accounts inconsistent, twice".to_owned()
+        }
+        BootstrapOutcome::Garbled { step } => {
+            format!("the device's answer cannot be read: {}", named(step))
+        }
+        BootstrapOutcome::TimedOut => "the device did not answer in time".to_owned(),
+        BootstrapOutcome::Gone => "the device went, or began anew".to_owned(),
+        BootstrapOutcome::NotPrepared(error) => error.to_string(),
+        BootstrapOutcome::BadPlan(error) => error.to_string(),
+        BootstrapOutcome::Overloaded => "this node has too much to do".to_owned(),
+    }
+}

@@ -1,0 +1,85 @@
+//! `drover.v1.Bootstrap`.
+
+use device_state::{BootstrapProfile, Command, query};
+use lwm2m::{ExecuteArguments, ObjectLinks, Path};
+use proto::drover::v1 as public;
+use proto::drover::v1::bootstrap_server::Bootstrap;
+use tonic::{Request, Response, Status};
+
+use crate::service::api::{Api, endpoint_name};
+use crate::service::bootstrap::PROFILES;
+use crate::service::status;
+
+/// The Bootstrap-Request Trigger of a Server instance.
+const TRIGGER: u16 = 9;
+const SERVER_OBJECT: u16 = 1;
+
+#[tonic::async_trait]
+impl Bootstrap for Api {
+    async fn put_bootstrap_profile(
+        &self,
+        request: Request<public::PutBootstrapProfileRequest>,
+    ) -> Result<Response<public::BootstrapProfile>, Status> {
+        let profile = BootstrapProfile::try_from(request.into_inner())
+            .map_err(|error| status::convert(&error))?;
+        let command = Command::PutBootstrapProfile {
+            profile: profile.clone(),
+        };
+        self.commit(PROFILES, command).await?;
+        Ok(Response::new(profile.into()))
+    }
+
+    async fn list_bootstrap_profiles(
+        &self,
+        _request: Request<public::ListBootstrapProfilesRequest>,
+    ) -> Result<Response<public::ListBootstrapProfilesResponse>, Status> {
+        let group = self
+            .router()
+            .group(PROFILES)
+            .ok_or_else(|| Status::internal("there is no shard 0"))?;
+        let profiles = group
+            .store()
+            .read(|tables| query::bootstrap_profiles(tables));
+        Ok(Response::new(public::ListBootstrapProfilesResponse {
+            profiles: profiles.into_iter().map(Into::into).collect(),
+        }))
+    }
+
+    async fn delete_bootstrap_profile(
+        &self,
+        request: Request<public::DeleteBootstrapProfileRequest>,
+    ) -> Result<Response<public::DeleteBootstrapProfileResponse>, Status> {
+        let command =
+            Command::try_from(request.into_inner()).map_err(|error| status::convert(&error))?;
+        self.commit(PROFILES, command).await?;
+        Ok(Response::new(public::DeleteBootstrapProfileResponse {}))
+    }
+
+    async fn start_bootstrap(
+        &self,
+        request: Request<public::StartBootstrapRequest>,
+    ) -> Result<Response<public::OperationResponse>, Status> {
+        let request = request.into_inner();
+        let endpoint = endpoint_name(&request.endpoint)?;
+        let registration = self.view(&endpoint).await?.registration;
+        let registration = registration.ok_or_else(|| status::not_found("a registration"))?;
+        let server = ObjectLinks::parse(&registration.links)
+            .ok()
+            .and_then(|links| {
+                let mut instances = links
+                    .iter()
+                    .filter(|link| link.path.object_id() == Some(SERVER_OBJECT));
+                instances.find_map(|link| link.path.object_instance_id())
+            });
+        // LwM2M Core 1.2 §6.2.1: a client that lists no Server instance has the first one.
+        let path = Path::Resource(SERVER_OBJECT, server.unwrap_or(0), TRIGGER);
+        let execute = public::ExecuteRequest {
+            endpoint: request.endpoint,
+            path: path.to_string(),
+            arguments: ExecuteArguments::default().to_string(),
+            delivery: request.delivery,
+            force: false,
+        };
+        self.change(Request::new(execute)).await
+    }
+}

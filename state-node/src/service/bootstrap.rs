@@ -1,0 +1,182 @@
+//! What the bootstrap server asks of the state tier: the accounts of a device, and their credentials.
+//!
+//! 1. Before a bootstrap its accounts are made: a key for each server that wants one, stored as a credential of the
+//!    device. From then on the device can register with it. Those that it has meanwhile stay good.
+//! 2. When the device has finished with its new accounts, the keys of earlier bootstraps are removed.
+//!
+//! A key of a bootstrap is known by its PSK identity, which begins with the endpoint and is never used twice.
+
+use device_state::{
+    BootstrapRecord, BootstrapResult, BootstrapSecurity, BootstrapServer, Command, CredentialId,
+    Secret, ShardId, query,
+};
+use lwm2m::EndpointName;
+use node_runtime::random;
+use proto::convert::{NewCredential, PreparedAccount};
+use proto::rpc::v1::PrepareBootstrapResponse;
+use sha2::{Digest, Sha256};
+use tonic::Status;
+
+use crate::service::keeper::{Keeper, commit};
+use crate::service::status;
+
+/// All bootstrap profiles are in this shard.
+pub(crate) const PROFILES: ShardId = ShardId(0);
+/// Keys of bootstraps that did not come to an end and that a device may still have taken.
+const MAX_UNCERTAIN: usize = 4;
+/// Endpoint names that are longer are told by their hash: a PSK identity has 128 bytes.
+const MAX_NAME: usize = 100;
+/// Bytes of a key, which fits any of the suites that LwM2M has for pre-shared keys.
+const KEY_BYTES: usize = 16;
+
+/// Makes the accounts of a device.
+pub(crate) async fn prepare(
+    keeper: &Keeper,
+    endpoint: &EndpointName,
+) -> Result<PrepareBootstrapResponse, Status> {
+    let profiles = keeper
+        .router
+        .group(PROFILES)
+        .ok_or_else(|| Status::internal("there is no shard 0"))?;
+    let profile = profiles
+        .store()
+        .read(|tables| query::bootstrap_profile(tables, endpoint));
+    let profile = profile.ok_or_else(|| status::not_found("a bootstrap profile for the device"))?;
+    let earlier = made_keys(keeper, endpoint);
+    let excess = earlier.len().saturating_sub(MAX_UNCERTAIN);
+    for id in earlier.into_iter().take(excess) {
+        keeper.remove(id).await?;
+    }
+    let mut accounts = Vec::with_capacity(profile.servers.len());
+    for server in profile.servers {
+        accounts.push(account(keeper, endpoint, server).await?.into());
+    }
+    Ok(PrepareBootstrapResponse {
+        profile: profile.name,
+        accounts,
+    })
+}
+
+async fn account(
+    keeper: &Keeper,
+    endpoint: &EndpointName,
+    server: BootstrapServer,
+) -> Result<PreparedAccount, Status> {
+    let psk = match server.security {
+        BootstrapSecurity::NoSec => None,
+        BootstrapSecurity::Psk => {
+            let identity = format!(
+                "{}{}/{:016x}",
+                identity_prefix(endpoint),
+                server.short_server_id,
+                random::random_u64()
+            );
+            let key = random::seed()
+                .into_iter()
+                .take(KEY_BYTES)
+                .collect::<Vec<u8>>();
+            let new = NewCredential {
+                endpoint: endpoint.clone(),
+                id: CredentialId::PskIdentity(identity.clone().into_bytes()),
+                secret: Secret::PreSharedKey(key.clone()),
+            };
+            keeper.store(new).await?;
+            Some((identity.into_bytes(), key))
+        }
+    };
+    Ok(PreparedAccount { server, psk })
+}
+
+/// What the identities of all keys that bootstraps make for an endpoint begin with.
+fn identity_prefix(endpoint: &EndpointName) -> String {
+    let name = endpoint.as_str();
+    if name.len() <= MAX_NAME {
+        format!("{name}/")
+    } else {
+        format!("~{}/", hex::encode(Sha256::digest(name)))
+    }
+}
+
+/// The keys that bootstraps made for an endpoint, oldest first.
+fn made_keys(keeper: &Keeper, endpoint: &EndpointName) -> Vec<CredentialId> {
+    let prefix = identity_prefix(endpoint);
+    let is_made = |id: &CredentialId| match id {
+        CredentialId::PskIdentity(identity) => identity
+            .strip_prefix(prefix.as_bytes())
+            .is_some_and(is_made_suffix),
+        CredentialId::PublicKey(_) | CredentialId::OscoreId(_) => false,
+    };
+    let group = keeper.router.group_of(endpoint);
+    let known = group
+        .store()
+        .read(|tables| query::endpoint_credentials(tables, endpoint));
+    known
+        .into_iter()
+        .map(|key| key.id)
+        .filter(is_made)
+        .collect()
+}
+
+/// `1/0123456789abcdef`
+fn is_made_suffix(suffix: &[u8]) -> bool {
+    let Some(slash) = suffix.iter().position(|byte| *byte == b'/') else {
+        return false;
+    };
+    let (server, rest) = suffix.split_at(slash);
+    let is_hex = |byte: &u8| byte.is_ascii_digit() || (b'a'..=b'f').contains(byte);
+    !server.is_empty()
+        && server.iter().all(u8::is_ascii_digit)
+        && rest.len() == 17
+        && rest.iter().skip(1).all(is_hex)
+}
+
+/// Keeps how a bootstrap ended; what the device has no use for any more is removed.
+pub(crate) async fn finish(
+    keeper: &Keeper,
+    record: BootstrapRecord,
+    identities: &[Vec<u8>],
+) -> Result<(), Status> {
+    let endpoint = record.endpoint.clone();
+    let shard = ShardId::of_endpoint(&endpoint, keeper.router.shards());
+    let finished = record.outcome == BootstrapResult::Finished;
+    commit(&keeper.router, shard, Command::RecordBootstrap { record }).await?;
+    if finished {
+        let obsolete = made_keys(keeper, &endpoint)
+            .into_iter()
+            .filter(|id| !identities.iter().any(|kept| kept == id.as_bytes()));
+        for id in obsolete {
+            keeper.remove(id).await?;
+        }
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn keys_that_people_added_are_not_taken_for_those_of_bootstraps() {
+        assert!(is_made_suffix(b"1/0123456789abcdef"));
+        for other in [
+            &b""[..],
+            b"1",
+            b"1/",
+            b"/0123456789abcdef",
+            b"a/0123456789abcdef",
+            b"1/0123456789abcde",
+            b"1/0123456789ABCDEF",
+            b"1/0123456789abcdef0",
+        ] {
+            assert!(!is_made_suffix(other), "{}", String::from_utf8_lossy(other));
+        }
+    }
+
+    #[test]
+    fn an_identity_has_at_most_128_bytes() {
+        for length in [1, MAX_NAME, MAX_NAME + 1, EndpointName::MAX_BYTES] {
+            let endpoint = EndpointName::new(&"e".repeat(length)).expect("a valid name");
+            assert!(identity_prefix(&endpoint).len() + "65534/0123456789abcdef".len() <= 128);
+        }
+    }
+}

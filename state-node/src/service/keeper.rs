@@ -1,0 +1,124 @@
+//! Storing and removing credentials, which two shards have to know of: the credential's own and its endpoint's.
+//!
+//! An endpoint's shard knows of a credential before it is good for anything, and until it is good for nothing. If the
+//! second commit fails, the endpoint registers with security only until the call is repeated.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use device_state::{Command, Credential, CredentialId, CredentialKey, Outcome, ShardId, Timestamp};
+use lwm2m::EndpointName;
+use node_runtime::{Stage, Tasks, clock, random};
+use proto::convert::NewCredential;
+use tokio::sync::oneshot;
+use tonic::Status;
+
+use crate::router::Router;
+use crate::seal::Seal;
+use crate::service::status;
+
+/// How long a commit may take before the caller is told to come back.
+pub const COMMIT_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// Commits a command, wherever its shard is led.
+pub async fn commit(router: &Router, shard: ShardId, command: Command) -> Result<Outcome, Status> {
+    let outcome = router.propose(shard, None, command, COMMIT_TIMEOUT).await;
+    match outcome.map_err(|error| status::propose(&error))? {
+        Outcome::Rejected(rejection) => Err(status::rejection(rejection)),
+        outcome => Ok(outcome),
+    }
+}
+
+/// Keeps the credentials of the cluster.
+#[derive(Clone, Debug)]
+pub struct Keeper {
+    pub router: Arc<Router>,
+    pub seal: Arc<Seal>,
+    pub tasks: Tasks,
+}
+
+impl Keeper {
+    /// Stores a credential in place of any with its id.
+    pub async fn store(&self, new: NewCredential) -> Result<Credential, Status> {
+        let sealed = self.seal.seal_secret(&new.id, &new.secret);
+        let credential = Credential {
+            id: new.id,
+            endpoint: new.endpoint,
+            sealed_secret: sealed.map_err(|error| status::seal(&error))?,
+            created_at: Timestamp(clock::now_ms()),
+            serial: random::random_u64(),
+        };
+        let (keeper, stored) = (self.clone(), credential.clone());
+        self.to_the_end(async move { keeper.put(credential).await })
+            .await?;
+        Ok(stored)
+    }
+
+    /// Removes a credential.
+    pub async fn remove(&self, id: CredentialId) -> Result<(), Status> {
+        let keeper = self.clone();
+        self.to_the_end(async move { keeper.take(id).await }).await
+    }
+
+    /// Goes on when the caller gives up, so that several commits are not left half done.
+    async fn to_the_end(
+        &self,
+        work: impl Future<Output = Result<(), Status>> + Send + 'static,
+    ) -> Result<(), Status> {
+        let (done, result) = oneshot::channel();
+        self.tasks
+            .spawn_job("credentials", Stage::HandOver, |_drain| async move {
+                // Unheard if the caller has given up.
+                let _unheard = done.send(work.await);
+            });
+        result
+            .await
+            .map_err(|_| Status::unavailable("this node is ending"))?
+    }
+
+    async fn put(&self, credential: Credential) -> Result<(), Status> {
+        let id = credential.id.clone();
+        let bind = Command::BindEndpoint {
+            endpoint: credential.endpoint.clone(),
+            credential: CredentialKey {
+                id: id.clone(),
+                serial: credential.serial,
+            },
+        };
+        commit(&self.router, self.shard_of(&credential.endpoint), bind).await?;
+        let shard = ShardId::of_credential(&id, self.router.shards());
+        let put = Command::PutCredential { credential };
+        let outcome = commit(&self.router, shard, put).await?;
+        self.unbind(outcome, id).await
+    }
+
+    async fn take(&self, id: CredentialId) -> Result<(), Status> {
+        let shard = ShardId::of_credential(&id, self.router.shards());
+        let remove = Command::RemoveCredential { id: id.clone() };
+        let outcome = commit(&self.router, shard, remove).await?;
+        self.unbind(outcome, id).await
+    }
+
+    /// After a command that may have taken a credential from an endpoint.
+    async fn unbind(&self, outcome: Outcome, id: CredentialId) -> Result<(), Status> {
+        let Outcome::CredentialTaken { endpoint, serial } = outcome else {
+            return Ok(());
+        };
+        let unbind = Command::UnbindEndpoint {
+            endpoint: endpoint.clone(),
+            credential: CredentialKey { id, serial },
+        };
+        let unbound = commit(&self.router, self.shard_of(&endpoint), unbind).await;
+        unbound.map(drop).map_err(|error| {
+            let message = format!(
+                "done, but {endpoint} still registers with security only: add a credential to it and remove that again: {}",
+                error.message()
+            );
+            Status::new(error.code(), message)
+        })
+    }
+
+    fn shard_of(&self, endpoint: &EndpointName) -> ShardId {
+        ShardId::of_endpoint(endpoint, self.router.shards())
+    }
+}
