@@ -91,14 +91,25 @@ pub(crate) enum Role {
     Bootstrap,
 }
 
+/// Who gets accounts from a bootstrap node.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub(crate) enum BootstrapFor {
+    /// Devices that proved who they are.
+    Proved,
+    /// All, as long as there are no keys in their accounts.
+    Anyone,
+}
+
 /// What the node runs with.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct Config {
     /// What devices are served: "device" for management, or "bootstrap".
     pub(crate) role: Role,
-    /// Whether a bootstrap node gives accounts, and the keys in them, only to devices that proved who they are.
-    pub(crate) bootstrap_requires_security: bool,
+    /// Who gets accounts from a bootstrap node: "proved" for devices that proved who they are, or "anyone", who gets no keys,
+    /// though.
+    pub(crate) bootstrap_for: BootstrapFor,
     /// Address of CoAP over DTLS.
     pub(crate) coaps_listen: SocketAddr,
     /// Address of CoAP without security; not served unless set.
@@ -187,7 +198,7 @@ impl Default for Config {
     fn default() -> Self {
         Self {
             role: Role::Device,
-            bootstrap_requires_security: true,
+            bootstrap_for: BootstrapFor::Proved,
             coaps_listen: SocketAddr::from(([0, 0, 0, 0], 5684)),
             coap_listen: None,
             coap_requires_oscore: false,

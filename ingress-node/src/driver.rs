@@ -42,6 +42,7 @@ use oscore::Carried;
 use state_client::{AttachHandle, Client};
 use tokio::sync::mpsc;
 
+use crate::config::BootstrapFor;
 use crate::cookies::{Cookies, Period};
 use crate::metrics::Metrics;
 use crate::tcp::event::StreamId;
@@ -129,8 +130,7 @@ pub(crate) struct Limits {
     pub(crate) session_lifetime: Duration,
     pub(crate) resumption_lifetime: Duration,
     pub(crate) unsecured: Unsecured,
-    /// Whether only devices that proved who they are get accounts.
-    pub(crate) bootstrap_requires_security: bool,
+    pub(crate) bootstrap_for: BootstrapFor,
 }
 
 /// A worker.

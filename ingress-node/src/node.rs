@@ -73,7 +73,7 @@ pub(crate) async fn start(
                 } else {
                     Unsecured::Served
                 },
-                bootstrap_requires_security: config.bootstrap_requires_security,
+                bootstrap_for: config.bootstrap_for,
             },
             streams: stream_limits(config),
             metrics: metrics.clone(),

@@ -79,6 +79,8 @@ pub enum Reason {
     NothingToSupersede(&'static str),
     #[error("is not 1 to 64 of a-z, 0-9 and -")]
     ProfileName,
+    #[error("have a pre-shared key for a URI without security")]
+    KeyWithoutSecurity,
     #[error("use a short server id twice")]
     RepeatedShortId,
     #[error("is not a URI of coap, coaps, coap+tcp or coaps+tcp")]

@@ -74,7 +74,7 @@ pub async fn operate(
         });
     }
     if call.immediate {
-        check_reachable(group, &call.endpoint).await?;
+        check_reachable(group, &call.endpoint, call.request_id).await?;
     }
     let deadline = tokio::time::Instant::now() + call.timeout;
     let command = Command::Enqueue {
@@ -106,16 +106,30 @@ pub async fn operate(
 }
 
 /// Whether the device can be expected to take an operation at once.
-async fn check_reachable(group: &Group, endpoint: &EndpointName) -> Result<(), OperateError> {
-    let (registration, waits, reported_at) = group
+async fn check_reachable(
+    group: &Group,
+    endpoint: &EndpointName,
+    request_id: Option<RequestId>,
+) -> Result<(), OperateError> {
+    let (known, registration, waits, reported_at) = group
         .read_current(|tables| {
             let queue = query::operations(tables, endpoint);
             let waits = queue.iter().any(|record| !record.is_finished());
             let values = query::values(tables, endpoint);
             let reported = values.iter().map(|value| value.at).max();
-            (query::registration(tables, endpoint), waits, reported)
+            // A request that is repeated gets what it got first.
+            let known = request_id.is_some_and(|id| query::is_remembered(tables, id));
+            (
+                known,
+                query::registration(tables, endpoint),
+                waits,
+                reported,
+            )
         })
         .await?;
+    if known {
+        return Ok(());
+    }
     let registration = registration.ok_or(DeliveryError::NotRegistered)?;
     let heard_at = reported_at.map_or(registration.updated_at, |at| {
         at.max(registration.updated_at)

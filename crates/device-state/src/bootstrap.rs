@@ -69,6 +69,9 @@ pub struct BootstrapRecord {
     /// How it went, for people; at most [`BootstrapRecord::MAX_DETAIL`] bytes.
     pub detail: String,
     pub at: Timestamp,
+    /// PSK identities of the accounts that the device confirmed last, in this bootstrap or in one
+    /// before; at most [`BootstrapProfile::MAX_SERVERS`].
+    pub confirmed: Vec<Vec<u8>>,
 }
 
 impl BootstrapRecord {

@@ -12,7 +12,7 @@ pub use self::list::{
     CredentialPage, PendingCursor, PendingPage, list_credentials, list_devices, pending_devices,
 };
 use crate::bootstrap::{BootstrapProfile, BootstrapRecord};
-use crate::id::{NodeId, OperationId, Timestamp};
+use crate::id::{NodeId, OperationId, RequestId, Timestamp};
 use crate::limit;
 use crate::range::{self, Range};
 use crate::record::{
@@ -176,6 +176,11 @@ pub fn operation(
 /// the highest priority.
 pub fn next_operation(tables: &dyn Tables, endpoint: &EndpointName) -> Option<OperationRecord> {
     first_deliverable(&operations(tables, endpoint)).cloned()
+}
+
+/// Whether a request was applied lately, so that it gets the same outcome again.
+pub fn is_remembered(tables: &dyn Tables, request: RequestId) -> bool {
+    tables.get(&RowKey::Dedup(request)).is_some()
 }
 
 /// The desired resources of a device, by path.

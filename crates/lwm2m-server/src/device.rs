@@ -64,6 +64,16 @@ fn object_ids(links: &ObjectLinks) -> Box<[u16]> {
     ids.into_iter().collect()
 }
 
+impl<P> Device<P> {
+    /// The device lists its objects anew.
+    pub(crate) fn take_links(&mut self, links: &str) {
+        let links = ObjectLinks::parse(links).unwrap_or_default();
+        self.formats = links.content_formats().collect();
+        self.alternate_path = links.alternate_path().clone();
+        self.objects = object_ids(&links);
+    }
+}
+
 /// The moment at which the wall clock will show `at`, but no more than a year ahead.
 fn instant_of(now: Now, at: Timestamp) -> Instant {
     const LONGEST: Duration = Duration::from_hours(365 * 24);

@@ -8,14 +8,14 @@ use std::collections::VecDeque;
 
 use coap::{Code, ExchangeId, Failure, PeerKey, Response, SendError, Token};
 use device_state::{Command, Observation, Quirks, registration_shard};
-use lwm2m::{AlternatePath, ContentFormat, Entry, Operation, Path, RegistrationId, Value};
+use lwm2m::{
+    AlternatePath, ContentFormat, Entry, Observed, Operation, Path, RegistrationId, Value,
+};
 
 use crate::engine::Engine;
 use crate::output::{Now, OperationFailure, OperationReply, OperationTag};
-use crate::quirks::is_unknown_to_device;
+use crate::quirks::may_be_unknown_to_device;
 use crate::uplink::Awaiting;
-
-pub(crate) use answer::entries as values_of;
 
 /// Operations that wait for one registration's commit.
 const MAX_EARLY: usize = 16;
@@ -44,6 +44,8 @@ enum Course {
         left: VecDeque<Operation>,
         /// What the steps so far returned.
         values: Vec<(Path, Value)>,
+        /// Whether any of them succeeded.
+        succeeded: bool,
     },
 }
 
@@ -100,6 +102,9 @@ impl<P: PeerKey> Engine<P> {
 
     /// The caller no longer waits. What was sent stays sent; what was not is dropped.
     pub fn cancel_operation(&mut self, now: Now, tag: OperationTag) {
+        for waiting in self.early.values_mut() {
+            waiting.retain(|(waits, _)| *waits != tag);
+        }
         if let Some(exchange) = self.tags.remove(&tag) {
             self.downlinks.remove(&exchange);
             self.coap.cancel(exchange);
@@ -120,6 +125,24 @@ impl<P: PeerKey> Engine<P> {
         };
         // A device that is gone or busy again registers again, and with it the observation is restored.
         let _lost = self.start_downlink(now, registration, operation, Purpose::Restored);
+    }
+
+    /// Gives up establishing an observation again that nobody wants any more.
+    pub(crate) fn stop_restoring(&mut self, registration: &RegistrationId, unwanted: &Observed) {
+        let restores = |downlink: &Downlink<P>| {
+            downlink.purpose == Purpose::Restored
+                && downlink.registration == *registration
+                && matches!(&downlink.operation, Operation::Observe { observed, .. } if observed == unwanted)
+        };
+        let exchanges: Vec<ExchangeId> = self
+            .downlinks
+            .iter()
+            .filter_map(|(exchange, downlink)| restores(downlink).then_some(*exchange))
+            .collect();
+        for exchange in exchanges {
+            self.downlinks.remove(&exchange);
+            self.coap.cancel(exchange);
+        }
     }
 
     fn start_downlink(
@@ -167,6 +190,7 @@ impl<P: PeerKey> Engine<P> {
             step,
             left,
             values: Vec::new(),
+            succeeded: false,
         };
         self.begin(now, downlink)
     }
@@ -186,13 +210,15 @@ impl<P: PeerKey> Engine<P> {
     fn transmit(
         &mut self,
         now: Now,
-        downlink: Downlink<P>,
+        mut downlink: Downlink<P>,
         format: Option<ContentFormat>,
     ) -> Result<(), OperationFailure> {
         let device = self
             .devices
             .get(&downlink.registration)
             .ok_or(OperationFailure::NotHere)?;
+        // It may have moved since the last step.
+        downlink.peer = device.peer;
         let request = request::encode(downlink.current(), format, &device.alternate_path)
             .map_err(|error| OperationFailure::Invalid(error.to_string()))?;
         let exchange = self
@@ -238,7 +264,7 @@ impl<P: PeerKey> Engine<P> {
             return;
         }
         if matches!(downlink.course, Course::Whole)
-            && is_unknown_to_device(response.code)
+            && may_be_unknown_to_device(response.code)
             && let Some(steps) = pieces::of(&downlink.operation)
         {
             self.learn(
@@ -335,12 +361,22 @@ impl<P: PeerKey> Engine<P> {
         } else {
             Vec::new()
         };
-        let spoils = !response.code.is_success()
-            && !pieces::may_be_absent(&downlink.operation, response.code);
-        let Course::Piecewise { step, left, values } = &mut downlink.course else {
+        let observes = matches!(downlink.operation, Operation::Observe { .. });
+        let absent = pieces::may_be_absent(&downlink.operation, downlink.current(), response.code);
+        let Course::Piecewise {
+            step,
+            left,
+            values,
+            succeeded,
+        } = &mut downlink.course
+        else {
             return Err(OperationFailure::Invalid("not a step".to_owned()));
         };
-        if spoils {
+        *succeeded |= response.code.is_success();
+        let spoils = !response.code.is_success() && !absent;
+        // An observation of nothing would be silent for ever.
+        let nothing = observes && left.is_empty() && !*succeeded;
+        if spoils || nothing {
             return answer::decode(step, &AlternatePath::default(), response).map(Some);
         }
         values.extend(returned);
@@ -357,7 +393,7 @@ impl<P: PeerKey> Engine<P> {
     }
 
     /// The values of a response. A device that labels its payloads wrongly is found out.
-    fn values_in(
+    pub(crate) fn values_in(
         &mut self,
         registration: &RegistrationId,
         base: Path,
@@ -368,7 +404,7 @@ impl<P: PeerKey> Engine<P> {
             .get(registration)
             .map_or_else(Quirks::default, |device| device.quirks);
         answer::entries(base, response, quirks).or_else(|failure| {
-            let (mislabelled, entries) = answer::guess(base, response).ok_or(failure)?;
+            let (mislabelled, entries) = answer::guess(base, response, quirks).ok_or(failure)?;
             let lesson = Quirks {
                 mislabelled: Some(mislabelled),
                 ..Quirks::default()

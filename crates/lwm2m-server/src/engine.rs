@@ -324,8 +324,4 @@ impl<P: PeerKey> Engine<P> {
         self.outputs
             .push_back(Output::OperationDone { tag, result });
     }
-
-    pub(crate) fn holds(&self, registration: &RegistrationId) -> bool {
-        self.devices.get(registration).is_some()
-    }
 }

@@ -4,7 +4,6 @@ use coap::{Code, PeerKey, Receipt, Response, Token};
 use device_state::{Observation, OperationOutcome, Timestamp, ValueOrigin};
 use lwm2m::{Observed, Path, RegistrationId};
 
-use crate::downlink::values_of;
 use crate::engine::Engine;
 use crate::output::{Now, OperationFailure, OperationReply, OperationTag};
 use crate::uplink::{Awaiting, record_values};
@@ -181,6 +180,10 @@ impl<P: PeerKey> Engine<P> {
             return self.operation_done(tag, Err(OperationFailure::NotHere));
         };
         let (peer, listens) = (device.peer, device.presence.listens(now.instant));
+        self.stop_restoring(registration, observed);
+        let Some(device) = self.devices.get_mut(registration) else {
+            return self.operation_done(tag, Err(OperationFailure::NotHere));
+        };
         let tokens = device.observations.remove(observed);
         for token in tokens {
             // It is forgotten either way: whether the device answers changes nothing.
@@ -215,10 +218,11 @@ impl<P: PeerKey> Engine<P> {
         response: &Response,
         receipt: Option<Receipt<P>>,
     ) {
+        let read = self.values_in(registration, base, response);
         let Some(device) = self.devices.get(registration) else {
             return;
         };
-        let entries = match values_of(base, response, device.quirks) {
+        let entries = match read {
             Ok(entries) if self.awaiting.len() < self.config.max_pending_commits => entries,
             read => {
                 self.counters.dropped_notifications += 1;

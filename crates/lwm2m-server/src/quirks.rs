@@ -3,10 +3,10 @@
 use device_state::Quirks;
 use lwm2m::{ContentFormat, LwM2mVersion};
 
-/// Whether an answer means that the device does not know the kind of request, rather than that it objects to this one.
+/// Whether an answer can mean that the device does not know the kind of request, so that another way is worth a try.
 // LwM2M-Core 1.2 §6.3.8, §6.3.9: composite operations are optional for clients. Wakaama answers 4.05, others 4.00, 4.02,
 // 4.15 or 5.01.
-pub(crate) const fn is_unknown_to_device(code: coap::Code) -> bool {
+pub(crate) const fn may_be_unknown_to_device(code: coap::Code) -> bool {
     matches!(
         code,
         coap::Code::BAD_REQUEST_4_00
@@ -14,6 +14,16 @@ pub(crate) const fn is_unknown_to_device(code: coap::Code) -> bool {
             | coap::Code::METHOD_NOT_ALLOWED_4_05
             | coap::Code::NOT_ACCEPTABLE_4_06
             | coap::Code::UNSUPPORTED_CONTENT_FORMAT_4_15
+            | coap::Code::NOT_IMPLEMENTED_5_01
+    )
+}
+
+/// Whether an answer can mean nothing else.
+pub(crate) const fn is_unknown_to_device(code: coap::Code) -> bool {
+    matches!(
+        code,
+        coap::Code::BAD_OPTION_4_02
+            | coap::Code::METHOD_NOT_ALLOWED_4_05
             | coap::Code::NOT_IMPLEMENTED_5_01
     )
 }
@@ -30,10 +40,14 @@ pub(crate) fn has_observe_parameters(version: LwM2mVersion, quirks: &Quirks) -> 
     version == LwM2mVersion::V1_2 && !quirks.no_observe_parameters
 }
 
-/// The format of a payload that the device labels with `label`.
-pub(crate) fn actual_format(quirks: &Quirks, label: ContentFormat) -> ContentFormat {
-    match quirks.mislabelled {
-        Some((known, actual)) if known == label => actual,
-        _ => label,
-    }
+/// The formats that a payload can be in that the device labels with `label`, the likeliest first. A device that labels
+/// some payloads wrongly labels others right.
+pub(crate) fn likely_formats(
+    quirks: &Quirks,
+    label: ContentFormat,
+) -> impl Iterator<Item = ContentFormat> {
+    let actual = quirks
+        .mislabelled
+        .and_then(|(known, actual)| (known == label).then_some(actual));
+    actual.into_iter().chain([label])
 }

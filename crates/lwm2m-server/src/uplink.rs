@@ -30,6 +30,8 @@ pub(crate) enum Awaiting<P> {
         exchange: ExchangeId,
         peer: P,
         id: RegistrationId,
+        /// The new object list, if there was one.
+        links: Option<String>,
     },
     Deregister {
         exchange: ExchangeId,
@@ -172,6 +174,9 @@ impl<P: PeerKey> Engine<P> {
         let (id, shard) = self.located(id)?;
         let update =
             UpdateRequest::parse(&request.query, &request.payload).map_err(Refusal::Update)?;
+        // LwM2M Core 1.2 §6.2.2: a list in an Update replaces the whole list; none leaves it as it is.
+        let links = (!request.payload.is_empty())
+            .then(|| String::from_utf8_lossy(&request.payload).into_owned());
         let command = Command::Update {
             id: id.clone(),
             identity: origin.principal.identity.clone(),
@@ -181,11 +186,15 @@ impl<P: PeerKey> Engine<P> {
             session: origin.session,
             lifetime: update.lifetime,
             binding: update.binding,
-            // LwM2M Core 1.2 §6.2.2: a list in an Update replaces the whole list; none leaves it as it is.
-            links: (!request.payload.is_empty())
-                .then(|| String::from_utf8_lossy(&request.payload).into_owned()),
+            links: links.clone(),
         };
-        self.commit(shard, command, Awaiting::Update { exchange, peer, id });
+        let awaiting = Awaiting::Update {
+            exchange,
+            peer,
+            id,
+            links,
+        };
+        self.commit(shard, command, awaiting);
         Ok(())
     }
 
@@ -230,7 +239,8 @@ impl<P: PeerKey> Engine<P> {
             let object = entry.path.object_id();
             object.is_some_and(|object| device.objects.binary_search(&object).is_ok())
         };
-        if !entries.iter().all(registered) {
+        // A device that lists nothing may have anything.
+        if !device.objects.is_empty() && !entries.iter().all(registered) {
             return Err(Refusal::NotFound);
         }
         let (id, endpoint) = (id.clone(), device.endpoint.clone());
@@ -291,7 +301,12 @@ impl<P: PeerKey> Engine<P> {
                 self.take_on(now, peer, &registration, &observations);
             }
             (
-                Awaiting::Update { exchange, peer, id },
+                Awaiting::Update {
+                    exchange,
+                    peer,
+                    id,
+                    links,
+                },
                 Outcome::Updated {
                     expires_at,
                     observations,
@@ -299,7 +314,10 @@ impl<P: PeerKey> Engine<P> {
                 },
             ) => {
                 self.respond(now, exchange, Response::new(Code::CHANGED_2_04));
-                if self.holds(&id) {
+                if let Some(device) = self.devices.get_mut(&id) {
+                    if let Some(links) = &links {
+                        device.take_links(links);
+                    }
                     self.renew(now, &id, peer, expires_at, &observations);
                 } else {
                     self.outputs.push_back(Output::LookUp {

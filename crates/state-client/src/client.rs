@@ -12,7 +12,7 @@ use proto::rpc::v1::{Propose, call, call_result};
 use tokio::sync::{Notify, Semaphore, watch};
 use tokio::task::JoinSet;
 
-pub use self::device::{OperateAnswer, PreparedBootstrap};
+pub use self::device::{OperateAnswer, PreparedBootstrap, Proof};
 pub use self::query::ClearCredential;
 use crate::attach::{self, AttachHandle, DeviceOperations};
 use crate::config::Config;

@@ -85,6 +85,8 @@ pub enum OperateError {
 pub enum BootstrapError {
     #[error("no bootstrap profile is for this device")]
     NoProfile,
+    #[error("the device did not prove who it is, and there are keys in its accounts")]
+    NotAllowed,
     #[error("{0}")]
     Unavailable(String),
 }

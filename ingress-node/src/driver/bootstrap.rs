@@ -12,10 +12,11 @@ use lwm2m_server::bootstrap::{
 use node_runtime::random;
 use rand_chacha::ChaCha12Rng;
 use rand_chacha::rand_core::SeedableRng;
-use state_client::{BootstrapError, PreparedAccount, PreparedBootstrap};
+use state_client::{BootstrapError, PreparedAccount, PreparedBootstrap, Proof};
 
 use super::state_tier::Resolved;
 use super::{Driver, Peer, now};
+use crate::config::BootstrapFor;
 
 /// What is to be told to the state tier when a bootstrap has ended.
 #[derive(Debug, Default)]
@@ -59,24 +60,28 @@ impl Driver {
         }
     }
 
-    /// Fetches the accounts of a device. Somebody who proved nothing would be given keys.
+    /// Fetches the accounts of a device.
     fn prepare(&mut self, id: BootstrapId, endpoint: EndpointName, identity: &SecurityIdentity) {
-        if *identity == SecurityIdentity::Unauthenticated && self.limits.bootstrap_requires_security
-        {
+        let proof = match identity {
+            SecurityIdentity::Unauthenticated => Proof::Missing,
+            SecurityIdentity::Credential(_) | SecurityIdentity::CertificateNames(_) => Proof::Given,
+        };
+        if proof == Proof::Missing && self.limits.bootstrap_for == BootstrapFor::Proved {
             let result = Err(PrepareError::NotAllowed);
             let resolved = Resolved::Prepared { id, result };
             return self.calls.push(Box::pin(std::future::ready(resolved)));
         }
-        if *identity != SecurityIdentity::Unauthenticated {
+        if proof == Proof::Given {
             self.bootstraps.insert(id, Underway::default());
         }
         let (client, timeout) = (self.client.clone(), self.limits.commit_timeout);
         self.calls.push(Box::pin(async move {
-            let prepared = client.prepare_bootstrap(&endpoint, timeout).await;
+            let prepared = client.prepare_bootstrap(&endpoint, proof, timeout).await;
             let result = prepared.map_err(|error| {
                 tracing::info!(%endpoint, %error, "bootstrap: there are no accounts");
                 match error {
                     BootstrapError::NoProfile => PrepareError::UnknownEndpoint,
+                    BootstrapError::NotAllowed => PrepareError::NotAllowed,
                     BootstrapError::Unavailable(_) => PrepareError::Unavailable,
                 }
             });
@@ -130,6 +135,7 @@ impl Driver {
             outcome: result,
             detail: detail.to_owned(),
             at: Timestamp(0),
+            confirmed: Vec::new(),
         };
         let (client, timeout) = (self.client.clone(), self.limits.commit_timeout);
         self.calls.push(Box::pin(async move {

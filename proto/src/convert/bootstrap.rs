@@ -7,7 +7,7 @@ use device_state::{
 use super::list::each;
 use super::record::lifetime;
 use super::value::wire_enum;
-use super::{ConvertError, InField, Reason, endpoint, narrow, time};
+use super::{ConvertError, InField, Reason, endpoint, time};
 use crate::storage::v1 as wire;
 
 wire_enum!(BootstrapSecurity, wire::BootstrapSecurity, wire_security, security, { NoSec, Psk });
@@ -60,6 +60,12 @@ pub(crate) fn check(profile: &BootstrapProfile) -> Result<(), ConvertError> {
     }
     if profile.servers.is_empty() {
         return Err(ConvertError::new("servers", Reason::Missing));
+    }
+    let keyless = |server: &BootstrapServer| {
+        server.security == BootstrapSecurity::Psk && !server.uri.starts_with("coaps")
+    };
+    if profile.servers.iter().any(keyless) {
+        return Err(ConvertError::new("servers", Reason::KeyWithoutSecurity));
     }
     let mut ids: Vec<u16> = profile
         .servers
@@ -130,6 +136,7 @@ impl From<BootstrapRecord> for wire::BootstrapRecord {
             outcome: wire_result(record.outcome),
             detail: record.detail,
             at_ms: record.at.0,
+            confirmed: record.confirmed,
         }
     }
 }
@@ -152,6 +159,12 @@ impl TryFrom<wire::BootstrapRecord> for BootstrapRecord {
             outcome: result("outcome", record.outcome)?,
             detail: record.detail,
             at: time(record.at_ms),
+            confirmed: each(
+                "confirmed",
+                record.confirmed,
+                BootstrapProfile::MAX_SERVERS,
+                Ok,
+            )?,
         })
     }
 }
@@ -198,11 +211,4 @@ impl TryFrom<crate::rpc::v1::prepare_bootstrap_response::Account> for PreparedAc
         };
         Ok(Self { server, psk })
     }
-}
-
-/// Narrower numbers than the wire has, for profiles of the public API.
-pub(crate) fn lifetime_seconds(seconds: i64) -> Result<lwm2m::Lifetime, ConvertError> {
-    let seconds = u64::try_from(seconds)
-        .map_err(|_| ConvertError::new("lifetime", Reason::OutOfRange(seconds.unsigned_abs())))?;
-    narrow("lifetime", seconds).map(lwm2m::Lifetime::from_secs)
 }

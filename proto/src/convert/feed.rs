@@ -41,7 +41,8 @@ fn wire_event(event: Event) -> Kind {
         } => Kind::OperationFinished(OperationFinished {
             operation: Some(operation.into()),
             name,
-            path: None,
+            // Earlier releases know a path only.
+            path: target.parse().ok().map(|path: Path| path.into()),
             target,
             outcome: Some(outcome.into()),
         }),

@@ -869,6 +869,9 @@ pub struct DescribeDeviceResponse {
 pub struct PrepareBootstrapRequest {
     #[prost(string, tag = "1")]
     pub endpoint: ::prost::alloc::string::String,
+    /// Whether the device proved who it is. PERMISSION_DENIED if it did not and there are keys in what it would get.
+    #[prost(bool, tag = "2")]
+    pub proved: bool,
 }
 /// The accounts that a device is to get. Their credentials are good for management servers already.
 #[derive(Clone, PartialEq, ::prost::Message)]

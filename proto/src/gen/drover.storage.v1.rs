@@ -754,6 +754,9 @@ pub struct BootstrapRecord {
     pub detail: ::prost::alloc::string::String,
     #[prost(uint64, tag = "5")]
     pub at_ms: u64,
+    /// PSK identities of the accounts that the device confirmed last.
+    #[prost(bytes = "vec", repeated, tag = "6")]
+    pub confirmed: ::prost::alloc::vec::Vec<::prost::alloc::vec::Vec<u8>>,
 }
 #[derive(Clone, PartialEq, ::prost::Message)]
 pub struct FeedEntry {

@@ -436,7 +436,7 @@ pub struct ObserveRequest {
     #[prost(string, tag = "2")]
     pub path: ::prost::alloc::string::String,
     /// "pmin=10&pmax=60": when the device is to notify, for this observation only. A device that takes none with an Observe
-    /// (before LwM2M 1.2) has them written to the path.
+    /// (before LwM2M 1.2) has them written to the path, where they stay.
     #[prost(string, tag = "3")]
     pub parameters: ::prost::alloc::string::String,
     /// Ask even if the definition of the object says that the resource cannot be read.
@@ -512,6 +512,9 @@ pub struct ObserveCompositeRequest {
     /// As in ObserveRequest; pmin, pmax, epmin, epmax and con only
     #[prost(string, tag = "3")]
     pub parameters: ::prost::alloc::string::String,
+    /// Ask even if the definition of an object says that a resource cannot be read.
+    #[prost(bool, tag = "4")]
+    pub force: bool,
 }
 #[derive(Clone, PartialEq, ::prost::Message)]
 pub struct WriteCompositeRequest {
@@ -903,7 +906,7 @@ pub struct BootstrapAccount {
     pub short_server_id: u32,
     #[prost(enumeration = "bootstrap_account::Security", tag = "3")]
     pub security: i32,
-    /// Unset: a day
+    /// Whole seconds, 1 at least; unset: a day
     #[prost(message, optional, tag = "4")]
     pub lifetime: ::core::option::Option<::prost_types::Duration>,
     /// "U", "UQ", …; unset: "U"

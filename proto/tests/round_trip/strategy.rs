@@ -324,25 +324,27 @@ fn queueing() -> impl Strategy<Value = Queueing> {
 }
 
 fn bootstrap_profile() -> impl Strategy<Value = BootstrapProfile> {
-    let server = (
-        select(vec!["coap://h", "coaps://lwm2m.example.com:5684"]),
-        select(vec![BootstrapSecurity::NoSec, BootstrapSecurity::Psk]),
-        lifetime(),
-        binding(),
-    );
+    let access = select(vec![
+        ("coap://h", BootstrapSecurity::NoSec),
+        ("coaps://h", BootstrapSecurity::NoSec),
+        ("coaps://lwm2m.example.com:5684", BootstrapSecurity::Psk),
+    ]);
+    let server = (access, lifetime(), binding());
     ("[a-z0-9-]{1,9}", "[a-z-]{0,9}", vec(server, 1..4)).prop_map(
         |(name, endpoint_prefix, servers)| BootstrapProfile {
             name,
             endpoint_prefix,
             servers: (1..)
                 .zip(servers)
-                .map(|(id, (uri, security, lifetime, binding))| BootstrapServer {
-                    uri: uri.to_owned(),
-                    short_server_id: id,
-                    security,
-                    lifetime,
-                    binding,
-                })
+                .map(
+                    |(id, ((uri, security), lifetime, binding))| BootstrapServer {
+                        uri: uri.to_owned(),
+                        short_server_id: id,
+                        security,
+                        lifetime,
+                        binding,
+                    },
+                )
                 .collect(),
         },
     )
@@ -354,15 +356,25 @@ pub(crate) fn bootstrap_record() -> impl Strategy<Value = BootstrapRecord> {
         BootstrapResult::PackDelivered,
         BootstrapResult::Failed,
     ]);
-    (endpoint(), "[a-z]{0,9}", outcome, ".{0,20}", time()).prop_map(
-        |(endpoint, profile, outcome, detail, at)| BootstrapRecord {
-            endpoint,
-            profile,
-            outcome,
-            detail,
-            at,
-        },
+    let confirmed = vec(vec(any::<u8>(), 0..9), 0..3);
+    (
+        endpoint(),
+        "[a-z]{0,9}",
+        outcome,
+        ".{0,20}",
+        time(),
+        confirmed,
     )
+        .prop_map(
+            |(endpoint, profile, outcome, detail, at, confirmed)| BootstrapRecord {
+                endpoint,
+                profile,
+                outcome,
+                detail,
+                at,
+                confirmed,
+            },
+        )
 }
 
 fn quirks() -> impl Strategy<Value = Quirks> {

@@ -8,7 +8,7 @@
 
 use device_state::{
     BootstrapRecord, BootstrapResult, BootstrapSecurity, BootstrapServer, Command, CredentialId,
-    Secret, ShardId, query,
+    CredentialKey, Secret, ShardId, query,
 };
 use lwm2m::EndpointName;
 use node_runtime::random;
@@ -23,16 +23,17 @@ use crate::service::status;
 /// All bootstrap profiles are in this shard.
 pub(crate) const PROFILES: ShardId = ShardId(0);
 /// Keys of bootstraps that did not come to an end and that a device may still have taken.
-const MAX_UNCERTAIN: usize = 4;
+const MAX_UNCERTAIN: usize = 16;
 /// Endpoint names that are longer are told by their hash: a PSK identity has 128 bytes.
 const MAX_NAME: usize = 100;
 /// Bytes of a key, which fits any of the suites that LwM2M has for pre-shared keys.
 const KEY_BYTES: usize = 16;
 
-/// Makes the accounts of a device.
+/// Makes the accounts of a device. One that did not prove who it is gets no keys, and costs others none.
 pub(crate) async fn prepare(
     keeper: &Keeper,
     endpoint: &EndpointName,
+    proved: bool,
 ) -> Result<PrepareBootstrapResponse, Status> {
     let profiles = keeper
         .router
@@ -42,11 +43,14 @@ pub(crate) async fn prepare(
         .store()
         .read(|tables| query::bootstrap_profile(tables, endpoint));
     let profile = profile.ok_or_else(|| status::not_found("a bootstrap profile for the device"))?;
-    let earlier = made_keys(keeper, endpoint);
-    let excess = earlier.len().saturating_sub(MAX_UNCERTAIN);
-    for id in earlier.into_iter().take(excess) {
-        keeper.remove(id).await?;
+    let keys = |server: &&BootstrapServer| server.security == BootstrapSecurity::Psk;
+    let wanted = profile.servers.iter().filter(keys).count();
+    if wanted > 0 && !proved {
+        return Err(Status::permission_denied(
+            "the device did not prove who it is, and there are keys in its accounts",
+        ));
     }
+    drop_uncertain(keeper, endpoint).await;
     let mut accounts = Vec::with_capacity(profile.servers.len());
     for server in profile.servers {
         accounts.push(account(keeper, endpoint, server).await?.into());
@@ -87,6 +91,31 @@ async fn account(
     Ok(PreparedAccount { server, psk })
 }
 
+/// Removes the oldest keys of bootstraps that did not come to an end, if there are too many. What the device has confirmed
+/// stays.
+async fn drop_uncertain(keeper: &Keeper, endpoint: &EndpointName) {
+    let group = keeper.router.group_of(endpoint);
+    let confirmed = group
+        .store()
+        .read(|tables| query::bootstrap(tables, endpoint))
+        .map(|record| record.confirmed)
+        .unwrap_or_default();
+    let is_confirmed = |key: &CredentialKey| confirmed.iter().any(|id| id == key.id.as_bytes());
+    let mut uncertain = made_keys(keeper, endpoint);
+    uncertain.retain(|key| !is_confirmed(key));
+    let excess = uncertain.len().saturating_sub(MAX_UNCERTAIN);
+    for key in uncertain.into_iter().take(excess) {
+        remove(keeper, endpoint, key).await;
+    }
+}
+
+/// Removes a key. One that stays is tried again at the next bootstrap.
+async fn remove(keeper: &Keeper, endpoint: &EndpointName, key: CredentialKey) {
+    if let Err(error) = keeper.remove_wholly(endpoint, key).await {
+        tracing::warn!(%endpoint, message = error.message(), "the key of a bootstrap was not removed");
+    }
+}
+
 /// What the identities of all keys that bootstraps make for an endpoint begin with.
 fn identity_prefix(endpoint: &EndpointName) -> String {
     let name = endpoint.as_str();
@@ -98,7 +127,7 @@ fn identity_prefix(endpoint: &EndpointName) -> String {
 }
 
 /// The keys that bootstraps made for an endpoint, oldest first.
-fn made_keys(keeper: &Keeper, endpoint: &EndpointName) -> Vec<CredentialId> {
+fn made_keys(keeper: &Keeper, endpoint: &EndpointName) -> Vec<CredentialKey> {
     let prefix = identity_prefix(endpoint);
     let is_made = |id: &CredentialId| match id {
         CredentialId::PskIdentity(identity) => identity
@@ -110,11 +139,7 @@ fn made_keys(keeper: &Keeper, endpoint: &EndpointName) -> Vec<CredentialId> {
     let known = group
         .store()
         .read(|tables| query::endpoint_credentials(tables, endpoint));
-    known
-        .into_iter()
-        .map(|key| key.id)
-        .filter(is_made)
-        .collect()
+    known.into_iter().filter(|key| is_made(&key.id)).collect()
 }
 
 /// `1/0123456789abcdef`
@@ -139,13 +164,18 @@ pub(crate) async fn finish(
     let endpoint = record.endpoint.clone();
     let shard = ShardId::of_endpoint(&endpoint, keeper.router.shards());
     let finished = record.outcome == BootstrapResult::Finished;
+    let record = BootstrapRecord {
+        confirmed: identities.to_vec(),
+        ..record
+    };
     commit(&keeper.router, shard, Command::RecordBootstrap { record }).await?;
     if finished {
-        let obsolete = made_keys(keeper, &endpoint)
-            .into_iter()
-            .filter(|id| !identities.iter().any(|kept| kept == id.as_bytes()));
-        for id in obsolete {
-            keeper.remove(id).await?;
+        let is_own = |key: &CredentialKey| identities.iter().any(|own| own == key.id.as_bytes());
+        let made = made_keys(keeper, &endpoint);
+        // Those made later are of a bootstrap that is under way. Without a key of its own, none is older than this one.
+        let older = made.iter().position(is_own).unwrap_or_default();
+        for key in made.into_iter().take(older) {
+            remove(keeper, &endpoint, key).await;
         }
     }
     Ok(())

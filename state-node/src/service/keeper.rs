@@ -11,7 +11,7 @@ use lwm2m::EndpointName;
 use node_runtime::{Stage, Tasks, clock, random};
 use proto::convert::NewCredential;
 use tokio::sync::oneshot;
-use tonic::Status;
+use tonic::{Code, Status};
 
 use crate::router::Router;
 use crate::seal::Seal;
@@ -58,6 +58,26 @@ impl Keeper {
     pub async fn remove(&self, id: CredentialId) -> Result<(), Status> {
         let keeper = self.clone();
         self.to_the_end(async move { keeper.take(id).await }).await
+    }
+
+    /// Removes a credential that may be known to its endpoint's shard only: storing it did not come to an end.
+    pub async fn remove_wholly(
+        &self,
+        endpoint: &EndpointName,
+        key: CredentialKey,
+    ) -> Result<(), Status> {
+        match self.remove(key.id.clone()).await {
+            Err(error) if error.code() == Code::NotFound => {
+                let unbind = Command::UnbindEndpoint {
+                    endpoint: endpoint.clone(),
+                    credential: key,
+                };
+                commit(&self.router, self.shard_of(endpoint), unbind)
+                    .await
+                    .map(drop)
+            }
+            removed => removed,
+        }
     }
 
     /// Goes on when the caller gives up, so that several commits are not left half done.

@@ -308,9 +308,10 @@ impl State for StateService {
         &self,
         request: Request<PrepareBootstrapRequest>,
     ) -> Result<Response<PrepareBootstrapResponse>, Status> {
-        let endpoint = EndpointName::new(&request.into_inner().endpoint)
+        let request = request.into_inner();
+        let endpoint = EndpointName::new(&request.endpoint)
             .map_err(|error| status::field("endpoint", &error))?;
-        let prepared = bootstrap::prepare(&self.keeper, &endpoint).await?;
+        let prepared = bootstrap::prepare(&self.keeper, &endpoint, request.proved).await?;
         Ok(Response::new(prepared))
     }
 

@@ -29,7 +29,7 @@ Examples:
   drover bootstrap add meters --prefix meter- --server coaps://a.example.com --lifetime 1d --binding UQ
 
 A device proves itself to the bootstrap server with a credential of its own:
-  drover credentials add --endpoint meter-7 --psk-identity meter-7-factory --psk-key 000102030405060708090a0b")]
+  drover credentials add --endpoint meter-7 --psk-identity meter-7-factory --psk-key 000102030405060708090a0b0c0d0e0f")]
     Add(Add),
     /// List profiles.
     #[command(after_help = "\
@@ -70,11 +70,21 @@ pub(crate) struct Add {
     #[arg(long, value_enum)]
     security: Option<SecurityName>,
     /// How long a registration lives.
-    #[arg(long, value_name = "TIME", default_value = "1d", value_parser = humantime::parse_duration)]
+    #[arg(long, value_name = "TIME", default_value = "1d", value_parser = parse_lifetime)]
     lifetime: Duration,
     /// Transports: U, T, …; with Q for queue mode of LwM2M 1.0 devices.
     #[arg(long, value_name = "LETTERS", default_value = "U")]
     binding: String,
+}
+
+fn parse_lifetime(text: &str) -> Result<Duration, String> {
+    let lifetime = humantime::parse_duration(text)
+        .map_err(|error| format!("{error}; a lifetime is 300s, 12h or 1d"))?;
+    if lifetime.subsec_nanos() == 0 && (1..=u64::from(u32::MAX)).contains(&lifetime.as_secs()) {
+        Ok(lifetime)
+    } else {
+        Err("a lifetime is a number of whole seconds, 1 at least".to_owned())
+    }
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]

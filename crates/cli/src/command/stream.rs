@@ -29,7 +29,7 @@ JSON: one line each time,
   {\"endpoint\", \"path\", \"values\": [{\"path\", \"type\", \"value\", \"time\", \"origin\"}]}.
 The observation ends with the command. NAME=VALUE says when the device is to notify, for this
 observation only; a device that takes none with an Observe (before LwM2M 1.2) has them written to
-the path, as `drover attributes` does. Several paths are one composite observation, or one each
+the path, as `drover attributes` does, and there they stay. Several paths are one composite observation, or one each
 where the device has none.")]
 pub(crate) struct Observe {
     /// Endpoint name of the device.
@@ -56,25 +56,22 @@ impl Observe {
         // The stream itself has no end; only its beginning may take no longer than any other answer.
         let begun = async {
             let mut operations = api.operations();
-            match paths.as_slice() {
-                [path] => {
-                    let request = ObserveRequest {
-                        endpoint: endpoint.clone(),
-                        path: path.clone(),
-                        parameters,
-                        force: self.force,
-                    };
-                    operations.observe(request).await
-                }
-                _ => {
-                    let request = ObserveCompositeRequest {
-                        endpoint: endpoint.clone(),
-                        paths,
-                        parameters,
-                    };
-                    operations.observe_composite(request).await
-                }
+            if let [path] = paths.as_slice() {
+                let request = ObserveRequest {
+                    endpoint: endpoint.clone(),
+                    path: path.clone(),
+                    parameters,
+                    force: self.force,
+                };
+                return operations.observe(request).await;
             }
+            let request = ObserveCompositeRequest {
+                endpoint: endpoint.clone(),
+                paths,
+                parameters,
+                force: self.force,
+            };
+            operations.observe_composite(request).await
         };
         let begun = tokio::time::timeout(api.timeout(), begun).await;
         let begun = begun

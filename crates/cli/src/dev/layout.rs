@@ -77,6 +77,7 @@ impl Layout {
             }
             None => new(options, ports)?,
         };
+        let known = earlier.is_some();
         let (earlier, bootstrap) = earlier
             .map(|earlier| (earlier.ingress, earlier.bootstrap))
             .unwrap_or_default();
@@ -92,7 +93,11 @@ impl Layout {
             .map(|index| ingress(index, earlier.get(index), options, ports))
             .collect();
         let ingress = collected(ingress)?;
-        let count = options.bootstrap_nodes.unwrap_or(BOOTSTRAP_NODES).into();
+        let known = known.then_some(bootstrap.len());
+        let count = options.bootstrap_nodes.map_or_else(
+            || known.unwrap_or_else(|| BOOTSTRAP_NODES.into()),
+            usize::from,
+        );
         // Ports that are asked for are those of the first ingress node.
         let options = Options {
             coaps_port: None,

@@ -1,5 +1,6 @@
 //! Starting the parts in order, each when the one before is ready.
 
+use std::path::Path;
 use std::time::{Duration, Instant};
 
 use anyhow::anyhow;
@@ -123,6 +124,7 @@ fn start_ingress(
         seeds: layout.seeds().join(","),
         options,
         name: "ingress",
+        config: options.ingress_config.as_deref(),
         further: &[],
         environment: &environment,
     };
@@ -137,13 +139,15 @@ fn start_bootstrap(
     options: &Options,
     processes: &mut Processes,
 ) -> anyhow::Result<Vec<Ingress>> {
-    let anybody = [("DROVER_INGRESS__BOOTSTRAP_REQUIRES_SECURITY", "false")];
+    let anybody = [("DROVER_INGRESS__BOOTSTRAP_FOR", "anyone")];
     let edge = Edge {
         programs,
         home,
         seeds: layout.seeds().join(","),
         options,
         name: "bootstrap",
+        // What is served on which port is another matter here.
+        config: None,
         further: &[("--role", "bootstrap")],
         environment: if options.coap { &anybody } else { &[] },
     };
@@ -157,6 +161,7 @@ struct Edge<'a> {
     seeds: String,
     options: &'a Options,
     name: &'a str,
+    config: Option<&'a Path>,
     further: &'a [(&'a str, &'a str)],
     environment: &'a [(&'a str, &'a str)],
 }
@@ -201,7 +206,7 @@ impl Edge<'_> {
         ] {
             arguments.extend(address.iter().flat_map(|address| flags(&[(flag, address)])));
         }
-        if let Some(file) = &self.options.ingress_config {
+        if let Some(file) = &self.config {
             arguments.extend(flags(&[("--config", &file.display().to_string())]));
         }
         let pid = processes.start(Program {
@@ -233,7 +238,7 @@ fn flags(pairs: &[(&str, &str)]) -> Vec<String> {
 /// One simulator for each ingress node, with an equal part of the devices.
 fn start_simulators(
     programs: &Programs,
-    simulator: &std::path::Path,
+    simulator: &Path,
     home: &Home,
     layout: &Layout,
     devices: &[PskLine],

@@ -1,7 +1,7 @@
 //! Bootstrap profiles, and what came of bootstraps.
 
 use super::Change;
-use crate::bootstrap::{BootstrapProfile, BootstrapRecord};
+use crate::bootstrap::{BootstrapProfile, BootstrapRecord, BootstrapResult};
 use crate::command::{Outcome, Rejection};
 use crate::event::Event;
 use crate::query;
@@ -27,10 +27,14 @@ impl Change<'_> {
     }
 
     pub(super) fn record_bootstrap(&mut self, record: &BootstrapRecord) -> Outcome {
-        let record = BootstrapRecord {
+        let mut record = BootstrapRecord {
             at: self.now,
             ..record.clone()
         };
+        if record.outcome != BootstrapResult::Finished {
+            let before = query::bootstrap(self.tables, &record.endpoint);
+            record.confirmed = before.map(|before| before.confirmed).unwrap_or_default();
+        }
         self.tables.put(Row::Bootstrap(record.clone()));
         let endpoint = record.endpoint.clone();
         self.emit(&endpoint, Event::Bootstrapped { record });

@@ -72,15 +72,24 @@ fn the_last_bootstrap_of_a_device_is_kept_and_told() {
         outcome: BootstrapResult::Finished,
         detail: "delete /0 2.02".to_owned(),
         at: Timestamp(0),
+        confirmed: vec![b"meter/1/a".to_vec()],
     };
-    let command = Command::RecordBootstrap {
-        record: record.clone(),
-    };
-    assert_eq!(world.run(command), Outcome::Done);
+    let command = |record| Command::RecordBootstrap { record };
+    assert_eq!(world.run(command(record.clone())), Outcome::Done);
     let kept = BootstrapRecord {
         at: world.now,
-        ..record
+        ..record.clone()
     };
     assert_eq!(world.device("meter").bootstrap, Some(kept.clone()));
     assert_eq!(world.events(), [Event::Bootstrapped { record: kept }]);
+    // What it has confirmed it has until it confirms something else.
+    let failed = BootstrapRecord {
+        outcome: BootstrapResult::Failed,
+        confirmed: vec![b"meter/1/b".to_vec()],
+        ..record
+    };
+    world.run(command(failed));
+    let shown = world.device("meter").bootstrap.unwrap();
+    assert_eq!(shown.outcome, BootstrapResult::Failed);
+    assert_eq!(shown.confirmed, [b"meter/1/a".to_vec()]);
 }

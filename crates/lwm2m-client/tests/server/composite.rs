@@ -152,8 +152,57 @@ fn that_a_device_has_no_composite_operations_is_learnt_and_kept() {
     system.events.clear();
     system.wait_for(|event| matches!(event, Event::Registered { .. }));
     assert!(system.registration().unwrap().quirks.no_composite);
+    // All or nothing cannot be made of pieces: that is for the device to say.
     let patches = vec![Patch::Set(Entry::new(LIFETIME, Value::Integer(600)))];
-    system.refuse(Operation::WriteComposite { patches });
+    let outcome = system.operate(Operation::WriteComposite { patches });
+    assert!(
+        matches!(outcome, OperationOutcome::Rejected { code, .. } if code == Code::METHOD_NOT_ALLOWED_4_05.as_byte()),
+        "{outcome:?}"
+    );
+}
+
+#[test]
+fn a_format_that_a_device_does_not_have_says_nothing_of_its_operations() {
+    let mut system = System::registered(of_release(LwM2mVersion::V1_1));
+    let asked = Operation::ReadComposite {
+        paths: vec![MANUFACTURER, TEMPERATURE],
+        accept: Some(ContentFormat::OPAQUE),
+    };
+    let outcome = system.operate(asked);
+    assert!(
+        matches!(outcome, OperationOutcome::Rejected { .. }),
+        "{outcome:?}"
+    );
+    assert_eq!(system.registration().unwrap().quirks, Quirks::default());
+}
+
+#[test]
+fn an_observation_of_nothing_is_refused() {
+    let mut system = System::registered(of_release(LwM2mVersion::V1_0));
+    let absent = vec![Path::Resource(3, 0, 9_998), Path::Resource(3, 0, 9_999)];
+    let observed = Observed::Composite(CompositePaths::new(absent).unwrap());
+    let outcome = system.operate(observe(observed, &[]));
+    assert!(
+        matches!(outcome, OperationOutcome::Rejected { .. }),
+        "{outcome:?}"
+    );
+}
+
+#[test]
+fn payloads_that_are_labelled_right_are_read_beside_those_that_are_not() {
+    // Everything is said to be text, and what is one value is text.
+    let config = with_fault(
+        LwM2mVersion::V1_0,
+        Fault::MislabelsFormat(ContentFormat::TEXT),
+    );
+    let mut system = System::registered(config);
+    let asked = |path, accept| Operation::Read {
+        path,
+        accept: Some(accept),
+    };
+    delivered(system.operate(asked(Path::ObjectInstance(3, 0), ContentFormat::TLV)));
+    let (_, values) = delivered(system.operate(asked(TEMPERATURE, ContentFormat::TEXT)));
+    assert_eq!(values, [(TEMPERATURE, Value::Float(20.0))]);
 }
 
 #[test]

@@ -5,7 +5,7 @@ use device_state::{OperationOutcome, Quirks};
 use lwm2m::{AlternatePath, ContentFormat, Entry, Operation, Path, Registry, Value};
 
 use crate::output::{OperationFailure, OperationReply};
-use crate::quirks::actual_format;
+use crate::quirks::likely_formats;
 
 /// Longest diagnostic text that is kept of a device's refusal, in bytes.
 const MAX_DIAGNOSTIC: usize = 256;
@@ -86,34 +86,42 @@ fn label(response: &Response) -> ContentFormat {
 }
 
 /// The values in a response; the format may be any, asked for or not.
-pub(crate) fn entries(
+pub(super) fn entries(
     base: Path,
     response: &Response,
     quirks: Quirks,
 ) -> Result<Vec<Entry>, OperationFailure> {
-    let format = actual_format(&quirks, label(response));
-    lwm2m::decode(format, base, &response.payload, Registry::oma())
-        .map_err(|error| OperationFailure::BadAnswer(error.to_string()))
+    let mut refusal = None;
+    for format in likely_formats(&quirks, label(response)) {
+        match lwm2m::decode(format, base, &response.payload, Registry::oma()) {
+            Ok(entries) => return Ok(entries),
+            Err(error) => refusal = Some(error.to_string()),
+        }
+    }
+    Err(OperationFailure::BadAnswer(refusal.unwrap_or_default()))
 }
 
 /// The values in a response that is not in the format it says it has, with that format and the right one.
 pub(super) fn guess(
     base: Path,
     response: &Response,
+    quirks: Quirks,
 ) -> Option<((ContentFormat, ContentFormat), Vec<Entry>)> {
-    // The strictest first: almost anything reads as text.
-    const STRICT: [ContentFormat; 6] = [
+    // The strictest first. Anything reads as text, so nothing is taken for it.
+    const STRICT: [ContentFormat; 5] = [
         ContentFormat::SENML_JSON,
         ContentFormat::JSON,
         ContentFormat::SENML_CBOR,
         ContentFormat::LWM2M_CBOR,
         ContentFormat::TLV,
-        ContentFormat::TEXT,
     ];
     let label = label(response);
+    let tried = |format: &ContentFormat| {
+        likely_formats(&quirks, label).any(|tried| tried.canonical() == *format)
+    };
     STRICT
         .into_iter()
-        .filter(|format| *format != label.canonical())
+        .filter(|format| !tried(format))
         .find_map(|format| {
             let entries = lwm2m::decode(format, base, &response.payload, Registry::oma()).ok()?;
             (!entries.is_empty()).then_some(((label, format), entries))

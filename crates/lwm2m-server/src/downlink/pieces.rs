@@ -4,11 +4,11 @@ use std::collections::VecDeque;
 
 use coap::Code;
 use device_state::Quirks;
-use lwm2m::{NotificationAttributes, Observed, Operation, Path};
+use lwm2m::{LwM2mVersion, NotificationAttributes, Observed, Operation, Path};
 
 use crate::device::Device;
 use crate::output::OperationFailure;
-use crate::quirks::{has_composite, has_observe_parameters};
+use crate::quirks::{has_composite, has_observe_parameters, is_unknown_to_device};
 
 /// The steps, if the device is known not to take the operation as a whole.
 pub(super) fn needed<P>(
@@ -20,7 +20,7 @@ pub(super) fn needed<P>(
     let known = match operation {
         Operation::ReadComposite { .. } => composite,
         // LwM2M Core 1.2 §6.3.9: all or nothing, which cannot be made of several requests.
-        Operation::WriteComposite { .. } if !composite => {
+        Operation::WriteComposite { .. } if device.version == LwM2mVersion::V1_0 => {
             return Err(OperationFailure::Invalid(
                 "the device has no composite operations; write each path by itself".to_owned(),
             ));
@@ -58,13 +58,11 @@ pub(super) fn of(operation: &Operation) -> Option<VecDeque<Operation>> {
         Operation::Observe {
             observed,
             parameters,
-        } if !parameters.is_empty() || matches!(observed, Observed::Composite(_)) => Some(
-            observed
-                .paths()
-                .iter()
-                .flat_map(|path| observe(*path, *parameters))
-                .collect(),
-        ),
+        } if !parameters.is_empty() || matches!(observed, Observed::Composite(_)) => {
+            let paths = observed.paths();
+            let steps = paths.iter().flat_map(|path| observe(*path, *parameters));
+            (!paths.contains(&Path::Root)).then(|| steps.collect())
+        }
         _ => None,
     }
 }
@@ -84,8 +82,7 @@ fn observe(path: Path, parameters: NotificationAttributes) -> impl Iterator<Item
 
 /// What the refusal of a whole operation teaches.
 pub(super) fn lesson(operation: &Operation, code: Code) -> Quirks {
-    // 4.00 may be about this very request.
-    let certain = code != Code::BAD_REQUEST_4_00;
+    let certain = is_unknown_to_device(code);
     match operation {
         Operation::ReadComposite { .. } => Quirks {
             no_composite: certain,
@@ -98,9 +95,12 @@ pub(super) fn lesson(operation: &Operation, code: Code) -> Quirks {
             no_composite: certain && parameters.is_empty(),
             ..Quirks::default()
         },
-        // LwM2M Core 1.2 §6.4.1: a client without them rejects the Observe, by whatever code.
+        // LwM2M Core 1.2 §6.4.1: a client without them rejects the Observe. 4.05 may be about the path.
         Operation::Observe { .. } => Quirks {
-            no_observe_parameters: true,
+            no_observe_parameters: matches!(
+                code,
+                Code::BAD_REQUEST_4_00 | Code::BAD_OPTION_4_02 | Code::NOT_IMPLEMENTED_5_01
+            ),
             ..Quirks::default()
         },
         _ => Quirks::default(),
@@ -109,7 +109,8 @@ pub(super) fn lesson(operation: &Operation, code: Code) -> Quirks {
 
 /// Whether a step that is refused like this leaves its path out and spoils nothing.
 // LwM2M Core 1.2 §6.3.8: what does not exist or cannot be read is not in the answer.
-pub(super) fn may_be_absent(operation: &Operation, code: Code) -> bool {
+pub(super) fn may_be_absent(operation: &Operation, step: &Operation, code: Code) -> bool {
+    let looks = matches!(step, Operation::Read { .. } | Operation::Observe { .. });
     let several = matches!(
         operation,
         Operation::ReadComposite { .. }
@@ -118,7 +119,8 @@ pub(super) fn may_be_absent(operation: &Operation, code: Code) -> bool {
                 ..
             }
     );
-    several
+    looks
+        && several
         && matches!(
             code,
             Code::NOT_FOUND_4_04 | Code::UNAUTHORIZED_4_01 | Code::METHOD_NOT_ALLOWED_4_05

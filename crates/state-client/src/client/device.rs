@@ -33,6 +33,14 @@ pub struct OperateAnswer {
     pub operation: Option<OperationId>,
 }
 
+/// Whether a device proved who it is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Proof {
+    Given,
+    /// It gets no keys.
+    Missing,
+}
+
 /// The accounts that a bootstrap is to give a device.
 #[derive(Clone, Debug)]
 pub struct PreparedBootstrap {
@@ -107,12 +115,14 @@ impl Client {
     pub async fn prepare_bootstrap(
         &self,
         endpoint: &EndpointName,
+        proof: Proof,
         timeout: Duration,
     ) -> Result<PreparedBootstrap, BootstrapError> {
         let deadline = Instant::now() + timeout;
         let call = |mut client: StateClient<Channel>, left: Duration| {
             let request = PrepareBootstrapRequest {
                 endpoint: endpoint.to_string(),
+                proved: proof == Proof::Given,
             };
             async move { client.prepare_bootstrap(with_timeout(request, left)).await }
         };
@@ -254,6 +264,7 @@ impl From<Unary> for BootstrapError {
     fn from(failure: Unary) -> Self {
         match failure {
             Unary::Refused(status) if status.code() == Code::NotFound => Self::NoProfile,
+            Unary::Refused(status) if status.code() == Code::PermissionDenied => Self::NotAllowed,
             Unary::Refused(status) => Self::Unavailable(status.message().to_owned()),
             Unary::Deadline => Self::Unavailable("no answer in time".to_owned()),
             Unary::Unavailable => {

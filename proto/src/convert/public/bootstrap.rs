@@ -6,7 +6,7 @@ use device_state::{
 use lwm2m::{Binding, Lifetime};
 
 use super::timestamp;
-use crate::convert::bootstrap::{check, lifetime_seconds, short_server_id, uri};
+use crate::convert::bootstrap::{check, short_server_id, uri};
 use crate::convert::list::each;
 use crate::convert::{ConvertError, InField, Reason, Within, required};
 use crate::drover::v1 as public;
@@ -78,9 +78,7 @@ fn read_server(server: public::BootstrapAccount) -> Result<BootstrapServer, Conv
             return Err(ConvertError::new("security", reason));
         }
     };
-    let lifetime = server
-        .lifetime
-        .map(|lifetime| lifetime_seconds(lifetime.seconds));
+    let lifetime = server.lifetime.map(lifetime);
     let binding = (!server.binding.is_empty()).then(|| server.binding.parse().in_field("binding"));
     Ok(BootstrapServer {
         short_server_id: match server.short_server_id {
@@ -92,6 +90,17 @@ fn read_server(server: public::BootstrapAccount) -> Result<BootstrapServer, Conv
         lifetime: lifetime.transpose()?.unwrap_or(Lifetime::DEFAULT),
         binding: binding.transpose()?.unwrap_or(Binding::UDP),
     })
+}
+
+// LwM2M Core 1.2 §6.2.1: 0 is for ever, which nobody asks for by leaving something out.
+fn lifetime(lifetime: prost_types::Duration) -> Result<Lifetime, ConvertError> {
+    match u32::try_from(lifetime.seconds) {
+        Ok(seconds) if seconds > 0 && lifetime.nanos == 0 => Ok(Lifetime::from_secs(seconds)),
+        _ => Err(ConvertError::new(
+            "lifetime",
+            Reason::OutOfRange(lifetime.seconds.unsigned_abs()),
+        )),
+    }
 }
 
 impl TryFrom<public::DeleteBootstrapProfileRequest> for Command {

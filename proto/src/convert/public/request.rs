@@ -178,7 +178,7 @@ impl TryFrom<public::ObserveCompositeRequest> for DeviceRequest {
             observed: Observed::Composite(paths),
             parameters: attributes("parameters", &request.parameters)?,
         };
-        Self::new(&request.endpoint, operation, Definitions::Kept)
+        Self::new(&request.endpoint, operation, request.force.into())
     }
 }
 
