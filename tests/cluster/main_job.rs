@@ -37,8 +37,12 @@ fn simulated_devices_are_managed_from_the_command_line() {
         "+03:00"
     );
 
+    // The definition of the object forbids it; asked all the same, the device does.
     let refused = drover.run(&["write", device, "/3/0/0", "x"]);
+    assert_eq!(refused.code, 2, "{refused:?}");
+    let refused = drover.run(&["write", device, "/3/0/0", "x", "--force"]);
     assert_eq!(refused.code, 1, "{refused:?}");
+    several_paths_at_once(&drover, device);
     // As `drover --help` has it: 4 for a device that cannot be reached now, 3 for what does not exist.
     let absent = drover.run(&["read", "nobody", "/3/0/0"]);
     assert_eq!(absent.code, 4, "{absent:?}");
@@ -68,6 +72,34 @@ fn simulated_devices_are_managed_from_the_command_line() {
     assert_eq!(executed.code, 0, "{executed:?}");
 
     assert_eq!(drover.stop(), Some(0), "{}", drover.output());
+}
+
+fn several_paths_at_once(drover: &Drover, device: &str) {
+    let paths = |read: &Value| -> Vec<String> {
+        let values = read["values"].as_array().unwrap();
+        let path = |value: &Value| value["path"].as_str().unwrap().to_owned();
+        values.iter().map(path).collect()
+    };
+    // What the device does not have is left out.
+    let read = drover.json(&["read", device, "/3303/0/5700", "/3/0/0", "/3/0/999"]);
+    let mut read = paths(&read);
+    read.sort_unstable();
+    assert_eq!(read, ["/3/0/0", "/3303/0/5700"]);
+    let written = drover.run(&["write-composite", device, "/3/0/14=+05:00", "/3/0/15=UTC"]);
+    assert_eq!(written.code, 0, "{written:?}");
+    let observe = [
+        "observe", device, "/3/0/14", "/3/0/15", "pmin=1", "--count", "1",
+    ];
+    let observed = drover.json(&observe);
+    assert_eq!(paths(&observed), ["/3/0/14", "/3/0/15"], "{observed}");
+    let raw = drover.json(&["raw", device, "GET", "/3/0/15", "--accept", "text"]);
+    assert_eq!(
+        (&raw["coapCode"], &raw["text"]),
+        (&"2.05".into(), &"UTC".into()),
+        "{raw}"
+    );
+    let now = drover.run(&["write", device, "/3/0/15", "GMT", "--immediate"]);
+    assert_eq!(now.code, 0, "{now:?}");
 }
 
 #[test]
