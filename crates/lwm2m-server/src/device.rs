@@ -5,10 +5,11 @@ use std::collections::{BTreeSet, BinaryHeap};
 use std::hash::Hash;
 use std::time::{Duration, Instant};
 
+use device_state::limit::REGISTRATION_GRACE;
 use device_state::{Quirks, Registration, Timestamp};
 use hashbrown::HashMap;
 use lwm2m::{
-    AlternatePath, ContentFormat, EndpointName, LwM2mVersion, ObjectLinks, RegistrationId,
+    AlternatePath, ContentFormat, EndpointName, Lifetime, LwM2mVersion, ObjectLinks, RegistrationId,
 };
 
 use crate::observation::Observations;
@@ -65,6 +66,14 @@ fn object_ids(links: &ObjectLinks) -> Box<[u16]> {
 }
 
 impl<P> Device<P> {
+    /// The device has a new lifetime from now on, as the state tier has it.
+    pub(crate) fn lives_for(&mut self, now: Now, lifetime: Lifetime) {
+        let end = lifetime.duration().map_or(Timestamp::NEVER, |duration| {
+            now.wall.saturating_add(duration + REGISTRATION_GRACE)
+        });
+        self.expires_at = instant_of(now, end);
+    }
+
     /// The device lists its objects anew.
     pub(crate) fn take_links(&mut self, links: &str) {
         let links = ObjectLinks::parse(links).unwrap_or_default();

@@ -277,6 +277,12 @@ impl<P: PeerKey> Engine<P> {
             return;
         }
         self.note_observation(now, &downlink, token, response);
+        if response.code.is_success()
+            && let Some(lifetime) = downlink.operation.written_lifetime()
+            && let Some(device) = self.devices.get_mut(&downlink.registration)
+        {
+            device.lives_for(now, lifetime);
+        }
         match downlink.course {
             Course::Whole => {
                 if let Purpose::Asked(tag) = purpose {

@@ -17,6 +17,8 @@ pub(crate) enum Refusal {
     WrongEndpoint,
     #[error("ep: missing, and the session names no endpoint")]
     NoEndpoint,
+    #[error("the objects are not known: register with the whole list")]
+    UnknownObjects,
     #[error("no such resource")]
     NotFound,
     #[error("method not allowed here")]
@@ -34,9 +36,11 @@ impl Refusal {
         match self {
             // LwM2M Core 1.2 §6.2.1: 4.12 lets the client step down to an older version.
             Self::Register(RegisterError::UnsupportedVersion) => Code::PRECONDITION_FAILED_4_12,
-            Self::Register(_) | Self::Update(_) | Self::NoEndpoint | Self::BadPayload(_) => {
-                Code::BAD_REQUEST_4_00
-            }
+            Self::Register(_)
+            | Self::Update(_)
+            | Self::NoEndpoint
+            | Self::UnknownObjects
+            | Self::BadPayload(_) => Code::BAD_REQUEST_4_00,
             Self::WrongEndpoint => Code::FORBIDDEN_4_03,
             Self::NotFound => Code::NOT_FOUND_4_04,
             Self::MethodNotAllowed => Code::METHOD_NOT_ALLOWED_4_05,

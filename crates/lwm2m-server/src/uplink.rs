@@ -8,8 +8,8 @@ use device_state::{
     registration_shard,
 };
 use lwm2m::{
-    ContentFormat, EndpointName, Entry, Lifetime, Path, RegisterRequest, RegistrationId, Registry,
-    SampleTime, UpdateRequest, Value, decode,
+    ContentFormat, EndpointName, Entry, Lifetime, LwM2mVersion, Path, RegisterRequest,
+    RegistrationId, Registry, SampleTime, UpdateRequest, Value, decode,
 };
 use rand::Rng;
 
@@ -124,6 +124,8 @@ impl<P: PeerKey> Engine<P> {
     ) -> Result<(), Refusal> {
         let register =
             RegisterRequest::parse(&request.query, &request.payload).map_err(Refusal::Register)?;
+        let has_list = !register.links.is_empty() || register.version < LwM2mVersion::V1_2;
+        known_objects(register.profile_id.as_deref(), has_list)?;
         let endpoint = bound_endpoint(origin, register.endpoint)?;
         if self.devices.len() >= self.config.max_devices {
             self.refuse_for_overload(now, exchange);
@@ -174,6 +176,7 @@ impl<P: PeerKey> Engine<P> {
         let (id, shard) = self.located(id)?;
         let update =
             UpdateRequest::parse(&request.query, &request.payload).map_err(Refusal::Update)?;
+        known_objects(update.profile_id.as_deref(), true)?;
         // LwM2M Core 1.2 §6.2.2: a list in an Update replaces the whole list; none leaves it as it is.
         let links = (!request.payload.is_empty())
             .then(|| String::from_utf8_lossy(&request.payload).into_owned());
@@ -348,6 +351,15 @@ impl<P: PeerKey> Engine<P> {
                 }
             }
         }
+    }
+}
+
+/// LwM2M Core 1.2 §6.2.1: since 1.2 a profile id may stand for a part of the objects or for all of them. A server that does not
+/// know which answers with an error, and the client registers again with the whole list. No profile is known here.
+fn known_objects(profile_id: Option<&str>, has_list: bool) -> Result<(), Refusal> {
+    match profile_id {
+        None if has_list => Ok(()),
+        _ => Err(Refusal::UnknownObjects),
     }
 }
 

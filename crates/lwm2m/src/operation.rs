@@ -7,9 +7,11 @@ use thiserror::Error;
 
 use crate::attributes::{AttributeError, NotificationAttributes};
 use crate::format::{ContentFormat, Entry, Patch};
+use crate::names::Lifetime;
 use crate::observed::{CompositePaths, Observed, write_paths};
 use crate::path::{Path, RESERVED_ID};
 use crate::raw::{RawError, RawRequest};
+use crate::value::Value;
 
 /// One request of a server to a device.
 #[derive(Debug, Clone, PartialEq)]
@@ -237,6 +239,25 @@ impl Operation {
             Self::Execute { .. } | Self::Create { .. } => true,
             Self::Raw(request) => !request.method.is_safe(),
             _ => false,
+        }
+    }
+
+    /// The lifetime of the registration that the operation writes to the device, if it does. The
+    /// one Server instance that a server sees is its own.
+    pub fn written_lifetime(&self) -> Option<Lifetime> {
+        let lifetime = |entry: &Entry| match (entry.path, &entry.value) {
+            (Path::Resource(1, _, 1), Value::Integer(seconds)) => {
+                u32::try_from(*seconds).ok().map(Lifetime::from_secs)
+            }
+            _ => None,
+        };
+        match self {
+            Self::Write { values, .. } => values.iter().find_map(lifetime),
+            Self::WriteComposite { patches } => patches.iter().find_map(|patch| match patch {
+                Patch::Set(entry) => lifetime(entry),
+                Patch::Remove(_) => None,
+            }),
+            _ => None,
         }
     }
 

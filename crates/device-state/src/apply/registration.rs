@@ -1,6 +1,6 @@
 //! Registrations: LwM2M Core 1.2 §6.2.
 
-use lwm2m::{Lifetime, RegistrationId};
+use lwm2m::{EndpointName, Lifetime, RegistrationId};
 
 use super::Change;
 use crate::command::{Outcome, Rejection};
@@ -64,6 +64,30 @@ impl Change<'_> {
             observations: query::observations(self.tables, endpoint),
             quirks,
         })
+    }
+
+    /// LwM2M Core 1.2 §6.2.1: the lifetime of a registration is that in the device's Server object, so one that was
+    /// written there holds before the device's next Update says so.
+    pub(super) fn lifetime_written(&mut self, endpoint: &EndpointName, lifetime: Lifetime) {
+        let Some(before) = query::registration(self.tables, endpoint) else {
+            return;
+        };
+        if before.lifetime == lifetime {
+            return;
+        }
+        let row = Registration {
+            lifetime,
+            updated_at: self.now,
+            expires_at: self.registration_end(lifetime),
+            ..before.clone()
+        };
+        self.put_registration(Some(before.expires_at), &row);
+        self.emit(
+            endpoint,
+            Event::Updated {
+                registration: Box::new(row),
+            },
+        );
     }
 
     /// Keeps what the device turned out not to do. It told nothing new of itself, so nobody is told.

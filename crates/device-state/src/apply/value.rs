@@ -46,6 +46,9 @@ impl Change<'_> {
         returned: &[(Path, Value)],
     ) {
         let now = self.now;
+        if let Some(lifetime) = operation.written_lifetime() {
+            self.lifetime_written(endpoint, lifetime);
+        }
         match operation {
             Operation::Read { .. } | Operation::ReadComposite { .. } => {
                 let values = returned.iter().map(|(path, value)| (*path, value, now));

@@ -14,7 +14,7 @@ use lwm2m::{
     Entry, ExecuteArguments, LwM2mVersion, NotificationAttributes, Operation, Path, Value,
     WriteMode,
 };
-use lwm2m_client::{Config, Event, FirmwareState};
+use lwm2m_client::{Config, Event, FirmwareState, ProfileId};
 use system::{System, config};
 
 pub(crate) const TEMPERATURE: Path = Path::Resource(3303, 0, 5700);
@@ -265,4 +265,39 @@ fn observations_are_established_anew_on_another_connection() {
     // A device may also go on with its registration.
     let codes = system.update_over_another_connection();
     assert_eq!(codes, [Code::CHANGED_2_04, Code::GET]);
+}
+
+#[test]
+fn a_written_lifetime_holds_before_the_next_update() {
+    let mut system = System::registered(Config {
+        update_interval: Some(Duration::from_hours(1)),
+        ..config()
+    });
+    let lifetime = Path::Resource(1, 0, 1);
+    let value = vec![Entry::new(lifetime, Value::Integer(3_000))];
+    delivered(system.operate(write(lifetime, WriteMode::Replace, value)));
+    let registration = system.registration().unwrap();
+    assert_eq!(registration.lifetime.as_secs(), 3_000);
+    system.drive(Duration::from_mins(30));
+    let (_, values) = delivered(system.operate(read(lifetime)));
+    assert_eq!(values, [(lifetime, Value::Integer(3_000))]);
+}
+
+#[test]
+fn a_device_that_registers_by_a_profile_is_asked_for_its_objects() {
+    for besides in [Vec::new(), vec![3]] {
+        let profile = ProfileId {
+            id: "6:27354b9a".to_owned(),
+            besides,
+        };
+        let mut system = System::registered(Config {
+            version: LwM2mVersion::V1_2,
+            profile_id: Some(profile),
+            ..config()
+        });
+        let links = system.registration().unwrap().links;
+        assert!(links.contains("</3303/0>"), "{links}");
+        let (_, values) = delivered(system.operate(read(TEMPERATURE)));
+        assert_eq!(values.len(), 1);
+    }
 }
