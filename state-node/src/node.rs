@@ -13,6 +13,7 @@ use proto::drover::v1::bootstrap_server::BootstrapServer;
 use proto::drover::v1::credentials_server::CredentialsServer;
 use proto::drover::v1::desired_state_server::DesiredStateServer;
 use proto::drover::v1::devices_server::DevicesServer;
+use proto::drover::v1::diagnostics_server::DiagnosticsServer;
 use proto::drover::v1::operations_server::OperationsServer;
 use proto::rpc::v1::raft_server::RaftServer;
 use proto::rpc::v1::state_server::StateServer;
@@ -301,6 +302,7 @@ impl Parts {
             .add_service(OperationsServer::new(api.clone()))
             .add_service(DesiredStateServer::new(api.clone()))
             .add_service(BootstrapServer::new(api.clone()))
+            .add_service(DiagnosticsServer::new(api.clone()))
             .add_service(CredentialsServer::new(api));
         self.tasks
             .spawn_service("api", Stage::Intake, |drain| async move {

@@ -43,6 +43,13 @@ fn simulated_devices_are_managed_from_the_command_line() {
     let refused = drover.run(&["write", device, "/3/0/0", "x", "--force"]);
     assert_eq!(refused.code, 1, "{refused:?}");
     several_paths_at_once(&drover, device);
+    let diagnosis = drover.json(&["diagnose", device]);
+    let asked = diagnosis["exchanges"].as_array().unwrap();
+    assert!(asked.iter().any(|one| one["path"] == "/3/0"), "{diagnosis}");
+    // The device is well, but for the write that it refused.
+    let findings = diagnosis["findings"].as_array().unwrap();
+    assert_eq!(findings.len(), 1, "{diagnosis}");
+    assert_eq!(findings[0]["summary"], "The device refused operations.");
     // As `drover --help` has it: 4 for a device that cannot be reached now, 3 for what does not exist.
     let absent = drover.run(&["read", "nobody", "/3/0/0"]);
     assert_eq!(absent.code, 4, "{absent:?}");

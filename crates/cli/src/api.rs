@@ -8,6 +8,7 @@ use proto::drover::v1::bootstrap_client::BootstrapClient;
 use proto::drover::v1::credentials_client::CredentialsClient;
 use proto::drover::v1::desired_state_client::DesiredStateClient;
 use proto::drover::v1::devices_client::DevicesClient;
+use proto::drover::v1::diagnostics_client::DiagnosticsClient;
 use proto::drover::v1::operations_client::OperationsClient;
 use tonic::Request;
 use tonic::transport::{Channel, Endpoint};
@@ -213,6 +214,10 @@ impl Api {
 
     pub(crate) fn bootstrap(&self) -> BootstrapClient<Channel> {
         BootstrapClient::new(self.channel.clone())
+    }
+
+    pub(crate) fn diagnostics(&self) -> DiagnosticsClient<Channel> {
+        DiagnosticsClient::new(self.channel.clone())
     }
 
     pub(crate) fn credentials(&self) -> CredentialsClient<Channel> {

@@ -115,6 +115,21 @@ JSON: {\"devices\": [{\"endpoint\", \"state\", \"registrationId\", \"lwm2mVersio
         #[arg(value_name = "ENDPOINT")]
         endpoint: String,
     },
+    /// Ask a device how it is, and say in words what is wrong.
+    #[command(after_help = "\
+Reads Device, Connectivity Monitoring, Firmware Update, Connectivity Statistics and Server of a device that is there, and looks
+at its registration, its operations and its last bootstrap.
+
+Example:
+  drover diagnose sim-0001
+
+JSON: {\"endpoint\", \"findings\": [{\"severity\": Problem|Warning|Notice, \"summary\", \"evidence\", \"advice\"}],
+  \"exchanges\": [{\"path\", \"outcome\", \"seconds\", \"values\"}]}.")]
+    Diagnose {
+        /// Endpoint name of the device.
+        #[arg(value_name = "ENDPOINT")]
+        endpoint: String,
+    },
     /// Read resources, object instances or objects from the device.
     Read(read::Read),
     /// Write a resource, or several of an object instance.

@@ -6,6 +6,7 @@ pub(crate) mod cluster;
 pub(crate) mod composite;
 pub(crate) mod credentials;
 pub(crate) mod devices;
+pub(crate) mod diagnose;
 pub(crate) mod operations;
 pub(crate) mod raw;
 pub(crate) mod read;
@@ -26,6 +27,7 @@ pub(crate) async fn run(arguments: Arguments) -> Result<(), Failure> {
         Command::Dev(options) => dev::run(options, &global).await,
         Command::Devices { prefix } => devices::list(&global, prefix).await,
         Command::Device { endpoint } => devices::describe(&global, endpoint).await,
+        Command::Diagnose { endpoint } => diagnose::run(&global, endpoint).await,
         Command::Read(read) => read.run(&global).await,
         Command::Write(write) => write.run(&global).await,
         Command::WriteComposite(write) => write.run(&global).await,

@@ -163,6 +163,15 @@ impl<P: PeerKey> Engine<P> {
             return Err(OperationFailure::Asleep);
         }
         let pieces = pieces::needed(&operation, device)?;
+        if let Operation::Observe { observed, .. } = &operation {
+            // The CoAP layer keeps no more, and what it does not keep it resets.
+            let added = pieces.as_ref().map_or(1, |_| observed.paths().len());
+            if device.observations.len() + added > self.config.coap.max_observations_per_peer {
+                return Err(OperationFailure::Invalid(
+                    "the device has too many observations".to_owned(),
+                ));
+            }
+        }
         let downlink = Downlink {
             peer: device.peer,
             registration: registration.clone(),

@@ -57,6 +57,10 @@ impl Observations {
         self.0.retain(|known| known.token != token);
     }
 
+    pub(crate) fn len(&self) -> usize {
+        self.0.len()
+    }
+
     pub(crate) fn tokens(&self) -> impl Iterator<Item = Token> {
         self.0.iter().map(|known| known.token)
     }

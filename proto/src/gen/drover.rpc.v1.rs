@@ -571,6 +571,7 @@ pub mod query_result {
     }
 }
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+#[prost(skip_debug)]
 pub struct ClearCredential {
     #[prost(message, optional, tag = "1")]
     pub id: ::core::option::Option<super::super::storage::v1::CredentialId>,
@@ -582,6 +583,7 @@ pub struct ClearCredential {
 /// Nested message and enum types in `ClearCredential`.
 pub mod clear_credential {
     #[derive(Clone, PartialEq, Eq, Hash, ::prost::Oneof)]
+    #[prost(skip_debug)]
     pub enum Secret {
         #[prost(bytes, tag = "3")]
         PreSharedKey(::prost::alloc::vec::Vec<u8>),
@@ -884,6 +886,7 @@ pub struct PrepareBootstrapResponse {
 /// Nested message and enum types in `PrepareBootstrapResponse`.
 pub mod prepare_bootstrap_response {
     #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+    #[prost(skip_debug)]
     pub struct Account {
         #[prost(message, optional, tag = "1")]
         pub server: ::core::option::Option<

@@ -18,6 +18,7 @@ mod bootstrap;
 mod credentials;
 mod desired;
 mod devices;
+mod diagnose;
 mod events;
 mod observe;
 mod operations;
