@@ -12,7 +12,7 @@
 //! [`Effect`]s.
 //!
 //! ```
-//! use device_state::{Command, Context, Envelope, MemoryTables, Outcome};
+//! use device_state::{Command, Context, Envelope, MemoryTables, Outcome, Queueing};
 //! use device_state::{Revision, ShardId, Timestamp, apply, query};
 //! use lwm2m::{EndpointName, Operation, Path};
 //!

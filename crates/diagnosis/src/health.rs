@@ -86,6 +86,12 @@ fn battery(facts: &Facts<'_>) -> Option<Finding> {
             format!("{BATTERY_LEVEL} is {level} %."),
             "Replace or charge it.",
         )),
+        (Some(4), None) => Some(Finding::new(
+            Severity::Warning,
+            "The device's battery is low.",
+            format!("{BATTERY_STATUS} is 4."),
+            "Replace or charge it.",
+        )),
         _ => None,
     }
 }

@@ -49,8 +49,10 @@ pub struct Asked {
 #[derive(Clone, Debug, PartialEq)]
 pub enum Answer {
     Values(Vec<(Path, Value)>),
-    /// By the device, or because it is busy; in words.
+    /// By the device; in words.
     Refused(String),
+    /// The cluster could not ask it, or could not read what it said; in words.
+    Unreachable(String),
     /// No answer came.
     Silence,
     /// The device is asleep: nothing was sent.

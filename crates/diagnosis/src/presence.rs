@@ -7,7 +7,7 @@ use device_state::{
 };
 use lwm2m::QueueMode;
 
-use crate::{Answer, Facts, Finding, Severity, span, spoken};
+use crate::{Answer, Asked, Facts, Finding, Severity, span, spoken};
 
 /// An answer of a device that is fine takes less.
 const SLOW: Duration = Duration::from_secs(5);
@@ -95,7 +95,36 @@ fn contact(facts: &Facts<'_>, registration: &Registration) -> Option<Finding> {
             "What changes it is delivered when it wakes up; `drover operations list` shows what waits.",
         ));
     }
-    let slowest = facts.asked.iter().max_by_key(|asked| asked.took)?;
+    let unreachable = facts.asked.iter().find_map(|asked| match &asked.answer {
+        Answer::Unreachable(reason) => Some((asked.path, reason)),
+        _ => None,
+    });
+    if let Some((path, reason)) = unreachable {
+        return Some(Finding::new(
+            Severity::Problem,
+            "The device is registered and could not be asked.",
+            format!("A read of {path} ended with: {reason}."),
+            "If its ingress node has just gone, it is reached again once it sends something; try again then. \
+             `drover cluster` shows whether the cluster is well.",
+        ));
+    }
+    let has_values = |asked: &&Asked| matches!(asked.answer, Answer::Values(_));
+    let Some(slowest) = facts
+        .asked
+        .iter()
+        .filter(has_values)
+        .max_by_key(|asked| asked.took)
+    else {
+        return Some(Finding::new(
+            Severity::Notice,
+            "The device tells nothing of itself.",
+            format!(
+                "Of {} reads none was answered with a value.",
+                facts.asked.len()
+            ),
+            "It lists none of /3/0, /4/0, /5/0, /7/0 and /1/0, or lets nobody read them.",
+        ));
+    };
     (slowest.took > SLOW && registration.binding.queue_mode() == QueueMode::Off).then(|| {
         Finding::new(
             Severity::Warning,

@@ -176,7 +176,7 @@ fn operations_that_ended_badly_lately_are_counted() {
     let facts = Facts {
         now: NOW,
         view: &view,
-        asked: &[],
+        asked: &[answered(&[])],
     };
     let findings = diagnose(&facts);
     let evidence: Vec<&str> = findings.iter().map(|one| one.evidence.as_str()).collect();
@@ -186,5 +186,25 @@ fn operations_that_ended_badly_lately_are_counted() {
             "1 of 2 that ended in the last day expired.",
             "1 of 2 that ended in the last day were refused."
         ]
+    );
+}
+
+#[test]
+fn a_device_that_could_not_be_asked_is_not_said_to_be_well() {
+    let view = view(Some(registration(Duration::from_secs(30))));
+    let ended = |answer| Asked {
+        path: Path::ObjectInstance(3, 0),
+        answer,
+        took: Duration::from_secs(7),
+    };
+    let unreachable = ended(Answer::Unreachable("the device is moving".to_owned()));
+    assert_eq!(
+        summaries(&view, &[unreachable]),
+        ["Problem: The device is registered and could not be asked."]
+    );
+    let refused = ended(Answer::Refused("the device answered 4.01".to_owned()));
+    assert_eq!(
+        summaries(&view, &[refused]),
+        ["Notice: The device tells nothing of itself."]
     );
 }

@@ -30,6 +30,8 @@ pub(crate) struct Device<P> {
     pub(crate) quirks: Quirks,
     /// The objects that it has instances of, or could have, in order.
     pub(crate) objects: Box<[u16]>,
+    /// Its instance of the Server object for this server, if that is known.
+    pub(crate) server: Option<u16>,
     /// When the state tier will have ended the registration.
     expires_at: Instant,
 }
@@ -52,6 +54,7 @@ impl<P> Device<P> {
             observations: Observations::default(),
             quirks: registration.quirks,
             objects: object_ids(&links),
+            server: links.own_server_instance(),
             expires_at: instant_of(now, registration.expires_at),
         }
     }
@@ -66,12 +69,12 @@ fn object_ids(links: &ObjectLinks) -> Box<[u16]> {
 }
 
 impl<P> Device<P> {
-    /// The device has a new lifetime from now on, as the state tier has it.
+    /// The device has a new lifetime, and lives as long as the state tier has it.
     pub(crate) fn lives_for(&mut self, now: Now, lifetime: Lifetime) {
         let end = lifetime.duration().map_or(Timestamp::NEVER, |duration| {
             now.wall.saturating_add(duration + REGISTRATION_GRACE)
         });
-        self.expires_at = instant_of(now, end);
+        self.expires_at = self.expires_at.max(instant_of(now, end));
     }
 
     /// The device lists its objects anew.
@@ -80,6 +83,7 @@ impl<P> Device<P> {
         self.formats = links.content_formats().collect();
         self.alternate_path = links.alternate_path().clone();
         self.objects = object_ids(&links);
+        self.server = links.own_server_instance();
     }
 }
 

@@ -287,8 +287,9 @@ impl<P: PeerKey> Engine<P> {
         }
         self.note_observation(now, &downlink, token, response);
         if response.code.is_success()
-            && let Some(lifetime) = downlink.operation.written_lifetime()
             && let Some(device) = self.devices.get_mut(&downlink.registration)
+            && let Some(server) = device.server
+            && let Some(lifetime) = downlink.operation.written_lifetime(server)
         {
             device.lives_for(now, lifetime);
         }
@@ -387,7 +388,9 @@ impl<P: PeerKey> Engine<P> {
         else {
             return Err(OperationFailure::Invalid("not a step".to_owned()));
         };
-        *succeeded |= response.code.is_success();
+        // Attributes that were written are not observed yet.
+        *succeeded |=
+            response.code.is_success() && !matches!(step, Operation::WriteAttributes { .. });
         let spoils = !response.code.is_success() && !absent;
         // An observation of nothing would be silent for ever.
         let nothing = observes && left.is_empty() && !*succeeded;

@@ -124,8 +124,7 @@ impl<P: PeerKey> Engine<P> {
     ) -> Result<(), Refusal> {
         let register =
             RegisterRequest::parse(&request.query, &request.payload).map_err(Refusal::Register)?;
-        let has_list = !register.links.is_empty() || register.version < LwM2mVersion::V1_2;
-        known_objects(register.profile_id.as_deref(), has_list)?;
+        known_objects(register.version, register.profile_id.as_deref())?;
         let endpoint = bound_endpoint(origin, register.endpoint)?;
         if self.devices.len() >= self.config.max_devices {
             self.refuse_for_overload(now, exchange);
@@ -176,7 +175,11 @@ impl<P: PeerKey> Engine<P> {
         let (id, shard) = self.located(id)?;
         let update =
             UpdateRequest::parse(&request.query, &request.payload).map_err(Refusal::Update)?;
-        known_objects(update.profile_id.as_deref(), true)?;
+        let version = self.devices.get(&id).map(|device| device.version);
+        known_objects(
+            version.unwrap_or(LwM2mVersion::V1_2),
+            update.profile_id.as_deref(),
+        )?;
         // LwM2M Core 1.2 §6.2.2: a list in an Update replaces the whole list; none leaves it as it is.
         let links = (!request.payload.is_empty())
             .then(|| String::from_utf8_lossy(&request.payload).into_owned());
@@ -356,10 +359,10 @@ impl<P: PeerKey> Engine<P> {
 
 /// LwM2M Core 1.2 §6.2.1: since 1.2 a profile id may stand for a part of the objects or for all of them. A server that does not
 /// know which answers with an error, and the client registers again with the whole list. No profile is known here.
-fn known_objects(profile_id: Option<&str>, has_list: bool) -> Result<(), Refusal> {
+fn known_objects(version: LwM2mVersion, profile_id: Option<&str>) -> Result<(), Refusal> {
     match profile_id {
-        None if has_list => Ok(()),
-        _ => Err(Refusal::UnknownObjects),
+        Some(_) if version >= LwM2mVersion::V1_2 => Err(Refusal::UnknownObjects),
+        _ => Ok(()),
     }
 }
 

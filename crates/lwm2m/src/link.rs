@@ -13,6 +13,9 @@ use crate::format::ContentFormat;
 use crate::path::Path;
 use crate::registry::ObjectVersion;
 
+/// The object with the servers of a device (LwM2M Core 1.2 §E.2).
+const SERVER_OBJECT: u16 = 1;
+
 /// The longest link list that is read, in bytes.
 pub const MAX_BYTES: usize = 65_536;
 
@@ -140,6 +143,17 @@ impl ObjectLinks {
     /// Where the device keeps its objects.
     pub const fn alternate_path(&self) -> &AlternatePath {
         &self.alternate_path
+    }
+
+    /// The instance of the Server object that is the listening server's own: the only one that it
+    /// was told of. None if there is none or the device shows those of other servers too.
+    pub fn own_server_instance(&self) -> Option<u16> {
+        let mut instances = self.links.iter().filter_map(|link| match link.path {
+            Path::ObjectInstance(SERVER_OBJECT, instance) => Some(instance),
+            _ => None,
+        });
+        let first = instances.next()?;
+        instances.next().is_none().then_some(first)
     }
 
     /// The links in the order of the text.

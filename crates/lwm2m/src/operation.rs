@@ -242,11 +242,10 @@ impl Operation {
         }
     }
 
-    /// The lifetime of the registration that the operation writes to the device, if it does. The
-    /// one Server instance that a server sees is its own.
-    pub fn written_lifetime(&self) -> Option<Lifetime> {
+    /// The lifetime that the operation writes to an instance of the Server object, if it does.
+    pub fn written_lifetime(&self, server: u16) -> Option<Lifetime> {
         let lifetime = |entry: &Entry| match (entry.path, &entry.value) {
-            (Path::Resource(1, _, 1), Value::Integer(seconds)) => {
+            (Path::Resource(1, instance, 1), Value::Integer(seconds)) if instance == server => {
                 u32::try_from(*seconds).ok().map(Lifetime::from_secs)
             }
             _ => None,

@@ -164,21 +164,45 @@ pub(crate) async fn finish(
     let endpoint = record.endpoint.clone();
     let shard = ShardId::of_endpoint(&endpoint, keeper.router.shards());
     let finished = record.outcome == BootstrapResult::Finished;
+    let group = keeper.router.group_of(&endpoint);
+    let before = group
+        .store()
+        .read(|tables| query::bootstrap(tables, &endpoint))
+        .map(|record| record.confirmed)
+        .unwrap_or_default();
     let record = BootstrapRecord {
         confirmed: identities.to_vec(),
         ..record
     };
     commit(&keeper.router, shard, Command::RecordBootstrap { record }).await?;
     if finished {
-        let is_own = |key: &CredentialKey| identities.iter().any(|own| own == key.id.as_bytes());
-        let made = made_keys(keeper, &endpoint);
-        // Those made later are of a bootstrap that is under way. Without a key of its own, none is older than this one.
-        let older = made.iter().position(is_own).unwrap_or_default();
-        for key in made.into_iter().take(older) {
+        let mut made = made_keys(keeper, &endpoint);
+        let older = older_keys(&made, identities, &before);
+        made.retain(|key| older.contains(&key.id));
+        for key in made {
             remove(keeper, &endpoint, key).await;
         }
     }
     Ok(())
+}
+
+/// Of the keys that were made for a device, oldest first, those that it has no use for once it has confirmed `own`, having
+/// confirmed `before` earlier. Those made after its own are of a bootstrap that is under way.
+fn older_keys(made: &[CredentialKey], own: &[Vec<u8>], before: &[Vec<u8>]) -> Vec<CredentialId> {
+    let is_in = |all: &[Vec<u8>], key: &CredentialKey| all.iter().any(|id| id == key.id.as_bytes());
+    let first_own = made.iter().position(|key| is_in(own, key));
+    let older = match first_own {
+        Some(first) => first,
+        // Its own keys are not here yet, so none that was made later is.
+        None if !own.is_empty() => made.len(),
+        // It has none of its own.
+        None => 0,
+    };
+    made.iter()
+        .enumerate()
+        .filter(|(at, key)| !is_in(own, key) && (*at < older || is_in(before, key)))
+        .map(|(_, key)| key.id.clone())
+        .collect()
 }
 
 #[cfg(test)]
@@ -200,6 +224,28 @@ mod tests {
         ] {
             assert!(!is_made_suffix(other), "{}", String::from_utf8_lossy(other));
         }
+    }
+
+    #[test]
+    fn keys_of_earlier_bootstraps_are_removed_and_those_of_one_under_way_are_not() {
+        let key = |name: &&str| CredentialKey {
+            id: CredentialId::PskIdentity(name.as_bytes().to_vec()),
+            serial: 1,
+        };
+        let older = |made: &[&str], own: &[&str], before: &[&str]| {
+            let made: Vec<CredentialKey> = made.iter().map(key).collect();
+            let ids = |names: &[&str]| names.iter().map(|name| name.as_bytes().to_vec()).collect();
+            let (own, before): (Vec<_>, Vec<_>) = (ids(own), ids(before));
+            older_keys(&made, &own, &before)
+                .iter()
+                .map(|id| String::from_utf8_lossy(id.as_bytes()).into_owned())
+                .collect::<Vec<_>>()
+        };
+        assert_eq!(older(&["a", "b", "c"], &["b"], &["a"]), ["a"]);
+        // This node does not have its own key yet.
+        assert_eq!(older(&["a", "b"], &["c"], &["b"]), ["a", "b"]);
+        // The profile gives no keys any more.
+        assert_eq!(older(&["a", "b"], &[], &["a"]), ["a"]);
     }
 
     #[test]

@@ -74,6 +74,15 @@ pub fn is_no_leader(status: &Status) -> bool {
     status.code() == Code::Unavailable && (status.details().is_empty() || reason())
 }
 
+/// Whether a status says that an observation cannot be held as it is wanted, now or later: not that the cluster is busy.
+pub fn is_hold_refused(status: &Status) -> bool {
+    let reason = status.get_details_error_info().map(|info| info.reason);
+    matches!(
+        reason.as_deref(),
+        Some("OBSERVED_OTHERWISE" | "TOO_MANY_OBSERVATIONS")
+    )
+}
+
 /// What is not known.
 pub fn not_found(what: &str) -> Status {
     with_reason(Code::NotFound, "NOT_FOUND", format!("{what} is not known"))
@@ -261,6 +270,14 @@ mod tests {
             .get_details_error_info()
             .map(|info| info.reason)
             .unwrap_or_default()
+    }
+
+    #[test]
+    fn a_busy_cluster_does_not_end_an_observation() {
+        assert!(is_hold_refused(&rejection(Rejection::TooManyObservations)));
+        assert!(is_hold_refused(&rejection(Rejection::ObservedOtherwise)));
+        assert!(!is_hold_refused(&rejection(Rejection::QueueFull)));
+        assert!(!is_hold_refused(&no_leader()));
     }
 
     #[test]

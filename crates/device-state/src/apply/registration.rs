@@ -1,6 +1,6 @@
 //! Registrations: LwM2M Core 1.2 §6.2.
 
-use lwm2m::{EndpointName, Lifetime, RegistrationId};
+use lwm2m::{EndpointName, Lifetime, ObjectLinks, Operation, RegistrationId};
 
 use super::Change;
 use crate::command::{Outcome, Rejection};
@@ -67,9 +67,15 @@ impl Change<'_> {
     }
 
     /// LwM2M Core 1.2 §6.2.1: the lifetime of a registration is that in the device's Server object, so one that was
-    /// written there holds before the device's next Update says so.
-    pub(super) fn lifetime_written(&mut self, endpoint: &EndpointName, lifetime: Lifetime) {
+    /// written there holds before the device's next Update says so. A device that keeps to its schedule until then does
+    /// not lose its registration.
+    pub(super) fn keep_written_lifetime(&mut self, endpoint: &EndpointName, operation: &Operation) {
         let Some(before) = query::registration(self.tables, endpoint) else {
+            return;
+        };
+        let links = ObjectLinks::parse(&before.links).unwrap_or_default();
+        let server = links.own_server_instance();
+        let Some(lifetime) = server.and_then(|server| operation.written_lifetime(server)) else {
             return;
         };
         if before.lifetime == lifetime {
@@ -77,8 +83,7 @@ impl Change<'_> {
         }
         let row = Registration {
             lifetime,
-            updated_at: self.now,
-            expires_at: self.registration_end(lifetime),
+            expires_at: before.expires_at.max(self.registration_end(lifetime)),
             ..before.clone()
         };
         self.put_registration(Some(before.expires_at), &row);

@@ -46,9 +46,7 @@ impl Change<'_> {
         returned: &[(Path, Value)],
     ) {
         let now = self.now;
-        if let Some(lifetime) = operation.written_lifetime() {
-            self.lifetime_written(endpoint, lifetime);
-        }
+        self.keep_written_lifetime(endpoint, operation);
         match operation {
             Operation::Read { .. } | Operation::ReadComposite { .. } => {
                 let values = returned.iter().map(|(path, value)| (*path, value, now));

@@ -6,11 +6,14 @@ use device_state::{
     Command, Effect, Event, Expiring, OperationState, Outcome, Quirks, Rejection, Row,
     SecurityIdentity, SessionCid, Tables, Timestamp, Transport, query, registration_shard,
 };
-use lwm2m::{Binding, Lifetime, NotificationAttributes, Observed, RegistrationId};
+use lwm2m::{
+    Binding, Entry, Lifetime, NotificationAttributes, Observed, Operation, Path, RegistrationId,
+    Value, WriteMode,
+};
 
 use crate::world::{
-    NODE, OTHER_NODE, SHARD, World, endpoint, execute, id, identity, read, register, registration,
-    update, update_by,
+    NODE, OTHER_NODE, SHARD, World, delivered, endpoint, execute, id, identity, read, register,
+    registration, update, update_by,
 };
 
 #[test]
@@ -339,6 +342,28 @@ fn a_registration_ends_after_its_lifetime_and_its_grace() {
     assert_eq!(world.events(), [Event::Expired { id: id(1) }]);
     assert_eq!(world.device("meter").registration, None);
     assert_eq!(query::registration_by_id(&world.tables, &id(1)), None);
+}
+
+#[test]
+fn a_written_lifetime_holds_at_once_and_ends_nothing_early() {
+    let mut world = World::registered("meter");
+    let lifetime_after = |world: &mut World, path: Path, seconds: i64| {
+        let values = vec![Entry::new(path, Value::Integer(seconds))];
+        let mode = WriteMode::Replace;
+        let operation = world.enqueue("meter", Operation::Write { path, mode, values });
+        world.start("meter", operation);
+        world.finish("meter", operation, delivered());
+        let registration = world.device("meter").registration.unwrap();
+        (registration.lifetime.as_secs(), registration.expires_at)
+    };
+    let own = Path::Resource(1, 0, 1);
+    let end = world.now.saturating_add(Duration::from_secs(600 + 93));
+    assert_eq!(lifetime_after(&mut world, own, 60), (60, end));
+    let later = world.now.saturating_add(Duration::from_secs(1000 + 93));
+    assert_eq!(lifetime_after(&mut world, own, 1000), (1000, later));
+    // That of an account with another server is not this registration's.
+    let others = Path::Resource(1, 1, 1);
+    assert_eq!(lifetime_after(&mut world, others, 5000), (1000, later));
 }
 
 #[test]

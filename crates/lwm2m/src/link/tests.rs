@@ -133,3 +133,16 @@ proptest! {
         prop_assert_eq!(parse(&list.to_string()), list);
     }
 }
+
+#[test]
+fn a_device_that_shows_several_servers_does_not_say_which_is_the_listener() {
+    let own = |text: &str| ObjectLinks::parse(text).unwrap().own_server_instance();
+    assert_eq!(own("</1/0>,</3/0>"), Some(0));
+    assert_eq!(
+        own("</lwm2m>;rt=\"oma.lwm2m\",</lwm2m/1/7>,</lwm2m/3/0>"),
+        Some(7)
+    );
+    assert_eq!(own("</1/0>,</1/1>,</3/0>"), None);
+    assert_eq!(own("</1>,</3/0>"), None);
+    assert_eq!(own(""), None);
+}

@@ -17,6 +17,10 @@ use crate::service::status;
 
 /// How long each answer is waited for: a device that is there takes less.
 const PATIENCE: Duration = Duration::from_secs(10);
+/// With less time left, nothing more is asked.
+const LEAST: Duration = Duration::from_secs(5);
+/// How long all answers together are waited for: callers have the patience of a single operation, 30 s.
+const LONGEST: Duration = Duration::from_secs(24);
 
 #[tonic::async_trait]
 impl Diagnostics for Api {
@@ -54,9 +58,14 @@ impl Api {
             return asked;
         };
         let has = |path: &Path| links.iter().any(|link| link.path == *path);
+        let deadline = Instant::now() + LONGEST;
         for path in VITAL.into_iter().filter(has) {
             let begun = Instant::now();
-            let answer = self.read_instance(endpoint, path).await;
+            let patience = deadline.saturating_duration_since(begun).min(PATIENCE);
+            if patience < LEAST {
+                break;
+            }
+            let answer = self.read_instance(endpoint, path, patience).await;
             let goes_on = matches!(answer, Answer::Values(_) | Answer::Refused(_));
             asked.push(Asked {
                 path,
@@ -70,21 +79,30 @@ impl Api {
         asked
     }
 
-    async fn read_instance(&self, endpoint: &EndpointName, path: Path) -> Answer {
+    async fn read_instance(
+        &self,
+        endpoint: &EndpointName,
+        path: Path,
+        patience: Duration,
+    ) -> Answer {
         let request = DeviceRequest {
             endpoint: endpoint.clone(),
             operation: Operation::Read { path, accept: None },
         };
-        match self.ask(request, PATIENCE).await {
+        match self.ask(request, patience).await {
             Ok((OperationOutcome::Delivered { values, .. }, _)) => Answer::Values(values),
             Ok(_) => Answer::Values(Vec::new()),
             Err(status) => {
                 let info = status.get_details_error_info();
-                match info.map(|info| info.reason).as_deref() {
-                    Some("DEVICE_ASLEEP") => Answer::Asleep,
-                    Some("DEVICE_TIMEOUT") => Answer::Silence,
+                let reason = info.map(|info| info.reason).unwrap_or_default();
+                match reason.as_str() {
+                    "DEVICE_ASLEEP" => Answer::Asleep,
+                    "DEVICE_TIMEOUT" => Answer::Silence,
                     _ if status.code() == Code::DeadlineExceeded => Answer::Silence,
-                    _ => Answer::Refused(status.message().to_owned()),
+                    _ if reason.starts_with("COAP_") => {
+                        Answer::Refused(status.message().to_owned())
+                    }
+                    _ => Answer::Unreachable(status.message().to_owned()),
                 }
             }
         }
@@ -109,7 +127,7 @@ fn shown(finding: Finding) -> public::diagnosis::Finding {
 fn exchange(asked: Asked) -> public::diagnosis::Exchange {
     let (outcome, values) = match asked.answer {
         Answer::Values(values) => (format!("{} values", values.len()), values),
-        Answer::Refused(reason) => (reason, Vec::new()),
+        Answer::Refused(reason) | Answer::Unreachable(reason) => (reason, Vec::new()),
         Answer::Silence => ("no answer".to_owned(), Vec::new()),
         Answer::Asleep => ("not sent: the device sleeps".to_owned(), Vec::new()),
     };

@@ -20,7 +20,7 @@ use proto::drover::v1::{ObserveResponse, ReportedValue};
 use tokio::sync::mpsc;
 use tokio::time::Instant;
 use tokio_stream::wrappers::ReceiverStream;
-use tonic::{Code, Status};
+use tonic::Status;
 
 use crate::raft::group::Group;
 use crate::service::api::{Api, DEFAULT_TIMEOUT};
@@ -160,7 +160,7 @@ impl Observer {
                 () = self.sink.closed() => return Err(Over),
                 _ = renewal.tick() => if let Err(error) = self.hold.renew().await {
                     tracing::debug!(endpoint = %self.hold.endpoint, %error, "a hold was not renewed this time");
-                    if matches!(error.code(), Code::FailedPrecondition | Code::ResourceExhausted) {
+                    if status::is_hold_refused(&error) {
                         // It ended, and others took its place meanwhile.
                         drop(self.sink.try_send(Err(error)));
                         return Err(Over);
