@@ -3,7 +3,7 @@
 SHELL := /bin/bash
 .SHELLFLAGS := -euo pipefail -c
 .DEFAULT_GOAL := help
-.PHONY: help setup build bin demo test fuzz interop kube bench fmt codegen deny clean-cache
+.PHONY: help setup build bin demo test fuzz conformance interop kube bench fmt codegen deny clean-cache
 
 export DROVER_CACHE ?= $(HOME)/.cache/drover
 export CARGO_TARGET_DIR ?= $(DROVER_CACHE)/target
@@ -52,6 +52,9 @@ fuzz: ## Runs each fuzz target for FUZZ_SECONDS (10); FUZZ_TARGETS picks some
 
 # The lanes start binaries. They select the whole workspace, as `make test` does, so that nothing is built twice with
 # other features.
+conformance: setup ## Plays the interoperability cases of the OMA and writes docs/conformance.md
+	@$(rocksdb); cargo build --workspace --bins; cargo test --workspace --test conformance
+
 interop: setup ## Tests against other implementations of LwM2M
 	@scripts/packages.sh javac=default-jdk-headless mvn=maven coap-client-openssl=libcoap3-bin openssl=openssl gnutls-cli=gnutls-bin \
 	  cc=gcc /usr/include/mbedtls/ssl.h=libmbedtls-dev \

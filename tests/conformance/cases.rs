@@ -1,0 +1,171 @@
+//! The cases, by id, in the order of the specification.
+
+use crate::stage::Stage;
+use crate::{firmware, management, objects, registration, reporting};
+
+/// A case of the test specification.
+pub(crate) struct Case {
+    /// The id without `LightweightM2M-` in front; the name of the device that plays it.
+    pub(crate) id: &'static str,
+    pub(crate) what: &'static str,
+    pub(crate) play: Play,
+}
+
+/// How a case is played.
+#[derive(Clone, Copy)]
+pub(crate) enum Play {
+    Short(fn(&Stage, &str)),
+    /// It waits for minutes.
+    Long(fn(&Stage, &str)),
+    Not(Why),
+}
+
+/// Why a case is not played.
+#[derive(Clone, Copy)]
+pub(crate) enum Why {
+    /// The specification names it and says nothing more.
+    Placeholder,
+    /// The specification sends to another case.
+    Delegated(&'static str),
+    NotRun(&'static str),
+}
+
+pub(crate) const fn short(id: &'static str, what: &'static str, play: fn(&Stage, &str)) -> Case {
+    let play = Play::Short(play);
+    Case { id, what, play }
+}
+
+pub(crate) const fn long(id: &'static str, what: &'static str, play: fn(&Stage, &str)) -> Case {
+    let play = Play::Long(play);
+    Case { id, what, play }
+}
+
+pub(crate) const fn not_run(id: &'static str, what: &'static str, why: &'static str) -> Case {
+    let play = Play::Not(Why::NotRun(why));
+    Case { id, what, play }
+}
+
+pub(crate) const fn delegated(id: &'static str, to: &'static str) -> Case {
+    Case {
+        id,
+        what: "",
+        play: Play::Not(Why::Delegated(to)),
+    }
+}
+
+const fn placeholder(id: &'static str) -> Case {
+    Case {
+        id,
+        what: "",
+        play: Play::Not(Why::Placeholder),
+    }
+}
+
+/// Cases that have nothing to play, among them two without a writable resource.
+const PLACEHOLDERS: [&str; 31] = [
+    "1.1-int-202",
+    "1.1-int-210",
+    "1.1-int-271",
+    "1.1-int-555",
+    "1.1-int-560",
+    "1.1-int-565",
+    "1.1-int-566",
+    "1.1-int-656",
+    "1.1-int-657",
+    "1.1-int-661",
+    "1.1-int-670",
+    "1.1-int-705",
+    "1.1-int-711",
+    "1.1-int-720",
+    "1.1-int-730",
+    "1.1-int-735",
+    "1.1-int-780",
+    "1.1-int-805",
+    "1.1-int-811",
+    "1.1-int-820",
+    "1.1-int-830",
+    "1.1-int-835",
+    "1.1-int-911",
+    "1.1-int-920",
+    "1.1-int-930",
+    "1.1-int-935",
+    "1.1-int-1600",
+    "1.1-int-1605",
+    "1.1-int-1610",
+    "1.1-int-1611",
+    "1.1-int-1620",
+];
+
+const BOOTSTRAP: &str =
+    "the test device of this lane does not bootstrap; see `tests/interop/bootstrap.rs`";
+const SECURITY: &str =
+    "the test device of this lane is on UDP; see the secured tests of `make interop`";
+
+/// Every case.
+pub(crate) fn all() -> Vec<Case> {
+    let mut all = bootstrap();
+    all.extend(registration::cases());
+    all.extend(management::cases());
+    all.extend(reporting::cases());
+    all.extend(security());
+    all.extend(firmware::cases());
+    all.extend(objects::cases());
+    all.extend(PLACEHOLDERS.map(placeholder));
+    all.sort_by_key(|case| number(case.id));
+    all
+}
+
+/// What follows the last `-`.
+fn number(id: &str) -> u32 {
+    id.rsplit('-').next().unwrap().parse().unwrap()
+}
+
+fn bootstrap() -> Vec<Case> {
+    vec![
+        not_run("1.1-int-0", "Client-initiated bootstrap", BOOTSTRAP),
+        not_run("1.1-int-1", "Full bootstrap with PSK", BOOTSTRAP),
+        not_run(
+            "1.1-int-2",
+            "Full bootstrap with a certificate",
+            "accounts with certificates are not generated",
+        ),
+        not_run("1.1-int-3", "Smartcard bootstrap", "there is no smartcard"),
+        not_run("1.1-int-4", "Bootstrap-Delete", BOOTSTRAP),
+        not_run("1.1-int-5", "Server-initiated bootstrap", BOOTSTRAP),
+        not_run("1.1-int-6", "Bootstrap sequence", BOOTSTRAP),
+        not_run("1.1-int-7", "Fall back to bootstrap", BOOTSTRAP),
+        not_run("1.1-int-8", "Bootstrap-Read", BOOTSTRAP),
+        not_run("1.1-int-9", "Configuration consistency", BOOTSTRAP),
+        not_run("1.1-int-10", "Bootstrap with EST", "there is no EST server"),
+        not_run(
+            "1.2-int-11",
+            "Bootstrap with OSCORE",
+            "accounts with OSCORE are not generated",
+        ),
+        not_run("1.2-int-12", "Bootstrap-Pack", BOOTSTRAP),
+        not_run(
+            "1.2-int-19",
+            "Bootstrap over MQTT",
+            "MQTT is no transport of ours",
+        ),
+    ]
+}
+
+fn security() -> Vec<Case> {
+    vec![
+        short(
+            "1.1-int-401",
+            "UDP with DTLS and PSK",
+            registration::secured,
+        ),
+        not_run("1.1-int-402", "UDP with DTLS and certificate", SECURITY),
+        not_run(
+            "1.1-int-403",
+            "Certificate with another host name",
+            SECURITY,
+        ),
+        not_run("1.1-int-404", "TLS with certificate", SECURITY),
+        not_run("1.1-int-405", "OSCORE", SECURITY),
+        not_run("1.1-int-406", "TLS with PSK", SECURITY),
+    ]
+}

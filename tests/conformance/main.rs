@@ -1,0 +1,74 @@
+//! The interoperability cases of the OMA (ETS LightweightM2M 1.2) with a real cluster: each case that is played has a
+//! device of its own, and the server's part is done from the command line. Writes `docs/conformance.md`, and fails if
+//! a case that is played does.
+
+#![expect(clippy::unwrap_used, reason = "a failed unwrap is the case's failure")]
+
+mod cases;
+mod device;
+mod firmware;
+mod management;
+mod objects;
+mod registration;
+mod report;
+mod reporting;
+mod stage;
+
+use std::panic::{AssertUnwindSafe, catch_unwind};
+
+use cases::{Case, Play};
+use report::{Outcome, Played};
+use stage::Stage;
+
+#[test]
+fn every_case_that_is_played_passes() {
+    let stage = Stage::new();
+    let cases: Vec<Case> = cases::all();
+    // What takes minutes goes beside all else.
+    let played = std::thread::scope(|scope| {
+        let long: Vec<_> = cases
+            .iter()
+            .filter(|case| matches!(case.play, Play::Long(_)))
+            .map(|case| scope.spawn(|| play(&stage, case)))
+            .collect();
+        let mut played: Vec<Played> = cases
+            .iter()
+            .filter(|case| !matches!(case.play, Play::Long(_)))
+            .map(|case| play(&stage, case))
+            .collect();
+        played.extend(long.into_iter().map(|thread| thread.join().unwrap()));
+        played
+    });
+    report::write(&cases, &played);
+    let failed: Vec<String> = played
+        .iter()
+        .filter_map(|played| match &played.outcome {
+            Outcome::Failed(why) => Some(format!("{}: {why}", played.id)),
+            Outcome::Passed | Outcome::NotPlayed(_) => None,
+        })
+        .collect();
+    assert!(failed.is_empty(), "{}", failed.join("\n"));
+}
+
+fn play(stage: &Stage, case: &Case) -> Played {
+    let outcome = match case.play {
+        Play::Short(play) | Play::Long(play) => {
+            match catch_unwind(AssertUnwindSafe(|| play(stage, case.id))) {
+                Ok(()) => Outcome::Passed,
+                Err(panic) => Outcome::Failed(said(panic.as_ref())),
+            }
+        }
+        Play::Not(why) => Outcome::NotPlayed(why),
+    };
+    Played {
+        id: case.id,
+        outcome,
+    }
+}
+
+/// What a panic says.
+fn said(panic: &(dyn std::any::Any + Send)) -> String {
+    let text = panic.downcast_ref::<String>().map(String::as_str);
+    let text = text.or_else(|| panic.downcast_ref::<&str>().copied());
+    text.unwrap_or("it panicked").to_owned()
+}

@@ -1,0 +1,162 @@
+//! The cluster, and what the server's part of a case is done with: the command line.
+
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use lwm2m::{EndpointName, LwM2mVersion};
+use lwm2m_client::{Config, Profile};
+use serde_json::Value as Json;
+use tests::{Answer, Drover, Options, until_some};
+
+use crate::device::CaseDevice;
+
+/// How long anything may take.
+pub(crate) const SOON: Duration = Duration::from_secs(30);
+
+/// The exit code of a command about something that does not exist.
+const NOT_FOUND: i32 = 3;
+
+/// A running cluster.
+pub(crate) struct Stage {
+    drover: Drover,
+    server: SocketAddr,
+}
+
+impl Stage {
+    pub(crate) fn new() -> Self {
+        let drover = Drover::start(&Options {
+            devices: 1,
+            flags: vec!["--coap".to_owned()],
+            ..Options::default()
+        });
+        let server = drover.endpoint("/ingress/0/coap").parse().unwrap();
+        Self { drover, server }
+    }
+
+    /// A registered device of LwM2M 1.2 with every object, named after its case.
+    pub(crate) fn device(&self, id: &str) -> CaseDevice {
+        self.device_of(id, |_| {})
+    }
+
+    /// As [`Stage::device`], with another configuration.
+    pub(crate) fn device_of(&self, id: &str, change: impl FnOnce(&mut Config)) -> CaseDevice {
+        let endpoint = EndpointName::new(id).unwrap();
+        let mut config = Config::new(endpoint.clone());
+        config.version = LwM2mVersion::V1_2;
+        config.profile = Profile::full(endpoint.as_str());
+        config.firmware_step = Duration::from_millis(200);
+        change(&mut config);
+        let device = CaseDevice::start(config, self.server);
+        self.drover.wait_for_device(id, SOON);
+        device
+    }
+
+    /// What the command line says.
+    pub(crate) fn run(&self, arguments: &[&str]) -> Answer {
+        self.drover.run(arguments)
+    }
+
+    /// Does something that succeeds.
+    pub(crate) fn ok(&self, arguments: &[&str]) {
+        let answer = self.run(arguments);
+        assert_eq!(answer.code, 0, "{answer:?}");
+    }
+
+    /// Does something that the device refuses with a CoAP code.
+    pub(crate) fn refused(&self, code: &str, arguments: &[&str]) {
+        let answer = self.run(arguments);
+        assert_ne!(answer.code, 0, "{answer:?}");
+        assert!(answer.stderr.contains(code), "{answer:?}");
+    }
+
+    pub(crate) fn json(&self, arguments: &[&str]) -> Json {
+        self.drover.json(arguments)
+    }
+
+    /// The values of a read, by path, as text.
+    pub(crate) fn read(&self, arguments: &[&str]) -> Vec<(String, String)> {
+        let read = self.json(&[&["read"], arguments].concat());
+        values(&read)
+    }
+
+    /// A single value, as text.
+    pub(crate) fn value(&self, endpoint: &str, path: &str) -> String {
+        let read = self.read(&[endpoint, path]);
+        assert_eq!(read.len(), 1, "{read:?}");
+        read.into_iter().next().unwrap().1
+    }
+
+    /// What a raw request is answered with: code, and payload in hexadecimal.
+    pub(crate) fn raw(&self, arguments: &[&str]) -> (String, String) {
+        let raw = self.json(&[&["raw"], arguments].concat());
+        let text = |name: &str| raw[name].as_str().unwrap_or_default().to_owned();
+        (text("coapCode"), text("payload"))
+    }
+
+    /// What the server knows of a device.
+    pub(crate) fn shown(&self, endpoint: &str) -> Json {
+        self.json(&["device", endpoint])
+    }
+
+    /// Waits until what the server knows of a device is as it should be.
+    pub(crate) fn until_shown(&self, what: &str, endpoint: &str, is: impl Fn(&Json) -> bool) {
+        self.until_shown_within(SOON, what, endpoint, is);
+    }
+
+    pub(crate) fn until_shown_within(
+        &self,
+        limit: Duration,
+        what: &str,
+        endpoint: &str,
+        is: impl Fn(&Json) -> bool,
+    ) {
+        until_some(what, limit, || {
+            let answer = self.run(&["device", endpoint, "-o", "json"]);
+            let shown = match answer.code {
+                // Of a device without a registration, a value or anything else, nothing is known.
+                NOT_FOUND => serde_json::json!({"state": "Unknown"}),
+                _ => serde_json::from_str(&answer.stdout).unwrap_or_default(),
+            };
+            if is(&shown) { Ok(()) } else { Err(shown) }
+        });
+    }
+
+    /// Starts a command that goes on, with its output in a file of the cluster's folder.
+    pub(crate) fn start(&self, name: &str, arguments: &[&str]) -> tests::Program {
+        let mut command = self.drover.command(arguments);
+        tests::Program::start(&mut command, &self.drover.scratch().join(name)).unwrap()
+    }
+
+    /// A file in the cluster's folder.
+    pub(crate) fn file(&self, name: &str, content: &[u8]) -> String {
+        let path = self.drover.scratch().join(name);
+        std::fs::write(&path, content).unwrap();
+        path.to_str().unwrap().to_owned()
+    }
+
+    /// Devices that `drover dev` started: they are on DTLS with pre-shared keys.
+    pub(crate) fn secured_devices(&self) -> Vec<String> {
+        let devices = self.drover.devices();
+        devices
+            .into_iter()
+            .filter(|endpoint| endpoint.starts_with("sim-"))
+            .collect()
+    }
+}
+
+/// The values of something that was read or reported, by path, as text.
+pub(crate) fn values(read: &Json) -> Vec<(String, String)> {
+    let values = read["values"].as_array().cloned().unwrap_or_default();
+    let mut values: Vec<(String, String)> = values
+        .iter()
+        .map(|value| {
+            let text = match &value["value"] {
+                Json::String(text) => text.clone(),
+                other => other.to_string(),
+            };
+            (value["path"].as_str().unwrap().to_owned(), text)
+        })
+        .collect();
+    values.sort_unstable();
+    values
+}
