@@ -1,7 +1,7 @@
 //! The cases, by id, in the order of the specification.
 
 use crate::stage::Stage;
-use crate::{firmware, management, objects, registration, reporting};
+use crate::{bootstrap, firmware, management, objects, registration, reporting};
 
 /// A case of the test specification.
 pub(crate) struct Case {
@@ -96,14 +96,12 @@ const PLACEHOLDERS: [&str; 31] = [
     "1.1-int-1620",
 ];
 
-const BOOTSTRAP: &str =
-    "the test device of this lane does not bootstrap; see `tests/interop/bootstrap.rs`";
 const SECURITY: &str =
     "the test device of this lane is on UDP; see the secured tests of `make interop`";
 
 /// Every case.
 pub(crate) fn all() -> Vec<Case> {
-    let mut all = bootstrap();
+    let mut all = bootstrap::cases();
     all.extend(registration::cases());
     all.extend(management::cases());
     all.extend(reporting::cases());
@@ -118,37 +116,6 @@ pub(crate) fn all() -> Vec<Case> {
 /// What follows the last `-`.
 fn number(id: &str) -> u32 {
     id.rsplit('-').next().unwrap().parse().unwrap()
-}
-
-fn bootstrap() -> Vec<Case> {
-    vec![
-        not_run("1.1-int-0", "Client-initiated bootstrap", BOOTSTRAP),
-        not_run("1.1-int-1", "Full bootstrap with PSK", BOOTSTRAP),
-        not_run(
-            "1.1-int-2",
-            "Full bootstrap with a certificate",
-            "accounts with certificates are not generated",
-        ),
-        not_run("1.1-int-3", "Smartcard bootstrap", "there is no smartcard"),
-        not_run("1.1-int-4", "Bootstrap-Delete", BOOTSTRAP),
-        not_run("1.1-int-5", "Server-initiated bootstrap", BOOTSTRAP),
-        not_run("1.1-int-6", "Bootstrap sequence", BOOTSTRAP),
-        not_run("1.1-int-7", "Fall back to bootstrap", BOOTSTRAP),
-        not_run("1.1-int-8", "Bootstrap-Read", BOOTSTRAP),
-        not_run("1.1-int-9", "Configuration consistency", BOOTSTRAP),
-        not_run("1.1-int-10", "Bootstrap with EST", "there is no EST server"),
-        not_run(
-            "1.2-int-11",
-            "Bootstrap with OSCORE",
-            "accounts with OSCORE are not generated",
-        ),
-        not_run("1.2-int-12", "Bootstrap-Pack", BOOTSTRAP),
-        not_run(
-            "1.2-int-19",
-            "Bootstrap over MQTT",
-            "MQTT is no transport of ours",
-        ),
-    ]
 }
 
 fn security() -> Vec<Case> {

@@ -1,6 +1,7 @@
 //! The device of a case: `lwm2m_client::Device` on a UDP socket, in a thread of its own.
 
 use std::net::{SocketAddr, UdpSocket};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 use std::sync::{Arc, Mutex};
 use std::thread::JoinHandle;
@@ -21,6 +22,7 @@ type Job = Box<dyn FnOnce(&mut Device, Instant) + Send>;
 pub(crate) struct CaseDevice {
     pub(crate) endpoint: String,
     jobs: Option<SyncSender<Job>>,
+    moves: Arc<AtomicBool>,
     events: Arc<Mutex<Vec<Event>>>,
     thread: Option<JoinHandle<()>>,
 }
@@ -32,11 +34,14 @@ impl CaseDevice {
         let (jobs, taken) = sync_channel(1);
         let events = Arc::new(Mutex::new(Vec::new()));
         let (seen, seed) = (Arc::clone(&events), rand::random());
+        let moves = Arc::new(AtomicBool::new(false));
+        let moved = Arc::clone(&moves);
         let device = Device::new(config, seed);
-        let thread = std::thread::spawn(move || run(device, server, &taken, &seen));
+        let thread = std::thread::spawn(move || run(device, server, &taken, (&moved, &seen)));
         Self {
             endpoint,
             jobs: Some(jobs),
+            moves,
             events,
             thread: Some(thread),
         }
@@ -54,6 +59,11 @@ impl CaseDevice {
         });
         self.jobs.as_ref().unwrap().send(job).unwrap();
         result.recv().unwrap()
+    }
+
+    /// From now on it has another address, as behind another bearer.
+    pub(crate) fn move_away(&self) {
+        self.moves.store(true, Ordering::SeqCst);
     }
 
     pub(crate) fn set(&self, path: &str, value: Value) {
@@ -104,16 +114,23 @@ impl Drop for CaseDevice {
 }
 
 /// Serves until nobody has jobs any more.
-fn run(mut device: Device, server: SocketAddr, jobs: &Receiver<Job>, events: &Mutex<Vec<Event>>) {
-    let socket = UdpSocket::bind("127.0.0.1:0").unwrap();
-    socket.connect(server).unwrap();
-    socket.set_read_timeout(Some(TURN)).unwrap();
+fn run(
+    mut device: Device,
+    server: SocketAddr,
+    jobs: &Receiver<Job>,
+    (moves, events): (&AtomicBool, &Mutex<Vec<Event>>),
+) {
+    let mut socket = connected(server);
     let since_1970 = SystemTime::now().duration_since(UNIX_EPOCH).unwrap();
     let now = Instant::now();
     device.set_wall_clock(now, since_1970.as_secs() as i64);
     device.start(now);
     let mut datagram = [0; 4096];
     loop {
+        // Before anything that was asked for after the move is sent.
+        if moves.swap(false, Ordering::SeqCst) {
+            socket = connected(server);
+        }
         settle(&mut device, &socket, events);
         // A port that is closed is told as an error, as is the end of the wait.
         if let Ok(length) = socket.recv(&mut datagram) {
@@ -129,6 +146,13 @@ fn run(mut device: Device, server: SocketAddr, jobs: &Receiver<Job>, events: &Mu
             }
         }
     }
+}
+
+fn connected(server: SocketAddr) -> UdpSocket {
+    let socket = UdpSocket::bind("127.0.0.1:0").unwrap();
+    socket.connect(server).unwrap();
+    socket.set_read_timeout(Some(TURN)).unwrap();
+    socket
 }
 
 fn settle(device: &mut Device, socket: &UdpSocket, events: &Mutex<Vec<Event>>) {

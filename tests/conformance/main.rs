@@ -4,6 +4,7 @@
 
 #![expect(clippy::unwrap_used, reason = "a failed unwrap is the case's failure")]
 
+mod bootstrap;
 mod cases;
 mod device;
 mod firmware;

@@ -3,6 +3,7 @@
 use lwm2m::Value;
 
 use crate::cases::{Case, delegated, not_run, short};
+use crate::registration::wait_for_updates;
 use crate::reporting::Observer;
 use crate::stage::Stage;
 
@@ -69,11 +70,7 @@ fn additional() -> Vec<Case> {
             "APN profile",
             "the test device does not dial with a profile",
         ),
-        not_run(
-            "CONMGMT-1.1-int-1350",
-            "Change of bearer",
-            "the test device of this lane keeps its address",
-        ),
+        short("CONMGMT-1.1-int-1350", "Change of bearer", change_bearer),
         short("1.1-int-1630", "Portfolio: create", create_portfolio),
         short("1.1-int-1635", "Portfolio: delete", delete_portfolio),
         short("1.1-int-1900", "Binary App Data: observe", observe_binary),
@@ -227,6 +224,18 @@ fn set_power_saving(stage: &Stage, id: &str) {
     stage.ok(&["write", id, "/10/0/13", "2"]);
     assert_eq!(stage.value(id, "/10/0/4"), "7200");
     assert_eq!(stage.value(id, "/10/0/13"), "2");
+}
+
+fn change_bearer(stage: &Stage, id: &str) {
+    let device = stage.device(id);
+    let before = stage.shown(id);
+    device.move_away();
+    device.with(lwm2m_client::Device::update);
+    wait_for_updates(&device, 1);
+    stage.until_shown("the new address", id, |shown| {
+        shown["peer"] != before["peer"] && shown["registrationId"] == before["registrationId"]
+    });
+    assert_eq!(stage.value(id, "/4/0/0"), "6");
 }
 
 fn create_portfolio(stage: &Stage, id: &str) {

@@ -30,7 +30,21 @@ impl Stage {
             ..Options::default()
         });
         let server = drover.endpoint("/ingress/0/coap").parse().unwrap();
-        Self { drover, server }
+        let stage = Self { drover, server };
+        let uri = stage.server_uri();
+        let profile = ["--prefix", "1.", "--server", &uri, "--lifetime", "240s"];
+        stage.ok(&[&["bootstrap", "add", "every-case"], &profile[..]].concat());
+        stage
+    }
+
+    /// Where the management server is.
+    pub(crate) fn server_uri(&self) -> String {
+        format!("coap://{}", self.server)
+    }
+
+    /// Where the bootstrap server is.
+    pub(crate) fn bootstrap_server(&self) -> SocketAddr {
+        self.drover.endpoint("/bootstrap/0/coap").parse().unwrap()
     }
 
     /// A registered device of LwM2M 1.2 with every object, named after its case.
