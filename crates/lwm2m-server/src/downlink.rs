@@ -288,8 +288,9 @@ impl<P: PeerKey> Engine<P> {
         self.note_observation(now, &downlink, token, response);
         if response.code.is_success()
             && let Some(device) = self.devices.get_mut(&downlink.registration)
-            && let Some(server) = device.server
-            && let Some(lifetime) = downlink.operation.written_lifetime(server)
+            && let Some(lifetime) = downlink
+                .operation
+                .written_lifetime(|instance| device.server == Some(instance))
         {
             device.lives_for(now, lifetime);
         }

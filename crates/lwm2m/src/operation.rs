@@ -242,10 +242,10 @@ impl Operation {
         }
     }
 
-    /// The lifetime that the operation writes to an instance of the Server object, if it does.
-    pub fn written_lifetime(&self, server: u16) -> Option<Lifetime> {
+    /// The lifetime that the operation writes to the Server instance that `is_own`, if it does. Nothing else is asked of.
+    pub fn written_lifetime(&self, is_own: impl Fn(u16) -> bool) -> Option<Lifetime> {
         let lifetime = |entry: &Entry| match (entry.path, &entry.value) {
-            (Path::Resource(1, instance, 1), Value::Integer(seconds)) if instance == server => {
+            (Path::Resource(1, instance, 1), Value::Integer(seconds)) if is_own(instance) => {
                 u32::try_from(*seconds).ok().map(Lifetime::from_secs)
             }
             _ => None,

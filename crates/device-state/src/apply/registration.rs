@@ -70,12 +70,17 @@ impl Change<'_> {
     /// written there holds before the device's next Update says so. A device that keeps to its schedule until then does
     /// not lose its registration.
     pub(super) fn keep_written_lifetime(&mut self, endpoint: &EndpointName, operation: &Operation) {
-        let Some(before) = query::registration(self.tables, endpoint) else {
+        // Few operations write a lifetime: the others cost no look at the registration.
+        let is_own = |instance| {
+            query::registration(self.tables, endpoint).is_some_and(|registration| {
+                let links = ObjectLinks::parse(&registration.links).unwrap_or_default();
+                links.own_server_instance() == Some(instance)
+            })
+        };
+        let Some(lifetime) = operation.written_lifetime(is_own) else {
             return;
         };
-        let links = ObjectLinks::parse(&before.links).unwrap_or_default();
-        let server = links.own_server_instance();
-        let Some(lifetime) = server.and_then(|server| operation.written_lifetime(server)) else {
+        let Some(before) = query::registration(self.tables, endpoint) else {
             return;
         };
         if before.lifetime == lifetime {
