@@ -1,8 +1,10 @@
 //! `docs/conformance.md`.
 
+use std::collections::BTreeSet;
 use std::fmt::Write as _;
 
 use crate::cases::{Case, Why};
+use crate::rules::{Proof, Rule, Test};
 
 /// How a case went.
 pub(crate) struct Played {
@@ -16,6 +18,42 @@ pub(crate) enum Outcome {
     NotPlayed(Why),
 }
 
+/// Whether a rule holds.
+pub(crate) struct Judged {
+    rule: &'static Rule,
+    /// What should have shown it and did not.
+    missing: Vec<&'static str>,
+}
+
+impl Judged {
+    /// What to say of a rule that does not hold.
+    pub(crate) fn failure(&self) -> Option<String> {
+        let id = self.rule.id;
+        let missing = self.missing.join(", ");
+        (!self.missing.is_empty()).then(|| format!("{id}: did not pass: {missing}"))
+    }
+}
+
+/// Holds the rules against what passed.
+pub(crate) fn judge(
+    rules: &[&'static Rule],
+    tests: &BTreeSet<Test>,
+    cases: &[Played],
+) -> Vec<Judged> {
+    let missing = |proof: &'static Proof| match proof {
+        Proof::Test(test) => (!tests.contains(test)).then_some(test.name),
+        Proof::Case(id) => {
+            let passed = |case: &Played| case.id == *id && matches!(case.outcome, Outcome::Passed);
+            (!cases.iter().any(passed)).then_some(*id)
+        }
+    };
+    let judge = |rule: &&'static Rule| Judged {
+        rule,
+        missing: rule.proofs.iter().filter_map(missing).collect(),
+    };
+    rules.iter().map(judge).collect()
+}
+
 const HEAD: &str = "\
 # Conformance
 
@@ -25,8 +63,18 @@ the server's part done from the command line. What other implementations play is
 
 ";
 
+const RULES: &str = "
+## Rules
+
+What servers get wrong most often, each with the tests that hold this one to it. They ran with this page, besides in
+`make test`.
+
+| id | rule | result | shown by |
+|---|---|---|---|
+";
+
 /// Writes the page.
-pub(crate) fn write(cases: &[Case], played: &[Played]) {
+pub(crate) fn write(cases: &[Case], played: &[Played], judged: &[Judged]) {
     let outcome = |case: &Case| {
         let found = played.iter().find(|played| played.id == case.id);
         &found.unwrap().outcome
@@ -56,6 +104,22 @@ pub(crate) fn write(cases: &[Case], played: &[Played]) {
             Outcome::NotPlayed(Why::NotRun(why)) => ("not run", (*why).to_owned()),
         };
         writeln!(page, "| {} | {} | {result} | {why} |", case.id, case.what).unwrap();
+    }
+    page += RULES;
+    for Judged { rule, missing } in judged {
+        let result = if missing.is_empty() {
+            "pass"
+        } else {
+            "**fail**"
+        };
+        let proofs: Vec<String> = rule.proofs.iter().map(Proof::shown).collect();
+        let shown_by = proofs.join("<br>");
+        writeln!(
+            page,
+            "| {} | {} | {result} | {shown_by} |",
+            rule.id, rule.what
+        )
+        .unwrap();
     }
     std::fs::write("../docs/conformance.md", page).unwrap();
 }

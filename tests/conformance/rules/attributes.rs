@@ -1,0 +1,5 @@
+//! Notification attributes.
+
+use super::Rule;
+
+pub(super) const RULES: &[Rule] = &[];

@@ -1,0 +1,5 @@
+//! Firmware objects and gateways.
+
+use super::Rule;
+
+pub(super) const RULES: &[Rule] = &[];

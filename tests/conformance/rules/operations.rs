@@ -1,0 +1,5 @@
+//! Operations and formats.
+
+use super::Rule;
+
+pub(super) const RULES: &[Rule] = &[];

@@ -1,0 +1,5 @@
+//! Queue mode.
+
+use super::Rule;
+
+pub(super) const RULES: &[Rule] = &[];

@@ -1,0 +1,5 @@
+//! Transport security.
+
+use super::Rule;
+
+pub(super) const RULES: &[Rule] = &[];

@@ -1,0 +1,5 @@
+//! Block-wise transfers.
+
+use super::Rule;
+
+pub(super) const RULES: &[Rule] = &[];
