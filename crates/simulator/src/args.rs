@@ -1,12 +1,14 @@
 //! The command line.
 
+mod fault;
+
 use std::path::PathBuf;
 use std::time::Duration;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use dtls::CidOffer;
 use lwm2m::LwM2mVersion;
-use lwm2m_client::FirmwareBehaviour;
+use lwm2m_client::{Fault, FirmwareBehaviour};
 
 use crate::report::Format;
 use crate::server::ServerUrl;
@@ -34,6 +36,7 @@ Examples:
   drover-sim run --server coap://127.0.0.1 --devices 100
   drover-sim run --server coaps://lwm2m.example.com --psk-file keys.csv --cid 8
   drover-sim run --server coaps+tcp://lwm2m.example.com --ca-file ca.pem
+  drover-sim run --server coap://127.0.0.1 --lwm2m 1.2 --all-objects --fault swallows-composite --fault answers-after=3s
   drover credentials add --endpoint lamp-1 --oscore-client-id 0a --oscore-server-id 00 \\
     --oscore-master-secret 000102030405060708090a0b0c0d0e0f
   echo lamp-1,0a,00,000102030405060708090a0b0c0d0e0f > contexts.csv
@@ -135,6 +138,13 @@ pub struct Run {
     /// What becomes of firmware: succeeds, out-of-storage, fails-integrity-check or fails-update
     #[arg(long, value_name = "OUTCOME", default_value = "succeeds", value_parser = parse_firmware)]
     pub firmware: FirmwareBehaviour,
+    /// Devices have every object that the simulator knows: access control, connectivity statistics, cellular, portfolio,
+    /// binary app data and event log besides the usual ones; each costs memory
+    #[arg(long)]
+    pub all_objects: bool,
+    /// What devices get wrong, may be given several times; an unknown name tells the known ones
+    #[arg(long = "fault", value_name = "NAME[=VALUE]", value_parser = fault::parse)]
+    pub faults: Vec<Fault>,
     /// Stop after this long
     #[arg(long, value_name = "DURATION", value_parser = humantime::parse_duration)]
     pub duration: Option<Duration>,

@@ -9,7 +9,7 @@ use anyhow::{Context as _, ensure};
 use coap::Reliability;
 use dtls::{CidOffer, ClientConfig, Psk};
 use lwm2m::{Binding, EndpointName, Lifetime, QueueMode};
-use lwm2m_client::{Config, Profile};
+use lwm2m_client::{Config, OptionalObject, Profile};
 use rand::{Rng, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 use rustls::RootCertStore;
@@ -92,6 +92,10 @@ impl Plan {
             (!run.temperature_interval.is_zero()).then_some(run.temperature_interval);
         plan.events = run.output;
         plan.template.firmware = run.firmware;
+        plan.template.faults.clone_from(&run.faults);
+        if run.all_objects {
+            plan.template.profile.optional = OptionalObject::ALL.to_vec();
+        }
         if run.queue_mode {
             plan.template.binding = plan.template.binding.with_queue_mode(QueueMode::On);
         }
@@ -206,6 +210,9 @@ impl Plan {
         let endpoint = EndpointName::new(&name)
             .with_context(|| format!("bad endpoint name of device {number}"))?;
         let mut profile = Profile::new(&name);
+        profile
+            .optional
+            .clone_from(&self.template.profile.optional);
         profile.temperature = f64::from(rng.random_range(150..250_u16)) / 10.0;
         profile.position = (
             f64::from(rng.random_range(-80_000..80_000_i32)) / 1000.0,
