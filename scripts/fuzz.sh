@@ -23,18 +23,35 @@ mapfile -t known <<<"$names"
 targets=("$@")
 ((${#targets[@]})) || targets=("${known[@]}")
 mkdir -p "$cache/findings"
-failed=()
-for target in "${targets[@]}"; do
-  echo "==> fuzz $target, $seconds s"
+
+# Runs one target; its log tells the rest.
+fuzz() {
+  local target=$1
   mkdir -p "$cache/corpus/$target"
-  log=$cache/$target.log
   # New inputs go into the first folder.
-  if "$programs/$target" "$cache/corpus/$target" "$cache/seeds/$target" -max_total_time="$seconds" -max_len=4096 \
-    -timeout=10 -rss_limit_mb=1024 -artifact_prefix="$cache/findings/$target-" -print_final_stats=1 >"$log" 2>&1; then
-    sed -n 's/^stat::number_of_executed_units: */    runs: /p' "$log"
-  else
-    failed+=("$target")
-    tail -n 40 "$log" >&2
-  fi
+  "$programs/$target" "$cache/corpus/$target" "$cache/seeds/$target" -max_total_time="$seconds" -max_len=4096 \
+    -timeout=10 -rss_limit_mb=1024 -artifact_prefix="$cache/findings/$target-" -print_final_stats=1 \
+    >"$cache/$target.log" 2>&1
+}
+
+failed=()
+# As many at a time as there are cores: a target has one thread.
+cores=$(nproc)
+for ((first = 0; first < ${#targets[@]}; first += cores)); do
+  running=()
+  for target in "${targets[@]:first:cores}"; do
+    echo "==> fuzz $target, $seconds s"
+    fuzz "$target" &
+    running+=("$!:$target")
+  done
+  for one in "${running[@]}"; do
+    target=${one#*:}
+    if wait "${one%%:*}"; then
+      sed -n "s/^stat::number_of_executed_units: */    $target: runs: /p" "$cache/$target.log"
+    else
+      failed+=("$target")
+      tail -n 40 "$cache/$target.log" >&2
+    fi
+  done
 done
 ((${#failed[@]} == 0)) || { echo "fuzz: failed: ${failed[*]}; the inputs are in $cache/findings" >&2; exit 1; }
