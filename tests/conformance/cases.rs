@@ -1,7 +1,7 @@
 //! The cases, by id, in the order of the specification.
 
 use crate::stage::Stage;
-use crate::{bootstrap, firmware, management, objects, registration, reporting};
+use crate::{bootstrap, firmware, management, objects, registration, reporting, security};
 
 /// A case of the test specification.
 pub(crate) struct Case {
@@ -96,16 +96,13 @@ const PLACEHOLDERS: [&str; 31] = [
     "1.1-int-1620",
 ];
 
-const SECURITY: &str =
-    "the test device of this lane is on UDP; see the secured tests of `make interop`";
-
 /// Every case.
 pub(crate) fn all() -> Vec<Case> {
     let mut all = bootstrap::cases();
     all.extend(registration::cases());
     all.extend(management::cases());
     all.extend(reporting::cases());
-    all.extend(security());
+    all.extend(security::cases());
     all.extend(firmware::cases());
     all.extend(objects::cases());
     all.extend(PLACEHOLDERS.map(placeholder));
@@ -116,23 +113,4 @@ pub(crate) fn all() -> Vec<Case> {
 /// What follows the last `-`.
 fn number(id: &str) -> u32 {
     id.rsplit('-').next().unwrap().parse().unwrap()
-}
-
-fn security() -> Vec<Case> {
-    vec![
-        short(
-            "1.1-int-401",
-            "UDP with DTLS and PSK",
-            registration::secured,
-        ),
-        not_run("1.1-int-402", "UDP with DTLS and certificate", SECURITY),
-        not_run(
-            "1.1-int-403",
-            "Certificate with another host name",
-            SECURITY,
-        ),
-        not_run("1.1-int-404", "TLS with certificate", SECURITY),
-        not_run("1.1-int-405", "OSCORE", SECURITY),
-        not_run("1.1-int-406", "TLS with PSK", SECURITY),
-    ]
 }

@@ -1,6 +1,5 @@
-//! The device of a case: `lwm2m_client::Device` on a UDP socket, in a thread of its own.
+//! The device of a case: `lwm2m_client::Device` on a channel, in a thread of its own.
 
-use std::net::{SocketAddr, UdpSocket};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 use std::sync::{Arc, Mutex};
@@ -9,12 +8,11 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use lwm2m::{Path, Value};
 use lwm2m_client::{Config, Device, Event, Output};
+use oscore::Carried;
 use tests::until_some;
 
+use crate::channel::Channel;
 use crate::stage::SOON;
-
-/// The longest that a job of a case waits for its turn.
-const TURN: Duration = Duration::from_millis(10);
 
 type Job = Box<dyn FnOnce(&mut Device, Instant) + Send>;
 
@@ -29,7 +27,7 @@ pub(crate) struct CaseDevice {
 
 impl CaseDevice {
     /// Switches a device on.
-    pub(crate) fn start(config: Config, server: SocketAddr) -> Self {
+    pub(crate) fn start(config: Config, channel: Channel) -> Self {
         let endpoint = config.endpoint.to_string();
         let (jobs, taken) = sync_channel(1);
         let events = Arc::new(Mutex::new(Vec::new()));
@@ -37,7 +35,7 @@ impl CaseDevice {
         let moves = Arc::new(AtomicBool::new(false));
         let moved = Arc::clone(&moves);
         let device = Device::new(config, seed);
-        let thread = std::thread::spawn(move || run(device, server, &taken, (&moved, &seen)));
+        let thread = std::thread::spawn(move || run(device, channel, &taken, (&moved, &seen)));
         Self {
             endpoint,
             jobs: Some(jobs),
@@ -116,25 +114,23 @@ impl Drop for CaseDevice {
 /// Serves until nobody has jobs any more.
 fn run(
     mut device: Device,
-    server: SocketAddr,
+    mut channel: Channel,
     jobs: &Receiver<Job>,
     (moves, events): (&AtomicBool, &Mutex<Vec<Event>>),
 ) {
-    let mut socket = connected(server);
     let since_1970 = SystemTime::now().duration_since(UNIX_EPOCH).unwrap();
-    let now = Instant::now();
-    device.set_wall_clock(now, since_1970.as_secs() as i64);
-    device.start(now);
-    let mut datagram = [0; 4096];
+    device.set_wall_clock(Instant::now(), since_1970.as_secs() as i64);
+    begin(&mut device, &channel);
     loop {
         // Before anything that was asked for after the move is sent.
         if moves.swap(false, Ordering::SeqCst) {
-            socket = connected(server);
+            channel.move_away();
         }
-        settle(&mut device, &socket, events);
-        // A port that is closed is told as an error, as is the end of the wait.
-        if let Ok(length) = socket.recv(&mut datagram) {
-            device.handle_datagram(Instant::now(), &datagram[..length]);
+        settle(&mut device, &mut channel, events);
+        match channel.receive() {
+            Some(Carried::Datagram(datagram)) => device.handle_datagram(Instant::now(), &datagram),
+            Some(Carried::Message(message)) => device.handle_message(Instant::now(), message),
+            None => {}
         }
         let now = Instant::now();
         device.handle_timeout(now);
@@ -148,27 +144,25 @@ fn run(
     }
 }
 
-fn connected(server: SocketAddr) -> UdpSocket {
-    let socket = UdpSocket::bind("127.0.0.1:0").unwrap();
-    socket.connect(server).unwrap();
-    socket.set_read_timeout(Some(TURN)).unwrap();
-    socket
+/// Registers.
+fn begin(device: &mut Device, channel: &Channel) {
+    match channel.capabilities() {
+        None => device.start(Instant::now()),
+        Some(capabilities) => device.start_on_stream(Instant::now(), capabilities),
+    }
 }
 
-fn settle(device: &mut Device, socket: &UdpSocket, events: &Mutex<Vec<Event>>) {
+fn settle(device: &mut Device, channel: &mut Channel, events: &Mutex<Vec<Event>>) {
     while let Some(output) = device.poll_output() {
         match output {
-            Output::Transmit(datagram) => {
-                // What is lost is repeated.
-                let _lost = socket.send(&datagram);
-            }
+            Output::Transmit(datagram) => channel.send(Carried::Datagram(datagram)),
+            Output::Send(message) => channel.send(Carried::Message(message)),
             Output::Event(event) => {
                 if event == Event::Booted {
-                    device.start(Instant::now());
+                    begin(device, channel);
                 }
                 events.lock().unwrap().push(event);
             }
-            Output::Send(_) => unreachable!("it is on no stream"),
         }
     }
 }

@@ -6,14 +6,17 @@
 
 mod bootstrap;
 mod cases;
+mod channel;
 mod device;
 mod firmware;
+mod keys;
 mod management;
 mod objects;
 mod registration;
 mod report;
 mod reporting;
 mod rules;
+mod security;
 mod stage;
 
 use std::panic::{AssertUnwindSafe, catch_unwind};

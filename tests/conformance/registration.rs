@@ -1,4 +1,4 @@
-//! Registration, 101 to 111, and the secured one, 401.
+//! Registration, 101 to 111.
 
 use std::time::Duration;
 
@@ -7,6 +7,7 @@ use lwm2m_client::{Event, RegistrationFailure};
 use serde_json::Value as Json;
 
 use crate::cases::{Case, long, not_run, short};
+use crate::channel::{Carrier, Channel};
 use crate::device::CaseDevice;
 use crate::stage::{SOON, Stage};
 
@@ -23,11 +24,7 @@ pub(crate) fn cases() -> Vec<Case> {
         short("1.1-int-103", "Deregistration", deregistration),
         short("1.1-int-104", "Update trigger", trigger),
         long("1.1-int-105", "Discarded update", discarded),
-        not_run(
-            "1.1-int-106",
-            "TCP binding",
-            "the test device of this lane is on UDP; see the TCP tests of `make interop`",
-        ),
+        short("1.1-int-106", "TCP binding", on_tcp),
         short("1.1-int-107", "Longer lifetime", longer),
         short("1.1-int-108", "Queue mode on", queue_mode),
         long("1.1-int-109", "Queue mode: behaviour", queue_behaviour),
@@ -170,12 +167,14 @@ fn queue_behaviour(stage: &Stage, id: &str) {
     assert_eq!(stage.value(id, "/3/0/14"), "+02:00");
 }
 
-/// 401: a device of the simulated fleet, which is on DTLS with a pre-shared key.
-pub(crate) fn secured(stage: &Stage, _id: &str) {
-    let endpoint = tests::until_some("a secured device", SOON, || {
-        stage.secured_devices().into_iter().next().ok_or(())
-    });
-    let shown = stage.shown(&endpoint);
-    assert_eq!(shown["transport"], "DTLS", "{shown}");
-    assert_eq!(stage.value(&endpoint, "/3/0/0"), "Drover");
+fn on_tcp(stage: &Stage, id: &str) {
+    let channel = Channel::open(stage.ingress("tcp"), &Carrier::Tcp).unwrap();
+    let _device = stage.device_on(channel, id, |config| config.binding = Binding::TCP);
+    let shown = stage.shown(id);
+    assert_eq!(
+        (&shown["transport"], &shown["binding"]),
+        (&"TCP".into(), &"T".into()),
+        "{shown}"
+    );
+    assert_eq!(stage.value(id, "/3/0/0"), "Drover");
 }

@@ -1,14 +1,17 @@
 //! The cluster, and what the server's part of a case is done with: the command line.
 
 use std::net::SocketAddr;
+use std::path::Path;
 use std::time::Duration;
 
 use lwm2m::{EndpointName, LwM2mVersion};
 use lwm2m_client::{Config, Profile};
 use serde_json::Value as Json;
-use tests::{Answer, Drover, Options, until_some};
+use tests::{Answer, Drover, Options, free_address, until_some};
 
+use crate::channel::{Carrier, Channel};
 use crate::device::CaseDevice;
+use crate::keys::{Authority, Identity};
 
 /// How long anything may take.
 pub(crate) const SOON: Duration = Duration::from_secs(30);
@@ -16,35 +19,78 @@ pub(crate) const SOON: Duration = Duration::from_secs(30);
 /// The exit code of a command about something that does not exist.
 const NOT_FOUND: i32 = 3;
 
-/// A running cluster.
+/// A running cluster, with keys of its own.
 pub(crate) struct Stage {
     drover: Drover,
     server: SocketAddr,
+    tls: SocketAddr,
+    pub(crate) authority: Authority,
+    /// The server's.
+    pub(crate) identity: Identity,
+    _keys: tempfile::TempDir,
 }
 
 impl Stage {
     pub(crate) fn new() -> Self {
+        let keys = tempfile::tempdir().unwrap();
+        let authority = Authority::new();
+        let identity = authority.issue("Conformance server", &["localhost", "127.0.0.1"]);
+        let tls = free_address();
+        let trust = trust(keys.path(), &authority, &identity);
+        let [ingress, bootstrap] = [
+            ("ingress.toml", format!("coaps_tcp_listen = {tls:?}\n{trust}")),
+            ("bootstrap.toml", trust),
+        ]
+        .map(|(name, settings)| write(keys.path(), name, &settings));
         let drover = Drover::start(&Options {
             devices: 1,
-            flags: vec!["--coap".to_owned()],
+            flags: [
+                "--coap",
+                "--tcp",
+                "--ingress-config",
+                &ingress,
+                "--bootstrap-config",
+                &bootstrap,
+            ]
+            .map(str::to_owned)
+            .to_vec(),
             ..Options::default()
         });
         let server = drover.endpoint("/ingress/0/coap").parse().unwrap();
-        let stage = Self { drover, server };
+        let stage = Self {
+            drover,
+            server,
+            tls: tls.parse().unwrap(),
+            authority,
+            identity,
+            _keys: keys,
+        };
         let uri = stage.server_uri();
         let profile = ["--prefix", "1.", "--server", &uri, "--lifetime", "240s"];
         stage.ok(&[&["bootstrap", "add", "every-case"], &profile[..]].concat());
         stage
     }
 
+    /// Where an ingress node serves: `coap`, `coaps`, `tcp` or `tls`.
+    pub(crate) fn ingress(&self, transport: &str) -> SocketAddr {
+        match transport {
+            "tls" => self.tls,
+            other => {
+                let pointer = format!("/ingress/0/{other}");
+                self.drover.endpoint(&pointer).parse().unwrap()
+            }
+        }
+    }
+
+    /// Where the bootstrap server serves: `coap` or `coaps`.
+    pub(crate) fn bootstrap_server(&self, transport: &str) -> SocketAddr {
+        let pointer = format!("/bootstrap/0/{transport}");
+        self.drover.endpoint(&pointer).parse().unwrap()
+    }
+
     /// Where the management server is.
     pub(crate) fn server_uri(&self) -> String {
         format!("coap://{}", self.server)
-    }
-
-    /// Where the bootstrap server is.
-    pub(crate) fn bootstrap_server(&self) -> SocketAddr {
-        self.drover.endpoint("/bootstrap/0/coap").parse().unwrap()
     }
 
     /// A registered device of LwM2M 1.2 with every object, named after its case.
@@ -54,13 +100,24 @@ impl Stage {
 
     /// As [`Stage::device`], with another configuration.
     pub(crate) fn device_of(&self, id: &str, change: impl FnOnce(&mut Config)) -> CaseDevice {
+        let channel = Channel::open(self.server, &Carrier::Udp).unwrap();
+        self.device_on(channel, id, change)
+    }
+
+    /// As [`Stage::device_of`], on a channel of its own.
+    pub(crate) fn device_on(
+        &self,
+        channel: Channel,
+        id: &str,
+        change: impl FnOnce(&mut Config),
+    ) -> CaseDevice {
         let endpoint = EndpointName::new(id).unwrap();
         let mut config = Config::new(endpoint.clone());
         config.version = LwM2mVersion::V1_2;
         config.profile = Profile::full(endpoint.as_str());
         config.firmware_step = Duration::from_millis(200);
         change(&mut config);
-        let device = CaseDevice::start(config, self.server);
+        let device = CaseDevice::start(config, channel);
         self.drover.wait_for_device(id, SOON);
         device
     }
@@ -156,6 +213,25 @@ impl Stage {
             .filter(|endpoint| endpoint.starts_with("sim-"))
             .collect()
     }
+}
+
+/// What the nodes prove themselves with, and whom they trust.
+fn trust(folder: &Path, authority: &Authority, identity: &Identity) -> String {
+    let authorities = write(folder, "authorities.pem", &authority.certificate_pem);
+    let certificate = write(folder, "certificate.pem", &identity.certificate_pem);
+    let key = write(folder, "key.pem", &identity.private_key_pem);
+    format!(
+        "client_authorities_file = {authorities:?}\n\
+         tls_certificate_file = {certificate:?}\ntls_key_file = {key:?}\n\
+         [[dtls_keys]]\nkey_file = {key:?}\n\
+         [[dtls_keys]]\nkey_file = {key:?}\ncertificate_file = {certificate:?}\n"
+    )
+}
+
+fn write(folder: &Path, name: &str, content: &str) -> String {
+    let path = folder.join(name);
+    std::fs::write(&path, content).unwrap();
+    path.to_str().unwrap().to_owned()
 }
 
 /// The values of something that was read or reported, by path, as text.
