@@ -8,6 +8,7 @@ mod feed;
 mod list;
 mod operation;
 mod outcome;
+mod prepared;
 pub mod public;
 mod record;
 mod row;
@@ -18,11 +19,11 @@ use lwm2m::{EndpointName, RegistrationId};
 
 use crate::storage::v1 as wire;
 
-pub use bootstrap::PreparedAccount;
 pub use command::{ENTRY_FORMAT, MAX_ENVELOPES};
 pub use credential::{MAX_PSK_IDENTITY_BYTES, NewCredential, decode_secret, encode_secret};
 pub use device::{device_view, wire_device_view};
 pub use list::MAX_VALUES;
+pub use prepared::{AccountSecret, KeyPair, PreparedAccount};
 
 /// A message that stands for no domain value.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -81,6 +82,10 @@ pub enum Reason {
     ProfileName,
     #[error("have a pre-shared key for a URI without security")]
     KeyWithoutSecurity,
+    #[error("have OSCORE over coaps, which needs something else besides; use coap")]
+    OscoreOverSecurity,
+    #[error("is not DER, which begins with 0x30")]
+    NotDer,
     #[error("use a short server id twice")]
     RepeatedShortId,
     #[error("is not a URI of coap, coaps, coap+tcp or coaps+tcp")]

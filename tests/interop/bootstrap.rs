@@ -4,6 +4,7 @@ use serde_json::Value;
 use tests::{Drover, Options, until_some};
 
 use crate::leshan::{KEY, SOON, start_device, value_of};
+use crate::secured::Secured;
 
 fn started() -> Drover {
     Drover::start(&Options {
@@ -80,6 +81,58 @@ fn leshan_device_gets_its_key_from_the_bootstrap_server_and_registers_with_it() 
         if read.code == 0 { Ok(()) } else { Err(read) }
     });
     device.say("quit");
+}
+
+/// A device with a certificate of a trusted authority gets an account of another kind from the bootstrap server.
+fn certified_device_gets(endpoint: &str, security: &str, server_key: fn(&Secured) -> String) {
+    let secured = Secured::start();
+    let drover = &secured.drover;
+    let keys = secured
+        .authority
+        .issue(endpoint, &format!("DNS:{endpoint}.example"));
+    let server = format!("coaps://{}", drover.endpoint("/ingress/0/coaps"));
+    let key = server_key(&secured);
+    let profile = ["all", "--server", &server, "--security", security, "--server-key", &key];
+    add_profile(drover, &profile);
+    let uri = format!("coaps://{}", drover.endpoint("/bootstrap/0/coaps"));
+    let (key, certificate) = (keys.file("key.der"), keys.file("cert.der"));
+    let known = secured.server.file("cert.der");
+    let mode = ["bootstrap-x509", &key, &certificate, &known];
+    let connection = [uri.as_str(), "300", "0"];
+    let mut device = start_device(drover, endpoint, &[&connection, &mode[..]].concat());
+    let bootstrap = bootstrapped(drover, endpoint);
+    assert_eq!(bootstrap["outcome"], "Finished", "{bootstrap}");
+    drover.wait_for_device(endpoint, SOON);
+    assert_eq!(value_of(drover, endpoint, "/3/0/0"), "Drover interop");
+
+    // What it proved itself with to the management server is a key that was made for it.
+    let listed = drover.json(&["credentials", "list", "--endpoint", endpoint]);
+    let made = &listed["credentials"];
+    assert_eq!(made.as_array().map(Vec::len), Some(1), "{listed}");
+    assert_eq!(made[0]["kind"], "public-key", "{listed}");
+
+    // With another one after another bootstrap.
+    let again = drover.run(&["bootstrap", "start", endpoint]);
+    assert_eq!(again.code, 0, "{again:?}");
+    until_some("another key", SOON, || match identities(drover, endpoint).as_slice() {
+        [one] if *one != made[0]["identity"] => Ok(()),
+        other => Err(other.to_vec()),
+    });
+    until_some("a registration with the new key", SOON, || {
+        let read = drover.run(&["read", endpoint, "/3/0/0"]);
+        if read.code == 0 { Ok(()) } else { Err(read) }
+    });
+    device.say("quit");
+}
+
+#[test]
+fn leshan_device_gets_a_certificate_from_the_bootstrap_server_and_registers_with_it() {
+    certified_device_gets("leshan-bs-x509", "x509", |secured| secured.server.file("cert.pem"));
+}
+
+#[test]
+fn leshan_device_gets_a_raw_public_key_from_the_bootstrap_server_and_registers_with_it() {
+    certified_device_gets("leshan-bs-rpk", "rpk", |secured| secured.server.file("pub.pem"));
 }
 
 #[test]

@@ -1,5 +1,7 @@
 //! A cluster whose ingress node has keys of its own.
 
+use std::path::Path;
+
 use tests::{Drover, Options, free_address};
 
 use crate::keys::{Authority, Keys};
@@ -22,22 +24,29 @@ impl Secured {
         let server = authority.issue("server", "DNS:localhost,IP:127.0.0.1");
         let (key, certificate) = (server.file("key.pem"), server.file("cert.pem"));
         let tls = free_address();
-        let config = format!(
-            "coaps_tcp_listen = {tls:?}\ntls_certificate_file = {certificate:?}\ntls_key_file = {key:?}\n\
-             client_authorities_file = {:?}\nrevocation_list_files = [{:?}]\ntrust_reload_seconds = 1\n\
+        let trust = format!(
+            "client_authorities_file = {:?}\nrevocation_list_files = [{:?}]\ntrust_reload_seconds = 1\n\
              [[dtls_keys]]\nkey_file = {key:?}\n\
              [[dtls_keys]]\nkey_file = {key:?}\ncertificate_file = {certificate:?}\n",
             authority.certificate(),
             authority.revocation_list(),
         );
+        let config = format!(
+            "coaps_tcp_listen = {tls:?}\ntls_certificate_file = {certificate:?}\ntls_key_file = {key:?}\n{trust}",
+        );
         let file = keys.path().join("ingress.toml");
         std::fs::write(&file, config).unwrap();
+        // The same keys and authorities, but not the same ports.
+        let bootstrap = keys.path().join("bootstrap.toml");
+        std::fs::write(&bootstrap, &trust).unwrap();
+        let flag = |name: &str, file: &Path| [name.to_owned(), file.display().to_string()];
         let drover = Drover::start(&Options {
             state_nodes: 1,
-            flags: vec![
-                "--ingress-config".to_owned(),
-                file.to_string_lossy().into_owned(),
-            ],
+            flags: [
+                flag("--ingress-config", &file),
+                flag("--bootstrap-config", &bootstrap),
+            ]
+            .concat(),
             ..Options::default()
         });
         Self {

@@ -62,6 +62,9 @@ pub(crate) struct Options {
     /// TOML file with further settings of all ingress nodes: drover-ingress --print-config shows them.
     #[arg(long, value_name = "FILE")]
     pub(crate) ingress_config: Option<PathBuf>,
+    /// The same for all bootstrap nodes.
+    #[arg(long, value_name = "FILE")]
+    pub(crate) bootstrap_config: Option<PathBuf>,
     /// Simulated devices; they connect over DTLS with pre-shared keys.
     #[arg(long, value_name = "N", default_value_t = 5, value_parser = clap::value_parser!(u16).range(0..=10_000))]
     pub(crate) devices: u16,

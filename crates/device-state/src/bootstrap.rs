@@ -50,13 +50,60 @@ impl BootstrapServer {
     pub const MAX_URI: usize = 255;
 }
 
-/// What the device and the server know each other by.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+/// What the device and the server know each other by. What the device has is made for it, and the server knows it before
+/// the device does.
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub enum BootstrapSecurity {
     /// Nothing: for servers that serve without security.
     NoSec,
-    /// A pre-shared key that is made for this device, and that the server knows before the device does.
+    /// A pre-shared key.
     Psk,
+    /// A key pair (RFC 7250).
+    RawPublicKey {
+        /// SubjectPublicKeyInfo of the server, DER.
+        server: Vec<u8>,
+    },
+    /// A key pair and a certificate of its public key, which the server trusts for that key.
+    Certificate(ServerCertificate),
+    /// An OSCORE context (RFC 8613), without security below it.
+    Oscore,
+}
+
+impl BootstrapSecurity {
+    /// The longest key or certificate of a server in bytes.
+    pub const MAX_SERVER_KEY: usize = 4_096;
+
+    /// Whether something is made for the device that nobody else may have.
+    pub const fn has_secret(&self) -> bool {
+        !matches!(self, Self::NoSec)
+    }
+
+    /// Whether it is used in DTLS or TLS.
+    pub const fn is_of_transport(&self) -> bool {
+        !matches!(self, Self::NoSec | Self::Oscore)
+    }
+}
+
+/// How devices know the certificate of a server.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ServerCertificate {
+    /// The server's or one above it, DER; at most [`BootstrapSecurity::MAX_SERVER_KEY`] bytes.
+    pub certificate: Vec<u8>,
+    /// What `certificate` is to the device; itself the server's if `None`.
+    pub usage: Option<CertificateUse>,
+}
+
+/// `/0/x/15` (RFC 6698 §2.1.1).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum CertificateUse {
+    /// 0: an authority through which the server's certificate must pass, besides the usual checks.
+    CaConstraint,
+    /// 1: the server's certificate, besides the usual checks.
+    ServiceCertificateConstraint,
+    /// 2: the authority to trust.
+    TrustAnchorAssertion,
+    /// 3: the server's certificate and nothing more.
+    DomainIssuedCertificate,
 }
 
 /// What came of the last bootstrap of a device.
@@ -69,8 +116,8 @@ pub struct BootstrapRecord {
     /// How it went, for people; at most [`BootstrapRecord::MAX_DETAIL`] bytes.
     pub detail: String,
     pub at: Timestamp,
-    /// PSK identities of the accounts that the device confirmed last, in this bootstrap or in one
-    /// before; at most [`BootstrapProfile::MAX_SERVERS`].
+    /// Ids ([`CredentialId::as_bytes`](crate::CredentialId::as_bytes)) of what was made for the accounts
+    /// that the device confirmed last, in this bootstrap or in one before; at most [`BootstrapProfile::MAX_SERVERS`].
     pub confirmed: Vec<Vec<u8>>,
 }
 

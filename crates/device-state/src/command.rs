@@ -11,7 +11,7 @@ use lwm2m::{
 use crate::bootstrap::{BootstrapProfile, BootstrapRecord};
 use crate::id::{NodeId, OperationId, RequestId, SessionGeneration, Timestamp};
 use crate::record::{
-    ContextOwner, Credential, CredentialId, CredentialKey, Member, Observation, OperationOutcome,
+    BoundCredential, ContextOwner, Credential, CredentialId, CredentialKey, Member, Observation, OperationOutcome,
     Queueing, Quirks, Registration, Resumption, ResumptionId, SecurityIdentity, Session,
     SessionCid, Transport, ValueOrigin,
 };
@@ -112,7 +112,7 @@ pub enum Command {
     /// shard, before the credential is stored in its own.
     BindEndpoint {
         endpoint: EndpointName,
-        credential: CredentialKey,
+        credential: BoundCredential,
     },
     /// The endpoint has this credential no longer, and what it registered under it ends. To the
     /// endpoint's shard, after the credential is removed from its own.

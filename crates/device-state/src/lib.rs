@@ -54,6 +54,7 @@ pub mod table;
 pub use apply::{Applied, Context, apply, apply_entry};
 pub use bootstrap::{
     BootstrapProfile, BootstrapRecord, BootstrapResult, BootstrapSecurity, BootstrapServer,
+    CertificateUse, ServerCertificate,
 };
 pub use command::{Command, Envelope, Outcome, Rejection};
 pub use effect::Effect;
@@ -64,7 +65,7 @@ pub use id::{
 };
 pub use memory::MemoryTables;
 pub use record::{
-    ContextOwner, Credential, CredentialId, CredentialKey, DesiredResource, DesiredState,
+    BoundCredential, ContextOwner, Credential, CredentialId, CredentialKey, CredentialOrigin, DesiredResource, DesiredState,
     LastValue, Member, MemberPhase, Observation, ObservationHolder, OperationOutcome,
     OperationRecord, OperationSource, OperationState, OscoreSecret, Queueing, Quirks, Registration,
     Resumption, ResumptionId, Secret, SecurityIdentity, Session, SessionCid, Transport,

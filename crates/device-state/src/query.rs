@@ -16,7 +16,7 @@ use crate::id::{NodeId, OperationId, RequestId, Timestamp};
 use crate::limit;
 use crate::range::{self, Range};
 use crate::record::{
-    ContextOwner, Credential, CredentialId, CredentialKey, DesiredResource, LastValue, Member,
+    BoundCredential, ContextOwner, Credential, CredentialId, DesiredResource, LastValue, Member,
     Observation, OperationRecord, Registration, Resumption, ResumptionId, Session, SessionCid,
 };
 use crate::table::{Counters, Row, RowKey, Tables};
@@ -122,7 +122,7 @@ pub fn resumption(tables: &dyn Tables, id: ResumptionId) -> Option<Resumption> {
 }
 
 /// The credentials of an endpoint, in the endpoint's shard.
-pub fn endpoint_credentials(tables: &dyn Tables, endpoint: &EndpointName) -> Vec<CredentialKey> {
+pub fn endpoint_credentials(tables: &dyn Tables, endpoint: &EndpointName) -> Vec<BoundCredential> {
     match tables.get(&RowKey::EndpointCredentials(endpoint.clone())) {
         Some(Row::EndpointCredentials { credentials, .. }) => credentials,
         _ => Vec::new(),

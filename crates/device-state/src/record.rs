@@ -211,6 +211,22 @@ pub struct CredentialKey {
     pub serial: u64,
 }
 
+/// A credential as the shard of its endpoint knows it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct BoundCredential {
+    pub key: CredentialKey,
+    pub origin: CredentialOrigin,
+}
+
+/// Who made a credential.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum CredentialOrigin {
+    /// Somebody stored it, and it stays until somebody removes it.
+    Stored,
+    /// A bootstrap made it; later ones replace it.
+    Bootstrap,
+}
+
 /// What a device proves itself with, and the endpoint that it may register.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Credential {

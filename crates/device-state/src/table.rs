@@ -7,7 +7,7 @@ use crate::command::Outcome;
 use crate::event::FeedEntry;
 use crate::id::{NodeId, RequestId, Revision, Timestamp};
 use crate::record::{
-    ContextOwner, Credential, CredentialId, CredentialKey, DesiredResource, LastValue, Member,
+    BoundCredential, ContextOwner, Credential, CredentialId, DesiredResource, LastValue, Member,
     Observation, OperationRecord, Registration, Resumption, ResumptionId, Session, SessionCid,
 };
 
@@ -96,7 +96,7 @@ pub enum Row {
     /// What the endpoint can prove itself by; one at least.
     EndpointCredentials {
         endpoint: EndpointName,
-        credentials: Vec<CredentialKey>,
+        credentials: Vec<BoundCredential>,
     },
     BootstrapProfile(BootstrapProfile),
     Bootstrap(BootstrapRecord),

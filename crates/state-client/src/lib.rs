@@ -45,5 +45,5 @@ pub use error::{
     AnswerError, BootstrapError, ConnectError, DescribeError, OperateError, ProposeError,
     QueryError,
 };
-pub use proto::convert::PreparedAccount;
+pub use proto::convert::{AccountSecret, KeyPair, PreparedAccount};
 pub use topology::{StateNode, Topology};

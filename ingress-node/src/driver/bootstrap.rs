@@ -1,18 +1,17 @@
 //! Bootstraps (LwM2M Core 1.2 §6.1): their accounts come from the state tier, and it keeps what came of them.
 
+mod accounts;
+
 use std::fmt::Write as _;
 
 use device_state::{BootstrapRecord, BootstrapResult, SecurityIdentity, Timestamp};
 use hashbrown::HashMap;
 use lwm2m::EndpointName;
 use lwm2m_server::bootstrap::{
-    AccountSecurity, BootstrapId, BootstrapOutcome, BootstrapOutput, BootstrapPlan, BootstrapStep,
-    KeyMaterial, PrepareError, ServerAccount, StepResult,
+    BootstrapId, BootstrapOutcome, BootstrapOutput, BootstrapStep, PrepareError, StepResult,
 };
-use node_runtime::random;
-use rand_chacha::ChaCha12Rng;
-use rand_chacha::rand_core::SeedableRng;
-use state_client::{BootstrapError, PreparedAccount, PreparedBootstrap, Proof};
+use sha2::{Digest, Sha256};
+use state_client::{AccountSecret, BootstrapError, PreparedAccount, PreparedBootstrap, Proof};
 
 use super::state_tier::Resolved;
 use super::{Driver, Peer, now};
@@ -22,8 +21,8 @@ use crate::config::BootstrapFor;
 #[derive(Debug, Default)]
 pub(super) struct Underway {
     profile: String,
-    /// Of the keys that were made for it.
-    psk_identities: Vec<Vec<u8>>,
+    /// Ids of the credentials that were made for it.
+    made: Vec<Vec<u8>>,
 }
 
 /// Bootstraps of devices that proved who they are. What came of others is not kept: anybody could fill the state tier
@@ -94,16 +93,12 @@ impl Driver {
         id: BootstrapId,
         result: Result<PreparedBootstrap, PrepareError>,
     ) {
-        let result = result.map(|prepared| {
-            let identities = prepared
-                .accounts
-                .iter()
-                .filter_map(|account| Some(account.psk.as_ref()?.0.clone()));
+        let result = result.and_then(|prepared| {
             if let Some(underway) = self.bootstraps.get_mut(&id) {
-                underway.psk_identities = identities.collect();
+                underway.made = prepared.accounts.iter().filter_map(made).collect();
                 underway.profile = prepared.profile;
             }
-            plan(&prepared.accounts)
+            accounts::plan(prepared.accounts).ok_or(PrepareError::Unavailable)
         });
         if let Some(engine) = self.application.bootstrap() {
             engine.handle_prepared(now(), id, result);
@@ -140,7 +135,7 @@ impl Driver {
         let (client, timeout) = (self.client.clone(), self.limits.commit_timeout);
         self.calls.push(Box::pin(async move {
             let kept = client
-                .finish_bootstrap(record, underway.psk_identities, timeout)
+                .finish_bootstrap(record, underway.made, timeout)
                 .await;
             if let Err(error) = kept {
                 // Keys of earlier bootstraps are removed after the next one.
@@ -151,28 +146,14 @@ impl Driver {
     }
 }
 
-/// The accounts in the instances that a device without accounts has free.
-fn plan(accounts: &[PreparedAccount]) -> BootstrapPlan {
-    let account = |(number, account): (u16, &PreparedAccount)| {
-        let server = &account.server;
-        let security = match &account.psk {
-            Some((identity, key)) => AccountSecurity::Psk {
-                identity: identity.clone(),
-                key: KeyMaterial::new(key.clone()),
-            },
-            None => AccountSecurity::NoSec,
-        };
-        ServerAccount {
-            security_instance: number + 1,
-            server_instance: number,
-            lifetime: server.lifetime,
-            binding: server.binding,
-            ..ServerAccount::new(&server.uri, server.short_server_id, security)
-        }
-    };
-    let accounts: Vec<ServerAccount> = (0..).zip(accounts).map(account).collect();
-    let mut rng = ChaCha12Rng::from_seed(random::seed());
-    BootstrapPlan::new(&accounts, &[], &mut rng)
+/// The id of the credential that was made for an account.
+fn made(account: &PreparedAccount) -> Option<Vec<u8>> {
+    match &account.secret {
+        AccountSecret::NoSec => None,
+        AccountSecret::Psk { identity, .. } => Some(identity.clone()),
+        AccountSecret::KeyPair(pair) => Some(Sha256::digest(&pair.public_key).to_vec()),
+        AccountSecret::Oscore { client_id, .. } => Some(client_id.clone()),
+    }
 }
 
 /// How it went, for people, no longer than is kept: `delete /0: 2.02; …; finished`.

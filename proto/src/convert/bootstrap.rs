@@ -2,6 +2,7 @@
 
 use device_state::{
     BootstrapProfile, BootstrapRecord, BootstrapResult, BootstrapSecurity, BootstrapServer,
+    CertificateUse, ServerCertificate,
 };
 
 use super::list::each;
@@ -10,7 +11,12 @@ use super::value::wire_enum;
 use super::{ConvertError, InField, Reason, endpoint, time};
 use crate::storage::v1 as wire;
 
-wire_enum!(BootstrapSecurity, wire::BootstrapSecurity, wire_security, security, { NoSec, Psk });
+wire_enum!(CertificateUse, wire::CertificateUse, wire_use, certificate_use, {
+    CaConstraint,
+    ServiceCertificateConstraint,
+    TrustAnchorAssertion,
+    DomainIssuedCertificate,
+});
 wire_enum!(BootstrapResult, wire::BootstrapResult, wire_result, result, {
     Finished,
     PackDelivered,
@@ -61,11 +67,13 @@ pub(crate) fn check(profile: &BootstrapProfile) -> Result<(), ConvertError> {
     if profile.servers.is_empty() {
         return Err(ConvertError::new("servers", Reason::Missing));
     }
-    let keyless = |server: &BootstrapServer| {
-        server.security == BootstrapSecurity::Psk && !server.uri.starts_with("coaps")
-    };
-    if profile.servers.iter().any(keyless) {
+    let servers = || profile.servers.iter();
+    let is_secured = |server: &BootstrapServer| server.uri.starts_with("coaps");
+    if servers().any(|server| server.security.is_of_transport() && !is_secured(server)) {
         return Err(ConvertError::new("servers", Reason::KeyWithoutSecurity));
+    }
+    if servers().any(|server| server.security == BootstrapSecurity::Oscore && is_secured(server)) {
+        return Err(ConvertError::new("servers", Reason::OscoreOverSecurity));
     }
     let mut ids: Vec<u16> = profile
         .servers
@@ -81,12 +89,24 @@ pub(crate) fn check(profile: &BootstrapProfile) -> Result<(), ConvertError> {
 
 impl From<BootstrapServer> for wire::BootstrapServer {
     fn from(server: BootstrapServer) -> Self {
+        use wire::{BootstrapSecurity as Kind, CertificateUse as Use};
+        let (security, server_key, certificate_use) = match server.security {
+            BootstrapSecurity::NoSec => (Kind::NoSec, Vec::new(), None),
+            BootstrapSecurity::Psk => (Kind::Psk, Vec::new(), None),
+            BootstrapSecurity::RawPublicKey { server } => (Kind::RawPublicKey, server, None),
+            BootstrapSecurity::Certificate(server) => {
+                (Kind::Certificate, server.certificate, server.usage)
+            }
+            BootstrapSecurity::Oscore => (Kind::Oscore, Vec::new(), None),
+        };
         Self {
             uri: server.uri,
             short_server_id: u32::from(server.short_server_id),
-            security: wire_security(server.security),
+            security: security.into(),
             lifetime_seconds: u64::from(server.lifetime.as_secs()),
             binding: server.binding.to_string(),
+            server_key,
+            certificate_use: certificate_use.map_or(Use::Unspecified.into(), wire_use),
         }
     }
 }
@@ -96,17 +116,52 @@ impl TryFrom<wire::BootstrapServer> for BootstrapServer {
 
     fn try_from(server: wire::BootstrapServer) -> Result<Self, ConvertError> {
         Ok(Self {
+            security: security(&server)?,
             short_server_id: short_server_id(server.short_server_id)?,
             uri: uri(server.uri)?,
-            security: security("security", server.security)?,
             lifetime: lifetime(server.lifetime_seconds)?,
             binding: server.binding.parse().in_field("binding")?,
         })
     }
 }
 
+fn security(server: &wire::BootstrapServer) -> Result<BootstrapSecurity, ConvertError> {
+    use wire::BootstrapSecurity as Kind;
+    let key = || server_key(server.server_key.clone());
+    match Kind::try_from(server.security) {
+        Ok(Kind::NoSec) => Ok(BootstrapSecurity::NoSec),
+        Ok(Kind::Psk) => Ok(BootstrapSecurity::Psk),
+        Ok(Kind::RawPublicKey) => Ok(BootstrapSecurity::RawPublicKey { server: key()? }),
+        Ok(Kind::Certificate) => Ok(BootstrapSecurity::Certificate(ServerCertificate {
+            certificate: key()?,
+            usage: match server.certificate_use {
+                0 => None,
+                usage => Some(certificate_use("certificate_use", usage)?),
+            },
+        })),
+        Ok(Kind::Oscore) => Ok(BootstrapSecurity::Oscore),
+        Ok(Kind::Unspecified) | Err(_) => {
+            let reason = Reason::UnknownEnum(server.security);
+            Err(ConvertError::new("security", reason))
+        }
+    }
+}
+
+/// What a device knows a server by, in DER.
+fn server_key(der: Vec<u8>) -> Result<Vec<u8>, ConvertError> {
+    // X.690 §8.9: a public key and a certificate are both a SEQUENCE.
+    const SEQUENCE: u8 = 0x30;
+    let reason = match der.first() {
+        None => Reason::Missing,
+        Some(_) if der.len() > BootstrapSecurity::MAX_SERVER_KEY => Reason::Length(der.len()),
+        Some(&SEQUENCE) => return Ok(der),
+        Some(_) => Reason::NotDer,
+    };
+    Err(ConvertError::new("server_key", reason))
+}
+
 // LwM2M Core 1.2 §E.1: 0 and 65535 are no servers.
-pub(crate) fn short_server_id(number: u32) -> Result<u16, ConvertError> {
+fn short_server_id(number: u32) -> Result<u16, ConvertError> {
     match u16::try_from(number) {
         Ok(id) if id != 0 && id != u16::MAX => Ok(id),
         _ => Err(ConvertError::new(
@@ -116,7 +171,7 @@ pub(crate) fn short_server_id(number: u32) -> Result<u16, ConvertError> {
     }
 }
 
-pub(crate) fn uri(text: String) -> Result<String, ConvertError> {
+fn uri(text: String) -> Result<String, ConvertError> {
     if text.len() > BootstrapServer::MAX_URI {
         return Err(ConvertError::new("uri", Reason::Length(text.len())));
     }
@@ -166,49 +221,5 @@ impl TryFrom<wire::BootstrapRecord> for BootstrapRecord {
                 Ok,
             )?,
         })
-    }
-}
-
-/// An account as the bootstrap server is told of it: the server, and the key in clear.
-#[derive(Clone, PartialEq, Eq)]
-pub struct PreparedAccount {
-    pub server: BootstrapServer,
-    /// PSK identity and key; `None` without security.
-    pub psk: Option<(Vec<u8>, Vec<u8>)>,
-}
-
-impl std::fmt::Debug for PreparedAccount {
-    /// Nothing that is secret gets into logs.
-    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        formatter
-            .debug_struct("PreparedAccount")
-            .field("server", &self.server)
-            .finish_non_exhaustive()
-    }
-}
-
-impl From<PreparedAccount> for crate::rpc::v1::prepare_bootstrap_response::Account {
-    fn from(account: PreparedAccount) -> Self {
-        let (psk_identity, psk_key) = account.psk.unwrap_or_default();
-        Self {
-            server: Some(account.server.into()),
-            psk_identity,
-            psk_key,
-        }
-    }
-}
-
-impl TryFrom<crate::rpc::v1::prepare_bootstrap_response::Account> for PreparedAccount {
-    type Error = ConvertError;
-
-    fn try_from(
-        account: crate::rpc::v1::prepare_bootstrap_response::Account,
-    ) -> Result<Self, ConvertError> {
-        let server: BootstrapServer = super::message("server", account.server)?;
-        let psk = match server.security {
-            BootstrapSecurity::NoSec => None,
-            BootstrapSecurity::Psk => Some((account.psk_identity, account.psk_key)),
-        };
-        Ok(Self { server, psk })
     }
 }

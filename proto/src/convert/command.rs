@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use device_state::{
-    Command, ContextOwner, CredentialKey, Envelope, OperationId, Queueing, Session,
+    Command, ContextOwner, Envelope, OperationId, Queueing, Session,
     SessionGeneration,
 };
 use lwm2m::EndpointName;
@@ -431,7 +431,7 @@ fn target(target: &command::OperationTarget) -> Result<(EndpointName, OperationI
 
 fn endpoint_credential(
     endpoint: &EndpointName,
-    credential: CredentialKey,
+    credential: impl Into<wire::CredentialKey>,
 ) -> command::EndpointCredential {
     command::EndpointCredential {
         endpoint: endpoint.to_string(),
@@ -439,9 +439,9 @@ fn endpoint_credential(
     }
 }
 
-fn bound(
+fn bound<T: TryFrom<wire::CredentialKey, Error = ConvertError>>(
     binding: command::EndpointCredential,
-) -> Result<(EndpointName, CredentialKey), ConvertError> {
+) -> Result<(EndpointName, T), ConvertError> {
     Ok((
         endpoint(&binding.endpoint)?,
         message("credential", binding.credential)?,

@@ -1,8 +1,8 @@
 //! Credentials, as they are stored and as the API has them.
 
 use device_state::{
-    ContextOwner, Credential, CredentialId, CredentialKey, NodeId, OscoreSecret, Secret,
-    SecurityIdentity, SessionGeneration,
+    BoundCredential, ContextOwner, Credential, CredentialId, CredentialKey, CredentialOrigin, NodeId,
+    OscoreSecret, Secret, SecurityIdentity, SessionGeneration,
 };
 use lwm2m::EndpointName;
 use prost::Message;
@@ -34,6 +34,7 @@ pub struct NewCredential {
     pub endpoint: EndpointName,
     pub id: CredentialId,
     pub secret: Secret,
+    pub origin: CredentialOrigin,
 }
 
 fn sized(
@@ -93,6 +94,7 @@ impl From<CredentialKey> for wire::CredentialKey {
         Self {
             id: Some(key.id.into()),
             serial: key.serial,
+            made_by_bootstrap: false,
         }
     }
 }
@@ -105,6 +107,29 @@ impl TryFrom<wire::CredentialKey> for CredentialKey {
             id: message("id", key.id)?,
             serial: key.serial,
         })
+    }
+}
+
+impl From<BoundCredential> for wire::CredentialKey {
+    fn from(bound: BoundCredential) -> Self {
+        Self {
+            made_by_bootstrap: bound.origin == CredentialOrigin::Bootstrap,
+            ..bound.key.into()
+        }
+    }
+}
+
+impl TryFrom<wire::CredentialKey> for BoundCredential {
+    type Error = ConvertError;
+
+    fn try_from(key: wire::CredentialKey) -> Result<Self, ConvertError> {
+        let origin = if key.made_by_bootstrap {
+            CredentialOrigin::Bootstrap
+        } else {
+            CredentialOrigin::Stored
+        };
+        let key = key.try_into()?;
+        Ok(Self { key, origin })
     }
 }
 
@@ -285,6 +310,7 @@ impl TryFrom<public::PutCredentialRequest> for NewCredential {
             endpoint: endpoint(&request.endpoint)?,
             id,
             secret,
+            origin: CredentialOrigin::Stored,
         })
     }
 }

@@ -2,7 +2,7 @@
 
 use device_state::limit::MAX_ENDPOINT_CREDENTIALS;
 use device_state::table::{Counters, Expiring};
-use device_state::{CredentialKey, Revision, Row};
+use device_state::{BoundCredential, Revision, Row};
 
 use super::list::each;
 use super::value::{observed, wire_observed};
@@ -96,7 +96,7 @@ fn domain_row(kind: Kind) -> Result<Row, ConvertError> {
                 "endpoint_credentials.credentials",
                 row.credentials,
                 MAX_ENDPOINT_CREDENTIALS,
-                CredentialKey::try_from,
+                BoundCredential::try_from,
             )?,
         },
         Kind::Operation(row) => Row::Operation(row.try_into().within("operation")?),

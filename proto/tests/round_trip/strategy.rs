@@ -6,11 +6,11 @@ use std::time::Duration;
 use device_state::table::{Counters, Expiring};
 use device_state::{
     BootstrapProfile, BootstrapRecord, BootstrapResult, BootstrapSecurity, BootstrapServer,
-    Command, ContextOwner, Credential, CredentialId, CredentialKey, DesiredResource, DesiredState,
+    BoundCredential, CertificateUse, Command, ContextOwner, Credential, CredentialId, CredentialKey, CredentialOrigin, DesiredResource, DesiredState,
     Envelope, Event, FeedEntry, LastValue, Member, MemberPhase, NodeId, Observation,
     ObservationHolder, OperationId, OperationOutcome, OperationRecord, OperationSource,
     OperationState, Outcome, Queueing, Quirks, Registration, Rejection, RequestId, Resumption,
-    ResumptionId, Revision, Row, SecurityIdentity, Session, SessionCid, SessionGeneration, ShardId,
+    ResumptionId, Revision, Row, SecurityIdentity, ServerCertificate, Session, SessionCid, SessionGeneration, ShardId,
     Timestamp, Transport, ValueOrigin,
 };
 use lwm2m::{
@@ -323,11 +323,34 @@ fn queueing() -> impl Strategy<Value = Queueing> {
     })
 }
 
+fn certificate(usage: Option<CertificateUse>) -> BootstrapSecurity {
+    BootstrapSecurity::Certificate(ServerCertificate {
+        certificate: vec![0x30, 1, 2],
+        usage,
+    })
+}
+
 fn bootstrap_profile() -> impl Strategy<Value = BootstrapProfile> {
     let access = select(vec![
         ("coap://h", BootstrapSecurity::NoSec),
         ("coaps://h", BootstrapSecurity::NoSec),
         ("coaps://lwm2m.example.com:5684", BootstrapSecurity::Psk),
+        (
+            "coaps+tcp://h",
+            BootstrapSecurity::RawPublicKey {
+                server: vec![0x30, 0],
+            },
+        ),
+        ("coaps://h", certificate(None)),
+        (
+            "coaps://h",
+            certificate(Some(CertificateUse::TrustAnchorAssertion)),
+        ),
+        (
+            "coaps://h",
+            certificate(Some(CertificateUse::CaConstraint)),
+        ),
+        ("coap://h", BootstrapSecurity::Oscore),
     ]);
     let server = (access, lifetime(), binding());
     ("[a-z0-9-]{1,9}", "[a-z-]{0,9}", vec(server, 1..4)).prop_map(
@@ -599,6 +622,11 @@ fn credential_key() -> impl Strategy<Value = CredentialKey> {
     (credential_id(), any::<u64>()).prop_map(|(id, serial)| CredentialKey { id, serial })
 }
 
+fn bound_credential() -> impl Strategy<Value = BoundCredential> {
+    let origin = select(vec![CredentialOrigin::Stored, CredentialOrigin::Bootstrap]);
+    (credential_key(), origin).prop_map(|(key, origin)| BoundCredential { key, origin })
+}
+
 fn rejection() -> impl Strategy<Value = Rejection> {
     select(vec![
         Rejection::UnknownRegistration,
@@ -693,7 +721,7 @@ pub(crate) fn row() -> impl Strategy<Value = Row> {
         resumption().prop_map(Row::Resumption),
         credential().prop_map(Row::Credential),
         context_owner().prop_map(Row::ContextOwner),
-        (endpoint(), vec(credential_key(), 0..4)).prop_map(|(endpoint, credentials)| {
+        (endpoint(), vec(bound_credential(), 0..4)).prop_map(|(endpoint, credentials)| {
             Row::EndpointCredentials {
                 endpoint,
                 credentials,
@@ -803,7 +831,7 @@ fn session_or_credential_command() -> impl Strategy<Value = Command> {
             window: context.window,
         }),
         credential_id().prop_map(|id| Command::RemoveCredential { id }),
-        (endpoint(), credential_key()).prop_map(|(endpoint, credential)| Command::BindEndpoint {
+        (endpoint(), bound_credential()).prop_map(|(endpoint, credential)| Command::BindEndpoint {
             endpoint,
             credential,
         }),

@@ -6,7 +6,10 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use device_state::{Command, Credential, CredentialId, CredentialKey, Outcome, ShardId, Timestamp};
+use device_state::{
+    BoundCredential, Command, Credential, CredentialId, CredentialKey, CredentialOrigin, Outcome,
+    ShardId, Timestamp,
+};
 use lwm2m::EndpointName;
 use node_runtime::{Stage, Tasks, clock, random};
 use proto::convert::NewCredential;
@@ -41,6 +44,7 @@ impl Keeper {
     /// Stores a credential in place of any with its id.
     pub async fn store(&self, new: NewCredential) -> Result<Credential, Status> {
         let sealed = self.seal.seal_secret(&new.id, &new.secret);
+        let origin = new.origin;
         let credential = Credential {
             id: new.id,
             endpoint: new.endpoint,
@@ -49,7 +53,7 @@ impl Keeper {
             serial: random::random_u64(),
         };
         let (keeper, stored) = (self.clone(), credential.clone());
-        self.to_the_end(async move { keeper.put(credential).await })
+        self.to_the_end(async move { keeper.put(credential, origin).await })
             .await?;
         Ok(stored)
     }
@@ -96,14 +100,15 @@ impl Keeper {
             .map_err(|_| Status::unavailable("this node is ending"))?
     }
 
-    async fn put(&self, credential: Credential) -> Result<(), Status> {
+    async fn put(&self, credential: Credential, origin: CredentialOrigin) -> Result<(), Status> {
         let id = credential.id.clone();
+        let key = CredentialKey {
+            id: id.clone(),
+            serial: credential.serial,
+        };
         let bind = Command::BindEndpoint {
             endpoint: credential.endpoint.clone(),
-            credential: CredentialKey {
-                id: id.clone(),
-                serial: credential.serial,
-            },
+            credential: BoundCredential { key, origin },
         };
         commit(&self.router, self.shard_of(&credential.endpoint), bind).await?;
         let shard = ShardId::of_credential(&id, self.router.shards());

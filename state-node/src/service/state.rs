@@ -322,7 +322,7 @@ impl State for StateService {
         let request = request.into_inner();
         let record = request.record.ok_or_else(|| status::missing("record"))?;
         let record = BootstrapRecord::try_from(record).map_err(|error| status::convert(&error))?;
-        bootstrap::finish(&self.keeper, record, &request.psk_identities).await?;
+        bootstrap::finish(&self.keeper, record, &request.made).await?;
         Ok(Response::new(FinishBootstrapResponse {}))
     }
 

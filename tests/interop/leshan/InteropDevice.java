@@ -40,7 +40,8 @@ import org.eclipse.leshan.transport.californium.client.endpoint.coaps.CoapsClien
  *
  * <p>Arguments: ENDPOINT URI LIFETIME CID_LENGTH and one of: nosec | psk IDENTITY KEY_HEX | rpk KEY PUBLIC_KEY
  * SERVER_PUBLIC_KEY | x509 KEY CERTIFICATE SERVER_CERTIFICATE, the keys and certificates as DER files, or, with URI
- * being that of a bootstrap server, bootstrap-psk IDENTITY KEY_HEX | bootstrap-nosec. CID_LENGTH 0 means
+ * being that of a bootstrap server, bootstrap-psk IDENTITY KEY_HEX | bootstrap-x509 (as x509) |
+ * bootstrap-nosec. CID_LENGTH 0 means
  * "use the server's Connection ID", -1 "use none". Standard input: {@code update}, {@code quit} (de-registers). What the server does to the device is
  * printed, one line each.
  */
@@ -104,6 +105,7 @@ public final class InteropDevice {
             case "nosec" -> Security.noSec(uri, SHORT_SERVER_ID);
             case "bootstrap-psk" ->
                 Security.pskBootstrap(uri, mode[1].getBytes(StandardCharsets.UTF_8), hex(mode[2]));
+            case "bootstrap-x509" -> Security.x509Bootstrap(uri, file(mode[2]), file(mode[1]), file(mode[3]));
             case "bootstrap-nosec" -> Security.noSecBootstrap(uri);
             default -> throw new IllegalArgumentException(mode[0]);
         };

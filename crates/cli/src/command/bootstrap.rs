@@ -1,13 +1,17 @@
 //! `bootstrap`: which accounts devices get from the bootstrap server.
 
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use clap::{Args, Subcommand, ValueEnum};
-use proto::drover::v1::bootstrap_account::Security;
+use proto::drover::v1::bootstrap_account::{CertificateUse, Security};
 use proto::drover::v1::{
     BootstrapAccount, BootstrapProfile, DeleteBootstrapProfileRequest,
     ListBootstrapProfilesRequest, PutBootstrapProfileRequest, StartBootstrapRequest,
 };
+
+use rustls_pki_types::pem::PemObject as _;
+use rustls_pki_types::{CertificateDer, SubjectPublicKeyInfoDer};
 
 use crate::api::Api;
 use crate::arguments::Global;
@@ -20,20 +24,23 @@ pub(crate) enum Bootstrap {
     /// Add a profile, or replace the one of its name.
     #[command(after_help = "\
 A device that asks the bootstrap server gets the accounts of the profile with the longest --prefix that its
-name begins with. For --security psk (the default for coaps) a key is made for each device, which the
-cluster knows before the device does; `drover credentials list` shows its identity. When the
-device has its new accounts, the keys of earlier bootstraps are removed.
+name begins with. What a device proves itself with is made for it, and the cluster knows it before the
+device does: a pre-shared key for --security psk (the default for coaps), a key pair for rpk and x509, a
+context for oscore. `drover credentials list` shows them. When the device has its new accounts, those of
+earlier bootstraps are removed.
 
 Examples:
   drover bootstrap add all --server coaps://lwm2m.example.com
   drover bootstrap add meters --prefix meter- --server coaps://a.example.com --lifetime 1d --binding UQ
+  drover bootstrap add cars --prefix car- --server coaps://lwm2m.example.com --security x509 --server-key server.pem
+  drover bootstrap add tags --prefix tag- --server coap://lwm2m.example.com --security oscore
 
 A device proves itself to the bootstrap server with a credential of its own:
   drover credentials add --endpoint meter-7 --psk-identity meter-7-factory --psk-key 000102030405060708090a0b0c0d0e0f")]
     Add(Add),
     /// List profiles.
     #[command(after_help = "\
-JSON: {\"profiles\": [{\"name\", \"endpointPrefix\", \"servers\": [{\"uri\", \"shortServerId\", \"security\": psk|nosec,
+JSON: {\"profiles\": [{\"name\", \"endpointPrefix\", \"servers\": [{\"uri\", \"shortServerId\", \"security\": psk|rpk|x509|oscore|nosec,
   \"lifetimeSeconds\", \"binding\"}]}]}")]
     List,
     /// Remove a profile. Devices keep the accounts that they have.
@@ -66,9 +73,15 @@ pub(crate) struct Add {
     /// Short server id of the first account.
     #[arg(long, value_name = "ID", default_value_t = 1, value_parser = clap::value_parser!(u16).range(1..=65_500))]
     short_server_id: u16,
-    /// How the device and the server know each other [default: psk for coaps, else nosec].
+    /// How the device and the servers know each other [default: psk for coaps, else nosec].
     #[arg(long, value_enum)]
     security: Option<SecurityName>,
+    /// What the device knows the servers by, for rpk and x509: a public key or a certificate, PEM or DER.
+    #[arg(long, value_name = "FILE", required_if_eq_any([("security", "rpk"), ("security", "x509")]))]
+    server_key: Option<PathBuf>,
+    /// What the certificate in --server-key is to the device.
+    #[arg(long, value_enum, requires = "server_key", default_value_t = UseName::DomainIssued)]
+    certificate_use: UseName,
     /// How long a registration lives.
     #[arg(long, value_name = "TIME", default_value = "1d", value_parser = parse_lifetime)]
     lifetime: Duration,
@@ -89,8 +102,29 @@ fn parse_lifetime(text: &str) -> Result<Duration, String> {
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 enum SecurityName {
+    /// A pre-shared key
     Psk,
+    /// Raw public keys
+    Rpk,
+    /// Certificates
+    X509,
+    /// OSCORE over coap or coap+tcp
+    Oscore,
+    /// Nothing
     Nosec,
+}
+
+/// `/0/x/15` (RFC 6698 §2.1.1)
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+enum UseName {
+    /// An authority that the server's certificate must come from, besides the usual checks
+    CaConstraint,
+    /// The server's certificate, besides the usual checks
+    ServiceCertificate,
+    /// The authority to trust
+    TrustAnchor,
+    /// The server's certificate and nothing more
+    DomainIssued,
 }
 
 #[derive(Debug, Args)]
@@ -124,7 +158,23 @@ impl Add {
         let security = match self.security {
             None => Security::Unspecified,
             Some(SecurityName::Psk) => Security::Psk,
+            Some(SecurityName::Rpk) => Security::RawPublicKey,
+            Some(SecurityName::X509) => Security::Certificate,
+            Some(SecurityName::Oscore) => Security::Oscore,
             Some(SecurityName::Nosec) => Security::NoSec,
+        };
+        let server_key = match &self.server_key {
+            Some(file) => server_key(file, security)?,
+            None => Vec::new(),
+        };
+        let certificate_use = match (security, self.certificate_use) {
+            (Security::Certificate, UseName::CaConstraint) => CertificateUse::CaConstraint,
+            (Security::Certificate, UseName::ServiceCertificate) => {
+                CertificateUse::ServiceCertificateConstraint
+            }
+            (Security::Certificate, UseName::TrustAnchor) => CertificateUse::TrustAnchorAssertion,
+            // What a device takes it for that is told nothing.
+            _ => CertificateUse::Unspecified,
         };
         let account = |(id, uri): (u32, String)| BootstrapAccount {
             uri,
@@ -132,6 +182,8 @@ impl Add {
             security: security.into(),
             lifetime: prost_types::Duration::try_from(self.lifetime).ok(),
             binding: self.binding.clone(),
+            server_key: server_key.clone(),
+            certificate_use: certificate_use.into(),
         };
         let action = format!("add the bootstrap profile {}", self.name);
         let profile = BootstrapProfile {
@@ -152,6 +204,26 @@ impl Add {
             .output
             .show(&ProfileView::from(stored), |_| String::new())
     }
+}
+
+/// What a device is to know a server by, in DER.
+fn server_key(file: &Path, security: Security) -> Result<Vec<u8>, Failure> {
+    let wrong = |error: String| {
+        Failure::usage(
+            format!("--server-key: {}: {error}", file.display()),
+            "rpk takes a public key: openssl pkey -in KEY -pubout; x509 a certificate: openssl x509 -in CERTIFICATE",
+        )
+    };
+    let content = std::fs::read(file).map_err(|error| wrong(error.to_string()))?;
+    if !content.starts_with(b"-----") {
+        return Ok(content);
+    }
+    let der = match security {
+        Security::RawPublicKey => SubjectPublicKeyInfoDer::from_pem_slice(&content)
+            .map(|der| der.as_ref().to_vec()),
+        _ => CertificateDer::from_pem_slice(&content).map(|der| der.as_ref().to_vec()),
+    };
+    der.map_err(|error| wrong(error.to_string()))
 }
 
 async fn list(global: &Global) -> Result<(), Failure> {

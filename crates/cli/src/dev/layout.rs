@@ -272,6 +272,7 @@ mod tests {
             bootstrap_nodes: None,
             ingress_workers: 1,
             ingress_config: None,
+            bootstrap_config: None,
             devices: 5,
             coap: false,
             tcp: false,

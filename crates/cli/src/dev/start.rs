@@ -146,8 +146,8 @@ fn start_bootstrap(
         seeds: layout.seeds().join(","),
         options,
         name: "bootstrap",
-        // What is served on which port is another matter here.
-        config: None,
+        // What is served on which port is another matter than with the others.
+        config: options.bootstrap_config.as_deref(),
         further: &[("--role", "bootstrap")],
         environment: if options.coap { &anybody } else { &[] },
     };

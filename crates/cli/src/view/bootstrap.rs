@@ -22,7 +22,7 @@ pub(crate) struct ProfileView {
 struct ServerView {
     uri: String,
     short_server_id: u32,
-    /// `psk` or `nosec`.
+    /// As after `--security`.
     security: &'static str,
     lifetime_seconds: Option<i64>,
     binding: String,
@@ -43,6 +43,9 @@ impl From<BootstrapAccount> for ServerView {
         Self {
             security: match server.security() {
                 Security::Psk => "psk",
+                Security::RawPublicKey => "rpk",
+                Security::Certificate => "x509",
+                Security::Oscore => "oscore",
                 Security::NoSec => "nosec",
                 Security::Unspecified => "unknown",
             },

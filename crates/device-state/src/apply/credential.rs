@@ -8,7 +8,9 @@ use crate::effect::Effect;
 use crate::id::{NodeId, SessionGeneration};
 use crate::limit::MAX_ENDPOINT_CREDENTIALS;
 use crate::query;
-use crate::record::{ContextOwner, Credential, CredentialId, CredentialKey, SecurityIdentity};
+use crate::record::{
+    BoundCredential, ContextOwner, Credential, CredentialId, CredentialKey, SecurityIdentity,
+};
 use crate::table::{Row, RowKey};
 
 impl Change<'_> {
@@ -42,10 +44,10 @@ impl Change<'_> {
     pub(super) fn bind_endpoint(
         &mut self,
         endpoint: &EndpointName,
-        credential: &CredentialKey,
+        credential: &BoundCredential,
     ) -> Result<Outcome, Rejection> {
         let mut credentials = query::endpoint_credentials(self.tables, endpoint);
-        credentials.retain(|bound| bound.id != credential.id);
+        credentials.retain(|bound| bound.key.id != credential.key.id);
         if credentials.len() >= MAX_ENDPOINT_CREDENTIALS {
             return Err(Rejection::TooManyCredentials);
         }
@@ -66,7 +68,7 @@ impl Change<'_> {
     ) -> Outcome {
         let mut credentials = query::endpoint_credentials(self.tables, endpoint);
         let before = credentials.len();
-        credentials.retain(|bound| bound != credential);
+        credentials.retain(|bound| bound.key != *credential);
         if credentials.len() == before {
             return Outcome::Done;
         }

@@ -211,7 +211,7 @@ impl Change<'_> {
                 }
             }
             SecurityIdentity::Credential(id) => {
-                if !bound().iter().any(|bound| bound.id == *id) {
+                if !bound().iter().any(|bound| bound.key.id == *id) {
                     return Err(Rejection::UnknownCredential);
                 }
             }

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use device_state::{
-    Command, Counters, Credential, CredentialId, CredentialKey, DesiredResource, DesiredState,
+    BoundCredential, Command, Counters, Credential, CredentialId, CredentialKey, CredentialOrigin, DesiredResource, DesiredState,
     Envelope, Member, MemberPhase, MemoryTables, NodeId, OperationId, OperationOutcome, Queueing,
     RequestId, Resumption, ResumptionId, Revision, Row, Session, SessionCid, SessionGeneration,
     Timestamp, ValueOrigin, apply_entry, invariant, query,
@@ -238,9 +238,12 @@ fn sessions() -> impl Strategy<Value = Command> {
         }),
         (0..2_u8).prop_map(|byte| Command::BindEndpoint {
             endpoint: endpoint("a"),
-            credential: CredentialKey {
-                id: CredentialId::PskIdentity(vec![byte]),
-                serial: 0,
+            credential: BoundCredential {
+                key: CredentialKey {
+                    id: CredentialId::PskIdentity(vec![byte]),
+                    serial: 0,
+                },
+                origin: CredentialOrigin::Stored,
             },
         }),
         (0..2_u8).prop_map(|byte| Command::UnbindEndpoint {

@@ -2,7 +2,7 @@
 
 use device_state::limit::MAX_ENDPOINT_CREDENTIALS;
 use device_state::{
-    Command, Credential, CredentialId, CredentialKey, Event, Outcome, Rejection, SecurityIdentity,
+    BoundCredential, Command, Credential, CredentialId, CredentialKey, CredentialOrigin, Event, Outcome, Rejection, SecurityIdentity,
     Timestamp, query,
 };
 
@@ -25,10 +25,17 @@ fn key(credential: &str, serial: u64) -> CredentialKey {
     }
 }
 
+fn stored(key: CredentialKey) -> BoundCredential {
+    BoundCredential {
+        key,
+        origin: CredentialOrigin::Stored,
+    }
+}
+
 fn bind(world: &mut World, credential: &str) -> Outcome {
     world.run(Command::BindEndpoint {
         endpoint: endpoint("meter"),
-        credential: key(credential, 1),
+        credential: stored(key(credential, 1)),
     })
 }
 
@@ -114,7 +121,7 @@ fn a_late_removal_leaves_a_newer_credential_alone() {
     bind(&mut world, "meter");
     let again = Command::BindEndpoint {
         endpoint: endpoint("meter"),
-        credential: key("meter", 2),
+        credential: stored(key("meter", 2)),
     };
     world.run(again);
     register_as(&mut world, credential("meter"), 1);

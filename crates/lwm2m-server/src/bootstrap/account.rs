@@ -3,6 +3,7 @@
 use std::fmt;
 use std::time::Duration;
 
+use device_state::CertificateUse;
 use lwm2m::{Binding, Entry, Lifetime, Path, Value};
 use rand::Rng;
 
@@ -97,19 +98,6 @@ pub enum MatchingType {
     Sha384,
     /// 3
     Sha512,
-}
-
-/// `/0/x/15` (RFC 6698 §2.1.1).
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum CertificateUse {
-    /// 0: an authority through which the server's certificate must pass, besides the usual checks.
-    CaConstraint,
-    /// 1: the server's certificate, besides the usual checks.
-    ServiceCertificateConstraint,
-    /// 2: the authority to trust.
-    TrustAnchorAssertion,
-    /// 3: the server's certificate and nothing more.
-    DomainIssuedCertificate,
 }
 
 /// An OSCORE context (RFC 8613), as the device has it.

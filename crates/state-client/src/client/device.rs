@@ -136,11 +136,11 @@ impl Client {
         })
     }
 
-    /// Keeps what came of a bootstrap for which keys with these identities were made.
+    /// Keeps what came of a bootstrap for which credentials with these ids were made.
     pub async fn finish_bootstrap(
         &self,
         record: BootstrapRecord,
-        psk_identities: Vec<Vec<u8>>,
+        made: Vec<Vec<u8>>,
         timeout: Duration,
     ) -> Result<(), BootstrapError> {
         let deadline = Instant::now() + timeout;
@@ -149,7 +149,7 @@ impl Client {
         let call = |mut client: StateClient<Channel>, left: Duration| {
             let request = FinishBootstrapRequest {
                 record: Some(record.clone()),
-                psk_identities: psk_identities.clone(),
+                made: made.clone(),
             };
             async move { client.finish_bootstrap(with_timeout(request, left)).await }
         };

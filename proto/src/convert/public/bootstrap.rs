@@ -1,15 +1,16 @@
 //! Bootstrap profiles, and what came of bootstraps.
 
 use device_state::{
-    BootstrapProfile, BootstrapRecord, BootstrapResult, BootstrapSecurity, BootstrapServer, Command,
+    BootstrapProfile, BootstrapRecord, BootstrapResult, BootstrapServer, Command,
 };
 use lwm2m::{Binding, Lifetime};
 
 use super::timestamp;
-use crate::convert::bootstrap::{check, short_server_id, uri};
+use crate::convert::bootstrap::check;
 use crate::convert::list::each;
-use crate::convert::{ConvertError, InField, Reason, Within, required};
+use crate::convert::{ConvertError, Reason, Within, required};
 use crate::drover::v1 as public;
+use crate::storage::v1 as storage;
 
 impl From<BootstrapProfile> for public::BootstrapProfile {
     fn from(profile: BootstrapProfile) -> Self {
@@ -23,20 +24,20 @@ impl From<BootstrapProfile> for public::BootstrapProfile {
 
 impl From<BootstrapServer> for public::BootstrapAccount {
     fn from(server: BootstrapServer) -> Self {
-        use public::bootstrap_account::Security;
-        let security = match server.security {
-            BootstrapSecurity::NoSec => Security::NoSec,
-            BootstrapSecurity::Psk => Security::Psk,
+        let lifetime = prost_types::Duration {
+            seconds: i64::from(server.lifetime.as_secs()),
+            nanos: 0,
         };
+        // The numbers of the enums are those of storage.
+        let stored = storage::BootstrapServer::from(server);
         Self {
-            uri: server.uri,
-            short_server_id: u32::from(server.short_server_id),
-            security: security.into(),
-            lifetime: Some(prost_types::Duration {
-                seconds: i64::from(server.lifetime.as_secs()),
-                nanos: 0,
-            }),
-            binding: server.binding.to_string(),
+            uri: stored.uri,
+            short_server_id: stored.short_server_id,
+            security: stored.security,
+            lifetime: Some(lifetime),
+            binding: stored.binding,
+            server_key: stored.server_key,
+            certificate_use: stored.certificate_use,
         }
     }
 }
@@ -66,30 +67,29 @@ fn read_profile(profile: public::BootstrapProfile) -> Result<BootstrapProfile, C
 }
 
 fn read_server(server: public::BootstrapAccount) -> Result<BootstrapServer, ConvertError> {
-    use public::bootstrap_account::Security;
-    let uri = uri(server.uri)?;
-    let security = match Security::try_from(server.security) {
-        Ok(Security::NoSec) => BootstrapSecurity::NoSec,
-        Ok(Security::Psk) => BootstrapSecurity::Psk,
-        Ok(Security::Unspecified) if uri.starts_with("coaps") => BootstrapSecurity::Psk,
-        Ok(Security::Unspecified) => BootstrapSecurity::NoSec,
-        Err(_) => {
-            let reason = Reason::UnknownEnum(server.security);
-            return Err(ConvertError::new("security", reason));
-        }
+    use storage::BootstrapSecurity as Security;
+    let lifetime = server.lifetime.map(lifetime).transpose()?;
+    let security = match server.security {
+        0 if server.uri.starts_with("coaps") => Security::Psk.into(),
+        0 => Security::NoSec.into(),
+        security => security,
     };
-    let lifetime = server.lifetime.map(lifetime);
-    let binding = (!server.binding.is_empty()).then(|| server.binding.parse().in_field("binding"));
-    Ok(BootstrapServer {
+    let stored = storage::BootstrapServer {
         short_server_id: match server.short_server_id {
             0 => 1,
-            id => short_server_id(id)?,
+            id => id,
         },
-        uri,
+        uri: server.uri,
         security,
-        lifetime: lifetime.transpose()?.unwrap_or(Lifetime::DEFAULT),
-        binding: binding.transpose()?.unwrap_or(Binding::UDP),
-    })
+        lifetime_seconds: lifetime.unwrap_or(Lifetime::DEFAULT).as_secs().into(),
+        binding: match server.binding.as_str() {
+            "" => Binding::UDP.to_string(),
+            _ => server.binding,
+        },
+        server_key: server.server_key,
+        certificate_use: server.certificate_use,
+    };
+    stored.try_into()
 }
 
 // LwM2M Core 1.2 §6.2.1: 0 is for ever, which nobody asks for by leaving something out.
