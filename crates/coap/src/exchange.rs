@@ -1,6 +1,6 @@
 //! Exchanges: a request and its response, in either direction (RFC 7252 §5.3).
 
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use crate::blockwise::{Block, Download, Upload};
 use crate::message::{Code, Message, MessageId, Token};
@@ -31,8 +31,10 @@ impl NotificationId {
 /// Why an exchange ended without a response.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Failure {
-    /// No acknowledgement after all retransmissions, or no response in time.
+    /// No acknowledgement after all retransmissions, or no turn to be sent in time.
     Timeout,
+    /// The request arrived, or was one that is not acknowledged, and no response came in time.
+    Unanswered,
     /// The peer answered with a reset.
     Reset,
     /// By [`crate::Endpoint::cancel`].
@@ -54,6 +56,7 @@ impl Failure {
     pub(crate) const fn is_passing(self) -> bool {
         match self {
             Self::Timeout
+            | Self::Unanswered
             | Self::Reset
             | Self::Cancelled
             | Self::PeerGone
@@ -79,6 +82,8 @@ pub(crate) struct Outgoing {
     /// Block2 that the first leg carries to ask for small blocks.
     pub(crate) wanted: Option<Block>,
     pub(crate) transfer: Transfer,
+    /// How long the response to a leg may take.
+    pub(crate) response_timeout: Duration,
     pub(crate) wait: Wait,
     /// When the timer that is set for this exchange runs out.
     pub(crate) timer: Option<Instant>,

@@ -1,5 +1,7 @@
 //! Whole requests, and how they map to options.
 
+use std::time::Duration;
+
 use crate::blockwise::{Block, BlockSize};
 use crate::message::{Code, Message, MessageId, Token, Type};
 use crate::option::{ETag, ExtraOption, Fnv, number, uint};
@@ -41,6 +43,9 @@ pub struct Request {
     pub etag: Vec<ETag>,
     /// The largest blocks in which the requester wants a large response.
     pub block_size: Option<BlockSize>,
+    /// Sending: how long the response may take once the request was acknowledged, in place of
+    /// [`crate::Config::response_timeout`]. Received: never set.
+    pub response_timeout: Option<Duration>,
     /// Options of [`crate::Config::passed_options`].
     pub extra: Vec<ExtraOption>,
     pub payload: Vec<u8>,
@@ -61,6 +66,7 @@ impl Request {
             observe: None,
             etag: Vec::new(),
             block_size: None,
+            response_timeout: None,
             extra: Vec::new(),
             payload: Vec::new(),
         }

@@ -459,7 +459,9 @@ impl<P: PeerKey> Engine<P> {
         };
         let failure = match reason {
             Failure::PeerGone => OperationFailure::NotHere,
-            Failure::Timeout | Failure::Cancelled => OperationFailure::Timeout,
+            Failure::Timeout | Failure::Unanswered | Failure::Cancelled => {
+                OperationFailure::Timeout
+            }
             Failure::OutOfMessageIds => OperationFailure::Busy {
                 retry_after: self.config.retry_after,
             },

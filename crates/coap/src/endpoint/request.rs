@@ -65,6 +65,9 @@ impl<P: PeerKey> Endpoint<P> {
                 size,
             }),
             transfer: Transfer::Upload(upload),
+            response_timeout: request
+                .response_timeout
+                .unwrap_or(self.config.response_timeout),
             wait: Wait::Queued,
             timer: None,
         };
@@ -222,7 +225,7 @@ impl<P: PeerKey> Endpoint<P> {
             return;
         };
         out.wait = Wait::Response(id);
-        let at = now + self.config.response_timeout;
+        let at = now + out.response_timeout;
         if let Some(before) = out.timer.replace(at) {
             self.timers.remove(&(before, Timer::Outgoing(exchange)));
         }
@@ -397,6 +400,7 @@ impl<P: PeerKey> Endpoint<P> {
             observe: None,
             wanted: None,
             transfer: Transfer::Download(download),
+            response_timeout: self.config.response_timeout,
             wait: Wait::Queued,
             timer: None,
         };

@@ -132,7 +132,11 @@ impl<P: PeerKey> Endpoint<P> {
         outgoing.timer = None;
         debug_assert!(!matches!(outgoing.wait, Wait::Acknowledgement(_)));
         let slot = outgoing.slot;
-        self.fail(exchange, Failure::Timeout);
+        let reason = match outgoing.wait {
+            Wait::Response(_) => Failure::Unanswered,
+            Wait::Queued | Wait::Acknowledgement(_) => Failure::Timeout,
+        };
+        self.fail(exchange, reason);
         self.pump(now, slot);
     }
 }

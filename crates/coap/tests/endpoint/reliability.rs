@@ -307,12 +307,37 @@ fn an_empty_acknowledgement_stops_retransmission_and_frees_the_turn() {
     rig.receive(&ack(&second, Code::CONTENT_2_05));
     rig.one_response();
     rig.advance(SECOND * 93);
-    let reason = Failure::Timeout;
+    let reason = Failure::Unanswered;
     assert_eq!(
         rig.one_event(),
         Event::Failed {
             peer: PEER,
             exchange: first,
+            reason
+        }
+    );
+}
+
+#[test]
+fn a_request_may_wait_for_its_response_for_a_time_of_its_own() {
+    let mut rig = Rig::new();
+    let exchange = rig.send(Request {
+        response_timeout: Some(SECOND * 15),
+        ..Request::new(Code::FETCH, ["a"])
+    });
+    let request = rig.one_sent();
+    // The time begins with the acknowledgement.
+    rig.advance(SECOND);
+    rig.receive(&empty(Type::Acknowledgement, &request));
+    rig.advance(SECOND * 15 - SECOND / 1000);
+    assert_eq!(rig.events(), vec![]);
+    rig.advance(SECOND / 1000);
+    let reason = Failure::Unanswered;
+    assert_eq!(
+        rig.one_event(),
+        Event::Failed {
+            peer: PEER,
+            exchange,
             reason
         }
     );

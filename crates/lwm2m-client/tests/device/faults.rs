@@ -54,7 +54,7 @@ fn composites_can_be_acknowledged_and_forgotten() {
     let mut pair = with(Fault::SwallowsComposite);
     assert_eq!(
         end(&mut pair, fetch(CBOR, &["/3/0/9"])),
-        Err(Failure::Timeout)
+        Err(Failure::Unanswered)
     );
     assert_eq!(pair.ask(get("/3/0/9")).code, Code::CONTENT_2_05);
 }
@@ -62,7 +62,7 @@ fn composites_can_be_acknowledged_and_forgotten() {
 #[test]
 fn a_path_can_go_unanswered() {
     let mut pair = with(Fault::NeverAnswers(Path::ObjectInstance(3303, 0)));
-    assert_eq!(end(&mut pair, get(AT)), Err(Failure::Timeout));
+    assert_eq!(end(&mut pair, get(AT)), Err(Failure::Unanswered));
     assert_eq!(pair.ask(get("/3/0/9")).code, Code::CONTENT_2_05);
 }
 

@@ -142,7 +142,7 @@ impl Run {
     pub(super) fn failed(task: Task, step: BootstrapStep, reason: Failure) -> Verdict {
         let is_optional = matches!(task, Task::Discover | Task::Read(_));
         let outcome = match reason {
-            Failure::Timeout => BootstrapOutcome::TimedOut,
+            Failure::Timeout | Failure::Unanswered => BootstrapOutcome::TimedOut,
             // Old clients reject what they do not know. One that knows nothing rejects the next step as well.
             Failure::Reset if is_optional => return Verdict::Next,
             Failure::Reset | Failure::Cancelled | Failure::PeerGone => BootstrapOutcome::Gone,
