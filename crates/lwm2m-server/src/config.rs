@@ -17,6 +17,9 @@ pub struct Config {
     pub shards: u16,
     /// How long a queue-mode device listens after its last message (LwM2M Transport 1.2 §5.4: MAX_TRANSMIT_WAIT).
     pub awake_window: Duration,
+    /// How long a device may take to answer a composite read or observation that it acknowledged, before it is asked for
+    /// one path after the other. Well below the time that callers wait.
+    pub composite_timeout: Duration,
     /// Commits under way; more uplinks than that are answered 5.03.
     pub max_pending_commits: usize,
     /// Devices that this engine holds; more are answered 5.03.
@@ -36,6 +39,7 @@ impl Config {
             worker: 0,
             shards,
             awake_window: Duration::from_secs(93),
+            composite_timeout: Duration::from_secs(15),
             max_pending_commits: 16_384,
             max_devices: 1_000_000,
             retry_after: Duration::from_secs(5),

@@ -9,16 +9,23 @@ use std::collections::VecDeque;
 use coap::{Code, ExchangeId, Failure, PeerKey, Response, SendError, Token};
 use device_state::{Command, Observation, Quirks, registration_shard};
 use lwm2m::{
-    AlternatePath, ContentFormat, Entry, Observed, Operation, Path, RegistrationId, Value,
+    AlternatePath, ContentFormat, Entry, Observed, Operation, Patch, Path, RegistrationId, Value,
 };
 
 use crate::engine::Engine;
 use crate::output::{Now, OperationFailure, OperationReply, OperationTag};
-use crate::quirks::may_be_unknown_to_device;
+use crate::quirks::{has_composite, may_be_unknown_to_device};
 use crate::uplink::Awaiting;
 
 /// Operations that wait for one registration's commit.
 const MAX_EARLY: usize = 16;
+
+/// The lesson of a device that is silent when it is asked for several paths, and answers when it is asked for each.
+const NO_COMPOSITE: Quirks = Quirks {
+    no_composite: true,
+    no_observe_parameters: false,
+    mislabelled: None,
+};
 
 /// An operation on a device that has not ended.
 #[derive(Debug)]
@@ -46,6 +53,8 @@ enum Course {
         values: Vec<(Path, Value)>,
         /// Whether any of them succeeded.
         succeeded: bool,
+        /// What it teaches that the device answers all of them.
+        lesson: Quirks,
     },
 }
 
@@ -57,6 +66,18 @@ impl<P> Downlink<P> {
             Course::Piecewise { step, .. } => step,
         }
     }
+
+    /// What to do instead of a composite request that the device acknowledges and does not answer, as Wakaama does.
+    fn pieces_after_silence(&self) -> Option<VecDeque<Operation>> {
+        let is_composite = match &self.operation {
+            Operation::ReadComposite { .. } => true,
+            Operation::Observe { observed, .. } => matches!(observed, Observed::Composite(_)),
+            _ => false,
+        };
+        (is_composite && matches!(self.course, Course::Whole))
+            .then(|| pieces::of(&self.operation))
+            .flatten()
+    }
 }
 
 /// Who waits for the answer.
@@ -66,6 +87,8 @@ enum Purpose {
     Asked(OperationTag),
     /// Nobody: an observation is established again after a registration.
     Restored,
+    /// Nobody: it is to be known whether the device answers composite operations.
+    Doubt,
 }
 
 impl<P: PeerKey> Engine<P> {
@@ -106,9 +129,12 @@ impl<P: PeerKey> Engine<P> {
             waiting.retain(|(waits, _)| *waits != tag);
         }
         if let Some(exchange) = self.tags.remove(&tag) {
-            self.downlinks.remove(&exchange);
+            let downlink = self.downlinks.remove(&exchange);
             self.coap.cancel(exchange);
             self.drain_coap(now, None);
+            if let Some(downlink) = downlink {
+                self.doubt(now, &downlink);
+            }
         }
     }
 
@@ -181,7 +207,7 @@ impl<P: PeerKey> Engine<P> {
             untried: Vec::new(),
         };
         match pieces {
-            Some(steps) => self.go_piecewise(now, downlink, steps),
+            Some(steps) => self.go_piecewise(now, downlink, steps, Quirks::default()),
             None => self.begin(now, downlink),
         }
     }
@@ -191,6 +217,7 @@ impl<P: PeerKey> Engine<P> {
         now: Now,
         mut downlink: Downlink<P>,
         mut left: VecDeque<Operation>,
+        lesson: Quirks,
     ) -> Result<(), OperationFailure> {
         let Some(step) = left.pop_front() else {
             return Err(OperationFailure::Invalid("nothing to do".to_owned()));
@@ -200,6 +227,7 @@ impl<P: PeerKey> Engine<P> {
             left,
             values: Vec::new(),
             succeeded: false,
+            lesson,
         };
         self.begin(now, downlink)
     }
@@ -228,8 +256,11 @@ impl<P: PeerKey> Engine<P> {
             .ok_or(OperationFailure::NotHere)?;
         // It may have moved since the last step.
         downlink.peer = device.peer;
-        let request = request::encode(downlink.current(), format, &device.alternate_path)
+        let mut request = request::encode(downlink.current(), format, &device.alternate_path)
             .map_err(|error| OperationFailure::Invalid(error.to_string()))?;
+        if downlink.pieces_after_silence().is_some() {
+            request.response_timeout = Some(self.config.composite_timeout);
+        }
         let exchange = self
             .coap
             .send_request(now.instant, downlink.peer, request)
@@ -280,7 +311,7 @@ impl<P: PeerKey> Engine<P> {
                 &downlink.registration,
                 pieces::lesson(&downlink.operation, response.code),
             );
-            if let Err(failure) = self.go_piecewise(now, downlink, steps) {
+            if let Err(failure) = self.go_piecewise(now, downlink, steps, Quirks::default()) {
                 self.fail(purpose, failure);
             }
             return;
@@ -349,14 +380,16 @@ impl<P: PeerKey> Engine<P> {
     /// One step of an operation is done: on with the next, unless this one spoils all.
     fn step_answered(&mut self, now: Now, mut downlink: Downlink<P>, response: &Response) {
         let purpose = downlink.purpose;
-        let result = self.take_step(&mut downlink, response);
-        match result {
+        match self.take_step(&mut downlink, response) {
             Ok(None) => {
                 if let Err(failure) = self.begin(now, downlink) {
                     self.fail(purpose, failure);
                 }
             }
             Ok(Some(reply)) => {
+                if let Course::Piecewise { lesson, .. } = downlink.course {
+                    self.learn(&downlink.registration, lesson);
+                }
                 if let Purpose::Asked(tag) = purpose {
                     self.operation_done(tag, Ok(reply));
                 }
@@ -385,6 +418,7 @@ impl<P: PeerKey> Engine<P> {
             left,
             values,
             succeeded,
+            ..
         } = &mut downlink.course
         else {
             return Err(OperationFailure::Invalid("not a step".to_owned()));
@@ -453,10 +487,39 @@ impl<P: PeerKey> Engine<P> {
         }
     }
 
-    pub(crate) fn handle_failure(&mut self, exchange: ExchangeId, reason: Failure) {
+    /// A composite write was not answered. It is not taken apart, being all or nothing; but whether the device answers
+    /// composite operations at all is found out by a read, which does no harm, so that the next write is not tried in vain.
+    fn doubt(&mut self, now: Now, unanswered: &Downlink<P>) {
+        let Operation::WriteComposite { patches } = &unanswered.operation else {
+            return;
+        };
+        let device = self.devices.get(&unanswered.registration);
+        if device.is_none_or(|device| !has_composite(device.version, &device.quirks)) {
+            return;
+        }
+        let paths = patches.iter().take(1).map(Patch::path).collect();
+        let read = Operation::ReadComposite {
+            paths,
+            accept: None,
+        };
+        // A device that is gone or busy is found out another time.
+        let _in_doubt = self.start_downlink(now, &unanswered.registration, read, Purpose::Doubt);
+    }
+
+    pub(crate) fn handle_failure(&mut self, now: Now, exchange: ExchangeId, reason: Failure) {
         let Some(downlink) = self.downlinks.remove(&exchange) else {
             return;
         };
+        if reason == Failure::Unanswered {
+            if let Some(steps) = downlink.pieces_after_silence() {
+                let purpose = downlink.purpose;
+                if let Err(failure) = self.go_piecewise(now, downlink, steps, NO_COMPOSITE) {
+                    self.fail(purpose, failure);
+                }
+                return;
+            }
+            self.doubt(now, &downlink);
+        }
         let failure = match reason {
             Failure::PeerGone => OperationFailure::NotHere,
             Failure::Timeout | Failure::Unanswered | Failure::Cancelled => {

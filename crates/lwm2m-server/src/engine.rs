@@ -264,7 +264,7 @@ impl<P: PeerKey> Engine<P> {
             } => self.handle_response(now, exchange, token, &response),
             Event::Failed {
                 exchange, reason, ..
-            } => self.handle_failure(exchange, reason),
+            } => self.handle_failure(now, exchange, reason),
             Event::Notification {
                 peer,
                 token,

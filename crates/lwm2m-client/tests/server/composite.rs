@@ -152,13 +152,43 @@ fn that_a_device_has_no_composite_operations_is_learnt_and_kept() {
     system.events.clear();
     system.wait_for(|event| matches!(event, Event::Registered { .. }));
     assert!(system.registration().unwrap().quirks.no_composite);
-    // All or nothing cannot be made of pieces: that is for the device to say.
+    // All or nothing cannot be made of pieces.
+    let patches = vec![Patch::Set(Entry::new(LIFETIME, Value::Integer(600)))];
+    let failure = system.refuse(Operation::WriteComposite { patches });
+    assert!(
+        failure.to_string().contains("no composite operations"),
+        "{failure}"
+    );
+}
+
+#[test]
+fn that_a_device_refuses_a_composite_write_is_told_with_its_code() {
+    let config = with_fault(LwM2mVersion::V1_1, Fault::RefusesComposite);
+    let mut system = System::registered(config);
     let patches = vec![Patch::Set(Entry::new(LIFETIME, Value::Integer(600)))];
     let outcome = system.operate(Operation::WriteComposite { patches });
     assert!(
         matches!(outcome, OperationOutcome::Rejected { code, .. } if code == Code::METHOD_NOT_ALLOWED_4_05.as_byte()),
         "{outcome:?}"
     );
+}
+
+#[test]
+fn that_a_device_never_answers_composite_operations_is_learnt_and_kept() {
+    let config = with_fault(LwM2mVersion::V1_2, Fault::SwallowsComposite);
+    let mut system = System::registered(config);
+    let (_, values) = delivered(system.operate(observe(both(), &[])));
+    assert_eq!(values.len(), 2);
+    assert_eq!(system.device.observation_count(), 2);
+    assert!(system.registration().unwrap().quirks.no_composite);
+    let now = system.now;
+    system.device.start(now);
+    system.events.clear();
+    system.wait_for(|event| matches!(event, Event::Registered { .. }));
+    let began = system.now;
+    let (_, values) = delivered(system.operate(read(&[MANUFACTURER, TEMPERATURE])));
+    assert_eq!(values.len(), 2);
+    assert!(system.now - began < Duration::from_secs(1), "known by now");
 }
 
 #[test]

@@ -4,7 +4,7 @@ use std::collections::VecDeque;
 
 use coap::Code;
 use device_state::Quirks;
-use lwm2m::{LwM2mVersion, NotificationAttributes, Observed, Operation, Path};
+use lwm2m::{NotificationAttributes, Observed, Operation, Path};
 
 use crate::device::Device;
 use crate::output::OperationFailure;
@@ -20,7 +20,7 @@ pub(super) fn needed<P>(
     let known = match operation {
         Operation::ReadComposite { .. } => composite,
         // LwM2M Core 1.2 §6.3.9: all or nothing, which cannot be made of several requests.
-        Operation::WriteComposite { .. } if device.version == LwM2mVersion::V1_0 => {
+        Operation::WriteComposite { .. } if !composite => {
             return Err(OperationFailure::Invalid(
                 "the device has no composite operations; write each path by itself".to_owned(),
             ));

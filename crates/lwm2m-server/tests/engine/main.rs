@@ -6,4 +6,6 @@
 )]
 
 mod bootstrap;
+mod scripted;
+mod silence;
 mod storm;
