@@ -5,7 +5,7 @@ use thiserror::Error;
 use crate::format::{Entry, Patch};
 use crate::operation::Operation;
 use crate::path::Path;
-use crate::registry::{Registry, ResourceModel};
+use crate::registry::{ObjectModel, Registry, ResourceModel};
 
 /// Why a device whose objects are as they are defined would refuse an operation.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Error)]
@@ -25,6 +25,9 @@ pub enum Misuse {
     /// There is one instance of the object, which always exists.
     #[error("{0} is neither created nor deleted: every device has its one instance")]
     AlwaysThere(Path),
+    /// The object has one instance, and that has the id 0.
+    #[error("{0} cannot be created: the one instance of its object is 0")]
+    NotInstanceZero(Path),
 }
 
 impl Operation {
@@ -49,7 +52,10 @@ impl Operation {
                 Patch::Set(value) => set(value, registry),
                 Patch::Remove(path) => writable(*path, registry),
             }),
-            Self::Create { path, .. } => not_always_there(*path, registry),
+            Self::Create { path, instance, .. } => {
+                not_always_there(*path, registry)?;
+                instance.map_or(Ok(()), |instance| creatable(*path, instance, registry))
+            }
             Self::Delete {
                 path: path @ Path::ObjectInstance(..),
             } => not_always_there(*path, registry),
@@ -66,12 +72,40 @@ impl Operation {
 
 fn readable(path: Path, registry: &Registry) -> Result<(), Misuse> {
     let Some(resource) = registry.resource(path) else {
-        return Ok(());
+        return shows_something(path, registry);
     };
     if !resource.operations.readable {
         return Err(Misuse::NotReadable(path));
     }
     has_instances(path, resource)
+}
+
+/// Of objects with credentials nothing is shown (LwM2M-Core 1.2 §6.3).
+fn shows_something(path: Path, registry: &Registry) -> Result<(), Misuse> {
+    let object = path
+        .object_id()
+        .and_then(|object| registry.object(object, None));
+    let hides = |object: &ObjectModel| {
+        let mut resources = object.resources().iter();
+        !resources.any(|resource| resource.operations.readable)
+    };
+    match object {
+        Some(object) if hides(object) => Err(Misuse::NotReadable(path)),
+        _ => Ok(()),
+    }
+}
+
+// LwM2M-Core 1.2 §7.2: the one instance of a single-instance object has the id 0.
+fn creatable(object: Path, instance: u16, registry: &Registry) -> Result<(), Misuse> {
+    let model = object
+        .object_id()
+        .and_then(|object| registry.object(object, None));
+    match (model, object.child(instance)) {
+        (Some(model), Some(path)) if !model.multiple && instance != 0 => {
+            Err(Misuse::NotInstanceZero(path))
+        }
+        _ => Ok(()),
+    }
 }
 
 fn set(value: &Entry, registry: &Registry) -> Result<(), Misuse> {
@@ -108,8 +142,10 @@ fn not_always_there(path: Path, registry: &Registry) -> Result<(), Misuse> {
 
 #[cfg(test)]
 mod tests {
+    #![expect(clippy::unwrap_used, reason = "a failed unwrap is the test's failure")]
+
     use super::*;
-    use crate::{ExecuteArguments, Value, WriteMode};
+    use crate::{ExecuteArguments, NotificationAttributes, Value, WriteMode};
 
     fn check(operation: &Operation) -> Result<(), Misuse> {
         operation.check_use(Registry::oma())
@@ -166,6 +202,53 @@ mod tests {
         let delete = |path| check(&Operation::Delete { path });
         assert!(delete(Path::ObjectInstance(3, 0)).is_err());
         assert_eq!(delete(Path::ObjectInstance(3303, 0)), Ok(()));
+    }
+
+    #[test]
+    fn an_object_with_one_instance_has_instance_0() {
+        let create = |object, instance| {
+            check(&Operation::Create {
+                path: Path::Object(object),
+                instance,
+                values: Vec::new(),
+            })
+        };
+        assert_eq!(create(6, Some(0)), Ok(()));
+        assert_eq!(create(6, None), Ok(()));
+        let other = Path::ObjectInstance(6, 1);
+        assert_eq!(create(6, Some(1)), Err(Misuse::NotInstanceZero(other)));
+        assert_eq!(create(3303, Some(7)), Ok(()));
+        assert_eq!(create(31_999, Some(7)), Ok(()));
+    }
+
+    #[test]
+    fn a_new_instance_may_be_given_values_that_can_only_be_read() {
+        let temperature = Path::Resource(3303, 1, 5700);
+        assert!(check(&write(temperature)).is_err());
+        let create = Operation::Create {
+            path: Path::Object(3303),
+            instance: Some(1),
+            values: vec![Entry::new(temperature, Value::Float(20.0))],
+        };
+        assert_eq!(check(&create), Ok(()));
+    }
+
+    #[test]
+    fn nothing_of_a_credential_is_read_at_any_level() {
+        let read = |path| check(&Operation::Read { path, accept: None });
+        let observe = |path: Path| {
+            check(&Operation::Observe {
+                observed: path.into(),
+                parameters: NotificationAttributes::default(),
+            })
+        };
+        for path in ["/0", "/0/0", "/0/0/5", "/21", "/21/0", "/21/0/0", "/23/0"] {
+            let path: Path = path.parse().unwrap();
+            assert_eq!(read(path), Err(Misuse::NotReadable(path)));
+            assert_eq!(observe(path), Err(Misuse::NotReadable(path)));
+        }
+        assert_eq!(read(Path::Object(1)), Ok(()));
+        assert_eq!(read(Path::Object(31_999)), Ok(()));
     }
 
     #[test]
