@@ -2,7 +2,7 @@ use std::time::Duration;
 
 use dtls::{
     CidOffer, ClientConfig, ClientCredentials, ClientOutput, CloseReason, Config, CookieSecret,
-    HandshakeFailure, MasterSecretKind, Output, Psk, Retransmission, StoreOutcome,
+    HandshakeFailure, MasterSecretKind, Output, Psk, Retransmission, SendError, StoreOutcome,
 };
 
 use crate::pair::{
@@ -347,6 +347,43 @@ fn limits_hold_for_a_source_and_for_all() {
         pair.run_for(Duration::from_mins(2));
         assert_eq!(pair.server.handshake_count(), 0);
     }
+}
+
+/// RFC 4279 §5.3.
+#[test]
+fn a_key_of_any_length_up_to_64_bytes_and_an_identity_of_128_lead_to_traffic() {
+    for length in [1, 16, 64] {
+        let key = Psk::new(&vec![0x5A; length]).unwrap();
+        let identity = vec![b'i'; 128];
+        let client = ClientConfig::new(identity.clone(), key.clone());
+        let mut pair = Pair::new(server_config(), client, 1);
+        pair.keys.insert(identity, key);
+        pair.client.start(pair.now);
+        pair.drive();
+        assert!(pair.client.is_connected(), "{length} bytes");
+        pair.assert_traffic_flows();
+    }
+    assert!(Psk::new(&[0; 65]).is_err() && Psk::new(&[]).is_err());
+}
+
+/// Nothing but a client's hello begins a handshake.
+#[test]
+fn a_server_without_a_session_sends_nothing_and_begins_no_handshake() {
+    let mut pair = Pair::connected(CidOffer::Length(0));
+    let session = pair.session.unwrap();
+    pair.client.close();
+    pair.drive();
+    let sent = pair.sent.len();
+    assert_eq!(
+        pair.server.send(session, b"read /3/0"),
+        Err(SendError::NoSession)
+    );
+    pair.run_for(Duration::from_hours(1));
+    assert_eq!((pair.sent.len(), pair.server.handshake_count()), (sent, 0));
+    // The client comes.
+    pair.client.start(pair.now);
+    pair.drive();
+    pair.assert_traffic_flows();
 }
 
 #[test]

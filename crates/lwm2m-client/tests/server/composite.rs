@@ -8,7 +8,7 @@ use lwm2m::{
     CompositePaths, ContentFormat, Entry, LwM2mVersion, Method, NotificationAttributes, Observed,
     Operation, Patch, Path, RawRequest, Value,
 };
-use lwm2m_client::{Config, Event, Fault};
+use lwm2m_client::{Config, Event, Fault, Profile};
 
 use crate::system::{System, config};
 use crate::{TEMPERATURE, delivered};
@@ -189,6 +189,24 @@ fn that_a_device_never_answers_composite_operations_is_learnt_and_kept() {
     let (_, values) = delivered(system.operate(read(&[MANUFACTURER, TEMPERATURE])));
     assert_eq!(values.len(), 2);
     assert!(system.now - began < Duration::from_secs(1), "known by now");
+}
+
+#[test]
+fn a_resource_instance_is_removed_by_a_composite_write_beside_what_it_sets() {
+    let mut system = System::registered(Config {
+        profile: Profile::full("portfolio"),
+        ..of_release(LwM2mVersion::V1_2)
+    });
+    let identity = |instance| Path::ResourceInstance(16, 0, 0, instance);
+    let has = |system: &System, instance| system.device.value(identity(instance)).is_some();
+    assert!(has(&system, 0) && has(&system, 1));
+    let patches = vec![
+        Patch::Remove(identity(1)),
+        Patch::Set(Entry::new(LIFETIME, Value::Integer(600))),
+    ];
+    delivered(system.operate(Operation::WriteComposite { patches }));
+    assert!(has(&system, 0) && !has(&system, 1));
+    assert_eq!(system.device.value(LIFETIME), Some(&Value::Integer(600)));
 }
 
 #[test]

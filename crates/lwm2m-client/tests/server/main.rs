@@ -3,6 +3,7 @@
 #![expect(clippy::disallowed_methods, reason = "a test needs a first instant")]
 
 mod composite;
+mod firmware;
 mod streams;
 mod system;
 
@@ -14,28 +15,28 @@ use lwm2m::{
     Entry, ExecuteArguments, LwM2mVersion, NotificationAttributes, Operation, Path, Value,
     WriteMode,
 };
-use lwm2m_client::{Config, Event, FirmwareState, ProfileId};
+use lwm2m_client::{Config, Event, Fault, FirmwareState, Profile, ProfileId};
 use system::{System, config};
 
 pub(crate) const TEMPERATURE: Path = Path::Resource(3303, 0, 5700);
 const RELEASES: [LwM2mVersion; 3] = [LwM2mVersion::V1_0, LwM2mVersion::V1_1, LwM2mVersion::V1_2];
 
-fn read(path: Path) -> Operation {
+pub(crate) fn read(path: Path) -> Operation {
     Operation::Read { path, accept: None }
 }
 
-fn write(path: Path, mode: WriteMode, values: Vec<Entry>) -> Operation {
+pub(crate) fn write(path: Path, mode: WriteMode, values: Vec<Entry>) -> Operation {
     Operation::Write { path, mode, values }
 }
 
-fn execute(path: Path) -> Operation {
+pub(crate) fn execute(path: Path) -> Operation {
     Operation::Execute {
         path,
         arguments: ExecuteArguments::default(),
     }
 }
 
-fn observe(path: Path) -> Operation {
+pub(crate) fn observe(path: Path) -> Operation {
     Operation::Observe {
         observed: path.into(),
         parameters: NotificationAttributes::default(),
@@ -168,6 +169,50 @@ fn objects_are_created_discovered_and_deleted() {
     assert!(
         matches!(gone, OperationOutcome::Rejected { code, .. } if code == Code::NOT_FOUND_4_04.as_byte())
     );
+}
+
+#[test]
+fn an_update_of_a_resource_keeps_its_instances_and_a_replace_drops_them() {
+    for version in RELEASES {
+        let mut system = System::registered(Config {
+            version,
+            profile: Profile::full("portfolio"),
+            ..config()
+        });
+        let identity = |instance| Path::ResourceInstance(16, 0, 0, instance);
+        let has = |system: &System, instance| system.device.value(identity(instance)).is_some();
+        let new = vec![Entry::new(identity(9), Value::String("new".to_owned()))];
+        let resource = Path::Resource(16, 0, 0);
+        let update = write(resource, WriteMode::Update, new.clone());
+        assert_eq!(delivered(system.operate(update)).0, Code::CHANGED_2_04);
+        assert!(has(&system, 0) && has(&system, 9), "{version}");
+        let replace = write(resource, WriteMode::Replace, new);
+        assert_eq!(delivered(system.operate(replace)).0, Code::CHANGED_2_04);
+        assert!(!has(&system, 0) && has(&system, 9), "{version}");
+    }
+}
+
+#[test]
+fn a_create_of_what_exists_changes_nothing_of_it() {
+    let unit = Path::Resource(3303, 0, 5701);
+    for (faults, code) in [
+        (vec![], Code::BAD_REQUEST_4_00),
+        (vec![Fault::RefusesKnownInstance], Code::NOT_ACCEPTABLE_4_06),
+    ] {
+        let mut system = System::registered(Config { faults, ..config() });
+        let before = system.device.value(unit).cloned();
+        let create = Operation::Create {
+            path: Path::Object(3303),
+            instance: Some(0),
+            values: vec![Entry::new(unit, Value::String("K".to_owned()))],
+        };
+        let outcome = system.operate(create);
+        assert!(
+            matches!(outcome, OperationOutcome::Rejected { code: told, .. } if told == code.as_byte()),
+            "{outcome:?}"
+        );
+        assert_eq!(system.device.value(unit).cloned(), before);
+    }
 }
 
 #[test]

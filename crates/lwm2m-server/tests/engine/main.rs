@@ -6,6 +6,10 @@
 )]
 
 mod bootstrap;
+mod formats;
+mod identity;
+mod operations;
 mod scripted;
+mod sends;
 mod silence;
 mod storm;
