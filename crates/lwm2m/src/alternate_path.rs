@@ -5,6 +5,7 @@ use std::str::FromStr;
 
 use thiserror::Error;
 
+use crate::gateway::ChildPrefix;
 use crate::path::Path;
 
 /// The root path of a device's object tree, usually `/`, for example `/lwm2m`.
@@ -47,6 +48,13 @@ impl AlternatePath {
         prefix
             .chain(path.segments().map(|id| id.to_string()))
             .collect()
+    }
+
+    /// The root path of a device behind the gateway whose root path this is.
+    #[must_use]
+    pub fn of_child(&self, prefix: &ChildPrefix) -> Self {
+        let child: Box<str> = prefix.as_str().into();
+        Self(self.0.iter().cloned().chain([child]).collect())
     }
 
     /// What is left of a link target below the prefix, with its leading slash; `None` if the

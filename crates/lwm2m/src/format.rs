@@ -4,6 +4,7 @@
 //! Both speak in [`Entry`]s with absolute paths, so that callers need not know any format.
 //! Decoders are liberal, encoders strict.
 
+use crate::alternate_path::AlternatePath;
 use crate::path::Path;
 use crate::registry::Registry;
 use crate::value::{Value, ValueError, ValueType};
@@ -88,6 +89,18 @@ pub fn decode(
     payload: &[u8],
     registry: &Registry,
 ) -> Result<Vec<Entry>, DecodeError> {
+    decode_below(&AlternatePath::default(), format, base, payload, registry)
+}
+
+/// Reads the values in a payload of a device whose objects lie below `root`. The formats that name whole paths may name
+/// them with it or without; `base` and the paths that are read are without.
+pub fn decode_below(
+    root: &AlternatePath,
+    format: ContentFormat,
+    base: Path,
+    payload: &[u8],
+    registry: &Registry,
+) -> Result<Vec<Entry>, DecodeError> {
     if payload.len() > MAX_PAYLOAD_BYTES {
         return Err(DecodeError::TooLong(payload.len()));
     }
@@ -98,8 +111,8 @@ pub fn decode(
         ContentFormat::TLV => tlv::decode(base, payload, registry),
         ContentFormat::JSON => json::decode(base, payload, registry),
         ContentFormat::LWM2M_CBOR => lwm2m_cbor::decode(base, payload, registry),
-        ContentFormat::SENML_JSON => senml::decode(Syntax::Json, base, payload, registry),
-        ContentFormat::SENML_CBOR => senml::decode(Syntax::Cbor, base, payload, registry),
+        ContentFormat::SENML_JSON => senml::decode(Syntax::Json, root, base, payload, registry),
+        ContentFormat::SENML_CBOR => senml::decode(Syntax::Cbor, root, base, payload, registry),
         _ => Err(DecodeError::UnsupportedFormat(format)),
     }
 }
@@ -111,6 +124,16 @@ pub fn decode(
 /// path twice. TLV takes no [`Path::Root`] as base and wraps each object instance if the base is an
 /// object. LwM2M CBOR always names whole paths.
 pub fn encode(
+    format: ContentFormat,
+    base: Path,
+    entries: &[Entry],
+) -> Result<Vec<u8>, EncodeError> {
+    encode_below(&AlternatePath::default(), format, base, entries)
+}
+
+/// As [`encode`], for a device whose objects lie below `root`: SenML names whole paths, which begin with it.
+pub fn encode_below(
+    root: &AlternatePath,
     format: ContentFormat,
     base: Path,
     entries: &[Entry],
@@ -129,8 +152,8 @@ pub fn encode(
         ContentFormat::TLV => tlv::encode(base, entries),
         ContentFormat::JSON => json::encode(base, entries),
         ContentFormat::LWM2M_CBOR => lwm2m_cbor::encode(entries),
-        ContentFormat::SENML_JSON => senml::encode(Syntax::Json, base, entries),
-        ContentFormat::SENML_CBOR => senml::encode(Syntax::Cbor, base, entries),
+        ContentFormat::SENML_JSON => senml::encode(Syntax::Json, root, base, entries),
+        ContentFormat::SENML_CBOR => senml::encode(Syntax::Cbor, root, base, entries),
         _ => Err(EncodeError::UnsupportedFormat(format)),
     }
 }

@@ -25,6 +25,7 @@ pub mod alternate_path;
 pub mod attributes;
 pub mod binding;
 pub mod format;
+pub mod gateway;
 pub mod link;
 pub mod misuse;
 pub mod names;
@@ -40,9 +41,10 @@ pub use alternate_path::AlternatePath;
 pub use attributes::{Edge, NotificationAttributes, Setting};
 pub use binding::{Binding, Mode, QueueMode};
 pub use format::{
-    ContentFormat, DecodeError, EncodeError, Entry, Patch, SampleTime, decode, decode_patch,
-    decode_paths, encode, encode_patch, encode_paths,
+    ContentFormat, DecodeError, EncodeError, Entry, Patch, SampleTime, decode, decode_below,
+    decode_patch, decode_paths, encode, encode_below, encode_patch, encode_paths,
 };
+pub use gateway::{Child, ChildPrefix};
 pub use link::{Link, ObjectLinks};
 pub use misuse::Misuse;
 pub use names::{EndpointName, Lifetime, LwM2mVersion, RegistrationId};

@@ -115,6 +115,21 @@ impl ObjectLinks {
         })
     }
 
+    /// Reads a list of what lies below `root`, whether its links say so or not.
+    pub fn parse_below(root: &AlternatePath, text: &str) -> Result<Self, LinkError> {
+        if text.len() > MAX_BYTES {
+            return Err(LinkError::TooLong(text.len()));
+        }
+        let raw = Reader { text, at: 0 }.links()?;
+        let links = raw.into_iter().filter_map(|link| {
+            let target = root.strip(link.target).unwrap_or(link.target);
+            let path = parse_target(target)?;
+            let attributes = link.attributes;
+            Some(Link { path, attributes })
+        });
+        Ok(Self::new(links.collect()))
+    }
+
     /// Reads the bytes of a payload.
     pub fn parse_bytes(payload: &[u8]) -> Result<Self, LinkError> {
         if payload.len() > MAX_BYTES {

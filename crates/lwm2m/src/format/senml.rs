@@ -6,6 +6,7 @@ use super::{
     Content, DecodeError, EncodeError, Entry, MAX_ENTRIES, SampleTime, Shown, senml_cbor,
     senml_json, typed,
 };
+use crate::alternate_path::AlternatePath;
 use crate::path::{Path, PathReader};
 use crate::registry::{Registry, ValueTypes};
 use crate::value::Value;
@@ -185,16 +186,19 @@ pub(super) struct Resolved {
 }
 
 /// Gives records their base fields, which hold until a later record overrides them.
-pub(super) struct Resolver {
+pub(super) struct Resolver<'a> {
+    /// What whole names may begin with, beside their paths.
+    root: Option<&'a AlternatePath>,
     /// What has read the base name, to read on with names; none if no path begins so.
     base_name: Option<PathReader>,
     base_time: Option<f64>,
     records: usize,
 }
 
-impl Default for Resolver {
+impl Default for Resolver<'_> {
     fn default() -> Self {
         Self {
+            root: None,
             base_name: Some(PathReader::default()),
             base_time: None,
             records: 0,
@@ -202,7 +206,25 @@ impl Default for Resolver {
     }
 }
 
-impl Resolver {
+impl<'a> Resolver<'a> {
+    /// One of a device whose objects lie below `root`.
+    fn below(root: &'a AlternatePath) -> Self {
+        Self {
+            root: (!root.is_root()).then_some(root),
+            ..Self::default()
+        }
+    }
+
+    /// A name, or the beginning of one, without the root path.
+    fn stripped<'t>(&self, name: &'t str) -> &'t str {
+        match self.root.and_then(|root| root.strip(name)) {
+            None => name,
+            // The slash comes with the next piece.
+            Some("/") if !name.ends_with('/') => "",
+            Some(rest) => rest,
+        }
+    }
+
     /// The meaning of a record; `None` if it only has base fields for those that follow.
     #[inline]
     pub(super) fn resolve(
@@ -250,6 +272,7 @@ impl Resolver {
             return Err(DecodeError::TooManyEntries);
         }
         if let Some(base_name) = &record.base_name {
+            let base_name = self.stripped(base_name);
             if base_name.len() > MAX_NAME_BYTES {
                 return Err(DecodeError::BadName);
             }
@@ -262,6 +285,7 @@ impl Resolver {
 
     #[inline]
     fn path(&self, name: &str) -> Result<Path, DecodeError> {
+        let name = self.stripped(name);
         if name.len() > MAX_NAME_BYTES {
             return Err(DecodeError::BadName);
         }
@@ -274,12 +298,13 @@ impl Resolver {
 /// Reads a pack of values.
 pub(super) fn decode(
     syntax: Syntax,
+    root: &AlternatePath,
     base: Path,
     payload: &[u8],
     registry: &Registry,
 ) -> Result<Vec<Entry>, DecodeError> {
     let mut types = ValueTypes::new(registry);
-    let mut resolver = Resolver::default();
+    let mut resolver = Resolver::below(root);
     let mut entries = Vec::new();
     syntax.read(payload, |record| {
         let Some(Resolved {
@@ -309,10 +334,11 @@ pub(super) fn decode(
 /// Writes a pack of values.
 pub(super) fn encode(
     syntax: Syntax,
+    root: &AlternatePath,
     base: Path,
     entries: &[Entry],
 ) -> Result<Vec<u8>, EncodeError> {
-    let names = Names::new(base, entries);
+    let names = Names::new(root, base, entries);
     let fields = |(index, entry)| {
         let entry: &Entry = entry;
         Ok(Fields {
@@ -373,21 +399,28 @@ pub(super) enum Seconds {
 
 /// The base name of a pack, and what each entry adds to it.
 struct Names {
+    /// What every whole name begins with.
+    root: String,
     base_name: String,
 }
 
 impl Names {
     /// `/3/0/` for resources below `/3/0`, `/3/0/9` for that resource alone, nothing for the root.
-    fn new(base: Path, entries: &[Entry]) -> Self {
+    fn new(root: &AlternatePath, base: Path, entries: &[Entry]) -> Self {
+        let root = if root.is_root() {
+            String::new()
+        } else {
+            root.to_string()
+        };
         let at_base = entries.iter().filter(|entry| entry.path == base).count();
         let base_name = if base == Path::Root || (at_base > 0 && at_base < entries.len()) {
             String::new()
         } else if at_base > 0 {
-            base.to_string()
+            format!("{root}{base}")
         } else {
-            format!("{base}/")
+            format!("{root}{base}/")
         };
-        Self { base_name }
+        Self { root, base_name }
     }
 
     /// The base name, if the first record should have one.
@@ -397,7 +430,7 @@ impl Names {
 
     /// What the record of `path` needs as its name.
     fn name(&self, path: Path) -> Option<String> {
-        let full = path.to_string();
+        let full = format!("{}{path}", self.root);
         let name = full.strip_prefix(&self.base_name).unwrap_or(&full);
         (!name.is_empty()).then(|| name.to_owned())
     }

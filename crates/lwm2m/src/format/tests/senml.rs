@@ -298,3 +298,67 @@ fn times_add_up_and_persist_in_cbor() {
         ["/3/0/9 Integer(1) FromNow(-60000)"]
     );
 }
+
+#[test]
+fn names_may_begin_with_the_root_path_of_the_device() {
+    let root: AlternatePath = "/dev0".parse().unwrap();
+    let read = |text: &str| {
+        let format = ContentFormat::SENML_JSON;
+        decode_below(
+            &root,
+            format,
+            path("/3303/0"),
+            text.as_bytes(),
+            Registry::oma(),
+        )
+        .map(|entries| lines(&entries))
+    };
+    for pack in [
+        r#"[{"n":"/dev0/3303/0/5701","vs":"K"}]"#,
+        r#"[{"bn":"/dev0/3303/0/","n":"5701","vs":"K"}]"#,
+        r#"[{"bn":"/dev0","n":"/3303/0/5701","vs":"K"}]"#,
+        r#"[{"bn":"/dev0/","n":"3303/0/5701","vs":"K"}]"#,
+        r#"[{"bn":"/3303/0/","n":"5701","vs":"K"}]"#,
+    ] {
+        assert_eq!(
+            read(pack),
+            Ok(vec!["/3303/0/5701 String(\"K\")".to_owned()]),
+            "{pack}"
+        );
+    }
+    for pack in [
+        r#"[{"n":"/dev1/3303/0/5701","vs":"K"}]"#,
+        r#"[{"n":"/dev0x/3303/0/5701","vs":"K"}]"#,
+        r#"[{"n":"/dev0/dev0/3303/0/5701","vs":"K"}]"#,
+    ] {
+        assert_eq!(read(pack), Err(DecodeError::BadName), "{pack}");
+    }
+    // A device without a root path has no such names.
+    let elsewhere = json("/3303/0", r#"[{"n":"/dev0/3303/0/5701","vs":"K"}]"#);
+    assert_eq!(elsewhere, Err(DecodeError::BadName));
+}
+
+#[test]
+fn names_are_written_with_the_root_path_of_the_device() {
+    let root: AlternatePath = "/dev0".parse().unwrap();
+    let entries = [
+        Entry::new(path("/3303/0/5701"), string("K")),
+        Entry::new(path("/3303/0/5750"), string("x")),
+    ];
+    let written = |base: &str, entries: &[Entry]| {
+        let bytes = encode_below(&root, ContentFormat::SENML_JSON, path(base), entries);
+        String::from_utf8(bytes.unwrap()).unwrap()
+    };
+    assert_eq!(
+        written("/3303/0", &entries),
+        r#"[{"bn":"/dev0/3303/0/","n":"5701","vs":"K"},{"n":"5750","vs":"x"}]"#
+    );
+    assert_eq!(
+        written("/3303/0/5701", &entries[..1]),
+        r#"[{"bn":"/dev0/3303/0/5701","vs":"K"}]"#
+    );
+    assert_eq!(
+        written("/", &entries[..1]),
+        r#"[{"n":"/dev0/3303/0/5701","vs":"K"}]"#
+    );
+}
