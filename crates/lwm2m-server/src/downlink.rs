@@ -1,42 +1,51 @@
 //! What the server asks of devices (LwM2M Core 1.2 §6.3, §6.4): operations as CoAP requests and back.
 
 mod answer;
+mod child;
+mod failure;
 mod pieces;
 mod request;
 
+use std::borrow::Cow;
 use std::collections::VecDeque;
 
-use coap::{Code, ExchangeId, Failure, PeerKey, Response, SendError, Token};
+use coap::{Code, ExchangeId, PeerKey, Response, SendError, Token};
 use device_state::{Command, Observation, Quirks, registration_shard};
 use lwm2m::{
-    AlternatePath, ContentFormat, Entry, Observed, Operation, Patch, Path, RegistrationId, Value,
+    AlternatePath, ChildPrefix, ContentFormat, Entry, Observed, Operation, Path, RegistrationId,
+    Value,
 };
 
+use crate::device::Device;
 use crate::engine::Engine;
 use crate::output::{Now, OperationFailure, OperationReply, OperationTag};
-use crate::quirks::{has_composite, may_be_unknown_to_device};
+use crate::quirks::may_be_unknown_to_device;
 use crate::uplink::Awaiting;
+use answer::Place;
 
 /// Operations that wait for one registration's commit.
 const MAX_EARLY: usize = 16;
-
-/// The lesson of a device that is silent when it is asked for several paths, and answers when it is asked for each.
-const NO_COMPOSITE: Quirks = Quirks {
-    no_composite: true,
-    no_observe_parameters: false,
-    mislabelled: None,
-};
 
 /// An operation on a device that has not ended.
 #[derive(Debug)]
 pub(crate) struct Downlink<P> {
     peer: P,
     registration: RegistrationId,
+    /// The device behind it that is meant, where it is a gateway.
+    child: Option<ChildPrefix>,
     operation: Operation,
     course: Course,
     purpose: Purpose,
     /// Formats that are still to be tried when the device refuses this one, next one last.
     untried: Vec<Option<ContentFormat>>,
+}
+
+/// An operation on a device whose registration is not committed yet.
+#[derive(Debug)]
+pub(crate) struct Early {
+    tag: OperationTag,
+    child: Option<ChildPrefix>,
+    operation: Operation,
 }
 
 /// How an operation is carried out.
@@ -67,16 +76,12 @@ impl<P> Downlink<P> {
         }
     }
 
-    /// What to do instead of a composite request that the device acknowledges and does not answer, as Wakaama does.
-    fn pieces_after_silence(&self) -> Option<VecDeque<Operation>> {
-        let is_composite = match &self.operation {
-            Operation::ReadComposite { .. } => true,
-            Operation::Observe { observed, .. } => matches!(observed, Observed::Composite(_)),
-            _ => false,
-        };
-        (is_composite && matches!(self.course, Course::Whole))
-            .then(|| pieces::of(&self.operation))
-            .flatten()
+    /// What the paths on the wire begin with.
+    fn root<'a>(&self, device: &'a Device<P>) -> Cow<'a, AlternatePath> {
+        match &self.child {
+            None => Cow::Borrowed(&device.alternate_path),
+            Some(child) => Cow::Owned(device.alternate_path.of_child(child)),
+        }
     }
 }
 
@@ -100,10 +105,30 @@ impl<P: PeerKey> Engine<P> {
         registration: &RegistrationId,
         operation: Operation,
     ) {
+        self.handle(now, tag, registration, None, operation);
+    }
+
+    /// What was asked for before the registration was committed.
+    pub(crate) fn handle_early(&mut self, now: Now, registration: &RegistrationId, early: Early) {
+        self.handle(now, early.tag, registration, early.child, early.operation);
+    }
+
+    fn handle(
+        &mut self,
+        now: Now,
+        tag: OperationTag,
+        registration: &RegistrationId,
+        child: Option<ChildPrefix>,
+        operation: Operation,
+    ) {
         if let Some(early) = self.early.get_mut(registration) {
             // LwM2M Core 1.2 §6.2.1: what comes before the 2.01 is ignored by the client, so it waits.
             if early.len() < MAX_EARLY {
-                early.push((tag, operation));
+                early.push(Early {
+                    tag,
+                    child,
+                    operation,
+                });
             } else {
                 self.operation_done(
                     tag,
@@ -117,8 +142,8 @@ impl<P: PeerKey> Engine<P> {
         if let Operation::CancelObserve { observed } = &operation {
             return self.cancel_observation(now, tag, registration, observed);
         }
-        if let Err(failure) = self.start_downlink(now, registration, operation, Purpose::Asked(tag))
-        {
+        let purpose = Purpose::Asked(tag);
+        if let Err(failure) = self.start_downlink(now, registration, child, operation, purpose) {
             self.operation_done(tag, Err(failure));
         }
     }
@@ -126,7 +151,7 @@ impl<P: PeerKey> Engine<P> {
     /// The caller no longer waits. What was sent stays sent; what was not is dropped.
     pub fn cancel_operation(&mut self, now: Now, tag: OperationTag) {
         for waiting in self.early.values_mut() {
-            waiting.retain(|(waits, _)| *waits != tag);
+            waiting.retain(|early| early.tag != tag);
         }
         if let Some(exchange) = self.tags.remove(&tag) {
             let downlink = self.downlinks.remove(&exchange);
@@ -150,7 +175,7 @@ impl<P: PeerKey> Engine<P> {
             parameters: observation.parameters,
         };
         // A device that is gone or busy again registers again, and with it the observation is restored.
-        let _lost = self.start_downlink(now, registration, operation, Purpose::Restored);
+        let _lost = self.start_downlink(now, registration, None, operation, Purpose::Restored);
     }
 
     /// Gives up establishing an observation again that nobody wants any more.
@@ -175,6 +200,7 @@ impl<P: PeerKey> Engine<P> {
         &mut self,
         now: Now,
         registration: &RegistrationId,
+        child: Option<ChildPrefix>,
         operation: Operation,
         purpose: Purpose,
     ) -> Result<(), OperationFailure> {
@@ -201,6 +227,7 @@ impl<P: PeerKey> Engine<P> {
         let downlink = Downlink {
             peer: device.peer,
             registration: registration.clone(),
+            child,
             operation,
             course: Course::Whole,
             purpose,
@@ -256,7 +283,9 @@ impl<P: PeerKey> Engine<P> {
             .ok_or(OperationFailure::NotHere)?;
         // It may have moved since the last step.
         downlink.peer = device.peer;
-        let mut request = request::encode(downlink.current(), format, &device.alternate_path)
+        let root = downlink.root(device);
+        let names = downlink.child.as_ref().map(|_| root.as_ref());
+        let mut request = request::encode(downlink.current(), format, &root, names)
             .map_err(|error| OperationFailure::Invalid(error.to_string()))?;
         if downlink.pieces_after_silence().is_some() {
             request.response_timeout = Some(self.config.composite_timeout);
@@ -318,6 +347,7 @@ impl<P: PeerKey> Engine<P> {
         }
         self.note_observation(now, &downlink, token, response);
         if response.code.is_success()
+            && downlink.child.is_none()
             && let Some(device) = self.devices.get_mut(&downlink.registration)
             && let Some(lifetime) = downlink
                 .operation
@@ -368,13 +398,18 @@ impl<P: PeerKey> Engine<P> {
     ) -> Result<OperationReply, OperationFailure> {
         let operation = &downlink.operation;
         if response.code.is_success() && answer::has_values(operation) {
-            let entries = self.values_in(&downlink.registration, operation.path(), response)?;
+            let child = downlink.child.as_ref();
+            let base = operation.path();
+            let entries = self.values_in(&downlink.registration, child, base, response)?;
             return Ok(answer::delivered(response.code, answer::values(entries)));
         }
-        let root = AlternatePath::default();
         let device = self.devices.get(&downlink.registration);
-        let alternate_path = device.map_or(&root, |device| &device.alternate_path);
-        answer::decode(operation, alternate_path, response)
+        let root = device.map_or_else(Cow::default, |device| downlink.root(device));
+        let reply = answer::decode(operation, &root, response)?;
+        match downlink.child {
+            Some(_) => child::without_prefix(&root, reply),
+            None => Ok(reply),
+        }
     }
 
     /// One step of an operation is done: on with the next, unless this one spoils all.
@@ -407,7 +442,7 @@ impl<P: PeerKey> Engine<P> {
         let has_values = answer::has_values(downlink.current());
         let returned = if has_values && response.code.is_success() {
             let base = downlink.current().path();
-            answer::values(self.values_in(&downlink.registration, base, response)?)
+            answer::values(self.values_in(&downlink.registration, None, base, response)?)
         } else {
             Vec::new()
         };
@@ -449,15 +484,21 @@ impl<P: PeerKey> Engine<P> {
     pub(crate) fn values_in(
         &mut self,
         registration: &RegistrationId,
+        child: Option<&ChildPrefix>,
         base: Path,
         response: &Response,
     ) -> Result<Vec<Entry>, OperationFailure> {
-        let quirks = self
-            .devices
-            .get(registration)
-            .map_or_else(Quirks::default, |device| device.quirks);
-        answer::entries(base, response, quirks).or_else(|failure| {
-            let (mislabelled, entries) = answer::guess(base, response, quirks).ok_or(failure)?;
+        let device = self.devices.get(registration);
+        let quirks = device.map_or_else(Quirks::default, |device| device.quirks);
+        let mut root = device.map_or_else(AlternatePath::default, |device| {
+            device.alternate_path.clone()
+        });
+        if let Some(child) = child {
+            root = root.of_child(child);
+        }
+        let place = Place { root: &root, base };
+        answer::entries(place, response, quirks).or_else(|failure| {
+            let (mislabelled, entries) = answer::guess(place, response, quirks).ok_or(failure)?;
             let lesson = Quirks {
                 mislabelled: Some(mislabelled),
                 ..Quirks::default()
@@ -484,69 +525,6 @@ impl<P: PeerKey> Engine<P> {
                 quirks: lesson,
             };
             self.commit(shard, command, Awaiting::Quirks);
-        }
-    }
-
-    /// A composite write was not answered. It is not taken apart, being all or nothing; but whether the device answers
-    /// composite operations at all is found out by a read, which does no harm, so that the next write is not tried in vain.
-    fn doubt(&mut self, now: Now, unanswered: &Downlink<P>) {
-        let Operation::WriteComposite { patches } = &unanswered.operation else {
-            return;
-        };
-        let device = self.devices.get(&unanswered.registration);
-        if device.is_none_or(|device| !has_composite(device.version, &device.quirks)) {
-            return;
-        }
-        let paths = patches.iter().take(1).map(Patch::path).collect();
-        let read = Operation::ReadComposite {
-            paths,
-            accept: None,
-        };
-        // A device that is gone or busy is found out another time.
-        let _in_doubt = self.start_downlink(now, &unanswered.registration, read, Purpose::Doubt);
-    }
-
-    pub(crate) fn handle_failure(&mut self, now: Now, exchange: ExchangeId, reason: Failure) {
-        let Some(downlink) = self.downlinks.remove(&exchange) else {
-            return;
-        };
-        if reason == Failure::Unanswered {
-            if let Some(steps) = downlink.pieces_after_silence() {
-                let purpose = downlink.purpose;
-                if let Err(failure) = self.go_piecewise(now, downlink, steps, NO_COMPOSITE) {
-                    self.fail(purpose, failure);
-                }
-                return;
-            }
-            self.doubt(now, &downlink);
-        }
-        let failure = match reason {
-            Failure::PeerGone => OperationFailure::NotHere,
-            Failure::Timeout | Failure::Unanswered | Failure::Cancelled => {
-                OperationFailure::Timeout
-            }
-            Failure::OutOfMessageIds => OperationFailure::Busy {
-                retry_after: self.config.retry_after,
-            },
-            Failure::Reset => {
-                OperationFailure::BadAnswer("the device reset the exchange".to_owned())
-            }
-            Failure::BlockwiseFailed => {
-                OperationFailure::BadAnswer("the block-wise transfer failed".to_owned())
-            }
-            Failure::BodyTooLarge => {
-                OperationFailure::BadAnswer("the answer is too large".to_owned())
-            }
-            Failure::BadOption => {
-                OperationFailure::BadAnswer("the answer has an unknown critical option".to_owned())
-            }
-        };
-        self.fail(downlink.purpose, failure);
-    }
-
-    fn fail(&mut self, purpose: Purpose, failure: OperationFailure) {
-        if let Purpose::Asked(tag) = purpose {
-            self.operation_done(tag, Err(failure));
         }
     }
 }

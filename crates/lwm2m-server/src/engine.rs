@@ -8,14 +8,14 @@ use coap::reliable::Capabilities;
 use coap::{Event, ExchangeId, PeerKey, Response};
 use device_state::{Command, Observation, Outcome, Registration, ShardId};
 use hashbrown::HashMap;
-use lwm2m::{Operation, RegistrationId};
+use lwm2m::RegistrationId;
 use rand::{Rng, SeedableRng};
 use rand_chacha::ChaCha12Rng;
 
 use crate::admission::Admission;
 use crate::config::Config;
 use crate::device::{Device, Devices};
-use crate::downlink::Downlink;
+use crate::downlink::{Downlink, Early};
 use crate::observation::Kept;
 use crate::output::{CommitError, CommitId, Now, OperationFailure, OperationTag, Origin, Output};
 use crate::response::{overloaded, rejected};
@@ -44,7 +44,7 @@ pub struct Engine<P: PeerKey> {
     pub(crate) downlinks: HashMap<ExchangeId, Downlink<P>>,
     pub(crate) tags: HashMap<OperationTag, ExchangeId>,
     /// Operations on registrations whose commit is under way: the state tier may know of it before this engine does.
-    pub(crate) early: HashMap<RegistrationId, Vec<(OperationTag, Operation)>>,
+    pub(crate) early: HashMap<RegistrationId, Vec<Early>>,
     pub(crate) outputs: VecDeque<Output<P>>,
     pub(crate) rng: ChaCha12Rng,
     admission: Admission,
@@ -118,8 +118,8 @@ impl<P: PeerKey> Engine<P> {
         let registration = awaiting.registering().cloned();
         self.conclude(now, awaiting, result);
         if let Some(registration) = registration {
-            for (tag, operation) in early.unwrap_or_default() {
-                self.handle_operation(now, tag, &registration, operation);
+            for early in early.unwrap_or_default() {
+                self.handle_early(now, &registration, early);
             }
         }
         // An observation that has ended is cancelled by a request where there is no reset.

@@ -222,7 +222,7 @@ impl<P: PeerKey> Engine<P> {
         response: &Response,
         receipt: Option<Receipt<P>>,
     ) {
-        let read = self.values_in(registration, base, response);
+        let read = self.values_in(registration, None, base, response);
         let Some(device) = self.devices.get(registration) else {
             return;
         };

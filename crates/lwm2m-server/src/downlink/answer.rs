@@ -2,7 +2,7 @@
 
 use coap::{Code, Response};
 use device_state::{OperationOutcome, Quirks};
-use lwm2m::{AlternatePath, ContentFormat, Entry, Operation, Path, Registry, Value};
+use lwm2m::{AlternatePath, ContentFormat, DecodeError, Entry, Operation, Path, Registry, Value};
 
 use crate::output::{OperationFailure, OperationReply};
 use crate::quirks::likely_formats;
@@ -85,15 +85,29 @@ fn label(response: &Response) -> ContentFormat {
         .map_or(ContentFormat::TEXT, ContentFormat)
 }
 
+/// What a response is about.
+#[derive(Clone, Copy)]
+pub(super) struct Place<'a> {
+    /// What the paths of the device begin with on the wire.
+    pub(super) root: &'a AlternatePath,
+    pub(super) base: Path,
+}
+
+impl Place<'_> {
+    fn decode(self, format: ContentFormat, payload: &[u8]) -> Result<Vec<Entry>, DecodeError> {
+        lwm2m::decode_below(self.root, format, self.base, payload, Registry::oma())
+    }
+}
+
 /// The values in a response; the format may be any, asked for or not.
 pub(super) fn entries(
-    base: Path,
+    place: Place<'_>,
     response: &Response,
     quirks: Quirks,
 ) -> Result<Vec<Entry>, OperationFailure> {
     let mut refusal = None;
     for format in likely_formats(&quirks, label(response)) {
-        match lwm2m::decode(format, base, &response.payload, Registry::oma()) {
+        match place.decode(format, &response.payload) {
             Ok(entries) => return Ok(entries),
             Err(error) => refusal = Some(error.to_string()),
         }
@@ -103,7 +117,7 @@ pub(super) fn entries(
 
 /// The values in a response that is not in the format it says it has, with that format and the right one.
 pub(super) fn guess(
-    base: Path,
+    place: Place<'_>,
     response: &Response,
     quirks: Quirks,
 ) -> Option<((ContentFormat, ContentFormat), Vec<Entry>)> {
@@ -123,7 +137,7 @@ pub(super) fn guess(
         .into_iter()
         .filter(|format| !tried(format))
         .find_map(|format| {
-            let entries = lwm2m::decode(format, base, &response.payload, Registry::oma()).ok()?;
+            let entries = place.decode(format, &response.payload).ok()?;
             (!entries.is_empty()).then_some(((label, format), entries))
         })
 }

@@ -3,8 +3,8 @@
 use coap::{Code, Request};
 use lwm2m::{
     AlternatePath, ContentFormat, EncodeError, Entry, LwM2mVersion, Method, Observed, Operation,
-    Patch, Path, RawRequest, Value, WriteMode, encode as encode_entries, encode_patch,
-    encode_paths,
+    Patch, Path, RawRequest, Value, WriteMode, encode as encode_entries, encode_below,
+    encode_patch, encode_paths,
 };
 
 use crate::device::Device;
@@ -177,13 +177,15 @@ const fn answer_format(format: ContentFormat) -> ContentFormat {
     }
 }
 
-/// The request for `operation`, with its payload or Accept in `format`.
+/// The request for `operation`, with its payload or Accept in `format`. Paths in the URI begin with `root`, those in the
+/// payload with `names`.
 pub(super) fn encode(
     operation: &Operation,
     format: Option<ContentFormat>,
-    alternate_path: &AlternatePath,
+    root: &AlternatePath,
+    names: Option<&AlternatePath>,
 ) -> Result<Request, EncodeError> {
-    let uri = alternate_path.uri_path(operation.path());
+    let uri = root.uri_path(operation.path());
     let accept = |request: Request| Request {
         accept: format.map(|format| format.0),
         ..request
@@ -222,19 +224,13 @@ pub(super) fn encode(
                 WriteMode::Replace => Code::PUT,
                 WriteMode::Update => Code::POST,
             };
-            with_entries(
-                Request::new(method, uri),
-                format,
-                operation.payload_base(),
-                values,
-            )?
+            let request = Request::new(method, uri);
+            with_entries(request, format, names, (operation.payload_base(), values))?
         }
-        Operation::Create { values, .. } => with_entries(
-            Request::new(Code::POST, uri),
-            format,
-            operation.payload_base(),
-            values,
-        )?,
+        Operation::Create { values, .. } => {
+            let request = Request::new(Code::POST, uri);
+            with_entries(request, format, names, (operation.payload_base(), values))?
+        }
         Operation::Execute { arguments, .. } => Request {
             content_format: (!arguments.is_empty()).then_some(ContentFormat::TEXT.0),
             payload: arguments.as_str().as_bytes().to_vec(),
@@ -291,13 +287,16 @@ fn raw(raw: &RawRequest) -> Request {
 fn with_entries(
     request: Request,
     format: Option<ContentFormat>,
-    base: Path,
-    values: &[Entry],
+    names: Option<&AlternatePath>,
+    (base, values): (Path, &[Entry]),
 ) -> Result<Request, EncodeError> {
     let Some(format) = format else {
         return Ok(request);
     };
-    let payload = encode_entries(format, base, values)?;
+    let payload = match names {
+        None => encode_entries(format, base, values)?,
+        Some(root) => encode_below(root, format, base, values)?,
+    };
     Ok(Request {
         content_format: Some(format.0),
         payload,

@@ -7,6 +7,7 @@
 
 mod bootstrap;
 mod formats;
+mod gateway;
 mod identity;
 mod operations;
 mod scripted;

@@ -4,12 +4,12 @@ use std::collections::VecDeque;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use coap::{Code, Event, Request, Response};
+use coap::{Code, Event, Reliability, Request, Response};
 use device_state::{
     Command, Context, Envelope, MemoryTables, NodeId, OperationOutcome, Outcome, Registration,
     Revision, ShardId, Timestamp, Transport, apply, query,
 };
-use lwm2m::{ContentFormat, EndpointName, Operation, Path, RegistrationId, Value};
+use lwm2m::{ChildPrefix, ContentFormat, EndpointName, Operation, Path, RegistrationId, Value};
 use lwm2m_server::{
     CommitError, CommitId, Config, Engine, Now, OperationFailure, OperationReply, OperationTag,
     Origin, Output, Principal,
@@ -179,14 +179,17 @@ impl Scripted {
 
     /// Begins an operation on the device.
     pub(crate) fn begin(&mut self, operation: Operation) -> OperationTag {
+        let (now, tag) = (self.clock(), self.next_tag());
         let registration: RegistrationId = self.registration().id;
-        let tag = OperationTag(self.next_tag);
-        self.next_tag += 1;
-        let now = self.clock();
         self.engine
             .handle_operation(now, tag, &registration, operation);
         self.settle();
         tag
+    }
+
+    fn next_tag(&mut self) -> OperationTag {
+        self.next_tag += 1;
+        OperationTag(self.next_tag)
     }
 
     /// Has the server do something with the device, however long that takes.
@@ -195,6 +198,51 @@ impl Scripted {
         operation: Operation,
     ) -> Result<OperationReply, OperationFailure> {
         let tag = self.begin(operation);
+        self.outcome(tag)
+    }
+
+    /// The same with a device behind it.
+    pub(crate) fn operate_on(
+        &mut self,
+        child: &ChildPrefix,
+        operation: Operation,
+    ) -> Result<OperationReply, OperationFailure> {
+        let (now, tag) = (self.clock(), self.next_tag());
+        let registration = self.registration().id;
+        self.engine
+            .handle_child_operation(now, tag, &registration, child, operation);
+        self.settle();
+        self.outcome(tag)
+    }
+
+    /// The device notifies whoever observes it.
+    pub(crate) fn notify(&mut self, response: Response) {
+        let token = self.asked.iter().rev().find_map(|asked| {
+            let observes = asked.observe == Some(0);
+            observes.then_some(asked.token).flatten()
+        });
+        let token = token.expect("somebody observes");
+        self.device
+            .notify(
+                self.now,
+                SERVER,
+                token,
+                Response {
+                    observe: Some(2),
+                    ..response
+                },
+                Reliability::Confirmable,
+            )
+            .unwrap();
+        self.settle();
+    }
+
+    /// How many devices the engine holds.
+    pub(crate) fn device_count(&self) -> usize {
+        self.engine.device_count()
+    }
+
+    fn outcome(&mut self, tag: OperationTag) -> Result<OperationReply, OperationFailure> {
         loop {
             if let Some(index) = self.done.iter().position(|(done, _)| *done == tag) {
                 return self.done.swap_remove(index).1;
