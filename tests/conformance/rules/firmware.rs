@@ -1,6 +1,6 @@
 //! Firmware objects and gateways.
 
-use super::{Proof, Rule, test};
+use super::{Proof, Rule, test, unit};
 
 const fn engine(name: &'static str) -> Proof {
     test("lwm2m-server", "engine", name)
@@ -63,5 +63,36 @@ pub(super) const RULES: &[Rule] = &[
         proofs: &[engine(
             "operations::an_execute_carries_the_links_of_the_instances_to_update_together",
         )],
+    },
+    Rule {
+        id: "srv-83",
+        what: "Devices behind a gateway are found by its object 25 and come and go with its notifications; an operation on one has its prefix, a segment that is no number, in front of the path, its answer is of paths below it, and what gateways do not do for it is refused (Gateway 1.1 §5, §6)",
+        proofs: &[
+            unit(
+                "lwm2m",
+                "gateway::tests::a_prefix_is_one_segment_that_is_no_number",
+            ),
+            unit(
+                "lwm2m",
+                "gateway::tests::children_are_read_from_the_gateway_with_their_objects",
+            ),
+            unit(
+                "lwm2m",
+                "gateway::tests::a_child_that_could_not_be_asked_is_told_with_the_reason",
+            ),
+            engine(
+                "gateway::the_children_of_a_gateway_are_found_by_a_read_of_it_and_come_and_go_with_its_notifications",
+            ),
+            engine("gateway::an_operation_on_a_child_has_its_prefix_in_front_of_the_path"),
+            engine(
+                "gateway::what_a_child_answers_lies_below_it_whether_the_gateway_names_it_or_not",
+            ),
+            engine("gateway::a_write_to_a_child_names_it_in_the_formats_that_name_whole_paths"),
+            engine("gateway::a_discover_of_a_child_lists_paths_below_it"),
+            engine("gateway::a_child_that_vanished_is_told_with_the_code_of_the_gateway"),
+            engine(
+                "gateway::what_a_gateway_does_not_do_for_its_children_is_refused_before_it_is_sent",
+            ),
+        ],
     },
 ];
