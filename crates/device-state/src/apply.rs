@@ -147,7 +147,11 @@ impl<'t> Change<'t> {
                 registration.transport = transport.unwrap_or(registration.transport);
                 registration.session = session.or(registration.session);
                 registration.lifetime = lifetime.unwrap_or(registration.lifetime);
-                registration.binding = binding.unwrap_or(registration.binding);
+                if let Some(binding) = binding {
+                    registration.binding = registration
+                        .binding
+                        .changed_to(*binding, registration.version);
+                }
                 if let Some(links) = links {
                     registration.links.clone_from(links);
                 }

@@ -5,6 +5,8 @@ use std::str::FromStr;
 
 use thiserror::Error;
 
+use crate::names::LwM2mVersion;
+
 /// One transport of a [`Binding`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Mode {
@@ -122,6 +124,19 @@ impl Binding {
         Self { queue, ..self }
     }
 
+    /// What the binding is after an Update with `update`, for a device that registered with `version`.
+    #[must_use]
+    pub fn changed_to(self, update: Self, version: LwM2mVersion) -> Self {
+        match version {
+            // LwM2M-Core 1.0 §5.3.1.1: the queue mode is part of the binding.
+            LwM2mVersion::V1_0 => update,
+            // LwM2M-Core 1.1 §6.2.2: an Update has no Q, so that the queue mode stays.
+            LwM2mVersion::V1_1 | LwM2mVersion::V1_2 => {
+                update.with_queue_mode(update.queue.max(self.queue))
+            }
+        }
+    }
+
     /// The transports without the queue mode, as LwM2M 1.1 writes `b`.
     pub fn mode_letters(self) -> String {
         self.modes().map(Mode::letter).collect()
@@ -187,7 +202,13 @@ mod tests {
             ("UQS", "USQ"),
             ("SQ", "SQ"),
             ("UN", "UN"),
-            ("UTSNMH", "UTSNMH"),
+            ("S", "S"),
+            ("US", "US"),
+            ("T", "T"),
+            ("N", "N"),
+            ("M", "M"),
+            ("H", "H"),
+            ("HMNSTU", "UTSNMH"),
         ] {
             assert_eq!(text.parse::<Binding>().unwrap().to_string(), printed);
         }

@@ -11,7 +11,7 @@ use crate::path::Path;
 pub const MAX_PARAMETERS: usize = 64;
 
 /// Objects that are never part of a registration: Security, OSCORE and COSE hold credentials.
-const UNREGISTERED_OBJECTS: [u16; 3] = [0, 21, 23];
+pub const UNREGISTERED_OBJECTS: [u16; 3] = [0, 21, 23];
 
 /// A Register request.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -81,10 +81,8 @@ pub enum ParameterError {
 pub struct UpdateRequest {
     /// The new lifetime.
     pub lifetime: Option<Lifetime>,
-    /// The new transports; see [`UpdateRequest::binding_after`] for the queue mode.
+    /// The new transports; see [`Binding::changed_to`] for the queue mode.
     pub binding: Option<Binding>,
-    /// Whether the device has sent `Q` as a parameter of its own.
-    pub queue_mode: QueueMode,
     /// The new telephone number for SMS.
     pub sms: Option<String>,
     /// The new profile.
@@ -149,29 +147,18 @@ impl UpdateRequest {
         let links = (!payload.is_empty())
             .then(|| parse_links(payload))
             .transpose();
+        let binding = parameters.binding()?.map(|binding| {
+            let queue = binding.queue_mode().max(parameters.queue_mode);
+            binding.with_queue_mode(queue)
+        });
         Ok(Self {
             lifetime: parameters.lifetime()?,
-            binding: parameters.binding()?,
-            queue_mode: parameters.queue_mode,
+            binding,
             sms: parameters.sms.map(str::to_owned),
             profile_id: parameters.profile_id.map(str::to_owned),
             links: links.map_err(UpdateError::Links)?,
             other_parameters: parameters.other,
         })
-    }
-
-    /// The binding of the device after this Update, given what it was.
-    pub fn binding_after(&self, before: Binding, version: LwM2mVersion) -> Binding {
-        let after = self.binding.unwrap_or(before);
-        let sent = after.queue_mode().max(self.queue_mode);
-        match version {
-            // LwM2M-Core 1.0 §5.3.1.1: the queue mode is part of the binding.
-            LwM2mVersion::V1_0 => after.with_queue_mode(sent),
-            // LwM2M-Core 1.1 §6.2.2: an Update has no Q, so that the queue mode stays.
-            LwM2mVersion::V1_1 | LwM2mVersion::V1_2 => {
-                after.with_queue_mode(sent.max(before.queue_mode()))
-            }
-        }
     }
 }
 

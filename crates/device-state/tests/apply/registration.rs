@@ -7,8 +7,8 @@ use device_state::{
     SecurityIdentity, SessionCid, Tables, Timestamp, Transport, query, registration_shard,
 };
 use lwm2m::{
-    Binding, Entry, Lifetime, NotificationAttributes, Observed, Operation, Path, RegistrationId,
-    Value, WriteMode,
+    Binding, Entry, Lifetime, LwM2mVersion, NotificationAttributes, Observed, Operation, Path,
+    RegistrationId, Value, WriteMode,
 };
 
 use crate::world::{
@@ -180,6 +180,29 @@ fn an_update_extends_the_lifetime_and_changes_what_it_names() {
             registration: Box::new(row)
         }]
     );
+}
+
+#[test]
+fn an_update_that_names_transports_leaves_the_queue_mode_on() {
+    for (version, after) in [
+        (LwM2mVersion::V1_0, Binding::UDP),
+        (LwM2mVersion::V1_1, Binding::UDP_QUEUED),
+        (LwM2mVersion::V1_2, Binding::UDP_QUEUED),
+    ] {
+        let mut world = World::new();
+        world.run(register(device_state::Registration {
+            version,
+            binding: Binding::UDP_QUEUED,
+            ..registration("meter", 1)
+        }));
+        let mut command = update("meter", 1);
+        if let Command::Update { binding, .. } = &mut command {
+            *binding = Some(Binding::UDP);
+        }
+        world.run(command);
+        let row = world.device("meter").registration.unwrap();
+        assert_eq!(row.binding, after, "{version}");
+    }
 }
 
 #[test]

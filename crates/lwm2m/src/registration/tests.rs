@@ -89,13 +89,16 @@ fn an_update_names_only_what_changes() {
 
 #[test]
 fn the_queue_mode_outlives_an_update_since_1_1() {
-    let request = update("b=U", "").unwrap();
-    let after = |version| request.binding_after(Binding::UDP_QUEUED, version);
-    assert_eq!(after(LwM2mVersion::V1_0), Binding::UDP);
-    assert_eq!(after(LwM2mVersion::V1_1), Binding::UDP_QUEUED);
-    let request = update("b=UQ", "").unwrap();
-    assert_eq!(
-        request.binding_after(Binding::UDP, LwM2mVersion::V1_1),
-        Binding::UDP_QUEUED
-    );
+    let after = |query: &str, before: Binding, version| {
+        let update = update(query, "").unwrap();
+        before.changed_to(update.binding.unwrap(), version)
+    };
+    let queued = Binding::UDP_QUEUED;
+    assert_eq!(after("b=U", queued, LwM2mVersion::V1_0), Binding::UDP);
+    for version in [LwM2mVersion::V1_1, LwM2mVersion::V1_2] {
+        assert_eq!(after("b=U", queued, version), queued);
+        assert_eq!(after("b=UT", queued, version).to_string(), "UTQ");
+        assert_eq!(after("b=UQ", Binding::UDP, version), queued);
+        assert_eq!(after("b=U&Q", Binding::UDP, version), queued);
+    }
 }
