@@ -9,7 +9,8 @@ use device_state::limit::REGISTRATION_GRACE;
 use device_state::{Quirks, Registration, Timestamp};
 use hashbrown::HashMap;
 use lwm2m::{
-    AlternatePath, ContentFormat, EndpointName, Lifetime, LwM2mVersion, ObjectLinks, RegistrationId,
+    AlternatePath, Binding, ContentFormat, EndpointName, Lifetime, LwM2mVersion, ObjectLinks,
+    RegistrationId,
 };
 
 use crate::observation::Observations;
@@ -75,6 +76,16 @@ impl<P> Device<P> {
             now.wall.saturating_add(duration + REGISTRATION_GRACE)
         });
         self.expires_at = self.expires_at.max(instant_of(now, end));
+    }
+
+    /// The device names its transports anew.
+    pub(crate) fn take_binding(&mut self, now: Now, update: Binding, awake_window: Duration) {
+        let queue = self.presence.queue_mode();
+        let before = update.with_queue_mode(queue);
+        let after = before.changed_to(update, self.version).queue_mode();
+        if after != queue {
+            self.presence = Presence::new(after, now.instant, awake_window);
+        }
     }
 
     /// The device lists its objects anew.

@@ -23,7 +23,7 @@ use crate::quirks::may_be_unknown_to_device;
 use crate::uplink::Awaiting;
 use answer::Place;
 
-/// Operations that wait for one registration's commit.
+/// Operations that wait until one device has been answered.
 const MAX_EARLY: usize = 16;
 
 /// An operation on a device that has not ended.
@@ -42,7 +42,7 @@ pub(crate) struct Downlink<P> {
 
 /// An operation on a device whose registration is not committed yet.
 #[derive(Debug)]
-pub(crate) struct Early {
+pub(crate) struct Waiting {
     tag: OperationTag,
     child: Option<ChildPrefix>,
     operation: Operation,
@@ -109,8 +109,8 @@ impl<P: PeerKey> Engine<P> {
     }
 
     /// What was asked for before the registration was committed.
-    pub(crate) fn handle_early(&mut self, now: Now, registration: &RegistrationId, early: Early) {
-        self.handle(now, early.tag, registration, early.child, early.operation);
+    pub(crate) fn handle_waiting(&mut self, now: Now, registration: &RegistrationId, waiting: Waiting) {
+        self.handle(now, waiting.tag, registration, waiting.child, waiting.operation);
     }
 
     fn handle(
@@ -123,8 +123,8 @@ impl<P: PeerKey> Engine<P> {
     ) {
         if let Some(early) = self.early.get_mut(registration) {
             // LwM2M Core 1.2 §6.2.1: what comes before the 2.01 is ignored by the client, so it waits.
-            if early.len() < MAX_EARLY {
-                early.push(Early {
+            if early.operations.len() < MAX_EARLY {
+                early.operations.push(Waiting {
                     tag,
                     child,
                     operation,
@@ -151,7 +151,7 @@ impl<P: PeerKey> Engine<P> {
     /// The caller no longer waits. What was sent stays sent; what was not is dropped.
     pub fn cancel_operation(&mut self, now: Now, tag: OperationTag) {
         for waiting in self.early.values_mut() {
-            waiting.retain(|early| early.tag != tag);
+            waiting.operations.retain(|waits| waits.tag != tag);
         }
         if let Some(exchange) = self.tags.remove(&tag) {
             let downlink = self.downlinks.remove(&exchange);

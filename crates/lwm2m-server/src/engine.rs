@@ -8,14 +8,15 @@ use coap::reliable::Capabilities;
 use coap::{Event, ExchangeId, PeerKey, Response};
 use device_state::{Command, Observation, Outcome, Registration, ShardId};
 use hashbrown::HashMap;
-use lwm2m::RegistrationId;
+use hashbrown::hash_map::Entry;
+use lwm2m::{QueueMode, RegistrationId};
 use rand::{Rng, SeedableRng};
 use rand_chacha::ChaCha12Rng;
 
 use crate::admission::Admission;
 use crate::config::Config;
 use crate::device::{Device, Devices};
-use crate::downlink::{Downlink, Early};
+use crate::downlink::{Downlink, Waiting};
 use crate::observation::Kept;
 use crate::output::{CommitError, CommitId, Now, OperationFailure, OperationTag, Origin, Output};
 use crate::response::{overloaded, rejected};
@@ -34,6 +35,14 @@ pub struct Counters {
     pub expired: u64,
 }
 
+/// What waits for the answers to a device's messages.
+#[derive(Debug, Default)]
+pub(crate) struct Early {
+    /// Messages of the device that are not answered.
+    unanswered: usize,
+    pub(crate) operations: Vec<Waiting>,
+}
+
 /// LwM2M server for the devices of one worker; `P` names a peer (a DTLS session or an address).
 pub struct Engine<P: PeerKey> {
     pub(crate) config: Config,
@@ -43,8 +52,11 @@ pub struct Engine<P: PeerKey> {
     /// Requests to devices, by their exchange.
     pub(crate) downlinks: HashMap<ExchangeId, Downlink<P>>,
     pub(crate) tags: HashMap<OperationTag, ExchangeId>,
-    /// Operations on registrations whose commit is under way: the state tier may know of it before this engine does.
-    pub(crate) early: HashMap<RegistrationId, Vec<Early>>,
+    /// Operations that wait until their device has been answered: the state tier may know of its message, and that it
+    /// listens, before this engine does.
+    pub(crate) early: HashMap<RegistrationId, Early>,
+    /// The registrations whose operations wait for a commit.
+    held_back: HashMap<CommitId, RegistrationId>,
     pub(crate) outputs: VecDeque<Output<P>>,
     pub(crate) rng: ChaCha12Rng,
     admission: Admission,
@@ -72,6 +84,7 @@ impl<P: PeerKey> Engine<P> {
             downlinks: HashMap::new(),
             tags: HashMap::new(),
             early: HashMap::new(),
+            held_back: HashMap::new(),
             outputs: VecDeque::new(),
             rng,
             admission: Admission::new(config.retry_after, config.retry_within),
@@ -112,18 +125,34 @@ impl<P: PeerKey> Engine<P> {
         let Some(awaiting) = self.awaiting.remove(&id) else {
             return;
         };
-        let early = awaiting
-            .registering()
-            .and_then(|registration| self.early.remove(registration));
-        let registration = awaiting.registering().cloned();
         self.conclude(now, awaiting, result);
-        if let Some(registration) = registration {
-            for early in early.unwrap_or_default() {
-                self.handle_early(now, &registration, early);
-            }
+        if let Some(registration) = self.held_back.remove(&id) {
+            self.let_go(now, registration);
         }
         // An observation that has ended is cancelled by a request where there is no reset.
         self.drain_coap(now, None);
+    }
+
+    /// Operations on the registration wait for the commit.
+    pub(crate) fn hold_back(&mut self, registration: &RegistrationId, commit: CommitId) {
+        let early = self.early.entry(registration.clone()).or_default();
+        early.unanswered += 1;
+        self.held_back.insert(commit, registration.clone());
+    }
+
+    /// A message of the device is answered: what waited for that is sent.
+    fn let_go(&mut self, now: Now, registration: RegistrationId) {
+        let Entry::Occupied(mut early) = self.early.entry(registration) else {
+            return;
+        };
+        early.get_mut().unanswered -= 1;
+        if early.get().unanswered > 0 {
+            return;
+        }
+        let (registration, early) = early.remove_entry();
+        for waiting in early.operations {
+            self.handle_waiting(now, &registration, waiting);
+        }
     }
 
     fn conclude(&mut self, now: Now, awaiting: Awaiting<P>, result: Result<Outcome, CommitError>) {
@@ -280,12 +309,35 @@ impl<P: PeerKey> Engine<P> {
         }
     }
 
-    pub(crate) fn commit(&mut self, shard: ShardId, command: Command, awaiting: Awaiting<P>) {
+    pub(crate) fn commit(
+        &mut self,
+        shard: ShardId,
+        command: Command,
+        awaiting: Awaiting<P>,
+    ) -> CommitId {
         let id = CommitId(self.next_commit);
         self.next_commit += 1;
         self.awaiting.insert(id, awaiting);
         self.outputs
             .push_back(Output::Commit { id, shard, command });
+        id
+    }
+
+    /// Commits what a registered device told. If it sleeps between its messages, operations on it wait until it is
+    /// answered.
+    // LwM2M Transport 1.2 §5.4: what waits for a device in queue mode is sent after the answer to its message.
+    pub(crate) fn commit_told(
+        &mut self,
+        registration: &RegistrationId,
+        shard: ShardId,
+        command: Command,
+        awaiting: Awaiting<P>,
+    ) {
+        let id = self.commit(shard, command, awaiting);
+        let device = self.devices.get(registration);
+        if device.is_some_and(|device| device.presence.queue_mode() == QueueMode::On) {
+            self.hold_back(registration, id);
+        }
     }
 
     pub(crate) fn respond(&mut self, now: Now, exchange: ExchangeId, response: Response) {

@@ -243,6 +243,11 @@ impl<P: PeerKey> Engine<P> {
             entries,
             now.wall,
         );
-        self.commit(shard, command, Awaiting::Notify { receipt });
+        let awaiting = Awaiting::Notify { receipt };
+        if receipt.is_some() {
+            self.commit_told(registration, shard, command, awaiting);
+        } else {
+            self.commit(shard, command, awaiting);
+        }
     }
 }

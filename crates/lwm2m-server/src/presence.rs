@@ -28,6 +28,14 @@ impl Presence {
         }
     }
 
+    /// Whether the device sleeps between its messages.
+    pub(crate) fn queue_mode(self) -> QueueMode {
+        match self {
+            Self::Always => QueueMode::Off,
+            Self::Until(_) => QueueMode::On,
+        }
+    }
+
     pub(crate) fn listens(self, now: Instant) -> bool {
         match self {
             Self::Always => true,

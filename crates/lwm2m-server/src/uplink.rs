@@ -8,7 +8,7 @@ use device_state::{
     registration_shard,
 };
 use lwm2m::{
-    ContentFormat, EndpointName, Entry, Lifetime, LwM2mVersion, Path, RegisterRequest,
+    Binding, ContentFormat, EndpointName, Entry, Lifetime, LwM2mVersion, Path, RegisterRequest,
     RegistrationId, Registry, SampleTime, UpdateRequest, Value, decode,
 };
 use rand::Rng;
@@ -32,6 +32,8 @@ pub(crate) enum Awaiting<P> {
         id: RegistrationId,
         /// The new object list, if there was one.
         links: Option<String>,
+        /// The new transports, if there were any.
+        binding: Option<Binding>,
     },
     Deregister {
         exchange: ExchangeId,
@@ -49,18 +51,6 @@ pub(crate) enum Awaiting<P> {
 }
 
 impl<P> Awaiting<P> {
-    /// The registration that comes into being.
-    pub(crate) fn registering(&self) -> Option<&RegistrationId> {
-        match self {
-            Self::Register { registration, .. } => Some(&registration.id),
-            Self::Update { .. }
-            | Self::Deregister { .. }
-            | Self::Send { .. }
-            | Self::Notify { .. }
-            | Self::Quirks => None,
-        }
-    }
-
     pub(crate) fn exchange(&self) -> Option<ExchangeId> {
         match self {
             Self::Register { exchange, .. }
@@ -151,16 +141,14 @@ impl<P: PeerKey> Engine<P> {
         let command = Command::Register {
             registration: registration.clone(),
         };
-        self.early.insert(registration.id.clone(), Vec::new());
-        self.commit(
-            shard,
-            command,
-            Awaiting::Register {
-                exchange,
-                peer,
-                registration,
-            },
-        );
+        let id = registration.id.clone();
+        let awaiting = Awaiting::Register {
+            exchange,
+            peer,
+            registration,
+        };
+        let commit = self.commit(shard, command, awaiting);
+        self.hold_back(&id, commit);
         Ok(())
     }
 
@@ -197,10 +185,11 @@ impl<P: PeerKey> Engine<P> {
         let awaiting = Awaiting::Update {
             exchange,
             peer,
-            id,
+            id: id.clone(),
             links,
+            binding: update.binding,
         };
-        self.commit(shard, command, awaiting);
+        self.commit_told(&id, shard, command, awaiting);
         Ok(())
     }
 
@@ -253,12 +242,12 @@ impl<P: PeerKey> Engine<P> {
         let (shard, command) = record_values(
             self.config.shards,
             endpoint,
-            id,
+            id.clone(),
             ValueOrigin::Send,
             entries,
             now.wall,
         );
-        self.commit(shard, command, Awaiting::Send { exchange });
+        self.commit_told(&id, shard, command, Awaiting::Send { exchange });
         Ok(())
     }
 
@@ -312,6 +301,7 @@ impl<P: PeerKey> Engine<P> {
                     peer,
                     id,
                     links,
+                    binding,
                 },
                 Outcome::Updated {
                     expires_at,
@@ -323,6 +313,9 @@ impl<P: PeerKey> Engine<P> {
                 if let Some(device) = self.devices.get_mut(&id) {
                     if let Some(links) = &links {
                         device.take_links(links);
+                    }
+                    if let Some(binding) = binding {
+                        device.take_binding(now, binding, self.config.awake_window);
                     }
                     self.renew(now, &id, peer, expires_at, &observations);
                 } else {

@@ -13,4 +13,7 @@ mod operations;
 mod scripted;
 mod sends;
 mod silence;
+mod queue;
+mod registering;
+mod site;
 mod storm;
