@@ -1,8 +1,11 @@
 //! What an engine is told once.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use device_state::NodeId;
+
+use crate::profile::Profiles;
 
 /// Configuration of an [`Engine`](crate::Engine).
 #[derive(Clone, Debug)]
@@ -28,6 +31,8 @@ pub struct Config {
     pub retry_after: Duration,
     /// Longest such time: refused devices are asked to come back one after the other, at the pace of commits.
     pub retry_within: Duration,
+    /// What devices of LwM2M 1.2 may register with in place of their objects.
+    pub profiles: Arc<Profiles>,
 }
 
 impl Config {
@@ -44,6 +49,7 @@ impl Config {
             max_devices: 1_000_000,
             retry_after: Duration::from_secs(5),
             retry_within: Duration::from_secs(300),
+            profiles: Arc::default(),
         }
     }
 }

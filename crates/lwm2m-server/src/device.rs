@@ -16,6 +16,7 @@ use lwm2m::{
 use crate::observation::Observations;
 use crate::output::Now;
 use crate::presence::Presence;
+use crate::profile::own_links;
 
 /// A device whose registration is committed and whose messages arrive here.
 #[derive(Debug)]
@@ -33,6 +34,8 @@ pub(crate) struct Device<P> {
     pub(crate) objects: Box<[u16]>,
     /// Its instance of the Server object for this server, if that is known.
     pub(crate) server: Option<u16>,
+    /// What it lists besides its profile, if it registered with one that is known.
+    pub(crate) own_links: Option<Box<ObjectLinks>>,
     /// When the state tier will have ended the registration.
     expires_at: Instant,
 }
@@ -56,6 +59,7 @@ impl<P> Device<P> {
             quirks: registration.quirks,
             objects: object_ids(&links),
             server: links.own_server_instance(),
+            own_links: own_links(&links),
             expires_at: instant_of(now, registration.expires_at),
         }
     }
@@ -95,6 +99,7 @@ impl<P> Device<P> {
         self.alternate_path = links.alternate_path().clone();
         self.objects = object_ids(&links);
         self.server = links.own_server_instance();
+        self.own_links = own_links(&links);
     }
 }
 

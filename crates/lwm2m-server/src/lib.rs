@@ -24,6 +24,7 @@ mod engine;
 mod observation;
 mod output;
 mod presence;
+mod profile;
 mod quirks;
 mod response;
 mod uplink;
@@ -34,3 +35,4 @@ pub use output::{
     CommitError, CommitId, Now, OperationFailure, OperationReply, OperationTag, Origin, Output,
     Principal,
 };
+pub use profile::{ProfileError, Profiles};

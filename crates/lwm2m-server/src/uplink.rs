@@ -114,7 +114,8 @@ impl<P: PeerKey> Engine<P> {
     ) -> Result<(), Refusal> {
         let register =
             RegisterRequest::parse(&request.query, &request.payload).map_err(Refusal::Register)?;
-        known_objects(register.version, register.profile_id.as_deref())?;
+        let profiles = &self.config.profiles;
+        let links = profiles.registered(&register, &request.payload)?;
         let endpoint = bound_endpoint(origin, register.endpoint)?;
         if self.devices.len() >= self.config.max_devices {
             self.refuse_for_overload(now, exchange);
@@ -132,7 +133,7 @@ impl<P: PeerKey> Engine<P> {
             lifetime: register.lifetime.unwrap_or(Lifetime::DEFAULT),
             version: register.version,
             binding: register.binding,
-            links: String::from_utf8_lossy(&request.payload).into_owned(),
+            links,
             registered_at: now.wall,
             updated_at: now.wall,
             expires_at: Timestamp::NEVER,
@@ -163,14 +164,13 @@ impl<P: PeerKey> Engine<P> {
         let (id, shard) = self.located(id)?;
         let update =
             UpdateRequest::parse(&request.query, &request.payload).map_err(Refusal::Update)?;
-        let version = self.devices.get(&id).map(|device| device.version);
-        known_objects(
-            version.unwrap_or(LwM2mVersion::V1_2),
-            update.profile_id.as_deref(),
+        let device = self.devices.get(&id);
+        let links = self.config.profiles.updated(
+            device.map_or(LwM2mVersion::V1_2, |device| device.version),
+            device.and_then(|device| device.own_links.as_deref()),
+            &update,
+            &request.payload,
         )?;
-        // LwM2M Core 1.2 §6.2.2: a list in an Update replaces the whole list; none leaves it as it is.
-        let links = (!request.payload.is_empty())
-            .then(|| String::from_utf8_lossy(&request.payload).into_owned());
         let command = Command::Update {
             id: id.clone(),
             identity: origin.principal.identity.clone(),
@@ -347,15 +347,6 @@ impl<P: PeerKey> Engine<P> {
                 }
             }
         }
-    }
-}
-
-/// LwM2M Core 1.2 §6.2.1: since 1.2 a profile id may stand for a part of the objects or for all of them. A server that does not
-/// know which answers with an error, and the client registers again with the whole list. No profile is known here.
-fn known_objects(version: LwM2mVersion, profile_id: Option<&str>) -> Result<(), Refusal> {
-    match profile_id {
-        Some(_) if version >= LwM2mVersion::V1_2 => Err(Refusal::UnknownObjects),
-        _ => Ok(()),
     }
 }
 

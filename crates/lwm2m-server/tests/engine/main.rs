@@ -13,6 +13,7 @@ mod operations;
 mod scripted;
 mod sends;
 mod silence;
+mod profiles;
 mod queue;
 mod registering;
 mod site;

@@ -333,6 +333,20 @@ fn nothing_is_asked_of_a_device_before_its_register_is_answered() {
 }
 
 #[test]
+fn credentials_in_a_list_are_passed_over() {
+    let mut site = Site::new();
+    let list = "</0/0>,</1/0>;ver=1.1,</21/0>,</23>,</3/0>";
+    let register = site.register("ep=device-1&lt=600&lwm2m=1.1", list);
+    site.ask(&anyone(1), &register);
+    let registration = site.registration("device-1").unwrap();
+    assert_eq!(registration.links, "</1/0>;ver=1.1,</3/0>");
+    let update = site.update(&registration.id, "", "</0/0>,</3/0>,</4/0>");
+    site.ask(&anyone(1), &update);
+    let registration = site.registration("device-1").unwrap();
+    assert_eq!(registration.links, "</3/0>,</4/0>");
+}
+
+#[test]
 fn every_operation_carries_the_alternate_path() {
     let mut site = Site::new();
     let list = "</lwm2m>;rt=\"oma.lwm2m\";ct=110,</lwm2m/1/0>,</lwm2m/3303/0>";
