@@ -1,5 +1,6 @@
 //! Configuration: defaults, then file, then `DROVER_INGRESS__…` environment, then flags.
 
+use std::collections::BTreeMap;
 use std::net::{IpAddr, SocketAddr};
 use std::path::PathBuf;
 
@@ -180,6 +181,10 @@ pub(crate) struct Config {
     pub(crate) handshakes_per_second_per_source: u32,
     /// Devices, per worker.
     pub(crate) max_devices: usize,
+    /// Lists of objects in link format, such as "</1/0>,</3/0>", by the profile id that devices of LwM2M 1.2 register with
+    /// in place of the list.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub(crate) profile_ids: BTreeMap<String, String>,
     /// Seconds for which datagrams are still forwarded after SIGTERM: as long as load balancers may send some.
     pub(crate) linger_seconds: u64,
     /// TCP and TLS connections, per worker.
@@ -228,6 +233,7 @@ impl Default for Config {
             handshakes_per_second: 50_000,
             handshakes_per_second_per_source: 10_000,
             max_devices: 1_000_000,
+            profile_ids: BTreeMap::new(),
             linger_seconds: 15,
             max_connections: 20_000,
             max_connections_per_source: 1000,

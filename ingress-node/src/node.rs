@@ -9,8 +9,8 @@ use std::time::Duration;
 use anyhow::{Context, ensure};
 use coap::reliable;
 use device_state::NodeId;
-use lwm2m_server::Engine;
 use lwm2m_server::bootstrap::{BootstrapConfig, BootstrapEngine};
+use lwm2m_server::{Engine, Profiles};
 use node_runtime::{Readiness, Stage, Tasks, random};
 use state_client::Client;
 use tokio::sync::{mpsc, oneshot};
@@ -37,6 +37,7 @@ pub(crate) async fn start(
         "workers: {} is not between 1 and 64",
         config.workers
     );
+    let profiles = Arc::new(Profiles::new(&config.profile_ids).context("profile_ids")?);
     let state_tier = readiness.condition("state-tier");
     let key = cluster_key(config.cluster_key_file.as_deref())?;
     let files = TrustFiles::of(config)?;
@@ -61,7 +62,7 @@ pub(crate) async fn start(
             inputs,
             workers: senders.clone(),
             cookies: Cookies::new(secret),
-            fresh: fresh(config, node, index, shards)?,
+            fresh: fresh(config, engine_config(config, &profiles, node, index, shards))?,
             forward_key: forward::Key::derive(&secret),
             trust: trust.clone(),
             limits: Limits {
@@ -229,16 +230,13 @@ impl Listen {
 /// Makes a worker's engines, as often as it starts anew.
 fn fresh(
     config: &Config,
-    node: NodeId,
-    worker: u8,
-    shards: u16,
+    engine: lwm2m_server::Config,
 ) -> anyhow::Result<Box<dyn Fn() -> Fresh + Send>> {
-    let limits = dtls_limits(config, shards)?;
+    let limits = dtls_limits(config, engine.shards)?;
     let contexts = oscore::Config {
         max_contexts: config.max_devices,
         ..oscore::Config::default()
     };
-    let engine = engine_config(config, node, worker, shards);
     let role = config.role;
     Ok(Box::new(move || Fresh {
         // The secret is replaced before anything is received.
@@ -283,10 +281,17 @@ const fn rate(per_second: u32) -> dtls::HandshakeRate {
     dtls::HandshakeRate::new(per_second, per_second.saturating_mul(2))
 }
 
-fn engine_config(config: &Config, node: NodeId, worker: u8, shards: u16) -> lwm2m_server::Config {
+fn engine_config(
+    config: &Config,
+    profiles: &Arc<Profiles>,
+    node: NodeId,
+    worker: u8,
+    shards: u16,
+) -> lwm2m_server::Config {
     lwm2m_server::Config {
         worker,
         max_devices: config.max_devices,
+        profiles: profiles.clone(),
         ..lwm2m_server::Config::new(node, shards)
     }
 }
