@@ -3,13 +3,13 @@
 use std::time::Duration;
 
 use lwm2m::{Binding, Lifetime, QueueMode};
-use lwm2m_client::{Event, RegistrationFailure};
+use lwm2m_client::{Event, ProfileId, RegistrationFailure};
 use serde_json::Value as Json;
 
 use crate::cases::{Case, long, not_run, short};
 use crate::channel::{Carrier, Channel};
 use crate::device::CaseDevice;
-use crate::stage::{SOON, Stage};
+use crate::stage::{PROFILE_ID, SOON, Stage};
 
 /// Until a device that is gone has lost its registration: the lifetime and what is granted beyond.
 const EXPIRY: Duration = Duration::from_mins(4);
@@ -28,15 +28,11 @@ pub(crate) fn cases() -> Vec<Case> {
         short("1.1-int-107", "Longer lifetime", longer),
         short("1.1-int-108", "Queue mode on", queue_mode),
         long("1.1-int-109", "Queue mode: behaviour", queue_behaviour),
-        not_run(
-            "1.2-int-110",
-            "Profile ID",
-            "a profile id is answered 4.00, so that the device lists its objects",
-        ),
-        not_run(
+        short("1.2-int-110", "Profile ID", profile_id),
+        short(
             "1.2-int-111",
             "Profile ID and objects",
-            "a profile id is answered 4.00, so that the device lists its objects",
+            profile_id_and_objects,
         ),
     ]
 }
@@ -177,4 +173,37 @@ fn on_tcp(stage: &Stage, id: &str) {
         "{shown}"
     );
     assert_eq!(stage.value(id, "/3/0/0"), "Drover");
+}
+
+fn profile_id(stage: &Stage, id: &str) {
+    registered_by_profile(stage, id, Vec::new(), &["/1/0", "/3/0", "/3303/0"]);
+}
+
+fn profile_id_and_objects(stage: &Stage, id: &str) {
+    let objects = ["/1/0", "/3/0", "/3303/0", "/4/0"];
+    registered_by_profile(stage, id, vec![4], &objects);
+}
+
+/// A device registers at once with its profile id and objects besides; what the server knows of it, and can read.
+fn registered_by_profile(stage: &Stage, id: &str, besides: Vec<u16>, objects: &[&str]) {
+    let device = stage.device_of(id, |config| {
+        config.profile_id = Some(ProfileId {
+            id: PROFILE_ID.to_owned(),
+            besides,
+        });
+    });
+    let refused = |event: &Event| matches!(event, Event::RegistrationFailed { .. });
+    assert_eq!(device.count(refused), 0);
+    let shown = stage.shown(id);
+    let mut known: Vec<&str> = shown["objects"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .filter_map(Json::as_str)
+        .collect();
+    known.sort_unstable();
+    assert_eq!(known, objects, "{shown}");
+    for object in objects {
+        assert!(!stage.read(&[id, object]).is_empty(), "{object}");
+    }
 }

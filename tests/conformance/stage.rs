@@ -16,6 +16,10 @@ use crate::keys::{Authority, Identity};
 /// How long anything may take.
 pub(crate) const SOON: Duration = Duration::from_secs(30);
 
+/// A profile id that the server knows, and the objects that it stands for.
+pub(crate) const PROFILE_ID: &str = "6:27354b9a";
+const PROFILE_OBJECTS: &str = "</1/0>,</3/0>,</3303/0>";
+
 /// The exit code of a command about something that does not exist.
 const NOT_FOUND: i32 = 3;
 
@@ -54,6 +58,10 @@ impl Stage {
             ]
             .map(str::to_owned)
             .to_vec(),
+            environment: vec![(
+                "DROVER_INGRESS__PROFILE_IDS".to_owned(),
+                format!("{{\"{PROFILE_ID}\"=\"{PROFILE_OBJECTS}\"}}"),
+            )],
             ..Options::default()
         });
         let server = drover.endpoint("/ingress/0/coap").parse().unwrap();

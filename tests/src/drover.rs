@@ -24,6 +24,8 @@ pub struct Options {
     pub devices: usize,
     /// Further flags of `drover dev`.
     pub flags: Vec<String>,
+    /// Settings of its nodes, such as `DROVER_INGRESS__LINGER_SECONDS`.
+    pub environment: Vec<(String, String)>,
 }
 
 impl Default for Options {
@@ -34,6 +36,7 @@ impl Default for Options {
             ingress_workers: 1,
             devices: 0,
             flags: Vec::new(),
+            environment: Vec::new(),
         }
     }
 }
@@ -86,6 +89,7 @@ impl Drover {
         command.args(["--ingress-workers", &options.ingress_workers.to_string()]);
         command.args(["--devices", &options.devices.to_string()]);
         command.args(&options.flags);
+        command.envs(options.environment.iter().cloned());
         let mut program = Program::start(&mut command, &folder.path().join("dev.log"))?;
         let file = dir.join("endpoints.json");
         let endpoints = until_some("a ready cluster", READY, || {
