@@ -10,8 +10,9 @@ use thiserror::Error;
 
 use crate::alternate_path::AlternatePath;
 use crate::format::ContentFormat;
+use crate::names::LwM2mVersion;
 use crate::path::Path;
-use crate::registry::ObjectVersion;
+use crate::registry::{ObjectVersion, default_object_version};
 
 /// The object with the servers of a device (LwM2M Core 1.2 §E.2).
 const SERVER_OBJECT: u16 = 1;
@@ -205,6 +206,12 @@ impl ObjectLinks {
     pub fn version(&self, object: u16) -> Option<ObjectVersion> {
         let of_object = |link: &&Link| link.path.starts_with(Path::Object(object));
         self.links.iter().filter(of_object).find_map(Link::version)
+    }
+
+    /// The version of an object: the one that the device names, or else the one of its release.
+    pub fn version_in(&self, object: u16, release: LwM2mVersion) -> ObjectVersion {
+        self.version(object)
+            .unwrap_or_else(|| default_object_version(object, release))
     }
 
     /// The ids of the instances of an object, in the order of the text.

@@ -362,8 +362,8 @@ fn a_device_shows_its_objects_and_times() {
     assert_eq!(
         device.objects,
         [
-            object(1, Some(0), ""),
-            object(3, Some(0), ""),
+            object(1, Some(0), "1.1"),
+            object(3, Some(0), "1.1"),
             object(3303, None, "1.1")
         ]
     );

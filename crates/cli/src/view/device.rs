@@ -35,7 +35,7 @@ pub(crate) struct DeviceView {
     expire_time: Option<String>,
     /// `/3/0`, or `/5` for an object without instances.
     objects: Vec<String>,
-    /// Versions that the device announced, by object id.
+    /// Versions by object id, announced or those of the device's release.
     object_versions: BTreeMap<u32, String>,
     /// What it turned out not to do as its release says.
     quirks: Vec<String>,

@@ -35,6 +35,15 @@ fn versions_are_found_on_objects_and_instances() {
 }
 
 #[test]
+fn an_object_without_a_version_has_that_of_the_release() {
+    let links = parse("</1/0>,</3/0>;ver=1.0,</3303/0>,</3311>;ver=1.1,</3311/0>");
+    let versions = |release| [1, 3, 3303, 3311].map(|id| links.version_in(id, release).to_string());
+    assert_eq!(versions(LwM2mVersion::V1_0), ["1.0", "1.0", "1.0", "1.1"]);
+    assert_eq!(versions(LwM2mVersion::V1_1), ["1.1", "1.0", "1.0", "1.1"]);
+    assert_eq!(versions(LwM2mVersion::V1_2), ["1.2", "1.0", "1.0", "1.1"]);
+}
+
+#[test]
 fn sloppy_lists_are_read() {
     for (text, expected) in [
         ("", ""),

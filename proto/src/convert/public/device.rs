@@ -2,7 +2,7 @@
 
 use device_state::query::DeviceView;
 use device_state::{DesiredResource, DesiredState, Quirks, Registration, Transport};
-use lwm2m::{Link, ObjectLinks};
+use lwm2m::{Link, LwM2mVersion, ObjectLinks};
 
 use super::{coap_code, timestamp};
 use crate::drover::v1 as public;
@@ -33,7 +33,7 @@ impl From<Registration> for public::Device {
                 .session
                 .map(|cid| hex::encode(cid.0))
                 .unwrap_or_default(),
-            objects: objects(&row.links),
+            objects: objects(&row.links, row.version),
             ingress_node: row.owner.to_string(),
             values: Vec::new(),
             desired: Vec::new(),
@@ -70,20 +70,17 @@ const fn transport_name(transport: Transport) -> &'static str {
 
 /// The object list of a registration. It was read when the device registered; should a later release refuse it, the
 /// device is shown without objects.
-fn objects(links: &str) -> Vec<public::ObjectInstance> {
+fn objects(links: &str, release: LwM2mVersion) -> Vec<public::ObjectInstance> {
+    let links = ObjectLinks::parse(links).unwrap_or_default();
     let object = |link: &Link| {
+        let object = link.path.object_id()?;
         Some(public::ObjectInstance {
-            object: u32::from(link.path.object_id()?),
+            object: u32::from(object),
             instance: link.path.object_instance_id().map(u32::from),
-            version: link
-                .version()
-                .map(|version| version.to_string())
-                .unwrap_or_default(),
+            version: links.version_in(object, release).to_string(),
         })
     };
-    ObjectLinks::parse(links)
-        .map(|links| links.iter().filter_map(object).collect())
-        .unwrap_or_default()
+    links.iter().filter_map(object).collect()
 }
 
 /// A device with its values and desired resources, registered or not.
