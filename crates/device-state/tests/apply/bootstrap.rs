@@ -93,3 +93,22 @@ fn the_last_bootstrap_of_a_device_is_kept_and_told() {
     assert_eq!(shown.outcome, BootstrapResult::Failed);
     assert_eq!(shown.confirmed, [b"meter/1/a".to_vec()]);
 }
+
+#[test]
+fn what_came_of_a_bootstrap_changes_nothing_of_a_registration() {
+    let mut world = World::registered("meter");
+    let before = world.device("meter").registration;
+    for outcome in [BootstrapResult::Finished, BootstrapResult::Failed] {
+        world.run(Command::RecordBootstrap {
+            record: BootstrapRecord {
+                endpoint: endpoint("meter"),
+                profile: "all".to_owned(),
+                outcome,
+                detail: String::new(),
+                at: Timestamp(0),
+                confirmed: Vec::new(),
+            },
+        });
+        assert_eq!(world.device("meter").registration, before);
+    }
+}

@@ -264,6 +264,24 @@ fn an_unavailable_state_tier_only_delays_a_registration() {
     assert!(system.registration().is_some());
 }
 
+/// A device takes no request before its Register is answered: one that was sent when the answer was lost comes too early,
+/// and is answered all the same once the Register is.
+#[test]
+fn a_read_outlives_the_loss_of_the_answer_to_a_register() {
+    let mut system = System::new(config(), 1);
+    // The Register is under way by now.
+    system.cut();
+    system.drive(Duration::from_millis(20));
+    assert!(system.registration().is_some());
+    assert!(!system.device.is_registered());
+    system.mend();
+    let (code, values) = delivered(system.operate(read(TEMPERATURE)));
+    assert_eq!(code, Code::CONTENT_2_05);
+    assert_eq!(values, [(TEMPERATURE, Value::Float(20.0))]);
+    let registered = |event: &&Event| matches!(event, Event::Registered { .. });
+    assert_eq!(system.events.iter().filter(registered).count(), 1);
+}
+
 fn tcp() -> Config {
     Config {
         binding: "T".parse().unwrap(),

@@ -141,6 +141,15 @@ impl System {
             .collect()
     }
 
+    /// What is sent from now on is lost, until [`System::mend`].
+    pub(crate) fn cut(&mut self) {
+        self.network.set_conditions(Conditions::cut());
+    }
+
+    pub(crate) fn mend(&mut self) {
+        self.network.set_conditions(Conditions::perfect());
+    }
+
     pub(crate) fn fail_commits(&mut self) {
         self.commits = Commits::Fail;
     }

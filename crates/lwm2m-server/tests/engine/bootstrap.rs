@@ -1,6 +1,7 @@
 //! The bootstrap engine against the device's side of it, over an emulated network.
 
 mod accounts;
+mod by_hand;
 mod crowd;
 mod faults;
 mod hostile;

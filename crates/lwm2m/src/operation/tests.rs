@@ -162,6 +162,33 @@ fn only_looking_is_safe() {
 }
 
 #[test]
+fn what_happens_once_makes_nothing_obsolete_and_is_made_obsolete_by_nothing() {
+    let path = Path::Resource(3, 0, 14);
+    let write = Operation::Write {
+        path,
+        mode: WriteMode::Replace,
+        values: vec![Entry::new(path, Value::Integer(1))],
+    };
+    let execute = Operation::Execute {
+        path,
+        arguments: ExecuteArguments::default(),
+    };
+    let create = Operation::Create {
+        path: Path::Object(3),
+        instance: Some(0),
+        values: vec![Entry::new(path, Value::Integer(1))],
+    };
+    let raw = Operation::Raw(RawRequest::new(Method::Put, "/3/0/14").unwrap());
+    assert!(write.makes_obsolete(&write));
+    for once in [execute, create, raw] {
+        assert!(once.happens_once());
+        assert!(!once.makes_obsolete(&once), "{once:?}");
+        assert!(!write.makes_obsolete(&once), "{once:?}");
+        assert!(!once.makes_obsolete(&write), "{once:?}");
+    }
+}
+
+#[test]
 fn composite_operations_name_one_thing_each_and_not_too_many() {
     let read = |paths| Operation::ReadComposite {
         paths,

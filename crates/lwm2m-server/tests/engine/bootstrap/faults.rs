@@ -253,6 +253,20 @@ fn a_plan_that_no_device_could_take_is_not_begun() {
         ),
         (
             BootstrapPlan {
+                reads: vec![Path::Root],
+                ..account.clone()
+            },
+            PlanError::Read(Path::Root),
+        ),
+        (
+            BootstrapPlan {
+                reads: vec![path("/3/0")],
+                ..account.clone()
+            },
+            PlanError::Read(path("/3/0")),
+        ),
+        (
+            BootstrapPlan {
                 deletes: vec![path("/0/0/1")],
                 ..account.clone()
             },
