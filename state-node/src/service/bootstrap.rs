@@ -2,13 +2,14 @@
 //!
 //! 1. Before a bootstrap its accounts are made: for each server that wants one a credential of the device. From then on
 //!    the device can register with it. Those that it has meanwhile stay good.
-//! 2. When the device has finished with its new accounts, the credentials of earlier bootstraps are removed.
+//! 2. When the device has finished with its new accounts, the credentials of earlier bootstraps are removed. A
+//!    registration that was made with one of them outlives it, until the device registers anew.
 
 mod make;
 
 use device_state::{
     BootstrapRecord, BootstrapResult, BootstrapServer, Command, CredentialId, CredentialKey,
-    CredentialOrigin, ShardId, query,
+    CredentialOrigin, SecurityIdentity, ShardId, query,
 };
 use lwm2m::EndpointName;
 use proto::convert::PreparedAccount;
@@ -87,9 +88,26 @@ async fn drop_uncertain(keeper: &Keeper, endpoint: &EndpointName) {
 
 /// Removes a key. One that stays is tried again at the next bootstrap.
 async fn remove(keeper: &Keeper, endpoint: &EndpointName, key: CredentialKey) {
-    if let Err(error) = keeper.remove_wholly(endpoint, key).await {
+    let removed = if is_registered_with(keeper, endpoint, &key) {
+        // LwM2M Core 1.2 §6.1.3: a bootstrap says nothing of registrations. This one the device replaces with its new
+        // account, or it ends with its lifetime.
+        keeper.retire(key.id).await
+    } else {
+        keeper.remove_wholly(endpoint, key).await
+    };
+    if let Err(error) = removed {
         tracing::warn!(%endpoint, message = error.message(), "the key of a bootstrap was not removed");
     }
+}
+
+fn is_registered_with(keeper: &Keeper, endpoint: &EndpointName, key: &CredentialKey) -> bool {
+    let registration = keeper
+        .router
+        .group_of(endpoint)
+        .store()
+        .read(|tables| query::registration(tables, endpoint));
+    let identity = registration.map(|registration| registration.identity);
+    matches!(identity, Some(SecurityIdentity::Credential(id)) if id == key.id)
 }
 
 /// The credentials that bootstraps made for an endpoint, oldest first.

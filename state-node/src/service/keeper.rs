@@ -64,6 +64,16 @@ impl Keeper {
         self.to_the_end(async move { keeper.take(id).await }).await
     }
 
+    /// Makes a credential good for nothing and leaves the registration that was made with it. The endpoint's shard knows
+    /// of it until [`Keeper::remove_wholly`].
+    pub async fn retire(&self, id: CredentialId) -> Result<(), Status> {
+        let shard = ShardId::of_credential(&id, self.router.shards());
+        match commit(&self.router, shard, Command::RemoveCredential { id }).await {
+            Err(error) if error.code() == Code::NotFound => Ok(()),
+            retired => retired.map(drop),
+        }
+    }
+
     /// Removes a credential that may be known to its endpoint's shard only: storing it did not come to an end.
     pub async fn remove_wholly(
         &self,

@@ -51,12 +51,23 @@ impl Ingress {
 
     /// Registers a device.
     pub(crate) async fn register(&self, endpoint: &EndpointName) -> RegistrationId {
+        let names = vec![endpoint.as_str().to_owned()];
+        let identity = SecurityIdentity::CertificateNames(names);
+        self.register_with(endpoint, identity).await
+    }
+
+    /// Registers a device that has proved something.
+    pub(crate) async fn register_with(
+        &self,
+        endpoint: &EndpointName,
+        identity: SecurityIdentity,
+    ) -> RegistrationId {
         let shard = self.client.ready().await.shard_of(endpoint);
         let id = RegistrationId::new(&format!("{:04x}{}", shard.0, endpoint.as_str())).unwrap();
         let registration = Registration {
             endpoint: endpoint.clone(),
             id: id.clone(),
-            identity: SecurityIdentity::CertificateNames(vec![endpoint.as_str().to_owned()]),
+            identity,
             owner: NODE,
             peer: SocketAddr::from(([127, 0, 0, 1], 5_683)),
             transport: Transport::Dtls,

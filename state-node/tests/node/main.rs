@@ -2,6 +2,7 @@
 //! of an operation from the public API to an attached ingress node and back.
 #![expect(clippy::unwrap_used, reason = "a failed unwrap is the test's failure")]
 
+mod bootstrap;
 mod cluster;
 mod device;
 
