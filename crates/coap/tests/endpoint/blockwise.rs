@@ -161,6 +161,62 @@ fn blocks_of_a_request_are_joined_whatever_their_tokens() {
 }
 
 #[test]
+fn blocks_for_other_queries_are_other_bodies() {
+    let mut rig = Rig::new();
+    let bodies = [pattern(100), vec![7; 100]];
+    let block = |id, device: usize, block| {
+        let mut message = upload_block(id, 1, block, &bodies[device]);
+        let endpoint = format!("ep={device}");
+        message.options.push(number::URI_QUERY, endpoint.as_bytes());
+        message
+    };
+    for device in [0, 1] {
+        rig.receive(&block(device as u16, device, (0, 1, 64)));
+    }
+    rig.sent();
+    for device in [0, 1] {
+        rig.receive(&block(10 + device as u16, device, (1, 0, 64)));
+        assert_eq!(rig.one_request().1.payload, bodies[device]);
+    }
+}
+
+#[test]
+fn a_body_of_more_than_65_536_blocks_arrives_and_is_sent() {
+    const LEN: usize = 1_100_000;
+    let mut rig = Rig::with(Config {
+        block_size: BlockSize::B16,
+        max_body: LEN,
+        ..Config::default()
+    });
+    let body = pattern(LEN);
+    let last = LEN.div_ceil(16) as u32 - 1;
+    assert!(last > 1 << 16);
+    for at in 0..=last {
+        rig.receive(&upload_block(
+            at as u16,
+            1,
+            (at, u32::from(at < last), 16),
+            &body,
+        ));
+        // Ids are free again after the exchange lifetime.
+        rig.advance(Duration::from_millis(5));
+    }
+    assert_eq!(rig.one_request().1.payload, body);
+
+    let mut rig = Rig::with(small_blocks(BlockSize::B16));
+    rig.send(put(body.clone()));
+    for at in 0..last {
+        let block = rig.one_sent();
+        assert_eq!(block_of(&block, BLOCK1), Some((at, true, 16)));
+        rig.receive(&continued(&block, (at, 1, 16)));
+        rig.advance(Duration::from_millis(5));
+    }
+    let block = rig.one_sent();
+    assert_eq!(block_of(&block, BLOCK1), Some((last, false, 16)));
+    assert_eq!(block.payload, &body[last as usize * 16..]);
+}
+
+#[test]
 fn a_missing_block_is_4_08_and_a_wrong_length_4_00() {
     let mut rig = Rig::new();
     let body = pattern(300);
@@ -355,6 +411,61 @@ fn a_changed_entity_tag_restarts_the_fetch_once_and_then_fails() {
 }
 
 #[test]
+fn entity_tags_are_the_same_only_byte_for_byte() {
+    let mut rig = Rig::new();
+    let tagged = |request: &Message, at: u32, etag: &[u8]| {
+        let mut message = ack(request, Code::CONTENT_2_05);
+        message.options.push(number::ETAG, etag);
+        message.payload = vec![at as u8; 64];
+        with_block(message, BLOCK2, (at, 1 - at, 64))
+    };
+    for other in [&[1, 0][..], &[0, 1], &[2], &[]] {
+        rig.send(Request::new(Code::GET, ["3"]));
+        let first = rig.one_sent();
+        rig.receive(&tagged(&first, 0, &[1]));
+        let request = rig.one_sent();
+        rig.receive(&tagged(&request, 1, other));
+        // It begins again.
+        let again = rig.one_sent();
+        assert_eq!(block_of(&again, BLOCK2), Some((0, false, 64)), "{other:?}");
+        rig.receive(&tagged(&again, 0, &[1]));
+        let last = rig.one_sent();
+        rig.receive(&tagged(&last, 1, &[1]));
+        assert_eq!(rig.one_response().payload.len(), 128);
+    }
+}
+
+#[test]
+fn a_body_that_is_replaced_while_it_is_fetched_has_another_entity_tag() {
+    let mut rig = Rig::new();
+    let (old, new) = (pattern(2500), vec![7; 2500]);
+    let etag = |message: &Message| message.options.first(number::ETAG).unwrap().to_vec();
+    let fetch = |rig: &mut Rig, id, at| {
+        rig.receive(&with_block(get(id, "fw"), BLOCK2, (at, 0, 1024)));
+    };
+    fetch(&mut rig, 1, 0);
+    let (exchange, _) = rig.one_request();
+    rig.respond(exchange, content(&old));
+    let first = rig.one_sent();
+    rig.events();
+    // What was begun goes on with the body that it began with.
+    fetch(&mut rig, 2, 1);
+    let second = rig.one_sent();
+    assert_eq!(
+        (etag(&second), &second.payload[..]),
+        (etag(&first), &old[1024..2048])
+    );
+    // By the time that the requester comes back it is forgotten, and there is another one.
+    rig.advance(Duration::from_secs(300));
+    fetch(&mut rig, 3, 2);
+    let (exchange, _) = rig.one_request();
+    rig.respond(exchange, content(&new));
+    let third = rig.one_sent();
+    assert_eq!(third.payload, &new[2048..]);
+    assert_ne!(etag(&third), etag(&first));
+}
+
+#[test]
 fn a_response_body_above_the_bound_fails() {
     let mut rig = Rig::with(Config {
         max_body: 100,
@@ -481,4 +592,40 @@ fn progress_resets_the_timers_of_a_transfer() {
     assert!(
         matches!(&events[..], [Event::Request { peer: PEER, request, .. }] if request.payload == body)
     );
+}
+
+#[test]
+fn a_transfer_may_take_long_if_only_it_goes_on() {
+    let mut rig = Rig::with(small_blocks(BlockSize::B16));
+    let (start, body) = (rig.now, pattern(160));
+    let slow = |rig: &mut Rig, request: &Message| {
+        rig.receive(&empty(Type::Acknowledgement, request));
+        rig.advance(Duration::from_secs(80));
+    };
+    let separate = |message: Message, id| Message {
+        kind: Type::NonConfirmable,
+        id: MessageId(id),
+        ..message
+    };
+    rig.send(put(body.clone()));
+    for at in 0..10 {
+        let block = rig.one_sent();
+        slow(&mut rig, &block);
+        let more = u32::from(at < 9);
+        let answer = match more {
+            1 => continued(&block, (at, 1, 16)),
+            _ => ack(&block, Code::CHANGED_2_04),
+        };
+        rig.receive(&separate(answer, at as u16));
+    }
+    assert_eq!(rig.one_response().code, Code::CHANGED_2_04);
+    rig.send(Request::new(Code::GET, ["3"]));
+    for at in 0..10 {
+        let request = rig.one_sent();
+        slow(&mut rig, &request);
+        let answer = part(&request, (at, u32::from(at < 9), 16), 1, &body);
+        rig.receive(&separate(answer, 100 + at as u16));
+    }
+    assert_eq!(rig.one_response().payload, body);
+    assert!(rig.now - start > Duration::from_secs(1500));
 }

@@ -297,6 +297,45 @@ fn a_separate_response_is_accepted_when_the_empty_acknowledgement_was_lost() {
 }
 
 #[test]
+fn a_separate_response_may_be_non_confirmable_and_come_without_acknowledgement() {
+    for acknowledged in [true, false] {
+        let mut rig = Rig::new();
+        rig.send(Request::new(Code::GET, ["3"]));
+        let request = rig.one_sent();
+        if acknowledged {
+            rig.receive(&empty(Type::Acknowledgement, &request));
+        }
+        rig.receive(&Message {
+            kind: Type::NonConfirmable,
+            token: request.token,
+            ..con(Code::CONTENT_2_05, 900)
+        });
+        assert_eq!(rig.one_response().code, Code::CONTENT_2_05);
+        rig.advance(SECOND * 100);
+        assert_eq!((rig.sent(), rig.events()), (vec![], vec![]));
+    }
+}
+
+#[test]
+fn a_response_of_another_peer_does_not_match() {
+    let mut rig = Rig::new();
+    rig.send(Request::new(Code::GET, ["3"]));
+    let request = rig.one_sent();
+    let response = Message {
+        token: request.token,
+        ..con(Code::CONTENT_2_05, request.id.0)
+    };
+    for message in [&response, &ack(&request, Code::CONTENT_2_05)] {
+        rig.endpoint
+            .handle_datagram(rig.now, PEER + 1, &message.to_datagram());
+    }
+    assert_eq!(rig.events(), []);
+    assert_eq!(rig.one_sent(), empty(Type::Reset, &response));
+    rig.receive(&response);
+    rig.one_response();
+}
+
+#[test]
 fn an_empty_acknowledgement_stops_retransmission_and_frees_the_turn() {
     let mut rig = Rig::new();
     let first = rig.send(Request::new(Code::GET, ["a"]));
@@ -367,6 +406,34 @@ fn a_reset_fails_the_request_confirmable_or_not() {
 }
 
 #[test]
+fn the_late_answer_to_a_request_that_was_reset_is_rejected() {
+    let mut rig = Rig::new();
+    let failed = rig.send(Request::new(Code::GET, ["3"]));
+    let request = rig.one_sent();
+    let other = rig.send(Request::new(Code::GET, ["4"]));
+    rig.receive(&empty(Type::Reset, &request));
+    let reason = Failure::Reset;
+    assert_eq!(
+        rig.one_event(),
+        Event::Failed {
+            peer: PEER,
+            exchange: failed,
+            reason
+        }
+    );
+    let waiting = rig.one_sent();
+    let late = Message {
+        token: request.token,
+        ..con(Code::NOT_FOUND_4_04, 900)
+    };
+    rig.receive(&late);
+    assert_eq!(rig.one_sent(), empty(Type::Reset, &late));
+    assert_eq!(rig.events(), []);
+    rig.receive(&ack(&waiting, Code::CONTENT_2_05));
+    assert!(matches!(rig.one_event(), Event::Response { exchange, .. } if exchange == other));
+}
+
+#[test]
 fn a_response_with_another_token_does_not_match() {
     let mut rig = Rig::new();
     rig.send(Request::new(Code::GET, ["3"]));
@@ -388,6 +455,39 @@ fn a_response_with_another_token_does_not_match() {
     assert_eq!(rig.endpoint.counters().unknown_token, 3);
     rig.receive(&ack(&request, Code::CONTENT_2_05));
     rig.one_response();
+}
+
+#[test]
+fn a_token_of_nine_to_fifteen_bytes_is_a_format_error() {
+    let mut rig = Rig::new();
+    for length in 9..=15 {
+        let mut datagram = vec![0x40 | length, 0x01, 0, length];
+        datagram.resize(4 + usize::from(length), 0xaa);
+        rig.receive_bytes(&datagram);
+        let reset = rig.one_sent();
+        assert_eq!(
+            (reset.kind, reset.id.0),
+            (Type::Reset, u16::from(length)),
+            "{length}"
+        );
+    }
+    assert_eq!(rig.events(), []);
+    rig.receive_bytes(&[0x48, 0x01, 0, 8, 1, 2, 3, 4, 5, 6, 7, 8]);
+    rig.one_request();
+}
+
+#[test]
+fn a_path_is_its_segments_also_where_they_are_empty_or_look_encoded() {
+    let mut rig = Rig::new();
+    let segments: [&[&str]; 4] = [&["rd", ""], &["", "rd"], &["r%64"], &[""]];
+    for (segments, id) in segments.into_iter().zip(0..) {
+        let mut message = con(Code::POST, id);
+        for segment in segments {
+            message.options.push(number::URI_PATH, segment.as_bytes());
+        }
+        rig.receive(&message);
+        assert_eq!(rig.one_request().1.path, segments);
+    }
 }
 
 #[test]
