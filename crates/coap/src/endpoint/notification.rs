@@ -67,6 +67,34 @@ impl<P: PeerKey> Endpoint<P> {
         }
     }
 
+    /// A peer is known by another key from now on, and goes on to notify there with the tokens that it
+    /// has. Not for a stream, with which its observations end (RFC 8323 appendix A.4).
+    pub fn move_observations(&mut self, now: Instant, from: P, to: P) -> Result<(), SendError> {
+        let Some(old) = self.peers.find(from) else {
+            return Ok(());
+        };
+        let slot = self
+            .peers
+            .find_or_add(now, to)
+            .ok_or(SendError::Overloaded)?;
+        self.schedule_housekeeping(now);
+        for token in self.observations(from) {
+            // What is being fetched does not come any more; the peer repeats what is not acknowledged.
+            self.drop_fetch(old, token);
+        }
+        let moved = self
+            .peers
+            .get_mut(old)
+            .map(|peer| std::mem::take(&mut peer.observations))
+            .unwrap_or_default();
+        for observation in moved {
+            if !self.add_observation(slot, observation) {
+                return Err(SendError::Overloaded);
+            }
+        }
+        Ok(())
+    }
+
     /// Cancels an observation by a request with `observe: Some(1)` and the same token; notifications that
     /// still arrive are acknowledged and dropped.
     pub fn cancel_observation(
