@@ -19,6 +19,9 @@ use crate::retransmit::Owner;
 enum Addressee {
     Exchange(ExchangeId),
     Observation,
+    /// An observation that is just being refreshed (RFC 7641 §3.3.1): a notification of it says what
+    /// the response would say.
+    Refreshed(ExchangeId),
     /// A notification of an observation that is just being cancelled.
     Leftover,
     Nobody,
@@ -231,32 +234,57 @@ impl<P: PeerKey> Endpoint<P> {
             // RFC 7252 §5.4.1: rejected, with a reset if it is confirmable.
             self.counters.bad_option += 1;
             self.accept(now, slot, kind, id, Reply::Reset);
-            if let Addressee::Exchange(exchange) = addressee {
+            if let Addressee::Exchange(exchange) | Addressee::Refreshed(exchange) = addressee {
                 self.fail(exchange, Failure::BadOption);
                 self.pump(now, slot);
             }
             return;
         };
-        if addressee == Addressee::Observation {
-            let taken = self.notification_arrived(now, slot, (kind, id, token), parsed);
-            let reply = match taken {
-                Taken::Handled => Reply::Acknowledgement,
-                // Its receipt acknowledges it.
-                Taken::HandedUp => return self.remember(now, slot, id, kind, Reply::Silence),
-                Taken::PutOff => return,
-            };
-            return self.accept(now, slot, kind, id, reply);
-        }
-        self.accept(now, slot, kind, id, Reply::Acknowledgement);
         match addressee {
-            Addressee::Exchange(exchange) => {
-                self.land_request(now, slot, exchange);
-                self.response_to(now, exchange, parsed);
-                self.pump(now, slot);
+            Addressee::Observation => self.take_notification(now, slot, (kind, id, token), parsed),
+            // The rest of a larger one is fetched by the exchange.
+            Addressee::Refreshed(exchange) if parsed.block2.is_none() => {
+                self.take_notification(now, slot, (kind, id, token), parsed.clone());
+                self.take_response(now, slot, exchange, parsed);
             }
-            Addressee::Leftover => self.counters.stale_notifications += 1,
-            Addressee::Observation | Addressee::Nobody => {}
+            Addressee::Exchange(exchange) | Addressee::Refreshed(exchange) => {
+                self.accept(now, slot, kind, id, Reply::Acknowledgement);
+                self.take_response(now, slot, exchange, parsed);
+            }
+            Addressee::Leftover => {
+                self.accept(now, slot, kind, id, Reply::Acknowledgement);
+                self.counters.stale_notifications += 1;
+            }
+            Addressee::Nobody => {}
         }
+    }
+
+    fn take_notification(
+        &mut self,
+        now: Instant,
+        slot: PeerSlot,
+        (kind, id, token): (Type, MessageId, Token),
+        parsed: ParsedResponse,
+    ) {
+        let reply = match self.notification_arrived(now, slot, (kind, id, token), parsed) {
+            Taken::Handled => Reply::Acknowledgement,
+            // Its receipt acknowledges it.
+            Taken::HandedUp => return self.remember(now, slot, id, kind, Reply::Silence),
+            Taken::PutOff => return,
+        };
+        self.accept(now, slot, kind, id, reply);
+    }
+
+    fn take_response(
+        &mut self,
+        now: Instant,
+        slot: PeerSlot,
+        exchange: ExchangeId,
+        parsed: ParsedResponse,
+    ) {
+        self.land_request(now, slot, exchange);
+        self.response_to(now, exchange, parsed);
+        self.pump(now, slot);
     }
 
     /// Remembers a message and replies `reply` if it is confirmable.
@@ -303,6 +331,10 @@ impl<P: PeerKey> Endpoint<P> {
             return Addressee::Nobody;
         };
         let notification = message.options.first(number::OBSERVE).is_some();
+        let observed = peer
+            .observations
+            .iter()
+            .any(|known| known.token == message.token);
         let mut fallback = Addressee::Nobody;
         for exchange in peer
             .outbound
@@ -319,14 +351,12 @@ impl<P: PeerKey> Endpoint<P> {
             // may arrive between it and its response.
             if notification && out.observe != Some(0) {
                 fallback = Addressee::Leftover;
+            } else if notification && observed {
+                return Addressee::Refreshed(*exchange);
             } else {
                 return Addressee::Exchange(*exchange);
             }
         }
-        let observed = peer
-            .observations
-            .iter()
-            .any(|known| known.token == message.token);
         if observed {
             Addressee::Observation
         } else {

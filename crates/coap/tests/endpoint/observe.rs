@@ -65,6 +65,82 @@ fn notifications_are_delivered_in_order_and_acknowledged() {
     ));
 }
 
+#[test]
+fn a_notification_in_the_middle_of_a_refresh_is_acknowledged_when_it_is_kept() {
+    let (mut rig, token) = observing();
+    rig.send(Request {
+        token: Some(token),
+        ..observe_request()
+    });
+    let refresh = rig.one_sent();
+    assert_eq!(refresh.token, token);
+    let message = notification(token, 1, 7);
+    rig.receive(&message);
+    assert_eq!(rig.sent(), [], "nobody has kept it");
+    let events = rig.events();
+    let receipt = receipt_of(&events[0]);
+    // It says as much as the answer to the refresh would.
+    assert!(
+        matches!(&events[1..], [Event::Response { response, .. }] if response.observe == Some(7))
+    );
+    rig.endpoint.acknowledge(receipt);
+    assert_eq!(rig.one_sent(), empty(Type::Acknowledgement, &message));
+    let mut answer = ack(&refresh, Code::CONTENT_2_05);
+    answer.options.push_uint(number::OBSERVE, 8);
+    rig.receive(&answer);
+    assert_eq!((rig.sent(), rig.events()), (vec![], vec![]));
+    assert_eq!(rig.endpoint.observations(PEER), [token]);
+}
+
+#[test]
+fn an_observation_that_is_refreshed_takes_its_order_from_the_answer() {
+    let (mut rig, token) = observing();
+    rig.receive(&non(notification(token, 1, 500)));
+    rig.one_event();
+    rig.send(Request {
+        token: Some(token),
+        ..observe_request()
+    });
+    // The device has rebooted meanwhile, and counts from the start.
+    let mut answer = ack(&rig.one_sent(), Code::CONTENT_2_05);
+    answer.options.push_uint(number::OBSERVE, 1);
+    rig.receive(&answer);
+    rig.one_response();
+    rig.receive(&non(notification(token, 2, 2)));
+    assert!(
+        matches!(rig.one_event(), Event::Notification { response, .. } if response.observe == Some(2))
+    );
+}
+
+#[test]
+fn observations_go_along_with_a_peer_that_is_known_by_another_key() {
+    const OTHER: u8 = 9;
+    let (mut rig, token) = observing();
+    rig.receive(&non(notification(token, 1, 7)));
+    rig.one_event();
+    rig.endpoint
+        .move_observations(rig.now, PEER, OTHER)
+        .unwrap();
+    assert_eq!(rig.sent(), [], "the peer is asked for nothing");
+    assert_eq!(rig.endpoint.observations(OTHER), [token]);
+    for (id, sequence, fresh) in [(2, 6, false), (3, 8, true)] {
+        let message = non(notification(token, id, sequence)).to_datagram();
+        rig.endpoint.handle_datagram(rig.now, OTHER, &message);
+        assert_eq!(rig.events().len(), usize::from(fresh), "{sequence}");
+    }
+    // Whoever talks from where it was has none.
+    let stray = notification(token, 4, 9);
+    rig.receive(&stray);
+    assert_eq!(rig.one_sent(), empty(Type::Reset, &stray));
+}
+
+fn non(message: Message) -> Message {
+    Message {
+        kind: Type::NonConfirmable,
+        ..message
+    }
+}
+
 fn receipt_of(event: &Event<u8>) -> Receipt<u8> {
     match event {
         Event::Notification { receipt, .. } => receipt.expect("it is confirmable"),
@@ -281,6 +357,32 @@ fn a_newer_notification_replaces_a_fetch_that_is_under_way() {
     );
 }
 
+#[test]
+fn the_rest_of_a_notification_that_changed_meanwhile_is_fetched_from_the_start() {
+    let (mut rig, token) = observing();
+    let (old, new) = (pattern(100), vec![9; 100]);
+    let tagged = |mut message: Message, etag: u8, payload: &[u8], block| {
+        message.options.push(number::ETAG, &[etag]);
+        message.payload = payload.to_vec();
+        with_block(message, number::BLOCK2, block)
+    };
+    let first = non(notification(token, 1, 2));
+    rig.receive(&tagged(first, 1, &old[..64], (0, 1, 64)));
+    let fetch = rig.one_sent();
+    let changed = ack(&fetch, Code::CONTENT_2_05);
+    rig.receive(&tagged(changed, 2, &new[64..], (1, 0, 64)));
+    let again = rig.one_sent();
+    assert_eq!(block_of(&again, number::BLOCK2), Some((0, false, 64)));
+    assert_eq!(uint_of(&again, number::OBSERVE), None);
+    let answer = ack(&again, Code::CONTENT_2_05);
+    rig.receive(&tagged(answer, 2, &new[..64], (0, 1, 64)));
+    let answer = ack(&rig.one_sent(), Code::CONTENT_2_05);
+    rig.receive(&tagged(answer, 2, &new[64..], (1, 0, 64)));
+    assert!(
+        matches!(rig.one_event(), Event::Notification { response, .. } if response.payload == new)
+    );
+}
+
 /// An endpoint that is observed, and the token.
 fn observed(config: coap::Config) -> (Rig, Token) {
     let mut rig = Rig::with(config);
@@ -364,6 +466,45 @@ fn a_reset_to_a_non_confirmable_notification_ends_the_observation() {
         rig.one_event(),
         Event::ObservationReset { peer: PEER, token }
     );
+}
+
+#[test]
+fn a_reset_ends_the_observation_of_its_notification_and_no_other() {
+    let (mut rig, token) = observed(coap::Config::default());
+    let other = Token::new(&[0xbb]).unwrap();
+    let mut request = Message {
+        token: other,
+        ..get(7, "3")
+    };
+    request.options.push_uint(number::OBSERVE, 0);
+    rig.receive(&request);
+    let (exchange, _) = rig.one_request();
+    let first = Response {
+        observe: Some(1),
+        ..content(b"x")
+    };
+    rig.respond(exchange, first);
+    let notify = |rig: &mut Rig, token| {
+        let response = Response {
+            observe: Some(2),
+            ..content(b"y")
+        };
+        rig.endpoint
+            .notify(rig.now, PEER, token, response, Reliability::NonConfirmable)
+            .unwrap();
+    };
+    notify(&mut rig, other);
+    notify(&mut rig, token);
+    rig.events();
+    let rejected = rig.sent().pop().unwrap();
+    assert_eq!(rejected.token, token);
+    rig.receive(&empty(Type::Reset, &rejected));
+    assert_eq!(
+        rig.one_event(),
+        Event::ObservationReset { peer: PEER, token }
+    );
+    notify(&mut rig, other);
+    assert_eq!(rig.one_sent().token, other);
 }
 
 #[test]
