@@ -121,12 +121,12 @@ impl Quirks {
     }
 }
 
-/// Where a device talks from, and by what. Observations end where that changes.
-pub(crate) type Place = (SocketAddr, Transport);
+/// Where a device talks from, and by what. Observations may end where that changes.
+pub(crate) type Place = (SocketAddr, Transport, Option<SessionCid>);
 
 impl Registration {
     pub(crate) fn place(&self) -> Place {
-        (self.peer, self.transport)
+        (self.peer, self.transport, self.session)
     }
 }
 

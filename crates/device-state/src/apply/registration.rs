@@ -165,7 +165,7 @@ impl Change<'_> {
             self.release_in_flight(&endpoint, Some(owner));
             self.settle_queue(&endpoint);
         }
-        // An observation ends with the connection or session that it was established on.
+        // An observation may end with the connection or session that it was established on.
         if moved || previous_owner != owner {
             observations = query::observations(self.tables, &endpoint);
         }

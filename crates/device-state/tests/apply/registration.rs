@@ -247,6 +247,12 @@ fn an_update_over_another_node_names_the_observations_to_establish_there() {
     }
     let moved = world.run(elsewhere.clone());
     assert!(matches!(moved, Outcome::Updated { observations, .. } if observations.len() == 1));
+    // A device that shakes hands again from the same address has another session.
+    if let Command::Update { session, .. } = &mut elsewhere {
+        *session = Some(SessionCid([1, 0, 42, 9, 9, 9, 9, 9]));
+    }
+    let moved = world.run(elsewhere.clone());
+    assert!(matches!(moved, Outcome::Updated { observations, .. } if observations.len() == 1));
     let stayed = world.run(elsewhere);
     assert!(matches!(stayed, Outcome::Updated { observations, .. } if observations.is_empty()));
     let registration = world.device("meter").registration.unwrap();
