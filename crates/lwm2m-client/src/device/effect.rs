@@ -158,6 +158,8 @@ impl Device {
         // Attributes are not kept over a reboot (LwM2M Core 1.2 §7.3: they belong to the server's
         // present interest).
         self.attributes.remove_below(Path::Root);
+        // Nor is the count of notifications.
+        self.sequence = 0;
         match boot {
             Boot::Same => {}
             Boot::FactoryState => {
