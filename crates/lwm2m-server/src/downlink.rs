@@ -488,6 +488,10 @@ impl<P: PeerKey> Engine<P> {
         base: Path,
         response: &Response,
     ) -> Result<Vec<Entry>, OperationFailure> {
+        // RFC 7252 §5.9.1.3: what is known is still right, and not sent again.
+        if response.code == Code::VALID_2_03 {
+            return Ok(Vec::new());
+        }
         let device = self.devices.get(registration);
         let quirks = device.map_or_else(Quirks::default, |device| device.quirks);
         let mut root = device.map_or_else(AlternatePath::default, |device| {

@@ -222,6 +222,9 @@ impl<P: PeerKey> Engine<P> {
         response: &Response,
         receipt: Option<Receipt<P>>,
     ) {
+        if response.code == Code::VALID_2_03 {
+            return self.settle_notification(now, receipt, Kept::Yes);
+        }
         let read = self.values_in(registration, None, base, response);
         let Some(device) = self.devices.get(registration) else {
             return;
