@@ -285,7 +285,7 @@ impl<P: PeerKey> Engine<P> {
         downlink.peer = device.peer;
         let root = downlink.root(device);
         let names = downlink.child.as_ref().map(|_| root.as_ref());
-        let mut request = request::encode(downlink.current(), format, &root, names)
+        let mut request = request::encode(downlink.current(), format, device.version, (&root, names))
             .map_err(|error| OperationFailure::Invalid(error.to_string()))?;
         if downlink.pieces_after_silence().is_some() {
             request.response_timeout = Some(self.config.composite_timeout);

@@ -182,8 +182,8 @@ const fn answer_format(format: ContentFormat) -> ContentFormat {
 pub(super) fn encode(
     operation: &Operation,
     format: Option<ContentFormat>,
-    root: &AlternatePath,
-    names: Option<&AlternatePath>,
+    version: LwM2mVersion,
+    (root, names): (&AlternatePath, Option<&AlternatePath>),
 ) -> Result<Request, EncodeError> {
     let uri = root.uri_path(operation.path());
     let accept = |request: Request| Request {
@@ -238,7 +238,12 @@ pub(super) fn encode(
         },
         Operation::Discover { depth, .. } => Request {
             accept: Some(ContentFormat::LINK.0),
-            query: depth.iter().map(|depth| format!("depth={depth}")).collect(),
+            // LwM2M Core 1.2 §6.3.2: older devices do not know it, and some refuse it.
+            query: depth
+                .filter(|_| version == LwM2mVersion::V1_2)
+                .iter()
+                .map(|depth| format!("depth={depth}"))
+                .collect(),
             ..Request::new(Code::GET, uri)
         },
         Operation::Delete { .. } => Request::new(Code::DELETE, uri),
