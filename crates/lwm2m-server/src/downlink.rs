@@ -397,6 +397,9 @@ impl<P: PeerKey> Engine<P> {
         response: &Response,
     ) -> Result<OperationReply, OperationFailure> {
         let operation = &downlink.operation;
+        if is_plain_read(operation, response) {
+            return Err(not_observable());
+        }
         if response.code.is_success() && answer::has_values(operation) {
             let child = downlink.child.as_ref();
             let base = operation.path();
@@ -458,12 +461,17 @@ impl<P: PeerKey> Engine<P> {
         else {
             return Err(OperationFailure::Invalid("not a step".to_owned()));
         };
+        let unobserved = is_plain_read(step, response);
         // Attributes that were written are not observed yet.
-        *succeeded |=
-            response.code.is_success() && !matches!(step, Operation::WriteAttributes { .. });
+        *succeeded |= response.code.is_success()
+            && !unobserved
+            && !matches!(step, Operation::WriteAttributes { .. });
         let spoils = !response.code.is_success() && !absent;
         // An observation of nothing would be silent for ever.
         let nothing = observes && left.is_empty() && !*succeeded;
+        if nothing && unobserved {
+            return Err(not_observable());
+        }
         if spoils || nothing {
             return answer::decode(step, &AlternatePath::default(), response).map(Some);
         }
@@ -531,4 +539,16 @@ impl<P: PeerKey> Engine<P> {
             self.commit(shard, command, Awaiting::Quirks);
         }
     }
+}
+
+/// Whether the device answered an Observe like a Read.
+// RFC 7641 §3.1: without the option it does not notify.
+fn is_plain_read(operation: &Operation, response: &Response) -> bool {
+    matches!(operation, Operation::Observe { .. })
+        && response.code.is_success()
+        && response.observe.is_none()
+}
+
+fn not_observable() -> OperationFailure {
+    OperationFailure::BadAnswer("it was read and is not observed".to_owned())
 }

@@ -112,7 +112,7 @@ pub enum OperationFailure {
     Timeout,
     #[error("too many requests to this device are under way")]
     Busy { retry_after: Duration },
-    #[error("the device's answer cannot be decoded: {0}")]
+    #[error("the device's answer cannot be used: {0}")]
     BadAnswer(String),
     #[error("the operation cannot be sent: {0}")]
     Invalid(String),
