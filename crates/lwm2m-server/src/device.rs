@@ -13,7 +13,7 @@ use lwm2m::{
     RegistrationId,
 };
 
-use crate::observation::Observations;
+use crate::observation::{Bond, Observations};
 use crate::output::Now;
 use crate::presence::Presence;
 use crate::profile::own_links;
@@ -29,6 +29,7 @@ pub(crate) struct Device<P> {
     pub(crate) formats: Box<[ContentFormat]>,
     pub(crate) alternate_path: AlternatePath,
     pub(crate) observations: Observations,
+    pub(crate) bond: Bond,
     pub(crate) quirks: Quirks,
     /// The objects that it has instances of, or could have, in order.
     pub(crate) objects: Box<[u16]>,
@@ -56,6 +57,7 @@ impl<P> Device<P> {
             formats: links.content_formats().collect(),
             alternate_path: links.alternate_path().clone(),
             observations: Observations::default(),
+            bond: Bond::of(registration.transport, &registration.identity),
             quirks: registration.quirks,
             objects: object_ids(&links),
             server: links.own_server_instance(),

@@ -9,7 +9,7 @@ mod request;
 use std::borrow::Cow;
 use std::collections::VecDeque;
 
-use coap::{Code, ExchangeId, PeerKey, Response, SendError, Token};
+use coap::{Code, ExchangeId, PeerKey, Request, Response, SendError, Token};
 use device_state::{Command, Observation, Quirks, registration_shard};
 use lwm2m::{
     AlternatePath, ChildPrefix, ContentFormat, Entry, Observed, Operation, Path, RegistrationId,
@@ -18,6 +18,7 @@ use lwm2m::{
 
 use crate::device::Device;
 use crate::engine::Engine;
+use crate::observation::Observations;
 use crate::output::{Now, OperationFailure, OperationReply, OperationTag};
 use crate::quirks::may_be_unknown_to_device;
 use crate::uplink::Awaiting;
@@ -82,6 +83,22 @@ impl<P> Downlink<P> {
             None => Cow::Borrowed(&device.alternate_path),
             Some(child) => Cow::Owned(device.alternate_path.of_child(child)),
         }
+    }
+
+    /// The token of the observation that is asked for once more.
+    // RFC 7641 §3.3.1: with the same token it is refreshed, with another the device would have two.
+    fn refreshed(&self, observations: &Observations) -> Option<Token> {
+        let Operation::Observe {
+            observed,
+            parameters,
+        } = &self.operation
+        else {
+            return None;
+        };
+        let Operation::Observe { observed: part, .. } = self.current() else {
+            return None;
+        };
+        observations.token(observed, part.base(), *parameters)
     }
 }
 
@@ -215,17 +232,24 @@ impl<P: PeerKey> Engine<P> {
             return Err(OperationFailure::Asleep);
         }
         let pieces = pieces::needed(&operation, device)?;
-        if let Operation::Observe { observed, .. } = &operation {
+        let peer = device.peer;
+        if let Operation::Observe {
+            observed,
+            parameters,
+        } = &operation
+        {
             // The CoAP layer keeps no more, and what it does not keep it resets.
             let added = pieces.as_ref().map_or(1, |_| observed.paths().len());
-            if device.observations.len() + added > self.config.coap.max_observations_per_peer {
+            let max = self.config.coap.max_observations_per_peer;
+            if !device.observations.has(observed) && device.observations.len() + added > max {
                 return Err(OperationFailure::Invalid(
                     "the device has too many observations".to_owned(),
                 ));
             }
+            self.cancel_changed(now, registration, observed, *parameters);
         }
         let downlink = Downlink {
-            peer: device.peer,
+            peer,
             registration: registration.clone(),
             child,
             operation,
@@ -290,25 +314,47 @@ impl<P: PeerKey> Engine<P> {
         if downlink.pieces_after_silence().is_some() {
             request.response_timeout = Some(self.config.composite_timeout);
         }
-        let exchange = self
-            .coap
-            .send_request(now.instant, downlink.peer, request)
-            .map_err(|error| match error {
-                SendError::PeerBusy { retry_after }
-                | SendError::OutOfMessageIds { retry_after } => {
-                    OperationFailure::Busy { retry_after }
-                }
-                SendError::Overloaded => OperationFailure::Busy {
-                    retry_after: self.config.retry_after,
-                },
-                error => OperationFailure::Invalid(error.to_string()),
-            })?;
+        request.token = downlink.refreshed(&device.observations);
+        let exchange =
+            self.send_request(now, downlink.peer, request)
+                .map_err(|error| match error {
+                    SendError::PeerBusy { retry_after }
+                    | SendError::OutOfMessageIds { retry_after } => {
+                        OperationFailure::Busy { retry_after }
+                    }
+                    SendError::Overloaded => OperationFailure::Busy {
+                        retry_after: self.config.retry_after,
+                    },
+                    error => OperationFailure::Invalid(error.to_string()),
+                })?;
         if let Purpose::Asked(tag) = downlink.purpose {
             self.tags.insert(tag, exchange);
         }
         self.downlinks.insert(exchange, downlink);
         self.drain_coap(now, None);
         Ok(())
+    }
+
+    fn send_request(
+        &mut self,
+        now: Now,
+        peer: P,
+        request: Request,
+    ) -> Result<ExchangeId, SendError> {
+        if request.token.is_none() {
+            return self.coap.send_request(now.instant, peer, request);
+        }
+        match self.coap.send_request(now.instant, peer, request.clone()) {
+            // Somebody else is just asking for the same observation.
+            Err(SendError::TokenInUse) => {
+                let another = Request {
+                    token: None,
+                    ..request
+                };
+                self.coap.send_request(now.instant, peer, another)
+            }
+            sent => sent,
+        }
     }
 
     pub(crate) fn handle_response(
@@ -374,15 +420,24 @@ impl<P: PeerKey> Engine<P> {
         token: Token,
         response: &Response,
     ) {
-        let Operation::Observe { observed, .. } = &downlink.operation else {
+        let Operation::Observe {
+            observed,
+            parameters,
+        } = &downlink.operation
+        else {
             return;
         };
         let Operation::Observe { observed: part, .. } = downlink.current() else {
             return;
         };
+        let (registration, base) = (&downlink.registration, part.base());
+        if response.code.is_success() && response.observe.is_some() {
+            self.established(registration, (observed, *parameters), base, token);
+        } else if let Some(device) = self.devices.get_mut(registration) {
+            // It was one, and is none any more.
+            device.observations.remove_token(token);
+        }
         if response.code.is_success() {
-            let base = part.base();
-            self.established(&downlink.registration, observed, base, token, response);
             if downlink.purpose == Purpose::Restored {
                 // Whoever asks for an observation gets the first value as the answer.
                 self.report(now, &downlink.registration, base, response, None);

@@ -1,8 +1,11 @@
 //! The observations of one device (LwM2M Core 1.2 §6.4).
 
 use coap::{Code, PeerKey, Receipt, Response, Token};
-use device_state::{Observation, OperationOutcome, Timestamp, ValueOrigin};
-use lwm2m::{Observed, Path, RegistrationId};
+use device_state::{
+    CredentialId, Observation, OperationOutcome, SecurityIdentity, Timestamp, Transport,
+    ValueOrigin,
+};
+use lwm2m::{NotificationAttributes, Observed, Path, RegistrationId};
 
 use crate::engine::Engine;
 use crate::output::{Now, OperationFailure, OperationReply, OperationTag};
@@ -20,6 +23,27 @@ struct Established {
     base: Path,
     /// What was asked for: more than one path, where the device is observed path by path instead.
     observed: Observed,
+    parameters: NotificationAttributes,
+}
+
+/// How long the observations of a device last.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Bond {
+    /// Until it registers again, wherever it talks from: LwM2M Core 1.2 §6.4.1 has the device remember them.
+    Registration,
+    /// Until its connection ends (RFC 8323 appendix A.4), or the OSCORE context is elsewhere whose request the
+    /// notifications are bound to (RFC 8613 §8.4).
+    Connection,
+}
+
+impl Bond {
+    pub(crate) const fn of(transport: Transport, identity: &SecurityIdentity) -> Self {
+        match (transport, identity) {
+            (Transport::Tcp | Transport::Tls, _)
+            | (_, SecurityIdentity::Credential(CredentialId::OscoreId(_))) => Self::Connection,
+            (Transport::Udp | Transport::Dtls, _) => Self::Registration,
+        }
+    }
 }
 
 impl Observations {
@@ -29,11 +53,41 @@ impl Observations {
         Some(known.base)
     }
 
+    /// The token by which exactly this is observed already.
+    pub(crate) fn token(
+        &self,
+        observed: &Observed,
+        base: Path,
+        parameters: NotificationAttributes,
+    ) -> Option<Token> {
+        let same = |known: &&Established| {
+            known.observed == *observed && known.base == base && known.parameters == parameters
+        };
+        self.0.iter().find(same).map(|known| known.token)
+    }
+
+    pub(crate) fn has(&self, observed: &Observed) -> bool {
+        self.0.iter().any(|known| known.observed == *observed)
+    }
+
+    /// The tokens by which this was observed with other parameters.
+    pub(crate) fn remove_changed(
+        &mut self,
+        observed: &Observed,
+        parameters: NotificationAttributes,
+    ) -> Vec<Token> {
+        let changed =
+            |known: &mut Established| known.observed == *observed && known.parameters != parameters;
+        let removed = self.0.extract_if(.., changed);
+        removed.map(|known| known.token).collect()
+    }
+
     /// Notes the observation and returns the token of an older one of the same.
     pub(crate) fn establish(
         &mut self,
         observed: Observed,
         base: Path,
+        parameters: NotificationAttributes,
         token: Token,
     ) -> Option<Token> {
         let same = |known: &Established| known.observed == observed && known.base == base;
@@ -43,6 +97,7 @@ impl Observations {
             token,
             base,
             observed,
+            parameters,
         });
         older.filter(|older| *older != token)
     }
@@ -74,31 +129,41 @@ pub(crate) enum Kept {
 }
 
 impl<P: PeerKey> Engine<P> {
-    /// The device goes on at `peer`. Observations belong to the connection, session or address that they were
-    /// established on, so another one needs them anew.
+    /// The device goes on at `peer`. What it observes no longer there is established anew.
     pub(crate) fn renew(
         &mut self,
         now: Now,
         id: &RegistrationId,
-        peer: P,
+        (peer, bond): (P, Bond),
         expires_at: Timestamp,
         observations: &[Observation],
     ) {
         let Some(device) = self.devices.get_mut(id) else {
             return;
         };
-        let moved = device.peer != peer;
+        let (former, moved) = (device.peer, device.peer != peer);
+        let lasts = (device.bond, bond) == (Bond::Registration, Bond::Registration);
+        device.bond = bond;
         if moved {
-            let former = std::mem::take(&mut device.observations);
-            for token in former.tokens() {
-                self.coap.forget_observation(device.peer, token);
+            let kept = lasts
+                && self
+                    .coap
+                    .move_observations(now.instant, former, peer)
+                    .is_ok();
+            if !kept {
+                for token in std::mem::take(&mut device.observations).tokens() {
+                    self.coap.forget_observation(former, token);
+                }
             }
         }
         self.devices.renew(now, id, peer, expires_at);
         if moved {
             self.heard(now, peer);
             for observation in observations {
-                self.restore_observation(now, id, observation);
+                let device = self.devices.get(id);
+                if device.is_some_and(|device| !device.observations.has(&observation.observed)) {
+                    self.restore_observation(now, id, observation);
+                }
             }
         }
     }
@@ -107,19 +172,45 @@ impl<P: PeerKey> Engine<P> {
     pub(crate) fn established(
         &mut self,
         registration: &RegistrationId,
-        observed: &Observed,
+        (observed, parameters): (&Observed, NotificationAttributes),
         base: Path,
         token: Token,
-        response: &Response,
     ) {
-        // RFC 7641 §4.1: without the option the device answered a plain read and will not notify.
-        if response.observe.is_some()
-            && let Some(device) = self.devices.get_mut(registration)
-        {
+        if let Some(device) = self.devices.get_mut(registration) {
             let peer = device.peer;
-            if let Some(older) = device.observations.establish(observed.clone(), base, token) {
+            let observed = observed.clone();
+            if let Some(older) = device
+                .observations
+                .establish(observed, base, parameters, token)
+            {
                 self.coap.forget_observation(peer, older);
             }
+        }
+    }
+
+    /// LwM2M Core 1.2 §6.4.1: whoever wants other parameters has the observation cancelled and makes a new one. The
+    /// device is not to have both.
+    pub(crate) fn cancel_changed(
+        &mut self,
+        now: Now,
+        registration: &RegistrationId,
+        observed: &Observed,
+        parameters: NotificationAttributes,
+    ) {
+        let Some(device) = self.devices.get_mut(registration) else {
+            return;
+        };
+        let peer = device.peer;
+        for token in device.observations.remove_changed(observed, parameters) {
+            self.cancel_token(now, peer, token);
+        }
+    }
+
+    /// It is forgotten in any case: whether the device answers changes nothing.
+    fn cancel_token(&mut self, now: Now, peer: P, token: Token) {
+        let cancelled = self.coap.cancel_observation(now.instant, peer, token);
+        if cancelled.is_err() {
+            self.coap.forget_observation(peer, token);
         }
     }
 
@@ -190,13 +281,9 @@ impl<P: PeerKey> Engine<P> {
         };
         let tokens = device.observations.remove(observed);
         for token in tokens {
-            // It is forgotten either way: whether the device answers changes nothing.
-            if !listens
-                || self
-                    .coap
-                    .cancel_observation(now.instant, peer, token)
-                    .is_err()
-            {
+            if listens {
+                self.cancel_token(now, peer, token);
+            } else {
                 self.coap.forget_observation(peer, token);
             }
         }

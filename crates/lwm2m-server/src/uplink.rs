@@ -14,7 +14,7 @@ use lwm2m::{
 use rand::Rng;
 
 use crate::engine::Engine;
-use crate::observation::Kept;
+use crate::observation::{Bond, Kept};
 use crate::output::{Now, Origin, Output};
 use crate::response::Refusal;
 
@@ -29,6 +29,7 @@ pub(crate) enum Awaiting<P> {
     Update {
         exchange: ExchangeId,
         peer: P,
+        bond: Bond,
         id: RegistrationId,
         /// The new object list, if there was one.
         links: Option<String>,
@@ -185,6 +186,7 @@ impl<P: PeerKey> Engine<P> {
         let awaiting = Awaiting::Update {
             exchange,
             peer,
+            bond: Bond::of(origin.transport, &origin.principal.identity),
             id: id.clone(),
             links,
             binding: update.binding,
@@ -299,6 +301,7 @@ impl<P: PeerKey> Engine<P> {
                 Awaiting::Update {
                     exchange,
                     peer,
+                    bond,
                     id,
                     links,
                     binding,
@@ -317,7 +320,7 @@ impl<P: PeerKey> Engine<P> {
                     if let Some(binding) = binding {
                         device.take_binding(now, binding, self.config.awake_window);
                     }
-                    self.renew(now, &id, peer, expires_at, &observations);
+                    self.renew(now, &id, (peer, bond), expires_at, &observations);
                 } else {
                     self.outputs.push_back(Output::LookUp {
                         registration: id,
