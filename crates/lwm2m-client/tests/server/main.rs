@@ -2,10 +2,14 @@
 #![expect(clippy::unwrap_used, reason = "a failed unwrap is the test's failure")]
 #![expect(clippy::disallowed_methods, reason = "a test needs a first instant")]
 
+mod attributes;
 mod composite;
 mod firmware;
+mod messages;
+mod observing;
 mod streams;
 mod system;
+mod transfers;
 
 use std::time::Duration;
 
@@ -43,7 +47,7 @@ pub(crate) fn observe(path: Path) -> Operation {
     }
 }
 
-fn cancel(path: Path) -> Operation {
+pub(crate) fn cancel(path: Path) -> Operation {
     Operation::CancelObserve {
         observed: path.into(),
     }

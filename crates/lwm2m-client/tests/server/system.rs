@@ -12,7 +12,8 @@ use device_state::{
 use lwm2m::{EndpointName, NotificationAttributes, Operation, Path, RegistrationId, Value};
 use lwm2m_client::{Config, Device, Event, Output};
 use lwm2m_server::{
-    CommitError, CommitId, Engine, Now, OperationFailure, OperationTag, Origin, Principal,
+    CommitError, CommitId, Engine, Now, OperationFailure, OperationReply, OperationTag, Origin,
+    Principal,
 };
 use netsim::{Conditions, Network};
 
@@ -34,8 +35,13 @@ pub(crate) struct System {
     commits: Commits,
     network: Network<u8>,
     pub(crate) events: Vec<Event>,
-    done: Vec<(OperationTag, Result<OperationOutcome, OperationFailure>)>,
+    done: Vec<(OperationTag, Result<OperationReply, OperationFailure>)>,
     next_tag: u64,
+    /// By which the server knows the device.
+    peer: u8,
+    /// What the device sent.
+    pub(crate) uplink: Vec<Vec<u8>>,
+    downlink: Vec<Message>,
     /// Instead of the network.
     streams: Option<Streams>,
 }
@@ -84,6 +90,9 @@ impl System {
             events: Vec::new(),
             done: Vec::new(),
             next_tag: 0,
+            peer: DEVICE,
+            uplink: Vec::new(),
+            downlink: Vec::new(),
             streams: None,
         };
         system.device.start(now);
@@ -182,7 +191,19 @@ impl System {
         self.attempt(operation).unwrap_err()
     }
 
+    /// The links that the device answers a Discover with.
+    pub(crate) fn discover(&mut self, path: Path, depth: Option<u8>) -> String {
+        let tag = self.begin(Operation::Discover { path, depth });
+        self.end(tag).unwrap().links
+    }
+
     fn attempt(&mut self, operation: Operation) -> Result<OperationOutcome, OperationFailure> {
+        let tag = self.begin(operation);
+        self.end(tag).map(|reply| reply.outcome)
+    }
+
+    /// Has the server do something with the device, and waits for nothing.
+    pub(crate) fn begin(&mut self, operation: Operation) -> OperationTag {
         let registration: RegistrationId = self.registration().expect("it is registered").id;
         let tag = OperationTag(self.next_tag);
         self.next_tag += 1;
@@ -190,6 +211,14 @@ impl System {
         self.engine
             .handle_operation(now, tag, &registration, operation);
         self.settle();
+        tag
+    }
+
+    pub(crate) fn is_under_way(&self, tag: OperationTag) -> bool {
+        self.done.iter().all(|(done, _)| *done != tag)
+    }
+
+    pub(crate) fn end(&mut self, tag: OperationTag) -> Result<OperationReply, OperationFailure> {
         loop {
             if let Some(index) = self.done.iter().position(|(done, _)| *done == tag) {
                 return self.done.swap_remove(index).1;
@@ -197,6 +226,38 @@ impl System {
             let next = self.next().expect("an outcome is to come");
             self.step(next);
         }
+    }
+
+    /// What the server has sent since the last call.
+    pub(crate) fn from_server(&mut self) -> Vec<Message> {
+        std::mem::take(&mut self.downlink)
+    }
+
+    /// What the server has asked of the device since the last call.
+    pub(crate) fn requests(&mut self) -> Vec<Message> {
+        let mut sent = self.from_server();
+        sent.retain(|message| message.code.is_request());
+        sent
+    }
+
+    /// A datagram arrives from where the device is.
+    pub(crate) fn receive(&mut self, datagram: &[u8]) {
+        let (now, origin) = (self.clock(), origin_of(self.peer));
+        self.engine
+            .handle_datagram(now, self.peer, &origin, datagram);
+        self.settle();
+    }
+
+    /// The device has another address and does not know it; what is sent to the old one is lost.
+    pub(crate) fn move_device(&mut self) {
+        self.peer += 10;
+    }
+
+    /// The device sends an Update and waits for the answer.
+    pub(crate) fn update(&mut self) {
+        self.events.clear();
+        self.device.update(self.now);
+        self.wait_for(|event| *event == Event::Updated);
     }
 
     pub(crate) fn drive(&mut self, duration: Duration) {
@@ -238,9 +299,7 @@ impl System {
             if delivery.to == DEVICE {
                 self.device.handle_datagram(self.now, &delivery.datagram);
             } else {
-                let now = self.clock();
-                self.engine
-                    .handle_datagram(now, DEVICE, &origin(), &delivery.datagram);
+                self.receive(&delivery.datagram);
             }
             self.settle();
         }
@@ -281,6 +340,7 @@ impl System {
         while let Some(output) = self.device.poll_output() {
             match output {
                 Output::Transmit(datagram) => {
+                    self.uplink.push(datagram.clone());
                     self.network.send(self.now, DEVICE, SERVER, datagram);
                 }
                 Output::Send(message) => {
@@ -297,8 +357,11 @@ impl System {
         }
         while let Some(output) = self.engine.poll_output() {
             match output {
-                lwm2m_server::Output::Transmit { datagram, .. } => {
-                    self.network.send(self.now, SERVER, DEVICE, datagram);
+                lwm2m_server::Output::Transmit { peer, datagram } => {
+                    if peer == self.peer {
+                        self.downlink.push(coap::decode(&datagram).unwrap());
+                        self.network.send(self.now, SERVER, DEVICE, datagram);
+                    }
                 }
                 lwm2m_server::Output::Send { peer, message } => {
                     let streams = self.streams.as_mut().expect("it is on a stream");
@@ -308,7 +371,7 @@ impl System {
                     self.commit(id, command);
                 }
                 lwm2m_server::Output::OperationDone { tag, result } => {
-                    self.done.push((tag, result.map(|reply| reply.outcome)));
+                    self.done.push((tag, result));
                 }
                 lwm2m_server::Output::LookUp {
                     registration,
@@ -352,6 +415,13 @@ impl System {
     }
 }
 
+fn origin_of(peer: u8) -> Origin {
+    Origin {
+        address: ([192, 0, 2, peer], 40_000).into(),
+        ..origin()
+    }
+}
+
 fn stream_origin(peer: u8) -> Origin {
     Origin {
         address: ([192, 0, 2, 1], 40_000 + u16::from(peer)).into(),
@@ -362,7 +432,7 @@ fn stream_origin(peer: u8) -> Origin {
 
 fn origin() -> Origin {
     Origin {
-        address: "192.0.2.1:40000".parse().unwrap(),
+        address: ([192, 0, 2, 1], 40_000).into(),
         transport: Transport::Udp,
         principal: Arc::new(Principal::anyone()),
         session: None,

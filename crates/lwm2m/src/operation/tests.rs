@@ -139,6 +139,28 @@ fn attributes_and_depth_are_checked() {
 }
 
 #[test]
+fn a_composite_observation_takes_only_parameters_that_need_no_value() {
+    let several = CompositePaths::new(vec![Path::Resource(3, 0, 9), Path::Object(4)]).unwrap();
+    let observe = |parameter: &str| {
+        let operation = Operation::Observe {
+            observed: Observed::Composite(several.clone()),
+            parameters: NotificationAttributes::parse_query(&[parameter]).unwrap(),
+        };
+        operation.validate()
+    };
+    for parameter in ["pmin=1", "pmax=2", "epmin=1", "epmax=2", "con=1"] {
+        assert_eq!(observe(parameter), Ok(()), "{parameter}");
+    }
+    for parameter in ["gt=1", "lt=1", "st=1", "edge=1"] {
+        let refused = observe(parameter);
+        assert!(
+            matches!(refused, Err(OperationError::Attributes(_))),
+            "{parameter}"
+        );
+    }
+}
+
+#[test]
 fn only_looking_is_safe() {
     let path = Path::Resource(3, 0, 9);
     assert!(Operation::Read { path, accept: None }.is_safe());
