@@ -90,7 +90,7 @@ impl SecuredDevice {
                     Output::Event(Event::RegistrationFailed { reason, .. }) => {
                         panic!("registration failed: {reason:?}")
                     }
-                    Output::Event(_) | Output::Send(_) => {}
+                    Output::Event(_) | Output::Send(_) | Output::Pull(_) => {}
                 }
             } else {
                 return;

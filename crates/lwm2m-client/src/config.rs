@@ -33,6 +33,12 @@ pub struct Config {
     pub reboot: Reboot,
     /// What becomes of a firmware package.
     pub firmware: FirmwareBehaviour,
+    /// Bytes of the largest firmware package that it has memory for: of a larger one, the result
+    /// is 3.
+    pub max_package: usize,
+    /// By which protocols firmware packages are pulled. Without any, they are only pushed;
+    /// otherwise whoever drives the device serves [`Output::Pull`](crate::Output::Pull).
+    pub pull: Vec<PullProtocol>,
     /// How long checking a package takes, and likewise installing it.
     pub firmware_step: Duration,
     /// How notifications travel where no `con` attribute says so. Non-confirmable ones are
@@ -137,8 +143,41 @@ pub enum FirmwareBehaviour {
     OutOfStorage,
     /// Result 5 after the download.
     FailsIntegrityCheck,
+    /// Result 6 after the download.
+    UnsupportedType,
     /// Result 8 after the update was started.
     FailsUpdate,
+}
+
+/// A protocol by which a package is pulled, with its number in `/5/0/8`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum PullProtocol {
+    /// `coap`
+    Coap = 0,
+    /// `coaps`
+    Coaps = 1,
+    /// `http`
+    Http = 2,
+    /// `https`
+    Https = 3,
+    /// `coap+tcp`
+    CoapTcp = 4,
+    /// `coaps+tcp`
+    CoapTls = 5,
+}
+
+impl PullProtocol {
+    /// The scheme of its URIs, in lower case.
+    pub const fn scheme(self) -> &'static str {
+        match self {
+            Self::Coap => "coap",
+            Self::Coaps => "coaps",
+            Self::Http => "http",
+            Self::Https => "https",
+            Self::CoapTcp => "coap+tcp",
+            Self::CoapTls => "coaps+tcp",
+        }
+    }
 }
 
 impl Config {
@@ -163,6 +202,8 @@ impl Config {
             },
             firmware: FirmwareBehaviour::Succeeds,
             firmware_step: Duration::from_secs(1),
+            max_package: MAX_BODY,
+            pull: Vec::new(),
             notifications: Reliability::NonConfirmable,
             queue_window: Duration::from_secs(93),
             faults: Vec::new(),
@@ -195,11 +236,14 @@ impl Profile {
     }
 }
 
+/// Bytes of the largest body, which is a firmware package.
+const MAX_BODY: usize = 4 << 20;
+
 /// Bounds for an endpoint that talks to one server, large enough for a firmware package.
 fn coap_config() -> coap::Config {
     coap::Config {
-        max_body: 4 << 20,
-        max_body_bytes: 8 << 20,
+        max_body: MAX_BODY,
+        max_body_bytes: 2 * MAX_BODY,
         max_peers: 2,
         max_exchanges: 16,
         max_exchanges_per_peer: 16,

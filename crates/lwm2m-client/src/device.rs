@@ -24,7 +24,7 @@ use crate::config::{Config, OptionalObject};
 use crate::firmware::{Firmware, Package};
 use crate::objects::{self, CURRENT_TIME};
 use crate::observation::Observation;
-use crate::output::{Event, Output, SetValueError};
+use crate::output::{Event, Output, PullFailure, PullId, SetValueError};
 use crate::presence::Presence;
 use crate::registration::{ProfileUse, Registration};
 use crate::statistics::{Direction, Statistics};
@@ -97,7 +97,7 @@ impl Device {
             profile_use: ProfileUse::Offered,
             observations: Vec::new(),
             sequence: 0,
-            firmware: Firmware::new(config.firmware, config.firmware_step),
+            firmware: Firmware::new(&config),
             power: Power::On,
             presence: Presence::Always,
             statistics: config.profile.optional.contains(&counts).then(Box::default),
@@ -248,6 +248,19 @@ impl Device {
             self.drain_coap(now);
         }
         Ok(())
+    }
+
+    /// The package of an [`Output::Pull`], or why there is none. Of a pull that the server has
+    /// replaced or cancelled in the meantime, nothing is taken.
+    pub fn handle_package(
+        &mut self,
+        now: Instant,
+        pull: PullId,
+        package: Result<&[u8], PullFailure>,
+    ) {
+        self.firmware.pulled(now, pull, package);
+        self.firmware_moved(now);
+        self.drain_coap(now);
     }
 
     /// What a single resource or a resource instance holds.

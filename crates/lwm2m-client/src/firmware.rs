@@ -1,25 +1,32 @@
-//! The Firmware Update object as a state machine (LwM2M Core 1.2 §E.6), for pushed packages.
+//! The Firmware Update object as a state machine (LwM2M Core 1.2 §E.6).
 //!
 //! ```text
-//!  Idle ── package ─▶ Downloading ── checked ─▶ Downloaded ── Update ─▶ Updating ─▶ reboot, Idle
-//!   ▲                      │                        │  ▲                    │
-//!   └──── result 2, 5 ─────┘◀── empty package ──────┘  └───── result 8 ─────┘
+//!        ┌── URI ──▶ Pulling ── package ─┐
+//!  Idle ─┤                               ├─▶ Checking ─▶ Downloaded ── Update ─▶ Updating ─▶ Idle,
+//!        └────────── package ────────────┘                  ▲                       │     reboot
+//!                                                           └─────── result 8 ──────┘
 //! ```
 //!
-//! Block-wise transfer is done before the package gets here, so Downloading is the time that its
-//! check takes.
+//! Pulling (results 3, 4, 7, 9) and Checking (results 2, 3, 5, 6) are the state Downloading, and
+//! lead back to Idle if they fail. The package of a push gets here when its block-wise transfer is
+//! done, and that of a pull when whoever drives the device has got it. A new package or URI takes
+//! the place of what is there until the update has begun; an empty one only resets.
 
 use std::time::{Duration, Instant};
 
-use crate::config::FirmwareBehaviour;
-use crate::output::FirmwareState;
+use crate::config::{Config, FirmwareBehaviour, PullProtocol};
+use crate::output::{FirmwareState, Pull, PullFailure, PullId};
 
 /// Results of `/5/0/5`.
 mod result {
     pub(super) const NONE: u8 = 0;
     pub(super) const SUCCESS: u8 = 1;
     pub(super) const OUT_OF_STORAGE: u8 = 2;
+    pub(super) const OUT_OF_MEMORY: u8 = 3;
+    pub(super) const CONNECTION_LOST: u8 = 4;
     pub(super) const INTEGRITY_CHECK_FAILED: u8 = 5;
+    pub(super) const UNSUPPORTED_TYPE: u8 = 6;
+    pub(super) const INVALID_URI: u8 = 7;
     pub(super) const UPDATE_FAILED: u8 = 8;
     pub(super) const UNSUPPORTED_PROTOCOL: u8 = 9;
     pub(super) const CANCELLED: u8 = 10;
@@ -35,7 +42,8 @@ pub(crate) struct Package {
 #[derive(Clone, Debug, PartialEq, Eq)]
 enum State {
     Idle,
-    Downloading { package: Package, until: Instant },
+    Pulling(PullId),
+    Checking { package: Package, until: Instant },
     Downloaded(Package),
     Updating { package: Package, until: Instant },
 }
@@ -58,24 +66,32 @@ pub(crate) struct Firmware {
     behaviour: FirmwareBehaviour,
     /// How long a check takes, and likewise an installation.
     step: Duration,
+    /// Bytes.
+    max_package: usize,
+    protocols: Vec<PullProtocol>,
     state: State,
     result: u8,
+    /// How many pulls there were.
+    pulls: u32,
 }
 
 impl Firmware {
-    pub(crate) fn new(behaviour: FirmwareBehaviour, step: Duration) -> Self {
+    pub(crate) fn new(config: &Config) -> Self {
         Self {
-            behaviour,
-            step,
+            behaviour: config.firmware,
+            step: config.firmware_step,
+            max_package: config.max_package,
+            protocols: config.pull.clone(),
             state: State::Idle,
             result: result::NONE,
+            pulls: 0,
         }
     }
 
     pub(crate) fn state(&self) -> FirmwareState {
         match self.state {
             State::Idle => FirmwareState::Idle,
-            State::Downloading { .. } => FirmwareState::Downloading,
+            State::Pulling(_) | State::Checking { .. } => FirmwareState::Downloading,
             State::Downloaded(_) => FirmwareState::Downloaded,
             State::Updating { .. } => FirmwareState::Updating,
         }
@@ -89,42 +105,95 @@ impl Firmware {
     pub(crate) fn package(&self) -> Option<&Package> {
         match &self.state {
             State::Downloaded(package) | State::Updating { package, .. } => Some(package),
-            State::Idle | State::Downloading { .. } => None,
+            State::Idle | State::Pulling(_) | State::Checking { .. } => None,
         }
     }
 
     /// `/5/0/0` was written. An empty package, or a single zero byte, resets the state machine.
     pub(crate) fn push(&mut self, now: Instant, bytes: &[u8]) -> Result<(), WrongState> {
-        match self.state {
-            State::Downloading { .. } | State::Updating { .. } => return Err(WrongState),
-            State::Idle | State::Downloaded(_) => self.result = result::NONE,
+        self.begin_anew()?;
+        if !matches!(bytes, [] | [0]) {
+            self.check(now, bytes);
         }
-        self.state = if matches!(bytes, [] | [0]) {
-            State::Idle
-        } else {
-            State::Downloading {
-                package: Package::read(bytes),
-                until: now + self.step,
-            }
-        };
         Ok(())
     }
 
-    /// `/5/0/1` was written. There is no protocol to pull a package with.
-    pub(crate) fn pull(&mut self, uri: &str) -> Result<(), WrongState> {
-        if matches!(
-            self.state,
-            State::Downloading { .. } | State::Updating { .. }
-        ) {
-            return Err(WrongState);
+    /// `/5/0/1` was written. An empty URI resets the state machine. Returns what to get.
+    pub(crate) fn pull(&mut self, uri: &str) -> Result<Option<Pull>, WrongState> {
+        self.begin_anew()?;
+        if uri.is_empty() {
+            return Ok(None);
+        }
+        let Some(scheme) = scheme(uri) else {
+            self.result = result::INVALID_URI;
+            return Ok(None);
+        };
+        let is_supported = |protocol: &PullProtocol| scheme.eq_ignore_ascii_case(protocol.scheme());
+        if !self.protocols.iter().any(is_supported) {
+            self.result = result::UNSUPPORTED_PROTOCOL;
+            return Ok(None);
+        }
+        self.pulls = self.pulls.wrapping_add(1);
+        let id = PullId(self.pulls);
+        self.state = State::Pulling(id);
+        Ok(Some(Pull {
+            id,
+            uri: uri.to_owned(),
+            max_bytes: self.max_package,
+        }))
+    }
+
+    /// What became of a pull; nothing, if it is not the present one.
+    pub(crate) fn pulled(
+        &mut self,
+        now: Instant,
+        pull: PullId,
+        package: Result<&[u8], PullFailure>,
+    ) {
+        if self.state != State::Pulling(pull) {
+            return;
         }
         self.state = State::Idle;
-        self.result = if uri.is_empty() {
-            result::NONE
-        } else {
-            result::UNSUPPORTED_PROTOCOL
+        self.result = match package {
+            Ok(bytes) => return self.check(now, bytes),
+            Err(PullFailure::OutOfMemory) => result::OUT_OF_MEMORY,
+            Err(PullFailure::ConnectionLost) => result::CONNECTION_LOST,
+            Err(PullFailure::InvalidUri) => result::INVALID_URI,
+            Err(PullFailure::UnsupportedProtocol) => result::UNSUPPORTED_PROTOCOL,
         };
+    }
+
+    /// The device goes down: a pull does not outlive it.
+    pub(crate) fn interrupt(&mut self) {
+        if let State::Pulling(_) = self.state {
+            self.state = State::Idle;
+            self.result = result::CONNECTION_LOST;
+        }
+    }
+
+    fn begin_anew(&mut self) -> Result<(), WrongState> {
+        if let State::Updating { .. } = self.state {
+            return Err(WrongState);
+        }
+        self.reset();
         Ok(())
+    }
+
+    /// Without a package. What a former pull brings is still known as late.
+    pub(crate) fn reset(&mut self) {
+        self.state = State::Idle;
+        self.result = result::NONE;
+    }
+
+    fn check(&mut self, now: Instant, bytes: &[u8]) {
+        if bytes.len() > self.max_package {
+            self.result = result::OUT_OF_MEMORY;
+            return;
+        }
+        self.state = State::Checking {
+            package: Package::read(bytes),
+            until: now + self.step,
+        };
     }
 
     /// `/5/0/2` was executed.
@@ -143,7 +212,7 @@ impl Firmware {
     /// `/5/0/10` was executed.
     pub(crate) fn cancel(&mut self) -> Result<(), WrongState> {
         match self.state {
-            State::Downloading { .. } | State::Downloaded(_) => {
+            State::Pulling(_) | State::Checking { .. } | State::Downloaded(_) => {
                 self.state = State::Idle;
                 self.result = result::CANCELLED;
                 Ok(())
@@ -154,8 +223,8 @@ impl Firmware {
 
     pub(crate) fn timeout(&self) -> Option<Instant> {
         match &self.state {
-            State::Downloading { until, .. } | State::Updating { until, .. } => Some(*until),
-            State::Idle | State::Downloaded(_) => None,
+            State::Checking { until, .. } | State::Updating { until, .. } => Some(*until),
+            State::Idle | State::Pulling(_) | State::Downloaded(_) => None,
         }
     }
 
@@ -164,12 +233,13 @@ impl Firmware {
             return None;
         }
         match std::mem::replace(&mut self.state, State::Idle) {
-            State::Downloading { package, .. } => {
+            State::Checking { package, .. } => {
                 match self.behaviour {
                     FirmwareBehaviour::OutOfStorage => self.result = result::OUT_OF_STORAGE,
                     FirmwareBehaviour::FailsIntegrityCheck => {
                         self.result = result::INTEGRITY_CHECK_FAILED;
                     }
+                    FirmwareBehaviour::UnsupportedType => self.result = result::UNSUPPORTED_TYPE,
                     FirmwareBehaviour::Succeeds | FirmwareBehaviour::FailsUpdate => {
                         self.state = State::Downloaded(package);
                     }
@@ -185,9 +255,21 @@ impl Firmware {
                 self.result = result::SUCCESS;
                 Some(Step::Install(package))
             }
-            State::Idle | State::Downloaded(_) => None,
+            State::Idle | State::Pulling(_) | State::Downloaded(_) => None,
         }
     }
+}
+
+/// The scheme of a URI that names a host (RFC 3986 §3.1, §3.2), or `None` if it is no such URI.
+fn scheme(uri: &str) -> Option<&str> {
+    let (scheme, rest) = uri.split_once("://")?;
+    let authority = rest.split(['/', '?', '#']).next()?;
+    let of_scheme = |c: char| c.is_ascii_alphanumeric() || matches!(c, '+' | '-' | '.');
+    let is_valid = scheme.starts_with(|c: char| c.is_ascii_alphabetic())
+        && scheme.chars().all(of_scheme)
+        && !authority.is_empty()
+        && rest.chars().all(|c| c.is_ascii_graphic());
+    is_valid.then_some(scheme)
 }
 
 impl Package {
@@ -223,70 +305,4 @@ fn fnv(bytes: &[u8]) -> u32 {
 }
 
 #[cfg(test)]
-mod tests {
-    #![expect(clippy::unwrap_used, reason = "a failed unwrap is the test's failure")]
-
-    use super::*;
-
-    const STEP: Duration = Duration::from_secs(1);
-
-    fn pushed(behaviour: FirmwareBehaviour) -> (Firmware, Instant) {
-        let now = Instant::now();
-        let mut firmware = Firmware::new(behaviour, STEP);
-        firmware.push(now, b"app 2.1.0\n\x7fELF").unwrap();
-        assert_eq!(firmware.state(), FirmwareState::Downloading);
-        (firmware, now + STEP)
-    }
-
-    #[test]
-    fn a_pushed_package_is_installed_on_command() {
-        let (mut firmware, now) = pushed(FirmwareBehaviour::Succeeds);
-        assert_eq!(firmware.update(now), Err(WrongState));
-        assert_eq!(firmware.handle_timeout(now), Some(Step::Changed));
-        assert_eq!(firmware.state(), FirmwareState::Downloaded);
-        firmware.update(now).unwrap();
-        let installed = firmware.handle_timeout(now + STEP);
-        let Some(Step::Install(package)) = installed else {
-            panic!("{installed:?}");
-        };
-        assert_eq!(
-            (package.name.as_str(), package.version.as_str()),
-            ("app", "2.1.0")
-        );
-        assert_eq!(
-            (firmware.state(), firmware.result()),
-            (FirmwareState::Idle, 1)
-        );
-    }
-
-    #[test]
-    fn a_failed_update_keeps_the_package() {
-        let (mut firmware, now) = pushed(FirmwareBehaviour::FailsUpdate);
-        firmware.handle_timeout(now);
-        firmware.update(now).unwrap();
-        assert_eq!(firmware.handle_timeout(now + STEP), Some(Step::Changed));
-        assert_eq!(
-            (firmware.state(), firmware.result()),
-            (FirmwareState::Downloaded, 8)
-        );
-    }
-
-    #[test]
-    fn a_broken_package_is_dropped() {
-        let (mut firmware, now) = pushed(FirmwareBehaviour::FailsIntegrityCheck);
-        assert_eq!(firmware.handle_timeout(now), Some(Step::Changed));
-        assert_eq!(
-            (firmware.state(), firmware.result()),
-            (FirmwareState::Idle, 5)
-        );
-    }
-
-    #[test]
-    fn an_empty_package_resets() {
-        let (mut firmware, now) = pushed(FirmwareBehaviour::Succeeds);
-        firmware.handle_timeout(now);
-        firmware.push(now, &[0]).unwrap();
-        assert_eq!(firmware.state(), FirmwareState::Idle);
-        assert_eq!(firmware.timeout(), None);
-    }
-}
+mod tests;

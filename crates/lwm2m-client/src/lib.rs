@@ -56,9 +56,12 @@ mod registration;
 mod statistics;
 mod tree;
 
-pub use config::{Config, FirmwareBehaviour, OptionalObject, Profile, ProfileId, Reboot, Retry};
+pub use config::{
+    Config, FirmwareBehaviour, OptionalObject, Profile, ProfileId, PullProtocol, Reboot, Retry,
+};
 pub use device::Device;
 pub use fault::Fault;
 pub use output::{
-    Event, FirmwareState, Output, RegistrationFailure, SendError, SendFailure, SetValueError,
+    Event, FirmwareState, Output, Pull, PullFailure, PullId, RegistrationFailure, SendError,
+    SendFailure, SetValueError,
 };

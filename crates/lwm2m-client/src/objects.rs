@@ -48,7 +48,7 @@ pub(crate) fn factory(config: &Config) -> ObjectTree {
     add_server(&mut tree, config);
     add_device(&mut tree, config);
     add_connectivity(&mut tree);
-    add_firmware(&mut tree);
+    add_firmware(&mut tree, config);
     let (latitude, longitude) = config.profile.position;
     tree.put(Path::Resource(6, 0, 0), Value::Float(latitude));
     tree.put(Path::Resource(6, 0, 1), Value::Float(longitude));
@@ -130,7 +130,7 @@ fn add_connectivity(tree: &mut ObjectTree) {
     tree.put(Path::Resource(4, 0, 8), Value::Integer(1));
 }
 
-fn add_firmware(tree: &mut ObjectTree) {
+fn add_firmware(tree: &mut ObjectTree, config: &Config) {
     tree.put(PACKAGE, Value::Opaque(Vec::new()));
     tree.put(PACKAGE_URI, Value::String(String::new()));
     tree.put_action(FIRMWARE_UPDATE);
@@ -138,8 +138,13 @@ fn add_firmware(tree: &mut ObjectTree) {
     tree.put(FIRMWARE_RESULT, Value::Integer(0));
     tree.put(PACKAGE_NAME, Value::String(String::new()));
     tree.put(PACKAGE_VERSION, Value::String(String::new()));
-    // 1: the package is pushed.
-    tree.put(Path::Resource(5, 0, 9), Value::Integer(1));
+    for (instance, protocol) in (0..).zip(&config.pull) {
+        let path = Path::ResourceInstance(5, 0, 8, instance);
+        tree.put(path, Value::Integer(*protocol as i64));
+    }
+    // 1: packages are pushed; 2: they are pushed or pulled.
+    let delivery = if config.pull.is_empty() { 1 } else { 2 };
+    tree.put(Path::Resource(5, 0, 9), Value::Integer(delivery));
     tree.put_action(FIRMWARE_CANCEL);
 }
 

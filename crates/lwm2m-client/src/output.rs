@@ -12,8 +12,38 @@ pub enum Output {
     Transmit(Vec<u8>),
     /// Send this message on the stream to the server.
     Send(coap::Message),
+    /// Get a firmware package, then call [`Device::handle_package`](crate::Device::handle_package).
+    Pull(Pull),
     /// Something happened.
     Event(Event),
+}
+
+/// A firmware package that the device wants. A later one takes the place of an earlier one.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Pull {
+    pub id: PullId,
+    /// As the server wrote it, with a scheme that the device was configured to support; at most
+    /// 255 bytes of ASCII.
+    pub uri: String,
+    /// A package with more bytes is not worth getting: [`PullFailure::OutOfMemory`].
+    pub max_bytes: usize,
+}
+
+/// Tells one pull from the others of its device.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct PullId(pub(crate) u32);
+
+/// Why a package was not got.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum PullFailure {
+    /// Result 3: there is no room for it.
+    OutOfMemory,
+    /// Result 4: no answer came, or no further one.
+    ConnectionLost,
+    /// Result 7: there is nothing at the URI.
+    InvalidUri,
+    /// Result 9: a server that does not speak the protocol as it should.
+    UnsupportedProtocol,
 }
 
 /// What happened.

@@ -302,6 +302,8 @@ impl Link {
             (Output::Transmit(datagram), None) => self.transmit(Carried::Datagram(datagram)),
             (Output::Send(message), None) => self.transmit(Carried::Message(message)),
             (Output::Event(event), _) => self.device_event(now, event),
+            // No simulated device is configured to pull.
+            (Output::Pull(_), _) => {}
         }
     }
 

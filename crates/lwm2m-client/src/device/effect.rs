@@ -148,6 +148,8 @@ impl Device {
 
     pub(super) fn go_down(&mut self, now: Instant, boot: Boot) {
         self.forget_session();
+        self.firmware.interrupt();
+        self.firmware_moved(now);
         let until = now + self.config.reboot.off;
         self.power = Power::Down { until, boot };
         self.event(Event::RebootStarted);
@@ -164,6 +166,7 @@ impl Device {
             Boot::Same => {}
             Boot::FactoryState => {
                 self.tree = objects::factory(&self.config);
+                self.firmware.reset();
                 self.wall_clock = None;
             }
             Boot::NewFirmware(package) => {
@@ -186,7 +189,7 @@ impl Device {
     }
 
     /// Shows the state of the firmware update in the object, and reports it if it is new.
-    fn firmware_moved(&mut self, now: Instant) {
+    pub(super) fn firmware_moved(&mut self, now: Instant) {
         let state = self.firmware.state();
         let result = self.firmware.result();
         let package = self.firmware.package();

@@ -16,7 +16,11 @@ use crate::attributes::parse_known;
 use crate::fault::Fault;
 use crate::objects::{self, PACKAGE, PACKAGE_URI};
 use crate::observation::Target;
+use crate::output::Output;
 use crate::refusal::Refusal;
+
+/// The range of Package URI, `/5/0/1`.
+const MAX_URI_BYTES: usize = 255;
 
 /// An answer, and what follows once it is on its way.
 pub(super) struct Reply {
@@ -204,6 +208,10 @@ impl Device {
         let (firmware, values): (Vec<Entry>, Vec<Entry>) = values
             .into_iter()
             .partition(|entry| matches!(entry.path, PACKAGE | PACKAGE_URI));
+        if firmware.len() > 1 {
+            // The two ways to get a package exclude each other.
+            return Err(Refusal::NotAllowed(PACKAGE));
+        }
         let mut changed = Vec::new();
         if firmware.is_empty() || !values.is_empty() {
             changed = self.tree.write(path, mode, &values)?;
@@ -221,16 +229,18 @@ impl Device {
     }
 
     pub(super) fn write_firmware(&mut self, now: Instant, entry: &Entry) -> Result<(), Refusal> {
-        let written = match &entry.value {
-            Value::Opaque(bytes) => self.firmware.push(now, bytes),
-            Value::String(uri) => self.firmware.pull(uri),
-            _ => return Err(Refusal::BadValue(entry.path)),
-        };
-        written.map_err(|_| Refusal::NotAllowed(entry.path))?;
-        if let Value::String(uri) = &entry.value {
-            self.tree.put(entry.path, Value::String(uri.clone()));
+        let refused = |_| Refusal::NotAllowed(entry.path);
+        match &entry.value {
+            Value::Opaque(bytes) => self.firmware.push(now, bytes).map_err(refused),
+            Value::String(uri) if uri.len() > MAX_URI_BYTES => Err(Refusal::BadValue(entry.path)),
+            Value::String(uri) => {
+                let pull = self.firmware.pull(uri).map_err(refused)?;
+                self.tree.put(entry.path, Value::String(uri.clone()));
+                self.outputs.extend(pull.map(Output::Pull));
+                Ok(())
+            }
+            _ => Err(Refusal::BadValue(entry.path)),
         }
-        Ok(())
     }
 
     fn serve_execute(

@@ -6,9 +6,9 @@ use coap::{Code, Request};
 use lwm2m::ContentFormat;
 use lwm2m_client::{Config, Event, FirmwareBehaviour, FirmwareState};
 
-use crate::pair::{Pair, config, get, request, text, words};
+use crate::pair::{Pair, config, get, request, words};
 
-fn firmware_state(pair: &mut Pair) -> (String, String) {
+pub(crate) fn firmware_state(pair: &mut Pair) -> (String, String) {
     let state = words(&pair.ask(get("/5/0/3")));
     (state, words(&pair.ask(get("/5/0/5"))))
 }
@@ -55,6 +55,7 @@ fn firmware_can_fail_in_two_places() {
     for (behaviour, state, result) in [
         (FirmwareBehaviour::FailsIntegrityCheck, "0", "5"),
         (FirmwareBehaviour::OutOfStorage, "0", "2"),
+        (FirmwareBehaviour::UnsupportedType, "0", "6"),
         (FirmwareBehaviour::FailsUpdate, "2", "8"),
     ] {
         let mut pair = Pair::registered(Config {
@@ -74,8 +75,25 @@ fn firmware_can_fail_in_two_places() {
 }
 
 #[test]
-fn firmware_is_not_pulled() {
+fn a_package_for_which_there_is_no_memory_is_dropped() {
+    let mut pair = Pair::registered(Config {
+        max_package: 39_999,
+        ..config()
+    });
+    pair.ask(package());
+    assert_eq!(firmware_state(&mut pair), ("0".to_owned(), "3".to_owned()));
+}
+
+#[test]
+fn a_reset_drops_a_package_that_is_being_checked() {
     let mut pair = Pair::registered(config());
-    pair.ask(text(Code::PUT, "/5/0/1", "coap://192.0.2.1/fw"));
-    assert_eq!(firmware_state(&mut pair), ("0".to_owned(), "9".to_owned()));
+    pair.ask(package());
+    assert_eq!(firmware_state(&mut pair).0, "1");
+    let reset = Request {
+        payload: vec![0],
+        ..package()
+    };
+    assert_eq!(pair.ask(reset).code, Code::CHANGED_2_04);
+    pair.drive(Duration::from_secs(5));
+    assert_eq!(firmware_state(&mut pair), ("0".to_owned(), "0".to_owned()));
 }

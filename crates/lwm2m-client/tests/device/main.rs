@@ -11,4 +11,5 @@ mod objects;
 mod observing;
 mod operating;
 mod pair;
+mod pulling;
 mod registering;

@@ -7,7 +7,7 @@ use lwm2m::{
     ContentFormat, EndpointName, Entry, LwM2mVersion, Patch, Path, Registry, Value, decode,
     encode_patch, encode_paths,
 };
-use lwm2m_client::{Config, Device, Event, Output};
+use lwm2m_client::{Config, Device, Event, Output, Pull};
 use netsim::{Conditions, Network, Probability};
 
 const DEVICE: u8 = 1;
@@ -20,6 +20,8 @@ pub(crate) struct Pair {
     network: Network<u8>,
     /// What the device reported, oldest first.
     pub(crate) events: Vec<Event>,
+    /// The firmware packages that the device wanted.
+    pub(crate) pulls: Vec<Pull>,
     /// What the device asked for.
     pub(crate) requests: Vec<Request>,
     pub(crate) notifications: Vec<(Token, Response)>,
@@ -64,6 +66,7 @@ impl Pair {
             server: Endpoint::new(coap::Config::default(), 12),
             network: Network::new(13, conditions),
             events: Vec::new(),
+            pulls: Vec::new(),
             requests: Vec::new(),
             notifications: Vec::new(),
             concluded: Vec::new(),
@@ -217,6 +220,7 @@ impl Pair {
                     self.network.send(self.now, DEVICE, SERVER, datagram);
                 }
                 Output::Send(message) => panic!("no stream for {message:?}"),
+                Output::Pull(pull) => self.pulls.push(pull),
                 Output::Event(event) => {
                     if event == Event::Booted {
                         self.device.start(self.now);

@@ -347,6 +347,7 @@ impl System {
                     let streams = self.streams.as_mut().expect("it is on a stream");
                     streams.send_to_server(&message);
                 }
+                Output::Pull(pull) => panic!("nowhere to get {pull:?}"),
                 Output::Event(event) => {
                     if event == Event::Booted {
                         self.device.start(self.now);
