@@ -7,12 +7,16 @@ use std::thread::JoinHandle;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use lwm2m::{Path, Value};
-use lwm2m_client::{Config, Device, Event, Output};
+use lwm2m_client::{Config, Device, Event, Output, PullFailure, PullId};
 use oscore::Carried;
 use tests::until_some;
 
 use crate::channel::Channel;
+use crate::packages;
 use crate::stage::SOON;
+
+/// Pulls under way.
+type Pulls = Vec<(PullId, JoinHandle<Result<Vec<u8>, PullFailure>>)>;
 
 type Job = Box<dyn FnOnce(&mut Device, Instant) + Send>;
 
@@ -121,12 +125,13 @@ fn run(
     let since_1970 = SystemTime::now().duration_since(UNIX_EPOCH).unwrap();
     device.set_wall_clock(Instant::now(), since_1970.as_secs() as i64);
     begin(&mut device, &channel);
+    let mut pulls = Pulls::new();
     loop {
         // Before anything that was asked for after the move is sent.
         if moves.swap(false, Ordering::SeqCst) {
             channel.move_away();
         }
-        settle(&mut device, &mut channel, events);
+        settle(&mut device, &mut channel, events, &mut pulls);
         match channel.receive() {
             Some(Carried::Datagram(datagram)) => device.handle_datagram(Instant::now(), &datagram),
             Some(Carried::Message(message)) => device.handle_message(Instant::now(), message),
@@ -134,6 +139,10 @@ fn run(
         }
         let now = Instant::now();
         device.handle_timeout(now);
+        for (id, pull) in pulls.extract_if(.., |(_, pull)| pull.is_finished()) {
+            let package = pull.join().unwrap();
+            device.handle_package(now, id, package.as_deref().map_err(|failure| *failure));
+        }
         loop {
             match jobs.try_recv() {
                 Ok(job) => job(&mut device, now),
@@ -152,7 +161,7 @@ fn begin(device: &mut Device, channel: &Channel) {
     }
 }
 
-fn settle(device: &mut Device, channel: &mut Channel, events: &Mutex<Vec<Event>>) {
+fn settle(device: &mut Device, channel: &mut Channel, events: &Mutex<Vec<Event>>, pulls: &mut Pulls) {
     while let Some(output) = device.poll_output() {
         match output {
             Output::Transmit(datagram) => channel.send(Carried::Datagram(datagram)),
@@ -162,6 +171,10 @@ fn settle(device: &mut Device, channel: &mut Channel, events: &Mutex<Vec<Event>>
                     begin(device, channel);
                 }
                 events.lock().unwrap().push(event);
+            }
+            Output::Pull(pull) => {
+                let get = move || packages::get(&pull.uri, pull.max_bytes);
+                pulls.push((pull.id, std::thread::spawn(get)));
             }
         }
     }

@@ -12,6 +12,7 @@ mod firmware;
 mod keys;
 mod management;
 mod objects;
+mod packages;
 mod registration;
 mod report;
 mod reporting;
