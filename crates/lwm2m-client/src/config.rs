@@ -20,6 +20,8 @@ pub struct Config {
     pub binding: Binding,
     /// `/1/0/0`.
     pub short_server_id: u16,
+    /// Servers besides the one above, each with an instance of `/1` of its own, from 1 on.
+    pub more_servers: Vec<ServerAccount>,
     /// What its objects say.
     pub profile: Profile,
     /// In place of the list of its objects, a name for it that the server may know.
@@ -50,6 +52,15 @@ pub struct Config {
     pub faults: Vec<Fault>,
     /// Parameters and bounds of CoAP.
     pub coap: coap::Config,
+}
+
+/// What a device knows of one of its servers.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ServerAccount {
+    /// `/1/x/0`, another one for each server of a device.
+    pub short_server_id: u16,
+    /// `/1/x/1` at first.
+    pub lifetime: Lifetime,
 }
 
 /// What the objects of a device say about it.
@@ -191,6 +202,7 @@ impl Config {
             version: LwM2mVersion::V1_1,
             binding: Binding::UDP,
             short_server_id: 1,
+            more_servers: Vec::new(),
             update_interval: None,
             retry: Retry {
                 shortest: Duration::from_secs(2),
@@ -208,6 +220,18 @@ impl Config {
             queue_window: Duration::from_secs(93),
             faults: Vec::new(),
             coap: coap_config(),
+        }
+    }
+
+    /// All servers, in the order of their indices.
+    pub(crate) fn accounts(&self) -> impl Iterator<Item = ServerAccount> {
+        std::iter::once(self.first_server()).chain(self.more_servers.iter().copied())
+    }
+
+    pub(crate) fn first_server(&self) -> ServerAccount {
+        ServerAccount {
+            short_server_id: self.short_server_id,
+            lifetime: self.lifetime,
         }
     }
 }

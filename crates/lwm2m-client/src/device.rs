@@ -1,4 +1,7 @@
-//! The engine: one device towards one server.
+//! The engine: one device, and each of its servers.
+//!
+//! What is there once is in [`Body`], what there is for each server in a [`ServerLink`]. All that
+//! happens, happens towards one server ([`Towards`]); what it changes, the others are told of.
 
 mod composite;
 mod effect;
@@ -9,56 +12,80 @@ mod optional;
 mod registering;
 mod request;
 mod send;
+mod towards;
 
 use std::collections::VecDeque;
 use std::time::Instant;
 
 use coap::reliable::Capabilities;
-use coap::{Endpoint, ExchangeId, Failure};
-use lwm2m::{EndpointName, Path, Value};
+use coap::{Endpoint, ExchangeId};
+use lwm2m::{EndpointName, Lifetime, Path, Value};
 use rand::SeedableRng;
 use rand_chacha::ChaCha8Rng;
 
 use crate::attributes::Attributes;
-use crate::config::{Config, OptionalObject};
+use crate::config::{Config, OptionalObject, ServerAccount};
 use crate::firmware::{Firmware, Package};
-use crate::objects::{self, CURRENT_TIME};
+use crate::objects::{self, CURRENT_TIME, server};
 use crate::observation::Observation;
-use crate::output::{Event, Output, PullFailure, PullId, SetValueError};
+use crate::output::{Output, PullFailure, PullId, SendError, SetValueError};
 use crate::presence::Presence;
 use crate::registration::{ProfileUse, Registration};
-use crate::statistics::{Direction, Statistics};
+use crate::statistics::Statistics;
 use crate::tree::{Change, ObjectTree};
 use fault::Held;
+
+pub use towards::Towards;
 
 /// The server of one session; a new session has a new number.
 type Session = u32;
 
-/// An LwM2M device.
+/// An LwM2M device. Where no server is named, it is the first.
 #[derive(Debug)]
 pub struct Device {
+    body: Body,
+    first: ServerLink,
+    more: Vec<ServerLink>,
+}
+
+/// What all servers share.
+#[derive(Debug)]
+struct Body {
     config: Config,
+    tree: ObjectTree,
+    firmware: Firmware,
+    power: Power,
+    /// Of a device that has the object.
+    statistics: Option<Box<Statistics>>,
+    /// Seconds since 1970 at a moment; unknown until it is told.
+    wall_clock: Option<(Instant, i64)>,
+    rng: ChaCha8Rng,
+    /// With the index of the server.
+    outputs: VecDeque<(usize, Output)>,
+}
+
+/// What belongs to one server.
+#[derive(Debug)]
+struct ServerLink {
+    /// The first has 0.
+    index: usize,
+    /// Of the Server object.
+    instance: u16,
+    short_server_id: u16,
+    /// The one that was configured.
+    lifetime: Lifetime,
     coap: Endpoint<Session>,
     session: Session,
-    tree: ObjectTree,
     attributes: Attributes,
     registration: Registration,
     profile_use: ProfileUse,
     observations: Vec<Observation>,
     /// Counts notifications, 24 bits of it are the Observe option.
     sequence: u32,
-    firmware: Firmware,
-    power: Power,
     presence: Presence,
-    /// Of a device that has the object.
-    statistics: Option<Box<Statistics>>,
     /// Sends under way.
     sends: Vec<ExchangeId>,
     held: Vec<Held>,
-    /// Seconds since 1970 at a moment; unknown until it is told.
-    wall_clock: Option<(Instant, i64)>,
-    rng: ChaCha8Rng,
-    outputs: VecDeque<Output>,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -88,149 +115,137 @@ impl Device {
     /// fleet need different ones.
     pub fn new(config: Config, seed: u64) -> Self {
         let counts = OptionalObject::ConnectivityStatistics;
+        let more = (1..).zip(&config.more_servers);
+        let more =
+            more.map(|(instance, account)| ServerLink::new(&config, *account, instance, seed));
         Self {
-            coap: Endpoint::new(config.coap.clone(), seed),
-            session: 0,
-            tree: objects::factory(&config),
-            attributes: Attributes::default(),
-            registration: Registration::Off,
-            profile_use: ProfileUse::Offered,
-            observations: Vec::new(),
-            sequence: 0,
-            firmware: Firmware::new(&config),
-            power: Power::On,
-            presence: Presence::Always,
-            statistics: config.profile.optional.contains(&counts).then(Box::default),
-            sends: Vec::new(),
-            held: Vec::new(),
-            wall_clock: None,
-            rng: ChaCha8Rng::seed_from_u64(seed ^ 0x6c77_6d32_6d00_0001),
-            outputs: VecDeque::new(),
-            config,
+            first: ServerLink::new(&config, config.first_server(), 0, seed),
+            more: more.collect(),
+            body: Body {
+                tree: objects::factory(&config),
+                firmware: Firmware::new(&config),
+                power: Power::On,
+                statistics: config.profile.optional.contains(&counts).then(Box::default),
+                wall_clock: None,
+                rng: ChaCha8Rng::seed_from_u64(seed ^ 0x6c77_6d32_6d00_0001),
+                outputs: VecDeque::new(),
+                config,
+            },
         }
     }
 
-    /// Registers over a transport that is now up, at the first time, after [`Event::Booted`] and
-    /// after a new secured session was made. Whatever was under way is dropped.
+    fn first(&mut self) -> Towards<'_> {
+        Towards {
+            body: &mut self.body,
+            link: &mut self.first,
+            others: [&mut [], &mut self.more, &mut []],
+        }
+    }
+
+    /// The device towards one of its servers: 0 is the first, those of
+    /// [`Config::more_servers`] follow.
+    pub fn towards(&mut self, index: usize) -> Option<Towards<'_>> {
+        let Some(index) = index.checked_sub(1) else {
+            return Some(self.first());
+        };
+        let (before, rest) = self.more.split_at_mut_checked(index)?;
+        let (link, after) = rest.split_first_mut()?;
+        Some(Towards {
+            body: &mut self.body,
+            link,
+            others: [std::slice::from_mut(&mut self.first), before, after],
+        })
+    }
+
+    /// As [`Towards::start`].
     pub fn start(&mut self, now: Instant) {
-        if let Power::Down { .. } = self.power {
-            return;
-        }
-        self.forget_session();
-        self.begin(now);
+        self.first().start(now);
     }
 
-    /// As [`Self::start`] over a stream (RFC 8323) on which the server's CSM has arrived.
+    /// As [`Towards::start_on_stream`].
     pub fn start_on_stream(&mut self, now: Instant, capabilities: Capabilities) {
-        if let Power::Down { .. } = self.power {
-            return;
-        }
-        self.forget_session();
-        // A device has one peer, for which there is always room.
-        let _opened = self.coap.open_stream(now, self.session, capabilities);
-        self.begin(now);
-    }
-
-    fn begin(&mut self, now: Instant) {
-        let queue = self.config.binding.queue_mode();
-        self.presence = Presence::new(queue, now, self.config.queue_window);
-        self.register(now, 0);
-        self.drain_coap(now);
+        self.first().start_on_stream(now, capabilities);
     }
 
     /// The device's clock is right from now on; until then it has no `/3/0/13`.
     pub fn set_wall_clock(&mut self, now: Instant, unix_seconds: i64) {
-        self.wall_clock = Some((now, unix_seconds));
-        self.tree.put(CURRENT_TIME, Value::Time(unix_seconds));
+        self.body.wall_clock = Some((now, unix_seconds));
+        self.body.tree.put(CURRENT_TIME, Value::Time(unix_seconds));
     }
 
-    /// A datagram of the server arrived.
+    /// As [`Towards::handle_datagram`].
     pub fn handle_datagram(&mut self, now: Instant, datagram: &[u8]) {
-        // RFC 7252 §12.1: the codes of requests are 0.01 to 0.31.
-        let is_request = datagram.get(1).is_some_and(|code| (1..32).contains(code));
-        if self.hears(now) && (self.registration.takes_requests() || !is_request) {
-            self.count(now, Direction::Received, datagram.len());
-            self.coap.handle_datagram(now, self.session, datagram);
-            self.drain_coap(now);
-        }
+        self.first().handle_datagram(now, datagram);
     }
 
-    /// A message of the server arrived on the stream.
+    /// As [`Towards::handle_message`].
     pub fn handle_message(&mut self, now: Instant, message: coap::Message) {
-        let is_request = message.code.is_request();
-        if self.hears(now) && (self.registration.takes_requests() || !is_request) {
-            self.count(now, Direction::Received, message.payload.len());
-            self.coap.handle_message(now, self.session, message);
-            self.drain_coap(now);
-        }
+        self.first().handle_message(now, message);
     }
 
-    fn hears(&mut self, now: Instant) -> bool {
-        let deaf = matches!(self.power, Power::Down { .. })
-            || self.registration == Registration::Off
-            || !self.presence.listens();
-        if !deaf {
-            self.presence.active(now, self.config.queue_window);
-        }
-        !deaf
+    /// As [`Towards::update`].
+    pub fn update(&mut self, now: Instant) {
+        self.first().update(now);
     }
 
-    /// The next thing to do; drain this to `None` after every call.
+    /// As [`Towards::deregister`].
+    pub fn deregister(&mut self, now: Instant) {
+        self.first().deregister(now);
+    }
+
+    /// As [`Towards::send`].
+    pub fn send(&mut self, now: Instant, paths: &[Path]) -> Result<(), SendError> {
+        self.first().send(now, paths)
+    }
+
+    /// The next thing to do; drain this to `None` after every call. Of a device with several
+    /// servers, [`Self::poll_tagged`] is the one to use.
     pub fn poll_output(&mut self) -> Option<Output> {
-        self.outputs.pop_front()
+        self.poll_tagged().map(|(_, output)| output)
+    }
+
+    /// As [`Self::poll_output`], with the index of the server that it is for or about. A reboot is
+    /// reported once, with index 0.
+    pub fn poll_tagged(&mut self) -> Option<(usize, Output)> {
+        self.body.outputs.pop_front()
     }
 
     /// When to call [`Self::handle_timeout`] at the latest.
     pub fn poll_timeout(&self) -> Option<Instant> {
-        match &self.power {
-            Power::Down { until, .. } => return Some(*until),
-            Power::GoingDown { at, .. } => {
-                let held = self.held.iter().map(|held| held.at);
-                let timeouts = self.coap.poll_timeout().into_iter().chain(held);
-                return timeouts.chain([*at]).min();
+        let links = || std::iter::once(&self.first).chain(&self.more);
+        let answers = links().filter_map(ServerLink::answers_timeout);
+        match &self.body.power {
+            Power::Down { until, .. } => Some(*until),
+            Power::GoingDown { at, .. } => answers.chain([*at]).min(),
+            Power::On => {
+                let own = links().filter_map(ServerLink::own_timeout);
+                let firmware = self.body.firmware.timeout();
+                answers.chain(own).chain(firmware).min()
             }
-            Power::On => {}
         }
-        let due = self.observations.iter().filter_map(Observation::due);
-        [
-            self.coap.poll_timeout(),
-            self.registration.timeout(),
-            self.firmware.timeout(),
-            self.presence.timeout(),
-        ]
-        .into_iter()
-        .flatten()
-        .chain(due)
-        .chain(self.held.iter().map(|held| held.at))
-        .min()
     }
 
     /// Does what is due at `now`; calling it early does no harm.
     pub fn handle_timeout(&mut self, now: Instant) {
-        match &self.power {
+        match &self.body.power {
             Power::Down { until, boot } if *until <= now => {
                 let boot = boot.clone();
-                self.come_up(boot);
+                self.first().come_up(now, boot);
                 return;
             }
             Power::Down { .. } => return,
             Power::GoingDown { at, boot } if *at <= now => {
                 let boot = boot.clone();
-                self.go_down(now, boot);
+                self.first().go_down(now, boot);
                 return;
             }
             Power::GoingDown { .. } | Power::On => {}
         }
-        self.answer_held(now);
-        self.coap.handle_timeout(now);
-        self.drain_coap(now);
-        if self.power == Power::On {
-            self.registration_timed_out(now);
-            self.firmware_timed_out(now);
-            self.notify_due(now);
-            self.drain_coap(now);
+        for index in 0..=self.more.len() {
+            if let Some(mut towards) = self.towards(index) {
+                towards.handle_timeout(now);
+            }
         }
-        self.fall_asleep(now);
     }
 
     /// Changes a value as the device itself: a sensor moved. Observers are told as their attributes
@@ -241,16 +256,23 @@ impl Device {
         path: Path,
         value: Value,
     ) -> Result<(), SetValueError> {
-        if self.tree.set(path, value)? == Change::Value {
+        if self.body.tree.set(path, value)? == Change::Value {
             let mut changed = vec![path];
-            self.follow_temperature(path, &mut changed);
-            self.values_changed(now, &changed);
-            self.drain_coap(now);
+            let mut first = self.first();
+            first.follow_temperature(path, &mut changed);
+            first.values_changed(now, &changed);
+            first.drain_coap(now);
         }
         Ok(())
     }
 
-    /// The package of an [`Output::Pull`], or why there is none. Of a pull that the server has
+    /// Reports errors at `/3/0/11`, one resource instance each; without any, instance 0 says 0
+    /// (no error).
+    pub fn report_errors(&mut self, now: Instant, codes: &[u8]) {
+        self.first().report_errors(now, codes);
+    }
+
+    /// The package of an [`Output::Pull`], or why there is none. Of a pull that a server has
     /// replaced or cancelled in the meantime, nothing is taken.
     pub fn handle_package(
         &mut self,
@@ -258,122 +280,74 @@ impl Device {
         pull: PullId,
         package: Result<&[u8], PullFailure>,
     ) {
-        self.firmware.pulled(now, pull, package);
-        self.firmware_moved(now);
-        self.drain_coap(now);
+        self.body.firmware.pulled(now, pull, package);
+        let mut first = self.first();
+        first.firmware_moved(now);
+        first.drain_coap(now);
     }
 
     /// What a single resource or a resource instance holds.
     pub fn value(&self, path: Path) -> Option<&Value> {
-        self.tree.value(path)
+        self.body.tree.value(path)
     }
 
     /// The name the device registers under.
     pub fn endpoint(&self) -> &EndpointName {
-        &self.config.endpoint
+        &self.body.config.endpoint
     }
 
     /// Whether the server holds a registration, as far as the device knows.
     pub fn is_registered(&self) -> bool {
-        self.registration.registered().is_some()
+        self.first.registration.registered().is_some()
     }
 
     /// How many observations the server has.
     pub fn observation_count(&self) -> usize {
-        self.observations.len()
+        self.first.observations.len()
     }
 
     /// What the CoAP layer has counted.
     pub fn coap_counters(&self) -> coap::Counters {
-        self.coap.counters()
+        self.first.coap.counters()
     }
+}
 
-    fn drain_coap(&mut self, now: Instant) {
-        while let Some(output) = self.coap.poll_output() {
-            match output {
-                coap::Output::Transmit { peer, datagram } if peer == self.session => {
-                    self.presence.active(now, self.config.queue_window);
-                    self.count(now, Direction::Sent, datagram.len());
-                    let datagram = self.mangled(datagram);
-                    self.outputs.push_back(Output::Transmit(datagram));
-                }
-                coap::Output::Send { peer, message } if peer == self.session => {
-                    self.presence.active(now, self.config.queue_window);
-                    self.count(now, Direction::Sent, message.payload.len());
-                    self.outputs.push_back(Output::Send(message));
-                }
-                coap::Output::Transmit { .. } | coap::Output::Send { .. } => {}
-                coap::Output::Event(event) => self.handle_event(now, event),
-            }
+impl ServerLink {
+    fn new(config: &Config, account: ServerAccount, instance: u16, seed: u64) -> Self {
+        // Servers share neither tokens nor message ids.
+        let seed = seed ^ (u64::from(instance) << 32);
+        Self {
+            index: usize::from(instance),
+            instance,
+            short_server_id: account.short_server_id,
+            lifetime: account.lifetime,
+            coap: Endpoint::new(config.coap.clone(), seed),
+            session: 0,
+            attributes: Attributes::default(),
+            registration: Registration::Off,
+            profile_use: ProfileUse::Offered,
+            observations: Vec::new(),
+            sequence: 0,
+            presence: Presence::Always,
+            sends: Vec::new(),
+            held: Vec::new(),
         }
     }
 
-    fn handle_event(&mut self, now: Instant, event: coap::Event<Session>) {
-        match event {
-            coap::Event::Request {
-                exchange,
-                token,
-                request,
-                ..
-            } => {
-                self.handle_request(now, exchange, token, &request);
-            }
-            coap::Event::Response {
-                exchange, response, ..
-            } => {
-                self.handle_response(now, exchange, Ok(&response));
-            }
-            coap::Event::Failed {
-                exchange, reason, ..
-            } => {
-                // What was given up on purpose has been taken note of already.
-                if !matches!(reason, Failure::Cancelled | Failure::PeerGone) {
-                    self.handle_response(now, exchange, Err(reason));
-                }
-            }
-            coap::Event::NotificationDelivered {
-                token,
-                notification,
-                ..
-            } => {
-                self.notification_delivered(now, token, notification);
-            }
-            coap::Event::NotificationFailed { token, reason, .. } => {
-                if reason != Failure::PeerGone {
-                    self.end_observation(token);
-                }
-            }
-            coap::Event::ObservationReset { token, .. } => self.observation_reset(token),
-            coap::Event::ResponseDelivered { .. }
-            | coap::Event::ResponseFailed { .. }
-            | coap::Event::Notification { .. } => {}
-        }
+    /// A resource of the server's instance of the Server object.
+    fn at(&self, id: u16) -> Path {
+        Path::Resource(server::ID, self.instance, id)
     }
 
-    fn event(&mut self, event: Event) {
-        self.outputs.push_back(Output::Event(event));
+    fn answers_timeout(&self) -> Option<Instant> {
+        let held = self.held.iter().map(|held| held.at);
+        self.coap.poll_timeout().into_iter().chain(held).min()
     }
 
-    /// Forgets everything that a session carried.
-    fn forget_session(&mut self) {
-        self.coap.forget_peer(self.session);
-        self.session = self.session.wrapping_add(1);
-        self.sends.clear();
-        self.held.clear();
-        self.registration = Registration::Off;
-        self.end_all_observations();
-    }
-
-    fn fall_asleep(&mut self, now: Instant) {
-        if self.presence.timeout().is_none_or(|until| until > now) {
-            return;
-        }
-        // LwM2M Core 1.2 §6.5: the device stays awake while it waits for an answer.
-        if self.coap.exchange_count() > 0 {
-            self.presence.active(now, self.config.queue_window);
-        } else {
-            self.presence = Presence::Asleep;
-            self.event(Event::FellAsleep);
-        }
+    /// Of what the device does unasked.
+    fn own_timeout(&self) -> Option<Instant> {
+        let due = self.observations.iter().filter_map(Observation::due);
+        let registration = self.registration.timeout().into_iter();
+        registration.chain(self.presence.timeout()).chain(due).min()
     }
 }

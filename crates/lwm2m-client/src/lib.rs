@@ -8,12 +8,13 @@
 //!  datagram ◀────────┴──────────────── observations ─▶ notifications
 //! ```
 //!
-//! [`Device`] owns what one device knows of one management server: its registration, its objects
-//! (Server, Device, Connectivity Monitoring, Firmware Update, Location, Temperature, and others if
-//! its [`Profile`] says so), the notification attributes and the observations. It never opens a socket, secures nothing, reads
-//! no clock and draws no randomness but from its seed. Nothing that the server sends can make it
-//! fail: it is answered with a code or dropped. What real clients get wrong it gets wrong if it is
-//! told to ([`Fault`]).
+//! [`Device`] owns what one device knows of its management servers, one or several
+//! ([`Config::more_servers`], [`Device::towards`]): its registrations, its objects (Server, Device,
+//! Connectivity Monitoring, Firmware Update, Location, Temperature, and others if its [`Profile`]
+//! says so), and for each server the notification attributes and the observations. It never opens a
+//! socket, secures nothing, reads no clock and draws no randomness but from its seed. Nothing that a
+//! server sends can make it fail: it is answered with a code or dropped. What real clients get wrong
+//! it gets wrong if it is told to ([`Fault`]).
 //!
 //! [`bootstrap::BootstrapClient`] is the same device before that, when it gets its accounts.
 //!
@@ -58,8 +59,9 @@ mod tree;
 
 pub use config::{
     Config, FirmwareBehaviour, OptionalObject, Profile, ProfileId, PullProtocol, Reboot, Retry,
+    ServerAccount,
 };
-pub use device::Device;
+pub use device::{Device, Towards};
 pub use fault::Fault;
 pub use output::{
     Event, FirmwareState, Output, Pull, PullFailure, PullId, RegistrationFailure, SendError,

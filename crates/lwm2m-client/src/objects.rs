@@ -12,14 +12,21 @@ pub(crate) use optional::{
     LOG_STATUS, LOG_STOP, RECEIVED_KILOBYTES, SENT_KILOBYTES, START_COLLECTING, STOP_COLLECTING,
 };
 
-pub(crate) const LIFETIME: Path = Path::Resource(1, 0, 1);
-pub(crate) const DEFAULT_PMIN: Path = Path::Resource(1, 0, 2);
-pub(crate) const DEFAULT_PMAX: Path = Path::Resource(1, 0, 3);
-pub(crate) const DISABLE: Path = Path::Resource(1, 0, 4);
-pub(crate) const DISABLE_TIMEOUT: Path = Path::Resource(1, 0, 5);
-pub(crate) const BINDING: Path = Path::Resource(1, 0, 7);
-pub(crate) const UPDATE_TRIGGER: Path = Path::Resource(1, 0, 8);
-pub(crate) const MUTE_SEND: Path = Path::Resource(1, 0, 23);
+/// Resources of the Server object, of which there is an instance per server.
+pub(crate) mod server {
+    pub(crate) const ID: u16 = 1;
+    pub(crate) const SHORT_SERVER_ID: u16 = 0;
+    pub(crate) const LIFETIME: u16 = 1;
+    pub(crate) const DEFAULT_PMIN: u16 = 2;
+    pub(crate) const DEFAULT_PMAX: u16 = 3;
+    pub(crate) const DISABLE: u16 = 4;
+    pub(crate) const DISABLE_TIMEOUT: u16 = 5;
+    pub(crate) const STORING: u16 = 6;
+    pub(crate) const BINDING: u16 = 7;
+    pub(crate) const UPDATE_TRIGGER: u16 = 8;
+    pub(crate) const MUTE_SEND: u16 = 23;
+}
+
 pub(crate) const FIRMWARE_VERSION: Path = Path::Resource(3, 0, 3);
 pub(crate) const REBOOT: Path = Path::Resource(3, 0, 4);
 pub(crate) const FACTORY_RESET: Path = Path::Resource(3, 0, 5);
@@ -45,7 +52,7 @@ pub(crate) const SENSOR_VALUE: u16 = 5700;
 /// The objects of a device as it leaves the factory.
 pub(crate) fn factory(config: &Config) -> ObjectTree {
     let mut tree = ObjectTree::new(config.version);
-    add_server(&mut tree, config);
+    add_servers(&mut tree, config);
     add_device(&mut tree, config);
     add_connectivity(&mut tree);
     add_firmware(&mut tree, config);
@@ -70,17 +77,20 @@ pub(crate) fn binding_text(binding: Binding, release: LwM2mVersion) -> String {
     }
 }
 
-fn add_server(tree: &mut ObjectTree, config: &Config) {
-    let id = i64::from(config.short_server_id);
-    let lifetime = i64::from(config.lifetime.as_secs());
+fn add_servers(tree: &mut ObjectTree, config: &Config) {
     let binding = binding_text(config.binding, config.version);
-    tree.put(Path::Resource(1, 0, 0), Value::Integer(id));
-    tree.put(LIFETIME, Value::Integer(lifetime));
-    tree.put(Path::Resource(1, 0, 6), Value::Boolean(false));
-    tree.put(BINDING, Value::String(binding));
-    tree.put_action(DISABLE);
-    tree.put_action(UPDATE_TRIGGER);
-    tree.put(MUTE_SEND, Value::Boolean(false));
+    for (instance, account) in (0..).zip(config.accounts()) {
+        let at = |id| Path::Resource(server::ID, instance, id);
+        let id = i64::from(account.short_server_id);
+        let lifetime = i64::from(account.lifetime.as_secs());
+        tree.put(at(server::SHORT_SERVER_ID), Value::Integer(id));
+        tree.put(at(server::LIFETIME), Value::Integer(lifetime));
+        tree.put(at(server::STORING), Value::Boolean(false));
+        tree.put(at(server::BINDING), Value::String(binding.clone()));
+        tree.put_action(at(server::DISABLE));
+        tree.put_action(at(server::UPDATE_TRIGGER));
+        tree.put(at(server::MUTE_SEND), Value::Boolean(false));
+    }
 }
 
 fn add_device(tree: &mut ObjectTree, config: &Config) {

@@ -10,7 +10,7 @@ use lwm2m::{
     decode_paths, encode,
 };
 
-use super::Device;
+use super::Towards;
 use super::effect::Effect;
 use super::request::{Reply, check_meaning};
 use crate::access::Right;
@@ -22,7 +22,7 @@ use crate::tree::ObjectTree;
 /// Paths of one composite operation.
 const MAX_PATHS: usize = 64;
 
-impl Device {
+impl Towards<'_> {
     pub(super) fn serve_fetch(
         &mut self,
         now: Instant,
@@ -52,7 +52,7 @@ impl Device {
     fn cancel_composite(&self, token: Token, target: &Target) -> Effect {
         let known =
             |observation: &Observation| observation.token == token && observation.target == *target;
-        if self.observations.iter().any(known) {
+        if self.link.observations.iter().any(known) {
             Effect::ObservationCancelled(token)
         } else {
             Effect::None
@@ -95,7 +95,7 @@ impl Device {
     /// Whether there is a composite operation at this path, and the format of its body.
     fn composite_format(&self, path: Path, request: &Request) -> Result<ContentFormat, Refusal> {
         // LwM2M Core 1.1 added composite operations, all of them at the root.
-        if self.tree.release() == LwM2mVersion::V1_0 || path != Path::Root {
+        if self.body.tree.release() == LwM2mVersion::V1_0 || path != Path::Root {
             return Err(Refusal::Method);
         }
         let format = request.content_format.map(ContentFormat);
@@ -104,7 +104,7 @@ impl Device {
             ContentFormat::SENML_JSON | ContentFormat::SENML_CBOR => true,
             ContentFormat::SENML_ETCH_JSON
             | ContentFormat::SENML_ETCH_CBOR
-            | ContentFormat::LWM2M_CBOR => self.tree.release() >= LwM2mVersion::V1_2,
+            | ContentFormat::LWM2M_CBOR => self.body.tree.release() >= LwM2mVersion::V1_2,
             _ => false,
         };
         if known {
@@ -123,17 +123,17 @@ impl Device {
     ) -> Result<Reply, Refusal> {
         let format = self.composite_format(path, request)?;
         let patches = decode_patch(format, &request.payload, Registry::oma())?;
-        let mut draft = Draft::new(&self.tree);
+        let mut draft = Draft::new(&self.body.tree);
         for patch in patches {
-            self.tree.require_instance(patch.path())?;
+            self.body.tree.require_instance(patch.path())?;
             self.authorize(patch.path(), Right::Write)?;
             draft.apply(patch)?;
         }
-        let before = std::mem::replace(&mut self.tree, draft.tree);
+        let before = std::mem::replace(&mut self.body.tree, draft.tree);
         if let Some(entry) = draft.firmware
             && let Err(refusal) = self.write_firmware(now, &entry)
         {
-            self.tree = before;
+            self.body.tree = before;
             return Err(refusal);
         }
         let effect = Effect::Patched {

@@ -5,14 +5,14 @@ use std::time::Instant;
 use coap::Token;
 use lwm2m::{Entry, ExecuteArguments, Path, Value, WriteMode};
 
-use super::{Boot, Device, Power};
+use super::{Boot, Power, Towards};
 use crate::firmware::Step;
 use crate::objects::{
     self, CURRENT_TIME, FIRMWARE_RESULT, FIRMWARE_STATE, FIRMWARE_VERSION, MAXIMUM_MEASURED,
     MINIMUM_MEASURED, PACKAGE_NAME, PACKAGE_VERSION, RESET_MEASURED, SENSOR_VALUE, TEMPERATURE,
+    server,
 };
 use crate::output::Event;
-use crate::registration::Registration;
 use crate::tree::Change;
 
 /// What follows once an answer is on its way.
@@ -41,7 +41,7 @@ pub(super) enum Effect {
     ObservationCancelled(Token),
 }
 
-impl Device {
+impl Towards<'_> {
     pub(super) fn follow(&mut self, now: Instant, effect: Effect) {
         match effect {
             Effect::None => {}
@@ -65,7 +65,7 @@ impl Device {
                     values,
                 });
                 for path in removed {
-                    self.attributes.remove_below(path);
+                    self.forget_attributes(now, path);
                     self.event(Event::Deleted { path });
                 }
                 self.written(now, &changed);
@@ -75,16 +75,16 @@ impl Device {
                 self.execute(now, path);
             }
             Effect::Created(path) => {
-                let owner = self.tree.own(self.config.short_server_id, path);
+                let owner = self.body.tree.own(self.link.short_server_id, path);
                 self.event(Event::Created { path });
                 self.came_or_went(now, path, owner);
             }
             Effect::Deleted(path) => {
                 let owner = match path {
-                    Path::ObjectInstance(..) => self.tree.disown(path),
+                    Path::ObjectInstance(..) => self.body.tree.disown(path),
                     _ => None,
                 };
-                self.attributes.remove_below(path);
+                self.forget_attributes(now, path);
                 self.event(Event::Deleted { path });
                 self.came_or_went(now, path, owner);
             }
@@ -101,76 +101,103 @@ impl Device {
     fn came_or_went(&mut self, now: Instant, path: Path, owner: Option<Path>) {
         let changed: Vec<Path> = owner.into_iter().chain([path]).collect();
         self.values_changed(now, &changed);
+        self.announce(now);
+    }
+
+    /// Attributes of what is gone.
+    fn forget_attributes(&mut self, now: Instant, path: Path) {
+        self.link.attributes.remove_below(path);
+        self.with_others(now, |other| other.link.attributes.remove_below(path));
+    }
+
+    /// Tells every server what is new in its registration.
+    fn announce(&mut self, now: Instant) {
         self.update_if_stale(now);
+        self.with_others(now, |other| other.update_if_stale(now));
     }
 
     fn written(&mut self, now: Instant, changed: &[Path]) {
         if changed.contains(&CURRENT_TIME)
-            && let Some(Value::Time(seconds)) = self.tree.value(CURRENT_TIME)
+            && let Some(Value::Time(seconds)) = self.body.tree.value(CURRENT_TIME)
         {
-            self.wall_clock = Some((now, *seconds));
+            self.body.wall_clock = Some((now, *seconds));
         }
         self.firmware_moved(now);
         self.values_changed(now, changed);
-        if changed.iter().any(|path| path.starts_with(Path::Object(1))) {
+        let of_servers = Path::Object(server::ID);
+        if changed.iter().any(|path| path.starts_with(of_servers)) {
             self.attributes_changed();
+            self.with_others(now, |other| other.attributes_changed());
         }
-        self.update_if_stale(now);
+        self.announce(now);
     }
 
     fn execute(&mut self, now: Instant, path: Path) {
         match path {
             objects::REBOOT => self.reboot(now, Boot::Same),
             objects::FACTORY_RESET => self.reboot(now, Boot::FactoryState),
-            objects::DISABLE => self.disable(now),
-            objects::UPDATE_TRIGGER => self.trigger_update(now),
             objects::RESET_ERROR_CODE => self.report_errors(now, &[]),
             objects::FIRMWARE_UPDATE | objects::FIRMWARE_CANCEL => self.firmware_moved(now),
             Path::Resource(TEMPERATURE, instance, RESET_MEASURED) => {
                 self.reset_measured(now, instance);
             }
+            Path::Resource(
+                server::ID,
+                instance,
+                id @ (server::DISABLE | server::UPDATE_TRIGGER),
+            ) => {
+                self.execute_for_server(now, instance, id);
+            }
             _ => self.execute_optional(now, path),
         }
     }
 
-    fn trigger_update(&mut self, now: Instant) {
-        if let Registration::Registered(_) = self.registration {
-            self.update(now);
-        }
+    /// An action of a Server object instance, which may be that of another server.
+    fn execute_for_server(&mut self, now: Instant, instance: u16, id: u16) {
+        let act = |of: &mut Towards<'_>| match id {
+            _ if of.link.instance != instance => {}
+            server::DISABLE => of.disable(now),
+            _ => of.update(now),
+        };
+        act(self);
+        self.with_others(now, act);
     }
 
     fn reboot(&mut self, now: Instant, boot: Boot) {
-        if self.power == Power::On {
-            let at = now + self.config.reboot.shutdown;
-            self.power = Power::GoingDown { at, boot };
+        if self.body.power == Power::On {
+            let at = now + self.body.config.reboot.shutdown;
+            self.body.power = Power::GoingDown { at, boot };
         }
     }
 
     pub(super) fn go_down(&mut self, now: Instant, boot: Boot) {
         self.forget_session();
-        self.firmware.interrupt();
+        self.with_others(now, |other| other.forget_session());
+        self.body.firmware.interrupt();
         self.firmware_moved(now);
-        let until = now + self.config.reboot.off;
-        self.power = Power::Down { until, boot };
+        let until = now + self.body.config.reboot.off;
+        self.body.power = Power::Down { until, boot };
         self.event(Event::RebootStarted);
     }
 
-    pub(super) fn come_up(&mut self, boot: Boot) {
-        self.power = Power::On;
+    pub(super) fn come_up(&mut self, now: Instant, boot: Boot) {
+        self.body.power = Power::On;
         // Attributes are not kept over a reboot (LwM2M Core 1.2 §7.3: they belong to the server's
         // present interest).
-        self.attributes.remove_below(Path::Root);
+        self.forget_attributes(now, Path::Root);
         // Nor is the count of notifications.
-        self.sequence = 0;
+        self.link.sequence = 0;
+        self.with_others(now, |other| other.link.sequence = 0);
         match boot {
             Boot::Same => {}
             Boot::FactoryState => {
-                self.tree = objects::factory(&self.config);
-                self.firmware.reset();
-                self.wall_clock = None;
+                self.body.tree = objects::factory(&self.body.config);
+                self.body.firmware.reset();
+                self.body.wall_clock = None;
             }
             Boot::NewFirmware(package) => {
-                self.tree
+                self.body
+                    .tree
                     .put(FIRMWARE_VERSION, Value::String(package.version));
             }
         }
@@ -178,7 +205,7 @@ impl Device {
     }
 
     pub(super) fn firmware_timed_out(&mut self, now: Instant) {
-        match self.firmware.handle_timeout(now) {
+        match self.body.firmware.handle_timeout(now) {
             None => {}
             Some(Step::Changed) => self.firmware_moved(now),
             Some(Step::Install(package)) => {
@@ -190,9 +217,9 @@ impl Device {
 
     /// Shows the state of the firmware update in the object, and reports it if it is new.
     pub(super) fn firmware_moved(&mut self, now: Instant) {
-        let state = self.firmware.state();
-        let result = self.firmware.result();
-        let package = self.firmware.package();
+        let state = self.body.firmware.state();
+        let result = self.body.firmware.result();
+        let package = self.body.firmware.package();
         let name = package
             .map(|package| package.name.clone())
             .unwrap_or_default();
@@ -207,7 +234,7 @@ impl Device {
         ];
         let mut changed = Vec::new();
         for (path, value) in values {
-            if self.tree.set(path, value) == Ok(Change::Value) {
+            if self.body.tree.set(path, value) == Ok(Change::Value) {
                 changed.push(path);
             }
         }
@@ -222,15 +249,15 @@ impl Device {
         let Path::Resource(TEMPERATURE, instance, SENSOR_VALUE) = path else {
             return;
         };
-        let Some(&Value::Float(value)) = self.tree.value(path) else {
+        let Some(&Value::Float(value)) = self.body.tree.value(path) else {
             return;
         };
         let bounds: [(u16, fn(f64, f64) -> f64); 2] =
             [(MINIMUM_MEASURED, f64::min), (MAXIMUM_MEASURED, f64::max)];
         for (id, pick) in bounds {
             let at = Path::Resource(TEMPERATURE, instance, id);
-            if let Some(&Value::Float(bound)) = self.tree.value(at)
-                && self.tree.set(at, Value::Float(pick(bound, value))) == Ok(Change::Value)
+            if let Some(&Value::Float(bound)) = self.body.tree.value(at)
+                && self.body.tree.set(at, Value::Float(pick(bound, value))) == Ok(Change::Value)
             {
                 changed.push(at);
             }
@@ -239,13 +266,13 @@ impl Device {
 
     fn reset_measured(&mut self, now: Instant, instance: u16) {
         let value = Path::Resource(TEMPERATURE, instance, SENSOR_VALUE);
-        let Some(value) = self.tree.value(value).cloned() else {
+        let Some(value) = self.body.tree.value(value).cloned() else {
             return;
         };
         let mut changed = Vec::new();
         for id in [MINIMUM_MEASURED, MAXIMUM_MEASURED] {
             let at = Path::Resource(TEMPERATURE, instance, id);
-            if self.tree.set(at, value.clone()) == Ok(Change::Value) {
+            if self.body.tree.set(at, value.clone()) == Ok(Change::Value) {
                 changed.push(at);
             }
         }
@@ -253,10 +280,10 @@ impl Device {
     }
 
     pub(super) fn refresh_clock(&mut self, now: Instant) {
-        if let Some((at, seconds)) = self.wall_clock {
+        if let Some((at, seconds)) = self.body.wall_clock {
             let elapsed = now.saturating_duration_since(at).as_secs();
             let seconds = seconds.saturating_add(i64::try_from(elapsed).unwrap_or(i64::MAX));
-            self.tree.put(CURRENT_TIME, Value::Time(seconds));
+            self.body.tree.put(CURRENT_TIME, Value::Time(seconds));
         }
     }
 }

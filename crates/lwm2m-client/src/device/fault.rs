@@ -6,7 +6,7 @@ use coap::{Code, ExchangeId, Request, Response, Token};
 use lwm2m::attributes::AttributeName;
 use lwm2m::{ContentFormat, Path};
 
-use super::Device;
+use super::Towards;
 use crate::fault::Fault;
 use crate::observation::Phase;
 use crate::refusal::Refusal;
@@ -19,14 +19,14 @@ pub(super) struct Held {
     response: Response,
 }
 
-impl Device {
+impl Towards<'_> {
     pub(super) fn has_fault(&self, fault: Fault) -> bool {
-        self.config.faults.contains(&fault)
+        self.body.config.faults.contains(&fault)
     }
 
     /// Whether a request is acknowledged and nothing more.
     pub(super) fn swallows(&self, path: Path, request: &Request) -> bool {
-        self.config.faults.iter().any(|fault| match fault {
+        self.body.config.faults.iter().any(|fault| match fault {
             Fault::SwallowsComposite => is_composite(request),
             Fault::NeverAnswers(below) => path.starts_with(*below),
             _ => false,
@@ -35,7 +35,7 @@ impl Device {
 
     /// A refusal that no other device would make.
     pub(super) fn refuses(&self, request: &Request) -> Result<(), Refusal> {
-        for fault in &self.config.faults {
+        for fault in &self.body.config.faults {
             match fault {
                 Fault::RefusesComposite if is_composite(request) => return Err(Refusal::Method),
                 Fault::RefusesAttribute(name) if names(request, *name) => {
@@ -65,7 +65,7 @@ impl Device {
 
     /// An answer or notification as the device would send it.
     pub(super) fn distorted(&self, mut response: Response) -> Response {
-        for fault in &self.config.faults {
+        for fault in &self.body.config.faults {
             match fault {
                 Fault::MislabelsFormat(format) if response.content_format.is_some() => {
                     response.content_format = Some(format.0);
@@ -85,25 +85,30 @@ impl Device {
     /// Gives an answer now, or keeps it for later.
     pub(super) fn answer(&mut self, now: Instant, exchange: ExchangeId, response: Response) {
         let response = self.distorted(response);
-        let wait = self.config.faults.iter().find_map(|fault| match fault {
-            Fault::AnswersAfter(wait) => Some(*wait),
-            _ => None,
-        });
+        let wait = self
+            .body
+            .config
+            .faults
+            .iter()
+            .find_map(|fault| match fault {
+                Fault::AnswersAfter(wait) => Some(*wait),
+                _ => None,
+            });
         match now.checked_add(wait.unwrap_or(Duration::ZERO)) {
-            Some(at) if at > now => self.held.push(Held {
+            Some(at) if at > now => self.link.held.push(Held {
                 at,
                 exchange,
                 response,
             }),
-            _ => self.coap.respond(now, exchange, response),
+            _ => self.link.coap.respond(now, exchange, response),
         }
     }
 
     pub(super) fn answer_held(&mut self, now: Instant) {
         // In the order of the requests.
         let due = |held: &mut Held| held.at <= now;
-        for held in self.held.extract_if(.., due).collect::<Vec<_>>() {
-            self.coap.respond(now, held.exchange, held.response);
+        for held in self.link.held.extract_if(.., due).collect::<Vec<_>>() {
+            self.link.coap.respond(now, held.exchange, held.response);
         }
     }
 
@@ -113,6 +118,7 @@ impl Device {
             return;
         }
         let known = self
+            .link
             .observations
             .iter_mut()
             .find(|known| known.token == token);

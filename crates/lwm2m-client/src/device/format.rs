@@ -3,12 +3,12 @@
 use coap::{Code, Request, Response};
 use lwm2m::{ContentFormat, Entry, LwM2mVersion, Path, Value, encode};
 
-use super::Device;
+use super::Towards;
 use crate::access::Right;
 use crate::fault::Fault;
 use crate::refusal::Refusal;
 
-impl Device {
+impl Towards<'_> {
     /// A 2.05 with what a path holds, in the format that was asked for.
     pub(super) fn represent(&self, path: Path, accept: Option<u16>) -> Result<Response, Refusal> {
         if path == Path::Root {
@@ -33,8 +33,8 @@ impl Device {
     /// What the server may read at and below a path.
     pub(super) fn readable(&self, path: Path) -> Result<Vec<Entry>, Refusal> {
         let mut entries = match path {
-            Path::Root => self.tree.read_all(),
-            path => self.tree.read(path)?,
+            Path::Root => self.body.tree.read_all(),
+            path => self.body.tree.read(path)?,
         };
         self.authorize(path, Right::Read)?;
         if path.object_instance_id().is_none() {
@@ -49,7 +49,7 @@ impl Device {
                 Value::Opaque(_) => ContentFormat::OPAQUE,
                 _ => ContentFormat::TEXT,
             },
-            _ => match self.tree.release() {
+            _ => match self.body.tree.release() {
                 LwM2mVersion::V1_0 => ContentFormat::TLV,
                 LwM2mVersion::V1_1 => ContentFormat::SENML_CBOR,
                 LwM2mVersion::V1_2 => ContentFormat::LWM2M_CBOR,
@@ -64,9 +64,9 @@ impl Device {
             | ContentFormat::TLV
             | ContentFormat::JSON => true,
             ContentFormat::CBOR | ContentFormat::SENML_JSON | ContentFormat::SENML_CBOR => {
-                self.tree.release() >= LwM2mVersion::V1_1
+                self.body.tree.release() >= LwM2mVersion::V1_1
             }
-            ContentFormat::LWM2M_CBOR => self.tree.release() >= LwM2mVersion::V1_2,
+            ContentFormat::LWM2M_CBOR => self.body.tree.release() >= LwM2mVersion::V1_2,
             _ => false,
         }
     }

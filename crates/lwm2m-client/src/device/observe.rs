@@ -6,10 +6,10 @@ use coap::{NotificationId, Response, SendError, Token};
 use lwm2m::attributes::AttributeName;
 use lwm2m::{LwM2mVersion, NotificationAttributes, Path, Setting, Value};
 
-use super::Device;
+use super::Towards;
 use crate::attributes::{named, parse_known};
 use crate::fault::Fault;
-use crate::objects::{DEFAULT_PMAX, DEFAULT_PMIN};
+use crate::objects::server::{DEFAULT_PMAX, DEFAULT_PMIN};
 use crate::observation::{Observation, Phase, Target};
 use crate::output::Event;
 use crate::refusal::Refusal;
@@ -17,7 +17,7 @@ use crate::refusal::Refusal;
 /// The retry of a notification that the CoAP layer had no room for.
 const BUSY_RETRY: std::time::Duration = std::time::Duration::from_secs(1);
 
-impl Device {
+impl Towards<'_> {
     /// What an Observe asks for itself.
     // LwM2M Core 1.2 §6.4.1 made the attributes parameters of Observe; a device of an older
     // release knows no query there.
@@ -25,7 +25,7 @@ impl Device {
         &self,
         query: &[String],
     ) -> Result<NotificationAttributes, Refusal> {
-        match self.tree.release() {
+        match self.body.tree.release() {
             LwM2mVersion::V1_2 if !self.has_fault(Fault::RefusesObserveParameters) => {
                 parse_known(query, LwM2mVersion::V1_2)
             }
@@ -45,25 +45,26 @@ impl Device {
         parameters: NotificationAttributes,
     ) -> Result<u32, Refusal> {
         validate(&target, parameters)?;
-        let room = self.config.coap.max_observations_per_peer;
+        let room = self.body.config.coap.max_observations_per_peer;
         let known = self
+            .link
             .observations
             .iter()
             .position(|known| known.token == token);
         match known {
             Some(index) => {
-                self.observations.swap_remove(index);
+                self.link.observations.swap_remove(index);
             }
-            None if self.observations.len() >= room => return Err(Refusal::Full),
+            None if self.link.observations.len() >= room => return Err(Refusal::Full),
             None => {}
         }
         let effective = self.effective(&target, parameters);
         effective.validate_thresholds()?;
-        self.observations.push(Observation {
+        self.link.observations.push(Observation {
             accept,
             parameters,
             effective,
-            reported: self.tree.value(target.path()).cloned(),
+            reported: self.body.tree.value(target.path()).cloned(),
             ..Observation::new(now, token, target)
         });
         Ok(self.next_sequence())
@@ -71,17 +72,18 @@ impl Device {
 
     pub(super) fn end_observation(&mut self, token: Token) {
         if let Some(index) = self
+            .link
             .observations
             .iter()
             .position(|known| known.token == token)
         {
-            let path = self.observations.swap_remove(index).target.path();
+            let path = self.link.observations.swap_remove(index).target.path();
             self.event(Event::ObservationEnded { path });
         }
     }
 
     pub(super) fn end_all_observations(&mut self) {
-        for observation in std::mem::take(&mut self.observations) {
+        for observation in std::mem::take(&mut self.link.observations) {
             self.event(Event::ObservationEnded {
                 path: observation.target.path(),
             });
@@ -95,6 +97,7 @@ impl Device {
         id: NotificationId,
     ) {
         let known = self
+            .link
             .observations
             .iter_mut()
             .find(|known| known.token == token);
@@ -108,28 +111,34 @@ impl Device {
         self.notify_due(now);
     }
 
-    /// Works out anew what holds for every observation.
+    /// Works out anew what holds for every observation of this server.
     pub(super) fn attributes_changed(&mut self) {
-        for index in 0..self.observations.len() {
-            let Some(observation) = self.observations.get(index) else {
+        for index in 0..self.link.observations.len() {
+            let Some(observation) = self.link.observations.get(index) else {
                 return;
             };
             let effective = self.effective(&observation.target, observation.parameters);
-            if let Some(observation) = self.observations.get_mut(index) {
+            if let Some(observation) = self.link.observations.get_mut(index) {
                 observation.effective = effective;
             }
         }
     }
 
-    /// Paths of which something changed; a removed instance counts as well.
+    /// Paths of which something changed, for the observations of all servers; a removed instance
+    /// counts as well.
     pub(super) fn values_changed(&mut self, now: Instant, changed: &[Path]) {
-        if changed.is_empty() || self.observations.is_empty() {
+        self.report_changes(now, changed);
+        self.with_others(now, |other| other.report_changes(now, changed));
+    }
+
+    fn report_changes(&mut self, now: Instant, changed: &[Path]) {
+        if changed.is_empty() || self.link.observations.is_empty() {
             return;
         }
-        for observation in &mut self.observations {
+        for observation in &mut self.link.observations {
             if observation.target.is_touched_by(changed) {
                 let path = observation.target.path();
-                observation.changed(now, self.tree.value(path));
+                observation.changed(now, self.body.tree.value(path));
             }
         }
         self.notify_due(now);
@@ -137,7 +146,7 @@ impl Device {
 
     pub(super) fn notify_due(&mut self, now: Instant) {
         let mut index = 0;
-        while let Some(observation) = self.observations.get(index) {
+        while let Some(observation) = self.link.observations.get(index) {
             if observation.due().is_some_and(|due| due <= now)
                 && self.notify(now, index) == Sent::Last
             {
@@ -150,12 +159,12 @@ impl Device {
     fn notify(&mut self, now: Instant, index: usize) -> Sent {
         self.refresh_clock(now);
         self.refresh_statistics();
-        let Some(observation) = self.observations.get(index) else {
+        let Some(observation) = self.link.observations.get(index) else {
             return Sent::Done;
         };
         let (token, accept) = (observation.token, observation.accept);
         let path = observation.target.path();
-        let reliability = observation.reliability(now, self.config.notifications);
+        let reliability = observation.reliability(now, self.body.config.notifications);
         let represented = match &observation.target {
             Target::One(path) => self.represent(*path, accept),
             Target::Several(paths) => self.represent_composite(paths, accept),
@@ -171,11 +180,12 @@ impl Device {
             Err(refusal) => refusal.response(),
         };
         let response = self.distorted(response);
-        let value: Option<Value> = self.tree.value(path).cloned();
+        let value: Option<Value> = self.body.tree.value(path).cloned();
         let sent = self
+            .link
             .coap
-            .notify(now, self.session, token, response, reliability);
-        let Some(observation) = self.observations.get_mut(index) else {
+            .notify(now, self.link.session, token, response, reliability);
+        let Some(observation) = self.link.observations.get_mut(index) else {
             return Sent::Done;
         };
         match sent {
@@ -210,10 +220,10 @@ impl Device {
     ) -> NotificationAttributes {
         let mut effective = match target {
             _ if !parameters.is_empty() => parameters,
-            Target::One(path) => self.attributes.effective(*path),
-            Target::Several(paths) => self.attributes.effective_for_all(paths),
+            Target::One(path) => self.link.attributes.effective(*path),
+            Target::Several(paths) => self.link.attributes.effective_for_all(paths),
         };
-        let default = |at| match self.tree.value(at) {
+        let default = |id| match self.body.tree.value(self.link.at(id)) {
             Some(Value::Integer(secs)) => Setting::from(u32::try_from(*secs).ok()),
             _ => Setting::Unchanged,
         };
@@ -227,8 +237,8 @@ impl Device {
     }
 
     fn next_sequence(&mut self) -> u32 {
-        self.sequence = (self.sequence + 1) & 0x00ff_ffff;
-        self.sequence
+        self.link.sequence = (self.link.sequence + 1) & 0x00ff_ffff;
+        self.link.sequence
     }
 }
 

@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 use coap::{Code, Request};
 use lwm2m::{Path, Value};
 
-use super::Device;
+use super::Towards;
 use crate::objects::{
     AVERAGE_MESSAGE, COLLECTION_PERIOD, ERROR_CODES, LARGEST_MESSAGE, LOG_DATA, LOG_START,
     LOG_STATUS, LOG_STOP, RECEIVED_KILOBYTES, SENT_KILOBYTES, START_COLLECTING, STOP_COLLECTING,
@@ -22,27 +22,25 @@ const LOG_RUNS: i64 = 1;
 /// `/20/0/4013`: the log holds something.
 const LOG_IS_VALID: i64 = 2;
 
-impl Device {
-    /// Reports errors at `/3/0/11`, one resource instance each; without any, instance 0 says 0
-    /// (no error).
-    pub fn report_errors(&mut self, now: Instant, codes: &[u8]) {
+impl Towards<'_> {
+    pub(super) fn report_errors(&mut self, now: Instant, codes: &[u8]) {
         let codes = if codes.is_empty() { &[0] } else { codes };
         let values = codes.iter().map(|code| Value::Integer(i64::from(*code)));
-        if self.tree.replace_instances(ERROR_CODES, values) == Change::Value {
+        if self.body.tree.replace_instances(ERROR_CODES, values) == Change::Value {
             self.values_changed(now, &[ERROR_CODES]);
             self.drain_coap(now);
         }
     }
 
     pub(super) fn count(&mut self, now: Instant, direction: Direction, bytes: usize) {
-        if let Some(statistics) = &mut self.statistics {
+        if let Some(statistics) = &mut self.body.statistics {
             statistics.count(now, direction, bytes);
         }
     }
 
     /// Shows what was counted, and returns what of it is new.
     pub(super) fn refresh_statistics(&mut self) -> Vec<Path> {
-        let Some(statistics) = &self.statistics else {
+        let Some(statistics) = &self.body.statistics else {
             return Vec::new();
         };
         let shown = [
@@ -54,7 +52,7 @@ impl Device {
         let mut changed = Vec::new();
         for (path, number) in shown {
             let value = Value::Integer(i64::try_from(number).unwrap_or(i64::MAX));
-            if self.tree.set(path, value) == Ok(Change::Value) {
+            if self.body.tree.set(path, value) == Ok(Change::Value) {
                 changed.push(path);
             }
         }
@@ -65,16 +63,16 @@ impl Device {
     pub(super) fn execute_optional(&mut self, now: Instant, path: Path) {
         match path {
             START_COLLECTING => {
-                let period = match self.tree.value(COLLECTION_PERIOD) {
+                let period = match self.body.tree.value(COLLECTION_PERIOD) {
                     Some(Value::Integer(secs)) => u64::try_from(*secs).unwrap_or(0),
                     _ => 0,
                 };
-                if let Some(statistics) = &mut self.statistics {
+                if let Some(statistics) = &mut self.body.statistics {
                     statistics.start(now, Duration::from_secs(period));
                 }
             }
             STOP_COLLECTING => {
-                if let Some(statistics) = &mut self.statistics {
+                if let Some(statistics) = &mut self.body.statistics {
                     statistics.stop();
                 }
             }
@@ -91,7 +89,7 @@ impl Device {
             .into_iter()
             .chain([(LOG_STATUS, Value::Integer(status))])
         {
-            if self.tree.set(path, value) == Ok(Change::Value) {
+            if self.body.tree.set(path, value) == Ok(Change::Value) {
                 changed.push(path);
             }
         }
@@ -107,10 +105,10 @@ impl Device {
         counted: Vec<Path>,
     ) {
         self.values_changed(now, &counted);
-        if self.tree.value(LOG_STATUS) != Some(&Value::Integer(LOG_RUNS)) {
+        if self.body.tree.value(LOG_STATUS) != Some(&Value::Integer(LOG_RUNS)) {
             return;
         }
-        let Some(Value::Opaque(log)) = self.tree.value(LOG_DATA) else {
+        let Some(Value::Opaque(log)) = self.body.tree.value(LOG_DATA) else {
             return;
         };
         let line = format!(

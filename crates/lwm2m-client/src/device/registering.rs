@@ -5,9 +5,9 @@ use std::time::{Duration, Instant};
 use coap::{Code, ExchangeId, Failure, Request, Response};
 use lwm2m::{Binding, ContentFormat, Lifetime, LwM2mVersion, QueueMode, Value};
 
-use super::Device;
+use super::Towards;
 use crate::config::ProfileId;
-use crate::objects::{BINDING, DISABLE_TIMEOUT, LIFETIME};
+use crate::objects::server::{BINDING, DISABLE_TIMEOUT, LIFETIME};
 use crate::output::{Event, RegistrationFailure, SendFailure};
 use crate::registration::{
     Announced, ProfileUse, Registered, Registration, asked_wait, backoff, update_after,
@@ -16,7 +16,7 @@ use crate::registration::{
 /// `/1/0/5` if it is not set.
 const DEFAULT_DISABLE_TIMEOUT: Duration = Duration::from_hours(24);
 
-impl Device {
+impl Towards<'_> {
     /// Ends the registration and then is off; [`Event::Deregistered`] follows in any case.
     pub fn deregister(&mut self, now: Instant) {
         self.leave(now, None);
@@ -25,7 +25,7 @@ impl Device {
     /// LwM2M Core 1.2 §6.2.3 and the Server object: a disabled device deregisters, and registers
     /// again after the Disable Timeout.
     pub(super) fn disable(&mut self, now: Instant) {
-        let timeout = match self.tree.value(DISABLE_TIMEOUT) {
+        let timeout = match self.body.tree.value(self.link.at(DISABLE_TIMEOUT)) {
             Some(Value::Integer(secs)) => u32::try_from(*secs).ok(),
             _ => None,
         };
@@ -36,22 +36,28 @@ impl Device {
     }
 
     fn leave(&mut self, now: Instant, pause: Option<Duration>) {
-        if let Some(exchange) = self.registration.exchange() {
-            if matches!(self.registration, Registration::Deregistering { .. }) {
+        if let Some(exchange) = self.link.registration.exchange() {
+            if matches!(self.link.registration, Registration::Deregistering { .. }) {
                 return;
             }
-            self.coap.cancel(exchange);
+            self.link.coap.cancel(exchange);
         }
         let location = self
+            .link
             .registration
             .registered()
             .map(|registered| registered.location.clone());
         let exchange = location.and_then(|location| {
             let request = Request::new(Code::DELETE, location);
-            self.coap.send_request(now, self.session, request).ok()
+            self.link
+                .coap
+                .send_request(now, self.link.session, request)
+                .ok()
         });
         match exchange {
-            Some(exchange) => self.registration = Registration::Deregistering { exchange, pause },
+            Some(exchange) => {
+                self.link.registration = Registration::Deregistering { exchange, pause }
+            }
             None => self.deregistered(now, pause),
         }
         self.drain_coap(now);
@@ -59,7 +65,7 @@ impl Device {
 
     /// Sends an Update now, if the device is registered and no Update is under way.
     pub fn update(&mut self, now: Instant) {
-        if let Registration::Registered(registered) = &self.registration {
+        if let Registration::Registered(registered) = &self.link.registration {
             let registered = registered.clone();
             self.send_update(now, registered);
             self.drain_coap(now);
@@ -71,18 +77,18 @@ impl Device {
         self.end_all_observations();
         let announced = self.announcement();
         let mut query = vec![
-            format!("ep={}", self.config.endpoint),
+            format!("ep={}", self.body.config.endpoint),
             format!("lt={}", announced.lifetime),
-            format!("lwm2m={}", self.config.version.as_str()),
+            format!("lwm2m={}", self.body.config.version.as_str()),
         ];
         query.extend(self.binding_query(announced.binding));
         let mut request = Request::new(Code::POST, ["rd"]);
         let links = match self.profile_id() {
-            None => Some(self.tree.registration_links()),
+            None => Some(self.body.tree.registration_links()),
             Some(profile) => {
                 query.push(format!("pid={}", profile.id));
                 let besides = |id| profile.besides.contains(&id);
-                (!profile.besides.is_empty()).then(|| self.tree.links_of(besides))
+                (!profile.besides.is_empty()).then(|| self.body.tree.links_of(besides))
             }
         };
         if let Some(links) = links {
@@ -90,25 +96,26 @@ impl Device {
             request.payload = links.to_string().into_bytes();
         }
         request.query = query;
-        self.registration = if let Ok(exchange) = self.coap.send_request(now, self.session, request)
-        {
-            Registration::Registering {
-                exchange,
-                failures,
-                announced,
-            }
-        } else {
-            let failures = failures.saturating_add(1);
-            let until = now + backoff(self.config.retry, failures, &mut self.rng);
-            Registration::Waiting { until, failures }
-        };
+        self.link.registration =
+            if let Ok(exchange) = self.link.coap.send_request(now, self.link.session, request) {
+                Registration::Registering {
+                    exchange,
+                    failures,
+                    announced,
+                }
+            } else {
+                let failures = failures.saturating_add(1);
+                let until = now + backoff(self.body.config.retry, failures, &mut self.body.rng);
+                Registration::Waiting { until, failures }
+            };
     }
 
     /// What the device registers with in place of its objects.
     fn profile_id(&self) -> Option<&ProfileId> {
-        let profile = self.config.profile_id.as_ref();
+        let profile = self.body.config.profile_id.as_ref();
         profile.filter(|_| {
-            self.config.version >= LwM2mVersion::V1_2 && self.profile_use == ProfileUse::Offered
+            self.body.config.version >= LwM2mVersion::V1_2
+                && self.link.profile_use == ProfileUse::Offered
         })
     }
 
@@ -126,25 +133,25 @@ impl Device {
         }
         if announced.objects != known.objects {
             request.content_format = Some(ContentFormat::LINK.0);
-            request.payload = self.tree.registration_links().to_string().into_bytes();
+            request.payload = self.body.tree.registration_links().to_string().into_bytes();
         }
-        self.registration = if let Ok(exchange) = self.coap.send_request(now, self.session, request)
-        {
-            Registration::Updating {
-                exchange,
-                registered,
-                announced,
-            }
-        } else {
-            let wait = backoff(self.config.retry, 1, &mut self.rng);
-            registered.update_at = Some(now + wait);
-            Registration::Registered(registered)
-        };
+        self.link.registration =
+            if let Ok(exchange) = self.link.coap.send_request(now, self.link.session, request) {
+                Registration::Updating {
+                    exchange,
+                    registered,
+                    announced,
+                }
+            } else {
+                let wait = backoff(self.body.config.retry, 1, &mut self.body.rng);
+                registered.update_at = Some(now + wait);
+                Registration::Registered(registered)
+            };
     }
 
     /// Tells the server if something that a registration says has changed.
     pub(super) fn update_if_stale(&mut self, now: Instant) {
-        if let Registration::Registered(registered) = &self.registration
+        if let Registration::Registered(registered) = &self.link.registration
             && registered.announced != self.announcement()
         {
             let registered = registered.clone();
@@ -153,10 +160,10 @@ impl Device {
     }
 
     pub(super) fn registration_timed_out(&mut self, now: Instant) {
-        if self.registration.timeout().is_none_or(|at| at > now) {
+        if self.link.registration.timeout().is_none_or(|at| at > now) {
             return;
         }
-        match &self.registration {
+        match &self.link.registration {
             Registration::Waiting { failures, .. } => {
                 let failures = *failures;
                 self.register(now, failures);
@@ -175,8 +182,8 @@ impl Device {
         exchange: ExchangeId,
         response: Result<&Response, Failure>,
     ) {
-        if self.registration.exchange() == Some(exchange) {
-            match std::mem::replace(&mut self.registration, Registration::Off) {
+        if self.link.registration.exchange() == Some(exchange) {
+            match std::mem::replace(&mut self.link.registration, Registration::Off) {
                 Registration::Registering {
                     failures,
                     announced,
@@ -192,10 +199,10 @@ impl Device {
                     self.update_answered(now, registered, announced, response);
                 }
                 Registration::Deregistering { pause, .. } => self.deregistered(now, pause),
-                other => self.registration = other,
+                other => self.link.registration = other,
             }
-        } else if let Some(index) = self.sends.iter().position(|known| *known == exchange) {
-            self.sends.swap_remove(index);
+        } else if let Some(index) = self.link.sends.iter().position(|known| *known == exchange) {
+            self.link.sends.swap_remove(index);
             self.event(match response {
                 Ok(response) if response.code.is_success() => Event::Sent,
                 Ok(response) => Event::SendFailed {
@@ -238,7 +245,7 @@ impl Device {
         if self.profile_id().is_some() && asked.is_none() && response.is_ok() {
             // LwM2M Core 1.2 §6.2.1: a server that cannot tell the objects from the id answers an
             // error, and the client registers again with all of them.
-            self.profile_use = ProfileUse::Refused;
+            self.link.profile_use = ProfileUse::Refused;
             self.event(Event::RegistrationFailed {
                 reason,
                 retry_at: now,
@@ -246,9 +253,10 @@ impl Device {
             self.register(now, failures);
             return;
         }
-        let wait = asked.unwrap_or_else(|| backoff(self.config.retry, failures, &mut self.rng));
+        let wait =
+            asked.unwrap_or_else(|| backoff(self.body.config.retry, failures, &mut self.body.rng));
         let retry_at = now + wait;
-        self.registration = Registration::Waiting {
+        self.link.registration = Registration::Waiting {
             until: retry_at,
             failures,
         };
@@ -278,7 +286,7 @@ impl Device {
             // The server still knows the device, it only has no time.
             let retry_at = now + wait;
             let update_at = Some(retry_at);
-            self.registration = Registration::Registered(Registered {
+            self.link.registration = Registration::Registered(Registered {
                 update_at,
                 ..registered
             });
@@ -295,9 +303,13 @@ impl Device {
 
     fn registered(&mut self, now: Instant, registered: Registered) {
         let lifetime = registered.announced.lifetime;
-        let wait = update_after(lifetime, self.config.update_interval, &mut self.rng);
+        let wait = update_after(
+            lifetime,
+            self.body.config.update_interval,
+            &mut self.body.rng,
+        );
         let update_at = wait.and_then(|wait| now.checked_add(wait));
-        self.registration = Registration::Registered(Registered {
+        self.link.registration = Registration::Registered(Registered {
             update_at,
             ..registered
         });
@@ -307,7 +319,7 @@ impl Device {
     fn deregistered(&mut self, now: Instant, pause: Option<Duration>) {
         self.forget_session();
         if let Some(until) = pause.and_then(|pause| now.checked_add(pause)) {
-            self.registration = Registration::Waiting { until, failures: 0 };
+            self.link.registration = Registration::Waiting { until, failures: 0 };
         }
         self.event(Event::Deregistered);
     }
@@ -320,7 +332,7 @@ impl Device {
         match response {
             Ok(response) => {
                 let asked = (response.code == Code::SERVICE_UNAVAILABLE_5_03)
-                    .then(|| asked_wait(response.max_age, &mut self.rng));
+                    .then(|| asked_wait(response.max_age, &mut self.body.rng));
                 (RegistrationFailure::Refused(response.code), asked)
             }
             Err(_) => (RegistrationFailure::NoAnswer, None),
@@ -328,39 +340,39 @@ impl Device {
     }
 
     fn announcement(&self) -> Announced {
-        let lifetime = match self.tree.value(LIFETIME) {
+        let lifetime = match self.body.tree.value(self.link.at(LIFETIME)) {
             Some(Value::Integer(secs)) => u32::try_from(*secs).ok().map(Lifetime::from_secs),
             _ => None,
         };
-        let binding = match self.tree.value(BINDING) {
+        let binding = match self.body.tree.value(self.link.at(BINDING)) {
             Some(Value::String(text)) => text.parse().ok(),
             _ => None,
         };
         Announced {
-            lifetime: lifetime.unwrap_or(self.config.lifetime),
-            binding: self.with_queue_mode(binding.unwrap_or(self.config.binding)),
-            objects: self.tree.revision(),
+            lifetime: lifetime.unwrap_or(self.link.lifetime),
+            binding: self.with_queue_mode(binding.unwrap_or(self.body.config.binding)),
+            objects: self.body.tree.revision(),
         }
     }
 
     /// `/1/0/7` says nothing of the queue mode from LwM2M 1.1 on.
     fn with_queue_mode(&self, binding: Binding) -> Binding {
-        match self.config.version {
+        match self.body.config.version {
             LwM2mVersion::V1_0 => binding,
             LwM2mVersion::V1_1 | LwM2mVersion::V1_2 => {
-                binding.with_queue_mode(self.config.binding.queue_mode())
+                binding.with_queue_mode(self.body.config.binding.queue_mode())
             }
         }
     }
 
     fn binding_text(&self, binding: Binding) -> String {
-        crate::objects::binding_text(binding, self.config.version)
+        crate::objects::binding_text(binding, self.body.config.version)
     }
 
     fn binding_query(&self, binding: Binding) -> Vec<String> {
         let mut query = vec![format!("b={}", self.binding_text(binding))];
         // LwM2M Core 1.1 §6.2.1: the queue mode is a parameter of its own.
-        if binding.queue_mode() == QueueMode::On && self.config.version > LwM2mVersion::V1_0 {
+        if binding.queue_mode() == QueueMode::On && self.body.config.version > LwM2mVersion::V1_0 {
             query.push("Q".to_owned());
         }
         query

@@ -9,11 +9,12 @@ use lwm2m::{
     WriteMode, decode,
 };
 
-use super::Device;
+use super::Towards;
 use super::effect::Effect;
 use crate::access::Right;
 use crate::attributes::parse_known;
 use crate::fault::Fault;
+use crate::objects::server::{self, BINDING, DEFAULT_PMAX, DEFAULT_PMIN, LIFETIME};
 use crate::objects::{self, PACKAGE, PACKAGE_URI};
 use crate::observation::Target;
 use crate::output::Output;
@@ -37,7 +38,7 @@ impl Reply {
     }
 }
 
-impl Device {
+impl Towards<'_> {
     pub(super) fn handle_request(
         &mut self,
         now: Instant,
@@ -67,8 +68,9 @@ impl Device {
 
     /// Refuses what the server has no right to do.
     pub(super) fn authorize(&self, path: Path, right: Right) -> Result<(), Refusal> {
-        self.tree
-            .authorize(self.config.short_server_id, path, right)
+        self.body
+            .tree
+            .authorize(self.link.short_server_id, path, right)
     }
 
     fn serve(
@@ -86,9 +88,9 @@ impl Device {
             Code::PUT => self.serve_put(now, path, request),
             Code::POST => self.serve_post(now, path, request),
             Code::DELETE => {
-                self.tree.require(path)?;
+                self.body.tree.require(path)?;
                 self.authorize(path, right_to_delete(path))?;
-                self.tree.delete(path)?;
+                self.body.tree.delete(path)?;
                 Ok(Reply::new(Code::DELETED_2_02, Effect::Deleted(path)))
             }
             Code::FETCH => self.serve_fetch(now, token, path, request),
@@ -101,7 +103,7 @@ impl Device {
         let depth = match request.query.as_slice() {
             [] => None,
             _ if self.has_fault(Fault::IgnoresDepth) => None,
-            [parameter] if self.tree.release() == LwM2mVersion::V1_2 => {
+            [parameter] if self.body.tree.release() == LwM2mVersion::V1_2 => {
                 let depth = parameter
                     .strip_prefix("depth=")
                     .and_then(|depth| depth.parse::<u8>().ok())
@@ -111,9 +113,9 @@ impl Device {
             _ => return Err(Refusal::BadQuery),
         };
         // LwM2M Core 1.2 §6.3.2: of a resource, inherited attributes are listed as well.
-        let links = self.tree.discover(path, depth, |at| match at {
-            Path::Resource(..) if at == path => self.attributes.effective(at),
-            _ => self.attributes.own(at),
+        let links = self.body.tree.discover(path, depth, |at| match at {
+            Path::Resource(..) if at == path => self.link.attributes.effective(at),
+            _ => self.link.attributes.own(at),
         })?;
         let mut text = links.to_string();
         if self.has_fault(Fault::DiscoversWithSlashes) {
@@ -160,10 +162,10 @@ impl Device {
         if request.query.is_empty() {
             return Err(Refusal::NoFormat);
         }
-        self.tree.require(path)?;
+        self.body.tree.require(path)?;
         self.authorize(path, Right::Read)?;
-        let attributes = parse_known(&request.query, self.tree.release())?;
-        self.attributes.write(path, attributes)?;
+        let attributes = parse_known(&request.query, self.body.tree.release())?;
+        self.link.attributes.write(path, attributes)?;
         Ok(Reply::new(
             Code::CHANGED_2_04,
             Effect::AttributesWritten(path),
@@ -178,11 +180,11 @@ impl Device {
     ) -> Result<Reply, Refusal> {
         match path {
             Path::Root | Path::ResourceInstance(..) => {
-                self.tree.require(path)?;
+                self.body.tree.require(path)?;
                 Err(Refusal::NotAllowed(path))
             }
             Path::Object(object) => self.serve_create(object, request),
-            Path::Resource(..) if self.tree.is_action(path) => {
+            Path::Resource(..) if self.body.tree.is_action(path) => {
                 self.serve_execute(now, path, request)
             }
             Path::ObjectInstance(..) | Path::Resource(..) => {
@@ -198,7 +200,7 @@ impl Device {
         mode: WriteMode,
         request: &Request,
     ) -> Result<Reply, Refusal> {
-        self.tree.require_instance(path)?;
+        self.body.tree.require_instance(path)?;
         self.authorize(path, Right::Write)?;
         let format = self.payload_format(request)?;
         let values = decode(format, path, &request.payload, Registry::oma())?;
@@ -214,7 +216,7 @@ impl Device {
         }
         let mut changed = Vec::new();
         if firmware.is_empty() || !values.is_empty() {
-            changed = self.tree.write(path, mode, &values)?;
+            changed = self.body.tree.write(path, mode, &values)?;
         }
         for entry in &firmware {
             self.write_firmware(now, entry)?;
@@ -231,12 +233,14 @@ impl Device {
     pub(super) fn write_firmware(&mut self, now: Instant, entry: &Entry) -> Result<(), Refusal> {
         let refused = |_| Refusal::NotAllowed(entry.path);
         match &entry.value {
-            Value::Opaque(bytes) => self.firmware.push(now, bytes).map_err(refused),
+            Value::Opaque(bytes) => self.body.firmware.push(now, bytes).map_err(refused),
             Value::String(uri) if uri.len() > MAX_URI_BYTES => Err(Refusal::BadValue(entry.path)),
             Value::String(uri) => {
-                let pull = self.firmware.pull(uri).map_err(refused)?;
-                self.tree.put(entry.path, Value::String(uri.clone()));
-                self.outputs.extend(pull.map(Output::Pull));
+                let pull = self.body.firmware.pull(uri).map_err(refused)?;
+                self.body.tree.put(entry.path, Value::String(uri.clone()));
+                if let Some(pull) = pull {
+                    self.output(Output::Pull(pull));
+                }
                 Ok(())
             }
             _ => Err(Refusal::BadValue(entry.path)),
@@ -259,8 +263,8 @@ impl Device {
         let text = str::from_utf8(&request.payload).map_err(|_| Refusal::BadValue(path))?;
         let arguments: ExecuteArguments = text.parse()?;
         let done = match path {
-            objects::FIRMWARE_UPDATE => self.firmware.update(now),
-            objects::FIRMWARE_CANCEL => self.firmware.cancel(),
+            objects::FIRMWARE_UPDATE => self.body.firmware.update(now),
+            objects::FIRMWARE_CANCEL => self.body.firmware.cancel(),
             _ => Ok(()),
         };
         done.map_err(|_| Refusal::NotAllowed(path))?;
@@ -271,7 +275,7 @@ impl Device {
     }
 
     fn serve_create(&mut self, object: u16, request: &Request) -> Result<Reply, Refusal> {
-        let free = self.tree.free_instance(object)?;
+        let free = self.body.tree.free_instance(object)?;
         self.authorize(Path::Object(object), Right::Create)?;
         let values = if request.payload.is_empty() {
             Vec::new()
@@ -288,7 +292,7 @@ impl Device {
         if let Some(entry) = values.iter().find(|entry| !entry.path.starts_with(path)) {
             return Err(Refusal::BadValue(entry.path));
         }
-        self.tree.create(path, &values)?;
+        self.body.tree.create(path, &values)?;
         let mut reply = Reply::new(Code::CREATED_2_01, Effect::Created(path));
         reply.response.location_path = path.segments().map(|id| id.to_string()).collect();
         Ok(reply)
@@ -323,11 +327,13 @@ fn decode_new_instance(
 /// Values that have the right type and still make no sense to the device.
 pub(super) fn check_meaning(entry: &Entry) -> Result<(), Refusal> {
     let sensible = match (entry.path, &entry.value) {
-        (objects::LIFETIME, Value::Integer(secs)) => u32::try_from(*secs).is_ok(),
-        (objects::DEFAULT_PMIN | objects::DEFAULT_PMAX, Value::Integer(secs)) => {
-            u32::try_from(*secs).is_ok()
+        (
+            Path::Resource(server::ID, _, LIFETIME | DEFAULT_PMIN | DEFAULT_PMAX),
+            Value::Integer(secs),
+        ) => u32::try_from(*secs).is_ok(),
+        (Path::Resource(server::ID, _, BINDING), Value::String(text)) => {
+            text.parse::<lwm2m::Binding>().is_ok()
         }
-        (objects::BINDING, Value::String(text)) => text.parse::<lwm2m::Binding>().is_ok(),
         _ => true,
     };
     if sensible {

@@ -5,26 +5,26 @@ use std::time::Instant;
 use coap::{Code, Request};
 use lwm2m::{ContentFormat, LwM2mVersion, Path, Value, encode};
 
-use super::Device;
-use crate::objects::MUTE_SEND;
+use super::Towards;
+use crate::objects::server::MUTE_SEND;
 use crate::output::SendError;
 
 /// Sends under way at once.
 const MAX_SENDS: usize = 8;
 
-impl Device {
+impl Towards<'_> {
     /// Reports what lies at and below some paths without being asked, in SenML CBOR.
     pub fn send(&mut self, now: Instant, paths: &[Path]) -> Result<(), SendError> {
-        if self.tree.release() == LwM2mVersion::V1_0 {
+        if self.body.tree.release() == LwM2mVersion::V1_0 {
             return Err(SendError::NotInRelease);
         }
         if !self.is_registered() {
             return Err(SendError::NotRegistered);
         }
-        if self.tree.value(MUTE_SEND) == Some(&Value::Boolean(true)) {
+        if self.body.tree.value(self.link.at(MUTE_SEND)) == Some(&Value::Boolean(true)) {
             return Err(SendError::Muted);
         }
-        if self.sends.len() >= MAX_SENDS {
+        if self.link.sends.len() >= MAX_SENDS {
             return Err(SendError::Busy);
         }
         self.refresh_clock(now);
@@ -39,10 +39,11 @@ impl Device {
             ..Request::new(Code::POST, ["dp"])
         };
         let exchange = self
+            .link
             .coap
-            .send_request(now, self.session, request)
+            .send_request(now, self.link.session, request)
             .map_err(|_| SendError::Busy)?;
-        self.sends.push(exchange);
+        self.link.sends.push(exchange);
         self.drain_coap(now);
         Ok(())
     }

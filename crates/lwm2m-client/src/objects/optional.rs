@@ -33,16 +33,20 @@ pub(super) fn add(tree: &mut ObjectTree, config: &Config) {
     }
 }
 
-/// Bootstrap owns the Device object and grants everything; the temperature sensor is the server's.
+/// Bootstrap owns the Device object; the temperature sensor is the first server's. Every server may
+/// do everything with both.
 fn add_access_control(tree: &mut ObjectTree, config: &Config) {
-    let server = config.short_server_id;
+    let first = i64::from(config.short_server_id);
     let bootstrap = i64::from(u16::MAX);
-    for (instance, object, owner) in [(0, 3, bootstrap), (1, 3303, i64::from(server))] {
+    for (instance, object, owner) in [(0, 3, bootstrap), (1, 3303, first)] {
         let at = |id| Path::Resource(ACCESS_CONTROL, instance, id);
         tree.put(at(0), Value::Integer(object));
         tree.put(at(1), Value::Integer(0));
-        let rights = Path::ResourceInstance(ACCESS_CONTROL, instance, 2, server);
-        tree.put(rights, Value::Integer(31));
+        for account in config.accounts() {
+            let server = account.short_server_id;
+            let rights = Path::ResourceInstance(ACCESS_CONTROL, instance, 2, server);
+            tree.put(rights, Value::Integer(31));
+        }
         tree.put(at(3), Value::Integer(owner));
     }
 }

@@ -13,3 +13,4 @@ mod operating;
 mod pair;
 mod pulling;
 mod registering;
+mod servers;
