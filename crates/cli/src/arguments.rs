@@ -7,7 +7,7 @@ use std::time::Duration;
 use clap::{Args, Parser, Subcommand};
 
 use crate::command::{
-    apply, bootstrap, composite, credentials, operations, raw, read, stream, write,
+    apply, bootstrap, composite, credentials, operations, raw, read, rest_shim, stream, write,
 };
 use crate::output::Format;
 use crate::{dev, model, tether};
@@ -180,6 +180,8 @@ Example:
         )]
         internal: Vec<String>,
     },
+    /// Serve the REST paths of Leshan's demo servers, for test suites that drive them.
+    RestShim(rest_shim::RestShim),
     /// Print a script that completes commands and options in a shell.
     #[command(after_help = "\
 Examples:

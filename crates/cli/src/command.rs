@@ -10,6 +10,7 @@ pub(crate) mod diagnose;
 pub(crate) mod operations;
 pub(crate) mod raw;
 pub(crate) mod read;
+pub(crate) mod rest_shim;
 pub(crate) mod stream;
 pub(crate) mod write;
 
@@ -44,6 +45,7 @@ pub(crate) async fn run(arguments: Arguments) -> Result<(), Failure> {
         Command::Bootstrap(bootstrap) => bootstrap.run(&global).await,
         Command::Cluster { internal } => cluster::describe(&global, internal).await,
         Command::Apply(apply) => apply.run(&global).await,
+        Command::RestShim(shim) => shim.run(&global).await,
         Command::Completions { shell } => completions(shell),
         Command::Version => output::write(concat!("drover ", env!("CARGO_PKG_VERSION"), "\n")),
         Command::Tether(options) => tether::run(options),

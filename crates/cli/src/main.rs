@@ -11,6 +11,7 @@ mod endpoints;
 mod failure;
 mod model;
 mod output;
+mod rest;
 mod table;
 mod tether;
 mod time;
