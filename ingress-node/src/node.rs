@@ -62,7 +62,10 @@ pub(crate) async fn start(
             inputs,
             workers: senders.clone(),
             cookies: Cookies::new(secret),
-            fresh: fresh(config, engine_config(config, &profiles, node, index, shards))?,
+            fresh: fresh(
+                config,
+                engine_config(config, &profiles, node, index, shards),
+            )?,
             forward_key: forward::Key::derive(&secret),
             trust: trust.clone(),
             limits: Limits {

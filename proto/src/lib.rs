@@ -24,7 +24,7 @@
 //! # Ok::<(), proto::convert::ConvertError>(())
 //! ```
 
-// pub mod convert;
+pub mod convert;
 pub mod drover;
 pub mod rpc;
 pub mod storage;

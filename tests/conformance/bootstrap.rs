@@ -33,11 +33,7 @@ pub(crate) fn cases() -> Vec<Case> {
         ),
         not_run("1.1-int-3", "Smartcard bootstrap", "there is no smartcard"),
         short("1.1-int-4", "Bootstrap-Delete", delete),
-        short(
-            "1.1-int-5",
-            "Server-initiated bootstrap",
-            server_initiated,
-        ),
+        short("1.1-int-5", "Server-initiated bootstrap", server_initiated),
         not_run(
             "1.1-int-6",
             "Bootstrap sequence",
@@ -50,11 +46,7 @@ pub(crate) fn cases() -> Vec<Case> {
             "profiles give no access rights and have nothing read; the engine can, see \
              `crates/lwm2m-server/tests/engine/bootstrap/sequence.rs`",
         ),
-        short(
-            "1.1-int-9",
-            "Configuration consistency",
-            inconsistent,
-        ),
+        short("1.1-int-9", "Configuration consistency", inconsistent),
         not_run("1.1-int-10", "Bootstrap with EST", "there is no EST server"),
         short("1.2-int-11", "Bootstrap with OSCORE", with_oscore),
         short("1.2-int-12", "Bootstrap-Pack", pack),
@@ -82,7 +74,14 @@ impl Factory {
     /// A device with a pre-shared key.
     fn psk(stage: &Stage, id: &str) -> Self {
         stage.ok(&[
-            "credentials", "add", "--endpoint", id, "--psk-identity", id, "--psk-key", KEY,
+            "credentials",
+            "add",
+            "--endpoint",
+            id,
+            "--psk-identity",
+            id,
+            "--psk-key",
+            KEY,
         ]);
         let key = Psk::new(&hex::decode(KEY).unwrap()).unwrap();
         let config = dtls::ClientConfig::new(id.as_bytes().to_vec(), key);
@@ -161,7 +160,15 @@ impl Bootstrapped {
 /// A profile of one server for the device of a case.
 fn add_profile(stage: &Stage, id: &str, arguments: &[&str]) {
     let name = id.replace('.', "-");
-    let profile = ["bootstrap", "add", &name, "--prefix", id, "--lifetime", "240s"];
+    let profile = [
+        "bootstrap",
+        "add",
+        &name,
+        "--prefix",
+        id,
+        "--lifetime",
+        "240s",
+    ];
     stage.ok(&[&profile, arguments].concat());
 }
 
@@ -257,7 +264,12 @@ fn delete(stage: &Stage, id: &str) {
     assert_ne!(first.account().security, second.account().security);
     let (outcome, detail) = kept(stage, id);
     assert_eq!(outcome, "Finished", "{detail}");
-    for step in ["discover /: 2.05", "delete /0: 2.02", "delete /1: 2.02", "finish: 2.04"] {
+    for step in [
+        "discover /: 2.05",
+        "delete /0: 2.02",
+        "delete /1: 2.02",
+        "finish: 2.04",
+    ] {
         assert!(detail.contains(step), "{step}: {detail}");
     }
 }
@@ -269,9 +281,11 @@ fn server_initiated(stage: &Stage, id: &str) {
     let device = managed(stage, id, first.account());
     stage.ok(&["bootstrap", "start", id]);
     let trigger = Path::Resource(1, 0, 9);
-    device.wait_for("the trigger", 1, |event| {
-        matches!(event, Event::Executed { path, .. } if *path == trigger)
-    });
+    device.wait_for(
+        "the trigger",
+        1,
+        |event| matches!(event, Event::Executed { path, .. } if *path == trigger),
+    );
     let second = factory.bootstrap();
     assert_ne!(first.account().security, second.account().security);
     drop(device);

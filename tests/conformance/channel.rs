@@ -118,7 +118,8 @@ impl Channel {
             (Live::Stream(_, connection, _), Carried::Message(message)) => {
                 connection.send(&message).unwrap();
             }
-            (Live::Datagrams(..), Carried::Message(_)) | (Live::Stream(..), Carried::Datagram(_)) => {
+            (Live::Datagrams(..), Carried::Message(_))
+            | (Live::Stream(..), Carried::Datagram(_)) => {
                 unreachable!("it is of the other kind")
             }
         }

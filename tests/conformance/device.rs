@@ -161,7 +161,12 @@ fn begin(device: &mut Device, channel: &Channel) {
     }
 }
 
-fn settle(device: &mut Device, channel: &mut Channel, events: &Mutex<Vec<Event>>, pulls: &mut Pulls) {
+fn settle(
+    device: &mut Device,
+    channel: &mut Channel,
+    events: &Mutex<Vec<Event>>,
+    pulls: &mut Pulls,
+) {
     while let Some(output) = device.poll_output() {
         match output {
             Output::Transmit(datagram) => channel.send(Carried::Datagram(datagram)),

@@ -106,8 +106,16 @@ fn context(stored: &StoredOscore) -> Carrier {
 /// A context that the server is told of, with this Sender ID of the device in hexadecimal.
 pub(crate) fn with_context(stage: &Stage, id: &str, client_id: &str) -> Carrier {
     stage.ok(&[
-        "credentials", "add", "--endpoint", id, "--oscore-client-id", client_id,
-        "--oscore-server-id", "00", "--oscore-master-secret", KEY,
+        "credentials",
+        "add",
+        "--endpoint",
+        id,
+        "--oscore-client-id",
+        client_id,
+        "--oscore-server-id",
+        "00",
+        "--oscore-master-secret",
+        KEY,
     ]);
     let secrets = Secrets {
         algorithm: Algorithm::AesCcm16_64_128,

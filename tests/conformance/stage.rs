@@ -42,7 +42,10 @@ impl Stage {
         let tls = free_address();
         let trust = trust(keys.path(), &authority, &identity);
         let [ingress, bootstrap] = [
-            ("ingress.toml", format!("coaps_tcp_listen = {tls:?}\n{trust}")),
+            (
+                "ingress.toml",
+                format!("coaps_tcp_listen = {tls:?}\n{trust}"),
+            ),
             ("bootstrap.toml", trust),
         ]
         .map(|(name, settings)| write(keys.path(), name, &settings));

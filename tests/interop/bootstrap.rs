@@ -92,7 +92,15 @@ fn certified_device_gets(endpoint: &str, security: &str, server_key: fn(&Secured
         .issue(endpoint, &format!("DNS:{endpoint}.example"));
     let server = format!("coaps://{}", drover.endpoint("/ingress/0/coaps"));
     let key = server_key(&secured);
-    let profile = ["all", "--server", &server, "--security", security, "--server-key", &key];
+    let profile = [
+        "all",
+        "--server",
+        &server,
+        "--security",
+        security,
+        "--server-key",
+        &key,
+    ];
     add_profile(drover, &profile);
     let uri = format!("coaps://{}", drover.endpoint("/bootstrap/0/coaps"));
     let (key, certificate) = (keys.file("key.der"), keys.file("cert.der"));
@@ -114,9 +122,11 @@ fn certified_device_gets(endpoint: &str, security: &str, server_key: fn(&Secured
     // With another one after another bootstrap.
     let again = drover.run(&["bootstrap", "start", endpoint]);
     assert_eq!(again.code, 0, "{again:?}");
-    until_some("another key", SOON, || match identities(drover, endpoint).as_slice() {
-        [one] if *one != made[0]["identity"] => Ok(()),
-        other => Err(other.to_vec()),
+    until_some("another key", SOON, || {
+        match identities(drover, endpoint).as_slice() {
+            [one] if *one != made[0]["identity"] => Ok(()),
+            other => Err(other.to_vec()),
+        }
     });
     until_some("a registration with the new key", SOON, || {
         let read = drover.run(&["read", endpoint, "/3/0/0"]);
@@ -127,12 +137,16 @@ fn certified_device_gets(endpoint: &str, security: &str, server_key: fn(&Secured
 
 #[test]
 fn leshan_device_gets_a_certificate_from_the_bootstrap_server_and_registers_with_it() {
-    certified_device_gets("leshan-bs-x509", "x509", |secured| secured.server.file("cert.pem"));
+    certified_device_gets("leshan-bs-x509", "x509", |secured| {
+        secured.server.file("cert.pem")
+    });
 }
 
 #[test]
 fn leshan_device_gets_a_raw_public_key_from_the_bootstrap_server_and_registers_with_it() {
-    certified_device_gets("leshan-bs-rpk", "rpk", |secured| secured.server.file("pub.pem"));
+    certified_device_gets("leshan-bs-rpk", "rpk", |secured| {
+        secured.server.file("pub.pem")
+    });
 }
 
 #[test]

@@ -11,9 +11,9 @@ use lwm2m::{
 use crate::bootstrap::{BootstrapProfile, BootstrapRecord};
 use crate::id::{NodeId, OperationId, RequestId, SessionGeneration, Timestamp};
 use crate::record::{
-    BoundCredential, ContextOwner, Credential, CredentialId, CredentialKey, Member, Observation, OperationOutcome,
-    Queueing, Quirks, Registration, Resumption, ResumptionId, SecurityIdentity, Session,
-    SessionCid, Transport, ValueOrigin,
+    BoundCredential, ContextOwner, Credential, CredentialId, CredentialKey, Member, Observation,
+    OperationOutcome, Queueing, Quirks, Registration, Resumption, ResumptionId, SecurityIdentity,
+    Session, SessionCid, Transport, ValueOrigin,
 };
 
 /// A command as it stands in the log.

@@ -126,8 +126,19 @@ impl<P: PeerKey> Engine<P> {
     }
 
     /// What was asked for before the registration was committed.
-    pub(crate) fn handle_waiting(&mut self, now: Now, registration: &RegistrationId, waiting: Waiting) {
-        self.handle(now, waiting.tag, registration, waiting.child, waiting.operation);
+    pub(crate) fn handle_waiting(
+        &mut self,
+        now: Now,
+        registration: &RegistrationId,
+        waiting: Waiting,
+    ) {
+        self.handle(
+            now,
+            waiting.tag,
+            registration,
+            waiting.child,
+            waiting.operation,
+        );
     }
 
     fn handle(
@@ -309,8 +320,9 @@ impl<P: PeerKey> Engine<P> {
         downlink.peer = device.peer;
         let root = downlink.root(device);
         let names = downlink.child.as_ref().map(|_| root.as_ref());
-        let mut request = request::encode(downlink.current(), format, device.version, (&root, names))
-            .map_err(|error| OperationFailure::Invalid(error.to_string()))?;
+        let mut request =
+            request::encode(downlink.current(), format, device.version, (&root, names))
+                .map_err(|error| OperationFailure::Invalid(error.to_string()))?;
         if downlink.pieces_after_silence().is_some() {
             request.response_timeout = Some(self.config.composite_timeout);
         }

@@ -210,9 +210,7 @@ impl Plan {
         let endpoint = EndpointName::new(&name)
             .with_context(|| format!("bad endpoint name of device {number}"))?;
         let mut profile = Profile::new(&name);
-        profile
-            .optional
-            .clone_from(&self.template.profile.optional);
+        profile.optional.clone_from(&self.template.profile.optional);
         profile.temperature = f64::from(rng.random_range(150..250_u16)) / 10.0;
         profile.position = (
             f64::from(rng.random_range(-80_000..80_000_i32)) / 1000.0,

@@ -3,8 +3,7 @@
 use std::time::Duration;
 
 use device_state::{
-    Command, ContextOwner, Envelope, OperationId, Queueing, Session,
-    SessionGeneration,
+    Command, ContextOwner, Envelope, OperationId, Queueing, Session, SessionGeneration,
 };
 use lwm2m::EndpointName;
 

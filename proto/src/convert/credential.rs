@@ -1,8 +1,8 @@
 //! Credentials, as they are stored and as the API has them.
 
 use device_state::{
-    BoundCredential, ContextOwner, Credential, CredentialId, CredentialKey, CredentialOrigin, NodeId,
-    OscoreSecret, Secret, SecurityIdentity, SessionGeneration,
+    BoundCredential, ContextOwner, Credential, CredentialId, CredentialKey, CredentialOrigin,
+    NodeId, OscoreSecret, Secret, SecurityIdentity, SessionGeneration,
 };
 use lwm2m::EndpointName;
 use prost::Message;

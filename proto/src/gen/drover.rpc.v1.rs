@@ -892,11 +892,49 @@ pub mod prepare_bootstrap_response {
         pub server: ::core::option::Option<
             super::super::super::storage::v1::BootstrapServer,
         >,
-        /// Both empty without security.
+        /// Unset without security.
+        #[prost(oneof = "account::Secret", tags = "4, 5, 6")]
+        pub secret: ::core::option::Option<account::Secret>,
+    }
+    /// Nested message and enum types in `Account`.
+    pub mod account {
+        /// Unset without security.
+        #[derive(Clone, PartialEq, Eq, Hash, ::prost::Oneof)]
+        #[prost(skip_debug)]
+        pub enum Secret {
+            #[prost(message, tag = "4")]
+            Psk(super::PreSharedKey),
+            #[prost(message, tag = "5")]
+            KeyPair(super::KeyPair),
+            #[prost(message, tag = "6")]
+            Oscore(super::OscoreContext),
+        }
+    }
+    #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+    pub struct PreSharedKey {
+        #[prost(bytes = "vec", tag = "1")]
+        pub identity: ::prost::alloc::vec::Vec<u8>,
         #[prost(bytes = "vec", tag = "2")]
-        pub psk_identity: ::prost::alloc::vec::Vec<u8>,
+        pub key: ::prost::alloc::vec::Vec<u8>,
+    }
+    /// All in DER: SubjectPublicKeyInfo, PKCS #8, X.509. Without a certificate for raw public keys.
+    #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+    pub struct KeyPair {
+        #[prost(bytes = "vec", tag = "1")]
+        pub public_key: ::prost::alloc::vec::Vec<u8>,
+        #[prost(bytes = "vec", tag = "2")]
+        pub private_key: ::prost::alloc::vec::Vec<u8>,
         #[prost(bytes = "vec", tag = "3")]
-        pub psk_key: ::prost::alloc::vec::Vec<u8>,
+        pub certificate: ::prost::alloc::vec::Vec<u8>,
+    }
+    #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+    pub struct OscoreContext {
+        #[prost(bytes = "vec", tag = "1")]
+        pub client_id: ::prost::alloc::vec::Vec<u8>,
+        #[prost(message, optional, tag = "2")]
+        pub secret: ::core::option::Option<
+            super::super::super::storage::v1::OscoreSecret,
+        >,
     }
 }
 /// The bootstrap ended. If the device has the accounts now, the credentials of those before are removed.
@@ -904,9 +942,9 @@ pub mod prepare_bootstrap_response {
 pub struct FinishBootstrapRequest {
     #[prost(message, optional, tag = "1")]
     pub record: ::core::option::Option<super::super::storage::v1::BootstrapRecord>,
-    /// Of the accounts that it was to get.
+    /// Ids of what was made for the accounts that it was to get.
     #[prost(bytes = "vec", repeated, tag = "2")]
-    pub psk_identities: ::prost::alloc::vec::Vec<::prost::alloc::vec::Vec<u8>>,
+    pub made: ::prost::alloc::vec::Vec<::prost::alloc::vec::Vec<u8>>,
 }
 #[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct FinishBootstrapResponse {}

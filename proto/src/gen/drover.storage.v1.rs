@@ -491,12 +491,15 @@ pub struct EndpointCredentials {
     #[prost(message, repeated, tag = "2")]
     pub credentials: ::prost::alloc::vec::Vec<CredentialKey>,
 }
+/// In EndpointCredentials and BindEndpoint: whether a bootstrap made it, and later ones replace it.
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct CredentialKey {
     #[prost(message, optional, tag = "1")]
     pub id: ::core::option::Option<CredentialId>,
     #[prost(fixed64, tag = "2")]
     pub serial: u64,
+    #[prost(bool, tag = "3")]
+    pub made_by_bootstrap: bool,
 }
 /// Who protects messages in the OSCORE context of a credential.
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
@@ -741,6 +744,12 @@ pub struct BootstrapServer {
     pub lifetime_seconds: u64,
     #[prost(string, tag = "5")]
     pub binding: ::prost::alloc::string::String,
+    /// SubjectPublicKeyInfo for raw public keys, else a certificate; DER.
+    #[prost(bytes = "vec", tag = "6")]
+    pub server_key: ::prost::alloc::vec::Vec<u8>,
+    /// Unspecified: the server's certificate and nothing more
+    #[prost(enumeration = "CertificateUse", tag = "7")]
+    pub certificate_use: i32,
 }
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct BootstrapRecord {
@@ -754,7 +763,7 @@ pub struct BootstrapRecord {
     pub detail: ::prost::alloc::string::String,
     #[prost(uint64, tag = "5")]
     pub at_ms: u64,
-    /// PSK identities of the accounts that the device confirmed last.
+    /// Ids of what was made for the accounts that the device confirmed last.
     #[prost(bytes = "vec", repeated, tag = "6")]
     pub confirmed: ::prost::alloc::vec::Vec<::prost::alloc::vec::Vec<u8>>,
 }
@@ -1379,10 +1388,54 @@ impl OperationSource {
 }
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, ::prost::Enumeration)]
 #[repr(i32)]
+pub enum CertificateUse {
+    Unspecified = 0,
+    CaConstraint = 1,
+    ServiceCertificateConstraint = 2,
+    TrustAnchorAssertion = 3,
+    DomainIssuedCertificate = 4,
+}
+impl CertificateUse {
+    /// String value of the enum field names used in the ProtoBuf definition.
+    ///
+    /// The values are not transformed in any way and thus are considered stable
+    /// (if the ProtoBuf definition does not change) and safe for programmatic use.
+    pub fn as_str_name(&self) -> &'static str {
+        match self {
+            Self::Unspecified => "CERTIFICATE_USE_UNSPECIFIED",
+            Self::CaConstraint => "CERTIFICATE_USE_CA_CONSTRAINT",
+            Self::ServiceCertificateConstraint => {
+                "CERTIFICATE_USE_SERVICE_CERTIFICATE_CONSTRAINT"
+            }
+            Self::TrustAnchorAssertion => "CERTIFICATE_USE_TRUST_ANCHOR_ASSERTION",
+            Self::DomainIssuedCertificate => "CERTIFICATE_USE_DOMAIN_ISSUED_CERTIFICATE",
+        }
+    }
+    /// Creates an enum from field names used in the ProtoBuf definition.
+    pub fn from_str_name(value: &str) -> ::core::option::Option<Self> {
+        match value {
+            "CERTIFICATE_USE_UNSPECIFIED" => Some(Self::Unspecified),
+            "CERTIFICATE_USE_CA_CONSTRAINT" => Some(Self::CaConstraint),
+            "CERTIFICATE_USE_SERVICE_CERTIFICATE_CONSTRAINT" => {
+                Some(Self::ServiceCertificateConstraint)
+            }
+            "CERTIFICATE_USE_TRUST_ANCHOR_ASSERTION" => Some(Self::TrustAnchorAssertion),
+            "CERTIFICATE_USE_DOMAIN_ISSUED_CERTIFICATE" => {
+                Some(Self::DomainIssuedCertificate)
+            }
+            _ => None,
+        }
+    }
+}
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, ::prost::Enumeration)]
+#[repr(i32)]
 pub enum BootstrapSecurity {
     Unspecified = 0,
     NoSec = 1,
     Psk = 2,
+    RawPublicKey = 3,
+    Certificate = 4,
+    Oscore = 5,
 }
 impl BootstrapSecurity {
     /// String value of the enum field names used in the ProtoBuf definition.
@@ -1394,6 +1447,9 @@ impl BootstrapSecurity {
             Self::Unspecified => "BOOTSTRAP_SECURITY_UNSPECIFIED",
             Self::NoSec => "BOOTSTRAP_SECURITY_NO_SEC",
             Self::Psk => "BOOTSTRAP_SECURITY_PSK",
+            Self::RawPublicKey => "BOOTSTRAP_SECURITY_RAW_PUBLIC_KEY",
+            Self::Certificate => "BOOTSTRAP_SECURITY_CERTIFICATE",
+            Self::Oscore => "BOOTSTRAP_SECURITY_OSCORE",
         }
     }
     /// Creates an enum from field names used in the ProtoBuf definition.
@@ -1402,6 +1458,9 @@ impl BootstrapSecurity {
             "BOOTSTRAP_SECURITY_UNSPECIFIED" => Some(Self::Unspecified),
             "BOOTSTRAP_SECURITY_NO_SEC" => Some(Self::NoSec),
             "BOOTSTRAP_SECURITY_PSK" => Some(Self::Psk),
+            "BOOTSTRAP_SECURITY_RAW_PUBLIC_KEY" => Some(Self::RawPublicKey),
+            "BOOTSTRAP_SECURITY_CERTIFICATE" => Some(Self::Certificate),
+            "BOOTSTRAP_SECURITY_OSCORE" => Some(Self::Oscore),
             _ => None,
         }
     }

@@ -912,9 +912,72 @@ pub struct BootstrapAccount {
     /// "U", "UQ", …; unset: "U"
     #[prost(string, tag = "5")]
     pub binding: ::prost::alloc::string::String,
+    /// For raw public keys the server's SubjectPublicKeyInfo, for certificates the server's or that of its authority; DER
+    #[prost(bytes = "vec", tag = "6")]
+    pub server_key: ::prost::alloc::vec::Vec<u8>,
+    /// What a certificate in server_key is to the device; unset: the server's own
+    #[prost(enumeration = "bootstrap_account::CertificateUse", tag = "7")]
+    pub certificate_use: i32,
 }
 /// Nested message and enum types in `BootstrapAccount`.
 pub mod bootstrap_account {
+    /// LwM2M Core 1.2 §E.1, /0/x/15
+    #[derive(
+        Clone,
+        Copy,
+        Debug,
+        PartialEq,
+        Eq,
+        Hash,
+        PartialOrd,
+        Ord,
+        ::prost::Enumeration
+    )]
+    #[repr(i32)]
+    pub enum CertificateUse {
+        Unspecified = 0,
+        CaConstraint = 1,
+        ServiceCertificateConstraint = 2,
+        TrustAnchorAssertion = 3,
+        DomainIssuedCertificate = 4,
+    }
+    impl CertificateUse {
+        /// String value of the enum field names used in the ProtoBuf definition.
+        ///
+        /// The values are not transformed in any way and thus are considered stable
+        /// (if the ProtoBuf definition does not change) and safe for programmatic use.
+        pub fn as_str_name(&self) -> &'static str {
+            match self {
+                Self::Unspecified => "CERTIFICATE_USE_UNSPECIFIED",
+                Self::CaConstraint => "CERTIFICATE_USE_CA_CONSTRAINT",
+                Self::ServiceCertificateConstraint => {
+                    "CERTIFICATE_USE_SERVICE_CERTIFICATE_CONSTRAINT"
+                }
+                Self::TrustAnchorAssertion => "CERTIFICATE_USE_TRUST_ANCHOR_ASSERTION",
+                Self::DomainIssuedCertificate => {
+                    "CERTIFICATE_USE_DOMAIN_ISSUED_CERTIFICATE"
+                }
+            }
+        }
+        /// Creates an enum from field names used in the ProtoBuf definition.
+        pub fn from_str_name(value: &str) -> ::core::option::Option<Self> {
+            match value {
+                "CERTIFICATE_USE_UNSPECIFIED" => Some(Self::Unspecified),
+                "CERTIFICATE_USE_CA_CONSTRAINT" => Some(Self::CaConstraint),
+                "CERTIFICATE_USE_SERVICE_CERTIFICATE_CONSTRAINT" => {
+                    Some(Self::ServiceCertificateConstraint)
+                }
+                "CERTIFICATE_USE_TRUST_ANCHOR_ASSERTION" => {
+                    Some(Self::TrustAnchorAssertion)
+                }
+                "CERTIFICATE_USE_DOMAIN_ISSUED_CERTIFICATE" => {
+                    Some(Self::DomainIssuedCertificate)
+                }
+                _ => None,
+            }
+        }
+    }
+    /// What the device has is made for it, and stored as its credential before the device gets it.
     #[derive(
         Clone,
         Copy,
@@ -931,8 +994,11 @@ pub mod bootstrap_account {
         /// By the URI: PSK for coaps, none for coap
         Unspecified = 0,
         NoSec = 1,
-        /// A key is made for each device and stored as its credential before the device gets it.
         Psk = 2,
+        RawPublicKey = 3,
+        /// The certificate is signed by its own key, which the management servers know.
+        Certificate = 4,
+        Oscore = 5,
     }
     impl Security {
         /// String value of the enum field names used in the ProtoBuf definition.
@@ -944,6 +1010,9 @@ pub mod bootstrap_account {
                 Self::Unspecified => "SECURITY_UNSPECIFIED",
                 Self::NoSec => "SECURITY_NO_SEC",
                 Self::Psk => "SECURITY_PSK",
+                Self::RawPublicKey => "SECURITY_RAW_PUBLIC_KEY",
+                Self::Certificate => "SECURITY_CERTIFICATE",
+                Self::Oscore => "SECURITY_OSCORE",
             }
         }
         /// Creates an enum from field names used in the ProtoBuf definition.
@@ -952,6 +1021,9 @@ pub mod bootstrap_account {
                 "SECURITY_UNSPECIFIED" => Some(Self::Unspecified),
                 "SECURITY_NO_SEC" => Some(Self::NoSec),
                 "SECURITY_PSK" => Some(Self::Psk),
+                "SECURITY_RAW_PUBLIC_KEY" => Some(Self::RawPublicKey),
+                "SECURITY_CERTIFICATE" => Some(Self::Certificate),
+                "SECURITY_OSCORE" => Some(Self::Oscore),
                 _ => None,
             }
         }

@@ -6,12 +6,13 @@ use std::time::Duration;
 use device_state::table::{Counters, Expiring};
 use device_state::{
     BootstrapProfile, BootstrapRecord, BootstrapResult, BootstrapSecurity, BootstrapServer,
-    BoundCredential, CertificateUse, Command, ContextOwner, Credential, CredentialId, CredentialKey, CredentialOrigin, DesiredResource, DesiredState,
-    Envelope, Event, FeedEntry, LastValue, Member, MemberPhase, NodeId, Observation,
-    ObservationHolder, OperationId, OperationOutcome, OperationRecord, OperationSource,
-    OperationState, Outcome, Queueing, Quirks, Registration, Rejection, RequestId, Resumption,
-    ResumptionId, Revision, Row, SecurityIdentity, ServerCertificate, Session, SessionCid, SessionGeneration, ShardId,
-    Timestamp, Transport, ValueOrigin,
+    BoundCredential, CertificateUse, Command, ContextOwner, Credential, CredentialId,
+    CredentialKey, CredentialOrigin, DesiredResource, DesiredState, Envelope, Event, FeedEntry,
+    LastValue, Member, MemberPhase, NodeId, Observation, ObservationHolder, OperationId,
+    OperationOutcome, OperationRecord, OperationSource, OperationState, Outcome, Queueing, Quirks,
+    Registration, Rejection, RequestId, Resumption, ResumptionId, Revision, Row, SecurityIdentity,
+    ServerCertificate, Session, SessionCid, SessionGeneration, ShardId, Timestamp, Transport,
+    ValueOrigin,
 };
 use lwm2m::{
     Binding, CompositePaths, ContentFormat, EndpointName, Entry, ExecuteArguments, Lifetime,
@@ -346,10 +347,7 @@ fn bootstrap_profile() -> impl Strategy<Value = BootstrapProfile> {
             "coaps://h",
             certificate(Some(CertificateUse::TrustAnchorAssertion)),
         ),
-        (
-            "coaps://h",
-            certificate(Some(CertificateUse::CaConstraint)),
-        ),
+        ("coaps://h", certificate(Some(CertificateUse::CaConstraint))),
         ("coap://h", BootstrapSecurity::Oscore),
     ]);
     let server = (access, lifetime(), binding());

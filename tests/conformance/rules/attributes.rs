@@ -33,7 +33,9 @@ pub(super) const RULES: &[Rule] = &[
         id: "srv-55",
         what: "What the attributes of a path make the device report, and when, is what the server keeps, and a change within pmin is not lost (Core §7.3.2)",
         proofs: &[
-            pair("attributes::reports_come_by_period_threshold_and_step_and_none_is_lost_to_a_period"),
+            pair(
+                "attributes::reports_come_by_period_threshold_and_step_and_none_is_lost_to_a_period",
+            ),
             Proof::Case("1.1-int-310"),
             Proof::Case("1.2-int-312"),
         ],
@@ -47,7 +49,9 @@ pub(super) const RULES: &[Rule] = &[
                 "attributes::tests::value_attributes_belong_to_resources",
             ),
             pair("attributes::an_attribute_at_a_level_that_it_is_not_for_is_not_sent"),
-            pair("attributes::what_is_attached_lower_and_what_is_asked_with_an_observe_goes_before"),
+            pair(
+                "attributes::what_is_attached_lower_and_what_is_asked_with_an_observe_goes_before",
+            ),
             Proof::Case("1.1-int-260"),
             Proof::Case("1.1-int-261"),
             Proof::Case("1.2-int-313"),
@@ -66,16 +70,23 @@ pub(super) const RULES: &[Rule] = &[
                 "attributes::tests::an_attribute_without_value_is_cleared",
             ),
             pair("attributes::every_attribute_goes_to_a_device_of_1_2_and_is_taken_away_again"),
-            pair("attributes::a_device_that_does_not_know_an_attribute_is_observed_without_and_remembered"),
+            pair(
+                "attributes::a_device_that_does_not_know_an_attribute_is_observed_without_and_remembered",
+            ),
         ],
     },
     Rule {
         id: "srv-58",
         what: "A depth is asked only of devices of 1.2, and the answer to Discover is taken as deep as it is, also with slashes at the ends (Core §6.3.2)",
         proofs: &[
-            unit("lwm2m", "operation::tests::attributes_and_depth_are_checked"),
+            unit(
+                "lwm2m",
+                "operation::tests::attributes_and_depth_are_checked",
+            ),
             pair("attributes::a_depth_is_asked_only_of_devices_that_know_it"),
-            pair("attributes::a_list_of_links_is_taken_as_deep_as_it_is_and_with_slashes_at_the_ends"),
+            pair(
+                "attributes::a_list_of_links_is_taken_as_deep_as_it_is_and_with_slashes_at_the_ends",
+            ),
             Proof::Case("1.2-int-264"),
             Proof::Case("1.2-int-266"),
         ],

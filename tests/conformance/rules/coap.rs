@@ -21,19 +21,13 @@ pub(super) const RULES: &[Rule] = &[
         id: "srv-1",
         what: "A message that comes again within 247 s gets the first answer and has no second effect, and an Execute happens once whichever node sends it (RFC 7252 §4.5)",
         proofs: &[
-            layer(
-                "reliability::a_duplicate_gets_the_stored_reply_for_the_exchange_lifetime",
-            ),
+            layer("reliability::a_duplicate_gets_the_stored_reply_for_the_exchange_lifetime"),
             layer(
                 "reliability::a_duplicate_of_a_request_in_process_is_acknowledged_without_a_second_event",
             ),
-            pair(
-                "messages::a_register_that_comes_twice_makes_one_registration_at_one_location",
-            ),
+            pair("messages::a_register_that_comes_twice_makes_one_registration_at_one_location"),
             pair("loss_duplicates_and_reordering_are_survived"),
-            cluster(
-                "kill_ingress::killed_ingress_nodes_lose_nothing_that_was_acknowledged",
-            ),
+            cluster("kill_ingress::killed_ingress_nodes_lose_nothing_that_was_acknowledged"),
         ],
     },
     Rule {
@@ -56,23 +50,17 @@ pub(super) const RULES: &[Rule] = &[
         proofs: &[
             layer("reliability::a_reset_fails_the_request_confirmable_or_not"),
             layer("reliability::the_late_answer_to_a_request_that_was_reset_is_rejected"),
-            layer(
-                "observe::a_reset_ends_the_observation_of_its_notification_and_no_other",
-            ),
+            layer("observe::a_reset_ends_the_observation_of_its_notification_and_no_other"),
         ],
     },
     Rule {
         id: "srv-4",
         what: "A notification that nobody asked for is reset, confirmable or not, and a node that takes devices over from another keeps their observations alive (RFC 7641 §3.6)",
         proofs: &[
-            layer(
-                "observe::a_notification_with_an_unknown_token_is_reset_confirmable_or_not",
-            ),
+            layer("observe::a_notification_with_an_unknown_token_is_reset_confirmable_or_not"),
             Proof::Case("1.1-int-302"),
             cluster("take_over::killed_ingress_node_costs_no_handshake"),
-            cluster(
-                "kill_ingress::killed_ingress_nodes_lose_nothing_that_was_acknowledged",
-            ),
+            cluster("kill_ingress::killed_ingress_nodes_lose_nothing_that_was_acknowledged"),
         ],
     },
     Rule {
@@ -104,9 +92,7 @@ pub(super) const RULES: &[Rule] = &[
         what: "Notifications may be confirmable or not, and what is asked of a device is confirmable (Transport §6.4.5)",
         proofs: &[
             pair("observed_values_reach_the_state"),
-            pair(
-                "messages::whatever_is_asked_of_a_device_is_confirmable_and_has_no_empty_segment",
-            ),
+            pair("messages::whatever_is_asked_of_a_device_is_confirmable_and_has_no_empty_segment"),
             layer("reliability::a_non_confirmable_request_is_answered_non_confirmable"),
         ],
     },
@@ -114,13 +100,9 @@ pub(super) const RULES: &[Rule] = &[
         id: "srv-7a",
         what: "Each observation that is wanted is asked for once when the device registers, and not again for an Update, another address or another session (Core §6.4.1)",
         proofs: &[
-            pair(
-                "observing::a_device_is_asked_to_observe_once_at_each_registration_and_not_after",
-            ),
+            pair("observing::a_device_is_asked_to_observe_once_at_each_registration_and_not_after"),
             pair("observing::a_deregistered_device_has_no_observations_left"),
-            layer(
-                "observe::observations_go_along_with_a_peer_that_is_known_by_another_key",
-            ),
+            layer("observe::observations_go_along_with_a_peer_that_is_known_by_another_key"),
             pair("observations_are_established_anew_on_another_connection"),
         ],
     },
@@ -151,9 +133,7 @@ pub(super) const RULES: &[Rule] = &[
         what: "Parameters that a device refuses with an Observe are written to the path instead, and an observation is cancelled by the request that made it, with its token (Core §6.4.1, §6.4.4)",
         proofs: &[
             pair("composite::parameters_of_an_observation_are_written_where_the_device_takes_none"),
-            pair(
-                "composite::that_a_device_takes_no_parameters_with_an_observe_is_learnt_and_kept",
-            ),
+            pair("composite::that_a_device_takes_no_parameters_with_an_observe_is_learnt_and_kept"),
             unit(
                 "lwm2m",
                 "operation::tests::a_composite_observation_takes_only_parameters_that_need_no_value",
@@ -202,27 +182,17 @@ pub(super) const RULES: &[Rule] = &[
         id: "srv-12",
         what: "An unknown critical option has the message refused, an unknown elective one is ignored (RFC 7252 §5.4.1)",
         proofs: &[
-            layer(
-                "reliability::an_unknown_critical_option_is_refused_and_an_elective_one_ignored",
-            ),
-            layer(
-                "reliability::a_response_with_an_unknown_critical_option_fails_the_request",
-            ),
+            layer("reliability::an_unknown_critical_option_is_refused_and_an_elective_one_ignored"),
+            layer("reliability::a_response_with_an_unknown_critical_option_fails_the_request"),
         ],
     },
     Rule {
         id: "srv-13",
         what: "A path is the list of its segments, empty ones and per-cent signs included, and no request to a device has an empty one (RFC 7252 §6.4)",
         proofs: &[
-            layer(
-                "reliability::a_path_is_its_segments_also_where_they_are_empty_or_look_encoded",
-            ),
-            pair(
-                "messages::a_path_that_only_looks_like_the_registration_interface_is_none",
-            ),
-            pair(
-                "messages::whatever_is_asked_of_a_device_is_confirmable_and_has_no_empty_segment",
-            ),
+            layer("reliability::a_path_is_its_segments_also_where_they_are_empty_or_look_encoded"),
+            pair("messages::a_path_that_only_looks_like_the_registration_interface_is_none"),
+            pair("messages::whatever_is_asked_of_a_device_is_confirmable_and_has_no_empty_segment"),
         ],
     },
     Rule {

@@ -219,8 +219,9 @@ fn server_key(file: &Path, security: Security) -> Result<Vec<u8>, Failure> {
         return Ok(content);
     }
     let der = match security {
-        Security::RawPublicKey => SubjectPublicKeyInfoDer::from_pem_slice(&content)
-            .map(|der| der.as_ref().to_vec()),
+        Security::RawPublicKey => {
+            SubjectPublicKeyInfoDer::from_pem_slice(&content).map(|der| der.as_ref().to_vec())
+        }
         _ => CertificateDer::from_pem_slice(&content).map(|der| der.as_ref().to_vec()),
     };
     der.map_err(|error| wrong(error.to_string()))

@@ -3,10 +3,10 @@
 use std::time::Duration;
 
 use device_state::{
-    BoundCredential, Command, Counters, Credential, CredentialId, CredentialKey, CredentialOrigin, DesiredResource, DesiredState,
-    Envelope, Member, MemberPhase, MemoryTables, NodeId, OperationId, OperationOutcome, Queueing,
-    RequestId, Resumption, ResumptionId, Revision, Row, Session, SessionCid, SessionGeneration,
-    Timestamp, ValueOrigin, apply_entry, invariant, query,
+    BoundCredential, Command, Counters, Credential, CredentialId, CredentialKey, CredentialOrigin,
+    DesiredResource, DesiredState, Envelope, Member, MemberPhase, MemoryTables, NodeId,
+    OperationId, OperationOutcome, Queueing, RequestId, Resumption, ResumptionId, Revision, Row,
+    Session, SessionCid, SessionGeneration, Timestamp, ValueOrigin, apply_entry, invariant, query,
 };
 use lwm2m::{CompositePaths, Lifetime, NotificationAttributes, Observed, Operation, Path, Value};
 use proptest::collection::vec;

@@ -2,8 +2,8 @@
 
 use device_state::limit::MAX_ENDPOINT_CREDENTIALS;
 use device_state::{
-    BoundCredential, Command, Credential, CredentialId, CredentialKey, CredentialOrigin, Event, Outcome, Rejection, SecurityIdentity,
-    Timestamp, query,
+    BoundCredential, Command, Credential, CredentialId, CredentialKey, CredentialOrigin, Event,
+    Outcome, Rejection, SecurityIdentity, Timestamp, query,
 };
 
 use crate::world::{World, endpoint, register, registration};

@@ -8,7 +8,10 @@ use lwm2m_client::Fault;
 const PLAIN: [(&str, Fault); 14] = [
     ("refuses-composite", Fault::RefusesComposite),
     ("swallows-composite", Fault::SwallowsComposite),
-    ("refuses-observe-parameters", Fault::RefusesObserveParameters),
+    (
+        "refuses-observe-parameters",
+        Fault::RefusesObserveParameters,
+    ),
     ("ignores-depth", Fault::IgnoresDepth),
     ("discovers-with-slashes", Fault::DiscoversWithSlashes),
     ("omits-format", Fault::OmitsFormat),

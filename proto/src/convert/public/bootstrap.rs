@@ -1,8 +1,6 @@
 //! Bootstrap profiles, and what came of bootstraps.
 
-use device_state::{
-    BootstrapProfile, BootstrapRecord, BootstrapResult, BootstrapServer, Command,
-};
+use device_state::{BootstrapProfile, BootstrapRecord, BootstrapResult, BootstrapServer, Command};
 use lwm2m::{Binding, Lifetime};
 
 use super::timestamp;
