@@ -129,7 +129,8 @@ pub(crate) enum Kept {
 }
 
 impl<P: PeerKey> Engine<P> {
-    /// The device goes on at `peer`. What it observes no longer there is established anew.
+    /// The device goes on at `peer`. It is asked to go on with its observations as well: another worker may have had it
+    /// meanwhile, with other tokens.
     pub(crate) fn renew(
         &mut self,
         now: Now,
@@ -160,10 +161,7 @@ impl<P: PeerKey> Engine<P> {
         if moved {
             self.heard(now, peer);
             for observation in observations {
-                let device = self.devices.get(id);
-                if device.is_some_and(|device| !device.observations.has(&observation.observed)) {
-                    self.restore_observation(now, id, observation);
-                }
+                self.restore_observation(now, id, observation);
             }
         }
     }

@@ -98,9 +98,10 @@ pub(super) const RULES: &[Rule] = &[
     },
     Rule {
         id: "srv-7a",
-        what: "Each observation that is wanted is asked for once when the device registers, and not again for an Update, another address or another session (Core §6.4.1)",
+        what: "Each observation that is wanted is asked for once when the device registers and not for an Update; a device that moves is asked by the tokens that it knows, and has none twice (Core §6.4.1)",
         proofs: &[
             pair("observing::a_device_is_asked_to_observe_once_at_each_registration_and_not_after"),
+            pair("observing::a_device_that_moves_goes_on_with_the_observations_that_it_has"),
             pair("observing::a_deregistered_device_has_no_observations_left"),
             layer("observe::observations_go_along_with_a_peer_that_is_known_by_another_key"),
             pair("observations_are_established_anew_on_another_connection"),

@@ -55,15 +55,9 @@ fn a_device_is_asked_to_observe_once_at_each_registration_and_not_after() {
     }
     assert_eq!(observes(&mut system).len(), 2);
     report(&mut system, 21.0);
-
-    system.update();
-    assert_eq!(observes(&mut system), []);
-    // Another address, or another session, is no other registration: the device remembers.
-    system.move_device();
     system.update();
     report(&mut system, 22.0);
     assert_eq!(observes(&mut system), []);
-    assert_eq!(system.device.observation_count(), 2);
 
     for _ in 0..2 {
         let now = system.now;
@@ -75,6 +69,36 @@ fn a_device_is_asked_to_observe_once_at_each_registration_and_not_after() {
         assert_eq!(system.device.observation_count(), 2);
     }
     report(&mut system, 23.0);
+}
+
+#[test]
+fn a_device_that_moves_goes_on_with_the_observations_that_it_has() {
+    let mut system = System::registered(confirmed());
+    for path in [TEMPERATURE, BATTERY] {
+        system.hold(path);
+        system.operate(observe(path));
+    }
+    let made = observes(&mut system);
+    system.move_device();
+    // It reports as soon as it may, before it is asked for anything.
+    system.update();
+    system.set(TEMPERATURE, Value::Float(21.0));
+    system.uplink.clear();
+    system.drive(SECOND * 5);
+    assert_eq!(system.last_value(TEMPERATURE), Some(Value::Float(21.0)));
+    let reset = |message: &Message| message.kind == Type::Reset;
+    assert!(!system.from_server().iter().any(reset));
+    report(&mut system, 22.0);
+    assert_eq!(system.device.observation_count(), 2);
+
+    system.move_device();
+    system.update();
+    system.drive(SECOND * 5);
+    let mut again = observes(&mut system);
+    again.sort_unstable();
+    let mut made = made;
+    made.sort_unstable();
+    assert_eq!(again, made, "by the tokens that it knows");
 }
 
 #[test]
