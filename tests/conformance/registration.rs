@@ -204,6 +204,6 @@ fn registered_by_profile(stage: &Stage, id: &str, besides: Vec<u16>, objects: &[
     known.sort_unstable();
     assert_eq!(known, objects, "{shown}");
     for object in objects {
-        assert!(!stage.read(&[id, object]).is_empty(), "{object}");
+        assert!(!stage.read(&[id, *object]).is_empty(), "{object}");
     }
 }
