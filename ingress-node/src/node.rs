@@ -55,6 +55,7 @@ pub(crate) async fn start(
     let secret = key.unwrap_or_else(random::seed);
     let mut addresses = Vec::new();
     for (index, inputs) in (0..).zip(receivers) {
+        let engine = engine_config(config, &profiles, node, index, shards);
         let parts = Parts {
             index,
             node,
@@ -62,10 +63,7 @@ pub(crate) async fn start(
             inputs,
             workers: senders.clone(),
             cookies: Cookies::new(secret),
-            fresh: fresh(
-                config,
-                engine_config(config, &profiles, node, index, shards),
-            )?,
+            fresh: fresh(config, engine)?,
             forward_key: forward::Key::derive(&secret),
             trust: trust.clone(),
             limits: Limits {

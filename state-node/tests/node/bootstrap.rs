@@ -73,7 +73,8 @@ async fn a_bootstrap_makes_its_key_first_and_leaves_the_registration_alone() {
     let (identity, _) = prepare(&client, &name).await;
     let second = CredentialId::PskIdentity(identity.clone());
     finish(&client, &name, identity).await;
-    let is_known = async |id: &CredentialId| client.credential(id, PATIENCE).await.unwrap().is_some();
+    let is_known =
+        async |id: &CredentialId| client.credential(id, PATIENCE).await.unwrap().is_some();
     assert!(!is_known(&first).await);
     assert!(is_known(&second).await);
     let mut devices = DevicesClient::connect(cluster.api(0)).await.unwrap();
