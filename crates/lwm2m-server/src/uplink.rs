@@ -9,7 +9,7 @@ use device_state::{
 };
 use lwm2m::{
     Binding, ContentFormat, EndpointName, Entry, Lifetime, LwM2mVersion, Path, RegisterRequest,
-    RegistrationId, Registry, SampleTime, UpdateRequest, Value, decode,
+    RegistrationId, Registry, SampleTime, UpdateRequest, Value, decode_below,
 };
 use rand::Rng;
 
@@ -229,7 +229,8 @@ impl<P: PeerKey> Engine<P> {
         ) {
             return Err(Refusal::UnsupportedFormat);
         }
-        let entries = decode(format, Path::Root, &request.payload, Registry::oma())
+        let root = &device.alternate_path;
+        let entries = decode_below(root, format, Path::Root, &request.payload, Registry::oma())
             .map_err(|error| Refusal::BadPayload(error.to_string()))?;
         // LwM2M Core 1.2 §6.4.6: only of objects that the client registered.
         let registered = |entry: &Entry| {

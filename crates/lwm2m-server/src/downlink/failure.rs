@@ -39,6 +39,12 @@ impl<P: PeerKey> Engine<P> {
         let Operation::WriteComposite { patches } = &unanswered.operation else {
             return;
         };
+        let is_asked = |downlink: &Downlink<P>| {
+            downlink.purpose == Purpose::Doubt && downlink.registration == unanswered.registration
+        };
+        if self.downlinks.values().any(is_asked) {
+            return;
+        }
         let device = self.devices.get(&unanswered.registration);
         if device.is_none_or(|device| !has_composite(device.version, &device.quirks)) {
             return;

@@ -190,3 +190,24 @@ fn a_format_that_the_device_announced_is_tried_first() {
     assert!(accepts(patch, &[ContentFormat::SENML_ETCH_CBOR]));
     assert_eq!(patch.payload, b"\x81\xa2\x00\x69/16/0/0/1\x02\xf6");
 }
+
+#[test]
+fn names_below_an_alternate_path_are_read_with_it_and_without() {
+    let links = "</lwm2m>;rt=\"oma.lwm2m\",</lwm2m/1/0>,</lwm2m/3303/0>";
+    let mut device = Scripted::registered("1.1", links, |_| None);
+    for name in ["/lwm2m/3303/0/5701", "/3303/0/5701"] {
+        let payload = format!(r#"[{{"n":"{name}","vs":"K"}}]"#).into_bytes();
+        let sent = payload.clone();
+        device.answer_by(move |_| Some(content(ContentFormat::SENML_JSON, &payload)));
+        let read = values(device.operate(read(Path::ObjectInstance(3303, 0))));
+        assert_eq!(read, [(UNIT, Value::String("K".to_owned()))], "{name}");
+        assert_eq!(device.asked[0].path, ["lwm2m", "3303", "0"]);
+        let sent = device.uplink(Request {
+            content_format: Some(ContentFormat::SENML_JSON.0),
+            payload: sent,
+            ..Request::new(Code::POST, ["dp"])
+        });
+        assert_eq!(sent.code, Code::CHANGED_2_04, "{name}");
+        assert!(device.last_value(UNIT).is_some(), "{name}");
+    }
+}
