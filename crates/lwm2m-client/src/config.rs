@@ -20,7 +20,8 @@ pub struct Config {
     pub binding: Binding,
     /// `/1/0/0`.
     pub short_server_id: u16,
-    /// Servers besides the one above, each with an instance of `/1` of its own, from 1 on.
+    /// Servers besides the one above, each with an instance of `/1` of its own, from 1 on. All else
+    /// that is said here holds towards each of them.
     pub more_servers: Vec<ServerAccount>,
     /// What its objects say.
     pub profile: Profile,

@@ -127,7 +127,9 @@ impl Towards<'_> {
         let of_servers = Path::Object(server::ID);
         if changed.iter().any(|path| path.starts_with(of_servers)) {
             self.attributes_changed();
-            self.with_others(now, |other| other.attributes_changed());
+            self.with_others(now, |other| {
+                other.attributes_changed();
+            });
         }
         self.announce(now);
     }
@@ -172,7 +174,9 @@ impl Towards<'_> {
 
     pub(super) fn go_down(&mut self, now: Instant, boot: Boot) {
         self.forget_session();
-        self.with_others(now, |other| other.forget_session());
+        self.with_others(now, |other| {
+            other.forget_session();
+        });
         self.body.firmware.interrupt();
         self.firmware_moved(now);
         let until = now + self.body.config.reboot.off;

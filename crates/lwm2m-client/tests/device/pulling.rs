@@ -5,6 +5,7 @@ use std::time::Duration;
 use coap::{Code, Request};
 use lwm2m::{ContentFormat, LwM2mVersion, Patch, Value};
 use lwm2m_client::{Config, Event, FirmwareState, Pull, PullFailure, PullId, PullProtocol};
+use proptest::prelude::*;
 
 use crate::firmware::firmware_state;
 use crate::pair::{
@@ -237,4 +238,23 @@ fn a_composite_write_pulls() {
             ("/5/0/5".to_owned(), Value::Integer(4))
         ]
     );
+}
+
+proptest! {
+    #[test]
+    fn any_uri_is_pulled_refused_or_has_a_result(uri in "(coap|COAP|http|coaps|x|)(://|:|)\\PC{0,250}") {
+        let mut pair = pulling();
+        let written = pair.ask(text(Code::PUT, "/5/0/1", &uri));
+        let (state, result) = firmware_state(&mut pair);
+        match pair.pulls.pop() {
+            Some(pull) => {
+                prop_assert!(pull.uri == uri && uri.len() <= 255);
+                prop_assert_eq!((state.as_str(), result.as_str()), ("1", "0"));
+            }
+            None if written.code == Code::CHANGED_2_04 => {
+                prop_assert!(state == "0" && (uri.is_empty() || matches!(result.as_str(), "7" | "9")));
+            }
+            None => prop_assert!(uri.len() > 255),
+        }
+    }
 }
