@@ -299,7 +299,7 @@ fn fall_back(stage: &Stage, id: &str) {
     let mut config = lwm2m_client::Config::new(endpoint);
     config.coap.ack_timeout = Duration::from_millis(20);
     let channel = Channel::open(nobody.local_addr().unwrap(), &Carrier::Udp);
-    let device = CaseDevice::start(config, channel.unwrap());
+    let device = CaseDevice::start(config, vec![channel.unwrap()]);
     device.wait_for("no answer", 1, |event| {
         let Event::RegistrationFailed { reason, .. } = event else {
             return false;

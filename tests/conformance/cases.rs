@@ -1,7 +1,7 @@
 //! The cases, by id, in the order of the specification.
 
 use crate::stage::Stage;
-use crate::{bootstrap, firmware, management, objects, registration, reporting, security};
+use crate::{bootstrap, firmware, management, objects, registration, reporting, security, servers};
 
 /// A case of the test specification.
 pub(crate) struct Case {
@@ -105,6 +105,7 @@ pub(crate) fn all() -> Vec<Case> {
     all.extend(security::cases());
     all.extend(firmware::cases());
     all.extend(objects::cases());
+    all.extend(servers::cases());
     all.extend(PLACEHOLDERS.map(placeholder));
     all.sort_by_key(|case| number(case.id));
     all

@@ -30,8 +30,8 @@ pub(crate) struct CaseDevice {
 }
 
 impl CaseDevice {
-    /// Switches a device on.
-    pub(crate) fn start(config: Config, channel: Channel) -> Self {
+    /// Switches a device on, with a channel to each server in the order of their indices.
+    pub(crate) fn start(config: Config, channels: Vec<Channel>) -> Self {
         let endpoint = config.endpoint.to_string();
         let (jobs, taken) = sync_channel(1);
         let events = Arc::new(Mutex::new(Vec::new()));
@@ -39,7 +39,7 @@ impl CaseDevice {
         let moves = Arc::new(AtomicBool::new(false));
         let moved = Arc::clone(&moves);
         let device = Device::new(config, seed);
-        let thread = std::thread::spawn(move || run(device, channel, &taken, (&moved, &seen)));
+        let thread = std::thread::spawn(move || run(device, channels, &taken, (&moved, &seen)));
         Self {
             endpoint,
             jobs: Some(jobs),
@@ -118,24 +118,29 @@ impl Drop for CaseDevice {
 /// Serves until nobody has jobs any more.
 fn run(
     mut device: Device,
-    mut channel: Channel,
+    mut channels: Vec<Channel>,
     jobs: &Receiver<Job>,
     (moves, events): (&AtomicBool, &Mutex<Vec<Event>>),
 ) {
     let since_1970 = SystemTime::now().duration_since(UNIX_EPOCH).unwrap();
     device.set_wall_clock(Instant::now(), since_1970.as_secs() as i64);
-    begin(&mut device, &channel);
+    begin(&mut device, &channels);
     let mut pulls = Pulls::new();
     loop {
         // Before anything that was asked for after the move is sent.
         if moves.swap(false, Ordering::SeqCst) {
-            channel.move_away();
+            channels.iter_mut().for_each(Channel::move_away);
         }
-        settle(&mut device, &mut channel, events, &mut pulls);
-        match channel.receive() {
-            Some(Carried::Datagram(datagram)) => device.handle_datagram(Instant::now(), &datagram),
-            Some(Carried::Message(message)) => device.handle_message(Instant::now(), message),
-            None => {}
+        settle(&mut device, &mut channels, events, &mut pulls);
+        for (index, channel) in channels.iter_mut().enumerate() {
+            let Some(message) = channel.receive() else {
+                continue;
+            };
+            let mut towards = device.towards(index).unwrap();
+            match message {
+                Carried::Datagram(datagram) => towards.handle_datagram(Instant::now(), &datagram),
+                Carried::Message(message) => towards.handle_message(Instant::now(), message),
+            }
         }
         let now = Instant::now();
         device.handle_timeout(now);
@@ -153,27 +158,30 @@ fn run(
     }
 }
 
-/// Registers.
-fn begin(device: &mut Device, channel: &Channel) {
-    match channel.capabilities() {
-        None => device.start(Instant::now()),
-        Some(capabilities) => device.start_on_stream(Instant::now(), capabilities),
+/// Registers at each server.
+fn begin(device: &mut Device, channels: &[Channel]) {
+    for (index, channel) in channels.iter().enumerate() {
+        let mut towards = device.towards(index).unwrap();
+        match channel.capabilities() {
+            None => towards.start(Instant::now()),
+            Some(capabilities) => towards.start_on_stream(Instant::now(), capabilities),
+        }
     }
 }
 
 fn settle(
     device: &mut Device,
-    channel: &mut Channel,
+    channels: &mut [Channel],
     events: &Mutex<Vec<Event>>,
     pulls: &mut Pulls,
 ) {
-    while let Some(output) = device.poll_output() {
+    while let Some((server, output)) = device.poll_tagged() {
         match output {
-            Output::Transmit(datagram) => channel.send(Carried::Datagram(datagram)),
-            Output::Send(message) => channel.send(Carried::Message(message)),
+            Output::Transmit(datagram) => channels[server].send(Carried::Datagram(datagram)),
+            Output::Send(message) => channels[server].send(Carried::Message(message)),
             Output::Event(event) => {
                 if event == Event::Booted {
-                    begin(device, channel);
+                    begin(device, channels);
                 }
                 events.lock().unwrap().push(event);
             }

@@ -18,6 +18,7 @@ mod report;
 mod reporting;
 mod rules;
 mod security;
+mod servers;
 mod stage;
 
 use std::panic::{AssertUnwindSafe, catch_unwind};

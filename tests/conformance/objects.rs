@@ -7,7 +7,6 @@ use crate::registration::wait_for_updates;
 use crate::reporting::Observer;
 use crate::stage::Stage;
 
-const TWO_SERVERS: &str = "the test device has one server";
 const NO_PROCEDURE: &str = "what the procedure asks for was not looked up";
 
 pub(crate) fn cases() -> Vec<Case> {
@@ -43,8 +42,6 @@ pub(crate) fn cases() -> Vec<Case> {
             "Connectivity Statistics: observe",
             observe_statistics,
         ),
-        not_run("1.1-int-950", "Two servers", TWO_SERVERS),
-        not_run("1.1-int-951", "Attributes per server", TWO_SERVERS),
     ];
     cases.extend(additional());
     cases

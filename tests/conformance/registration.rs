@@ -49,7 +49,7 @@ fn has_lifetime(seconds: i64) -> impl Fn(&Json) -> bool {
     move |shown| shown["lifetimeSeconds"] == seconds
 }
 
-fn is_gone(shown: &Json) -> bool {
+pub(crate) fn is_gone(shown: &Json) -> bool {
     shown["state"] == "NotRegistered" || shown["state"] == "Unknown"
 }
 

@@ -4,8 +4,8 @@ use std::net::SocketAddr;
 use std::path::Path;
 use std::time::Duration;
 
-use lwm2m::{EndpointName, LwM2mVersion};
-use lwm2m_client::{Config, Profile};
+use lwm2m::{EndpointName, Lifetime, LwM2mVersion};
+use lwm2m_client::{Config, Profile, ServerAccount};
 use serde_json::Value as Json;
 use tests::{Answer, Drover, Options, free_address, until_some};
 
@@ -36,46 +36,10 @@ pub(crate) struct Stage {
 
 impl Stage {
     pub(crate) fn new() -> Self {
-        let keys = tempfile::tempdir().unwrap();
-        let authority = Authority::new();
-        let identity = authority.issue("Conformance server", &["localhost", "127.0.0.1"]);
-        let tls = free_address();
-        let trust = trust(keys.path(), &authority, &identity);
-        let [ingress, bootstrap] = [
-            (
-                "ingress.toml",
-                format!("coaps_tcp_listen = {tls:?}\n{trust}"),
-            ),
-            ("bootstrap.toml", trust),
-        ]
-        .map(|(name, settings)| write(keys.path(), name, &settings));
-        let drover = Drover::start(&Options {
+        let stage = Self::of(Options {
             devices: 1,
-            flags: [
-                "--coap",
-                "--tcp",
-                "--ingress-config",
-                &ingress,
-                "--bootstrap-config",
-                &bootstrap,
-            ]
-            .map(str::to_owned)
-            .to_vec(),
-            environment: vec![(
-                "DROVER_INGRESS__PROFILE_IDS".to_owned(),
-                format!("{{\"{PROFILE_ID}\"=\"{PROFILE_OBJECTS}\"}}"),
-            )],
             ..Options::default()
         });
-        let server = drover.endpoint("/ingress/0/coap").parse().unwrap();
-        let stage = Self {
-            drover,
-            server,
-            tls: tls.parse().unwrap(),
-            authority,
-            identity,
-            _keys: keys,
-        };
         let uri = stage.server_uri();
         let profile = ["--prefix", "1.", "--server", &uri, "--lifetime", "240s"];
         stage.ok(&[&["bootstrap", "add", "every-case"], &profile[..]].concat());
@@ -97,6 +61,56 @@ impl Stage {
     pub(crate) fn bootstrap_server(&self, transport: &str) -> SocketAddr {
         let pointer = format!("/bootstrap/0/{transport}");
         self.drover.endpoint(&pointer).parse().unwrap()
+    }
+
+    /// One more server, as small as it can be, that knows nothing of the first.
+    pub(crate) fn another() -> Self {
+        Self::of(Options {
+            state_nodes: 1,
+            ..Options::default()
+        })
+    }
+
+    fn of(options: Options) -> Self {
+        let keys = tempfile::tempdir().unwrap();
+        let authority = Authority::new();
+        let identity = authority.issue("Conformance server", &["localhost", "127.0.0.1"]);
+        let tls = free_address();
+        let trust = trust(keys.path(), &authority, &identity);
+        let [ingress, bootstrap] = [
+            (
+                "ingress.toml",
+                format!("coaps_tcp_listen = {tls:?}\n{trust}"),
+            ),
+            ("bootstrap.toml", trust),
+        ]
+        .map(|(name, settings)| write(keys.path(), name, &settings));
+        let drover = Drover::start(&Options {
+            flags: [
+                "--coap",
+                "--tcp",
+                "--ingress-config",
+                &ingress,
+                "--bootstrap-config",
+                &bootstrap,
+            ]
+            .map(str::to_owned)
+            .to_vec(),
+            environment: vec![(
+                "DROVER_INGRESS__PROFILE_IDS".to_owned(),
+                format!("{{\"{PROFILE_ID}\"=\"{PROFILE_OBJECTS}\"}}"),
+            )],
+            ..options
+        });
+        let server = drover.endpoint("/ingress/0/coap").parse().unwrap();
+        Self {
+            drover,
+            server,
+            tls: tls.parse().unwrap(),
+            authority,
+            identity,
+            _keys: keys,
+        }
     }
 
     /// Where the management server is.
@@ -122,14 +136,25 @@ impl Stage {
         id: &str,
         change: impl FnOnce(&mut Config),
     ) -> CaseDevice {
-        let endpoint = EndpointName::new(id).unwrap();
-        let mut config = Config::new(endpoint.clone());
-        config.version = LwM2mVersion::V1_2;
-        config.profile = Profile::full(endpoint.as_str());
-        config.firmware_step = Duration::from_millis(200);
+        let mut config = config(id);
         change(&mut config);
-        let device = CaseDevice::start(config, channel);
+        let device = CaseDevice::start(config, vec![channel]);
         self.drover.wait_for_device(id, SOON);
+        device
+    }
+
+    /// As [`Stage::device`], registered at another server as well, which has the Short Server ID 2.
+    pub(crate) fn device_of_two(&self, other: &Self, id: &str) -> CaseDevice {
+        let mut config = config(id);
+        config.more_servers = vec![ServerAccount {
+            short_server_id: 2,
+            lifetime: Lifetime::from_secs(600),
+        }];
+        let channels =
+            [self.server, other.server].map(|server| Channel::open(server, &Carrier::Udp).unwrap());
+        let device = CaseDevice::start(config, channels.into());
+        self.drover.wait_for_device(id, SOON);
+        other.drover.wait_for_device(id, SOON);
         device
     }
 
@@ -224,6 +249,15 @@ impl Stage {
             .filter(|endpoint| endpoint.starts_with("sim-"))
             .collect()
     }
+}
+
+fn config(id: &str) -> Config {
+    let endpoint = EndpointName::new(id).unwrap();
+    let mut config = Config::new(endpoint);
+    config.version = LwM2mVersion::V1_2;
+    config.profile = Profile::full(id);
+    config.firmware_step = Duration::from_millis(200);
+    config
 }
 
 /// What the nodes prove themselves with, and whom they trust.
