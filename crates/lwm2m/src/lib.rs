@@ -32,6 +32,7 @@ pub mod names;
 pub mod observed;
 pub mod operation;
 pub mod path;
+pub mod power_saving;
 pub mod raw;
 pub mod registration;
 pub mod registry;
@@ -51,6 +52,7 @@ pub use names::{EndpointName, Lifetime, LwM2mVersion, RegistrationId};
 pub use observed::{CompositePaths, Observed};
 pub use operation::{ExecuteArguments, Operation, WriteMode};
 pub use path::Path;
+pub use power_saving::PowerSaving;
 pub use raw::{Method, RawRequest};
 pub use registration::{RegisterError, RegisterRequest, UpdateError, UpdateRequest};
 pub use registry::{
