@@ -18,7 +18,8 @@ pub struct Config {
     pub worker: u8,
     /// Shards of the cluster, at least 1.
     pub shards: u16,
-    /// How long a queue-mode device listens after its last message (LwM2M Transport 1.2 §5.4: MAX_TRANSMIT_WAIT).
+    /// How long a queue-mode device listens after its last message, unless it says that it sleeps sooner (LwM2M
+    /// Transport 1.2 §5.4: MAX_TRANSMIT_WAIT). Above zero.
     pub awake_window: Duration,
     /// How long a device may take to answer a composite read or observation that it acknowledged, before it is asked for
     /// one path after the other. Well below the time that callers wait.

@@ -9,8 +9,8 @@ use device_state::limit::REGISTRATION_GRACE;
 use device_state::{Quirks, Registration, Timestamp};
 use hashbrown::HashMap;
 use lwm2m::{
-    AlternatePath, Binding, ContentFormat, EndpointName, Lifetime, LwM2mVersion, ObjectLinks,
-    RegistrationId,
+    AlternatePath, Binding, ContentFormat, EndpointName, Entry, Lifetime, LwM2mVersion, ObjectLinks,
+    PowerSaving, RegistrationId,
 };
 
 use crate::observation::{Bond, Observations};
@@ -25,6 +25,8 @@ pub(crate) struct Device<P> {
     pub(crate) peer: P,
     pub(crate) version: LwM2mVersion,
     pub(crate) presence: Presence,
+    /// As far as it reported that to this engine.
+    power_saving: PowerSaving,
     /// Formats that it announced, best first; empty if it announced none.
     pub(crate) formats: Box<[ContentFormat]>,
     pub(crate) alternate_path: AlternatePath,
@@ -42,18 +44,14 @@ pub(crate) struct Device<P> {
 }
 
 impl<P> Device<P> {
-    pub(crate) fn new(
-        now: Now,
-        peer: P,
-        registration: &Registration,
-        awake_window: Duration,
-    ) -> Self {
+    pub(crate) fn new(now: Now, peer: P, registration: &Registration) -> Self {
         let links = ObjectLinks::parse(&registration.links).unwrap_or_default();
         Self {
             endpoint: registration.endpoint.clone(),
             peer,
             version: registration.version,
-            presence: Presence::new(registration.binding.queue_mode(), now.instant, awake_window),
+            presence: Presence::new(registration.binding.queue_mode(), now.instant),
+            power_saving: PowerSaving::default(),
             formats: links.content_formats().collect(),
             alternate_path: links.alternate_path().clone(),
             observations: Observations::default(),
@@ -76,6 +74,19 @@ fn object_ids(links: &ObjectLinks) -> Box<[u16]> {
 }
 
 impl<P> Device<P> {
+    /// Whether it takes requests now, if devices do so for `window` after their last message.
+    pub(crate) fn listens(&self, now: Instant, window: Duration) -> bool {
+        let window = self.power_saving.awake_window(window);
+        self.presence.listens(now, window)
+    }
+
+    /// The device reported these values: some of them tell how it sleeps.
+    pub(crate) fn take_report(&mut self, entries: &[Entry]) {
+        for entry in entries {
+            self.power_saving.learn(entry.path, &entry.value);
+        }
+    }
+
     /// The device has a new lifetime, and lives as long as the state tier has it.
     pub(crate) fn lives_for(&mut self, now: Now, lifetime: Lifetime) {
         let end = lifetime.duration().map_or(Timestamp::NEVER, |duration| {
@@ -85,12 +96,12 @@ impl<P> Device<P> {
     }
 
     /// The device names its transports anew.
-    pub(crate) fn take_binding(&mut self, now: Now, update: Binding, awake_window: Duration) {
+    pub(crate) fn take_binding(&mut self, now: Now, update: Binding) {
         let queue = self.presence.queue_mode();
         let before = update.with_queue_mode(queue);
         let after = before.changed_to(update, self.version).queue_mode();
         if after != queue {
-            self.presence = Presence::new(after, now.instant, awake_window);
+            self.presence = Presence::new(after, now.instant);
         }
     }
 

@@ -239,7 +239,7 @@ impl<P: PeerKey> Engine<P> {
             .devices
             .get(registration)
             .ok_or(OperationFailure::NotHere)?;
-        if !device.presence.listens(now.instant) {
+        if !device.listens(now.instant, self.config.awake_window) {
             return Err(OperationFailure::Asleep);
         }
         let pieces = pieces::needed(&operation, device)?;
@@ -576,7 +576,7 @@ impl<P: PeerKey> Engine<P> {
             root = root.of_child(child);
         }
         let place = Place { root: &root, base };
-        answer::entries(place, response, quirks).or_else(|failure| {
+        let entries = answer::entries(place, response, quirks).or_else(|failure| {
             let (mislabelled, entries) = answer::guess(place, response, quirks).ok_or(failure)?;
             let lesson = Quirks {
                 mislabelled: Some(mislabelled),
@@ -584,7 +584,14 @@ impl<P: PeerKey> Engine<P> {
             };
             self.learn(registration, lesson);
             Ok(entries)
-        })
+        })?;
+        // What a device behind a gateway reports says nothing of the gateway.
+        if child.is_none()
+            && let Some(device) = self.devices.get_mut(registration)
+        {
+            device.take_report(&entries);
+        }
+        Ok(entries)
     }
 
     /// Remembers what the device turned out not to do, here and in the state tier.

@@ -250,12 +250,12 @@ impl<P: PeerKey> Engine<P> {
         let Some((_, device)) = self.devices.at_peer_mut(peer) else {
             return;
         };
-        if !device.presence.listens(now.instant) {
+        if !device.listens(now.instant, window) {
             self.outputs.push_back(Output::Awake {
                 endpoint: device.endpoint.clone(),
             });
         }
-        device.presence.heard(now.instant, window);
+        device.presence.heard(now.instant);
     }
 
     pub(crate) fn drain_coap(&mut self, now: Now, origin: Option<&Origin>) {
@@ -353,7 +353,7 @@ impl<P: PeerKey> Engine<P> {
 
     /// Takes a committed registration in.
     pub(crate) fn adopt(&mut self, now: Now, peer: P, registration: &Registration) {
-        let device = Device::new(now, peer, registration, self.config.awake_window);
+        let device = Device::new(now, peer, registration);
         if let Some(replaced) = self.devices.insert(registration.id.clone(), device) {
             self.end_observations(&replaced);
         }

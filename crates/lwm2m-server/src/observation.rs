@@ -272,7 +272,8 @@ impl<P: PeerKey> Engine<P> {
         let Some(device) = self.devices.get_mut(registration) else {
             return self.operation_done(tag, Err(OperationFailure::NotHere));
         };
-        let (peer, listens) = (device.peer, device.presence.listens(now.instant));
+        let listens = device.listens(now.instant, self.config.awake_window);
+        let peer = device.peer;
         self.stop_restoring(registration, observed);
         let Some(device) = self.devices.get_mut(registration) else {
             return self.operation_done(tag, Err(OperationFailure::NotHere));

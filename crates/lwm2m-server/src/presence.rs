@@ -9,22 +9,22 @@ use lwm2m::QueueMode;
 pub(crate) enum Presence {
     /// Always: it did not ask for queue mode.
     Always,
-    /// Until a point that each of its messages moves on.
-    Until(Instant),
+    /// For some time after its last message, which came then.
+    After(Instant),
 }
 
 impl Presence {
-    pub(crate) fn new(queue: QueueMode, now: Instant, window: Duration) -> Self {
+    pub(crate) fn new(queue: QueueMode, now: Instant) -> Self {
         match queue {
             QueueMode::Off => Self::Always,
-            QueueMode::On => Self::Until(now + window),
+            QueueMode::On => Self::After(now),
         }
     }
 
     /// Any message of the device opens the window again.
-    pub(crate) fn heard(&mut self, now: Instant, window: Duration) {
-        if let Self::Until(end) = self {
-            *end = now + window;
+    pub(crate) fn heard(&mut self, now: Instant) {
+        if let Self::After(heard) = self {
+            *heard = now;
         }
     }
 
@@ -32,14 +32,14 @@ impl Presence {
     pub(crate) fn queue_mode(self) -> QueueMode {
         match self {
             Self::Always => QueueMode::Off,
-            Self::Until(_) => QueueMode::On,
+            Self::After(_) => QueueMode::On,
         }
     }
 
-    pub(crate) fn listens(self, now: Instant) -> bool {
+    pub(crate) fn listens(self, now: Instant, window: Duration) -> bool {
         match self {
             Self::Always => true,
-            Self::Until(end) => now < end,
+            Self::After(heard) => now < heard + window,
         }
     }
 }

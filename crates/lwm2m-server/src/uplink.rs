@@ -241,6 +241,7 @@ impl<P: PeerKey> Engine<P> {
         if !device.objects.is_empty() && !entries.iter().all(registered) {
             return Err(Refusal::NotFound);
         }
+        device.take_report(&entries);
         let (id, endpoint) = (id.clone(), device.endpoint.clone());
         let (shard, command) = record_values(
             self.config.shards,
@@ -319,7 +320,7 @@ impl<P: PeerKey> Engine<P> {
                         device.take_links(links);
                     }
                     if let Some(binding) = binding {
-                        device.take_binding(now, binding, self.config.awake_window);
+                        device.take_binding(now, binding);
                     }
                     self.renew(now, &id, (peer, bond), expires_at, &observations);
                 } else {

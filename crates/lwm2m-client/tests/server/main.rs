@@ -7,6 +7,7 @@ mod composite;
 mod firmware;
 mod messages;
 mod observing;
+mod queue_mode;
 mod streams;
 mod system;
 mod transfers;
