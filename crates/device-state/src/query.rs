@@ -5,7 +5,7 @@ mod list;
 
 use std::cmp::Reverse;
 
-use lwm2m::{EndpointName, Observed, Path, RegistrationId};
+use lwm2m::{EndpointName, Observed, Path, PowerSaving, RegistrationId};
 
 pub use self::feed::{FeedPage, FeedPosition, feed};
 pub use self::list::{
@@ -18,6 +18,7 @@ use crate::range::{self, Range};
 use crate::record::{
     BoundCredential, ContextOwner, Credential, CredentialId, DesiredResource, LastValue, Member,
     Observation, OperationRecord, Registration, Resumption, ResumptionId, Session, SessionCid,
+    ValueOrigin,
 };
 use crate::table::{Counters, Row, RowKey, Tables};
 
@@ -269,6 +270,19 @@ pub fn values(tables: &dyn Tables, endpoint: &EndpointName) -> Vec<LastValue> {
 /// The newest value that is known of a resource.
 pub fn last_value(tables: &dyn Tables, endpoint: &EndpointName, path: Path) -> Option<LastValue> {
     row!(tables, RowKey::LastValue(endpoint.clone(), path), LastValue)
+}
+
+/// What a device last said of how it saves power. What was only written to it says nothing: the
+/// network may have granted something else.
+pub fn power_saving(tables: &dyn Tables, endpoint: &EndpointName) -> PowerSaving {
+    let mut known = PowerSaving::default();
+    for path in PowerSaving::paths() {
+        let last = last_value(tables, endpoint, path);
+        if let Some(last) = last.filter(|last| last.origin != ValueOrigin::Write) {
+            known.learn(path, &last.value);
+        }
+    }
+    known
 }
 
 /// When the next row ends: from then on the leader should propose
