@@ -42,6 +42,7 @@ pub mod bootstrap;
 pub mod command;
 pub mod effect;
 pub mod event;
+pub mod freshness;
 pub mod id;
 pub mod invariant;
 pub mod limit;
@@ -59,6 +60,7 @@ pub use bootstrap::{
 pub use command::{Command, Envelope, Outcome, Rejection};
 pub use effect::Effect;
 pub use event::{Event, FeedEntry};
+pub use freshness::{Freshness, observation_freshness};
 pub use id::{
     NodeId, OperationId, RequestId, Revision, SessionGeneration, ShardId, Timestamp,
     new_registration_id, registration_shard,

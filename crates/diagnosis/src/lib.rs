@@ -17,6 +17,7 @@
 //! ```
 
 mod health;
+mod observation;
 mod presence;
 
 use std::time::Duration;
@@ -105,6 +106,7 @@ pub const VITAL: [Path; 5] = [
 /// What a person should know, the worst first.
 pub fn diagnose(facts: &Facts<'_>) -> Vec<Finding> {
     let mut findings = presence::findings(facts);
+    findings.extend(observation::finding(facts));
     findings.extend(health::findings(facts));
     findings.sort_by_key(|finding| finding.severity);
     findings

@@ -2,10 +2,13 @@
 
 use device_state::query::DeviceView;
 use device_state::{
-    NodeId, OperationId, OperationOutcome, OperationRecord, OperationSource, OperationState,
-    Quirks, Registration, SecurityIdentity, ShardId, Transport,
+    LastValue, NodeId, Observation, ObservationHolder, OperationId, OperationOutcome,
+    OperationRecord, OperationSource, OperationState, Quirks, Registration, SecurityIdentity,
+    ShardId, Transport, ValueOrigin,
 };
-use lwm2m::{Binding, EndpointName, Lifetime, LwM2mVersion, Operation};
+use lwm2m::{
+    Binding, EndpointName, Lifetime, LwM2mVersion, NotificationAttributes, Operation, Setting,
+};
 
 use super::*;
 
@@ -206,5 +209,50 @@ fn a_device_that_could_not_be_asked_is_not_said_to_be_well() {
     assert_eq!(
         summaries(&view, &[refused]),
         ["Notice: The device tells nothing of itself."]
+    );
+}
+
+#[test]
+fn an_observation_that_is_overdue_is_told_with_when_it_was_due() {
+    const BATTERY: Path = Path::Resource(3, 0, 9);
+    let mut known = view(Some(registration(Duration::from_secs(30))));
+    // It registered long before.
+    known.registration.as_mut().unwrap().registered_at = ago(Duration::from_hours(1));
+    known.observations.push(Observation {
+        endpoint: known.endpoint.clone(),
+        observed: BATTERY.into(),
+        parameters: NotificationAttributes {
+            pmax: Setting::To(60),
+            ..NotificationAttributes::default()
+        },
+        holders: vec![ObservationHolder {
+            id: 1,
+            lease_until: NOW,
+        }],
+    });
+    let well = answered(&[("/3/0/9", Value::Integer(80))]);
+    let reported = |silent: Duration| {
+        let mut known = known.clone();
+        known.values.push(LastValue {
+            endpoint: known.endpoint.clone(),
+            path: BATTERY,
+            value: Value::Integer(80),
+            origin: ValueOrigin::Notify,
+            at: ago(silent),
+        });
+        let facts = Facts {
+            now: NOW,
+            view: &known,
+            asked: std::slice::from_ref(&well),
+        };
+        diagnose(&facts)
+    };
+    assert_eq!(reported(Duration::from_secs(100)), []);
+    let findings = reported(Duration::from_secs(600));
+    assert_eq!(findings.len(), 1, "{findings:?}");
+    assert_eq!(findings[0].severity, Severity::Warning);
+    assert_eq!(
+        findings[0].evidence,
+        "1 of 1 observations are overdue. By its pmax, a notification of /3/0/9 was due 9 min ago."
     );
 }

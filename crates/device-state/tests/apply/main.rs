@@ -6,6 +6,7 @@
 mod bootstrap;
 mod desired;
 mod feed;
+mod freshness;
 mod member;
 mod observation;
 mod operation;
