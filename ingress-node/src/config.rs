@@ -185,6 +185,9 @@ pub(crate) struct Config {
     /// in place of the list.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub(crate) profile_ids: BTreeMap<String, String>,
+    /// Seconds for which a device in queue mode takes requests after its last message, unless it says itself that it
+    /// sleeps sooner. What state nodes have as awake_window.
+    pub(crate) awake_window_seconds: u32,
     /// Seconds for which datagrams are still forwarded after SIGTERM: as long as load balancers may send some.
     pub(crate) linger_seconds: u64,
     /// TCP and TLS connections, per worker.
@@ -234,6 +237,8 @@ impl Default for Config {
             handshakes_per_second_per_source: 10_000,
             max_devices: 1_000_000,
             profile_ids: BTreeMap::new(),
+            // RFC 7252 §4.8.2: MAX_TRANSMIT_WAIT, as LwM2M-Transport 1.2 recommends.
+            awake_window_seconds: 93,
             linger_seconds: 15,
             max_connections: 20_000,
             max_connections_per_source: 1000,

@@ -38,6 +38,10 @@ pub(crate) async fn start(
         config.workers
     );
     let profiles = Arc::new(Profiles::new(&config.profile_ids).context("profile_ids")?);
+    ensure!(
+        config.awake_window_seconds > 0,
+        "awake_window_seconds: nothing could be sent to devices in queue mode within 0 s"
+    );
     let state_tier = readiness.condition("state-tier");
     let key = cluster_key(config.cluster_key_file.as_deref())?;
     let files = TrustFiles::of(config)?;
@@ -293,6 +297,7 @@ fn engine_config(
         worker,
         max_devices: config.max_devices,
         profiles: profiles.clone(),
+        awake_window: Duration::from_secs(config.awake_window_seconds.into()),
         ..lwm2m_server::Config::new(node, shards)
     }
 }

@@ -12,6 +12,8 @@ use proto::rpc::v1::operation_result::{Failure, Kind};
 use proto::rpc::v1::{AttachDown, DeviceOperation, OperationResult, attach_down};
 use tokio::sync::{mpsc, oneshot};
 
+use crate::config::Config;
+
 /// Operations that may wait to be written to one ingress node.
 const DOWN_QUEUE: usize = 1_024;
 /// Operations that one ingress node may have unanswered.
@@ -56,10 +58,18 @@ pub struct Delivery {
 }
 
 /// All attached ingress nodes.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub struct Attachments {
     nodes: Mutex<HashMap<NodeId, Arc<Attachment>>>,
     next_tag: AtomicU64,
+    /// For how long they take a device in queue mode to be awake.
+    awake_window: Duration,
+}
+
+impl Default for Attachments {
+    fn default() -> Self {
+        Self::new(Config::default().awake_window)
+    }
 }
 
 /// One attached ingress node.
@@ -75,6 +85,21 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 }
 
 impl Attachments {
+    /// Without any node attached. They take a device in queue mode to be awake for `awake_window` after its last
+    /// message, unless it said otherwise.
+    pub fn new(awake_window: Duration) -> Self {
+        Self {
+            nodes: Mutex::default(),
+            next_tag: AtomicU64::new(0),
+            awake_window,
+        }
+    }
+
+    /// For how long ingress nodes take a device in queue mode to be awake that says nothing of its sleep.
+    pub const fn awake_window(&self) -> Duration {
+        self.awake_window
+    }
+
     /// Attaches an ingress node in place of an older stream of the same one. Messages for it come out of the receiver.
     pub fn attach(&self, node: NodeId) -> (Arc<Attachment>, mpsc::Receiver<AttachDown>) {
         let (down, messages) = mpsc::channel(DOWN_QUEUE);

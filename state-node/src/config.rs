@@ -44,6 +44,10 @@ pub struct Config {
     pub block_cache_bytes: usize,
     /// Memory for rows that are not on the disk yet.
     pub write_buffer_bytes: usize,
+    /// How long a device in queue mode takes requests after its last message, unless it says itself that it sleeps
+    /// sooner. What ingress nodes have as `awake_window_seconds`.
+    #[serde(with = "humantime_serde")]
+    pub awake_window: Duration,
     /// How long a stop may take: handing over leaderships, ending calls, flushing.
     #[serde(with = "humantime_serde")]
     pub grace: Duration,
@@ -67,6 +71,8 @@ impl Default for Config {
             disk_reserve_bytes: 512 << 20,
             block_cache_bytes: 128 << 20,
             write_buffer_bytes: 128 << 20,
+            // RFC 7252 §4.8.2: MAX_TRANSMIT_WAIT, as LwM2M-Transport 1.2 recommends.
+            awake_window: Duration::from_secs(93),
             grace: Duration::from_secs(20),
             log: LogConfig {
                 filter: "info,openraft=warn".to_owned(),
@@ -81,6 +87,8 @@ impl Default for Config {
 pub enum ConfigError {
     #[error("shards must be 1 to 1024, not {0}")]
     Shards(u16),
+    #[error("awake_window is zero: nothing could be sent to devices in queue mode")]
+    NeverAwake,
     #[error("internal_advertise {0:?} is not one of the seeds")]
     NotASeed(String),
     #[error("seed {0:?} is listed twice")]
@@ -92,6 +100,9 @@ impl Config {
     pub fn validate(&self) -> Result<(), ConfigError> {
         if !(1..=1_024).contains(&self.shards) {
             return Err(ConfigError::Shards(self.shards));
+        }
+        if self.awake_window.is_zero() {
+            return Err(ConfigError::NeverAwake);
         }
         if !self.seeds.is_empty() && !self.seeds.contains(&self.internal_advertise) {
             return Err(ConfigError::NotASeed(self.internal_advertise.clone()));

@@ -225,6 +225,7 @@ async fn open(
     }
     let groups = Arc::new(groups);
     let router = Arc::new(Router::new(id, groups.clone(), random::random_u64()));
+    let attachments = Arc::new(Attachments::new(config.awake_window));
     Ok(Parts {
         config,
         id,
@@ -233,7 +234,7 @@ async fn open(
         log,
         disk,
         router,
-        attachments: Arc::default(),
+        attachments,
         seal,
         fail_stop,
         tasks: tasks.clone(),
