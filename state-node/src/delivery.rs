@@ -14,7 +14,6 @@ use lwm2m::{EndpointName, Operation, QueueMode};
 use node_runtime::clock;
 
 use crate::attachments::{Attachments, Delivery, DeliveryError, DeviceAnswer};
-use crate::delivery::serve::AWAKE_TIME;
 use crate::raft::group::{Group, NotLeader};
 use crate::raft::proposals::ProposeError;
 
@@ -74,7 +73,8 @@ pub async fn operate(
         });
     }
     if call.immediate {
-        check_reachable(group, &call.endpoint, call.request_id).await?;
+        let window = attachments.awake_window();
+        check_reachable(group, &call.endpoint, call.request_id, window).await?;
     }
     let deadline = tokio::time::Instant::now() + call.timeout;
     let command = Command::Enqueue {
@@ -110,8 +110,9 @@ async fn check_reachable(
     group: &Group,
     endpoint: &EndpointName,
     request_id: Option<RequestId>,
+    awake_window: Duration,
 ) -> Result<(), OperateError> {
-    let (known, registration, waits, reported_at) = group
+    let (known, registration, waits, reported_at, power_saving) = group
         .read_current(|tables| {
             let queue = query::operations(tables, endpoint);
             let waits = queue.iter().any(|record| !record.is_finished());
@@ -124,6 +125,7 @@ async fn check_reachable(
                 query::registration(tables, endpoint),
                 waits,
                 reported,
+                query::power_saving(tables, endpoint),
             )
         })
         .await?;
@@ -135,8 +137,9 @@ async fn check_reachable(
         at.max(registration.updated_at)
     });
     let silent = clock::now_ms().saturating_sub(heard_at.0);
+    let window = power_saving.awake_window(awake_window);
     if registration.binding.queue_mode() == QueueMode::On
-        && u128::from(silent) >= AWAKE_TIME.as_millis()
+        && u128::from(silent) >= window.as_millis()
     {
         return Err(DeliveryError::Asleep.into());
     }

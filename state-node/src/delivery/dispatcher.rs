@@ -20,7 +20,7 @@ use node_runtime::Drain;
 use tokio::time::Instant;
 
 use crate::delivery::DeliveryParts;
-use crate::delivery::serve::{AWAKE_TIME, Reach, Serve, Step, cancel_observation};
+use crate::delivery::serve::{Serve, Step, cancel_observation};
 use crate::shard_events::{Scope, Work};
 
 /// Devices that are served at the same time.
@@ -199,17 +199,22 @@ impl Dispatcher {
             match record.state {
                 OperationState::Pending => self.look_at(record.endpoint),
                 OperationState::InFlight { .. } => {
-                    let ours = self
-                        .devices
-                        .get(&record.endpoint)
-                        .is_some_and(Device::is_running);
-                    if !ours {
-                        self.orphans
-                            .push_back((Instant::now() + ORPHAN_GRACE, record));
+                    let ours =
+                        |device: &Device| device.is_running() || device.started == Some(record.id);
+                    if !self.devices.get(&record.endpoint).is_some_and(ours) {
+                        self.orphaned(record);
                     }
                 }
                 OperationState::Finished { .. } => {}
             }
+        }
+    }
+
+    /// Something was started that nobody here answers for. Its end may still be reported.
+    fn orphaned(&mut self, record: OperationRecord) {
+        if !self.orphans.iter().any(|(_, known)| *known == record) {
+            self.orphans
+                .push_back((Instant::now() + ORPHAN_GRACE, record));
         }
     }
 
@@ -228,12 +233,14 @@ impl Dispatcher {
                 continue;
             }
             let requeue = Command::Requeue {
-                endpoint: record.endpoint,
+                endpoint: record.endpoint.clone(),
                 operation: record.id,
             };
             if let Err(error) = self.parts.group.proposer().propose(None, requeue).await {
+                // Another leader finds it by itself; this one tries again.
                 tracing::debug!(operation = %record.id, %error, "an orphaned operation stays for now");
-                self.orphans.clear();
+                self.orphaned(record);
+                return;
             }
         }
     }
@@ -277,14 +284,11 @@ impl Dispatcher {
         device.phase = Phase::Running {
             meanwhile: Meanwhile::Nothing,
         };
-        let awake = device
-            .heard
-            .is_some_and(|heard| heard.elapsed() < AWAKE_TIME);
         let serve = Serve {
             parts: self.parts.clone(),
             endpoint: endpoint.clone(),
             started: device.started,
-            reach: if awake { Reach::Awake } else { Reach::Unknown },
+            heard: device.heard,
         };
         self.running.push(Box::pin(async move {
             let step = serve.run().await;
@@ -309,9 +313,11 @@ impl Dispatcher {
     }
 
     fn stepped(&mut self, endpoint: EndpointName, step: Step) {
+        self.notice_leadership();
         let Some(device) = self.devices.get_mut(&endpoint) else {
             return;
         };
+        let answered = matches!(step, Step::Answered);
         let look_again = device.phase
             == Phase::Running {
                 meanwhile: Meanwhile::LookAgain,
@@ -322,7 +328,15 @@ impl Dispatcher {
                 self.devices.remove(&endpoint);
                 return;
             }
-            Step::Next => {
+            Step::Orphaned(record) => {
+                self.devices.remove(&endpoint);
+                self.orphaned(*record);
+                return;
+            }
+            Step::Next | Step::Answered => {
+                if answered {
+                    device.heard = Some(Instant::now());
+                }
                 device.attempts = 0;
                 device.started = None;
                 return self.start(endpoint);

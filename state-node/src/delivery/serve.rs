@@ -3,11 +3,11 @@
 use std::time::Duration;
 
 use device_state::{
-    Command, OperationId, OperationOutcome, OperationRecord, OperationState, Outcome, Registration,
-    query,
+    Command, OperationId, OperationOutcome, OperationRecord, Outcome, Registration, query,
 };
 use lwm2m::{EndpointName, Observed, Operation, QueueMode};
 use node_runtime::clock;
+use tokio::time::Instant;
 
 use crate::attachments::{Delivery, DeliveryError};
 use crate::delivery::DeliveryParts;
@@ -15,17 +15,18 @@ use crate::delivery::DeliveryParts;
 /// The longest that one exchange takes.
 // RFC 7252 §4.8.2: MAX_TRANSMIT_WAIT.
 const EXCHANGE_TIMEOUT: Duration = Duration::from_secs(93);
-/// How long a queue-mode device takes requests after it was heard from.
-// LwM2M-Core 1.2 §6.5: the client stays reachable for MAX_TRANSMIT_WAIT unless it says otherwise.
-pub(super) const AWAKE_TIME: Duration = Duration::from_secs(93);
 
 /// What came of serving a device once.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 pub(super) enum Step {
     /// Nothing waits.
     Empty,
+    /// This was started, and nobody here knows what became of it; the others wait for its end.
+    Orphaned(Box<OperationRecord>),
     /// Something ended: look for the next.
     Next,
+    /// As `Next`, by an answer of the device, which listens for a while after that.
+    Answered,
     /// Nothing can be sent before the device is heard from.
     Asleep { started: Option<OperationId> },
     /// Try again after a pause: the given one, or one that grows.
@@ -35,41 +36,40 @@ pub(super) enum Step {
     },
 }
 
-/// Whether a queue-mode device can be expected to listen.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Reach {
-    Awake,
-    Unknown,
-}
-
 /// Serves one device once.
 pub(super) struct Serve {
     pub parts: DeliveryParts,
     pub endpoint: EndpointName,
     /// What this leader committed as started and knows not to have been sent.
     pub started: Option<OperationId>,
-    pub reach: Reach,
+    /// When the device was heard from last, as far as this leader was told.
+    pub heard: Option<Instant>,
 }
 
 impl Serve {
     pub(super) async fn run(self) -> Step {
-        let (record, registration) = self.parts.group.store().read(|tables| {
-            let registration = query::registration(tables, &self.endpoint);
-            let started = self
-                .started
-                .and_then(|id| query::operation(tables, &self.endpoint, id));
-            let started =
-                started.filter(|record| matches!(record.state, OperationState::InFlight { .. }));
+        // A leader that was replaced without knowing it would send again what its successor is past.
+        let current = self.parts.group.read_current(|tables| {
+            let queue = query::operations(tables, &self.endpoint);
+            let in_flight = queue.into_iter().find(OperationRecord::is_in_flight);
             (
-                started.or_else(|| query::next_operation(tables, &self.endpoint)),
-                registration,
+                in_flight.or_else(|| query::next_operation(tables, &self.endpoint)),
+                query::registration(tables, &self.endpoint),
             )
         });
+        let Ok((record, registration)) = current.await else {
+            return Step::Pause {
+                at_least: None,
+                started: self.started,
+            };
+        };
         let Some(record) = record else {
             return Step::Empty;
         };
-        let started =
-            Some(record.id).filter(|_| matches!(record.state, OperationState::InFlight { .. }));
+        let started = Some(record.id).filter(|_| record.is_in_flight());
+        if started.is_some() && started != self.started {
+            return Step::Orphaned(Box::new(record));
+        }
         let Some(registration) = registration else {
             return Step::Asleep { started };
         };
@@ -113,14 +113,24 @@ impl Serve {
             timeout: left.clamp(Duration::from_secs(1), EXCHANGE_TIMEOUT),
         };
         match self.parts.attachments.deliver(to.owner, delivery).await {
-            Ok(answer) => self.finish(record.id, answer.outcome).await,
+            Ok(answer) => match self.finish(record.id, answer.outcome).await {
+                Step::Next => Step::Answered,
+                step => step,
+            },
             Err(error) => self.not_delivered(record.id, started, error).await,
         }
     }
 
     fn is_awake(&self, registration: &Registration) -> bool {
-        let silent = clock::now_ms().saturating_sub(registration.updated_at.0);
-        self.reach == Reach::Awake || u128::from(silent) < AWAKE_TIME.as_millis()
+        let power_saving = self
+            .parts
+            .group
+            .store()
+            .read(|tables| query::power_saving(tables, &self.endpoint));
+        let window = power_saving.awake_window(self.parts.attachments.awake_window());
+        let updated = clock::now_ms().saturating_sub(registration.updated_at.0);
+        self.heard.is_some_and(|heard| heard.elapsed() < window)
+            || u128::from(updated) < window.as_millis()
     }
 
     async fn not_delivered(
