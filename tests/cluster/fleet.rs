@@ -7,7 +7,7 @@ use std::time::Duration;
 use serde_json::Value;
 use tests::{Drover, Options, Program, Spray, binary, until_some, wait_for_members};
 
-const KEY: &str = "000102030405060708090a0b0c0d0e0f";
+pub(crate) const KEY: &str = "000102030405060708090a0b0c0d0e0f";
 /// How long anything may take.
 pub(crate) const SOON: Duration = Duration::from_secs(60);
 
@@ -39,18 +39,19 @@ pub(crate) fn three_nodes() -> (Drover, Vec<Node>) {
         flags: vec!["--coap".to_owned()],
         ..Options::default()
     });
-    let nodes: Vec<Node> = (0..3)
-        .map(|index| {
-            let at = |what: &str| drover.endpoint(&format!("/ingress/{index}/{what}"));
-            Node {
-                admin: at("admin"),
-                coaps: at("coaps"),
-                coap: at("coap"),
-            }
-        })
-        .collect();
+    let nodes: Vec<Node> = (0..3).map(|index| node(&drover, index)).collect();
     members_known(&nodes);
     (drover, nodes)
+}
+
+/// An ingress node of a cluster that serves CoAP without security, too.
+pub(crate) fn node(drover: &Drover, index: usize) -> Node {
+    let at = |what: &str| drover.endpoint(&format!("/ingress/{index}/{what}"));
+    Node {
+        admin: at("admin"),
+        coaps: at("coaps"),
+        coap: at("coap"),
+    }
 }
 
 /// Waits until every node knows of all.
@@ -104,7 +105,7 @@ fn restless(drover: &Drover, kind: &str, command: &mut Command) -> Program {
 }
 
 /// Stores a key for each device of a kind; the file with them.
-fn keys(drover: &Drover, kind: &str, devices: usize) -> String {
+pub(crate) fn keys(drover: &Drover, kind: &str, devices: usize) -> String {
     let keys = drover.scratch().join(format!("{kind}.csv"));
     let lines = (0..devices).fold(String::new(), |mut text, number| {
         writeln!(text, "{kind}-{number:06},{kind}-{number:06},{KEY}").unwrap();

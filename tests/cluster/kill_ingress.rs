@@ -220,7 +220,7 @@ fn check_text(drover: &Drover, device: &str, texts: &[(String, bool)]) {
 }
 
 /// The node again, at the addresses that it had.
-fn restart(drover: &Drover, node: &Node, index: usize) -> Program {
+pub(crate) fn restart(drover: &Drover, node: &Node, index: usize) -> Program {
     let key = drover.dir().join("cluster.key");
     let flags = [
         ["--coap-listen", &node.coap],

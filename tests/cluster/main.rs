@@ -12,6 +12,7 @@ mod leave;
 mod ledger;
 mod main_job;
 mod one_device;
+mod queued_commands;
 mod rest_shim;
 mod resume;
 mod split_brain;

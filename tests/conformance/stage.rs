@@ -97,7 +97,7 @@ impl Stage {
             .map(str::to_owned)
             .to_vec(),
             environment: vec![(
-                "DROVER_INGRESS__PROFILE_IDS".to_owned(),
+                "DROVER_INGRESS__PROFILE_IDS",
                 format!("{{\"{PROFILE_ID}\"=\"{PROFILE_OBJECTS}\"}}"),
             )],
             ..options

@@ -25,7 +25,7 @@ pub struct Options {
     /// Further flags of `drover dev`.
     pub flags: Vec<String>,
     /// Settings of its nodes, such as `DROVER_INGRESS__LINGER_SECONDS`.
-    pub environment: Vec<(String, String)>,
+    pub environment: Vec<(&'static str, String)>,
 }
 
 impl Default for Options {
@@ -71,6 +71,7 @@ pub struct Drover {
     program: Program,
     folder: tempfile::TempDir,
     endpoints: Value,
+    environment: Vec<(&'static str, String)>,
 }
 
 impl Drover {
@@ -105,6 +106,7 @@ impl Drover {
             program,
             folder,
             endpoints,
+            environment: options.environment.clone(),
         })
     }
 
@@ -181,10 +183,33 @@ impl Drover {
         command.args(["--coaps-listen", coaps, "--admin-listen", admin]);
         command.args(["--state", &self.endpoint("/state/0/internal")]);
         command.args(flags);
+        command.envs(self.environment.iter().cloned());
         let log = self.scratch().join(log);
         let mut program =
             Program::start(&mut command, &log).expect("drover-ingress can be started");
         wait_until_ready(&mut program, admin);
+        program
+    }
+
+    /// Starts a state node again after its end, with its output in the file `log`, and waits until it is ready.
+    pub fn restart_state_node(&self, index: usize, log: &str) -> Program {
+        let at = |what: &str| self.endpoint(&format!("/state/{index}/{what}"));
+        let seeds: Vec<String> = (0..self.state_nodes())
+            .map(|index| self.endpoint(&format!("/state/{index}/internal")))
+            .collect();
+        let mut command = Command::new(binary("drover-state"));
+        command.arg("--data-dir");
+        command.arg(self.dir().join(format!("state-{index}")));
+        command.arg("--cluster-key-file");
+        command.arg(self.dir().join("cluster.key"));
+        command.args(["--api-listen", &at("api"), "--admin-listen", &at("admin")]);
+        command.args(["--internal-listen", &at("internal")]);
+        command.args(["--internal-advertise", &at("internal")]);
+        command.args(["--seeds", &seeds.join(","), "--cluster-name", "dev"]);
+        command.envs(self.environment.iter().cloned());
+        let log = self.scratch().join(log);
+        let mut program = Program::start(&mut command, &log).expect("drover-state can be started");
+        wait_until_ready(&mut program, &at("admin"));
         program
     }
 

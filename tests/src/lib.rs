@@ -1,6 +1,7 @@
 //! Harness of the lanes: a whole Drover on loopback, driven as a user would drive it.
 
 mod admin;
+mod device;
 mod drover;
 mod nonces;
 mod process;
@@ -9,6 +10,7 @@ mod usage;
 mod wait;
 
 pub use admin::{free_address, metric, wait_for_members, wait_until_ready};
+pub use device::LiveDevice;
 pub use drover::{Answer, Drover, Options};
 pub use process::{Program, binary, kill};
 pub use spray::Spray;

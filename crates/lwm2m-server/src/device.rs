@@ -9,8 +9,8 @@ use device_state::limit::REGISTRATION_GRACE;
 use device_state::{Quirks, Registration, Timestamp};
 use hashbrown::HashMap;
 use lwm2m::{
-    AlternatePath, Binding, ContentFormat, EndpointName, Entry, Lifetime, LwM2mVersion, ObjectLinks,
-    PowerSaving, RegistrationId,
+    AlternatePath, Binding, ContentFormat, EndpointName, Entry, Lifetime, LwM2mVersion,
+    ObjectLinks, PowerSaving, RegistrationId,
 };
 
 use crate::observation::{Bond, Observations};
