@@ -12,12 +12,22 @@ pub mod dtls_handshake;
 pub mod dtls_network;
 pub mod dtls_record;
 pub mod forward;
+pub mod lwm2m_bootstrap;
+pub mod lwm2m_bootstrap_client;
+pub mod lwm2m_device;
+pub mod lwm2m_engine;
 pub mod lwm2m_formats;
+pub mod lwm2m_names;
 pub mod lwm2m_register;
 pub mod oscore;
+pub mod stored_states;
 
+mod bootstrap_rig;
+mod coap_messages;
 mod dtls_messages;
 mod dtls_rig;
+mod engine_rig;
+mod operation;
 mod script;
 
 /// The scripts to begin with, of every target by its name.
@@ -31,8 +41,14 @@ pub fn seeds() -> Vec<(&'static str, Vec<Vec<u8>>)> {
         ("dtls_network", dtls_network::seeds()),
         ("dtls_record", dtls_record::seeds()),
         ("forward", forward::seeds()),
+        ("lwm2m_bootstrap", lwm2m_bootstrap::seeds()),
+        ("lwm2m_bootstrap_client", lwm2m_bootstrap_client::seeds()),
+        ("lwm2m_device", lwm2m_device::seeds()),
+        ("lwm2m_engine", lwm2m_engine::seeds()),
         ("lwm2m_formats", lwm2m_formats::seeds()),
+        ("lwm2m_names", lwm2m_names::seeds()),
         ("lwm2m_register", lwm2m_register::seeds()),
         ("oscore", oscore::seeds()),
+        ("stored_states", stored_states::seeds()),
     ]
 }
