@@ -449,11 +449,9 @@ impl<P: PeerKey> Engine<P> {
             // It was one, and is none any more.
             device.observations.remove_token(token);
         }
-        if response.code.is_success() {
-            if downlink.purpose == Purpose::Restored {
-                // Whoever asks for an observation gets the first value as the answer.
-                self.report(now, &downlink.registration, base, response, None);
-            }
+        if response.code.is_success() && downlink.purpose == Purpose::Restored {
+            // Whoever asks for an observation gets the first value as the answer.
+            self.report(now, &downlink.registration, base, response, None);
         }
     }
 

@@ -43,7 +43,7 @@ fn every_attribute_goes_to_a_device_of_1_2_and_is_taken_away_again() {
         "pmin=10", "pmax=60", "gt=25.5", "lt=-3", "st=0.5", "epmin=1", "epmax=2", "con=0",
         "hqmax=7",
     ];
-    system.from_server();
+    system.sent_by_server();
     delivered(system.operate(attach(TEMPERATURE, &all)));
     assert_eq!(queries(&system.requests()), all);
     let shown = system.discover(TEMPERATURE, None);
@@ -80,7 +80,7 @@ fn a_maximum_below_the_minimum_or_of_zero_is_written_and_means_nothing() {
 #[test]
 fn thresholds_that_contradict_each_other_in_one_request_are_not_sent() {
     let mut system = System::registered(config());
-    system.from_server();
+    system.sent_by_server();
     for query in [
         &["lt=9", "gt=5"][..],
         &["lt=5", "gt=5"],
@@ -103,7 +103,7 @@ fn thresholds_that_contradict_each_other_in_one_request_are_not_sent() {
 #[test]
 fn an_attribute_at_a_level_that_it_is_not_for_is_not_sent() {
     let mut system = System::registered(of_release(LwM2mVersion::V1_2));
-    system.from_server();
+    system.sent_by_server();
     for query in ["gt=1", "lt=1", "st=1", "edge=1"] {
         for path in [Path::Object(3303), SENSOR] {
             system.refuse(attach(path, &[query]));
@@ -177,7 +177,7 @@ fn a_device_that_does_not_know_an_attribute_is_observed_without_and_remembered()
     system.events.clear();
     system.device.start(now);
     system.wait_for(|event| matches!(event, Event::Registered { .. }));
-    system.from_server();
+    system.sent_by_server();
     delivered(system.operate(asked));
     // It is not asked again for what it does not do.
     let refused = system
@@ -209,7 +209,7 @@ fn a_depth_is_asked_only_of_devices_that_know_it() {
         (LwM2mVersion::V1_2, &["depth=3"]),
     ] {
         let mut system = System::registered(of_release(version));
-        system.from_server();
+        system.sent_by_server();
         let links = system.discover(Path::Object(3), Some(3));
         assert_eq!(queries(&system.requests()), sent);
         assert!(links.contains("</3/0/9>"), "{version}: {links}");

@@ -20,14 +20,14 @@ fn a_register_that_comes_twice_makes_one_registration_at_one_location() {
     system.wait_for(|event| matches!(event, Event::Registered { .. }));
     let (register, registration) = (system.uplink[0].clone(), system.registration());
     let created = |system: &mut System| {
-        let mut sent = system.from_server();
+        let mut sent = system.sent_by_server();
         sent.retain(|message| message.code == Code::CREATED_2_01);
         assert_eq!(sent.len(), 1);
         sent.remove(0)
     };
     let answer = created(&mut system);
     system.drive(Duration::from_secs(60));
-    system.from_server();
+    system.sent_by_server();
     system.receive(&register);
     assert_eq!(created(&mut system), answer);
     assert_eq!(system.registration(), registration);
@@ -107,9 +107,9 @@ fn a_path_that_only_looks_like_the_registration_interface_is_none() {
         for argument in ["ep=another", "lwm2m=1.1", "lt=60"] {
             message.options.push(number::URI_QUERY, argument.as_bytes());
         }
-        system.from_server();
+        system.sent_by_server();
         system.receive(&message.to_datagram());
-        let answers = system.from_server();
+        let answers = system.sent_by_server();
         let codes: Vec<Code> = answers.iter().map(|answer| answer.code).collect();
         assert_eq!(codes, [Code::NOT_FOUND_4_04], "{segments:?}");
     }
@@ -118,7 +118,7 @@ fn a_path_that_only_looks_like_the_registration_interface_is_none() {
 #[test]
 fn one_request_to_a_device_is_under_way_and_the_next_waits_for_it() {
     let mut system = System::registered(config());
-    system.from_server();
+    system.sent_by_server();
     let tags: Vec<_> = (0..5).map(|_| system.begin(read(TEMPERATURE))).collect();
     assert_eq!(system.requests().len(), 1);
     for (asked, tag) in tags.into_iter().enumerate() {

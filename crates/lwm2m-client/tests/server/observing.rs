@@ -87,7 +87,7 @@ fn a_device_that_moves_goes_on_with_the_observations_that_it_has() {
     system.drive(SECOND * 5);
     assert_eq!(system.last_value(TEMPERATURE), Some(Value::Float(21.0)));
     let reset = |message: &Message| message.kind == Type::Reset;
-    assert!(!system.from_server().iter().any(reset));
+    assert!(!system.sent_by_server().iter().any(reset));
     report(&mut system, 22.0);
     assert_eq!(system.device.observation_count(), 2);
 
@@ -110,10 +110,10 @@ fn a_deregistered_device_has_no_observations_left() {
     system.device.deregister(now);
     system.wait_for(|event| *event == Event::Deregistered);
     let late = notification(token, 50_000, 9, Code::CONTENT_2_05);
-    system.from_server();
+    system.sent_by_server();
     system.receive(&late.to_datagram());
     let reset = Message::new(Type::Reset, Code::EMPTY, late.id);
-    assert_eq!(system.from_server(), [reset]);
+    assert_eq!(system.sent_by_server(), [reset]);
 }
 
 fn notification(token: Token, id: u16, sequence: u32, code: Code) -> Message {
@@ -241,10 +241,10 @@ fn a_valid_without_content_leaves_the_value_as_it_is() {
     system.set(MANUFACTURER, Value::String("Another".to_owned()));
     system.drive(SECOND);
     let valid = notification(token, 50_000, 100, Code::VALID_2_03);
-    system.from_server();
+    system.sent_by_server();
     system.receive(&valid.to_datagram());
     let acknowledgement = Message::new(Type::Acknowledgement, Code::EMPTY, valid.id);
-    assert_eq!(system.from_server(), [acknowledgement]);
+    assert_eq!(system.sent_by_server(), [acknowledgement]);
     assert_eq!(
         system.last_value(MANUFACTURER),
         Some(Value::String("Another".to_owned()))

@@ -229,13 +229,13 @@ impl System {
     }
 
     /// What the server has sent since the last call.
-    pub(crate) fn from_server(&mut self) -> Vec<Message> {
+    pub(crate) fn sent_by_server(&mut self) -> Vec<Message> {
         std::mem::take(&mut self.downlink)
     }
 
     /// What the server has asked of the device since the last call.
     pub(crate) fn requests(&mut self) -> Vec<Message> {
-        let mut sent = self.from_server();
+        let mut sent = self.sent_by_server();
         sent.retain(|message| message.code.is_request());
         sent
     }

@@ -3,7 +3,7 @@
 use std::fmt;
 use std::time::Duration;
 
-use device_state::CertificateUse;
+pub use device_state::CertificateUse;
 use lwm2m::{Binding, Entry, Lifetime, Path, Value};
 use rand::Rng;
 
