@@ -4,7 +4,7 @@
 //! | path | translated by |
 //! |---|---|
 //! | `/api/clients…` | [`clients`], with [`target`] for the path, [`query`] for the parameters, [`body`] and [`node`] for values |
-//! | `/api/event` | [`events`], and [`observations`] for what is notified |
+//! | `/api/event` | [`events`], with [`presence`] for who sleeps, and [`observations`] for what is notified |
 //! | `/api/security/clients…` | [`security`] |
 //! | `/api/bootstrap…` | [`bootstrap`] |
 //!
@@ -22,6 +22,7 @@ mod events;
 mod node;
 mod observations;
 mod operate;
+mod presence;
 mod query;
 mod refusal;
 mod registration;
@@ -30,4 +31,4 @@ mod server;
 mod shim;
 mod target;
 
-pub(crate) use server::{Listeners, Listening};
+pub(crate) use server::Listeners;

@@ -14,9 +14,9 @@ use crate::rest::Listeners;
 
 #[derive(Debug, Args)]
 #[command(after_help = "\
-Test suites that drive Leshan's demo servers, such as Zephyr's interoperability suite, manage the devices of a
-cluster through it. There is NO AUTHENTICATION, and keys travel in the clear: it is meant for tests, and listens on
-loopback unless told otherwise.
+Test suites that drive Leshan's demo servers, such as Zephyr's interoperability suite, manage the
+devices of a cluster through it. There is NO AUTHENTICATION, and keys travel in the clear: it is
+meant for tests, and listens on loopback unless told otherwise.
 
 Management: /api/clients and what is below, /api/event, /api/security/clients
 Bootstrap:  /api/bootstrap, /api/security/clients

@@ -1,8 +1,9 @@
 //! `/api/event`: what happens to devices, as Server-Sent Events.
 
+use std::collections::VecDeque;
 use std::convert::Infallible;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use axum::extract::{RawQuery, State};
 use axum::http::StatusCode;
@@ -16,6 +17,7 @@ use tokio::sync::{OwnedSemaphorePermit, broadcast};
 use tonic::Streaming;
 
 use super::node::Values;
+use super::presence::Presence;
 use super::query::Query;
 use super::refusal::Refusal;
 use super::registration::{registration, update};
@@ -65,6 +67,15 @@ impl ShimEvent {
             data,
         })
     }
+
+    /// `AWAKE` or `SLEEPING`.
+    fn of_presence(name: &'static str, endpoint: String) -> Self {
+        Self {
+            name,
+            data: json!({"ep": endpoint}),
+            endpoint,
+        }
+    }
 }
 
 /// `GET /api/event?ep=…`: of one device, or without `ep` of all.
@@ -96,6 +107,8 @@ pub(super) async fn events(
         endpoint,
         feed,
         notifications,
+        presence: Presence::default(),
+        ready: VecDeque::new(),
         _permit: permit,
     };
     let stream = futures::stream::unfold(subscription, |mut subscription| async move {
@@ -114,6 +127,9 @@ struct Subscription {
     endpoint: String,
     feed: Streaming<WatchEventsResponse>,
     notifications: broadcast::Receiver<ShimEvent>,
+    presence: Presence,
+    /// At most two.
+    ready: VecDeque<ShimEvent>,
     _permit: OwnedSemaphorePermit,
 }
 
@@ -121,11 +137,13 @@ impl Subscription {
     /// `None` when the feed ends, as it does with the node that it is from: the reader comes again.
     async fn next(&mut self) -> Option<ShimEvent> {
         loop {
+            if let Some(event) = self.ready.pop_front() {
+                return Some(event);
+            }
             tokio::select! {
                 message = self.feed.message() => {
-                    let event = message.ok()??.event;
-                    if let Some(event) = event.and_then(ShimEvent::of_feed) {
-                        return Some(event);
+                    if let Some(event) = message.ok()??.event {
+                        self.handle_event(event);
                     }
                 }
                 notification = self.notifications.recv() => match notification {
@@ -136,8 +154,31 @@ impl Subscription {
                     Ok(_) | Err(RecvError::Lagged(_)) => {}
                     Err(RecvError::Closed) => return None,
                 },
+                () = until(self.presence.poll_timeout()) => {
+                    let asleep = self.presence.handle_timeout(Instant::now());
+                    let asleep = asleep.map(|one| ShimEvent::of_presence("SLEEPING", one));
+                    self.ready.extend(asleep);
+                }
             }
         }
+    }
+
+    fn handle_event(&mut self, event: Event) {
+        let woke = self.presence.handle_event(Instant::now(), &event);
+        let endpoint = event.endpoint.clone();
+        self.ready.extend(ShimEvent::of_feed(event));
+        if woke {
+            self.ready
+                .push_back(ShimEvent::of_presence("AWAKE", endpoint));
+        }
+    }
+}
+
+/// Never ends without a time.
+async fn until(time: Option<Instant>) {
+    match time {
+        Some(time) => tokio::time::sleep_until(time.into()).await,
+        None => std::future::pending().await,
     }
 }
 

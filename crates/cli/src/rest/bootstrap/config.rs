@@ -118,16 +118,18 @@ fn account(server: &Server, entry: &SecurityEntry) -> Result<BootstrapAccount, S
             ));
         }
     };
-    Ok(BootstrapAccount {
+    let mut account = BootstrapAccount {
         uri: entry.uri.clone(),
         short_server_id: server.short_id,
         security: security.into(),
-        lifetime: server.lifetime.map(|seconds| prost_types::Duration {
-            seconds: seconds.into(),
-            nanos: 0,
-        }),
-        binding: binding(server.binding.as_ref())?,
-    })
+        ..BootstrapAccount::default()
+    };
+    account.lifetime = server.lifetime.map(|seconds| prost_types::Duration {
+        seconds: seconds.into(),
+        nanos: 0,
+    });
+    account.binding = binding(server.binding.as_ref())?;
+    Ok(account)
 }
 
 fn binding(given: Option<&JsonValue>) -> Result<String, String> {
@@ -200,17 +202,16 @@ mod tests {
     #[test]
     fn the_suites_configuration_is_an_account() {
         let (accounts, ignored) = translated(suite()).unwrap();
-        let expected = BootstrapAccount {
-            uri: "coaps://192.0.2.2:5684".to_owned(),
-            short_server_id: 1,
-            security: Security::Psk.into(),
-            lifetime: Some(prost_types::Duration {
-                seconds: 86_400,
-                nanos: 0,
-            }),
-            binding: "U".to_owned(),
+        let [account] = accounts.as_slice() else {
+            panic!("{accounts:?}");
         };
-        assert_eq!(accounts, [expected]);
+        assert_eq!(account.uri, "coaps://192.0.2.2:5684");
+        assert_eq!(
+            (account.short_server_id, account.security()),
+            (1, Security::Psk)
+        );
+        let lifetime = account.lifetime.as_ref().map(|lifetime| lifetime.seconds);
+        assert_eq!((lifetime, account.binding.as_str()), (Some(86_400), "U"));
         assert_eq!(
             ignored,
             [
