@@ -185,9 +185,9 @@ mod tests {
         });
         let operation = ended(operation::State::Delivered, "2.04");
         assert_eq!(Answer::of_operation(&operation).unwrap().json(), expected);
-        let answer = Answer::content(json!({"id": 0}));
-        assert_eq!(answer.json()["content"], json!({"id": 0}));
-        assert_eq!(answer.json()["status"], "CONTENT(205)");
+        let answer = Answer::content(json!({"id": 0})).json();
+        assert_eq!(answer["content"], json!({"id": 0}));
+        assert_eq!(answer["status"], "CONTENT(205)");
     }
 
     #[test]

@@ -162,7 +162,8 @@ pub(super) fn shown(accounts: &[BootstrapAccount]) -> JsonValue {
     for (id, account) in accounts.iter().enumerate() {
         let mode = match account.security() {
             Security::Psk => "PSK",
-            Security::NoSec | Security::Unspecified => "NO_SEC",
+            // Nothing else is made here.
+            _ => "NO_SEC",
         };
         let lifetime = account.lifetime.as_ref().map(|lifetime| lifetime.seconds);
         servers.insert(
