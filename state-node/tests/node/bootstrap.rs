@@ -7,7 +7,7 @@ use device_state::{
 use lwm2m::{Binding, EndpointName, Lifetime};
 use proto::drover::v1 as public;
 use proto::drover::v1::devices_client::DevicesClient;
-use state_client::{Client, Proof};
+use state_client::{AccountSecret, Client, Proof};
 
 use crate::cluster::{Cluster, PATIENCE};
 use crate::device::Ingress;
@@ -37,7 +37,10 @@ async fn prepare(client: &Client, name: &EndpointName) -> (Vec<u8>, Vec<u8>) {
         .prepare_bootstrap(name, Proof::Given, PATIENCE)
         .await
         .unwrap();
-    prepared.accounts[0].psk.clone().unwrap()
+    let AccountSecret::Psk { identity, key } = prepared.accounts[0].secret.clone() else {
+        panic!("{prepared:?}");
+    };
+    (identity, key)
 }
 
 async fn finish(client: &Client, name: &EndpointName, identity: Vec<u8>) {
