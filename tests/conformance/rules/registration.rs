@@ -185,6 +185,7 @@ pub(super) const RULES: &[Rule] = &[
             engine("profiles::an_update_with_another_profile_takes_away_what_the_former_one_added"),
             engine("profiles::an_update_from_which_the_objects_cannot_be_told_changes_nothing"),
             pair("a_device_that_registers_by_a_profile_is_asked_for_its_objects"),
+            pair("what_a_device_lists_besides_an_unknown_profile_is_taken"),
             Proof::Case("1.2-int-110"),
             Proof::Case("1.2-int-111"),
         ],
