@@ -251,8 +251,13 @@ fn ask(rig: &mut Rig, method: Code, script: &mut Script<'_>) {
 }
 
 pub fn seeds() -> Vec<Vec<u8>> {
-    const [GET, POST, PUT, DELETE, FETCH, IPATCH]: [u8; 6] =
-        [1, 1 | 1 << 4, 1 | 2 << 4, 1 | 3 << 4, 1 | 4 << 4, 1 | 6 << 4];
+    // Step 1, with the method above it.
+    const GET: u8 = 0x01;
+    const POST: u8 = 0x11;
+    const PUT: u8 = 0x21;
+    const DELETE: u8 = 0x31;
+    const FETCH: u8 = 0x41;
+    const IPATCH: u8 = 0x61;
     // Method, path, query, shape, id, token; then formats and the payload.
     let ask = |method: u8, path: u8, query: u8, shape: u8, id: u8, rest: &[u8]| {
         [&[method, path, query, shape, 1, id, id], rest].concat()
