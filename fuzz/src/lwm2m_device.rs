@@ -155,7 +155,8 @@ impl Rig {
                     assert!(self.on_stream, "there is no stream");
                     self.sent(message);
                 }
-                Output::Event(event) => self.booted |= event == Event::Booted,
+                Output::Event(Event::Booted) => self.booted = true,
+                _ => {}
             }
         }
         assert!(count <= MAX_OUTPUTS, "{count} outputs");

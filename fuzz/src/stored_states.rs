@@ -1,5 +1,7 @@
 //! What one node stores and another goes on with: DTLS sessions, what they are resumed from, OSCORE contexts.
 
+use std::net::SocketAddr;
+
 use dtls::{ConnectionId, ResumptionExport, ResumptionId, SessionExport};
 use oscore::{Algorithm, Carried, Config, ContextState, Secrets, Server};
 
@@ -61,7 +63,7 @@ fn context(stored: &[u8], message: &[u8]) {
     let state = state.with_window(message);
     let carried = Carried::Datagram(message.to_vec());
     let _whose = state.authenticates(&carried);
-    let mut server: Server<u8> = Server::new(Config::default(), [1; 32]);
+    let mut server: Server<SocketAddr> = Server::new(Config::default(), [1; 32]);
     if let Some(generation) = state.generation().checked_add(1)
         && server.import(state, generation).is_ok()
     {
