@@ -162,8 +162,10 @@ pub(super) fn shown(accounts: &[BootstrapAccount]) -> JsonValue {
     for (id, account) in accounts.iter().enumerate() {
         let mode = match account.security() {
             Security::Psk => "PSK",
-            // Nothing else is made here.
-            _ => "NO_SEC",
+            Security::RawPublicKey => "RPK",
+            Security::Certificate => "X509",
+            // Leshan has OSCORE beside the mode.
+            Security::NoSec | Security::Oscore | Security::Unspecified => "NO_SEC",
         };
         let lifetime = account.lifetime.as_ref().map(|lifetime| lifetime.seconds);
         servers.insert(
