@@ -22,7 +22,7 @@ fn accepts(request: &Request, formats: &[ContentFormat]) -> bool {
 
 #[test]
 fn without_accept_a_device_may_answer_in_any_format_that_there_is() {
-    let unit = (UNIT, Value::String("K".to_owned()));
+    let unit = [(UNIT, Value::String("K".to_owned()))];
     let bytes = |hex: &[u8]| hex.to_vec();
     let answers = [
         (ContentFormat::TLV, bytes(b"\xe1\x16\x45K")),
@@ -52,7 +52,7 @@ fn without_accept_a_device_may_answer_in_any_format_that_there_is() {
     for (format, payload) in answers {
         device.answer_by(move |_| Some(content(format, &payload)));
         let read = values(device.operate(read(Path::ObjectInstance(3303, 0))));
-        assert_eq!(read, [unit.clone()], "{format}");
+        assert_eq!(read, unit, "{format}");
         assert_eq!(device.asked[0].accept, None);
     }
     let singles = [
@@ -62,11 +62,7 @@ fn without_accept_a_device_may_answer_in_any_format_that_there_is() {
     ];
     for (format, payload) in singles {
         device.answer_by(move |_| Some(content(format, &payload)));
-        assert_eq!(
-            values(device.operate(read(UNIT))),
-            [unit.clone()],
-            "{format}"
-        );
+        assert_eq!(values(device.operate(read(UNIT))), unit, "{format}");
     }
     // No format at all is text (LwM2M Transport 1.2 §6.4.4).
     device.answer_by(|_| {
@@ -75,7 +71,7 @@ fn without_accept_a_device_may_answer_in_any_format_that_there_is() {
             ..Response::new(Code::CONTENT_2_05)
         })
     });
-    assert_eq!(values(device.operate(read(UNIT))), [unit]);
+    assert_eq!(values(device.operate(read(UNIT))), unit);
 }
 
 #[test]

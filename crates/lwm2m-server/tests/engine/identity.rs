@@ -9,7 +9,7 @@ use crate::scripted::{Scripted, endpoint};
 
 /// A device whose certificate has these names.
 fn certified(names: &[&str]) -> Scripted {
-    let endpoints = names.iter().map(|name| EndpointName::new(*name).unwrap());
+    let endpoints = names.iter().map(|name| EndpointName::new(name).unwrap());
     let principal = Principal {
         endpoints: endpoints.collect(),
         identity: SecurityIdentity::CertificateNames(
