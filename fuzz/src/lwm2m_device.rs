@@ -110,8 +110,10 @@ impl Rig {
         }
     }
 
-    fn hear(&mut self, message: Message) {
+    fn hear(&mut self, mut message: Message) {
         if self.on_stream {
+            // As a frame is read: it has no type.
+            message.kind = Type::NonConfirmable;
             self.device.handle_message(self.now, message);
         } else {
             let datagram = message.to_datagram();
