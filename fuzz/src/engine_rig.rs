@@ -160,7 +160,11 @@ impl EngineRig {
     pub(crate) fn hear(&mut self, peer: u8, mut message: Message) {
         let (now, origin) = (self.clock(), origin(peer));
         // As a frame is read: it has no type.
-        message.kind = if on_stream(peer) { Type::NonConfirmable } else { message.kind };
+        message.kind = if on_stream(peer) {
+            Type::NonConfirmable
+        } else {
+            message.kind
+        };
         if on_stream(peer) {
             if !self.gone[usize::from(peer)] {
                 self.engine.handle_message(now, peer, &origin, message);

@@ -91,8 +91,14 @@ fn ask(rig: &mut BootstrapRig, peer: u8, script: &mut Script<'_>) {
     let name = pick(&NAMES, choice >> 1 & 7);
     let name = name.map(|name| format!("ep={name}"));
     let others = pick(&QUERIES, choice >> 4).unwrap_or_default();
-    for parameter in name.iter().map(String::as_str).chain(others.iter().copied()) {
-        message.options.push(number::URI_QUERY, parameter.as_bytes());
+    for parameter in name
+        .iter()
+        .map(String::as_str)
+        .chain(others.iter().copied())
+    {
+        message
+            .options
+            .push(number::URI_QUERY, parameter.as_bytes());
     }
     rig.hear(peer, message);
 }

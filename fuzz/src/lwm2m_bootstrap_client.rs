@@ -238,15 +238,23 @@ pub fn seeds() -> Vec<Vec<u8>> {
     let mut seeds = vec![
         seed(0, &[&accepted, &raw]),
         seed(0, &[&accepted, &discover, &delete, &[13, 0x11], &finish]),
-        seed(4, &[&accepted, &discover, &[13, 0x15], &read, &finish, &finish]),
+        seed(
+            4,
+            &[&accepted, &discover, &[13, 0x15], &read, &finish, &finish],
+        ),
         seed(0x28, &[&accepted, &[13, 0x11], &finish, &[6, 0, 2, 3, 3]]),
         seed(0, &[&accepted, &finish, &[9, 9, 9, 11]]),
-        seed(0, &[&[7, 0, 0, 15, 255, 0], &accepted, &[13, 0x91], &finish]),
+        seed(
+            0,
+            &[&[7, 0, 0, 15, 255, 0], &accepted, &[13, 0x91], &finish],
+        ),
         seed(0, &[&[7, 0, 0, 18, 255, 0, 9, 11]]),
     ];
     for (choice, format) in [(1, 1), (2, 2), (3, 4)] {
         // 2.05 with a pack of some values.
-        let pack = [7, 0, 0, 0, format, 4, format, 2, 0, 1, 1, 2, 0, 1, 0, 0, 0, 0, 1];
+        let pack = [
+            7, 0, 0, 0, format, 4, format, 2, 0, 1, 1, 2, 0, 1, 0, 0, 0, 0, 1,
+        ];
         seeds.push(seed(choice, &[&pack, &accepted, &[13, 0x11], &finish]));
     }
     seeds

@@ -247,7 +247,9 @@ fn ask(rig: &mut Rig, method: Code, script: &mut Script<'_>) {
     let segments: Vec<String> = path.segments().map(|id| id.to_string()).collect();
     let mut message = request(script, method, &segments);
     for parameter in query.unwrap_or_default() {
-        message.options.push(number::URI_QUERY, parameter.as_bytes());
+        message
+            .options
+            .push(number::URI_QUERY, parameter.as_bytes());
     }
     message.payload = payload(script, path);
     rig.hear(message);
@@ -268,12 +270,26 @@ pub fn seeds() -> Vec<Vec<u8>> {
     let read = ask(GET, 1, 0, 4, 1, &[3, 0]);
     let observe = ask(GET, 4, 1, 8, 2, &[0, 0]);
     let attributes = ask(PUT, 4, 2, 0, 3, &[0]);
-    let write = ask(PUT, 11, 0, 2, 4, &[0, 1, 0, 6, b'+', b'0', b'1', b':', b'0', b'0']);
+    let write = ask(
+        PUT,
+        11,
+        0,
+        2,
+        4,
+        &[0, 1, 0, 6, b'+', b'0', b'1', b':', b'0', b'0'],
+    );
     let lifetime = ask(POST, 8, 0, 2, 5, &[3, 4, 3, 1, 1, 0, 1, 44]);
     let reboot = ask(POST, 13, 0, 0, 6, &[0]);
     let create = ask(POST, 6, 0, 2, 7, &[3, 4, 3, 0]);
     let delete = ask(DELETE, 5, 0, 0, 8, &[0]);
-    let composite = ask(FETCH, 3, 0, 2 | 4 | 8, 9, &[1, 1, 0, 4, 1, 1, 3, 0, 9, 0, 0, 0]);
+    let composite = ask(
+        FETCH,
+        3,
+        0,
+        2 | 4 | 8,
+        9,
+        &[1, 1, 0, 4, 1, 1, 3, 0, 9, 0, 0, 0],
+    );
     let patch = ask(IPATCH, 3, 0, 2, 10, &[1, 4, 1, 1, 3, 0, 14, 3, 0, 1, b'x']);
     let discover = ask(GET, 2, 3, 4, 11, &[8, 0]);
     let mut package = ask(PUT, 12, 0, 2, 12, &[7, 1]);
@@ -283,7 +299,14 @@ pub fn seeds() -> Vec<Vec<u8>> {
     let with = |choice: u8, steps: &[&[u8]]| [&[choice][..], &steps.concat()].concat();
     vec![
         with(0, &[&raw, &read, &write, &lifetime, &discover]),
-        with(1, &[&observe, &attributes, &[11, 0, 9, 9, 1, 0, 10, 0, 11, 0, 30, 10, 1]]),
+        with(
+            1,
+            &[
+                &observe,
+                &attributes,
+                &[11, 0, 9, 9, 1, 0, 10, 0, 11, 0, 30, 10, 1],
+            ],
+        ),
         with(2, &[&create, &delete, &read, &[8, 8]]),
         with(1, &[&composite, &patch, &[11, 0, 9, 8, 8]]),
         with(64, &[&observe, &read, &[11, 0, 9], &composite]),

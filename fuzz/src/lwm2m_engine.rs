@@ -122,14 +122,18 @@ fn uplink(rig: &mut EngineRig, peer: u8, script: &mut Script<'_>) {
     if choice & 3 < 2 {
         let query = pick(&QUERIES, script.byte());
         for parameter in query.unwrap_or_default() {
-            message.options.push(number::URI_QUERY, parameter.as_bytes());
+            message
+                .options
+                .push(number::URI_QUERY, parameter.as_bytes());
         }
     }
     if choice & 3 == 0
         && let Some(name) = pick(&NAMES, choice >> 2)
     {
         let parameter = format!("ep={name}");
-        message.options.push(number::URI_QUERY, parameter.as_bytes());
+        message
+            .options
+            .push(number::URI_QUERY, parameter.as_bytes());
     }
     message.payload = payload(script, lwm2m::Path::Root);
     rig.hear(peer, message);

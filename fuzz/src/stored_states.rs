@@ -21,7 +21,10 @@ pub fn run(data: &[u8]) {
             if let Ok(export) = ResumptionExport::decode(stored) {
                 let written = export.encode();
                 assert_eq!(*written, stored);
-                assert_eq!(ResumptionId::from_bytes(export.id.as_bytes()), Some(export.id));
+                assert_eq!(
+                    ResumptionId::from_bytes(export.id.as_bytes()),
+                    Some(export.id)
+                );
             }
         }
         2 => context(stored, message),
