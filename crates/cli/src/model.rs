@@ -57,7 +57,9 @@ impl From<TypeName> for ValueType {
 /// The name of a resource as the registry has it.
 pub(crate) fn resource_name(path: &str) -> Option<&'static str> {
     let path: Path = path.parse().ok()?;
-    Registry::oma().resource(path).map(|resource| resource.name)
+    Registry::oma()
+        .resource(path)
+        .map(|resource| resource.name.as_ref())
 }
 
 /// The name of an object as the registry has it.
@@ -65,7 +67,7 @@ pub(crate) fn object_name(path: &str) -> Option<&'static str> {
     let path: Path = path.parse().ok()?;
     Registry::oma()
         .object(path.object_id()?, None)
-        .map(|object| object.name)
+        .map(|object| object.name.as_ref())
 }
 
 /// `text` as the value of the resource at `path`, typed by `named` or else by the object's definition.

@@ -3,8 +3,8 @@
 //! The words of LwM2M as Rust types: names ([`EndpointName`], [`RegistrationId`], [`Lifetime`],
 //! [`Binding`]), addresses in the object tree ([`Path`]), what a resource holds ([`Value`],
 //! [`Entry`]), what a server can ask of a device ([`Operation`]), what a device says about itself
-//! ([`RegisterRequest`], [`ObjectLinks`]), the object definitions of the OMA ([`Registry`]) and
-//! the payloads that carry all of it ([`decode`], [`encode`]).
+//! ([`RegisterRequest`], [`ObjectLinks`]), the object definitions of the OMA and of vendors
+//! ([`Registry`], [`ddf`]) and the payloads that carry all of it ([`decode`], [`encode`]).
 //!
 //! This crate never does I/O, never reads a clock, keeps no state about any device and never
 //! panics on bytes that a peer has sent. Every parser bounds the work and the memory that its
@@ -24,6 +24,7 @@
 pub mod alternate_path;
 pub mod attributes;
 pub mod binding;
+pub mod ddf;
 pub mod format;
 pub mod gateway;
 pub mod link;
@@ -56,6 +57,7 @@ pub use power_saving::PowerSaving;
 pub use raw::{Method, RawRequest};
 pub use registration::{RegisterError, RegisterRequest, UpdateError, UpdateRequest};
 pub use registry::{
-    ObjectModel, ObjectVersion, Operations, Registry, ResourceModel, default_object_version,
+    ModelError, NotAdmitted, ObjectModel, ObjectVersion, Operations, Registry, ResourceModel,
+    default_object_version,
 };
 pub use value::{Value, ValueType};

@@ -1,14 +1,21 @@
 //! The object definitions of the OMA registry.
 
+use std::borrow::Cow;
 use std::fmt;
 use std::str::FromStr;
-use std::sync::OnceLock;
+use std::sync::{Arc, OnceLock};
 
 use thiserror::Error;
 
 use crate::names::LwM2mVersion;
 use crate::path::Path;
 use crate::value::ValueType;
+
+mod model;
+mod vendor;
+
+pub use model::{ModelError, ObjectModel, Operations, ResourceModel};
+pub use vendor::{NotAdmitted, OMA_ONLY};
 
 /// Facts of the public OMA registry: ids, names, operations, types, ranges and units.
 static OMA_OBJECTS: &str = include_str!("../data/oma-objects.tsv");
@@ -65,71 +72,6 @@ impl FromStr for ObjectVersion {
 impl fmt::Display for ObjectVersion {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}.{}", self.major, self.minor)
-    }
-}
-
-/// What a server may do with a resource. A resource without any is only for bootstrap.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub struct Operations {
-    /// Read, Observe and Discover show the value.
-    pub readable: bool,
-    /// Write changes the value.
-    pub writable: bool,
-    /// Execute starts an action.
-    pub executable: bool,
-}
-
-/// The definition of one resource.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct ResourceModel {
-    /// Resource id.
-    pub id: u16,
-    /// Name as in the registry, for example `Battery Level`.
-    pub name: &'static str,
-    /// What a server may do with it.
-    pub operations: Operations,
-    /// Whether there can be several resource instances.
-    pub multiple: bool,
-    /// Whether every object instance has it.
-    pub mandatory: bool,
-    /// The data type; `None` for executable resources, which hold nothing.
-    pub value_type: Option<ValueType>,
-    /// The accepted range or length in the words of the registry.
-    pub range: Option<&'static str>,
-    /// The unit of measurement in the words of the registry.
-    pub units: Option<&'static str>,
-}
-
-/// The definition of one version of an object.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct ObjectModel {
-    /// Object id.
-    pub id: u16,
-    /// Version of this definition.
-    pub version: ObjectVersion,
-    /// The LwM2M release this definition needs at least.
-    pub lwm2m_version: ObjectVersion,
-    /// Name as in the registry, for example `Device`.
-    pub name: &'static str,
-    /// Whether there can be several object instances.
-    pub multiple: bool,
-    /// Whether every device has it.
-    pub mandatory: bool,
-    resources: Box<[ResourceModel]>,
-}
-
-impl ObjectModel {
-    /// The definition of a resource of this object.
-    pub fn resource(&self, id: u16) -> Option<&ResourceModel> {
-        let index = self
-            .resources
-            .binary_search_by_key(&id, |resource| resource.id);
-        self.resources.get(index.ok()?)
-    }
-
-    /// The resources in the order of their ids.
-    pub fn resources(&self) -> &[ResourceModel] {
-        &self.resources
     }
 }
 
@@ -200,7 +142,10 @@ impl Registry {
             object.resources = resources.into();
             object
         };
-        let mut objects: Vec<ObjectModel> = parts.into_iter().map(finish).collect();
+        Self::from_models(parts.into_iter().map(finish).collect())
+    }
+
+    fn from_models(mut objects: Vec<ObjectModel>) -> Self {
         objects.sort_by_key(ObjectModel::key);
         Self { objects }
     }
@@ -273,22 +218,17 @@ fn newest_resource(versions: &[ObjectModel], id: u16) -> Option<&ResourceModel> 
     versions.iter().rev().find_map(|object| object.resource(id))
 }
 
-impl ObjectModel {
-    const fn key(&self) -> (u16, u8, u8) {
-        (self.id, self.version.major, self.version.minor)
-    }
-}
-
 fn parse_object(line: &'static str) -> Option<ObjectModel> {
     let mut fields = line.split('\t');
     let object = ObjectModel {
         id: fields.next()?.parse().ok()?,
         version: fields.next()?.parse().ok()?,
         lwm2m_version: fields.next()?.parse().ok()?,
-        name: fields.next()?,
+        name: Cow::Borrowed(fields.next()?),
         multiple: parse_word(fields.next()?, "Single", "Multiple")?,
         mandatory: parse_word(fields.next()?, "Optional", "Mandatory")?,
-        resources: Box::default(),
+        description: None,
+        resources: Arc::default(),
     };
     fields.next().is_none().then_some(object)
 }
@@ -297,13 +237,14 @@ fn parse_resource(line: &'static str) -> Option<ResourceModel> {
     let mut fields = line.split('\t');
     let resource = ResourceModel {
         id: fields.next()?.parse().ok()?,
-        name: fields.next()?,
+        name: Cow::Borrowed(fields.next()?),
         operations: parse_operations(fields.next()?)?,
         multiple: parse_word(fields.next()?, "Single", "Multiple")?,
         mandatory: parse_word(fields.next()?, "Optional", "Mandatory")?,
         value_type: parse_type(fields.next()?)?,
         range: parse_optional(fields.next()?),
         units: parse_optional(fields.next()?),
+        description: None,
     };
     fields.next().is_none().then_some(resource)
 }
@@ -312,21 +253,12 @@ fn parse_word(field: &str, no: &str, yes: &str) -> Option<bool> {
     (field == no || field == yes).then_some(field == yes)
 }
 
-fn parse_optional(field: &'static str) -> Option<&'static str> {
-    (!matches!(field, "" | "-")).then_some(field)
+fn parse_optional(field: &'static str) -> Option<Cow<'static, str>> {
+    (!matches!(field, "" | "-")).then_some(Cow::Borrowed(field))
 }
 
 fn parse_operations(field: &str) -> Option<Operations> {
-    let mut operations = Operations::default();
-    for letter in field.trim_matches('-').chars() {
-        match letter {
-            'R' => operations.readable = true,
-            'W' => operations.writable = true,
-            'E' => operations.executable = true,
-            _ => return None,
-        }
-    }
-    Some(operations)
+    Operations::parse(field.trim_matches('-'))
 }
 
 /// The outer `None` is a malformed field, the inner one a resource that holds nothing.
@@ -335,19 +267,10 @@ fn parse_operations(field: &str) -> Option<Operations> {
     reason = "the caller unwraps the outer level with `?` at once"
 )]
 fn parse_type(field: &str) -> Option<Option<ValueType>> {
-    Some(Some(match field {
-        "-" => return Some(None),
-        "String" => ValueType::String,
-        "Integer" => ValueType::Integer,
-        "Unsigned Integer" => ValueType::Unsigned,
-        "Float" => ValueType::Float,
-        "Boolean" => ValueType::Boolean,
-        "Opaque" => ValueType::Opaque,
-        "Time" => ValueType::Time,
-        "Objlnk" => ValueType::ObjectLink,
-        "Corelnk" => ValueType::CoreLink,
-        _ => return None,
-    }))
+    match field {
+        "-" => Some(None),
+        _ => ValueType::from_registry_name(field).map(Some),
+    }
 }
 
 #[cfg(test)]

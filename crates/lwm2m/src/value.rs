@@ -51,6 +51,38 @@ impl ValueType {
             Self::CoreLink => "core link",
         }
     }
+
+    /// The name of the type in object definitions, for example `Unsigned Integer` or `Objlnk`.
+    pub const fn registry_name(self) -> &'static str {
+        match self {
+            Self::String => "String",
+            Self::Integer => "Integer",
+            Self::Unsigned => "Unsigned Integer",
+            Self::Float => "Float",
+            Self::Boolean => "Boolean",
+            Self::Opaque => "Opaque",
+            Self::Time => "Time",
+            Self::ObjectLink => "Objlnk",
+            Self::CoreLink => "Corelnk",
+        }
+    }
+
+    /// The type by its name in object definitions.
+    // LwM2M-Core 1.2 Table C.-1: data types.
+    pub fn from_registry_name(name: &str) -> Option<Self> {
+        Some(match name {
+            "String" => Self::String,
+            "Integer" => Self::Integer,
+            "Unsigned Integer" => Self::Unsigned,
+            "Float" => Self::Float,
+            "Boolean" => Self::Boolean,
+            "Opaque" => Self::Opaque,
+            "Time" => Self::Time,
+            "Objlnk" => Self::ObjectLink,
+            "Corelnk" => Self::CoreLink,
+            _ => return None,
+        })
+    }
 }
 
 impl fmt::Display for ValueType {

@@ -157,17 +157,17 @@ fn type_one(resource: &DesiredResource) -> Result<(Path, Value), Problem> {
         resource: id,
     })?;
     let value_type = model.value_type.filter(|_| model.operations.writable);
-    let value_type = value_type.ok_or(Problem::NotWritable(model.name))?;
+    let value_type = value_type.ok_or(Problem::NotWritable(&model.name))?;
     match (model.multiple, path.resource_instance_id()) {
-        (false, Some(_)) => return Err(Problem::Single(model.name)),
-        (true, None) => return Err(Problem::Multiple(model.name, path)),
+        (false, Some(_)) => return Err(Problem::Single(&model.name)),
+        (true, None) => return Err(Problem::Multiple(&model.name, path)),
         (true, Some(_)) | (false, None) => {}
     }
     if resource.value.len() > DesiredResource::MAX_VALUE_BYTES {
         return Err(Problem::TooLong(resource.value.len()));
     }
     let value = Value::parse(value_type, &resource.value).map_err(|error| Problem::Value {
-        name: model.name,
+        name: &model.name,
         error,
     })?;
     Ok((path, value))

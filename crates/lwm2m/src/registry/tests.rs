@@ -29,7 +29,7 @@ fn the_device_object_is_described() {
     let battery = device.resource(9).unwrap();
     assert_eq!(battery.name, "Battery Level");
     assert_eq!(battery.value_type, Some(ValueType::Integer));
-    assert_eq!(battery.range, Some("0..100"));
+    assert_eq!(battery.range.as_deref(), Some("0..100"));
     assert!(battery.operations.readable && !battery.operations.writable);
     let reboot = device.resource(4).unwrap();
     assert!(reboot.operations.executable);
