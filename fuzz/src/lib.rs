@@ -16,6 +16,7 @@ pub mod lwm2m_bootstrap;
 pub mod lwm2m_bootstrap_client;
 pub mod lwm2m_device;
 pub mod lwm2m_engine;
+pub mod lwm2m_ddf;
 pub mod lwm2m_formats;
 pub mod lwm2m_names;
 pub mod lwm2m_register;
@@ -45,6 +46,7 @@ pub fn seeds() -> Vec<(&'static str, Vec<Vec<u8>>)> {
         ("lwm2m_bootstrap_client", lwm2m_bootstrap_client::seeds()),
         ("lwm2m_device", lwm2m_device::seeds()),
         ("lwm2m_engine", lwm2m_engine::seeds()),
+        ("lwm2m_ddf", lwm2m_ddf::seeds()),
         ("lwm2m_formats", lwm2m_formats::seeds()),
         ("lwm2m_names", lwm2m_names::seeds()),
         ("lwm2m_register", lwm2m_register::seeds()),
