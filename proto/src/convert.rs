@@ -6,6 +6,7 @@ mod credential;
 mod device;
 mod feed;
 mod list;
+mod model;
 mod operation;
 mod outcome;
 mod prepared;
@@ -90,6 +91,18 @@ pub enum Reason {
     RepeatedShortId,
     #[error("is not a URI of coap, coaps, coap+tcp or coaps+tcp")]
     ServerUri,
+    #[error(transparent)]
+    ObjectVersion(#[from] lwm2m::registry::ObjectVersionError),
+    #[error(transparent)]
+    Model(#[from] lwm2m::ModelError),
+    #[error(transparent)]
+    Ddf(#[from] lwm2m::ddf::DdfError),
+    #[error(transparent)]
+    NotAdmitted(#[from] lwm2m::NotAdmitted),
+    #[error("is none of R, W, RW, E and nothing")]
+    Operations,
+    #[error("is no data type of LwM2M")]
+    DataType,
     #[error("is none of GET, POST, PUT, DELETE, FETCH and iPATCH")]
     Method,
     #[error(transparent)]

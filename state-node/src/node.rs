@@ -14,6 +14,7 @@ use proto::drover::v1::credentials_server::CredentialsServer;
 use proto::drover::v1::desired_state_server::DesiredStateServer;
 use proto::drover::v1::devices_server::DevicesServer;
 use proto::drover::v1::diagnostics_server::DiagnosticsServer;
+use proto::drover::v1::object_models_server::ObjectModelsServer;
 use proto::drover::v1::operations_server::OperationsServer;
 use proto::rpc::v1::raft_server::RaftServer;
 use proto::rpc::v1::state_server::StateServer;
@@ -44,6 +45,7 @@ use crate::seal::{KeyError, Seal};
 use crate::service::api::Api;
 use crate::service::calls::Calls;
 use crate::service::keeper::Keeper;
+use crate::service::models::Models;
 use crate::service::state::StateService;
 use crate::store::database::SharedOptions;
 use crate::store::{ShardStore, StoreError};
@@ -295,6 +297,7 @@ impl Parts {
         let (health, health_service) = tonic_health::server::health_reporter();
         let api = Api {
             state: self.state_service(),
+            models: Models::default(),
             tasks: self.tasks.clone(),
         };
         let router = builder()
@@ -303,6 +306,7 @@ impl Parts {
             .add_service(OperationsServer::new(api.clone()))
             .add_service(DesiredStateServer::new(api.clone()))
             .add_service(BootstrapServer::new(api.clone()))
+            .add_service(ObjectModelsServer::new(api.clone()))
             .add_service(DiagnosticsServer::new(api.clone()))
             .add_service(CredentialsServer::new(api));
         self.tasks

@@ -17,6 +17,7 @@ mod desired;
 mod expiry;
 mod feed;
 mod member;
+mod model;
 mod observation;
 mod operation;
 mod registration;
@@ -241,6 +242,8 @@ impl<'t> Change<'t> {
             Command::PutBootstrapProfile { profile } => self.put_profile(profile),
             Command::RemoveBootstrapProfile { name } => self.remove_profile(name),
             Command::RecordBootstrap { record } => Ok(self.record_bootstrap(record)),
+            Command::PutObjectModel { model } => self.put_model(model),
+            Command::RemoveObjectModel { object, version } => self.remove_model(*object, *version),
             Command::LearnQuirks {
                 registration,
                 quirks,

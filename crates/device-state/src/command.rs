@@ -4,8 +4,8 @@ use std::net::SocketAddr;
 use std::time::Duration;
 
 use lwm2m::{
-    Binding, EndpointName, Lifetime, NotificationAttributes, Observed, Operation, Path,
-    RegistrationId, Value,
+    Binding, EndpointName, Lifetime, NotificationAttributes, ObjectModel, ObjectVersion, Observed,
+    Operation, Path, RegistrationId, Value,
 };
 
 use crate::bootstrap::{BootstrapProfile, BootstrapRecord};
@@ -196,6 +196,16 @@ pub enum Command {
     RecordBootstrap {
         record: BootstrapRecord,
     },
+    /// Adds the definition of an object or replaces the one of its id and version. To shard 0 only.
+    PutObjectModel {
+        model: Box<ObjectModel>,
+    },
+    /// To shard 0 only.
+    RemoveObjectModel {
+        object: u16,
+        /// All of them if there is none.
+        version: Option<ObjectVersion>,
+    },
     /// The device of a registration answered otherwise than its release says. To what is known of
     /// it already, and for as long as it registers with the same release.
     LearnQuirks {
@@ -304,6 +314,10 @@ pub enum Rejection {
     UnknownProfile,
     #[error("too many bootstrap profiles")]
     TooManyProfiles,
+    #[error("no such object model")]
+    UnknownModel,
+    #[error("too many object models, or too many versions of one object")]
+    TooManyModels,
     #[error("nothing to resume by this id")]
     UnknownResumption,
     #[error("the id of the resumption is taken")]

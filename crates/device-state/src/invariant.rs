@@ -183,6 +183,7 @@ impl Audit<'_> {
             | Row::ContextOwner(_)
             | Row::BootstrapProfile(_)
             | Row::Bootstrap(_)
+            | Row::ObjectModel(_)
             | Row::Counters(_)
             | Row::DesiredGeneration { .. } => Ok(()),
         }
@@ -293,6 +294,7 @@ impl Audit<'_> {
         let counted = Counters {
             next_operation: stored.next_operation,
             feed_floor: stored.feed_floor,
+            model_changes: stored.model_changes,
             ..self.counted
         };
         ensure(stored == counted, || Violation::Counters {

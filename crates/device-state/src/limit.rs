@@ -44,6 +44,12 @@ pub const MAX_DESIRED: usize = 256;
 /// feed, but not kept.
 pub const MAX_VALUES: usize = 512;
 
+/// Versions of objects that vendors define, all objects together.
+pub const MAX_MODELS: usize = 128;
+
+/// Versions of one such object.
+pub const MAX_MODEL_VERSIONS: usize = 8;
+
 /// Rows of the feed. Older entries are dropped by whole revisions, [`FEED_SLACK`] rows or more at a
 /// time.
 pub const MAX_FEED_ROWS: u64 = 100_000;

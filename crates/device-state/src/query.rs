@@ -5,7 +5,7 @@ mod list;
 
 use std::cmp::Reverse;
 
-use lwm2m::{EndpointName, Observed, Path, PowerSaving, RegistrationId};
+use lwm2m::{EndpointName, ObjectModel, Observed, Path, PowerSaving, RegistrationId};
 
 pub use self::feed::{FeedPage, FeedPosition, feed};
 pub use self::list::{
@@ -250,6 +250,16 @@ pub fn bootstrap_profile(tables: &dyn Tables, endpoint: &EndpointName) -> Option
         .into_iter()
         .filter(|profile| profile.fits(endpoint))
         .max_by_key(|profile| profile.endpoint_prefix.len())
+}
+
+/// The objects that vendors define, by id and version. In shard 0 only.
+pub fn object_models(tables: &dyn Tables) -> Vec<ObjectModel> {
+    rows!(
+        tables,
+        range::object_models(),
+        limit::MAX_MODELS,
+        ObjectModel
+    )
 }
 
 /// What came of the last bootstrap of an endpoint.

@@ -1,6 +1,6 @@
 //! Key ranges of scans: first key included, last key excluded.
 
-use lwm2m::{CompositePaths, EndpointName, Observed, Path};
+use lwm2m::{CompositePaths, EndpointName, ObjectVersion, Observed, Path};
 
 use crate::bootstrap::BootstrapProfile;
 use crate::id::{NodeId, RequestId, Revision, Timestamp};
@@ -55,6 +55,15 @@ pub(crate) fn bootstrap_profiles() -> Range {
     (
         RowKey::BootstrapProfile(String::new()),
         RowKey::BootstrapProfile(above),
+    )
+}
+
+pub(crate) fn object_models() -> Range {
+    let above = ObjectVersion::new(u8::MAX, u8::MAX);
+    (
+        RowKey::ObjectModel(0, ObjectVersion::new(0, 0)),
+        // 65535 is reserved and no object.
+        RowKey::ObjectModel(u16::MAX, above),
     )
 }
 

@@ -1,6 +1,6 @@
 //! The rows and the door through which `apply` and the queries reach them.
 
-use lwm2m::{EndpointName, Observed, Path, RegistrationId};
+use lwm2m::{EndpointName, ObjectModel, ObjectVersion, Observed, Path, RegistrationId};
 
 use crate::bootstrap::{BootstrapProfile, BootstrapRecord};
 use crate::command::Outcome;
@@ -56,6 +56,8 @@ pub enum RowKey {
     BootstrapProfile(String),
     /// The last bootstrap of an endpoint.
     Bootstrap(EndpointName),
+    /// A version of an object that a vendor defines; in shard 0 only.
+    ObjectModel(u16, ObjectVersion),
 }
 
 /// A row.
@@ -100,6 +102,7 @@ pub enum Row {
     },
     BootstrapProfile(BootstrapProfile),
     Bootstrap(BootstrapRecord),
+    ObjectModel(ObjectModel),
 }
 
 /// Numbers that `apply` keeps about its shard.
@@ -114,6 +117,9 @@ pub struct Counters {
     pub feed_rows: u64,
     /// Feed entries below this revision are gone.
     pub feed_floor: Revision,
+    /// How often definitions of objects were put or removed: who knows this number knows the
+    /// definitions.
+    pub model_changes: u64,
 }
 
 impl Row {
@@ -144,6 +150,7 @@ impl Row {
             }
             Self::BootstrapProfile(row) => RowKey::BootstrapProfile(row.name.clone()),
             Self::Bootstrap(row) => RowKey::Bootstrap(row.endpoint.clone()),
+            Self::ObjectModel(row) => RowKey::ObjectModel(row.id, row.version),
         }
     }
 }

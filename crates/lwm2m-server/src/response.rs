@@ -75,6 +75,8 @@ pub(crate) fn rejected(rejection: Rejection) -> Response {
         | Rejection::ObservedOtherwise
         | Rejection::UnknownProfile
         | Rejection::TooManyProfiles
+        | Rejection::UnknownModel
+        | Rejection::TooManyModels
         | Rejection::TooManyDesired
         | Rejection::TooManyMembers
         | Rejection::UnknownResumption

@@ -1,5 +1,6 @@
 //! The client: what callers see.
 
+mod definitions;
 mod device;
 mod query;
 
@@ -12,6 +13,7 @@ use proto::rpc::v1::{Propose, call, call_result};
 use tokio::sync::{Notify, Semaphore, watch};
 use tokio::task::JoinSet;
 
+pub use self::definitions::Definitions;
 pub use self::device::{OperateAnswer, PreparedBootstrap, Proof};
 pub use self::query::ClearCredential;
 use crate::attach::{self, AttachHandle, DeviceOperations};

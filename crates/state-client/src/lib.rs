@@ -39,7 +39,7 @@ pub use attach::{
     AttachHandle, DeviceOperation, DeviceOperations, Downlink, FailureReason, OperationAnswer,
     OperationKey,
 };
-pub use client::{ClearCredential, Client, OperateAnswer, PreparedBootstrap, Proof};
+pub use client::{ClearCredential, Client, Definitions, OperateAnswer, PreparedBootstrap, Proof};
 pub use config::Config;
 pub use error::{
     AnswerError, BootstrapError, ConnectError, DescribeError, OperateError, ProposeError,

@@ -5,9 +5,10 @@ use std::time::Duration;
 use device_state::{
     Command, ContextOwner, Envelope, OperationId, Queueing, Session, SessionGeneration,
 };
-use lwm2m::EndpointName;
+use lwm2m::{EndpointName, ObjectModel};
 
 use super::list::{bounded, timed_values, values, wire_timed_values, wire_values};
+use super::model::optional_version;
 use super::operation::attributes;
 use super::record::{lifetime, quirks};
 use super::value::{observed, origin, transport, wire_observed, wire_origin, wire_transport};
@@ -268,6 +269,15 @@ impl From<Command> for wire::Command {
             Command::PutBootstrapProfile { profile } => Kind::PutBootstrapProfile(profile.into()),
             Command::RemoveBootstrapProfile { name } => Kind::RemoveBootstrapProfile(name),
             Command::RecordBootstrap { record } => Kind::RecordBootstrap(record.into()),
+            Command::PutObjectModel { model } => Kind::PutObjectModel((*model).into()),
+            Command::RemoveObjectModel { object, version } => {
+                Kind::RemoveObjectModel(command::RemoveObjectModel {
+                    object: u32::from(object),
+                    version: version
+                        .map(|version| version.to_string())
+                        .unwrap_or_default(),
+                })
+            }
             Command::LearnQuirks {
                 registration,
                 quirks,
@@ -416,6 +426,16 @@ fn domain_command(kind: Kind) -> Result<Command, ConvertError> {
         Kind::RemoveBootstrapProfile(name) => Ok(Command::RemoveBootstrapProfile { name }),
         Kind::RecordBootstrap(record) => Ok(Command::RecordBootstrap {
             record: record.try_into().within("record_bootstrap")?,
+        }),
+        Kind::PutObjectModel(model) => {
+            let model = ObjectModel::try_from(model).within("put_object_model")?;
+            Ok(Command::PutObjectModel {
+                model: Box::new(model),
+            })
+        }
+        Kind::RemoveObjectModel(message) => Ok(Command::RemoveObjectModel {
+            object: narrow("object", message.object).within("remove_object_model")?,
+            version: optional_version(&message.version).within("remove_object_model")?,
         }),
         Kind::RecordValues(message) => message.try_into().within("record_values"),
     }

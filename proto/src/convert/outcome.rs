@@ -31,6 +31,8 @@ wire_enum!(Rejection, wire::Rejection, wire_rejection, rejection, {
     ObservedOtherwise,
     UnknownProfile,
     TooManyProfiles,
+    UnknownModel,
+    TooManyModels,
 });
 
 impl From<Outcome> for wire::Outcome {

@@ -6,6 +6,7 @@
 mod bootstrap;
 mod device;
 mod event;
+mod model;
 mod operation;
 mod request;
 mod value;
@@ -13,9 +14,10 @@ mod value;
 use device_state::{OperationId, ShardId, Timestamp};
 
 pub use device::{desired_resources, device};
+pub use model::{new_models, summary};
 pub use operation::raw_answer;
 pub use request::{
-    Delivery, DeviceRequest, DurableRequest, OperationTarget, RawCall, Wait, operation_id,
+    Defined, Delivery, DeviceRequest, DurableRequest, OperationTarget, RawCall, Wait, operation_id,
 };
 pub use value::{path_values, reported_values, typed_value};
 

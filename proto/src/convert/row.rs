@@ -59,6 +59,7 @@ impl From<Row> for wire::Row {
             Row::Member(row) => Kind::Member(row.into()),
             Row::BootstrapProfile(row) => Kind::BootstrapProfile(row.into()),
             Row::Bootstrap(row) => Kind::Bootstrap(row.into()),
+            Row::ObjectModel(row) => Kind::ObjectModel(row.into()),
             Row::DesiredGeneration {
                 endpoint,
                 generation,
@@ -130,6 +131,7 @@ fn domain_row(kind: Kind) -> Result<Row, ConvertError> {
             Row::BootstrapProfile(row.try_into().within("bootstrap_profile")?)
         }
         Kind::Bootstrap(row) => Row::Bootstrap(row.try_into().within("bootstrap")?),
+        Kind::ObjectModel(row) => Row::ObjectModel(row.try_into().within("object_model")?),
         Kind::DesiredGeneration(row) => Row::DesiredGeneration {
             endpoint: endpoint(&row.endpoint).within("desired_generation")?,
             generation: row.generation,
@@ -186,6 +188,7 @@ impl From<Counters> for wire::Counters {
             dedup_rows: counters.dedup_rows,
             feed_rows: counters.feed_rows,
             feed_floor: counters.feed_floor.0,
+            model_changes: counters.model_changes,
         }
     }
 }
@@ -200,6 +203,7 @@ impl From<wire::Counters> for Counters {
             dedup_rows: counters.dedup_rows,
             feed_rows: counters.feed_rows,
             feed_floor: Revision(counters.feed_floor),
+            model_changes: counters.model_changes,
         }
     }
 }

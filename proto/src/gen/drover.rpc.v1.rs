@@ -948,6 +948,21 @@ pub struct FinishBootstrapRequest {
 }
 #[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct FinishBootstrapResponse {}
+/// `changes` of the last answer, so that nothing is sent twice.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct ListDefinitionsRequest {
+    #[prost(uint64, optional, tag = "1")]
+    pub known: ::core::option::Option<u64>,
+}
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub struct ListDefinitionsResponse {
+    /// How often the definitions have changed.
+    #[prost(uint64, tag = "1")]
+    pub changes: u64,
+    /// None if nothing has changed. Without descriptions.
+    #[prost(message, repeated, tag = "2")]
+    pub models: ::prost::alloc::vec::Vec<super::super::storage::v1::ObjectModel>,
+}
 #[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct DescribeClusterRequest {}
 #[derive(Clone, PartialEq, ::prost::Message)]
@@ -1224,6 +1239,31 @@ pub mod state_client {
                 .insert(GrpcMethod::new("drover.rpc.v1.State", "FinishBootstrap"));
             self.inner.unary(req, path, codec).await
         }
+        /// The objects that vendors define, as this node knows them.
+        pub async fn list_definitions(
+            &mut self,
+            request: impl tonic::IntoRequest<super::ListDefinitionsRequest>,
+        ) -> std::result::Result<
+            tonic::Response<super::ListDefinitionsResponse>,
+            tonic::Status,
+        > {
+            self.inner
+                .ready()
+                .await
+                .map_err(|e| {
+                    tonic::Status::unknown(
+                        format!("Service was not ready: {}", e.into()),
+                    )
+                })?;
+            let codec = tonic_prost::ProstCodec::default();
+            let path = http::uri::PathAndQuery::from_static(
+                "/drover.rpc.v1.State/ListDefinitions",
+            );
+            let mut req = request.into_request();
+            req.extensions_mut()
+                .insert(GrpcMethod::new("drover.rpc.v1.State", "ListDefinitions"));
+            self.inner.unary(req, path, codec).await
+        }
         /// Topology as this node knows it.
         pub async fn describe_cluster(
             &mut self,
@@ -1313,6 +1353,14 @@ pub mod state_server {
             request: tonic::Request<super::FinishBootstrapRequest>,
         ) -> std::result::Result<
             tonic::Response<super::FinishBootstrapResponse>,
+            tonic::Status,
+        >;
+        /// The objects that vendors define, as this node knows them.
+        async fn list_definitions(
+            &self,
+            request: tonic::Request<super::ListDefinitionsRequest>,
+        ) -> std::result::Result<
+            tonic::Response<super::ListDefinitionsResponse>,
             tonic::Status,
         >;
         /// Topology as this node knows it.
@@ -1651,6 +1699,51 @@ pub mod state_server {
                     let inner = self.inner.clone();
                     let fut = async move {
                         let method = FinishBootstrapSvc(inner);
+                        let codec = tonic_prost::ProstCodec::default();
+                        let mut grpc = tonic::server::Grpc::new(codec)
+                            .apply_compression_config(
+                                accept_compression_encodings,
+                                send_compression_encodings,
+                            )
+                            .apply_max_message_size_config(
+                                max_decoding_message_size,
+                                max_encoding_message_size,
+                            );
+                        let res = grpc.unary(method, req).await;
+                        Ok(res)
+                    };
+                    Box::pin(fut)
+                }
+                "/drover.rpc.v1.State/ListDefinitions" => {
+                    #[allow(non_camel_case_types)]
+                    struct ListDefinitionsSvc<T: State>(pub Arc<T>);
+                    impl<
+                        T: State,
+                    > tonic::server::UnaryService<super::ListDefinitionsRequest>
+                    for ListDefinitionsSvc<T> {
+                        type Response = super::ListDefinitionsResponse;
+                        type Future = BoxFuture<
+                            tonic::Response<Self::Response>,
+                            tonic::Status,
+                        >;
+                        fn call(
+                            &mut self,
+                            request: tonic::Request<super::ListDefinitionsRequest>,
+                        ) -> Self::Future {
+                            let inner = Arc::clone(&self.0);
+                            let fut = async move {
+                                <T as State>::list_definitions(&inner, request).await
+                            };
+                            Box::pin(fut)
+                        }
+                    }
+                    let accept_compression_encodings = self.accept_compression_encodings;
+                    let send_compression_encodings = self.send_compression_encodings;
+                    let max_decoding_message_size = self.max_decoding_message_size;
+                    let max_encoding_message_size = self.max_encoding_message_size;
+                    let inner = self.inner.clone();
+                    let fut = async move {
+                        let method = ListDefinitionsSvc(inner);
                         let codec = tonic_prost::ProstCodec::default();
                         let mut grpc = tonic::server::Grpc::new(codec)
                             .apply_compression_config(

@@ -767,6 +767,50 @@ pub struct BootstrapRecord {
     #[prost(bytes = "vec", repeated, tag = "6")]
     pub confirmed: ::prost::alloc::vec::Vec<::prost::alloc::vec::Vec<u8>>,
 }
+/// The definition of a version of an object.
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub struct ObjectModel {
+    #[prost(uint32, tag = "1")]
+    pub id: u32,
+    /// "1.0"
+    #[prost(string, tag = "2")]
+    pub version: ::prost::alloc::string::String,
+    #[prost(string, tag = "3")]
+    pub lwm2m_version: ::prost::alloc::string::String,
+    #[prost(string, tag = "4")]
+    pub name: ::prost::alloc::string::String,
+    #[prost(bool, tag = "5")]
+    pub multiple: bool,
+    #[prost(bool, tag = "6")]
+    pub mandatory: bool,
+    #[prost(string, tag = "7")]
+    pub description: ::prost::alloc::string::String,
+    #[prost(message, repeated, tag = "8")]
+    pub resources: ::prost::alloc::vec::Vec<ResourceModel>,
+}
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct ResourceModel {
+    #[prost(uint32, tag = "1")]
+    pub id: u32,
+    #[prost(string, tag = "2")]
+    pub name: ::prost::alloc::string::String,
+    /// "R", "W", "RW", "E" or nothing
+    #[prost(string, tag = "3")]
+    pub operations: ::prost::alloc::string::String,
+    #[prost(bool, tag = "4")]
+    pub multiple: bool,
+    #[prost(bool, tag = "5")]
+    pub mandatory: bool,
+    /// As in DDF: "Unsigned Integer", "Objlnk", …; empty for executable resources
+    #[prost(string, tag = "6")]
+    pub r#type: ::prost::alloc::string::String,
+    #[prost(string, tag = "7")]
+    pub range: ::prost::alloc::string::String,
+    #[prost(string, tag = "8")]
+    pub units: ::prost::alloc::string::String,
+    #[prost(string, tag = "9")]
+    pub description: ::prost::alloc::string::String,
+}
 #[derive(Clone, PartialEq, ::prost::Message)]
 pub struct FeedEntry {
     #[prost(uint64, tag = "1")]
@@ -869,12 +913,14 @@ pub struct Counters {
     pub feed_floor: u64,
     #[prost(uint64, tag = "7")]
     pub resumptions: u64,
+    #[prost(uint64, tag = "8")]
+    pub model_changes: u64,
 }
 #[derive(Clone, PartialEq, ::prost::Message)]
 pub struct Row {
     #[prost(
         oneof = "row::Kind",
-        tags = "1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15, 16, 17, 18, 19, 20"
+        tags = "1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15, 16, 17, 18, 19, 20, 21"
     )]
     pub kind: ::core::option::Option<row::Kind>,
 }
@@ -922,18 +968,28 @@ pub mod row {
         BootstrapProfile(super::BootstrapProfile),
         #[prost(message, tag = "20")]
         Bootstrap(super::BootstrapRecord),
+        #[prost(message, tag = "21")]
+        ObjectModel(super::ObjectModel),
     }
 }
 #[derive(Clone, PartialEq, ::prost::Message)]
 pub struct Command {
     #[prost(
         oneof = "command::Kind",
-        tags = "1, 2, 3, 4, 5, 6, 7, 8, 10, 11, 12, 13, 14, 15, 16, 17, 18, 19, 20, 21, 22, 23, 24, 25, 26, 27, 28, 29, 30, 31, 32, 33"
+        tags = "1, 2, 3, 4, 5, 6, 7, 8, 10, 11, 12, 13, 14, 15, 16, 17, 18, 19, 20, 21, 22, 23, 24, 25, 26, 27, 28, 29, 30, 31, 32, 33, 34, 35"
     )]
     pub kind: ::core::option::Option<command::Kind>,
 }
 /// Nested message and enum types in `Command`.
 pub mod command {
+    /// Without a version: all of them
+    #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+    pub struct RemoveObjectModel {
+        #[prost(uint32, tag = "1")]
+        pub object: u32,
+        #[prost(string, tag = "2")]
+        pub version: ::prost::alloc::string::String,
+    }
     #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
     pub struct Update {
         #[prost(string, tag = "1")]
@@ -1168,6 +1224,10 @@ pub mod command {
         RemoveBootstrapProfile(::prost::alloc::string::String),
         #[prost(message, tag = "33")]
         RecordBootstrap(super::BootstrapRecord),
+        #[prost(message, tag = "34")]
+        PutObjectModel(super::ObjectModel),
+        #[prost(message, tag = "35")]
+        RemoveObjectModel(RemoveObjectModel),
     }
 }
 #[derive(Clone, PartialEq, ::prost::Message)]
@@ -1521,6 +1581,8 @@ pub enum Rejection {
     ObservedOtherwise = 18,
     UnknownProfile = 19,
     TooManyProfiles = 20,
+    UnknownModel = 21,
+    TooManyModels = 22,
 }
 impl Rejection {
     /// String value of the enum field names used in the ProtoBuf definition.
@@ -1550,6 +1612,8 @@ impl Rejection {
             Self::ObservedOtherwise => "REJECTION_OBSERVED_OTHERWISE",
             Self::UnknownProfile => "REJECTION_UNKNOWN_PROFILE",
             Self::TooManyProfiles => "REJECTION_TOO_MANY_PROFILES",
+            Self::UnknownModel => "REJECTION_UNKNOWN_MODEL",
+            Self::TooManyModels => "REJECTION_TOO_MANY_MODELS",
         }
     }
     /// Creates an enum from field names used in the ProtoBuf definition.
@@ -1576,6 +1640,8 @@ impl Rejection {
             "REJECTION_OBSERVED_OTHERWISE" => Some(Self::ObservedOtherwise),
             "REJECTION_UNKNOWN_PROFILE" => Some(Self::UnknownProfile),
             "REJECTION_TOO_MANY_PROFILES" => Some(Self::TooManyProfiles),
+            "REJECTION_UNKNOWN_MODEL" => Some(Self::UnknownModel),
+            "REJECTION_TOO_MANY_MODELS" => Some(Self::TooManyModels),
             _ => None,
         }
     }

@@ -1115,6 +1115,107 @@ pub struct StartBootstrapRequest {
     #[prost(message, optional, tag = "2")]
     pub delivery: ::core::option::Option<Delivery>,
 }
+/// The definition of a version of an object.
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub struct ObjectModel {
+    #[prost(uint32, tag = "1")]
+    pub id: u32,
+    /// "1.0"
+    #[prost(string, tag = "2")]
+    pub version: ::prost::alloc::string::String,
+    /// The release of LwM2M that it needs at least: "1.0"
+    #[prost(string, tag = "3")]
+    pub lwm2m_version: ::prost::alloc::string::String,
+    #[prost(string, tag = "4")]
+    pub name: ::prost::alloc::string::String,
+    /// Whether there can be several instances.
+    #[prost(bool, tag = "5")]
+    pub multiple: bool,
+    /// Whether every device has it.
+    #[prost(bool, tag = "6")]
+    pub mandatory: bool,
+    #[prost(string, tag = "7")]
+    pub description: ::prost::alloc::string::String,
+    /// By id
+    #[prost(message, repeated, tag = "8")]
+    pub resources: ::prost::alloc::vec::Vec<ResourceModel>,
+}
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct ResourceModel {
+    #[prost(uint32, tag = "1")]
+    pub id: u32,
+    #[prost(string, tag = "2")]
+    pub name: ::prost::alloc::string::String,
+    /// "R", "W", "RW", "E"; empty: only bootstrap servers set it
+    #[prost(string, tag = "3")]
+    pub operations: ::prost::alloc::string::String,
+    /// Whether there can be several instances.
+    #[prost(bool, tag = "4")]
+    pub multiple: bool,
+    /// Whether every instance of the object has it.
+    #[prost(bool, tag = "5")]
+    pub mandatory: bool,
+    /// "String", "Integer", "Unsigned Integer", "Float", "Boolean", "Opaque", "Time", "Objlnk" or "Corelnk"; empty for
+    /// executable resources
+    #[prost(string, tag = "6")]
+    pub r#type: ::prost::alloc::string::String,
+    #[prost(string, tag = "7")]
+    pub range: ::prost::alloc::string::String,
+    #[prost(string, tag = "8")]
+    pub units: ::prost::alloc::string::String,
+    #[prost(string, tag = "9")]
+    pub description: ::prost::alloc::string::String,
+}
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct ObjectModelSummary {
+    #[prost(uint32, tag = "1")]
+    pub id: u32,
+    #[prost(string, tag = "2")]
+    pub version: ::prost::alloc::string::String,
+    #[prost(string, tag = "3")]
+    pub name: ::prost::alloc::string::String,
+    /// How many it has.
+    #[prost(uint32, tag = "4")]
+    pub resources: u32,
+}
+/// DDF: the XML form in which the OMA publishes definitions (LWM2M.xsd); 1 MiB at most
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct PutObjectModelsRequest {
+    #[prost(string, tag = "1")]
+    pub ddf: ::prost::alloc::string::String,
+}
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub struct PutObjectModelsResponse {
+    #[prost(message, repeated, tag = "1")]
+    pub models: ::prost::alloc::vec::Vec<ObjectModelSummary>,
+}
+#[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct ListObjectModelsRequest {}
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub struct ListObjectModelsResponse {
+    #[prost(message, repeated, tag = "1")]
+    pub models: ::prost::alloc::vec::Vec<ObjectModelSummary>,
+}
+#[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct GetObjectModelRequest {
+    #[prost(uint32, tag = "1")]
+    pub id: u32,
+}
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub struct GetObjectModelResponse {
+    #[prost(message, repeated, tag = "1")]
+    pub versions: ::prost::alloc::vec::Vec<ObjectModel>,
+}
+/// Without a version: all versions
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct DeleteObjectModelRequest {
+    #[prost(uint32, tag = "1")]
+    pub id: u32,
+    #[prost(string, tag = "2")]
+    pub version: ::prost::alloc::string::String,
+}
+#[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct DeleteObjectModelResponse {}
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct DiagnoseRequest {
     #[prost(string, tag = "1")]
@@ -4382,6 +4483,548 @@ pub mod bootstrap_server {
     /// Generated gRPC service name
     pub const SERVICE_NAME: &str = "drover.v1.Bootstrap";
     impl<T> tonic::server::NamedService for BootstrapServer<T> {
+        const NAME: &'static str = SERVICE_NAME;
+    }
+}
+/// Generated client implementations.
+pub mod object_models_client {
+    #![allow(
+        unused_variables,
+        dead_code,
+        missing_docs,
+        clippy::wildcard_imports,
+        clippy::let_unit_value,
+    )]
+    use tonic::codegen::*;
+    use tonic::codegen::http::Uri;
+    /// Objects that vendors define, over those of the OMA registry, which are always known. They give values their types,
+    /// and forbid what devices would refuse.
+    #[derive(Debug, Clone)]
+    pub struct ObjectModelsClient<T> {
+        inner: tonic::client::Grpc<T>,
+    }
+    impl ObjectModelsClient<tonic::transport::Channel> {
+        /// Attempt to create a new client by connecting to a given endpoint.
+        pub async fn connect<D>(dst: D) -> Result<Self, tonic::transport::Error>
+        where
+            D: TryInto<tonic::transport::Endpoint>,
+            D::Error: Into<StdError>,
+        {
+            let conn = tonic::transport::Endpoint::new(dst)?.connect().await?;
+            Ok(Self::new(conn))
+        }
+    }
+    impl<T> ObjectModelsClient<T>
+    where
+        T: tonic::client::GrpcService<tonic::body::Body>,
+        T::Error: Into<StdError>,
+        T::ResponseBody: Body<Data = Bytes> + std::marker::Send + 'static,
+        <T::ResponseBody as Body>::Error: Into<StdError> + std::marker::Send,
+    {
+        pub fn new(inner: T) -> Self {
+            let inner = tonic::client::Grpc::new(inner);
+            Self { inner }
+        }
+        pub fn with_origin(inner: T, origin: Uri) -> Self {
+            let inner = tonic::client::Grpc::with_origin(inner, origin);
+            Self { inner }
+        }
+        pub fn with_interceptor<F>(
+            inner: T,
+            interceptor: F,
+        ) -> ObjectModelsClient<InterceptedService<T, F>>
+        where
+            F: tonic::service::Interceptor,
+            T::ResponseBody: Default,
+            T: tonic::codegen::Service<
+                http::Request<tonic::body::Body>,
+                Response = http::Response<
+                    <T as tonic::client::GrpcService<tonic::body::Body>>::ResponseBody,
+                >,
+            >,
+            <T as tonic::codegen::Service<
+                http::Request<tonic::body::Body>,
+            >>::Error: Into<StdError> + std::marker::Send + std::marker::Sync,
+        {
+            ObjectModelsClient::new(InterceptedService::new(inner, interceptor))
+        }
+        /// Compress requests with the given encoding.
+        ///
+        /// This requires the server to support it otherwise it might respond with an
+        /// error.
+        #[must_use]
+        pub fn send_compressed(mut self, encoding: CompressionEncoding) -> Self {
+            self.inner = self.inner.send_compressed(encoding);
+            self
+        }
+        /// Enable decompressing responses.
+        #[must_use]
+        pub fn accept_compressed(mut self, encoding: CompressionEncoding) -> Self {
+            self.inner = self.inner.accept_compressed(encoding);
+            self
+        }
+        /// Limits the maximum size of a decoded message.
+        ///
+        /// Default: `4MB`
+        #[must_use]
+        pub fn max_decoding_message_size(mut self, limit: usize) -> Self {
+            self.inner = self.inner.max_decoding_message_size(limit);
+            self
+        }
+        /// Limits the maximum size of an encoded message.
+        ///
+        /// Default: `usize::MAX`
+        #[must_use]
+        pub fn max_encoding_message_size(mut self, limit: usize) -> Self {
+            self.inner = self.inner.max_encoding_message_size(limit);
+            self
+        }
+        /// Adds the objects of a definition file, or replaces those of the same ids and versions. Ids 0 to 1023 are the OMA's
+        /// own; of other objects of the OMA registry only newer versions can be added.
+        pub async fn put_object_models(
+            &mut self,
+            request: impl tonic::IntoRequest<super::PutObjectModelsRequest>,
+        ) -> std::result::Result<
+            tonic::Response<super::PutObjectModelsResponse>,
+            tonic::Status,
+        > {
+            self.inner
+                .ready()
+                .await
+                .map_err(|e| {
+                    tonic::Status::unknown(
+                        format!("Service was not ready: {}", e.into()),
+                    )
+                })?;
+            let codec = tonic_prost::ProstCodec::default();
+            let path = http::uri::PathAndQuery::from_static(
+                "/drover.v1.ObjectModels/PutObjectModels",
+            );
+            let mut req = request.into_request();
+            req.extensions_mut()
+                .insert(GrpcMethod::new("drover.v1.ObjectModels", "PutObjectModels"));
+            self.inner.unary(req, path, codec).await
+        }
+        /// What was added, by id and version.
+        pub async fn list_object_models(
+            &mut self,
+            request: impl tonic::IntoRequest<super::ListObjectModelsRequest>,
+        ) -> std::result::Result<
+            tonic::Response<super::ListObjectModelsResponse>,
+            tonic::Status,
+        > {
+            self.inner
+                .ready()
+                .await
+                .map_err(|e| {
+                    tonic::Status::unknown(
+                        format!("Service was not ready: {}", e.into()),
+                    )
+                })?;
+            let codec = tonic_prost::ProstCodec::default();
+            let path = http::uri::PathAndQuery::from_static(
+                "/drover.v1.ObjectModels/ListObjectModels",
+            );
+            let mut req = request.into_request();
+            req.extensions_mut()
+                .insert(GrpcMethod::new("drover.v1.ObjectModels", "ListObjectModels"));
+            self.inner.unary(req, path, codec).await
+        }
+        /// All versions of an object that were added, oldest first.
+        pub async fn get_object_model(
+            &mut self,
+            request: impl tonic::IntoRequest<super::GetObjectModelRequest>,
+        ) -> std::result::Result<
+            tonic::Response<super::GetObjectModelResponse>,
+            tonic::Status,
+        > {
+            self.inner
+                .ready()
+                .await
+                .map_err(|e| {
+                    tonic::Status::unknown(
+                        format!("Service was not ready: {}", e.into()),
+                    )
+                })?;
+            let codec = tonic_prost::ProstCodec::default();
+            let path = http::uri::PathAndQuery::from_static(
+                "/drover.v1.ObjectModels/GetObjectModel",
+            );
+            let mut req = request.into_request();
+            req.extensions_mut()
+                .insert(GrpcMethod::new("drover.v1.ObjectModels", "GetObjectModel"));
+            self.inner.unary(req, path, codec).await
+        }
+        pub async fn delete_object_model(
+            &mut self,
+            request: impl tonic::IntoRequest<super::DeleteObjectModelRequest>,
+        ) -> std::result::Result<
+            tonic::Response<super::DeleteObjectModelResponse>,
+            tonic::Status,
+        > {
+            self.inner
+                .ready()
+                .await
+                .map_err(|e| {
+                    tonic::Status::unknown(
+                        format!("Service was not ready: {}", e.into()),
+                    )
+                })?;
+            let codec = tonic_prost::ProstCodec::default();
+            let path = http::uri::PathAndQuery::from_static(
+                "/drover.v1.ObjectModels/DeleteObjectModel",
+            );
+            let mut req = request.into_request();
+            req.extensions_mut()
+                .insert(GrpcMethod::new("drover.v1.ObjectModels", "DeleteObjectModel"));
+            self.inner.unary(req, path, codec).await
+        }
+    }
+}
+/// Generated server implementations.
+pub mod object_models_server {
+    #![allow(
+        unused_variables,
+        dead_code,
+        missing_docs,
+        clippy::wildcard_imports,
+        clippy::let_unit_value,
+    )]
+    use tonic::codegen::*;
+    /// Generated trait containing gRPC methods that should be implemented for use with ObjectModelsServer.
+    #[async_trait]
+    pub trait ObjectModels: std::marker::Send + std::marker::Sync + 'static {
+        /// Adds the objects of a definition file, or replaces those of the same ids and versions. Ids 0 to 1023 are the OMA's
+        /// own; of other objects of the OMA registry only newer versions can be added.
+        async fn put_object_models(
+            &self,
+            request: tonic::Request<super::PutObjectModelsRequest>,
+        ) -> std::result::Result<
+            tonic::Response<super::PutObjectModelsResponse>,
+            tonic::Status,
+        >;
+        /// What was added, by id and version.
+        async fn list_object_models(
+            &self,
+            request: tonic::Request<super::ListObjectModelsRequest>,
+        ) -> std::result::Result<
+            tonic::Response<super::ListObjectModelsResponse>,
+            tonic::Status,
+        >;
+        /// All versions of an object that were added, oldest first.
+        async fn get_object_model(
+            &self,
+            request: tonic::Request<super::GetObjectModelRequest>,
+        ) -> std::result::Result<
+            tonic::Response<super::GetObjectModelResponse>,
+            tonic::Status,
+        >;
+        async fn delete_object_model(
+            &self,
+            request: tonic::Request<super::DeleteObjectModelRequest>,
+        ) -> std::result::Result<
+            tonic::Response<super::DeleteObjectModelResponse>,
+            tonic::Status,
+        >;
+    }
+    /// Objects that vendors define, over those of the OMA registry, which are always known. They give values their types,
+    /// and forbid what devices would refuse.
+    #[derive(Debug)]
+    pub struct ObjectModelsServer<T> {
+        inner: Arc<T>,
+        accept_compression_encodings: EnabledCompressionEncodings,
+        send_compression_encodings: EnabledCompressionEncodings,
+        max_decoding_message_size: Option<usize>,
+        max_encoding_message_size: Option<usize>,
+    }
+    impl<T> ObjectModelsServer<T> {
+        pub fn new(inner: T) -> Self {
+            Self::from_arc(Arc::new(inner))
+        }
+        pub fn from_arc(inner: Arc<T>) -> Self {
+            Self {
+                inner,
+                accept_compression_encodings: Default::default(),
+                send_compression_encodings: Default::default(),
+                max_decoding_message_size: None,
+                max_encoding_message_size: None,
+            }
+        }
+        pub fn with_interceptor<F>(
+            inner: T,
+            interceptor: F,
+        ) -> InterceptedService<Self, F>
+        where
+            F: tonic::service::Interceptor,
+        {
+            InterceptedService::new(Self::new(inner), interceptor)
+        }
+        /// Enable decompressing requests with the given encoding.
+        #[must_use]
+        pub fn accept_compressed(mut self, encoding: CompressionEncoding) -> Self {
+            self.accept_compression_encodings.enable(encoding);
+            self
+        }
+        /// Compress responses with the given encoding, if the client supports it.
+        #[must_use]
+        pub fn send_compressed(mut self, encoding: CompressionEncoding) -> Self {
+            self.send_compression_encodings.enable(encoding);
+            self
+        }
+        /// Limits the maximum size of a decoded message.
+        ///
+        /// Default: `4MB`
+        #[must_use]
+        pub fn max_decoding_message_size(mut self, limit: usize) -> Self {
+            self.max_decoding_message_size = Some(limit);
+            self
+        }
+        /// Limits the maximum size of an encoded message.
+        ///
+        /// Default: `usize::MAX`
+        #[must_use]
+        pub fn max_encoding_message_size(mut self, limit: usize) -> Self {
+            self.max_encoding_message_size = Some(limit);
+            self
+        }
+    }
+    impl<T, B> tonic::codegen::Service<http::Request<B>> for ObjectModelsServer<T>
+    where
+        T: ObjectModels,
+        B: Body + std::marker::Send + 'static,
+        B::Error: Into<StdError> + std::marker::Send + 'static,
+    {
+        type Response = http::Response<tonic::body::Body>;
+        type Error = std::convert::Infallible;
+        type Future = BoxFuture<Self::Response, Self::Error>;
+        fn poll_ready(
+            &mut self,
+            _cx: &mut Context<'_>,
+        ) -> Poll<std::result::Result<(), Self::Error>> {
+            Poll::Ready(Ok(()))
+        }
+        fn call(&mut self, req: http::Request<B>) -> Self::Future {
+            match req.uri().path() {
+                "/drover.v1.ObjectModels/PutObjectModels" => {
+                    #[allow(non_camel_case_types)]
+                    struct PutObjectModelsSvc<T: ObjectModels>(pub Arc<T>);
+                    impl<
+                        T: ObjectModels,
+                    > tonic::server::UnaryService<super::PutObjectModelsRequest>
+                    for PutObjectModelsSvc<T> {
+                        type Response = super::PutObjectModelsResponse;
+                        type Future = BoxFuture<
+                            tonic::Response<Self::Response>,
+                            tonic::Status,
+                        >;
+                        fn call(
+                            &mut self,
+                            request: tonic::Request<super::PutObjectModelsRequest>,
+                        ) -> Self::Future {
+                            let inner = Arc::clone(&self.0);
+                            let fut = async move {
+                                <T as ObjectModels>::put_object_models(&inner, request)
+                                    .await
+                            };
+                            Box::pin(fut)
+                        }
+                    }
+                    let accept_compression_encodings = self.accept_compression_encodings;
+                    let send_compression_encodings = self.send_compression_encodings;
+                    let max_decoding_message_size = self.max_decoding_message_size;
+                    let max_encoding_message_size = self.max_encoding_message_size;
+                    let inner = self.inner.clone();
+                    let fut = async move {
+                        let method = PutObjectModelsSvc(inner);
+                        let codec = tonic_prost::ProstCodec::default();
+                        let mut grpc = tonic::server::Grpc::new(codec)
+                            .apply_compression_config(
+                                accept_compression_encodings,
+                                send_compression_encodings,
+                            )
+                            .apply_max_message_size_config(
+                                max_decoding_message_size,
+                                max_encoding_message_size,
+                            );
+                        let res = grpc.unary(method, req).await;
+                        Ok(res)
+                    };
+                    Box::pin(fut)
+                }
+                "/drover.v1.ObjectModels/ListObjectModels" => {
+                    #[allow(non_camel_case_types)]
+                    struct ListObjectModelsSvc<T: ObjectModels>(pub Arc<T>);
+                    impl<
+                        T: ObjectModels,
+                    > tonic::server::UnaryService<super::ListObjectModelsRequest>
+                    for ListObjectModelsSvc<T> {
+                        type Response = super::ListObjectModelsResponse;
+                        type Future = BoxFuture<
+                            tonic::Response<Self::Response>,
+                            tonic::Status,
+                        >;
+                        fn call(
+                            &mut self,
+                            request: tonic::Request<super::ListObjectModelsRequest>,
+                        ) -> Self::Future {
+                            let inner = Arc::clone(&self.0);
+                            let fut = async move {
+                                <T as ObjectModels>::list_object_models(&inner, request)
+                                    .await
+                            };
+                            Box::pin(fut)
+                        }
+                    }
+                    let accept_compression_encodings = self.accept_compression_encodings;
+                    let send_compression_encodings = self.send_compression_encodings;
+                    let max_decoding_message_size = self.max_decoding_message_size;
+                    let max_encoding_message_size = self.max_encoding_message_size;
+                    let inner = self.inner.clone();
+                    let fut = async move {
+                        let method = ListObjectModelsSvc(inner);
+                        let codec = tonic_prost::ProstCodec::default();
+                        let mut grpc = tonic::server::Grpc::new(codec)
+                            .apply_compression_config(
+                                accept_compression_encodings,
+                                send_compression_encodings,
+                            )
+                            .apply_max_message_size_config(
+                                max_decoding_message_size,
+                                max_encoding_message_size,
+                            );
+                        let res = grpc.unary(method, req).await;
+                        Ok(res)
+                    };
+                    Box::pin(fut)
+                }
+                "/drover.v1.ObjectModels/GetObjectModel" => {
+                    #[allow(non_camel_case_types)]
+                    struct GetObjectModelSvc<T: ObjectModels>(pub Arc<T>);
+                    impl<
+                        T: ObjectModels,
+                    > tonic::server::UnaryService<super::GetObjectModelRequest>
+                    for GetObjectModelSvc<T> {
+                        type Response = super::GetObjectModelResponse;
+                        type Future = BoxFuture<
+                            tonic::Response<Self::Response>,
+                            tonic::Status,
+                        >;
+                        fn call(
+                            &mut self,
+                            request: tonic::Request<super::GetObjectModelRequest>,
+                        ) -> Self::Future {
+                            let inner = Arc::clone(&self.0);
+                            let fut = async move {
+                                <T as ObjectModels>::get_object_model(&inner, request).await
+                            };
+                            Box::pin(fut)
+                        }
+                    }
+                    let accept_compression_encodings = self.accept_compression_encodings;
+                    let send_compression_encodings = self.send_compression_encodings;
+                    let max_decoding_message_size = self.max_decoding_message_size;
+                    let max_encoding_message_size = self.max_encoding_message_size;
+                    let inner = self.inner.clone();
+                    let fut = async move {
+                        let method = GetObjectModelSvc(inner);
+                        let codec = tonic_prost::ProstCodec::default();
+                        let mut grpc = tonic::server::Grpc::new(codec)
+                            .apply_compression_config(
+                                accept_compression_encodings,
+                                send_compression_encodings,
+                            )
+                            .apply_max_message_size_config(
+                                max_decoding_message_size,
+                                max_encoding_message_size,
+                            );
+                        let res = grpc.unary(method, req).await;
+                        Ok(res)
+                    };
+                    Box::pin(fut)
+                }
+                "/drover.v1.ObjectModels/DeleteObjectModel" => {
+                    #[allow(non_camel_case_types)]
+                    struct DeleteObjectModelSvc<T: ObjectModels>(pub Arc<T>);
+                    impl<
+                        T: ObjectModels,
+                    > tonic::server::UnaryService<super::DeleteObjectModelRequest>
+                    for DeleteObjectModelSvc<T> {
+                        type Response = super::DeleteObjectModelResponse;
+                        type Future = BoxFuture<
+                            tonic::Response<Self::Response>,
+                            tonic::Status,
+                        >;
+                        fn call(
+                            &mut self,
+                            request: tonic::Request<super::DeleteObjectModelRequest>,
+                        ) -> Self::Future {
+                            let inner = Arc::clone(&self.0);
+                            let fut = async move {
+                                <T as ObjectModels>::delete_object_model(&inner, request)
+                                    .await
+                            };
+                            Box::pin(fut)
+                        }
+                    }
+                    let accept_compression_encodings = self.accept_compression_encodings;
+                    let send_compression_encodings = self.send_compression_encodings;
+                    let max_decoding_message_size = self.max_decoding_message_size;
+                    let max_encoding_message_size = self.max_encoding_message_size;
+                    let inner = self.inner.clone();
+                    let fut = async move {
+                        let method = DeleteObjectModelSvc(inner);
+                        let codec = tonic_prost::ProstCodec::default();
+                        let mut grpc = tonic::server::Grpc::new(codec)
+                            .apply_compression_config(
+                                accept_compression_encodings,
+                                send_compression_encodings,
+                            )
+                            .apply_max_message_size_config(
+                                max_decoding_message_size,
+                                max_encoding_message_size,
+                            );
+                        let res = grpc.unary(method, req).await;
+                        Ok(res)
+                    };
+                    Box::pin(fut)
+                }
+                _ => {
+                    Box::pin(async move {
+                        let mut response = http::Response::new(
+                            tonic::body::Body::default(),
+                        );
+                        let headers = response.headers_mut();
+                        headers
+                            .insert(
+                                tonic::Status::GRPC_STATUS,
+                                (tonic::Code::Unimplemented as i32).into(),
+                            );
+                        headers
+                            .insert(
+                                http::header::CONTENT_TYPE,
+                                tonic::metadata::GRPC_CONTENT_TYPE,
+                            );
+                        Ok(response)
+                    })
+                }
+            }
+        }
+    }
+    impl<T> Clone for ObjectModelsServer<T> {
+        fn clone(&self) -> Self {
+            let inner = self.inner.clone();
+            Self {
+                inner,
+                accept_compression_encodings: self.accept_compression_encodings,
+                send_compression_encodings: self.send_compression_encodings,
+                max_decoding_message_size: self.max_decoding_message_size,
+                max_encoding_message_size: self.max_encoding_message_size,
+            }
+        }
+    }
+    /// Generated gRPC service name
+    pub const SERVICE_NAME: &str = "drover.v1.ObjectModels";
+    impl<T> tonic::server::NamedService for ObjectModelsServer<T> {
         const NAME: &'static str = SERVICE_NAME;
     }
 }

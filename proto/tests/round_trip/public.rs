@@ -4,9 +4,11 @@ use std::time::Duration;
 
 use device_state::query::DeviceView;
 use device_state::{Command, CredentialId, FeedEntry, OperationRecord, Registration, Revision};
-use lwm2m::{EndpointName, Entry, Operation, Path, Value, WriteMode};
+use lwm2m::{EndpointName, Entry, Operation, Path, Registry, Value, WriteMode};
 use proptest::prelude::*;
-use proto::convert::public::{Delivery, DeviceRequest, DurableRequest, OperationTarget, Wait};
+use proto::convert::public::{
+    Defined, Delivery, DeviceRequest, DurableRequest, OperationTarget, Wait, new_models,
+};
 use proto::convert::{
     ConvertError, NewCredential, Reason, decode_secret, device_view, encode_secret,
     wire_device_view,
@@ -14,6 +16,27 @@ use proto::convert::{
 use proto::drover::v1 as public;
 
 use crate::strategy;
+
+fn by_oma<R>(request: R) -> Defined<'static, R> {
+    Defined {
+        request,
+        definitions: Registry::oma(),
+    }
+}
+
+fn device<R>(request: R) -> Result<DeviceRequest, ConvertError>
+where
+    DeviceRequest: TryFrom<Defined<'static, R>, Error = ConvertError>,
+{
+    by_oma(request).try_into()
+}
+
+fn durable<R>(request: R) -> Result<DurableRequest, ConvertError>
+where
+    DurableRequest: TryFrom<Defined<'static, R>, Error = ConvertError>,
+{
+    by_oma(request).try_into()
+}
 
 fn field<T: std::fmt::Debug>(result: Result<T, ConvertError>) -> String {
     result.unwrap_err().field
@@ -40,7 +63,7 @@ fn a_text_is_typed_by_the_definition_of_its_resource() {
         text: "85".to_owned(),
         ..write("/1/0/1")
     };
-    let durable = DurableRequest::try_from(request).unwrap();
+    let durable = durable(request).unwrap();
     let path = Path::Resource(1, 0, 1);
     let values = vec![Entry::new(path, Value::Integer(85))];
     assert_eq!(
@@ -58,12 +81,12 @@ fn a_text_is_typed_by_the_definition_of_its_resource() {
         text: "soon".to_owned(),
         ..write("/1/0/1")
     };
-    assert_eq!(field(DurableRequest::try_from(wrong)), "text");
+    assert_eq!(field(durable(wrong)), "text");
     let unknown = public::WriteRequest {
         text: "1".to_owned(),
         ..write("/65000/0/1")
     };
-    let refused = DurableRequest::try_from(unknown).unwrap_err();
+    let refused = durable(unknown).unwrap_err();
     assert_eq!(
         refused.reason,
         Reason::Untyped(Path::Resource(65_000, 0, 1))
@@ -77,9 +100,9 @@ fn a_value_takes_the_type_of_its_resource_and_an_instance_is_updated() {
         ..write("/1/0")
     };
     let wrong = request(value("/1/0/1", Value::Boolean(true)));
-    assert_eq!(field(DurableRequest::try_from(wrong)), "values.value");
+    assert_eq!(field(durable(wrong)), "values.value");
     let request = request(value("/1/0/1", Value::Unsigned(7)));
-    let durable = DurableRequest::try_from(request).unwrap();
+    let durable = durable(request).unwrap();
     let Operation::Write { mode, values, .. } = durable.operation else {
         panic!()
     };
@@ -98,47 +121,41 @@ fn a_request_that_no_device_could_accept_is_refused_with_the_field_that_is_wrong
         accept,
         force: false,
     };
-    assert_eq!(field(DeviceRequest::try_from(read("3/0", None))), "path");
-    assert_eq!(field(DeviceRequest::try_from(read("/", None))), "path");
-    assert_eq!(
-        field(DeviceRequest::try_from(read("/3", Some(65_536)))),
-        "accept"
-    );
-    assert_eq!(
-        field(DeviceRequest::try_from(public::ReadRequest::default())),
-        "path"
-    );
-    assert_eq!(field(DurableRequest::try_from(write("/1/0"))), "values");
+    assert_eq!(field(device(read("3/0", None))), "path");
+    assert_eq!(field(device(read("/", None))), "path");
+    assert_eq!(field(device(read("/3", Some(65_536)))), "accept");
+    assert_eq!(field(device(public::ReadRequest::default())), "path");
+    assert_eq!(field(durable(write("/1/0"))), "values");
     let outside = public::WriteRequest {
         values: vec![value("/3/0/14", Value::Integer(1))],
         ..write("/1/0")
     };
-    assert_eq!(field(DurableRequest::try_from(outside)), "values.value");
+    assert_eq!(field(durable(outside)), "values.value");
     let both = public::WriteRequest {
         values: vec![value("/1/0/1", Value::Integer(1))],
         text: "1".to_owned(),
         ..write("/1/0/1")
     };
-    assert_eq!(field(DurableRequest::try_from(both)), "text");
+    assert_eq!(field(durable(both)), "text");
     let nobody = public::WriteRequest {
         endpoint: String::new(),
         text: "1".to_owned(),
         ..write("/1/0/1")
     };
-    assert_eq!(field(DurableRequest::try_from(nobody)), "endpoint");
+    assert_eq!(field(durable(nobody)), "endpoint");
     let execute = public::ExecuteRequest {
         endpoint: "m".to_owned(),
         path: "/3/0".to_owned(),
         ..Default::default()
     };
-    assert_eq!(field(DurableRequest::try_from(execute)), "path");
+    assert_eq!(field(durable(execute)), "path");
     let attributes = public::WriteAttributesRequest {
         endpoint: "m".to_owned(),
         path: "/3/0/9".to_owned(),
         attributes: "pmin=soon".to_owned(),
         delivery: None,
     };
-    assert_eq!(field(DurableRequest::try_from(attributes)), "attributes");
+    assert_eq!(field(durable(attributes)), "attributes");
 }
 
 #[test]
@@ -157,10 +174,7 @@ fn a_callers_request_id_names_one_request_to_one_device() {
             endpoint: endpoint.to_owned(),
             ..request
         };
-        DurableRequest::try_from(request)
-            .unwrap()
-            .delivery
-            .request_id
+        durable(request).unwrap().delivery.request_id
     };
     assert_eq!(id("a", ""), None);
     assert_eq!(id("a", "x"), id("a", "x"));
@@ -177,7 +191,7 @@ fn a_deadline_is_more_than_nothing_and_at_most_a_year() {
             deadline,
             ..Default::default()
         });
-        DurableRequest::try_from(public::WriteRequest {
+        durable(public::WriteRequest {
             text: "1".to_owned(),
             delivery,
             ..write("/1/0/1")
@@ -211,12 +225,76 @@ fn desired_texts_are_typed() {
         generation: 4,
         resources,
     };
-    assert_eq!(Command::try_from(request.clone()), Ok(expected));
+    assert_eq!(Command::try_from(by_oma(request.clone())), Ok(expected));
     let wrong = public::SetDesiredRequest {
         resources: vec![desired("/1/0/1", "x")],
         ..request
     };
-    assert_eq!(field(Command::try_from(wrong)), "resources.text");
+    assert_eq!(field(Command::try_from(by_oma(wrong))), "resources.text");
+}
+
+fn definition(id: u16) -> public::PutObjectModelsRequest {
+    let words = "<MultipleInstances>Single</MultipleInstances><Mandatory>Optional</Mandatory>";
+    let item = |id, operations, value_type| {
+        format!(
+            "<Item ID=\"{id}\"><Name>R</Name><Operations>{operations}</Operations>{words}\
+             <Type>{value_type}</Type></Item>"
+        )
+    };
+    let ddf = format!(
+        "<LWM2M><Object ObjectType=\"MODefinition\"><Name>Pump</Name><ObjectID>{id}</ObjectID>{words}\
+         <Resources>{}{}</Resources></Object></LWM2M>",
+        item(0, "RW", "Float"),
+        item(1, "R", "Boolean"),
+    );
+    public::PutObjectModelsRequest { ddf }
+}
+
+#[test]
+fn values_of_vendors_objects_are_typed_and_checked_by_their_definitions() {
+    let models = new_models(&definition(26_241)).unwrap();
+    let definitions = Registry::oma().with(models);
+    let write = |path: &str| {
+        let request = public::WriteRequest {
+            text: "1".to_owned(),
+            ..write(path)
+        };
+        let definitions = &definitions;
+        DurableRequest::try_from(Defined {
+            request,
+            definitions,
+        })
+    };
+    let path = Path::Resource(26_241, 0, 0);
+    assert_eq!(
+        write("/26241/0/0").unwrap().operation,
+        Operation::Write {
+            path,
+            mode: WriteMode::Replace,
+            values: vec![Entry::new(path, Value::Float(1.0))],
+        }
+    );
+    let refused = write("/26241/0/1").unwrap_err().to_string();
+    assert!(refused.contains("not writable"), "{refused}");
+    assert_eq!(field(write("/26242/0/0")), "text");
+}
+
+#[test]
+fn a_definition_that_cannot_be_added_is_refused_with_its_place() {
+    assert_eq!(field(new_models(&definition(3))), "ddf");
+    let broken = public::PutObjectModelsRequest {
+        ddf: "<LWM2M>".to_owned(),
+    };
+    let error = new_models(&broken).unwrap_err().to_string();
+    assert!(error.starts_with("ddf: line 1, column 1: "), "{error}");
+}
+
+proptest! {
+    #[test]
+    fn a_described_object_is_read_back(model in strategy::object_model()) {
+        let message = public::ObjectModel::from(model.clone());
+        prop_assert_eq!(lwm2m::ObjectModel::try_from(message), Ok(model));
+    }
 }
 
 #[test]

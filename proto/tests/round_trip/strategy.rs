@@ -16,8 +16,9 @@ use device_state::{
 };
 use lwm2m::{
     Binding, CompositePaths, ContentFormat, EndpointName, Entry, ExecuteArguments, Lifetime,
-    LwM2mVersion, Method, NotificationAttributes, Observed, Operation, Patch, Path, RawRequest,
-    RegistrationId, Value, WriteMode,
+    LwM2mVersion, Method, NotificationAttributes, ObjectModel, ObjectVersion, Observed, Operation,
+    Operations, Patch, Path, RawRequest, RegistrationId, ResourceModel, Value, ValueType,
+    WriteMode,
 };
 use proptest::collection::vec;
 use proptest::option;
@@ -371,6 +372,60 @@ fn bootstrap_profile() -> impl Strategy<Value = BootstrapProfile> {
     )
 }
 
+fn object_version() -> impl Strategy<Value = ObjectVersion> {
+    any::<(u8, u8)>().prop_map(|(major, minor)| ObjectVersion::new(major, minor))
+}
+
+fn resource_model() -> impl Strategy<Value = ResourceModel> {
+    let kinds = select(vec![
+        ("E", None),
+        ("R", Some(ValueType::Unsigned)),
+        ("RW", Some(ValueType::ObjectLink)),
+        ("", Some(ValueType::Opaque)),
+    ]);
+    let fact = || option::of(".{1,9}".prop_map(Into::into));
+    let facts = (fact(), fact(), fact());
+    let flags = any::<(bool, bool)>();
+    (0_u16..65_535, ".{1,9}", kinds, flags, facts).prop_map(
+        |(
+            id,
+            name,
+            (operations, value_type),
+            (multiple, mandatory),
+            (range, units, description),
+        )| {
+            ResourceModel {
+                id,
+                name: name.into(),
+                operations: Operations::parse(operations).unwrap(),
+                multiple,
+                mandatory,
+                value_type,
+                range,
+                units,
+                description,
+            }
+        },
+    )
+}
+
+pub(crate) fn object_model() -> impl Strategy<Value = ObjectModel> {
+    let flags = any::<(bool, bool)>();
+    let resources = vec(resource_model(), 0..5);
+    let versions = (object_version(), object_version());
+    (0_u16..65_535, versions, ".{1,9}", flags, resources).prop_map(
+        |(id, (version, lwm2m_version), name, (multiple, mandatory), mut resources)| {
+            resources.sort_by_key(|resource| resource.id);
+            resources.dedup_by_key(|resource| resource.id);
+            let mut model = ObjectModel::new(id, version, name);
+            model.lwm2m_version = lwm2m_version;
+            model.multiple = multiple;
+            model.mandatory = mandatory;
+            model.with_resources(resources).unwrap()
+        },
+    )
+}
+
 pub(crate) fn bootstrap_record() -> impl Strategy<Value = BootstrapRecord> {
     let outcome = select(vec![
         BootstrapResult::Finished,
@@ -647,6 +702,8 @@ fn rejection() -> impl Strategy<Value = Rejection> {
         Rejection::ObservedOtherwise,
         Rejection::UnknownProfile,
         Rejection::TooManyProfiles,
+        Rejection::UnknownModel,
+        Rejection::TooManyModels,
     ])
 }
 
@@ -689,7 +746,7 @@ pub(crate) fn outcome() -> impl Strategy<Value = Outcome> {
 }
 
 fn counters() -> impl Strategy<Value = Counters> {
-    any::<[u64; 7]>().prop_map(
+    any::<[u64; 8]>().prop_map(
         |[
             next_operation,
             registrations,
@@ -698,6 +755,7 @@ fn counters() -> impl Strategy<Value = Counters> {
             dedup_rows,
             feed_rows,
             floor,
+            model_changes,
         ]| Counters {
             next_operation,
             registrations,
@@ -706,6 +764,7 @@ fn counters() -> impl Strategy<Value = Counters> {
             dedup_rows,
             feed_rows,
             feed_floor: Revision(floor),
+            model_changes,
         },
     )
 }
@@ -749,6 +808,7 @@ pub(crate) fn row() -> impl Strategy<Value = Row> {
         (time(), request_id()).prop_map(|(at, request_id)| Row::DedupOrder { at, request_id }),
         bootstrap_profile().prop_map(Row::BootstrapProfile),
         bootstrap_record().prop_map(Row::Bootstrap),
+        object_model().prop_map(Row::ObjectModel),
         counters().prop_map(Row::Counters),
         (endpoint(), any::<u64>()).prop_map(|(endpoint, generation)| Row::DesiredGeneration {
             endpoint,
@@ -916,6 +976,11 @@ pub(crate) fn command() -> impl Strategy<Value = Command> {
         bootstrap_profile().prop_map(|profile| Command::PutBootstrapProfile { profile }),
         "[a-z]{1,9}".prop_map(|name| Command::RemoveBootstrapProfile { name }),
         bootstrap_record().prop_map(|record| Command::RecordBootstrap { record }),
+        object_model().prop_map(|model| Command::PutObjectModel {
+            model: Box::new(model)
+        }),
+        (0_u16..65_535, option::of(object_version()))
+            .prop_map(|(object, version)| Command::RemoveObjectModel { object, version }),
         (registration_id(), quirks()).prop_map(|(registration, quirks)| Command::LearnQuirks {
             registration,
             quirks

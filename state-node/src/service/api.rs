@@ -1,16 +1,18 @@
 //! The public API (`drover.v1`). Any node serves it: what concerns one device goes to the leader of its shard.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use device_state::query::DeviceView;
 use device_state::{Command, Outcome, ShardId};
-use lwm2m::EndpointName;
+use lwm2m::{EndpointName, Registry};
 use node_runtime::Tasks;
 use proto::storage::v1 as wire;
 use tonic::{Request, Status};
 
 use crate::router::Router;
 use crate::service::keeper;
+use crate::service::models::Models;
 use crate::service::state::{Origin, StateService};
 use crate::service::status;
 
@@ -20,6 +22,7 @@ mod desired;
 mod devices;
 mod diagnose;
 mod events;
+mod models;
 mod observe;
 mod operations;
 mod token;
@@ -34,12 +37,18 @@ const MAX_PAGE: u32 = 1_000;
 #[derive(Clone, Debug)]
 pub struct Api {
     pub state: StateService,
+    pub models: Models,
     pub tasks: Tasks,
 }
 
 impl Api {
     fn router(&self) -> &Router {
         &self.state.router
+    }
+
+    /// What values are typed and operations are checked by.
+    fn definitions(&self) -> Arc<Registry> {
+        self.models.definitions(self.router())
     }
 
     /// Commits a command to the shard of an endpoint.

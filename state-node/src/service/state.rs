@@ -13,8 +13,8 @@ use proto::rpc::v1::state_server::State;
 use proto::rpc::v1::{
     AttachDown, AttachUp, CallBatch, CallResults, DescribeClusterRequest, DescribeClusterResponse,
     DescribeDeviceRequest, DescribeDeviceResponse, FinishBootstrapRequest, FinishBootstrapResponse,
-    OperateRequest, OperateResponse, PrepareBootstrapRequest, PrepareBootstrapResponse,
-    attach_down, attach_up,
+    ListDefinitionsRequest, ListDefinitionsResponse, OperateRequest, OperateResponse,
+    PrepareBootstrapRequest, PrepareBootstrapResponse, attach_down, attach_up,
 };
 use tokio::sync::mpsc;
 use tokio_stream::wrappers::ReceiverStream;
@@ -30,6 +30,7 @@ use crate::router::{FORWARDED_HEADER, Route, Router};
 use crate::service::bootstrap;
 use crate::service::calls::{self, Calls};
 use crate::service::keeper::Keeper;
+use crate::service::models::{self, MODELS};
 use crate::service::status;
 
 /// Longer waits are cut: no exchange with a device takes as long.
@@ -324,6 +325,19 @@ impl State for StateService {
         let record = BootstrapRecord::try_from(record).map_err(|error| status::convert(&error))?;
         bootstrap::finish(&self.keeper, record, &request.made).await?;
         Ok(Response::new(FinishBootstrapResponse {}))
+    }
+
+    async fn list_definitions(
+        &self,
+        request: Request<ListDefinitionsRequest>,
+    ) -> Result<Response<ListDefinitionsResponse>, Status> {
+        let group = self
+            .router
+            .group(MODELS)
+            .ok_or_else(|| Status::internal("there is no shard 0"))?;
+        let known = request.into_inner().known;
+        let definitions = group.store().read(|tables| models::list(tables, known));
+        Ok(Response::new(definitions))
     }
 
     async fn attach(

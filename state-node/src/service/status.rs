@@ -160,6 +160,8 @@ pub fn rejection(rejection: Rejection) -> Status {
         Rejection::ObservedOtherwise => (Code::FailedPrecondition, "OBSERVED_OTHERWISE"),
         Rejection::UnknownProfile => (Code::NotFound, "UNKNOWN_PROFILE"),
         Rejection::TooManyProfiles => (Code::ResourceExhausted, "TOO_MANY_PROFILES"),
+        Rejection::UnknownModel => (Code::NotFound, "UNKNOWN_MODEL"),
+        Rejection::TooManyModels => (Code::ResourceExhausted, "TOO_MANY_MODELS"),
         Rejection::TooManyDesired => (Code::ResourceExhausted, "TOO_MANY_DESIRED"),
         Rejection::SecurityRequired => (Code::FailedPrecondition, "SECURITY_REQUIRED"),
         Rejection::TooManyCredentials => (Code::ResourceExhausted, "TOO_MANY_CREDENTIALS"),

@@ -28,6 +28,7 @@ const RESUMPTION: u8 = 0x20;
 const ENDPOINT_CREDENTIALS: u8 = 0x21;
 const BOOTSTRAP_PROFILE: u8 = 0x22;
 const BOOTSTRAP: u8 = 0x23;
+const OBJECT_MODEL: u8 = 0x24;
 
 const EXPIRING_REGISTRATION: u8 = 0x01;
 const EXPIRING_SESSION: u8 = 0x02;
@@ -114,6 +115,12 @@ pub fn encode(key: &RowKey) -> Vec<u8> {
         }
         RowKey::BootstrapProfile(name) => put_name(&mut bytes, BOOTSTRAP_PROFILE, name),
         RowKey::Bootstrap(endpoint) => put_name(&mut bytes, BOOTSTRAP, endpoint.as_str()),
+        RowKey::ObjectModel(object, version) => {
+            bytes.put_u8(OBJECT_MODEL);
+            bytes.put_u16(*object);
+            bytes.put_u8(version.major);
+            bytes.put_u8(version.minor);
+        }
     }
     bytes
 }
@@ -190,7 +197,7 @@ fn put_request_id(bytes: &mut Vec<u8>, id: RequestId) {
 #[cfg(test)]
 mod tests {
     use device_state::{NodeId, ResumptionId, Revision, SessionCid, Timestamp};
-    use lwm2m::{CompositePaths, EndpointName, RegistrationId};
+    use lwm2m::{CompositePaths, EndpointName, ObjectVersion, RegistrationId};
     use proptest::prelude::*;
 
     use super::*;
@@ -276,6 +283,9 @@ mod tests {
             endpoint().prop_map(RowKey::EndpointCredentials),
             "[a-c]{1,3}".prop_map(RowKey::BootstrapProfile),
             endpoint().prop_map(RowKey::Bootstrap),
+            (0_u16..300, 0_u8..3, 0_u8..3).prop_map(|(object, major, minor)| {
+                RowKey::ObjectModel(object, ObjectVersion::new(major, minor))
+            }),
         ]
     }
 

@@ -8,6 +8,7 @@ mod desired;
 mod feed;
 mod freshness;
 mod member;
+mod model;
 mod observation;
 mod operation;
 mod properties;

@@ -50,7 +50,7 @@ pub struct PreparedBootstrap {
 }
 
 /// Why an attempt at a call of the leader gave nothing.
-enum Unary {
+pub(super) enum Unary {
     Deadline,
     Unavailable,
     Refused(Status),
@@ -171,7 +171,21 @@ impl Client {
         let topology = timeout_at(deadline, self.ready())
             .await
             .map_err(|_| Unary::Unavailable)?;
-        let shard = topology.shard_of(endpoint);
+        self.at_leader_of(topology.shard_of(endpoint), deadline, call)
+            .await
+    }
+
+    /// As [`Client::at_leader`], of a shard.
+    pub(super) async fn at_leader_of<T, F, Fut>(
+        &self,
+        shard: ShardId,
+        deadline: Instant,
+        call: F,
+    ) -> Result<T, Unary>
+    where
+        F: Fn(StateClient<Channel>, Duration) -> Fut,
+        Fut: Future<Output = Result<Response<T>, Status>>,
+    {
         let mut backoff = Backoff::of_call();
         loop {
             let left = deadline.saturating_duration_since(Instant::now());
@@ -219,7 +233,7 @@ fn is_unreachable(status: &Status) -> bool {
 }
 
 /// The server gives up with the caller.
-fn with_timeout<T>(message: T, left: Duration) -> Request<T> {
+pub(super) fn with_timeout<T>(message: T, left: Duration) -> Request<T> {
     let mut request = Request::new(message);
     request.set_timeout(left);
     request

@@ -282,6 +282,18 @@ impl State for Service {
         Ok(Response::new(rpc::FinishBootstrapResponse {}))
     }
 
+    async fn list_definitions(
+        &self,
+        request: Request<rpc::ListDefinitionsRequest>,
+    ) -> Result<Response<rpc::ListDefinitionsResponse>, Status> {
+        let model = lwm2m::ObjectModel::new(26_241, lwm2m::ObjectVersion::V1_0, "Pump");
+        let news = request.into_inner().known != Some(1);
+        Ok(Response::new(rpc::ListDefinitionsResponse {
+            changes: 1,
+            models: news.then(|| model.into()).into_iter().collect(),
+        }))
+    }
+
     async fn describe_cluster(
         &self,
         _request: Request<rpc::DescribeClusterRequest>,

@@ -68,23 +68,34 @@ impl Delivery {
     pub const MAX_REQUEST_ID_BYTES: usize = 64;
 }
 
+/// A request, and the definitions of objects by which its values are typed and what it asks for is checked.
+#[derive(Clone, Copy, Debug)]
+pub struct Defined<'r, R> {
+    pub request: R,
+    pub definitions: &'r Registry,
+}
+
 /// What a caller wants of the objects' definitions.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Definitions {
-    Kept,
+#[derive(Clone, Copy, Debug)]
+enum Definitions<'r> {
+    Kept(&'r Registry),
     /// The caller knows better what the device does.
     Passed,
 }
 
-impl From<bool> for Definitions {
-    /// From the field `force`.
-    fn from(force: bool) -> Self {
-        if force { Self::Passed } else { Self::Kept }
+impl<'r> Definitions<'r> {
+    /// By the field `force`.
+    const fn unless(force: bool, definitions: &'r Registry) -> Self {
+        if force {
+            Self::Passed
+        } else {
+            Self::Kept(definitions)
+        }
     }
 }
 
 /// Whether some device could accept the operation; the error names the field that is wrong.
-fn checked(operation: Operation, definitions: Definitions) -> Result<Operation, ConvertError> {
+fn checked(operation: Operation, definitions: Definitions<'_>) -> Result<Operation, ConvertError> {
     operation.validate().map_err(|error| {
         let field = match error {
             OperationError::WrongPath { .. } => "path",
@@ -106,30 +117,42 @@ fn checked(operation: Operation, definitions: Definitions) -> Result<Operation, 
         };
         ConvertError::new(field, error)
     })?;
-    if definitions == Definitions::Kept {
+    if let Definitions::Kept(definitions) = definitions {
         operation
-            .check_use(Registry::oma())
+            .check_use(definitions)
             .map_err(|misuse| ConvertError::new("path", Reason::Misuse(misuse)))?;
     }
     Ok(operation)
 }
 
-impl TryFrom<public::ReadRequest> for DeviceRequest {
+impl TryFrom<Defined<'_, public::ReadRequest>> for DeviceRequest {
     type Error = ConvertError;
 
-    fn try_from(request: public::ReadRequest) -> Result<Self, ConvertError> {
+    fn try_from(defined: Defined<'_, public::ReadRequest>) -> Result<Self, ConvertError> {
+        let Defined {
+            request,
+            definitions,
+        } = defined;
         let operation = Operation::Read {
             path: path("path", &request.path)?,
             accept: format("accept", request.accept)?,
         };
-        Self::new(&request.endpoint, operation, request.force.into())
+        Self::new(
+            &request.endpoint,
+            operation,
+            Definitions::unless(request.force, definitions),
+        )
     }
 }
 
-impl TryFrom<public::DiscoverRequest> for DeviceRequest {
+impl TryFrom<Defined<'_, public::DiscoverRequest>> for DeviceRequest {
     type Error = ConvertError;
 
-    fn try_from(request: public::DiscoverRequest) -> Result<Self, ConvertError> {
+    fn try_from(defined: Defined<'_, public::DiscoverRequest>) -> Result<Self, ConvertError> {
+        let Defined {
+            request,
+            definitions,
+        } = defined;
         let depth = request
             .depth
             .map(|depth| narrow("depth", depth))
@@ -138,38 +161,56 @@ impl TryFrom<public::DiscoverRequest> for DeviceRequest {
             path: path("path", &request.path)?,
             depth,
         };
-        Self::new(&request.endpoint, operation, Definitions::Kept)
+        Self::new(&request.endpoint, operation, Definitions::Kept(definitions))
     }
 }
 
-impl TryFrom<public::ObserveRequest> for DeviceRequest {
+impl TryFrom<Defined<'_, public::ObserveRequest>> for DeviceRequest {
     type Error = ConvertError;
 
-    fn try_from(request: public::ObserveRequest) -> Result<Self, ConvertError> {
+    fn try_from(defined: Defined<'_, public::ObserveRequest>) -> Result<Self, ConvertError> {
+        let Defined {
+            request,
+            definitions,
+        } = defined;
         let operation = Operation::Observe {
             observed: Observed::Path(path("path", &request.path)?),
             parameters: attributes("parameters", &request.parameters)?,
         };
-        Self::new(&request.endpoint, operation, request.force.into())
+        Self::new(
+            &request.endpoint,
+            operation,
+            Definitions::unless(request.force, definitions),
+        )
     }
 }
 
-impl TryFrom<public::ReadCompositeRequest> for DeviceRequest {
+impl TryFrom<Defined<'_, public::ReadCompositeRequest>> for DeviceRequest {
     type Error = ConvertError;
 
-    fn try_from(request: public::ReadCompositeRequest) -> Result<Self, ConvertError> {
+    fn try_from(defined: Defined<'_, public::ReadCompositeRequest>) -> Result<Self, ConvertError> {
+        let Defined {
+            request,
+            definitions,
+        } = defined;
         let operation = Operation::ReadComposite {
             paths: paths("paths", &request.paths)?,
             accept: format("accept", request.accept)?,
         };
-        Self::new(&request.endpoint, operation, Definitions::Kept)
+        Self::new(&request.endpoint, operation, Definitions::Kept(definitions))
     }
 }
 
-impl TryFrom<public::ObserveCompositeRequest> for DeviceRequest {
+impl TryFrom<Defined<'_, public::ObserveCompositeRequest>> for DeviceRequest {
     type Error = ConvertError;
 
-    fn try_from(request: public::ObserveCompositeRequest) -> Result<Self, ConvertError> {
+    fn try_from(
+        defined: Defined<'_, public::ObserveCompositeRequest>,
+    ) -> Result<Self, ConvertError> {
+        let Defined {
+            request,
+            definitions,
+        } = defined;
         let paths = CompositePaths::new(paths("paths", &request.paths)?).ok_or_else(|| {
             let error = OperationError::PathCount("observe-composite", CompositePaths::MAX);
             ConvertError::new("paths", error)
@@ -178,7 +219,11 @@ impl TryFrom<public::ObserveCompositeRequest> for DeviceRequest {
             observed: Observed::Composite(paths),
             parameters: attributes("parameters", &request.parameters)?,
         };
-        Self::new(&request.endpoint, operation, request.force.into())
+        Self::new(
+            &request.endpoint,
+            operation,
+            Definitions::unless(request.force, definitions),
+        )
     }
 }
 
@@ -231,7 +276,7 @@ impl DeviceRequest {
     fn new(
         name: &str,
         operation: Operation,
-        definitions: Definitions,
+        definitions: Definitions<'_>,
     ) -> Result<Self, ConvertError> {
         Ok(Self {
             endpoint: endpoint(name)?,
@@ -245,7 +290,7 @@ impl DurableRequest {
         name: &str,
         operation: Operation,
         delivery: Option<public::Delivery>,
-        definitions: Definitions,
+        definitions: Definitions<'_>,
     ) -> Result<Self, ConvertError> {
         let endpoint = endpoint(name)?;
         let delivery = self::delivery(&endpoint, &delivery.unwrap_or_default())?;
@@ -265,18 +310,22 @@ impl DurableRequest {
     }
 }
 
-impl TryFrom<public::WriteRequest> for DurableRequest {
+impl TryFrom<Defined<'_, public::WriteRequest>> for DurableRequest {
     type Error = ConvertError;
 
-    fn try_from(request: public::WriteRequest) -> Result<Self, ConvertError> {
+    fn try_from(defined: Defined<'_, public::WriteRequest>) -> Result<Self, ConvertError> {
+        let Defined {
+            request,
+            definitions,
+        } = defined;
         let path = path("path", &request.path)?;
         let mode = write_mode(path, request.mode)?;
-        let values = written(path, request.values, &request.text)?;
+        let values = written(path, request.values, &request.text, definitions)?;
         Self::new(
             &request.endpoint,
             Operation::Write { path, mode, values },
             request.delivery,
-            request.force.into(),
+            Definitions::unless(request.force, definitions),
         )
     }
 }
@@ -297,8 +346,8 @@ fn written(
     path: Path,
     values: Vec<public::PathValue>,
     text: &str,
+    registry: &Registry,
 ) -> Result<Vec<Entry>, ConvertError> {
-    let registry = Registry::oma();
     match (values.is_empty(), text.is_empty()) {
         (false, true) => entries(values, registry),
         (false, false) => Err(ConvertError::new("text", Reason::Conflict("values"))),
@@ -311,10 +360,14 @@ fn written(
     }
 }
 
-impl TryFrom<public::ExecuteRequest> for DurableRequest {
+impl TryFrom<Defined<'_, public::ExecuteRequest>> for DurableRequest {
     type Error = ConvertError;
 
-    fn try_from(request: public::ExecuteRequest) -> Result<Self, ConvertError> {
+    fn try_from(defined: Defined<'_, public::ExecuteRequest>) -> Result<Self, ConvertError> {
+        let Defined {
+            request,
+            definitions,
+        } = defined;
         let arguments = request
             .arguments
             .parse::<ExecuteArguments>()
@@ -327,36 +380,44 @@ impl TryFrom<public::ExecuteRequest> for DurableRequest {
             &request.endpoint,
             operation,
             request.delivery,
-            request.force.into(),
+            Definitions::unless(request.force, definitions),
         )
     }
 }
 
-impl TryFrom<public::CreateInstanceRequest> for DurableRequest {
+impl TryFrom<Defined<'_, public::CreateInstanceRequest>> for DurableRequest {
     type Error = ConvertError;
 
-    fn try_from(request: public::CreateInstanceRequest) -> Result<Self, ConvertError> {
+    fn try_from(defined: Defined<'_, public::CreateInstanceRequest>) -> Result<Self, ConvertError> {
+        let Defined {
+            request,
+            definitions,
+        } = defined;
         let operation = Operation::Create {
             path: path("path", &request.path)?,
             instance: request
                 .instance
                 .map(|id| narrow("instance", id))
                 .transpose()?,
-            values: entries(request.values, Registry::oma())?,
+            values: entries(request.values, definitions)?,
         };
         Self::new(
             &request.endpoint,
             operation,
             request.delivery,
-            request.force.into(),
+            Definitions::unless(request.force, definitions),
         )
     }
 }
 
-impl TryFrom<public::DeleteInstanceRequest> for DurableRequest {
+impl TryFrom<Defined<'_, public::DeleteInstanceRequest>> for DurableRequest {
     type Error = ConvertError;
 
-    fn try_from(request: public::DeleteInstanceRequest) -> Result<Self, ConvertError> {
+    fn try_from(defined: Defined<'_, public::DeleteInstanceRequest>) -> Result<Self, ConvertError> {
+        let Defined {
+            request,
+            definitions,
+        } = defined;
         let operation = Operation::Delete {
             path: path("path", &request.path)?,
         };
@@ -364,15 +425,21 @@ impl TryFrom<public::DeleteInstanceRequest> for DurableRequest {
             &request.endpoint,
             operation,
             request.delivery,
-            request.force.into(),
+            Definitions::unless(request.force, definitions),
         )
     }
 }
 
-impl TryFrom<public::WriteAttributesRequest> for DurableRequest {
+impl TryFrom<Defined<'_, public::WriteAttributesRequest>> for DurableRequest {
     type Error = ConvertError;
 
-    fn try_from(request: public::WriteAttributesRequest) -> Result<Self, ConvertError> {
+    fn try_from(
+        defined: Defined<'_, public::WriteAttributesRequest>,
+    ) -> Result<Self, ConvertError> {
+        let Defined {
+            request,
+            definitions,
+        } = defined;
         let operation = Operation::WriteAttributes {
             path: path("path", &request.path)?,
             attributes: attributes("attributes", &request.attributes)?,
@@ -381,16 +448,20 @@ impl TryFrom<public::WriteAttributesRequest> for DurableRequest {
             &request.endpoint,
             operation,
             request.delivery,
-            Definitions::Kept,
+            Definitions::Kept(definitions),
         )
     }
 }
 
-impl TryFrom<public::WriteCompositeRequest> for DurableRequest {
+impl TryFrom<Defined<'_, public::WriteCompositeRequest>> for DurableRequest {
     type Error = ConvertError;
 
-    fn try_from(request: public::WriteCompositeRequest) -> Result<Self, ConvertError> {
-        let values = entries(request.values, Registry::oma())?;
+    fn try_from(defined: Defined<'_, public::WriteCompositeRequest>) -> Result<Self, ConvertError> {
+        let Defined {
+            request,
+            definitions,
+        } = defined;
+        let values = entries(request.values, definitions)?;
         let removals = paths("removals", &request.removals)?;
         let patches = values
             .into_iter()
@@ -402,7 +473,7 @@ impl TryFrom<public::WriteCompositeRequest> for DurableRequest {
             &request.endpoint,
             operation,
             request.delivery,
-            request.force.into(),
+            Definitions::unless(request.force, definitions),
         )
     }
 }
@@ -482,12 +553,16 @@ fn callers_request_id(endpoint: &EndpointName, text: &str) -> RequestId {
     }
 }
 
-impl TryFrom<public::SetDesiredRequest> for Command {
+impl TryFrom<Defined<'_, public::SetDesiredRequest>> for Command {
     type Error = ConvertError;
 
-    fn try_from(request: public::SetDesiredRequest) -> Result<Self, ConvertError> {
+    fn try_from(defined: Defined<'_, public::SetDesiredRequest>) -> Result<Self, ConvertError> {
+        let Defined {
+            request,
+            definitions,
+        } = defined;
         let resources = each("resources", request.resources, MAX_VALUES, |desired| {
-            desired_value(&desired)
+            desired_value(&desired, definitions)
         })?;
         Ok(Self::SetDesired {
             endpoint: endpoint(&request.endpoint)?,
@@ -497,9 +572,12 @@ impl TryFrom<public::SetDesiredRequest> for Command {
     }
 }
 
-fn desired_value(desired: &public::DesiredValue) -> Result<(Path, Value), ConvertError> {
+fn desired_value(
+    desired: &public::DesiredValue,
+    definitions: &Registry,
+) -> Result<(Path, Value), ConvertError> {
     let path = path("path", &desired.path)?;
-    let value = typed_value(path, &desired.text, Registry::oma()).in_field("text")?;
+    let value = typed_value(path, &desired.text, definitions).in_field("text")?;
     Ok((path, value))
 }
 

@@ -1,7 +1,7 @@
 //! `drover.v1.DesiredState`.
 
 use device_state::Command;
-use proto::convert::public::desired_resources;
+use proto::convert::public::{Defined, desired_resources};
 use proto::drover::v1::desired_state_server::DesiredState;
 use proto::drover::v1::{DesiredResources, GetDesiredRequest, SetDesiredRequest};
 use tonic::{Request, Response, Status};
@@ -26,7 +26,11 @@ impl DesiredState for Api {
         let request = request.into_inner();
         let name = request.endpoint.clone();
         let endpoint = endpoint_name(&name)?;
-        let command = Command::try_from(request).map_err(|error| status::convert(&error))?;
+        let command = Command::try_from(Defined {
+            request,
+            definitions: &self.definitions(),
+        });
+        let command = command.map_err(|error| status::convert(&error))?;
         self.commit(self.shard_of(&endpoint), command).await?;
         self.desired(&name).await
     }

@@ -8,7 +8,7 @@ use lwm2m::{EndpointName, ObjectLinks, Path};
 use node_runtime::clock;
 use proto::convert::ConvertError;
 use proto::convert::public::{
-    DeviceRequest, DurableRequest, OperationTarget, RawCall, Wait, path_values, raw_answer,
+    Defined, DeviceRequest, DurableRequest, OperationTarget, RawCall, Wait, path_values, raw_answer,
 };
 use proto::drover::v1 as public;
 use proto::drover::v1::operations_server::Operations;
@@ -46,10 +46,13 @@ impl Api {
 
     pub(super) async fn change<R>(&self, request: Request<R>) -> OperationResult
     where
-        DurableRequest: TryFrom<R, Error = ConvertError>,
+        DurableRequest: for<'r> TryFrom<Defined<'r, R>, Error = ConvertError>,
     {
-        let request = DurableRequest::try_from(request.into_inner())
-            .map_err(|error| status::convert(&error))?;
+        let request = DurableRequest::try_from(Defined {
+            request: request.into_inner(),
+            definitions: &self.definitions(),
+        });
+        let request = request.map_err(|error| status::convert(&error))?;
         let operation = self.carry_out(request).await?;
         Ok(Response::new(public::OperationResponse {
             operation: Some(operation),
@@ -148,6 +151,17 @@ impl Api {
         parsed.map_err(|error| status::delivery(&DeliveryError::BadAnswer(error.to_string())))
     }
 
+    fn device_request<R>(&self, request: R) -> Result<DeviceRequest, Status>
+    where
+        DeviceRequest: for<'r> TryFrom<Defined<'r, R>, Error = ConvertError>,
+    {
+        let request = DeviceRequest::try_from(Defined {
+            request,
+            definitions: &self.definitions(),
+        });
+        request.map_err(|error| status::convert(&error))
+    }
+
     async fn operation(
         &self,
         endpoint: &EndpointName,
@@ -165,13 +179,6 @@ fn millis(duration: Duration) -> u32 {
     u32::try_from(duration.as_millis()).unwrap_or(u32::MAX)
 }
 
-fn device_request<R>(request: R) -> Result<DeviceRequest, Status>
-where
-    DeviceRequest: TryFrom<R, Error = ConvertError>,
-{
-    DeviceRequest::try_from(request).map_err(|error| status::convert(&error))
-}
-
 #[tonic::async_trait]
 impl Operations for Api {
     type ObserveStream = BoxStream<'static, Result<public::ObserveResponse, Status>>;
@@ -182,7 +189,7 @@ impl Operations for Api {
         request: Request<public::ReadRequest>,
     ) -> Result<Response<public::ReadResponse>, Status> {
         let timeout = patience(&request);
-        self.values_of(device_request(request.into_inner())?, timeout)
+        self.values_of(self.device_request(request.into_inner())?, timeout)
             .await
     }
 
@@ -191,7 +198,7 @@ impl Operations for Api {
         request: Request<public::ReadCompositeRequest>,
     ) -> Result<Response<public::ReadResponse>, Status> {
         let timeout = patience(&request);
-        self.values_of(device_request(request.into_inner())?, timeout)
+        self.values_of(self.device_request(request.into_inner())?, timeout)
             .await
     }
 
@@ -246,7 +253,7 @@ impl Operations for Api {
     ) -> Result<Response<public::DiscoverResponse>, Status> {
         use public::discover_response::{Attribute, Link};
         let timeout = patience(&request);
-        let request = device_request(request.into_inner())?;
+        let request = self.device_request(request.into_inner())?;
         let endpoint = request.endpoint.clone();
         let (_, links) = self.ask(request, timeout).await?;
         let links = self.discovered(&endpoint, &links)?;
@@ -271,7 +278,7 @@ impl Operations for Api {
         &self,
         request: Request<public::ObserveRequest>,
     ) -> Result<Response<Self::ObserveStream>, Status> {
-        let request = device_request(request.into_inner())?;
+        let request = self.device_request(request.into_inner())?;
         self.start_observing(request).await.map(Response::new)
     }
 
@@ -279,7 +286,7 @@ impl Operations for Api {
         &self,
         request: Request<public::ObserveCompositeRequest>,
     ) -> Result<Response<Self::ObserveStream>, Status> {
-        let request = device_request(request.into_inner())?;
+        let request = self.device_request(request.into_inner())?;
         self.start_observing(request).await.map(Response::new)
     }
 

@@ -1,0 +1,76 @@
+//! `drover.v1.ObjectModels`.
+
+use device_state::{Command, query};
+use lwm2m::ObjectModel;
+use proto::convert::public::{new_models, summary};
+use proto::drover::v1 as public;
+use proto::drover::v1::object_models_server::ObjectModels;
+use tonic::{Request, Response, Status};
+
+use crate::service::api::Api;
+use crate::service::models::MODELS;
+use crate::service::status;
+
+impl Api {
+    fn stored_models(&self) -> Result<Vec<ObjectModel>, Status> {
+        let group = self
+            .router()
+            .group(MODELS)
+            .ok_or_else(|| Status::internal("there is no shard 0"))?;
+        Ok(group.store().read(|tables| query::object_models(tables)))
+    }
+}
+
+#[tonic::async_trait]
+impl ObjectModels for Api {
+    async fn put_object_models(
+        &self,
+        request: Request<public::PutObjectModelsRequest>,
+    ) -> Result<Response<public::PutObjectModelsResponse>, Status> {
+        let models = new_models(&request.into_inner()).map_err(|error| status::convert(&error))?;
+        let summaries = models.iter().map(summary).collect();
+        for model in models {
+            let model = Box::new(model);
+            self.commit(MODELS, Command::PutObjectModel { model })
+                .await?;
+        }
+        Ok(Response::new(public::PutObjectModelsResponse {
+            models: summaries,
+        }))
+    }
+
+    async fn list_object_models(
+        &self,
+        _request: Request<public::ListObjectModelsRequest>,
+    ) -> Result<Response<public::ListObjectModelsResponse>, Status> {
+        let models = self.stored_models()?.iter().map(summary).collect();
+        Ok(Response::new(public::ListObjectModelsResponse { models }))
+    }
+
+    async fn get_object_model(
+        &self,
+        request: Request<public::GetObjectModelRequest>,
+    ) -> Result<Response<public::GetObjectModelResponse>, Status> {
+        let id = request.into_inner().id;
+        let mut models = self.stored_models()?;
+        models.retain(|model| u32::from(model.id) == id);
+        if models.is_empty() {
+            return Err(status::not_found(&format!(
+                "an object model of object {id}"
+            )));
+        }
+        Ok(Response::new(public::GetObjectModelResponse {
+            versions: models.into_iter().map(Into::into).collect(),
+        }))
+    }
+
+    async fn delete_object_model(
+        &self,
+        request: Request<public::DeleteObjectModelRequest>,
+    ) -> Result<Response<public::DeleteObjectModelResponse>, Status> {
+        let command =
+            Command::try_from(request.into_inner()).map_err(|error| status::convert(&error))?;
+        self.commit(MODELS, command).await?;
+        Ok(Response::new(public::DeleteObjectModelResponse {}))
+    }
+}
