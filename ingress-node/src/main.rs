@@ -2,6 +2,7 @@
 
 mod config;
 mod cookies;
+mod definitions;
 mod downlink_stream;
 mod driver;
 mod members;

@@ -17,6 +17,7 @@ use tokio::sync::{mpsc, oneshot};
 
 use crate::config::{Config, Role};
 use crate::cookies::Cookies;
+use crate::definitions;
 use crate::downlink_stream;
 use crate::driver::{Application, Driver, Fresh, INPUTS, Input, Limits, Parts, Sockets, Unsecured};
 use crate::members::{self, Membership};
@@ -86,6 +87,12 @@ pub(crate) async fn start(
             attachment: attachment.clone(),
         };
         addresses.extend(spawn_worker(config, parts, tasks).await?);
+    }
+    if config.role == Role::Device {
+        let (asked, told) = (client.clone(), senders.clone());
+        tasks.spawn_service("definitions", Stage::HandOver, |drain| {
+            definitions::watch(asked, told, drain)
+        });
     }
     let membership = Membership {
         client,

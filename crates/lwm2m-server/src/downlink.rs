@@ -8,6 +8,7 @@ mod request;
 
 use std::borrow::Cow;
 use std::collections::VecDeque;
+use std::sync::Arc;
 
 use coap::{Code, ExchangeId, PeerKey, Request, Response, SendError, Token};
 use device_state::{Command, Observation, Quirks, registration_shard};
@@ -573,7 +574,12 @@ impl<P: PeerKey> Engine<P> {
         if let Some(child) = child {
             root = root.of_child(child);
         }
-        let place = Place { root: &root, base };
+        let definitions = Arc::clone(&self.definitions);
+        let place = Place {
+            root: &root,
+            base,
+            definitions: &definitions,
+        };
         let entries = answer::entries(place, response, quirks).or_else(|failure| {
             let (mislabelled, entries) = answer::guess(place, response, quirks).ok_or(failure)?;
             let lesson = Quirks {

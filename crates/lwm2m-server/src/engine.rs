@@ -2,6 +2,7 @@
 
 use std::collections::VecDeque;
 use std::fmt;
+use std::sync::Arc;
 use std::time::Instant;
 
 use coap::reliable::Capabilities;
@@ -9,7 +10,7 @@ use coap::{Event, ExchangeId, PeerKey, Response};
 use device_state::{Command, Observation, Outcome, Registration, ShardId};
 use hashbrown::HashMap;
 use hashbrown::hash_map::Entry;
-use lwm2m::{QueueMode, RegistrationId};
+use lwm2m::{QueueMode, RegistrationId, Registry};
 use rand::{Rng, SeedableRng};
 use rand_chacha::ChaCha12Rng;
 
@@ -59,6 +60,8 @@ pub struct Engine<P: PeerKey> {
     held_back: HashMap<CommitId, RegistrationId>,
     pub(crate) outputs: VecDeque<Output<P>>,
     pub(crate) rng: ChaCha12Rng,
+    /// By which the values in payloads are typed.
+    pub(crate) definitions: Arc<Registry>,
     admission: Admission,
     pub(crate) counters: Counters,
     next_commit: u64,
@@ -87,11 +90,17 @@ impl<P: PeerKey> Engine<P> {
             held_back: HashMap::new(),
             outputs: VecDeque::new(),
             rng,
+            definitions: Arc::new(Registry::oma().clone()),
             admission: Admission::new(config.retry_after, config.retry_within),
             counters: Counters::default(),
             next_commit: 0,
             config,
         }
+    }
+
+    /// From now on values are typed by these definitions of objects; by the OMA's until this is called.
+    pub fn set_definitions(&mut self, definitions: Arc<Registry>) {
+        self.definitions = definitions;
     }
 
     /// The peer has a stream, or what it takes on that has changed. False if there is no room for the peer.

@@ -9,7 +9,7 @@ use device_state::{
 };
 use lwm2m::{
     Binding, ContentFormat, EndpointName, Entry, Lifetime, LwM2mVersion, Path, RegisterRequest,
-    RegistrationId, Registry, SampleTime, UpdateRequest, Value, decode_below,
+    RegistrationId, SampleTime, UpdateRequest, Value, decode_below,
 };
 use rand::Rng;
 
@@ -230,7 +230,7 @@ impl<P: PeerKey> Engine<P> {
             return Err(Refusal::UnsupportedFormat);
         }
         let root = &device.alternate_path;
-        let entries = decode_below(root, format, Path::Root, &request.payload, Registry::oma())
+        let entries = decode_below(root, format, Path::Root, &request.payload, &self.definitions)
             .map_err(|error| Refusal::BadPayload(error.to_string()))?;
         // LwM2M Core 1.2 §6.4.6: only of objects that the client registered.
         let registered = |entry: &Entry| {

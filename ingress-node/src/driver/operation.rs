@@ -2,6 +2,7 @@
 
 use device_state::CredentialId;
 use hashbrown::HashMap;
+use lwm2m::Registry;
 use lwm2m_server::{OperationFailure, OperationReply, OperationTag};
 use state_client::{DeviceOperation, FailureReason, OperationAnswer, OperationKey};
 
@@ -29,6 +30,8 @@ pub(crate) enum Input {
     Revoked(CredentialId),
     /// What devices are shown and believed from now on.
     Trust(Arc<Trust>),
+    /// By which definitions of objects values are typed from now on.
+    Definitions(Arc<Registry>),
     /// The node ends.
     Leave,
     /// Others went on with what this node holds.
@@ -82,6 +85,12 @@ impl Driver {
             Input::Members(members) => self.routes.set_members(members),
             Input::Revoked(id) => self.revocations.told(id),
             Input::Trust(trust) => self.renew_trust(trust),
+            Input::Definitions(definitions) => {
+                // A bootstrap server reads the OMA's objects only.
+                if let Some(engine) = self.application.management() {
+                    engine.set_definitions(definitions);
+                }
+            }
             Input::Leave => self.leave(),
             Input::Fenced => self.forget_everything(),
             // Ends the worker before it comes here.

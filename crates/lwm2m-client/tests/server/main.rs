@@ -17,7 +17,8 @@ use std::time::Duration;
 use coap::{Code, Reliability};
 use device_state::OperationOutcome;
 use lwm2m::{
-    Entry, ExecuteArguments, LwM2mVersion, NotificationAttributes, Operation, Path, Value,
+    ContentFormat, Entry, ExecuteArguments, LwM2mVersion, NotificationAttributes, ObjectModel,
+    ObjectVersion, Operation, Operations, Path, Registry, ResourceModel, Value, ValueType,
     WriteMode,
 };
 use lwm2m_client::{Config, Event, Fault, FirmwareState, Profile, ProfileId};
@@ -381,4 +382,35 @@ fn what_a_device_lists_besides_an_unknown_profile_is_taken() {
     assert!(!links.contains("</3303/0>"), "{links}");
     let (_, values) = delivered(system.operate(read(TEMPERATURE)));
     assert_eq!(values.len(), 1);
+}
+
+#[test]
+fn values_are_typed_by_the_newest_definitions_that_the_server_was_given() {
+    let mut system = System::registered(config());
+    let read = || Operation::Read {
+        path: TEMPERATURE,
+        accept: Some(ContentFormat::TLV),
+    };
+    let (_, before) = delivered(system.operate(read()));
+    assert_eq!(before, [(TEMPERATURE, Value::Float(20.0))]);
+    let opaque = ResourceModel {
+        id: 5700,
+        name: "Sensor Value".into(),
+        operations: Operations::parse("R").unwrap(),
+        multiple: false,
+        mandatory: true,
+        value_type: Some(ValueType::Opaque),
+        range: None,
+        units: None,
+        description: None,
+    };
+    let model = ObjectModel::new(3303, ObjectVersion::new(9, 0), "Temperature")
+        .with_resources(vec![opaque])
+        .unwrap();
+    system.define(Registry::oma().with([model]));
+    let (_, after) = delivered(system.operate(read()));
+    assert!(
+        matches!(after.as_slice(), [(TEMPERATURE, Value::Opaque(_))]),
+        "{after:?}"
+    );
 }

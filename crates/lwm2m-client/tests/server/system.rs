@@ -9,7 +9,9 @@ use device_state::{
     Command, Context, Envelope, MemoryTables, NodeId, OperationOutcome, Outcome, Registration,
     Revision, ShardId, Timestamp, Transport, apply, query,
 };
-use lwm2m::{EndpointName, NotificationAttributes, Operation, Path, RegistrationId, Value};
+use lwm2m::{
+    EndpointName, NotificationAttributes, Operation, Path, RegistrationId, Registry, Value,
+};
 use lwm2m_client::{Config, Device, Event, Output};
 use lwm2m_server::{
     CommitError, CommitId, Engine, Now, OperationFailure, OperationReply, OperationTag, Origin,
@@ -174,6 +176,11 @@ impl System {
 
     pub(crate) fn last_value(&self, path: Path) -> Option<Value> {
         query::last_value(&self.tables, self.device.endpoint(), path).map(|last| last.value)
+    }
+
+    /// The server types values by these definitions from now on.
+    pub(crate) fn define(&mut self, definitions: Registry) {
+        self.engine.set_definitions(Arc::new(definitions));
     }
 
     pub(crate) fn set(&mut self, path: Path, value: Value) {

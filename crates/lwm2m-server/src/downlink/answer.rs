@@ -91,11 +91,12 @@ pub(super) struct Place<'a> {
     /// What the paths of the device begin with on the wire.
     pub(super) root: &'a AlternatePath,
     pub(super) base: Path,
+    pub(super) definitions: &'a Registry,
 }
 
 impl Place<'_> {
     fn decode(self, format: ContentFormat, payload: &[u8]) -> Result<Vec<Entry>, DecodeError> {
-        lwm2m::decode_below(self.root, format, self.base, payload, Registry::oma())
+        lwm2m::decode_below(self.root, format, self.base, payload, self.definitions)
     }
 }
 
