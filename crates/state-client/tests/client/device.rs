@@ -113,6 +113,18 @@ async fn a_device_is_described_with_its_revision() {
 }
 
 #[tokio::test]
+async fn the_definitions_of_vendors_are_told_when_they_changed() {
+    let cluster = Cluster::new(1);
+    let node = Node::start(1, &cluster, |_| Reply::Silence).await;
+    cluster.lead(&node, 1);
+    let client = client_of(&[&node]);
+    let news = client.definitions(None, AMPLE).await.unwrap().unwrap();
+    assert_eq!((news.changes, news.models[0].id), (1, 26_241));
+    let known = Some(news.changes);
+    assert!(client.definitions(known, AMPLE).await.unwrap().is_none());
+}
+
+#[tokio::test]
 async fn a_committed_operation_that_has_not_ended_is_named() {
     let cluster = Cluster::new(1);
     let operation = OperationId {
