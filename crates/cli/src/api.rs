@@ -9,6 +9,7 @@ use proto::drover::v1::credentials_client::CredentialsClient;
 use proto::drover::v1::desired_state_client::DesiredStateClient;
 use proto::drover::v1::devices_client::DevicesClient;
 use proto::drover::v1::diagnostics_client::DiagnosticsClient;
+use proto::drover::v1::object_models_client::ObjectModelsClient;
 use proto::drover::v1::operations_client::OperationsClient;
 use tonic::Request;
 use tonic::transport::{Channel, Endpoint};
@@ -214,6 +215,10 @@ impl Api {
 
     pub(crate) fn bootstrap(&self) -> BootstrapClient<Channel> {
         BootstrapClient::new(self.channel.clone())
+    }
+
+    pub(crate) fn object_models(&self) -> ObjectModelsClient<Channel> {
+        ObjectModelsClient::new(self.channel.clone())
     }
 
     pub(crate) fn diagnostics(&self) -> DiagnosticsClient<Channel> {

@@ -7,7 +7,8 @@ use std::time::Duration;
 use clap::{Args, Parser, Subcommand};
 
 use crate::command::{
-    apply, bootstrap, composite, credentials, operations, raw, read, rest_shim, stream, write,
+    apply, bootstrap, composite, credentials, models, operations, raw, read, rest_shim, stream,
+    write,
 };
 use crate::output::Format;
 use crate::{dev, model, tether};
@@ -163,6 +164,9 @@ JSON: {\"endpoint\", \"findings\": [{\"severity\": Problem|Warning|Notice, \"sum
     /// Which accounts devices get from the bootstrap server: add, list, remove, start.
     #[command(subcommand)]
     Bootstrap(bootstrap::Bootstrap),
+    /// Objects that vendors define in XML: add, list, show, remove.
+    #[command(subcommand)]
+    Models(models::Models),
     /// Show nodes, shards and leaders.
     #[command(after_help = "\
 Asks the state nodes at their internal addresses, from endpoints.json or --internal.

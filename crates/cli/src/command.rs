@@ -7,6 +7,7 @@ pub(crate) mod composite;
 pub(crate) mod credentials;
 pub(crate) mod devices;
 pub(crate) mod diagnose;
+pub(crate) mod models;
 pub(crate) mod operations;
 pub(crate) mod raw;
 pub(crate) mod read;
@@ -43,6 +44,7 @@ pub(crate) async fn run(arguments: Arguments) -> Result<(), Failure> {
         Command::Operations(operations) => operations.run(&global).await,
         Command::Credentials(credentials) => credentials.run(&global).await,
         Command::Bootstrap(bootstrap) => bootstrap.run(&global).await,
+        Command::Models(models) => models.run(&global).await,
         Command::Cluster { internal } => cluster::describe(&global, internal).await,
         Command::Apply(apply) => apply.run(&global).await,
         Command::RestShim(shim) => shim.run(&global).await,

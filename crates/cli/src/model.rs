@@ -1,13 +1,93 @@
 //! Paths and values from the command line, typed by the object definitions.
 
+use std::collections::BTreeSet;
+use std::sync::OnceLock;
 use std::time::SystemTime;
 
 use lwm2m::value::ValueType;
-use lwm2m::{Path, Registry};
+use lwm2m::{ObjectModel, Path, Registry};
 use proto::drover::v1::value::Kind;
-use proto::drover::v1::{ObjectLink, PathValue, Value};
+use proto::drover::v1::{
+    GetObjectModelRequest, ListObjectModelsRequest, ObjectLink, PathValue, Value,
+};
+use tonic::{Code, Status};
 
+use crate::api::Api;
 use crate::failure::Failure;
+
+/// The definitions of this run of the program, if the API was asked for some: there is one command in a run.
+static LEARNT: OnceLock<Registry> = OnceLock::new();
+
+/// The definitions of objects that are known: the OMA's, and those that were [`learn`]t.
+fn definitions() -> &'static Registry {
+    LEARNT.get().unwrap_or_else(Registry::oma)
+}
+
+/// Asks the API for vendors' definitions of what the OMA registry does not know of `paths`. Without them there are no
+/// names, and types have to be named: no reason to fail.
+pub(crate) async fn learn<'p>(api: &Api, paths: impl IntoIterator<Item = &'p str>) {
+    let unknown: BTreeSet<u16> = paths
+        .into_iter()
+        .filter_map(|path| path.parse().ok())
+        .filter_map(unknown_object)
+        .collect();
+    if unknown.is_empty() {
+        return;
+    }
+    let request = api.request(ListObjectModelsRequest {});
+    let Ok(listed) = api.object_models().list_object_models(request).await else {
+        return;
+    };
+    let listed = listed.into_inner().models.into_iter();
+    let added: BTreeSet<u16> = listed
+        .filter_map(|model| u16::try_from(model.id).ok())
+        .filter(|id| unknown.contains(id))
+        .collect();
+    let mut models = Vec::new();
+    for object in added {
+        models.extend(versions(api, object).await.unwrap_or_default());
+    }
+    // A second command in one run would go on with what the first has learnt.
+    let _known = LEARNT.set(Registry::oma().with(models));
+}
+
+fn unknown_object(path: Path) -> Option<u16> {
+    let (oma, object) = (Registry::oma(), path.object_id()?);
+    let is_known = match path.resource_id() {
+        Some(_) => oma.resource(path).is_some(),
+        None => oma.object(object, None).is_some(),
+    };
+    (!is_known).then_some(object)
+}
+
+/// The versions of an object that were added to the cluster, oldest first.
+pub(crate) async fn versions(api: &Api, object: u16) -> Result<Vec<ObjectModel>, Status> {
+    let id = u32::from(object);
+    let request = api.request(GetObjectModelRequest { id });
+    match api.object_models().get_object_model(request).await {
+        Ok(answer) => answer
+            .into_inner()
+            .versions
+            .into_iter()
+            .map(|model| {
+                ObjectModel::try_from(model).map_err(|error| Status::internal(error.to_string()))
+            })
+            .collect(),
+        Err(status) if status.code() == Code::NotFound => Ok(Vec::new()),
+        Err(status) => Err(status),
+    }
+}
+
+/// Whether the resource at `path` can have several instances.
+pub(crate) fn is_multiple(path: Path) -> bool {
+    let resource = definitions().resource(path);
+    resource.is_some_and(|resource| resource.multiple)
+}
+
+/// The type of the resource at `path`, if a definition tells it.
+pub(crate) fn value_type(path: Path) -> Option<ValueType> {
+    definitions().value_type(path)
+}
 
 /// Reads a path; the leading slash may be missing.
 pub(crate) fn parse_path(text: &str) -> Result<Path, String> {
@@ -57,17 +137,15 @@ impl From<TypeName> for ValueType {
 /// The name of a resource as the registry has it.
 pub(crate) fn resource_name(path: &str) -> Option<&'static str> {
     let path: Path = path.parse().ok()?;
-    Registry::oma()
-        .resource(path)
-        .map(|resource| resource.name.as_ref())
+    let resource = definitions().resource(path)?;
+    Some(&resource.name)
 }
 
 /// The name of an object as the registry has it.
 pub(crate) fn object_name(path: &str) -> Option<&'static str> {
     let path: Path = path.parse().ok()?;
-    Registry::oma()
-        .object(path.object_id()?, None)
-        .map(|object| object.name.as_ref())
+    let object = definitions().object(path.object_id()?, None)?;
+    Some(&object.name)
 }
 
 /// `text` as the value of the resource at `path`, typed by `named` or else by the object's definition.
@@ -89,10 +167,11 @@ pub(crate) fn typed(path: Path, text: &str, named: Option<TypeName>) -> Result<P
 }
 
 fn defined_type(path: Path) -> Result<ValueType, Failure> {
-    let Some(resource) = Registry::oma().resource(path) else {
+    let Some(resource) = definitions().resource(path) else {
         return Err(Failure::usage(
             format!("no object definition has the resource {path}"),
-            "name its data type with --type, for example --type integer",
+            "name its data type with --type, for example --type integer, or add its definition with \
+             `drover models add`",
         ));
     };
     resource.value_type.ok_or_else(|| {

@@ -5,5 +5,6 @@ pub(crate) mod cluster;
 pub(crate) mod credential;
 pub(crate) mod device;
 pub(crate) mod event;
+pub(crate) mod model;
 pub(crate) mod operation;
 pub(crate) mod value;

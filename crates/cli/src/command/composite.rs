@@ -44,6 +44,12 @@ impl WriteComposite {
                 "give PATH=VALUE, or --remove PATH",
             ));
         }
+        let api = Api::connect(global).await?;
+        let paths = self
+            .values
+            .iter()
+            .filter_map(|value| value.split('=').next());
+        model::learn(&api, paths).await;
         let values: Result<Vec<PathValue>, Failure> = self
             .values
             .iter()
@@ -57,7 +63,6 @@ impl WriteComposite {
             delivery: Some(self.delivery.message(global)),
             force: self.force.is_set,
         };
-        let api = Api::connect(global).await?;
         let answer = api
             .operations()
             .write_composite(request(global, message))

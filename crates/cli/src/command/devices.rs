@@ -5,6 +5,7 @@ use proto::drover::v1::{Device, GetDeviceRequest, ListDevicesRequest};
 use crate::api::Api;
 use crate::arguments::Global;
 use crate::failure::Failure;
+use crate::model;
 use crate::time;
 use crate::view::device::{DeviceDetailView, DeviceView, DevicesView};
 
@@ -55,7 +56,14 @@ pub(crate) async fn get(api: &Api, endpoint: String) -> Result<DeviceDetailView,
         .devices()
         .get_device(api.request(GetDeviceRequest { endpoint }))
         .await;
-    Ok(answer.map_err(Failure::call(action))?.into_inner().into())
+    let device = answer.map_err(Failure::call(action))?.into_inner();
+    let objects = device.objects.iter();
+    let objects: Vec<String> = objects
+        .map(|object| format!("/{}", object.object))
+        .collect();
+    let values = device.values.iter().map(|value| value.path.as_str());
+    model::learn(api, objects.iter().map(String::as_str).chain(values)).await;
+    Ok(device.into())
 }
 
 /// The objects of a device as a table.

@@ -65,6 +65,7 @@ impl Read {
         let answer = answer
             .map_err(Failure::call(format!("read {named} of {endpoint}")))?
             .into_inner();
+        model::learn(&api, answer.values.iter().map(|value| value.path.as_str())).await;
         let view = ReadView {
             endpoint,
             path: named,
@@ -130,7 +131,9 @@ impl Discover {
             "discover {path} of {}",
             self.endpoint
         )))?;
-        let view = DiscoverView::new(self.endpoint, path.to_string(), answer.into_inner());
+        let answer = answer.into_inner();
+        model::learn(&api, answer.links.iter().map(|link| link.path.as_str())).await;
+        let view = DiscoverView::new(self.endpoint, path.to_string(), answer);
         global.output.show(&view, DiscoverView::table)
     }
 }

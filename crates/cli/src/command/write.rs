@@ -140,8 +140,11 @@ enum Written {
 
 impl Write {
     pub(crate) async fn run(self, global: &Global) -> Result<(), Failure> {
-        let written = written(self.target.path, &self.values, self.named)?;
         let Target { endpoint, path } = self.target;
+        check_place(path)?;
+        let api = Api::connect(global).await?;
+        model::learn(&api, [path.to_string().as_str()]).await;
+        let written = written(path, &self.values, self.named)?;
         let (text, values) = match written {
             Written::Text(text) => (text, Vec::new()),
             Written::Values(values) => (String::new(), values),
@@ -161,20 +164,23 @@ impl Write {
             force: self.force.is_set,
             delivery: Some(self.delivery.message(global)),
         };
-        let api = Api::connect(global).await?;
         let answer = api.operations().write(request(global, message)).await;
         finish(global, action, answer)
     }
 }
 
-fn written(path: Path, values: &[String], named: Option<TypeName>) -> Result<Written, Failure> {
-    let resource = matches!(path, Path::Resource(..) | Path::ResourceInstance(..));
-    if !resource && !matches!(path, Path::ObjectInstance(..)) {
-        return Err(Failure::usage(
+fn check_place(path: Path) -> Result<(), Failure> {
+    match path {
+        Path::ObjectInstance(..) | Path::Resource(..) | Path::ResourceInstance(..) => Ok(()),
+        Path::Root | Path::Object(_) => Err(Failure::usage(
             format!("{path} cannot be written"),
             "name a resource (/3/0/14) or an object instance (/3/0)",
-        ));
+        )),
     }
+}
+
+fn written(path: Path, values: &[String], named: Option<TypeName>) -> Result<Written, Failure> {
+    let resource = path.resource_id().is_some();
     match values {
         [value] if resource && !is_assignment(path, value) => single(path, value, named),
         values => {
@@ -189,10 +195,7 @@ fn written(path: Path, values: &[String], named: Option<TypeName>) -> Result<Wri
 
 /// A resource with several instances takes `ID=VALUE`; for any other a text with `=` is just a text.
 fn is_assignment(path: Path, value: &str) -> bool {
-    let several = lwm2m::Registry::oma()
-        .resource(path)
-        .is_some_and(|resource| resource.multiple);
-    several && matches!(path, Path::Resource(..)) && value.contains('=')
+    model::is_multiple(path) && matches!(path, Path::Resource(..)) && value.contains('=')
 }
 
 fn single(path: Path, text: &str, named: Option<TypeName>) -> Result<Written, Failure> {
@@ -200,7 +203,7 @@ fn single(path: Path, text: &str, named: Option<TypeName>) -> Result<Written, Fa
         return Ok(Written::Values(vec![model::typed(path, text, named)?]));
     }
     // The API types a text by its own definitions, which may know more objects than this program.
-    let time = lwm2m::Registry::oma().value_type(path) == Some(ValueType::Time);
+    let time = model::value_type(path) == Some(ValueType::Time);
     let seconds = time.then(|| model::seconds_of(text)).flatten();
     Ok(Written::Text(seconds.map_or_else(
         || text.to_owned(),
@@ -280,6 +283,10 @@ impl Create {
                 "name an object, for example /3303",
             )
         })?;
+        let api = Api::connect(global).await?;
+        if !self.values.is_empty() {
+            model::learn(&api, [base.to_string().as_str()]).await;
+        }
         let values: Result<Vec<PathValue>, Failure> = self
             .values
             .iter()
@@ -294,7 +301,6 @@ impl Create {
             force: self.force.is_set,
             delivery: Some(self.delivery.message(global)),
         };
-        let api = Api::connect(global).await?;
         let answer = api
             .operations()
             .create_instance(request(global, message))

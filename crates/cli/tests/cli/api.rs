@@ -5,19 +5,24 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use futures::Stream;
+use proto::convert::public::{new_models, summary};
 use proto::drover::v1::credentials_server::{Credentials, CredentialsServer};
 use proto::drover::v1::desired_state_server::{DesiredState, DesiredStateServer};
 use proto::drover::v1::devices_server::{Devices, DevicesServer};
+use proto::drover::v1::object_models_server::{ObjectModels, ObjectModelsServer};
 use proto::drover::v1::operations_server::{Operations, OperationsServer};
 use proto::drover::v1::value::Kind;
 use proto::drover::v1::{
     CancelOperationRequest, CreateInstanceRequest, Credential, DeleteCredentialRequest,
-    DeleteCredentialResponse, DeleteInstanceRequest, DesiredResource, DesiredResources, Device,
-    DiscoverRequest, DiscoverResponse, Event, ExecuteRequest, GetDesiredRequest, GetDeviceRequest,
-    GetOperationRequest, ListCredentialsRequest, ListCredentialsResponse, ListDevicesRequest,
-    ListDevicesResponse, ListOperationsRequest, ListOperationsResponse, ObserveCompositeRequest,
-    ObserveRequest, ObserveResponse, Operation, OperationResponse, PathValue, PutCredentialRequest,
-    RawAnswer, ReadCompositeRequest, ReadRequest, ReadResponse, ReportedValue, SendRawRequest,
+    DeleteCredentialResponse, DeleteInstanceRequest, DeleteObjectModelRequest,
+    DeleteObjectModelResponse, DesiredResource, DesiredResources, Device, DiscoverRequest,
+    DiscoverResponse, Event, ExecuteRequest, GetDesiredRequest, GetDeviceRequest,
+    GetObjectModelRequest, GetObjectModelResponse, GetOperationRequest, ListCredentialsRequest,
+    ListCredentialsResponse, ListDevicesRequest, ListDevicesResponse, ListObjectModelsRequest,
+    ListObjectModelsResponse, ListOperationsRequest, ListOperationsResponse,
+    ObserveCompositeRequest, ObserveRequest, ObserveResponse, Operation, OperationResponse,
+    PathValue, PutCredentialRequest, PutObjectModelsRequest, PutObjectModelsResponse, RawAnswer,
+    ReadCompositeRequest, ReadRequest, ReadResponse, ReportedValue, SendRawRequest,
     SendRawResponse, SetDesiredRequest, Value, WatchEventsRequest, WatchEventsResponse,
     WriteAttributesRequest, WriteCompositeRequest, WriteRequest, device, event, operation,
 };
@@ -37,6 +42,7 @@ struct Script {
     credentials: Arc<Mutex<Vec<PutCredentialRequest>>>,
     resume_tokens: Arc<Mutex<Vec<String>>>,
     desired: Arc<Mutex<DesiredResources>>,
+    models: Arc<Mutex<Vec<lwm2m::ObjectModel>>>,
 }
 
 /// The API at a free port, which it keeps until the test ends: a port given back could be another test's next.
@@ -56,6 +62,7 @@ impl FakeApi {
             .add_service(OperationsServer::new(script.clone()))
             .add_service(CredentialsServer::new(script.clone()))
             .add_service(DesiredStateServer::new(script.clone()))
+            .add_service(ObjectModelsServer::new(script.clone()))
             .serve_with_incoming(TcpListenerStream::new(listener));
         let mut server = JoinSet::new();
         server.spawn(async move { serving.await.unwrap() });
@@ -117,6 +124,51 @@ fn registered(endpoint: &str) -> Device {
         endpoint: endpoint.to_owned(),
         state: device::State::Registered.into(),
         ..Device::default()
+    }
+}
+
+#[tonic::async_trait]
+impl ObjectModels for Script {
+    async fn put_object_models(
+        &self,
+        request: Request<PutObjectModelsRequest>,
+    ) -> Answer<PutObjectModelsResponse> {
+        let added = new_models(&request.into_inner()).unwrap();
+        let models = added.iter().map(summary).collect();
+        self.models.lock().unwrap().extend(added);
+        Ok(Response::new(PutObjectModelsResponse { models }))
+    }
+
+    async fn list_object_models(
+        &self,
+        _: Request<ListObjectModelsRequest>,
+    ) -> Answer<ListObjectModelsResponse> {
+        let models = self.models.lock().unwrap().iter().map(summary).collect();
+        Ok(Response::new(ListObjectModelsResponse { models }))
+    }
+
+    async fn get_object_model(
+        &self,
+        request: Request<GetObjectModelRequest>,
+    ) -> Answer<GetObjectModelResponse> {
+        let id = request.into_inner().id;
+        let mut models = self.models.lock().unwrap().clone();
+        models.retain(|model| u32::from(model.id) == id);
+        if models.is_empty() {
+            return Err(refused(Code::NotFound, "not known", "NOT_FOUND", None));
+        }
+        let versions = models.into_iter().map(Into::into).collect();
+        Ok(Response::new(GetObjectModelResponse { versions }))
+    }
+
+    async fn delete_object_model(
+        &self,
+        request: Request<DeleteObjectModelRequest>,
+    ) -> Answer<DeleteObjectModelResponse> {
+        let id = request.into_inner().id;
+        let mut models = self.models.lock().unwrap();
+        models.retain(|model| u32::from(model.id) != id);
+        Ok(Response::new(DeleteObjectModelResponse {}))
     }
 }
 

@@ -4,6 +4,7 @@
 
 mod api;
 mod apply;
+mod models;
 
 use std::process::Output;
 

@@ -15,7 +15,7 @@ struct Door {
     inside: &'static [&'static str],
 }
 
-const DOORS: [Door; 5] = [
+const DOORS: [Door; 6] = [
     Door {
         library: "coap-lite",
         token: "coap_lite",
@@ -35,6 +35,11 @@ const DOORS: [Door; 5] = [
         library: "minicbor",
         token: "minicbor",
         inside: &["crates/lwm2m/src/format"],
+    },
+    Door {
+        library: "quick-xml",
+        token: "quick_xml",
+        inside: &["crates/lwm2m/src/ddf"],
     },
     Door {
         library: "openraft",
