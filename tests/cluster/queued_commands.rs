@@ -50,7 +50,7 @@ fn queued_commands_end_once_and_in_order_whichever_node_is_killed() {
 
     let mut wanted: Vec<Vec<Command>> = (0..DEVICES).map(|_| ledger::draw(&mut rng)).collect();
     let (victims, moments) = (Victim::shuffled(&mut rng), moments(&mut rng));
-    println!("DROVER_SEED={seed}: {victims:?} at {moments:?}");
+    tell(seed, &format!("{victims:?} at {moments:?}"));
     let scene = Scene {
         drover: &drover,
         nodes: &nodes,
@@ -73,7 +73,7 @@ fn queued_commands_end_once_and_in_order_whichever_node_is_killed() {
         unanswered += ledger::check(&drover, device, commands);
         assert_eq!(device.handshakes(), 1, "{}", device.endpoint);
     }
-    println!("DROVER_SEED={seed}: {unanswered} executes without an answer");
+    tell(seed, &format!("{unanswered} executes without an answer"));
     // One command of a device is under way at a time.
     assert!(unanswered <= restarted.len() * DEVICES, "{unanswered}");
     Ends::seen_by(&watch, ALL).check(&wanted);
@@ -85,6 +85,12 @@ fn seed() -> u64 {
         Ok(text) => text.parse().unwrap(),
         Err(_) => rand::random(),
     }
+}
+
+/// For whoever looks at a run that failed.
+#[expect(clippy::print_stdout, reason = "the seed repeats the run")]
+fn tell(seed: u64, what: &str) {
+    println!("DROVER_SEED={seed}: {what}");
 }
 
 /// A cluster whose ingress nodes send nothing to a device that was silent for a second.

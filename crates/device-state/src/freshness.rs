@@ -75,8 +75,8 @@ pub fn observation_freshness(
 fn period(wanted: NotificationAttributes, default: NotificationAttributes) -> Option<Duration> {
     // LwM2M-Core 1.2 §7.3: what is asked for with the observation goes before everything else, one
     // attribute at a time.
-    let pmin = wanted.pmin.value().or(default.pmin.value());
-    let pmax = wanted.pmax.value().or(default.pmax.value());
+    let pmin = wanted.pmin.value().or_else(|| default.pmin.value());
+    let pmax = wanted.pmax.value().or_else(|| default.pmax.value());
     let both = NotificationAttributes {
         pmin: Setting::from(pmin),
         pmax: Setting::from(pmax),

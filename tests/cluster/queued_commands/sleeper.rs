@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use dtls::{CidOffer, ClientConfig, Psk};
 use lwm2m::{Binding, EndpointName, Lifetime, QueueMode};
-use lwm2m_client::{Config, Event};
+use lwm2m_client::{Config, Device, Event};
 use tests::{Drover, LiveDevice};
 
 use super::DEVICES;
@@ -49,7 +49,7 @@ fn start(name: &str, server: SocketAddr) -> LiveDevice {
 /// Has a device say that it is there, and waits until it sleeps again.
 pub(super) fn wake(device: &LiveDevice) {
     let nights = device.count(is_asleep);
-    device.with(|device, now| device.update(now));
+    device.with(Device::update);
     device.wait_for_within(NIGHT, "sleep", nights + 1, is_asleep);
 }
 

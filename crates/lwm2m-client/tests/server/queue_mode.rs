@@ -38,7 +38,7 @@ fn wake(system: &mut System) {
 #[test]
 fn a_device_that_says_nothing_of_its_sleep_is_asked_for_as_long_as_the_standard_has_it() {
     let mut system = modem();
-    system.drive(STANDARD - SECOND);
+    system.drive(STANDARD.saturating_sub(SECOND));
     // The server believes that it listens.
     let silence = system.refuse(read(MANUFACTURER));
     assert_eq!(silence, OperationFailure::Timeout);
@@ -51,10 +51,10 @@ fn a_device_that_says_nothing_of_its_sleep_is_asked_for_as_long_as_the_standard_
 fn a_modem_in_psm_is_asked_nothing_after_its_active_timer_has_run_out() {
     let mut system = modem();
     system.operate(read(Path::ObjectInstance(10, 0)));
-    system.drive(T3324 - SECOND);
+    system.drive(T3324.saturating_sub(SECOND));
     system.operate(read(MANUFACTURER));
     // Each message begins the wait anew.
-    system.drive(T3324 - SECOND);
+    system.drive(T3324.saturating_sub(SECOND));
     system.operate(read(MANUFACTURER));
     system.drive(T3324 + SECOND);
     assert_eq!(system.refuse(read(MANUFACTURER)), OperationFailure::Asleep);
