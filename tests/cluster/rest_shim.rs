@@ -2,10 +2,11 @@
 
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::TcpStream;
+use std::process::Command;
 use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
-use tests::{Drover, Options, Program, until_some};
+use tests::{Drover, Options, Program, binary, until_some};
 
 /// Longer than anything takes that is waited for.
 const LIMIT: Duration = Duration::from_secs(60);
@@ -129,6 +130,9 @@ fn shim(drover: &Drover) -> (Program, Rest, Rest) {
     (program, management, bootstrap)
 }
 
+/// The first device of a fleet of that prefix.
+const FULL: &str = "full-000000";
+
 fn resource(id: u16, kind: &str, value: &Value) -> Value {
     json!({"id": id, "kind": "singleResource", "type": kind, "value": value})
 }
@@ -137,6 +141,7 @@ fn resource(id: u16, kind: &str, value: &Value) -> Value {
 fn what_zephyrs_suite_asks_of_leshan_is_answered() {
     let drover = Drover::start(&Options {
         devices: 1,
+        flags: vec!["--coap".to_owned()],
         ..Options::default()
     });
     let device = drover.devices()[0].clone();
@@ -146,6 +151,10 @@ fn what_zephyrs_suite_asks_of_leshan_is_answered() {
     values(&rest, &device);
     operations(&rest, &device);
     composite(&rest, &device);
+    {
+        let _simulator = full_device(&drover);
+        portfolio(&rest, FULL);
+    }
     notifications(&rest, &device);
     security(&rest, &bootstrap);
 }
@@ -211,7 +220,7 @@ fn values(rest: &Rest, device: &str) {
     assert_eq!(status, 400, "{text}");
 }
 
-/// LightweightM2M-1.1-int-104, -260, -1630 and -1635.
+/// LightweightM2M-1.1-int-104 and -260.
 fn operations(rest: &Rest, device: &str) {
     let at = |path: &str| format!("/clients/{device}/{path}");
     assert_eq!(
@@ -231,18 +240,34 @@ fn operations(rest: &Rest, device: &str) {
     let link = |url: &str| links.iter().find(|link| link["url"] == url).unwrap();
     assert_eq!(link("/3/0/7")["attributes"]["dim"], "2", "{discovered}");
     assert_eq!(link("/3/0/4")["attributes"], json!({}), "{discovered}");
+}
 
+/// A simulated device with every object, among them one whose instances a server makes.
+fn full_device(drover: &Drover) -> Program {
+    let server = format!("coap://{}", drover.endpoint("/ingress/0/coap"));
+    let mut command = Command::new(binary("drover-sim"));
+    command.args(["run", "--server", &server, "--endpoint-prefix", "full-"]);
+    command.args(["--devices", "1", "--all-objects"]);
+    let simulator = Program::start(&mut command, &drover.scratch().join("full")).unwrap();
+    drover.wait_for_device(FULL, LIMIT);
+    simulator
+}
+
+/// LightweightM2M-1.1-int-1630 and -1635.
+fn portfolio(rest: &Rest, device: &str) {
+    let at = |path: &str| format!("/clients/{device}/{path}");
     let instance = json!({"kind": "instance", "id": 7, "resources": [
-        {"id": 5750, "kind": "singleResource", "type": "string", "value": "Boiler"},
+        {"id": 0, "kind": "multiResource", "type": "string", "values": {"0": "Boiler"}},
     ]});
-    let create = at("3303?timeout=10&format=SENML_CBOR");
+    let create = at("16?timeout=10&format=SENML_CBOR");
     assert_eq!(rest.status("POST", &create, &instance), "CREATED(201)");
-    assert_eq!(rest.get(&at("3303/7/5750"))["content"]["value"], "Boiler");
+    let read = rest.get(&at("16/7/0"));
+    assert_eq!(read["content"]["values"]["0"], "Boiler", "{read}");
     assert_eq!(
-        rest.status("DELETE", &at("3303/7"), &Value::Null),
+        rest.status("DELETE", &at("16/7"), &Value::Null),
         "DELETED(202)"
     );
-    assert_eq!(rest.get(&at("3303/7"))["status"], "NOT_FOUND(404)");
+    assert_eq!(rest.get(&at("16/7"))["status"], "NOT_FOUND(404)");
 }
 
 /// LightweightM2M-1.1-int-229, -230 and -236.

@@ -102,8 +102,14 @@ impl Factory {
         }
     }
 
-    /// A bootstrap up to its first good or bad end, tried again if the profile is not known everywhere yet.
+    /// A bootstrap to its good end.
     fn bootstrap(&self) -> Bootstrapped {
+        self.try_bootstrap()
+            .unwrap_or_else(|events| panic!("{events:?}"))
+    }
+
+    /// A bootstrap to its end, tried again if the profile is not known everywhere yet; what happened if it was a bad one.
+    fn try_bootstrap(&self) -> Result<Bootstrapped, Vec<BootstrapEvent>> {
         let mut channel = Channel::open(self.server, &self.carrier).unwrap();
         let mut client = BootstrapClient::new(self.config.clone(), rand::random());
         let end = Instant::now() + SOON;
@@ -123,7 +129,7 @@ impl Factory {
             match events.last() {
                 Some(BootstrapEvent::Finished { accounts }) => {
                     let accounts = accounts.clone();
-                    return Bootstrapped { events, accounts };
+                    return Ok(Bootstrapped { events, accounts });
                 }
                 Some(BootstrapEvent::Failed { .. })
                     if !events.contains(&BootstrapEvent::Accepted) =>
@@ -131,7 +137,7 @@ impl Factory {
                     events.clear();
                     client.start(Instant::now());
                 }
-                Some(BootstrapEvent::Failed { .. }) => panic!("{events:?}"),
+                Some(BootstrapEvent::Failed { .. }) => return Err(events),
                 _ => {}
             }
             if let Some(Carried::Datagram(datagram)) = channel.receive() {
@@ -317,8 +323,9 @@ fn inconsistent(stage: &Stage, id: &str) {
     add_profile(stage, id, &["--server", &secured_uri(stage)]);
     let mut factory = Factory::psk(stage, id);
     factory.config.misbehaviour = Misbehaviour::Inconsistent { times: 2 };
-    let failed = std::panic::catch_unwind(|| factory.bootstrap());
-    assert!(failed.is_err());
+    factory.config.give_up_after = Duration::from_secs(2);
+    let failed = factory.try_bootstrap().map(|done| done.events).unwrap_err();
+    assert!(failed.contains(&BootstrapEvent::Inconsistent), "{failed:?}");
     let (outcome, detail) = kept(stage, id);
     assert_eq!(outcome, "Failed", "{detail}");
     assert_eq!(detail.matches("finish: 4.06").count(), 2, "{detail}");

@@ -105,6 +105,17 @@ impl Channel {
 
     /// What is lost is repeated by whoever sends it.
     pub(crate) fn send(&mut self, message: Carried) {
+        self.protect(message);
+        match &mut self.live {
+            Live::Datagrams(socket, protection) => {
+                // A session that has ended sends nothing more; the case notices.
+                let _ended = flush(socket, protection, &mut self.arrived);
+            }
+            Live::Stream(stream, connection, _) => write(stream, connection),
+        }
+    }
+
+    fn protect(&mut self, message: Carried) {
         match (&mut self.live, message) {
             (Live::Datagrams(socket, protection), Carried::Datagram(datagram)) => {
                 match protection {

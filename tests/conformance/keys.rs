@@ -21,7 +21,6 @@ pub(crate) struct Identity {
     pub(crate) private_key_pem: String,
     /// SubjectPublicKeyInfo.
     pub(crate) public_key: Vec<u8>,
-    pub(crate) public_key_pem: String,
 }
 
 impl Authority {
@@ -48,7 +47,6 @@ impl Authority {
             private_key: key.serialize_der(),
             private_key_pem: key.serialize_pem(),
             public_key: key.subject_public_key_info(),
-            public_key_pem: key.public_key_pem(),
         }
     }
 }

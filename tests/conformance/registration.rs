@@ -6,10 +6,10 @@ use lwm2m::{Binding, Lifetime, QueueMode};
 use lwm2m_client::{Event, ProfileId, RegistrationFailure};
 use serde_json::Value as Json;
 
-use crate::cases::{Case, long, not_run, short};
+use crate::cases::{Case, long, short};
 use crate::channel::{Carrier, Channel};
 use crate::device::CaseDevice;
-use crate::stage::{PROFILE_ID, SOON, Stage};
+use crate::stage::{PROFILE_ID, Stage};
 
 /// Until a device that is gone has lost its registration: the lifetime and what is granted beyond.
 const EXPIRY: Duration = Duration::from_mins(4);

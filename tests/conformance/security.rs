@@ -178,7 +178,7 @@ fn other_host_name(stage: &Stage, id: &str) {
     let failure = Channel::open(stage.ingress("coaps"), &carrier).err();
     assert_eq!(
         failure,
-        Some(HandshakeFailure::PeerRejected(PeerRejection::Unknown))
+        Some(HandshakeFailure::PeerRejected(PeerRejection::Invalid))
     );
     assert_eq!(stage.run(&["device", id]).code, 3);
     // With the right name the same server is the right one.

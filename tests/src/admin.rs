@@ -18,13 +18,20 @@ pub fn free_address() -> String {
 
 /// Waits until `/readyz` at `admin` says that `program` takes traffic.
 pub fn wait_until_ready(program: &mut Program, admin: &str) {
+    ready_or_ended(program, admin).unwrap_or_else(|output| panic!("{output}"));
+}
+
+/// As [`wait_until_ready`]; what `program` said if it ended instead.
+pub(crate) fn ready_or_ended(program: &mut Program, admin: &str) -> Result<(), String> {
     until_some("a ready node", Duration::from_secs(60), || {
-        assert!(program.is_running(), "{}", program.output());
+        if !program.is_running() {
+            return Ok(Err(program.output()));
+        }
         match get(admin, "/readyz") {
-            Some(answer) if answer.starts_with("HTTP/1.1 200") => Ok(()),
+            Some(answer) if answer.starts_with("HTTP/1.1 200") => Ok(Ok(())),
             other => Err((other, program.output())),
         }
-    });
+    })
 }
 
 /// A counter's value over all its labels, 0 while it is not there.

@@ -8,7 +8,7 @@ use anyhow::Result;
 use rustix::process::Signal;
 use serde_json::Value;
 
-use crate::admin::wait_until_ready;
+use crate::admin::{ready_or_ended, wait_until_ready};
 use crate::process::{Program, binary, kill};
 use crate::wait::{look_for, until_some};
 
@@ -208,9 +208,16 @@ impl Drover {
         command.args(["--seeds", &seeds.join(","), "--cluster-name", "dev"]);
         command.envs(self.environment.iter().cloned());
         let log = self.scratch().join(log);
-        let mut program = Program::start(&mut command, &log).expect("drover-state can be started");
-        wait_until_ready(&mut program, &at("admin"));
-        program
+        // Somebody who calls the port of a node that is gone may be given that very port by the kernel, for a moment.
+        until_some("a state node on its ports", READY, || {
+            let mut program =
+                Program::start(&mut command, &log).expect("drover-state can be started");
+            match ready_or_ended(&mut program, &at("admin")) {
+                Ok(()) => Ok(program),
+                Err(output) if output.contains("Address already in use") => Err(output),
+                Err(output) => panic!("{output}"),
+            }
+        })
     }
 
     /// Ends a state node without warning.

@@ -51,7 +51,10 @@ pub enum Violation {
     #[error("the feed has an entry below its floor")]
     FeedFloor,
     #[error("counters are {stored:?} but the rows say {counted:?}")]
-    Counters { stored: Counters, counted: Counters },
+    Counters {
+        stored: Box<Counters>,
+        counted: Box<Counters>,
+    },
     #[error("{endpoint} has {rows} rows of {bound}, more than allowed")]
     TooMany {
         endpoint: EndpointName,
@@ -298,8 +301,8 @@ impl Audit<'_> {
             ..self.counted
         };
         ensure(stored == counted, || Violation::Counters {
-            stored,
-            counted,
+            stored: Box::new(stored),
+            counted: Box::new(counted),
         })?;
         for ((endpoint, bound), rows) in self.rows {
             ensure(rows <= bound.per_device(), || Violation::TooMany {

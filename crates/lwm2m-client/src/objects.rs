@@ -24,6 +24,7 @@ pub(crate) mod server {
     pub(crate) const STORING: u16 = 6;
     pub(crate) const BINDING: u16 = 7;
     pub(crate) const UPDATE_TRIGGER: u16 = 8;
+    pub(crate) const BOOTSTRAP_TRIGGER: u16 = 9;
     pub(crate) const MUTE_SEND: u16 = 23;
 }
 
@@ -89,6 +90,10 @@ fn add_servers(tree: &mut ObjectTree, config: &Config) {
         tree.put(at(server::BINDING), Value::String(binding.clone()));
         tree.put_action(at(server::DISABLE));
         tree.put_action(at(server::UPDATE_TRIGGER));
+        if config.version != LwM2mVersion::V1_0 {
+            // Whoever drives the device goes to its bootstrap server.
+            tree.put_action(at(server::BOOTSTRAP_TRIGGER));
+        }
         tree.put(at(server::MUTE_SEND), Value::Boolean(false));
     }
 }

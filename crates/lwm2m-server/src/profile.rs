@@ -185,7 +185,7 @@ pub(crate) fn own_links(kept: &ObjectLinks) -> Option<Box<ObjectLinks>> {
 
 /// What the device sent, without the links that do not belong in a list.
 fn kept(links: &ObjectLinks, payload: &[u8]) -> String {
-    let sent = payload.iter().filter(|byte| **byte == b'<').count();
+    let sent = payload.split(|byte| *byte == b'<').skip(1).count();
     if sent == links.len() {
         String::from_utf8_lossy(payload).into_owned()
     } else {

@@ -230,8 +230,14 @@ impl<P: PeerKey> Engine<P> {
             return Err(Refusal::UnsupportedFormat);
         }
         let root = &device.alternate_path;
-        let entries = decode_below(root, format, Path::Root, &request.payload, &self.definitions)
-            .map_err(|error| Refusal::BadPayload(error.to_string()))?;
+        let entries = decode_below(
+            root,
+            format,
+            Path::Root,
+            &request.payload,
+            &self.definitions,
+        )
+        .map_err(|error| Refusal::BadPayload(error.to_string()))?;
         // LwM2M Core 1.2 §6.4.6: only of objects that the client registered.
         let registered = |entry: &Entry| {
             let object = entry.path.object_id();

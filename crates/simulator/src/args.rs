@@ -120,6 +120,10 @@ pub struct FleetArgs {
 
 /// `drover-sim run`.
 #[derive(Debug, Args)]
+#[expect(
+    clippy::struct_excessive_bools,
+    reason = "each is a flag of its own on the command line"
+)]
 pub struct Run {
     #[command(flatten)]
     pub fleet: FleetArgs,

@@ -41,7 +41,7 @@ impl LocalAddresses {
     pub(super) fn of(&self, peer: SocketAddr) -> Option<IpAddr> {
         let [v4, v6] = self.usual;
         let other = self.others.get(&peer).copied();
-        other.or(if is_v4(peer) { v4 } else { v6 })
+        other.or_else(|| if is_v4(peer) { v4 } else { v6 })
     }
 }
 

@@ -106,7 +106,7 @@ impl From<BootstrapServer> for wire::BootstrapServer {
             lifetime_seconds: u64::from(server.lifetime.as_secs()),
             binding: server.binding.to_string(),
             server_key,
-            certificate_use: certificate_use.map_or(Use::Unspecified.into(), wire_use),
+            certificate_use: certificate_use.map_or(Use::Unspecified as i32, wire_use),
         }
     }
 }

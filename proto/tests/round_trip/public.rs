@@ -31,7 +31,7 @@ where
     by_oma(request).try_into()
 }
 
-fn durable<R>(request: R) -> Result<DurableRequest, ConvertError>
+fn made_durable<R>(request: R) -> Result<DurableRequest, ConvertError>
 where
     DurableRequest: TryFrom<Defined<'static, R>, Error = ConvertError>,
 {
@@ -63,7 +63,7 @@ fn a_text_is_typed_by_the_definition_of_its_resource() {
         text: "85".to_owned(),
         ..write("/1/0/1")
     };
-    let durable = durable(request).unwrap();
+    let durable = made_durable(request).unwrap();
     let path = Path::Resource(1, 0, 1);
     let values = vec![Entry::new(path, Value::Integer(85))];
     assert_eq!(
@@ -81,12 +81,12 @@ fn a_text_is_typed_by_the_definition_of_its_resource() {
         text: "soon".to_owned(),
         ..write("/1/0/1")
     };
-    assert_eq!(field(durable(wrong)), "text");
+    assert_eq!(field(made_durable(wrong)), "text");
     let unknown = public::WriteRequest {
         text: "1".to_owned(),
         ..write("/65000/0/1")
     };
-    let refused = durable(unknown).unwrap_err();
+    let refused = made_durable(unknown).unwrap_err();
     assert_eq!(
         refused.reason,
         Reason::Untyped(Path::Resource(65_000, 0, 1))
@@ -100,9 +100,9 @@ fn a_value_takes_the_type_of_its_resource_and_an_instance_is_updated() {
         ..write("/1/0")
     };
     let wrong = request(value("/1/0/1", Value::Boolean(true)));
-    assert_eq!(field(durable(wrong)), "values.value");
+    assert_eq!(field(made_durable(wrong)), "values.value");
     let request = request(value("/1/0/1", Value::Unsigned(7)));
-    let durable = durable(request).unwrap();
+    let durable = made_durable(request).unwrap();
     let Operation::Write { mode, values, .. } = durable.operation else {
         panic!()
     };
@@ -125,37 +125,37 @@ fn a_request_that_no_device_could_accept_is_refused_with_the_field_that_is_wrong
     assert_eq!(field(device(read("/", None))), "path");
     assert_eq!(field(device(read("/3", Some(65_536)))), "accept");
     assert_eq!(field(device(public::ReadRequest::default())), "path");
-    assert_eq!(field(durable(write("/1/0"))), "values");
+    assert_eq!(field(made_durable(write("/1/0"))), "values");
     let outside = public::WriteRequest {
         values: vec![value("/3/0/14", Value::Integer(1))],
         ..write("/1/0")
     };
-    assert_eq!(field(durable(outside)), "values.value");
+    assert_eq!(field(made_durable(outside)), "values.value");
     let both = public::WriteRequest {
         values: vec![value("/1/0/1", Value::Integer(1))],
         text: "1".to_owned(),
         ..write("/1/0/1")
     };
-    assert_eq!(field(durable(both)), "text");
+    assert_eq!(field(made_durable(both)), "text");
     let nobody = public::WriteRequest {
         endpoint: String::new(),
         text: "1".to_owned(),
         ..write("/1/0/1")
     };
-    assert_eq!(field(durable(nobody)), "endpoint");
+    assert_eq!(field(made_durable(nobody)), "endpoint");
     let execute = public::ExecuteRequest {
         endpoint: "m".to_owned(),
         path: "/3/0".to_owned(),
         ..Default::default()
     };
-    assert_eq!(field(durable(execute)), "path");
+    assert_eq!(field(made_durable(execute)), "path");
     let attributes = public::WriteAttributesRequest {
         endpoint: "m".to_owned(),
         path: "/3/0/9".to_owned(),
         attributes: "pmin=soon".to_owned(),
         delivery: None,
     };
-    assert_eq!(field(durable(attributes)), "attributes");
+    assert_eq!(field(made_durable(attributes)), "attributes");
 }
 
 #[test]
@@ -174,7 +174,7 @@ fn a_callers_request_id_names_one_request_to_one_device() {
             endpoint: endpoint.to_owned(),
             ..request
         };
-        durable(request).unwrap().delivery.request_id
+        made_durable(request).unwrap().delivery.request_id
     };
     assert_eq!(id("a", ""), None);
     assert_eq!(id("a", "x"), id("a", "x"));
@@ -191,7 +191,7 @@ fn a_deadline_is_more_than_nothing_and_at_most_a_year() {
             deadline,
             ..Default::default()
         });
-        durable(public::WriteRequest {
+        made_durable(public::WriteRequest {
             text: "1".to_owned(),
             delivery,
             ..write("/1/0/1")

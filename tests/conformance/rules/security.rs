@@ -102,7 +102,7 @@ pub(super) const RULES: &[Rule] = &[
             ),
             test(
                 "ingress-node",
-                "ingress-node",
+                "drover-ingress",
                 "driver::principal::tests::every_name_in_a_certificate_that_can_be_one_is_an_endpoint",
             ),
             dtls("keys::paths_are_validated"),

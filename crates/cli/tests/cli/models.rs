@@ -2,6 +2,7 @@
 
 use crate::api::FakeApi;
 use crate::run;
+use proto::drover::v1::value::Kind;
 
 const PUMP: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../../examples/pump.xml");
 
@@ -79,7 +80,6 @@ async fn values_of_an_added_object_are_typed_and_named() {
         .into_iter()
         .map(|value| value.value.unwrap().kind)
         .collect();
-    use proto::drover::v1::value::Kind;
     assert_eq!(
         kinds,
         [Some(Kind::Unsigned(300)), Some(Kind::Boolean(true))]
