@@ -42,6 +42,7 @@ fn killed_ingress_nodes_lose_nothing_that_was_acknowledged() {
     let (stop, done) = (AtomicBool::new(false), AtomicUsize::new(0));
     let (drover, stop, done) = (&drover, &stop, &done);
     let (ledgers, _restarted) = std::thread::scope(|scope| {
+        let _stop = StopAtTheEnd(stop);
         let callers: Vec<_> = (0..CALLERS)
             .map(|caller| scope.spawn(move || call(drover, caller, stop, done)))
             .collect();
@@ -76,6 +77,15 @@ fn killed_ingress_nodes_lose_nothing_that_was_acknowledged() {
     reports.check(&fleet);
     let seen = progress(&fleet.program, "progress", |_| true);
     undisturbed(&seen, DEVICES, DEVICES);
+}
+
+/// Lets callers end where the test fails, too.
+struct StopAtTheEnd<'a>(&'a AtomicBool);
+
+impl Drop for StopAtTheEnd<'_> {
+    fn drop(&mut self) {
+        self.0.store(true, Ordering::Relaxed);
+    }
 }
 
 /// Notifications of some devices, as the state tier tells them.

@@ -8,7 +8,7 @@ use anyhow::Result;
 use rustix::process::Signal;
 use serde_json::Value;
 
-use crate::admin::{ready_or_ended, wait_until_ready};
+use crate::admin::ready_or_ended;
 use crate::process::{Program, binary, kill};
 use crate::wait::{look_for, until_some};
 
@@ -77,10 +77,19 @@ pub struct Drover {
 impl Drover {
     /// Starts `drover dev` and waits until it is ready.
     pub fn start(options: &Options) -> Self {
-        Self::try_start(options).expect("drover dev can be started")
+        // Ports that were free a moment ago may be somebody's who calls, or those of another test.
+        for _ in 0..3 {
+            match Self::try_start(options).expect("drover dev can be started") {
+                Ok(drover) => return drover,
+                Err(output) if output.contains("Address already in use") => {}
+                Err(output) => panic!("drover dev ended: {output}"),
+            }
+        }
+        panic!("drover dev finds no ports that stay free");
     }
 
-    fn try_start(options: &Options) -> Result<Self> {
+    /// The cluster, or what `drover dev` said if it ended.
+    fn try_start(options: &Options) -> Result<Result<Self, String>> {
         let folder = tempfile::tempdir()?;
         let dir = folder.path().join("dev");
         let mut command = Command::new(binary("drover"));
@@ -94,20 +103,24 @@ impl Drover {
         let mut program = Program::start(&mut command, &folder.path().join("dev.log"))?;
         let file = dir.join("endpoints.json");
         let endpoints = until_some("a ready cluster", READY, || {
-            assert!(
-                program.is_running(),
-                "drover dev ended: {}",
-                program.output()
-            );
+            if !program.is_running() {
+                return Ok(Err(program.output()));
+            }
             let text = std::fs::read_to_string(&file).map_err(|_| program.output())?;
-            serde_json::from_str(&text).map_err(|error| error.to_string())
+            serde_json::from_str(&text)
+                .map(Ok)
+                .map_err(|error| error.to_string())
         });
-        Ok(Self {
+        let endpoints = match endpoints {
+            Ok(endpoints) => endpoints,
+            Err(output) => return Ok(Err(output)),
+        };
+        Ok(Ok(Self {
             program,
             folder,
             endpoints,
             environment: options.environment.clone(),
-        })
+        }))
     }
 
     /// A folder that goes away with the cluster.
@@ -185,10 +198,7 @@ impl Drover {
         command.args(flags);
         command.envs(self.environment.iter().cloned());
         let log = self.scratch().join(log);
-        let mut program =
-            Program::start(&mut command, &log).expect("drover-ingress can be started");
-        wait_until_ready(&mut program, admin);
-        program
+        start_on_its_ports(&mut command, &log, admin)
     }
 
     /// Starts a state node again after its end, with its output in the file `log`, and waits until it is ready.
@@ -208,16 +218,7 @@ impl Drover {
         command.args(["--seeds", &seeds.join(","), "--cluster-name", "dev"]);
         command.envs(self.environment.iter().cloned());
         let log = self.scratch().join(log);
-        // Somebody who calls the port of a node that is gone may be given that very port by the kernel, for a moment.
-        until_some("a state node on its ports", READY, || {
-            let mut program =
-                Program::start(&mut command, &log).expect("drover-state can be started");
-            match ready_or_ended(&mut program, &at("admin")) {
-                Ok(()) => Ok(program),
-                Err(output) if output.contains("Address already in use") => Err(output),
-                Err(output) => panic!("{output}"),
-            }
-        })
+        start_on_its_ports(&mut command, &log, &at("admin"))
     }
 
     /// Ends a state node without warning.
@@ -318,4 +319,17 @@ impl Drop for Drover {
             });
         }
     }
+}
+
+/// Starts a node on the ports that it had, and waits until it is ready. While it was gone, the kernel may have given one of
+/// them to somebody who asked for any.
+fn start_on_its_ports(command: &mut Command, log: &Path, admin: &str) -> Program {
+    until_some("a node on its ports", READY, || {
+        let mut program = Program::start(command, log).expect("the node can be started");
+        match ready_or_ended(&mut program, admin) {
+            Ok(()) => Ok(program),
+            Err(output) if output.contains("Address already in use") => Err(output),
+            Err(output) => panic!("{output}"),
+        }
+    })
 }
