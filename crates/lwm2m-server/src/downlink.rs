@@ -42,7 +42,7 @@ pub(crate) struct Downlink<P> {
     untried: Vec<Option<ContentFormat>>,
 }
 
-/// An operation on a device whose registration is not committed yet.
+/// An operation that was asked for and has not begun.
 #[derive(Debug)]
 pub(crate) struct Waiting {
     tag: OperationTag,
@@ -123,44 +123,28 @@ impl<P: PeerKey> Engine<P> {
         registration: &RegistrationId,
         operation: Operation,
     ) {
-        self.handle(now, tag, registration, None, operation);
+        let waiting = Waiting {
+            tag,
+            child: None,
+            operation,
+        };
+        self.handle_waiting(now, registration, waiting);
     }
 
-    /// What was asked for before the registration was committed.
+    /// Begins an operation, unless it has to wait on.
     pub(crate) fn handle_waiting(
         &mut self,
         now: Now,
         registration: &RegistrationId,
         waiting: Waiting,
     ) {
-        self.handle(
-            now,
-            waiting.tag,
-            registration,
-            waiting.child,
-            waiting.operation,
-        );
-    }
-
-    fn handle(
-        &mut self,
-        now: Now,
-        tag: OperationTag,
-        registration: &RegistrationId,
-        child: Option<ChildPrefix>,
-        operation: Operation,
-    ) {
         if let Some(early) = self.early.get_mut(registration) {
             // LwM2M Core 1.2 §6.2.1: what comes before the 2.01 is ignored by the client, so it waits.
             if early.operations.len() < MAX_EARLY {
-                early.operations.push(Waiting {
-                    tag,
-                    child,
-                    operation,
-                });
+                early.operations.push(waiting);
             } else {
                 self.operation_done(
-                    tag,
+                    waiting.tag,
                     Err(OperationFailure::Busy {
                         retry_after: self.config.retry_after,
                     }),
@@ -168,6 +152,11 @@ impl<P: PeerKey> Engine<P> {
             }
             return;
         }
+        let Waiting {
+            tag,
+            child,
+            operation,
+        } = waiting;
         if let Operation::CancelObserve { observed } = &operation {
             return self.cancel_observation(now, tag, registration, observed);
         }

@@ -3,6 +3,7 @@
 use coap::PeerKey;
 use lwm2m::{AlternatePath, ChildPrefix, ObjectLinks, Operation, RegistrationId};
 
+use super::Waiting;
 use crate::engine::Engine;
 use crate::output::{Now, OperationFailure, OperationReply, OperationTag};
 
@@ -26,7 +27,12 @@ impl<P: PeerKey> Engine<P> {
             let refusal = format!("a device behind a gateway cannot be asked for {name}");
             return self.operation_done(tag, Err(OperationFailure::Invalid(refusal)));
         }
-        self.handle(now, tag, registration, Some(child.clone()), operation);
+        let waiting = Waiting {
+            tag,
+            child: Some(child.clone()),
+            operation,
+        };
+        self.handle_waiting(now, registration, waiting);
     }
 }
 
