@@ -80,20 +80,21 @@ fn battery(facts: &Facts<'_>) -> Option<Finding> {
             "Replace it.",
         )),
         (Some(5), _) => None,
-        (status, Some(level)) if status == Some(4) || level < LOW_BATTERY => Some(Finding::new(
-            Severity::Warning,
-            "The device's battery is low.",
-            format!("{BATTERY_LEVEL} is {level} %."),
-            "Replace or charge it.",
-        )),
-        (Some(4), None) => Some(Finding::new(
-            Severity::Warning,
-            "The device's battery is low.",
-            format!("{BATTERY_STATUS} is 4."),
-            "Replace or charge it.",
-        )),
+        (status, Some(level)) if status == Some(4) || level < LOW_BATTERY => {
+            Some(low_battery(format!("{BATTERY_LEVEL} is {level} %.")))
+        }
+        (Some(4), None) => Some(low_battery(format!("{BATTERY_STATUS} is 4."))),
         _ => None,
     }
+}
+
+fn low_battery(evidence: String) -> Finding {
+    Finding::new(
+        Severity::Warning,
+        "The device's battery is low.",
+        evidence,
+        "Replace or charge it.",
+    )
 }
 
 fn memory(facts: &Facts<'_>) -> Option<Finding> {
