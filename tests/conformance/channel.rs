@@ -67,8 +67,16 @@ impl Channel {
             }
             Carrier::Tcp => stream(Box::new(tcp(server))),
             Carrier::Tls(config, name) => {
-                let client = rustls::ClientConnection::new(config.clone(), name.clone()).unwrap();
-                stream(Box::new(rustls::StreamOwned::new(client, tcp(server))))
+                let mut client =
+                    rustls::ClientConnection::new(config.clone(), name.clone()).unwrap();
+                let mut tcp = tcp(server);
+                // What is written before the end of the handshake is lost if a turn ends meanwhile.
+                tcp.set_read_timeout(Some(SOON)).unwrap();
+                while client.is_handshaking() {
+                    client.complete_io(&mut tcp).unwrap();
+                }
+                tcp.set_read_timeout(Some(TURN)).unwrap();
+                stream(Box::new(rustls::StreamOwned::new(client, tcp)))
             }
         };
         let mut channel = Self {
@@ -173,7 +181,9 @@ impl Channel {
                         reliable::Output::Message(message) => {
                             self.arrived.push_back(Carried::Message(message));
                         }
-                        reliable::Output::Closed(_) => {}
+                        reliable::Output::Closed(reason) => {
+                            panic!("the connection ended: {reason}")
+                        }
                     }
                 }
                 write(stream, connection);
