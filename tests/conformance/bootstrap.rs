@@ -11,11 +11,11 @@ use lwm2m_client::bootstrap::{
 };
 use lwm2m_client::{Event, RegistrationFailure};
 use oscore::Carried;
-use tests::until_some;
+use tests::{LiveDevice, until_some};
 
 use crate::cases::{Case, not_run, short};
 use crate::channel::{Carrier, Channel};
-use crate::device::CaseDevice;
+use crate::device;
 use crate::security::{self, KEY};
 use crate::stage::{SOON, Stage};
 
@@ -183,7 +183,7 @@ fn secured_uri(stage: &Stage) -> String {
 }
 
 /// The device registers with what it was given, and is managed.
-fn managed(stage: &Stage, id: &str, account: &StoredAccount) -> CaseDevice {
+fn managed(stage: &Stage, id: &str, account: &StoredAccount) -> LiveDevice {
     assert_eq!(account.lifetime.as_secs(), LIFETIME);
     let channel = Channel::open(
         security::address(&account.uri),
@@ -305,7 +305,7 @@ fn fall_back(stage: &Stage, id: &str) {
     let mut config = lwm2m_client::Config::new(endpoint);
     config.coap.ack_timeout = Duration::from_millis(20);
     let channel = Channel::open(nobody.local_addr().unwrap(), &Carrier::Udp);
-    let device = CaseDevice::start(config, vec![channel.unwrap()]);
+    let device = device::start(config, vec![channel.unwrap()]);
     device.wait_for("no answer", 1, |event| {
         let Event::RegistrationFailed { reason, .. } = event else {
             return false;

@@ -1,9 +1,9 @@
 //! The Firmware Update object, 751 to 779.
 
 use lwm2m_client::{Config, Event, FirmwareBehaviour, FirmwareState, PullProtocol};
+use tests::LiveDevice;
 
 use crate::cases::{Case, short};
-use crate::device::CaseDevice;
 use crate::packages::PackageServer;
 use crate::reporting::Observer;
 use crate::stage::Stage;
@@ -67,14 +67,14 @@ fn push(stage: &Stage, id: &str) {
     assert_eq!(stage.raw(&write).0, "2.04");
 }
 
-fn wait_for(device: &CaseDevice, wanted: (FirmwareState, u8)) {
+fn wait_for(device: &LiveDevice, wanted: (FirmwareState, u8)) {
     device.wait_for(&format!("{wanted:?}"), 1, |event| {
         matches!(event, Event::FirmwareChanged { state, result } if (*state, *result) == wanted)
     });
 }
 
 /// The device, when its package is there.
-fn downloaded(stage: &Stage, id: &str, behaviour: FirmwareBehaviour) -> CaseDevice {
+fn downloaded(stage: &Stage, id: &str, behaviour: FirmwareBehaviour) -> LiveDevice {
     let device = stage.device_of(id, |config| config.firmware = behaviour);
     push(stage, id);
     wait_for(&device, (FirmwareState::Downloaded, 0));
@@ -113,7 +113,7 @@ fn pushed(stage: &Stage, id: &str) {
 }
 
 /// Starts the update, and waits for a device with the new version.
-fn assert_installs(stage: &Stage, device: &CaseDevice) {
+fn assert_installs(stage: &Stage, device: &LiveDevice) {
     let id = &device.endpoint;
     stage.ok(&["exec", id, "/5/0/2"]);
     device.wait_for("a registration after the update", 2, |event| {
@@ -141,7 +141,7 @@ fn refused(stage: &Stage, id: &str, behaviour: FirmwareBehaviour, result: u8) {
 }
 
 /// A device that pulls over CoAP.
-fn pulling(stage: &Stage, id: &str, change: impl FnOnce(&mut Config)) -> CaseDevice {
+fn pulling(stage: &Stage, id: &str, change: impl FnOnce(&mut Config)) -> LiveDevice {
     let device = stage.device_of(id, |config| {
         config.pull = vec![PullProtocol::Coap];
         change(config);
@@ -152,7 +152,7 @@ fn pulling(stage: &Stage, id: &str, change: impl FnOnce(&mut Config)) -> CaseDev
 }
 
 /// The URI is written, and the pull ends with a result.
-fn assert_pull_fails(stage: &Stage, device: &CaseDevice, uri: &str, result: u8) {
+fn assert_pull_fails(stage: &Stage, device: &LiveDevice, uri: &str, result: u8) {
     let id = &device.endpoint;
     stage.ok(&["write", id, "/5/0/1", uri]);
     wait_for(device, (FirmwareState::Idle, result));

@@ -5,10 +5,10 @@ use std::time::Duration;
 use lwm2m::{Binding, Lifetime, QueueMode};
 use lwm2m_client::{Event, ProfileId, RegistrationFailure};
 use serde_json::Value as Json;
+use tests::LiveDevice;
 
 use crate::cases::{Case, long, short};
 use crate::channel::{Carrier, Channel};
-use crate::device::CaseDevice;
 use crate::stage::{PROFILE_ID, Stage};
 
 /// Until a device that is gone has lost its registration: the lifetime and what is granted beyond.
@@ -41,7 +41,7 @@ fn is_updated(event: &Event) -> bool {
     *event == Event::Updated
 }
 
-pub(crate) fn wait_for_updates(device: &CaseDevice, count: usize) {
+pub(crate) fn wait_for_updates(device: &LiveDevice, count: usize) {
     device.wait_for("an Update", count, is_updated);
 }
 
@@ -126,7 +126,7 @@ fn longer(stage: &Stage, id: &str) {
     assert_eq!(stage.value(id, "/1/0/1"), "120");
 }
 
-fn queued(stage: &Stage, id: &str) -> CaseDevice {
+fn queued(stage: &Stage, id: &str) -> LiveDevice {
     stage.device_of(id, |config| {
         config.binding = Binding::UDP.with_queue_mode(QueueMode::On);
     })

@@ -3,9 +3,9 @@
 use lwm2m::{Binding, Path, QueueMode, Value};
 use lwm2m_client::{Event, SendError};
 use serde_json::Value as Json;
+use tests::LiveDevice;
 
 use crate::cases::{Case, long, short};
-use crate::device::CaseDevice;
 use crate::registration::wait_for_updates;
 use crate::stage::{SOON, Stage, values};
 
@@ -97,7 +97,7 @@ impl Observer {
     }
 }
 
-fn wait_for_end(device: &CaseDevice) {
+fn wait_for_end(device: &LiveDevice) {
     device.wait_for("the end of the observation", 1, |event| {
         matches!(event, Event::ObservationEnded { .. })
     });
@@ -161,11 +161,11 @@ fn cancel_composite(stage: &Stage, id: &str) {
     assert_eq!(device.with(|device, _| device.observation_count()), 0);
 }
 
-fn send_of(device: &CaseDevice, paths: &'static [Path]) -> Result<(), SendError> {
+fn send_of(device: &LiveDevice, paths: &'static [Path]) -> Result<(), SendError> {
     device.with(move |device, now| device.send(now, paths))
 }
 
-fn wait_for_sends(device: &CaseDevice, count: usize) {
+fn wait_for_sends(device: &LiveDevice, count: usize) {
     device.wait_for("an accepted Send", count, |event| *event == Event::Sent);
 }
 

@@ -7,10 +7,10 @@ use std::time::Duration;
 use lwm2m::{EndpointName, Lifetime, LwM2mVersion};
 use lwm2m_client::{Config, Profile, ServerAccount};
 use serde_json::Value as Json;
-use tests::{Answer, Drover, Options, free_address, until_some};
+use tests::{Answer, Drover, LiveDevice, Options, free_address, until_some};
 
 use crate::channel::{Carrier, Channel};
-use crate::device::CaseDevice;
+use crate::device;
 use crate::keys::{Authority, Identity};
 
 /// How long anything may take.
@@ -119,12 +119,12 @@ impl Stage {
     }
 
     /// A registered device of LwM2M 1.2 with every object, named after its case.
-    pub(crate) fn device(&self, id: &str) -> CaseDevice {
+    pub(crate) fn device(&self, id: &str) -> LiveDevice {
         self.device_of(id, |_| {})
     }
 
     /// As [`Stage::device`], with another configuration.
-    pub(crate) fn device_of(&self, id: &str, change: impl FnOnce(&mut Config)) -> CaseDevice {
+    pub(crate) fn device_of(&self, id: &str, change: impl FnOnce(&mut Config)) -> LiveDevice {
         let channel = Channel::open(self.server, &Carrier::Udp).unwrap();
         self.device_on(channel, id, change)
     }
@@ -135,16 +135,16 @@ impl Stage {
         channel: Channel,
         id: &str,
         change: impl FnOnce(&mut Config),
-    ) -> CaseDevice {
+    ) -> LiveDevice {
         let mut config = config(id);
         change(&mut config);
-        let device = CaseDevice::start(config, vec![channel]);
+        let device = device::start(config, vec![channel]);
         self.drover.wait_for_device(id, SOON);
         device
     }
 
     /// As [`Stage::device`], registered at another server as well, which has the Short Server ID 2.
-    pub(crate) fn device_of_two(&self, other: &Self, id: &str) -> CaseDevice {
+    pub(crate) fn device_of_two(&self, other: &Self, id: &str) -> LiveDevice {
         let mut config = config(id);
         config.more_servers = vec![ServerAccount {
             short_server_id: 2,
@@ -152,7 +152,7 @@ impl Stage {
         }];
         let channels =
             [self.server, other.server].map(|server| Channel::open(server, &Carrier::Udp).unwrap());
-        let device = CaseDevice::start(config, channels.into());
+        let device = device::start(config, channels.into());
         self.drover.wait_for_device(id, SOON);
         other.drover.wait_for_device(id, SOON);
         device

@@ -1,4 +1,4 @@
-//! A device of a test: `lwm2m_client::Device` on a UDP socket, in a thread of its own.
+//! A device of a test: `lwm2m_client::Device` in a thread of its own, on a UDP socket unless something else drives it.
 
 use std::net::{SocketAddr, UdpSocket};
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
@@ -57,17 +57,29 @@ impl LiveDevice {
     }
 
     fn switch_on(config: Config, session: Option<Box<Client>>, server: SocketAddr) -> Self {
+        Self::driven(config, move |device, seat| {
+            let running = Running {
+                device,
+                session,
+                socket: connected(server),
+                server,
+                seat,
+            };
+            running.run();
+        })
+    }
+
+    /// Switches a device on that `drive` drives, until [`Seat::work`] says that it is over.
+    pub fn driven(config: Config, drive: impl FnOnce(Device, Seat) + Send + 'static) -> Self {
         let endpoint = config.endpoint.to_string();
         let (jobs, taken) = sync_channel(1);
         let shared = Arc::<Shared>::default();
-        let running = Running {
-            device: Device::new(config, rand::random()),
-            session,
-            socket: connected(server),
-            server,
+        let device = Device::new(config, rand::random());
+        let seat = Seat {
+            jobs: taken,
             shared: Arc::clone(&shared),
         };
-        let thread = std::thread::spawn(move || running.run(&taken));
+        let thread = std::thread::spawn(move || drive(device, seat));
         Self {
             endpoint,
             jobs: Some(jobs),
@@ -164,27 +176,62 @@ fn connected(server: SocketAddr) -> UdpSocket {
     socket
 }
 
+/// Where whoever drives a device hears what the test wants, and tells it what happened.
+#[derive(Debug)]
+pub struct Seat {
+    jobs: Receiver<Job>,
+    shared: Arc<Shared>,
+}
+
+impl Seat {
+    /// Tells the device the time of day.
+    pub fn set_wall_clock(&self, device: &mut Device) {
+        let since_1970 = SystemTime::now().duration_since(UNIX_EPOCH);
+        let seconds = since_1970.expect("it is later than 1970").as_secs();
+        device.set_wall_clock(Instant::now(), seconds.cast_signed());
+    }
+
+    /// Whether the device is to have another address from now on; said once.
+    pub fn moves(&self) -> bool {
+        self.shared.moves.swap(false, Ordering::SeqCst)
+    }
+
+    /// Something happened.
+    pub fn tell(&self, event: Event) {
+        self.shared.events().push(event);
+    }
+
+    /// Does what the test wants of the device; false if that is nothing any more.
+    #[must_use]
+    pub fn work(&self, device: &mut Device, now: Instant) -> bool {
+        loop {
+            match self.jobs.try_recv() {
+                Ok(job) => job(device, now),
+                Err(TryRecvError::Empty) => return true,
+                Err(TryRecvError::Disconnected) => return false,
+            }
+        }
+    }
+}
+
 /// What the thread works with.
 struct Running {
     device: Device,
     session: Option<Box<Client>>,
     socket: UdpSocket,
     server: SocketAddr,
-    shared: Arc<Shared>,
+    seat: Seat,
 }
 
 impl Running {
     /// Serves until nobody has jobs any more.
-    fn run(mut self, jobs: &Receiver<Job>) {
-        let now = Instant::now();
-        let since_1970 = SystemTime::now().duration_since(UNIX_EPOCH);
-        let seconds = since_1970.expect("it is later than 1970").as_secs();
-        self.device.set_wall_clock(now, seconds.cast_signed());
-        self.connect(now);
+    fn run(mut self) {
+        self.seat.set_wall_clock(&mut self.device);
+        self.connect(Instant::now());
         let mut datagram = [0; 4096];
         loop {
             // Before anything that was asked for after the move is sent.
-            if self.shared.moves.swap(false, Ordering::SeqCst) {
+            if self.seat.moves() {
                 self.socket = connected(self.server);
             }
             self.settle();
@@ -197,12 +244,8 @@ impl Running {
                 session.handle_timeout(now);
             }
             self.device.handle_timeout(now);
-            loop {
-                match jobs.try_recv() {
-                    Ok(job) => job(&mut self.device, now),
-                    Err(TryRecvError::Empty) => break,
-                    Err(TryRecvError::Disconnected) => return,
-                }
+            if !self.seat.work(&mut self.device, now) {
+                return;
             }
         }
     }
@@ -245,7 +288,7 @@ impl Running {
             },
             Output::Event(event) => {
                 self.look_at(&event);
-                self.shared.events().push(event);
+                self.seat.tell(event);
             }
             Output::Send(_) | Output::Pull(_) => {
                 unreachable!("it is on no stream, and pulls nothing")
@@ -272,7 +315,7 @@ impl Running {
         match output {
             ClientOutput::Transmit(datagram) => self.transmit(&datagram),
             ClientOutput::Connected { .. } => {
-                self.shared.handshakes.fetch_add(1, Ordering::SeqCst);
+                self.seat.shared.handshakes.fetch_add(1, Ordering::SeqCst);
                 self.device.start(now);
             }
             ClientOutput::Plaintext(datagram) => self.device.handle_datagram(now, &datagram),

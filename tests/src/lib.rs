@@ -10,7 +10,7 @@ mod usage;
 mod wait;
 
 pub use admin::{free_address, metric, wait_for_members, wait_until_ready};
-pub use device::LiveDevice;
+pub use device::{LiveDevice, Seat};
 pub use drover::{Answer, Drover, Options};
 pub use process::{Program, binary, kill};
 pub use spray::Spray;
