@@ -18,6 +18,9 @@ use crate::raft::group::{Group, NotLeader};
 use crate::raft::network::{MAX_MESSAGE, peers};
 use crate::raft::proposals::ProposeError;
 
+/// The shard of what belongs to no device: bootstrap profiles and the definitions of objects.
+pub const COMMON: ShardId = ShardId(0);
+
 /// Marks a call that a state node passed on, which is not passed on again.
 pub const FORWARDED_HEADER: &str = "drover-forwarded";
 
@@ -75,6 +78,11 @@ impl Router {
     pub fn group_of(&self, endpoint: &EndpointName) -> &Arc<Group> {
         let shard = ShardId::of_endpoint(endpoint, self.shards());
         &self.groups[usize::from(shard.0)]
+    }
+
+    /// The group of [`COMMON`]; there is always one shard.
+    pub fn common_group(&self) -> &Arc<Group> {
+        &self.groups[usize::from(COMMON.0)]
     }
 
     /// An id for a request that this node makes.

@@ -1,20 +1,17 @@
 //! The definitions of objects by which operations are typed and checked: the OMA's, with those of vendors over them.
 //!
-//! Vendors' definitions are in shard 0, of which every node has a replica. A node looks at its own: what was just put at
+//! Vendors' definitions are in [`COMMON`](crate::router::COMMON), of which every node has a replica. A node looks at its own: what was just put at
 //! another node may hold here a moment later. The definitions are put together again only after they changed, which one
 //! row tells.
 
 use std::sync::{Arc, PoisonError, RwLock};
 
+use device_state::query;
 use device_state::table::Tables;
-use device_state::{ShardId, query};
 use lwm2m::Registry;
 use proto::rpc::v1::ListDefinitionsResponse;
 
 use crate::router::Router;
-
-/// All definitions are in this shard.
-pub(crate) const MODELS: ShardId = ShardId(0);
 
 /// The definitions as they were last put together. Clones share them.
 #[derive(Clone, Debug, Default)]
@@ -31,10 +28,7 @@ struct Known {
 impl Models {
     /// The definitions as this node knows them now.
     pub(crate) fn definitions(&self, router: &Router) -> Arc<Registry> {
-        match router.group(MODELS) {
-            Some(group) => group.store().read(|tables| self.of(tables)),
-            None => Arc::new(Registry::oma().clone()),
-        }
+        router.common_group().store().read(|tables| self.of(tables))
     }
 
     fn of(&self, tables: &dyn Tables) -> Arc<Registry> {
@@ -83,10 +77,11 @@ mod tests {
     use lwm2m::{ObjectModel, ObjectVersion};
 
     use super::*;
+    use crate::router::COMMON;
 
     fn run(tables: &mut MemoryTables, command: Command) {
         let context = Context {
-            shard: MODELS,
+            shard: COMMON,
             revision: Revision(1),
             first_index: 0,
         };

@@ -30,7 +30,7 @@ use crate::router::{FORWARDED_HEADER, Route, Router};
 use crate::service::bootstrap;
 use crate::service::calls::{self, Calls};
 use crate::service::keeper::Keeper;
-use crate::service::models::{self, MODELS};
+use crate::service::models;
 use crate::service::status;
 
 /// Longer waits are cut: no exchange with a device takes as long.
@@ -331,10 +331,7 @@ impl State for StateService {
         &self,
         request: Request<ListDefinitionsRequest>,
     ) -> Result<Response<ListDefinitionsResponse>, Status> {
-        let group = self
-            .router
-            .group(MODELS)
-            .ok_or_else(|| Status::internal("there is no shard 0"))?;
+        let group = self.router.common_group();
         let known = request.into_inner().known;
         let definitions = group.store().read(|tables| models::list(tables, known));
         Ok(Response::new(definitions))

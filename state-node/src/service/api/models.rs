@@ -7,16 +7,13 @@ use proto::drover::v1 as public;
 use proto::drover::v1::object_models_server::ObjectModels;
 use tonic::{Request, Response, Status};
 
+use crate::router::COMMON;
 use crate::service::api::Api;
-use crate::service::models::MODELS;
 use crate::service::status;
 
 impl Api {
     fn stored_models(&self) -> Result<Vec<ObjectModel>, Status> {
-        let group = self
-            .router()
-            .group(MODELS)
-            .ok_or_else(|| Status::internal("there is no shard 0"))?;
+        let group = self.router().common_group();
         Ok(group.store().read(|tables| query::object_models(tables)))
     }
 }
@@ -31,7 +28,7 @@ impl ObjectModels for Api {
         let summaries = models.iter().map(summary).collect();
         for model in models {
             let model = Box::new(model);
-            self.commit(MODELS, Command::PutObjectModel { model })
+            self.commit(COMMON, Command::PutObjectModel { model })
                 .await?;
         }
         Ok(Response::new(public::PutObjectModelsResponse {
@@ -70,7 +67,7 @@ impl ObjectModels for Api {
     ) -> Result<Response<public::DeleteObjectModelResponse>, Status> {
         let command =
             Command::try_from(request.into_inner()).map_err(|error| status::convert(&error))?;
-        self.commit(MODELS, command).await?;
+        self.commit(COMMON, command).await?;
         Ok(Response::new(public::DeleteObjectModelResponse {}))
     }
 }
