@@ -122,13 +122,17 @@ fn instant_of(now: Now, at: Timestamp) -> Instant {
     now.instant + Duration::from_millis(at.0.saturating_sub(now.wall.0)).min(LONGEST)
 }
 
+/// Entries of registrations that are gone, beyond one for each device.
+const MAX_STALE_EXPIRIES: usize = 64;
+
 /// Devices by registration, peer and endpoint; forgets what expired.
 #[derive(Debug)]
 pub(crate) struct Devices<P> {
     by_registration: HashMap<RegistrationId, Device<P>>,
     by_peer: HashMap<P, RegistrationId>,
     by_endpoint: HashMap<EndpointName, RegistrationId>,
-    /// One entry a device; an entry whose device was renewed is put back when it comes up.
+    /// One entry a device, besides those of devices that are gone; an entry whose device was renewed is put back when it
+    /// comes up.
     expiries: BinaryHeap<Reverse<(Instant, RegistrationId)>>,
 }
 
@@ -175,7 +179,20 @@ impl<P: Copy + Eq + Hash> Devices<P> {
         self.by_endpoint.insert(device.endpoint.clone(), id.clone());
         self.expiries.push(Reverse((device.expires_at, id.clone())));
         self.by_registration.insert(id, device);
+        self.drop_stale_expiries();
         replaced
+    }
+
+    /// Registrations that were replaced leave an entry behind, for up to their lifetime: a device that registers again and
+    /// again would leave any number.
+    fn drop_stale_expiries(&mut self) {
+        if self.expiries.len() <= 2 * self.by_registration.len() + MAX_STALE_EXPIRIES {
+            return;
+        }
+        let devices = self.by_registration.iter();
+        self.expiries = devices
+            .map(|(id, device)| Reverse((device.expires_at, id.clone())))
+            .collect();
     }
 
     /// The device now sends from `peer` and lives until `expires_at`.
@@ -225,5 +242,51 @@ impl<P: Copy + Eq + Hash> Devices<P> {
             }
             return self.remove(&id);
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![expect(clippy::unwrap_used, reason = "a failed unwrap is the test's failure")]
+    #![expect(
+        clippy::disallowed_methods,
+        reason = "a test has to begin somewhere in time"
+    )]
+
+    use device_state::{NodeId, SecurityIdentity, Transport};
+
+    use super::*;
+
+    #[test]
+    fn a_device_that_registers_again_and_again_leaves_little_behind() {
+        let now = Now {
+            instant: Instant::now(),
+            wall: Timestamp(1),
+        };
+        let mut devices = Devices::new();
+        for number in 0..10_000_u32 {
+            let registration = Registration {
+                id: RegistrationId::new(&number.to_string()).unwrap(),
+                endpoint: EndpointName::new("restless").unwrap(),
+                identity: SecurityIdentity::Unauthenticated,
+                owner: NodeId(1),
+                peer: "127.0.0.1:5683".parse().unwrap(),
+                transport: Transport::Udp,
+                session: None,
+                lifetime: Lifetime::from_secs(u32::MAX),
+                version: LwM2mVersion::V1_1,
+                binding: Binding::UDP,
+                links: String::new(),
+                registered_at: now.wall,
+                updated_at: now.wall,
+                expires_at: Timestamp::NEVER,
+                quirks: Quirks::default(),
+            };
+            let device = Device::new(now, 0_u8, &registration);
+            let replaced = devices.insert(registration.id, device);
+            assert_eq!(replaced.is_some(), number > 0);
+        }
+        assert_eq!(devices.len(), 1);
+        assert!(devices.expiries.len() <= 3 + MAX_STALE_EXPIRIES);
     }
 }
