@@ -8,6 +8,7 @@
     reason = "figures go to stdout, progress to stderr"
 )]
 
+mod operations;
 mod sessions;
 mod storm;
 
@@ -28,6 +29,7 @@ const AWAKE: usize = 16;
 fn main() {
     registrations();
     reads();
+    operations::all();
     sessions::forwarding();
     sessions::take_over();
     storm::reconnect();

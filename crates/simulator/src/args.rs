@@ -62,6 +62,10 @@ pub enum Bench {
     Read(Read),
     /// Requests of devices over DTLS sessions, also by way of another node than the one that made them.
     Request(Request),
+    /// Notifications per second, from the devices to whoever observes them by way of the public API.
+    Notify(Notify),
+    /// Durable writes per second: accepted by the public API, and delivered to devices that were asleep.
+    Commands(Commands),
 }
 
 /// What a fleet consists of.
@@ -224,6 +228,54 @@ pub struct Request {
     pub wait: bool,
     /// Devices that have no session, and then no answers, after this long have failed
     #[arg(long, value_name = "DURATION", default_value = "60s", value_parser = humantime::parse_duration)]
+    pub timeout: Duration,
+}
+
+/// `drover-sim bench notify`.
+#[derive(Debug, Args)]
+pub struct Notify {
+    #[command(flatten)]
+    pub fleet: FleetArgs,
+    /// Public API of a state node
+    #[arg(long, value_name = "HOST:PORT", env = "DROVER_API")]
+    pub api: String,
+    /// Time between two notifications of a device
+    #[arg(long, value_name = "DURATION", default_value = "1s", value_parser = humantime::parse_duration)]
+    pub interval: Duration,
+    /// How long to count
+    #[arg(long, value_name = "DURATION", default_value = "10s", value_parser = humantime::parse_duration)]
+    pub duration: Duration,
+    /// Fails if the devices are not all registered and observed after this long
+    #[arg(long, value_name = "DURATION", default_value = "60s", value_parser = humantime::parse_duration)]
+    pub timeout: Duration,
+}
+
+/// `drover-sim bench commands`.
+#[derive(Debug, Args)]
+pub struct Commands {
+    #[command(flatten)]
+    pub fleet: FleetArgs,
+    /// Public API of a state node
+    #[arg(long, value_name = "HOST:PORT", env = "DROVER_API")]
+    pub api: String,
+    /// Writes to each device
+    #[arg(long, value_name = "N", default_value = "10", value_parser = parse_positive)]
+    pub commands: usize,
+    /// Write a firmware package of so many bytes instead of a short text
+    #[arg(long, value_name = "N")]
+    pub bytes: Option<usize>,
+    /// Use queue mode, and wait so long after the last registration that the server takes the devices to be asleep; they
+    /// wake up once all writes are accepted
+    #[arg(long, value_name = "DURATION", value_parser = humantime::parse_duration)]
+    pub asleep: Option<Duration>,
+    /// Tell when all writes are accepted, and stay asleep until a signal
+    #[arg(long, requires = "asleep")]
+    pub stay: bool,
+    /// Writes under way to the API at once
+    #[arg(long, value_name = "N", default_value = "256", value_parser = parse_positive)]
+    pub concurrency: usize,
+    /// Writes that are not delivered after this long have failed
+    #[arg(long, value_name = "DURATION", default_value = "120s", value_parser = humantime::parse_duration)]
     pub timeout: Duration,
 }
 

@@ -21,6 +21,8 @@ const SPARE_DESCRIPTORS: u64 = 64;
 pub enum Command {
     /// Go on.
     Run,
+    /// Every device sends an Update at once.
+    Wake,
     /// Deregister every device, then stop; gives up after five seconds without an answer.
     Deregister,
     /// Stop at once.
@@ -31,7 +33,8 @@ impl Command {
     pub(crate) const fn from_number(number: u8) -> Self {
         match number {
             0 => Self::Run,
-            1 => Self::Deregister,
+            1 => Self::Wake,
+            2 => Self::Deregister,
             _ => Self::Stop,
         }
     }

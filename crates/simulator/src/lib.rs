@@ -41,7 +41,7 @@ mod socket;
 mod stats;
 mod walk;
 
-pub use bench::{bench_read, bench_register, bench_request};
+pub use bench::{bench_commands, bench_notify, bench_read, bench_register, bench_request};
 pub use contexts::{Contexts, ContextsError};
 pub use credentials::{Credential, Credentials, CredentialsError};
 pub use fleet::{Command, Fleet, Summary};

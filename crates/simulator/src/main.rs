@@ -23,6 +23,8 @@ fn start() -> anyhow::Result<ExitCode> {
             Task::Bench(Bench::Register(bench)) => simulator::bench_register(bench).await,
             Task::Bench(Bench::Read(bench)) => simulator::bench_read(bench).await,
             Task::Bench(Bench::Request(bench)) => simulator::bench_request(&bench),
+            Task::Bench(Bench::Notify(bench)) => simulator::bench_notify(bench).await,
+            Task::Bench(Bench::Commands(bench)) => simulator::bench_commands(bench).await,
         }
     })
 }

@@ -16,7 +16,7 @@ use rustls::RootCertStore;
 use rustls::pki_types::pem::PemObject as _;
 use rustls::pki_types::{CertificateDer, ServerName};
 
-use crate::args::{FleetArgs, Register, Request, Run};
+use crate::args::{Commands, FleetArgs, Notify, Register, Request, Run};
 use crate::contexts::Contexts;
 use crate::credentials::{Credentials, CredentialsError, numbered};
 use crate::report::Format;
@@ -57,6 +57,9 @@ pub enum Pace {
     /// A new one whenever fewer than so many are under way.
     Concurrency(usize),
 }
+
+/// How fast devices start that are only to be there: what a server registers easily.
+const STARTS_PER_SECOND: f64 = 2_000.0;
 
 /// What a fleet is for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -114,6 +117,29 @@ impl Plan {
             timeout: bench.timeout,
         };
         Ok(plan)
+    }
+
+    /// The fleet of `drover-sim bench notify`.
+    pub fn for_notifications(bench: &Notify) -> anyhow::Result<Self> {
+        let mut plan = Self::new(&bench.fleet)?;
+        plan.temperature_interval = Some(bench.interval);
+        Ok(plan)
+    }
+
+    /// The fleet of `drover-sim bench commands`.
+    pub fn for_commands(bench: &Commands) -> anyhow::Result<Self> {
+        let mut plan = Self::new(&bench.fleet)?;
+        plan.pace = Pace::Rate(STARTS_PER_SECOND);
+        if bench.asleep.is_some() {
+            plan.template.binding = plan.template.binding.with_queue_mode(QueueMode::On);
+        }
+        Ok(plan)
+    }
+
+    /// What the device at this place of the fleet is called.
+    pub fn endpoint(&self, index: usize) -> anyhow::Result<String> {
+        let device = self.device(index)?;
+        Ok(device.config.endpoint.as_str().to_owned())
     }
 
     /// The devices of `drover-sim bench request`.

@@ -213,11 +213,44 @@ pub(crate) fn read(calls: &Calls, elapsed: Duration) {
             "reads": answered,
             "failed": calls.failed,
             "held_back": calls.held_back,
-            "seconds": (elapsed.as_secs_f64() * 1000.0).round() / 1000.0,
+            "seconds": seconds(elapsed),
             "reads_per_second": per_second(answered, elapsed),
             "p50_ms": percentile(50),
             "p99_ms": percentile(99),
             "longest_gap_ms": millis(calls.longest_gap),
+        })
+        .to_string(),
+    );
+}
+
+/// The result of a measurement of notifications.
+pub(crate) fn notifications(sent: u64, arrived: u64, elapsed: Duration) {
+    line(
+        &json!({
+            "sent": sent,
+            "arrived": arrived,
+            "seconds": seconds(elapsed),
+            "sent_per_second": per_second(sent, elapsed),
+            "notifications_per_second": per_second(arrived, elapsed),
+        })
+        .to_string(),
+    );
+}
+
+/// The result of a measurement of commands; without the time of delivery they wait on.
+pub(crate) fn commands(
+    accepted: usize,
+    accepting: Duration,
+    delivered: usize,
+    delivering: Option<Duration>,
+) {
+    line(
+        &json!({
+            "accepted": accepted,
+            "accepted_per_second": per_second(accepted as u64, accepting),
+            "delivered": delivered,
+            "delivering_seconds": delivering.map(seconds),
+            "delivered_per_second": delivering.map(|time| per_second(delivered as u64, time)),
         })
         .to_string(),
     );
@@ -260,6 +293,10 @@ fn named(totals: &Totals) -> Map<String, Value> {
 }
 
 /// Milliseconds, to a hundredth.
+fn seconds(duration: Duration) -> f64 {
+    (duration.as_secs_f64() * 1000.0).round() / 1000.0
+}
+
 fn millis(duration: Duration) -> f64 {
     (duration.as_secs_f64() * 100_000.0).round() / 100.0
 }

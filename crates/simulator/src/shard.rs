@@ -61,6 +61,8 @@ pub(crate) struct Shard {
     timers: BinaryHeap<Reverse<(Instant, usize)>>,
     /// The next node to start.
     next: usize,
+    /// Whether its nodes have been woken.
+    woken: bool,
     /// Nodes whose first registration is under way.
     open: usize,
     state: State,
@@ -118,6 +120,7 @@ impl Shard {
             nodes,
             timers: BinaryHeap::new(),
             next: 0,
+            woken: false,
             open: 0,
             state: State::Running,
             buffer: vec![0; 1 << 16].into(),
@@ -344,6 +347,7 @@ impl Shard {
     fn obey(&mut self, began: Instant, now: Instant) {
         let command = Command::from_number(self.shared.command.load(Ordering::Relaxed));
         match (self.state, command) {
+            (State::Running, Command::Wake) if !self.woken => self.wake(now),
             (State::Running, Command::Deregister) => {
                 self.state = State::Deregistering(Deregistering {
                     until: now + DEREGISTER_TIMEOUT,
@@ -360,6 +364,16 @@ impl Shard {
             if nothing_left || now >= began + timeout {
                 self.state = State::Done;
             }
+        }
+    }
+
+    fn wake(&mut self, now: Instant) {
+        self.woken = true;
+        for index in 0..self.next {
+            if let Some(node) = self.nodes.get_mut(index) {
+                node.link.with_device(now, |device| device.update(now));
+            }
+            self.settle(now, index);
         }
     }
 

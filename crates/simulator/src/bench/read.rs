@@ -12,11 +12,12 @@ use proto::drover::v1::ReadRequest;
 use proto::drover::v1::operations_client::OperationsClient;
 use tokio::task::JoinSet;
 use tokio::time::Instant;
-use tonic::transport::{Channel, Endpoint};
+use tonic::transport::Channel;
 use tonic::{Code, Request, Status};
 use tonic_types::StatusExt as _;
 
 use crate::args::Read;
+use crate::bench::api::operations;
 use crate::report;
 
 /// Longest wait for one answer.
@@ -39,17 +40,13 @@ pub(crate) struct Calls {
 pub async fn bench_read(bench: Read) -> anyhow::Result<ExitCode> {
     ensure!(bench.callers > 0, "callers must be at least 1");
     let mut signals = Signals::install().context("cannot take over signals")?;
-    let channel = Endpoint::from_shared(format!("http://{}", bench.api))
-        .with_context(|| format!("{} is not HOST:PORT", bench.api))?
-        .connect()
-        .await
-        .with_context(|| format!("cannot reach the API at {}", bench.api))?;
+    let operations = operations(&bench.api).await?;
     let begun = Instant::now();
     let stop = Arc::new(AtomicBool::new(false));
     let mut callers = JoinSet::new();
     for number in 0..bench.callers {
         let caller = Caller {
-            operations: OperationsClient::new(channel.clone()),
+            operations: operations.clone(),
             endpoints: bench.endpoints.clone(),
             path: bench.path.clone(),
             next: number,
@@ -125,8 +122,7 @@ impl Caller {
         let mut request = Request::new(ReadRequest {
             endpoint,
             path: self.path.clone(),
-            accept: None,
-            force: false,
+            ..ReadRequest::default()
         });
         request.set_timeout(TIMEOUT);
         self.operations.read(request).await.map(|_| ())

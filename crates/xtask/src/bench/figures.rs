@@ -30,13 +30,19 @@ enum Limit {
     Seconds(f64),
     /// So many in a hundred, or fewer.
     Percent(f64),
-    /// So many a second; nothing is promised.
-    Told,
-    /// So many in a hundred; nothing is promised.
-    ToldPercent,
+    /// Nothing is promised.
+    Told(Unit),
 }
 
-const FIGURES: [Figure; 28] = [
+#[derive(Clone, Copy)]
+enum Unit {
+    PerSecond,
+    Percent,
+    Milliseconds,
+    Seconds,
+}
+
+const FIGURES: [Figure; 36] = [
     Figure {
         name: "server/psk handshake, cid",
         what: "DTLS: PSK handshakes, server side, one core",
@@ -70,12 +76,12 @@ const FIGURES: [Figure; 28] = [
     Figure {
         name: "server/request_and_piggybacked_answer",
         what: "CoAP: requests answered, one core",
-        limit: Limit::Told,
+        limit: Limit::Told(Unit::PerSecond),
     },
     Figure {
         name: "client/request_and_piggybacked_response",
         what: "CoAP: requests made, one core",
-        limit: Limit::Told,
+        limit: Limit::Told(Unit::PerSecond),
     },
     Figure {
         name: "decode/device, tlv",
@@ -138,6 +144,46 @@ const FIGURES: [Figure; 28] = [
         limit: Limit::Milliseconds(5.0),
     },
     Figure {
+        name: "notifications",
+        what: "Notifications over CoAP, committed on three replicas and passed on to observers",
+        limit: Limit::Rate(20_000.0),
+    },
+    Figure {
+        name: "commands-accepted",
+        what: "Writes to sleeping devices accepted, committed on three replicas",
+        limit: Limit::Told(Unit::PerSecond),
+    },
+    Figure {
+        name: "commands-delivered",
+        what: "10,000 devices wake up at once with 10 writes each: delivered in order",
+        limit: Limit::Rate(5_000.0),
+    },
+    Figure {
+        name: "queue-idle-cpu",
+        what: "100,000 sleeping devices: processor that all nodes take together",
+        limit: Limit::Told(Unit::Percent),
+    },
+    Figure {
+        name: "queue-growth-cpu",
+        what: "the same with 1,000,000 writes queued: more than that",
+        limit: Limit::Percent(1.0),
+    },
+    Figure {
+        name: "package-seconds",
+        what: "A package of 1 MB block-wise to 100 devices at once: all have it",
+        limit: Limit::Told(Unit::Seconds),
+    },
+    Figure {
+        name: "registration-p99-alone",
+        what: "Registrations, 8 at a time: p99",
+        limit: Limit::Told(Unit::Milliseconds),
+    },
+    Figure {
+        name: "registration-p99-package",
+        what: "the same while the package is on its way",
+        limit: Limit::Told(Unit::Milliseconds),
+    },
+    Figure {
         name: "coaps-requests",
         what: "CoAPS requests with a Connection ID that the ingress answers alone, per second of its processor",
         limit: Limit::Rate(100_000.0),
@@ -145,7 +191,7 @@ const FIGURES: [Figure; 28] = [
     Figure {
         name: "forwarded-requests",
         what: "the same by way of another node, per second of both nodes' processors",
-        limit: Limit::Told,
+        limit: Limit::Told(Unit::PerSecond),
     },
     Figure {
         name: "forwarding-cost-owner",
@@ -155,7 +201,7 @@ const FIGURES: [Figure; 28] = [
     Figure {
         name: "forwarding-cost-throughput",
         what: "Forwarding: throughput that a machine loses that runs both nodes and the devices",
-        limit: Limit::ToldPercent,
+        limit: Limit::Told(Unit::Percent),
     },
     Figure {
         name: "take-over-longest",
@@ -170,7 +216,7 @@ const FIGURES: [Figure; 28] = [
     Figure {
         name: "storm-registrations",
         what: "100,000 devices shake hands and register at once: registrations until all are there",
-        limit: Limit::Told,
+        limit: Limit::Told(Unit::PerSecond),
     },
     Figure {
         name: "ingress-idle-device",
@@ -215,7 +261,7 @@ impl Limit {
             | Self::Percent(number) => Some(number),
             // Measured in bytes.
             Self::MegabytesPerSecond(number) => Some(number * 1e6),
-            Self::Told | Self::ToldPercent => None,
+            Self::Told(_) => None,
         }
     }
 
@@ -234,8 +280,18 @@ impl Limit {
             Self::Bytes(limit) => (format!("≤ {limit} B"), format!("{value:.0} B")),
             Self::Seconds(limit) => (format!("≤ {limit} s"), format!("{value:.2} s")),
             Self::Percent(limit) => (format!("≤ {limit} %"), format!("{value:.0} %")),
-            Self::ToldPercent => (String::new(), format!("{value:.0} %")),
-            Self::Told => (String::new(), format!("{}/s", grouped(value))),
+            Self::Told(unit) => (String::new(), unit.show(value)),
+        }
+    }
+}
+
+impl Unit {
+    fn show(self, value: f64) -> String {
+        match self {
+            Self::PerSecond => format!("{}/s", grouped(value)),
+            Self::Percent => format!("{value:.0} %"),
+            Self::Milliseconds => format!("{value:.2} ms"),
+            Self::Seconds => format!("{value:.2} s"),
         }
     }
 }
