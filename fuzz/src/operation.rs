@@ -18,6 +18,9 @@ const ATTRIBUTES: [&[&str]; 6] = [
     &["pmin=9", "pmax=3"],
 ];
 
+/// One of them is none.
+const CHILDREN: [&str; 4] = ["dev0", "dev1", "a4:c1:38:00", "3"];
+
 const ARGUMENTS: [&str; 3] = ["0", "0='x',1", "9='https://example.com'"];
 
 fn attributes(script: &mut Script<'_>) -> NotificationAttributes {
@@ -59,7 +62,22 @@ fn raw(script: &mut Script<'_>) -> RawRequest {
 
 /// Any operation, also one that no device could accept.
 pub(crate) fn operation(script: &mut Script<'_>) -> Operation {
-    match script.byte() % 16 {
+    match script.byte() % 20 {
+        behind @ 16.. => {
+            let child = pick(&CHILDREN, behind).and_then(|text| text.parse().ok());
+            let asked = asked(script.byte() % 16, script);
+            match child {
+                Some(child) => asked.behind(child),
+                None => asked,
+            }
+        }
+        kind => asked(kind, script),
+    }
+}
+
+/// An operation on the registered device itself.
+fn asked(kind: u8, script: &mut Script<'_>) -> Operation {
+    match kind {
         0 => Operation::Read {
             path: path(script),
             accept: format(script),

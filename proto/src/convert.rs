@@ -67,6 +67,8 @@ pub enum Reason {
     #[error("is not the path of anything")]
     Path,
     #[error(transparent)]
+    Child(#[from] lwm2m::gateway::PrefixError),
+    #[error(transparent)]
     PathText(#[from] lwm2m::path::PathError),
     #[error(transparent)]
     Arguments(#[from] lwm2m::operation::ExecuteArgumentsError),
@@ -89,6 +91,16 @@ pub enum Reason {
     NotDer,
     #[error("use a short server id twice")]
     RepeatedShortId,
+    #[error("names a server that is not in the profile")]
+    UnknownServer,
+    #[error("is a second rule for one place")]
+    RepeatedRule,
+    #[error("has object {0}, which no management server has rights to")]
+    NoAccessRule(u16),
+    #[error("are not some of the letters rwedc, each once")]
+    Rights,
+    #[error("is not an object or an object instance")]
+    NoInstance,
     #[error("is not a URI of coap, coaps, coap+tcp or coaps+tcp")]
     ServerUri,
     #[error(transparent)]

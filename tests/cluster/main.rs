@@ -7,6 +7,7 @@ mod device;
 mod dual_stack;
 mod fleet;
 mod flood;
+mod gateway;
 mod kill_ingress;
 mod leave;
 mod ledger;

@@ -2,11 +2,10 @@
 
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::TcpStream;
-use std::process::Command;
 use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
-use tests::{Drover, Options, Program, binary, until_some};
+use tests::{Drover, Options, Program, until_some};
 
 /// Longer than anything takes that is waited for.
 const LIMIT: Duration = Duration::from_secs(60);
@@ -130,9 +129,6 @@ fn shim(drover: &Drover) -> (Program, Rest, Rest) {
     (program, management, bootstrap)
 }
 
-/// The first device of a fleet of that prefix.
-const FULL: &str = "full-000000";
-
 fn resource(id: u16, kind: &str, value: &Value) -> Value {
     json!({"id": id, "kind": "singleResource", "type": kind, "value": value})
 }
@@ -152,8 +148,8 @@ fn what_zephyrs_suite_asks_of_leshan_is_answered() {
     operations(&rest, &device);
     composite(&rest, &device);
     {
-        let _simulator = full_device(&drover);
-        portfolio(&rest, FULL);
+        let (_simulator, device) = drover.full_device("full-");
+        portfolio(&rest, &device);
     }
     notifications(&rest, &device);
     security(&rest, &bootstrap);
@@ -240,17 +236,6 @@ fn operations(rest: &Rest, device: &str) {
     let link = |url: &str| links.iter().find(|link| link["url"] == url).unwrap();
     assert_eq!(link("/3/0/7")["attributes"]["dim"], "2", "{discovered}");
     assert_eq!(link("/3/0/4")["attributes"], json!({}), "{discovered}");
-}
-
-/// A simulated device with every object, among them one whose instances a server makes.
-fn full_device(drover: &Drover) -> Program {
-    let server = format!("coap://{}", drover.endpoint("/ingress/0/coap"));
-    let mut command = Command::new(binary("drover-sim"));
-    command.args(["run", "--server", &server, "--endpoint-prefix", "full-"]);
-    command.args(["--devices", "1", "--all-objects"]);
-    let simulator = Program::start(&mut command, &drover.scratch().join("full")).unwrap();
-    drover.wait_for_device(FULL, LIMIT);
-    simulator
 }
 
 /// LightweightM2M-1.1-int-1630 and -1635.

@@ -40,12 +40,7 @@ pub(crate) fn cases() -> Vec<Case> {
             "it is the client's; there is no smartcard to begin it with",
         ),
         short("1.1-int-7", "Fall back to bootstrap", fall_back),
-        not_run(
-            "1.1-int-8",
-            "Bootstrap-Read",
-            "profiles give no access rights and have nothing read; the engine can, see \
-             `crates/lwm2m-server/tests/engine/bootstrap/sequence.rs`",
-        ),
+        short("1.1-int-8", "Bootstrap-Read", read_back),
         short("1.1-int-9", "Configuration consistency", inconsistent),
         not_run("1.1-int-10", "Bootstrap with EST", "there is no EST server"),
         short("1.2-int-11", "Bootstrap with OSCORE", with_oscore),
@@ -296,6 +291,31 @@ fn server_initiated(stage: &Stage, id: &str) {
     assert_ne!(first.account().security, second.account().security);
     drop(device);
     let _device = managed(stage, id, second.account());
+}
+
+/// What the servers may do is written, and what the device made of it is read.
+fn read_back(stage: &Stage, id: &str) {
+    let uri = secured_uri(stage);
+    let rules = [
+        "--access",
+        "/3303/0=1:rwd,0:r",
+        "--access",
+        "/3303=1:c@65535",
+    ];
+    add_profile(stage, id, &[&["--server", &uri], &rules[..]].concat());
+    let bootstrapped = Factory::psk(stage, id).bootstrap();
+    let (outcome, detail) = kept(stage, id);
+    assert_eq!(outcome, "Finished", "{detail}");
+    for step in [
+        "delete /2",
+        "write /2/0",
+        "write /2/1",
+        "read /1: 2.05",
+        "read /2: 2.05",
+    ] {
+        assert!(detail.contains(step), "{step}: {detail}");
+    }
+    let _device = managed(stage, id, bootstrapped.account());
 }
 
 /// The server that the device knows from the factory does not exist.

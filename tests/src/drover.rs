@@ -292,6 +292,18 @@ impl Drover {
         });
     }
 
+    /// A simulated device besides, with every object that it can have, and its name, which begins with `prefix`.
+    pub fn full_device(&self, prefix: &str) -> (Program, String) {
+        let server = format!("coap://{}", self.endpoint("/ingress/0/coap"));
+        let mut command = Command::new(binary("drover-sim"));
+        command.args(["run", "--server", &server, "--endpoint-prefix", prefix]);
+        command.args(["--devices", "1", "--all-objects"]);
+        let simulator = Program::start(&mut command, &self.scratch().join(prefix));
+        let endpoint = format!("{prefix}000000");
+        self.wait_for_device(&endpoint, READY);
+        (simulator.expect("drover-sim can be started"), endpoint)
+    }
+
     /// Ends the cluster as Ctrl-C would and waits for it.
     pub fn stop(&mut self) -> Option<i32> {
         kill(self.program.pid(), Signal::INT).expect("drover dev runs");

@@ -7,8 +7,8 @@ use std::time::Duration;
 use clap::{Args, Parser, Subcommand};
 
 use crate::command::{
-    apply, bootstrap, composite, credentials, models, operations, raw, read, rest_shim, stream,
-    write,
+    apply, bootstrap, children, composite, credentials, models, operations, raw, read, rest_shim,
+    stream, write,
 };
 use crate::output::Format;
 use crate::{dev, model, tether};
@@ -147,6 +147,8 @@ JSON: {\"endpoint\", \"findings\": [{\"severity\": Problem|Warning|Notice, \"sum
     Attributes(write::Attributes),
     /// Ask the device what there is below a path; without a path, show what it registered with.
     Discover(read::Discover),
+    /// List the devices behind a gateway, asked of it.
+    Children(children::Children),
     /// Follow resources, object instances or objects: their values now and each notification.
     Observe(stream::Observe),
     /// Send the device a request as it is, and show what it answers.
@@ -224,6 +226,30 @@ pub(crate) struct Targets {
     /// Path, such as /3/0/0. Several are asked for in one composite operation.
     #[arg(value_name = "PATH", value_parser = model::parse_path, required = true)]
     pub(crate) paths: Vec<lwm2m::Path>,
+}
+
+/// Which of the devices behind a gateway.
+#[derive(Debug, Args)]
+pub(crate) struct Behind {
+    /// Of a gateway: the prefix of the device behind it that is meant; `drover children` lists them.
+    #[arg(long, value_name = "PREFIX")]
+    child: Option<lwm2m::ChildPrefix>,
+}
+
+impl Behind {
+    /// The field of the request.
+    pub(crate) fn prefix(&self) -> String {
+        let prefix = self.child.as_ref().map(ToString::to_string);
+        prefix.unwrap_or_default()
+    }
+
+    /// For messages: what is asked.
+    pub(crate) fn of(&self, endpoint: &str) -> String {
+        match &self.child {
+            Some(child) => format!("{child} behind {endpoint}"),
+            None => endpoint.to_owned(),
+        }
+    }
 }
 
 impl Targets {

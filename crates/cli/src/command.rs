@@ -2,6 +2,7 @@
 
 pub(crate) mod apply;
 pub(crate) mod bootstrap;
+pub(crate) mod children;
 pub(crate) mod cluster;
 pub(crate) mod composite;
 pub(crate) mod credentials;
@@ -38,6 +39,7 @@ pub(crate) async fn run(arguments: Arguments) -> Result<(), Failure> {
         Command::Delete(delete) => delete.run(&global).await,
         Command::Attributes(attributes) => attributes.run(&global).await,
         Command::Discover(discover) => discover.run(&global).await,
+        Command::Children(children) => children.run(&global).await,
         Command::Observe(observe) => observe.run(&global).await,
         Command::Raw(raw) => raw.run(&global).await,
         Command::Watch(watch) => watch.run(&global).await,

@@ -14,6 +14,9 @@ pub struct BootstrapProfile {
     pub endpoint_prefix: String,
     /// At least one, at most [`BootstrapProfile::MAX_SERVERS`], each with a short id of its own.
     pub servers: Vec<BootstrapServer>,
+    /// Who may do what; nothing is said of it if there is none. At most [`BootstrapProfile::MAX_ACCESS`], each of another
+    /// place.
+    pub access: Vec<AccessRule>,
 }
 
 impl BootstrapProfile {
@@ -23,6 +26,8 @@ impl BootstrapProfile {
     pub const MAX_PREFIX: usize = EndpointName::MAX_BYTES;
     /// More servers in one profile are refused.
     pub const MAX_SERVERS: usize = 4;
+    /// More rules in one profile are refused.
+    pub const MAX_ACCESS: usize = 16;
     /// More profiles are refused.
     pub const MAX_PROFILES: usize = 256;
 
@@ -30,6 +35,31 @@ impl BootstrapProfile {
     pub fn fits(&self, endpoint: &EndpointName) -> bool {
         endpoint.as_str().starts_with(&self.endpoint_prefix)
     }
+}
+
+/// What the servers may do with an object instance of the device: an instance of Access Control (LwM2M Core 1.2 §8.2,
+/// §E.3).
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct AccessRule {
+    /// `/2/x/0`
+    pub object: u16,
+    /// `/2/x/1`; `None` for the right to make instances of the object.
+    pub instance: Option<u16>,
+    /// `/2/x/2`: bits by short server id, of which 0 stands for all servers without an entry of their own.
+    pub rights: Vec<(u16, u8)>,
+    /// `/2/x/3`: the short server id that may change this, [`AccessRule::BOOTSTRAP_SERVER`] for no management server.
+    pub owner: u16,
+}
+
+impl AccessRule {
+    /// The owner of what only bootstrap servers change.
+    pub const BOOTSTRAP_SERVER: u16 = u16::MAX;
+    /// The instance that stands for making instances.
+    pub const CREATION: u16 = u16::MAX;
+    /// The letter of each right, the lowest bit first: read and observe, write, execute, delete, create.
+    pub const LETTERS: [char; 5] = ['r', 'w', 'e', 'd', 'c'];
+    /// All of them.
+    pub const ALL_RIGHTS: u8 = 0b1_1111;
 }
 
 /// An account at a management server.

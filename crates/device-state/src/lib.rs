@@ -54,8 +54,8 @@ pub mod table;
 
 pub use apply::{Applied, Context, apply, apply_entry};
 pub use bootstrap::{
-    BootstrapProfile, BootstrapRecord, BootstrapResult, BootstrapSecurity, BootstrapServer,
-    CertificateUse, ServerCertificate,
+    AccessRule, BootstrapProfile, BootstrapRecord, BootstrapResult, BootstrapSecurity,
+    BootstrapServer, CertificateUse, ServerCertificate,
 };
 pub use command::{Command, Envelope, Outcome, Rejection};
 pub use effect::Effect;

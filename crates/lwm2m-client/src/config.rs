@@ -111,17 +111,20 @@ pub enum OptionalObject {
     BinaryAppData,
     /// `/20`: a line per request while it runs.
     EventLog,
+    /// `/25`: it is a gateway, with two devices behind it that have a temperature sensor each.
+    Gateway,
 }
 
 impl OptionalObject {
     /// All of them.
-    pub const ALL: [Self; 6] = [
+    pub const ALL: [Self; 7] = [
         Self::AccessControl,
         Self::ConnectivityStatistics,
         Self::Cellular,
         Self::Portfolio,
         Self::BinaryAppData,
         Self::EventLog,
+        Self::Gateway,
     ];
 }
 

@@ -3,6 +3,7 @@
 //! What is there once is in [`Body`], what there is for each server in a [`ServerLink`]. All that
 //! happens, happens towards one server ([`Towards`]); what it changes, the others are told of.
 
+mod child;
 mod composite;
 mod effect;
 mod fault;
@@ -14,12 +15,12 @@ mod request;
 mod send;
 mod towards;
 
-use std::collections::VecDeque;
+use std::collections::{BTreeMap, VecDeque};
 use std::time::Instant;
 
 use coap::reliable::Capabilities;
 use coap::{Endpoint, ExchangeId};
-use lwm2m::{EndpointName, Lifetime, Path, Value};
+use lwm2m::{ChildPrefix, EndpointName, Lifetime, Path, Value};
 use rand::SeedableRng;
 use rand_chacha::ChaCha8Rng;
 
@@ -53,6 +54,8 @@ pub struct Device {
 struct Body {
     config: Config,
     tree: ObjectTree,
+    /// Of a gateway: the devices behind it.
+    children: BTreeMap<ChildPrefix, ObjectTree>,
     firmware: Firmware,
     power: Power,
     /// Of a device that has the object.
@@ -123,6 +126,7 @@ impl Device {
             more: more.collect(),
             body: Body {
                 tree: objects::factory(&config),
+                children: objects::gateway::children(&config),
                 firmware: Firmware::new(&config),
                 power: Power::On,
                 statistics: config.profile.optional.contains(&counts).then(Box::default),

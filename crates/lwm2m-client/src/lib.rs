@@ -56,6 +56,7 @@ mod refusal;
 mod registration;
 mod statistics;
 mod tree;
+mod uri;
 
 pub use config::{
     Config, FirmwareBehaviour, OptionalObject, Profile, ProfileId, PullProtocol, Reboot, Retry,

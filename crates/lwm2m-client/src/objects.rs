@@ -2,6 +2,7 @@
 
 use lwm2m::{Binding, LwM2mVersion, Path, QueueMode, Value};
 
+pub(crate) mod gateway;
 mod optional;
 
 use crate::config::Config;

@@ -316,8 +316,8 @@ fn collect_resource(path: Path, at: Path, resource: &Resource, entries: &mut Vec
 }
 
 /// Objects of which a device has the newest version that its release can carry: Cellular
-/// Connectivity and its access points.
-const NEWEST_VERSION: [u16; 2] = [10, 11];
+/// Connectivity and its access points, and the gateway, which lists objects since version 2.0.
+const NEWEST_VERSION: [u16; 3] = [10, 11, 25];
 
 /// The definition of an object that a device of this release has: the version it need not name, or
 /// else the newest one that the release can carry.

@@ -1,7 +1,6 @@
 //! What the server asks of devices (LwM2M Core 1.2 §6.3, §6.4): operations as CoAP requests and back.
 
 mod answer;
-mod child;
 mod failure;
 mod pieces;
 mod request;
@@ -13,8 +12,8 @@ use std::sync::Arc;
 use coap::{Code, ExchangeId, PeerKey, Request, Response, SendError, Token};
 use device_state::{Command, Observation, Quirks, registration_shard};
 use lwm2m::{
-    AlternatePath, ChildPrefix, ContentFormat, Entry, Observed, Operation, Path, RegistrationId,
-    Value,
+    AlternatePath, ChildPrefix, ContentFormat, Entry, ObjectLinks, Observed, Operation, Path,
+    RegistrationId, Value,
 };
 
 use crate::device::Device;
@@ -123,9 +122,14 @@ impl<P: PeerKey> Engine<P> {
         registration: &RegistrationId,
         operation: Operation,
     ) {
+        if let Err(error) = operation.validate() {
+            let failure = OperationFailure::Invalid(error.to_string());
+            return self.operation_done(tag, Err(failure));
+        }
+        let (child, operation) = operation.split_child();
         let waiting = Waiting {
             tag,
-            child: None,
+            child,
             operation,
         };
         self.handle_waiting(now, registration, waiting);
@@ -192,6 +196,9 @@ impl<P: PeerKey> Engine<P> {
             observed: observation.observed.clone(),
             parameters: observation.parameters,
         };
+        if operation.validate().is_err() {
+            return;
+        }
         // A device that is gone or busy again registers again, and with it the observation is restored.
         let _lost = self.start_downlink(now, registration, None, operation, Purpose::Restored);
     }
@@ -222,9 +229,6 @@ impl<P: PeerKey> Engine<P> {
         operation: Operation,
         purpose: Purpose,
     ) -> Result<(), OperationFailure> {
-        operation
-            .validate()
-            .map_err(|error| OperationFailure::Invalid(error.to_string()))?;
         let device = self
             .devices
             .get(registration)
@@ -433,6 +437,11 @@ impl<P: PeerKey> Engine<P> {
             return;
         };
         let (registration, base) = (&downlink.registration, part.base());
+        let device = self.devices.get(registration);
+        if device.is_some_and(|device| device.peer != downlink.peer) {
+            // It has moved since, and what it observes where it was is not where it is.
+            return;
+        }
         if response.code.is_success() && response.observe.is_some() {
             self.established(registration, (observed, *parameters), base, token);
         } else if let Some(device) = self.devices.get_mut(registration) {
@@ -465,7 +474,7 @@ impl<P: PeerKey> Engine<P> {
         let root = device.map_or_else(Cow::default, |device| downlink.root(device));
         let reply = answer::decode(operation, &root, response)?;
         match downlink.child {
-            Some(_) => child::without_prefix(&root, reply),
+            Some(_) => without_prefix(&root, reply),
             None => Ok(reply),
         }
     }
@@ -606,6 +615,19 @@ impl<P: PeerKey> Engine<P> {
             self.commit(shard, command, Awaiting::Quirks);
         }
     }
+}
+
+/// The reply with links below the child, whether or not the gateway put its prefix in front of them.
+fn without_prefix(
+    root: &AlternatePath,
+    reply: OperationReply,
+) -> Result<OperationReply, OperationFailure> {
+    let links = ObjectLinks::parse_below(root, &reply.links)
+        .map_err(|error| OperationFailure::BadAnswer(error.to_string()))?;
+    Ok(OperationReply {
+        links: links.to_string(),
+        ..reply
+    })
 }
 
 /// Whether the device answered an Observe like a Read.

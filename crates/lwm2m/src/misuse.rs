@@ -66,6 +66,7 @@ impl Operation {
             | Self::CancelObserve { .. }
             | Self::WriteAttributes { .. }
             | Self::Raw(_) => Ok(()),
+            Self::Behind { operation, .. } => operation.check_use(registry),
         }
     }
 }

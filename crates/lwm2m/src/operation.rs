@@ -7,6 +7,7 @@ use thiserror::Error;
 
 use crate::attributes::{AttributeError, NotificationAttributes};
 use crate::format::{ContentFormat, Entry, Patch};
+use crate::gateway::ChildPrefix;
 use crate::names::Lifetime;
 use crate::observed::{CompositePaths, Observed, write_paths};
 use crate::path::{Path, RESERVED_ID};
@@ -93,6 +94,13 @@ pub enum Operation {
     },
     /// Send a request as it is.
     Raw(RawRequest),
+    /// Ask a device behind the gateway that is asked (OMA LwM2M Gateway 1.1).
+    Behind {
+        /// What the gateway calls the device in paths.
+        child: ChildPrefix,
+        /// A Read, Write, Execute, Discover or Write-Attributes. Its paths, and those of its answer, are below the child.
+        operation: Box<Self>,
+    },
 }
 
 /// What a Write does to values that it does not name.
@@ -152,6 +160,9 @@ pub enum OperationError {
     /// The request does not fit into a message.
     #[error(transparent)]
     Raw(#[from] RawError),
+    /// Gateways do not do this for devices behind them, or what it would report has no place that is not the gateway's own.
+    #[error("a device behind a gateway cannot be asked for {0}")]
+    NotBehindGateway(&'static str),
 }
 
 impl Operation {
@@ -167,11 +178,29 @@ impl Operation {
             | Self::WriteAttributes { path, .. } => *path,
             Self::Observe { observed, .. } | Self::CancelObserve { observed } => observed.base(),
             Self::ReadComposite { .. } | Self::WriteComposite { .. } | Self::Raw(_) => Path::Root,
+            Self::Behind { operation, .. } => operation.path(),
+        }
+    }
+
+    /// The same, asked of a device behind the gateway.
+    #[must_use]
+    pub fn behind(self, child: ChildPrefix) -> Self {
+        Self::Behind {
+            child,
+            operation: Box::new(self),
+        }
+    }
+
+    /// The device behind a gateway that is asked, if it is not the registered device itself, and what it is asked for.
+    pub fn split_child(self) -> (Option<ChildPrefix>, Self) {
+        match self {
+            Self::Behind { child, operation } => (Some(child), *operation),
+            own => (None, own),
         }
     }
 
     /// What the operation is about, for people: its path, its paths with spaces between them, or the
-    /// method and target of a raw request.
+    /// method and target of a raw request. The path of a device behind a gateway has its prefix in front.
     pub fn target(&self) -> impl fmt::Display + '_ {
         Target(self)
     }
@@ -187,6 +216,7 @@ impl Operation {
                 instance: None,
                 ..
             } => Path::ObjectInstance(*object, 0),
+            Self::Behind { operation, .. } => operation.payload_base(),
             _ => self.path(),
         }
     }
@@ -207,6 +237,7 @@ impl Operation {
             Self::ReadComposite { .. } => "read-composite",
             Self::WriteComposite { .. } => "write-composite",
             Self::Raw(_) => "raw",
+            Self::Behind { operation, .. } => operation.name(),
             Self::Create { .. } => "create",
             Self::Delete { .. } => "delete",
             Self::WriteAttributes { .. } => "write-attributes",
@@ -223,6 +254,7 @@ impl Operation {
             | Self::Observe { .. }
             | Self::CancelObserve { .. } => true,
             Self::Raw(request) => request.method.is_safe(),
+            Self::Behind { operation, .. } => operation.is_safe(),
             Self::Write { .. }
             | Self::WriteComposite { .. }
             | Self::Execute { .. }
@@ -238,6 +270,7 @@ impl Operation {
         match self {
             Self::Execute { .. } | Self::Create { .. } => true,
             Self::Raw(request) => !request.method.is_safe(),
+            Self::Behind { operation, .. } => operation.happens_once(),
             _ => false,
         }
     }
@@ -257,6 +290,15 @@ impl Operation {
                 Patch::Remove(_) => None,
             }),
             _ => None,
+        }
+    }
+
+    /// Whether it may make others obsolete.
+    pub const fn is_write(&self) -> bool {
+        match self {
+            Self::Write { .. } | Self::WriteAttributes { .. } => true,
+            Self::Behind { operation, .. } => operation.is_write(),
+            _ => false,
         }
     }
 
@@ -289,6 +331,13 @@ impl Operation {
                     attributes: before,
                 },
             ) => path == old && before.then(*attributes) == *attributes,
+            (
+                Self::Behind { child, operation },
+                Self::Behind {
+                    child: asked,
+                    operation: older,
+                },
+            ) => child == asked && operation.makes_obsolete(older),
             _ => false,
         }
     }
@@ -324,6 +373,14 @@ impl Operation {
             }
             Self::WriteComposite { patches } => validate_patches(patches),
             Self::Raw(request) => Ok(request.validate()?),
+            Self::Behind { operation, .. } => match **operation {
+                Self::Read { .. }
+                | Self::Write { .. }
+                | Self::Execute { .. }
+                | Self::Discover { .. }
+                | Self::WriteAttributes { .. } => operation.validate(),
+                _ => Err(OperationError::NotBehindGateway(operation.name())),
+            },
             Self::Discover {
                 depth: Some(depth), ..
             } if *depth <= MAX_DISCOVER_DEPTH => Ok(()),
@@ -372,7 +429,8 @@ impl Operation {
             | Self::CancelObserve { .. }
             | Self::ReadComposite { .. }
             | Self::WriteComposite { .. }
-            | Self::Raw(_) => None,
+            | Self::Raw(_)
+            | Self::Behind { .. } => None,
         }
     }
 }
@@ -391,6 +449,7 @@ impl fmt::Display for Target<'_> {
                 write_paths(f, &paths)
             }
             Operation::Raw(request) => write!(f, "{} {}", request.method, request.target()),
+            Operation::Behind { child, operation } => write!(f, "/{child}{}", operation.target()),
             other => other.path().fmt(f),
         }
     }

@@ -98,7 +98,7 @@ impl Driver {
                 underway.made = prepared.accounts.iter().filter_map(made).collect();
                 underway.profile = prepared.profile;
             }
-            accounts::plan(prepared.accounts).ok_or(PrepareError::Unavailable)
+            accounts::plan(prepared.accounts, prepared.access).ok_or(PrepareError::Unavailable)
         });
         if let Some(engine) = self.application.bootstrap() {
             engine.handle_prepared(now(), id, result);

@@ -1,14 +1,16 @@
 //! Bootstrap profiles, and what came of bootstraps.
 
+use std::collections::BTreeSet;
+
 use device_state::{
-    BootstrapProfile, BootstrapRecord, BootstrapResult, BootstrapSecurity, BootstrapServer,
-    CertificateUse, ServerCertificate,
+    AccessRule, BootstrapProfile, BootstrapRecord, BootstrapResult, BootstrapSecurity,
+    BootstrapServer, CertificateUse, ServerCertificate,
 };
 
-use super::list::each;
+use super::list::{MAX_VALUES, each};
 use super::record::lifetime;
 use super::value::wire_enum;
-use super::{ConvertError, InField, Reason, endpoint, time};
+use super::{ConvertError, InField, Reason, Within, endpoint, narrow, time};
 use crate::storage::v1 as wire;
 
 wire_enum!(CertificateUse, wire::CertificateUse, wire_use, certificate_use, {
@@ -29,6 +31,7 @@ impl From<BootstrapProfile> for wire::BootstrapProfile {
             name: profile.name,
             endpoint_prefix: profile.endpoint_prefix,
             servers: profile.servers.into_iter().map(Into::into).collect(),
+            access: profile.access.into_iter().map(Into::into).collect(),
         }
     }
 }
@@ -47,6 +50,12 @@ impl TryFrom<wire::BootstrapProfile> for BootstrapProfile {
             name: profile.name,
             endpoint_prefix: profile.endpoint_prefix,
             servers,
+            access: each(
+                "access",
+                profile.access,
+                Self::MAX_ACCESS,
+                AccessRule::try_from,
+            )?,
         };
         check(&profile)?;
         Ok(profile)
@@ -84,7 +93,79 @@ pub(crate) fn check(profile: &BootstrapProfile) -> Result<(), ConvertError> {
     if ids.windows(2).any(|pair| pair[0] == pair[1]) {
         return Err(ConvertError::new("servers", Reason::RepeatedShortId));
     }
+    check_access(profile, &ids).within("access")
+}
+
+/// Rules name servers that the device knows, and each place once.
+fn check_access(profile: &BootstrapProfile, ids: &[u16]) -> Result<(), ConvertError> {
+    let mut places = Vec::new();
+    for rule in &profile.access {
+        let known = |id: u16| ids.contains(&id);
+        let servers = || rule.rights.iter().map(|(id, _)| *id);
+        if rule.rights.is_empty() || rule.rights.len() > BootstrapProfile::MAX_SERVERS + 1 {
+            return Err(ConvertError::new(
+                "rights",
+                Reason::Length(rule.rights.len()),
+            ));
+        }
+        if servers().any(|id| id != 0 && !known(id)) {
+            return Err(ConvertError::new("rights", Reason::UnknownServer));
+        }
+        if servers().collect::<BTreeSet<u16>>().len() < rule.rights.len() {
+            return Err(ConvertError::new("rights", Reason::RepeatedShortId));
+        }
+        if rule.owner != AccessRule::BOOTSTRAP_SERVER && !known(rule.owner) {
+            return Err(ConvertError::new("owner", Reason::UnknownServer));
+        }
+        // LwM2M Core 1.2 §8.1: of the objects that bootstrap servers write, no server has rights.
+        if UNRULED.contains(&rule.object) {
+            return Err(ConvertError::new("path", Reason::NoAccessRule(rule.object)));
+        }
+        places.push((rule.object, rule.instance));
+    }
+    places.sort_unstable();
+    if places.windows(2).any(|pair| pair[0] == pair[1]) {
+        return Err(ConvertError::new("path", Reason::RepeatedRule));
+    }
     Ok(())
+}
+
+/// Security, Server, Access Control and OSCORE.
+const UNRULED: [u16; 4] = [0, 1, 2, 21];
+
+impl From<AccessRule> for wire::AccessRule {
+    fn from(rule: AccessRule) -> Self {
+        let right = |(id, bits): (u16, u8)| wire::access_rule::Right {
+            short_server_id: id.into(),
+            bits: bits.into(),
+        };
+        Self {
+            object: rule.object.into(),
+            instance: rule.instance.map(u32::from),
+            rights: rule.rights.into_iter().map(right).collect(),
+            owner: rule.owner.into(),
+        }
+    }
+}
+
+impl TryFrom<wire::AccessRule> for AccessRule {
+    type Error = ConvertError;
+
+    fn try_from(rule: wire::AccessRule) -> Result<Self, ConvertError> {
+        let right = |right: wire::access_rule::Right| {
+            let bits: u8 = narrow("bits", right.bits)?;
+            if bits > Self::ALL_RIGHTS {
+                return Err(ConvertError::new("bits", Reason::OutOfRange(bits.into())));
+            }
+            Ok((narrow("short_server_id", right.short_server_id)?, bits))
+        };
+        Ok(Self {
+            object: narrow("object", rule.object)?,
+            instance: rule.instance.map(|id| narrow("instance", id)).transpose()?,
+            rights: each("rights", rule.rights, MAX_VALUES, right)?,
+            owner: narrow("owner", rule.owner)?,
+        })
+    }
 }
 
 impl From<BootstrapServer> for wire::BootstrapServer {

@@ -4,6 +4,7 @@
 //! device could accept, and values have the types that the object definitions give them.
 
 mod bootstrap;
+mod child;
 mod device;
 mod event;
 mod model;
@@ -13,6 +14,7 @@ mod value;
 
 use device_state::{OperationId, ShardId, Timestamp};
 
+pub use child::children;
 pub use device::{desired_resources, device};
 pub use model::{new_models, summary};
 pub use operation::raw_answer;

@@ -882,6 +882,8 @@ pub struct PrepareBootstrapResponse {
     pub profile: ::prost::alloc::string::String,
     #[prost(message, repeated, tag = "2")]
     pub accounts: ::prost::alloc::vec::Vec<prepare_bootstrap_response::Account>,
+    #[prost(message, repeated, tag = "3")]
+    pub access: ::prost::alloc::vec::Vec<super::super::storage::v1::AccessRule>,
 }
 /// Nested message and enum types in `PrepareBootstrapResponse`.
 pub mod prepare_bootstrap_response {

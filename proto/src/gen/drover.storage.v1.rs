@@ -98,6 +98,9 @@ pub mod credential_id {
 /// An operation on a device.
 #[derive(Clone, PartialEq, ::prost::Message)]
 pub struct Operation {
+    /// The prefix of the device behind the gateway that is asked; empty for the registered device itself.
+    #[prost(string, tag = "13")]
+    pub child: ::prost::alloc::string::String,
     #[prost(oneof = "operation::Kind", tags = "1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12")]
     pub kind: ::core::option::Option<operation::Kind>,
 }
@@ -731,6 +734,31 @@ pub struct BootstrapProfile {
     pub endpoint_prefix: ::prost::alloc::string::String,
     #[prost(message, repeated, tag = "3")]
     pub servers: ::prost::alloc::vec::Vec<BootstrapServer>,
+    #[prost(message, repeated, tag = "4")]
+    pub access: ::prost::alloc::vec::Vec<AccessRule>,
+}
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub struct AccessRule {
+    #[prost(uint32, tag = "1")]
+    pub object: u32,
+    /// Unset: the right to make instances
+    #[prost(uint32, optional, tag = "2")]
+    pub instance: ::core::option::Option<u32>,
+    #[prost(message, repeated, tag = "3")]
+    pub rights: ::prost::alloc::vec::Vec<access_rule::Right>,
+    #[prost(uint32, tag = "4")]
+    pub owner: u32,
+}
+/// Nested message and enum types in `AccessRule`.
+pub mod access_rule {
+    /// 0: all servers without an entry of their own. Bits as LwM2M has them.
+    #[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
+    pub struct Right {
+        #[prost(uint32, tag = "1")]
+        pub short_server_id: u32,
+        #[prost(uint32, tag = "2")]
+        pub bits: u32,
+    }
 }
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct BootstrapServer {

@@ -250,6 +250,9 @@ pub struct ReadRequest {
     /// Ask even if the definition of the object says that the resource cannot be read.
     #[prost(bool, tag = "4")]
     pub force: bool,
+    /// Of a gateway: the prefix of the device behind it that is meant, "dev0". The paths of the answer are those of that device.
+    #[prost(string, tag = "5")]
+    pub child: ::prost::alloc::string::String,
 }
 #[derive(Clone, PartialEq, ::prost::Message)]
 pub struct ReadResponse {
@@ -275,6 +278,9 @@ pub struct WriteRequest {
     /// Send even if the definition of the object says that the resource cannot be written.
     #[prost(bool, tag = "7")]
     pub force: bool,
+    /// As in ReadRequest
+    #[prost(string, tag = "8")]
+    pub child: ::prost::alloc::string::String,
 }
 /// Nested message and enum types in `WriteRequest`.
 pub mod write_request {
@@ -397,6 +403,9 @@ pub struct ExecuteRequest {
     /// Send even if the definition of the object says that the resource cannot be executed.
     #[prost(bool, tag = "5")]
     pub force: bool,
+    /// As in ReadRequest
+    #[prost(string, tag = "6")]
+    pub child: ::prost::alloc::string::String,
 }
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct DiscoverRequest {
@@ -406,6 +415,9 @@ pub struct DiscoverRequest {
     pub path: ::prost::alloc::string::String,
     #[prost(uint32, optional, tag = "3")]
     pub depth: ::core::option::Option<u32>,
+    /// As in ReadRequest
+    #[prost(string, tag = "4")]
+    pub child: ::prost::alloc::string::String,
 }
 #[derive(Clone, PartialEq, ::prost::Message)]
 pub struct DiscoverResponse {
@@ -490,6 +502,37 @@ pub struct WriteAttributesRequest {
     pub attributes: ::prost::alloc::string::String,
     #[prost(message, optional, tag = "4")]
     pub delivery: ::core::option::Option<Delivery>,
+    /// As in ReadRequest
+    #[prost(string, tag = "5")]
+    pub child: ::prost::alloc::string::String,
+}
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct ListChildrenRequest {
+    #[prost(string, tag = "1")]
+    pub endpoint: ::prost::alloc::string::String,
+}
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub struct ListChildrenResponse {
+    #[prost(message, repeated, tag = "1")]
+    pub children: ::prost::alloc::vec::Vec<ChildDevice>,
+}
+/// A device behind a gateway: an instance of /25.
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub struct ChildDevice {
+    #[prost(uint32, tag = "1")]
+    pub instance: u32,
+    /// What the gateway calls the device.
+    #[prost(string, tag = "2")]
+    pub id: ::prost::alloc::string::String,
+    /// What to give as `child` in requests.
+    #[prost(string, tag = "3")]
+    pub prefix: ::prost::alloc::string::String,
+    /// As the gateway lists them; gateways with /25 of version 1.0 do not.
+    #[prost(message, repeated, tag = "4")]
+    pub objects: ::prost::alloc::vec::Vec<ObjectInstance>,
+    /// Why the device cannot be asked for anything; empty if it can.
+    #[prost(string, tag = "5")]
+    pub problem: ::prost::alloc::string::String,
 }
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct ReadCompositeRequest {
@@ -587,7 +630,8 @@ pub struct Operation {
     /// "read", "write", "execute", …
     #[prost(string, tag = "3")]
     pub name: ::prost::alloc::string::String,
-    /// Several with spaces between them; of a raw request the method and the target.
+    /// Several with spaces between them; of a raw request the method and the target; of a device behind a gateway with its
+    /// prefix in front, "/dev0/3303/0/5700".
     #[prost(string, tag = "4")]
     pub path: ::prost::alloc::string::String,
     #[prost(enumeration = "operation::State", tag = "5")]
@@ -894,6 +938,35 @@ pub struct BootstrapProfile {
     /// 1 to 4
     #[prost(message, repeated, tag = "3")]
     pub servers: ::prost::alloc::vec::Vec<BootstrapAccount>,
+    /// Who may do what, for devices with several servers; at most 16. Without any, object 2 of the device is left alone.
+    #[prost(message, repeated, tag = "4")]
+    pub access: ::prost::alloc::vec::Vec<AccessRule>,
+}
+/// What the servers may do with an object instance of the device: an instance of object 2 (LwM2M Core 1.2 §8.2). It is
+/// read back before the bootstrap is finished.
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub struct AccessRule {
+    /// "/3303/0", or "/3303" for the right to make instances
+    #[prost(string, tag = "1")]
+    pub path: ::prost::alloc::string::String,
+    /// 1 to 5
+    #[prost(message, repeated, tag = "2")]
+    pub rights: ::prost::alloc::vec::Vec<access_rule::Right>,
+    /// The short server id that may change the rule; unset: the first account's. 65535: no management server's
+    #[prost(uint32, tag = "3")]
+    pub owner: u32,
+}
+/// Nested message and enum types in `AccessRule`.
+pub mod access_rule {
+    #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+    pub struct Right {
+        /// 0: all servers without an entry of their own
+        #[prost(uint32, tag = "1")]
+        pub short_server_id: u32,
+        /// Some of "rwedc": read and observe, write, execute, delete, create
+        #[prost(string, tag = "2")]
+        pub letters: ::prost::alloc::string::String,
+    }
 }
 /// An account at a management server.
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
@@ -1947,6 +2020,31 @@ pub mod operations_client {
                 .insert(GrpcMethod::new("drover.v1.Operations", "Discover"));
             self.inner.unary(req, path, codec).await
         }
+        /// The devices behind a gateway (OMA LwM2M Gateway 1.1), asked of it: a Read of /25.
+        pub async fn list_children(
+            &mut self,
+            request: impl tonic::IntoRequest<super::ListChildrenRequest>,
+        ) -> std::result::Result<
+            tonic::Response<super::ListChildrenResponse>,
+            tonic::Status,
+        > {
+            self.inner
+                .ready()
+                .await
+                .map_err(|e| {
+                    tonic::Status::unknown(
+                        format!("Service was not ready: {}", e.into()),
+                    )
+                })?;
+            let codec = tonic_prost::ProstCodec::default();
+            let path = http::uri::PathAndQuery::from_static(
+                "/drover.v1.Operations/ListChildren",
+            );
+            let mut req = request.into_request();
+            req.extensions_mut()
+                .insert(GrpcMethod::new("drover.v1.Operations", "ListChildren"));
+            self.inner.unary(req, path, codec).await
+        }
         /// The current value, then each notification. The observation ends with the call.
         pub async fn observe(
             &mut self,
@@ -2247,6 +2345,14 @@ pub mod operations_server {
             request: tonic::Request<super::DiscoverRequest>,
         ) -> std::result::Result<
             tonic::Response<super::DiscoverResponse>,
+            tonic::Status,
+        >;
+        /// The devices behind a gateway (OMA LwM2M Gateway 1.1), asked of it: a Read of /25.
+        async fn list_children(
+            &self,
+            request: tonic::Request<super::ListChildrenRequest>,
+        ) -> std::result::Result<
+            tonic::Response<super::ListChildrenResponse>,
             tonic::Status,
         >;
         /// Server streaming response type for the Observe method.
@@ -2569,6 +2675,51 @@ pub mod operations_server {
                     let inner = self.inner.clone();
                     let fut = async move {
                         let method = DiscoverSvc(inner);
+                        let codec = tonic_prost::ProstCodec::default();
+                        let mut grpc = tonic::server::Grpc::new(codec)
+                            .apply_compression_config(
+                                accept_compression_encodings,
+                                send_compression_encodings,
+                            )
+                            .apply_max_message_size_config(
+                                max_decoding_message_size,
+                                max_encoding_message_size,
+                            );
+                        let res = grpc.unary(method, req).await;
+                        Ok(res)
+                    };
+                    Box::pin(fut)
+                }
+                "/drover.v1.Operations/ListChildren" => {
+                    #[allow(non_camel_case_types)]
+                    struct ListChildrenSvc<T: Operations>(pub Arc<T>);
+                    impl<
+                        T: Operations,
+                    > tonic::server::UnaryService<super::ListChildrenRequest>
+                    for ListChildrenSvc<T> {
+                        type Response = super::ListChildrenResponse;
+                        type Future = BoxFuture<
+                            tonic::Response<Self::Response>,
+                            tonic::Status,
+                        >;
+                        fn call(
+                            &mut self,
+                            request: tonic::Request<super::ListChildrenRequest>,
+                        ) -> Self::Future {
+                            let inner = Arc::clone(&self.0);
+                            let fut = async move {
+                                <T as Operations>::list_children(&inner, request).await
+                            };
+                            Box::pin(fut)
+                        }
+                    }
+                    let accept_compression_encodings = self.accept_compression_encodings;
+                    let send_compression_encodings = self.send_compression_encodings;
+                    let max_decoding_message_size = self.max_decoding_message_size;
+                    let max_encoding_message_size = self.max_encoding_message_size;
+                    let inner = self.inner.clone();
+                    let fut = async move {
+                        let method = ListChildrenSvc(inner);
                         let codec = tonic_prost::ProstCodec::default();
                         let mut grpc = tonic::server::Grpc::new(codec)
                             .apply_compression_config(

@@ -3,7 +3,9 @@
 use std::time::Duration;
 
 use device_state::query::DeviceView;
-use device_state::{Command, CredentialId, FeedEntry, OperationRecord, Registration, Revision};
+use device_state::{
+    BootstrapProfile, Command, CredentialId, FeedEntry, OperationRecord, Registration, Revision,
+};
 use lwm2m::{EndpointName, Entry, Operation, Path, Registry, Value, WriteMode};
 use proptest::prelude::*;
 use proto::convert::public::{
@@ -119,7 +121,7 @@ fn a_request_that_no_device_could_accept_is_refused_with_the_field_that_is_wrong
         endpoint: "m".to_owned(),
         path: path.to_owned(),
         accept,
-        force: false,
+        ..Default::default()
     };
     assert_eq!(field(device(read("3/0", None))), "path");
     assert_eq!(field(device(read("/", None))), "path");
@@ -153,9 +155,17 @@ fn a_request_that_no_device_could_accept_is_refused_with_the_field_that_is_wrong
         endpoint: "m".to_owned(),
         path: "/3/0/9".to_owned(),
         attributes: "pmin=soon".to_owned(),
-        delivery: None,
+        ..Default::default()
     };
     assert_eq!(field(made_durable(attributes)), "attributes");
+    let behind = |child: &str| public::WriteRequest {
+        child: child.to_owned(),
+        text: "1".to_owned(),
+        ..write("/1/0/1")
+    };
+    assert_eq!(field(made_durable(behind("33"))), "child");
+    assert_eq!(field(made_durable(behind("a/b"))), "child");
+    assert_eq!(field(device(read("/dev0/3/0", None))), "path");
 }
 
 #[test]
@@ -462,4 +472,64 @@ fn a_device_shows_its_objects_and_times() {
         ("0100000405060708", "UQ")
     );
     assert_eq!(device.ingress_node, "00000000000000ab");
+}
+
+#[test]
+fn the_rights_of_servers_are_letters_and_name_servers_of_the_profile() {
+    let rule = |path: &str, id, letters: &str, owner| public::AccessRule {
+        path: path.to_owned(),
+        rights: vec![public::access_rule::Right {
+            short_server_id: id,
+            letters: letters.to_owned(),
+        }],
+        owner,
+    };
+    let put = |access: Vec<public::AccessRule>| {
+        let servers = [7, 8].map(|id| public::BootstrapAccount {
+            uri: "coaps://h".to_owned(),
+            short_server_id: id,
+            ..Default::default()
+        });
+        let profile = public::BootstrapProfile {
+            name: "shared".to_owned(),
+            servers: servers.to_vec(),
+            access,
+            ..Default::default()
+        };
+        BootstrapProfile::try_from(public::PutBootstrapProfileRequest {
+            profile: Some(profile),
+        })
+    };
+    let given = vec![rule("/3303/0", 8, "wr", 0), rule("/3303", 0, "c", 65_535)];
+    let profile = put(given).unwrap();
+    assert_eq!(profile.access[0].rights, [(8, 0b11)]);
+    assert_eq!(
+        (profile.access[0].owner, profile.access[1].owner),
+        (7, 65_535)
+    );
+    let shown = public::BootstrapProfile::from(profile).access;
+    let expected = [rule("/3303/0", 8, "rw", 7), rule("/3303", 0, "c", 65_535)];
+    assert_eq!(shown, expected);
+
+    let wrong = |rules: &[public::AccessRule]| field(put(rules.to_vec()));
+    assert_eq!(
+        wrong(&[rule("/3303/0", 7, "rr", 0)]),
+        "profile.access.rights.letters"
+    );
+    assert_eq!(
+        wrong(&[rule("/3303/0", 7, "x", 0)]),
+        "profile.access.rights.letters"
+    );
+    assert_eq!(
+        wrong(&[rule("/3303/0", 9, "r", 0)]),
+        "profile.access.rights"
+    );
+    assert_eq!(wrong(&[rule("/3303/0", 7, "r", 9)]), "profile.access.owner");
+    assert_eq!(
+        wrong(&[rule("/3303/0/1", 7, "r", 0)]),
+        "profile.access.path"
+    );
+    assert_eq!(wrong(&[rule("/2/0", 7, "r", 0)]), "profile.access.path");
+    let twice = rule("/3303/0", 7, "r", 0);
+    assert_eq!(wrong(&[twice.clone(), twice]), "profile.access.path");
 }

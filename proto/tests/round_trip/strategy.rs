@@ -5,20 +5,20 @@ use std::time::Duration;
 
 use device_state::table::{Counters, Expiring};
 use device_state::{
-    BootstrapProfile, BootstrapRecord, BootstrapResult, BootstrapSecurity, BootstrapServer,
-    BoundCredential, CertificateUse, Command, ContextOwner, Credential, CredentialId,
-    CredentialKey, CredentialOrigin, DesiredResource, DesiredState, Envelope, Event, FeedEntry,
-    LastValue, Member, MemberPhase, NodeId, Observation, ObservationHolder, OperationId,
+    AccessRule, BootstrapProfile, BootstrapRecord, BootstrapResult, BootstrapSecurity,
+    BootstrapServer, BoundCredential, CertificateUse, Command, ContextOwner, Credential,
+    CredentialId, CredentialKey, CredentialOrigin, DesiredResource, DesiredState, Envelope, Event,
+    FeedEntry, LastValue, Member, MemberPhase, NodeId, Observation, ObservationHolder, OperationId,
     OperationOutcome, OperationRecord, OperationSource, OperationState, Outcome, Queueing, Quirks,
     Registration, Rejection, RequestId, Resumption, ResumptionId, Revision, Row, SecurityIdentity,
     ServerCertificate, Session, SessionCid, SessionGeneration, ShardId, Timestamp, Transport,
     ValueOrigin,
 };
 use lwm2m::{
-    Binding, CompositePaths, ContentFormat, EndpointName, Entry, ExecuteArguments, Lifetime,
-    LwM2mVersion, Method, NotificationAttributes, ObjectModel, ObjectVersion, Observed, Operation,
-    Operations, Patch, Path, RawRequest, RegistrationId, ResourceModel, Value, ValueType,
-    WriteMode,
+    Binding, ChildPrefix, CompositePaths, ContentFormat, EndpointName, Entry, ExecuteArguments,
+    Lifetime, LwM2mVersion, Method, NotificationAttributes, ObjectModel, ObjectVersion, Observed,
+    Operation, Operations, Patch, Path, RawRequest, RegistrationId, ResourceModel, Value,
+    ValueType, WriteMode,
 };
 use proptest::collection::vec;
 use proptest::option;
@@ -332,6 +332,19 @@ fn certificate(usage: Option<CertificateUse>) -> BootstrapSecurity {
     })
 }
 
+fn access_rule((object, instance, server, bits): (u16, Option<u16>, u16, u8)) -> AccessRule {
+    AccessRule {
+        object,
+        instance,
+        rights: vec![(server, bits)],
+        owner: if bits == 0 {
+            AccessRule::BOOTSTRAP_SERVER
+        } else {
+            1
+        },
+    }
+}
+
 fn bootstrap_profile() -> impl Strategy<Value = BootstrapProfile> {
     let access = select(vec![
         ("coap://h", BootstrapSecurity::NoSec),
@@ -352,8 +365,11 @@ fn bootstrap_profile() -> impl Strategy<Value = BootstrapProfile> {
         ("coap://h", BootstrapSecurity::Oscore),
     ]);
     let server = (access, lifetime(), binding());
-    ("[a-z0-9-]{1,9}", "[a-z-]{0,9}", vec(server, 1..4)).prop_map(
-        |(name, endpoint_prefix, servers)| BootstrapProfile {
+    let rule = (3..20_u16, option::of(any::<u16>()), 0..2_u16, 0..32_u8);
+    let names = ("[a-z0-9-]{1,9}", "[a-z-]{0,9}");
+    (names, vec(server, 1..4), option::of(rule)).prop_map(
+        |((name, endpoint_prefix), servers, rule)| BootstrapProfile {
+            access: rule.map(access_rule).into_iter().collect(),
             name,
             endpoint_prefix,
             servers: (1..)
@@ -466,6 +482,14 @@ fn quirks() -> impl Strategy<Value = Quirks> {
 }
 
 pub(crate) fn operation() -> impl Strategy<Value = Operation> {
+    let child = || "[a-z]{1,9}".prop_map(|text| text.parse::<ChildPrefix>().unwrap());
+    (option::of(child()), own_operation()).prop_map(|(child, operation)| match child {
+        Some(child) => operation.behind(child),
+        None => operation,
+    })
+}
+
+fn own_operation() -> impl Strategy<Value = Operation> {
     let write = (
         path(),
         select(vec![WriteMode::Replace, WriteMode::Update]),

@@ -20,8 +20,6 @@ use self::make::Made;
 use crate::service::keeper::{Keeper, commit};
 use crate::service::status;
 
-/// All bootstrap profiles are in this shard.
-pub(crate) const PROFILES: ShardId = ShardId(0);
 /// Keys of bootstraps that did not come to an end and that a device may still have taken.
 const MAX_UNCERTAIN: usize = 16;
 
@@ -31,10 +29,7 @@ pub(crate) async fn prepare(
     endpoint: &EndpointName,
     proved: bool,
 ) -> Result<PrepareBootstrapResponse, Status> {
-    let profiles = keeper
-        .router
-        .group(PROFILES)
-        .ok_or_else(|| Status::internal("there is no shard 0"))?;
+    let profiles = keeper.router.common_group();
     let profile = profiles
         .store()
         .read(|tables| query::bootstrap_profile(tables, endpoint));
@@ -53,6 +48,7 @@ pub(crate) async fn prepare(
     Ok(PrepareBootstrapResponse {
         profile: profile.name,
         accounts,
+        access: profile.access.into_iter().map(Into::into).collect(),
     })
 }
 

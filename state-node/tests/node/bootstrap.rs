@@ -25,6 +25,7 @@ async fn add_profile(client: &Client) {
             lifetime: Lifetime::from_secs(300),
             binding: Binding::UDP,
         }],
+        access: Vec::new(),
     };
     let command = Command::PutBootstrapProfile { profile };
     let stored = client.propose(ShardId(0), command, PATIENCE).await;

@@ -4,9 +4,10 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use clap::{Args, Subcommand, ValueEnum};
+use proto::drover::v1::access_rule::Right;
 use proto::drover::v1::bootstrap_account::{CertificateUse, Security};
 use proto::drover::v1::{
-    BootstrapAccount, BootstrapProfile, DeleteBootstrapProfileRequest,
+    AccessRule, BootstrapAccount, BootstrapProfile, DeleteBootstrapProfileRequest,
     ListBootstrapProfilesRequest, PutBootstrapProfileRequest, StartBootstrapRequest,
 };
 
@@ -33,6 +34,7 @@ Examples:
   drover bootstrap add all --server coaps://lwm2m.example.com
   drover bootstrap add meters --prefix meter- --server coaps://a.example.com --lifetime 1d --binding UQ
   drover bootstrap add cars --prefix car- --server coaps://lwm2m.example.com --security x509 --server-key server.pem
+  drover bootstrap add shared --server coaps://a.example.com --server coaps://b.example.com --access /3303/0=1:rwed,2:r
   drover bootstrap add tags --prefix tag- --server coap://lwm2m.example.com --security oscore
 
 A device proves itself to the bootstrap server with a credential of its own:
@@ -41,7 +43,7 @@ A device proves itself to the bootstrap server with a credential of its own:
     /// List profiles.
     #[command(after_help = "\
 JSON: {\"profiles\": [{\"name\", \"endpointPrefix\", \"servers\": [{\"uri\", \"shortServerId\", \"security\": psk|rpk|x509|oscore|nosec,
-  \"lifetimeSeconds\", \"binding\"}]}]}")]
+  \"lifetimeSeconds\", \"binding\"}], \"access\": [{\"path\", \"rights\": {\"ID\": \"LETTERS\"}, \"owner\"}]}]}")]
     List,
     /// Remove a profile. Devices keep the accounts that they have.
     Remove {
@@ -88,6 +90,36 @@ pub(crate) struct Add {
     /// Transports: U, T, …; with Q for queue mode of LwM2M 1.0 devices.
     #[arg(long, value_name = "LETTERS", default_value = "U")]
     binding: String,
+    /// What servers may do with an object instance: PATH=ID:RIGHTS[,ID:RIGHTS…][@OWNER], of the rights r, w, e, d
+    /// and c. ID 0 stands for all other servers, an object's path for the right to create; the owner is the first
+    /// server unless named. May be given several times.
+    #[arg(long, value_name = "RULE", value_parser = access_rule)]
+    access: Vec<AccessRule>,
+}
+
+/// Reads `/3303/0=1:rwed,2:r@1`.
+fn access_rule(text: &str) -> Result<AccessRule, String> {
+    let form = || {
+        "a rule is PATH=ID:RIGHTS[,ID:RIGHTS…][@OWNER], for example /3303/0=1:rwed,2:r".to_owned()
+    };
+    let (path, rest) = text.split_once('=').ok_or_else(form)?;
+    let (rights, owner) = match rest.split_once('@') {
+        Some((rights, owner)) => (rights, owner.parse().map_err(|_| form())?),
+        None => (rest, 0),
+    };
+    let right = |text: &str| -> Option<Right> {
+        let (id, letters) = text.split_once(':')?;
+        Some(Right {
+            short_server_id: id.parse().ok()?,
+            letters: letters.to_owned(),
+        })
+    };
+    let rights: Option<Vec<Right>> = rights.split(',').map(right).collect();
+    Ok(AccessRule {
+        path: path.to_owned(),
+        rights: rights.ok_or_else(form)?,
+        owner,
+    })
 }
 
 fn parse_lifetime(text: &str) -> Result<Duration, String> {
@@ -193,6 +225,7 @@ impl Add {
                 .zip(self.servers)
                 .map(account)
                 .collect(),
+            access: self.access,
         };
         let api = Api::connect(global).await?;
         let request = api.request(PutBootstrapProfileRequest {

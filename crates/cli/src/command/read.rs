@@ -7,7 +7,7 @@ use proto::drover::v1::{DiscoverRequest, DiscoverResponse, ReadCompositeRequest,
 use serde::Serialize;
 
 use crate::api::Api;
-use crate::arguments::{Global, Targets};
+use crate::arguments::{Behind, Global, Targets};
 use crate::command::devices;
 use crate::failure::Failure;
 use crate::model::{self, object_name, resource_name};
@@ -21,6 +21,7 @@ Examples:
   drover read sim-0001 /3/0 -o json
   drover read sim-0001 /3303/0/5700 --accept senml-cbor
   drover read sim-0001 /3/0/9 /4/0 /3303
+  drover read gateway-1 /3303/0/5700 --child dev0
 
 Of several paths, those that the device does not have are left out. A device without composite
 operations is asked for one after the other.
@@ -36,6 +37,8 @@ pub(crate) struct Read {
     /// Ask even if the object's definition says that the resource cannot be read.
     #[arg(long)]
     force: bool,
+    #[command(flatten)]
+    behind: Behind,
 }
 
 impl Read {
@@ -43,13 +46,21 @@ impl Read {
         let api = Api::connect(global).await?;
         let named = self.targets.named();
         let Targets { endpoint, paths } = self.targets;
+        let prefix = self.behind.prefix();
         let answer = match paths.as_slice() {
+            [_, _, ..] if !prefix.is_empty() => {
+                return Err(Failure::usage(
+                    "a device behind a gateway is asked for one path at a time",
+                    "name one path",
+                ));
+            }
             [path] if *path != lwm2m::Path::Root => {
                 let request = ReadRequest {
                     endpoint: endpoint.clone(),
                     path: path.to_string(),
                     accept: self.accept,
                     force: self.force,
+                    child: prefix,
                 };
                 api.operations().read(api.request(request)).await
             }
@@ -63,7 +74,10 @@ impl Read {
             }
         };
         let answer = answer
-            .map_err(Failure::call(format!("read {named} of {endpoint}")))?
+            .map_err(Failure::call(format!(
+                "read {named} of {}",
+                self.behind.of(&endpoint)
+            )))?
             .into_inner();
         model::learn(&api, answer.values.iter().map(|value| value.path.as_str())).await;
         let view = ReadView {
@@ -93,6 +107,8 @@ pub(crate) struct Discover {
     /// How many levels to go down; needs LwM2M 1.2.
     #[arg(long, value_parser = clap::value_parser!(u32).range(0..=3))]
     depth: Option<u32>,
+    #[command(flatten)]
+    behind: Behind,
 }
 
 #[derive(Debug, Serialize)]
@@ -125,11 +141,12 @@ impl Discover {
             endpoint: self.endpoint.clone(),
             path: path.to_string(),
             depth: self.depth,
+            child: self.behind.prefix(),
         };
         let answer = api.operations().discover(api.request(request)).await;
         let answer = answer.map_err(Failure::call(format!(
             "discover {path} of {}",
-            self.endpoint
+            self.behind.of(&self.endpoint)
         )))?;
         let answer = answer.into_inner();
         model::learn(&api, answer.links.iter().map(|link| link.path.as_str())).await;

@@ -13,7 +13,7 @@ use proto::drover::v1::{
 use tonic::{Request, Response, Status};
 
 use crate::api::Api;
-use crate::arguments::{Global, Target};
+use crate::arguments::{Behind, Global, Target};
 use crate::failure::Failure;
 use crate::model::{self, TypeName};
 use crate::view::operation::OperationView;
@@ -130,6 +130,8 @@ pub(crate) struct Write {
     delivery: DeliveryOptions,
     #[command(flatten)]
     force: Force,
+    #[command(flatten)]
+    behind: Behind,
 }
 
 /// A value for the API to type, or values that are typed.
@@ -154,7 +156,7 @@ impl Write {
         } else {
             write_request::Mode::Unspecified
         };
-        let action = format!("write {path} of {endpoint}");
+        let action = format!("write {path} of {}", self.behind.of(&endpoint));
         let message = WriteRequest {
             endpoint,
             path: path.to_string(),
@@ -162,6 +164,7 @@ impl Write {
             values,
             text,
             force: self.force.is_set,
+            child: self.behind.prefix(),
             delivery: Some(self.delivery.message(global)),
         };
         let answer = api.operations().write(request(global, message)).await;
@@ -228,17 +231,20 @@ pub(crate) struct Exec {
     delivery: DeliveryOptions,
     #[command(flatten)]
     force: Force,
+    #[command(flatten)]
+    behind: Behind,
 }
 
 impl Exec {
     pub(crate) async fn run(self, global: &Global) -> Result<(), Failure> {
         let Target { endpoint, path } = self.target;
-        let action = format!("execute {path} of {endpoint}");
+        let action = format!("execute {path} of {}", self.behind.of(&endpoint));
         let message = ExecuteRequest {
             endpoint,
             path: path.to_string(),
             arguments: self.arguments,
             force: self.force.is_set,
+            child: self.behind.prefix(),
             delivery: Some(self.delivery.message(global)),
         };
         let api = Api::connect(global).await?;
@@ -355,16 +361,19 @@ pub(crate) struct Attributes {
     attributes: Vec<String>,
     #[command(flatten)]
     delivery: DeliveryOptions,
+    #[command(flatten)]
+    behind: Behind,
 }
 
 impl Attributes {
     pub(crate) async fn run(self, global: &Global) -> Result<(), Failure> {
         let Target { endpoint, path } = self.target;
-        let action = format!("set attributes of {path} of {endpoint}");
+        let action = format!("set attributes of {path} of {}", self.behind.of(&endpoint));
         let message = WriteAttributesRequest {
             endpoint,
             path: path.to_string(),
             attributes: self.attributes.join("&"),
+            child: self.behind.prefix(),
             delivery: Some(self.delivery.message(global)),
         };
         let api = Api::connect(global).await?;

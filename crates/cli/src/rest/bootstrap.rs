@@ -53,6 +53,7 @@ pub(super) async fn put(
         name: name_of(&endpoint),
         endpoint_prefix: endpoint,
         servers,
+        access: Vec::new(),
     };
     let name = profile.name.clone();
     let request = shim.api.request(PutBootstrapProfileRequest {

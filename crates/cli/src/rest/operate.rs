@@ -39,6 +39,7 @@ impl Caller<'_> {
             path: path.to_string(),
             accept: accept.map(number),
             force: true,
+            ..ReadRequest::default()
         };
         match self.api.operations().read(self.request(message)).await {
             Ok(answer) => {
@@ -73,7 +74,7 @@ impl Caller<'_> {
         let message = DiscoverRequest {
             endpoint: self.endpoint.to_owned(),
             path: path.to_string(),
-            depth: None,
+            ..DiscoverRequest::default()
         };
         let answer = match self.api.operations().discover(self.request(message)).await {
             Ok(answer) => answer.into_inner(),
@@ -111,9 +112,9 @@ impl Caller<'_> {
             path: path.to_string(),
             mode: mode.into(),
             values: path_values(values),
-            text: String::new(),
             delivery: Some(self.delivery()),
             force: true,
+            ..WriteRequest::default()
         };
         ended(self.api.operations().write(self.durable(message)).await)
     }
@@ -176,6 +177,7 @@ impl Caller<'_> {
             arguments,
             delivery: Some(self.delivery()),
             force: true,
+            ..ExecuteRequest::default()
         };
         ended(self.api.operations().execute(self.durable(message)).await)
     }
@@ -197,6 +199,7 @@ impl Caller<'_> {
             path: path.to_string(),
             attributes,
             delivery: Some(self.delivery()),
+            ..WriteAttributesRequest::default()
         };
         let request = self.durable(message);
         ended(self.api.operations().write_attributes(request).await)

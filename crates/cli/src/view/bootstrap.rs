@@ -1,20 +1,31 @@
 //! Bootstrap profiles, and what came of bootstraps.
 
+use std::collections::BTreeMap;
+
 use proto::drover::v1::bootstrap_account::Security;
 use proto::drover::v1::bootstrap_record::Outcome;
-use proto::drover::v1::{BootstrapAccount, BootstrapProfile, BootstrapRecord};
+use proto::drover::v1::{AccessRule, BootstrapAccount, BootstrapProfile, BootstrapRecord};
 use serde::Serialize;
 
 use crate::table;
 use crate::time::rfc3339;
 
-/// `{"name", "endpointPrefix", "servers": [{"uri", "shortServerId", "security", "lifetimeSeconds", "binding"}]}`.
+/// `{"name", "endpointPrefix", "servers": [{"uri", "shortServerId", "security", "lifetimeSeconds", "binding"}], "access"}`.
 #[derive(Debug, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub(crate) struct ProfileView {
     name: String,
     endpoint_prefix: String,
     servers: Vec<ServerView>,
+    access: Vec<RuleView>,
+}
+
+#[derive(Debug, Serialize)]
+struct RuleView {
+    path: String,
+    /// Letters by short server id.
+    rights: BTreeMap<u32, String>,
+    owner: u32,
 }
 
 #[derive(Debug, Serialize)]
@@ -34,6 +45,20 @@ impl From<BootstrapProfile> for ProfileView {
             name: profile.name,
             endpoint_prefix: profile.endpoint_prefix,
             servers: profile.servers.into_iter().map(ServerView::from).collect(),
+            access: profile.access.into_iter().map(RuleView::from).collect(),
+        }
+    }
+}
+
+impl From<AccessRule> for RuleView {
+    fn from(rule: AccessRule) -> Self {
+        let rights = rule.rights.into_iter();
+        Self {
+            path: rule.path,
+            rights: rights
+                .map(|right| (right.short_server_id, right.letters))
+                .collect(),
+            owner: rule.owner,
         }
     }
 }

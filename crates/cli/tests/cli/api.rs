@@ -13,18 +13,19 @@ use proto::drover::v1::object_models_server::{ObjectModels, ObjectModelsServer};
 use proto::drover::v1::operations_server::{Operations, OperationsServer};
 use proto::drover::v1::value::Kind;
 use proto::drover::v1::{
-    CancelOperationRequest, CreateInstanceRequest, Credential, DeleteCredentialRequest,
-    DeleteCredentialResponse, DeleteInstanceRequest, DeleteObjectModelRequest,
-    DeleteObjectModelResponse, DesiredResource, DesiredResources, Device, DiscoverRequest,
-    DiscoverResponse, Event, ExecuteRequest, GetDesiredRequest, GetDeviceRequest,
-    GetObjectModelRequest, GetObjectModelResponse, GetOperationRequest, ListCredentialsRequest,
-    ListCredentialsResponse, ListDevicesRequest, ListDevicesResponse, ListObjectModelsRequest,
-    ListObjectModelsResponse, ListOperationsRequest, ListOperationsResponse,
-    ObserveCompositeRequest, ObserveRequest, ObserveResponse, Operation, OperationResponse,
-    PathValue, PutCredentialRequest, PutObjectModelsRequest, PutObjectModelsResponse, RawAnswer,
-    ReadCompositeRequest, ReadRequest, ReadResponse, ReportedValue, SendRawRequest,
-    SendRawResponse, SetDesiredRequest, Value, WatchEventsRequest, WatchEventsResponse,
-    WriteAttributesRequest, WriteCompositeRequest, WriteRequest, device, event, operation,
+    CancelOperationRequest, ChildDevice, CreateInstanceRequest, Credential,
+    DeleteCredentialRequest, DeleteCredentialResponse, DeleteInstanceRequest,
+    DeleteObjectModelRequest, DeleteObjectModelResponse, DesiredResource, DesiredResources, Device,
+    DiscoverRequest, DiscoverResponse, Event, ExecuteRequest, GetDesiredRequest, GetDeviceRequest,
+    GetObjectModelRequest, GetObjectModelResponse, GetOperationRequest, ListChildrenRequest,
+    ListChildrenResponse, ListCredentialsRequest, ListCredentialsResponse, ListDevicesRequest,
+    ListDevicesResponse, ListObjectModelsRequest, ListObjectModelsResponse, ListOperationsRequest,
+    ListOperationsResponse, ObjectInstance, ObserveCompositeRequest, ObserveRequest,
+    ObserveResponse, Operation, OperationResponse, PathValue, PutCredentialRequest,
+    PutObjectModelsRequest, PutObjectModelsResponse, RawAnswer, ReadCompositeRequest, ReadRequest,
+    ReadResponse, ReportedValue, SendRawRequest, SendRawResponse, SetDesiredRequest, Value,
+    WatchEventsRequest, WatchEventsResponse, WriteAttributesRequest, WriteCompositeRequest,
+    WriteRequest, device, event, operation,
 };
 use tokio::net::TcpListener;
 use tokio::task::JoinSet;
@@ -395,6 +396,28 @@ impl Operations for Script {
 
     async fn discover(&self, _: Request<DiscoverRequest>) -> Answer<DiscoverResponse> {
         Err(Status::unimplemented("not in the script"))
+    }
+
+    /// A gateway with one device that can be asked and one that cannot.
+    async fn list_children(&self, _: Request<ListChildrenRequest>) -> Answer<ListChildrenResponse> {
+        let sensor = ChildDevice {
+            id: "SN01".to_owned(),
+            prefix: "dev0".to_owned(),
+            objects: vec![ObjectInstance {
+                object: 3303,
+                instance: Some(0),
+                version: "1.0".to_owned(),
+            }],
+            ..ChildDevice::default()
+        };
+        let nameless = ChildDevice {
+            instance: 3,
+            problem: "the gateway does not name the device".to_owned(),
+            ..ChildDevice::default()
+        };
+        Ok(Response::new(ListChildrenResponse {
+            children: vec![sensor, nameless],
+        }))
     }
 
     async fn observe(&self, request: Request<ObserveRequest>) -> Answer<Self::ObserveStream> {

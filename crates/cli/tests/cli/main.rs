@@ -79,6 +79,25 @@ async fn a_read_gives_typed_values() {
 }
 
 #[tokio::test]
+async fn the_devices_behind_a_gateway_are_listed_and_asked() {
+    let api = FakeApi::start().await;
+    let (code, out, _) = run(&api, &["children", "gateway"]).await;
+    assert_eq!(code, 0);
+    insta::assert_snapshot!(out, @r"
+    INSTANCE   ID     PREFIX   OBJECTS
+    0          SN01   dev0     /3303/0 Temperature
+    3          -      -        (the gateway does not name the device)
+    ");
+    let write = ["write", "gateway", "/3/0/14", "+02:00", "--child", "dev0"];
+    run(&api, &write).await;
+    assert_eq!(api.last_write().child, "dev0");
+    let several = ["read", "gateway", "/3/0/9", "/3/0/0", "--child", "dev0"];
+    let (code, _, err) = run(&api, &several).await;
+    assert_eq!(code, 2);
+    assert!(err.contains("one path at a time"), "{err}");
+}
+
+#[tokio::test]
 async fn several_paths_are_one_composite_operation() {
     let api = FakeApi::start().await;
     let (code, out, _) = run(&api, &["read", "dev-1", "/3/0/9", "/3303/0/5700", "/4"]).await;

@@ -18,6 +18,7 @@ fn profile(name: &str, endpoint_prefix: &str) -> BootstrapProfile {
             lifetime: lwm2m::Lifetime::from_secs(300),
             binding: lwm2m::Binding::UDP,
         }],
+        access: Vec::new(),
     }
 }
 

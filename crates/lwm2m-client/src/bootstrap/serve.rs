@@ -8,6 +8,7 @@ use super::client::BootstrapClient;
 use super::config::Misbehaviour;
 use super::discover::discover;
 use crate::refusal::Refusal;
+use crate::uri::parse_path;
 
 /// An answer, and what it means.
 pub(super) enum Served {
@@ -114,18 +115,4 @@ impl BootstrapClient {
         self.store = store;
         Some(accounts)
     }
-}
-
-/// The path that Uri-Path names; a last empty segment is a trailing slash.
-fn parse_path(segments: &[String]) -> Result<Path, Refusal> {
-    let segments = match segments {
-        [rest @ .., last] if last.is_empty() => rest,
-        all => all,
-    };
-    if segments.len() > 4 {
-        return Err(Refusal::NotFound);
-    }
-    format!("/{}", segments.join("/"))
-        .parse()
-        .map_err(|_| Refusal::NotFound)
 }

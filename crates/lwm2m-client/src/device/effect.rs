@@ -196,6 +196,7 @@ impl Towards<'_> {
             Boot::Same => {}
             Boot::FactoryState => {
                 self.body.tree = objects::factory(&self.body.config);
+                self.body.children = objects::gateway::children(&self.body.config);
                 self.body.firmware.reset();
                 self.body.wall_clock = None;
             }

@@ -43,7 +43,7 @@ impl Towards<'_> {
         Ok(entries)
     }
 
-    fn preferred_format(&self, path: Path, entries: &[Entry]) -> ContentFormat {
+    pub(super) fn preferred_format(&self, path: Path, entries: &[Entry]) -> ContentFormat {
         match entries {
             [entry] if entry.path == path => match entry.value {
                 Value::Opaque(_) => ContentFormat::OPAQUE,

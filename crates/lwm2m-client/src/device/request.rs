@@ -19,6 +19,7 @@ use crate::objects::{self, PACKAGE, PACKAGE_URI};
 use crate::observation::Target;
 use crate::output::Output;
 use crate::refusal::Refusal;
+use crate::uri::parse_path;
 
 /// The range of Package URI, `/5/0/1`.
 const MAX_URI_BYTES: usize = 255;
@@ -48,6 +49,11 @@ impl Towards<'_> {
     ) {
         self.refresh_clock(now);
         let counted = self.refresh_statistics();
+        if let Some(response) = self.serve_child(request) {
+            let code = response.code;
+            self.answer(now, exchange, response);
+            return self.note_request(now, request, code, counted);
+        }
         let path = parse_path(&request.path);
         if path.is_ok_and(|path| self.swallows(path, request)) {
             return;
@@ -341,18 +347,4 @@ pub(super) fn check_meaning(entry: &Entry) -> Result<(), Refusal> {
     } else {
         Err(Refusal::BadValue(entry.path))
     }
-}
-
-/// The path that Uri-Path names; a last empty segment is a trailing slash.
-fn parse_path(segments: &[String]) -> Result<Path, Refusal> {
-    let segments = match segments {
-        [rest @ .., last] if last.is_empty() => rest,
-        all => all,
-    };
-    if segments.len() > 4 {
-        return Err(Refusal::NotFound);
-    }
-    format!("/{}", segments.join("/"))
-        .parse()
-        .map_err(|_| Refusal::NotFound)
 }

@@ -2,6 +2,7 @@
 
 use lwm2m::{Path, Value};
 
+use super::gateway;
 use crate::config::{Config, OptionalObject};
 use crate::tree::ObjectTree;
 
@@ -29,6 +30,7 @@ pub(super) fn add(tree: &mut ObjectTree, config: &Config) {
             OptionalObject::Portfolio => add_portfolio(tree, config),
             OptionalObject::BinaryAppData => add_binary_data(tree),
             OptionalObject::EventLog => add_event_log(tree),
+            OptionalObject::Gateway => gateway::add(tree, config),
         }
     }
 }

@@ -52,6 +52,7 @@ pub(super) fn formats<P>(operation: &Operation, device: &Device<P>) -> Vec<Optio
         | Operation::Delete { .. }
         | Operation::WriteAttributes { .. }
         | Operation::Raw(_) => vec![None],
+        Operation::Behind { operation, .. } => formats(operation, device),
     }
 }
 
@@ -252,6 +253,7 @@ pub(super) fn encode(
             ..Request::new(Code::PUT, uri)
         },
         Operation::Raw(raw) => self::raw(raw),
+        Operation::Behind { operation, .. } => encode(operation, format, version, (root, names))?,
     })
 }
 

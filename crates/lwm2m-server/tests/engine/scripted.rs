@@ -207,12 +207,7 @@ impl Scripted {
         child: &ChildPrefix,
         operation: Operation,
     ) -> Result<OperationReply, OperationFailure> {
-        let (now, tag) = (self.clock(), self.next_tag());
-        let registration = self.registration().id;
-        self.engine
-            .handle_child_operation(now, tag, &registration, child, operation);
-        self.settle();
-        self.outcome(tag)
+        self.operate(operation.behind(child.clone()))
     }
 
     /// The device notifies whoever observes it.

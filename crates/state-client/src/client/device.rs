@@ -5,9 +5,11 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use device_state::query::DeviceView;
-use device_state::{BootstrapRecord, OperationId, OperationOutcome, RequestId, Revision, ShardId};
+use device_state::{
+    AccessRule, BootstrapRecord, OperationId, OperationOutcome, RequestId, Revision, ShardId,
+};
 use lwm2m::{EndpointName, Operation};
-use proto::convert::{PreparedAccount, device_view};
+use proto::convert::{ConvertError, PreparedAccount, device_view};
 use proto::rpc::v1::state_client::StateClient;
 use proto::rpc::v1::{
     DescribeDeviceRequest, FinishBootstrapRequest, OperateRequest, OperateResponse,
@@ -47,6 +49,8 @@ pub struct PreparedBootstrap {
     /// The name of the profile that they follow.
     pub profile: String,
     pub accounts: Vec<PreparedAccount>,
+    /// Who may do what with the device.
+    pub access: Vec<AccessRule>,
 }
 
 /// Why an attempt at a call of the leader gave nothing.
@@ -127,12 +131,13 @@ impl Client {
             async move { client.prepare_bootstrap(with_timeout(request, left)).await }
         };
         let response = self.at_leader(endpoint, deadline, call).await?;
+        let unreadable = |error: ConvertError| BootstrapError::Unavailable(error.to_string());
         let accounts = response.accounts.into_iter().map(PreparedAccount::try_from);
+        let access = response.access.into_iter().map(AccessRule::try_from);
         Ok(PreparedBootstrap {
             profile: response.profile,
-            accounts: accounts
-                .collect::<Result<_, _>>()
-                .map_err(|error| BootstrapError::Unavailable(error.to_string()))?,
+            accounts: accounts.collect::<Result<_, _>>().map_err(unreadable)?,
+            access: access.collect::<Result<_, _>>().map_err(unreadable)?,
         })
     }
 

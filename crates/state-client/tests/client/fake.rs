@@ -271,6 +271,7 @@ impl State for Service {
             _ => Ok(Response::new(rpc::PrepareBootstrapResponse {
                 profile: "all".to_owned(),
                 accounts: Vec::new(),
+                access: Vec::new(),
             })),
         }
     }

@@ -1,8 +1,10 @@
 //! The accounts of a device, from the state tier to the bootstrap engine.
 
-use device_state::{BootstrapSecurity, OscoreSecret};
+use device_state::{AccessRule, BootstrapSecurity, OscoreSecret};
+use lwm2m::Path;
 use lwm2m_server::bootstrap::{
-    AccountSecurity, BootstrapPlan, KeyMaterial, OscoreAccount, ServerAccount, ServerCertificate,
+    AccessControl, AccountSecurity, BootstrapPlan, KeyMaterial, OscoreAccount, ServerAccount,
+    ServerCertificate,
 };
 use node_runtime::random;
 use rand_chacha::ChaCha12Rng;
@@ -11,13 +13,35 @@ use state_client::{AccountSecret, PreparedAccount};
 
 /// The accounts in the instances that a device without accounts has free. `None`: what was made for an account is of
 /// another kind than its server's security.
-pub(super) fn plan(accounts: Vec<PreparedAccount>) -> Option<BootstrapPlan> {
+pub(super) fn plan(
+    accounts: Vec<PreparedAccount>,
+    access: Vec<AccessRule>,
+) -> Option<BootstrapPlan> {
     let accounts: Option<Vec<ServerAccount>> = (0..)
         .zip(accounts)
         .map(|(number, prepared)| account(number, prepared))
         .collect();
     let mut rng = ChaCha12Rng::from_seed(random::seed());
-    Some(BootstrapPlan::new(&accounts?, &[], &mut rng))
+    let access: Vec<AccessControl> = (0..).zip(access).map(access_control).collect();
+    let plan = BootstrapPlan::new(&accounts?, &access, &mut rng);
+    Some(match access.is_empty() {
+        true => plan,
+        // LwM2M Core 1.2 §6.1.7, Bootstrap-Read: how the device has taken who may do what.
+        false => BootstrapPlan {
+            reads: vec![Path::Object(1), Path::Object(2)],
+            ..plan
+        },
+    })
+}
+
+fn access_control((instance, rule): (u16, AccessRule)) -> AccessControl {
+    AccessControl {
+        instance,
+        object: rule.object,
+        object_instance: rule.instance.unwrap_or(AccessRule::CREATION),
+        rights: rule.rights,
+        owner: rule.owner,
+    }
 }
 
 fn account(number: u16, account: PreparedAccount) -> Option<ServerAccount> {

@@ -1,12 +1,15 @@
 //! Bootstrap profiles, and what came of bootstraps.
 
-use device_state::{BootstrapProfile, BootstrapRecord, BootstrapResult, BootstrapServer, Command};
-use lwm2m::{Binding, Lifetime};
+use device_state::{
+    AccessRule, BootstrapProfile, BootstrapRecord, BootstrapResult, BootstrapServer, Command,
+};
+use lwm2m::{Binding, Lifetime, Path};
 
 use super::timestamp;
+use super::value::path;
 use crate::convert::bootstrap::check;
 use crate::convert::list::each;
-use crate::convert::{ConvertError, Reason, Within, required};
+use crate::convert::{ConvertError, Reason, Within, narrow, required};
 use crate::drover::v1 as public;
 use crate::storage::v1 as storage;
 
@@ -16,6 +19,7 @@ impl From<BootstrapProfile> for public::BootstrapProfile {
             name: profile.name,
             endpoint_prefix: profile.endpoint_prefix,
             servers: profile.servers.into_iter().map(Into::into).collect(),
+            access: profile.access.into_iter().map(Into::into).collect(),
         }
     }
 }
@@ -50,13 +54,21 @@ impl TryFrom<public::PutBootstrapProfileRequest> for BootstrapProfile {
 }
 
 fn read_profile(profile: public::BootstrapProfile) -> Result<BootstrapProfile, ConvertError> {
+    let servers = each(
+        "servers",
+        profile.servers,
+        BootstrapProfile::MAX_SERVERS,
+        read_server,
+    )?;
+    let first = servers.first().map(|server| server.short_server_id);
     let profile = BootstrapProfile {
-        servers: each(
-            "servers",
-            profile.servers,
-            BootstrapProfile::MAX_SERVERS,
-            read_server,
+        access: each(
+            "access",
+            profile.access,
+            BootstrapProfile::MAX_ACCESS,
+            |rule| read_rule(rule, first),
         )?,
+        servers,
         name: profile.name,
         endpoint_prefix: profile.endpoint_prefix,
     };
@@ -88,6 +100,74 @@ fn read_server(server: public::BootstrapAccount) -> Result<BootstrapServer, Conv
         certificate_use: server.certificate_use,
     };
     stored.try_into()
+}
+
+impl From<AccessRule> for public::AccessRule {
+    fn from(rule: AccessRule) -> Self {
+        let path = match rule.instance {
+            Some(instance) => Path::ObjectInstance(rule.object, instance),
+            None => Path::Object(rule.object),
+        };
+        let right = |(id, bits): (u16, u8)| public::access_rule::Right {
+            short_server_id: id.into(),
+            letters: letters(bits),
+        };
+        Self {
+            path: path.to_string(),
+            rights: rule.rights.into_iter().map(right).collect(),
+            owner: rule.owner.into(),
+        }
+    }
+}
+
+/// A rule; what names no owner is the first server's.
+fn read_rule(rule: public::AccessRule, first: Option<u16>) -> Result<AccessRule, ConvertError> {
+    let (object, instance) = match path("path", &rule.path)? {
+        Path::Object(object) => (object, None),
+        Path::ObjectInstance(object, instance) => (object, Some(instance)),
+        _ => return Err(ConvertError::new("path", Reason::NoInstance)),
+    };
+    let right = |right: public::access_rule::Right| {
+        let id = narrow("short_server_id", right.short_server_id)?;
+        Ok((id, bits(&right.letters)?))
+    };
+    Ok(AccessRule {
+        object,
+        instance,
+        rights: each(
+            "rights",
+            rule.rights,
+            BootstrapProfile::MAX_SERVERS + 1,
+            right,
+        )?,
+        owner: match (rule.owner, first) {
+            (0, Some(first)) => first,
+            (owner, _) => narrow("owner", owner)?,
+        },
+    })
+}
+
+fn letters(bits: u8) -> String {
+    let has = |bit: usize| bits >> bit & 1 == 1;
+    let letters = AccessRule::LETTERS.into_iter().enumerate();
+    letters
+        .filter_map(|(bit, letter)| has(bit).then_some(letter))
+        .collect()
+}
+
+fn bits(letters: &str) -> Result<u8, ConvertError> {
+    let mut bits = 0;
+    for letter in letters.chars() {
+        let place = AccessRule::LETTERS
+            .iter()
+            .position(|known| *known == letter);
+        let bit = place.map_or(0, |place| 1 << place);
+        if bit == 0 || bits & bit != 0 {
+            return Err(ConvertError::new("letters", Reason::Rights));
+        }
+        bits |= bit;
+    }
+    Ok(bits)
 }
 
 // LwM2M Core 1.2 §6.2.1: 0 is for ever, which nobody asks for by leaving something out.

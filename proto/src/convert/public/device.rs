@@ -33,7 +33,7 @@ impl From<Registration> for public::Device {
                 .session
                 .map(|cid| hex::encode(cid.0))
                 .unwrap_or_default(),
-            objects: objects(&row.links, row.version),
+            objects: registered_objects(&row.links, row.version),
             ingress_node: row.owner.to_string(),
             values: Vec::new(),
             desired: Vec::new(),
@@ -70,8 +70,12 @@ const fn transport_name(transport: Transport) -> &'static str {
 
 /// The object list of a registration. It was read when the device registered; should a later release refuse it, the
 /// device is shown without objects.
-fn objects(links: &str, release: LwM2mVersion) -> Vec<public::ObjectInstance> {
-    let links = ObjectLinks::parse(links).unwrap_or_default();
+fn registered_objects(links: &str, release: LwM2mVersion) -> Vec<public::ObjectInstance> {
+    objects(&ObjectLinks::parse(links).unwrap_or_default(), release)
+}
+
+/// What is listed of objects, each with the version that it has in a release unless the list says otherwise.
+pub(super) fn objects(links: &ObjectLinks, release: LwM2mVersion) -> Vec<public::ObjectInstance> {
     let object = |link: &Link| {
         let object = link.path.object_id()?;
         Some(public::ObjectInstance {

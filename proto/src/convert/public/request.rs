@@ -13,7 +13,7 @@ use sha2::{Digest, Sha256};
 use super::parse_operation_id;
 use super::value::{entries, path, typed_value};
 use crate::convert::list::{bounded, each};
-use crate::convert::operation::{attributes, format};
+use crate::convert::operation::{attributes, child, format};
 use crate::convert::{ConvertError, InField, MAX_VALUES, Reason, endpoint, narrow};
 use crate::drover::v1 as public;
 
@@ -114,6 +114,7 @@ fn checked(operation: Operation, definitions: Definitions<'_>) -> Result<Operati
             },
             OperationError::NotRemovable(_) => "removals",
             OperationError::Raw(_) => "target",
+            OperationError::NotBehindGateway(_) => "child",
         };
         ConvertError::new(field, error)
     })?;
@@ -139,7 +140,7 @@ impl TryFrom<Defined<'_, public::ReadRequest>> for DeviceRequest {
         };
         Self::new(
             &request.endpoint,
-            operation,
+            behind(&request.child, operation)?,
             Definitions::unless(request.force, definitions),
         )
     }
@@ -161,6 +162,7 @@ impl TryFrom<Defined<'_, public::DiscoverRequest>> for DeviceRequest {
             path: path("path", &request.path)?,
             depth,
         };
+        let operation = behind(&request.child, operation)?;
         Self::new(&request.endpoint, operation, Definitions::Kept(definitions))
     }
 }
@@ -225,6 +227,14 @@ impl TryFrom<Defined<'_, public::ObserveCompositeRequest>> for DeviceRequest {
             Definitions::unless(request.force, definitions),
         )
     }
+}
+
+/// The operation, asked of the device that `prefix` names, or of the registered device itself if it is empty.
+fn behind(prefix: &str, operation: Operation) -> Result<Operation, ConvertError> {
+    Ok(match child("child", prefix)? {
+        Some(child) => operation.behind(child),
+        None => operation,
+    })
 }
 
 fn paths(field: &str, texts: &[String]) -> Result<Vec<Path>, ConvertError> {
@@ -294,11 +304,7 @@ impl DurableRequest {
     ) -> Result<Self, ConvertError> {
         let endpoint = endpoint(name)?;
         let delivery = self::delivery(&endpoint, &delivery.unwrap_or_default())?;
-        let writes = matches!(
-            operation,
-            Operation::Write { .. } | Operation::WriteAttributes { .. }
-        );
-        if delivery.queueing.supersedes && !writes {
+        if delivery.queueing.supersedes && !operation.is_write() {
             let error = Reason::NothingToSupersede(operation.name());
             return Err(ConvertError::new("delivery.supersede", error));
         }
@@ -321,9 +327,10 @@ impl TryFrom<Defined<'_, public::WriteRequest>> for DurableRequest {
         let path = path("path", &request.path)?;
         let mode = write_mode(path, request.mode)?;
         let values = written(path, request.values, &request.text, definitions)?;
+        let operation = Operation::Write { path, mode, values };
         Self::new(
             &request.endpoint,
-            Operation::Write { path, mode, values },
+            behind(&request.child, operation)?,
             request.delivery,
             Definitions::unless(request.force, definitions),
         )
@@ -378,7 +385,7 @@ impl TryFrom<Defined<'_, public::ExecuteRequest>> for DurableRequest {
         };
         Self::new(
             &request.endpoint,
-            operation,
+            behind(&request.child, operation)?,
             request.delivery,
             Definitions::unless(request.force, definitions),
         )
@@ -446,7 +453,7 @@ impl TryFrom<Defined<'_, public::WriteAttributesRequest>> for DurableRequest {
         };
         Self::new(
             &request.endpoint,
-            operation,
+            behind(&request.child, operation)?,
             request.delivery,
             Definitions::Kept(definitions),
         )

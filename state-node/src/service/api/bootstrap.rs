@@ -1,13 +1,13 @@
 //! `drover.v1.Bootstrap`.
 
 use device_state::{BootstrapProfile, Command, query};
-use lwm2m::{ExecuteArguments, ObjectLinks, Path};
+use lwm2m::{ObjectLinks, Path};
 use proto::drover::v1 as public;
 use proto::drover::v1::bootstrap_server::Bootstrap;
 use tonic::{Request, Response, Status};
 
+use crate::router::COMMON;
 use crate::service::api::{Api, endpoint_name};
-use crate::service::bootstrap::PROFILES;
 use crate::service::status;
 
 /// The Bootstrap-Request Trigger of a Server instance.
@@ -25,7 +25,7 @@ impl Bootstrap for Api {
         let command = Command::PutBootstrapProfile {
             profile: profile.clone(),
         };
-        self.commit(PROFILES, command).await?;
+        self.commit(COMMON, command).await?;
         Ok(Response::new(profile.into()))
     }
 
@@ -33,10 +33,7 @@ impl Bootstrap for Api {
         &self,
         _request: Request<public::ListBootstrapProfilesRequest>,
     ) -> Result<Response<public::ListBootstrapProfilesResponse>, Status> {
-        let group = self
-            .router()
-            .group(PROFILES)
-            .ok_or_else(|| Status::internal("there is no shard 0"))?;
+        let group = self.router().common_group();
         let profiles = group
             .store()
             .read(|tables| query::bootstrap_profiles(tables));
@@ -51,7 +48,7 @@ impl Bootstrap for Api {
     ) -> Result<Response<public::DeleteBootstrapProfileResponse>, Status> {
         let command =
             Command::try_from(request.into_inner()).map_err(|error| status::convert(&error))?;
-        self.commit(PROFILES, command).await?;
+        self.commit(COMMON, command).await?;
         Ok(Response::new(public::DeleteBootstrapProfileResponse {}))
     }
 
@@ -76,9 +73,8 @@ impl Bootstrap for Api {
         let execute = public::ExecuteRequest {
             endpoint: request.endpoint,
             path: path.to_string(),
-            arguments: ExecuteArguments::default().to_string(),
             delivery: request.delivery,
-            force: false,
+            ..Default::default()
         };
         self.change(Request::new(execute)).await
     }

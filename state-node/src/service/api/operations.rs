@@ -4,11 +4,13 @@ use std::time::Duration;
 
 use device_state::{Command, OperationId, OperationOutcome, Outcome, RequestId, Timestamp, query};
 use futures::stream::BoxStream;
-use lwm2m::{EndpointName, ObjectLinks, Path};
+use lwm2m::gateway::GATEWAY;
+use lwm2m::{EndpointName, ObjectLinks, Operation, Path};
 use node_runtime::clock;
 use proto::convert::ConvertError;
 use proto::convert::public::{
-    Defined, DeviceRequest, DurableRequest, OperationTarget, RawCall, Wait, path_values, raw_answer,
+    Defined, DeviceRequest, DurableRequest, OperationTarget, RawCall, Wait, children, path_values,
+    raw_answer,
 };
 use proto::drover::v1 as public;
 use proto::drover::v1::operations_server::Operations;
@@ -141,14 +143,11 @@ impl Api {
         let registration = group
             .store()
             .read(|tables| query::registration(tables, endpoint));
-        let root =
+        let registered =
             registration.and_then(|registration| ObjectLinks::parse(&registration.links).ok());
-        let root = root
-            .map(|links| links.alternate_path().to_string())
-            .filter(|root| root != "/");
-        let whole = root.map(|root| format!("<{root}>;rt=\"oma.lwm2m\",{links}"));
-        let parsed = ObjectLinks::parse(whole.as_deref().unwrap_or(links));
-        parsed.map_err(|error| status::delivery(&DeliveryError::BadAnswer(error.to_string())))
+        let root = registered.unwrap_or_default();
+        ObjectLinks::parse_below(root.alternate_path(), links)
+            .map_err(|error| status::delivery(&DeliveryError::BadAnswer(error.to_string())))
     }
 
     fn device_request<R>(&self, request: R) -> Result<DeviceRequest, Status>
@@ -272,6 +271,25 @@ impl Operations for Api {
                 .map(link)
                 .collect(),
         }))
+    }
+
+    async fn list_children(
+        &self,
+        request: Request<public::ListChildrenRequest>,
+    ) -> Result<Response<public::ListChildrenResponse>, Status> {
+        let timeout = patience(&request);
+        let request = DeviceRequest {
+            endpoint: endpoint_name(&request.get_ref().endpoint)?,
+            operation: Operation::Read {
+                path: Path::Object(GATEWAY),
+                accept: None,
+            },
+        };
+        let children = match self.ask(request, timeout).await?.0 {
+            OperationOutcome::Delivered { values, .. } => children(values),
+            _ => Vec::new(),
+        };
+        Ok(Response::new(public::ListChildrenResponse { children }))
     }
 
     async fn observe(
