@@ -53,6 +53,7 @@ fuzz: ## Runs each fuzz target for FUZZ_SECONDS (10); FUZZ_TARGETS picks some
 # The lanes start binaries. They select the whole workspace, as `make test` does, so that nothing is built twice with
 # other features.
 conformance: setup ## Plays the interoperability cases of the OMA and writes docs/conformance.md
+	@scripts/packages.sh javac=default-jdk-headless mvn=maven
 	@$(rocksdb); cargo build --workspace --bins; cargo test --workspace --test conformance
 
 interop: setup ## Tests against other implementations of LwM2M

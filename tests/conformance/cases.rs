@@ -96,6 +96,15 @@ const PLACEHOLDERS: [&str; 31] = [
     "1.1-int-1620",
 ];
 
+/// Cases that Leshan's device plays besides the test device: those whose procedure needs nothing of a device but its
+/// answers, and no object that it does not have.
+const LESHAN: [&str; 0] = [];
+
+/// Whether Leshan's device can play a case.
+pub(crate) fn is_for_leshan(id: &str) -> bool {
+    LESHAN.contains(&id)
+}
+
 /// Every case.
 pub(crate) fn all() -> Vec<Case> {
     let mut all = bootstrap::cases();

@@ -83,7 +83,7 @@ fn downloaded(stage: &Stage, id: &str, behaviour: FirmwareBehaviour) -> LiveDevi
 }
 
 fn read(stage: &Stage, id: &str) {
-    let _device = stage.device(id);
+    let _peer = stage.peer(id);
     let read = stage.read(&[id, "/5/0"]);
     for path in ["/5/0/3", "/5/0/5", "/5/0/9"] {
         assert!(read.iter().any(|(known, _)| known == path), "{read:?}");
@@ -98,7 +98,7 @@ fn write_package(stage: &Stage, id: &str) {
 }
 
 fn observe_state(stage: &Stage, id: &str) {
-    let _device = stage.device(id);
+    let _peer = stage.peer(id);
     let observer = Observer::start(stage, id, &["/5/0/3"]);
     push(stage, id);
     observer.until("every state", |messages| {
@@ -125,7 +125,7 @@ fn assert_installs(stage: &Stage, device: &LiveDevice) {
 }
 
 fn without_package(stage: &Stage, id: &str) {
-    let _device = stage.device(id);
+    let _peer = stage.peer(id);
     stage.refused("4.05", &["exec", id, "/5/0/2"]);
     assert_eq!(stage.value(id, "/5/0/3"), "0");
 }

@@ -25,7 +25,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 
 use cases::{Case, Play};
 use report::{Outcome, Played};
-use stage::Stage;
+use stage::{LESHAN, Stage};
 
 #[test]
 fn every_case_that_is_played_passes() {
@@ -47,6 +47,8 @@ fn every_case_that_is_played_passes() {
             .filter(|case| !matches!(case.play, Play::Long(_)))
             .map(|case| play(&stage, case))
             .collect();
+        let by_leshan = cases.iter().filter(|case| cases::is_for_leshan(case.id));
+        played.extend(by_leshan.map(|case| play_with_leshan(&stage, case)));
         played.extend(long.into_iter().map(|thread| thread.join().unwrap()));
         played
     });
@@ -55,7 +57,7 @@ fn every_case_that_is_played_passes() {
     let mut failed: Vec<String> = played
         .iter()
         .filter_map(|played| match &played.outcome {
-            Outcome::Failed(why) => Some(format!("{}: {why}", played.id)),
+            Outcome::Failed(why) => Some(format!("{} with {}: {why}", played.id, played.peer)),
             Outcome::Passed | Outcome::NotPlayed(_) => None,
         })
         .collect();
@@ -74,18 +76,31 @@ fn is_chosen(case: &Case, chosen: Option<&str>) -> bool {
 }
 
 fn play(stage: &Stage, case: &Case) -> Played {
-    let outcome = match case.play {
+    Played {
+        id: case.id,
+        peer: "the test device",
+        outcome: outcome(stage, case, case.id),
+    }
+}
+
+fn play_with_leshan(stage: &Stage, case: &Case) -> Played {
+    Played {
+        id: case.id,
+        peer: "Leshan",
+        outcome: outcome(stage, case, &format!("{LESHAN}{}", case.id)),
+    }
+}
+
+/// Plays a case with the device of that name.
+fn outcome(stage: &Stage, case: &Case, device: &str) -> Outcome {
+    match case.play {
         Play::Short(play) | Play::Long(play) => {
-            match catch_unwind(AssertUnwindSafe(|| play(stage, case.id))) {
+            match catch_unwind(AssertUnwindSafe(|| play(stage, device))) {
                 Ok(()) => Outcome::Passed,
                 Err(panic) => Outcome::Failed(said(panic.as_ref())),
             }
         }
         Play::Not(why) => Outcome::NotPlayed(why),
-    };
-    Played {
-        id: case.id,
-        outcome,
     }
 }
 

@@ -117,7 +117,7 @@ const DEVICE: [(&str, &str); 3] = [
 ];
 
 fn read_text(stage: &Stage, id: &str) {
-    let _device = stage.device(id);
+    let _peer = stage.peer(id);
     for (path, text) in [("/3/0/0", "Drover"), ("/3/0/1", "sim-1"), ("/3/0/2", id)] {
         let answer = stage.raw(&[id, "GET", path, "--accept", "text"]);
         assert_eq!(answer, ("2.05".to_owned(), hex::encode(text)));
@@ -125,7 +125,7 @@ fn read_text(stage: &Stage, id: &str) {
 }
 
 fn read_instance(stage: &Stage, id: &str, format: &str) {
-    let _device = stage.device(id);
+    let _peer = stage.peer(id);
     let read = stage.read(&[id, "/3/0", "--accept", format]);
     assert_has(&read, &DEVICE);
     assert_has(
@@ -135,7 +135,7 @@ fn read_instance(stage: &Stage, id: &str, format: &str) {
 }
 
 fn read_cbor(stage: &Stage, id: &str) {
-    let _device = stage.device(id);
+    let _peer = stage.peer(id);
     let answer = stage.raw(&[id, "GET", "/3/0/9", "--accept", "cbor"]);
     assert_eq!(answer, ("2.05".to_owned(), "1864".to_owned()));
     let read = stage.read(&[id, "/3/0/0", "--accept", "cbor"]);
@@ -143,7 +143,7 @@ fn read_cbor(stage: &Stage, id: &str) {
 }
 
 fn read_object(stage: &Stage, id: &str) {
-    let _device = stage.device(id);
+    let _peer = stage.peer(id);
     assert_has(&stage.read(&[id, "/3"]), &DEVICE);
     let access = stage.read(&[id, "/2"]);
     assert_has(
@@ -153,7 +153,7 @@ fn read_object(stage: &Stage, id: &str) {
 }
 
 fn read_resource(stage: &Stage, id: &str) {
-    let _device = stage.device(id);
+    let _peer = stage.peer(id);
     assert_eq!(stage.value(id, "/3/0/0"), "Drover");
     let voltages = stage.read(&[id, "/3/0/7"]);
     assert_has(&voltages, &[("/3/0/7/0", "3800"), ("/3/0/7/1", "5000")]);
@@ -161,12 +161,12 @@ fn read_resource(stage: &Stage, id: &str) {
 }
 
 fn read_resource_instance(stage: &Stage, id: &str) {
-    let _device = stage.device(id);
+    let _peer = stage.peer(id);
     assert_eq!(stage.value(id, "/3/0/7/1"), "5000");
 }
 
 fn read_levels(stage: &Stage, id: &str, format: &str) {
-    let _device = stage.device(id);
+    let _peer = stage.peer(id);
     for path in ["/3", "/3/0"] {
         assert_has(&stage.read(&[id, path, "--accept", format]), &DEVICE);
     }
@@ -177,7 +177,7 @@ fn read_levels(stage: &Stage, id: &str, format: &str) {
 }
 
 fn composite(stage: &Stage, id: &str) {
-    let _device = stage.device(id);
+    let _peer = stage.peer(id);
     let read = stage.read(&[id, "/3/0/0", "/3/0/9", "/1/0/1"]);
     assert_has(
         &read,
@@ -189,7 +189,7 @@ fn composite(stage: &Stage, id: &str) {
 }
 
 fn composite_root(stage: &Stage, id: &str) {
-    let _device = stage.device(id);
+    let _peer = stage.peer(id);
     let read = stage.read(&[id, "/"]);
     assert_has(&read, &DEVICE);
     assert_has(
@@ -199,20 +199,20 @@ fn composite_root(stage: &Stage, id: &str) {
 }
 
 fn composite_partial(stage: &Stage, id: &str) {
-    let _device = stage.device(id);
+    let _peer = stage.peer(id);
     let read = stage.read(&[id, "/3/0/0", "/3/0/9", "/3/7/9", "/3441/0/110", "--force"]);
     assert_has(&read, &[("/3/0/0", "Drover"), ("/3/0/9", "100")]);
     assert_eq!(read.len(), 2, "{read:?}");
 }
 
 fn composite_with_action(stage: &Stage, id: &str) {
-    let _device = stage.device(id);
+    let _peer = stage.peer(id);
     let read = stage.read(&[id, "/3/0/0", "/3/0/4", "--force"]);
     assert_eq!(read, [("/3/0/0".to_owned(), "Drover".to_owned())]);
 }
 
 fn read_without_accept(stage: &Stage, id: &str) {
-    let _device = stage.device(id);
+    let _peer = stage.peer(id);
     let raw = stage.json(&["raw", id, "GET", "/3/0"]);
     assert_eq!(raw["coapCode"], "2.05", "{raw}");
     assert!(raw["format"].is_string(), "{raw}");
@@ -230,7 +230,7 @@ fn put(stage: &Stage, arguments: &[&str]) {
 }
 
 fn write_text(stage: &Stage, id: &str) {
-    let _device = stage.device(id);
+    let _peer = stage.peer(id);
     for (path, text) in [("/1/0/2", "101"), ("/1/0/3", "1010"), ("/1/0/5", "2000")] {
         put(
             stage,
@@ -245,7 +245,7 @@ fn write_text(stage: &Stage, id: &str) {
 }
 
 fn write_cbor(stage: &Stage, id: &str) {
-    let _device = stage.device(id);
+    let _peer = stage.peer(id);
     put(
         stage,
         &[id, "PUT", "/1/0/2", "--format", "cbor", "--hex", "1865"],
@@ -268,7 +268,7 @@ const SERVER: [(&str, &str); 5] = [
 ];
 
 fn write_tlv(stage: &Stage, id: &str) {
-    let _device = stage.device(id);
+    let _peer = stage.peer(id);
     let partial = "c10265c20303f2c20507d0c10601c10755";
     put(
         stage,
@@ -289,7 +289,7 @@ fn write_tlv(stage: &Stage, id: &str) {
 }
 
 fn write_json(stage: &Stage, id: &str) {
-    let _device = stage.device(id);
+    let _peer = stage.peer(id);
     let partial = r#"{"bn":"/1/0/","e":[{"n":"2","v":101},{"n":"3","v":1010},{"n":"5","v":2000},{"n":"6","bv":true},{"n":"7","sv":"U"}]}"#;
     put(
         stage,
@@ -324,7 +324,7 @@ fn replace(stage: &Stage, id: &str) {
 }
 
 fn write_resource_instance(stage: &Stage, id: &str) {
-    let _device = stage.device(id);
+    let _peer = stage.peer(id);
     stage.ok(&["write", id, "/16/0/0/2", "model-2"]);
     let read = stage.read(&[id, "/16/0/0"]);
     assert_has(&read, &[("/16/0/0/1", "Drover"), ("/16/0/0/2", "model-2")]);
@@ -416,7 +416,7 @@ fn write_composite_given(stage: &Stage, id: &str) {
 }
 
 fn security_object(stage: &Stage, id: &str) {
-    let _device = stage.device(id);
+    let _peer = stage.peer(id);
     let requests: [&[&str]; 3] = [
         &[id, "GET", "/0"],
         &[
@@ -442,7 +442,7 @@ fn reboot(stage: &Stage, id: &str) {
 }
 
 fn write_failure(stage: &Stage, id: &str) {
-    let _device = stage.device(id);
+    let _peer = stage.peer(id);
     stage.refused("4.05", &["write", id, "/1/0/0", "2", "--force"]);
     assert_eq!(stage.value(id, "/1/0/0"), "1");
 }
@@ -477,7 +477,7 @@ fn assert_linked(links: &[(String, Vec<String>)], path: &str, wanted: &[&str]) {
 }
 
 fn inherited(stage: &Stage, id: &str) {
-    let _device = stage.device(id);
+    let _peer = stage.peer(id);
     stage.ok(&["attributes", id, "/3/0", "pmin=10", "pmax=200"]);
     stage.ok(&["attributes", id, "/3/0/7", "lt=1", "gt=6", "st=1"]);
     let wanted = ["pmin=10", "pmax=200", "dim=2", "lt=1", "gt=6", "st=1"];
@@ -485,7 +485,7 @@ fn inherited(stage: &Stage, id: &str) {
 }
 
 fn attribute_levels(stage: &Stage, id: &str) {
-    let _device = stage.device(id);
+    let _peer = stage.peer(id);
     stage.ok(&["attributes", id, "/3", "pmin=5", "pmax=55"]);
     stage.ok(&["attributes", id, "/3/0", "epmin=1", "epmax=2"]);
     stage.ok(&["attributes", id, "/3/0/7/1", "lt=1", "gt=6"]);
@@ -511,14 +511,14 @@ fn deepest(links: &[(String, Vec<String>)]) -> usize {
 }
 
 fn depth_1(stage: &Stage, id: &str) {
-    let _device = stage.device(id);
+    let _peer = stage.peer(id);
     let links = discover(stage, &[id, "/3", "--depth", "1"]);
     assert_linked(&links, "/3/0", &[]);
     assert_eq!(deepest(&links), 2, "{links:?}");
 }
 
 fn depths_2_and_3(stage: &Stage, id: &str) {
-    let _device = stage.device(id);
+    let _peer = stage.peer(id);
     let links = discover(stage, &[id, "/3", "--depth", "2"]);
     assert_linked(&links, "/3/0/7", &["dim=2"]);
     assert_eq!(deepest(&links), 3, "{links:?}");

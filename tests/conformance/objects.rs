@@ -108,7 +108,7 @@ fn observe_change(
 }
 
 fn write_time(stage: &Stage, id: &str) {
-    let _device = stage.device(id);
+    let _peer = stage.peer(id);
     // Current Time, UTC Offset, Timezone (12 bytes, length in a byte of its own).
     let values = format!(
         "c40d5182428fc60e{}c80f0c{}",
@@ -125,12 +125,12 @@ fn write_time(stage: &Stage, id: &str) {
 }
 
 fn firmware_version(stage: &Stage, id: &str) {
-    let _device = stage.device(id);
+    let _peer = stage.peer(id);
     assert_eq!(stage.value(id, "/3/0/3"), "1.0.0");
 }
 
 fn create_device(stage: &Stage, id: &str) {
-    let _device = stage.device(id);
+    let _peer = stage.peer(id);
     let create = [
         id,
         "POST",
@@ -144,13 +144,13 @@ fn create_device(stage: &Stage, id: &str) {
 }
 
 fn delete_device(stage: &Stage, id: &str) {
-    let _device = stage.device(id);
+    let _peer = stage.peer(id);
     assert_eq!(stage.raw(&[id, "DELETE", "/3/0"]).0, "4.05");
     assert_eq!(stage.value(id, "/3/0/0"), "Drover");
 }
 
 fn read_connectivity(stage: &Stage, id: &str) {
-    let _device = stage.device(id);
+    let _peer = stage.peer(id);
     let wanted = [
         "/4/0/0", "/4/0/1/0", "/4/0/2", "/4/0/4/0", "/4/0/8", "/4/0/9", "/4/0/10",
     ];
@@ -162,7 +162,7 @@ fn observe_connectivity(stage: &Stage, id: &str) {
 }
 
 fn read_location(stage: &Stage, id: &str) {
-    let _device = stage.device(id);
+    let _peer = stage.peer(id);
     assert_eq!(stage.value(id, "/6/0/0"), "52.52");
     assert_readable(stage, id, "/6/0", &["/6/0/0", "/6/0/1", "/6/0/5"]);
 }
@@ -172,7 +172,7 @@ fn observe_location(stage: &Stage, id: &str) {
 }
 
 fn collect(stage: &Stage, id: &str) {
-    let _device = stage.device(id);
+    let _peer = stage.peer(id);
     stage.ok(&["exec", id, "/7/0/6"]);
     assert_readable(stage, id, "/7/0", &["/7/0/2", "/7/0/3", "/7/0/4", "/7/0/5"]);
     stage.ok(&["exec", id, "/7/0/7"]);
@@ -183,13 +183,13 @@ fn collect(stage: &Stage, id: &str) {
 }
 
 fn period(stage: &Stage, id: &str) {
-    let _device = stage.device(id);
+    let _peer = stage.peer(id);
     stage.ok(&["write", id, "/7/0/8", "20"]);
     assert_eq!(stage.value(id, "/7/0/8"), "20");
 }
 
 fn observe_statistics(stage: &Stage, id: &str) {
-    let _device = stage.device(id);
+    let _peer = stage.peer(id);
     let observer = Observer::start(stage, id, &["/7/0/4", "pmin=1", "pmax=2"]);
     stage.ok(&["exec", id, "/7/0/6"]);
     observer.until("another number", |messages| {
@@ -199,7 +199,7 @@ fn observe_statistics(stage: &Stage, id: &str) {
 }
 
 fn read_cellular(stage: &Stage, id: &str) {
-    let _device = stage.device(id);
+    let _peer = stage.peer(id);
     assert_readable(
         stage,
         id,
@@ -209,14 +209,14 @@ fn read_cellular(stage: &Stage, id: &str) {
 }
 
 fn read_cellular_1_1(stage: &Stage, id: &str) {
-    let _device = stage.device(id);
+    let _peer = stage.peer(id);
     let shown = stage.shown(id);
     assert!(shown["objectVersions"]["10"].is_string(), "{shown}");
     assert_readable(stage, id, "/10/0", &["/10/0/12", "/10/0/13"]);
 }
 
 fn set_power_saving(stage: &Stage, id: &str) {
-    let _device = stage.device(id);
+    let _peer = stage.peer(id);
     stage.ok(&["write", id, "/10/0/4", "7200"]);
     stage.ok(&["write", id, "/10/0/13", "2"]);
     assert_eq!(stage.value(id, "/10/0/4"), "7200");
@@ -236,7 +236,7 @@ fn change_bearer(stage: &Stage, id: &str) {
 }
 
 fn create_portfolio(stage: &Stage, id: &str) {
-    let _device = stage.device(id);
+    let _peer = stage.peer(id);
     // Instance 1 with the identities 0 and 1.
     let identity = |instance: u8, text: &str| {
         let text = text.as_bytes();
@@ -269,7 +269,7 @@ fn create_portfolio(stage: &Stage, id: &str) {
 }
 
 fn delete_portfolio(stage: &Stage, id: &str) {
-    let _device = stage.device(id);
+    let _peer = stage.peer(id);
     stage.ok(&["delete", id, "/16/0"]);
     stage.until_shown("no instance", id, |shown| {
         let objects = shown["objects"].as_array().unwrap();
@@ -283,19 +283,19 @@ fn observe_binary(stage: &Stage, id: &str) {
 }
 
 fn write_binary(stage: &Stage, id: &str) {
-    let _device = stage.device(id);
+    let _peer = stage.peer(id);
     stage.ok(&["write", id, "/19/0/0/0", "YWJj"]);
     assert_eq!(stage.value(id, "/19/0/0/0"), "YWJj");
 }
 
 fn write_log(stage: &Stage, id: &str) {
-    let _device = stage.device(id);
+    let _peer = stage.peer(id);
     stage.ok(&["write", id, "/20/0/4010", "1"]);
     assert_eq!(stage.value(id, "/20/0/4010"), "1");
 }
 
 fn read_log(stage: &Stage, id: &str) {
-    let _device = stage.device(id);
+    let _peer = stage.peer(id);
     stage.ok(&["exec", id, "/20/0/4011"]);
     assert_eq!(stage.value(id, "/20/0/4013"), "1");
     stage.ok(&["exec", id, "/20/0/4012"]);

@@ -54,7 +54,7 @@ pub(crate) fn is_gone(shown: &Json) -> bool {
 }
 
 fn initial(stage: &Stage, id: &str) {
-    let _device = stage.device(id);
+    let _peer = stage.peer(id);
     let shown = stage.shown(id);
     assert_eq!(shown["state"], "Registered", "{shown}");
     assert_eq!(shown["lwm2mVersion"], "1.2", "{shown}");

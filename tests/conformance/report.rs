@@ -9,6 +9,8 @@ use crate::rules::{Proof, Rule, Test};
 /// How a case went.
 pub(crate) struct Played {
     pub(crate) id: &'static str,
+    /// Who played the device's part.
+    pub(crate) peer: &'static str,
     pub(crate) outcome: Outcome,
 }
 
@@ -43,8 +45,10 @@ pub(crate) fn judge(
     let missing = |proof: &'static Proof| match proof {
         Proof::Test(test) => (!tests.contains(test)).then_some(test.name),
         Proof::Case(id) => {
-            let passed = |case: &Played| case.id == *id && matches!(case.outcome, Outcome::Passed);
-            (!cases.iter().any(passed)).then_some(*id)
+            let played = || cases.iter().filter(|case| case.id == *id);
+            let passed = |case: &Played| matches!(case.outcome, Outcome::Passed);
+            let holds = played().next().is_some() && played().all(passed);
+            (!holds).then_some(*id)
         }
     };
     let judge = |rule: &&'static Rule| Judged {
@@ -58,10 +62,20 @@ const HEAD: &str = "\
 # Conformance
 
 The interoperability cases of OMA ETS LightweightM2M 1.2, with a real cluster. Written by `make conformance`: a case that is
-said to pass was played, with the test device of this project (`crates/lwm2m-client`) on the other side of a UDP socket, and
-the server's part done from the command line. What other implementations play is in `make interop`.
+said to pass was played, with the server's part done from the command line, and on the other side of a socket the test device
+of this project (`crates/lwm2m-client`) and, where it says so, a device on Eclipse Leshan's client library as well. What else
+other implementations do with a server of ours is in `make interop`.
 
 ";
+
+/// Who played a case.
+fn peers(played: &[Played], id: &str) -> String {
+    let peers = played
+        .iter()
+        .filter(|played| played.id == id && !matches!(played.outcome, Outcome::NotPlayed(_)))
+        .map(|played| played.peer);
+    peers.collect::<Vec<_>>().join(", ")
+}
 
 const RULES: &str = "
 ## Rules
@@ -75,9 +89,15 @@ What servers get wrong most often, each with the tests that hold this one to it.
 
 /// Writes the page.
 pub(crate) fn write(cases: &[Case], played: &[Played], judged: &[Judged]) {
+    // A case has failed if it did with anybody.
     let outcome = |case: &Case| {
-        let found = played.iter().find(|played| played.id == case.id);
-        &found.unwrap().outcome
+        let mut found = played.iter().filter(|played| played.id == case.id);
+        let first = &found.next().unwrap().outcome;
+        let failed = found.map(|played| &played.outcome);
+        failed.fold(first, |first, next| match next {
+            Outcome::Failed(_) => next,
+            Outcome::Passed | Outcome::NotPlayed(_) => first,
+        })
     };
     let count = |is: fn(&Outcome) -> bool| cases.iter().filter(|case| is(outcome(case))).count();
     let mut page = HEAD.to_owned();
@@ -91,7 +111,7 @@ pub(crate) fn write(cases: &[Case], played: &[Played], judged: &[Judged]) {
         count(|one| matches!(one, Outcome::NotPlayed(Why::NotRun(_)))),
     )
     .unwrap();
-    page += "| id | what | result | why |\n|---|---|---|---|\n";
+    page += "| id | what | result | played by | why |\n|---|---|---|---|---|\n";
     for case in cases {
         let (result, why) = match outcome(case) {
             Outcome::Passed => ("pass", String::new()),
@@ -103,7 +123,9 @@ pub(crate) fn write(cases: &[Case], played: &[Played], judged: &[Judged]) {
             Outcome::NotPlayed(Why::Delegated(to)) => ("–", format!("played by {to}")),
             Outcome::NotPlayed(Why::NotRun(why)) => ("not run", (*why).to_owned()),
         };
-        writeln!(page, "| {} | {} | {result} | {why} |", case.id, case.what).unwrap();
+        let (id, what) = (case.id, case.what);
+        let by = peers(played, id);
+        writeln!(page, "| {id} | {what} | {result} | {by} | {why} |").unwrap();
     }
     page += RULES;
     for Judged { rule, missing } in judged {

@@ -104,7 +104,7 @@ fn wait_for_end(device: &LiveDevice) {
 }
 
 fn observe(stage: &Stage, id: &str) {
-    let _device = stage.device(id);
+    let _peer = stage.peer(id);
     stage.ok(&["attributes", id, "/3/0/9", "pmin=1", "pmax=2"]);
     let messages = observed(stage, &[id, "/3/0/9"], 3);
     for message in messages {
@@ -239,7 +239,7 @@ fn composite_and_delete(stage: &Stage, id: &str) {
 }
 
 fn composite_and_attributes(stage: &Stage, id: &str) {
-    let _device = stage.device(id);
+    let _peer = stage.peer(id);
     let observer = Observer::start(stage, id, &["/3/0/9", "/6/0/0"]);
     let before = observer.count();
     stage.ok(&["attributes", id, "/3/0/9", "pmin=1", "pmax=2"]);
@@ -249,7 +249,7 @@ fn composite_and_attributes(stage: &Stage, id: &str) {
 }
 
 fn parameters(stage: &Stage, id: &str) {
-    let _device = stage.device(id);
+    let _peer = stage.peer(id);
     let messages = observed(stage, &[id, "/3/0/9", "pmin=1", "pmax=2"], 3);
     assert_eq!(messages.len(), 3, "{messages:?}");
     // They are of the observation, not of the resource.
@@ -258,7 +258,7 @@ fn parameters(stage: &Stage, id: &str) {
 }
 
 fn parameters_first(stage: &Stage, id: &str) {
-    let _device = stage.device(id);
+    let _peer = stage.peer(id);
     stage.ok(&["attributes", id, "/3/0/9", "pmin=200", "pmax=300"]);
     let messages = observed(stage, &[id, "/3/0/9", "pmin=1", "pmax=2"], 3);
     assert_eq!(messages.len(), 3, "{messages:?}");

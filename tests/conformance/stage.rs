@@ -7,7 +7,8 @@ use std::time::Duration;
 use lwm2m::{EndpointName, Lifetime, LwM2mVersion};
 use lwm2m_client::{Config, Profile, ServerAccount};
 use serde_json::Value as Json;
-use tests::{Answer, Drover, LiveDevice, Options, free_address, until_some};
+use tests::leshan::start_device;
+use tests::{Answer, Drover, LiveDevice, Options, Program, free_address, until_some};
 
 use crate::channel::{Carrier, Channel};
 use crate::device;
@@ -22,6 +23,16 @@ const PROFILE_OBJECTS: &str = "</1/0>,</3/0>,</3303/0>";
 
 /// The exit code of a command about something that does not exist.
 const NOT_FOUND: i32 = 3;
+
+/// What the names of Leshan's devices begin with.
+pub(crate) const LESHAN: &str = "leshan-";
+
+/// Who plays the device's part. It goes when dropped.
+#[expect(dead_code, reason = "held until the case is over")]
+pub(crate) enum Peer {
+    Own(LiveDevice),
+    Leshan(Program),
+}
 
 /// A running cluster, with keys of its own.
 pub(crate) struct Stage {
@@ -116,6 +127,18 @@ impl Stage {
     /// Where the management server is.
     pub(crate) fn server_uri(&self) -> String {
         format!("coap://{}", self.server)
+    }
+
+    /// Whoever plays the device's part, registered by this name: of names that begin with [`LESHAN`], a device of
+    /// Leshan's.
+    pub(crate) fn peer(&self, name: &str) -> Peer {
+        if !name.starts_with(LESHAN) {
+            return Peer::Own(self.device(name));
+        }
+        let uri = self.server_uri();
+        let device = start_device(&self.drover, name, &[&uri, "300", "-1", "nosec"]);
+        self.drover.wait_for_device(name, SOON);
+        Peer::Leshan(device)
     }
 
     /// A registered device of LwM2M 1.2 with every object, named after its case.
@@ -229,9 +252,9 @@ impl Stage {
     }
 
     /// Starts a command that goes on, with its output in a file of the cluster's folder.
-    pub(crate) fn start(&self, name: &str, arguments: &[&str]) -> tests::Program {
+    pub(crate) fn start(&self, name: &str, arguments: &[&str]) -> Program {
         let mut command = self.drover.command(arguments);
-        tests::Program::start(&mut command, &self.drover.scratch().join(name)).unwrap()
+        Program::start(&mut command, &self.drover.scratch().join(name)).unwrap()
     }
 
     /// A file in the cluster's folder.

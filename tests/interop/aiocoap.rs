@@ -4,9 +4,10 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use rustix::process::Signal;
+use tests::leshan::cache;
 use tests::{Drover, Options, Program, Spray, free_address, kill, metric, until, until_some};
 
-use crate::leshan::{SOON, cache, observed, value_of};
+use crate::leshan::{SOON, observed, value_of};
 
 const SECRET: &str = "000102030405060708090a0b0c0d0e0f";
 

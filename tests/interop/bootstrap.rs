@@ -1,9 +1,10 @@
 //! The bootstrap server with a device on Eclipse Leshan's client library.
 
 use serde_json::Value;
+use tests::leshan::start_device;
 use tests::{Drover, Options, until_some};
 
-use crate::leshan::{KEY, SOON, start_device, value_of};
+use crate::leshan::{KEY, SOON, value_of};
 use crate::secured::Secured;
 
 fn started() -> Drover {
@@ -59,7 +60,7 @@ fn leshan_device_gets_its_key_from_the_bootstrap_server_and_registers_with_it() 
         (&"DTLS".into(), &200.into()),
         "{shown}"
     );
-    assert_eq!(value_of(&drover, endpoint, "/3/0/0"), "Drover interop");
+    assert_eq!(value_of(&drover, endpoint, "/3/0/0"), "Drover");
     let first = identities(&drover, endpoint);
     assert_eq!(first.len(), 2, "{first:?}");
 
@@ -111,7 +112,7 @@ fn certified_device_gets(endpoint: &str, security: &str, server_key: fn(&Secured
     let bootstrap = bootstrapped(drover, endpoint);
     assert_eq!(bootstrap["outcome"], "Finished", "{bootstrap}");
     drover.wait_for_device(endpoint, SOON);
-    assert_eq!(value_of(drover, endpoint, "/3/0/0"), "Drover interop");
+    assert_eq!(value_of(drover, endpoint, "/3/0/0"), "Drover");
 
     // What it proved itself with to the management server is a key that was made for it.
     let listed = drover.json(&["credentials", "list", "--endpoint", endpoint]);
@@ -161,7 +162,7 @@ fn leshan_device_gets_an_account_without_security() {
     let uri = format!("coap://{}", drover.endpoint("/bootstrap/0/coap"));
     let _device = start_device(&drover, endpoint, &[&uri, "300", "0", "bootstrap-nosec"]);
     drover.wait_for_device(endpoint, SOON);
-    assert_eq!(value_of(&drover, endpoint, "/3/0/0"), "Drover interop");
+    assert_eq!(value_of(&drover, endpoint, "/3/0/0"), "Drover");
 }
 
 #[test]

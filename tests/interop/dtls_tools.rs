@@ -7,8 +7,9 @@ use std::process::{Command, Stdio};
 use std::sync::mpsc;
 use std::time::{Duration, Instant};
 
-use crate::leshan::{KEY, SOON, cache};
+use crate::leshan::{KEY, SOON};
 use crate::secured::Secured;
+use tests::leshan::cache;
 use tests::metric;
 
 const TOKEN: [u8; 4] = *b"\xd0\x0e\x0f\x01";

@@ -1,71 +1,13 @@
 //! A device on Eclipse Leshan's client library: DTLS by Scandium, CoAP by Californium.
 
-use std::path::{Path, PathBuf};
-use std::process::{Command, Stdio};
 use std::time::Duration;
 
 use serde_json::Value;
+use tests::leshan::start_device;
 use tests::{Drover, Options, Program, until_some};
 
 pub(crate) const KEY: &str = "00112233445566778899aabbccddeeff";
 pub(crate) const SOON: Duration = Duration::from_secs(60);
-
-/// Where tests keep what they download and compile.
-pub(crate) fn cache() -> PathBuf {
-    std::env::var_os("DROVER_CACHE").map_or_else(
-        || PathBuf::from(std::env::var_os("HOME").unwrap()).join(".cache/drover"),
-        PathBuf::from,
-    )
-}
-
-/// Compiles the device and the server and returns the class path. Libraries come from Maven Central.
-pub(crate) fn class_path() -> String {
-    let source = Path::new("interop/leshan");
-    let cache = cache();
-    let (libraries, classes) = (cache.join("leshan/lib"), cache.join("leshan/classes"));
-    if !libraries.join("leshan-lwm2m-server-2.0.0-M18.jar").exists() {
-        run(Command::new("mvn")
-            .args(["-q", "-B", "-f"])
-            .arg(source.join("pom.xml"))
-            .arg("dependency:copy-dependencies")
-            .arg(format!("-DoutputDirectory={}", libraries.display())));
-    }
-    std::fs::create_dir_all(&classes).unwrap();
-    let path = format!("{}/*", libraries.display());
-    run(Command::new("javac")
-        .args(["-cp", &path, "-d"])
-        .arg(&classes)
-        .args(["InteropDevice.java", "InteropServer.java"].map(|name| source.join(name))));
-    std::fs::copy(source.join("logback.xml"), classes.join("logback.xml")).unwrap();
-    format!("{}:{path}", classes.display())
-}
-
-fn run(command: &mut Command) {
-    let status = command
-        .stdin(Stdio::null())
-        .status()
-        .unwrap_or_else(|error| panic!("{command:?}: {error}"));
-    assert!(status.success(), "{command:?}: {status}");
-}
-
-pub(crate) fn start_device(drover: &Drover, endpoint: &str, arguments: &[&str]) -> Program {
-    let folder = drover.scratch().join(endpoint);
-    std::fs::create_dir_all(&folder).unwrap();
-    let mut command = Command::new("java");
-    command
-        .current_dir(&folder)
-        .args([
-            "-Xmx96m",
-            "-XX:+UseSerialGC",
-            "-XX:TieredStopAtLevel=1",
-            "-cp",
-            &class_path(),
-            "InteropDevice",
-        ])
-        .arg(endpoint)
-        .args(arguments);
-    Program::start(&mut command, &folder.join("output")).unwrap()
-}
 
 pub(crate) fn value_of(drover: &Drover, endpoint: &str, path: &str) -> Value {
     drover.json(&["read", endpoint, path])["values"][0]["value"].clone()
@@ -102,7 +44,7 @@ fn leshan_device_is_managed_over_dtls_with_a_connection_id() {
     );
     assert_eq!(shown["lifetimeSeconds"], 300, "{shown}");
 
-    assert_eq!(value_of(&drover, endpoint, "/3/0/0"), "Drover interop");
+    assert_eq!(value_of(&drover, endpoint, "/3/0/0"), "Drover");
 
     let written = drover.run(&["write", endpoint, "/3/0/14", "+02:00"]);
     assert_eq!(written.code, 0, "{written:?}");
@@ -176,7 +118,7 @@ fn leshan_device_answers_composite_operations() {
         values(&read),
         [
             ("/1/0/1", "300".to_owned()),
-            ("/3/0/0", "Drover interop".to_owned())
+            ("/3/0/0", "Drover".to_owned())
         ]
     );
 
@@ -226,7 +168,7 @@ fn leshan_device_answers_composite_operations() {
     let raw = drover.json(&["raw", endpoint, "GET", "/3/0/0", "--accept", "text"]);
     assert_eq!(
         (&raw["coapCode"], &raw["text"]),
-        (&"2.05".into(), &"Drover interop".into()),
+        (&"2.05".into(), &"Drover".into()),
         "{raw}"
     );
     let refused = drover.json(&["raw", endpoint, "DELETE", "/3/0"]);

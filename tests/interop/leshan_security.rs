@@ -1,8 +1,9 @@
 //! Leshan's device in every security mode of LwM2M Transport 1.2 §5.2.
 
+use tests::leshan::start_device;
 use tests::{Drover, Program, metric, until_some};
 
-use crate::leshan::{KEY, SOON, observed, start_device, value_of};
+use crate::leshan::{KEY, SOON, observed, value_of};
 use crate::secured::Secured;
 
 impl Secured {
@@ -55,7 +56,7 @@ impl Secured {
 
 /// Reads, writes and observes.
 fn manage(drover: &Drover, endpoint: &str, device: &mut Program) {
-    assert_eq!(value_of(drover, endpoint, "/3/0/0"), "Drover interop");
+    assert_eq!(value_of(drover, endpoint, "/3/0/0"), "Drover");
     let written = drover.run(&["write", endpoint, "/3/0/14", "+02:00"]);
     assert_eq!(written.code, 0, "{written:?}");
     device.wait_for_output("written 14 +02:00", SOON);

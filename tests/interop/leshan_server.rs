@@ -9,11 +9,12 @@ use dtls::{
     ClientConfig, Credential, Fingerprint, HandshakeFailure, PeerRejection, Psk, ServerTrust,
     SigningKey, TrustAnchors,
 };
+use tests::leshan::class_path;
 use tests::{Program, until_some};
 
 use crate::device::SecuredDevice;
 use crate::keys::{Authority, Keys};
-use crate::leshan::{KEY, SOON, class_path};
+use crate::leshan::{KEY, SOON};
 
 const ENDPOINT: &str = "drover-device";
 
@@ -31,7 +32,7 @@ impl Server {
         command
             .current_dir(folder.path())
             .args(["-Xmx128m", "-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1"])
-            .args(["-cp", &class_path(), "InteropServer", ENDPOINT])
+            .args(["-cp", class_path(), "InteropServer", ENDPOINT])
             .args(security);
         let program = Program::start(&mut command, &folder.path().join("output")).unwrap();
         let port = until_some("a server's port", SOON, || {

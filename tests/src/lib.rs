@@ -3,6 +3,7 @@
 mod admin;
 mod device;
 mod drover;
+pub mod leshan;
 mod nonces;
 mod process;
 mod spray;

@@ -82,7 +82,7 @@ public final class InteropDevice {
             objects.setInstancesForObject(1, new Server(SHORT_SERVER_ID, Long.parseLong(args[2]),
                     EnumSet.of(BindingMode.U), false, BindingMode.U));
         }
-        objects.setInstancesForObject(3, new DeviceObject());
+        objects.setInstancesForObject(3, new DeviceObject(endpoint));
         objects.setDummyInstancesForObject(4, 5);
         objects.setInstancesForObject(3303, new Temperature());
 
@@ -137,19 +137,29 @@ public final class InteropDevice {
         return new ResourceModel(id, name, operations, false, id == 5700, type, "", "", "");
     }
 
-    /** Object 3 with a writable UTC offset and a reboot that is only printed. */
+    /**
+     * Object 3 with what the interoperability cases of the OMA look at, a writable UTC offset and a reboot that is only
+     * printed. The serial number is the endpoint name.
+     */
     public static final class DeviceObject extends BaseInstanceEnabler {
+        private final String serialNumber;
         private String utcOffset = "+00:00";
         private String timezone = "Europe/Berlin";
+
+        public DeviceObject(String serialNumber) {
+            this.serialNumber = serialNumber;
+        }
 
         @Override
         public ReadResponse read(LwM2mServer server, int resource) {
             return switch (resource) {
-                case 0 -> ReadResponse.success(resource, "Drover interop");
-                case 1 -> ReadResponse.success(resource, "leshan-m18");
-                case 2 -> ReadResponse.success(resource, "0001");
-                case 3 -> ReadResponse.success(resource, "1.2.3");
-                case 9 -> ReadResponse.success(resource, 87L);
+                case 0 -> ReadResponse.success(resource, "Drover");
+                case 1 -> ReadResponse.success(resource, "sim-1");
+                case 2 -> ReadResponse.success(resource, serialNumber);
+                case 3 -> ReadResponse.success(resource, "1.0.0");
+                case 6 -> ReadResponse.success(resource, java.util.Map.of(0, 1L, 1, 5L), Type.INTEGER);
+                case 7 -> ReadResponse.success(resource, java.util.Map.of(0, 3800L, 1, 5000L), Type.INTEGER);
+                case 9 -> ReadResponse.success(resource, 100L);
                 case 11 -> ReadResponse.success(resource, java.util.Map.of(0, 0L), Type.INTEGER);
                 case 14 -> ReadResponse.success(resource, utcOffset);
                 case 15 -> ReadResponse.success(resource, timezone);
@@ -180,7 +190,7 @@ public final class InteropDevice {
 
         @Override
         public List<Integer> getAvailableResourceIds(ObjectModel model) {
-            return List.of(0, 1, 2, 3, 4, 9, 11, 14, 15, 16);
+            return List.of(0, 1, 2, 3, 4, 6, 7, 9, 11, 14, 15, 16);
         }
     }
 
