@@ -141,7 +141,7 @@ fn package() {
     upload.args(["--commands", "1", "--bytes", PACKAGE, "--timeout", "300s"]);
     upload.args(["--concurrency", "8"]);
     let log = drover.scratch().join("upload");
-    let upload = Program::start(&mut upload, &log).expect("drover-sim can be started");
+    let mut upload = Program::start(&mut upload, &log).expect("drover-sim can be started");
     let (mut meanwhile, mut round) = (Vec::new(), 0);
     while upload.is_running() {
         meanwhile.push(register(&format!("meanwhile-{round}-")));

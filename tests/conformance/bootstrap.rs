@@ -304,6 +304,7 @@ fn read_back(stage: &Stage, id: &str) {
     ];
     add_profile(stage, id, &[&["--server", &uri], &rules[..]].concat());
     let bootstrapped = Factory::psk(stage, id).bootstrap();
+    let _device = managed(stage, id, bootstrapped.account());
     let (outcome, detail) = kept(stage, id);
     assert_eq!(outcome, "Finished", "{detail}");
     for step in [
@@ -315,7 +316,6 @@ fn read_back(stage: &Stage, id: &str) {
     ] {
         assert!(detail.contains(step), "{step}: {detail}");
     }
-    let _device = managed(stage, id, bootstrapped.account());
 }
 
 /// The server that the device knows from the factory does not exist.

@@ -98,7 +98,27 @@ const PLACEHOLDERS: [&str; 31] = [
 
 /// Cases that Leshan's device plays besides the test device: those whose procedure needs nothing of a device but its
 /// answers, and no object that it does not have.
-const LESHAN: [&str; 0] = [];
+const LESHAN: [&str; 19] = [
+    "1.1-int-101",
+    "1.1-int-201",
+    "1.1-int-203",
+    "1.1-int-204",
+    "1.1-int-211",
+    "1.1-int-212",
+    "1.1-int-224",
+    "1.1-int-225",
+    "1.1-int-229",
+    "1.1-int-231",
+    "1.1-int-232",
+    "1.1-int-236",
+    "1.1-int-237",
+    "1.1-int-261",
+    "1.1-int-280",
+    "1.1-int-281",
+    "1.1-int-301",
+    "1.1-int-652",
+    "1.1-int-685",
+];
 
 /// Whether Leshan's device can play a case.
 pub(crate) fn is_for_leshan(id: &str) -> bool {

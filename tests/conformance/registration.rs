@@ -54,10 +54,10 @@ pub(crate) fn is_gone(shown: &Json) -> bool {
 }
 
 fn initial(stage: &Stage, id: &str) {
-    let _peer = stage.peer(id);
+    let peer = stage.peer(id);
     let shown = stage.shown(id);
     assert_eq!(shown["state"], "Registered", "{shown}");
-    assert_eq!(shown["lwm2mVersion"], "1.2", "{shown}");
+    assert_eq!(shown["lwm2mVersion"], peer.version(), "{shown}");
     assert_eq!(shown["lifetimeSeconds"], 300, "{shown}");
     assert_eq!(shown["binding"], "U", "{shown}");
     let objects = shown["objects"].as_array().unwrap();

@@ -34,6 +34,16 @@ pub(crate) enum Peer {
     Leshan(Program),
 }
 
+impl Peer {
+    /// The release of LwM2M that it has.
+    pub(crate) const fn version(&self) -> &str {
+        match self {
+            Self::Own(_) => "1.2",
+            Self::Leshan(_) => "1.1",
+        }
+    }
+}
+
 /// A running cluster, with keys of its own.
 pub(crate) struct Stage {
     drover: Drover,

@@ -53,7 +53,7 @@ fn run(command: &mut Command) {
 
 /// Starts the device in a folder of its own; InteropDevice.java tells its arguments.
 pub fn start_device(drover: &Drover, endpoint: &str, arguments: &[&str]) -> Program {
-    let folder = drover.scratch().join(endpoint);
+    let folder = drover.scratch().join("leshan").join(endpoint);
     std::fs::create_dir_all(&folder).expect("the folder can be made");
     let mut command = Command::new("java");
     command

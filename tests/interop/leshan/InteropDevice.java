@@ -48,6 +48,9 @@ import org.eclipse.leshan.transport.californium.client.endpoint.coaps.CoapsClien
 public final class InteropDevice {
     private static final int SHORT_SERVER_ID = 123;
 
+    /** Of the Device object, of which Leshan makes further instances itself. */
+    private static String serialNumber = "";
+
     private InteropDevice() {}
 
     public static void main(String[] args) throws Exception {
@@ -70,6 +73,7 @@ public final class InteropDevice {
 
     private static LeshanClient build(String[] args) throws Exception {
         String endpoint = args[0];
+        serialNumber = endpoint;
         String uri = args[1];
         List<ObjectModel> models = new ArrayList<>(ObjectLoader.loadDefault());
         models.add(temperatureModel());
@@ -82,7 +86,7 @@ public final class InteropDevice {
             objects.setInstancesForObject(1, new Server(SHORT_SERVER_ID, Long.parseLong(args[2]),
                     EnumSet.of(BindingMode.U), false, BindingMode.U));
         }
-        objects.setInstancesForObject(3, new DeviceObject(endpoint));
+        objects.setInstancesForObject(3, new DeviceObject());
         objects.setDummyInstancesForObject(4, 5);
         objects.setInstancesForObject(3303, new Temperature());
 
@@ -142,13 +146,8 @@ public final class InteropDevice {
      * printed. The serial number is the endpoint name.
      */
     public static final class DeviceObject extends BaseInstanceEnabler {
-        private final String serialNumber;
         private String utcOffset = "+00:00";
         private String timezone = "Europe/Berlin";
-
-        public DeviceObject(String serialNumber) {
-            this.serialNumber = serialNumber;
-        }
 
         @Override
         public ReadResponse read(LwM2mServer server, int resource) {

@@ -6,6 +6,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use anyhow::{Context as _, Result, ensure};
 use proto::drover::v1::{ObserveRequest, ObserveResponse};
+use tokio::task::JoinSet;
 use tokio::time::Instant;
 use tonic::Streaming;
 
@@ -26,6 +27,7 @@ pub async fn bench_notify(bench: Notify) -> Result<ExitCode> {
     let fleet = Fleet::start(plan, bench.fleet.threads)?;
     all_registered(&fleet, devices, bench.timeout).await?;
     let arrived = Arc::new(AtomicU64::new(0));
+    let mut observers = JoinSet::new();
     for endpoint in endpoints? {
         let request = ObserveRequest {
             endpoint: endpoint.clone(),
@@ -34,7 +36,7 @@ pub async fn bench_notify(bench: Notify) -> Result<ExitCode> {
         };
         let stream = operations.observe(request).await;
         let stream = stream.with_context(|| format!("cannot observe {endpoint}"))?;
-        tokio::spawn(count(stream.into_inner(), arrived.clone()));
+        observers.spawn(count(stream.into_inner(), arrived.clone()));
     }
     let seen = || {
         (

@@ -24,13 +24,13 @@ pub(super) fn plan(
     let mut rng = ChaCha12Rng::from_seed(random::seed());
     let access: Vec<AccessControl> = (0..).zip(access).map(access_control).collect();
     let plan = BootstrapPlan::new(&accounts?, &access, &mut rng);
-    Some(match access.is_empty() {
-        true => plan,
-        // LwM2M Core 1.2 §6.1.7, Bootstrap-Read: how the device has taken who may do what.
-        false => BootstrapPlan {
-            reads: vec![Path::Object(1), Path::Object(2)],
-            ..plan
-        },
+    if access.is_empty() {
+        return Some(plan);
+    }
+    // LwM2M Core 1.2 §6.1.7, Bootstrap-Read: how the device has taken who may do what.
+    Some(BootstrapPlan {
+        reads: vec![Path::Object(1), Path::Object(2)],
+        ..plan
     })
 }
 
