@@ -15,6 +15,7 @@ use proto::drover::v1::desired_state_server::DesiredStateServer;
 use proto::drover::v1::devices_server::DevicesServer;
 use proto::drover::v1::diagnostics_server::DiagnosticsServer;
 use proto::drover::v1::object_models_server::ObjectModelsServer;
+use proto::drover::v1::observations_server::ObservationsServer;
 use proto::drover::v1::operations_server::OperationsServer;
 use proto::rpc::v1::raft_server::RaftServer;
 use proto::rpc::v1::state_server::StateServer;
@@ -307,6 +308,7 @@ impl Parts {
             .add_service(DesiredStateServer::new(api.clone()))
             .add_service(BootstrapServer::new(api.clone()))
             .add_service(ObjectModelsServer::new(api.clone()))
+            .add_service(ObservationsServer::new(api.clone()))
             .add_service(DiagnosticsServer::new(api.clone()))
             .add_service(CredentialsServer::new(api));
         self.tasks

@@ -12,6 +12,7 @@ mod kill_ingress;
 mod leave;
 mod ledger;
 mod main_job;
+mod observations;
 mod one_device;
 mod queued_commands;
 mod rest_shim;

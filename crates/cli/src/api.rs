@@ -10,6 +10,7 @@ use proto::drover::v1::desired_state_client::DesiredStateClient;
 use proto::drover::v1::devices_client::DevicesClient;
 use proto::drover::v1::diagnostics_client::DiagnosticsClient;
 use proto::drover::v1::object_models_client::ObjectModelsClient;
+use proto::drover::v1::observations_client::ObservationsClient;
 use proto::drover::v1::operations_client::OperationsClient;
 use tonic::Request;
 use tonic::transport::{Channel, Endpoint};
@@ -219,6 +220,10 @@ impl Api {
 
     pub(crate) fn object_models(&self) -> ObjectModelsClient<Channel> {
         ObjectModelsClient::new(self.channel.clone())
+    }
+
+    pub(crate) fn observations(&self) -> ObservationsClient<Channel> {
+        ObservationsClient::new(self.channel.clone())
     }
 
     pub(crate) fn diagnostics(&self) -> DiagnosticsClient<Channel> {

@@ -7,8 +7,8 @@ use std::time::Duration;
 use clap::{Args, Parser, Subcommand};
 
 use crate::command::{
-    apply, bootstrap, children, composite, credentials, models, operations, raw, read, rest_shim,
-    stream, write,
+    apply, bootstrap, children, composite, credentials, models, observations, operations, raw,
+    read, rest_shim, stream, write,
 };
 use crate::output::Format;
 use crate::{dev, model, tether};
@@ -151,6 +151,9 @@ JSON: {\"endpoint\", \"findings\": [{\"severity\": Problem|Warning|Notice, \"sum
     Children(children::Children),
     /// Follow resources, object instances or objects: their values now and each notification.
     Observe(stream::Observe),
+    /// What a device reports for as long as it is wanted, whoever listens: add, list, remove.
+    #[command(subcommand)]
+    Observations(observations::Observations),
     /// Send the device a request as it is, and show what it answers.
     Raw(raw::Raw),
     /// Follow the events of the fleet or of one device.

@@ -9,6 +9,7 @@ pub(crate) mod credentials;
 pub(crate) mod devices;
 pub(crate) mod diagnose;
 pub(crate) mod models;
+pub(crate) mod observations;
 pub(crate) mod operations;
 pub(crate) mod raw;
 pub(crate) mod read;
@@ -41,6 +42,7 @@ pub(crate) async fn run(arguments: Arguments) -> Result<(), Failure> {
         Command::Discover(discover) => discover.run(&global).await,
         Command::Children(children) => children.run(&global).await,
         Command::Observe(observe) => observe.run(&global).await,
+        Command::Observations(observations) => observations.run(&global).await,
         Command::Raw(raw) => raw.run(&global).await,
         Command::Watch(watch) => watch.run(&global).await,
         Command::Operations(operations) => operations.run(&global).await,

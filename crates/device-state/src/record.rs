@@ -432,6 +432,11 @@ pub struct ObservationHolder {
     pub lease_until: Timestamp,
 }
 
+impl ObservationHolder {
+    /// Who holds what was declared, for ever.
+    pub const DECLARED: u64 = 0;
+}
+
 /// The intent that something of a device be observed; established again whenever the device
 /// registers (LwM2M Core 1.2 §6.4.1).
 #[derive(Clone, Debug, PartialEq)]

@@ -8,6 +8,7 @@ mod child;
 mod device;
 mod event;
 mod model;
+mod observation;
 mod operation;
 mod request;
 mod value;
@@ -17,6 +18,7 @@ use device_state::{OperationId, ShardId, Timestamp};
 pub use child::children;
 pub use device::{desired_resources, device};
 pub use model::{new_models, summary};
+pub use observation::observed;
 pub use operation::raw_answer;
 pub use request::{
     Defined, Delivery, DeviceRequest, DurableRequest, OperationTarget, RawCall, Wait, operation_id,

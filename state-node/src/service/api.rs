@@ -23,6 +23,7 @@ mod devices;
 mod diagnose;
 mod events;
 mod models;
+mod observations;
 mod observe;
 mod operations;
 mod token;

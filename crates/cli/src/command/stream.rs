@@ -101,7 +101,7 @@ impl Observe {
 }
 
 /// What is given: paths, and attributes in the form of a query.
-fn wanted(words: &[String]) -> Result<(Vec<String>, String), Failure> {
+pub(super) fn wanted(words: &[String]) -> Result<(Vec<String>, String), Failure> {
     let (attributes, paths): (Vec<&str>, Vec<&str>) = words
         .iter()
         .map(String::as_str)

@@ -5,14 +5,15 @@ use std::time::Duration;
 use device_state::{Command, OperationId, Queueing, RequestId};
 use lwm2m::operation::OperationError;
 use lwm2m::{
-    CompositePaths, EndpointName, Entry, ExecuteArguments, Method, Observed, Operation, Patch,
-    Path, RawRequest, Registry, Value, WriteMode,
+    EndpointName, Entry, ExecuteArguments, Method, Observed, Operation, Patch, Path, RawRequest,
+    Registry, Value, WriteMode,
 };
 use sha2::{Digest, Sha256};
 
+use super::observation::{composite, observed, paths};
 use super::parse_operation_id;
 use super::value::{entries, path, typed_value};
-use crate::convert::list::{bounded, each};
+use crate::convert::list::each;
 use crate::convert::operation::{attributes, child, format};
 use crate::convert::{ConvertError, InField, MAX_VALUES, Reason, endpoint, narrow};
 use crate::drover::v1 as public;
@@ -213,12 +214,28 @@ impl TryFrom<Defined<'_, public::ObserveCompositeRequest>> for DeviceRequest {
             request,
             definitions,
         } = defined;
-        let paths = CompositePaths::new(paths("paths", &request.paths)?).ok_or_else(|| {
-            let error = OperationError::PathCount("observe-composite", CompositePaths::MAX);
-            ConvertError::new("paths", error)
-        })?;
         let operation = Operation::Observe {
-            observed: Observed::Composite(paths),
+            observed: composite(paths("paths", &request.paths)?)?,
+            parameters: attributes("parameters", &request.parameters)?,
+        };
+        Self::new(
+            &request.endpoint,
+            operation,
+            Definitions::unless(request.force, definitions),
+        )
+    }
+}
+
+impl TryFrom<Defined<'_, public::PutObservationRequest>> for DeviceRequest {
+    type Error = ConvertError;
+
+    fn try_from(defined: Defined<'_, public::PutObservationRequest>) -> Result<Self, ConvertError> {
+        let Defined {
+            request,
+            definitions,
+        } = defined;
+        let operation = Operation::Observe {
+            observed: observed(&request.paths)?,
             parameters: attributes("parameters", &request.parameters)?,
         };
         Self::new(
@@ -235,11 +252,6 @@ fn behind(prefix: &str, operation: Operation) -> Result<Operation, ConvertError>
         Some(child) => operation.behind(child),
         None => operation,
     })
-}
-
-fn paths(field: &str, texts: &[String]) -> Result<Vec<Path>, ConvertError> {
-    bounded(field, texts, MAX_VALUES)?;
-    texts.iter().map(|text| path(field, text)).collect()
 }
 
 /// A raw request, and how it is delivered if it has to be committed first.

@@ -62,7 +62,10 @@ impl Api {
     }
 
     /// Commits the operation, and waits for its end if the caller does.
-    async fn carry_out(&self, request: DurableRequest) -> Result<public::Operation, Status> {
+    pub(super) async fn carry_out(
+        &self,
+        request: DurableRequest,
+    ) -> Result<public::Operation, Status> {
         let endpoint = request.endpoint.clone();
         let id = match request.delivery.wait {
             Wait::UntilAccepted => self.accept(request).await?,
@@ -150,7 +153,7 @@ impl Api {
             .map_err(|error| status::delivery(&DeliveryError::BadAnswer(error.to_string())))
     }
 
-    fn device_request<R>(&self, request: R) -> Result<DeviceRequest, Status>
+    pub(super) fn device_request<R>(&self, request: R) -> Result<DeviceRequest, Status>
     where
         DeviceRequest: for<'r> TryFrom<Defined<'r, R>, Error = ConvertError>,
     {

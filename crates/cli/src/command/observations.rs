@@ -1,0 +1,170 @@
+//! `observations`: what devices report for as long as it is wanted, whoever listens.
+
+use clap::Subcommand;
+use proto::drover::v1::{
+    DeleteObservationRequest, ListObservationsRequest, Observation, PutObservationRequest,
+};
+use serde::Serialize;
+
+use crate::api::Api;
+use crate::arguments::Global;
+use crate::command::stream::wanted;
+use crate::failure::Failure;
+use crate::model;
+use crate::table;
+use crate::view::operation::OperationView;
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Observations {
+    /// Have a device report something from now on.
+    #[command(after_help = "\
+It is asked for again whenever the device registers, until it is removed. A device that sleeps is asked when it
+wakes up: `drover operations get` tells whether it has accepted. What it reports is in `drover device` and `drover watch`.
+Several paths are one composite observation.
+
+Examples:
+  drover observations add sim-0001 /3303/0/5700
+  drover observations add sim-0001 /3303/0/5700 pmin=10 pmax=60
+  drover observations add sim-0001 /3303/0/5700 /3/0/9
+
+JSON: {\"paths\", \"parameters\", \"declared\", \"callers\", \"operation\"}; without an operation the device is not registered.")]
+    Add {
+        /// Endpoint name of the device.
+        #[arg(value_name = "ENDPOINT")]
+        endpoint: String,
+        /// Path, such as /3/0/9, or NAME=VALUE of a notification attribute.
+        #[arg(value_name = "PATH|NAME=VALUE", required = true)]
+        wanted: Vec<String>,
+        /// Ask even if the object's definition says that the resource cannot be read.
+        #[arg(long)]
+        force: bool,
+    },
+    /// List what a device is to report.
+    #[command(after_help = "\
+Example:
+  drover observations list sim-0001
+
+JSON: {\"observations\": [{\"paths\", \"parameters\", \"declared\", \"callers\"}]}; one that was not declared ends with its last
+  caller, such as `drover observe`.")]
+    List {
+        /// Endpoint name of the device.
+        #[arg(value_name = "ENDPOINT")]
+        endpoint: String,
+    },
+    /// No longer have a device report something, unless somebody listens.
+    #[command(after_help = "Example:\n  drover observations remove sim-0001 /3303/0/5700")]
+    Remove {
+        /// Endpoint name of the device.
+        #[arg(value_name = "ENDPOINT")]
+        endpoint: String,
+        /// The paths as they were added.
+        #[arg(value_name = "PATH", value_parser = model::parse_path, required = true)]
+        paths: Vec<lwm2m::Path>,
+    },
+}
+
+#[derive(Debug, Serialize)]
+struct ObservationView {
+    paths: Vec<String>,
+    parameters: String,
+    declared: bool,
+    callers: u32,
+}
+
+#[derive(Debug, Serialize)]
+struct AddedView {
+    #[serde(flatten)]
+    observation: ObservationView,
+    operation: Option<OperationView>,
+}
+
+#[derive(Debug, Serialize)]
+struct ObservationsView {
+    observations: Vec<ObservationView>,
+}
+
+impl Observations {
+    pub(crate) async fn run(self, global: &Global) -> Result<(), Failure> {
+        let api = Api::connect(global).await?;
+        let mut observations = api.observations();
+        match self {
+            Self::Add {
+                endpoint,
+                wanted: words,
+                force,
+            } => {
+                let (paths, parameters) = wanted(&words)?;
+                let action = format!("observe {} of {endpoint}", paths.join(" "));
+                let request = api.request(PutObservationRequest {
+                    endpoint,
+                    paths,
+                    parameters,
+                    force,
+                });
+                let answer = observations.put_observation(request).await;
+                let answer = answer.map_err(Failure::call(action))?.into_inner();
+                let view = AddedView {
+                    observation: answer.observation.unwrap_or_default().into(),
+                    operation: answer.operation.map(OperationView::from),
+                };
+                global.output.show(&view, AddedView::line)
+            }
+            Self::List { endpoint } => {
+                let action = format!("list observations of {endpoint}");
+                let request = api.request(ListObservationsRequest { endpoint });
+                let answer = observations.list_observations(request).await;
+                let answer = answer.map_err(Failure::call(action))?.into_inner();
+                let observations = answer.observations.into_iter();
+                let view = ObservationsView {
+                    observations: observations.map(ObservationView::from).collect(),
+                };
+                global.output.show(&view, ObservationsView::table)
+            }
+            Self::Remove { endpoint, paths } => {
+                let paths: Vec<String> = paths.iter().map(ToString::to_string).collect();
+                let action = format!("stop observing {} of {endpoint}", paths.join(" "));
+                let request = api.request(DeleteObservationRequest { endpoint, paths });
+                let answer = observations.delete_observation(request).await;
+                answer.map(drop).map_err(Failure::call(action))
+            }
+        }
+    }
+}
+
+impl From<Observation> for ObservationView {
+    fn from(observation: Observation) -> Self {
+        Self {
+            paths: observation.paths,
+            parameters: observation.parameters,
+            declared: observation.declared,
+            callers: observation.callers,
+        }
+    }
+}
+
+impl AddedView {
+    fn line(&self) -> String {
+        match &self.operation {
+            Some(operation) => operation.line(),
+            None => format!(
+                "observe {}: when the device registers\n",
+                self.observation.paths.join(" ")
+            ),
+        }
+    }
+}
+
+impl ObservationsView {
+    fn table(&self) -> String {
+        let rows = self.observations.iter().map(|observation| {
+            let declared = if observation.declared { "yes" } else { "no" };
+            vec![
+                observation.paths.join(" "),
+                observation.parameters.clone(),
+                declared.to_owned(),
+                observation.callers.to_string(),
+            ]
+        });
+        table::render(&["PATHS", "PARAMETERS", "DECLARED", "CALLERS"], rows)
+    }
+}
