@@ -1,13 +1,15 @@
 //! Observations that are declared, and go on whoever listens.
 
 use std::process::Command;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
-use tests::{Drover, Options, Program, binary, until_some};
+use tests::{Drover, Options, Program, binary, until, until_some};
 
 const DEVICE: &str = "later-000000";
 const TEMPERATURE: &str = "/3303/0/5700";
+/// How long the device takes requests after a message, as the nodes of one test have it.
+const AWAKE: Duration = Duration::from_secs(1);
 const LIMIT: Duration = Duration::from_secs(60);
 
 #[test]
@@ -64,10 +66,67 @@ fn what_was_declared_is_observed_whenever_the_device_registers_and_until_it_is_r
     assert_eq!((started(TEMPERATURE), started("/3/0/9")), (1, 1));
 }
 
+#[test]
+fn a_sleeping_device_is_asked_once_and_not_for_what_was_taken_back() {
+    let drover = Drover::start(&Options {
+        flags: vec!["--coap".to_owned()],
+        environment: vec![
+            (
+                "DROVER_INGRESS__AWAKE_WINDOW_SECONDS",
+                AWAKE.as_secs().to_string(),
+            ),
+            (
+                "DROVER_STATE__AWAKE_WINDOW",
+                format!("{}s", AWAKE.as_secs()),
+            ),
+        ],
+        ..Options::default()
+    });
+    let device = device_with(&drover, "asleep", &["--queue-mode", "--lifetime", "30"]);
+    drover.wait_for_device(DEVICE, LIMIT);
+    // Its answer would keep it awake.
+    let mut asked = Instant::now();
+    until("a device that sleeps", LIMIT, || {
+        if asked.elapsed() < 2 * AWAKE {
+            return false;
+        }
+        asked = Instant::now();
+        let read = drover.run(&["read", DEVICE, "/3/0/9", "--timeout", "2s"]);
+        read.stderr.contains("DEVICE_ASLEEP")
+    });
+    let add = |path: &str| {
+        let added = drover.json(&["observations", "add", DEVICE, path]);
+        added["operation"]["id"].as_str().unwrap().to_owned()
+    };
+    let wanted = add("/3/0/9");
+    assert_eq!(add("/3/0/9"), wanted);
+    let taken_back = add(TEMPERATURE);
+    let removed = drover.run(&["observations", "remove", DEVICE, TEMPERATURE]);
+    assert_eq!(removed.code, 0, "{removed:?}");
+    for (id, state) in [(wanted, "Delivered"), (taken_back, "Cancelled")] {
+        until_some(state, LIMIT, || {
+            let operation = drover.json(&["operations", "get", DEVICE, &id]);
+            if operation["state"] == state {
+                Ok(())
+            } else {
+                Err(operation)
+            }
+        });
+    }
+    let started = events(&device, "observation-started");
+    assert_eq!(started.len(), 1, "{started:?}");
+    assert_eq!(started[0]["path"], "/3/0/9");
+}
+
 fn device(drover: &Drover, log: &str) -> Program {
+    device_with(drover, log, &[])
+}
+
+fn device_with(drover: &Drover, log: &str, arguments: &[&str]) -> Program {
     let server = format!("coap://{}", drover.endpoint("/ingress/0/coap"));
     let mut command = Command::new(binary("drover-sim"));
     command.args(["run", "--server", &server, "--endpoint-prefix", "later-"]);
+    command.args(arguments);
     command.args(["--output", "json", "--temperature-interval", "200ms"]);
     Program::start(&mut command, &drover.scratch().join(log)).unwrap()
 }

@@ -426,7 +426,7 @@ pub enum DesiredState {
 /// Somebody who wants a resource observed.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ObservationHolder {
-    /// Random, chosen by the holder.
+    /// Random, chosen by the holder; or [`ObservationHolder::DECLARED`].
     pub id: u64,
     /// When the hold ends unless renewed.
     pub lease_until: Timestamp,

@@ -2,10 +2,12 @@
 
 use std::time::Duration;
 
+use device_state::table::Tables;
 use device_state::{
-    Command, OperationId, OperationOutcome, OperationRecord, Outcome, Registration, query,
+    Command, OperationId, OperationOutcome, OperationRecord, Outcome, Registration, Timestamp,
+    ValueOrigin, query,
 };
-use lwm2m::{EndpointName, Observed, Operation, QueueMode};
+use lwm2m::{EndpointName, Observed, Operation, QueueMode, RegistrationId};
 use node_runtime::clock;
 use tokio::time::Instant;
 
@@ -52,12 +54,14 @@ impl Serve {
         let current = self.parts.group.read_current(|tables| {
             let queue = query::operations(tables, &self.endpoint);
             let in_flight = queue.into_iter().find(OperationRecord::is_in_flight);
-            (
-                in_flight.or_else(|| query::next_operation(tables, &self.endpoint)),
-                query::registration(tables, &self.endpoint),
-            )
+            let next = in_flight.or_else(|| query::next_operation(tables, &self.endpoint));
+            let wanted = next
+                .as_ref()
+                .is_none_or(|record| is_wanted(tables, &self.endpoint, &record.operation));
+            let registration = query::registration(tables, &self.endpoint);
+            (next, registration, wanted)
         });
-        let Ok((record, registration)) = current.await else {
+        let Ok((record, registration, wanted)) = current.await else {
             return Step::Pause {
                 at_least: None,
                 started: self.started,
@@ -69,6 +73,9 @@ impl Serve {
         let started = Some(record.id).filter(|_| record.is_in_flight());
         if started.is_some() && started != self.started {
             return Step::Orphaned(Box::new(record));
+        }
+        if !wanted {
+            return self.finish(record.id, OperationOutcome::Cancelled).await;
         }
         let Some(registration) = registration else {
             return Step::Asleep { started };
@@ -106,19 +113,50 @@ impl Serve {
             }
         }
         let left = Duration::from_millis(record.deadline.0.saturating_sub(clock::now_ms()));
+        let observed = observed(&record.operation).cloned();
+        let begun = Timestamp(clock::now_ms());
         let delivery = Delivery {
             endpoint: self.endpoint.clone(),
-            registration: to.id,
+            registration: to.id.clone(),
             operation: record.operation,
             timeout: left.clamp(Duration::from_secs(1), EXCHANGE_TIMEOUT),
         };
         match self.parts.attachments.deliver(to.owner, delivery).await {
-            Ok(answer) => match self.finish(record.id, answer.outcome).await {
-                Step::Next => Step::Answered,
-                step => step,
-            },
+            Ok(answer) => {
+                if let Some(observed) = observed {
+                    self.observes(&to.id, observed, &answer.outcome, begun)
+                        .await;
+                }
+                match self.finish(record.id, answer.outcome).await {
+                    Step::Next => Step::Answered,
+                    step => step,
+                }
+            }
             Err(error) => self.not_delivered(record.id, started, error).await,
         }
+    }
+
+    /// The device answered an Observe that was queued. Its first values are reported like those that follow, and as of
+    /// before they came: a notification may have been faster. If nobody wants it any more by now, it ends again.
+    async fn observes(
+        &self,
+        registration: &RegistrationId,
+        observed: Observed,
+        outcome: &OperationOutcome,
+        begun: Timestamp,
+    ) {
+        let OperationOutcome::Delivered { values, .. } = outcome else {
+            return;
+        };
+        let values = values.iter().cloned();
+        let command = Command::RecordValues {
+            endpoint: self.endpoint.clone(),
+            registration: registration.clone(),
+            origin: ValueOrigin::Notify,
+            values: values.map(|(path, value)| (path, value, begun)).collect(),
+        };
+        self.commit(command).await;
+        cancel_observation(self.parts.clone(), self.endpoint.clone(), observed).await;
     }
 
     fn is_awake(&self, registration: &Registration) -> bool {
@@ -210,6 +248,27 @@ impl Serve {
             },
         }
     }
+}
+
+/// What an Observe is to observe.
+const fn observed(operation: &Operation) -> Option<&Observed> {
+    match operation {
+        Operation::Observe { observed, .. } => Some(observed),
+        _ => None,
+    }
+}
+
+/// Whether an operation is still of use: an Observe whose intent was taken back is not, nor one with other parameters.
+fn is_wanted(tables: &dyn Tables, endpoint: &EndpointName, operation: &Operation) -> bool {
+    let Operation::Observe {
+        observed,
+        parameters,
+    } = operation
+    else {
+        return true;
+    };
+    query::observation(tables, endpoint, observed)
+        .is_some_and(|intent| intent.parameters == *parameters)
 }
 
 /// How long a result is kept for a shard without a leader.

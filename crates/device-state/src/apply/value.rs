@@ -52,11 +52,6 @@ impl Change<'_> {
                 let values = returned.iter().map(|(path, value)| (*path, value, now));
                 self.keep_values(endpoint, ValueOrigin::Read, values);
             }
-            // What it observes from now on is as it is now.
-            Operation::Observe { .. } => {
-                let values = returned.iter().map(|(path, value)| (*path, value, now));
-                self.keep_values(endpoint, ValueOrigin::Notify, values);
-            }
             Operation::Write { values, .. } => {
                 let values = values.iter().map(|entry| (entry.path, &entry.value, now));
                 self.keep_values(endpoint, ValueOrigin::Write, values);

@@ -32,10 +32,18 @@ pub fn observed(texts: &[String]) -> Result<Observed, ConvertError> {
     match texts {
         [] => Err(ConvertError::new("paths", Reason::Missing)),
         [text] => path("paths", text).map(Observed::Path),
-        _ => paths("paths", texts).and_then(composite),
+        _ => {
+            let several = composite(paths("paths", texts)?)?;
+            // One path, several times.
+            Ok(match several.paths() {
+                [path] => Observed::Path(*path),
+                _ => several,
+            })
+        }
     }
 }
 
+/// A composite observation.
 pub(super) fn composite(paths: Vec<Path>) -> Result<Observed, ConvertError> {
     CompositePaths::new(paths)
         .map(Observed::Composite)

@@ -3,7 +3,10 @@
 
 use std::time::Duration;
 
-use device_state::{Command, ObservationHolder, Queueing, Registration, Timestamp};
+use device_state::{
+    Command, Observation, ObservationHolder, OperationRecord, OperationState, Queueing,
+    Registration, Timestamp,
+};
 use lwm2m::{EndpointName, Observed, Operation};
 use node_runtime::clock;
 use proto::convert::public::{Delivery, DeviceRequest, DurableRequest, Wait, observed};
@@ -25,6 +28,17 @@ impl Api {
         let mut found = observations.filter(|observation| observation.observed == *observed);
         let shown = found.next().map(public::Observation::from);
         Ok(shown.filter(|observation| observation.declared))
+    }
+
+    /// Takes back what was declared.
+    async fn release(&self, endpoint: &EndpointName, observed: Observed) -> Result<(), Status> {
+        let command = Command::ReleaseObservation {
+            endpoint: endpoint.clone(),
+            observed,
+            holder: ObservationHolder::DECLARED,
+        };
+        let shard = self.shard_of(endpoint);
+        self.commit(shard, command).await.map(drop)
     }
 
     /// Has the registered device asked, as soon as it listens. One that does not until its registration ends is asked when
@@ -67,6 +81,14 @@ impl Observations for Api {
             return Err(Status::internal("not an observation"));
         };
         let endpoint = request.endpoint.clone();
+        let view = self.view(&endpoint).await?;
+        let held = view
+            .observations
+            .iter()
+            .find(|one| one.observed == observed);
+        if held.is_some_and(|held| held.parameters != parameters && is_declared_only(held)) {
+            self.release(&endpoint, observed.clone()).await?;
+        }
         let command = Command::HoldObservation {
             endpoint: endpoint.clone(),
             observed: observed.clone(),
@@ -75,9 +97,14 @@ impl Observations for Api {
             lease_until: Timestamp::NEVER,
         };
         self.commit(self.shard_of(&endpoint), command).await?;
-        let operation = match self.view(&endpoint).await?.registration {
-            Some(registration) => Some(self.establish(request, &registration).await?),
-            None => None,
+        let waits = |record: &&OperationRecord| {
+            record.state == OperationState::Pending && record.operation == request.operation
+        };
+        let waiting = view.operations.iter().find(waits).cloned();
+        let operation = match (waiting, view.registration) {
+            (Some(waiting), Some(_)) => Some(waiting.into()),
+            (None, Some(registration)) => Some(self.establish(request, &registration).await?),
+            (_, None) => None,
         };
         Ok(Response::new(public::PutObservationResponse {
             observation: self.declared(&endpoint, &observed).await?,
@@ -107,12 +134,12 @@ impl Observations for Api {
         if self.declared(&endpoint, &observed).await?.is_none() {
             return Err(status::not_found("the observation"));
         }
-        let command = Command::ReleaseObservation {
-            endpoint: endpoint.clone(),
-            observed,
-            holder: ObservationHolder::DECLARED,
-        };
-        self.commit(self.shard_of(&endpoint), command).await?;
+        self.release(&endpoint, observed).await?;
         Ok(Response::new(public::DeleteObservationResponse {}))
     }
+}
+
+fn is_declared_only(observation: &Observation) -> bool {
+    let mut holders = observation.holders.iter();
+    holders.all(|held| held.id == ObservationHolder::DECLARED)
 }

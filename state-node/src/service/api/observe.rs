@@ -10,7 +10,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use device_state::query::{self, FeedPage, FeedPosition};
-use device_state::{Command, Event, OperationOutcome, Timestamp, ValueOrigin};
+use device_state::{Command, Event, ObservationHolder, OperationOutcome, Timestamp, ValueOrigin};
 use futures::StreamExt;
 use futures::stream::BoxStream;
 use lwm2m::{EndpointName, NotificationAttributes, Observed, Operation, Path, Value};
@@ -91,7 +91,8 @@ impl Api {
             endpoint: request.endpoint.clone(),
             observed: observed.clone(),
             parameters: *parameters,
-            holder: random::random_u64(),
+            // Not that of what is declared.
+            holder: random::random_u64().max(ObservationHolder::DECLARED + 1),
         };
         let group = self.router().group_of(&request.endpoint).clone();
         // From before the hold: nothing that is notified because of it can be missed.
