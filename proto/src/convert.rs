@@ -99,6 +99,10 @@ pub enum Reason {
     NoAccessRule(u16),
     #[error("are not some of the letters rwedc, each once")]
     Rights,
+    #[error("has c, which is for an object, or another letter, which is for an instance")]
+    WrongPlace,
+    #[error("of the right to make instances is no management server: leave it out, or give 65535")]
+    NotForServers,
     #[error("is not an object or an object instance")]
     NoInstance,
     #[error("is not a URI of coap, coaps, coap+tcp or coaps+tcp")]

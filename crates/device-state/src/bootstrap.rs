@@ -58,6 +58,8 @@ impl AccessRule {
     pub const CREATION: u16 = u16::MAX;
     /// The letter of each right, the lowest bit first: read and observe, write, execute, delete, create.
     pub const LETTERS: [char; 5] = ['r', 'w', 'e', 'd', 'c'];
+    /// The right to make instances, which is that of an object; the others are those of instances.
+    pub const CREATE: u8 = 0b1_0000;
     /// All of them.
     pub const ALL_RIGHTS: u8 = 0b1_1111;
 }

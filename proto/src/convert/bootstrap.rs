@@ -117,7 +117,23 @@ fn check_access(profile: &BootstrapProfile, ids: &[u16]) -> Result<(), ConvertEr
         if rule.owner != AccessRule::BOOTSTRAP_SERVER && !known(rule.owner) {
             return Err(ConvertError::new("owner", Reason::UnknownServer));
         }
-        // LwM2M Core 1.2 §8.1: of the objects that bootstrap servers write, no server has rights.
+        let (fits, owner_fits) = match rule.instance {
+            // LwM2M Core 1.2 §8.1: who may make instances is the bootstrap server's to say.
+            None => (
+                AccessRule::CREATE,
+                rule.owner == AccessRule::BOOTSTRAP_SERVER,
+            ),
+            Some(_) => (AccessRule::ALL_RIGHTS & !AccessRule::CREATE, true),
+        };
+        if rule.rights.iter().any(|(_, bits)| bits & !fits != 0) {
+            return Err(ConvertError::new("rights", Reason::WrongPlace));
+        }
+        if !owner_fits {
+            return Err(ConvertError::new("owner", Reason::NotForServers));
+        }
+        if rule.instance == Some(AccessRule::CREATION) {
+            return Err(ConvertError::new("path", Reason::NoInstance));
+        }
         if UNRULED.contains(&rule.object) {
             return Err(ConvertError::new("path", Reason::NoAccessRule(rule.object)));
         }
@@ -130,8 +146,9 @@ fn check_access(profile: &BootstrapProfile, ids: &[u16]) -> Result<(), ConvertEr
     Ok(())
 }
 
-/// Security, Server, Access Control and OSCORE.
-const UNRULED: [u16; 4] = [0, 1, 2, 21];
+// LwM2M Core 1.2 §8.1, §E.1: only bootstrap servers see and change them; Access Control names its owner itself.
+/// Security, Access Control and OSCORE.
+const UNRULED: [u16; 3] = [0, 2, 21];
 
 impl From<AccessRule> for wire::AccessRule {
     fn from(rule: AccessRule) -> Self {

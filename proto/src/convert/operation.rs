@@ -3,8 +3,8 @@
 use device_state::OperationOutcome;
 use lwm2m::operation::MAX_PATCHES;
 use lwm2m::{
-    ChildPrefix, CompositePaths, ContentFormat, Entry, ExecuteArguments, Method,
-    NotificationAttributes, Operation, Patch, Path, RawRequest, WriteMode,
+    CompositePaths, ContentFormat, Entry, ExecuteArguments, Method, NotificationAttributes,
+    Operation, Patch, Path, RawRequest, WriteMode,
 };
 
 use super::list::{each, entries, values, wire_entries, wire_values};
@@ -25,78 +25,75 @@ wire_enum!(Method, operation::Method, wire_method, method, {
 
 impl From<Operation> for wire::Operation {
     fn from(operation: Operation) -> Self {
-        let (child, operation) = operation.split_child();
-        Self {
-            kind: Some(wire_kind(operation)),
-            child: child.map(|child| child.to_string()).unwrap_or_default(),
-        }
-    }
-}
-
-/// What is asked, of whichever device.
-fn wire_kind(operation: Operation) -> Kind {
-    match operation {
-        Operation::Read { path, accept } => Kind::Read(operation::Read {
-            path: Some(path.into()),
-            accept: accept.map(|format| u32::from(format.0)),
-        }),
-        Operation::Write { path, mode, values } => Kind::Write(operation::Write {
-            path: Some(path.into()),
-            mode: wire_write_mode(mode),
-            values: wire_entries(values),
-        }),
-        Operation::Execute { path, arguments } => Kind::Execute(operation::Execute {
-            path: Some(path.into()),
-            arguments: arguments.as_str().to_owned(),
-        }),
-        Operation::Discover { path, depth } => Kind::Discover(operation::Discover {
-            path: Some(path.into()),
-            depth: depth.map(u32::from),
-        }),
-        Operation::Observe {
-            observed,
-            parameters,
-        } => {
-            let (path, composite) = wire_observed(&observed);
-            Kind::Observe(operation::Observe {
-                path,
-                composite,
-                parameters: parameters.to_query().join("&"),
-            })
-        }
-        Operation::CancelObserve { observed } => {
-            let (path, composite) = wire_observed(&observed);
-            Kind::CancelObserve(operation::CancelObserve { path, composite })
-        }
-        Operation::ReadComposite { paths, accept } => {
-            Kind::ReadComposite(operation::ReadComposite {
-                paths: paths.into_iter().map(Into::into).collect(),
-                accept: accept.map(|format| u32::from(format.0)),
-            })
-        }
-        Operation::WriteComposite { patches } => Kind::WriteComposite(operation::WriteComposite {
-            patches: patches.into_iter().map(wire_patch).collect(),
-        }),
-        Operation::Raw(raw) => Kind::Raw(raw.into()),
-        Operation::Create {
-            path,
-            instance,
-            values,
-        } => Kind::Create(operation::Create {
-            path: Some(path.into()),
-            instance: instance.map(u32::from),
-            values: wire_entries(values),
-        }),
-        Operation::Delete { path } => Kind::Delete(operation::Delete {
-            path: Some(path.into()),
-        }),
-        Operation::WriteAttributes { path, attributes } => {
-            Kind::WriteAttributes(operation::WriteAttributes {
+        let kind = match operation {
+            Operation::Read { path, accept } => Kind::Read(operation::Read {
                 path: Some(path.into()),
-                attributes: attributes.to_query().join("&"),
-            })
-        }
-        Operation::Behind { operation, .. } => wire_kind(*operation),
+                accept: accept.map(|format| u32::from(format.0)),
+            }),
+            Operation::Write { path, mode, values } => Kind::Write(operation::Write {
+                path: Some(path.into()),
+                mode: wire_write_mode(mode),
+                values: wire_entries(values),
+            }),
+            Operation::Execute { path, arguments } => Kind::Execute(operation::Execute {
+                path: Some(path.into()),
+                arguments: arguments.as_str().to_owned(),
+            }),
+            Operation::Discover { path, depth } => Kind::Discover(operation::Discover {
+                path: Some(path.into()),
+                depth: depth.map(u32::from),
+            }),
+            Operation::Observe {
+                observed,
+                parameters,
+            } => {
+                let (path, composite) = wire_observed(&observed);
+                Kind::Observe(operation::Observe {
+                    path,
+                    composite,
+                    parameters: parameters.to_query().join("&"),
+                })
+            }
+            Operation::CancelObserve { observed } => {
+                let (path, composite) = wire_observed(&observed);
+                Kind::CancelObserve(operation::CancelObserve { path, composite })
+            }
+            Operation::ReadComposite { paths, accept } => {
+                Kind::ReadComposite(operation::ReadComposite {
+                    paths: paths.into_iter().map(Into::into).collect(),
+                    accept: accept.map(|format| u32::from(format.0)),
+                })
+            }
+            Operation::WriteComposite { patches } => {
+                Kind::WriteComposite(operation::WriteComposite {
+                    patches: patches.into_iter().map(wire_patch).collect(),
+                })
+            }
+            Operation::Raw(raw) => Kind::Raw(raw.into()),
+            Operation::Create {
+                path,
+                instance,
+                values,
+            } => Kind::Create(operation::Create {
+                path: Some(path.into()),
+                instance: instance.map(u32::from),
+                values: wire_entries(values),
+            }),
+            Operation::Delete { path } => Kind::Delete(operation::Delete {
+                path: Some(path.into()),
+            }),
+            Operation::WriteAttributes { path, attributes } => {
+                Kind::WriteAttributes(operation::WriteAttributes {
+                    path: Some(path.into()),
+                    attributes: attributes.to_query().join("&"),
+                })
+            }
+            Operation::Behind { child, operation } => Kind::Behind(Box::new(operation::Behind {
+                child: child.to_string(),
+                operation: Some(Box::new((*operation).into())),
+            })),
+        };
+        Self { kind: Some(kind) }
     }
 }
 
@@ -104,26 +101,7 @@ impl TryFrom<wire::Operation> for Operation {
     type Error = ConvertError;
 
     fn try_from(operation: wire::Operation) -> Result<Self, ConvertError> {
-        let asked = Self::try_from(required("kind", operation.kind)?)?;
-        Ok(match child("child", &operation.child)? {
-            Some(child) => asked.behind(child),
-            None => asked,
-        })
-    }
-}
-
-/// The prefix of a device behind a gateway; empty text stands for the gateway itself.
-pub(crate) fn child(field: &str, text: &str) -> Result<Option<ChildPrefix>, ConvertError> {
-    (!text.is_empty())
-        .then(|| text.parse().in_field(field))
-        .transpose()
-}
-
-impl TryFrom<Kind> for Operation {
-    type Error = ConvertError;
-
-    fn try_from(kind: Kind) -> Result<Self, ConvertError> {
-        match kind {
+        match required("kind", operation.kind)? {
             Kind::Read(read) => read.try_into().within("read"),
             Kind::Write(write) => write.try_into().within("write"),
             Kind::Execute(execute) => execute.try_into().within("execute"),
@@ -143,7 +121,19 @@ impl TryFrom<Kind> for Operation {
                 path: message("path", delete.path).within("delete")?,
             }),
             Kind::WriteAttributes(write) => write.try_into().within("write_attributes"),
+            Kind::Behind(behind) => behind.try_into().within("behind"),
         }
+    }
+}
+
+// Decoding bounds how deep they are nested; more than one is refused where it is asked for.
+impl TryFrom<Box<operation::Behind>> for Operation {
+    type Error = ConvertError;
+
+    fn try_from(behind: Box<operation::Behind>) -> Result<Self, ConvertError> {
+        let operation = required("operation", behind.operation)?;
+        let operation = Self::try_from(*operation).within("operation")?;
+        Ok(operation.behind(behind.child.parse().in_field("child")?))
     }
 }
 

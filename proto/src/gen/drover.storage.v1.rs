@@ -98,14 +98,24 @@ pub mod credential_id {
 /// An operation on a device.
 #[derive(Clone, PartialEq, ::prost::Message)]
 pub struct Operation {
-    /// The prefix of the device behind the gateway that is asked; empty for the registered device itself.
-    #[prost(string, tag = "13")]
-    pub child: ::prost::alloc::string::String,
-    #[prost(oneof = "operation::Kind", tags = "1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12")]
+    #[prost(
+        oneof = "operation::Kind",
+        tags = "1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13"
+    )]
     pub kind: ::core::option::Option<operation::Kind>,
 }
 /// Nested message and enum types in `Operation`.
 pub mod operation {
+    /// Asked of the device behind the gateway whose paths have this prefix.
+    #[derive(Clone, PartialEq, ::prost::Message)]
+    pub struct Behind {
+        #[prost(string, tag = "1")]
+        pub child: ::prost::alloc::string::String,
+        #[prost(message, optional, boxed, tag = "2")]
+        pub operation: ::core::option::Option<
+            ::prost::alloc::boxed::Box<super::Operation>,
+        >,
+    }
     #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
     pub struct Read {
         #[prost(message, optional, tag = "1")]
@@ -326,6 +336,8 @@ pub mod operation {
         WriteComposite(WriteComposite),
         #[prost(message, tag = "12")]
         Raw(RawRequest),
+        #[prost(message, tag = "13")]
+        Behind(::prost::alloc::boxed::Box<Behind>),
     }
 }
 #[derive(Clone, PartialEq, ::prost::Message)]

@@ -999,8 +999,8 @@ pub struct BootstrapProfile {
     #[prost(message, repeated, tag = "4")]
     pub access: ::prost::alloc::vec::Vec<AccessRule>,
 }
-/// What the servers may do with an object instance of the device: an instance of object 2 (LwM2M Core 1.2 §8.2). It is
-/// read back before the bootstrap is finished.
+/// What the servers may do with an object instance of the device: an instance of object 2 (LwM2M Core 1.2 §8.2). Objects 1 and
+/// 2 are read before the bootstrap is finished; the record of it tells how the device answered.
 #[derive(Clone, PartialEq, ::prost::Message)]
 pub struct AccessRule {
     /// "/3303/0", or "/3303" for the right to make instances
@@ -1009,7 +1009,8 @@ pub struct AccessRule {
     /// 1 to 5
     #[prost(message, repeated, tag = "2")]
     pub rights: ::prost::alloc::vec::Vec<access_rule::Right>,
-    /// The short server id that may change the rule; unset: the first account's. 65535: no management server's
+    /// The short server id that may change the rule; unset: the first account's. 65535: no management server's, as it always
+    /// is of the right to make instances.
     #[prost(uint32, tag = "3")]
     pub owner: u32,
 }
@@ -1020,7 +1021,7 @@ pub mod access_rule {
         /// 0: all servers without an entry of their own
         #[prost(uint32, tag = "1")]
         pub short_server_id: u32,
-        /// Some of "rwedc": read and observe, write, execute, delete, create
+        /// Of an instance some of "rwed": read and observe, write, execute, delete; of an object "c": create
         #[prost(string, tag = "2")]
         pub letters: ::prost::alloc::string::String,
     }
@@ -3423,7 +3424,9 @@ pub mod observations_client {
             self.inner = self.inner.max_encoding_message_size(limit);
             self
         }
-        /// Adds an observation; one that is there is established once more. A device that sleeps is asked when it wakes up.
+        /// Adds an observation; one that is there is established once more, and changed if nobody else observes it. A device has
+        /// one observation of the same paths, so callers have to want the same parameters. A device that sleeps is asked when it
+        /// wakes up. After an error the observation may be there and not established; ask again.
         pub async fn put_observation(
             &mut self,
             request: impl tonic::IntoRequest<super::PutObservationRequest>,
@@ -3512,7 +3515,9 @@ pub mod observations_server {
     /// Generated trait containing gRPC methods that should be implemented for use with ObservationsServer.
     #[async_trait]
     pub trait Observations: std::marker::Send + std::marker::Sync + 'static {
-        /// Adds an observation; one that is there is established once more. A device that sleeps is asked when it wakes up.
+        /// Adds an observation; one that is there is established once more, and changed if nobody else observes it. A device has
+        /// one observation of the same paths, so callers have to want the same parameters. A device that sleeps is asked when it
+        /// wakes up. After an error the observation may be there and not established; ask again.
         async fn put_observation(
             &self,
             request: tonic::Request<super::PutObservationRequest>,

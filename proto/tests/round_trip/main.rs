@@ -250,6 +250,25 @@ fn bytes_at_rest_do_not_change() {
 }
 
 #[test]
+fn the_bytes_of_what_came_later_do_not_change_either() {
+    let read = Operation::Read {
+        path: Path::Resource(3, 0, 9),
+        accept: None,
+    };
+    let behind = read.behind("dev0".parse().unwrap());
+    let bytes = wire::Operation::from(behind).encode_to_vec();
+    assert_eq!(hex::encode(bytes), "6a110a046465763012090a070a050a03030009");
+    let rule = device_state::AccessRule {
+        object: 3303,
+        instance: Some(0),
+        rights: vec![(1, 0b1111), (0, 1)],
+        owner: 1,
+    };
+    let bytes = wire::AccessRule::from(rule).encode_to_vec();
+    assert_eq!(hex::encode(bytes), "08e71910001a040801100f1a0210012001");
+}
+
+#[test]
 fn a_session_that_was_logged_before_there_were_resumptions_is_read() {
     let golden = "2a2d0a08010203040506070812030102031a0208012209\
                   0a047f00000110b42c290900000000000000300238014002";

@@ -500,7 +500,7 @@ fn the_rights_of_servers_are_letters_and_name_servers_of_the_profile() {
             profile: Some(profile),
         })
     };
-    let given = vec![rule("/3303/0", 8, "wr", 0), rule("/3303", 0, "c", 65_535)];
+    let given = vec![rule("/3303/0", 8, "wr", 0), rule("/3303", 0, "c", 0)];
     let profile = put(given).unwrap();
     assert_eq!(profile.access[0].rights, [(8, 0b11)]);
     assert_eq!(
@@ -530,6 +530,12 @@ fn the_rights_of_servers_are_letters_and_name_servers_of_the_profile() {
         "profile.access.path"
     );
     assert_eq!(wrong(&[rule("/2/0", 7, "r", 0)]), "profile.access.path");
+    assert_eq!(wrong(&[rule("/3303", 7, "r", 0)]), "profile.access.rights");
+    assert_eq!(
+        wrong(&[rule("/3303/0", 7, "c", 0)]),
+        "profile.access.rights"
+    );
+    assert_eq!(wrong(&[rule("/3303", 7, "c", 7)]), "profile.access.owner");
     let twice = rule("/3303/0", 7, "r", 0);
     assert_eq!(wrong(&[twice.clone(), twice]), "profile.access.path");
 }

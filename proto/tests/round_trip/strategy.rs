@@ -333,15 +333,15 @@ fn certificate(usage: Option<CertificateUse>) -> BootstrapSecurity {
 }
 
 fn access_rule((object, instance, server, bits): (u16, Option<u16>, u16, u8)) -> AccessRule {
+    let (bits, owner) = match instance {
+        None => (AccessRule::CREATE, AccessRule::BOOTSTRAP_SERVER),
+        Some(_) => (bits, 1),
+    };
     AccessRule {
         object,
         instance,
         rights: vec![(server, bits)],
-        owner: if bits == 0 {
-            AccessRule::BOOTSTRAP_SERVER
-        } else {
-            1
-        },
+        owner,
     }
 }
 
@@ -365,7 +365,7 @@ fn bootstrap_profile() -> impl Strategy<Value = BootstrapProfile> {
         ("coap://h", BootstrapSecurity::Oscore),
     ]);
     let server = (access, lifetime(), binding());
-    let rule = (3..20_u16, option::of(any::<u16>()), 0..2_u16, 0..32_u8);
+    let rule = (3..20_u16, option::of(0..65_535_u16), 0..2_u16, 0..16_u8);
     let names = ("[a-z0-9-]{1,9}", "[a-z-]{0,9}");
     (names, vec(server, 1..4), option::of(rule)).prop_map(
         |((name, endpoint_prefix), servers, rule)| BootstrapProfile {

@@ -260,6 +260,10 @@ fn delivered_reads_and_writes_tell_the_last_values() {
     world.finish("meter", operation, delivered());
     let operation = world.enqueue("meter", write("+02:00"));
     world.finish("meter", operation, refused());
+    // What another device has is not what its gateway has.
+    let behind = write("+03:00").behind("dev0".parse().unwrap());
+    let operation = world.enqueue("meter", behind);
+    world.finish("meter", operation, delivered());
     let values = world.device("meter").values;
     let known: Vec<_> = values
         .iter()

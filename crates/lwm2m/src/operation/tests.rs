@@ -211,6 +211,55 @@ fn what_happens_once_makes_nothing_obsolete_and_is_made_obsolete_by_nothing() {
 }
 
 #[test]
+fn an_operation_behind_a_gateway_is_what_it_is_but_of_another_device() {
+    let path = Path::Resource(3, 0, 14);
+    let write = Operation::Write {
+        path,
+        mode: WriteMode::Replace,
+        values: vec![Entry::new(path, Value::Integer(1))],
+    };
+    let behind = |operation: &Operation, child: &str| {
+        let child: ChildPrefix = child.parse().unwrap();
+        operation.clone().behind(child)
+    };
+    let there = behind(&write, "dev0");
+    assert_eq!((there.name(), there.path()), ("write", path));
+    assert_eq!(there.target().to_string(), "/dev0/3/0/14");
+    assert!(there.is_write() && !there.is_safe() && !there.happens_once());
+    assert!(there.makes_obsolete(&behind(&write, "dev0")));
+    for other in [write.clone(), behind(&write, "dev1")] {
+        assert!(!there.makes_obsolete(&other) && !other.makes_obsolete(&there));
+    }
+    assert_eq!(there.validate(), Ok(()));
+    let execute = Operation::Execute {
+        path,
+        arguments: ExecuteArguments::default(),
+    };
+    assert!(behind(&execute, "dev0").happens_once());
+    let read = Operation::Read { path, accept: None };
+    assert!(behind(&read, "dev0").is_safe());
+    let wrong = Operation::Read {
+        path: Path::Root,
+        accept: None,
+    };
+    assert!(behind(&wrong, "dev0").validate().is_err());
+    let refused = |operation: &Operation| {
+        let error = behind(operation, "dev0").validate().unwrap_err();
+        matches!(error, OperationError::NotBehindGateway(_))
+    };
+    assert!(refused(&Operation::Delete { path }) && refused(&there));
+    // A lifetime that is written to it is its own.
+    let path = Path::Resource(1, 0, 1);
+    let lifetime = Operation::Write {
+        path,
+        mode: WriteMode::Replace,
+        values: vec![Entry::new(path, Value::Integer(60))],
+    };
+    assert!(lifetime.written_lifetime(|_| true).is_some());
+    assert_eq!(behind(&lifetime, "dev0").written_lifetime(|_| true), None);
+}
+
+#[test]
 fn composite_operations_name_one_thing_each_and_not_too_many() {
     let read = |paths| Operation::ReadComposite {
         paths,

@@ -27,8 +27,9 @@ pub(super) fn plan(
     if access.is_empty() {
         return Some(plan);
     }
-    // LwM2M Core 1.2 §6.1.7, Bootstrap-Read: how the device has taken who may do what.
+    // LwM2M Core 1.2 §6.1.7: a pack would add to the rules that the device has, and nothing of it can be read.
     Some(BootstrapPlan {
+        packs: false,
         reads: vec![Path::Object(1), Path::Object(2)],
         ..plan
     })

@@ -120,7 +120,7 @@ impl From<AccessRule> for public::AccessRule {
     }
 }
 
-/// A rule; what names no owner is the first server's.
+/// A rule; what names no owner is the first server's, and making instances nobody's.
 fn read_rule(rule: public::AccessRule, first: Option<u16>) -> Result<AccessRule, ConvertError> {
     let (object, instance) = match path("path", &rule.path)? {
         Path::Object(object) => (object, None),
@@ -141,6 +141,7 @@ fn read_rule(rule: public::AccessRule, first: Option<u16>) -> Result<AccessRule,
             right,
         )?,
         owner: match (rule.owner, first) {
+            (0, _) if instance.is_none() => AccessRule::BOOTSTRAP_SERVER,
             (0, Some(first)) => first,
             (owner, _) => narrow("owner", owner)?,
         },

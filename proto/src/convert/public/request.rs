@@ -14,7 +14,7 @@ use super::observation::{composite, observed, paths};
 use super::parse_operation_id;
 use super::value::{entries, path, typed_value};
 use crate::convert::list::each;
-use crate::convert::operation::{attributes, child, format};
+use crate::convert::operation::{attributes, format};
 use crate::convert::{ConvertError, InField, MAX_VALUES, Reason, endpoint, narrow};
 use crate::drover::v1 as public;
 
@@ -248,10 +248,10 @@ impl TryFrom<Defined<'_, public::PutObservationRequest>> for DeviceRequest {
 
 /// The operation, asked of the device that `prefix` names, or of the registered device itself if it is empty.
 fn behind(prefix: &str, operation: Operation) -> Result<Operation, ConvertError> {
-    Ok(match child("child", prefix)? {
-        Some(child) => operation.behind(child),
-        None => operation,
-    })
+    if prefix.is_empty() {
+        return Ok(operation);
+    }
+    Ok(operation.behind(prefix.parse().in_field("child")?))
 }
 
 /// A raw request, and how it is delivered if it has to be committed first.
