@@ -147,8 +147,12 @@ fn package() {
         meanwhile.push(register(&format!("meanwhile-{round}-")));
         round += 1;
     }
-    let uploaded: Value = serde_json::from_str(&upload.output()).expect("drover-sim prints JSON");
+    let printed = upload.output();
+    let line = printed.lines().find(|line| line.starts_with('{'));
+    let uploaded = line.and_then(|line| serde_json::from_str::<Value>(line).ok());
+    let uploaded = uploaded.unwrap_or_else(|| panic!("no result: {printed}"));
     eprintln!("  {uploaded}");
+    assert_eq!(uploaded["delivered"], uploaded["accepted"], "{uploaded}");
     figure("package-seconds", median(&[uploaded], "delivering_seconds"));
     figure("registration-p99-alone", median(&[alone], "p99_ms"));
     figure("registration-p99-package", median(&meanwhile, "p99_ms"));

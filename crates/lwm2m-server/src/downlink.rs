@@ -440,7 +440,7 @@ impl<P: PeerKey> Engine<P> {
         let device = self.devices.get(registration);
         if device.is_some_and(|device| device.peer != downlink.peer) {
             // It has moved since, and what it observes where it was is not where it is.
-            return;
+            return self.coap.forget_observation(downlink.peer, token);
         }
         if response.code.is_success() && response.observe.is_some() {
             self.established(registration, (observed, *parameters), base, token);

@@ -245,7 +245,7 @@ pub struct Notify {
     /// How long to count
     #[arg(long, value_name = "DURATION", default_value = "10s", value_parser = humantime::parse_duration)]
     pub duration: Duration,
-    /// Fails if the devices are not all registered and observed after this long
+    /// Fails if the devices are not all registered after this long
     #[arg(long, value_name = "DURATION", default_value = "60s", value_parser = humantime::parse_duration)]
     pub timeout: Duration,
 }

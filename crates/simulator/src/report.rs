@@ -292,11 +292,12 @@ fn named(totals: &Totals) -> Map<String, Value> {
         .collect()
 }
 
-/// Milliseconds, to a hundredth.
+/// Seconds, to a thousandth.
 fn seconds(duration: Duration) -> f64 {
     (duration.as_secs_f64() * 1000.0).round() / 1000.0
 }
 
+/// Milliseconds, to a hundredth.
 fn millis(duration: Duration) -> f64 {
     (duration.as_secs_f64() * 100_000.0).round() / 100.0
 }

@@ -1,8 +1,8 @@
 //! The definitions of objects by which operations are typed and checked: the OMA's, with those of vendors over them.
 //!
-//! Vendors' definitions are in [`COMMON`](crate::router::COMMON), of which every node has a replica. A node looks at its own: what was just put at
-//! another node may hold here a moment later. The definitions are put together again only after they changed, which one
-//! row tells.
+//! Vendors' definitions are in [`COMMON`](crate::router::COMMON), of which every node has a replica. A node looks at its
+//! own: what was just put at another node may hold here a moment later. The definitions are put together again only after
+//! they changed, which one row tells.
 
 use std::sync::{Arc, PoisonError, RwLock};
 

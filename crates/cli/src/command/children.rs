@@ -7,7 +7,7 @@ use serde::Serialize;
 use crate::api::Api;
 use crate::arguments::Global;
 use crate::failure::Failure;
-use crate::model::object_name;
+use crate::model::{self, object_name};
 use crate::table;
 
 #[derive(Debug, Args)]
@@ -55,6 +55,8 @@ impl Children {
             children: children.into_iter().map(ChildView::from).collect(),
             endpoint,
         };
+        let objects = view.children.iter().flat_map(|child| &child.objects);
+        model::learn(&api, objects.map(String::as_str)).await;
         global.output.show(&view, ChildrenView::table)
     }
 }

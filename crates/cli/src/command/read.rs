@@ -48,10 +48,10 @@ impl Read {
         let Targets { endpoint, paths } = self.targets;
         let prefix = self.behind.prefix();
         let answer = match paths.as_slice() {
-            [_, _, ..] if !prefix.is_empty() => {
+            [lwm2m::Path::Root] | [_, _, ..] if !prefix.is_empty() => {
                 return Err(Failure::usage(
                     "a device behind a gateway is asked for one path at a time",
-                    "name one path",
+                    "name one, for example /3/0",
                 ));
             }
             [path] if *path != lwm2m::Path::Root => {
@@ -134,6 +134,12 @@ impl Discover {
     pub(crate) async fn run(self, global: &Global) -> Result<(), Failure> {
         let api = Api::connect(global).await?;
         let Some(path) = self.path.filter(|path| *path != lwm2m::Path::Root) else {
+            if !self.behind.prefix().is_empty() {
+                return Err(Failure::usage(
+                    "a device behind a gateway has not registered with anything",
+                    "name a path, or see `drover children` for its objects",
+                ));
+            }
             let device = devices::get(&api, self.endpoint).await?;
             return global.output.show(&device, devices::objects);
         };

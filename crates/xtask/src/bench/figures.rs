@@ -155,7 +155,7 @@ const FIGURES: [Figure; 36] = [
     },
     Figure {
         name: "commands-delivered",
-        what: "10,000 devices wake up at once with 10 writes each: delivered in order",
+        what: "10,000 devices wake up at once with 10 writes each: delivered",
         limit: Limit::Rate(5_000.0),
     },
     Figure {
