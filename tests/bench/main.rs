@@ -26,13 +26,30 @@ const KEY: &str = "000102030405060708090a0b0c0d0e0f";
 /// Devices that are read in turn, so that none runs out of message ids.
 const AWAKE: usize = 16;
 
+/// What is measured, by name: `cargo bench --bench path -- NAME…` measures some of it.
+const PARTS: [(&str, fn()); 9] = [
+    ("registrations", registrations),
+    ("reads", reads),
+    ("notifications", operations::notifications),
+    ("wake", operations::wake),
+    ("queue", operations::million),
+    ("package", operations::package),
+    ("forwarding", sessions::forwarding),
+    ("take-over", sessions::take_over),
+    ("storm", storm::reconnect),
+];
+
 fn main() {
-    registrations();
-    reads();
-    operations::all();
-    sessions::forwarding();
-    sessions::take_over();
-    storm::reconnect();
+    // Cargo says `--bench`.
+    let chosen: Vec<String> = std::env::args()
+        .skip(1)
+        .filter(|argument| !argument.starts_with('-'))
+        .collect();
+    for (name, part) in PARTS {
+        if chosen.is_empty() || chosen.iter().any(|one| one == name) {
+            part();
+        }
+    }
 }
 
 fn registrations() {

@@ -24,14 +24,7 @@ const LIMIT: Duration = Duration::from_secs(600);
 const UPGRADED: &str = "100";
 const PACKAGE: &str = "1000000";
 
-pub(crate) fn all() {
-    notifications();
-    wake();
-    million();
-    package();
-}
-
-fn notifications() {
+pub(crate) fn notifications() {
     eprintln!("notifications: {TALKERS} devices, each every {INTERVAL}");
     let drover = plain(Vec::new());
     let (server, api) = addresses(&drover);
@@ -45,15 +38,16 @@ fn notifications() {
     figure("notifications", median(&rounds, "notifications_per_second"));
 }
 
-fn wake() {
+pub(crate) fn wake() {
     eprintln!("wake: {WAKING} devices with 10 commands each");
-    let drover = sleepers();
+    // Long enough to get all of it to all of them.
+    let drover = sleepers("30");
     let (server, api) = addresses(&drover);
     let rounds = (0..3).map(|round| {
         let prefix = format!("waking-{round}-");
         let fleet = ["--endpoint-prefix", &prefix, "--devices", WAKING];
         let to = ["bench", "commands", "--server", &server, "--api", &api];
-        sim(&[&to[..], &fleet[..], &["--asleep", "5s"]].concat())
+        sim(&[&to[..], &fleet[..], &["--asleep", "35s"]].concat())
     });
     let rounds: Vec<Value> = rounds.collect();
     figure("commands-accepted", median(&rounds, "accepted_per_second"));
@@ -64,9 +58,9 @@ fn wake() {
 }
 
 /// What the processors do while commands wait for devices that sleep.
-fn million() {
+pub(crate) fn million() {
     eprintln!("queue: 1,000,000 commands for {ASLEEP} devices");
-    let drover = sleepers();
+    let drover = sleepers("2");
     let share = ASLEEP / PROGRAMS + 1;
     let fleets: Vec<Program> = (0..PROGRAMS)
         .map(|place| queueing(&drover, place, share))
@@ -125,7 +119,7 @@ fn watch(drover: &Drover) -> f64 {
 }
 
 /// A package to many devices at once, and what becomes of registrations meanwhile.
-fn package() {
+pub(crate) fn package() {
     eprintln!("package: {PACKAGE} bytes to {UPGRADED} devices");
     let drover = plain(Vec::new());
     let (server, api) = addresses(&drover);
@@ -171,11 +165,11 @@ fn plain(environment: Vec<(&'static str, String)>) -> Drover {
     })
 }
 
-/// A cluster whose devices in queue mode are soon taken to be asleep.
-fn sleepers() -> Drover {
+/// A cluster whose devices in queue mode are taken to be asleep so many seconds after their last message.
+fn sleepers(window: &str) -> Drover {
     plain(vec![
-        ("DROVER_INGRESS__AWAKE_WINDOW_SECONDS", "2".to_owned()),
-        ("DROVER_STATE__AWAKE_WINDOW", "2s".to_owned()),
+        ("DROVER_INGRESS__AWAKE_WINDOW_SECONDS", window.to_owned()),
+        ("DROVER_STATE__AWAKE_WINDOW", format!("{window}s")),
     ])
 }
 
