@@ -9,6 +9,7 @@ use crate::arguments::Global;
 use crate::failure::Failure;
 use crate::model::{self, object_name};
 use crate::table;
+use crate::view::device::object_path;
 
 #[derive(Debug, Args)]
 #[command(after_help = "\
@@ -63,15 +64,11 @@ impl Children {
 
 impl From<ChildDevice> for ChildView {
     fn from(child: ChildDevice) -> Self {
-        let path = |object: &proto::drover::v1::ObjectInstance| match object.instance {
-            Some(instance) => format!("/{}/{instance}", object.object),
-            None => format!("/{}", object.object),
-        };
         Self {
             instance: child.instance,
             id: child.id,
             prefix: child.prefix,
-            objects: child.objects.iter().map(path).collect(),
+            objects: child.objects.iter().map(object_path).collect(),
             problem: (!child.problem.is_empty()).then_some(child.problem),
         }
     }

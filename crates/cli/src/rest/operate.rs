@@ -7,6 +7,7 @@
 use std::time::Duration;
 
 use lwm2m::{ContentFormat, Entry, Method, Path};
+use proto::convert::public;
 use proto::drover::v1::{
     CreateInstanceRequest, DeleteInstanceRequest, Delivery, DiscoverRequest, ExecuteRequest,
     Operation, OperationResponse, PathValue, ReadCompositeRequest, ReadRequest, SendRawRequest,
@@ -268,9 +269,6 @@ fn number(format: ContentFormat) -> u32 {
 }
 
 fn path_values(entries: Vec<Entry>) -> Vec<PathValue> {
-    let value = |entry: Entry| PathValue {
-        path: entry.path.to_string(),
-        value: Some(entry.value.into()),
-    };
-    entries.into_iter().map(value).collect()
+    let pairs = entries.into_iter().map(|entry| (entry.path, entry.value));
+    public::path_values(pairs.collect())
 }

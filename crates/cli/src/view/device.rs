@@ -5,7 +5,7 @@ use std::fmt::Write as _;
 use std::time::{Duration, SystemTime};
 
 use proto::drover::v1::device::State;
-use proto::drover::v1::{DesiredResource, Device, desired_resource};
+use proto::drover::v1::{DesiredResource, Device, ObjectInstance, desired_resource};
 use serde::Serialize;
 
 use crate::model::object_name;
@@ -62,14 +62,7 @@ impl From<Device> for DeviceView {
             object_versions: versions
                 .map(|object| (object.object, object.version.clone()))
                 .collect(),
-            objects: device
-                .objects
-                .iter()
-                .map(|object| match object.instance {
-                    Some(instance) => format!("/{}/{instance}", object.object),
-                    None => format!("/{}", object.object),
-                })
-                .collect(),
+            objects: device.objects.iter().map(object_path).collect(),
             quirks: device.quirks,
             endpoint: device.endpoint,
             registration_id: some(device.registration_id),
@@ -276,6 +269,14 @@ impl DeviceDetailView {
             ]
         });
         table::render(&["PATH", "NAME", "VERSION"], rows)
+    }
+}
+
+/// `/3/0`, or `/3` for an object that is listed without an instance.
+pub(crate) fn object_path(object: &ObjectInstance) -> String {
+    match object.instance {
+        Some(instance) => format!("/{}/{instance}", object.object),
+        None => format!("/{}", object.object),
     }
 }
 

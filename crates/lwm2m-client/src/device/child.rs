@@ -3,7 +3,7 @@
 use coap::{Code, Request, Response};
 use lwm2m::{
     AlternatePath, ChildPrefix, ContentFormat, NotificationAttributes, Path, Registry, WriteMode,
-    decode_below, encode_below,
+    decode_below,
 };
 
 use super::Towards;
@@ -75,20 +75,8 @@ impl Towards<'_> {
         accept: Option<u16>,
     ) -> Result<Response, Refusal> {
         let entries = self.child(prefix)?.read(path)?;
-        let format = match accept {
-            Some(number) => ContentFormat(number),
-            None => self.preferred_format(path, &entries),
-        };
-        if !self.speaks(format) {
-            return Err(Refusal::NotAcceptable);
-        }
         let root = AlternatePath::default().of_child(prefix);
-        let payload = encode_below(&root, format, path, &entries);
-        Ok(Response {
-            content_format: Some(format.0),
-            payload: payload.map_err(|_| Refusal::NotAcceptable)?,
-            ..Response::new(Code::CONTENT_2_05)
-        })
+        self.content(&root, path, &entries, accept)
     }
 
     fn write_child(

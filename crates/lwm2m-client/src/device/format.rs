@@ -1,7 +1,7 @@
 //! Which formats the device reads and answers in (LwM2M Transport 1.2 §6.4.4).
 
 use coap::{Code, Request, Response};
-use lwm2m::{ContentFormat, Entry, LwM2mVersion, Path, Value, encode};
+use lwm2m::{AlternatePath, ContentFormat, Entry, LwM2mVersion, Path, Value, encode_below};
 
 use super::Towards;
 use crate::access::Right;
@@ -15,17 +15,29 @@ impl Towards<'_> {
             return Err(Refusal::NotAllowed(path));
         }
         let entries = self.readable(path)?;
-        let format = match accept.filter(|_| !self.has_fault(Fault::IgnoresAccept)) {
+        let accept = accept.filter(|_| !self.has_fault(Fault::IgnoresAccept));
+        self.content(&AlternatePath::default(), path, &entries, accept)
+    }
+
+    /// A 2.05 with these values, named below `root`, in the format that was asked for.
+    pub(super) fn content(
+        &self,
+        root: &AlternatePath,
+        path: Path,
+        entries: &[Entry],
+        accept: Option<u16>,
+    ) -> Result<Response, Refusal> {
+        let format = match accept {
             Some(number) => ContentFormat(number),
-            None => self.preferred_format(path, &entries),
+            None => self.preferred_format(path, entries),
         };
         if !self.speaks(format) {
             return Err(Refusal::NotAcceptable);
         }
-        let payload = encode(format, path, &entries).map_err(|_| Refusal::NotAcceptable)?;
+        let payload = encode_below(root, format, path, entries);
         Ok(Response {
             content_format: Some(format.0),
-            payload,
+            payload: payload.map_err(|_| Refusal::NotAcceptable)?,
             ..Response::new(Code::CONTENT_2_05)
         })
     }
@@ -43,7 +55,7 @@ impl Towards<'_> {
         Ok(entries)
     }
 
-    pub(super) fn preferred_format(&self, path: Path, entries: &[Entry]) -> ContentFormat {
+    fn preferred_format(&self, path: Path, entries: &[Entry]) -> ContentFormat {
         match entries {
             [entry] if entry.path == path => match entry.value {
                 Value::Opaque(_) => ContentFormat::OPAQUE,
