@@ -607,6 +607,10 @@ impl<P: PeerKey> Engine<P> {
         }
         device.quirks = known;
         tracing::debug!(endpoint = %device.endpoint, ?known, "learnt what the device does not do");
+        if self.awaiting.len() >= self.config.max_pending_commits {
+            // It is known here, and learnt again after the next registration.
+            return;
+        }
         if let Some(shard) = registration_shard(registration) {
             let command = Command::LearnQuirks {
                 registration: registration.clone(),

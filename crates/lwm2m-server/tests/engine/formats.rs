@@ -1,11 +1,15 @@
 //! Formats: what devices answer in, and what they take.
 
-use coap::{Code, Request, Response};
+use coap::{Code, Request, Response, number};
+use device_state::{NodeId, OperationOutcome};
 use lwm2m::{
     ContentFormat, Entry, Operation, Patch, Path, Registry, Value, decode_patch, decode_paths,
 };
 
+use lwm2m_server::Config;
+
 use crate::scripted::{Scripted, content, refused, text, values};
+use crate::site::{Commits, Site, answer, anyone, asked_of};
 
 const TEMPERATURE: Path = Path::Resource(3303, 0, 5700);
 const UNIT: Path = Path::Resource(3303, 0, 5701);
@@ -206,4 +210,28 @@ fn names_below_an_alternate_path_are_read_with_it_and_without() {
         assert_eq!(sent.code, Code::CHANGED_2_04, "{name}");
         assert!(device.last_value(UNIT).is_some(), "{name}");
     }
+}
+
+#[test]
+fn what_is_learnt_of_a_device_asks_for_no_commit_when_too_many_wait() {
+    let mut site = Site::with(Config {
+        max_pending_commits: 1,
+        ..Config::new(NodeId(1), 1)
+    });
+    let id = site.registered(&anyone(1), "mislabels", "");
+    site.commits = Commits::Wait;
+    let update = site.update(&id, "", "");
+    site.tell(&anyone(1), &update);
+    let before = site.asked;
+    let asked = asked_of(1, &site.operate(&id, read(TEMPERATURE)));
+    let mut answer = answer(&asked, Code::CONTENT_2_05, "");
+    let label = u32::from(ContentFormat::TLV.0);
+    answer.options.push_uint(number::CONTENT_FORMAT, label);
+    answer.payload = br#"[{"n":"/3303/0/5700","v":20.5}]"#.to_vec();
+    site.tell(&anyone(1), &answer);
+    let (_, result) = site.done.pop().unwrap();
+    let values = vec![(TEMPERATURE, Value::Float(20.5))];
+    let code = Code::CONTENT_2_05.as_byte();
+    assert_eq!(result, Ok(OperationOutcome::Delivered { code, values }));
+    assert_eq!(site.asked, before);
 }
