@@ -303,7 +303,7 @@ impl EngineRig {
                     observations,
                 } => self.looked_up.push_back((registration, peer, observations)),
                 Output::OperationDone { tag, result } => self.done(tag, result.err()),
-                Output::Awake { .. } => {}
+                Output::Awake { .. } | Output::Refused { .. } => {}
             }
         }
         assert!(count <= MAX_OUTPUTS, "{count} outputs");

@@ -5,7 +5,7 @@ use node_runtime::Drain;
 use state_client::{DeviceOperations, Downlink};
 use tokio::sync::mpsc;
 
-use crate::driver::{Input, Passing};
+use crate::driver::{Input, Inquiring, Passing};
 
 /// Hands operations on until `drain` starts.
 pub(crate) async fn run(
@@ -41,6 +41,16 @@ pub(crate) async fn run(
                     if worker.send(Input::Cancel(key)).await.is_err() {
                         return;
                     }
+                }
+            }
+            Some(Downlink::Inquiry(inquiry)) => {
+                // The first passes it on.
+                let input = Input::Inquired(Box::new(Inquiring::from(inquiry)));
+                let Some(worker) = workers.first() else {
+                    return;
+                };
+                if worker.send(input).await.is_err() {
+                    return;
                 }
             }
             Some(Downlink::Revoked(id)) => {

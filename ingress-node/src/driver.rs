@@ -15,6 +15,7 @@
 mod application;
 mod bootstrap;
 mod carrier;
+mod contact;
 mod contexts;
 mod leave;
 mod operation;
@@ -32,7 +33,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use device_state::{NodeId, Timestamp};
+use device_state::{Attempt, NodeId, Timestamp};
 use forward::{Channel, WorkerId};
 use futures::future::{FutureExt, LocalBoxFuture};
 use futures::stream::{FuturesUnordered, StreamExt};
@@ -54,6 +55,7 @@ use crate::udp::{ReceiveBatch, Socket};
 pub(crate) use application::Application;
 use application::Wanted;
 pub(crate) use carrier::Carrier;
+pub(crate) use contact::Inquiring;
 use contexts::Contexts;
 pub(crate) use operation::{Input, Passing};
 use pace::Pace;
@@ -163,6 +165,7 @@ pub(crate) struct Driver {
     anyone: Arc<Principal>,
     strays: take_over::Strays,
     operations: operation::Operations,
+    refusals: contact::Refusals,
     /// Calls to the state tier under way.
     calls: FuturesUnordered<LocalBoxFuture<'static, Resolved>>,
     limits: Limits,
@@ -236,6 +239,7 @@ impl Driver {
             anyone: Arc::new(Principal::anyone()),
             strays: take_over::Strays::default(),
             operations: operation::Operations::default(),
+            refusals: contact::Refusals::default(),
             calls: FuturesUnordered::new(),
             limits: parts.limits,
             metrics: parts.metrics,
@@ -384,6 +388,11 @@ impl Driver {
             } => self.look_up(registration, peer, observations),
             Output::OperationDone { tag, result } => self.operation_done(tag, result),
             Output::Awake { endpoint } => self.attachment.awake(&endpoint),
+            Output::Refused {
+                endpoint,
+                from,
+                reason,
+            } => self.refused(endpoint, from, Attempt::Registration, reason),
         }
     }
 

@@ -2,6 +2,7 @@
 
 mod bootstrap;
 mod command;
+mod contact;
 mod credential;
 mod device;
 mod feed;
@@ -21,6 +22,7 @@ use lwm2m::{EndpointName, RegistrationId};
 use crate::storage::v1 as wire;
 
 pub use command::{ENTRY_FORMAT, MAX_ENVELOPES};
+pub use contact::{MAX_REFUSED, ReportedContact};
 pub use credential::{MAX_PSK_IDENTITY_BYTES, NewCredential, decode_secret, encode_secret};
 pub use device::{device_view, wire_device_view};
 pub use list::MAX_VALUES;

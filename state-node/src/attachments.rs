@@ -7,9 +7,13 @@ use std::time::Duration;
 
 use device_state::{CredentialId, NodeId, OperationOutcome};
 use lwm2m::{EndpointName, Operation, RegistrationId};
+use proto::convert::ReportedContact;
+use proto::rpc::v1::attach_up::Hello;
 use proto::rpc::v1::operation_result::failure::Reason;
 use proto::rpc::v1::operation_result::{Failure, Kind};
-use proto::rpc::v1::{AttachDown, DeviceOperation, OperationResult, attach_down};
+use proto::rpc::v1::{
+    AttachDown, ContactInquiry, ContactReport, DeviceOperation, OperationResult, attach_down,
+};
 use tokio::sync::{mpsc, oneshot};
 
 use crate::config::Config;
@@ -20,6 +24,8 @@ const DOWN_QUEUE: usize = 1_024;
 const MAX_WAITING: usize = 65_536;
 /// An answer may take this much longer than the ingress node was told to wait for the device.
 const ANSWER_MARGIN: Duration = Duration::from_secs(2);
+/// How long an ingress node may take to say what it knows of a device without asking it.
+const REPORT_PATIENCE: Duration = Duration::from_secs(1);
 
 /// What a device answered.
 #[derive(Clone, Debug, PartialEq)]
@@ -78,6 +84,9 @@ pub struct Attachment {
     node: NodeId,
     down: mpsc::Sender<AttachDown>,
     waiting: Mutex<HashMap<u64, oneshot::Sender<OperationResult>>>,
+    /// Whether it can be asked for contacts.
+    reports_contact: bool,
+    inquiring: Mutex<HashMap<u64, oneshot::Sender<ContactReport>>>,
 }
 
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
@@ -101,12 +110,15 @@ impl Attachments {
     }
 
     /// Attaches an ingress node in place of an older stream of the same one. Messages for it come out of the receiver.
-    pub fn attach(&self, node: NodeId) -> (Arc<Attachment>, mpsc::Receiver<AttachDown>) {
+    pub fn attach(&self, hello: &Hello) -> (Arc<Attachment>, mpsc::Receiver<AttachDown>) {
         let (down, messages) = mpsc::channel(DOWN_QUEUE);
+        let node = NodeId(hello.node);
         let attachment = Arc::new(Attachment {
             node,
             down,
             waiting: Mutex::default(),
+            reports_contact: hello.reports_contact,
+            inquiring: Mutex::default(),
         });
         let before = lock(&self.nodes).insert(node, attachment.clone());
         if let Some(before) = before {
@@ -150,6 +162,29 @@ impl Attachments {
                 tracing::debug!(node = %attachment.node, "an ingress node is not told of a revocation");
             }
         }
+    }
+
+    /// What each attached ingress node says of its contact with a device. One that does not answer is left out.
+    pub async fn contacts(&self, endpoint: &EndpointName) -> Vec<(NodeId, ReportedContact)> {
+        let asked: Vec<_> = lock(&self.nodes)
+            .values()
+            .filter(|attachment| attachment.reports_contact)
+            .map(|attachment| {
+                (
+                    self.next_tag.fetch_add(1, Ordering::Relaxed),
+                    attachment.clone(),
+                )
+            })
+            .collect();
+        let reports = asked.iter().map(async |(tag, attachment)| {
+            let report = attachment.inquire(*tag, endpoint).await?;
+            let report = ReportedContact::try_from(report);
+            let report =
+                report.inspect_err(|error| tracing::debug!(%error, "a contact makes no sense"));
+            Some((attachment.node, report.ok()?))
+        });
+        let reports = futures::future::join_all(reports).await;
+        reports.into_iter().flatten().collect()
     }
 
     /// Sends an operation to the ingress node `owner` and waits for the device's answer. Dropping the future takes the
@@ -216,8 +251,38 @@ impl Attachment {
         }
     }
 
+    /// Takes a report that came up the stream.
+    pub fn report(&self, report: ContactReport) {
+        if let Some(waiter) = lock(&self.inquiring).remove(&report.tag) {
+            // Who gave up needs none.
+            drop(waiter.send(report));
+        }
+    }
+
+    /// Asks the node what it knows of a device.
+    async fn inquire(&self, tag: u64, endpoint: &EndpointName) -> Option<ContactReport> {
+        let (sender, report) = oneshot::channel();
+        lock(&self.inquiring).insert(tag, sender);
+        let inquiry = ContactInquiry {
+            tag,
+            endpoint: endpoint.as_str().to_owned(),
+        };
+        let down = AttachDown {
+            kind: Some(attach_down::Kind::Contact(inquiry)),
+        };
+        let sent = self.down.try_send(down).is_ok();
+        let report = if sent {
+            tokio::time::timeout(REPORT_PATIENCE, report).await.ok()
+        } else {
+            None
+        };
+        lock(&self.inquiring).remove(&tag);
+        report?.ok()
+    }
+
     fn close(&self) {
         lock(&self.waiting).clear();
+        lock(&self.inquiring).clear();
     }
 }
 
@@ -288,6 +353,14 @@ mod tests {
         }
     }
 
+    fn hello() -> Hello {
+        Hello {
+            node: 1,
+            name: "ingress".to_owned(),
+            reports_contact: true,
+        }
+    }
+
     fn operation(down: Option<AttachDown>) -> DeviceOperation {
         match down.unwrap().kind.unwrap() {
             attach_down::Kind::Operation(operation) => operation,
@@ -298,7 +371,7 @@ mod tests {
     #[tokio::test]
     async fn an_answer_reaches_the_caller_that_waits_for_it() {
         let attachments = Attachments::default();
-        let (attachment, mut down) = attachments.attach(NodeId(1));
+        let (attachment, mut down) = attachments.attach(&hello());
         let answer = attachments.deliver(NodeId(1), delivery());
         let device = async {
             let tag = operation(down.recv().await).tag;
@@ -325,7 +398,7 @@ mod tests {
     #[tokio::test]
     async fn a_lost_ingress_node_fails_what_it_had_not_answered() {
         let attachments = Attachments::default();
-        let (attachment, mut down) = attachments.attach(NodeId(1));
+        let (attachment, mut down) = attachments.attach(&hello());
         let answer = attachments.deliver(NodeId(1), delivery());
         let loss = async {
             down.recv().await.unwrap();
@@ -342,7 +415,7 @@ mod tests {
     #[tokio::test]
     async fn a_caller_that_gives_up_cancels() {
         let attachments = Attachments::default();
-        let (_attachment, mut down) = attachments.attach(NodeId(1));
+        let (_attachment, mut down) = attachments.attach(&hello());
         let call = tokio::time::timeout(
             Duration::from_millis(1),
             attachments.deliver(NodeId(1), delivery()),
@@ -353,5 +426,33 @@ mod tests {
             down.recv().await.unwrap().kind,
             Some(attach_down::Kind::Cancel(tag))
         );
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn contacts_are_asked_of_all_nodes_that_can_tell() {
+        let attachments = Attachments::default();
+        let (attachment, mut down) = attachments.attach(&hello());
+        let older = Hello {
+            node: 2,
+            reports_contact: false,
+            ..hello()
+        };
+        let (_older, mut untold) = attachments.attach(&older);
+        let third = Hello { node: 3, ..hello() };
+        let (silent, _unanswered) = attachments.attach(&third);
+        let endpoint = EndpointName::new("meter").unwrap();
+        let contacts = attachments.contacts(&endpoint);
+        let node = async {
+            let inquiry = match down.recv().await.unwrap().kind.unwrap() {
+                attach_down::Kind::Contact(inquiry) => inquiry,
+                other => panic!("{other:?}"),
+            };
+            assert_eq!(inquiry.endpoint, "meter");
+            attachment.report(ReportedContact::default().into_report(inquiry.tag));
+        };
+        let (contacts, ()) = tokio::join!(contacts, node);
+        assert_eq!(contacts, [(NodeId(1), ReportedContact::default())]);
+        assert!(untold.try_recv().is_err());
+        assert!(lock(&silent.inquiring).is_empty());
     }
 }

@@ -4,6 +4,7 @@
 
 mod bad_input;
 mod device;
+mod diagnosis;
 mod dual_stack;
 mod fleet;
 mod flood;

@@ -118,14 +118,18 @@ JSON: {\"devices\": [{\"endpoint\", \"state\", \"registrationId\", \"lwm2mVersio
     },
     /// Ask a device how it is, and say in words what is wrong.
     #[command(after_help = "\
-Reads Device, Connectivity Monitoring, Firmware Update, Connectivity Statistics and Server of a device that is there, and looks
-at its registration, its operations and its last bootstrap.
+Reads Device, Connectivity Monitoring, Firmware Update, Connectivity Statistics, Server, Location and Event Log of a device that
+is there, and looks at its registration, its operations and its last bootstrap, at what its ingress node has counted of lost
+messages and changes of address, and at what was refused to whoever claimed to be it.
 
 Example:
   drover diagnose sim-0001
 
 JSON: {\"endpoint\", \"findings\": [{\"severity\": Problem|Warning|Notice, \"summary\", \"evidence\", \"advice\"}],
-  \"exchanges\": [{\"path\", \"outcome\", \"seconds\", \"values\"}]}.")]
+  \"exchanges\": [{\"path\", \"outcome\", \"seconds\", \"values\"}],
+  \"contact\": {\"since\", \"requests\", \"unanswered\", \"sentAgain\", \"heard\", \"heardAgain\", \"registeredAgain\", \"moves\",
+    \"lastMove\": {\"time\", \"from\", \"to\"}}, which is null if no ingress node holds the device,
+  \"refusedAttempts\": [{\"time\", \"from\", \"attempt\": Handshake|Registration, \"reason\", \"count\"}]}.")]
     Diagnose {
         /// Endpoint name of the device.
         #[arg(value_name = "ENDPOINT")]

@@ -2,6 +2,7 @@
 
 pub(crate) mod bootstrap;
 pub(crate) mod cluster;
+pub(crate) mod contact;
 pub(crate) mod credential;
 pub(crate) mod device;
 pub(crate) mod event;

@@ -115,6 +115,10 @@ pub enum Event<P> {
     },
     /// The peer rejected a notification: it does not observe any longer.
     ObservationReset { peer: P, token: Token },
+    /// A confirmable message to the peer was sent again, as nothing came in its time.
+    SentAgain { peer: P },
+    /// The peer sent a message again: the answer to it was lost or late.
+    HeardAgain { peer: P },
 }
 
 /// What a timer is set for.

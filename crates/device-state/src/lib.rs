@@ -40,6 +40,7 @@
 pub mod apply;
 pub mod bootstrap;
 pub mod command;
+pub mod contact;
 pub mod effect;
 pub mod event;
 pub mod freshness;
@@ -58,6 +59,7 @@ pub use bootstrap::{
     BootstrapServer, CertificateUse, ServerCertificate,
 };
 pub use command::{Command, Envelope, Outcome, Rejection};
+pub use contact::{Attempt, Contact, Move, RefusedAttempt};
 pub use effect::Effect;
 pub use event::{Event, FeedEntry};
 pub use freshness::{Freshness, observation_freshness};

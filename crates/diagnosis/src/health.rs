@@ -1,4 +1,5 @@
-//! What the device says of itself: Device (`/3`), Connectivity Monitoring (`/4`), Firmware Update (`/5`).
+//! What the device says of itself: Device (`/3`), Connectivity Monitoring (`/4`), Firmware Update (`/5`), Location (`/6`),
+//! Event Log (`/20`).
 
 use std::time::Duration;
 
@@ -14,6 +15,9 @@ const BATTERY_STATUS: Path = Path::Resource(3, 0, 20);
 const MEMORY_TOTAL: Path = Path::Resource(3, 0, 21);
 const SIGNAL_STRENGTH: Path = Path::Resource(4, 0, 2);
 const UPDATE_RESULT: Path = Path::Resource(5, 0, 5);
+const LOCATED_AT: Path = Path::Resource(6, 0, 5);
+const LOG_CLASS: Path = Path::Resource(20, 0, 4010);
+const LOG_STATUS: Path = Path::Resource(20, 0, 4013);
 
 /// Percent.
 const LOW_BATTERY: i64 = 20;
@@ -21,6 +25,8 @@ const LOW_BATTERY: i64 = 20;
 const CLOCK_TOLERANCE: Duration = Duration::from_secs(60);
 /// dBm. Below that cellular links lose much of what is sent.
 const WEAK_SIGNAL: i64 = -110;
+/// A location that is older may not be where the device is.
+const OLD_LOCATION: Duration = Duration::from_hours(24);
 
 pub(crate) fn findings(facts: &Facts<'_>) -> Vec<Finding> {
     let mut findings = errors(facts);
@@ -30,6 +36,8 @@ pub(crate) fn findings(facts: &Facts<'_>) -> Vec<Finding> {
         clock(facts),
         signal(facts),
         firmware(facts),
+        location(facts),
+        event_log(facts),
     ];
     findings.extend(single.into_iter().flatten());
     findings
@@ -160,4 +168,45 @@ fn firmware(facts: &Facts<'_>) -> Option<Finding> {
         format!("{UPDATE_RESULT} is {result}."),
         "",
     ))
+}
+
+fn location(facts: &Facts<'_>) -> Option<Finding> {
+    let Value::Time(located) = facts.answered(LOCATED_AT)? else {
+        return None;
+    };
+    let now = i64::try_from(facts.now.0 / 1_000).ok()?;
+    let age = Duration::from_secs(u64::try_from(now.checked_sub(*located)?).ok()?);
+    (age > OLD_LOCATION).then(|| {
+        Finding::new(
+            Severity::Notice,
+            "The device's location is old.",
+            format!("{LOCATED_AT} is {} ago.", spoken(age)),
+            "It has not found out where it is since; it may be indoors, or switched its receiver off.",
+        )
+    })
+}
+
+/// Event Log 2.0, LogClass and LogStatus: class 5 is panic; of the status, bit 1 says that there is data, bit 2 that its
+/// collection failed.
+fn event_log(facts: &Facts<'_>) -> Option<Finding> {
+    const PANIC: i64 = 5;
+    let status = facts.integer(LOG_STATUS)?;
+    let (has_data, has_failed) = (status & 2 != 0, status & 4 != 0);
+    let class = facts.integer(LOG_CLASS);
+    if has_data && class == Some(PANIC) {
+        return Some(Finding::new(
+            Severity::Problem,
+            "The device has logged a panic.",
+            format!("{LOG_CLASS} is {PANIC}, and {LOG_STATUS} is {status}: there is data."),
+            "Read it from /20/0/4014; `drover execute EP /20/0/4012` with the argument 0=1 empties the log.",
+        ));
+    }
+    has_failed.then(|| {
+        Finding::new(
+            Severity::Warning,
+            "The device could not collect its event log.",
+            format!("{LOG_STATUS} is {status}."),
+            "`drover execute EP /20/0/4011` begins it anew.",
+        )
+    })
 }

@@ -11,19 +11,21 @@
 //!
 //! let endpoint = lwm2m::EndpointName::new("meter-7")?;
 //! let view = query::device(&MemoryTables::new(), &endpoint);
-//! let findings = diagnose(&Facts { now: Timestamp(0), view: &view, asked: &[] });
+//! let now = Timestamp(0);
+//! let findings = diagnose(&Facts { now, view: &view, asked: &[], contact: None, refused: &[] });
 //! assert_eq!(findings[0].summary, "The device is not registered.");
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
 
+mod contact;
 mod health;
 mod observation;
 mod presence;
 
 use std::time::Duration;
 
-use device_state::Timestamp;
 use device_state::query::DeviceView;
+use device_state::{Contact, RefusedAttempt, Timestamp};
 use lwm2m::{Path, Value};
 
 /// What there is to know.
@@ -34,6 +36,10 @@ pub struct Facts<'a> {
     pub view: &'a DeviceView,
     /// What it was asked just now.
     pub asked: &'a [Asked],
+    /// How the exchange of messages with it goes, if an ingress node holds it.
+    pub contact: Option<&'a Contact>,
+    /// What somebody was refused who claimed to be the device.
+    pub refused: &'a [RefusedAttempt],
 }
 
 /// A read of the device.
@@ -95,17 +101,20 @@ impl Finding {
 }
 
 /// Object instances that tell how a device is, in the order in which it is best asked for them.
-pub const VITAL: [Path; 5] = [
+pub const VITAL: [Path; 7] = [
     Path::ObjectInstance(3, 0),
     Path::ObjectInstance(4, 0),
     Path::ObjectInstance(5, 0),
     Path::ObjectInstance(7, 0),
     Path::ObjectInstance(1, 0),
+    Path::ObjectInstance(6, 0),
+    Path::ObjectInstance(20, 0),
 ];
 
 /// What a person should know, the worst first.
 pub fn diagnose(facts: &Facts<'_>) -> Vec<Finding> {
     let mut findings = presence::findings(facts);
+    findings.extend(contact::findings(facts));
     findings.extend(observation::finding(facts));
     findings.extend(health::findings(facts));
     findings.sort_by_key(|finding| finding.severity);

@@ -39,7 +39,7 @@ fn absent(facts: &Facts<'_>) -> Finding {
         "The device is not registered.",
         evidence,
         "Check its power and network, its server URI, and with `drover credentials list` whether its credential is known. \
-         Refused handshakes and registrations are counted by drover_ingress_dropped and drover_ingress_handshakes_failed_total.",
+         What it was refused lately would be told here, unless it gave another name.",
     )
 }
 
@@ -122,7 +122,7 @@ fn contact(facts: &Facts<'_>, registration: &Registration) -> Option<Finding> {
                 "Of {} reads none was answered with a value.",
                 facts.asked.len()
             ),
-            "It lists none of /3/0, /4/0, /5/0, /7/0 and /1/0, or lets nobody read them.",
+            "It lists none of /3/0, /4/0, /5/0, /7/0, /1/0, /6/0 and /20/0, or lets nobody read them.",
         ));
     };
     (slowest.took > SLOW && registration.binding.queue_mode() == QueueMode::Off).then(|| {
@@ -130,7 +130,7 @@ fn contact(facts: &Facts<'_>, registration: &Registration) -> Option<Finding> {
             Severity::Warning,
             "The device answers slowly.",
             format!("A read of {} took {}.", slowest.path, spoken(slowest.took)),
-            "Messages are lost on the way and repeated, or the device is busy.",
+            "Messages are lost on the way and repeated, which would be told as well, or the device is busy.",
         )
     })
 }

@@ -2,9 +2,9 @@
 
 use device_state::query::DeviceView;
 use device_state::{
-    LastValue, NodeId, Observation, ObservationHolder, OperationId, OperationOutcome,
-    OperationRecord, OperationSource, OperationState, Quirks, Registration, SecurityIdentity,
-    ShardId, Transport, ValueOrigin,
+    Attempt, LastValue, Move, NodeId, Observation, ObservationHolder, OperationId,
+    OperationOutcome, OperationRecord, OperationSource, OperationState, Quirks, Registration,
+    SecurityIdentity, ShardId, Transport, ValueOrigin,
 };
 use lwm2m::{
     Binding, EndpointName, Lifetime, LwM2mVersion, NotificationAttributes, Operation, Setting,
@@ -61,12 +61,22 @@ fn answered(values: &[(&str, Value)]) -> Asked {
 }
 
 fn summaries(view: &DeviceView, asked: &[Asked]) -> Vec<String> {
-    let facts = Facts {
+    told(&facts(view, asked))
+}
+
+/// Of a device of which no node has counted anything.
+fn facts<'a>(view: &'a DeviceView, asked: &'a [Asked]) -> Facts<'a> {
+    Facts {
         now: NOW,
         view,
         asked,
-    };
-    diagnose(&facts)
+        contact: None,
+        refused: &[],
+    }
+}
+
+fn told(facts: &Facts<'_>) -> Vec<String> {
+    diagnose(facts)
         .into_iter()
         .map(|finding| format!("{:?}: {}", finding.severity, finding.summary))
         .collect()
@@ -83,6 +93,9 @@ fn nothing_is_said_of_a_device_that_is_well() {
         ("/3/0/21", Value::Integer(64)),
         ("/4/0/2", Value::Integer(-85)),
         ("/5/0/5", Value::Integer(1)),
+        ("/6/0/5", Value::Time(1_699_999_000)),
+        ("/20/0/4010", Value::Integer(5)),
+        ("/20/0/4013", Value::Integer(1)),
     ]);
     assert_eq!(summaries(&view, &[well]), Vec::<String>::new());
 }
@@ -99,6 +112,9 @@ fn the_worst_is_said_first() {
         ("/3/0/21", Value::Integer(64)),
         ("/4/0/2", Value::Integer(-120)),
         ("/5/0/5", Value::Integer(5)),
+        ("/6/0/5", Value::Time(1_600_000_000)),
+        ("/20/0/4010", Value::Integer(0)),
+        ("/20/0/4013", Value::Integer(5)),
     ]);
     assert_eq!(
         summaries(&view, &[ill]),
@@ -110,6 +126,8 @@ fn the_worst_is_said_first() {
             "Warning: The device's clock is wrong.",
             "Warning: The device's radio signal is weak.",
             "Warning: The device's last firmware update did not succeed: the package's integrity check failed.",
+            "Warning: The device could not collect its event log.",
+            "Notice: The device's location is old.",
         ]
     );
 }
@@ -176,12 +194,8 @@ fn operations_that_ended_badly_lately_are_counted() {
         record(refused, ago(Duration::from_hours(1))),
         record(OperationOutcome::Expired, ago(Duration::from_hours(30))),
     ];
-    let facts = Facts {
-        now: NOW,
-        view: &view,
-        asked: &[answered(&[])],
-    };
-    let findings = diagnose(&facts);
+    let asked = [answered(&[])];
+    let findings = diagnose(&facts(&view, &asked));
     let evidence: Vec<&str> = findings.iter().map(|one| one.evidence.as_str()).collect();
     assert_eq!(
         evidence,
@@ -240,12 +254,7 @@ fn an_observation_that_is_overdue_is_told_with_when_it_was_due() {
             origin: ValueOrigin::Notify,
             at: ago(silent),
         });
-        let facts = Facts {
-            now: NOW,
-            view: &known,
-            asked: std::slice::from_ref(&well),
-        };
-        diagnose(&facts)
+        diagnose(&facts(&known, std::slice::from_ref(&well)))
     };
     assert_eq!(reported(Duration::from_secs(100)), []);
     let findings = reported(Duration::from_secs(600));
@@ -255,4 +264,133 @@ fn an_observation_that_is_overdue_is_told_with_when_it_was_due() {
         findings[0].evidence,
         "1 of 1 observations are overdue. By its pmax, a notification of /3/0/9 was due 9 min ago."
     );
+}
+
+/// Ten minutes of a device whose messages arrive.
+fn counted() -> Contact {
+    Contact {
+        requests: 20,
+        heard: 40,
+        ..Contact::beginning(ago(Duration::from_mins(10)))
+    }
+}
+
+#[test]
+fn what_is_lost_is_told_when_it_is_more_than_chance() {
+    let view = view(Some(registration(Duration::from_secs(30))));
+    let well = [answered(&[("/3/0/9", Value::Integer(80))])];
+    let with = |contact: &Contact| {
+        told(&Facts {
+            contact: Some(contact),
+            ..facts(&view, &well)
+        })
+    };
+    let few = Contact {
+        sent_again: 1,
+        heard_again: 1,
+        ..counted()
+    };
+    assert_eq!(with(&few), Vec::<String>::new());
+    let rare = Contact {
+        heard: 4_000,
+        sent_again: 10,
+        ..counted()
+    };
+    assert_eq!(with(&rare), Vec::<String>::new());
+    let lossy = Contact {
+        sent_again: 5,
+        heard_again: 2,
+        unanswered: 1,
+        ..counted()
+    };
+    let findings = diagnose(&Facts {
+        contact: Some(&lossy),
+        ..facts(&view, &well)
+    });
+    assert_eq!(findings.len(), 1);
+    assert_eq!(
+        findings[0].evidence,
+        "In 10 min, 20 requests were made of it: messages to it were sent again 5 times, and 1 requests were never answered. \
+         Of 40 messages of its own, 2 came again."
+    );
+}
+
+#[test]
+fn a_translator_that_forgets_is_told_from_a_device_that_moves() {
+    let mut view = view(Some(registration(Duration::from_secs(30))));
+    let well = [answered(&[("/3/0/9", Value::Integer(80))])];
+    let moved = |times: u32, to: &str| Contact {
+        moves: times,
+        registered_again: 1,
+        last_move: Some(Box::new(Move {
+            at: ago(Duration::from_mins(3)),
+            from: "192.0.2.1:5683".parse().unwrap(),
+            to: to.parse().unwrap(),
+        })),
+        ..counted()
+    };
+    let with = |view: &DeviceView, contact: &Contact| {
+        told(&Facts {
+            contact: Some(contact),
+            ..facts(view, &well)
+        })
+    };
+    let rebound = moved(3, "192.0.2.1:40000");
+    let port = "The device's port changes: an address translator forgets it.";
+    assert_eq!(with(&view, &rebound), [format!("Warning: {port}")]);
+    let once = moved(1, "192.0.2.1:40000");
+    assert_eq!(with(&view, &once), [format!("Notice: {port}")]);
+    assert_eq!(
+        with(&view, &moved(1, "198.51.100.7:5683")),
+        ["Notice: The device talks from another address than before."]
+    );
+    let findings = diagnose(&Facts {
+        contact: Some(&rebound),
+        ..facts(&view, &well)
+    });
+    assert_eq!(
+        findings[0].evidence,
+        "3 times in 10 min; 3 min ago from 192.0.2.1:5683 to 192.0.2.1:40000. It registered again 1 times meanwhile."
+    );
+    // Each connection has another port.
+    view.registration.as_mut().unwrap().transport = Transport::Tcp;
+    assert_eq!(with(&view, &rebound), Vec::<String>::new());
+}
+
+#[test]
+fn who_is_refused_is_told_with_the_reason() {
+    let attempt = |at: Timestamp, what| RefusedAttempt {
+        at,
+        from: "192.0.2.9:50000".parse().unwrap(),
+        what,
+        reason: "the key is another one".to_owned(),
+        count: 4,
+    };
+    let minutes = |ago_minutes| ago(Duration::from_mins(ago_minutes));
+    let refused = [
+        attempt(minutes(90), Attempt::Registration),
+        attempt(minutes(5), Attempt::Handshake),
+    ];
+    let with = |view: &DeviceView, refused: &[RefusedAttempt]| {
+        let asked = [answered(&[])];
+        let facts = Facts {
+            refused,
+            ..facts(view, &asked)
+        };
+        let findings = diagnose(&facts).into_iter();
+        let of_interest = findings.filter(|finding| finding.summary.contains("refused"));
+        of_interest.collect::<Vec<_>>()
+    };
+    let absent = with(&view(None), &refused);
+    assert_eq!(absent[0].severity, Severity::Problem);
+    assert_eq!(
+        absent[0].evidence,
+        "A handshake from 192.0.2.9:50000 was refused 5 min ago, 4 times in all: the key is another one."
+    );
+    let there = view(Some(registration(Duration::from_mins(10))));
+    assert_eq!(with(&there, &refused)[0].severity, Severity::Warning);
+    let back = view(Some(registration(Duration::from_mins(1))));
+    assert_eq!(with(&back, &refused)[0].severity, Severity::Notice);
+    let old = [attempt(minutes(60 * 25), Attempt::Handshake)];
+    assert_eq!(with(&back, &old), []);
 }

@@ -13,6 +13,7 @@ use lwm2m::{
     ObjectLinks, PowerSaving, RegistrationId,
 };
 
+use crate::contact::ContactBook;
 use crate::observation::{Bond, Observations};
 use crate::output::Now;
 use crate::presence::Presence;
@@ -33,6 +34,7 @@ pub(crate) struct Device<P> {
     pub(crate) observations: Observations,
     pub(crate) bond: Bond,
     pub(crate) quirks: Quirks,
+    pub(crate) contact: ContactBook,
     /// The objects that it has instances of, or could have, in order.
     pub(crate) objects: Box<[u16]>,
     /// Its instance of the Server object for this server, if that is known.
@@ -57,6 +59,7 @@ impl<P> Device<P> {
             observations: Observations::default(),
             bond: Bond::of(registration.transport, &registration.identity),
             quirks: registration.quirks,
+            contact: ContactBook::new(now.wall, registration),
             objects: object_ids(&links),
             server: links.own_server_instance(),
             own_links: own_links(&links),
@@ -156,6 +159,14 @@ impl<P: Copy + Eq + Hash> Devices<P> {
 
     pub(crate) fn get_mut(&mut self, id: &RegistrationId) -> Option<&mut Device<P>> {
         self.by_registration.get_mut(id)
+    }
+
+    pub(crate) fn of_endpoint(
+        &self,
+        endpoint: &EndpointName,
+    ) -> Option<(&RegistrationId, &Device<P>)> {
+        let id = self.by_endpoint.get(endpoint)?;
+        Some((id, self.get(id)?))
     }
 
     pub(crate) fn at_peer(&self, peer: P) -> Option<&RegistrationId> {

@@ -336,6 +336,7 @@ impl<P: PeerKey> Engine<P> {
         if let Purpose::Asked(tag) = downlink.purpose {
             self.tags.insert(tag, exchange);
         }
+        self.note(downlink.peer, |contact| &mut contact.requests);
         self.downlinks.insert(exchange, downlink);
         self.drain_coap(now, None);
         Ok(())

@@ -2,6 +2,7 @@
 
 use std::collections::VecDeque;
 use std::fmt;
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Instant;
 
@@ -16,6 +17,7 @@ use rand_chacha::ChaCha12Rng;
 
 use crate::admission::Admission;
 use crate::config::Config;
+use crate::contact::Again;
 use crate::device::{Device, Devices};
 use crate::downlink::{Downlink, Waiting};
 use crate::observation::Kept;
@@ -113,14 +115,14 @@ impl<P: PeerKey> Engine<P> {
     /// A message arrived on a stream. [`Engine::forget_peer`] when that ends.
     pub fn handle_message(&mut self, now: Now, peer: P, origin: &Origin, message: coap::Message) {
         self.coap.handle_message(now.instant, peer, message);
-        self.heard(now, peer);
+        self.heard(now, peer, origin.address);
         self.drain_coap(now, Some(origin));
     }
 
     /// A CoAP message arrived as a datagram.
     pub fn handle_datagram(&mut self, now: Now, peer: P, origin: &Origin, datagram: &[u8]) {
         self.coap.handle_datagram(now.instant, peer, datagram);
-        self.heard(now, peer);
+        self.heard(now, peer, origin.address);
         self.drain_coap(now, Some(origin));
     }
 
@@ -168,6 +170,10 @@ impl<P: PeerKey> Engine<P> {
         match result {
             Ok(Outcome::Rejected(rejection)) => {
                 self.settle_notification(now, awaiting.receipt(), Kept::Yes);
+                if let Awaiting::Register { registration, .. } = &awaiting {
+                    let (from, reason) = (registration.peer, rejection.to_string());
+                    self.tell_refused(registration.endpoint.clone(), from, reason);
+                }
                 if let Some(exchange) = awaiting.exchange() {
                     self.counters.refused += 1;
                     self.respond(now, exchange, rejected(rejection));
@@ -254,7 +260,7 @@ impl<P: PeerKey> Engine<P> {
         self.coap.counters()
     }
 
-    pub(crate) fn heard(&mut self, now: Now, peer: P) {
+    pub(crate) fn heard(&mut self, now: Now, peer: P, from: SocketAddr) {
         let window = self.config.awake_window;
         let Some((_, device)) = self.devices.at_peer_mut(peer) else {
             return;
@@ -265,6 +271,7 @@ impl<P: PeerKey> Engine<P> {
             });
         }
         device.presence.heard(now.instant);
+        device.contact.heard(now.wall, from);
     }
 
     pub(crate) fn drain_coap(&mut self, now: Now, origin: Option<&Origin>) {
@@ -309,6 +316,8 @@ impl<P: PeerKey> Engine<P> {
                 response,
                 receipt,
             } => self.handle_notification(now, peer, token, &response, receipt),
+            Event::SentAgain { peer } => self.note(peer, |contact| &mut contact.sent_again),
+            Event::HeardAgain { peer } => self.note(peer, |contact| &mut contact.heard_again),
             // Answers are not followed up, and this side sends no notifications.
             Event::ResponseDelivered { .. }
             | Event::ResponseFailed { .. }
@@ -362,7 +371,15 @@ impl<P: PeerKey> Engine<P> {
 
     /// Takes a committed registration in.
     pub(crate) fn adopt(&mut self, now: Now, peer: P, registration: &Registration) {
-        let device = Device::new(now, peer, registration);
+        let mut device = Device::new(now, peer, registration);
+        if let Some((id, former)) = self.devices.of_endpoint(&device.endpoint) {
+            let again = if *id == registration.id {
+                Again::TakenOn
+            } else {
+                Again::Registered
+            };
+            device.contact.go_on(now.wall, &former.contact, again);
+        }
         if let Some(replaced) = self.devices.insert(registration.id.clone(), device) {
             self.end_observations(&replaced);
         }

@@ -18,6 +18,7 @@
 mod admission;
 pub mod bootstrap;
 mod config;
+mod contact;
 mod device;
 mod downlink;
 mod engine;

@@ -1,5 +1,7 @@
 //! The observations of one device (LwM2M Core 1.2 §6.4).
 
+use std::net::SocketAddr;
+
 use coap::{Code, PeerKey, Receipt, Response, Token};
 use device_state::{
     CredentialId, Observation, OperationOutcome, SecurityIdentity, Timestamp, Transport,
@@ -135,13 +137,14 @@ impl<P: PeerKey> Engine<P> {
         &mut self,
         now: Now,
         id: &RegistrationId,
-        (peer, bond): (P, Bond),
+        (peer, bond, address): (P, Bond, SocketAddr),
         expires_at: Timestamp,
         observations: &[Observation],
     ) {
         let Some(device) = self.devices.get_mut(id) else {
             return;
         };
+        device.contact.talks_from(now.wall, address);
         let (former, moved) = (device.peer, device.peer != peer);
         let lasts = (device.bond, bond) == (Bond::Registration, Bond::Registration);
         device.bond = bond;
@@ -159,7 +162,7 @@ impl<P: PeerKey> Engine<P> {
         }
         self.devices.renew(now, id, peer, expires_at);
         if moved {
-            self.heard(now, peer);
+            self.heard(now, peer, address);
             for observation in observations {
                 self.restore_observation(now, id, observation);
             }

@@ -91,6 +91,13 @@ pub enum Output<P> {
     },
     /// A device that may have operations waiting listens now.
     Awake { endpoint: EndpointName },
+    /// Somebody was refused who wanted to register as this endpoint.
+    Refused {
+        endpoint: EndpointName,
+        from: SocketAddr,
+        /// Why, in words.
+        reason: String,
+    },
 }
 
 /// The device's answer to an operation.

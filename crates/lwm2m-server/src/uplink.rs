@@ -2,6 +2,8 @@
 //!
 //! Each becomes a command; the answer waits in [`Awaiting`] until the commit is reported.
 
+use std::net::SocketAddr;
+
 use coap::{Code, ExchangeId, PeerKey, Receipt, Request, Response};
 use device_state::{
     Command, Outcome, Quirks, Registration, ShardId, Timestamp, ValueOrigin, new_registration_id,
@@ -30,6 +32,7 @@ pub(crate) enum Awaiting<P> {
         exchange: ExchangeId,
         peer: P,
         bond: Bond,
+        address: SocketAddr,
         id: RegistrationId,
         /// The new object list, if there was one.
         links: Option<String>,
@@ -87,9 +90,9 @@ impl<P: PeerKey> Engine<P> {
         }
         let path: Vec<&str> = request.path.iter().map(String::as_str).collect();
         let refused = match path.as_slice() {
-            ["rd"] if request.method == Code::POST => {
-                self.register(now, origin, peer, exchange, request)
-            }
+            ["rd"] if request.method == Code::POST => self
+                .register(now, origin, peer, exchange, request)
+                .inspect_err(|refusal| self.registration_refused(origin, request, refusal)),
             // LwM2M Transport 1.2 §6.4.3: Update is POST; 1.0 drafts used PUT.
             ["rd", id] if request.method == Code::POST => {
                 self.update(origin, peer, exchange, id, request)
@@ -154,6 +157,19 @@ impl<P: PeerKey> Engine<P> {
         Ok(())
     }
 
+    /// Tells of a refused registration by the name that was asked for, and by the one that the device has proved.
+    fn registration_refused(&mut self, origin: &Origin, request: &Request, refusal: &Refusal) {
+        let asked_for = request
+            .query
+            .iter()
+            .find_map(|parameter| EndpointName::new(parameter.strip_prefix("ep=")?).ok());
+        let proved = origin.principal.endpoints.first().cloned();
+        let proved = proved.filter(|proved| asked_for.as_ref() != Some(proved));
+        for endpoint in asked_for.into_iter().chain(proved) {
+            self.tell_refused(endpoint, origin.address, refusal.to_string());
+        }
+    }
+
     fn update(
         &mut self,
         origin: &Origin,
@@ -187,6 +203,7 @@ impl<P: PeerKey> Engine<P> {
             exchange,
             peer,
             bond: Bond::of(origin.transport, &origin.principal.identity),
+            address: origin.address,
             id: id.clone(),
             links,
             binding: update.binding,
@@ -310,6 +327,7 @@ impl<P: PeerKey> Engine<P> {
                     exchange,
                     peer,
                     bond,
+                    address,
                     id,
                     links,
                     binding,
@@ -328,7 +346,7 @@ impl<P: PeerKey> Engine<P> {
                     if let Some(binding) = binding {
                         device.take_binding(now, binding);
                     }
-                    self.renew(now, &id, (peer, bond), expires_at, &observations);
+                    self.renew(now, &id, (peer, bond, address), expires_at, &observations);
                 } else {
                     self.outputs.push_back(Output::LookUp {
                         registration: id,

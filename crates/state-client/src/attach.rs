@@ -9,8 +9,9 @@ use std::sync::{Arc, PoisonError, RwLock};
 use std::time::Duration;
 
 use device_state::{CredentialId, NodeId, OperationOutcome};
+use lwm2m::names::EndpointNameError;
 use lwm2m::{EndpointName, Operation, RegistrationId};
-use proto::convert::ConvertError;
+use proto::convert::{ConvertError, ReportedContact};
 use proto::rpc::v1::operation_result::{self, failure::Reason};
 use proto::rpc::v1::{self as rpc, attach_up};
 use tokio::sync::mpsc;
@@ -43,12 +44,21 @@ pub struct DeviceOperation {
     pub timeout: Duration,
 }
 
+/// A question for the contact with a device; every node is asked.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ContactInquiry {
+    pub key: OperationKey,
+    pub endpoint: EndpointName,
+}
+
 /// What comes down.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Downlink {
     Operation(Box<DeviceOperation>),
     /// Nobody waits for the operation any more: it is to be dropped if it was not sent.
     Cancelled(OperationKey),
+    /// To be answered with [`AttachHandle::report`].
+    Inquiry(ContactInquiry),
     /// Sessions of this credential are to end.
     Revoked(CredentialId),
 }
@@ -112,6 +122,12 @@ impl AttachHandle {
     pub fn finish(&self, key: OperationKey, answer: OperationAnswer) {
         let result = attach_up::Kind::Result(wire_result(key.tag, answer));
         self.streams.send(key.stream, result);
+    }
+
+    /// Answers a question for the contact with a device; as [`Self::finish`].
+    pub fn report(&self, key: OperationKey, contact: ReportedContact) {
+        let report = attach_up::Kind::Contact(contact.into_report(key.tag));
+        self.streams.send(key.stream, report);
     }
 
     /// The device can take operations now: it registered, updated or spoke. Goes to all state nodes, of which the one
@@ -188,6 +204,7 @@ pub(crate) fn start(
     let hello = attach_up::Hello {
         node: node.0,
         name: name.to_owned(),
+        reports_contact: true,
     };
     let attachment = stream::Attachment {
         hello,
@@ -263,5 +280,18 @@ fn device_operation(
             .map_err(|error| invalid("registration", error.into()))?,
         operation: operation.try_into()?,
         timeout: Duration::from_millis(message.timeout_ms.into()),
+    })
+}
+
+fn inquiry(
+    stream: u64,
+    message: &rpc::ContactInquiry,
+) -> Result<ContactInquiry, EndpointNameError> {
+    Ok(ContactInquiry {
+        key: OperationKey {
+            stream,
+            tag: message.tag,
+        },
+        endpoint: EndpointName::new(&message.endpoint)?,
     })
 }

@@ -36,8 +36,8 @@ mod refresh;
 mod topology;
 
 pub use attach::{
-    AttachHandle, DeviceOperation, DeviceOperations, Downlink, FailureReason, OperationAnswer,
-    OperationKey,
+    AttachHandle, ContactInquiry, DeviceOperation, DeviceOperations, Downlink, FailureReason,
+    OperationAnswer, OperationKey,
 };
 pub use client::{ClearCredential, Client, Definitions, OperateAnswer, PreparedBootstrap, Proof};
 pub use config::Config;
@@ -45,5 +45,5 @@ pub use error::{
     AnswerError, BootstrapError, ConnectError, DescribeError, OperateError, ProposeError,
     QueryError,
 };
-pub use proto::convert::{AccountSecret, KeyPair, PreparedAccount};
+pub use proto::convert::{AccountSecret, KeyPair, PreparedAccount, ReportedContact};
 pub use topology::{StateNode, Topology};

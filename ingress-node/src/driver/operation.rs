@@ -8,6 +8,7 @@ use state_client::{DeviceOperation, FailureReason, OperationAnswer, OperationKey
 
 use std::sync::Arc;
 
+use super::contact::Inquiring;
 use super::route::Arrival;
 use super::take_over::Stray;
 use super::{Driver, now};
@@ -20,6 +21,8 @@ pub(crate) enum Input {
     Operation(Passing),
     /// The caller of an operation no longer waits.
     Cancel(OperationKey),
+    /// How the exchange of messages with a device goes.
+    Inquired(Box<Inquiring>),
     /// A record for a session that other workers of this node do not hold.
     Stray(Stray),
     /// A datagram of a peer that belongs to this worker.
@@ -80,6 +83,7 @@ impl Driver {
                     }
                 }
             }
+            Input::Inquired(inquiring) => self.inquired(inquiring),
             Input::Stray(stray) => self.stray_of_sibling(stray),
             Input::Steered(arrival, mut datagram) => self.accept(now(), &arrival, &mut datagram),
             Input::Members(members) => self.routes.set_members(members),

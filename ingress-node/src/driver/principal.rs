@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use device_state::{CredentialId, Secret, SecurityIdentity};
-use dtls::SubjectNames;
+use dtls::{CertifiedIdentity, SubjectNames};
 use lwm2m::EndpointName;
 use lwm2m_server::Principal;
 use state_client::{ClearCredential, Client};
@@ -42,6 +42,12 @@ pub(super) fn of_certificate(names: Vec<String>) -> Option<Principal> {
         identity: SecurityIdentity::CertificateNames(names),
         endpoints,
     })
+}
+
+/// Whom somebody claims to be with a certificate that proves nothing.
+pub(super) fn claimed_by(certificate: &CertifiedIdentity) -> Option<EndpointName> {
+    let principal = of_certificate(names_in_order(certificate.names.clone()))?;
+    principal.endpoints.into_iter().next()
 }
 
 /// Somebody who was there before, as far as it is still to be believed.

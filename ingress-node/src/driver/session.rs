@@ -11,6 +11,7 @@ use dtls::{
 };
 use forward::Channel;
 use hashbrown::HashMap;
+use lwm2m::EndpointName;
 use lwm2m_server::{Now, Origin, Principal};
 use oscore::Disposition;
 
@@ -34,6 +35,8 @@ pub(super) enum Proof {
 pub(super) struct Sessions {
     /// Handshakes under way whose key is known; as many as the DTLS server allows.
     handshakes: HashMap<HandshakeId, Bound>,
+    /// Whom their peers claim to be, whether or not it is true; as many.
+    claims: HashMap<HandshakeId, EndpointName>,
     bound: HashMap<SessionId, Bound>,
 }
 
@@ -48,11 +51,19 @@ pub(super) struct Bound {
 impl Sessions {
     /// A handshake of somebody who is known.
     pub(super) fn begin(&mut self, handshake: HandshakeId, principal: Principal) {
+        self.claim(handshake, principal.endpoints.first().cloned());
         let bound = Bound {
             principal: Arc::new(principal),
             cid: None,
         };
         self.handshakes.insert(handshake, bound);
+    }
+
+    /// A handshake of somebody who claims to be an endpoint.
+    fn claim(&mut self, handshake: HandshakeId, endpoint: Option<EndpointName>) {
+        if let Some(endpoint) = endpoint {
+            self.claims.insert(handshake, endpoint);
+        }
     }
 
     fn bind(&mut self, session: SessionId, bound: Bound) {
@@ -95,7 +106,13 @@ impl Driver {
                 handshake,
                 identity,
                 ..
-            } => self.fetch_credential(handshake, CredentialId::PskIdentity(identity), Proof::Psk),
+            } => {
+                // Many name a device and its credential alike.
+                let named = str::from_utf8(&identity).ok();
+                let claimed = named.and_then(|name| EndpointName::new(name).ok());
+                self.sessions.claim(handshake, claimed);
+                self.fetch_credential(handshake, CredentialId::PskIdentity(identity), Proof::Psk);
+            }
             Output::PeerKeyPresented {
                 handshake,
                 key,
@@ -134,6 +151,11 @@ impl Driver {
             } => {
                 tracing::debug!(%peer, %reason, "handshake failed");
                 self.metrics.handshakes_failed.inc();
+                let claimed =
+                    handshake.and_then(|handshake| self.sessions.claims.remove(&handshake));
+                if let Some(endpoint) = claimed {
+                    self.handshake_refused(endpoint, peer, reason);
+                }
                 let bound =
                     handshake.and_then(|handshake| self.sessions.handshakes.remove(&handshake));
                 if let Some(cid) = bound.and_then(|bound| bound.cid) {
@@ -167,6 +189,8 @@ impl Driver {
         let now = now();
         let judgement = match (key, identity) {
             (PeerKey::Certificates(chain), PeerIdentity::Certificate(identity)) => {
+                self.sessions
+                    .claim(handshake, principal::claimed_by(&identity));
                 self.judge(now, chain, identity.key)
             }
             (PeerKey::RawPublicKey(_), PeerIdentity::RawPublicKey(fingerprint)) => {
@@ -244,6 +268,9 @@ impl Driver {
         outcome: StoreOutcome,
     ) {
         let bound = self.sessions.handshakes.remove(&handshake);
+        if outcome == StoreOutcome::Stored {
+            self.sessions.claims.remove(&handshake);
+        }
         self.dtls.session_stored(now.instant, handshake, outcome);
         while let Some(output) = self.dtls.poll_output() {
             match (output, &bound) {

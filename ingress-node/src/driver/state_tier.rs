@@ -297,7 +297,7 @@ impl Driver {
                 otherwise,
             } => match found {
                 Some(principal) => self.admit(id, certificate, principal),
-                None => self.streams.turn_away(now.instant, id, otherwise),
+                None => self.turn_away(id, Some(&certificate), otherwise),
             },
             Resolved::LookedAt { peer, stands } => self.looked_at(peer, stands),
             Resolved::ContextOwner {

@@ -29,20 +29,16 @@ impl Driver {
             .first()
             .and_then(|der| CertifiedIdentity::of_certificate(der));
         let Some(certificate) = identity.map(Arc::new) else {
-            return self
-                .streams
-                .turn_away(now().instant, id, PeerRejection::Invalid);
+            return self.turn_away(id, None, PeerRejection::Invalid);
         };
         match self.judge(now(), chain, certificate.key) {
             Judgement::Certified(names) => {
                 match principal::of_certificate(principal::names_in_order(names)) {
                     Some(principal) => self.admit(id, certificate, principal),
-                    None => self
-                        .streams
-                        .turn_away(now().instant, id, PeerRejection::Unknown),
+                    None => self.turn_away(id, None, PeerRejection::Unknown),
                 }
             }
-            Judgement::Refused(reason) => self.streams.turn_away(now().instant, id, reason),
+            Judgement::Refused(reason) => self.turn_away(id, Some(&certificate), reason),
             Judgement::ByKey { key, otherwise } => {
                 let (client, timeout) = (self.client.clone(), self.limits.commit_timeout);
                 self.calls.push(Box::pin(async move {
@@ -67,9 +63,7 @@ impl Driver {
     ) {
         // A revocation list may have come while the state tier was asked.
         if self.trust.anchors.is_revoked(&certificate) {
-            return self
-                .streams
-                .turn_away(now().instant, id, PeerRejection::Revoked);
+            return self.turn_away(id, Some(&certificate), PeerRejection::Revoked);
         }
         let proved = Proved {
             principal: Arc::new(principal),

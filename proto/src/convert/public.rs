@@ -5,6 +5,7 @@
 
 mod bootstrap;
 mod child;
+mod contact;
 mod device;
 mod event;
 mod model;

@@ -660,7 +660,7 @@ pub mod call_error {
 }
 #[derive(Clone, PartialEq, ::prost::Message)]
 pub struct AttachUp {
-    #[prost(oneof = "attach_up::Kind", tags = "1, 2, 3")]
+    #[prost(oneof = "attach_up::Kind", tags = "1, 2, 3, 4")]
     pub kind: ::core::option::Option<attach_up::Kind>,
 }
 /// Nested message and enum types in `AttachUp`.
@@ -671,6 +671,9 @@ pub mod attach_up {
         pub node: u64,
         #[prost(string, tag = "2")]
         pub name: ::prost::alloc::string::String,
+        /// Whether it answers a ContactInquiry. One of an older release takes the unknown message for a broken stream.
+        #[prost(bool, tag = "3")]
+        pub reports_contact: bool,
     }
     #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
     pub struct Awake {
@@ -686,11 +689,13 @@ pub mod attach_up {
         /// The device can take operations now (it registered, updated or spoke).
         #[prost(message, tag = "3")]
         Awake(Awake),
+        #[prost(message, tag = "4")]
+        Contact(super::ContactReport),
     }
 }
 #[derive(Clone, PartialEq, ::prost::Message)]
 pub struct AttachDown {
-    #[prost(oneof = "attach_down::Kind", tags = "1, 2, 3, 4")]
+    #[prost(oneof = "attach_down::Kind", tags = "1, 2, 3, 4, 5")]
     pub kind: ::core::option::Option<attach_down::Kind>,
 }
 /// Nested message and enum types in `AttachDown`.
@@ -707,6 +712,113 @@ pub mod attach_down {
         /// The credential is gone or for another endpoint: end its sessions. A hint; it may be missed.
         #[prost(message, tag = "4")]
         Revoked(super::super::super::storage::v1::CredentialId),
+        #[prost(message, tag = "5")]
+        Contact(super::ContactInquiry),
+    }
+}
+/// How the exchange of messages with a device goes. Every node is asked: the one that holds the device has counted, and
+/// any may have refused somebody who claimed to be it.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct ContactInquiry {
+    /// Of the same numbers as those of operations.
+    #[prost(uint64, tag = "1")]
+    pub tag: u64,
+    #[prost(string, tag = "2")]
+    pub endpoint: ::prost::alloc::string::String,
+}
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub struct ContactReport {
+    #[prost(uint64, tag = "1")]
+    pub tag: u64,
+    /// Unset: the device is not here.
+    #[prost(message, optional, tag = "2")]
+    pub contact: ::core::option::Option<contact_report::Contact>,
+    #[prost(message, repeated, tag = "3")]
+    pub refused: ::prost::alloc::vec::Vec<contact_report::RefusedAttempt>,
+}
+/// Nested message and enum types in `ContactReport`.
+pub mod contact_report {
+    #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+    pub struct Contact {
+        #[prost(uint64, tag = "1")]
+        pub since_ms: u64,
+        #[prost(uint32, tag = "2")]
+        pub requests: u32,
+        #[prost(uint32, tag = "3")]
+        pub unanswered: u32,
+        #[prost(uint32, tag = "4")]
+        pub sent_again: u32,
+        #[prost(uint32, tag = "5")]
+        pub heard: u32,
+        #[prost(uint32, tag = "6")]
+        pub heard_again: u32,
+        #[prost(uint32, tag = "7")]
+        pub registered_again: u32,
+        #[prost(uint32, tag = "8")]
+        pub moves: u32,
+        #[prost(message, optional, tag = "9")]
+        pub last_move: ::core::option::Option<Move>,
+    }
+    #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+    pub struct Move {
+        #[prost(uint64, tag = "1")]
+        pub at_ms: u64,
+        #[prost(message, optional, tag = "2")]
+        pub from: ::core::option::Option<super::super::super::storage::v1::Peer>,
+        #[prost(message, optional, tag = "3")]
+        pub to: ::core::option::Option<super::super::super::storage::v1::Peer>,
+    }
+    #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+    pub struct RefusedAttempt {
+        #[prost(uint64, tag = "1")]
+        pub at_ms: u64,
+        #[prost(message, optional, tag = "2")]
+        pub from: ::core::option::Option<super::super::super::storage::v1::Peer>,
+        #[prost(enumeration = "Attempt", tag = "3")]
+        pub attempt: i32,
+        #[prost(string, tag = "4")]
+        pub reason: ::prost::alloc::string::String,
+        #[prost(uint32, tag = "5")]
+        pub count: u32,
+    }
+    #[derive(
+        Clone,
+        Copy,
+        Debug,
+        PartialEq,
+        Eq,
+        Hash,
+        PartialOrd,
+        Ord,
+        ::prost::Enumeration
+    )]
+    #[repr(i32)]
+    pub enum Attempt {
+        Unspecified = 0,
+        Handshake = 1,
+        Registration = 2,
+    }
+    impl Attempt {
+        /// String value of the enum field names used in the ProtoBuf definition.
+        ///
+        /// The values are not transformed in any way and thus are considered stable
+        /// (if the ProtoBuf definition does not change) and safe for programmatic use.
+        pub fn as_str_name(&self) -> &'static str {
+            match self {
+                Self::Unspecified => "ATTEMPT_UNSPECIFIED",
+                Self::Handshake => "ATTEMPT_HANDSHAKE",
+                Self::Registration => "ATTEMPT_REGISTRATION",
+            }
+        }
+        /// Creates an enum from field names used in the ProtoBuf definition.
+        pub fn from_str_name(value: &str) -> ::core::option::Option<Self> {
+            match value {
+                "ATTEMPT_UNSPECIFIED" => Some(Self::Unspecified),
+                "ATTEMPT_HANDSHAKE" => Some(Self::Handshake),
+                "ATTEMPT_REGISTRATION" => Some(Self::Registration),
+                _ => None,
+            }
+        }
     }
 }
 #[derive(Clone, PartialEq, ::prost::Message)]

@@ -1362,6 +1362,12 @@ pub struct Diagnosis {
     /// What the device was asked.
     #[prost(message, repeated, tag = "3")]
     pub exchanges: ::prost::alloc::vec::Vec<diagnosis::Exchange>,
+    /// How the exchange of messages with it goes; unset if no ingress node holds it.
+    #[prost(message, optional, tag = "4")]
+    pub contact: ::core::option::Option<diagnosis::Contact>,
+    /// What somebody was refused lately who claimed to be the device, the last one first.
+    #[prost(message, repeated, tag = "5")]
+    pub refused_attempts: ::prost::alloc::vec::Vec<diagnosis::RefusedAttempt>,
 }
 /// Nested message and enum types in `Diagnosis`.
 pub mod diagnosis {
@@ -1438,6 +1444,105 @@ pub mod diagnosis {
         pub duration: ::core::option::Option<::prost_types::Duration>,
         #[prost(message, repeated, tag = "4")]
         pub values: ::prost::alloc::vec::Vec<super::PathValue>,
+    }
+    /// What the ingress node that holds the device has counted of it.
+    #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+    pub struct Contact {
+        /// When it began to count.
+        #[prost(message, optional, tag = "1")]
+        pub since: ::core::option::Option<::prost_types::Timestamp>,
+        /// Requests made of the device.
+        #[prost(uint32, tag = "2")]
+        pub requests: u32,
+        /// Those that it did not answer, however often they were sent.
+        #[prost(uint32, tag = "3")]
+        pub unanswered: u32,
+        /// How often a message to it was sent again, for want of an acknowledgement.
+        #[prost(uint32, tag = "4")]
+        pub sent_again: u32,
+        /// Messages of the device.
+        #[prost(uint32, tag = "5")]
+        pub heard: u32,
+        /// Those that had come before.
+        #[prost(uint32, tag = "6")]
+        pub heard_again: u32,
+        /// How often it registered, after the first time.
+        #[prost(uint32, tag = "7")]
+        pub registered_again: u32,
+        /// How often its address became another one.
+        #[prost(uint32, tag = "8")]
+        pub moves: u32,
+        #[prost(message, optional, tag = "9")]
+        pub last_move: ::core::option::Option<Move>,
+    }
+    #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+    pub struct Move {
+        #[prost(message, optional, tag = "1")]
+        pub time: ::core::option::Option<::prost_types::Timestamp>,
+        /// Address and port.
+        #[prost(string, tag = "2")]
+        pub from: ::prost::alloc::string::String,
+        #[prost(string, tag = "3")]
+        pub to: ::prost::alloc::string::String,
+    }
+    #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+    pub struct RefusedAttempt {
+        /// When it was last refused.
+        #[prost(message, optional, tag = "1")]
+        pub time: ::core::option::Option<::prost_types::Timestamp>,
+        /// Address and port.
+        #[prost(string, tag = "2")]
+        pub from: ::prost::alloc::string::String,
+        #[prost(enumeration = "refused_attempt::Attempt", tag = "3")]
+        pub attempt: i32,
+        #[prost(string, tag = "4")]
+        pub reason: ::prost::alloc::string::String,
+        /// How often it was refused.
+        #[prost(uint32, tag = "5")]
+        pub count: u32,
+    }
+    /// Nested message and enum types in `RefusedAttempt`.
+    pub mod refused_attempt {
+        #[derive(
+            Clone,
+            Copy,
+            Debug,
+            PartialEq,
+            Eq,
+            Hash,
+            PartialOrd,
+            Ord,
+            ::prost::Enumeration
+        )]
+        #[repr(i32)]
+        pub enum Attempt {
+            Unspecified = 0,
+            /// Of (D)TLS.
+            Handshake = 1,
+            Registration = 2,
+        }
+        impl Attempt {
+            /// String value of the enum field names used in the ProtoBuf definition.
+            ///
+            /// The values are not transformed in any way and thus are considered stable
+            /// (if the ProtoBuf definition does not change) and safe for programmatic use.
+            pub fn as_str_name(&self) -> &'static str {
+                match self {
+                    Self::Unspecified => "ATTEMPT_UNSPECIFIED",
+                    Self::Handshake => "ATTEMPT_HANDSHAKE",
+                    Self::Registration => "ATTEMPT_REGISTRATION",
+                }
+            }
+            /// Creates an enum from field names used in the ProtoBuf definition.
+            pub fn from_str_name(value: &str) -> ::core::option::Option<Self> {
+                match value {
+                    "ATTEMPT_UNSPECIFIED" => Some(Self::Unspecified),
+                    "ATTEMPT_HANDSHAKE" => Some(Self::Handshake),
+                    "ATTEMPT_REGISTRATION" => Some(Self::Registration),
+                    _ => None,
+                }
+            }
+        }
     }
 }
 /// Generated client implementations.

@@ -10,7 +10,8 @@ use device_state::{
 use lwm2m::{Operation, Path, Value};
 use proptest::prelude::*;
 use prost::Message;
-use proto::convert::{ConvertError, Reason};
+use proto::convert::{ConvertError, Reason, ReportedContact};
+use proto::rpc::v1::ContactReport;
 use proto::storage::v1 as wire;
 
 /// Encodes, decodes and converts back.
@@ -63,6 +64,17 @@ proptest! {
     #[test]
     fn log_entries_are_read_back_as_written(envelopes in prop::collection::vec(strategy::envelope(), 0..4)) {
         prop_assert_eq!(through_bytes::<Vec<Envelope>, wire::Entry>(envelopes.clone()), Ok(envelopes));
+    }
+
+    #[test]
+    fn reports_of_contacts_are_read_back_as_written(
+        reported in strategy::reported_contact(),
+        tag in any::<u64>(),
+    ) {
+        let bytes = reported.clone().into_report(tag).encode_to_vec();
+        let report = ContactReport::decode(bytes.as_slice()).unwrap();
+        prop_assert_eq!(report.tag, tag);
+        prop_assert_eq!(ReportedContact::try_from(report), Ok(reported));
     }
 
     #[test]

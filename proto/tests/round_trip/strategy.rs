@@ -5,14 +5,14 @@ use std::time::Duration;
 
 use device_state::table::{Counters, Expiring};
 use device_state::{
-    AccessRule, BootstrapProfile, BootstrapRecord, BootstrapResult, BootstrapSecurity,
-    BootstrapServer, BoundCredential, CertificateUse, Command, ContextOwner, Credential,
+    AccessRule, Attempt, BootstrapProfile, BootstrapRecord, BootstrapResult, BootstrapSecurity,
+    BootstrapServer, BoundCredential, CertificateUse, Command, Contact, ContextOwner, Credential,
     CredentialId, CredentialKey, CredentialOrigin, DesiredResource, DesiredState, Envelope, Event,
-    FeedEntry, LastValue, Member, MemberPhase, NodeId, Observation, ObservationHolder, OperationId,
-    OperationOutcome, OperationRecord, OperationSource, OperationState, Outcome, Queueing, Quirks,
-    Registration, Rejection, RequestId, Resumption, ResumptionId, Revision, Row, SecurityIdentity,
-    ServerCertificate, Session, SessionCid, SessionGeneration, ShardId, Timestamp, Transport,
-    ValueOrigin,
+    FeedEntry, LastValue, Member, MemberPhase, Move, NodeId, Observation, ObservationHolder,
+    OperationId, OperationOutcome, OperationRecord, OperationSource, OperationState, Outcome,
+    Queueing, Quirks, RefusedAttempt, Registration, Rejection, RequestId, Resumption, ResumptionId,
+    Revision, Row, SecurityIdentity, ServerCertificate, Session, SessionCid, SessionGeneration,
+    ShardId, Timestamp, Transport, ValueOrigin,
 };
 use lwm2m::{
     Binding, ChildPrefix, CompositePaths, ContentFormat, EndpointName, Entry, ExecuteArguments,
@@ -24,6 +24,7 @@ use proptest::collection::vec;
 use proptest::option;
 use proptest::prelude::*;
 use proptest::sample::select;
+use proto::convert::{MAX_REFUSED, ReportedContact};
 
 pub(crate) fn endpoint() -> impl Strategy<Value = EndpointName> {
     "[a-z0-9:é-]{1,24}".prop_map(|name| EndpointName::new(&name).unwrap())
@@ -1030,4 +1031,42 @@ pub(crate) fn envelope() -> impl Strategy<Value = Envelope> {
             command,
         }
     })
+}
+
+fn last_move() -> impl Strategy<Value = Move> {
+    (time(), peer(), peer()).prop_map(|(at, from, to)| Move { at, from, to })
+}
+
+fn contact() -> impl Strategy<Value = Contact> {
+    let last_move = option::of(last_move().prop_map(Box::new));
+    (time(), any::<[u32; 7]>(), last_move).prop_map(|(since, counts, last_move)| Contact {
+        since,
+        requests: counts[0],
+        unanswered: counts[1],
+        sent_again: counts[2],
+        heard: counts[3],
+        heard_again: counts[4],
+        registered_again: counts[5],
+        moves: counts[6],
+        last_move,
+    })
+}
+
+fn refused_attempt() -> impl Strategy<Value = RefusedAttempt> {
+    let what = select(vec![Attempt::Handshake, Attempt::Registration]);
+    (time(), peer(), what, ".{0,12}", any::<u32>()).prop_map(|(at, from, what, reason, count)| {
+        RefusedAttempt {
+            at,
+            from,
+            what,
+            reason,
+            count,
+        }
+    })
+}
+
+pub(crate) fn reported_contact() -> impl Strategy<Value = ReportedContact> {
+    let refused = vec(refused_attempt(), 0..=MAX_REFUSED);
+    (option::of(contact()), refused)
+        .prop_map(|(contact, refused)| ReportedContact { contact, refused })
 }

@@ -276,6 +276,7 @@ impl StateService {
     fn take_up(&self, attachment: &Attachment, message: AttachUp) {
         match message.kind {
             Some(attach_up::Kind::Result(result)) => attachment.result(result),
+            Some(attach_up::Kind::Contact(report)) => attachment.report(report),
             Some(attach_up::Kind::Awake(awake)) => {
                 if let Ok(endpoint) = EndpointName::new(&awake.endpoint) {
                     self.router.group_of(&endpoint).events().awake(endpoint);
@@ -352,7 +353,7 @@ impl State for StateService {
         };
         tracing::info!(ingress = %NodeId(hello.node), name = hello.name, "ingress node attached");
         let (down, messages) = mpsc::channel(64);
-        let (attachment, operations) = self.attachments.attach(NodeId(hello.node));
+        let (attachment, operations) = self.attachments.attach(&hello);
         let welcome = AttachDown {
             kind: Some(attach_down::Kind::Welcome(true)),
         };

@@ -11,6 +11,8 @@ use crate::api::Api;
 use crate::arguments::Global;
 use crate::failure::Failure;
 use crate::table;
+use crate::time::now;
+use crate::view::contact::{ContactView, RefusedView};
 use crate::view::value::{ValueView, values};
 
 pub(crate) async fn run(global: &Global, endpoint: String) -> Result<(), Failure> {
@@ -23,12 +25,15 @@ pub(crate) async fn run(global: &Global, endpoint: String) -> Result<(), Failure
 }
 
 /// `{"endpoint", "findings": [{"severity", "summary", "evidence", "advice"}], "exchanges": [{"path", "outcome", "seconds",
-/// "values"}]}`; severity is `Problem`, `Warning` or `Notice`.
+/// "values"}], "contact", "refusedAttempts"}`; severity is `Problem`, `Warning` or `Notice`.
 #[derive(Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
 struct DiagnosisView {
     endpoint: String,
     findings: Vec<FindingView>,
     exchanges: Vec<ExchangeView>,
+    contact: Option<ContactView>,
+    refused_attempts: Vec<RefusedView>,
 }
 
 #[derive(Debug, Serialize)]
@@ -60,6 +65,12 @@ impl From<Diagnosis> for DiagnosisView {
                 .exchanges
                 .into_iter()
                 .map(ExchangeView::from)
+                .collect(),
+            contact: diagnosis.contact.map(ContactView::from),
+            refused_attempts: diagnosis
+                .refused_attempts
+                .into_iter()
+                .map(RefusedView::from)
                 .collect(),
         }
     }
@@ -94,7 +105,7 @@ impl From<Exchange> for ExchangeView {
 }
 
 impl DiagnosisView {
-    /// The findings, each with its evidence and advice, then what the device was asked.
+    /// The findings, each with its evidence and advice, then what was counted and what the device was asked.
     fn text(&self) -> String {
         let mut text = String::new();
         if self.findings.is_empty() {
@@ -112,6 +123,9 @@ impl DiagnosisView {
                     let _infallible = writeln!(text, "  {}", table::printable(line));
                 }
             }
+        }
+        if let Some(contact) = &self.contact {
+            let _infallible = writeln!(text, "\n{}", contact.text(now()));
         }
         if self.exchanges.is_empty() {
             return text;

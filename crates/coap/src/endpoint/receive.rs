@@ -77,6 +77,7 @@ impl<P: PeerKey> Endpoint<P> {
         let Some(peer) = self.peers.get(slot).map(|peer| peer.key) else {
             return true;
         };
+        self.event(Event::HeardAgain { peer });
         let id = message.id;
         match reply {
             Reply::Datagram(datagram) => self.transmit(peer, datagram.into_vec()),

@@ -54,6 +54,7 @@ impl<P: PeerKey> Endpoint<P> {
             self.timers.insert((deadline, Timer::Flight(key)));
             self.counters.retransmissions += 1;
             self.transmit(peer, datagram);
+            self.event(Event::SentAgain { peer });
             return;
         }
         let Some(flight) = self.land(key) else {

@@ -97,6 +97,7 @@ impl Network {
                 Output::Event(Event::Failed { exchange, .. }) => {
                     self.ended.entry(exchange).or_default().push(None);
                 }
+                Output::Event(Event::SentAgain { .. } | Event::HeardAgain { .. }) => {}
                 other => panic!("{other:?}"),
             }
         }

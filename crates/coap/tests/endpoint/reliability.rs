@@ -93,6 +93,7 @@ fn a_duplicate_gets_the_stored_reply_for_the_exchange_lifetime() {
     assert_eq!(rig.one_sent(), first);
     assert_eq!(rig.events(), []);
     assert_eq!(rig.endpoint.counters().duplicates, 1);
+    assert_eq!(rig.again, (0, 1));
     rig.advance(SECOND * 2);
     rig.receive(&get(5, "3"));
     rig.one_request();
@@ -215,6 +216,7 @@ fn retransmissions_double_from_two_to_three_seconds_and_end_in_a_timeout() {
         }
     }
     assert_eq!(at.len(), 4);
+    assert_eq!(rig.again, (4, 0));
     assert!((2.0..=3.0).contains(&at[0]), "{at:?}");
     for (index, factor) in [(1, 3.0), (2, 7.0), (3, 15.0)] {
         assert!((at[index] / at[0] - factor).abs() < 0.01, "{at:?}");

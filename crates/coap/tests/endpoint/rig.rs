@@ -14,6 +14,8 @@ pub(crate) struct Rig {
     pub(crate) endpoint: Endpoint<u8>,
     sent: Vec<Message>,
     events: Vec<Event<u8>>,
+    /// How often the endpoint said that a message was sent again, and that one came again.
+    pub(crate) again: (usize, usize),
 }
 
 impl Rig {
@@ -28,6 +30,7 @@ impl Rig {
             endpoint,
             sent: Vec::new(),
             events: Vec::new(),
+            again: (0, 0),
         }
     }
 
@@ -36,6 +39,8 @@ impl Rig {
             match output {
                 Output::Transmit { datagram, .. } => self.sent.push(decode(&datagram).unwrap()),
                 Output::Send { message, .. } => self.sent.push(message),
+                Output::Event(Event::SentAgain { peer: PEER }) => self.again.0 += 1,
+                Output::Event(Event::HeardAgain { peer: PEER }) => self.again.1 += 1,
                 Output::Event(event) => self.events.push(event),
             }
         }

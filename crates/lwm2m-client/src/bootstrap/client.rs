@@ -229,7 +229,9 @@ impl BootstrapClient {
             Event::Notification { .. }
             | Event::NotificationDelivered { .. }
             | Event::NotificationFailed { .. }
-            | Event::ObservationReset { .. } => {}
+            | Event::ObservationReset { .. }
+            | Event::SentAgain { .. }
+            | Event::HeardAgain { .. } => {}
         }
     }
 

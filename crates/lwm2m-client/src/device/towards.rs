@@ -182,7 +182,9 @@ impl Towards<'_> {
             coap::Event::ObservationReset { token, .. } => self.observation_reset(token),
             coap::Event::ResponseDelivered { .. }
             | coap::Event::ResponseFailed { .. }
-            | coap::Event::Notification { .. } => {}
+            | coap::Event::Notification { .. }
+            | coap::Event::SentAgain { .. }
+            | coap::Event::HeardAgain { .. } => {}
         }
     }
 

@@ -392,7 +392,7 @@ impl System {
                         self.engine.take_on(now, peer, &known, &observations);
                     }
                 }
-                lwm2m_server::Output::Awake { .. } => {}
+                lwm2m_server::Output::Awake { .. } | lwm2m_server::Output::Refused { .. } => {}
             }
         }
     }

@@ -176,7 +176,10 @@ impl<P: PeerKey> BootstrapEngine<P> {
             Event::Notification { .. }
             | Event::ObservationReset { .. }
             | Event::NotificationDelivered { .. }
-            | Event::NotificationFailed { .. } => {}
+            | Event::NotificationFailed { .. }
+            // Nothing is counted of one peer.
+            | Event::SentAgain { .. }
+            | Event::HeardAgain { .. } => {}
         }
     }
 

@@ -63,6 +63,9 @@ impl<P: PeerKey> Engine<P> {
         let Some(downlink) = self.downlinks.remove(&exchange) else {
             return;
         };
+        if matches!(reason, Failure::Timeout | Failure::Unanswered) {
+            self.note(downlink.peer, |contact| &mut contact.unanswered);
+        }
         if reason == Failure::Unanswered {
             if let Some(steps) = downlink.pieces_after_silence() {
                 let purpose = downlink.purpose;

@@ -6,6 +6,7 @@
 )]
 
 mod bootstrap;
+mod contact;
 mod formats;
 mod gateway;
 mod identity;

@@ -349,7 +349,7 @@ impl Scripted {
                 let now = self.clock();
                 self.engine.take_on(now, peer, &known, &observations);
             }
-            Output::Send { .. } | Output::Awake { .. } => {}
+            Output::Send { .. } | Output::Awake { .. } | Output::Refused { .. } => {}
         }
     }
 

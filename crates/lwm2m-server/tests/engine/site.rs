@@ -40,6 +40,8 @@ pub(crate) struct Site {
     pub(crate) asked: usize,
     /// Who said that they listen.
     pub(crate) awake: Vec<EndpointName>,
+    /// Who was refused, and why.
+    pub(crate) refused: Vec<(EndpointName, String)>,
     pub(crate) done: Vec<Done>,
     next_message: u16,
     next_tag: u64,
@@ -88,6 +90,7 @@ impl Site {
             waiting: Vec::new(),
             asked: 0,
             awake: Vec::new(),
+            refused: Vec::new(),
             done: Vec::new(),
             next_message: 0,
             next_tag: 0,
@@ -235,6 +238,9 @@ impl Site {
                     self.done.push((tag, result.map(|reply| reply.outcome)));
                 }
                 Output::Awake { endpoint } => self.awake.push(endpoint),
+                Output::Refused {
+                    endpoint, reason, ..
+                } => self.refused.push((endpoint, reason)),
                 Output::LookUp { registration, .. } => panic!("{registration} is here"),
             }
         }

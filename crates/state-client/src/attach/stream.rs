@@ -13,7 +13,7 @@ use tonic::Streaming;
 
 use super::{
     Downlink, FailureReason, MAX_RESULTS, OperationAnswer, OperationKey, Streams, device_operation,
-    wire_result,
+    inquiry, wire_result,
 };
 use crate::backoff::Backoff;
 use crate::link::Link;
@@ -90,8 +90,12 @@ async fn serve(
             message = incoming.message() => message,
             () = attachment.down.closed() => return Ended::Unused,
         };
-        let Ok(Some(AttachDown { kind: Some(kind) })) = message else {
+        let Ok(Some(AttachDown { kind })) = message else {
             return Ended::Broken;
+        };
+        // Of a later release: it is not meant for this one.
+        let Some(kind) = kind else {
+            continue;
         };
         let downlink = match kind {
             attach_down::Kind::Welcome(_) => continue,
@@ -100,6 +104,13 @@ async fn serve(
                 Ok(id) => Downlink::Revoked(id),
                 // Of a later release: no session here is of such a credential.
                 Err(_) => continue,
+            },
+            attach_down::Kind::Contact(message) => match inquiry(stream, &message) {
+                Ok(inquiry) => Downlink::Inquiry(inquiry),
+                Err(error) => {
+                    tracing::debug!(%error, "a contact is asked for of no endpoint");
+                    continue;
+                }
             },
             attach_down::Kind::Operation(operation) => {
                 let tag = operation.tag;

@@ -7,6 +7,7 @@ use lwm2m::{EndpointName, Operation, Path};
 use proto::rpc::v1::{self as rpc, attach_down, attach_up, operation_result};
 use state_client::{
     Client, Config, DeviceOperation, DeviceOperations, Downlink, FailureReason, OperationAnswer,
+    ReportedContact,
 };
 
 use crate::client_of;
@@ -60,6 +61,7 @@ async fn every_node_is_greeted_and_results_go_back_where_the_operation_came_from
     let hello = attach_up::Hello {
         node: 77,
         name: "ingress-a".to_owned(),
+        reports_contact: true,
     };
     assert_eq!(greeting.kind, Some(attach_up::Kind::Hello(hello)));
     second.up(|up| hellos(up) == 1).await;
@@ -103,6 +105,35 @@ async fn every_node_is_greeted_and_results_go_back_where_the_operation_came_from
     };
     assert_eq!(failure.reason(), operation_result::failure::Reason::Busy);
     assert_eq!(failure.retry_after_ms, 1_500);
+}
+
+#[tokio::test]
+async fn a_contact_is_reported_where_it_was_asked_for_and_what_is_not_known_is_passed_over() {
+    let cluster = Cluster::new(1);
+    let node = silent(1, &cluster).await;
+    let (handle, mut operations) = client_of(&[&node]).attach(NodeId(1), "a");
+    node.up(|up| hellos(up) == 1).await;
+    let inquiry = |tag: u64, endpoint: &str| {
+        attach_down::Kind::Contact(rpc::ContactInquiry {
+            tag,
+            endpoint: endpoint.to_owned(),
+        })
+    };
+    // No endpoint has no name.
+    node.down(inquiry(6, "")).await;
+    node.down(inquiry(7, "meter")).await;
+    let Some(Downlink::Inquiry(asked)) = operations.next().await else {
+        panic!("nothing is asked");
+    };
+    assert_eq!(asked.endpoint.as_str(), "meter");
+    handle.report(asked.key, ReportedContact::default());
+    let reported = |message: &rpc::AttachUp| match &message.kind {
+        Some(attach_up::Kind::Contact(report)) => Some(report.tag),
+        _ => None,
+    };
+    let up = node.up(|up| up.iter().any(|message| reported(message).is_some()));
+    let tags: Vec<u64> = up.await.iter().filter_map(reported).collect();
+    assert_eq!(tags, [7]);
 }
 
 #[tokio::test]

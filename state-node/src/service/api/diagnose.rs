@@ -2,7 +2,8 @@
 
 use std::time::{Duration, Instant};
 
-use device_state::{OperationOutcome, Timestamp};
+use device_state::query::DeviceView;
+use device_state::{Contact, OperationOutcome, RefusedAttempt, Timestamp};
 use diagnosis::{Answer, Asked, Facts, Finding, Severity, VITAL, diagnose};
 use lwm2m::{EndpointName, ObjectLinks, Operation, Path};
 use node_runtime::clock;
@@ -30,26 +31,60 @@ impl Diagnostics for Api {
     ) -> Result<Response<public::Diagnosis>, Status> {
         let endpoint = endpoint_name(&request.into_inner().endpoint)?;
         let view = self.view(&endpoint).await?;
-        if view.is_unknown() {
-            return Err(status::not_found("the device"));
-        }
         let links = view.registration.as_ref().map(|row| row.links.as_str());
         let asked = self.ask_how_it_is(&endpoint, links).await;
+        let Reported { contact, refused } = self.contact_with(&view).await;
+        // One that is refused and was never let in is known by that.
+        if view.is_unknown() && refused.is_empty() {
+            return Err(status::not_found("the device"));
+        }
         let facts = Facts {
             now: Timestamp(clock::now_ms()),
             view: &view,
             asked: &asked,
+            contact: contact.as_ref(),
+            refused: &refused,
         };
         let findings = diagnose(&facts);
         Ok(Response::new(public::Diagnosis {
             endpoint: endpoint.to_string(),
             findings: findings.into_iter().map(shown).collect(),
             exchanges: asked.into_iter().map(exchange).collect(),
+            contact: contact.map(Into::into),
+            refused_attempts: refused.into_iter().map(Into::into).collect(),
         }))
     }
 }
 
+/// What the ingress nodes know of a device without asking it.
+struct Reported {
+    contact: Option<Contact>,
+    /// The last first.
+    refused: Vec<RefusedAttempt>,
+}
+
 impl Api {
+    /// Asks all ingress nodes how the exchange of messages with a device goes: the one that holds it has counted, any may
+    /// have refused somebody who claimed to be it.
+    async fn contact_with(&self, view: &DeviceView) -> Reported {
+        let owner = view.registration.as_ref().map(|row| row.owner);
+        let reports = self.state.attachments.contacts(&view.endpoint).await;
+        let mut reported = Reported {
+            contact: None,
+            refused: Vec::new(),
+        };
+        for (node, report) in reports {
+            if Some(node) == owner {
+                reported.contact = report.contact;
+            }
+            reported.refused.extend(report.refused);
+        }
+        reported
+            .refused
+            .sort_by_key(|refused| std::cmp::Reverse(refused.at));
+        reported
+    }
+
     /// Reads what the device has of the objects that tell how it is. One that is silent is not asked on.
     async fn ask_how_it_is(&self, endpoint: &EndpointName, links: Option<&str>) -> Vec<Asked> {
         let mut asked = Vec::new();
