@@ -43,6 +43,20 @@ pub struct DeviceView {
 }
 
 impl DeviceView {
+    /// Of a device of which nothing is stored.
+    const fn nothing(endpoint: EndpointName) -> Self {
+        Self {
+            endpoint,
+            registration: None,
+            desired: Vec::new(),
+            desired_generation: None,
+            values: Vec::new(),
+            operations: Vec::new(),
+            observations: Vec::new(),
+            bootstrap: None,
+        }
+    }
+
     /// Whether nothing at all is stored of the device.
     pub fn is_unknown(&self) -> bool {
         self.registration.is_none()
@@ -65,6 +79,18 @@ pub fn device(tables: &dyn Tables, endpoint: &EndpointName) -> DeviceView {
         operations: operations(tables, endpoint),
         observations: observations(tables, endpoint),
         bootstrap: bootstrap(tables, endpoint),
+    }
+}
+
+/// Of what is stored of a device only one operation.
+pub fn device_with_operation(
+    tables: &dyn Tables,
+    endpoint: &EndpointName,
+    id: OperationId,
+) -> DeviceView {
+    DeviceView {
+        operations: operation(tables, endpoint, id).into_iter().collect(),
+        ..DeviceView::nothing(endpoint.clone())
     }
 }
 

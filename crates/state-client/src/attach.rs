@@ -4,8 +4,8 @@ mod stream;
 mod supervisor;
 
 use std::collections::HashMap;
-use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, PoisonError, RwLock};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard};
 use std::time::Duration;
 
 use device_state::{CredentialId, NodeId, OperationOutcome};
@@ -136,7 +136,7 @@ impl AttachHandle {
         let awake = attach_up::Awake {
             endpoint: endpoint.to_string(),
         };
-        self.streams.send_all(&attach_up::Kind::Awake(awake));
+        self.streams.awake(&awake);
     }
 
     /// To how many state nodes this node is attached now.
@@ -145,21 +145,29 @@ impl AttachHandle {
     }
 }
 
-/// The streams that are open, each with the way to send on it.
+/// The streams that are open.
 #[derive(Debug, Default)]
 struct Streams {
     next: AtomicU64,
-    open: RwLock<HashMap<u64, mpsc::Sender<rpc::AttachUp>>>,
+    open: RwLock<HashMap<u64, WayUp>>,
+}
+
+/// The way up one stream.
+#[derive(Debug)]
+struct WayUp {
+    sender: mpsc::Sender<rpc::AttachUp>,
+    /// There was no room to say of a device that it is awake.
+    missed: AtomicBool,
 }
 
 impl Streams {
-    fn read(&self) -> std::sync::RwLockReadGuard<'_, HashMap<u64, mpsc::Sender<rpc::AttachUp>>> {
+    fn read(&self) -> RwLockReadGuard<'_, HashMap<u64, WayUp>> {
         self.open.read().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn send(&self, stream: u64, kind: attach_up::Kind) {
         let dropped = match self.read().get(&stream) {
-            Some(sender) => sender.try_send(rpc::AttachUp { kind: Some(kind) }).is_err(),
+            Some(way) => !way.send(kind),
             None => true,
         };
         if dropped {
@@ -167,11 +175,23 @@ impl Streams {
         }
     }
 
-    fn send_all(&self, kind: &attach_up::Kind) {
-        for sender in self.read().values() {
-            let _full = sender.try_send(rpc::AttachUp {
-                kind: Some(kind.clone()),
-            });
+    fn awake(&self, awake: &attach_up::Awake) {
+        for way in self.read().values() {
+            if !way.send(attach_up::Kind::Awake(awake.clone())) {
+                way.missed.store(true, Ordering::Relaxed);
+            }
+        }
+    }
+
+    /// Makes up for what there was no room to say: any device may be awake.
+    fn make_up(&self, stream: u64) {
+        let open = self.read();
+        if let Some(way) = open.get(&stream)
+            && way.missed.swap(false, Ordering::Relaxed)
+            // An Awake of no endpoint in particular.
+            && !way.send(attach_up::Kind::Awake(attach_up::Awake::default()))
+        {
+            way.missed.store(true, Ordering::Relaxed);
         }
     }
 
@@ -180,7 +200,13 @@ impl Streams {
         self.open
             .write()
             .unwrap_or_else(PoisonError::into_inner)
-            .insert(stream, sender);
+            .insert(
+                stream,
+                WayUp {
+                    sender,
+                    missed: AtomicBool::new(false),
+                },
+            );
         stream
     }
 
@@ -189,6 +215,14 @@ impl Streams {
             .write()
             .unwrap_or_else(PoisonError::into_inner)
             .remove(&stream);
+    }
+}
+
+impl WayUp {
+    /// False if there is no room.
+    fn send(&self, kind: attach_up::Kind) -> bool {
+        let message = rpc::AttachUp { kind: Some(kind) };
+        self.sender.try_send(message).is_ok()
     }
 }
 

@@ -675,6 +675,7 @@ pub mod attach_up {
         #[prost(bool, tag = "3")]
         pub reports_contact: bool,
     }
+    /// Without an endpoint: any device may be awake, there was no room to say which.
     #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
     pub struct Awake {
         #[prost(string, tag = "1")]
@@ -957,6 +958,9 @@ pub struct OperateResponse {
 pub struct DescribeDeviceRequest {
     #[prost(string, tag = "1")]
     pub endpoint: ::prost::alloc::string::String,
+    /// Set: of all that is known only this operation, if it is there. Older releases tell all the same.
+    #[prost(message, optional, tag = "2")]
+    pub operation: ::core::option::Option<super::super::storage::v1::OperationId>,
 }
 #[derive(Clone, PartialEq, ::prost::Message)]
 pub struct DescribeDeviceResponse {

@@ -1,7 +1,8 @@
 //! Delivers the committed operations of a shard's devices, one at a time per device, while this node leads the shard.
 //!
 //! 1. A device with pending operations is looked at when one is enqueued or ends, when the device is heard from, and
-//!    after a pause that grows while it does not answer.
+//!    after a pause that grows while it does not answer. One that sleeps is left alone until it is heard from, however
+//!    much is enqueued meanwhile.
 //! 2. What may happen at most once (Execute, Create) is committed as started before it is sent. A lost answer then ends
 //!    it; everything else goes back to the queue.
 //! 3. A new leader finds what waits in the rows. What an old leader had started gets some time to be reported by it.
@@ -33,6 +34,8 @@ const TICK: Duration = Duration::from_millis(500);
 const ORPHAN_GRACE: Duration = Duration::from_secs(15);
 const FIRST_PAUSE: Duration = Duration::from_secs(1);
 const LONGEST_PAUSE: Duration = Duration::from_secs(60);
+/// When a device that sleeps is looked at without having been heard from: to forget it, if nothing waits any more.
+const SLEEP: Duration = Duration::from_hours(1);
 
 /// A device with operations that wait.
 #[derive(Debug)]
@@ -47,17 +50,28 @@ struct Device {
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Phase {
-    /// Nothing is tried before this time, unless the device is heard from.
+    /// Nothing is tried before this time, unless something is enqueued or the device is heard from.
     Resting { until: Instant },
+    /// Nothing is tried before this time, unless the device is heard from.
+    Asleep { until: Instant },
     /// An operation is under way.
     Running { meanwhile: Meanwhile },
 }
 
-/// Whether the device was to be looked at while an operation was under way.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+/// What happened while an operation was under way.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 enum Meanwhile {
     Nothing,
-    LookAgain,
+    Hint(Hint),
+}
+
+/// Why a device is looked at.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+enum Hint {
+    /// Something was enqueued or ended.
+    Ready,
+    /// The device may listen: it was heard from, or what was said of it may have been missed.
+    Heard,
 }
 
 /// The dispatcher of one shard.
@@ -155,11 +169,11 @@ impl Dispatcher {
             if let Some(device) = self.devices.get_mut(&endpoint) {
                 device.heard = Some(Instant::now());
                 device.attempts = 0;
-                self.look_at(endpoint);
+                self.look_at(endpoint, Hint::Heard);
             }
         }
         for endpoint in work.ready {
-            self.look_at(endpoint);
+            self.look_at(endpoint, Hint::Ready);
         }
         for id in work.revoked {
             self.parts.attachments.tell_revoked(&id);
@@ -197,7 +211,7 @@ impl Dispatcher {
                 continue;
             };
             match record.state {
-                OperationState::Pending => self.look_at(record.endpoint),
+                OperationState::Pending => self.look_at(record.endpoint, Hint::Heard),
                 OperationState::InFlight { .. } => {
                     let ours =
                         |device: &Device| device.is_running() || device.started == Some(record.id);
@@ -245,7 +259,7 @@ impl Dispatcher {
         }
     }
 
-    fn look_at(&mut self, endpoint: EndpointName) {
+    fn look_at(&mut self, endpoint: EndpointName, hint: Hint) {
         let device = self
             .devices
             .entry(endpoint.clone())
@@ -258,12 +272,13 @@ impl Dispatcher {
                 started: None,
             });
         match device.phase {
-            Phase::Running { .. } => {
+            Phase::Running { meanwhile } => {
                 device.phase = Phase::Running {
-                    meanwhile: Meanwhile::LookAgain,
+                    meanwhile: meanwhile.max(Meanwhile::Hint(hint)),
                 }
             }
-            Phase::Resting { until } => {
+            Phase::Asleep { .. } if hint == Hint::Ready => {}
+            Phase::Resting { until } | Phase::Asleep { until } => {
                 self.resting.remove(&(until, endpoint.clone()));
                 self.start(endpoint);
             }
@@ -302,11 +317,11 @@ impl Dispatcher {
             let Some((until, endpoint)) = self.resting.pop_first() else {
                 return;
             };
-            let resting = self
-                .devices
-                .get(&endpoint)
-                .is_some_and(|device| device.phase == Phase::Resting { until });
-            if resting {
+            let rests = |device: &Device| match device.phase {
+                Phase::Resting { until: end } | Phase::Asleep { until: end } => end == until,
+                Phase::Running { .. } => false,
+            };
+            if self.devices.get(&endpoint).is_some_and(rests) {
                 self.start(endpoint);
             }
         }
@@ -318,12 +333,9 @@ impl Dispatcher {
             return;
         };
         let answered = matches!(step, Step::Answered);
-        let look_again = device.phase
-            == Phase::Running {
-                meanwhile: Meanwhile::LookAgain,
-            };
+        let hint = device.hint_meanwhile();
         let pause = match step {
-            Step::Empty if look_again => return self.start(endpoint),
+            Step::Empty if hint.is_some() => return self.start(endpoint),
             Step::Empty => {
                 self.devices.remove(&endpoint);
                 return;
@@ -343,7 +355,13 @@ impl Dispatcher {
             }
             Step::Asleep { started } => {
                 device.started = started;
-                LONGEST_PAUSE
+                if hint == Some(Hint::Heard) {
+                    return self.start(endpoint);
+                }
+                let until = Instant::now() + SLEEP;
+                device.phase = Phase::Asleep { until };
+                self.resting.insert((until, endpoint));
+                return;
             }
             Step::Pause { at_least, started } => {
                 device.started = started;
@@ -352,9 +370,6 @@ impl Dispatcher {
                 at_least.unwrap_or(growing).min(LONGEST_PAUSE)
             }
         };
-        if look_again && device.attempts == 0 {
-            return self.start(endpoint);
-        }
         let until = Instant::now() + pause;
         device.phase = Phase::Resting { until };
         self.resting.insert((until, endpoint));
@@ -364,6 +379,16 @@ impl Dispatcher {
 impl Device {
     fn is_running(&self) -> bool {
         matches!(self.phase, Phase::Running { .. })
+    }
+
+    /// What happened while the operation was under way that just ended.
+    fn hint_meanwhile(&self) -> Option<Hint> {
+        match self.phase {
+            Phase::Running {
+                meanwhile: Meanwhile::Hint(hint),
+            } => Some(hint),
+            _ => None,
+        }
     }
 }
 

@@ -13,7 +13,7 @@ use tonic::{Request, Status};
 use crate::router::Router;
 use crate::service::keeper;
 use crate::service::models::Models;
-use crate::service::state::{Origin, StateService};
+use crate::service::state::{Known, Origin, StateService};
 use crate::service::status;
 
 mod bootstrap;
@@ -59,7 +59,12 @@ impl Api {
 
     /// Everything known of a device, as its shard's leader knows it now.
     async fn view(&self, endpoint: &EndpointName) -> Result<DeviceView, Status> {
-        let response = self.state.describe(endpoint, Origin::Caller).await?;
+        self.known(endpoint, Known::Everything).await
+    }
+
+    /// As [`Self::view`], or a part of it.
+    async fn known(&self, endpoint: &EndpointName, what: Known) -> Result<DeviceView, Status> {
+        let response = self.state.describe(endpoint, what, Origin::Caller).await?;
         let view = proto::convert::device_view(endpoint, response)
             .map_err(|error| status::convert(&error))?;
         Ok(view.0)

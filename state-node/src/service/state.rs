@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use device_state::{BootstrapRecord, NodeId, Queueing, RequestId, query};
+use device_state::{BootstrapRecord, NodeId, OperationId, Queueing, RequestId, query};
 use futures::StreamExt;
 use futures::stream::BoxStream;
 use lwm2m::{EndpointName, Operation};
@@ -59,6 +59,23 @@ pub struct StateService {
 pub enum Origin {
     Caller,
     Forwarded,
+}
+
+/// What of a device is asked for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Known {
+    Everything,
+    /// Of everything only this.
+    Operation(OperationId),
+}
+
+impl Known {
+    const fn operation(self) -> Option<OperationId> {
+        match self {
+            Self::Everything => None,
+            Self::Operation(id) => Some(id),
+        }
+    }
 }
 
 impl Origin {
@@ -160,10 +177,11 @@ impl StateService {
         }
     }
 
-    /// Everything known of a device, from the leader of its shard.
+    /// What is known of a device, from the leader of its shard.
     pub async fn describe(
         &self,
         endpoint: &EndpointName,
+        what: Known,
         origin: Origin,
     ) -> Result<DescribeDeviceResponse, Status> {
         let group = self.router.group_of(endpoint);
@@ -172,7 +190,12 @@ impl StateService {
             let result = match self.router.route(group) {
                 Route::Here(group) => {
                     let view = group
-                        .read_current(|tables| query::device(tables, endpoint))
+                        .read_current(|tables| match what {
+                            Known::Everything => query::device(tables, endpoint),
+                            Known::Operation(id) => {
+                                query::device_with_operation(tables, endpoint, id)
+                            }
+                        })
                         .await;
                     let revision = group.events().revision();
                     view.map(|view| proto::convert::wire_device_view(view, revision))
@@ -181,6 +204,7 @@ impl StateService {
                 Route::There(mut client) if origin == Origin::Caller => {
                     let request = DescribeDeviceRequest {
                         endpoint: endpoint.as_str().to_owned(),
+                        operation: what.operation().map(Into::into),
                     };
                     let forwarded = self.router.forwarded(request, DESCRIBE_TIMEOUT);
                     client
@@ -273,10 +297,21 @@ impl StateService {
         self.attachments.detach(&attachment);
     }
 
+    /// Has the dispatchers of this node look at all devices for which something waits.
+    fn look_at_everything(&self) {
+        let groups = self.router.groups().iter();
+        groups
+            .filter(|group| group.leads())
+            .for_each(|group| group.events().look_at_everything());
+    }
+
     fn take_up(&self, attachment: &Attachment, message: AttachUp) {
         match message.kind {
             Some(attach_up::Kind::Result(result)) => attachment.result(result),
             Some(attach_up::Kind::Contact(report)) => attachment.report(report),
+            Some(attach_up::Kind::Awake(awake)) if awake.endpoint.is_empty() => {
+                self.look_at_everything();
+            }
             Some(attach_up::Kind::Awake(awake)) => {
                 if let Ok(endpoint) = EndpointName::new(&awake.endpoint) {
                     self.router.group_of(&endpoint).events().awake(endpoint);
@@ -366,11 +401,7 @@ impl State for StateService {
                 service.attached(attachment, up, operations, down, drain)
             });
         // Devices of a node that just attached may wait for what was enqueued while it was away.
-        self.router
-            .groups()
-            .iter()
-            .filter(|group| group.leads())
-            .for_each(|group| group.events().look_at_everything());
+        self.look_at_everything();
         Ok(Response::new(ReceiverStream::new(messages).boxed()))
     }
 
@@ -389,9 +420,15 @@ impl State for StateService {
         request: Request<DescribeDeviceRequest>,
     ) -> Result<Response<DescribeDeviceResponse>, Status> {
         let origin = Origin::of(&request);
-        let endpoint = EndpointName::new(&request.into_inner().endpoint);
+        let request = request.into_inner();
+        let endpoint = EndpointName::new(&request.endpoint);
         let endpoint = endpoint.map_err(|error| status::field("endpoint", &error))?;
-        self.describe(&endpoint, origin).await.map(Response::new)
+        let operation = request.operation.map(OperationId::try_from).transpose();
+        let operation = operation.map_err(|error| status::convert(&error))?;
+        let what = operation.map_or(Known::Everything, Known::Operation);
+        self.describe(&endpoint, what, origin)
+            .await
+            .map(Response::new)
     }
 
     async fn describe_cluster(

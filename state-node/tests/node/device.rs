@@ -1,6 +1,7 @@
 //! An ingress node without devices: it answers operations itself.
 
 use std::net::SocketAddr;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 
 use device_state::{
@@ -20,6 +21,7 @@ const NODE: NodeId = NodeId(0xd1);
 pub(crate) struct Ingress {
     client: Client,
     seen: Arc<Mutex<Vec<Operation>>>,
+    asleep: Arc<AtomicBool>,
     handle: AttachHandle,
     _answers: JoinSet<()>,
 }
@@ -29,12 +31,19 @@ impl Ingress {
     pub(crate) async fn attach(client: &Client, nodes: usize) -> Self {
         let (handle, operations) = client.attach(NODE, "test");
         let seen = Arc::new(Mutex::new(Vec::new()));
+        let asleep = Arc::new(AtomicBool::new(false));
         let mut answers = JoinSet::new();
-        answers.spawn(answer_all(handle.clone(), operations, seen.clone()));
+        answers.spawn(answer_all(
+            handle.clone(),
+            operations,
+            seen.clone(),
+            asleep.clone(),
+        ));
         eventually("attached to all", async || handle.attached() == nodes).await;
         Self {
             client: client.clone(),
             seen,
+            asleep,
             handle,
             _answers: answers,
         }
@@ -43,6 +52,17 @@ impl Ingress {
     /// What was to be carried out so far.
     pub(crate) fn seen(&self) -> Vec<Operation> {
         self.seen.lock().unwrap().clone()
+    }
+
+    /// All its devices fall asleep.
+    pub(crate) fn fall_asleep(&self) {
+        self.asleep.store(true, Ordering::SeqCst);
+    }
+
+    /// All its devices wake up, and this one says so.
+    pub(crate) fn wake(&self, endpoint: &EndpointName) {
+        self.asleep.store(false, Ordering::SeqCst);
+        self.handle.awake(endpoint);
     }
 
     async fn commit(&self, shard: ShardId, command: Command) -> Outcome {
@@ -117,13 +137,22 @@ async fn answer_all(
     handle: AttachHandle,
     mut operations: DeviceOperations,
     seen: Arc<Mutex<Vec<Operation>>>,
+    asleep: Arc<AtomicBool>,
 ) {
     while let Some(downlink) = operations.next().await {
         let Downlink::Operation(operation) = downlink else {
             continue;
         };
         seen.lock().unwrap().push(operation.operation.clone());
-        handle.finish(operation.key, answer(&operation.operation));
+        let answer = if asleep.load(Ordering::SeqCst) {
+            OperationAnswer::Failed {
+                reason: FailureReason::Asleep,
+                message: "the device sleeps".to_owned(),
+            }
+        } else {
+            answer(&operation.operation)
+        };
+        handle.finish(operation.key, answer);
     }
 }
 

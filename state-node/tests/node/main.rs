@@ -275,6 +275,54 @@ async fn a_write_waits_for_a_device_that_is_away_and_is_delivered_once() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_sleeping_device_is_left_alone_until_it_is_heard_from() {
+    const WRITES: usize = 8;
+    let cluster = Cluster::start(1).await;
+    let client = cluster.client().await;
+    let ingress = Ingress::attach(&client, 1).await;
+    ingress.register(&endpoint(1)).await;
+    ingress.fall_asleep();
+    let mut operations = OperationsClient::connect(cluster.api(0)).await.unwrap();
+    let mut write = async |text: String| {
+        let write = public::WriteRequest {
+            endpoint: "meter-1".into(),
+            path: "/3/0/15".into(),
+            text,
+            delivery: Some(public::Delivery {
+                wait: public::delivery::Wait::UntilAccepted.into(),
+                ..public::Delivery::default()
+            }),
+            ..public::WriteRequest::default()
+        };
+        operations.write(write).await.unwrap();
+    };
+    write("0".into()).await;
+    eventually("it is tried once", async || ingress.seen().len() == 1).await;
+    for number in 1..WRITES {
+        write(number.to_string()).await;
+    }
+    // What was enqueued since had been tried by now as well: this comes after it, and is sent at once.
+    let read = public::ReadRequest {
+        endpoint: "meter-1".into(),
+        path: "/3/0/0".into(),
+        ..public::ReadRequest::default()
+    };
+    let mut reader = OperationsClient::connect(cluster.api(0)).await.unwrap();
+    let asleep = reader.read(read).await.unwrap_err();
+    assert!(asleep.message().contains("sleeps"), "{asleep}");
+    let writes = || {
+        let seen = ingress.seen().into_iter();
+        let written = seen.filter(|operation| matches!(operation, Operation::Write { .. }));
+        written.collect::<Vec<_>>()
+    };
+    assert_eq!(writes().len(), 1);
+
+    ingress.wake(&endpoint(1));
+    eventually("all are delivered", async || writes().len() == 1 + WRITES).await;
+    assert_eq!(writes()[0], writes()[1]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn an_execute_whose_answer_is_lost_is_not_sent_again() {
     let cluster = Cluster::start(1).await;
     let client = cluster.client().await;

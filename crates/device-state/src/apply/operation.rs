@@ -30,7 +30,8 @@ impl Change<'_> {
         if queueing.supersedes {
             self.supersede(endpoint, operation);
         }
-        let queued = query::operations(self.tables, endpoint)
+        let queue = query::operations(self.tables, endpoint);
+        let queued = queue
             .iter()
             .filter(|record| record.source == OperationSource::Caller && !record.is_finished())
             .count();
@@ -44,7 +45,12 @@ impl Change<'_> {
             deadline,
             queueing.priority,
         );
-        self.settle_queue(endpoint);
+        if queueing.supersedes {
+            self.settle_queue(endpoint);
+        } else if !queue.iter().any(OperationRecord::is_in_flight) {
+            // Nothing has ended, so that is all there is to settle, and a long queue is read once.
+            self.tell_ready(endpoint);
+        }
         Ok(Outcome::Enqueued { operation })
     }
 
@@ -210,9 +216,7 @@ impl Change<'_> {
     pub(super) fn settle_queue(&mut self, endpoint: &EndpointName) {
         let queue = query::operations(self.tables, endpoint);
         if query::first_deliverable(&queue).is_some() {
-            self.effects.push(Effect::OperationReady {
-                endpoint: endpoint.clone(),
-            });
+            self.tell_ready(endpoint);
         }
         let mut finished: Vec<_> = queue
             .iter()
@@ -225,6 +229,12 @@ impl Change<'_> {
             self.reschedule(Some(record.ends_at()), None, what);
             self.tables.delete(&Row::Operation(record.clone()).key());
         }
+    }
+
+    fn tell_ready(&mut self, endpoint: &EndpointName) {
+        self.effects.push(Effect::OperationReady {
+            endpoint: endpoint.clone(),
+        });
     }
 
     /// The exchange is lost: what may happen at most once ends, what is no longer wanted ends, the

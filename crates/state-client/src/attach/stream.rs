@@ -18,6 +18,9 @@ use super::{
 use crate::backoff::Backoff;
 use crate::link::Link;
 
+/// How often it is looked whether something is to be made up for.
+const MAKING_UP: Duration = Duration::from_secs(1);
+
 /// What all streams of an attachment share.
 #[derive(Clone, Debug)]
 pub(super) struct Attachment {
@@ -85,10 +88,15 @@ async fn serve(
         streams: &attachment.streams,
         stream,
     };
+    let mut making_up = tokio::time::interval(MAKING_UP);
     loop {
         let message = tokio::select! {
             message = incoming.message() => message,
             () = attachment.down.closed() => return Ended::Unused,
+            _ = making_up.tick() => {
+                attachment.streams.make_up(stream);
+                continue;
+            }
         };
         let Ok(Some(AttachDown { kind })) = message else {
             return Ended::Broken;

@@ -108,6 +108,7 @@ impl Client {
         let call = |mut client: StateClient<Channel>, left: Duration| {
             let request = DescribeDeviceRequest {
                 endpoint: endpoint.to_string(),
+                operation: None,
             };
             async move { client.describe_device(with_timeout(request, left)).await }
         };

@@ -20,7 +20,7 @@ use tonic::{Request, Response, Status};
 use crate::attachments::DeliveryError;
 use crate::service::api::{Api, endpoint_name, outcome, patience};
 use crate::service::keeper::COMMIT_TIMEOUT;
-use crate::service::state::Origin;
+use crate::service::state::{Known, Origin};
 use crate::service::status;
 
 type OperationResult = Result<Response<public::OperationResponse>, Status>;
@@ -169,7 +169,7 @@ impl Api {
         endpoint: &EndpointName,
         id: OperationId,
     ) -> Result<public::Operation, Status> {
-        let operations = self.view(endpoint).await?.operations;
+        let operations = self.known(endpoint, Known::Operation(id)).await?.operations;
         let found = operations.into_iter().find(|record| record.id == id);
         found
             .map(Into::into)
