@@ -100,11 +100,11 @@ fn rebound(has_connection_id: bool) -> (&'static str, &'static str) {
 
 fn refused(facts: &Facts<'_>) -> Option<Finding> {
     let lately = |refused: &&RefusedAttempt| span(refused.at, facts.now) < LATELY;
-    let last = facts
-        .refused
-        .iter()
-        .filter(lately)
-        .max_by_key(|refused| refused.at)?;
+    let lately = || facts.refused.iter().filter(lately);
+    let last = lately().max_by_key(|refused| refused.at)?;
+    // Each worker of each node has counted its own.
+    let alike = lately().filter(|refused| refused.what == last.what);
+    let times: u32 = alike.fold(0, |sum, refused| sum.saturating_add(refused.count));
     let (what, advice) = match last.what {
         Attempt::Handshake => (
             "A handshake",
@@ -120,7 +120,7 @@ fn refused(facts: &Facts<'_>) -> Option<Finding> {
         "{what} from {} was refused {} ago, {} times in all: {}.",
         last.from,
         spoken(span(last.at, facts.now)),
-        last.count,
+        times,
         last.reason,
     );
     let registered = facts.view.registration.as_ref();

@@ -176,7 +176,8 @@ fn location(facts: &Facts<'_>) -> Option<Finding> {
     };
     let now = i64::try_from(facts.now.0 / 1_000).ok()?;
     let age = Duration::from_secs(u64::try_from(now.checked_sub(*located)?).ok()?);
-    (age > OLD_LOCATION).then(|| {
+    // 0 is not half a century ago but never.
+    (*located != 0 && age > OLD_LOCATION).then(|| {
         Finding::new(
             Severity::Notice,
             "The device's location is old.",

@@ -97,6 +97,8 @@ fn nothing_is_said_of_a_device_that_is_well() {
         ("/20/0/4010", Value::Integer(5)),
         ("/20/0/4013", Value::Integer(1)),
     ]);
+    let never_located = answered(&[("/6/0/5", Value::Time(0))]);
+    assert_eq!(summaries(&view, &[never_located]), Vec::<String>::new());
     assert_eq!(summaries(&view, &[well]), Vec::<String>::new());
 }
 
@@ -369,6 +371,7 @@ fn who_is_refused_is_told_with_the_reason() {
     let minutes = |ago_minutes| ago(Duration::from_mins(ago_minutes));
     let refused = [
         attempt(minutes(90), Attempt::Registration),
+        attempt(minutes(7), Attempt::Handshake),
         attempt(minutes(5), Attempt::Handshake),
     ];
     let with = |view: &DeviceView, refused: &[RefusedAttempt]| {
@@ -385,7 +388,7 @@ fn who_is_refused_is_told_with_the_reason() {
     assert_eq!(absent[0].severity, Severity::Problem);
     assert_eq!(
         absent[0].evidence,
-        "A handshake from 192.0.2.9:50000 was refused 5 min ago, 4 times in all: the key is another one."
+        "A handshake from 192.0.2.9:50000 was refused 5 min ago, 8 times in all: the key is another one."
     );
     let there = view(Some(registration(Duration::from_mins(10))));
     assert_eq!(with(&there, &refused)[0].severity, Severity::Warning);
