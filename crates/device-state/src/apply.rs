@@ -251,9 +251,13 @@ impl<'t> Change<'t> {
             Command::RecordValues {
                 endpoint,
                 registration,
+                child,
                 origin,
                 values,
-            } => self.record_values(endpoint, registration, *origin, values),
+            } => {
+                let subject = (endpoint, child.as_ref());
+                self.record_values(subject, registration, *origin, values)
+            }
         }
     }
 

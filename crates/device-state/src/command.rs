@@ -4,8 +4,8 @@ use std::net::SocketAddr;
 use std::time::Duration;
 
 use lwm2m::{
-    Binding, EndpointName, Lifetime, NotificationAttributes, ObjectModel, ObjectVersion, Observed,
-    Operation, Path, RegistrationId, Value,
+    Binding, ChildPrefix, EndpointName, Lifetime, NotificationAttributes, ObjectModel,
+    ObjectVersion, Observed, Operation, Path, RegistrationId, Value,
 };
 
 use crate::bootstrap::{BootstrapProfile, BootstrapRecord};
@@ -216,6 +216,8 @@ pub enum Command {
     RecordValues {
         endpoint: EndpointName,
         registration: RegistrationId,
+        /// The device behind it that they are of, if it is a gateway that reported them.
+        child: Option<ChildPrefix>,
         origin: ValueOrigin,
         values: Vec<(Path, Value, Timestamp)>,
     },

@@ -1,6 +1,6 @@
 //! What happened: the entries of a shard's feed, from which every watch is served.
 
-use lwm2m::{EndpointName, Path, RegistrationId, Value};
+use lwm2m::{ChildPrefix, EndpointName, Path, RegistrationId, Value};
 
 use crate::bootstrap::BootstrapRecord;
 use crate::id::{OperationId, Revision, Timestamp};
@@ -33,6 +33,8 @@ pub enum Event {
         id: RegistrationId,
     },
     ValuesReported {
+        /// The device behind the endpoint that they are of, if they are not the endpoint's own.
+        child: Option<ChildPrefix>,
         origin: ValueOrigin,
         values: Vec<(Path, Value, Timestamp)>,
     },

@@ -63,10 +63,14 @@ pub fn observation_freshness(
     let Some(registration) = &device.registration else {
         return Freshness::Unpromised;
     };
-    let default = defaults(&device.values, registration);
+    // What the Server object of a gateway says, nobody promises for the devices behind it.
+    let default = match observation.observed.child() {
+        None => defaults(&device.values, registration),
+        Some(_) => NotificationAttributes::default(),
+    };
     let period = period(observation.parameters, default);
     // Observations end with the registration, and begin anew with the next one.
-    let reported_at = reported_at(&device.values, &observation.observed)
+    let reported_at = reported_at(device, &observation.observed)
         .map(|reported| reported.max(registration.registered_at));
     freshness(now, reported_at, period)
 }
@@ -105,9 +109,10 @@ fn defaults(values: &[LastValue], registration: &Registration) -> NotificationAt
 }
 
 /// When the observation last reported: of several paths, the one that has been silent longest.
-fn reported_at(values: &[LastValue], observed: &Observed) -> Option<Timestamp> {
+fn reported_at(device: &DeviceView, observed: &Observed) -> Option<Timestamp> {
     let reports = |path: &Path| {
-        let below = values.iter().filter(|value| value.path.starts_with(*path));
+        let values = device.values_of(observed.child());
+        let below = values.filter(|value| value.path.starts_with(*path));
         let notified = below.filter(|value| value.origin == ValueOrigin::Notify);
         notified.map(|value| value.at).max()
     };

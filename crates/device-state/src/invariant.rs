@@ -6,8 +6,9 @@ use lwm2m::{EndpointName, Observed, Path};
 
 use crate::id::Timestamp;
 use crate::limit::{
-    DEDUP_BATCH, FEED_SLACK, MAX_DEDUP_ROWS, MAX_DESIRED, MAX_ENDPOINT_CREDENTIALS, MAX_FEED_ROWS,
-    MAX_FINISHED_OPERATIONS, MAX_QUEUED_OPERATIONS, MAX_RESUMPTION_STATE, MAX_VALUES,
+    DEDUP_BATCH, FEED_SLACK, MAX_CHILD_VALUES, MAX_DEDUP_ROWS, MAX_DESIRED,
+    MAX_ENDPOINT_CREDENTIALS, MAX_FEED_ROWS, MAX_FINISHED_OPERATIONS, MAX_QUEUED_OPERATIONS,
+    MAX_RESUMPTION_STATE, MAX_VALUES,
 };
 use crate::memory::MemoryTables;
 use crate::query;
@@ -73,6 +74,7 @@ pub enum Bound {
     Desired,
     ObservedPaths,
     LastValues,
+    ChildValues,
     Dedup,
     Feed,
 }
@@ -85,6 +87,7 @@ impl Bound {
             Self::Desired => MAX_DESIRED,
             Self::ObservedPaths => Observation::MAX_PATHS,
             Self::LastValues => MAX_VALUES,
+            Self::ChildValues => MAX_CHILD_VALUES,
             Self::Dedup | Self::Feed => usize::MAX,
         }
     }
@@ -98,6 +101,7 @@ impl std::fmt::Display for Bound {
             Self::Desired => "desired resources",
             Self::ObservedPaths => "observed paths",
             Self::LastValues => "last values",
+            Self::ChildValues => "last values behind it",
             Self::Dedup => "outcomes",
             Self::Feed => "the feed",
         })
@@ -150,6 +154,10 @@ impl Audit<'_> {
             Row::Observation(observation) => self.observation(observation),
             Row::LastValue(value) => {
                 self.count(&value.endpoint, Bound::LastValues);
+                Ok(())
+            }
+            Row::ChildValue(kept) => {
+                self.count(&kept.value.endpoint, Bound::ChildValues);
                 Ok(())
             }
             Row::Expiry { at, what } => ensure(self.end_of(what) == Some(*at), || {

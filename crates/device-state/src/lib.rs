@@ -69,10 +69,10 @@ pub use id::{
 };
 pub use memory::MemoryTables;
 pub use record::{
-    BoundCredential, ContextOwner, Credential, CredentialId, CredentialKey, CredentialOrigin,
-    DesiredResource, DesiredState, LastValue, Member, MemberPhase, Observation, ObservationHolder,
-    OperationOutcome, OperationRecord, OperationSource, OperationState, OscoreSecret, Queueing,
-    Quirks, Registration, Resumption, ResumptionId, Secret, SecurityIdentity, Session, SessionCid,
-    Transport, ValueOrigin,
+    BoundCredential, ChildValue, ContextOwner, Credential, CredentialId, CredentialKey,
+    CredentialOrigin, DesiredResource, DesiredState, LastValue, Member, MemberPhase, Observation,
+    ObservationHolder, OperationOutcome, OperationRecord, OperationSource, OperationState,
+    OscoreSecret, Queueing, Quirks, Registration, Resumption, ResumptionId, Secret,
+    SecurityIdentity, Session, SessionCid, Transport, ValueOrigin,
 };
 pub use table::{Counters, Expiring, Row, RowKey, Tables};

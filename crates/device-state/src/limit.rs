@@ -44,6 +44,9 @@ pub const MAX_DESIRED: usize = 256;
 /// feed, but not kept.
 pub const MAX_VALUES: usize = 512;
 
+/// Last values that are kept of the devices behind one gateway, all of them together.
+pub const MAX_CHILD_VALUES: usize = 2_048;
+
 /// Versions of objects that vendors define, all objects together.
 pub const MAX_MODELS: usize = 128;
 

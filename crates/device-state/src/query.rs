@@ -5,7 +5,7 @@ mod list;
 
 use std::cmp::Reverse;
 
-use lwm2m::{EndpointName, ObjectModel, Observed, Path, PowerSaving, RegistrationId};
+use lwm2m::{ChildPrefix, EndpointName, ObjectModel, Observed, Path, PowerSaving, RegistrationId};
 
 pub use self::feed::{FeedPage, FeedPosition, feed};
 pub use self::list::{
@@ -16,9 +16,9 @@ use crate::id::{NodeId, OperationId, RequestId, Timestamp};
 use crate::limit;
 use crate::range::{self, Range};
 use crate::record::{
-    BoundCredential, ContextOwner, Credential, CredentialId, DesiredResource, LastValue, Member,
-    Observation, OperationRecord, Registration, Resumption, ResumptionId, Session, SessionCid,
-    ValueOrigin,
+    BoundCredential, ChildValue, ContextOwner, Credential, CredentialId, DesiredResource,
+    LastValue, Member, Observation, OperationRecord, Registration, Resumption, ResumptionId,
+    Session, SessionCid, ValueOrigin,
 };
 use crate::table::{Counters, Row, RowKey, Tables};
 
@@ -34,6 +34,8 @@ pub struct DeviceView {
     pub desired_generation: Option<u64>,
     /// By path.
     pub values: Vec<LastValue>,
+    /// Of the devices behind it, by prefix and path.
+    pub child_values: Vec<ChildValue>,
     /// In the order in which they were enqueued.
     pub operations: Vec<OperationRecord>,
     /// By path.
@@ -62,9 +64,23 @@ impl DeviceView {
         self.registration.is_none()
             && self.desired_generation.is_none()
             && self.values.is_empty()
+            && self.child_values.is_empty()
             && self.operations.is_empty()
             && self.observations.is_empty()
             && self.bootstrap.is_none()
+    }
+
+    /// The values of a device behind it, or without one its own.
+    pub fn values_of<'v>(
+        &'v self,
+        child: Option<&'v ChildPrefix>,
+    ) -> impl Iterator<Item = &'v LastValue> {
+        let own = self.values.iter().filter(move |_| child.is_none());
+        let behind = self
+            .child_values
+            .iter()
+            .filter(move |kept| Some(&kept.child) == child);
+        own.chain(behind.map(|kept| &kept.value))
     }
 }
 
@@ -76,6 +92,7 @@ pub fn device(tables: &dyn Tables, endpoint: &EndpointName) -> DeviceView {
         desired: desired(tables, endpoint),
         desired_generation: desired_generation(tables, endpoint),
         values: values(tables, endpoint),
+        child_values: child_values(tables, endpoint),
         operations: operations(tables, endpoint),
         observations: observations(tables, endpoint),
         bootstrap: bootstrap(tables, endpoint),
@@ -301,6 +318,27 @@ pub fn values(tables: &dyn Tables, endpoint: &EndpointName) -> Vec<LastValue> {
         limit::MAX_VALUES,
         LastValue
     )
+}
+
+/// The last values of the devices behind a gateway, by prefix and path.
+pub fn child_values(tables: &dyn Tables, endpoint: &EndpointName) -> Vec<ChildValue> {
+    rows!(
+        tables,
+        range::child_values(endpoint),
+        limit::MAX_CHILD_VALUES,
+        ChildValue
+    )
+}
+
+/// The newest value that is known of a resource of a device behind a gateway.
+pub fn child_value(
+    tables: &dyn Tables,
+    endpoint: &EndpointName,
+    child: &ChildPrefix,
+    path: Path,
+) -> Option<ChildValue> {
+    let key = RowKey::ChildValue(endpoint.clone(), child.clone(), path);
+    row!(tables, key, ChildValue)
 }
 
 /// The newest value that is known of a resource.

@@ -1,6 +1,6 @@
 //! Key ranges of scans: first key included, last key excluded.
 
-use lwm2m::{CompositePaths, EndpointName, ObjectVersion, Observed, Path};
+use lwm2m::{ChildPrefix, EndpointName, ObjectVersion, Observed, Path};
 
 use crate::bootstrap::BootstrapProfile;
 use crate::id::{NodeId, RequestId, Revision, Timestamp};
@@ -33,15 +33,25 @@ pub(crate) fn observations(endpoint: &EndpointName) -> Range {
     )
 }
 
-/// Above everything that can be observed: lists sort after single paths, and by their first path.
+/// Above everything that can be observed: what is behind a gateway sorts last, and by its prefix.
 fn above_observed() -> Observed {
-    CompositePaths::new(vec![ABOVE_PATHS]).map_or(Observed::Path(ABOVE_PATHS), Observed::Composite)
+    Observed::Behind {
+        child: last_prefix(),
+        path: ABOVE_PATHS,
+    }
 }
 
 pub(crate) fn values(endpoint: &EndpointName) -> Range {
     (
         RowKey::LastValue(endpoint.clone(), Path::Root),
         RowKey::LastValue(endpoint.clone(), ABOVE_PATHS),
+    )
+}
+
+pub(crate) fn child_values(endpoint: &EndpointName) -> Range {
+    (
+        RowKey::ChildValue(endpoint.clone(), first_prefix(), Path::Root),
+        RowKey::ChildValue(endpoint.clone(), last_prefix(), ABOVE_PATHS),
     )
 }
 
@@ -112,4 +122,15 @@ pub(crate) fn last_name(prefix: &str) -> EndpointName {
     }
     EndpointName::new(&name)
         .expect("filled up to the greatest length with characters that are no control characters")
+}
+
+fn first_prefix() -> ChildPrefix {
+    "!".parse()
+        .expect("an exclamation mark is the least character of a prefix")
+}
+
+fn last_prefix() -> ChildPrefix {
+    "~".repeat(ChildPrefix::MAX_BYTES)
+        .parse()
+        .expect("a tilde is the greatest character of a prefix")
 }

@@ -4,8 +4,8 @@ use std::fmt;
 use std::net::SocketAddr;
 
 use lwm2m::{
-    Binding, ContentFormat, EndpointName, Lifetime, LwM2mVersion, NotificationAttributes, Observed,
-    Operation, Path, RegistrationId, Value,
+    Binding, ChildPrefix, ContentFormat, EndpointName, Lifetime, LwM2mVersion,
+    NotificationAttributes, Observed, Operation, Path, RegistrationId, Value,
 };
 
 use crate::id::{NodeId, OperationId, SessionGeneration, ShardId, Timestamp};
@@ -473,4 +473,13 @@ pub struct LastValue {
     pub value: Value,
     pub origin: ValueOrigin,
     pub at: Timestamp,
+}
+
+/// The newest value that is known of a resource of a device behind a gateway.
+#[derive(Clone, Debug, PartialEq)]
+pub struct ChildValue {
+    /// What the gateway calls the device in paths.
+    pub child: ChildPrefix,
+    /// The endpoint is the gateway, the path that of the child.
+    pub value: LastValue,
 }

@@ -1,14 +1,17 @@
 //! The rows and the door through which `apply` and the queries reach them.
 
-use lwm2m::{EndpointName, ObjectModel, ObjectVersion, Observed, Path, RegistrationId};
+use lwm2m::{
+    ChildPrefix, EndpointName, ObjectModel, ObjectVersion, Observed, Path, RegistrationId,
+};
 
 use crate::bootstrap::{BootstrapProfile, BootstrapRecord};
 use crate::command::Outcome;
 use crate::event::FeedEntry;
 use crate::id::{NodeId, RequestId, Revision, Timestamp};
 use crate::record::{
-    BoundCredential, ContextOwner, Credential, CredentialId, DesiredResource, LastValue, Member,
-    Observation, OperationRecord, Registration, Resumption, ResumptionId, Session, SessionCid,
+    BoundCredential, ChildValue, ContextOwner, Credential, CredentialId, DesiredResource,
+    LastValue, Member, Observation, OperationRecord, Registration, Resumption, ResumptionId,
+    Session, SessionCid,
 };
 
 /// What an expiry row points at.
@@ -58,6 +61,8 @@ pub enum RowKey {
     Bootstrap(EndpointName),
     /// A version of an object that a vendor defines; in shard 0 only.
     ObjectModel(u16, ObjectVersion),
+    /// Of a device behind the endpoint.
+    ChildValue(EndpointName, ChildPrefix, Path),
 }
 
 /// A row.
@@ -103,6 +108,7 @@ pub enum Row {
     BootstrapProfile(BootstrapProfile),
     Bootstrap(BootstrapRecord),
     ObjectModel(ObjectModel),
+    ChildValue(ChildValue),
 }
 
 /// Numbers that `apply` keeps about its shard.
@@ -151,6 +157,9 @@ impl Row {
             Self::BootstrapProfile(row) => RowKey::BootstrapProfile(row.name.clone()),
             Self::Bootstrap(row) => RowKey::Bootstrap(row.endpoint.clone()),
             Self::ObjectModel(row) => RowKey::ObjectModel(row.id, row.version),
+            Self::ChildValue(ChildValue { child, value }) => {
+                RowKey::ChildValue(value.endpoint.clone(), child.clone(), value.path)
+            }
         }
     }
 }

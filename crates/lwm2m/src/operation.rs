@@ -99,6 +99,7 @@ pub enum Operation {
         /// What the gateway calls the device in paths.
         child: ChildPrefix,
         /// A Read, Write, Execute, Discover or Write-Attributes. Its paths, and those of its answer, are below the child.
+        /// What is observed of a child says so itself: [`Observed::Behind`].
         operation: Box<Self>,
     },
 }
@@ -185,16 +186,34 @@ impl Operation {
     /// The same, asked of a device behind the gateway.
     #[must_use]
     pub fn behind(self, child: ChildPrefix) -> Self {
-        Self::Behind {
-            child,
-            operation: Box::new(self),
+        match self {
+            Self::Observe {
+                observed: Observed::Path(path),
+                parameters,
+            } => Self::Observe {
+                observed: Observed::Behind { child, path },
+                parameters,
+            },
+            Self::CancelObserve {
+                observed: Observed::Path(path),
+            } => Self::CancelObserve {
+                observed: Observed::Behind { child, path },
+            },
+            other => Self::Behind {
+                child,
+                operation: Box::new(other),
+            },
         }
     }
 
     /// The device behind a gateway that is asked, if it is not the registered device itself, and what it is asked for.
+    /// What is observed still names the child, so that it is not taken for the gateway's own.
     pub fn split_child(self) -> (Option<ChildPrefix>, Self) {
         match self {
             Self::Behind { child, operation } => (Some(child), *operation),
+            Self::Observe { ref observed, .. } | Self::CancelObserve { ref observed } => {
+                (observed.child().cloned(), self)
+            }
             own => (None, own),
         }
     }
@@ -229,10 +248,10 @@ impl Operation {
             Self::Execute { .. } => "execute",
             Self::Discover { .. } => "discover",
             Self::Observe {
-                observed: Observed::Path(_),
+                observed: Observed::Composite(_),
                 ..
-            } => "observe",
-            Self::Observe { .. } => "observe-composite",
+            } => "observe-composite",
+            Self::Observe { .. } => "observe",
             Self::CancelObserve { .. } => "cancel-observe",
             Self::ReadComposite { .. } => "read-composite",
             Self::WriteComposite { .. } => "write-composite",
@@ -412,11 +431,11 @@ impl Operation {
         match self {
             Self::Read { .. }
             | Self::Observe {
-                observed: Observed::Path(_),
+                observed: Observed::Path(_) | Observed::Behind { .. },
                 ..
             }
             | Self::CancelObserve {
-                observed: Observed::Path(_),
+                observed: Observed::Path(_) | Observed::Behind { .. },
             }
             | Self::WriteAttributes { .. } => Some(&[1, 2, 3, 4]),
             Self::Write { .. } => Some(&[2, 3, 4]),
@@ -464,7 +483,7 @@ fn validate_observe(
         return Ok(());
     }
     match observed {
-        Observed::Path(path) => Ok(parameters.validate(*path)?),
+        Observed::Path(path) | Observed::Behind { path, .. } => Ok(parameters.validate(*path)?),
         Observed::Composite(_) => Ok(parameters.validate(Path::Object(0))?),
     }
 }

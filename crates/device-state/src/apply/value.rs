@@ -1,24 +1,28 @@
 //! Last values.
 
-use lwm2m::{EndpointName, Operation, Patch, Path, RegistrationId, Value};
+use lwm2m::{ChildPrefix, EndpointName, Operation, Patch, Path, RegistrationId, Value};
 
 use super::Change;
 use crate::command::{Outcome, Rejection};
 use crate::event::Event;
 use crate::id::Timestamp;
-use crate::limit::MAX_VALUES;
+use crate::limit::{MAX_CHILD_VALUES, MAX_VALUES};
 use crate::query;
-use crate::record::{LastValue, ValueOrigin};
+use crate::record::{ChildValue, LastValue, ValueOrigin};
 use crate::table::Row;
+
+/// Whose values they are: an endpoint, or a device behind it.
+type Subject<'a> = (&'a EndpointName, Option<&'a ChildPrefix>);
 
 impl Change<'_> {
     pub(super) fn record_values(
         &mut self,
-        endpoint: &EndpointName,
+        subject: Subject<'_>,
         registration: &RegistrationId,
         origin: ValueOrigin,
         values: &[(Path, Value, Timestamp)],
     ) -> Result<Outcome, Rejection> {
+        let (endpoint, child) = subject;
         let live =
             query::registration(self.tables, endpoint).is_some_and(|live| live.id == *registration);
         if !live {
@@ -26,10 +30,11 @@ impl Change<'_> {
         }
         if !values.is_empty() {
             let newest = values.iter().map(|(path, value, at)| (*path, value, *at));
-            self.keep_values(endpoint, origin, newest);
+            self.keep_values(subject, origin, newest);
             self.emit(
                 endpoint,
                 Event::ValuesReported {
+                    child: child.cloned(),
                     origin,
                     values: values.to_vec(),
                 },
@@ -47,21 +52,26 @@ impl Change<'_> {
     ) {
         let now = self.now;
         self.keep_written_lifetime(endpoint, operation);
+        let (child, operation) = match operation {
+            Operation::Behind { child, operation } => (Some(child), operation.as_ref()),
+            own => (None, own),
+        };
+        let subject = (endpoint, child);
         match operation {
             Operation::Read { .. } | Operation::ReadComposite { .. } => {
                 let values = returned.iter().map(|(path, value)| (*path, value, now));
-                self.keep_values(endpoint, ValueOrigin::Read, values);
+                self.keep_values(subject, ValueOrigin::Read, values);
             }
             Operation::Write { values, .. } => {
                 let values = values.iter().map(|entry| (entry.path, &entry.value, now));
-                self.keep_values(endpoint, ValueOrigin::Write, values);
+                self.keep_values(subject, ValueOrigin::Write, values);
             }
             Operation::WriteComposite { patches } => {
                 let values = patches.iter().filter_map(|patch| match patch {
                     Patch::Set(entry) => Some((entry.path, &entry.value, now)),
                     Patch::Remove(_) => None,
                 });
-                self.keep_values(endpoint, ValueOrigin::Write, values);
+                self.keep_values(subject, ValueOrigin::Write, values);
             }
             _ => {}
         }
@@ -71,33 +81,57 @@ impl Change<'_> {
     /// whose clock is wrong must not keep later values out.
     fn keep_values<'v>(
         &mut self,
-        endpoint: &EndpointName,
+        subject: Subject<'_>,
         origin: ValueOrigin,
         values: impl Iterator<Item = (Path, &'v Value, Timestamp)>,
     ) {
-        let mut kept = None;
+        let mut room = None;
         for (path, value, at) in values {
             let at = at.min(self.now);
-            match query::last_value(self.tables, endpoint, path) {
+            match self.kept(subject, path) {
                 Some(known) if known.at > at => continue,
                 Some(_) => {}
                 None => {
-                    let kept =
-                        kept.get_or_insert_with(|| query::values(self.tables, endpoint).len());
-                    if *kept >= MAX_VALUES {
+                    let room = room.get_or_insert_with(|| self.room(subject));
+                    if *room == 0 {
                         continue;
                     }
-                    *kept += 1;
+                    *room -= 1;
                 }
             }
-            let value = value.clone();
-            self.tables.put(Row::LastValue(LastValue {
+            let (endpoint, child) = subject;
+            let value = LastValue {
                 endpoint: endpoint.clone(),
                 path,
-                value,
+                value: value.clone(),
                 origin,
                 at,
-            }));
+            };
+            self.tables.put(match child.cloned() {
+                None => Row::LastValue(value),
+                Some(child) => Row::ChildValue(ChildValue { child, value }),
+            });
+        }
+    }
+
+    fn kept(&self, (endpoint, child): Subject<'_>, path: Path) -> Option<LastValue> {
+        match child {
+            None => query::last_value(self.tables, endpoint, path),
+            Some(child) => {
+                let kept = query::child_value(self.tables, endpoint, child, path);
+                kept.map(|kept| kept.value)
+            }
+        }
+    }
+
+    /// How many further resources can be kept.
+    fn room(&self, (endpoint, child): Subject<'_>) -> usize {
+        match child {
+            None => MAX_VALUES.saturating_sub(query::values(self.tables, endpoint).len()),
+            Some(_) => {
+                let kept = query::child_values(self.tables, endpoint).len();
+                MAX_CHILD_VALUES.saturating_sub(kept)
+            }
         }
     }
 }

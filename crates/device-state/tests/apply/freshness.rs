@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use device_state::freshness::MARGIN;
 use device_state::{Command, Freshness, ValueOrigin, observation_freshness};
-use lwm2m::{CompositePaths, NotificationAttributes, Observed, Path, Setting, Value};
+use lwm2m::{ChildPrefix, CompositePaths, NotificationAttributes, Observed, Path, Setting, Value};
 
 use crate::world::{BATTERY, World, endpoint, id};
 
@@ -34,10 +34,20 @@ fn observed(observed: Observed, parameters: NotificationAttributes) -> World {
 }
 
 fn report(world: &mut World, origin: ValueOrigin, path: Path, value: i64) {
+    report_of(world, None, origin, (path, value));
+}
+
+fn report_of(
+    world: &mut World,
+    child: Option<ChildPrefix>,
+    origin: ValueOrigin,
+    (path, value): (Path, i64),
+) {
     let at = world.now;
     world.run(Command::RecordValues {
         endpoint: endpoint("meter"),
         registration: id(1),
+        child,
         origin,
         values: vec![(path, Value::Integer(value), at)],
     });
@@ -123,5 +133,35 @@ fn a_new_registration_begins_anew_and_without_one_nothing_is_said() {
     assert_eq!(freshness(&world), Freshness::Fresh { due });
     world.advance(Duration::from_mins(15));
     world.run(Command::ExpireUpTo { limit: 1_000 });
+    assert_eq!(freshness(&world), Freshness::Unpromised);
+}
+
+#[test]
+fn an_observation_of_a_child_is_as_fresh_as_what_that_child_reported() {
+    let child = |prefix: &str| -> ChildPrefix { prefix.parse().unwrap() };
+    let observation = || Observed::Behind {
+        child: child("dev0"),
+        path: BATTERY,
+    };
+    let notified = |world: &mut World, prefix: &str| {
+        let origin = ValueOrigin::Notify;
+        report_of(world, Some(child(prefix)), origin, (BATTERY, 80));
+    };
+    let mut world = observed(observation(), pmax(60));
+    notify(&mut world, BATTERY);
+    notified(&mut world, "dev1");
+    assert_eq!(freshness(&world), Freshness::Unpromised);
+    notified(&mut world, "dev0");
+    let due = world.now.saturating_add(MINUTE);
+    assert_eq!(freshness(&world), Freshness::Fresh { due });
+    world.advance(MINUTE + MARGIN + SECOND);
+    notify(&mut world, BATTERY);
+    notified(&mut world, "dev1");
+    assert_eq!(freshness(&world), Freshness::Stale { since: due });
+
+    // The defaults of the gateway's Server object are for what it reports of itself.
+    let mut world = observed(observation(), NotificationAttributes::default());
+    report(&mut world, ValueOrigin::Read, DEFAULT_PMAX, 300);
+    notified(&mut world, "dev0");
     assert_eq!(freshness(&world), Freshness::Unpromised);
 }

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use device_state::{Command, Effect, Observation, Outcome, Rejection};
-use lwm2m::{NotificationAttributes, Path};
+use lwm2m::{NotificationAttributes, Observed, Path};
 
 use crate::world::{BATTERY, World, endpoint};
 
@@ -102,4 +102,49 @@ fn holders_and_paths_are_bounded() {
     }
     assert_eq!(hold(&mut world, Path::Object(999), 1, 60), too_many);
     assert_eq!(world.effects, []);
+}
+
+#[test]
+fn the_same_path_of_a_gateway_and_of_each_child_is_observed_apart() {
+    let mut world = World::registered("meter");
+    let child = |prefix: &str| Observed::Behind {
+        child: prefix.parse().unwrap(),
+        path: BATTERY,
+    };
+    let hold = |world: &mut World, observed: &Observed| {
+        let lease_until = world.now.saturating_add(Duration::from_secs(60));
+        world.run(Command::HoldObservation {
+            endpoint: endpoint("meter"),
+            observed: observed.clone(),
+            parameters: NotificationAttributes::default(),
+            holder: 1,
+            lease_until,
+        })
+    };
+    // The last prefix that there can be, and the first.
+    let all = [
+        Observed::Path(BATTERY),
+        child("!"),
+        child("dev0"),
+        child(&"~".repeat(64)),
+    ];
+    for observed in &all {
+        assert_eq!(hold(&mut world, observed), Outcome::Done);
+        let wanted = Effect::ObservationWanted {
+            endpoint: endpoint("meter"),
+            observed: observed.clone(),
+        };
+        assert_eq!(world.effects, [wanted]);
+    }
+    let kept = |world: &World| -> Vec<Observed> {
+        let observations = world.device("meter").observations;
+        observations.into_iter().map(|row| row.observed).collect()
+    };
+    assert_eq!(kept(&world), all);
+    release(&mut world, 1);
+    assert_eq!(world.effects, [unwanted()]);
+    assert_eq!(kept(&world), all[1..]);
+    world.advance(Duration::from_secs(60));
+    assert_eq!(world.expire(), 3);
+    assert_eq!(kept(&world), []);
 }

@@ -4,8 +4,8 @@ use std::time::Duration;
 
 use device_state::limit::{MAX_FINISHED_OPERATIONS, MAX_QUEUED_OPERATIONS};
 use device_state::{
-    Command, Effect, Event, OperationId, OperationOutcome, OperationState, Outcome, Queueing,
-    Rejection, Timestamp, ValueOrigin,
+    ChildValue, Command, Effect, Event, OperationId, OperationOutcome, OperationState, Outcome,
+    Queueing, Rejection, Timestamp, ValueOrigin,
 };
 use lwm2m::{Entry, Operation, Path, WriteMode};
 
@@ -273,6 +273,15 @@ fn delivered_reads_and_writes_tell_the_last_values() {
     assert_eq!(
         known,
         [battery, (UTC_OFFSET, text("+01:00"), ValueOrigin::Write)]
+    );
+    let behind = world.device("meter").child_values;
+    let [ChildValue { child, value }] = &behind[..] else {
+        panic!("{behind:?}")
+    };
+    assert_eq!((child.as_str(), value.path), ("dev0", UTC_OFFSET));
+    assert_eq!(
+        (&value.value, value.origin),
+        (&text("+03:00"), ValueOrigin::Write)
     );
 }
 

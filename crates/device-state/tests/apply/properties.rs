@@ -8,7 +8,9 @@ use device_state::{
     OperationId, OperationOutcome, Queueing, RequestId, Resumption, ResumptionId, Revision, Row,
     Session, SessionCid, SessionGeneration, Timestamp, ValueOrigin, apply_entry, invariant, query,
 };
-use lwm2m::{CompositePaths, Lifetime, NotificationAttributes, Observed, Operation, Path, Value};
+use lwm2m::{
+    ChildPrefix, CompositePaths, Lifetime, NotificationAttributes, Observed, Operation, Path, Value,
+};
 use proptest::collection::vec;
 use proptest::prelude::*;
 
@@ -47,7 +49,11 @@ fn time() -> impl Strategy<Value = Timestamp> {
 }
 
 fn operation() -> impl Strategy<Value = Operation> {
-    prop_oneof![Just(read()), Just(write("Z")), Just(execute())]
+    let behind = prefix().prop_map(|child| write("Z").behind(child));
+    prop_oneof![
+        3 => prop_oneof![Just(read()), Just(write("Z")), Just(execute())],
+        1 => behind,
+    ]
 }
 
 fn end() -> impl Strategy<Value = OperationOutcome> {
@@ -124,10 +130,11 @@ fn registrations() -> impl Strategy<Value = Command> {
             identity: identity(name)
         }),
         (1..5_u32).prop_map(|limit| Command::ExpireUpTo { limit }),
-        (name(), random(), path(), time()).prop_map(|(name, random, path, at)| {
+        (name(), random(), child(), path(), time()).prop_map(|(name, random, child, path, at)| {
             Command::RecordValues {
                 endpoint: endpoint(name),
                 registration: id(random),
+                child,
                 origin: ValueOrigin::Send,
                 values: vec![(path, Value::Integer(1), at)],
             }
@@ -162,9 +169,18 @@ fn operations() -> impl Strategy<Value = Command> {
     ]
 }
 
+fn prefix() -> impl Strategy<Value = ChildPrefix> {
+    prop::sample::select(vec!["x", "y"]).prop_map(|prefix| prefix.parse().unwrap())
+}
+
+fn child() -> impl Strategy<Value = Option<ChildPrefix>> {
+    prop::option::of(prefix())
+}
+
 fn observed() -> impl Strategy<Value = Observed> {
     prop_oneof![
         3 => path().prop_map(Observed::Path),
+        1 => (prefix(), path()).prop_map(|(child, path)| Observed::Behind { child, path }),
         1 => vec(path(), 1..3).prop_map(|paths| {
             Observed::Composite(CompositePaths::new(paths).unwrap())
         }),

@@ -2,13 +2,22 @@
 
 use std::time::Duration;
 
-use device_state::limit::MAX_VALUES;
+use device_state::limit::{MAX_CHILD_VALUES, MAX_VALUES};
 use device_state::{Command, Event, Outcome, Rejection, Timestamp, ValueOrigin};
-use lwm2m::{Path, Value};
+use lwm2m::{ChildPrefix, Path, Value};
 
 use crate::world::{BATTERY, World, endpoint, id};
 
 fn record(world: &mut World, random: u64, values: &[(Path, i64, Timestamp)]) -> Outcome {
+    record_of(world, random, None, values)
+}
+
+fn record_of(
+    world: &mut World,
+    random: u64,
+    child: Option<&ChildPrefix>,
+    values: &[(Path, i64, Timestamp)],
+) -> Outcome {
     let values = values
         .iter()
         .map(|(path, value, at)| (*path, Value::Integer(*value), *at))
@@ -16,6 +25,7 @@ fn record(world: &mut World, random: u64, values: &[(Path, i64, Timestamp)]) -> 
     world.run(Command::RecordValues {
         endpoint: endpoint("meter"),
         registration: id(random),
+        child: child.cloned(),
         origin: ValueOrigin::Notify,
         values,
     })
@@ -36,6 +46,7 @@ fn reported_values_are_kept_and_told() {
     assert_eq!(
         world.events(),
         [Event::ValuesReported {
+            child: None,
             origin: ValueOrigin::Notify,
             values
         }]
@@ -92,4 +103,55 @@ fn the_number_of_kept_values_is_bounded() {
         Outcome::Done
     );
     assert_eq!(world.device("meter").values[0].value, Value::Integer(2));
+}
+
+#[test]
+fn what_a_gateway_reports_of_a_child_is_kept_and_told_as_that_childs() {
+    let mut world = World::registered("meter");
+    let now = world.now;
+    let child = |prefix: &str| -> ChildPrefix { prefix.parse().unwrap() };
+    let of = |world: &World, prefix: &str| -> Vec<Value> {
+        let (device, child) = (world.device("meter"), child(prefix));
+        let values = device.values_of(Some(&child));
+        values.map(|kept| kept.value.clone()).collect()
+    };
+    record(&mut world, 1, &[(BATTERY, 10, now)]);
+    for (prefix, value) in [("dev0", 20), ("dev1", 30), ("dev0", 21)] {
+        let values = [(BATTERY, value, now)];
+        record_of(&mut world, 1, Some(&child(prefix)), &values);
+    }
+    let [Event::ValuesReported { child: told, .. }] = &world.events()[..] else {
+        panic!("not reported")
+    };
+    assert_eq!(told.as_ref(), Some(&child("dev0")));
+    assert_eq!(of(&world, "dev0"), [Value::Integer(21)]);
+    assert_eq!(of(&world, "dev1"), [Value::Integer(30)]);
+    assert_eq!(battery(&world).0, Value::Integer(10));
+    assert_eq!(world.device("meter").values_of(None).count(), 1);
+    let stale = Timestamp(now.0 - 1);
+    record_of(&mut world, 1, Some(&child("dev0")), &[(BATTERY, 19, stale)]);
+    assert_eq!(of(&world, "dev0"), [Value::Integer(21)]);
+    let refused = Outcome::Rejected(Rejection::UnknownRegistration);
+    let another = record_of(&mut world, 2, Some(&child("dev0")), &[(BATTERY, 1, now)]);
+    assert_eq!(another, refused);
+}
+
+#[test]
+fn the_number_of_values_behind_a_gateway_is_bounded_apart_from_its_own() {
+    let mut world = World::registered("meter");
+    let now = world.now;
+    let half: Vec<_> = (0..=MAX_CHILD_VALUES as u16 / 2)
+        .map(|id| (Path::Resource(3303, id, 5700), 1, now))
+        .collect();
+    for prefix in ["dev0", "~"] {
+        let child = prefix.parse().unwrap();
+        record_of(&mut world, 1, Some(&child), &half);
+    }
+    let [Event::ValuesReported { values, .. }] = &world.events()[..] else {
+        panic!("not reported")
+    };
+    assert_eq!(values.len(), half.len());
+    assert_eq!(world.device("meter").child_values.len(), MAX_CHILD_VALUES);
+    record(&mut world, 1, &[(BATTERY, 80, now)]);
+    assert_eq!(battery(&world).0, Value::Integer(80));
 }

@@ -296,3 +296,53 @@ fn composite_operations_name_one_thing_each_and_not_too_many() {
     );
     assert!(write(Vec::new()).is_err());
 }
+
+#[test]
+fn an_observation_behind_a_gateway_has_one_form() {
+    let path = Path::Resource(3303, 0, 5700);
+    let child: ChildPrefix = "dev0".parse().unwrap();
+    let observed = Observed::Behind {
+        child: child.clone(),
+        path,
+    };
+    let observe = |observed| Operation::Observe {
+        observed,
+        parameters: NotificationAttributes::parse_query(&["pmin=1", "gt=20"]).unwrap(),
+    };
+    let there = observe(observed.clone());
+    assert_eq!(observe(path.into()).behind(child.clone()), there);
+    let cancel = Operation::CancelObserve {
+        observed: path.into(),
+    };
+    let cancel = cancel.behind(child.clone());
+    assert_eq!(cancel, Operation::CancelObserve { observed });
+    for operation in [&there, &cancel] {
+        assert_eq!(operation.validate(), Ok(()));
+        assert_eq!(operation.path(), path);
+        assert_eq!(operation.target().to_string(), "/dev0/3303/0/5700");
+        assert!(operation.is_safe());
+        let split = operation.clone().split_child();
+        assert_eq!(split, (Some(child.clone()), operation.clone()));
+    }
+    assert_eq!(there.name(), "observe");
+    let refused = |operation: Operation| operation.validate().unwrap_err();
+    assert!(matches!(
+        refused(observe(Path::Root.into()).behind(child.clone())),
+        OperationError::WrongPath { .. }
+    ));
+    let several = CompositePaths::new(vec![path, Path::Object(3)]).unwrap();
+    let nested = Operation::Behind {
+        child: child.clone(),
+        operation: Box::new(observe(path.into())),
+    };
+    for wrong in [
+        observe(Observed::Composite(several)).behind(child.clone()),
+        there.behind(child),
+        nested,
+    ] {
+        assert!(matches!(
+            refused(wrong),
+            OperationError::NotBehindGateway(_)
+        ));
+    }
+}
