@@ -49,6 +49,15 @@ impl Attributes {
             })
     }
 
+    /// What a Discover of `asked` lists at a path. LwM2M Core 1.2 §6.3.2: of a resource, inherited
+    /// attributes are listed as well.
+    pub(crate) fn listed(&self, asked: Path, at: Path) -> NotificationAttributes {
+        match at {
+            Path::Resource(..) if at == asked => self.effective(at),
+            _ => self.own(at),
+        }
+    }
+
     /// What holds for a composite observation: the most eager of what holds at its paths. LwM2M
     /// leaves it open; real clients do it so, and thresholds of one value cannot hold for all.
     pub(crate) fn effective_for_all(&self, paths: &[Path]) -> NotificationAttributes {

@@ -28,7 +28,7 @@ use crate::attributes::Attributes;
 use crate::config::{Config, OptionalObject, ServerAccount};
 use crate::firmware::{Firmware, Package};
 use crate::objects::{self, CURRENT_TIME, server};
-use crate::observation::Observation;
+use crate::observation::{Observation, Target};
 use crate::output::{Output, PullFailure, PullId, SendError, SetValueError};
 use crate::presence::Presence;
 use crate::registration::{ProfileUse, Registration};
@@ -80,6 +80,8 @@ struct ServerLink {
     coap: Endpoint<Session>,
     session: Session,
     attributes: Attributes,
+    /// Of devices behind the gateway, where some were written.
+    child_attributes: BTreeMap<ChildPrefix, Attributes>,
     registration: Registration,
     profile_use: ProfileUse,
     observations: Vec<Observation>,
@@ -270,6 +272,23 @@ impl Device {
         Ok(())
     }
 
+    /// As [`Self::set_value`], at a device behind the gateway that this is.
+    pub fn set_child_value(
+        &mut self,
+        now: Instant,
+        child: &ChildPrefix,
+        path: Path,
+        value: Value,
+    ) -> Result<(), SetValueError> {
+        let tree = self.body.children.get_mut(child);
+        if tree.ok_or(SetValueError::NoChild)?.set(path, value)? == Change::Value {
+            let mut first = self.first();
+            first.child_values_changed(now, child, &[path]);
+            first.drain_coap(now);
+        }
+        Ok(())
+    }
+
     /// Reports errors at `/3/0/11`, one resource instance each; without any, instance 0 says 0
     /// (no error).
     pub fn report_errors(&mut self, now: Instant, codes: &[u8]) {
@@ -316,6 +335,17 @@ impl Device {
     }
 }
 
+impl Body {
+    /// What is observed holds, if it is a single value.
+    fn observed(&self, target: &Target) -> Option<&Value> {
+        match target {
+            Target::One(path) => self.tree.value(*path),
+            Target::Several(_) => None,
+            Target::OfChild(child, path) => self.children.get(child)?.value(*path),
+        }
+    }
+}
+
 impl ServerLink {
     fn new(config: &Config, account: ServerAccount, instance: u16, seed: u64) -> Self {
         // Servers share neither tokens nor message ids.
@@ -328,6 +358,7 @@ impl ServerLink {
             coap: Endpoint::new(config.coap.clone(), seed),
             session: 0,
             attributes: Attributes::default(),
+            child_attributes: BTreeMap::new(),
             registration: Registration::Off,
             profile_use: ProfileUse::Offered,
             observations: Vec::new(),

@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 
 use coap::{NotificationId, Reliability, Token};
 use lwm2m::attributes::Confirmation;
-use lwm2m::{Edge, NotificationAttributes, Path, Value};
+use lwm2m::{ChildPrefix, Edge, NotificationAttributes, Path, Value};
 
 /// RFC 7641 §4.5: a confirmable notification at least every 24 hours.
 const CONFIRM_PERIOD: Duration = Duration::from_hours(24);
@@ -16,23 +16,32 @@ pub(crate) enum Target {
     One(Path),
     /// Of an Observe-Composite: in order, and none twice.
     Several(Arc<[Path]>),
+    /// At a device behind the gateway (OMA LwM2M Gateway 1.1).
+    OfChild(ChildPrefix, Path),
 }
 
 impl Target {
-    /// How events name it: the root stands for several paths, it is never observed itself.
-    pub(crate) fn path(&self) -> Path {
+    /// How events name it: the root stands for several paths, it is never observed itself. Events
+    /// tell nothing of the devices behind a gateway.
+    pub(crate) fn event_path(&self) -> Option<Path> {
         match self {
-            Self::One(path) => *path,
-            Self::Several(_) => Path::Root,
+            Self::One(path) => Some(*path),
+            Self::Several(_) => Some(Path::Root),
+            Self::OfChild(..) => None,
         }
     }
 
-    /// Whether any of these changes lies within, or took away what was within.
-    pub(crate) fn is_touched_by(&self, changed: &[Path]) -> bool {
-        let paths = match self {
-            Self::One(path) => std::slice::from_ref(path),
-            Self::Several(paths) => paths,
+    /// Whether any of these changes, which a device behind the gateway or else the gateway itself
+    /// has seen, lies within, or took away what was within.
+    pub(crate) fn is_touched_by(&self, child: Option<&ChildPrefix>, changed: &[Path]) -> bool {
+        let (of, paths) = match self {
+            Self::One(path) => (None, std::slice::from_ref(path)),
+            Self::Several(paths) => (None, &**paths),
+            Self::OfChild(of, path) => (Some(of), std::slice::from_ref(path)),
         };
+        if of != child {
+            return false;
+        }
         let related = |at: &Path, path: &Path| at.starts_with(*path) || path.starts_with(*at);
         changed
             .iter()

@@ -46,7 +46,7 @@ pub enum PullFailure {
     UnsupportedProtocol,
 }
 
-/// What happened.
+/// What happened. Of what happens at devices behind a gateway, there is no event.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Event {
     /// The server accepted the registration; the location with its leading slash.
@@ -174,6 +174,9 @@ pub enum SetValueError {
     /// The device has no such resource.
     #[error("no resource at {0}")]
     NoResource(Path),
+    /// There is no such device behind this one.
+    #[error("no device behind this one has that prefix")]
+    NoChild,
     /// The value has another type than the resource.
     #[error("value at {0} has the wrong type")]
     WrongType(Path),

@@ -3,7 +3,7 @@
 use std::time::Instant;
 
 use coap::Token;
-use lwm2m::{Entry, ExecuteArguments, Path, Value, WriteMode};
+use lwm2m::{ChildPrefix, Entry, ExecuteArguments, Path, Value, WriteMode};
 
 use super::{Boot, Power, Towards};
 use crate::firmware::Step;
@@ -30,6 +30,11 @@ pub(super) enum Effect {
         removed: Vec<Path>,
         changed: Vec<Path>,
     },
+    /// At a device behind the gateway.
+    ChildWritten {
+        child: ChildPrefix,
+        changed: Vec<Path>,
+    },
     Executed {
         path: Path,
         arguments: ExecuteArguments,
@@ -37,6 +42,8 @@ pub(super) enum Effect {
     Created(Path),
     Deleted(Path),
     AttributesWritten(Path),
+    /// At a device behind the gateway.
+    ChildAttributesWritten,
     ObservationStarted(Path),
     ObservationCancelled(Token),
 }
@@ -70,6 +77,9 @@ impl Towards<'_> {
                 }
                 self.written(now, &changed);
             }
+            Effect::ChildWritten { child, changed } => {
+                self.child_values_changed(now, &child, &changed);
+            }
             Effect::Executed { path, arguments } => {
                 self.event(Event::Executed { path, arguments });
                 self.execute(now, path);
@@ -92,6 +102,7 @@ impl Towards<'_> {
                 self.event(Event::AttributesWritten { path });
                 self.attributes_changed();
             }
+            Effect::ChildAttributesWritten => self.attributes_changed(),
             Effect::ObservationStarted(path) => self.event(Event::ObservationStarted { path }),
             Effect::ObservationCancelled(token) => self.end_observation(token),
         }
@@ -189,9 +200,13 @@ impl Towards<'_> {
         // Attributes are not kept over a reboot (LwM2M Core 1.2 §7.3: they belong to the server's
         // present interest).
         self.forget_attributes(now, Path::Root);
+        self.link.child_attributes.clear();
         // Nor is the count of notifications.
         self.link.sequence = 0;
-        self.with_others(now, |other| other.link.sequence = 0);
+        self.with_others(now, |other| {
+            other.link.child_attributes.clear();
+            other.link.sequence = 0;
+        });
         match boot {
             Boot::Same => {}
             Boot::FactoryState => {

@@ -4,7 +4,7 @@ use std::time::Instant;
 
 use coap::{NotificationId, Response, SendError, Token};
 use lwm2m::attributes::AttributeName;
-use lwm2m::{LwM2mVersion, NotificationAttributes, Path, Setting, Value};
+use lwm2m::{ChildPrefix, LwM2mVersion, NotificationAttributes, Path, Setting, Value};
 
 use super::Towards;
 use crate::attributes::{named, parse_known};
@@ -64,7 +64,7 @@ impl Towards<'_> {
             accept,
             parameters,
             effective,
-            reported: self.body.tree.value(target.path()).cloned(),
+            reported: self.body.observed(&target).cloned(),
             ..Observation::new(now, token, target)
         });
         Ok(self.next_sequence())
@@ -77,16 +77,20 @@ impl Towards<'_> {
             .iter()
             .position(|known| known.token == token)
         {
-            let path = self.link.observations.swap_remove(index).target.path();
-            self.event(Event::ObservationEnded { path });
+            let ended = self.link.observations.swap_remove(index);
+            self.observation_ended(&ended);
         }
     }
 
     pub(super) fn end_all_observations(&mut self) {
         for observation in std::mem::take(&mut self.link.observations) {
-            self.event(Event::ObservationEnded {
-                path: observation.target.path(),
-            });
+            self.observation_ended(&observation);
+        }
+    }
+
+    fn observation_ended(&mut self, observation: &Observation) {
+        if let Some(path) = observation.target.event_path() {
+            self.event(Event::ObservationEnded { path });
         }
     }
 
@@ -102,9 +106,11 @@ impl Towards<'_> {
             .iter_mut()
             .find(|known| known.token == token);
         if let Some(observation) = known {
-            let path = observation.target.path();
+            let path = observation.target.event_path();
             let value = observation.reported().cloned();
-            if observation.delivered(now, id) {
+            if observation.delivered(now, id)
+                && let Some(path) = path
+            {
                 self.event(Event::NotificationAcknowledged { path, value });
             }
         }
@@ -127,18 +133,32 @@ impl Towards<'_> {
     /// Paths of which something changed, for the observations of all servers; a removed instance
     /// counts as well.
     pub(super) fn values_changed(&mut self, now: Instant, changed: &[Path]) {
-        self.report_changes(now, changed);
-        self.with_others(now, |other| other.report_changes(now, changed));
+        self.changed_at(now, None, changed);
     }
 
-    fn report_changes(&mut self, now: Instant, changed: &[Path]) {
+    /// As [`Self::values_changed`], at a device behind the gateway.
+    pub(super) fn child_values_changed(
+        &mut self,
+        now: Instant,
+        child: &ChildPrefix,
+        changed: &[Path],
+    ) {
+        self.changed_at(now, Some(child), changed);
+    }
+
+    fn changed_at(&mut self, now: Instant, child: Option<&ChildPrefix>, changed: &[Path]) {
+        self.report_changes(now, child, changed);
+        self.with_others(now, |other| other.report_changes(now, child, changed));
+    }
+
+    fn report_changes(&mut self, now: Instant, child: Option<&ChildPrefix>, changed: &[Path]) {
         if changed.is_empty() || self.link.observations.is_empty() {
             return;
         }
         for observation in &mut self.link.observations {
-            if observation.target.is_touched_by(changed) {
-                let path = observation.target.path();
-                observation.changed(now, self.body.tree.value(path));
+            if observation.target.is_touched_by(child, changed) {
+                let value = self.body.observed(&observation.target);
+                observation.changed(now, value);
             }
         }
         self.notify_due(now);
@@ -163,12 +183,14 @@ impl Towards<'_> {
             return Sent::Done;
         };
         let (token, accept) = (observation.token, observation.accept);
-        let path = observation.target.path();
+        let path = observation.target.event_path();
         let reliability = observation.reliability(now, self.body.config.notifications);
         let represented = match &observation.target {
             Target::One(path) => self.represent(*path, accept),
             Target::Several(paths) => self.represent_composite(paths, accept),
+            Target::OfChild(child, path) => self.read_child(child, *path, accept),
         };
+        let value: Option<Value> = self.body.observed(&observation.target).cloned();
         let last = represented.is_err();
         let sequence = self.next_sequence();
         // RFC 7641 §4.2: what can no longer be read ends its observation with the error.
@@ -180,7 +202,6 @@ impl Towards<'_> {
             Err(refusal) => refusal.response(),
         };
         let response = self.distorted(response);
-        let value: Option<Value> = self.body.tree.value(path).cloned();
         let sent = self
             .link
             .coap
@@ -206,13 +227,15 @@ impl Towards<'_> {
                 return Sent::Done;
             }
         }
-        self.event(Event::Notified { path });
+        if let Some(path) = path {
+            self.event(Event::Notified { path });
+        }
         Sent::Done
     }
 
     /// What holds for an observation: its own parameters, which hide all that is written to the
     /// path, or else that; the periods of the server object where they are not named (LwM2M Core
-    /// 1.2 §7.3.2).
+    /// 1.2 §7.3.2), which is the gateway's for a device behind it as well.
     fn effective(
         &self,
         target: &Target,
@@ -222,6 +245,12 @@ impl Towards<'_> {
             _ if !parameters.is_empty() => parameters,
             Target::One(path) => self.link.attributes.effective(*path),
             Target::Several(paths) => self.link.attributes.effective_for_all(paths),
+            Target::OfChild(child, path) => {
+                let written = self.link.child_attributes.get(child);
+                written
+                    .map(|written| written.effective(*path))
+                    .unwrap_or_default()
+            }
         };
         let default = |id| match self.body.tree.value(self.link.at(id)) {
             Some(Value::Integer(secs)) => Setting::from(u32::try_from(*secs).ok()),
@@ -245,8 +274,10 @@ impl Towards<'_> {
 /// Whether an observation can have these parameters.
 fn validate(target: &Target, parameters: NotificationAttributes) -> Result<(), Refusal> {
     match target {
-        Target::One(path) if !parameters.is_empty() => Ok(parameters.validate(*path)?),
-        Target::One(_) => Ok(()),
+        Target::One(path) | Target::OfChild(_, path) if !parameters.is_empty() => {
+            Ok(parameters.validate(*path)?)
+        }
+        Target::One(_) | Target::OfChild(..) => Ok(()),
         // LwM2M Core 1.2 §6.4.2: there is no single value that a threshold could be about, and no
         // queue of histories.
         Target::Several(_) => {

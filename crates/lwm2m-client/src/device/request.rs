@@ -49,20 +49,19 @@ impl Towards<'_> {
     ) {
         self.refresh_clock(now);
         let counted = self.refresh_statistics();
-        if let Some(response) = self.serve_child(request) {
-            let code = response.code;
-            self.answer(now, exchange, response);
-            return self.note_request(now, request, code, counted);
-        }
-        let path = parse_path(&request.path);
-        if path.is_ok_and(|path| self.swallows(path, request)) {
-            return;
-        }
-        let reply = path.and_then(|path| {
-            self.refuses(request)?;
-            self.serve(now, token, path, request)
-        });
-        let reply = reply.unwrap_or_else(|refusal| Reply {
+        let served = if let Some(served) = self.serve_child(now, token, request) {
+            served
+        } else {
+            let path = parse_path(&request.path);
+            if path.is_ok_and(|path| self.swallows(path, request)) {
+                return;
+            }
+            path.and_then(|path| {
+                self.refuses(request)?;
+                self.serve(now, token, path, request)
+            })
+        };
+        let reply = served.unwrap_or_else(|refusal| Reply {
             response: self.refusal_response(refusal),
             effect: Effect::None,
         });
@@ -118,11 +117,8 @@ impl Towards<'_> {
             }
             _ => return Err(Refusal::BadQuery),
         };
-        // LwM2M Core 1.2 §6.3.2: of a resource, inherited attributes are listed as well.
-        let links = self.body.tree.discover(path, depth, |at| match at {
-            Path::Resource(..) if at == path => self.link.attributes.effective(at),
-            _ => self.link.attributes.own(at),
-        })?;
+        let listed = |at| self.link.attributes.listed(path, at);
+        let links = self.body.tree.discover(path, depth, listed)?;
         let mut text = links.to_string();
         if self.has_fault(Fault::DiscoversWithSlashes) {
             text = text.replace('>', "/>");

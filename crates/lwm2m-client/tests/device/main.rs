@@ -6,6 +6,7 @@ mod attributes;
 mod composite;
 mod faults;
 mod firmware;
+mod gateway;
 mod hostile;
 mod objects;
 mod observing;

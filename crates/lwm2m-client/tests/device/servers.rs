@@ -226,6 +226,18 @@ fn what_one_server_writes_the_other_is_told_of() {
 }
 
 #[test]
+fn what_one_server_writes_behind_the_gateway_the_other_is_told_of() {
+    let mut config = config();
+    config.profile.optional = vec![OptionalObject::Gateway];
+    let mut two = Two::registered(config);
+    two.observe(FIRST, "/dev0/3/0/14");
+    two.observe(SECOND, "/dev1/3/0/14");
+    two.ask(SECOND, text(Code::PUT, "/dev0/3/0/14", "+02:00"));
+    assert_eq!(two.notified(FIRST), ["+02:00"]);
+    assert_eq!(two.notifications[SECOND], []);
+}
+
+#[test]
 fn each_server_has_observations_of_its_own() {
     let mut two = Two::registered(config());
     two.observe(FIRST, "/3/0/9");
