@@ -5,7 +5,7 @@ use std::time::Duration;
 use device_state::{
     Command, ContextOwner, Envelope, OperationId, Queueing, Session, SessionGeneration,
 };
-use lwm2m::{EndpointName, ObjectModel};
+use lwm2m::{ChildPrefix, EndpointName, ObjectModel};
 
 use super::list::{bounded, timed_values, values, wire_timed_values, wire_values};
 use super::model::optional_version;
@@ -243,11 +243,12 @@ impl From<Command> for wire::Command {
                 holder,
                 lease_until,
             } => {
-                let (path, composite) = wire_observed(&observed);
+                let (path, composite, behind) = wire_observed(&observed);
                 Kind::HoldObservation(command::HoldObservation {
                     endpoint: endpoint.to_string(),
                     path,
                     composite,
+                    behind,
                     parameters: parameters.to_query().join("&"),
                     holder,
                     lease_until_ms: lease_until.0,
@@ -258,11 +259,12 @@ impl From<Command> for wire::Command {
                 observed,
                 holder,
             } => {
-                let (path, composite) = wire_observed(&observed);
+                let (path, composite, behind) = wire_observed(&observed);
                 Kind::ReleaseObservation(command::ReleaseObservation {
                     endpoint: endpoint.to_string(),
                     path,
                     composite,
+                    behind,
                     holder,
                 })
             }
@@ -288,14 +290,24 @@ impl From<Command> for wire::Command {
             Command::RecordValues {
                 endpoint,
                 registration,
+                child,
                 origin,
                 values,
-            } => Kind::RecordValues(command::RecordValues {
-                endpoint: endpoint.to_string(),
-                registration: registration.to_string(),
-                origin: wire_origin(origin),
-                values: wire_timed_values(values),
-            }),
+            } => {
+                let recorded = command::RecordValues {
+                    endpoint: endpoint.to_string(),
+                    registration: registration.to_string(),
+                    origin: wire_origin(origin),
+                    values: wire_timed_values(values),
+                };
+                match child {
+                    None => Kind::RecordValues(recorded),
+                    Some(child) => Kind::RecordChildValues(command::RecordChildValues {
+                        child: child.to_string(),
+                        recorded: Some(recorded),
+                    }),
+                }
+            }
         };
         Self { kind: Some(kind) }
     }
@@ -437,7 +449,10 @@ fn domain_command(kind: Kind) -> Result<Command, ConvertError> {
             object: narrow("object", message.object).within("remove_object_model")?,
             version: optional_version(&message.version).within("remove_object_model")?,
         }),
-        Kind::RecordValues(message) => message.try_into().within("record_values"),
+        Kind::RecordValues(message) => record_values(None, message).within("record_values"),
+        Kind::RecordChildValues(message) => {
+            record_child_values(message).within("record_child_values")
+        }
     }
 }
 
@@ -617,7 +632,7 @@ impl TryFrom<command::HoldObservation> for Command {
     fn try_from(hold: command::HoldObservation) -> Result<Self, ConvertError> {
         Ok(Self::HoldObservation {
             endpoint: endpoint(&hold.endpoint)?,
-            observed: observed(hold.path, hold.composite)?,
+            observed: observed((hold.path, hold.composite, hold.behind))?,
             parameters: attributes("parameters", &hold.parameters)?,
             holder: hold.holder,
             lease_until: time(hold.lease_until_ms),
@@ -631,7 +646,7 @@ impl TryFrom<command::ReleaseObservation> for Command {
     fn try_from(release: command::ReleaseObservation) -> Result<Self, ConvertError> {
         Ok(Self::ReleaseObservation {
             endpoint: endpoint(&release.endpoint)?,
-            observed: observed(release.path, release.composite)?,
+            observed: observed((release.path, release.composite, release.behind))?,
             holder: release.holder,
         })
     }
@@ -648,15 +663,21 @@ impl TryFrom<command::LearnQuirks> for Command {
     }
 }
 
-impl TryFrom<command::RecordValues> for Command {
-    type Error = ConvertError;
+fn record_values(
+    child: Option<ChildPrefix>,
+    record: command::RecordValues,
+) -> Result<Command, ConvertError> {
+    Ok(Command::RecordValues {
+        endpoint: endpoint(&record.endpoint)?,
+        registration: registration_id("registration", &record.registration)?,
+        child,
+        origin: origin("origin", record.origin)?,
+        values: timed_values("values", record.values)?,
+    })
+}
 
-    fn try_from(record: command::RecordValues) -> Result<Self, ConvertError> {
-        Ok(Self::RecordValues {
-            endpoint: endpoint(&record.endpoint)?,
-            registration: registration_id("registration", &record.registration)?,
-            origin: origin("origin", record.origin)?,
-            values: timed_values("values", record.values)?,
-        })
-    }
+fn record_child_values(record: command::RecordChildValues) -> Result<Command, ConvertError> {
+    let child = record.child.parse().in_field("child")?;
+    let recorded = required("recorded", record.recorded)?;
+    record_values(Some(child), recorded).within("recorded")
 }

@@ -2,8 +2,8 @@
 
 use device_state::query::DeviceView;
 use device_state::{
-    BootstrapRecord, DesiredResource, LastValue, Observation, OperationRecord, Registration,
-    Revision, limit,
+    BootstrapRecord, ChildValue, DesiredResource, LastValue, Observation, OperationRecord,
+    Registration, Revision, limit,
 };
 use lwm2m::EndpointName;
 
@@ -22,6 +22,7 @@ pub fn wire_device_view(view: DeviceView, revision: Revision) -> DescribeDeviceR
         registration: view.registration.map(Into::into),
         desired: view.desired.into_iter().map(Into::into).collect(),
         values: view.values.into_iter().map(Into::into).collect(),
+        child_values: view.child_values.into_iter().map(Into::into).collect(),
         operations: view.operations.into_iter().map(Into::into).collect(),
         observations: view.observations.into_iter().map(Into::into).collect(),
         revision: revision.0,
@@ -52,6 +53,12 @@ pub fn device_view(
             response.values,
             limit::MAX_VALUES,
             LastValue::try_from,
+        )?,
+        child_values: each(
+            "child_values",
+            response.child_values,
+            limit::MAX_CHILD_VALUES,
+            ChildValue::try_from,
         )?,
         operations: each(
             "operations",

@@ -1,14 +1,14 @@
 //! Entries of the feed.
 
 use device_state::{Event, FeedEntry, Revision};
-use lwm2m::Path;
+use lwm2m::{ChildPrefix, Path};
 
 use super::list::{timed_values, wire_timed_values};
 use super::value::{origin, wire_origin};
-use super::{ConvertError, Within, endpoint, message, registration_id, required, time};
+use super::{ConvertError, InField, Within, endpoint, message, registration_id, required, time};
 use crate::storage::v1 as wire;
 use crate::storage::v1::feed_entry::{
-    DesiredChanged, Event as Kind, OperationFinished, ValuesReported,
+    ChildValuesReported, DesiredChanged, Event as Kind, OperationFinished, ValuesReported,
 };
 
 impl From<FeedEntry> for wire::FeedEntry {
@@ -29,10 +29,23 @@ fn wire_event(event: Event) -> Kind {
         Event::Updated { registration } => Kind::Updated((*registration).into()),
         Event::Deregistered { id } => Kind::Deregistered(id.to_string()),
         Event::Expired { id } => Kind::Expired(id.to_string()),
-        Event::ValuesReported { origin, values } => Kind::ValuesReported(ValuesReported {
-            origin: wire_origin(origin),
-            values: wire_timed_values(values),
-        }),
+        Event::ValuesReported {
+            child,
+            origin,
+            values,
+        } => {
+            let reported = ValuesReported {
+                origin: wire_origin(origin),
+                values: wire_timed_values(values),
+            };
+            match child {
+                None => Kind::ValuesReported(reported),
+                Some(child) => Kind::ChildValuesReported(ChildValuesReported {
+                    child: child.to_string(),
+                    reported: Some(reported),
+                }),
+            }
+        }
         Event::OperationFinished {
             operation,
             name,
@@ -87,10 +100,12 @@ fn domain_event(event: Kind) -> Result<Event, ConvertError> {
         Kind::Expired(id) => Event::Expired {
             id: registration_id("expired", &id)?,
         },
-        Kind::ValuesReported(reported) => Event::ValuesReported {
-            origin: origin("values_reported.origin", reported.origin)?,
-            values: timed_values("values_reported.values", reported.values)?,
-        },
+        Kind::ValuesReported(reported) => {
+            values_reported(None, reported).within("values_reported")?
+        }
+        Kind::ChildValuesReported(reported) => {
+            child_values_reported(reported).within("child_values_reported")?
+        }
         Kind::OperationFinished(finished) => {
             operation_finished(finished).within("operation_finished")?
         }
@@ -99,6 +114,23 @@ fn domain_event(event: Kind) -> Result<Event, ConvertError> {
         },
         Kind::DesiredChanged(changed) => desired_changed(changed).within("desired_changed")?,
     })
+}
+
+fn values_reported(
+    child: Option<ChildPrefix>,
+    reported: ValuesReported,
+) -> Result<Event, ConvertError> {
+    Ok(Event::ValuesReported {
+        child,
+        origin: origin("origin", reported.origin)?,
+        values: timed_values("values", reported.values)?,
+    })
+}
+
+fn child_values_reported(reported: ChildValuesReported) -> Result<Event, ConvertError> {
+    let child = reported.child.parse().in_field("child")?;
+    let reported = required("reported", reported.reported)?;
+    values_reported(Some(child), reported).within("reported")
 }
 
 fn operation_finished(finished: OperationFinished) -> Result<Event, ConvertError> {

@@ -47,16 +47,21 @@ impl From<Operation> for wire::Operation {
                 observed,
                 parameters,
             } => {
-                let (path, composite) = wire_observed(&observed);
+                let (path, composite, behind) = wire_observed(&observed);
                 Kind::Observe(operation::Observe {
                     path,
                     composite,
+                    behind,
                     parameters: parameters.to_query().join("&"),
                 })
             }
             Operation::CancelObserve { observed } => {
-                let (path, composite) = wire_observed(&observed);
-                Kind::CancelObserve(operation::CancelObserve { path, composite })
+                let (path, composite, behind) = wire_observed(&observed);
+                Kind::CancelObserve(operation::CancelObserve {
+                    path,
+                    composite,
+                    behind,
+                })
             }
             Operation::ReadComposite { paths, accept } => {
                 Kind::ReadComposite(operation::ReadComposite {
@@ -108,7 +113,8 @@ impl TryFrom<wire::Operation> for Operation {
             Kind::Discover(discover) => discover.try_into().within("discover"),
             Kind::Observe(observe) => observe.try_into().within("observe"),
             Kind::CancelObserve(cancel) => Ok(Self::CancelObserve {
-                observed: observed(cancel.path, cancel.composite).within("cancel_observe")?,
+                observed: observed((cancel.path, cancel.composite, cancel.behind))
+                    .within("cancel_observe")?,
             }),
             Kind::ReadComposite(read) => read.try_into().within("read_composite"),
             Kind::WriteComposite(write) => Ok(Self::WriteComposite {
@@ -132,8 +138,10 @@ impl TryFrom<Box<operation::Behind>> for Operation {
 
     fn try_from(behind: Box<operation::Behind>) -> Result<Self, ConvertError> {
         let operation = required("operation", behind.operation)?;
-        let operation = Self::try_from(*operation).within("operation")?;
-        Ok(operation.behind(behind.child.parse().in_field("child")?))
+        Ok(Self::Behind {
+            child: behind.child.parse().in_field("child")?,
+            operation: Box::new(Self::try_from(*operation).within("operation")?),
+        })
     }
 }
 
@@ -153,7 +161,7 @@ impl TryFrom<operation::Observe> for Operation {
 
     fn try_from(observe: operation::Observe) -> Result<Self, ConvertError> {
         Ok(Self::Observe {
-            observed: observed(observe.path, observe.composite)?,
+            observed: observed((observe.path, observe.composite, observe.behind))?,
             parameters: attributes("parameters", &observe.parameters)?,
         })
     }

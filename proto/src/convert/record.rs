@@ -1,9 +1,9 @@
 //! The records of the state tier.
 
 use device_state::{
-    DesiredResource, DesiredState, LastValue, Member, MemberPhase, Observation, ObservationHolder,
-    OperationRecord, OperationSource, OperationState, Quirks, Registration, Resumption, Session,
-    SessionGeneration,
+    ChildValue, DesiredResource, DesiredState, LastValue, Member, MemberPhase, Observation,
+    ObservationHolder, OperationRecord, OperationSource, OperationState, Quirks, Registration,
+    Resumption, Session, SessionGeneration,
 };
 use lwm2m::{ContentFormat, Lifetime};
 
@@ -294,11 +294,12 @@ impl From<Observation> for wire::Observation {
             id: holder.id,
             lease_until_ms: holder.lease_until.0,
         };
-        let (path, composite) = wire_observed(&row.observed);
+        let (path, composite, behind) = wire_observed(&row.observed);
         Self {
             endpoint: row.endpoint.to_string(),
             path,
             composite,
+            behind,
             parameters: row.parameters.to_query().join("&"),
             holders: row.holders.into_iter().map(holder).collect(),
         }
@@ -317,7 +318,7 @@ impl TryFrom<wire::Observation> for Observation {
         };
         Ok(Self {
             endpoint: endpoint(&row.endpoint)?,
-            observed: observed(row.path, row.composite)?,
+            observed: observed((row.path, row.composite, row.behind))?,
             parameters: attributes("parameters", &row.parameters)?,
             holders: each("holders", row.holders, Self::MAX_HOLDERS, holder)?,
         })
@@ -390,6 +391,26 @@ impl TryFrom<wire::LastValue> for LastValue {
             value: message("value", row.value)?,
             origin: origin("origin", row.origin)?,
             at: time(row.at_ms),
+        })
+    }
+}
+
+impl From<ChildValue> for wire::ChildValue {
+    fn from(row: ChildValue) -> Self {
+        Self {
+            child: row.child.to_string(),
+            value: Some(row.value.into()),
+        }
+    }
+}
+
+impl TryFrom<wire::ChildValue> for ChildValue {
+    type Error = ConvertError;
+
+    fn try_from(row: wire::ChildValue) -> Result<Self, ConvertError> {
+        Ok(Self {
+            child: row.child.parse().in_field("child")?,
+            value: message("value", row.value)?,
         })
     }
 }

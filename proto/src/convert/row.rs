@@ -60,6 +60,7 @@ impl From<Row> for wire::Row {
             Row::BootstrapProfile(row) => Kind::BootstrapProfile(row.into()),
             Row::Bootstrap(row) => Kind::Bootstrap(row.into()),
             Row::ObjectModel(row) => Kind::ObjectModel(row.into()),
+            Row::ChildValue(row) => Kind::ChildValue(row.into()),
             Row::DesiredGeneration {
                 endpoint,
                 generation,
@@ -132,6 +133,7 @@ fn domain_row(kind: Kind) -> Result<Row, ConvertError> {
         }
         Kind::Bootstrap(row) => Row::Bootstrap(row.try_into().within("bootstrap")?),
         Kind::ObjectModel(row) => Row::ObjectModel(row.try_into().within("object_model")?),
+        Kind::ChildValue(row) => Row::ChildValue(row.try_into().within("child_value")?),
         Kind::DesiredGeneration(row) => Row::DesiredGeneration {
             endpoint: endpoint(&row.endpoint).within("desired_generation")?,
             generation: row.generation,
@@ -150,11 +152,12 @@ fn wire_expiring(what: Expiring) -> What {
             sequence,
         }),
         Expiring::Hold(endpoint, observed, holder) => {
-            let (path, composite) = wire_observed(&observed);
+            let (path, composite, behind) = wire_observed(&observed);
             What::Hold(HoldRef {
                 endpoint: endpoint.to_string(),
                 path,
                 composite,
+                behind,
                 holder,
             })
         }
@@ -172,7 +175,7 @@ fn expiring(what: What) -> Result<Expiring, ConvertError> {
         }
         What::Hold(row) => Expiring::Hold(
             endpoint(&row.endpoint).within("hold")?,
-            observed(row.path, row.composite).within("hold")?,
+            observed((row.path, row.composite, row.behind)).within("hold")?,
             row.holder,
         ),
     })

@@ -6,7 +6,7 @@ use device_state::{Transport, ValueOrigin};
 use lwm2m::{CompositePaths, Observed, Path, Value};
 
 use super::list::each;
-use super::{ConvertError, Reason, message, narrow, required};
+use super::{ConvertError, InField, Reason, Within, message, narrow, required};
 use crate::storage::v1 as wire;
 
 impl From<Path> for wire::Path {
@@ -38,32 +38,51 @@ impl TryFrom<wire::Path> for Path {
     }
 }
 
-/// What is observed, as the path and the list that stand for it in messages: one of them is set.
-pub(crate) fn wire_observed(observed: &Observed) -> (Option<wire::Path>, Vec<wire::Path>) {
+/// The fields that stand for what is observed in messages: one of them is set.
+pub(crate) type WireObserved = (Option<wire::Path>, Vec<wire::Path>, Option<wire::ChildPath>);
+
+pub(crate) fn wire_observed(observed: &Observed) -> WireObserved {
     match observed {
-        Observed::Path(path) => (Some((*path).into()), Vec::new()),
+        Observed::Path(path) => (Some((*path).into()), Vec::new(), None),
         Observed::Composite(_) => {
             let paths = observed.paths().iter().map(|path| (*path).into());
-            (None, paths.collect())
+            (None, paths.collect(), None)
+        }
+        Observed::Behind { child, path } => {
+            let behind = wire::ChildPath {
+                child: child.to_string(),
+                path: Some((*path).into()),
+            };
+            (None, Vec::new(), Some(behind))
         }
     }
 }
 
-pub(crate) fn observed(
-    path: Option<wire::Path>,
-    composite: Vec<wire::Path>,
-) -> Result<Observed, ConvertError> {
+pub(crate) fn observed((path, composite, behind): WireObserved) -> Result<Observed, ConvertError> {
+    if path.is_some() && !composite.is_empty() {
+        return Err(ConvertError::new("composite", Reason::Conflict("path")));
+    }
+    if let Some(behind) = behind {
+        if path.is_some() || !composite.is_empty() {
+            return Err(ConvertError::new("behind", Reason::Conflict("path")));
+        }
+        return observed_behind(behind).within("behind");
+    }
     if composite.is_empty() {
         return message("path", path).map(Observed::Path);
-    }
-    if path.is_some() {
-        return Err(ConvertError::new("composite", Reason::Conflict("path")));
     }
     let paths = each("composite", composite, CompositePaths::MAX, Path::try_from)?;
     let paths = CompositePaths::new(paths);
     paths
         .map(Observed::Composite)
         .ok_or_else(|| ConvertError::new("composite", Reason::Missing))
+}
+
+fn observed_behind(behind: wire::ChildPath) -> Result<Observed, ConvertError> {
+    Ok(Observed::Behind {
+        child: behind.child.parse().in_field("child")?,
+        path: message("path", behind.path)?,
+    })
 }
 
 impl From<Value> for wire::Value {

@@ -982,6 +982,9 @@ pub struct DescribeDeviceResponse {
     /// unset: never
     #[prost(message, optional, tag = "8")]
     pub bootstrap: ::core::option::Option<super::super::storage::v1::BootstrapRecord>,
+    /// Of the devices behind it, if it is a gateway.
+    #[prost(message, repeated, tag = "9")]
+    pub child_values: ::prost::alloc::vec::Vec<super::super::storage::v1::ChildValue>,
 }
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct PrepareBootstrapRequest {

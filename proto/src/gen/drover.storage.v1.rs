@@ -35,6 +35,14 @@ pub struct Path {
     #[prost(uint32, repeated, tag = "1")]
     pub ids: ::prost::alloc::vec::Vec<u32>,
 }
+/// A path of the device behind a gateway whose paths have this prefix.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct ChildPath {
+    #[prost(string, tag = "1")]
+    pub child: ::prost::alloc::string::String,
+    #[prost(message, optional, tag = "2")]
+    pub path: ::core::option::Option<Path>,
+}
 #[derive(Clone, PartialEq, ::prost::Message)]
 pub struct PathValue {
     #[prost(message, optional, tag = "1")]
@@ -146,7 +154,8 @@ pub mod operation {
         #[prost(uint32, optional, tag = "2")]
         pub depth: ::core::option::Option<u32>,
     }
-    /// A path, or the paths of a composite observation; `parameters` in the form of the query.
+    /// A path, the paths of a composite observation, or, behind a gateway, a path of a child alone, so that earlier releases
+    /// refuse it; `parameters` in the form of the query.
     #[derive(Clone, PartialEq, ::prost::Message)]
     pub struct Observe {
         #[prost(message, optional, tag = "1")]
@@ -155,6 +164,8 @@ pub mod operation {
         pub composite: ::prost::alloc::vec::Vec<super::Path>,
         #[prost(string, tag = "3")]
         pub parameters: ::prost::alloc::string::String,
+        #[prost(message, optional, tag = "4")]
+        pub behind: ::core::option::Option<super::ChildPath>,
     }
     #[derive(Clone, PartialEq, ::prost::Message)]
     pub struct CancelObserve {
@@ -162,6 +173,8 @@ pub mod operation {
         pub path: ::core::option::Option<super::Path>,
         #[prost(message, repeated, tag = "2")]
         pub composite: ::prost::alloc::vec::Vec<super::Path>,
+        #[prost(message, optional, tag = "3")]
+        pub behind: ::core::option::Option<super::ChildPath>,
     }
     #[derive(Clone, PartialEq, ::prost::Message)]
     pub struct ReadComposite {
@@ -661,7 +674,7 @@ pub struct DesiredGeneration {
 pub struct Observation {
     #[prost(string, tag = "1")]
     pub endpoint: ::prost::alloc::string::String,
-    /// Or `composite`.
+    /// Or `composite`, or `behind`.
     #[prost(message, optional, tag = "2")]
     pub path: ::core::option::Option<Path>,
     #[prost(message, repeated, tag = "3")]
@@ -671,6 +684,8 @@ pub struct Observation {
     /// In the form of the query: "pmin=10&pmax=60".
     #[prost(string, tag = "5")]
     pub parameters: ::prost::alloc::string::String,
+    #[prost(message, optional, tag = "6")]
+    pub behind: ::core::option::Option<ChildPath>,
 }
 /// Nested message and enum types in `Observation`.
 pub mod observation {
@@ -694,6 +709,14 @@ pub struct LastValue {
     pub origin: i32,
     #[prost(uint64, tag = "5")]
     pub at_ms: u64,
+}
+/// The last value of a device behind the gateway that is the endpoint.
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub struct ChildValue {
+    #[prost(string, tag = "1")]
+    pub child: ::prost::alloc::string::String,
+    #[prost(message, optional, tag = "2")]
+    pub value: ::core::option::Option<LastValue>,
 }
 #[derive(Clone, PartialEq, ::prost::Message)]
 pub struct Expiry {
@@ -721,6 +744,8 @@ pub mod expiry {
         pub holder: u64,
         #[prost(message, repeated, tag = "4")]
         pub composite: ::prost::alloc::vec::Vec<super::Path>,
+        #[prost(message, optional, tag = "5")]
+        pub behind: ::core::option::Option<super::ChildPath>,
     }
     #[derive(Clone, PartialEq, ::prost::Oneof)]
     pub enum What {
@@ -861,7 +886,7 @@ pub struct FeedEntry {
     pub at_ms: u64,
     #[prost(string, tag = "4")]
     pub endpoint: ::prost::alloc::string::String,
-    #[prost(oneof = "feed_entry::Event", tags = "5, 6, 7, 8, 9, 10, 11, 12")]
+    #[prost(oneof = "feed_entry::Event", tags = "5, 6, 7, 8, 9, 10, 11, 12, 13")]
     pub event: ::core::option::Option<feed_entry::Event>,
 }
 /// Nested message and enum types in `FeedEntry`.
@@ -872,6 +897,13 @@ pub mod feed_entry {
         pub origin: i32,
         #[prost(message, repeated, tag = "2")]
         pub values: ::prost::alloc::vec::Vec<super::PathValue>,
+    }
+    #[derive(Clone, PartialEq, ::prost::Message)]
+    pub struct ChildValuesReported {
+        #[prost(string, tag = "1")]
+        pub child: ::prost::alloc::string::String,
+        #[prost(message, optional, tag = "2")]
+        pub reported: ::core::option::Option<ValuesReported>,
     }
     #[derive(Clone, PartialEq, ::prost::Message)]
     pub struct OperationFinished {
@@ -914,6 +946,8 @@ pub mod feed_entry {
         DesiredChanged(DesiredChanged),
         #[prost(message, tag = "12")]
         Bootstrapped(super::BootstrapRecord),
+        #[prost(message, tag = "13")]
+        ChildValuesReported(ChildValuesReported),
     }
 }
 #[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
@@ -960,7 +994,7 @@ pub struct Counters {
 pub struct Row {
     #[prost(
         oneof = "row::Kind",
-        tags = "1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15, 16, 17, 18, 19, 20, 21"
+        tags = "1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15, 16, 17, 18, 19, 20, 21, 22"
     )]
     pub kind: ::core::option::Option<row::Kind>,
 }
@@ -1010,13 +1044,15 @@ pub mod row {
         Bootstrap(super::BootstrapRecord),
         #[prost(message, tag = "21")]
         ObjectModel(super::ObjectModel),
+        #[prost(message, tag = "22")]
+        ChildValue(super::ChildValue),
     }
 }
 #[derive(Clone, PartialEq, ::prost::Message)]
 pub struct Command {
     #[prost(
         oneof = "command::Kind",
-        tags = "1, 2, 3, 4, 5, 6, 7, 8, 10, 11, 12, 13, 14, 15, 16, 17, 18, 19, 20, 21, 22, 23, 24, 25, 26, 27, 28, 29, 30, 31, 32, 33, 34, 35"
+        tags = "1, 2, 3, 4, 5, 6, 7, 8, 10, 11, 12, 13, 14, 15, 16, 17, 18, 19, 20, 21, 22, 23, 24, 25, 26, 27, 28, 29, 30, 31, 32, 33, 34, 35, 36"
     )]
     pub kind: ::core::option::Option<command::Kind>,
 }
@@ -1166,6 +1202,8 @@ pub mod command {
         pub composite: ::prost::alloc::vec::Vec<super::Path>,
         #[prost(string, tag = "6")]
         pub parameters: ::prost::alloc::string::String,
+        #[prost(message, optional, tag = "7")]
+        pub behind: ::core::option::Option<super::ChildPath>,
     }
     #[derive(Clone, PartialEq, ::prost::Message)]
     pub struct ReleaseObservation {
@@ -1177,6 +1215,8 @@ pub mod command {
         pub holder: u64,
         #[prost(message, repeated, tag = "4")]
         pub composite: ::prost::alloc::vec::Vec<super::Path>,
+        #[prost(message, optional, tag = "5")]
+        pub behind: ::core::option::Option<super::ChildPath>,
     }
     #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
     pub struct LearnQuirks {
@@ -1195,6 +1235,13 @@ pub mod command {
         pub origin: i32,
         #[prost(message, repeated, tag = "4")]
         pub values: ::prost::alloc::vec::Vec<super::PathValue>,
+    }
+    #[derive(Clone, PartialEq, ::prost::Message)]
+    pub struct RecordChildValues {
+        #[prost(string, tag = "1")]
+        pub child: ::prost::alloc::string::String,
+        #[prost(message, optional, tag = "2")]
+        pub recorded: ::core::option::Option<RecordValues>,
     }
     #[derive(Clone, PartialEq, ::prost::Oneof)]
     pub enum Kind {
@@ -1268,6 +1315,8 @@ pub mod command {
         PutObjectModel(super::ObjectModel),
         #[prost(message, tag = "35")]
         RemoveObjectModel(RemoveObjectModel),
+        #[prost(message, tag = "36")]
+        RecordChildValues(RecordChildValues),
     }
 }
 #[derive(Clone, PartialEq, ::prost::Message)]

@@ -45,6 +45,9 @@ pub struct Device {
     /// What came of its last bootstrap; only in GetDevice.
     #[prost(message, optional, tag = "18")]
     pub bootstrap: ::core::option::Option<BootstrapRecord>,
+    /// Newest known values of the devices behind it, if it is a gateway; only in GetDevice.
+    #[prost(message, repeated, tag = "19")]
+    pub child_values: ::prost::alloc::vec::Vec<ReportedValue>,
 }
 /// Nested message and enum types in `Device`.
 pub mod device {
@@ -109,6 +112,9 @@ pub struct ReportedValue {
     /// "Notify", "Send", "Read" or "Write"
     #[prost(string, tag = "4")]
     pub origin: ::prost::alloc::string::String,
+    /// The prefix of the device behind the gateway that it is of; empty: of the device itself.
+    #[prost(string, tag = "5")]
+    pub child: ::prost::alloc::string::String,
 }
 #[derive(Clone, PartialEq, ::prost::Message)]
 pub struct Value {
@@ -454,6 +460,9 @@ pub struct ObserveRequest {
     /// Ask even if the definition of the object says that the resource cannot be read.
     #[prost(bool, tag = "4")]
     pub force: bool,
+    /// As in ReadRequest
+    #[prost(string, tag = "5")]
+    pub child: ::prost::alloc::string::String,
 }
 #[derive(Clone, PartialEq, ::prost::Message)]
 pub struct ObserveResponse {
@@ -747,6 +756,9 @@ pub struct PutObservationRequest {
     /// Ask even if the definition of an object says that a resource cannot be read.
     #[prost(bool, tag = "4")]
     pub force: bool,
+    /// As in ReadRequest; with one path only
+    #[prost(string, tag = "5")]
+    pub child: ::prost::alloc::string::String,
 }
 #[derive(Clone, PartialEq, ::prost::Message)]
 pub struct PutObservationResponse {
@@ -770,6 +782,9 @@ pub struct Observation {
     /// Callers of Observe and ObserveComposite
     #[prost(uint32, tag = "4")]
     pub callers: u32,
+    /// The prefix of the device behind the gateway that is observed; empty: the device itself.
+    #[prost(string, tag = "5")]
+    pub child: ::prost::alloc::string::String,
 }
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct ListObservationsRequest {
@@ -788,6 +803,9 @@ pub struct DeleteObservationRequest {
     /// As they were put, in any order
     #[prost(string, repeated, tag = "2")]
     pub paths: ::prost::alloc::vec::Vec<::prost::alloc::string::String>,
+    /// As it was put
+    #[prost(string, tag = "3")]
+    pub child: ::prost::alloc::string::String,
 }
 #[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct DeleteObservationResponse {}

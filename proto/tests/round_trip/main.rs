@@ -4,10 +4,12 @@
 mod public;
 mod strategy;
 
+use device_state::table::Expiring;
 use device_state::{
-    Command, Envelope, FeedEntry, Outcome, Row, SecurityIdentity, Session, SessionCid, Timestamp,
+    ChildValue, Command, Envelope, Event, FeedEntry, LastValue, Observation, Outcome, Revision,
+    Row, SecurityIdentity, Session, SessionCid, Timestamp, ValueOrigin,
 };
-use lwm2m::{Operation, Path, Value};
+use lwm2m::{ChildPrefix, EndpointName, NotificationAttributes, Observed, Operation, Path, Value};
 use proptest::prelude::*;
 use prost::Message;
 use proto::convert::{ConvertError, Reason, ReportedContact};
@@ -130,6 +132,7 @@ fn an_error_names_the_field_from_the_outside_in() {
         endpoint: "e".to_owned(),
         path: None,
         composite: Vec::new(),
+        behind: None,
         holder: 1,
     };
     let kind = Some(wire::command::Kind::ReleaseObservation(release));
@@ -278,6 +281,142 @@ fn the_bytes_of_what_came_later_do_not_change_either() {
     };
     let bytes = wire::AccessRule::from(rule).encode_to_vec();
     assert_eq!(hex::encode(bytes), "08e71910001a040801100f1a0210012001");
+}
+
+fn behind() -> Observed {
+    Observed::Behind {
+        child: "dev0".parse().unwrap(),
+        path: Path::Resource(3, 0, 9),
+    }
+}
+
+#[test]
+fn the_bytes_of_observations_behind_a_gateway_do_not_change_either() {
+    let endpoint = || "gw".parse::<EndpointName>().unwrap();
+    let hex = |message: Vec<u8>| hex::encode(message);
+    let cancel = Operation::CancelObserve { observed: behind() };
+    let bytes = wire::Operation::from(cancel).encode_to_vec();
+    assert_eq!(hex(bytes), "320f1a0d0a046465763012050a03030009");
+    let hold = Command::HoldObservation {
+        endpoint: endpoint(),
+        observed: behind(),
+        parameters: NotificationAttributes::default(),
+        holder: 1,
+        lease_until: Timestamp(2),
+    };
+    assert_eq!(
+        hex(wire::Command::from(hold).encode_to_vec()),
+        "82011e0a02677719010000000000000020023a0d0a046465763012050a03030009"
+    );
+    let observation = Row::Observation(Observation {
+        endpoint: endpoint(),
+        observed: behind(),
+        parameters: NotificationAttributes::default(),
+        holders: Vec::new(),
+    });
+    let bytes = wire::Row::from(observation).encode_to_vec();
+    assert_eq!(hex(bytes), "3a130a026777320d0a046465763012050a03030009");
+    let at = Timestamp(5);
+    let what = Expiring::Hold(endpoint(), behind(), 1);
+    let bytes = wire::Row::from(Row::Expiry { at, what }).encode_to_vec();
+    assert_eq!(
+        hex(bytes),
+        "4a2008052a1c0a0267771901000000000000002a0d0a046465763012050a03030009"
+    );
+}
+
+#[test]
+fn the_bytes_of_values_behind_a_gateway_do_not_change_either() {
+    let endpoint = || "gw".parse::<EndpointName>().unwrap();
+    let child = || Some("dev0".parse::<ChildPrefix>().unwrap());
+    let (path, at) = (Path::Resource(3, 0, 9), Timestamp(5));
+    let values = || vec![(path, Value::Integer(80), at)];
+    let record = Command::RecordValues {
+        endpoint: endpoint(),
+        registration: "0001ab".parse().unwrap(),
+        child: child(),
+        origin: ValueOrigin::Notify,
+        values: values(),
+    };
+    let bytes = wire::Command::from(record).encode_to_vec();
+    assert_eq!(
+        hex::encode(bytes),
+        "a202260a0464657630121e0a02677712063030303161621801220e0a050a03030009120310a0011805"
+    );
+    let value = LastValue {
+        endpoint: endpoint(),
+        path,
+        value: Value::Integer(80),
+        origin: ValueOrigin::Notify,
+        at,
+    };
+    let child_value = ChildValue {
+        child: child().unwrap(),
+        value,
+    };
+    let bytes = wire::Row::from(Row::ChildValue(child_value)).encode_to_vec();
+    assert_eq!(
+        hex::encode(bytes),
+        "b2011c0a046465763012140a02677712050a030300091a0310a00120012805"
+    );
+    let told = FeedEntry {
+        revision: Revision(7),
+        index: 0,
+        at,
+        endpoint: endpoint(),
+        event: Event::ValuesReported {
+            child: child(),
+            origin: ValueOrigin::Notify,
+            values: values(),
+        },
+    };
+    let bytes = wire::FeedEntry::from(told).encode_to_vec();
+    assert_eq!(
+        hex::encode(bytes),
+        "08071805220267776a1a0a046465763012120801120e0a050a03030009120310a0011805"
+    );
+}
+
+#[test]
+fn what_is_observed_behind_a_gateway_leaves_an_older_release_nothing_to_misread() {
+    let hold = |observed: Observed| {
+        let release = Command::ReleaseObservation {
+            endpoint: "gw".parse().unwrap(),
+            observed,
+            holder: 1,
+        };
+        match wire::Command::from(release).kind {
+            Some(wire::command::Kind::ReleaseObservation(release)) => release,
+            other => panic!("{other:?}"),
+        }
+    };
+    let there = hold(behind());
+    assert_eq!((&there.path, &there.composite[..]), (&None, &[][..]));
+    let refused = |release| {
+        let kind = Some(wire::command::Kind::ReleaseObservation(release));
+        refusal::<Command, _>(wire::Command { kind })
+    };
+    // As that release sees it.
+    let unknown = wire::command::ReleaseObservation {
+        behind: None,
+        ..there.clone()
+    };
+    assert_eq!(refused(unknown).1, Reason::Missing);
+    let both = wire::command::ReleaseObservation {
+        path: hold(Path::Object(3).into()).path,
+        ..there.clone()
+    };
+    assert_eq!(refused(both).1, Reason::Conflict("path"));
+    let nobody = wire::ChildPath {
+        child: "33".to_owned(),
+        path: Some(Path::Object(3).into()),
+    };
+    let nobody = wire::command::ReleaseObservation {
+        behind: Some(nobody),
+        ..there
+    };
+    let (field, _) = refused(nobody);
+    assert_eq!(field, "command.release_observation.behind.child");
 }
 
 #[test]

@@ -166,6 +166,18 @@ fn a_request_that_no_device_could_accept_is_refused_with_the_field_that_is_wrong
     assert_eq!(field(made_durable(behind("33"))), "child");
     assert_eq!(field(made_durable(behind("a/b"))), "child");
     assert_eq!(field(device(read("/dev0/3/0", None))), "path");
+    let observed = |child: &str, paths: &[&str]| {
+        let paths = paths.iter().map(ToString::to_string).collect();
+        device(public::PutObservationRequest {
+            endpoint: "m".to_owned(),
+            paths,
+            child: child.to_owned(),
+            ..Default::default()
+        })
+    };
+    assert_eq!(field(observed("33", &["/3/0/9"])), "child");
+    assert_eq!(field(observed("dev0", &["/3/0/9", "/4"])), "child");
+    assert_eq!(field(observed("dev0", &["/"])), "path");
 }
 
 #[test]
@@ -406,13 +418,19 @@ proptest! {
     }
 
     #[test]
-    fn a_described_device_is_read_back(registration in strategy::registration(), record in strategy::operation_record(), bootstrap in proptest::option::of(strategy::bootstrap_record())) {
+    fn a_described_device_is_read_back(
+        registration in strategy::registration(),
+        child_values in proptest::collection::vec(strategy::child_value(), 0..3),
+        record in strategy::operation_record(),
+        bootstrap in proptest::option::of(strategy::bootstrap_record()),
+    ) {
         let view = DeviceView {
             endpoint: registration.endpoint.clone(),
             registration: Some(registration),
             desired: vec![],
             desired_generation: Some(3),
             values: vec![],
+            child_values,
             operations: vec![record],
             observations: vec![],
             bootstrap,

@@ -6,13 +6,13 @@ use std::time::Duration;
 use device_state::table::{Counters, Expiring};
 use device_state::{
     AccessRule, Attempt, BootstrapProfile, BootstrapRecord, BootstrapResult, BootstrapSecurity,
-    BootstrapServer, BoundCredential, CertificateUse, Command, Contact, ContextOwner, Credential,
-    CredentialId, CredentialKey, CredentialOrigin, DesiredResource, DesiredState, Envelope, Event,
-    FeedEntry, LastValue, Member, MemberPhase, Move, NodeId, Observation, ObservationHolder,
-    OperationId, OperationOutcome, OperationRecord, OperationSource, OperationState, Outcome,
-    Queueing, Quirks, RefusedAttempt, Registration, Rejection, RequestId, Resumption, ResumptionId,
-    Revision, Row, SecurityIdentity, ServerCertificate, Session, SessionCid, SessionGeneration,
-    ShardId, Timestamp, Transport, ValueOrigin,
+    BootstrapServer, BoundCredential, CertificateUse, ChildValue, Command, Contact, ContextOwner,
+    Credential, CredentialId, CredentialKey, CredentialOrigin, DesiredResource, DesiredState,
+    Envelope, Event, FeedEntry, LastValue, Member, MemberPhase, Move, NodeId, Observation,
+    ObservationHolder, OperationId, OperationOutcome, OperationRecord, OperationSource,
+    OperationState, Outcome, Queueing, Quirks, RefusedAttempt, Registration, Rejection, RequestId,
+    Resumption, ResumptionId, Revision, Row, SecurityIdentity, ServerCertificate, Session,
+    SessionCid, SessionGeneration, ShardId, Timestamp, Transport, ValueOrigin,
 };
 use lwm2m::{
     Binding, ChildPrefix, CompositePaths, ContentFormat, EndpointName, Entry, ExecuteArguments,
@@ -279,9 +279,14 @@ fn parameters() -> impl Strategy<Value = NotificationAttributes> {
     prop_oneof![Just(NotificationAttributes::default()), attributes()]
 }
 
+fn child() -> impl Strategy<Value = ChildPrefix> {
+    select(vec!["dev0", "a4:c1:38", "~"]).prop_map(|prefix| prefix.parse().unwrap())
+}
+
 fn observed() -> impl Strategy<Value = Observed> {
     prop_oneof![
         path().prop_map(Observed::Path),
+        (child(), path()).prop_map(|(child, path)| Observed::Behind { child, path }),
         vec(path(), 1..4)
             .prop_map(|paths| Observed::Composite(CompositePaths::new(paths).unwrap())),
     ]
@@ -483,7 +488,6 @@ fn quirks() -> impl Strategy<Value = Quirks> {
 }
 
 pub(crate) fn operation() -> impl Strategy<Value = Operation> {
-    let child = || "[a-z]{1,9}".prop_map(|text| text.parse::<ChildPrefix>().unwrap());
     (option::of(child()), own_operation()).prop_map(|(child, operation)| match child {
         Some(child) => operation.behind(child),
         None => operation,
@@ -657,8 +661,13 @@ fn event() -> impl Strategy<Value = Event> {
         }),
         registration_id().prop_map(|id| Event::Deregistered { id }),
         registration_id().prop_map(|id| Event::Expired { id }),
-        (origin(), timed_values())
-            .prop_map(|(origin, values)| Event::ValuesReported { origin, values }),
+        (option::of(child()), origin(), timed_values()).prop_map(|(child, origin, values)| {
+            Event::ValuesReported {
+                child,
+                origin,
+                values,
+            }
+        }),
         (
             operation_id(),
             "[a-z]{1,9}",
@@ -794,6 +803,22 @@ fn counters() -> impl Strategy<Value = Counters> {
     )
 }
 
+fn last_value() -> impl Strategy<Value = LastValue> {
+    (endpoint(), path(), value(), origin(), time()).prop_map(
+        |(endpoint, path, value, origin, at)| LastValue {
+            endpoint,
+            path,
+            value,
+            origin,
+            at,
+        },
+    )
+}
+
+pub(crate) fn child_value() -> impl Strategy<Value = ChildValue> {
+    (child(), last_value()).prop_map(|(child, value)| ChildValue { child, value })
+}
+
 pub(crate) fn row() -> impl Strategy<Value = Row> {
     prop_oneof![
         registration().prop_map(Row::Registration),
@@ -813,17 +838,8 @@ pub(crate) fn row() -> impl Strategy<Value = Row> {
         operation_record().prop_map(Row::Operation),
         desired().prop_map(Row::Desired),
         observation().prop_map(Row::Observation),
-        (endpoint(), path(), value(), origin(), time()).prop_map(
-            |(endpoint, path, value, origin, at)| {
-                Row::LastValue(LastValue {
-                    endpoint,
-                    path,
-                    value,
-                    origin,
-                    at,
-                })
-            }
-        ),
+        last_value().prop_map(Row::LastValue),
+        child_value().prop_map(Row::ChildValue),
         (time(), expiring()).prop_map(|(at, what)| Row::Expiry { at, what }),
         feed_entry().prop_map(Row::Feed),
         (request_id(), outcome()).prop_map(|(request_id, outcome)| Row::Dedup {
@@ -1010,17 +1026,21 @@ pub(crate) fn command() -> impl Strategy<Value = Command> {
             registration,
             quirks
         }),
-        (endpoint(), registration_id(), origin(), timed_values()).prop_map(
-            |(endpoint, registration, origin, values)| {
-                Command::RecordValues {
-                    endpoint,
-                    registration,
-                    origin,
-                    values,
-                }
-            }
-        ),
+        record_values(),
     ]
+}
+
+fn record_values() -> impl Strategy<Value = Command> {
+    let of = (endpoint(), registration_id(), option::of(child()));
+    (of, origin(), timed_values()).prop_map(|((endpoint, registration, child), origin, values)| {
+        Command::RecordValues {
+            endpoint,
+            registration,
+            child,
+            origin,
+            values,
+        }
+    })
 }
 
 pub(crate) fn envelope() -> impl Strategy<Value = Envelope> {

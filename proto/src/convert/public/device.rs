@@ -36,6 +36,7 @@ impl From<Registration> for public::Device {
             objects: registered_objects(&row.links, row.version),
             ingress_node: row.owner.to_string(),
             values: Vec::new(),
+            child_values: Vec::new(),
             desired: Vec::new(),
             quirks: quirk_names(row.quirks),
             bootstrap: None,
@@ -99,6 +100,7 @@ pub fn device(view: DeviceView) -> public::Device {
     };
     public::Device {
         values: view.values.into_iter().map(Into::into).collect(),
+        child_values: view.child_values.into_iter().map(Into::into).collect(),
         desired: view.desired.into_iter().map(Into::into).collect(),
         bootstrap: view.bootstrap.map(Into::into),
         ..bare

@@ -20,8 +20,12 @@ impl From<FeedEntry> for public::Event {
             Event::Updated { registration } => Kind::Updated((*registration).into()),
             Event::Deregistered { id } => Kind::Deregistered(ended(&id)),
             Event::Expired { id } => Kind::Expired(ended(&id)),
-            Event::ValuesReported { origin, values } => Kind::ValuesReported(ValuesReported {
-                values: reported_values(origin, values),
+            Event::ValuesReported {
+                child,
+                origin,
+                values,
+            } => Kind::ValuesReported(ValuesReported {
+                values: reported_values(child.as_ref(), origin, values),
             }),
             Event::OperationFinished {
                 operation,

@@ -6,7 +6,7 @@ use lwm2m::{CompositePaths, Observed, Path};
 
 use super::value::path;
 use crate::convert::list::{MAX_VALUES, bounded};
-use crate::convert::{ConvertError, Reason};
+use crate::convert::{ConvertError, InField, Reason};
 use crate::drover::v1 as public;
 
 impl From<Observation> for public::Observation {
@@ -23,12 +23,35 @@ impl From<Observation> for public::Observation {
             parameters: observation.parameters.to_query().join("&"),
             declared: observation.holders.iter().any(declared),
             callers: callers.count() as u32,
+            child: observation
+                .observed
+                .child()
+                .map(ToString::to_string)
+                .unwrap_or_default(),
         }
     }
 }
 
-/// What paths stand for: one observation, which is composite if there are several.
-pub fn observed(texts: &[String]) -> Result<Observed, ConvertError> {
+/// What paths stand for: one observation, which is composite if there are several. It is of the device that `prefix`
+/// names, or of the registered device itself if it is empty.
+pub fn observed(prefix: &str, texts: &[String]) -> Result<Observed, ConvertError> {
+    let own = observed_itself(texts)?;
+    if prefix.is_empty() {
+        return Ok(own);
+    }
+    match own {
+        Observed::Path(path) => Ok(Observed::Behind {
+            child: prefix.parse().in_field("child")?,
+            path,
+        }),
+        _ => Err(ConvertError::new(
+            "child",
+            OperationError::NotBehindGateway("observe-composite"),
+        )),
+    }
+}
+
+fn observed_itself(texts: &[String]) -> Result<Observed, ConvertError> {
     match texts {
         [] => Err(ConvertError::new("paths", Reason::Missing)),
         [text] => path("paths", text).map(Observed::Path),

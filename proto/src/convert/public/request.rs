@@ -182,7 +182,7 @@ impl TryFrom<Defined<'_, public::ObserveRequest>> for DeviceRequest {
         };
         Self::new(
             &request.endpoint,
-            operation,
+            behind(&request.child, operation)?,
             Definitions::unless(request.force, definitions),
         )
     }
@@ -235,7 +235,7 @@ impl TryFrom<Defined<'_, public::PutObservationRequest>> for DeviceRequest {
             definitions,
         } = defined;
         let operation = Operation::Observe {
-            observed: observed(&request.paths)?,
+            observed: observed(&request.child, &request.paths)?,
             parameters: attributes("parameters", &request.parameters)?,
         };
         Self::new(

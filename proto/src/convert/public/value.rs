@@ -1,8 +1,8 @@
 //! Values and paths.
 
-use device_state::{LastValue, Timestamp, ValueOrigin};
+use device_state::{ChildValue, LastValue, Timestamp, ValueOrigin};
 use lwm2m::value::ValueError;
-use lwm2m::{Entry, Path, Registry, Value, ValueType};
+use lwm2m::{ChildPrefix, Entry, Path, Registry, Value, ValueType};
 
 use super::timestamp;
 use crate::convert::list::{MAX_VALUES, each};
@@ -62,12 +62,16 @@ pub fn path_values(values: Vec<(Path, Value)>) -> Vec<public::PathValue> {
     values.into_iter().map(item).collect()
 }
 
-/// Values that a device reported.
+/// Values that a device reported, of itself or of a device behind it.
 pub fn reported_values(
+    child: Option<&ChildPrefix>,
     origin: ValueOrigin,
     values: Vec<(Path, Value, Timestamp)>,
 ) -> Vec<public::ReportedValue> {
-    let item = |(path, value, at)| reported(path, value, origin, at);
+    let item = |(path, value, at)| public::ReportedValue {
+        child: child.map(ToString::to_string).unwrap_or_default(),
+        ..reported(path, value, origin, at)
+    };
     values.into_iter().map(item).collect()
 }
 
@@ -77,6 +81,7 @@ fn reported(path: Path, value: Value, origin: ValueOrigin, at: Timestamp) -> pub
         value: Some(value.into()),
         time: timestamp(at),
         origin: origin_name(origin).to_owned(),
+        child: String::new(),
     }
 }
 
@@ -92,6 +97,15 @@ const fn origin_name(origin: ValueOrigin) -> &'static str {
 impl From<LastValue> for public::ReportedValue {
     fn from(row: LastValue) -> Self {
         reported(row.path, row.value, row.origin, row.at)
+    }
+}
+
+impl From<ChildValue> for public::ReportedValue {
+    fn from(row: ChildValue) -> Self {
+        Self {
+            child: row.child.to_string(),
+            ..row.value.into()
+        }
     }
 }
 
