@@ -199,8 +199,9 @@ impl<P: PeerKey> Engine<P> {
         if operation.validate().is_err() {
             return;
         }
+        let (child, operation) = operation.split_child();
         // A device that is gone or busy again registers again, and with it the observation is restored.
-        let _lost = self.start_downlink(now, registration, None, operation, Purpose::Restored);
+        let _lost = self.start_downlink(now, registration, child, operation, Purpose::Restored);
     }
 
     /// Gives up establishing an observation again that nobody wants any more.
@@ -389,10 +390,13 @@ impl<P: PeerKey> Engine<P> {
             && may_be_unknown_to_device(response.code)
             && let Some(steps) = pieces::of(&downlink.operation)
         {
-            self.learn(
-                &downlink.registration,
-                pieces::lesson(&downlink.operation, response.code),
-            );
+            // What a device behind a gateway refuses says nothing of the gateway.
+            if downlink.child.is_none() {
+                self.learn(
+                    &downlink.registration,
+                    pieces::lesson(&downlink.operation, response.code),
+                );
+            }
             if let Err(failure) = self.go_piecewise(now, downlink, steps, Quirks::default()) {
                 self.fail(purpose, failure);
             }
@@ -451,7 +455,8 @@ impl<P: PeerKey> Engine<P> {
         }
         if response.code.is_success() && downlink.purpose == Purpose::Restored {
             // Whoever asks for an observation gets the first value as the answer.
-            self.report(now, &downlink.registration, base, response, None);
+            let place = (downlink.child.as_ref(), base);
+            self.report(now, &downlink.registration, place, response, None);
         }
     }
 
@@ -509,8 +514,8 @@ impl<P: PeerKey> Engine<P> {
     ) -> Result<Option<OperationReply>, OperationFailure> {
         let has_values = answer::has_values(downlink.current());
         let returned = if has_values && response.code.is_success() {
-            let base = downlink.current().path();
-            answer::values(self.values_in(&downlink.registration, None, base, response)?)
+            let (child, base) = (downlink.child.as_ref(), downlink.current().path());
+            answer::values(self.values_in(&downlink.registration, child, base, response)?)
         } else {
             Vec::new()
         };

@@ -7,7 +7,7 @@ use device_state::{
     CredentialId, Observation, OperationOutcome, SecurityIdentity, Timestamp, Transport,
     ValueOrigin,
 };
-use lwm2m::{NotificationAttributes, Observed, Path, RegistrationId};
+use lwm2m::{ChildPrefix, NotificationAttributes, Observed, Path, RegistrationId};
 
 use crate::engine::Engine;
 use crate::output::{Now, OperationFailure, OperationReply, OperationTag};
@@ -49,10 +49,10 @@ impl Bond {
 }
 
 impl Observations {
-    /// The path that what is reported with the token lies below.
-    pub(crate) fn base(&self, token: Token) -> Option<Path> {
+    /// The path that what is reported with the token lies below, of which device behind a gateway if it is of one.
+    pub(crate) fn place(&self, token: Token) -> Option<(Option<ChildPrefix>, Path)> {
         let known = self.0.iter().find(|known| known.token == token)?;
-        Some(known.base)
+        Some((known.observed.child().cloned(), known.base))
     }
 
     /// The token by which exactly this is observed already.
@@ -227,8 +227,8 @@ impl<P: PeerKey> Engine<P> {
         let observed = self
             .devices
             .at_peer_mut(peer)
-            .and_then(|(id, device)| Some((id.clone(), device.observations.base(token)?)));
-        let Some((id, base)) = observed else {
+            .and_then(|(id, device)| Some((id.clone(), device.observations.place(token)?)));
+        let Some((id, (child, base))) = observed else {
             self.counters.dropped_notifications += 1;
             self.settle_notification(now, receipt, Kept::Yes);
             self.coap.forget_observation(peer, token);
@@ -243,7 +243,7 @@ impl<P: PeerKey> Engine<P> {
             self.coap.forget_observation(peer, token);
             return;
         }
-        self.report(now, &id, base, response, receipt);
+        self.report(now, &id, (child.as_ref(), base), response, receipt);
     }
 
     /// Acknowledges a notification, or has its sender send it again.
@@ -307,14 +307,14 @@ impl<P: PeerKey> Engine<P> {
         &mut self,
         now: Now,
         registration: &RegistrationId,
-        base: Path,
+        (child, base): (Option<&ChildPrefix>, Path),
         response: &Response,
         receipt: Option<Receipt<P>>,
     ) {
         if response.code == Code::VALID_2_03 {
             return self.settle_notification(now, receipt, Kept::Yes);
         }
-        let read = self.values_in(registration, None, base, response);
+        let read = self.values_in(registration, child, base, response);
         let Some(device) = self.devices.get(registration) else {
             return;
         };
@@ -329,7 +329,7 @@ impl<P: PeerKey> Engine<P> {
         };
         let (shard, command) = record_values(
             self.config.shards,
-            device.endpoint.clone(),
+            (device.endpoint.clone(), child.cloned()),
             registration.clone(),
             ValueOrigin::Notify,
             entries,

@@ -10,8 +10,8 @@ use device_state::{
     registration_shard,
 };
 use lwm2m::{
-    Binding, ContentFormat, EndpointName, Entry, Lifetime, LwM2mVersion, Path, RegisterRequest,
-    RegistrationId, SampleTime, UpdateRequest, Value, decode_below,
+    Binding, ChildPrefix, ContentFormat, EndpointName, Entry, Lifetime, LwM2mVersion, Path,
+    RegisterRequest, RegistrationId, SampleTime, UpdateRequest, Value, decode_below,
 };
 use rand::Rng;
 
@@ -268,7 +268,7 @@ impl<P: PeerKey> Engine<P> {
         let (id, endpoint) = (id.clone(), device.endpoint.clone());
         let (shard, command) = record_values(
             self.config.shards,
-            endpoint,
+            (endpoint, None),
             id.clone(),
             ValueOrigin::Send,
             entries,
@@ -394,10 +394,10 @@ pub(crate) fn bound_endpoint(
     }
 }
 
-/// The command that keeps what a device reported.
+/// The command that keeps what a device reported of itself, or of one behind it.
 pub(crate) fn record_values(
     shards: u16,
-    endpoint: EndpointName,
+    (endpoint, child): (EndpointName, Option<ChildPrefix>),
     registration: RegistrationId,
     origin: ValueOrigin,
     entries: Vec<Entry>,
@@ -423,6 +423,7 @@ pub(crate) fn record_values(
         Command::RecordValues {
             endpoint,
             registration,
+            child,
             origin,
             values,
         },

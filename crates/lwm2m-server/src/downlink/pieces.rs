@@ -29,7 +29,8 @@ pub(super) fn needed<P>(
             observed,
             parameters: asked,
         } => {
-            (composite || matches!(observed, Observed::Path(_))) && (parameters || asked.is_empty())
+            (composite || !matches!(observed, Observed::Composite(_)))
+                && (parameters || asked.is_empty())
         }
         _ => true,
     };

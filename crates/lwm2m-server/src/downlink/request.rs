@@ -19,7 +19,7 @@ pub(super) fn formats<P>(operation: &Operation, device: &Device<P>) -> Vec<Optio
         } => vec![Some(*accept)],
         Operation::Read { accept: None, path } => read_formats(*path, device),
         Operation::Observe {
-            observed: Observed::Path(path),
+            observed: Observed::Path(path) | Observed::Behind { path, .. },
             ..
         } => read_formats(*path, device),
         Operation::ReadComposite {

@@ -6,8 +6,8 @@ use coap::{Code, Request, Response};
 use lwm2m::attributes::NotificationAttributes;
 use lwm2m::gateway::children;
 use lwm2m::{
-    ChildPrefix, ContentFormat, Entry, ExecuteArguments, Observed, Operation, Patch, Path,
-    RawRequest, Value, WriteMode,
+    ChildPrefix, CompositePaths, ContentFormat, Entry, ExecuteArguments, Observed, Operation,
+    Patch, Path, RawRequest, Value, WriteMode,
 };
 use lwm2m_server::OperationFailure;
 
@@ -35,6 +35,23 @@ fn write(path: Path, value: Value) -> Operation {
         mode: WriteMode::Replace,
         values: vec![Entry::new(path, value)],
     }
+}
+
+fn observe(path: Path) -> Operation {
+    Operation::Observe {
+        observed: path.into(),
+        parameters: NotificationAttributes::default(),
+    }
+}
+
+/// A gateway that takes observations, all of them of what reads as this.
+fn observed_gateway(reading: &'static str) -> Scripted {
+    gateway(move |request| {
+        Some(Response {
+            observe: request.observe.filter(|observe| *observe == 0),
+            ..text(reading)
+        })
+    })
 }
 
 fn path_of(request: &Request) -> String {
@@ -177,7 +194,8 @@ fn a_child_that_vanished_is_told_with_the_code_of_the_gateway() {
 #[test]
 fn what_a_gateway_does_not_do_for_its_children_is_refused_before_it_is_sent() {
     let mut device = gateway(|_| Some(text("")));
-    let observed = Observed::Path(TEMPERATURE);
+    let several = CompositePaths::new(vec![TEMPERATURE, UNIT]).unwrap();
+    let observed = Observed::Composite(several);
     let operations = [
         Operation::ReadComposite {
             paths: vec![TEMPERATURE, UNIT],
@@ -194,7 +212,6 @@ fn what_a_gateway_does_not_do_for_its_children_is_refused_before_it_is_sent() {
         Operation::Delete {
             path: Path::ObjectInstance(3303, 0),
         },
-        // Its values would be taken for the gateway's.
         Operation::Observe {
             observed: observed.clone(),
             parameters: NotificationAttributes::default(),
@@ -224,4 +241,114 @@ fn a_lifetime_that_is_written_to_a_child_is_not_that_of_the_gateway() {
     device.operate(year()).unwrap();
     device.drive(Duration::from_hours(48));
     assert_eq!(device.device_count(), 1);
+}
+
+#[test]
+fn what_a_child_notifies_is_kept_as_its_own_and_not_as_the_gateways() {
+    let mut device = observed_gateway("21.5");
+    let first = device.operate_on(&child(), observe(TEMPERATURE));
+    assert_eq!(values(first), [(TEMPERATURE, Value::Float(21.5))]);
+    assert_eq!(path_of(&device.asked[0]), "dev0/3303/0/5700");
+    assert_eq!(device.asked[0].observe, Some(0));
+
+    let own = |device: &Scripted| device.last_value(TEMPERATURE);
+    let of = |device: &Scripted, prefix: &str| {
+        let child: ChildPrefix = prefix.parse().unwrap();
+        device.child_value(&child, TEMPERATURE)
+    };
+    device.notify(text("22.5"));
+    assert_eq!(of(&device, "dev0"), Some(Value::Float(22.5)));
+    assert_eq!((of(&device, "dev1"), own(&device)), (None, None));
+    // A gateway that names the whole path means the same.
+    for name in ["/dev0/3303/0/5700", "/3303/0/5700"] {
+        let payload = format!(r#"[{{"n":"{name}","v":23.5}}]"#);
+        device.notify(content(ContentFormat::SENML_JSON, payload.as_bytes()));
+        assert_eq!(of(&device, "dev0"), Some(Value::Float(23.5)), "{name}");
+        device.notify(text("22.5"));
+    }
+    // What another child says is not of this observation.
+    device.notify(content(
+        ContentFormat::SENML_JSON,
+        br#"[{"n":"/dev1/3303/0/5700","v":1}]"#,
+    ));
+    assert_eq!(of(&device, "dev0"), Some(Value::Float(22.5)));
+    assert_eq!((of(&device, "dev1"), own(&device)), (None, None));
+}
+
+#[test]
+fn the_same_path_of_a_gateway_and_of_its_child_is_observed_apart() {
+    let mut device = observed_gateway("21.5");
+    device.operate(observe(TEMPERATURE)).unwrap();
+    device.notify(text("1.5"));
+    device.operate_on(&child(), observe(TEMPERATURE)).unwrap();
+    device.notify(text("2.5"));
+    let tokens: Vec<_> = device.asked.iter().map(|asked| asked.token).collect();
+    assert_ne!(tokens[0], tokens[1]);
+    let (own, _) = device.last_value(TEMPERATURE).unwrap();
+    assert_eq!(own, Value::Float(1.5));
+    let behind = device.child_value(&child(), TEMPERATURE);
+    assert_eq!(behind, Some(Value::Float(2.5)));
+
+    // Once more is the same observation.
+    device.operate_on(&child(), observe(TEMPERATURE)).unwrap();
+    assert_eq!(device.asked[2].token, tokens[1]);
+}
+
+#[test]
+fn a_child_is_observed_again_when_its_gateway_registers_until_nobody_wants_it() {
+    let mut device = observed_gateway("21.5");
+    device.hold(Observed::Behind {
+        child: child(),
+        path: TEMPERATURE,
+    });
+    device.register("1.1", OBJECTS);
+    assert_eq!(path_of(&device.asked[0]), "dev0/3303/0/5700");
+    assert_eq!(device.asked[0].observe, Some(0));
+    // Nobody waits for the first value, so it is kept.
+    let kept = |device: &Scripted| device.child_value(&child(), TEMPERATURE);
+    assert_eq!(kept(&device), Some(Value::Float(21.5)));
+    assert_eq!(device.last_value(TEMPERATURE), None);
+    device.notify(text("22.5"));
+    assert_eq!(kept(&device), Some(Value::Float(22.5)));
+
+    let cancel = |observed: Path| Operation::CancelObserve {
+        observed: observed.into(),
+    };
+    device.operate(cancel(TEMPERATURE)).unwrap();
+    assert_eq!(device.asked.len(), 1, "the gateway's own was not observed");
+    device.operate_on(&child(), cancel(TEMPERATURE)).unwrap();
+    let told = &device.asked[1];
+    assert_eq!(
+        (path_of(told).as_str(), told.observe),
+        ("dev0/3303/0/5700", Some(1))
+    );
+    assert_eq!(told.token, device.asked[0].token);
+}
+
+#[test]
+fn parameters_that_are_refused_for_a_child_are_written_to_its_path_and_teach_nothing() {
+    let mut device = Scripted::registered("1.2", OBJECTS, |request| {
+        Some(match request.method {
+            Code::GET if !request.query.is_empty() => Response::new(Code::BAD_REQUEST_4_00),
+            Code::GET => Response {
+                observe: Some(0),
+                ..text("21.5")
+            },
+            _ => Response::new(Code::CHANGED_2_04),
+        })
+    });
+    let asked_for = Operation::Observe {
+        observed: TEMPERATURE.into(),
+        parameters: NotificationAttributes::parse_query(&["pmin=5"]).unwrap(),
+    };
+    let first = device.operate_on(&child(), asked_for);
+    assert_eq!(values(first), [(TEMPERATURE, Value::Float(21.5))]);
+    let asked: Vec<_> = device.asked.iter().map(path_of).collect();
+    assert_eq!(asked, ["dev0/3303/0/5700"; 3]);
+    assert_eq!(device.asked[1].method, Code::PUT);
+    assert!(!device.registration().quirks.no_observe_parameters);
+    device.notify(text("22.5"));
+    let behind = device.child_value(&child(), TEMPERATURE);
+    assert_eq!(behind, Some(Value::Float(22.5)));
+    assert_eq!(device.last_value(TEMPERATURE), None);
 }

@@ -9,7 +9,10 @@ use device_state::{
     Command, Context, Envelope, MemoryTables, NodeId, OperationOutcome, Outcome, Registration,
     Revision, ShardId, Timestamp, Transport, apply, query,
 };
-use lwm2m::{ChildPrefix, ContentFormat, EndpointName, Operation, Path, RegistrationId, Value};
+use lwm2m::{
+    ChildPrefix, ContentFormat, EndpointName, NotificationAttributes, Observed, Operation, Path,
+    RegistrationId, Value,
+};
 use lwm2m_server::{
     CommitError, CommitId, Config, Engine, Now, OperationFailure, OperationReply, OperationTag,
     Origin, Output, Principal,
@@ -35,6 +38,8 @@ pub(crate) struct Scripted {
     answers: VecDeque<Response>,
     done: Vec<(OperationTag, Result<OperationReply, OperationFailure>)>,
     next_tag: u64,
+    /// The sequence of the last notification.
+    notified: u32,
     tables: MemoryTables,
     revision: u64,
     /// Whether commits wait for [`Scripted::commit`].
@@ -105,6 +110,7 @@ impl Scripted {
             answers: VecDeque::new(),
             done: Vec::new(),
             next_tag: 0,
+            notified: 1,
             tables: MemoryTables::new(),
             revision: 0,
             holds_commits: false,
@@ -172,6 +178,24 @@ impl Scripted {
         Some((last.value, last.at.0))
     }
 
+    /// The last value that was reported of a path of a device behind it.
+    pub(crate) fn child_value(&self, child: &ChildPrefix, path: Path) -> Option<Value> {
+        let last = query::child_value(&self.tables, &endpoint(), child, path)?;
+        Some(last.value.value)
+    }
+
+    /// From now on somebody wants this observed.
+    pub(crate) fn hold(&mut self, observed: Observed) {
+        let outcome = self.apply(Command::HoldObservation {
+            endpoint: endpoint(),
+            observed,
+            parameters: NotificationAttributes::default(),
+            holder: 1,
+            lease_until: Timestamp::NEVER,
+        });
+        assert_eq!(outcome, Outcome::Done);
+    }
+
     /// The wall clock in milliseconds.
     pub(crate) fn wall(&self) -> u64 {
         self.clock().wall.0
@@ -217,13 +241,14 @@ impl Scripted {
             observes.then_some(asked.token).flatten()
         });
         let token = token.expect("somebody observes");
+        self.notified += 1;
         self.device
             .notify(
                 self.now,
                 SERVER,
                 token,
                 Response {
-                    observe: Some(2),
+                    observe: Some(self.notified),
                     ..response
                 },
                 Reliability::Confirmable,
