@@ -40,7 +40,7 @@ fn what_was_declared_is_observed_whenever_the_device_registers_and_until_it_is_r
         drop(device);
     }
     let listed = drover.json(&["observations", "list", DEVICE]);
-    let declared = |paths: [&str; 1], parameters: &str| json!({"paths": paths, "parameters": parameters, "declared": true, "callers": 0});
+    let declared = |paths: [&str; 1], parameters: &str| json!({"child": null, "paths": paths, "parameters": parameters, "declared": true, "callers": 0});
     let expected = [declared(["/3/0/9"], ""), declared([TEMPERATURE], "pmin=0")];
     assert_eq!(listed["observations"], json!(expected), "{listed}");
 

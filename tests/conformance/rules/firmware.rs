@@ -66,7 +66,7 @@ pub(super) const RULES: &[Rule] = &[
     },
     Rule {
         id: "srv-83",
-        what: "Devices behind a gateway are found by its object 25 and come and go with its notifications; an operation on one has its prefix, a segment that is no number, in front of the path, its answer is of paths below it, and what gateways do not do for it is refused (Gateway 1.1 §5, §6)",
+        what: "Devices behind a gateway are found by its object 25 and come and go with its notifications; an operation on one has its prefix, a segment that is no number, in front of the path, its answer is of paths below it, and what gateways do not do for it is refused; what is observed of one is reported as that one's, and asked for again when the gateway registers (Gateway 1.1 §5, §6)",
         proofs: &[
             unit(
                 "lwm2m",
@@ -92,6 +92,13 @@ pub(super) const RULES: &[Rule] = &[
             engine("gateway::a_child_that_vanished_is_told_with_the_code_of_the_gateway"),
             engine(
                 "gateway::what_a_gateway_does_not_do_for_its_children_is_refused_before_it_is_sent",
+            ),
+            engine(
+                "gateway::what_a_child_notifies_is_kept_as_its_own_and_not_as_the_gateways",
+            ),
+            engine("gateway::the_same_path_of_a_gateway_and_of_its_child_is_observed_apart"),
+            engine(
+                "gateway::a_child_is_observed_again_when_its_gateway_registers_until_nobody_wants_it",
             ),
         ],
     },
