@@ -10,6 +10,7 @@ use crate::command::{
     apply, bootstrap, children, composite, credentials, models, observations, operations, raw,
     read, rest_shim, stream, write,
 };
+use crate::failure::Failure;
 use crate::output::Format;
 use crate::{dev, model, tether};
 
@@ -248,6 +249,18 @@ impl Behind {
     pub(crate) fn prefix(&self) -> String {
         let prefix = self.child.as_ref().map(ToString::to_string);
         prefix.unwrap_or_default()
+    }
+
+    /// There are no composite operations behind a gateway, by which several paths would be asked for, or the root.
+    pub(crate) fn check(&self, paths: &[lwm2m::Path]) -> Result<(), Failure> {
+        match paths {
+            [path] if *path != lwm2m::Path::Root => Ok(()),
+            _ if self.child.is_none() => Ok(()),
+            _ => Err(Failure::usage(
+                "a device behind a gateway is asked for one path at a time",
+                "name one, for example /3/0",
+            )),
+        }
     }
 
     /// For messages: what is asked.

@@ -26,6 +26,7 @@ fn view(registration: Option<Registration>) -> DeviceView {
         desired_generation: None,
         values: Vec::new(),
         operations: Vec::new(),
+        child_values: Vec::new(),
         observations: Vec::new(),
         bootstrap: None,
     }

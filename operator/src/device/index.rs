@@ -117,8 +117,10 @@ impl Index {
                 | Kind::DesiredChanged(_)
                 | Kind::DesiredRemoved(_) => true,
                 Kind::Updated(now) => is_news(device, now),
-                Kind::ValuesReported(_) => {
+                // What a device behind a gateway reports is not of the gateway.
+                Kind::ValuesReported(reported) => {
                     device.spec.management_policy == ManagementPolicy::ObserveOnly
+                        && reported.values.iter().all(|value| value.child.is_empty())
                 }
                 Kind::OperationFinished(_) | Kind::Bootstrapped(_) => false,
             };

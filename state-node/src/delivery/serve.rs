@@ -152,6 +152,7 @@ impl Serve {
         let command = Command::RecordValues {
             endpoint: self.endpoint.clone(),
             registration: registration.clone(),
+            child: observed.child().cloned(),
             origin: ValueOrigin::Notify,
             values: values.map(|(path, value)| (path, value, begun)).collect(),
         };

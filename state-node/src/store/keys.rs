@@ -3,7 +3,7 @@
 use bytes::BufMut;
 use device_state::table::Expiring;
 use device_state::{CredentialId, RequestId, RowKey};
-use lwm2m::{Observed, Path};
+use lwm2m::{ChildPrefix, Observed, Path};
 
 /// The key of the position that the rows stand at. Sorts before every row.
 pub const APPLIED: &[u8] = &[0x00];
@@ -29,6 +29,7 @@ const ENDPOINT_CREDENTIALS: u8 = 0x21;
 const BOOTSTRAP_PROFILE: u8 = 0x22;
 const BOOTSTRAP: u8 = 0x23;
 const OBJECT_MODEL: u8 = 0x24;
+const CHILD_VALUE: u8 = 0x25;
 
 const EXPIRING_REGISTRATION: u8 = 0x01;
 const EXPIRING_SESSION: u8 = 0x02;
@@ -37,12 +38,14 @@ const EXPIRING_HOLD: u8 = 0x04;
 const EXPIRING_MEMBER: u8 = 0x05;
 const EXPIRING_RESUMPTION: u8 = 0x06;
 
-/// Ends a name or a path inside a key. Names hold no control characters and a path's ids are preceded by
+/// Ends a name, a prefix or a path inside a key. Names and prefixes hold no control characters and a path's ids are preceded by
 /// [`PATH_ID`], so the end sorts before every continuation.
 const END: u8 = 0x00;
 const PATH_ID: u8 = 0x01;
 /// Precedes each path of a list, so that lists sort after single paths.
 const LISTED_PATH: u8 = 0x02;
+/// Precedes the prefix of what is behind a gateway, so that it sorts after lists.
+const CHILD_PREFIX: u8 = 0x03;
 
 /// The bytes of a row's key.
 pub fn encode(key: &RowKey) -> Vec<u8> {
@@ -121,6 +124,11 @@ pub fn encode(key: &RowKey) -> Vec<u8> {
             bytes.put_u8(version.major);
             bytes.put_u8(version.minor);
         }
+        RowKey::ChildValue(endpoint, child, path) => {
+            put_name(&mut bytes, CHILD_VALUE, endpoint.as_str());
+            put_prefix(&mut bytes, child);
+            put_path(&mut bytes, *path);
+        }
     }
     bytes
 }
@@ -186,7 +194,17 @@ fn put_observed(bytes: &mut Vec<u8>, observed: &Observed) {
             }
             bytes.put_u8(END);
         }
+        Observed::Behind { child, path } => {
+            bytes.put_u8(CHILD_PREFIX);
+            put_prefix(bytes, child);
+            put_path(bytes, *path);
+        }
     }
+}
+
+fn put_prefix(bytes: &mut Vec<u8>, child: &ChildPrefix) {
+    bytes.put_slice(child.as_str().as_bytes());
+    bytes.put_u8(END);
 }
 
 fn put_request_id(bytes: &mut Vec<u8>, id: RequestId) {
@@ -215,9 +233,14 @@ mod tests {
         .prop_map(|ids| Path::from_segments(&ids).expect("four ids without the reserved one"))
     }
 
+    fn prefix() -> impl Strategy<Value = ChildPrefix> {
+        "[a!~]{1,3}".prop_map(|prefix| prefix.parse().expect("the pattern is a valid prefix"))
+    }
+
     fn observed() -> impl Strategy<Value = Observed> {
         prop_oneof![
             path().prop_map(Observed::Path),
+            (prefix(), path()).prop_map(|(child, path)| Observed::Behind { child, path }),
             proptest::collection::vec(path(), 1..4).prop_map(|paths| {
                 let paths = CompositePaths::new(paths).expect("one to three paths");
                 Observed::Composite(paths)
@@ -286,6 +309,8 @@ mod tests {
             (0_u16..300, 0_u8..3, 0_u8..3).prop_map(|(object, major, minor)| {
                 RowKey::ObjectModel(object, ObjectVersion::new(major, minor))
             }),
+            (endpoint(), prefix(), path())
+                .prop_map(|(endpoint, child, path)| RowKey::ChildValue(endpoint, child, path)),
         ]
     }
 

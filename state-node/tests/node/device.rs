@@ -126,6 +126,7 @@ impl Ingress {
         let command = Command::RecordValues {
             endpoint: endpoint.clone(),
             registration: id.clone(),
+            child: None,
             origin: ValueOrigin::Notify,
             values: vec![(path, value, Timestamp(1))],
         };

@@ -61,7 +61,8 @@ pub(crate) async fn get(api: &Api, endpoint: String) -> Result<DeviceDetailView,
     let objects: Vec<String> = objects
         .map(|object| format!("/{}", object.object))
         .collect();
-    let values = device.values.iter().map(|value| value.path.as_str());
+    let values = device.values.iter().chain(&device.child_values);
+    let values = values.map(|value| value.path.as_str());
     model::learn(api, objects.iter().map(String::as_str).chain(values)).await;
     Ok(device.into())
 }

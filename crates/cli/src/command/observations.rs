@@ -7,8 +7,8 @@ use proto::drover::v1::{
 use serde::Serialize;
 
 use crate::api::Api;
-use crate::arguments::Global;
-use crate::command::stream::wanted;
+use crate::arguments::{Behind, Global};
+use crate::command::stream::{texts, wanted};
 use crate::failure::Failure;
 use crate::model;
 use crate::table;
@@ -26,8 +26,9 @@ Examples:
   drover observations add sim-0001 /3303/0/5700
   drover observations add sim-0001 /3303/0/5700 pmin=10 pmax=60
   drover observations add sim-0001 /3303/0/5700 /3/0/9
+  drover observations add gateway-1 /3303/0/5700 --child dev0
 
-JSON: {\"paths\", \"parameters\", \"declared\", \"callers\", \"operation\"}; without an operation the device is not registered.")]
+JSON: {\"child\", \"paths\", \"parameters\", \"declared\", \"callers\", \"operation\"}; without an operation the device is not registered.")]
     Add {
         /// Endpoint name of the device.
         #[arg(value_name = "ENDPOINT")]
@@ -38,13 +39,15 @@ JSON: {\"paths\", \"parameters\", \"declared\", \"callers\", \"operation\"}; wit
         /// Ask even if the object's definition says that the resource cannot be read.
         #[arg(long)]
         force: bool,
+        #[command(flatten)]
+        behind: Behind,
     },
     /// List what a device is to report.
     #[command(after_help = "\
 Example:
   drover observations list sim-0001
 
-JSON: {\"observations\": [{\"paths\", \"parameters\", \"declared\", \"callers\"}]}; one that was not declared ends with its last
+JSON: {\"observations\": [{\"child\", \"paths\", \"parameters\", \"declared\", \"callers\"}]}; one that was not declared ends with its last
   caller, such as `drover observe`.")]
     List {
         /// Endpoint name of the device.
@@ -52,7 +55,10 @@ JSON: {\"observations\": [{\"paths\", \"parameters\", \"declared\", \"callers\"}
         endpoint: String,
     },
     /// No longer have a device report something, unless somebody listens.
-    #[command(after_help = "Example:\n  drover observations remove sim-0001 /3303/0/5700")]
+    #[command(after_help = "\
+Examples:
+  drover observations remove sim-0001 /3303/0/5700
+  drover observations remove gateway-1 /3303/0/5700 --child dev0")]
     Remove {
         /// Endpoint name of the device.
         #[arg(value_name = "ENDPOINT")]
@@ -60,11 +66,15 @@ JSON: {\"observations\": [{\"paths\", \"parameters\", \"declared\", \"callers\"}
         /// The paths as they were added.
         #[arg(value_name = "PATH", value_parser = model::parse_path, required = true)]
         paths: Vec<lwm2m::Path>,
+        #[command(flatten)]
+        behind: Behind,
     },
 }
 
 #[derive(Debug, Serialize)]
 struct ObservationView {
+    /// The prefix of the device behind a gateway that is observed, unless it is the device itself.
+    child: Option<String>,
     paths: Vec<String>,
     parameters: String,
     declared: bool,
@@ -92,14 +102,18 @@ impl Observations {
                 endpoint,
                 wanted: words,
                 force,
+                behind,
             } => {
                 let (paths, parameters) = wanted(&words)?;
-                let action = format!("observe {} of {endpoint}", paths.join(" "));
+                behind.check(&paths)?;
+                let paths = texts(&paths);
+                let action = format!("observe {} of {}", paths.join(" "), behind.of(&endpoint));
                 let request = api.request(PutObservationRequest {
                     endpoint,
                     paths,
                     parameters,
                     force,
+                    child: behind.prefix(),
                 });
                 let answer = observations.put_observation(request).await;
                 let answer = answer.map_err(Failure::call(action))?.into_inner();
@@ -120,10 +134,20 @@ impl Observations {
                 };
                 global.output.show(&view, ObservationsView::table)
             }
-            Self::Remove { endpoint, paths } => {
-                let paths: Vec<String> = paths.iter().map(ToString::to_string).collect();
-                let action = format!("stop observing {} of {endpoint}", paths.join(" "));
-                let request = api.request(DeleteObservationRequest { endpoint, paths });
+            Self::Remove {
+                endpoint,
+                paths,
+                behind,
+            } => {
+                behind.check(&paths)?;
+                let paths = texts(&paths);
+                let named = paths.join(" ");
+                let action = format!("stop observing {named} of {}", behind.of(&endpoint));
+                let request = api.request(DeleteObservationRequest {
+                    endpoint,
+                    paths,
+                    child: behind.prefix(),
+                });
                 let answer = observations.delete_observation(request).await;
                 answer.map(drop).map_err(Failure::call(action))
             }
@@ -134,10 +158,22 @@ impl Observations {
 impl From<Observation> for ObservationView {
     fn from(observation: Observation) -> Self {
         Self {
+            child: (!observation.child.is_empty()).then_some(observation.child),
             paths: observation.paths,
             parameters: observation.parameters,
             declared: observation.declared,
             callers: observation.callers,
+        }
+    }
+}
+
+impl ObservationView {
+    /// The paths, that of a device behind a gateway with its prefix in front.
+    fn target(&self) -> String {
+        let paths = self.paths.join(" ");
+        match &self.child {
+            Some(child) => format!("/{child}{paths}"),
+            None => paths,
         }
     }
 }
@@ -148,7 +184,7 @@ impl AddedView {
             Some(operation) => operation.line(),
             None => format!(
                 "observe {}: when the device registers\n",
-                self.observation.paths.join(" ")
+                self.observation.target()
             ),
         }
     }
@@ -159,7 +195,7 @@ impl ObservationsView {
         let rows = self.observations.iter().map(|observation| {
             let declared = if observation.declared { "yes" } else { "no" };
             vec![
-                observation.paths.join(" "),
+                observation.target(),
                 observation.parameters.clone(),
                 declared.to_owned(),
                 observation.callers.to_string(),

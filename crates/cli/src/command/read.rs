@@ -46,21 +46,15 @@ impl Read {
         let api = Api::connect(global).await?;
         let named = self.targets.named();
         let Targets { endpoint, paths } = self.targets;
-        let prefix = self.behind.prefix();
+        self.behind.check(&paths)?;
         let answer = match paths.as_slice() {
-            [lwm2m::Path::Root] | [_, _, ..] if !prefix.is_empty() => {
-                return Err(Failure::usage(
-                    "a device behind a gateway is asked for one path at a time",
-                    "name one, for example /3/0",
-                ));
-            }
             [path] if *path != lwm2m::Path::Root => {
                 let request = ReadRequest {
                     endpoint: endpoint.clone(),
                     path: path.to_string(),
                     accept: self.accept,
                     force: self.force,
-                    child: prefix,
+                    child: self.behind.prefix(),
                 };
                 api.operations().read(api.request(request)).await
             }

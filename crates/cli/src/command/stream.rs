@@ -7,7 +7,7 @@ use proto::drover::v1::{ObserveCompositeRequest, ObserveRequest, WatchEventsRequ
 use tonic::Code;
 
 use crate::api::{Addresses, Api};
-use crate::arguments::Global;
+use crate::arguments::{Behind, Global};
 use crate::failure::Failure;
 use crate::model;
 use crate::output::note;
@@ -24,9 +24,10 @@ Examples:
   drover observe sim-0001 /3303/0/5700 --count 10 -o json
   drover observe sim-0001 /3303/0/5700 pmin=10 pmax=60 gt=30
   drover observe sim-0001 /3303/0/5700 /3/0/9
+  drover observe gateway-1 /3303/0/5700 --child dev0
 
 JSON: one line each time,
-  {\"endpoint\", \"path\", \"values\": [{\"path\", \"type\", \"value\", \"time\", \"origin\"}]}.
+  {\"endpoint\", \"path\", \"values\": [{\"path\", \"type\", \"value\", \"time\", \"origin\", \"child\"}]}.
 The observation ends with the command. NAME=VALUE says when the device is to notify, for this
 observation only; a device that takes none with an Observe (before LwM2M 1.2) has them written to
 the path, as `drover attributes` does, and there they stay. Several paths are one composite observation, or one each
@@ -44,15 +45,19 @@ pub(crate) struct Observe {
     /// End after this many messages; the first is the value now.
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
     count: Option<u64>,
+    #[command(flatten)]
+    behind: Behind,
 }
 
 impl Observe {
     pub(crate) async fn run(self, global: &Global) -> Result<(), Failure> {
         let api = Api::connect(global).await?;
         let (paths, parameters) = wanted(&self.wanted)?;
+        self.behind.check(&paths)?;
         let endpoint = self.endpoint;
+        let paths = texts(&paths);
         let path = paths.join(" ");
-        let action = format!("observe {path} of {endpoint}");
+        let action = format!("observe {path} of {}", self.behind.of(&endpoint));
         // The stream itself has no end; only its beginning may take no longer than any other answer.
         let begun = async {
             let mut operations = api.operations();
@@ -62,6 +67,7 @@ impl Observe {
                     path: path.clone(),
                     parameters,
                     force: self.force,
+                    child: self.behind.prefix(),
                 };
                 return operations.observe(request).await;
             }
@@ -101,15 +107,13 @@ impl Observe {
 }
 
 /// What is given: paths, and attributes in the form of a query.
-pub(super) fn wanted(words: &[String]) -> Result<(Vec<String>, String), Failure> {
+pub(super) fn wanted(words: &[String]) -> Result<(Vec<lwm2m::Path>, String), Failure> {
     let (attributes, paths): (Vec<&str>, Vec<&str>) = words
         .iter()
         .map(String::as_str)
         .partition(|word| word.starts_with(|first: char| first.is_ascii_lowercase()));
-    let paths: Result<Vec<String>, String> = paths
-        .into_iter()
-        .map(|path| model::parse_path(path).map(|path| path.to_string()))
-        .collect();
+    let paths: Result<Vec<lwm2m::Path>, String> =
+        paths.into_iter().map(model::parse_path).collect();
     let paths = paths.map_err(|error| {
         Failure::usage(
             error,
@@ -123,6 +127,11 @@ pub(super) fn wanted(words: &[String]) -> Result<(Vec<String>, String), Failure>
         ));
     }
     Ok((paths, attributes.join("&")))
+}
+
+/// Paths as requests have them.
+pub(super) fn texts(paths: &[lwm2m::Path]) -> Vec<String> {
+    paths.iter().map(ToString::to_string).collect()
 }
 
 #[derive(Debug, Args)]

@@ -49,7 +49,9 @@ impl ShimEvent {
             ),
             Kind::ValuesReported(reported) => {
                 let sent = reported.values.into_iter();
-                let sent = sent.filter(|value| value.origin == "Send").collect();
+                // Leshan knows no devices behind gateways.
+                let sent = sent.filter(|value| value.origin == "Send" && value.child.is_empty());
+                let sent = sent.collect();
                 let values = Values::reported(sent);
                 if values.is_empty() {
                     return None;
@@ -206,6 +208,7 @@ mod tests {
             value: Some(value.into()),
             time: None,
             origin: origin.to_owned(),
+            child: String::new(),
         };
         Kind::ValuesReported(ValuesReported {
             values: vec![

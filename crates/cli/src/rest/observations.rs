@@ -182,6 +182,7 @@ async fn call(
                 path: path.to_string(),
                 parameters: String::new(),
                 force: true,
+                child: String::new(),
             };
             operations.observe(request).await?
         }

@@ -187,6 +187,9 @@ pub(crate) struct DeviceDetailView {
     #[serde(flatten)]
     device: DeviceView,
     values: Vec<ReportedView>,
+    /// Of the devices behind it, if it is a gateway.
+    #[serde(rename = "childValues")]
+    child_values: Vec<ReportedView>,
     desired: Vec<DesiredView>,
     bootstrap: Option<BootstrapView>,
 }
@@ -194,11 +197,13 @@ pub(crate) struct DeviceDetailView {
 impl From<Device> for DeviceDetailView {
     fn from(mut device: Device) -> Self {
         let values = std::mem::take(&mut device.values);
+        let child_values = std::mem::take(&mut device.child_values);
         let desired = std::mem::take(&mut device.desired);
         let bootstrap = device.bootstrap.take().map(BootstrapView::from);
         Self {
             device: device.into(),
             values: values.into_iter().map(ReportedView::from).collect(),
+            child_values: child_values.into_iter().map(ReportedView::from).collect(),
             desired: desired.into_iter().map(DesiredView::from).collect(),
             bootstrap,
         }
@@ -238,14 +243,8 @@ impl DeviceDetailView {
         }
         text.push_str("\nObjects:\n");
         text.push_str(&self.objects());
-        if !self.values.is_empty() {
-            text.push_str("\nValues:\n");
-            let headings = ["PATH", "NAME", "TYPE", "VALUE", "ORIGIN", "TIME"];
-            text.push_str(&table::render(
-                &headings,
-                self.values.iter().map(ReportedView::row),
-            ));
-        }
+        text.push_str(&reported("Values", &self.values));
+        text.push_str(&reported("Values of devices behind it", &self.child_values));
         if !self.desired.is_empty() {
             text.push_str("\nDesired:\n");
             let headings = ["PATH", "VALUE", "STATE", "CODE", "DIAGNOSTIC"];
@@ -270,6 +269,16 @@ impl DeviceDetailView {
         });
         table::render(&["PATH", "NAME", "VERSION"], rows)
     }
+}
+
+/// A table of values with a title, if there are any.
+fn reported(title: &str, values: &[ReportedView]) -> String {
+    if values.is_empty() {
+        return String::new();
+    }
+    let headings = ["PATH", "NAME", "TYPE", "VALUE", "ORIGIN", "TIME"];
+    let rows = table::render(&headings, values.iter().map(ReportedView::row));
+    format!("\n{title}:\n{rows}")
 }
 
 /// `/3/0`, or `/3` for an object that is listed without an instance.

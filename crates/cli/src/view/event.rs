@@ -151,7 +151,7 @@ fn described(kind: Kind) -> (KindView, String) {
                 .collect();
             let detail = values
                 .iter()
-                .map(|value| format!("{}={}", value.value.path(), value.value.text()));
+                .map(|value| format!("{}={}", value.path(), value.value.text()));
             let detail = detail.collect::<Vec<_>>().join(" ");
             (KindView::ValuesReported { values }, detail)
         }

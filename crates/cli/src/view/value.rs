@@ -30,13 +30,13 @@ impl ValueView {
 
     /// `PATH NAME TYPE VALUE`.
     pub(crate) fn row(&self) -> Vec<String> {
+        self.cells().into()
+    }
+
+    fn cells(&self) -> [String; 4] {
         let name = resource_name(&self.path).unwrap_or_default().to_owned();
-        vec![
-            self.path.clone(),
-            name,
-            self.value_type.to_owned(),
-            self.text(),
-        ]
+        let value_type = self.value_type.to_owned();
+        [self.path.clone(), name, value_type, self.text()]
     }
 
     /// The value without quotes.
@@ -46,10 +46,6 @@ impl ValueView {
             Json::Null => String::new(),
             other => other.to_string(),
         }
-    }
-
-    pub(crate) fn path(&self) -> &str {
-        &self.path
     }
 }
 
@@ -90,6 +86,8 @@ pub(crate) struct ReportedView {
     pub(crate) value: ValueView,
     time: Option<String>,
     origin: String,
+    /// The prefix of the device behind a gateway that it is of, unless it is of the device itself.
+    child: Option<String>,
 }
 
 impl From<ReportedValue> for ReportedView {
@@ -98,6 +96,7 @@ impl From<ReportedValue> for ReportedView {
             value: ValueView::new(reported.path, reported.value),
             time: rfc3339(reported.time.as_ref()),
             origin: reported.origin,
+            child: (!reported.child.is_empty()).then_some(reported.child),
         }
     }
 }
@@ -105,9 +104,18 @@ impl From<ReportedValue> for ReportedView {
 impl ReportedView {
     /// `PATH NAME TYPE VALUE ORIGIN TIME`.
     pub(crate) fn row(&self) -> Vec<String> {
-        let mut row = self.value.row();
-        row.extend([self.origin.clone(), self.time.clone().unwrap_or_default()]);
-        row
+        let [_, name, value_type, value] = self.value.cells();
+        let time = self.time.clone().unwrap_or_default();
+        let origin = self.origin.clone();
+        vec![self.path(), name, value_type, value, origin, time]
+    }
+
+    /// The path, with the prefix of a device behind a gateway in front.
+    pub(crate) fn path(&self) -> String {
+        match &self.child {
+            Some(child) => format!("/{child}{}", self.value.path),
+            None => self.value.path.clone(),
+        }
     }
 
     /// One line of a stream: `TIME  PATH  VALUE`.
@@ -115,7 +123,7 @@ impl ReportedView {
         let time = self.time.as_deref().unwrap_or("-");
         format!(
             "{time}  {}  {}\n",
-            self.value.path(),
+            self.path(),
             table::printable(&self.value.text())
         )
     }

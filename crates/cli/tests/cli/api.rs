@@ -421,10 +421,11 @@ impl Operations for Script {
     }
 
     async fn observe(&self, request: Request<ObserveRequest>) -> Answer<Self::ObserveStream> {
-        let path = request.into_inner().path;
+        let ObserveRequest { path, child, .. } = request.into_inner();
         let values = [21.5, 22.5, 23.5].map(|number| {
             let value = ReportedValue {
                 path: path.clone(),
+                child: child.clone(),
                 value: float(number),
                 ..ReportedValue::default()
             };

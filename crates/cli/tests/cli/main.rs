@@ -95,6 +95,17 @@ async fn the_devices_behind_a_gateway_are_listed_and_asked() {
     let (code, _, err) = run(&api, &several).await;
     assert_eq!(code, 2);
     assert!(err.contains("one path at a time"), "{err}");
+    let observe = [
+        "observe",
+        "gateway",
+        "/3303/0/5700",
+        "--child",
+        "dev0",
+        "--count",
+        "1",
+    ];
+    let (code, out, _) = run(&api, &observe).await;
+    assert_eq!((code, out.as_str()), (0, "-  /dev0/3303/0/5700  21.5\n"));
 }
 
 #[tokio::test]

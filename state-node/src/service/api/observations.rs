@@ -130,7 +130,8 @@ impl Observations for Api {
     ) -> Result<Response<public::DeleteObservationResponse>, Status> {
         let request = request.into_inner();
         let endpoint = endpoint_name(&request.endpoint)?;
-        let observed = observed(&request.paths).map_err(|error| status::convert(&error))?;
+        let observed =
+            observed(&request.child, &request.paths).map_err(|error| status::convert(&error))?;
         if self.declared(&endpoint, &observed).await?.is_none() {
             return Err(status::not_found("the observation"));
         }

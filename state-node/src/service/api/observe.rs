@@ -13,7 +13,7 @@ use device_state::query::{self, FeedPage, FeedPosition};
 use device_state::{Command, Event, ObservationHolder, OperationOutcome, Timestamp, ValueOrigin};
 use futures::StreamExt;
 use futures::stream::BoxStream;
-use lwm2m::{EndpointName, NotificationAttributes, Observed, Operation, Path, Value};
+use lwm2m::{ChildPrefix, EndpointName, NotificationAttributes, Observed, Operation, Path, Value};
 use node_runtime::{Drain, Stage, clock, random};
 use proto::convert::public::{DeviceRequest, reported_values};
 use proto::drover::v1::{ObserveResponse, ReportedValue};
@@ -86,6 +86,7 @@ impl Api {
         else {
             return Err(Status::internal("not an observation"));
         };
+        let child = observed.child().cloned();
         let hold = Hold {
             api: self.clone(),
             endpoint: request.endpoint.clone(),
@@ -99,7 +100,7 @@ impl Api {
         let position = FeedPosition::after(group.events().revision());
         hold.renew().await?;
         let first = match self.ask(request, DEFAULT_TIMEOUT).await {
-            Ok((OperationOutcome::Delivered { values, .. }, _)) => current(values),
+            Ok((OperationOutcome::Delivered { values, .. }, _)) => current(child.as_ref(), values),
             Ok(_) => Vec::new(),
             Err(status) => {
                 hold.release().await;
@@ -121,13 +122,13 @@ impl Api {
     }
 }
 
-fn current(values: Vec<(Path, Value)>) -> Vec<ReportedValue> {
+fn current(child: Option<&ChildPrefix>, values: Vec<(Path, Value)>) -> Vec<ReportedValue> {
     let now = Timestamp(clock::now_ms());
     let values = values
         .into_iter()
         .map(|(path, value)| (path, value, now))
         .collect();
-    reported_values(ValueOrigin::Notify, values)
+    reported_values(child, ValueOrigin::Notify, values)
 }
 
 struct Observer {
@@ -195,6 +196,7 @@ impl Observer {
                 .filter(|entry| entry.endpoint == self.hold.endpoint)
             {
                 let Event::ValuesReported {
+                    child,
                     origin: ValueOrigin::Notify,
                     values,
                 } = entry.event
@@ -204,12 +206,12 @@ impl Observer {
                 let observed = &self.hold.observed;
                 let values: Vec<_> = values
                     .into_iter()
-                    .filter(|(path, _, _)| observed.covers(*path))
+                    .filter(|(path, _, _)| observed.covers(child.as_ref(), *path))
                     .collect();
                 if values.is_empty() {
                     continue;
                 }
-                let values = reported_values(ValueOrigin::Notify, values);
+                let values = reported_values(child.as_ref(), ValueOrigin::Notify, values);
                 self.sink
                     .send(Ok(ObserveResponse { values }))
                     .await

@@ -57,6 +57,19 @@ fn registered() -> Device {
                 nanos: 0,
             }),
             origin: "Notify".to_owned(),
+            child: String::new(),
+        }],
+        child_values: vec![ReportedValue {
+            path: "/3303/0/5700".to_owned(),
+            value: Some(Value {
+                kind: Some(Kind::Float(4.0)),
+            }),
+            time: Some(Timestamp {
+                seconds: 1_055,
+                nanos: 0,
+            }),
+            origin: "Notify".to_owned(),
+            child: "dev0".to_owned(),
         }],
         desired: vec![DesiredResource {
             path: "/3/0/14".to_owned(),
