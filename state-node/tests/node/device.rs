@@ -8,7 +8,9 @@ use device_state::{
     Command, NodeId, OperationOutcome, Outcome, Quirks, Registration, SecurityIdentity, ShardId,
     Timestamp, Transport, ValueOrigin,
 };
-use lwm2m::{EndpointName, Lifetime, LwM2mVersion, Operation, Path, RegistrationId, Value};
+use lwm2m::{
+    ChildPrefix, EndpointName, Lifetime, LwM2mVersion, Operation, Path, RegistrationId, Value,
+};
 use state_client::{
     AttachHandle, Client, DeviceOperations, Downlink, FailureReason, OperationAnswer,
 };
@@ -122,11 +124,22 @@ impl Ingress {
         path: Path,
         value: Value,
     ) {
+        self.notify_of(endpoint, id, None, (path, value)).await;
+    }
+
+    /// The same of a device behind it.
+    pub(crate) async fn notify_of(
+        &self,
+        endpoint: &EndpointName,
+        id: &RegistrationId,
+        child: Option<ChildPrefix>,
+        (path, value): (Path, Value),
+    ) {
         let shard = self.client.ready().await.shard_of(endpoint);
         let command = Command::RecordValues {
             endpoint: endpoint.clone(),
             registration: id.clone(),
-            child: None,
+            child,
             origin: ValueOrigin::Notify,
             values: vec![(path, value, Timestamp(1))],
         };

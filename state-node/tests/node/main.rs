@@ -9,7 +9,7 @@ mod device;
 use std::time::Duration;
 
 use device_state::{Command, CredentialId, Outcome, Secret};
-use lwm2m::{EndpointName, Operation, Path, Value};
+use lwm2m::{EndpointName, Observed, Operation, Path, Value};
 use proto::drover::v1 as public;
 use proto::drover::v1::devices_client::DevicesClient;
 use proto::drover::v1::operations_client::OperationsClient;
@@ -409,6 +409,68 @@ async fn an_observation_gives_the_current_value_then_what_is_notified_and_ends_w
             .seen()
             .iter()
             .any(|operation| matches!(operation, Operation::CancelObserve { .. }))
+    })
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_observer_of_a_device_behind_a_gateway_is_told_of_that_device_alone() {
+    let cluster = Cluster::start(3).await;
+    let client = cluster.client().await;
+    let ingress = Ingress::attach(&client, 3).await;
+    let registration = ingress.register(&endpoint(1)).await;
+    let mut operations = OperationsClient::connect(cluster.api(1)).await.unwrap();
+    let request = public::ObserveRequest {
+        endpoint: "meter-1".into(),
+        path: "/3/0".into(),
+        child: "dev0".into(),
+        ..public::ObserveRequest::default()
+    };
+    let mut stream = operations.observe(request).await.unwrap().into_inner();
+    let current = stream.message().await.unwrap().unwrap();
+    assert_eq!(current.values[0].child, "dev0");
+    let battery = Path::Resource(3, 0, 9);
+    let child = |prefix: &str| Some(prefix.parse().unwrap());
+    let reports = [(None, 1), (child("dev1"), 2), (child("dev0"), 3)];
+    for (child, number) in reports {
+        let value = (battery, Value::Integer(number));
+        ingress
+            .notify_of(&endpoint(1), &registration, child, value)
+            .await;
+    }
+    let notified = stream.message().await.unwrap().unwrap();
+    let [value] = &notified.values[..] else {
+        panic!("{notified:?}")
+    };
+    assert_eq!(
+        (value.child.as_str(), value.path.as_str()),
+        ("dev0", "/3/0/9")
+    );
+    let number = |value: &public::ReportedValue| value.value.clone().unwrap().kind.unwrap();
+    assert_eq!(number(value), public::value::Kind::Integer(3));
+
+    let mut devices = DevicesClient::connect(cluster.api(2)).await.unwrap();
+    let request = public::GetDeviceRequest {
+        endpoint: "meter-1".into(),
+    };
+    let device = devices.get_device(request).await.unwrap().into_inner();
+    let of = |value: &public::ReportedValue| (value.child.clone(), number(value));
+    let own: Vec<_> = device.values.iter().map(of).collect();
+    assert_eq!(own, [(String::new(), public::value::Kind::Integer(1))]);
+    let behind: Vec<_> = device.child_values.iter().map(of).collect();
+    let expected = [("dev0", 3), ("dev1", 2)];
+    let expected =
+        expected.map(|(child, number)| (child.to_owned(), public::value::Kind::Integer(number)));
+    assert_eq!(behind, expected);
+
+    drop(stream);
+    let observed = Observed::Behind {
+        child: "dev0".parse().unwrap(),
+        path: Path::ObjectInstance(3, 0),
+    };
+    let cancel = Operation::CancelObserve { observed };
+    eventually("the gateway is told to stop", async || {
+        ingress.seen().contains(&cancel)
     })
     .await;
 }
