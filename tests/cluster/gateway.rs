@@ -124,7 +124,12 @@ fn a_device_behind_a_gateway_is_observed_and_its_values_are_kept() {
     // The same path of another device is none of its concern.
     write("dev1", "+05:00");
     write("dev0", "+02:00");
-    assert_eq!(observer.wait_for_end(LIMIT), Some(0), "{}", observer.output());
+    assert_eq!(
+        observer.wait_for_end(LIMIT),
+        Some(0),
+        "{}",
+        observer.output()
+    );
     let told = [("dev0", "+00:00"), ("dev0", "+02:00")];
     let told = told.map(|(child, value)| (child.to_owned(), value.to_owned()));
     assert_eq!(reported(&observer), told);

@@ -53,6 +53,7 @@ impl DeviceView {
             desired: Vec::new(),
             desired_generation: None,
             values: Vec::new(),
+            child_values: Vec::new(),
             operations: Vec::new(),
             observations: Vec::new(),
             bootstrap: None,

@@ -93,9 +93,7 @@ pub(super) const RULES: &[Rule] = &[
             engine(
                 "gateway::what_a_gateway_does_not_do_for_its_children_is_refused_before_it_is_sent",
             ),
-            engine(
-                "gateway::what_a_child_notifies_is_kept_as_its_own_and_not_as_the_gateways",
-            ),
+            engine("gateway::what_a_child_notifies_is_kept_as_its_own_and_not_as_the_gateways"),
             engine("gateway::the_same_path_of_a_gateway_and_of_its_child_is_observed_apart"),
             engine(
                 "gateway::a_child_is_observed_again_when_its_gateway_registers_until_nobody_wants_it",

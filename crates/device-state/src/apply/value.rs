@@ -126,12 +126,12 @@ impl Change<'_> {
 
     /// How many further resources can be kept.
     fn room(&self, (endpoint, child): Subject<'_>) -> usize {
-        match child {
-            None => MAX_VALUES.saturating_sub(query::values(self.tables, endpoint).len()),
-            Some(_) => {
-                let kept = query::child_values(self.tables, endpoint).len();
-                MAX_CHILD_VALUES.saturating_sub(kept)
-            }
-        }
+        let (allowed, kept) = if child.is_none() {
+            (MAX_VALUES, query::values(self.tables, endpoint).len())
+        } else {
+            let kept = query::child_values(self.tables, endpoint).len();
+            (MAX_CHILD_VALUES, kept)
+        };
+        allowed.saturating_sub(kept)
     }
 }
