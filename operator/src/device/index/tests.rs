@@ -95,6 +95,19 @@ fn events_concern_described_endpoints_only() {
     );
     assert_eq!(index.ended("ep"), Some(RegistrationEnd::Expired));
     assert!(index.concerned(&event("other", expired)).is_empty());
-    let reported = api::event::Kind::ValuesReported(api::event::ValuesReported::default());
-    assert!(index.concerned(&event("ep", reported)).is_empty());
+    let reported = |child: &str| {
+        let value = api::ReportedValue {
+            child: child.to_owned(),
+            ..api::ReportedValue::default()
+        };
+        let values = vec![value];
+        api::event::Kind::ValuesReported(api::event::ValuesReported { values })
+    };
+    assert!(index.concerned(&event("ep", reported(""))).is_empty());
+    let mut observed = device("a", "ep", "2", 1);
+    observed.spec.management_policy = ManagementPolicy::ObserveOnly;
+    index.take_in(&Event::Apply(observed));
+    assert_eq!(names(&index.concerned(&event("ep", reported("")))), ["a"]);
+    let behind = reported("dev0");
+    assert!(index.concerned(&event("ep", behind)).is_empty());
 }
