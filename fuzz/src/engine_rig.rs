@@ -301,6 +301,7 @@ impl EngineRig {
                     registration,
                     peer,
                     observations,
+                    ..
                 } => self.looked_up.push_back((registration, peer, observations)),
                 Output::OperationDone { tag, result } => self.done(tag, result.err()),
                 Output::Awake { .. } | Output::Refused { .. } => {}

@@ -385,7 +385,8 @@ impl Driver {
                 registration,
                 peer,
                 observations,
-            } => self.look_up(registration, peer, observations),
+                moved_from,
+            } => self.look_up(registration, peer, (observations, moved_from)),
             Output::OperationDone { tag, result } => self.operation_done(tag, result),
             Output::Awake { endpoint } => self.attachment.awake(&endpoint),
             Output::Refused {

@@ -259,10 +259,18 @@ impl Attachment {
         }
     }
 
+    fn await_report(&self, tag: u64) -> oneshot::Receiver<ContactReport> {
+        let (sender, report) = oneshot::channel();
+        let mut inquiring = lock(&self.inquiring);
+        // Whoever asked may be gone, and the node may never answer.
+        inquiring.retain(|_, waiter| !waiter.is_closed());
+        inquiring.insert(tag, sender);
+        report
+    }
+
     /// Asks the node what it knows of a device.
     async fn inquire(&self, tag: u64, endpoint: &EndpointName) -> Option<ContactReport> {
-        let (sender, report) = oneshot::channel();
-        lock(&self.inquiring).insert(tag, sender);
+        let report = self.await_report(tag);
         let inquiry = ContactInquiry {
             tag,
             endpoint: endpoint.as_str().to_owned(),
@@ -338,6 +346,8 @@ fn into_error(failure: Failure) -> DeliveryError {
 #[cfg(test)]
 mod tests {
     #![expect(clippy::unwrap_used, reason = "a failed unwrap is the test's failure")]
+
+    use futures::FutureExt as _;
 
     use super::*;
 
@@ -454,5 +464,11 @@ mod tests {
         assert_eq!(contacts, [(NodeId(1), ReportedContact::default())]);
         assert!(untold.try_recv().is_err());
         assert!(lock(&silent.inquiring).is_empty());
+        // Who asks may go before the node answers.
+        let given_up = silent.inquire(1, &endpoint).now_or_never();
+        assert_eq!(given_up, None);
+        assert_eq!(lock(&silent.inquiring).len(), 1);
+        assert_eq!(silent.inquire(2, &endpoint).now_or_never(), None);
+        assert_eq!(lock(&silent.inquiring).len(), 1);
     }
 }

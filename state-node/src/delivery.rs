@@ -112,30 +112,22 @@ async fn check_reachable(
     request_id: Option<RequestId>,
     awake_window: Duration,
 ) -> Result<(), OperateError> {
-    let (known, registration, waits, reported_at, power_saving) = group
+    let (known, registration, waits, power_saving) = group
         .read_current(|tables| {
             let queue = query::operations(tables, endpoint);
             let waits = queue.iter().any(|record| !record.is_finished());
-            let values = query::values(tables, endpoint);
-            let reported = values.iter().map(|value| value.at).max();
             // A request that is repeated gets what it got first.
             let known = request_id.is_some_and(|id| query::is_remembered(tables, id));
-            (
-                known,
-                query::registration(tables, endpoint),
-                waits,
-                reported,
-                query::power_saving(tables, endpoint),
-            )
+            let registration = query::registration(tables, endpoint);
+            let registration = registration.map(|live| (query::heard_at(tables, &live), live));
+            let power_saving = query::power_saving(tables, endpoint);
+            (known, registration, waits, power_saving)
         })
         .await?;
     if known {
         return Ok(());
     }
-    let registration = registration.ok_or(DeliveryError::NotRegistered)?;
-    let heard_at = reported_at.map_or(registration.updated_at, |at| {
-        at.max(registration.updated_at)
-    });
+    let (heard_at, registration) = registration.ok_or(DeliveryError::NotRegistered)?;
     let silent = clock::now_ms().saturating_sub(heard_at.0);
     let window = power_saving.awake_window(awake_window);
     if registration.binding.queue_mode() == QueueMode::On

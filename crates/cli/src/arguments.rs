@@ -128,9 +128,10 @@ Example:
 
 JSON: {\"endpoint\", \"findings\": [{\"severity\": Problem|Warning|Notice, \"summary\", \"evidence\", \"advice\"}],
   \"exchanges\": [{\"path\", \"outcome\", \"seconds\", \"values\"}],
-  \"contact\": {\"since\", \"requests\", \"unanswered\", \"sentAgain\", \"heard\", \"heardAgain\", \"registeredAgain\", \"moves\",
-    \"lastMove\": {\"time\", \"from\", \"to\"}}, which is null if no ingress node holds the device,
-  \"refusedAttempts\": [{\"time\", \"from\", \"attempt\": Handshake|Registration, \"reason\", \"count\"}]}.")]
+  \"contact\": {\"since\", \"heardTime\", \"requests\", \"unanswered\", \"sentAgain\", \"heard\", \"heardAgain\", \"registeredAgain\", \"moves\",
+    \"lastMove\": {\"time\", \"from\", \"to\"}}, which is null if no ingress node holds the device or the one
+    that does tells nothing,
+  \"refusedAttempts\": [{\"time\", \"from\", \"attempt\": Handshake|Registration|OfServer, \"reason\", \"count\"}]}.")]
     Diagnose {
         /// Endpoint name of the device.
         #[arg(value_name = "ENDPOINT")]

@@ -232,6 +232,8 @@ pub enum Outcome {
         expires_at: Timestamp,
         observations: Vec<Observation>,
         quirks: Quirks,
+        /// Where the device was registered from before, if that was elsewhere.
+        moved_from: Option<SocketAddr>,
     },
     /// The registration was updated or moved. The observations are those to establish now: all of
     /// them if another node holds the device from now on or it sends from another address, and
@@ -240,6 +242,8 @@ pub enum Outcome {
         endpoint: EndpointName,
         expires_at: Timestamp,
         observations: Vec<Observation>,
+        /// Where the device talked from before, if that was elsewhere.
+        moved_from: Option<SocketAddr>,
     },
     Deregistered {
         endpoint: EndpointName,

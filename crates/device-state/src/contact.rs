@@ -12,6 +12,8 @@ use crate::id::Timestamp;
 pub struct Contact {
     /// When the node began to count.
     pub since: Timestamp,
+    /// When the device was heard from last.
+    pub heard_at: Timestamp,
     /// Requests made of the device.
     pub requests: u32,
     /// Requests that it did not answer, however often they were sent.
@@ -42,6 +44,7 @@ impl Contact {
     pub const fn beginning(since: Timestamp) -> Self {
         Self {
             since,
+            heard_at: since,
             requests: 0,
             unanswered: 0,
             sent_again: 0,
@@ -54,7 +57,7 @@ impl Contact {
     }
 }
 
-/// What somebody was refused who claimed to be a device.
+/// What somebody was refused who claimed to be a device, or refused itself.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct RefusedAttempt {
     /// When it was last refused.
@@ -68,8 +71,15 @@ pub struct RefusedAttempt {
 }
 
 /// What is refused.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Attempt {
     Handshake,
     Registration,
+    /// The other way round: the device gave a handshake up, with an alert.
+    OfServer,
+}
+
+impl Attempt {
+    /// Every kind.
+    pub const ALL: [Self; 3] = [Self::Handshake, Self::Registration, Self::OfServer];
 }

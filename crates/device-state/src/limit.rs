@@ -45,7 +45,11 @@ pub const MAX_DESIRED: usize = 256;
 pub const MAX_VALUES: usize = 512;
 
 /// Last values that are kept of the devices behind one gateway, all of them together.
-pub const MAX_CHILD_VALUES: usize = 2_048;
+pub const MAX_CHILD_VALUES: usize = 1_024;
+
+/// Bytes of text or of an opaque value that is kept of a device behind a gateway: with the values of
+/// the gateway itself, all of them have to fit into one message.
+pub const MAX_CHILD_VALUE_BYTES: usize = 1_024;
 
 /// Versions of objects that vendors define, all objects together.
 pub const MAX_MODELS: usize = 128;

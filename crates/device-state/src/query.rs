@@ -347,6 +347,18 @@ pub fn last_value(tables: &dyn Tables, endpoint: &EndpointName, path: Path) -> O
     row!(tables, RowKey::LastValue(endpoint.clone(), path), LastValue)
 }
 
+/// When a registered device was last heard from, as far as that is stored: it registered or updated, reported a value or
+/// answered.
+pub fn heard_at(tables: &dyn Tables, registration: &Registration) -> Timestamp {
+    let own = values(tables, &registration.endpoint).into_iter();
+    let behind = child_values(tables, &registration.endpoint).into_iter();
+    let values = own.chain(behind.map(|kept| kept.value));
+    let newest = values.map(|value| value.at).max();
+    newest.map_or(registration.updated_at, |at| {
+        at.max(registration.updated_at)
+    })
+}
+
 /// What a device last said of how it saves power. What was only written to it says nothing: the
 /// network may have granted something else.
 pub fn power_saving(tables: &dyn Tables, endpoint: &EndpointName) -> PowerSaving {

@@ -115,6 +115,7 @@ fn refused(facts: &Facts<'_>) -> Option<Finding> {
             "A registration",
             "Correct what the device sends; a name has to be the one that its credential is for.",
         ),
+        Attempt::OfServer => return Some(given_up(facts, last, times)),
     };
     let evidence = format!(
         "{what} from {} was refused {} ago, {} times in all: {}.",
@@ -138,4 +139,24 @@ fn refused(facts: &Facts<'_>) -> Option<Finding> {
         ),
     };
     Some(Finding::new(severity, summary, evidence, advice))
+}
+
+/// The device does not take the server for what it says it is, or does not speak as it does.
+fn given_up(facts: &Facts<'_>, last: &RefusedAttempt, times: u32) -> Finding {
+    let severity = match facts.view.registration {
+        None => Severity::Problem,
+        Some(_) => Severity::Notice,
+    };
+    Finding::new(
+        severity,
+        "The device gives up handshakes.",
+        format!(
+            "It gave one up from {} {} ago, {times} times in all: {}.",
+            last.from,
+            spoken(span(last.at, facts.now)),
+            last.reason,
+        ),
+        "Compare what it has of the server (/0/x/4, the authorities that it trusts) with the server's key and certificate, and look at \
+         the device's clock.",
+    )
 }

@@ -26,7 +26,7 @@ pub(crate) fn findings(facts: &Facts<'_>) -> Vec<Finding> {
 }
 
 fn absent(facts: &Facts<'_>) -> Finding {
-    let newest = facts.view.values.iter().map(|value| value.at).max();
+    let newest = newest_value(facts);
     let evidence = match newest {
         Some(at) => format!(
             "Its last known value is from {} ago.",
@@ -41,6 +41,22 @@ fn absent(facts: &Facts<'_>) -> Finding {
         "Check its power and network, its server URI, and with `drover credentials list` whether its credential is known. \
          What it was refused lately would be told here, unless it gave another name.",
     )
+}
+
+/// When the last value came, of the device or of one behind it.
+fn newest_value(facts: &Facts<'_>) -> Option<Timestamp> {
+    let behind = facts.view.child_values.iter().map(|kept| &kept.value);
+    let values = facts.view.values.iter().chain(behind);
+    values.map(|value| value.at).max()
+}
+
+/// When the device was heard from last: its ingress node knows best.
+fn heard_at(facts: &Facts<'_>, registration: &Registration) -> Timestamp {
+    let counted = facts.contact.map(|contact| contact.heard_at);
+    let newest = newest_value(facts).max(counted);
+    newest.map_or(registration.updated_at, |at| {
+        at.max(registration.updated_at)
+    })
 }
 
 fn registered(facts: &Facts<'_>, registration: &Registration) -> Vec<Finding> {
@@ -90,7 +106,7 @@ fn contact(facts: &Facts<'_>, registration: &Registration) -> Option<Finding> {
             "The device sleeps.",
             format!(
                 "It is in queue mode and was last heard {} ago; {waiting} operations wait for it.",
-                spoken(span(registration.updated_at, facts.now))
+                spoken(span(heard_at(facts, registration), facts.now))
             ),
             "What changes it is delivered when it wakes up; `drover operations list` shows what waits.",
         ));

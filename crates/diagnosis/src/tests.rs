@@ -395,6 +395,19 @@ fn who_is_refused_is_told_with_the_reason() {
     assert_eq!(with(&there, &refused)[0].severity, Severity::Warning);
     let back = view(Some(registration(Duration::from_mins(1))));
     assert_eq!(with(&back, &refused)[0].severity, Severity::Notice);
+    let by_itself = [
+        attempt(minutes(5), Attempt::Handshake),
+        attempt(minutes(1), Attempt::OfServer),
+    ];
+    assert_eq!(with(&view(None), &by_itself), []);
+    let told = told(&Facts {
+        refused: &by_itself,
+        ..facts(&view(None), &[])
+    });
+    assert!(
+        told.contains(&"Problem: The device gives up handshakes.".to_owned()),
+        "{told:?}"
+    );
     let old = [attempt(minutes(60 * 25), Attempt::Handshake)];
     assert_eq!(with(&back, &old), []);
 }

@@ -7,7 +7,7 @@ use device_state::{Contact, Move, Registration, Timestamp};
 use lwm2m::EndpointName;
 
 use crate::engine::Engine;
-use crate::output::Output;
+use crate::output::{Now, Output};
 
 /// Counts what is exchanged with one device, whose address it knows.
 #[derive(Debug)]
@@ -27,6 +27,7 @@ impl ContactBook {
     /// A message of the device arrived.
     pub(crate) fn heard(&mut self, now: Timestamp, from: SocketAddr) {
         self.counts.heard = self.counts.heard.saturating_add(1);
+        self.counts.heard_at = now;
         self.talks_from(now, from);
     }
 
@@ -42,6 +43,12 @@ impl ContactBook {
             to,
         }));
         self.address = to;
+    }
+
+    /// The device talked from elsewhere before it came here.
+    fn came_from(&mut self, now: Timestamp, from: SocketAddr) {
+        let here = std::mem::replace(&mut self.address, from);
+        self.talks_from(now, here);
     }
 
     /// What was counted of the device before goes on.
@@ -69,6 +76,15 @@ impl<P: PeerKey> Engine<P> {
     pub fn contact(&self, endpoint: &EndpointName) -> Option<&Contact> {
         let (_, device) = self.devices.of_endpoint(endpoint)?;
         Some(&device.contact.counts)
+    }
+
+    /// A device that was just taken on talked from elsewhere before. One that was here already is known to.
+    pub fn came_from(&mut self, now: Now, endpoint: &EndpointName, from: SocketAddr) {
+        if let Some(device) = self.devices.of_endpoint_mut(endpoint)
+            && device.contact.counts.last_move.is_none()
+        {
+            device.contact.came_from(now.wall, from);
+        }
     }
 
     /// Somebody was refused who wanted to register as a device.

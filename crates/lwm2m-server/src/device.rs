@@ -169,6 +169,11 @@ impl<P: Copy + Eq + Hash> Devices<P> {
         Some((id, self.get(id)?))
     }
 
+    pub(crate) fn of_endpoint_mut(&mut self, endpoint: &EndpointName) -> Option<&mut Device<P>> {
+        self.by_registration
+            .get_mut(self.by_endpoint.get(endpoint)?)
+    }
+
     pub(crate) fn at_peer(&self, peer: P) -> Option<&RegistrationId> {
         self.by_peer.get(&peer)
     }

@@ -590,7 +590,10 @@ impl<P: PeerKey> Engine<P> {
                 mislabelled: Some(mislabelled),
                 ..Quirks::default()
             };
-            self.learn(registration, lesson);
+            // What one behind a gateway gets wrong, the gateway and the others need not.
+            if child.is_none() {
+                self.learn(registration, lesson);
+            }
             Ok(entries)
         })?;
         // What a device behind a gateway reports says nothing of the gateway.

@@ -83,6 +83,8 @@ pub enum Output<P> {
         registration: RegistrationId,
         peer: P,
         observations: Vec<Observation>,
+        /// Where the device talked from before, for [`Engine::came_from`](crate::Engine::came_from).
+        moved_from: Option<SocketAddr>,
     },
     /// An operation ended.
     OperationDone {

@@ -306,6 +306,7 @@ impl<P: PeerKey> Engine<P> {
                     expires_at,
                     observations,
                     quirks,
+                    moved_from,
                 },
             ) => {
                 registration.id = id.clone();
@@ -321,6 +322,9 @@ impl<P: PeerKey> Engine<P> {
                     },
                 );
                 self.take_on(now, peer, &registration, &observations);
+                if let Some(from) = moved_from {
+                    self.came_from(now, &registration.endpoint, from);
+                }
             }
             (
                 Awaiting::Update {
@@ -335,6 +339,7 @@ impl<P: PeerKey> Engine<P> {
                 Outcome::Updated {
                     expires_at,
                     observations,
+                    moved_from,
                     ..
                 },
             ) => {
@@ -352,6 +357,7 @@ impl<P: PeerKey> Engine<P> {
                         registration: id,
                         peer,
                         observations,
+                        moved_from,
                     });
                 }
             }

@@ -187,6 +187,8 @@ impl Streams {
     fn make_up(&self, stream: u64) {
         let open = self.read();
         if let Some(way) = open.get(&stream)
+            // While there is hardly any room, results need it more.
+            && way.sender.capacity() > way.sender.max_capacity() / 2
             && way.missed.swap(false, Ordering::Relaxed)
             // An Awake of no endpoint in particular.
             && !way.send(attach_up::Kind::Awake(attach_up::Awake::default()))
@@ -204,7 +206,8 @@ impl Streams {
                 stream,
                 WayUp {
                     sender,
-                    missed: AtomicBool::new(false),
+                    // What happened while it was being opened went nowhere.
+                    missed: AtomicBool::new(true),
                 },
             );
         stream
@@ -328,4 +331,43 @@ fn inquiry(
         },
         endpoint: EndpointName::new(&message.endpoint)?,
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn who_is_awake_is_made_up_for_once_there_is_room() {
+        let streams = Streams::default();
+        let (sender, mut sent) = mpsc::channel(2);
+        let stream = streams.open(sender);
+        let awake = |endpoint: &str| attach_up::Awake {
+            endpoint: endpoint.to_owned(),
+        };
+        let mut next = || {
+            let message = sent.try_recv().ok()?;
+            match message.kind {
+                Some(attach_up::Kind::Awake(awake)) => Some(awake.endpoint),
+                other => panic!("{other:?}"),
+            }
+        };
+        // What happened while the stream was being opened.
+        streams.make_up(stream);
+        assert_eq!(next().as_deref(), Some(""));
+        streams.make_up(stream);
+        assert_eq!(next(), None);
+        for endpoint in ["first", "second", "third"] {
+            streams.awake(&awake(endpoint));
+        }
+        streams.make_up(stream);
+        assert_eq!(next().as_deref(), Some("first"));
+        streams.make_up(stream);
+        assert_eq!(next().as_deref(), Some("second"));
+        assert_eq!(next(), None);
+        streams.make_up(stream);
+        assert_eq!(next().as_deref(), Some(""));
+        streams.make_up(stream);
+        assert_eq!(next(), None);
+    }
 }

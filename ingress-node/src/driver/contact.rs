@@ -4,8 +4,8 @@
 use std::collections::VecDeque;
 use std::net::SocketAddr;
 
-use device_state::{Attempt, RefusedAttempt, Timestamp};
-use dtls::{CertifiedIdentity, HandshakeFailure, PeerRejection};
+use device_state::{Attempt, Contact, RefusedAttempt, Timestamp};
+use dtls::{AlertDescription, CertifiedIdentity, HandshakeFailure, PeerRejection};
 use hashbrown::HashMap;
 use lwm2m::EndpointName;
 use state_client::{ContactInquiry, ReportedContact};
@@ -13,7 +13,8 @@ use state_client::{ContactInquiry, ReportedContact};
 use super::{Driver, Input, now, principal};
 use crate::tcp::event::StreamId;
 
-/// Endpoints of which a worker knows what was refused. Who claims to be many others pushes the oldest out.
+/// Refusals that a worker remembers, one for each kind of attempt of an endpoint. Who claims to be many others pushes the
+/// oldest out.
 const MAX_REFUSED: usize = 1_024;
 /// Bytes that are kept of a reason.
 const MAX_REASON: usize = 256;
@@ -41,16 +42,17 @@ impl From<ContactInquiry> for Inquiring {
 /// What was refused last, by the endpoint that somebody claimed to be.
 #[derive(Debug, Default)]
 pub(super) struct Refusals {
-    by_endpoint: HashMap<EndpointName, RefusedAttempt>,
+    last: HashMap<(EndpointName, Attempt), RefusedAttempt>,
     /// In the order in which they were first refused.
-    order: VecDeque<EndpointName>,
+    order: VecDeque<(EndpointName, Attempt)>,
 }
 
 impl Refusals {
     fn note(&mut self, endpoint: EndpointName, mut refused: RefusedAttempt) {
         let end = refused.reason.floor_char_boundary(MAX_REASON);
         refused.reason.truncate(end);
-        if let Some(known) = self.by_endpoint.get_mut(&endpoint) {
+        let key = (endpoint, refused.what);
+        if let Some(known) = self.last.get_mut(&key) {
             refused.count = known.count.saturating_add(1);
             *known = refused;
             return;
@@ -58,10 +60,15 @@ impl Refusals {
         if self.order.len() >= MAX_REFUSED
             && let Some(oldest) = self.order.pop_front()
         {
-            self.by_endpoint.remove(&oldest);
+            self.last.remove(&oldest);
         }
-        self.order.push_back(endpoint.clone());
-        self.by_endpoint.insert(endpoint, refused);
+        self.order.push_back(key.clone());
+        self.last.insert(key, refused);
+    }
+
+    fn of(&self, endpoint: &EndpointName) -> impl Iterator<Item = RefusedAttempt> {
+        let kinds = Attempt::ALL.into_iter();
+        kinds.filter_map(|what| self.last.get(&(endpoint.clone(), what)).cloned())
     }
 }
 
@@ -69,11 +76,12 @@ impl Driver {
     /// Adds what this worker knows; the last one reports it.
     pub(super) fn inquired(&mut self, mut inquiring: Box<Inquiring>) {
         let endpoint = &inquiring.inquiry.endpoint;
-        let refused = self.refusals.by_endpoint.get(endpoint).cloned();
+        inquiring.found.refused.extend(self.refusals.of(endpoint));
         let engine = self.application.management();
         let contact = engine.and_then(|engine| engine.contact(endpoint).cloned());
-        inquiring.found.contact = inquiring.found.contact.or(contact);
-        inquiring.found.refused.extend(refused);
+        // A device whose address changed is at another worker, and the former one knows it until its lifetime is over.
+        let both = inquiring.found.contact.take().into_iter().chain(contact);
+        inquiring.found.contact = both.max_by_key(|contact: &Contact| contact.heard_at);
         inquiring.asked += 1;
         let next = (usize::from(self.index) + 1) % self.workers.len();
         let key = inquiring.inquiry.key;
@@ -114,18 +122,18 @@ impl Driver {
         from: SocketAddr,
         reason: HandshakeFailure,
     ) {
-        // These say nothing of the device's credential.
-        let is_refusal = !matches!(
-            reason,
+        let what = match reason {
+            // These say nothing of what one side is to the other.
             HandshakeFailure::TimedOut
-                | HandshakeFailure::Superseded
-                | HandshakeFailure::StoreRefused
-                | HandshakeFailure::NoRoom
-                | HandshakeFailure::Cryptography
-        );
-        if is_refusal {
-            self.refused(endpoint, from, Attempt::Handshake, reason.to_string());
-        }
+            | HandshakeFailure::Superseded
+            | HandshakeFailure::StoreRefused
+            | HandshakeFailure::NoRoom
+            | HandshakeFailure::Cryptography
+            | HandshakeFailure::PeerAlert(AlertDescription::CLOSE_NOTIFY) => return,
+            HandshakeFailure::PeerAlert(_) => Attempt::OfServer,
+            _ => Attempt::Handshake,
+        };
+        self.refused(endpoint, from, what, reason.to_string());
     }
 
     /// Tells who has a certificate on a stream that it is not accepted.
@@ -169,9 +177,15 @@ mod tests {
         let mut refusals = Refusals::default();
         refusals.note(name("meter"), refused("first"));
         refusals.note(name("meter"), refused(&"ä".repeat(MAX_REASON)));
-        let known = &refusals.by_endpoint[&name("meter")];
-        assert_eq!(known.count, 2);
-        assert_eq!(known.reason, "ä".repeat(MAX_REASON / 2));
+        let registration = RefusedAttempt {
+            what: Attempt::Registration,
+            ..refused("another kind")
+        };
+        refusals.note(name("meter"), registration.clone());
+        let known: Vec<_> = refusals.of(&name("meter")).collect();
+        assert_eq!(known[0].count, 2);
+        assert_eq!(known[0].reason, "ä".repeat(MAX_REASON / 2));
+        assert_eq!(known[1..], [registration]);
     }
 
     #[test]
@@ -180,8 +194,8 @@ mod tests {
         for number in 0..=MAX_REFUSED {
             refusals.note(name(&number.to_string()), refused(""));
         }
-        assert_eq!(refusals.by_endpoint.len(), MAX_REFUSED);
-        assert!(!refusals.by_endpoint.contains_key(&name("0")));
-        assert!(refusals.by_endpoint.contains_key(&name("1")));
+        assert_eq!(refusals.last.len(), MAX_REFUSED);
+        assert_eq!(refusals.of(&name("0")).count(), 0);
+        assert_eq!(refusals.of(&name("1")).count(), 1);
     }
 }

@@ -238,6 +238,10 @@ impl Driver {
         found: Option<(Principal, Secret)>,
         proof: Proof,
     ) {
+        // It may have ended meanwhile, and nothing would take back what is noted of it.
+        if !self.dtls.is_handshaking(handshake) {
+            return;
+        }
         let (principal, secret) = found.unzip();
         match proof {
             Proof::Psk => {

@@ -1,5 +1,6 @@
 //! Calls of a worker to the state tier, and what follows from their answers.
 
+use std::net::SocketAddr;
 use std::sync::Arc;
 
 use device_state::{
@@ -30,6 +31,7 @@ pub(super) enum Resolved {
         peer: Peer,
         registration: Option<Box<Registration>>,
         observations: Vec<Observation>,
+        moved_from: Option<SocketAddr>,
     },
     Credential {
         handshake: dtls::HandshakeId,
@@ -107,7 +109,7 @@ impl Driver {
         &mut self,
         id: RegistrationId,
         peer: Peer,
-        observations: Vec<Observation>,
+        (observations, moved_from): (Vec<Observation>, Option<SocketAddr>),
     ) {
         let (client, timeout) = (self.client.clone(), self.limits.commit_timeout);
         self.calls.push(Box::pin(async move {
@@ -122,6 +124,7 @@ impl Driver {
                 peer,
                 registration: registration.map(Box::new),
                 observations,
+                moved_from,
             }
         }));
     }
@@ -278,11 +281,15 @@ impl Driver {
                 peer,
                 registration,
                 observations,
+                moved_from,
             } => {
                 if let Some(registration) = registration
                     && let Some(engine) = self.application.management()
                 {
                     engine.take_on(now, peer, &registration, &observations);
+                    if let Some(from) = moved_from {
+                        engine.came_from(now, &registration.endpoint, from);
+                    }
                 }
             }
             Resolved::Credential {

@@ -50,6 +50,7 @@ impl From<Contact> for wire::Contact {
     fn from(contact: Contact) -> Self {
         Self {
             since_ms: contact.since.0,
+            heard_at_ms: contact.heard_at.0,
             requests: contact.requests,
             unanswered: contact.unanswered,
             sent_again: contact.sent_again,
@@ -73,6 +74,7 @@ impl TryFrom<wire::Contact> for Contact {
         let last_move = contact.last_move.map(Move::try_from).transpose();
         Ok(Self {
             since: time(contact.since_ms),
+            heard_at: time(contact.heard_at_ms),
             requests: contact.requests,
             unanswered: contact.unanswered,
             sent_again: contact.sent_again,
@@ -102,6 +104,7 @@ impl From<RefusedAttempt> for wire::RefusedAttempt {
         let attempt = match refused.what {
             Attempt::Handshake => wire::Attempt::Handshake,
             Attempt::Registration => wire::Attempt::Registration,
+            Attempt::OfServer => wire::Attempt::OfServer,
         };
         Self {
             at_ms: refused.at.0,
@@ -120,6 +123,7 @@ impl TryFrom<wire::RefusedAttempt> for RefusedAttempt {
         let what = match refused.attempt() {
             wire::Attempt::Handshake => Attempt::Handshake,
             wire::Attempt::Registration => Attempt::Registration,
+            wire::Attempt::OfServer => Attempt::OfServer,
             wire::Attempt::Unspecified => {
                 return Err(ConvertError::new(
                     "attempt",

@@ -1,5 +1,7 @@
 //! What commands answer.
 
+use std::net::SocketAddr;
+
 use device_state::limit::MAX_MEMBERS;
 use device_state::{Member, Observation, Outcome, Rejection};
 
@@ -43,7 +45,9 @@ impl From<Outcome> for wire::Outcome {
                 expires_at,
                 observations,
                 quirks,
+                moved_from,
             } => Kind::Registered(outcome::Registered {
+                moved_from: moved_from.map(Into::into),
                 quirks: wire_quirks(quirks),
                 id: id.to_string(),
                 expires_at_ms: expires_at.0,
@@ -53,7 +57,9 @@ impl From<Outcome> for wire::Outcome {
                 endpoint,
                 expires_at,
                 observations,
+                moved_from,
             } => Kind::Updated(outcome::Updated {
+                moved_from: moved_from.map(Into::into),
                 endpoint: endpoint.to_string(),
                 expires_at_ms: expires_at.0,
                 observations: observations.into_iter().map(Into::into).collect(),
@@ -88,10 +94,18 @@ impl TryFrom<wire::Outcome> for Outcome {
     }
 }
 
+fn peer(moved_from: Option<wire::Peer>) -> Result<Option<SocketAddr>, ConvertError> {
+    moved_from
+        .map(SocketAddr::try_from)
+        .transpose()
+        .within("moved_from")
+}
+
 fn domain_outcome(kind: Kind) -> Result<Outcome, ConvertError> {
     Ok(match kind {
         Kind::Registered(registered) => Outcome::Registered {
             quirks: quirks(registered.quirks).within("registered")?,
+            moved_from: peer(registered.moved_from).within("registered")?,
             id: registration_id("registered.id", &registered.id)?,
             expires_at: time(registered.expires_at_ms),
             observations: each(
@@ -103,6 +117,7 @@ fn domain_outcome(kind: Kind) -> Result<Outcome, ConvertError> {
         },
         Kind::Updated(updated) => Outcome::Updated {
             endpoint: endpoint(&updated.endpoint).within("updated")?,
+            moved_from: peer(updated.moved_from).within("updated")?,
             expires_at: time(updated.expires_at_ms),
             observations: each(
                 "updated.observations",

@@ -759,6 +759,8 @@ pub mod contact_report {
         pub moves: u32,
         #[prost(message, optional, tag = "9")]
         pub last_move: ::core::option::Option<Move>,
+        #[prost(uint64, tag = "10")]
+        pub heard_at_ms: u64,
     }
     #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
     pub struct Move {
@@ -798,6 +800,7 @@ pub mod contact_report {
         Unspecified = 0,
         Handshake = 1,
         Registration = 2,
+        OfServer = 3,
     }
     impl Attempt {
         /// String value of the enum field names used in the ProtoBuf definition.
@@ -809,6 +812,7 @@ pub mod contact_report {
                 Self::Unspecified => "ATTEMPT_UNSPECIFIED",
                 Self::Handshake => "ATTEMPT_HANDSHAKE",
                 Self::Registration => "ATTEMPT_REGISTRATION",
+                Self::OfServer => "ATTEMPT_OF_SERVER",
             }
         }
         /// Creates an enum from field names used in the ProtoBuf definition.
@@ -817,6 +821,7 @@ pub mod contact_report {
                 "ATTEMPT_UNSPECIFIED" => Some(Self::Unspecified),
                 "ATTEMPT_HANDSHAKE" => Some(Self::Handshake),
                 "ATTEMPT_REGISTRATION" => Some(Self::Registration),
+                "ATTEMPT_OF_SERVER" => Some(Self::OfServer),
                 _ => None,
             }
         }

@@ -1369,16 +1369,22 @@ pub mod outcome {
         pub observations: ::prost::alloc::vec::Vec<super::Observation>,
         #[prost(message, optional, tag = "4")]
         pub quirks: ::core::option::Option<super::Quirks>,
+        /// Set if the device was registered from elsewhere.
+        #[prost(message, optional, tag = "5")]
+        pub moved_from: ::core::option::Option<super::Peer>,
     }
-    /// Observations to establish now, if the device came to another node.
     #[derive(Clone, PartialEq, ::prost::Message)]
     pub struct Updated {
         #[prost(string, tag = "1")]
         pub endpoint: ::prost::alloc::string::String,
         #[prost(uint64, tag = "2")]
         pub expires_at_ms: u64,
+        /// To establish now, if the device came to another node.
         #[prost(message, repeated, tag = "3")]
         pub observations: ::prost::alloc::vec::Vec<super::Observation>,
+        /// Set if the device talked from elsewhere.
+        #[prost(message, optional, tag = "4")]
+        pub moved_from: ::core::option::Option<super::Peer>,
     }
     #[derive(Clone, PartialEq, ::prost::Oneof)]
     pub enum Kind {

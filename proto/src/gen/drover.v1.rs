@@ -1380,7 +1380,7 @@ pub struct Diagnosis {
     /// What the device was asked.
     #[prost(message, repeated, tag = "3")]
     pub exchanges: ::prost::alloc::vec::Vec<diagnosis::Exchange>,
-    /// How the exchange of messages with it goes; unset if no ingress node holds it.
+    /// How the exchange of messages with it goes; unset if no ingress node holds it, or the one that does tells nothing.
     #[prost(message, optional, tag = "4")]
     pub contact: ::core::option::Option<diagnosis::Contact>,
     /// What somebody was refused lately who claimed to be the device, the last one first.
@@ -1492,6 +1492,9 @@ pub mod diagnosis {
         pub moves: u32,
         #[prost(message, optional, tag = "9")]
         pub last_move: ::core::option::Option<Move>,
+        /// When the device was heard from last.
+        #[prost(message, optional, tag = "10")]
+        pub heard_time: ::core::option::Option<::prost_types::Timestamp>,
     }
     #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
     pub struct Move {
@@ -1538,6 +1541,8 @@ pub mod diagnosis {
             /// Of (D)TLS.
             Handshake = 1,
             Registration = 2,
+            /// The other way round: the device gave a handshake of (D)TLS up, with an alert.
+            OfServer = 3,
         }
         impl Attempt {
             /// String value of the enum field names used in the ProtoBuf definition.
@@ -1549,6 +1554,7 @@ pub mod diagnosis {
                     Self::Unspecified => "ATTEMPT_UNSPECIFIED",
                     Self::Handshake => "ATTEMPT_HANDSHAKE",
                     Self::Registration => "ATTEMPT_REGISTRATION",
+                    Self::OfServer => "ATTEMPT_OF_SERVER",
                 }
             }
             /// Creates an enum from field names used in the ProtoBuf definition.
@@ -1557,6 +1563,7 @@ pub mod diagnosis {
                     "ATTEMPT_UNSPECIFIED" => Some(Self::Unspecified),
                     "ATTEMPT_HANDSHAKE" => Some(Self::Handshake),
                     "ATTEMPT_REGISTRATION" => Some(Self::Registration),
+                    "ATTEMPT_OF_SERVER" => Some(Self::OfServer),
                     _ => None,
                 }
             }

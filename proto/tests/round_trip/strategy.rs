@@ -747,23 +747,32 @@ pub(crate) fn outcome() -> impl Strategy<Value = Outcome> {
             registration_id(),
             time(),
             vec(observation(), 0..4),
-            quirks()
+            quirks(),
+            option::of(peer())
         )
-            .prop_map(
-                |(id, expires_at, observations, quirks)| Outcome::Registered {
+            .prop_map(|(id, expires_at, observations, quirks, moved_from)| {
+                Outcome::Registered {
                     id,
                     expires_at,
                     observations,
-                    quirks
+                    quirks,
+                    moved_from,
                 }
-            ),
-        (endpoint(), time(), vec(observation(), 0..4)).prop_map(
-            |(endpoint, expires_at, observations)| Outcome::Updated {
-                endpoint,
-                expires_at,
-                observations
-            }
-        ),
+            }),
+        (
+            endpoint(),
+            time(),
+            vec(observation(), 0..4),
+            option::of(peer())
+        )
+            .prop_map(|(endpoint, expires_at, observations, moved_from)| {
+                Outcome::Updated {
+                    endpoint,
+                    expires_at,
+                    observations,
+                    moved_from,
+                }
+            }),
         endpoint().prop_map(|endpoint| Outcome::Deregistered { endpoint }),
         any::<u32>().prop_map(|rows| Outcome::Expired { rows }),
         session().prop_map(|session| Outcome::Claimed {
@@ -1059,8 +1068,10 @@ fn last_move() -> impl Strategy<Value = Move> {
 
 fn contact() -> impl Strategy<Value = Contact> {
     let last_move = option::of(last_move().prop_map(Box::new));
-    (time(), any::<[u32; 7]>(), last_move).prop_map(|(since, counts, last_move)| Contact {
+    let counts = any::<[u32; 7]>();
+    (time(), time(), counts, last_move).prop_map(|(since, heard_at, counts, last_move)| Contact {
         since,
+        heard_at,
         requests: counts[0],
         unanswered: counts[1],
         sent_again: counts[2],
@@ -1073,7 +1084,7 @@ fn contact() -> impl Strategy<Value = Contact> {
 }
 
 fn refused_attempt() -> impl Strategy<Value = RefusedAttempt> {
-    let what = select(vec![Attempt::Handshake, Attempt::Registration]);
+    let what = select(Attempt::ALL.to_vec());
     (time(), peer(), what, ".{0,12}", any::<u32>()).prop_map(|(at, from, what, reason, count)| {
         RefusedAttempt {
             at,

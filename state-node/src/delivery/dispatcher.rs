@@ -84,6 +84,8 @@ pub struct Dispatcher {
     orphans: VecDeque<(Instant, OperationRecord)>,
     /// Where the look at everything goes on, if there is one.
     scan: Option<RowKey>,
+    /// Everything is to be looked at once more after that.
+    scan_again: bool,
     leads: bool,
 }
 
@@ -107,6 +109,7 @@ impl Dispatcher {
             cancelling: FuturesUnordered::new(),
             orphans: VecDeque::new(),
             scan: None,
+            scan_again: false,
             leads: false,
         }
     }
@@ -154,6 +157,7 @@ impl Dispatcher {
             self.resting.clear();
             self.orphans.clear();
             self.scan = None;
+            self.scan_again = false;
         }
     }
 
@@ -191,7 +195,10 @@ impl Dispatcher {
 
     /// Begins to go through all rows, a page at a time: there can be millions.
     fn look_at_everything(&mut self) {
-        self.scan = Some(RowKey::Operation(first_name(), 0));
+        // One that is under way is ended first, or those at its end would wait for as long as it is begun anew.
+        self.scan_again = self.scan.is_some();
+        self.scan
+            .get_or_insert_with(|| RowKey::Operation(first_name(), 0));
     }
 
     fn scan_page(&mut self) {
@@ -205,6 +212,8 @@ impl Dispatcher {
         if let Some(Row::Operation(last)) = rows.last() {
             let next = last.id.sequence.saturating_add(1);
             self.scan = Some(RowKey::Operation(last.endpoint.clone(), next));
+        } else if std::mem::take(&mut self.scan_again) {
+            self.scan = Some(RowKey::Operation(first_name(), 0));
         }
         for row in rows {
             let Row::Operation(record) = row else {
@@ -215,7 +224,10 @@ impl Dispatcher {
                 OperationState::InFlight { .. } => {
                     let ours =
                         |device: &Device| device.is_running() || device.started == Some(record.id);
-                    if !self.devices.get(&record.endpoint).is_some_and(ours) {
+                    if self.devices.get(&record.endpoint).is_some_and(ours) {
+                        // It may have been started and not sent, as its device fell asleep.
+                        self.look_at(record.endpoint, Hint::Heard);
+                    } else {
                         self.orphaned(record);
                     }
                 }
@@ -362,6 +374,10 @@ impl Dispatcher {
                 device.phase = Phase::Asleep { until };
                 self.resting.insert((until, endpoint));
                 return;
+            }
+            Step::Doze => {
+                device.started = None;
+                LONGEST_PAUSE
             }
             Step::Pause { at_least, started } => {
                 device.started = started;

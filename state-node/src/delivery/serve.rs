@@ -29,8 +29,10 @@ pub(super) enum Step {
     Next,
     /// As `Next`, by an answer of the device, which listens for a while after that.
     Answered,
-    /// Nothing can be sent before the device is heard from.
+    /// Nothing can be sent before the device is heard from: its ingress node says so, or there is none.
     Asleep { started: Option<OperationId> },
+    /// What is next is not to be sent before the device is heard from, as far as is known here.
+    Doze,
     /// Try again after a pause: the given one, or one that grows.
     Pause {
         at_least: Option<Duration>,
@@ -94,7 +96,8 @@ impl Serve {
         if once && started.is_none() {
             // Once started it can only be sent or lost, so it is not started for a device that is likely asleep.
             if to.binding.queue_mode() == QueueMode::On && !self.is_awake(&to) {
-                return Step::Asleep { started: None };
+                // Its ingress node may know better, and tells what may be sent more than once.
+                return Step::Doze;
             }
             let start = Command::Start {
                 endpoint: self.endpoint.clone(),
@@ -161,15 +164,15 @@ impl Serve {
     }
 
     fn is_awake(&self, registration: &Registration) -> bool {
-        let power_saving = self
-            .parts
-            .group
-            .store()
-            .read(|tables| query::power_saving(tables, &self.endpoint));
+        // A device that reports more often than it would fall asleep is not said to be awake each time.
+        let (power_saving, heard_at) = self.parts.group.store().read(|tables| {
+            let power_saving = query::power_saving(tables, &self.endpoint);
+            (power_saving, query::heard_at(tables, registration))
+        });
         let window = power_saving.awake_window(self.parts.attachments.awake_window());
-        let updated = clock::now_ms().saturating_sub(registration.updated_at.0);
+        let silent = clock::now_ms().saturating_sub(heard_at.0);
         self.heard.is_some_and(|heard| heard.elapsed() < window)
-            || u128::from(updated) < window.as_millis()
+            || u128::from(silent) < window.as_millis()
     }
 
     async fn not_delivered(

@@ -13,6 +13,7 @@ use crate::time::{age, rfc3339};
 #[serde(rename_all = "camelCase")]
 pub(crate) struct ContactView {
     since: Option<String>,
+    heard_time: Option<String>,
     requests: u32,
     unanswered: u32,
     sent_again: u32,
@@ -23,6 +24,8 @@ pub(crate) struct ContactView {
     last_move: Option<MoveView>,
     #[serde(skip)]
     counted_since: Option<prost_types::Timestamp>,
+    #[serde(skip)]
+    heard_last: Option<prost_types::Timestamp>,
 }
 
 #[derive(Debug, Serialize)]
@@ -37,7 +40,7 @@ struct MoveView {
 pub(crate) struct RefusedView {
     time: Option<String>,
     from: String,
-    /// `Handshake` or `Registration`.
+    /// `Handshake`, `Registration`, or `OfServer` for a handshake that the device gave up.
     attempt: &'static str,
     reason: String,
     count: u32,
@@ -47,6 +50,8 @@ impl From<Contact> for ContactView {
     fn from(contact: Contact) -> Self {
         Self {
             since: rfc3339(contact.since.as_ref()),
+            heard_time: rfc3339(contact.heard_time.as_ref()),
+            heard_last: contact.heard_time,
             requests: contact.requests,
             unanswered: contact.unanswered,
             sent_again: contact.sent_again,
@@ -77,6 +82,7 @@ impl From<RefusedAttempt> for RefusedView {
             attempt: match refused.attempt() {
                 Attempt::Handshake => "Handshake",
                 Attempt::Registration => "Registration",
+                Attempt::OfServer => "OfServer",
                 Attempt::Unspecified => "Unknown",
             },
             from: refused.from,
@@ -90,8 +96,9 @@ impl ContactView {
     /// One line.
     pub(crate) fn text(&self, now: SystemTime) -> String {
         format!(
-            "Counted in {}: {} requests, {} unanswered, {} messages sent again; {} messages heard, {} of them again; \
+            "Heard {} ago. Counted in {}: {} requests, {} unanswered, {} messages sent again; {} messages heard, {} of them again; \
              {} changes of address, {} registrations after the first.",
+            age(self.heard_last.as_ref(), now),
             age(self.counted_since.as_ref(), now),
             self.requests,
             self.unanswered,

@@ -20,6 +20,7 @@ impl Change<'_> {
                 id,
                 expires_at,
                 quirks,
+                moved_from,
                 observations: _,
             } => {
                 let observations = query::registration_by_id(self.tables, &id)
@@ -30,6 +31,7 @@ impl Change<'_> {
                     expires_at,
                     observations,
                     quirks,
+                    moved_from,
                 }
             }
             other => other,
@@ -44,11 +46,13 @@ impl Change<'_> {
                 id,
                 expires_at,
                 quirks,
+                moved_from,
                 observations: _,
             } => Outcome::Registered {
                 id: id.clone(),
                 expires_at: *expires_at,
                 quirks: *quirks,
+                moved_from: *moved_from,
                 observations: Vec::new(),
             },
             other => other.clone(),

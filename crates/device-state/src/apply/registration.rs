@@ -1,5 +1,7 @@
 //! Registrations: LwM2M Core 1.2 §6.2.
 
+use std::net::SocketAddr;
+
 use lwm2m::{EndpointName, Lifetime, ObjectLinks, Operation, RegistrationId};
 
 use super::Change;
@@ -28,6 +30,7 @@ impl Change<'_> {
             .as_ref()
             .filter(|previous| previous.version == registration.version)
             .map_or_else(Quirks::default, |previous| previous.quirks);
+        let moved_from = moved_from(previous.as_ref(), registration);
         let row = Registration {
             quirks,
             registered_at: self.now,
@@ -63,6 +66,7 @@ impl Change<'_> {
             expires_at: row.expires_at,
             observations: query::observations(self.tables, endpoint),
             quirks,
+            moved_from,
         })
     }
 
@@ -149,6 +153,8 @@ impl Change<'_> {
         before: Place,
     ) -> Outcome {
         let moved = registration.place() != before;
+        let (former, ..) = before;
+        let moved_from = (former != registration.peer).then_some(former);
         let previous_owner = std::mem::replace(&mut registration.owner, owner);
         self.put_registration(Some(previous_end), &registration);
         let endpoint = registration.endpoint.clone();
@@ -173,6 +179,7 @@ impl Change<'_> {
             endpoint,
             expires_at,
             observations,
+            moved_from,
         }
     }
 
@@ -270,4 +277,10 @@ impl Change<'_> {
                 .saturating_add(REGISTRATION_GRACE)
         })
     }
+}
+
+/// Where a device was registered from before, if it registers from elsewhere now.
+fn moved_from(previous: Option<&Registration>, now: &Registration) -> Option<SocketAddr> {
+    let former = previous?.peer;
+    (former != now.peer).then_some(former)
 }

@@ -6,7 +6,7 @@ use super::Change;
 use crate::command::{Outcome, Rejection};
 use crate::event::Event;
 use crate::id::Timestamp;
-use crate::limit::{MAX_CHILD_VALUES, MAX_VALUES};
+use crate::limit::{MAX_CHILD_VALUE_BYTES, MAX_CHILD_VALUES, MAX_VALUES};
 use crate::query;
 use crate::record::{ChildValue, LastValue, ValueOrigin};
 use crate::table::Row;
@@ -88,6 +88,9 @@ impl Change<'_> {
         let mut room = None;
         for (path, value, at) in values {
             let at = at.min(self.now);
+            if subject.1.is_some() && length(value) > MAX_CHILD_VALUE_BYTES {
+                continue;
+            }
             match self.kept(subject, path) {
                 Some(known) if known.at > at => continue,
                 Some(_) => {}
@@ -133,5 +136,14 @@ impl Change<'_> {
             (MAX_CHILD_VALUES, kept)
         };
         allowed.saturating_sub(kept)
+    }
+}
+
+/// Bytes of a value that has no fixed length.
+const fn length(value: &Value) -> usize {
+    match value {
+        Value::String(text) | Value::CoreLink(text) => text.len(),
+        Value::Opaque(bytes) => bytes.len(),
+        _ => 0,
     }
 }

@@ -1,10 +1,11 @@
 //! Register, Update, Deregister and the end of a lifetime.
 
+use std::net::SocketAddr;
 use std::time::Duration;
 
 use device_state::{
-    Command, Effect, Event, Expiring, OperationState, Outcome, Quirks, Rejection, Row,
-    SecurityIdentity, SessionCid, Tables, Timestamp, Transport, query, registration_shard,
+    Command, Effect, Event, Expiring, OperationState, Outcome, Quirks, Registration, Rejection,
+    Row, SecurityIdentity, SessionCid, Tables, Timestamp, Transport, query, registration_shard,
 };
 use lwm2m::{
     Binding, Entry, Lifetime, LwM2mVersion, NotificationAttributes, Observed, Operation, Path,
@@ -28,6 +29,7 @@ fn a_registration_gets_the_leaders_times_and_a_grace() {
             expires_at,
             observations: Vec::new(),
             quirks: Quirks::default(),
+            moved_from: None,
         }
     );
     let row = world.device("meter").registration.unwrap();
@@ -164,6 +166,7 @@ fn an_update_extends_the_lifetime_and_changes_what_it_names() {
             endpoint: endpoint("meter"),
             expires_at,
             observations: Vec::new(),
+            moved_from: Some(registration("meter", 1).peer),
         }
     );
     let row = world.device("meter").registration.unwrap();
@@ -285,7 +288,8 @@ fn a_device_moves_with_its_session_and_its_lifetime_runs_on() {
         Outcome::Updated {
             endpoint: endpoint("meter"),
             expires_at: before.expires_at,
-            observations: Vec::new()
+            observations: Vec::new(),
+            moved_from: None,
         }
     );
     let after = world.device("meter").registration.unwrap();
@@ -455,4 +459,26 @@ fn a_registration_id_names_its_shard() {
             None
         );
     }
+}
+
+#[test]
+fn a_device_that_comes_from_elsewhere_is_told_with_where_it_was() {
+    let mut world = World::registered("meter");
+    let home = registration("meter", 1).peer;
+    let away = SocketAddr::from(([192, 0, 2, 77], 40_000));
+    let moved_from = |outcome: Outcome| match outcome {
+        Outcome::Registered { moved_from, .. } | Outcome::Updated { moved_from, .. } => moved_from,
+        other => panic!("{other:?}"),
+    };
+    let from = |random: u64, peer: SocketAddr| {
+        register(Registration {
+            peer,
+            ..registration("meter", random)
+        })
+    };
+    assert_eq!(moved_from(world.run(from(2, away))), Some(home));
+    assert_eq!(moved_from(world.run(from(3, away))), None);
+    // Its Update comes from where it was first.
+    assert_eq!(moved_from(world.run(update("meter", 3))), Some(away));
+    assert_eq!(moved_from(world.run(update("meter", 3))), None);
 }

@@ -2,8 +2,8 @@
 
 use std::time::Duration;
 
-use device_state::limit::{MAX_CHILD_VALUES, MAX_VALUES};
-use device_state::{Command, Event, Outcome, Rejection, Timestamp, ValueOrigin};
+use device_state::limit::{MAX_CHILD_VALUE_BYTES, MAX_CHILD_VALUES, MAX_VALUES};
+use device_state::{Command, Event, Outcome, Rejection, Timestamp, ValueOrigin, query};
 use lwm2m::{ChildPrefix, Path, Value};
 
 use crate::world::{BATTERY, World, endpoint, id};
@@ -34,6 +34,22 @@ fn record_of(
 fn battery(world: &World) -> (Value, Timestamp) {
     let value = world.device("meter").values[0].clone();
     (value.value, value.at)
+}
+
+#[test]
+fn a_device_is_heard_from_by_what_it_reports_as_well() {
+    let mut world = World::registered("meter");
+    let heard = |world: &World| {
+        let registration = world.device("meter").registration.unwrap();
+        query::heard_at(&world.tables, &registration)
+    };
+    let registered = world.now;
+    assert_eq!(heard(&world), registered);
+    world.advance(Duration::from_hours(1));
+    let reported = world.now;
+    record(&mut world, 1, &[(BATTERY, 80, reported)]);
+    world.advance(Duration::from_secs(5));
+    assert_eq!(heard(&world), reported);
 }
 
 #[test]
@@ -154,4 +170,31 @@ fn the_number_of_values_behind_a_gateway_is_bounded_apart_from_its_own() {
     assert_eq!(world.device("meter").child_values.len(), MAX_CHILD_VALUES);
     record(&mut world, 1, &[(BATTERY, 80, now)]);
     assert_eq!(battery(&world).0, Value::Integer(80));
+}
+
+#[test]
+fn a_long_value_behind_a_gateway_is_told_and_not_kept() {
+    let mut world = World::registered("meter");
+    let now = world.now;
+    let opaque = |length: usize| Value::Opaque(vec![0; length]);
+    let values = vec![
+        (BATTERY, opaque(MAX_CHILD_VALUE_BYTES + 1), now),
+        (Path::Resource(3, 0, 10), opaque(MAX_CHILD_VALUE_BYTES), now),
+    ];
+    world.run(Command::RecordValues {
+        endpoint: endpoint("meter"),
+        registration: id(1),
+        child: Some("dev0".parse().unwrap()),
+        origin: ValueOrigin::Notify,
+        values: values.clone(),
+    });
+    let kept = world.device("meter").child_values;
+    let kept: Vec<_> = kept.iter().map(|kept| kept.value.path).collect();
+    assert_eq!(kept, [Path::Resource(3, 0, 10)]);
+    let told = Event::ValuesReported {
+        child: Some("dev0".parse().unwrap()),
+        origin: ValueOrigin::Notify,
+        values,
+    };
+    assert_eq!(world.events().last(), Some(&told));
 }

@@ -105,6 +105,10 @@ impl Handshakes {
         }
     }
 
+    pub(super) fn contains(&self, id: HandshakeId) -> bool {
+        self.slab.get(id.0).is_some()
+    }
+
     /// The random of the hello that began it.
     pub(super) fn client_random(&self, id: HandshakeId) -> Option<&HelloRandom> {
         Some(match self.slab.get(id.0)? {

@@ -27,6 +27,11 @@ use crate::wire::Reader;
 const MAX_UNDECRYPTABLE: u8 = 2;
 
 impl Server {
+    /// Whether a handshake is still under way: what was asked for in it may come late.
+    pub fn is_handshaking(&self, handshake: HandshakeId) -> bool {
+        self.handshakes.contains(handshake)
+    }
+
     /// Answers [`Output::PskNeeded`]. With `None` the handshake goes on under a random key, so
     /// that the client cannot tell an unknown identity from a wrong key.
     pub fn provide_psk(&mut self, now: Instant, handshake: HandshakeId, psk: Option<&Psk>) {

@@ -202,6 +202,7 @@ fn the_client_is_told_nothing_before_the_session_is_stored() {
         panic!("asked {} times", pair.asked.len());
     };
     assert_eq!(identity, IDENTITY);
+    assert!(pair.server.is_handshaking(*handshake));
     pair.server.provide_psk(pair.now, *handshake, Some(&psk()));
     pair.run_for(Duration::from_secs(8));
     assert_eq!(pair.store.len(), 1);
@@ -226,6 +227,7 @@ fn the_client_is_told_nothing_before_the_session_is_stored() {
     pair.server
         .session_stored(pair.now, pair.store[0], StoreOutcome::Refused);
     let handshake = pair.asked[0].0;
+    assert!(!pair.server.is_handshaking(handshake));
     pair.server.provide_psk(pair.now, handshake, None);
     pair.assert_traffic_flows();
 }

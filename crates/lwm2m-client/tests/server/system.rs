@@ -385,6 +385,7 @@ impl System {
                     registration,
                     peer,
                     observations,
+                    ..
                 } => {
                     let known = query::registration_by_id(&self.tables, &registration);
                     let now = self.clock();

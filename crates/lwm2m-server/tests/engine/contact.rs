@@ -95,3 +95,16 @@ fn a_refused_registration_is_told_under_both_names() {
     site.ask(&anyone(1), &register);
     assert_eq!(site.refused.len(), 1);
 }
+
+#[test]
+fn a_device_that_another_worker_had_is_known_to_have_moved() {
+    let (mut former, mut site) = (Site::new(), Site::new());
+    former.registered(&anyone(1), "meter", "");
+    // Both have the same state tier.
+    site.tables = former.tables;
+    site.registered(&anyone(2), "meter", "");
+    let contact = site.engine.contact(&endpoint("meter")).unwrap();
+    assert_eq!((contact.moves, contact.registered_again), (1, 0));
+    let last = contact.last_move.as_deref().unwrap();
+    assert_eq!((last.from, last.to), (anyone(1).address, anyone(2).address));
+}

@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use coap::{Code, Request, Response};
+use device_state::Quirks;
 use lwm2m::attributes::NotificationAttributes;
 use lwm2m::gateway::children;
 use lwm2m::{
@@ -351,4 +352,13 @@ fn parameters_that_are_refused_for_a_child_are_written_to_its_path_and_teach_not
     let behind = device.child_value(&child(), TEMPERATURE);
     assert_eq!(behind, Some(Value::Float(22.5)));
     assert_eq!(device.last_value(TEMPERATURE), None);
+}
+
+#[test]
+fn what_a_child_gets_wrong_is_not_learnt_of_its_gateway() {
+    let senml = br#"[{"bn":"/dev0/3303/0/","n":"5700","v":20.5}]"#;
+    let mut device = gateway(|_| Some(content(ContentFormat::TLV, senml)));
+    let result = device.operate_on(&child(), read(TEMPERATURE));
+    assert_eq!(values(result), [(TEMPERATURE, Value::Float(20.5))]);
+    assert_eq!(device.registration().quirks, Quirks::default());
 }

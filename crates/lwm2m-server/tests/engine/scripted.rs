@@ -369,6 +369,7 @@ impl Scripted {
                 registration,
                 peer,
                 observations,
+                ..
             } => {
                 let known = query::registration_by_id(&self.tables, &registration).unwrap();
                 let now = self.clock();

@@ -186,6 +186,7 @@ impl Storm {
         let outcome = Outcome::Registered {
             id: registration.id,
             expires_at: Timestamp::NEVER,
+            moved_from: None,
             observations: Vec::new(),
             quirks: Quirks::default(),
         };

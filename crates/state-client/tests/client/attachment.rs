@@ -193,11 +193,15 @@ async fn a_broken_stream_is_opened_again_and_old_results_are_dropped() {
     }
     handle.awake(&EndpointName::new("meter").unwrap());
     let awake = |up: &[rpc::AttachUp]| {
-        up.iter()
-            .any(|up| matches!(up.kind, Some(attach_up::Kind::Awake(_))))
+        up.iter().any(
+            |up| matches!(&up.kind, Some(attach_up::Kind::Awake(awake)) if awake.endpoint == "meter"),
+        )
     };
     let up = node.up(awake).await;
     assert_eq!(results(&up).len(), 1);
+    // What happened while a stream was being opened may have been missed.
+    let of_any = |up: &&rpc::AttachUp| matches!(&up.kind, Some(attach_up::Kind::Awake(awake)) if awake.endpoint.is_empty());
+    assert!(up.iter().any(|up| of_any(&up)), "{up:?}");
 }
 
 #[tokio::test]

@@ -9,6 +9,7 @@ impl From<Contact> for public::Contact {
     fn from(contact: Contact) -> Self {
         Self {
             since: timestamp(contact.since),
+            heard_time: timestamp(contact.heard_at),
             requests: contact.requests,
             unanswered: contact.unanswered,
             sent_again: contact.sent_again,
@@ -31,6 +32,7 @@ impl From<RefusedAttempt> for public::RefusedAttempt {
         let attempt = match refused.what {
             Attempt::Handshake => Shown::Handshake,
             Attempt::Registration => Shown::Registration,
+            Attempt::OfServer => Shown::OfServer,
         };
         Self {
             time: timestamp(refused.at),

@@ -3,6 +3,7 @@
 
 use std::time::Duration;
 
+use device_state::query::DeviceView;
 use device_state::{
     Command, Observation, ObservationHolder, OperationRecord, OperationState, Queueing,
     Registration, Timestamp,
@@ -15,6 +16,7 @@ use proto::drover::v1::observations_server::Observations;
 use tonic::{Request, Response, Status};
 
 use crate::service::api::{Api, endpoint_name};
+use crate::service::keeper::COMMIT_TIMEOUT;
 use crate::service::status;
 
 impl Api {
@@ -28,6 +30,36 @@ impl Api {
         let mut found = observations.filter(|observation| observation.observed == *observed);
         let shown = found.next().map(public::Observation::from);
         Ok(shown.filter(|observation| observation.declared))
+    }
+
+    /// Gives up what waits to be asked of the device for an observation, unless that is `wanted`.
+    async fn give_up_waiting(
+        &self,
+        view: &DeviceView,
+        observed: &Observed,
+        wanted: Option<&Operation>,
+    ) -> Result<(), Status> {
+        let is_of = |operation: &Operation| match operation {
+            Operation::Observe { observed: of, .. } => of == observed,
+            _ => false,
+        };
+        let waiting = view.operations.iter().filter(|record| record.is_pending());
+        let unwanted =
+            waiting.filter(|record| is_of(&record.operation) && Some(&record.operation) != wanted);
+        for record in unwanted {
+            let command = Command::Cancel {
+                endpoint: view.endpoint.clone(),
+                operation: record.id,
+            };
+            // Whether it was still there or had just begun: it ends.
+            let shard = self.shard_of(&view.endpoint);
+            let cancelled = self
+                .router()
+                .propose(shard, None, command, COMMIT_TIMEOUT)
+                .await;
+            cancelled.map_err(|error| status::propose(&error))?;
+        }
+        Ok(())
     }
 
     /// Takes back what was declared.
@@ -97,6 +129,8 @@ impl Observations for Api {
             lease_until: Timestamp::NEVER,
         };
         self.commit(self.shard_of(&endpoint), command).await?;
+        self.give_up_waiting(&view, &observed, Some(&request.operation))
+            .await?;
         let waits = |record: &&OperationRecord| {
             record.state == OperationState::Pending && record.operation == request.operation
         };
@@ -135,7 +169,12 @@ impl Observations for Api {
         if self.declared(&endpoint, &observed).await?.is_none() {
             return Err(status::not_found("the observation"));
         }
-        self.release(&endpoint, observed).await?;
+        self.release(&endpoint, observed.clone()).await?;
+        let view = self.view(&endpoint).await?;
+        let mut left = view.observations.iter();
+        if !left.any(|other| other.observed == observed) {
+            self.give_up_waiting(&view, &observed, None).await?;
+        }
         Ok(Response::new(public::DeleteObservationResponse {}))
     }
 }

@@ -66,6 +66,7 @@ fn register(account: &StoredAccount, instant: Instant) -> lwm2m::Lifetime {
                     let outcome = Outcome::Registered {
                         id: registration.id,
                         expires_at: Timestamp::NEVER,
+                        moved_from: None,
                         observations: Vec::new(),
                         quirks: Quirks::default(),
                     };
