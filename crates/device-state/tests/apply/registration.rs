@@ -63,8 +63,8 @@ fn an_infinite_lifetime_never_ends() {
     assert_eq!(world.expire(), 0);
 }
 
-fn registration_for_ever() -> device_state::Registration {
-    device_state::Registration {
+fn registration_for_ever() -> Registration {
+    Registration {
         lifetime: Lifetime::INFINITE,
         ..registration("meter", 1)
     }
@@ -193,7 +193,7 @@ fn an_update_that_names_transports_leaves_the_queue_mode_on() {
         (LwM2mVersion::V1_2, Binding::UDP_QUEUED),
     ] {
         let mut world = World::new();
-        world.run(register(device_state::Registration {
+        world.run(register(Registration {
             version,
             binding: Binding::UDP_QUEUED,
             ..registration("meter", 1)
@@ -266,7 +266,7 @@ fn an_update_over_another_node_names_the_observations_to_establish_there() {
 fn a_device_moves_with_its_session_and_its_lifetime_runs_on() {
     let session = SessionCid([1, 0, 42, 9, 9, 9, 9, 9]);
     let mut world = World::new();
-    world.run(register(device_state::Registration {
+    world.run(register(Registration {
         session: Some(session),
         ..registration("meter", 1)
     }));
@@ -295,7 +295,7 @@ fn a_device_moves_with_its_session_and_its_lifetime_runs_on() {
     let after = world.device("meter").registration.unwrap();
     assert_eq!(
         after,
-        device_state::Registration {
+        Registration {
             owner: OTHER_NODE,
             ..before
         }
