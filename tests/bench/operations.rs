@@ -17,7 +17,7 @@ const WAKING: &str = "10000";
 const ASLEEP: usize = 100_000;
 const PROGRAMS: usize = 6;
 /// How long nodes are left alone before they are watched, and how long they are watched.
-const SETTLING: Duration = Duration::from_secs(15);
+const SETTLING: Duration = Duration::from_secs(60);
 const WATCHED: Duration = Duration::from_secs(30);
 const LIMIT: Duration = Duration::from_secs(600);
 /// Devices that take a package at once, and its size.
