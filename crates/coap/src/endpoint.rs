@@ -238,6 +238,12 @@ impl<P: PeerKey> Endpoint<P> {
         self.outgoing.len()
     }
 
+    /// Whether a request still waits for [`Self::respond`]: its peer may have gone, or it waited too
+    /// long.
+    pub fn is_waiting(&self, exchange: ExchangeId) -> bool {
+        self.incoming.contains_key(&exchange)
+    }
+
     /// Bytes of bodies in block-wise transfer.
     pub fn body_bytes(&self) -> usize {
         self.bodies.used()

@@ -65,6 +65,11 @@ impl<P> Awaiting<P> {
         }
     }
 
+    /// Whether the device is here from then on.
+    const fn is_of_presence(&self) -> bool {
+        matches!(self, Self::Register { .. } | Self::Update { .. })
+    }
+
     pub(crate) fn receipt(&self) -> Option<Receipt<P>>
     where
         P: Copy,
@@ -294,6 +299,11 @@ impl<P: PeerKey> Engine<P> {
 
     /// A commit succeeded: now, and not before, the device is told.
     pub(crate) fn resolve(&mut self, now: Now, awaiting: Awaiting<P>, outcome: Outcome) {
+        // Whoever is gone meanwhile hears no answer, and cannot be asked for anything where it was.
+        let is_gone = |exchange| !self.coap.is_waiting(exchange);
+        if awaiting.is_of_presence() && awaiting.exchange().is_some_and(is_gone) {
+            return;
+        }
         match (awaiting, outcome) {
             (
                 Awaiting::Register {

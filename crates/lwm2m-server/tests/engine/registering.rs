@@ -9,7 +9,7 @@ use lwm2m::{
     Entry, ExecuteArguments, Lifetime, LwM2mVersion, NotificationAttributes, Operation, Path,
     QueueMode, RegistrationId, Setting, Value, WriteMode,
 };
-use lwm2m_server::Config;
+use lwm2m_server::{Config, OperationFailure};
 
 use super::site::{Commits, LIST, Site, answer, anyone, asked_of, certified};
 
@@ -437,4 +437,21 @@ fn overload_is_a_5_03_that_says_when_to_come_back() {
         assert_eq!(refused.code, Code::SERVICE_UNAVAILABLE_5_03);
         assert!(refused.options.first(number::MAX_AGE).is_some());
     }
+}
+
+#[test]
+fn a_device_that_is_gone_before_its_register_is_committed_is_not_taken_on() {
+    let mut site = Site::new();
+    site.commits = Commits::Wait;
+    let register = site.register("ep=device-1&lt=600&lwm2m=1.1", LIST);
+    assert!(site.tell(&anyone(1), &register).is_empty());
+    let now = site.clock();
+    site.engine.forget_peer(now, 1);
+    assert!(site.commit().is_empty());
+    let id = site.registration("device-1").unwrap().id;
+    assert_eq!(site.engine.device_count(), 0);
+    let sent = site.operate(&id, read(TEMPERATURE));
+    assert!(sent.is_empty(), "{sent:?}");
+    let (_, result) = site.done.pop().unwrap();
+    assert_eq!(result, Err(OperationFailure::NotHere));
 }
