@@ -229,7 +229,8 @@ impl BootstrapRig {
         self.last_ids[usize::from(peer)] = message.id;
         for begun in &mut self.begun {
             let answers = begun.peer == peer && begun.token == message.token;
-            if answers && begun.accepted == Accepted::No && message.code.is_success() {
+            // An earlier answer that is sent again may have the same token; it is not the last word.
+            if answers && begun.accepted != Accepted::Yes && message.code.is_success() {
                 begun.accepted = match message.kind {
                     // A pack is the answer itself.
                     Type::Confirmable if message.code == Code::CHANGED_2_04 && !on_stream(peer) => {
