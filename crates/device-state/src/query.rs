@@ -60,6 +60,11 @@ impl DeviceView {
         }
     }
 
+    /// When the last value came, of the device or of one behind it.
+    pub fn newest_value(&self) -> Option<Timestamp> {
+        newest(&self.values, &self.child_values)
+    }
+
     /// Whether nothing at all is stored of the device.
     pub fn is_unknown(&self) -> bool {
         self.registration.is_none()
@@ -350,13 +355,17 @@ pub fn last_value(tables: &dyn Tables, endpoint: &EndpointName, path: Path) -> O
 /// When a registered device was last heard from, as far as that is stored: it registered or updated, reported a value or
 /// answered.
 pub fn heard_at(tables: &dyn Tables, registration: &Registration) -> Timestamp {
-    let own = values(tables, &registration.endpoint).into_iter();
-    let behind = child_values(tables, &registration.endpoint).into_iter();
-    let values = own.chain(behind.map(|kept| kept.value));
-    let newest = values.map(|value| value.at).max();
+    let endpoint = &registration.endpoint;
+    let newest = newest(&values(tables, endpoint), &child_values(tables, endpoint));
     newest.map_or(registration.updated_at, |at| {
         at.max(registration.updated_at)
     })
+}
+
+/// When the newest of these values came.
+fn newest(own: &[LastValue], behind: &[ChildValue]) -> Option<Timestamp> {
+    let behind = behind.iter().map(|kept| &kept.value);
+    own.iter().chain(behind).map(|value| value.at).max()
 }
 
 /// What a device last said of how it saves power. What was only written to it says nothing: the

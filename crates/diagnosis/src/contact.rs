@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use device_state::{Attempt, Contact, Move, RefusedAttempt, Transport};
 
-use crate::{Facts, Finding, Severity, span, spoken};
+use crate::{Facts, Finding, LATELY, Severity, span, spoken};
 
 /// Fewer repeated messages are chance.
 const FEW: u64 = 3;
@@ -13,8 +13,6 @@ const LOSS: u64 = 10;
 /// More changes of address are a habit, if they come within this time each.
 const FEW_MOVES: u32 = 3;
 const OFTEN: Duration = Duration::from_hours(6);
-/// Refusals are of interest for so long.
-const LATELY: Duration = Duration::from_hours(24);
 
 pub(crate) fn findings(facts: &Facts<'_>) -> Vec<Finding> {
     let contact = facts.contact;

@@ -28,6 +28,9 @@ use device_state::query::DeviceView;
 use device_state::{Contact, RefusedAttempt, Timestamp};
 use lwm2m::{Path, Value};
 
+/// What ended badly, or was refused, is of interest for so long.
+const LATELY: Duration = Duration::from_hours(24);
+
 /// What there is to know.
 #[derive(Clone, Copy, Debug)]
 pub struct Facts<'a> {

@@ -7,12 +7,10 @@ use device_state::{
 };
 use lwm2m::QueueMode;
 
-use crate::{Answer, Asked, Facts, Finding, Severity, span, spoken};
+use crate::{Answer, Asked, Facts, Finding, LATELY, Severity, span, spoken};
 
 /// An answer of a device that is fine takes less.
 const SLOW: Duration = Duration::from_secs(5);
-/// Operations that ended badly are of interest for so long.
-const LATELY: Duration = Duration::from_hours(24);
 
 pub(crate) fn findings(facts: &Facts<'_>) -> Vec<Finding> {
     let mut findings = Vec::new();
@@ -26,7 +24,7 @@ pub(crate) fn findings(facts: &Facts<'_>) -> Vec<Finding> {
 }
 
 fn absent(facts: &Facts<'_>) -> Finding {
-    let newest = newest_value(facts);
+    let newest = facts.view.newest_value();
     let evidence = match newest {
         Some(at) => format!(
             "Its last known value is from {} ago.",
@@ -43,17 +41,10 @@ fn absent(facts: &Facts<'_>) -> Finding {
     )
 }
 
-/// When the last value came, of the device or of one behind it.
-fn newest_value(facts: &Facts<'_>) -> Option<Timestamp> {
-    let behind = facts.view.child_values.iter().map(|kept| &kept.value);
-    let values = facts.view.values.iter().chain(behind);
-    values.map(|value| value.at).max()
-}
-
 /// When the device was heard from last: its ingress node knows best.
 fn heard_at(facts: &Facts<'_>, registration: &Registration) -> Timestamp {
     let counted = facts.contact.map(|contact| contact.heard_at);
-    let newest = newest_value(facts).max(counted);
+    let newest = facts.view.newest_value().max(counted);
     newest.map_or(registration.updated_at, |at| {
         at.max(registration.updated_at)
     })

@@ -30,7 +30,8 @@ impl Change<'_> {
             .as_ref()
             .filter(|previous| previous.version == registration.version)
             .map_or_else(Quirks::default, |previous| previous.quirks);
-        let moved_from = moved_from(previous.as_ref(), registration);
+        let former = previous.as_ref().map(|previous| previous.peer);
+        let moved_from = former.and_then(|former| moved_from(former, registration));
         let row = Registration {
             quirks,
             registered_at: self.now,
@@ -154,7 +155,7 @@ impl Change<'_> {
     ) -> Outcome {
         let moved = registration.place() != before;
         let (former, ..) = before;
-        let moved_from = (former != registration.peer).then_some(former);
+        let moved_from = moved_from(former, &registration);
         let previous_owner = std::mem::replace(&mut registration.owner, owner);
         self.put_registration(Some(previous_end), &registration);
         let endpoint = registration.endpoint.clone();
@@ -279,8 +280,7 @@ impl Change<'_> {
     }
 }
 
-/// Where a device was registered from before, if it registers from elsewhere now.
-fn moved_from(previous: Option<&Registration>, now: &Registration) -> Option<SocketAddr> {
-    let former = previous?.peer;
+/// Where a device talked from before, if it talks from elsewhere now.
+fn moved_from(former: SocketAddr, now: &Registration) -> Option<SocketAddr> {
     (former != now.peer).then_some(former)
 }
