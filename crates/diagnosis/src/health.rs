@@ -117,14 +117,20 @@ fn memory(facts: &Facts<'_>) -> Option<Finding> {
     })
 }
 
-fn clock(facts: &Facts<'_>) -> Option<Finding> {
-    let Value::Time(shown) = facts.answered(CURRENT_TIME)? else {
+/// A time that the device shows, and the time now, both in seconds since 1970.
+fn shown_time(facts: &Facts<'_>, path: Path) -> Option<(i64, i64)> {
+    let Value::Time(shown) = facts.answered(path)? else {
         return None;
     };
     let now = i64::try_from(facts.now.0 / 1_000).ok()?;
+    Some((*shown, now))
+}
+
+fn clock(facts: &Facts<'_>) -> Option<Finding> {
+    let (shown, now) = shown_time(facts, CURRENT_TIME)?;
     let off = Duration::from_secs(shown.abs_diff(now));
     (off > CLOCK_TOLERANCE).then(|| {
-        let direction = if *shown < now { "slow" } else { "fast" };
+        let direction = if shown < now { "slow" } else { "fast" };
         Finding::new(
             Severity::Warning,
             "The device's clock is wrong.",
@@ -171,13 +177,10 @@ fn firmware(facts: &Facts<'_>) -> Option<Finding> {
 }
 
 fn location(facts: &Facts<'_>) -> Option<Finding> {
-    let Value::Time(located) = facts.answered(LOCATED_AT)? else {
-        return None;
-    };
-    let now = i64::try_from(facts.now.0 / 1_000).ok()?;
-    let age = Duration::from_secs(u64::try_from(now.checked_sub(*located)?).ok()?);
+    let (located, now) = shown_time(facts, LOCATED_AT)?;
+    let age = Duration::from_secs(u64::try_from(now.checked_sub(located)?).ok()?);
     // 0 is not half a century ago but never.
-    (*located != 0 && age > OLD_LOCATION).then(|| {
+    (located != 0 && age > OLD_LOCATION).then(|| {
         Finding::new(
             Severity::Notice,
             "The device's location is old.",
@@ -199,7 +202,7 @@ fn event_log(facts: &Facts<'_>) -> Option<Finding> {
             Severity::Problem,
             "The device has logged a panic.",
             format!("{LOG_CLASS} is {PANIC}, and {LOG_STATUS} is {status}: there is data."),
-            "Read it from /20/0/4014; `drover execute EP /20/0/4012` with the argument 0=1 empties the log.",
+            "Read it from /20/0/4014; `drover exec EP /20/0/4012 \"0='1'\"` empties the log.",
         ));
     }
     has_failed.then(|| {
@@ -207,7 +210,7 @@ fn event_log(facts: &Facts<'_>) -> Option<Finding> {
             Severity::Warning,
             "The device could not collect its event log.",
             format!("{LOG_STATUS} is {status}."),
-            "`drover execute EP /20/0/4011` begins it anew.",
+            "`drover exec EP /20/0/4011` begins it anew.",
         )
     })
 }
