@@ -54,15 +54,8 @@ enum Phase {
     Resting { until: Instant },
     /// Nothing is tried before this time, unless the device is heard from.
     Asleep { until: Instant },
-    /// An operation is under way.
-    Running { meanwhile: Meanwhile },
-}
-
-/// What happened while an operation was under way.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-enum Meanwhile {
-    Nothing,
-    Hint(Hint),
+    /// An operation is under way, and meanwhile the device was to be looked at.
+    Running { meanwhile: Option<Hint> },
 }
 
 /// Why a device is looked at.
@@ -286,7 +279,7 @@ impl Dispatcher {
         match device.phase {
             Phase::Running { meanwhile } => {
                 device.phase = Phase::Running {
-                    meanwhile: meanwhile.max(Meanwhile::Hint(hint)),
+                    meanwhile: meanwhile.max(Some(hint)),
                 }
             }
             Phase::Asleep { .. } if hint == Hint::Ready => {}
@@ -308,9 +301,7 @@ impl Dispatcher {
             self.resting.insert((until, endpoint));
             return;
         }
-        device.phase = Phase::Running {
-            meanwhile: Meanwhile::Nothing,
-        };
+        device.phase = Phase::Running { meanwhile: None };
         let serve = Serve {
             parts: self.parts.clone(),
             endpoint: endpoint.clone(),
@@ -345,7 +336,10 @@ impl Dispatcher {
             return;
         };
         let answered = matches!(step, Step::Answered);
-        let hint = device.hint_meanwhile();
+        let hint = match device.phase {
+            Phase::Running { meanwhile } => meanwhile,
+            Phase::Resting { .. } | Phase::Asleep { .. } => None,
+        };
         let pause = match step {
             Step::Empty if hint.is_some() => return self.start(endpoint),
             Step::Empty => {
@@ -395,16 +389,6 @@ impl Dispatcher {
 impl Device {
     fn is_running(&self) -> bool {
         matches!(self.phase, Phase::Running { .. })
-    }
-
-    /// What happened while the operation was under way that just ended.
-    fn hint_meanwhile(&self) -> Option<Hint> {
-        match self.phase {
-            Phase::Running {
-                meanwhile: Meanwhile::Hint(hint),
-            } => Some(hint),
-            _ => None,
-        }
     }
 }
 
