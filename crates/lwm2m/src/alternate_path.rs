@@ -23,8 +23,9 @@ pub enum AlternatePathError {
     /// The text is longer than [`AlternatePath::MAX_BYTES`].
     #[error("alternate path has more than 255 bytes")]
     TooLong,
-    /// A segment is empty, a number (which would read as an object id) or not printable.
-    #[error("alternate path has an empty, numeric or unprintable segment")]
+    /// A segment is empty, a number (which would read as an object id), or has white space or
+    /// control characters.
+    #[error("alternate path has an empty or numeric segment, or one with spaces or controls")]
     BadSegment,
 }
 
@@ -93,7 +94,8 @@ impl FromStr for AlternatePath {
 
 fn segment(text: &str) -> Result<Box<str>, AlternatePathError> {
     let numeric = text.bytes().all(|b| b.is_ascii_digit());
-    if numeric || text.chars().any(char::is_control) {
+    // No URI holds white space (RFC 3986 §2), and a link list does not keep it around a target.
+    if numeric || text.contains(|c: char| c.is_whitespace() || c.is_control()) {
         return Err(AlternatePathError::BadSegment);
     }
     Ok(text.into())

@@ -80,6 +80,14 @@ fn an_alternate_path_is_taken_off() {
     assert_eq!(built.to_string(), "</l>;rt=\"oma.lwm2m\",</l/1>;ver=1.1");
 }
 
+/// Found by fuzzing: without the slash the target was trimmed, and read as object 2.
+#[test]
+fn a_space_in_an_alternate_path_makes_it_none() {
+    let links = parse("</2 />;rt=\"oma.lwm2m\",</3/0>");
+    assert!(links.alternate_path().is_root());
+    assert_eq!(parse(&links.to_string()), links);
+}
+
 #[test]
 fn broken_lists_are_refused_with_their_place() {
     for (text, at) in [
