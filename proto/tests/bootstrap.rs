@@ -8,11 +8,12 @@ use std::path::{Path, PathBuf};
 
 use prost::Message as _;
 
-const FILES: [&str; 4] = [
+const FILES: [&str; 5] = [
     "storage/v1/storage.proto",
     "rpc/v1/raft.proto",
     "rpc/v1/state.proto",
     "drover/v1/drover.proto",
+    "drover/v1/cluster.proto",
 ];
 
 /// Fields that carry whole log entries or file contents: shared, not copied, when they are decoded.

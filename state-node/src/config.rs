@@ -29,8 +29,11 @@ pub struct Config {
     /// one of `seeds`, letter by letter, if there are any.
     pub internal_advertise: String,
     /// Internal addresses of all nodes that make the cluster, in the same order on every node. The first one makes it
-    /// once all can be reached. Empty: a cluster of this node alone. Without effect once the cluster exists.
+    /// once all can be reached. Empty: a cluster of this node alone. Without effect once the node belongs to one.
     pub seeds: Vec<String>,
+    /// What a node with an empty volume does: `found` a cluster with the seeds, or `join` the one that the seeds
+    /// belong to. A joining node without seeds waits for `drover cluster add`.
+    pub start: Start,
     /// A name for people; the cluster's id is random.
     pub cluster_name: String,
     /// How many shards the devices are spread over. Fixed when the cluster is made; the same on every node.
@@ -65,6 +68,7 @@ impl Default for Config {
             api_advertise: String::new(),
             internal_advertise: String::new(),
             seeds: Vec::new(),
+            start: Start::Found,
             cluster_name: "drover".to_owned(),
             shards: 8,
             cluster_key_file: PathBuf::from("/etc/drover/cluster.key"),
@@ -80,6 +84,15 @@ impl Default for Config {
             },
         }
     }
+}
+
+/// What a node that belongs to no cluster does.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, clap::ValueEnum)]
+#[serde(rename_all = "lowercase")]
+pub enum Start {
+    #[default]
+    Found,
+    Join,
 }
 
 /// Why a configuration makes no sense.
@@ -104,7 +117,8 @@ impl Config {
         if self.awake_window.is_zero() {
             return Err(ConfigError::NeverAwake);
         }
-        if !self.seeds.is_empty() && !self.seeds.contains(&self.internal_advertise) {
+        let founds = self.start == Start::Found && !self.seeds.is_empty();
+        if founds && !self.seeds.contains(&self.internal_advertise) {
             return Err(ConfigError::NotASeed(self.internal_advertise.clone()));
         }
         let repeated = self
@@ -156,6 +170,9 @@ pub struct Overrides {
     /// Internal addresses of all first members, separated by commas.
     #[arg(long, value_delimiter = ',')]
     seeds: Option<Vec<String>>,
+    /// What a node with an empty volume does: found a cluster with the seeds, or join theirs.
+    #[arg(long, value_enum)]
+    start: Option<Start>,
     /// A name for people.
     #[arg(long)]
     cluster_name: Option<String>,

@@ -10,6 +10,7 @@ use node_runtime::telemetry::LogLevel;
 use node_runtime::{Condition, Readiness, Stage, Tasks, admin, random};
 use prometheus_client::registry::Registry;
 use proto::drover::v1::bootstrap_server::BootstrapServer;
+use proto::drover::v1::cluster_server::ClusterServer;
 use proto::drover::v1::credentials_server::CredentialsServer;
 use proto::drover::v1::desired_state_server::DesiredStateServer;
 use proto::drover::v1::devices_server::DevicesServer;
@@ -34,12 +35,13 @@ use crate::fail_stop::FailStop;
 use crate::identity::{IdentityError, IdentityFile};
 use crate::metrics::StateCollector;
 use crate::raft::bootstrap::Bootstrap;
+use crate::raft::caretaker::Caretaker;
 use crate::raft::group::{Group, GroupParts};
 use crate::raft::log_store::{LogStore, OpenError};
 use crate::raft::network::peers::Peers;
 use crate::raft::network::{MAX_MESSAGE, Network, server};
 use crate::raft::proposals::{DiskGuard, ProposerConfig};
-use crate::raft::replacement::Caretaker;
+use crate::raft::unstick::{self, PlanError};
 use crate::raft::{Member, group};
 use crate::router::Router;
 use crate::seal::{KeyError, Seal};
@@ -64,6 +66,8 @@ pub enum NodeError {
     Identity(#[from] IdentityError),
     #[error("the log cannot be opened")]
     Log(#[from] OpenError),
+    #[error("the shards cannot go on without the nodes that are lost")]
+    Unstick(#[from] PlanError),
     #[error("the rows of shard {shard} cannot be opened")]
     Store {
         shard: ShardId,
@@ -201,6 +205,7 @@ async fn open(
         config.shards,
         fail_stop.clone(),
     )?;
+    unstick::carry_out(&config.data_dir, id, &log).await?;
     let options = SharedOptions::new(
         config.block_cache_bytes,
         config.write_buffer_bytes,
@@ -262,6 +267,7 @@ impl Parts {
         StateService {
             node: self.id,
             own: self.own.clone(),
+            data_dir: self.config.data_dir.as_path().into(),
             router: self.router.clone(),
             attachments: self.attachments.clone(),
             calls: Calls {
@@ -307,6 +313,7 @@ impl Parts {
             .add_service(OperationsServer::new(api.clone()))
             .add_service(DesiredStateServer::new(api.clone()))
             .add_service(BootstrapServer::new(api.clone()))
+            .add_service(ClusterServer::new(api.clone()))
             .add_service(ObjectModelsServer::new(api.clone()))
             .add_service(ObservationsServer::new(api.clone()))
             .add_service(DiagnosticsServer::new(api.clone()))
@@ -362,7 +369,12 @@ impl Parts {
             let group = group.clone();
             tasks.spawn_service("expiry", Stage::HandOver, |drain| expiry::run(group, drain));
         }
-        let caretaker = Caretaker::new(self.id, self.groups.clone(), self.log.clone());
+        let caretaker = Caretaker::new(
+            self.id,
+            self.groups.clone(),
+            self.router.clone(),
+            self.log.clone(),
+        );
         self.tasks
             .spawn_service("caretaker", Stage::Intake, |drain| caretaker.run(drain));
         let (progress, ready) = watch::channel(Progress::Starting);
@@ -399,6 +411,7 @@ impl Parts {
             self.config.seeds.clone(),
             self.own.clone(),
         );
+        let start = self.config.start;
         let fail_stop = self.fail_stop.clone();
         let identity = Mutex::new(identity);
         let cluster_id = format!("{:016x}", random::random_u64());
@@ -409,6 +422,7 @@ impl Parts {
                     identity: &mut identity,
                     groups: &groups,
                     seeds: &seeds,
+                    start,
                     own,
                     cluster_id,
                 };

@@ -12,12 +12,14 @@ use openraft::impls::leader_id_std;
 use serde::{Deserialize, Serialize};
 
 pub mod bootstrap;
+pub mod caretaker;
 pub mod group;
 pub mod log_store;
 pub mod network;
+pub mod placement;
 pub mod proposals;
-pub mod replacement;
 pub mod state_machine;
+pub mod unstick;
 
 openraft::declare_raft_types!(
     /// The types of every Raft group.

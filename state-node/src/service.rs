@@ -4,6 +4,7 @@ pub mod api;
 pub(crate) mod bootstrap;
 pub mod calls;
 pub mod keeper;
+pub(crate) mod membership;
 pub mod models;
 pub mod state;
 pub mod status;

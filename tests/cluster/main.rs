@@ -13,6 +13,7 @@ mod kill_ingress;
 mod leave;
 mod ledger;
 mod main_job;
+mod membership;
 mod observations;
 mod one_device;
 mod queued_commands;

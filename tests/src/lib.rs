@@ -7,6 +7,7 @@ pub mod leshan;
 mod nonces;
 mod process;
 mod spray;
+pub mod state_nodes;
 mod usage;
 mod wait;
 

@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use proto::drover::v1::bootstrap_client::BootstrapClient;
+use proto::drover::v1::cluster_client::ClusterClient;
 use proto::drover::v1::credentials_client::CredentialsClient;
 use proto::drover::v1::desired_state_client::DesiredStateClient;
 use proto::drover::v1::devices_client::DevicesClient;
@@ -216,6 +217,10 @@ impl Api {
 
     pub(crate) fn bootstrap(&self) -> BootstrapClient<Channel> {
         BootstrapClient::new(self.channel.clone())
+    }
+
+    pub(crate) fn cluster(&self) -> ClusterClient<Channel> {
+        ClusterClient::new(self.channel.clone())
     }
 
     pub(crate) fn object_models(&self) -> ObjectModelsClient<Channel> {

@@ -7,8 +7,8 @@ use std::time::Duration;
 use clap::{Args, Parser, Subcommand};
 
 use crate::command::{
-    apply, bootstrap, children, composite, credentials, models, observations, operations, raw,
-    read, rest_shim, stream, write,
+    apply, bootstrap, children, cluster, composite, credentials, models, observations, operations,
+    raw, read, rest_shim, stream, write,
 };
 use crate::failure::Failure;
 use crate::output::Format;
@@ -178,22 +178,16 @@ JSON: {\"endpoint\", \"findings\": [{\"severity\": Problem|Warning|Notice, \"sum
     /// Objects that vendors define in XML: add, list, show, remove.
     #[command(subcommand)]
     Models(models::Models),
-    /// Show nodes, shards and leaders.
+    /// The state nodes: status, members, add, promote, remove, transfer, unstick.
     #[command(after_help = "\
-Asks the state nodes at their internal addresses, from endpoints.json or --internal.
+Without a command it shows the status.
 
-Example:
-  drover cluster --internal 10.0.0.5:7444")]
+Examples:
+  drover cluster
+  drover cluster add 10.0.0.9:7444")]
     Cluster {
-        /// Internal addresses of state nodes.
-        #[arg(
-            long,
-            env = "DROVER_INTERNAL",
-            value_name = "HOST:PORT",
-            value_delimiter = ',',
-            hide_env_values = true
-        )]
-        internal: Vec<String>,
+        #[command(subcommand)]
+        command: Option<cluster::Cluster>,
     },
     /// Serve the REST paths of Leshan's demo servers, for test suites that drive them.
     RestShim(rest_shim::RestShim),

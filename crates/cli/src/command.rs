@@ -49,7 +49,10 @@ pub(crate) async fn run(arguments: Arguments) -> Result<(), Failure> {
         Command::Credentials(credentials) => credentials.run(&global).await,
         Command::Bootstrap(bootstrap) => bootstrap.run(&global).await,
         Command::Models(models) => models.run(&global).await,
-        Command::Cluster { internal } => cluster::describe(&global, internal).await,
+        Command::Cluster { command: None } => cluster::status(&global).await,
+        Command::Cluster {
+            command: Some(command),
+        } => command.run(&global).await,
         Command::Apply(apply) => apply.run(&global).await,
         Command::RestShim(shim) => shim.run(&global).await,
         Command::Completions { shell } => completions(shell),

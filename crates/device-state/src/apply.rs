@@ -23,6 +23,7 @@ mod operation;
 mod registration;
 mod resumption;
 mod session;
+mod state_node;
 mod value;
 
 use crate::command::{Command, Envelope, Outcome, Rejection};
@@ -244,6 +245,9 @@ impl<'t> Change<'t> {
             Command::RecordBootstrap { record } => Ok(self.record_bootstrap(record)),
             Command::PutObjectModel { model } => self.put_model(model),
             Command::RemoveObjectModel { object, version } => self.remove_model(*object, *version),
+            Command::RaiseFeatureLevel { level } => Ok(self.raise_feature_level(*level)),
+            Command::PutStateNode { node } => self.put_state_node(node),
+            Command::ForgetStateNode { node } => self.forget_state_node(*node),
             Command::LearnQuirks {
                 registration,
                 quirks,

@@ -9,11 +9,12 @@ use lwm2m::{
 };
 
 use crate::bootstrap::{BootstrapProfile, BootstrapRecord};
+use crate::feature::FeatureLevel;
 use crate::id::{NodeId, OperationId, RequestId, SessionGeneration, Timestamp};
 use crate::record::{
     BoundCredential, ContextOwner, Credential, CredentialId, CredentialKey, Member, Observation,
     OperationOutcome, Queueing, Quirks, Registration, Resumption, ResumptionId, SecurityIdentity,
-    Session, SessionCid, Transport, ValueOrigin,
+    Session, SessionCid, StateNode, Transport, ValueOrigin,
 };
 
 /// A command as it stands in the log.
@@ -206,6 +207,18 @@ pub enum Command {
         /// All of them if there is none.
         version: Option<ObjectVersion>,
     },
+    /// Every replica of the shard supports this level; proposed by the leader only.
+    RaiseFeatureLevel {
+        level: FeatureLevel,
+    },
+    /// Says what is wanted of a state node from now on. To shard 0 only.
+    PutStateNode {
+        node: StateNode,
+    },
+    /// Nothing is wanted of the node any more: it has left, or was replaced. To shard 0 only.
+    ForgetStateNode {
+        node: NodeId,
+    },
     /// The device of a registration answered otherwise than its release says. To what is known of
     /// it already, and for as long as it registers with the same release.
     LearnQuirks {
@@ -324,6 +337,12 @@ pub enum Rejection {
     UnknownModel,
     #[error("too many object models, or too many versions of one object")]
     TooManyModels,
+    #[error("too many state nodes")]
+    TooManyStateNodes,
+    #[error("no such state node")]
+    UnknownStateNode,
+    #[error("the state node was removed from the cluster, and comes back under another id only")]
+    StateNodeLeaves,
     #[error("nothing to resume by this id")]
     UnknownResumption,
     #[error("the id of the resumption is taken")]

@@ -195,6 +195,7 @@ impl Audit<'_> {
             | Row::BootstrapProfile(_)
             | Row::Bootstrap(_)
             | Row::ObjectModel(_)
+            | Row::StateNode(_)
             | Row::Counters(_)
             | Row::DesiredGeneration { .. } => Ok(()),
         }

@@ -43,6 +43,7 @@ pub mod command;
 pub mod contact;
 pub mod effect;
 pub mod event;
+pub mod feature;
 pub mod freshness;
 pub mod id;
 pub mod invariant;
@@ -62,6 +63,7 @@ pub use command::{Command, Envelope, Outcome, Rejection};
 pub use contact::{Attempt, Contact, Move, RefusedAttempt};
 pub use effect::Effect;
 pub use event::{Event, FeedEntry};
+pub use feature::FeatureLevel;
 pub use freshness::{Freshness, observation_freshness};
 pub use id::{
     NodeId, OperationId, RequestId, Revision, SessionGeneration, ShardId, Timestamp,
@@ -70,9 +72,9 @@ pub use id::{
 pub use memory::MemoryTables;
 pub use record::{
     BoundCredential, ChildValue, ContextOwner, Credential, CredentialId, CredentialKey,
-    CredentialOrigin, DesiredResource, DesiredState, LastValue, Member, MemberPhase, Observation,
-    ObservationHolder, OperationOutcome, OperationRecord, OperationSource, OperationState,
-    OscoreSecret, Queueing, Quirks, Registration, Resumption, ResumptionId, Secret,
-    SecurityIdentity, Session, SessionCid, Transport, ValueOrigin,
+    CredentialOrigin, DesiredResource, DesiredState, LastValue, Leadership, Member, MemberPhase,
+    Observation, ObservationHolder, OperationOutcome, OperationRecord, OperationSource,
+    OperationState, OscoreSecret, Queueing, Quirks, Registration, Resumption, ResumptionId, Secret,
+    SecurityIdentity, Session, SessionCid, StateNode, StateNodeRole, Transport, ValueOrigin,
 };
 pub use table::{Counters, Expiring, Row, RowKey, Tables};

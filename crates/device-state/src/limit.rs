@@ -34,6 +34,9 @@ pub const MAX_RESUMPTION_STATE: usize = 1_024;
 /// Ingress nodes of a cluster.
 pub const MAX_MEMBERS: usize = 256;
 
+/// State nodes of which something else is wanted than what the cluster was made with.
+pub const MAX_STATE_NODES: usize = 64;
+
 /// Credentials of one endpoint.
 pub const MAX_ENDPOINT_CREDENTIALS: usize = 64;
 

@@ -18,7 +18,7 @@ use crate::range::{self, Range};
 use crate::record::{
     BoundCredential, ChildValue, ContextOwner, Credential, CredentialId, DesiredResource,
     LastValue, Member, Observation, OperationRecord, Registration, Resumption, ResumptionId,
-    Session, SessionCid, ValueOrigin,
+    Session, SessionCid, StateNode, ValueOrigin,
 };
 use crate::table::{Counters, Row, RowKey, Tables};
 
@@ -187,6 +187,21 @@ pub fn members(tables: &dyn Tables) -> Vec<Member> {
 /// An ingress node, if it is a member.
 pub fn member(tables: &dyn Tables, node: NodeId) -> Option<Member> {
     row!(tables, RowKey::Member(node), Member)
+}
+
+/// What is wanted of state nodes, by node.
+pub fn state_nodes(tables: &dyn Tables) -> Vec<StateNode> {
+    rows!(
+        tables,
+        range::state_nodes(),
+        limit::MAX_STATE_NODES,
+        StateNode
+    )
+}
+
+/// What is wanted of a state node, if that was ever said.
+pub fn state_node(tables: &dyn Tables, node: NodeId) -> Option<StateNode> {
+    row!(tables, RowKey::StateNode(node), StateNode)
 }
 
 /// Who protects messages in an OSCORE context; `None` if nobody ever has.

@@ -59,6 +59,13 @@ pub(crate) fn members() -> Range {
     (RowKey::Member(NodeId(0)), RowKey::Member(NodeId(u64::MAX)))
 }
 
+pub(crate) fn state_nodes() -> Range {
+    (
+        RowKey::StateNode(NodeId(0)),
+        RowKey::StateNode(NodeId(u64::MAX)),
+    )
+}
+
 pub(crate) fn bootstrap_profiles() -> Range {
     // Above every name, which has no bytes above 0x7f in its first place but in UTF-8.
     let above = char::MAX.to_string().repeat(BootstrapProfile::MAX_NAME);

@@ -204,6 +204,42 @@ impl Member {
     pub const MAX_WORKERS: usize = 64;
 }
 
+/// What is wanted of a state node. Nodes without such a record are what their groups were made with: voters that may
+/// lead.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct StateNode {
+    pub node: NodeId,
+    /// `host:port` of the internal service; at most [`StateNode::MAX_ADDRESS`] bytes, as the other.
+    pub internal: String,
+    /// `host:port` of the public service.
+    pub api: String,
+    pub role: StateNodeRole,
+    pub leadership: Leadership,
+}
+
+impl StateNode {
+    pub const MAX_ADDRESS: usize = 300;
+}
+
+/// What a state node is to every shard.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum StateNodeRole {
+    /// Counts for the quorum.
+    Voter,
+    /// Has a replica and counts for nothing.
+    Learner,
+    /// On its way out, for good: its id does not come back.
+    Leaving,
+}
+
+/// Whether a voter may lead shards.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Leadership {
+    Allowed,
+    /// Others lead, as long as there are any.
+    Avoided,
+}
+
 /// A credential among all that ever had its id.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct CredentialKey {

@@ -7,11 +7,12 @@ use lwm2m::{
 use crate::bootstrap::{BootstrapProfile, BootstrapRecord};
 use crate::command::Outcome;
 use crate::event::FeedEntry;
+use crate::feature::FeatureLevel;
 use crate::id::{NodeId, RequestId, Revision, Timestamp};
 use crate::record::{
     BoundCredential, ChildValue, ContextOwner, Credential, CredentialId, DesiredResource,
     LastValue, Member, Observation, OperationRecord, Registration, Resumption, ResumptionId,
-    Session, SessionCid,
+    Session, SessionCid, StateNode,
 };
 
 /// What an expiry row points at.
@@ -63,6 +64,8 @@ pub enum RowKey {
     ObjectModel(u16, ObjectVersion),
     /// Of a device behind the endpoint.
     ChildValue(EndpointName, ChildPrefix, Path),
+    /// In shard 0 only.
+    StateNode(NodeId),
 }
 
 /// A row.
@@ -109,6 +112,7 @@ pub enum Row {
     Bootstrap(BootstrapRecord),
     ObjectModel(ObjectModel),
     ChildValue(ChildValue),
+    StateNode(StateNode),
 }
 
 /// Numbers that `apply` keeps about its shard.
@@ -126,6 +130,8 @@ pub struct Counters {
     /// How often definitions of objects were put or removed: who knows this number knows the
     /// definitions.
     pub model_changes: u64,
+    /// What all replicas are known to understand.
+    pub feature_level: FeatureLevel,
 }
 
 impl Row {
@@ -160,6 +166,7 @@ impl Row {
             Self::ChildValue(ChildValue { child, value }) => {
                 RowKey::ChildValue(value.endpoint.clone(), child.clone(), value.path)
             }
+            Self::StateNode(row) => RowKey::StateNode(row.node),
         }
     }
 }

@@ -77,6 +77,9 @@ pub(crate) fn rejected(rejection: Rejection) -> Response {
         | Rejection::TooManyProfiles
         | Rejection::UnknownModel
         | Rejection::TooManyModels
+        | Rejection::TooManyStateNodes
+        | Rejection::UnknownStateNode
+        | Rejection::StateNodeLeaves
         | Rejection::TooManyDesired
         | Rejection::TooManyMembers
         | Rejection::UnknownResumption

@@ -21,6 +21,14 @@ impl Signals {
         })
     }
 
+    /// Has the process stop as if it had been sent SIGTERM.
+    pub fn stop_self() {
+        use rustix::process::{Signal, getpid, kill_process};
+        if let Err(error) = kill_process(getpid(), Signal::TERM) {
+            tracing::error!(%error, "the process cannot signal itself");
+        }
+    }
+
     /// Waits for the next signal and gives its name. Cancelling the wait loses none.
     pub async fn next(&mut self) -> &'static str {
         tokio::select! {

@@ -216,6 +216,7 @@ mod tests {
             shards: 1,
             nodes: vec![node(1), node(2)],
             shard_states: vec![shard],
+            ..Default::default()
         };
         response.try_into().unwrap()
     }

@@ -10,7 +10,7 @@ use lwm2m::{ChildPrefix, EndpointName, ObjectModel};
 use super::list::{bounded, timed_values, values, wire_timed_values, wire_values};
 use super::model::optional_version;
 use super::operation::attributes;
-use super::record::{lifetime, quirks};
+use super::record::{feature_level, lifetime, quirks};
 use super::value::{observed, origin, transport, wire_observed, wire_origin, wire_transport};
 use super::{
     ConvertError, InField, Reason, Within, cid_bytes, endpoint, message, narrow, node,
@@ -149,6 +149,9 @@ impl From<Command> for wire::Command {
                     lease_ms: u32::try_from(lease.as_millis()).unwrap_or(u32::MAX),
                 })
             }
+            Command::RaiseFeatureLevel { level } => Kind::RaiseFeatureLevel(level.0),
+            Command::PutStateNode { node } => Kind::PutStateNode(node.into()),
+            Command::ForgetStateNode { node } => Kind::ForgetStateNode(node.0),
             Command::PutCredential { credential } => Kind::PutCredential(credential.into()),
             Command::ClaimContext {
                 oscore_id,
@@ -372,6 +375,13 @@ fn domain_command(kind: Kind) -> Result<Command, ConvertError> {
             session_cid("remove_session", &cid).map(|cid| Command::RemoveSession { cid })
         }
         Kind::RenewMembership(message) => message.try_into().within("renew_membership"),
+        Kind::RaiseFeatureLevel(level) => feature_level("raise_feature_level", level)
+            .map(|level| Command::RaiseFeatureLevel { level }),
+        Kind::PutStateNode(row) => row
+            .try_into()
+            .within("put_state_node")
+            .map(|node| Command::PutStateNode { node }),
+        Kind::ForgetStateNode(id) => Ok(Command::ForgetStateNode { node: node(id) }),
         Kind::PutCredential(row) => row
             .try_into()
             .within("put_credential")

@@ -35,6 +35,9 @@ wire_enum!(Rejection, wire::Rejection, wire_rejection, rejection, {
     TooManyProfiles,
     UnknownModel,
     TooManyModels,
+    TooManyStateNodes,
+    UnknownStateNode,
+    StateNodeLeaves,
 });
 
 impl From<Outcome> for wire::Outcome {

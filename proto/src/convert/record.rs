@@ -1,9 +1,9 @@
 //! The records of the state tier.
 
 use device_state::{
-    ChildValue, DesiredResource, DesiredState, LastValue, Member, MemberPhase, Observation,
-    ObservationHolder, OperationRecord, OperationSource, OperationState, Quirks, Registration,
-    Resumption, Session, SessionGeneration,
+    ChildValue, DesiredResource, DesiredState, FeatureLevel, LastValue, Leadership, Member,
+    MemberPhase, Observation, ObservationHolder, OperationRecord, OperationSource, OperationState,
+    Quirks, Registration, Resumption, Session, SessionGeneration, StateNode, StateNodeRole,
 };
 use lwm2m::{ContentFormat, Lifetime};
 
@@ -157,6 +157,49 @@ impl TryFrom<wire::Member> for Member {
             lease_until: time(row.lease_until_ms),
         })
     }
+}
+
+wire_enum!(StateNodeRole, wire::StateNodeRole, wire_role, role, { Voter, Learner, Leaving });
+wire_enum!(Leadership, wire::Leadership, wire_leadership, leadership, { Allowed, Avoided });
+
+impl From<StateNode> for wire::StateNode {
+    fn from(row: StateNode) -> Self {
+        Self {
+            node: row.node.0,
+            internal: row.internal,
+            api: row.api,
+            role: wire_role(row.role),
+            leadership: wire_leadership(row.leadership),
+        }
+    }
+}
+
+impl TryFrom<wire::StateNode> for StateNode {
+    type Error = ConvertError;
+
+    fn try_from(row: wire::StateNode) -> Result<Self, ConvertError> {
+        for (field, address) in [("internal", &row.internal), ("api", &row.api)] {
+            if address.len() > Self::MAX_ADDRESS {
+                return Err(ConvertError::new(field, Reason::Length(address.len())));
+            }
+        }
+        Ok(Self {
+            node: node(row.node),
+            internal: row.internal,
+            api: row.api,
+            role: role("role", row.role)?,
+            leadership: leadership("leadership", row.leadership)?,
+        })
+    }
+}
+
+/// A level that this release understands: with another one it would write other rows than its peers.
+pub(super) fn feature_level(field: &str, level: u32) -> Result<FeatureLevel, ConvertError> {
+    let level = FeatureLevel(level);
+    if !level.is_supported() {
+        return Err(ConvertError::new(field, Reason::OutOfRange(level.0.into())));
+    }
+    Ok(level)
 }
 
 wire_enum!(OperationSource, wire::OperationSource, wire_source, source, { Caller, Desired });

@@ -5,6 +5,7 @@ use device_state::table::{Counters, Expiring};
 use device_state::{BoundCredential, Revision, Row};
 
 use super::list::each;
+use super::record::feature_level;
 use super::value::{observed, wire_observed};
 use super::{
     ConvertError, Within, endpoint, node, registration_id, required, resumption_id, session_cid,
@@ -61,6 +62,7 @@ impl From<Row> for wire::Row {
             Row::Bootstrap(row) => Kind::Bootstrap(row.into()),
             Row::ObjectModel(row) => Kind::ObjectModel(row.into()),
             Row::ChildValue(row) => Kind::ChildValue(row.into()),
+            Row::StateNode(row) => Kind::StateNode(row.into()),
             Row::DesiredGeneration {
                 endpoint,
                 generation,
@@ -126,7 +128,7 @@ fn domain_row(kind: Kind) -> Result<Row, ConvertError> {
             at: time(row.at_ms),
             request_id: required("dedup_order.request_id", row.request_id)?.into(),
         },
-        Kind::Counters(counters) => Row::Counters(counters.into()),
+        Kind::Counters(counters) => Row::Counters(counters.try_into().within("counters")?),
         Kind::Member(row) => Row::Member(row.try_into().within("member")?),
         Kind::BootstrapProfile(row) => {
             Row::BootstrapProfile(row.try_into().within("bootstrap_profile")?)
@@ -134,6 +136,7 @@ fn domain_row(kind: Kind) -> Result<Row, ConvertError> {
         Kind::Bootstrap(row) => Row::Bootstrap(row.try_into().within("bootstrap")?),
         Kind::ObjectModel(row) => Row::ObjectModel(row.try_into().within("object_model")?),
         Kind::ChildValue(row) => Row::ChildValue(row.try_into().within("child_value")?),
+        Kind::StateNode(row) => Row::StateNode(row.try_into().within("state_node")?),
         Kind::DesiredGeneration(row) => Row::DesiredGeneration {
             endpoint: endpoint(&row.endpoint).within("desired_generation")?,
             generation: row.generation,
@@ -192,13 +195,16 @@ impl From<Counters> for wire::Counters {
             feed_rows: counters.feed_rows,
             feed_floor: counters.feed_floor.0,
             model_changes: counters.model_changes,
+            feature_level: counters.feature_level.0,
         }
     }
 }
 
-impl From<wire::Counters> for Counters {
-    fn from(counters: wire::Counters) -> Self {
-        Self {
+impl TryFrom<wire::Counters> for Counters {
+    type Error = ConvertError;
+
+    fn try_from(counters: wire::Counters) -> Result<Self, ConvertError> {
+        Ok(Self {
             next_operation: counters.next_operation,
             registrations: counters.registrations,
             sessions: counters.sessions,
@@ -207,6 +213,7 @@ impl From<wire::Counters> for Counters {
             feed_rows: counters.feed_rows,
             feed_floor: Revision(counters.feed_floor),
             model_changes: counters.model_changes,
-        }
+            feature_level: feature_level("feature_level", counters.feature_level)?,
+        })
     }
 }

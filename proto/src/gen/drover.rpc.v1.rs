@@ -1089,6 +1089,13 @@ pub struct ListDefinitionsResponse {
     #[prost(message, repeated, tag = "2")]
     pub models: ::prost::alloc::vec::Vec<super::super::storage::v1::ObjectModel>,
 }
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct JoinRequest {
+    #[prost(string, tag = "1")]
+    pub address: ::prost::alloc::string::String,
+}
+#[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct JoinResponse {}
 #[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct DescribeClusterRequest {}
 #[derive(Clone, PartialEq, ::prost::Message)]
@@ -1101,6 +1108,11 @@ pub struct DescribeClusterResponse {
     pub nodes: ::prost::alloc::vec::Vec<describe_cluster_response::Node>,
     #[prost(message, repeated, tag = "4")]
     pub shard_states: ::prost::alloc::vec::Vec<describe_cluster_response::Shard>,
+    /// What the node that answers understands, and the release that it runs; unset by older ones.
+    #[prost(uint32, tag = "5")]
+    pub feature_level: u32,
+    #[prost(string, tag = "6")]
+    pub version: ::prost::alloc::string::String,
 }
 /// Nested message and enum types in `DescribeClusterResponse`.
 pub mod describe_cluster_response {
@@ -1125,6 +1137,16 @@ pub mod describe_cluster_response {
         pub applied: u64,
         #[prost(fixed64, repeated, tag = "5")]
         pub voters: ::prost::alloc::vec::Vec<u64>,
+        #[prost(fixed64, repeated, tag = "6")]
+        pub learners: ::prost::alloc::vec::Vec<u64>,
+        /// Of the log of the node that answers
+        #[prost(uint64, tag = "7")]
+        pub last_log_index: u64,
+        #[prost(uint64, tag = "8")]
+        pub last_log_term: u64,
+        /// That its rows stand at
+        #[prost(uint32, tag = "9")]
+        pub feature_level: u32,
     }
 }
 /// Generated client implementations.
@@ -1390,6 +1412,25 @@ pub mod state_client {
                 .insert(GrpcMethod::new("drover.rpc.v1.State", "ListDefinitions"));
             self.inner.unary(req, path, codec).await
         }
+        /// A node that belongs to no cluster asks to be taken in.
+        pub async fn join(
+            &mut self,
+            request: impl tonic::IntoRequest<super::JoinRequest>,
+        ) -> std::result::Result<tonic::Response<super::JoinResponse>, tonic::Status> {
+            self.inner
+                .ready()
+                .await
+                .map_err(|e| {
+                    tonic::Status::unknown(
+                        format!("Service was not ready: {}", e.into()),
+                    )
+                })?;
+            let codec = tonic_prost::ProstCodec::default();
+            let path = http::uri::PathAndQuery::from_static("/drover.rpc.v1.State/Join");
+            let mut req = request.into_request();
+            req.extensions_mut().insert(GrpcMethod::new("drover.rpc.v1.State", "Join"));
+            self.inner.unary(req, path, codec).await
+        }
         /// Topology as this node knows it.
         pub async fn describe_cluster(
             &mut self,
@@ -1489,6 +1530,11 @@ pub mod state_server {
             tonic::Response<super::ListDefinitionsResponse>,
             tonic::Status,
         >;
+        /// A node that belongs to no cluster asks to be taken in.
+        async fn join(
+            &self,
+            request: tonic::Request<super::JoinRequest>,
+        ) -> std::result::Result<tonic::Response<super::JoinResponse>, tonic::Status>;
         /// Topology as this node knows it.
         async fn describe_cluster(
             &self,
@@ -1870,6 +1916,49 @@ pub mod state_server {
                     let inner = self.inner.clone();
                     let fut = async move {
                         let method = ListDefinitionsSvc(inner);
+                        let codec = tonic_prost::ProstCodec::default();
+                        let mut grpc = tonic::server::Grpc::new(codec)
+                            .apply_compression_config(
+                                accept_compression_encodings,
+                                send_compression_encodings,
+                            )
+                            .apply_max_message_size_config(
+                                max_decoding_message_size,
+                                max_encoding_message_size,
+                            );
+                        let res = grpc.unary(method, req).await;
+                        Ok(res)
+                    };
+                    Box::pin(fut)
+                }
+                "/drover.rpc.v1.State/Join" => {
+                    #[allow(non_camel_case_types)]
+                    struct JoinSvc<T: State>(pub Arc<T>);
+                    impl<T: State> tonic::server::UnaryService<super::JoinRequest>
+                    for JoinSvc<T> {
+                        type Response = super::JoinResponse;
+                        type Future = BoxFuture<
+                            tonic::Response<Self::Response>,
+                            tonic::Status,
+                        >;
+                        fn call(
+                            &mut self,
+                            request: tonic::Request<super::JoinRequest>,
+                        ) -> Self::Future {
+                            let inner = Arc::clone(&self.0);
+                            let fut = async move {
+                                <T as State>::join(&inner, request).await
+                            };
+                            Box::pin(fut)
+                        }
+                    }
+                    let accept_compression_encodings = self.accept_compression_encodings;
+                    let send_compression_encodings = self.send_compression_encodings;
+                    let max_decoding_message_size = self.max_decoding_message_size;
+                    let max_encoding_message_size = self.max_encoding_message_size;
+                    let inner = self.inner.clone();
+                    let fut = async move {
+                        let method = JoinSvc(inner);
                         let codec = tonic_prost::ProstCodec::default();
                         let mut grpc = tonic::server::Grpc::new(codec)
                             .apply_compression_config(

@@ -989,12 +989,29 @@ pub struct Counters {
     pub resumptions: u64,
     #[prost(uint64, tag = "8")]
     pub model_changes: u64,
+    #[prost(uint32, tag = "20")]
+    pub feature_level: u32,
+}
+/// What is wanted of a state node, where it differs from what the groups were made with. In shard 0.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct StateNode {
+    #[prost(fixed64, tag = "1")]
+    pub node: u64,
+    /// host:port
+    #[prost(string, tag = "2")]
+    pub internal: ::prost::alloc::string::String,
+    #[prost(string, tag = "3")]
+    pub api: ::prost::alloc::string::String,
+    #[prost(enumeration = "StateNodeRole", tag = "4")]
+    pub role: i32,
+    #[prost(enumeration = "Leadership", tag = "5")]
+    pub leadership: i32,
 }
 #[derive(Clone, PartialEq, ::prost::Message)]
 pub struct Row {
     #[prost(
         oneof = "row::Kind",
-        tags = "1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15, 16, 17, 18, 19, 20, 21, 22"
+        tags = "1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15, 16, 17, 18, 19, 20, 21, 22, 29"
     )]
     pub kind: ::core::option::Option<row::Kind>,
 }
@@ -1046,13 +1063,15 @@ pub mod row {
         ObjectModel(super::ObjectModel),
         #[prost(message, tag = "22")]
         ChildValue(super::ChildValue),
+        #[prost(message, tag = "29")]
+        StateNode(super::StateNode),
     }
 }
 #[derive(Clone, PartialEq, ::prost::Message)]
 pub struct Command {
     #[prost(
         oneof = "command::Kind",
-        tags = "1, 2, 3, 4, 5, 6, 7, 8, 10, 11, 12, 13, 14, 15, 16, 17, 18, 19, 20, 21, 22, 23, 24, 25, 26, 27, 28, 29, 30, 31, 32, 33, 34, 35, 36"
+        tags = "1, 2, 3, 4, 5, 6, 7, 8, 10, 11, 12, 13, 14, 15, 16, 17, 18, 19, 20, 21, 22, 23, 24, 25, 26, 27, 28, 29, 30, 31, 32, 33, 34, 35, 36, 37, 45, 46"
     )]
     pub kind: ::core::option::Option<command::Kind>,
 }
@@ -1317,6 +1336,13 @@ pub mod command {
         RemoveObjectModel(RemoveObjectModel),
         #[prost(message, tag = "36")]
         RecordChildValues(RecordChildValues),
+        /// Refused by replicas that do not know the level: they stop
+        #[prost(uint32, tag = "37")]
+        RaiseFeatureLevel(u32),
+        #[prost(message, tag = "45")]
+        PutStateNode(super::StateNode),
+        #[prost(fixed64, tag = "46")]
+        ForgetStateNode(u64),
     }
 }
 #[derive(Clone, PartialEq, ::prost::Message)]
@@ -1654,6 +1680,67 @@ impl BootstrapResult {
 }
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, ::prost::Enumeration)]
 #[repr(i32)]
+pub enum StateNodeRole {
+    Unspecified = 0,
+    Voter = 1,
+    Learner = 2,
+    Leaving = 3,
+}
+impl StateNodeRole {
+    /// String value of the enum field names used in the ProtoBuf definition.
+    ///
+    /// The values are not transformed in any way and thus are considered stable
+    /// (if the ProtoBuf definition does not change) and safe for programmatic use.
+    pub fn as_str_name(&self) -> &'static str {
+        match self {
+            Self::Unspecified => "STATE_NODE_ROLE_UNSPECIFIED",
+            Self::Voter => "STATE_NODE_ROLE_VOTER",
+            Self::Learner => "STATE_NODE_ROLE_LEARNER",
+            Self::Leaving => "STATE_NODE_ROLE_LEAVING",
+        }
+    }
+    /// Creates an enum from field names used in the ProtoBuf definition.
+    pub fn from_str_name(value: &str) -> ::core::option::Option<Self> {
+        match value {
+            "STATE_NODE_ROLE_UNSPECIFIED" => Some(Self::Unspecified),
+            "STATE_NODE_ROLE_VOTER" => Some(Self::Voter),
+            "STATE_NODE_ROLE_LEARNER" => Some(Self::Learner),
+            "STATE_NODE_ROLE_LEAVING" => Some(Self::Leaving),
+            _ => None,
+        }
+    }
+}
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, ::prost::Enumeration)]
+#[repr(i32)]
+pub enum Leadership {
+    Unspecified = 0,
+    Allowed = 1,
+    Avoided = 2,
+}
+impl Leadership {
+    /// String value of the enum field names used in the ProtoBuf definition.
+    ///
+    /// The values are not transformed in any way and thus are considered stable
+    /// (if the ProtoBuf definition does not change) and safe for programmatic use.
+    pub fn as_str_name(&self) -> &'static str {
+        match self {
+            Self::Unspecified => "LEADERSHIP_UNSPECIFIED",
+            Self::Allowed => "LEADERSHIP_ALLOWED",
+            Self::Avoided => "LEADERSHIP_AVOIDED",
+        }
+    }
+    /// Creates an enum from field names used in the ProtoBuf definition.
+    pub fn from_str_name(value: &str) -> ::core::option::Option<Self> {
+        match value {
+            "LEADERSHIP_UNSPECIFIED" => Some(Self::Unspecified),
+            "LEADERSHIP_ALLOWED" => Some(Self::Allowed),
+            "LEADERSHIP_AVOIDED" => Some(Self::Avoided),
+            _ => None,
+        }
+    }
+}
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, ::prost::Enumeration)]
+#[repr(i32)]
 pub enum Rejection {
     Unspecified = 0,
     UnknownRegistration = 1,
@@ -1678,6 +1765,9 @@ pub enum Rejection {
     TooManyProfiles = 20,
     UnknownModel = 21,
     TooManyModels = 22,
+    TooManyStateNodes = 30,
+    UnknownStateNode = 31,
+    StateNodeLeaves = 32,
 }
 impl Rejection {
     /// String value of the enum field names used in the ProtoBuf definition.
@@ -1709,6 +1799,9 @@ impl Rejection {
             Self::TooManyProfiles => "REJECTION_TOO_MANY_PROFILES",
             Self::UnknownModel => "REJECTION_UNKNOWN_MODEL",
             Self::TooManyModels => "REJECTION_TOO_MANY_MODELS",
+            Self::TooManyStateNodes => "REJECTION_TOO_MANY_STATE_NODES",
+            Self::UnknownStateNode => "REJECTION_UNKNOWN_STATE_NODE",
+            Self::StateNodeLeaves => "REJECTION_STATE_NODE_LEAVES",
         }
     }
     /// Creates an enum from field names used in the ProtoBuf definition.
@@ -1737,6 +1830,9 @@ impl Rejection {
             "REJECTION_TOO_MANY_PROFILES" => Some(Self::TooManyProfiles),
             "REJECTION_UNKNOWN_MODEL" => Some(Self::UnknownModel),
             "REJECTION_TOO_MANY_MODELS" => Some(Self::TooManyModels),
+            "REJECTION_TOO_MANY_STATE_NODES" => Some(Self::TooManyStateNodes),
+            "REJECTION_UNKNOWN_STATE_NODE" => Some(Self::UnknownStateNode),
+            "REJECTION_STATE_NODE_LEAVES" => Some(Self::StateNodeLeaves),
             _ => None,
         }
     }

@@ -8,11 +8,12 @@ use device_state::{
     AccessRule, Attempt, BootstrapProfile, BootstrapRecord, BootstrapResult, BootstrapSecurity,
     BootstrapServer, BoundCredential, CertificateUse, ChildValue, Command, Contact, ContextOwner,
     Credential, CredentialId, CredentialKey, CredentialOrigin, DesiredResource, DesiredState,
-    Envelope, Event, FeedEntry, LastValue, Member, MemberPhase, Move, NodeId, Observation,
-    ObservationHolder, OperationId, OperationOutcome, OperationRecord, OperationSource,
-    OperationState, Outcome, Queueing, Quirks, RefusedAttempt, Registration, Rejection, RequestId,
-    Resumption, ResumptionId, Revision, Row, SecurityIdentity, ServerCertificate, Session,
-    SessionCid, SessionGeneration, ShardId, Timestamp, Transport, ValueOrigin,
+    Envelope, Event, FeatureLevel, FeedEntry, LastValue, Leadership, Member, MemberPhase, Move,
+    NodeId, Observation, ObservationHolder, OperationId, OperationOutcome, OperationRecord,
+    OperationSource, OperationState, Outcome, Queueing, Quirks, RefusedAttempt, Registration,
+    Rejection, RequestId, Resumption, ResumptionId, Revision, Row, SecurityIdentity,
+    ServerCertificate, Session, SessionCid, SessionGeneration, ShardId, StateNode, StateNodeRole,
+    Timestamp, Transport, ValueOrigin,
 };
 use lwm2m::{
     Binding, ChildPrefix, CompositePaths, ContentFormat, EndpointName, Entry, ExecuteArguments,
@@ -638,6 +639,27 @@ fn timed_values() -> impl Strategy<Value = Vec<(Path, Value, Timestamp)>> {
     vec((path(), value(), time()), 0..4)
 }
 
+fn state_node() -> impl Strategy<Value = StateNode> {
+    (
+        owner(),
+        "[a-z0-9.:]{0,20}",
+        "[a-z0-9.:]{0,20}",
+        select(vec![
+            StateNodeRole::Voter,
+            StateNodeRole::Learner,
+            StateNodeRole::Leaving,
+        ]),
+        select(vec![Leadership::Allowed, Leadership::Avoided]),
+    )
+        .prop_map(|(node, internal, api, role, leadership)| StateNode {
+            node,
+            internal,
+            api,
+            role,
+            leadership,
+        })
+}
+
 fn expiring() -> impl Strategy<Value = Expiring> {
     prop_oneof![
         endpoint().prop_map(Expiring::Registration),
@@ -738,6 +760,9 @@ fn rejection() -> impl Strategy<Value = Rejection> {
         Rejection::TooManyProfiles,
         Rejection::UnknownModel,
         Rejection::TooManyModels,
+        Rejection::TooManyStateNodes,
+        Rejection::UnknownStateNode,
+        Rejection::StateNodeLeaves,
     ])
 }
 
@@ -808,6 +833,7 @@ fn counters() -> impl Strategy<Value = Counters> {
             feed_rows,
             feed_floor: Revision(floor),
             model_changes,
+            feature_level: FeatureLevel::SUPPORTED,
         },
     )
 }
@@ -844,6 +870,7 @@ pub(crate) fn row() -> impl Strategy<Value = Row> {
             }
         }),
         member().prop_map(Row::Member),
+        state_node().prop_map(Row::StateNode),
         operation_record().prop_map(Row::Operation),
         desired().prop_map(Row::Desired),
         observation().prop_map(Row::Observation),
@@ -926,6 +953,11 @@ fn session_or_credential_command() -> impl Strategy<Value = Command> {
             member,
             lease: Duration::from_millis(lease.into()),
         }),
+        (0..=FeatureLevel::SUPPORTED.0).prop_map(|level| Command::RaiseFeatureLevel {
+            level: FeatureLevel(level)
+        }),
+        state_node().prop_map(|node| Command::PutStateNode { node }),
+        owner().prop_map(|node| Command::ForgetStateNode { node }),
         credential().prop_map(|credential| Command::PutCredential { credential }),
         context_owner().prop_map(|context| Command::ClaimContext {
             oscore_id: context.oscore_id,

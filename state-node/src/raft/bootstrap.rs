@@ -4,17 +4,19 @@
 //! 2. The node at the first seed address asks all seeds who they are. If one belongs to a cluster, this node lost its
 //!    volume and waits to be taken in (see [`super::replacement`]). If all answer and none does, it writes the members
 //!    into its identity and initialises every group with them.
-//! 3. Every other node waits until a membership names it.
+//! 3. Every other node waits until a membership names it. One that was started to join asks the seeds to be taken in,
+//!    or waits until somebody tells the cluster of it.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use device_state::NodeId;
+use device_state::{FeatureLevel, NodeId};
 use openraft::errors::{InitializeError, RaftError};
-use proto::rpc::v1::DescribeClusterRequest;
 use proto::rpc::v1::state_client::StateClient;
+use proto::rpc::v1::{DescribeClusterRequest, DescribeClusterResponse, JoinRequest};
 
+use crate::config::Start;
 use crate::identity::{Founder, IdentityError, IdentityFile, format_id};
 use crate::raft::Member;
 use crate::raft::group::Group;
@@ -22,6 +24,9 @@ use crate::raft::network::peers::{NODE_HEADER, channel};
 
 const PROBE_TIMEOUT: Duration = Duration::from_secs(2);
 const RETRY: Duration = Duration::from_millis(300);
+/// The seed asks back before it answers.
+const JOIN_TIMEOUT: Duration = Duration::from_secs(15);
+const ASK_AGAIN: Duration = Duration::from_secs(2);
 
 /// What a node says about itself.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -30,7 +35,9 @@ pub struct Probe {
     /// Empty while it belongs to no cluster.
     pub cluster: String,
     pub shards: u16,
-    /// Where it is reached, while it belongs to no cluster.
+    /// What it understands.
+    pub level: FeatureLevel,
+    /// Where it is reached, as it says itself.
     pub member: Option<Member>,
 }
 
@@ -53,6 +60,24 @@ pub enum BootstrapError {
 
 /// Asks the node at `address` who it is; `None` if it does not answer.
 pub async fn probe(address: &str) -> Option<Probe> {
+    let (node, answer) = describe(address).await?;
+    let own = answer.nodes.into_iter().find(|listed| listed.id == node.0);
+    let member = own.map(|own| Member {
+        internal: own.internal,
+        api: own.api,
+        cluster: String::new(),
+    });
+    Some(Probe {
+        node,
+        cluster: answer.cluster_id,
+        shards: u16::try_from(answer.shards).ok()?,
+        level: FeatureLevel(answer.feature_level),
+        member,
+    })
+}
+
+/// Who answers at `address`, and what that node knows of its cluster.
+pub async fn describe(address: &str) -> Option<(NodeId, DescribeClusterResponse)> {
     let mut client = StateClient::new(channel(address));
     let answer = tokio::time::timeout(
         PROBE_TIMEOUT,
@@ -67,19 +92,7 @@ pub async fn probe(address: &str) -> Option<Probe> {
         .ok()?
         .to_owned();
     let node = NodeId(u64::from_str_radix(&node, 16).ok()?);
-    let answer = answer.into_inner();
-    let own = answer.nodes.into_iter().find(|listed| listed.id == node.0);
-    let member = own.map(|own| Member {
-        internal: own.internal,
-        api: own.api,
-        cluster: String::new(),
-    });
-    Some(Probe {
-        node,
-        cluster: answer.cluster_id,
-        shards: u16::try_from(answer.shards).ok()?,
-        member,
-    })
+    Some((node, answer.into_inner()))
 }
 
 /// What bootstrapping needs to know of the node.
@@ -89,6 +102,7 @@ pub struct Bootstrap<'a> {
     pub groups: &'a [Arc<Group>],
     /// Internal addresses of all first members, in an order that all of them share; empty for a cluster of one.
     pub seeds: &'a [String],
+    pub start: Start,
     pub own: Member,
     pub cluster_id: String,
 }
@@ -103,6 +117,7 @@ impl Bootstrap<'_> {
             .seeds
             .first()
             .is_none_or(|seed| *seed == self.own.internal);
+        let first = first && self.start == Start::Found;
         if self.identity.identity().cluster_id.is_none() && first && !self.any_initialised().await {
             if let Some(founders) = self.gather().await? {
                 let cluster = self.cluster_id.clone();
@@ -198,22 +213,51 @@ impl Bootstrap<'_> {
 
     /// Waits until a membership names this node and notes which cluster that is.
     async fn join(&mut self) -> Result<(), BootstrapError> {
-        let node = self.identity.node();
-        let cluster = loop {
-            let own = self
-                .groups
-                .iter()
-                .flat_map(|group| group.status().members)
-                .find(|member| member.id == node);
-            match own {
-                Some(own) => break own.member.cluster,
-                None => tokio::time::sleep(RETRY).await,
-            }
+        let cluster = tokio::select! {
+            cluster = self.named() => cluster,
+            () = self.ask() => self.named().await,
         };
         if self.identity.identity().cluster_id.as_deref() != Some(&cluster) {
             self.identity
                 .update(|identity| identity.cluster_id = Some(cluster))?;
         }
         Ok(())
+    }
+
+    /// The cluster whose memberships name this node.
+    async fn named(&self) -> String {
+        let node = self.identity.node();
+        loop {
+            let own = self
+                .groups
+                .iter()
+                .flat_map(|group| group.status().members)
+                .find(|member| member.id == node);
+            match own {
+                Some(own) => return own.member.cluster,
+                None => tokio::time::sleep(RETRY).await,
+            }
+        }
+    }
+
+    /// Asks the seeds, one after the other, to take this node in, until one has said yes.
+    async fn ask(&self) {
+        if self.start == Start::Found || self.identity.identity().cluster_id.is_some() {
+            return;
+        }
+        for seed in self.seeds.iter().cycle() {
+            let request = JoinRequest {
+                address: self.own.internal.clone(),
+            };
+            let mut client = StateClient::new(channel(seed));
+            match tokio::time::timeout(JOIN_TIMEOUT, client.join(request)).await {
+                Ok(Ok(_)) => return,
+                Ok(Err(refused)) => {
+                    tracing::warn!(seed, reason = refused.message(), "not taken in");
+                }
+                Err(_) => tracing::warn!(seed, "no answer to the request to be taken in"),
+            }
+            tokio::time::sleep(ASK_AGAIN).await;
+        }
     }
 }

@@ -4,7 +4,7 @@ use std::io;
 use std::sync::Arc;
 use std::time::Duration;
 
-use device_state::{NodeId, ShardId};
+use device_state::{FeatureLevel, NodeId, ShardId, query};
 use node_runtime::Tasks;
 use openraft::async_runtime::WatchReceiver;
 use openraft::errors::{Fatal, LinearizableReadError, RaftError};
@@ -13,6 +13,7 @@ use openraft::{Instant, ReadPolicy};
 use crate::fail_stop::FailStop;
 use crate::raft::log_store::GroupLogStore;
 use crate::raft::network::Network;
+use crate::raft::placement::View;
 use crate::raft::proposals::{Proposer, ProposerConfig};
 use crate::raft::state_machine::StateMachine;
 use crate::raft::{Member, Raft, TypeConfig};
@@ -48,9 +49,18 @@ pub struct GroupStatus {
     pub last_log: u64,
     pub applied: u64,
     pub voters: Vec<u64>,
+    pub learners: Vec<u64>,
+    pub last_log_term: u64,
     pub members: Vec<MemberNode>,
     /// Set when the group has stopped for good.
     pub fatal: Option<String>,
+}
+
+impl GroupStatus {
+    /// The member with an id.
+    pub fn member(&self, id: NodeId) -> Option<&MemberNode> {
+        self.members.iter().find(|member| member.id == id)
+    }
 }
 
 /// What a group is started from.
@@ -86,6 +96,7 @@ pub enum StartError {
 pub struct Group {
     node: NodeId,
     raft: Raft,
+    log: GroupLogStore,
     store: Arc<ShardStore>,
     events: Arc<ShardEvents>,
     proposer: Proposer,
@@ -110,7 +121,7 @@ impl Group {
             parts.node.0,
             parts.config,
             parts.network,
-            parts.log,
+            parts.log.clone(),
             machine,
         )
         .await;
@@ -119,6 +130,7 @@ impl Group {
         Ok(Self {
             node: parts.node,
             raft,
+            log: parts.log,
             store: parts.store,
             events,
             proposer,
@@ -174,6 +186,8 @@ impl Group {
             last_log: metrics.last_log_index.unwrap_or(0),
             applied: metrics.last_applied.map_or(0, |last| last.index),
             voters: membership.voter_ids().collect(),
+            learners: membership.learner_ids().collect(),
+            last_log_term: self.log.last().map_or(0, |last| last.leader_id.term),
             members,
             fatal: metrics.running_state.err().map(|fatal| fatal.to_string()),
         }
@@ -233,8 +247,35 @@ impl Group {
         }
     }
 
+    /// What the rows say that all replicas understand.
+    pub fn feature_level(&self) -> FeatureLevel {
+        self.store.read(|rows| query::counters(rows).feature_level)
+    }
+
+    /// The group as its leader sees it.
+    pub fn view(&self) -> View {
+        let status = self.status();
+        let set = |ids: &[u64]| ids.iter().copied().map(NodeId).collect();
+        let matched = self.live_members().into_iter();
+        View {
+            node: self.node,
+            voters: set(&status.voters),
+            learners: set(&status.learners),
+            matched: matched.map(|(id, matched)| (NodeId(id), matched)).collect(),
+            last_log: status.last_log,
+        }
+    }
+
     /// The other voters that answered this leader lately, each with how much of the log it has.
     pub fn live_voters(&self) -> Vec<(u64, u64)> {
+        let voters = self.status().voters;
+        let mut live = self.live_members();
+        live.retain(|(id, _)| voters.contains(id));
+        live
+    }
+
+    /// As [`Self::live_voters`], and learners as well.
+    fn live_members(&self) -> Vec<(u64, u64)> {
         let metrics = self.raft.metrics();
         let metrics = metrics.borrow_watched();
         let (Some(heard), Some(matched)) = (&metrics.heartbeat, &metrics.replication) else {
@@ -244,10 +285,8 @@ impl Group {
             let heard = heard.get(id).copied().flatten();
             heard.is_some_and(|heard| heard.elapsed() < LIVE)
         };
-        let others = metrics
-            .membership_config
-            .voter_ids()
-            .filter(|id| *id != self.node.0);
+        let others = metrics.membership_config.membership().nodes();
+        let others = others.map(|(id, _)| *id).filter(|id| *id != self.node.0);
         let others = others.filter(live);
         others
             .filter_map(|id| Some((id, matched.get(&id)?.as_ref()?.index)))

@@ -168,6 +168,16 @@ impl GroupLogStore {
         self.store.shared.log(self.group)
     }
 
+    /// The last entry, durable or not.
+    pub fn last(&self) -> Option<LogId> {
+        self.log().last()
+    }
+
+    /// The vote as it is saved.
+    pub fn vote(&self) -> Option<Vote> {
+        self.log().vote
+    }
+
     /// The entries of `range` that exist, at most `max_bytes` of payload beyond the first.
     async fn read(&self, range: Range<u64>, max_bytes: usize) -> io::Result<Vec<Entry>> {
         let (found, files) = {

@@ -17,6 +17,7 @@ use crate::service::state::{Known, Origin, StateService};
 use crate::service::status;
 
 mod bootstrap;
+mod cluster;
 mod credentials;
 mod desired;
 mod devices;

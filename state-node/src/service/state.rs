@@ -1,9 +1,12 @@
 //! The internal `State` service.
 
+use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
-use device_state::{BootstrapRecord, NodeId, OperationId, Queueing, RequestId, query};
+use device_state::{
+    BootstrapRecord, FeatureLevel, NodeId, OperationId, Queueing, RequestId, query,
+};
 use futures::StreamExt;
 use futures::stream::BoxStream;
 use lwm2m::{EndpointName, Operation};
@@ -13,8 +16,8 @@ use proto::rpc::v1::state_server::State;
 use proto::rpc::v1::{
     AttachDown, AttachUp, CallBatch, CallResults, DescribeClusterRequest, DescribeClusterResponse,
     DescribeDeviceRequest, DescribeDeviceResponse, FinishBootstrapRequest, FinishBootstrapResponse,
-    ListDefinitionsRequest, ListDefinitionsResponse, OperateRequest, OperateResponse,
-    PrepareBootstrapRequest, PrepareBootstrapResponse, attach_down, attach_up,
+    JoinRequest, JoinResponse, ListDefinitionsRequest, ListDefinitionsResponse, OperateRequest,
+    OperateResponse, PrepareBootstrapRequest, PrepareBootstrapResponse, attach_down, attach_up,
 };
 use tokio::sync::mpsc;
 use tokio_stream::wrappers::ReceiverStream;
@@ -24,12 +27,13 @@ use tonic::{Request, Response, Status, Streaming};
 use crate::attachments::{Attachment, Attachments};
 use crate::delivery::{self, OperateCall, OperateError};
 use crate::raft::Member;
+use crate::raft::caretaker::members_of;
 use crate::raft::network::peers::NODE_HEADER;
-use crate::raft::replacement::members_of;
 use crate::router::{FORWARDED_HEADER, Route, Router};
 use crate::service::bootstrap;
 use crate::service::calls::{self, Calls};
 use crate::service::keeper::Keeper;
+use crate::service::membership;
 use crate::service::models;
 use crate::service::status;
 
@@ -47,6 +51,8 @@ pub struct StateService {
     pub node: NodeId,
     /// This node as others reach it.
     pub own: Member,
+    /// The volume.
+    pub data_dir: Arc<Path>,
     pub router: Arc<Router>,
     pub attachments: Arc<Attachments>,
     pub calls: Calls,
@@ -236,7 +242,7 @@ impl StateService {
             .unwrap_or_default()
     }
 
-    fn describe_topology(&self) -> DescribeClusterResponse {
+    pub(super) fn describe_topology(&self) -> DescribeClusterResponse {
         let mut members = members_of(self.router.groups());
         let cluster_id = members
             .get(&self.node)
@@ -256,6 +262,10 @@ impl StateService {
                 term: status.term,
                 applied: status.applied,
                 voters: status.voters,
+                learners: status.learners,
+                last_log_index: status.last_log,
+                last_log_term: status.last_log_term,
+                feature_level: group.feature_level().0,
             }
         };
         let shard_states = if cluster_id.is_empty() {
@@ -268,6 +278,8 @@ impl StateService {
             shards: u32::from(self.router.shards()),
             nodes: nodes.collect(),
             shard_states,
+            feature_level: FeatureLevel::SUPPORTED.0,
+            version: env!("CARGO_PKG_VERSION").to_owned(),
         }
     }
 
@@ -429,6 +441,11 @@ impl State for StateService {
         self.describe(&endpoint, what, origin)
             .await
             .map(Response::new)
+    }
+
+    async fn join(&self, request: Request<JoinRequest>) -> Result<Response<JoinResponse>, Status> {
+        membership::join(self, &request.into_inner().address).await?;
+        Ok(Response::new(JoinResponse {}))
     }
 
     async fn describe_cluster(

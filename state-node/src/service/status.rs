@@ -107,6 +107,21 @@ pub fn stopping() -> Status {
     )
 }
 
+/// A state node cannot be added, promoted or removed as things stand.
+pub fn membership(reason: &'static str, message: impl Into<String>) -> Status {
+    with_reason(Code::FailedPrecondition, reason, message)
+}
+
+/// No state node answers at an address.
+pub fn no_state_node(address: &str) -> Status {
+    retry(
+        Code::Unavailable,
+        "NO_STATE_NODE",
+        format!("no state node answers at {address}"),
+        Duration::from_secs(2),
+    )
+}
+
 /// A stored secret that cannot be sealed or opened.
 pub fn seal(error: &crate::seal::SealError) -> Status {
     with_reason(Code::Internal, "SEAL", error.to_string())
@@ -162,6 +177,9 @@ pub fn rejection(rejection: Rejection) -> Status {
         Rejection::TooManyProfiles => (Code::ResourceExhausted, "TOO_MANY_PROFILES"),
         Rejection::UnknownModel => (Code::NotFound, "UNKNOWN_MODEL"),
         Rejection::TooManyModels => (Code::ResourceExhausted, "TOO_MANY_MODELS"),
+        Rejection::TooManyStateNodes => (Code::ResourceExhausted, "TOO_MANY_STATE_NODES"),
+        Rejection::UnknownStateNode => (Code::NotFound, "UNKNOWN_STATE_NODE"),
+        Rejection::StateNodeLeaves => (Code::FailedPrecondition, "STATE_NODE_LEAVES"),
         Rejection::TooManyDesired => (Code::ResourceExhausted, "TOO_MANY_DESIRED"),
         Rejection::SecurityRequired => (Code::FailedPrecondition, "SECURITY_REQUIRED"),
         Rejection::TooManyCredentials => (Code::ResourceExhausted, "TOO_MANY_CREDENTIALS"),

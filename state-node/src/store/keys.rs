@@ -30,6 +30,7 @@ const BOOTSTRAP_PROFILE: u8 = 0x22;
 const BOOTSTRAP: u8 = 0x23;
 const OBJECT_MODEL: u8 = 0x24;
 const CHILD_VALUE: u8 = 0x25;
+const STATE_NODE: u8 = 0x30;
 
 const EXPIRING_REGISTRATION: u8 = 0x01;
 const EXPIRING_SESSION: u8 = 0x02;
@@ -128,6 +129,10 @@ pub fn encode(key: &RowKey) -> Vec<u8> {
             put_name(&mut bytes, CHILD_VALUE, endpoint.as_str());
             put_prefix(&mut bytes, child);
             put_path(&mut bytes, *path);
+        }
+        RowKey::StateNode(node) => {
+            bytes.put_u8(STATE_NODE);
+            bytes.put_u64(node.0);
         }
     }
     bytes
@@ -311,6 +316,7 @@ mod tests {
             }),
             (endpoint(), prefix(), path())
                 .prop_map(|(endpoint, child, path)| RowKey::ChildValue(endpoint, child, path)),
+            number().prop_map(|node| RowKey::StateNode(NodeId(node))),
         ]
     }
 

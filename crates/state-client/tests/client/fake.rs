@@ -210,6 +210,13 @@ impl State for Service {
     type CallStream = Down<rpc::CallResults>;
     type AttachStream = Down<rpc::AttachDown>;
 
+    async fn join(
+        &self,
+        _request: Request<rpc::JoinRequest>,
+    ) -> Result<Response<rpc::JoinResponse>, Status> {
+        Err(Status::unimplemented("no client asks for it"))
+    }
+
     async fn call(
         &self,
         request: Request<Streaming<rpc::CallBatch>>,

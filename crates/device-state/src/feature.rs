@@ -1,0 +1,19 @@
+//! What replicas understand.
+//!
+//! Replicas of one shard may run different releases while a cluster is upgraded, and must still write the same rows. So
+//! what a release does otherwise than the one before is switched on by an entry of the log: the leader proposes a level
+//! once every member of the shard has said that it supports it, and `apply` asks the level, never the release.
+
+/// A step in the history of what `apply` does. Grows by one with each release that changes it.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct FeatureLevel(pub u32);
+
+impl FeatureLevel {
+    /// What this release understands. A replica that meets a higher one stops: it would guess.
+    pub const SUPPORTED: Self = Self(1);
+
+    /// Whether this release understands the level.
+    pub const fn is_supported(self) -> bool {
+        self.0 <= Self::SUPPORTED.0
+    }
+}
