@@ -6,10 +6,8 @@
 
 use std::collections::BTreeMap;
 use std::fmt;
-use std::fs::File;
 use std::io;
 use std::ops::{Bound, Range, RangeBounds};
-use std::os::unix::fs::FileExt;
 use std::path::Path;
 use std::sync::{Arc, Mutex, MutexGuard};
 
@@ -21,16 +19,21 @@ use tokio::sync::{mpsc, oneshot};
 
 use crate::fail_stop::FailStop;
 use crate::raft::{Entry, LogId, TypeConfig, Vote};
+use disk::{Disk, Folder, Segment};
 use index::{Found, GroupLog};
 pub use recovery::OpenError;
-use writer::{Request, Writer};
+use recovery::Recovered;
+use writer::{Request, SEGMENT_BYTES, Writer};
 
+#[cfg(test)]
+pub(super) mod crash;
+mod disk;
 mod index;
 mod record;
 mod recovery;
 #[cfg(test)]
 mod tests;
-mod writer;
+pub(super) mod writer;
 
 /// Requests that may wait for the writer; a group that finds the queue full waits.
 const QUEUE: usize = 4_096;
@@ -41,7 +44,16 @@ const READ_BYTES: usize = 2 << 20;
 #[derive(Debug)]
 struct Shared {
     logs: Vec<Mutex<GroupLog>>,
-    segments: Mutex<BTreeMap<u32, Arc<File>>>,
+    segments: Mutex<BTreeMap<u32, Arc<dyn Segment>>>,
+}
+
+impl From<Recovered> for Shared {
+    fn from(recovered: Recovered) -> Self {
+        Self {
+            logs: recovered.groups.into_iter().map(Mutex::new).collect(),
+            segments: Mutex::new(recovered.segments),
+        }
+    }
 }
 
 impl Shared {
@@ -55,7 +67,7 @@ impl Shared {
             .expect("no holder of a group's log panics")
     }
 
-    fn segments(&self) -> MutexGuard<'_, BTreeMap<u32, Arc<File>>> {
+    fn segments(&self) -> MutexGuard<'_, BTreeMap<u32, Arc<dyn Segment>>> {
         self.segments
             .lock()
             .expect("no holder of the segment map panics")
@@ -85,26 +97,39 @@ impl LogStore {
                 source,
             }
         };
-        std::fs::create_dir_all(dir).map_err(failed("create"))?;
-        let recovered = recovery::recover(dir, groups)?;
+        let disk = Folder::open(dir).map_err(failed("create"))?;
+        let (store, writer, queue) = Self::on(Arc::new(disk), groups, fail_stop, SEGMENT_BYTES)?;
+        std::thread::Builder::new()
+            .name("log-writer".to_owned())
+            .spawn(move || writer.run(queue))
+            .map_err(failed("start the writer of"))?;
+        Ok(store)
+    }
+
+    /// Opens the log on `disk`. Nothing is written until the writer is given what waits.
+    pub(super) fn on(
+        disk: Arc<dyn Disk>,
+        groups: u16,
+        fail_stop: FailStop,
+        segment_bytes: u32,
+    ) -> Result<(Self, Writer, mpsc::Receiver<Request>), OpenError> {
+        let recovered = recovery::recover(&*disk, groups)?;
         if recovered.torn_bytes > 0 {
             tracing::info!(
                 bytes = recovered.torn_bytes,
                 "cut the unsynced end off the log"
             );
         }
-        let shared = Arc::new(Shared {
-            logs: recovered.groups.into_iter().map(Mutex::new).collect(),
-            segments: Mutex::new(recovered.segments),
-        });
-        let writer = Writer::open(dir.to_owned(), shared.clone(), fail_stop)
-            .map_err(failed("open the last segment in"))?;
+        let shared = Arc::new(Shared::from(recovered));
+        let writer = Writer::open(disk.clone(), shared.clone(), fail_stop, segment_bytes).map_err(
+            |source| OpenError::Io {
+                action: "open the last segment beside",
+                path: disk.path(0),
+                source,
+            },
+        )?;
         let (requests, queue) = mpsc::channel(QUEUE);
-        std::thread::Builder::new()
-            .name("log-writer".to_owned())
-            .spawn(move || writer.run(queue))
-            .map_err(failed("start the writer of"))?;
-        Ok(Self { shared, requests })
+        Ok((Self { shared, requests }, writer, queue))
     }
 
     /// The log of one group. `group` must be below the number of groups given to [`Self::open`].
@@ -178,6 +203,11 @@ impl GroupLogStore {
         self.log().vote
     }
 
+    /// Whether the group had a term in an earlier life of this node.
+    pub fn has_voted(&self) -> bool {
+        self.log().vote.is_some()
+    }
+
     /// The entries of `range` that exist, at most `max_bytes` of payload beyond the first.
     async fn read(&self, range: Range<u64>, max_bytes: usize) -> io::Result<Vec<Entry>> {
         let (found, files) = {
@@ -199,7 +229,7 @@ impl GroupLogStore {
     }
 }
 
-fn load(found: Found, files: &BTreeMap<u32, Arc<File>>) -> io::Result<Entry> {
+fn load(found: Found, files: &BTreeMap<u32, Arc<dyn Segment>>) -> io::Result<Entry> {
     let (id, place) = match found {
         Found::Cached(entry) => return Ok(entry),
         Found::OnDisk(id, place) => (id, place),

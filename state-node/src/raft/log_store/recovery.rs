@@ -1,11 +1,11 @@
 //! Reading the segments back when a node starts.
 
 use std::collections::BTreeMap;
-use std::fs::{self, File, OpenOptions};
 use std::io;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::Arc;
 
+use crate::raft::log_store::disk::{Disk, Segment};
 use crate::raft::log_store::index::{GroupLog, Place};
 use crate::raft::log_store::record::{self, Record, SEGMENT_HEADER};
 
@@ -37,23 +37,22 @@ pub enum OpenError {
 pub(crate) struct Recovered {
     pub groups: Vec<GroupLog>,
     /// The segments by number, open for reading.
-    pub segments: BTreeMap<u32, Arc<File>>,
+    pub segments: BTreeMap<u32, Arc<dyn Segment>>,
     /// Bytes that were cut off the last segment: the batch that was not synced.
     pub torn_bytes: u64,
 }
 
-/// The file of a segment.
-pub(crate) fn segment_path(dir: &Path, number: u32) -> PathBuf {
-    dir.join(format!("{number:010}.log"))
-}
-
-/// Reads every segment in `dir` for a node with `groups` groups, and cuts off a torn end.
-pub(crate) fn recover(dir: &Path, groups: u16) -> Result<Recovered, OpenError> {
+/// Reads every segment of `disk` for a node with `groups` groups, and cuts off a torn end.
+pub(crate) fn recover(disk: &dyn Disk, groups: u16) -> Result<Recovered, OpenError> {
     let mut recovered = Recovered::default();
     recovered
         .groups
         .resize_with(usize::from(groups), GroupLog::default);
-    let numbers = segment_numbers(dir)?;
+    let numbers = disk.numbers().map_err(|source| OpenError::Io {
+        action: "list the segments beside",
+        path: disk.path(0),
+        source,
+    })?;
     for (at, number) in numbers.iter().enumerate() {
         if at > 0 && numbers[at - 1] + 1 != *number {
             return Err(OpenError::MissingSegment {
@@ -61,38 +60,19 @@ pub(crate) fn recover(dir: &Path, groups: u16) -> Result<Recovered, OpenError> {
             });
         }
         let last = at + 1 == numbers.len();
-        read_segment(dir, *number, last, &mut recovered)?;
+        read_segment(disk, *number, last, &mut recovered)?;
     }
     check_gaps(&recovered.groups)?;
     Ok(recovered)
 }
 
-fn segment_numbers(dir: &Path) -> Result<Vec<u32>, OpenError> {
-    let failed = |source| OpenError::Io {
-        action: "list",
-        path: dir.to_owned(),
-        source,
-    };
-    let mut numbers = Vec::new();
-    for entry in fs::read_dir(dir).map_err(failed)? {
-        let name = entry.map_err(failed)?.file_name();
-        let number: Option<u32> = name
-            .to_str()
-            .and_then(|name| name.strip_suffix(".log"))
-            .and_then(|stem| stem.parse().ok());
-        numbers.extend(number);
-    }
-    numbers.sort_unstable();
-    Ok(numbers)
-}
-
 fn read_segment(
-    dir: &Path,
+    disk: &dyn Disk,
     number: u32,
     last: bool,
     recovered: &mut Recovered,
 ) -> Result<(), OpenError> {
-    let path = segment_path(dir, number);
+    let path = disk.path(number);
     let failed = |action| {
         let path = path.clone();
         move |source| OpenError::Io {
@@ -101,12 +81,13 @@ fn read_segment(
             source,
         }
     };
-    let bytes = fs::read(&path).map_err(failed("read"))?;
+    let segment = disk.open(number).map_err(failed("open"))?;
+    let bytes = segment.read().map_err(failed("read"))?;
     if bytes.get(..SEGMENT_HEADER as usize) != Some(&record::segment_header(number)[..]) {
         // A header is synced before its segment takes a record, so a bad one is either a segment that never came to
         // life, or damage.
         if last && !record::has_batch_after(&bytes, 0) {
-            fs::remove_file(&path).map_err(failed("remove"))?;
+            disk.remove(number).map_err(failed("remove"))?;
             recovered.torn_bytes += bytes.len() as u64;
             return Ok(());
         }
@@ -124,17 +105,11 @@ fn read_segment(
         offset = next;
     }
     if (offset as usize) < bytes.len() {
-        let file = OpenOptions::new()
-            .write(true)
-            .open(&path)
-            .map_err(failed("open"))?;
-        file.set_len(u64::from(offset))
-            .map_err(failed("truncate"))?;
-        file.sync_all().map_err(failed("sync"))?;
+        segment.cut(u64::from(offset)).map_err(failed("truncate"))?;
+        segment.sync().map_err(failed("sync"))?;
         recovered.torn_bytes += bytes.len() as u64 - u64::from(offset);
     }
-    let file = File::open(&path).map_err(failed("open"))?;
-    recovered.segments.insert(number, Arc::new(file));
+    recovered.segments.insert(number, segment);
     Ok(())
 }
 

@@ -199,7 +199,7 @@ async fn a_missing_segment_refuses_to_start() {
     let dir = tempfile::tempdir().unwrap();
     for number in [0_u32, 2] {
         fs::write(
-            recovery::segment_path(dir.path(), number),
+            dir.path().join(format!("{number:010}.log")),
             record::segment_header(number),
         )
         .unwrap();

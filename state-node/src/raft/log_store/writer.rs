@@ -5,9 +5,7 @@
 //! "success" would prove nothing.
 
 use std::collections::BTreeMap;
-use std::fs::{self, File, OpenOptions};
-use std::io::{self, Write};
-use std::path::PathBuf;
+use std::io;
 use std::sync::Arc;
 
 use openraft::storage::IOFlushed;
@@ -15,13 +13,13 @@ use tokio::sync::{mpsc, oneshot};
 
 use crate::fail_stop::FailStop;
 use crate::raft::log_store::Shared;
+use crate::raft::log_store::disk::{Disk, Segment};
 use crate::raft::log_store::index::Place;
 use crate::raft::log_store::record::{Encoder, SEGMENT_HEADER, segment_header};
-use crate::raft::log_store::recovery::segment_path;
 use crate::raft::{Entry, LogId, TypeConfig, Vote};
 
 /// One thing to write.
-pub(super) enum Request {
+pub(in crate::raft) enum Request {
     Append {
         group: u16,
         entries: Vec<Entry>,
@@ -61,18 +59,20 @@ enum Waiter {
 }
 
 /// A segment takes no new batch beyond this size.
-const SEGMENT_BYTES: u32 = 64 << 20;
+pub(super) const SEGMENT_BYTES: u32 = 64 << 20;
 /// A batch is written when it has gathered this many bytes, even if more is queued.
 const BATCH_BYTES: usize = 4 << 20;
 /// Requests that one batch takes at most.
 const BATCH_REQUESTS: usize = 1_024;
 
-pub(super) struct Writer {
-    dir: PathBuf,
+pub(in crate::raft) struct Writer {
+    disk: Arc<dyn Disk>,
     shared: Arc<Shared>,
     fail_stop: FailStop,
+    /// A segment takes no new batch beyond this size.
+    segment_bytes: u32,
     segment: u32,
-    file: File,
+    file: Arc<dyn Segment>,
     /// Size of the current segment.
     end: u32,
     /// Committed marks that wait for a batch to go with.
@@ -83,27 +83,30 @@ pub(super) struct Writer {
 
 impl Writer {
     /// Continues in the last segment, or starts the first one.
-    pub(super) fn open(dir: PathBuf, shared: Arc<Shared>, fail_stop: FailStop) -> io::Result<Self> {
+    pub(super) fn open(
+        disk: Arc<dyn Disk>,
+        shared: Arc<Shared>,
+        fail_stop: FailStop,
+        segment_bytes: u32,
+    ) -> io::Result<Self> {
         let last = shared
             .segments()
             .last_key_value()
-            .map(|(number, _)| *number);
+            .map(|(number, file)| (*number, file.clone()));
         let (segment, file) = match last {
-            Some(number) => (
-                number,
-                OpenOptions::new()
-                    .append(true)
-                    .open(segment_path(&dir, number))?,
-            ),
-            None => (0, create_segment(&dir, &shared, 0)?),
+            Some(last) => last,
+            None => (0, create_segment(&*disk, &shared, 0)?),
         };
-        let end = u32::try_from(file.metadata()?.len()).map_err(io::Error::other)?;
-        // Recovery may have read bytes that were written but not synced: make them durable before anyone acts on them.
-        file.sync_all()?;
+        let end = u32::try_from(file.size()?).map_err(io::Error::other)?;
+        // Recovery may have read bytes that were written but not synced, in a segment that was made but whose name was
+        // not, and may have removed one: make all of it durable before anyone acts on it.
+        file.sync()?;
+        disk.sync_names()?;
         Ok(Self {
-            dir,
+            disk,
             shared,
             fail_stop,
+            segment_bytes,
             segment,
             file,
             end,
@@ -128,7 +131,7 @@ impl Writer {
         }
     }
 
-    fn write(&mut self, batch: Vec<Request>) -> Next {
+    pub(in crate::raft) fn write(&mut self, batch: Vec<Request>) -> Next {
         let mut next = Next::Continue;
         let mut purged = false;
         let mut waiters = Vec::with_capacity(batch.len());
@@ -222,8 +225,8 @@ impl Writer {
         }
         let written = self
             .file
-            .write_all(encoder.bytes())
-            .and_then(|()| self.file.sync_data());
+            .append(encoder.bytes())
+            .and_then(|()| self.file.sync());
         if let Err(error) = &written {
             self.broken = Some(error.kind());
             return written;
@@ -258,7 +261,7 @@ impl Writer {
             }
         }
         let rotated = result.and_then(|()| {
-            if self.end >= SEGMENT_BYTES {
+            if self.end >= self.segment_bytes {
                 self.rotate()
             } else {
                 Ok(())
@@ -273,7 +276,7 @@ impl Writer {
     /// Starts the next segment with a copy of what the older ones say about votes and marks, so that those can go.
     fn rotate(&mut self) -> io::Result<()> {
         let number = self.segment + 1;
-        self.file = create_segment(&self.dir, &self.shared, number)?;
+        self.file = create_segment(&*self.disk, &self.shared, number)?;
         self.segment = number;
         self.end = SEGMENT_HEADER;
         let mut encoder = Encoder::new(self.end);
@@ -308,7 +311,7 @@ impl Writer {
             .collect();
         for number in unused {
             self.shared.segments().remove(&number);
-            if let Err(error) = fs::remove_file(segment_path(&self.dir, number)) {
+            if let Err(error) = self.disk.remove(number) {
                 tracing::warn!(%error, segment = number, "an unused log segment stays");
                 return;
             }
@@ -317,29 +320,23 @@ impl Writer {
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Next {
+pub(in crate::raft) enum Next {
     Continue,
     Stop,
 }
 
 impl Next {
-    fn is_stop(self) -> bool {
+    pub(in crate::raft) fn is_stop(self) -> bool {
         self == Self::Stop
     }
 }
 
-fn create_segment(dir: &PathBuf, shared: &Shared, number: u32) -> io::Result<File> {
-    let path = segment_path(dir, number);
-    let mut file = OpenOptions::new()
-        .create_new(true)
-        .append(true)
-        .open(&path)?;
-    file.write_all(&segment_header(number))?;
-    file.sync_all()?;
-    File::open(dir)?.sync_all()?;
-    shared
-        .segments()
-        .insert(number, Arc::new(File::open(&path)?));
+fn create_segment(disk: &dyn Disk, shared: &Shared, number: u32) -> io::Result<Arc<dyn Segment>> {
+    let file = disk.create(number)?;
+    file.append(&segment_header(number))?;
+    file.sync()?;
+    disk.sync_names()?;
+    shared.segments().insert(number, file.clone());
     Ok(file)
 }
 
