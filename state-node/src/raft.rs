@@ -100,6 +100,10 @@ pub struct Outcomes {
 ///
 /// Heartbeats and elections are slower than openraft's defaults because a group shares its core with seven others; the
 /// log keeps 100,000 entries behind a snapshot so that a purge cannot overtake an apply that is still queued.
+///
+/// A leader that starts again stands for election like everybody else. Were it given its leadership back, as is openraft's
+/// default, it would answer reads before it knew again what it had committed: in the same term there is no new entry whose
+/// commit would tell.
 pub fn config(cluster: &str) -> Result<Arc<openraft::Config>, openraft::ConfigError> {
     let config = openraft::Config {
         cluster_name: cluster.to_owned(),
@@ -113,6 +117,7 @@ pub fn config(cluster: &str) -> Result<Arc<openraft::Config>, openraft::ConfigEr
         max_in_snapshot_log_to_keep: 100_000,
         purge_batch_size: 1_000,
         enable_pre_vote: Some(true),
+        enable_leader_restore: Some(false),
         backoff: "200ms 400ms ..1s".to_owned(),
         ..openraft::Config::default()
     };

@@ -5,20 +5,22 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use device_state::{FeatureLevel, NodeId, ShardId, query};
-use node_runtime::Tasks;
+use node_runtime::{Stage, Tasks};
 use openraft::async_runtime::WatchReceiver;
 use openraft::errors::{Fatal, LinearizableReadError, RaftError};
-use openraft::{Instant, ReadPolicy};
+use openraft::network::{NetSnapshot, RaftNetworkFactory};
+use openraft::raft::{VoteRequest, VoteResponse};
+use openraft::{Instant as _, ReadPolicy};
+use tokio::time::Instant;
 
 use crate::fail_stop::FailStop;
 use crate::raft::log_store::GroupLogStore;
-use crate::raft::network::Network;
 use crate::raft::placement::View;
 use crate::raft::proposals::{Proposer, ProposerConfig};
 use crate::raft::state_machine::StateMachine;
 use crate::raft::{Member, Raft, TypeConfig};
 use crate::shard_events::ShardEvents;
-use crate::store::{ReadTables, ShardStore};
+use crate::store::{Checkpoint, ReadTables, ShardStore};
 
 /// How long a read waits for the rows to catch up with what the leader knows to be committed.
 const READ_PATIENCE: Duration = Duration::from_secs(2);
@@ -64,17 +66,17 @@ impl GroupStatus {
 }
 
 /// What a group is started from.
-pub struct GroupParts {
+pub struct GroupParts<N> {
     pub node: NodeId,
     pub config: Arc<openraft::Config>,
     pub log: GroupLogStore,
-    pub network: Network,
+    pub network: N,
     pub store: Arc<ShardStore>,
     pub proposer: ProposerConfig,
     pub fail_stop: FailStop,
 }
 
-impl std::fmt::Debug for GroupParts {
+impl<N> std::fmt::Debug for GroupParts<N> {
     fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         formatter
             .debug_struct("GroupParts")
@@ -92,6 +94,15 @@ pub enum StartError {
     Raft(#[source] Fatal<TypeConfig>),
 }
 
+/// Why a node does not vote.
+#[derive(Debug, thiserror::Error)]
+pub enum VoteError {
+    #[error("this node has just started and does not vote yet")]
+    Silent,
+    #[error(transparent)]
+    Raft(#[from] RaftError<TypeConfig>),
+}
+
 /// A running group.
 pub struct Group {
     node: NodeId,
@@ -100,6 +111,7 @@ pub struct Group {
     store: Arc<ShardStore>,
     events: Arc<ShardEvents>,
     proposer: Proposer,
+    votes_from: Instant,
 }
 
 impl std::fmt::Debug for Group {
@@ -111,21 +123,57 @@ impl std::fmt::Debug for Group {
     }
 }
 
+/// How long a node does not vote, for itself or for others, after its start.
+///
+/// A leader answers reads without asking anybody for as long as a quorum has promised it to vote for nobody else. A node
+/// that starts again has forgotten what it promised, so it keeps any promise that it may have made.
+fn silence(config: &openraft::Config, log: &GroupLogStore) -> Duration {
+    if log.has_voted() {
+        // What openraft takes as the length of the lease.
+        Duration::from_millis(config.election_timeout_max)
+    } else {
+        Duration::ZERO
+    }
+}
+
+fn elect_after(silence: Duration, raft: &Raft, tasks: &Tasks) {
+    if silence.is_zero() {
+        return;
+    }
+    let raft = raft.clone();
+    tasks.spawn_job("silence", Stage::Intake, move |drain| async move {
+        tokio::select! {
+            () = drain.started() => {}
+            () = tokio::time::sleep(silence) => raft.runtime_config().elect(true),
+        }
+    });
+}
+
 impl Group {
     /// Starts the group from what its log and its rows say.
-    pub async fn start(parts: GroupParts, tasks: &Tasks) -> Result<Self, StartError> {
+    pub async fn start<N>(parts: GroupParts<N>, tasks: &Tasks) -> Result<Self, StartError>
+    where
+        N: RaftNetworkFactory<TypeConfig>,
+        N::Network: NetSnapshot<TypeConfig, SnapshotData = Arc<Checkpoint>>,
+    {
         let events = Arc::new(ShardEvents::default());
         let machine = StateMachine::open(parts.store.clone(), events.clone(), parts.fail_stop);
         let machine = machine.map_err(StartError::Rows)?;
+        let silence = silence(&parts.config, &parts.log);
+        let config = openraft::Config {
+            enable_elect: silence.is_zero(),
+            ..openraft::Config::clone(&parts.config)
+        };
         let raft = Raft::new(
             parts.node.0,
-            parts.config,
+            Arc::new(config),
             parts.network,
             parts.log.clone(),
             machine,
         )
         .await;
         let raft = raft.map_err(StartError::Raft)?;
+        elect_after(silence, &raft, tasks);
         let proposer = Proposer::start(raft.clone(), events.clone(), parts.proposer, tasks);
         Ok(Self {
             node: parts.node,
@@ -134,7 +182,35 @@ impl Group {
             store: parts.store,
             events,
             proposer,
+            votes_from: Instant::now() + silence,
         })
+    }
+
+    /// Votes for a candidate or against it, if it may: see [`silence`].
+    pub async fn vote(
+        &self,
+        request: VoteRequest<TypeConfig>,
+    ) -> Result<VoteResponse<TypeConfig>, VoteError> {
+        self.check_voting(&request)?;
+        Ok(self.raft.vote(request).await?)
+    }
+
+    /// What it would answer, if it may.
+    pub async fn pre_vote(
+        &self,
+        request: VoteRequest<TypeConfig>,
+    ) -> Result<VoteResponse<TypeConfig>, VoteError> {
+        self.check_voting(&request)?;
+        Ok(self.raft.pre_vote(request).await?)
+    }
+
+    fn check_voting(&self, request: &VoteRequest<TypeConfig>) -> Result<(), VoteError> {
+        // A leader that hands over has given up its lease.
+        if Instant::now() >= self.votes_from || request.leadership_transfer {
+            Ok(())
+        } else {
+            Err(VoteError::Silent)
+        }
     }
 
     /// The shard that the group replicates.

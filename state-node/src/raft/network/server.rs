@@ -145,7 +145,7 @@ impl Exchange {
                 self.service
                     .tasks
                     .spawn_job("raft-vote", Stage::Flush, move |_| async move {
-                        let response = into_response(tag, call(group.raft(), kind).await);
+                        let response = into_response(tag, call(&group, kind).await);
                         drop(answers.send(response).await);
                     });
                 Ok(())
@@ -190,20 +190,17 @@ impl Exchange {
     }
 }
 
-async fn call(raft: &Raft, kind: Kind) -> Result<Bytes, CallError> {
+async fn call(group: &Group, kind: Kind) -> Result<Bytes, CallError> {
+    let raft = group.raft();
     match kind {
-        Kind::Vote(bytes) => encode(
-            &raft
-                .vote(postcard::from_bytes(&bytes)?)
-                .await
-                .map_err(CallError::raft)?,
-        ),
-        Kind::PreVote(bytes) => encode(
-            &raft
-                .pre_vote(postcard::from_bytes(&bytes)?)
-                .await
-                .map_err(CallError::raft)?,
-        ),
+        Kind::Vote(bytes) => {
+            let vote = group.vote(postcard::from_bytes(&bytes)?).await;
+            encode(&vote.map_err(CallError::raft)?)
+        }
+        Kind::PreVote(bytes) => {
+            let vote = group.pre_vote(postcard::from_bytes(&bytes)?).await;
+            encode(&vote.map_err(CallError::raft)?)
+        }
         Kind::TransferLeader(bytes) => {
             let request = postcard::from_bytes(&bytes)?;
             encode(

@@ -24,11 +24,14 @@ struct TestNode {
     id: u64,
     group: Arc<Group>,
     member: Member,
-    _dir: TempDir,
+    dir: TempDir,
 }
 
 async fn start(id: u64, tasks: &Tasks) -> TestNode {
-    let dir = tempfile::tempdir().unwrap();
+    start_in(tempfile::tempdir().unwrap(), id, tasks).await
+}
+
+async fn start_in(dir: TempDir, id: u64, tasks: &Tasks) -> TestNode {
     let fail_stop = FailStop::hooked(|what| panic!("{what}"));
     let options = SharedOptions::new(1 << 20, 1 << 20, 1);
     let store = ShardStore::open(
@@ -70,7 +73,7 @@ async fn start(id: u64, tasks: &Tasks) -> TestNode {
         id,
         group,
         member,
-        _dir: dir,
+        dir,
     }
 }
 
@@ -188,4 +191,48 @@ async fn what_is_meant_for_another_node_is_refused() {
         .await
         .unwrap();
     assert!(matches!(answer, Err(LinkError::Remote(_))), "{answer:?}");
+}
+
+/// A leader answers reads on the strength of a promise that its followers forget when they start again: two of three that
+/// start again at once could make another leader while the old one, cut off from them, still answers.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_node_that_starts_again_votes_for_nobody_while_a_lease_may_last() {
+    let lease = Duration::from_millis(crate::raft::config("test").unwrap().election_timeout_max);
+    let tasks = Tasks::new();
+    let node = start(1, &tasks).await;
+    let raft = node.group.raft();
+    let alone = BTreeMap::from([(1, node.member.clone())]);
+    raft.initialize(alone).await.unwrap();
+    let wait = raft.wait(Some(Duration::from_secs(10)));
+    wait.current_leader(1, "leads").await.unwrap();
+    raft.shutdown().await.unwrap();
+    let TestNode { group, dir, .. } = node;
+    tasks
+        .shut_down(Duration::from_secs(5), std::future::pending())
+        .await;
+    drop(group);
+
+    let begun = tokio::time::Instant::now();
+    let tasks = Tasks::new();
+    let node = start_in(dir, 1, &tasks).await;
+    let peers = Arc::new(Peers::new(tasks.clone()));
+    let mut candidate = Network::new(0, 2, peers).new_client(1, &node.member).await;
+    let request = VoteRequest {
+        vote: Vote::new(1_000, 2),
+        last_log_id: Some(crate::raft::log_id(999, 1_000)),
+        leadership_transfer: false,
+    };
+    let option = || RPCOption::new(Duration::from_secs(5));
+    let early = candidate.pre_vote(request.clone(), option()).await;
+    assert!(begun.elapsed() > lease || early.is_err(), "{early:?}");
+    let early = candidate.vote(request.clone(), option()).await;
+    assert!(begun.elapsed() > lease || early.is_err(), "{early:?}");
+
+    let wait = node.group.raft().wait(Some(Duration::from_secs(10)));
+    wait.current_leader(1, "leads").await.unwrap();
+    assert!(
+        begun.elapsed() >= lease,
+        "it did not wait to vote for itself"
+    );
+    candidate.pre_vote(request, option()).await.unwrap();
 }
