@@ -18,6 +18,8 @@ pub mod log_store;
 pub mod network;
 pub mod placement;
 pub mod proposals;
+#[cfg(test)]
+mod sim;
 pub mod state_machine;
 pub mod unstick;
 

@@ -1,0 +1,207 @@
+//! A whole shard in one process: replicas with their log, their rows and their proposals, on virtual time, over a network
+//! that loses, delays, repeats and cuts, with disks that forget what was not synced.
+//!
+//! First safety: what callers saw has to be linearizable. Then liveness: once nothing is broken any more, every replica has
+//! the same rows, soon. `DROVER_SEEDS` says how many runs there are, `DROVER_SEED` which one is the first. A seed repeats
+//! the faults; Raft draws its election timeouts from elsewhere.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use node_runtime::Tasks;
+use rand::seq::IndexedRandom;
+use rand::{Rng, SeedableRng};
+use rand_chacha::ChaCha8Rng;
+use tokio::task::JoinSet;
+use tokio::time::{Instant, sleep};
+
+use callers::{Caller, History, REGISTERS};
+use network::SimNetwork;
+use replica::Replica;
+
+mod callers;
+mod network;
+mod replica;
+
+const REPLICAS: u64 = 3;
+const STEPS: usize = 12;
+const SEEDS: u64 = 12;
+/// How long a cluster that is whole may take to agree.
+const SOON: Duration = Duration::from_secs(60);
+
+/// What goes wrong next.
+#[derive(Clone, Copy, Debug)]
+enum Fault {
+    Crash(u64),
+    /// All but one lose power at once, and the one that is left is cut off: whoever it answers may not be answered as if
+    /// nothing had happened.
+    CrashOthers(u64),
+    CrashAll,
+    Cut(u64, u64),
+    CutOneWay(u64, u64),
+    Isolate(u64),
+    Lose(u32),
+    Heal,
+    TransferLeader(u64),
+    Snapshot(u64),
+}
+
+struct Cluster {
+    network: SimNetwork,
+    replicas: Vec<Replica>,
+}
+
+impl Cluster {
+    async fn start(rng: &mut ChaCha8Rng) -> Self {
+        let network = SimNetwork::new(rng.random());
+        let mut replicas = Vec::new();
+        for id in 1..=REPLICAS {
+            let mut replica = Replica::new(id, network.clone(), rng.random());
+            replica.start().await;
+            replicas.push(replica);
+        }
+        let members = (1..=REPLICAS).map(|id| (id, crate::raft::Member::default()));
+        let first = network.group(1).expect("it runs");
+        first
+            .raft()
+            .initialize(members.collect::<std::collections::BTreeMap<_, _>>())
+            .await
+            .unwrap();
+        Self { network, replicas }
+    }
+
+    fn replica(&mut self, id: u64) -> &mut Replica {
+        &mut self.replicas[(id - 1) as usize]
+    }
+
+    async fn strike(&mut self, fault: Fault, rng: &mut ChaCha8Rng) {
+        match fault {
+            Fault::Crash(id) => self.crash(&[id], rng).await,
+            Fault::CrashOthers(id) => {
+                self.network.isolate(id);
+                let others: Vec<u64> = (1..=REPLICAS).filter(|other| *other != id).collect();
+                self.crash(&others, rng).await;
+            }
+            Fault::CrashAll => self.crash(&[1, 2, 3], rng).await,
+            Fault::Cut(one, other) => {
+                self.network.cut(one, other);
+                self.network.cut(other, one);
+            }
+            Fault::CutOneWay(from, to) => self.network.cut(from, to),
+            Fault::Isolate(id) => self.network.isolate(id),
+            Fault::Lose(percent) => self.network.lose(percent),
+            Fault::Heal => self.network.heal(),
+            Fault::TransferLeader(to) => {
+                for group in self.network.groups() {
+                    // Whoever does not lead refuses.
+                    let _refused = group.raft().trigger().transfer_leader(to).await;
+                }
+            }
+            Fault::Snapshot(id) => {
+                if let Some(group) = self.network.group(id) {
+                    let _stopped = group.raft().trigger().snapshot().await;
+                }
+            }
+        }
+    }
+
+    async fn crash(&mut self, ids: &[u64], rng: &mut ChaCha8Rng) {
+        for id in ids {
+            self.replica(*id).crash(rng).await;
+        }
+        sleep(Duration::from_millis(rng.random_range(0..3_000))).await;
+        for id in ids {
+            self.replica(*id).start().await;
+        }
+    }
+
+    /// Waits until every replica has applied the same, and has the same rows.
+    async fn agree(&self) {
+        self.network.heal();
+        let end = Instant::now() + SOON;
+        loop {
+            let seen: Vec<_> = self.network.groups().iter().map(callers::rows).collect();
+            if seen.len() == REPLICAS as usize && seen.windows(2).all(|pair| pair[0] == pair[1]) {
+                return;
+            }
+            assert!(Instant::now() < end, "the replicas differ: {seen:?}");
+            sleep(Duration::from_millis(100)).await;
+        }
+    }
+}
+
+fn draw(rng: &mut ChaCha8Rng) -> Fault {
+    let id = rng.random_range(1..=REPLICAS);
+    let other = (id + rng.random_range(0..REPLICAS - 1)) % REPLICAS + 1;
+    *[
+        Fault::Crash(id),
+        Fault::CrashOthers(id),
+        Fault::CrashAll,
+        Fault::Cut(id, other),
+        Fault::CutOneWay(id, other),
+        Fault::Isolate(id),
+        Fault::Lose(rng.random_range(1..25)),
+        Fault::Heal,
+        Fault::Heal,
+        Fault::TransferLeader(id),
+        Fault::Snapshot(id),
+    ]
+    .choose(rng)
+    .unwrap()
+}
+
+async fn play(seed: u64) {
+    let mut rng = ChaCha8Rng::seed_from_u64(seed);
+    let mut cluster = Cluster::start(&mut rng).await;
+    let mut callers = JoinSet::new();
+    let stop = Tasks::new();
+    for number in 0..REGISTERS * callers::CALLERS {
+        let caller = Caller::new(number, cluster.network.clone(), rng.random());
+        callers.spawn(caller.work(stop.drain(node_runtime::Stage::Intake)));
+    }
+    for _ in 0..STEPS {
+        sleep(Duration::from_millis(rng.random_range(100..4_000))).await;
+        let fault = draw(&mut rng);
+        cluster.strike(fault, &mut rng).await;
+    }
+    cluster.network.heal();
+    sleep(Duration::from_secs(5)).await;
+    stop.shut_down(Duration::from_secs(1), std::future::pending())
+        .await;
+    let mut history: History = callers.join_all().await.into_iter().flatten().collect();
+    history.extend(callers::last_reads(&cluster.network, SOON).await);
+    cluster.agree().await;
+    callers::check(&history);
+    for replica in &mut cluster.replicas {
+        replica.crash(&mut rng).await;
+    }
+}
+
+fn number(variable: &str, default: u64) -> u64 {
+    std::env::var(variable).map_or(default, |text| text.parse().unwrap())
+}
+
+#[test]
+fn what_callers_see_is_linearizable_and_replicas_agree_whatever_breaks() {
+    let (first, seeds) = (number("DROVER_SEED", 0), number("DROVER_SEEDS", SEEDS));
+    for seed in first..first + seeds {
+        let played = std::panic::catch_unwind(|| {
+            let runtime = tokio::runtime::Builder::new_current_thread()
+                .enable_all()
+                .start_paused(true)
+                .build()
+                .unwrap();
+            runtime.block_on(play(seed));
+        });
+        assert!(played.is_ok(), "DROVER_SEED={seed}");
+    }
+}
+
+/// For whoever has to wait in this module.
+async fn until(what: &str, mut holds: impl FnMut() -> bool) {
+    let end = Instant::now() + SOON;
+    while !holds() {
+        assert!(Instant::now() < end, "not in time: {what}");
+        sleep(Duration::from_millis(10)).await;
+    }
+}
