@@ -3,13 +3,19 @@
 SHELL := /bin/bash
 .SHELLFLAGS := -euo pipefail -c
 .DEFAULT_GOAL := help
-.PHONY: help setup build bin demo test fuzz conformance interop kube bench fmt codegen deny clean-cache
+.PHONY: help setup build bin demo test fuzz chaos conformance interop kube bench fmt codegen deny clean-cache
 
 export DROVER_CACHE ?= $(HOME)/.cache/drover
 export CARGO_TARGET_DIR ?= $(DROVER_CACHE)/target
 
 # How long each fuzz target runs.
 export FUZZ_SECONDS ?= 10
+
+# How long `make chaos` breaks things, and the seed of what it breaks; without one it draws and prints one.
+export CHAOS_SECONDS ?= 120
+ifdef CHAOS_SEED
+export CHAOS_SEED
+endif
 
 # What cargo-deny looks at; advisories need the network.
 DENY_CHECKS ?= advisories bans licenses sources
@@ -52,6 +58,10 @@ fuzz: ## Runs each fuzz target for FUZZ_SECONDS (10); FUZZ_TARGETS picks some
 
 # The lanes start binaries. They select the whole workspace, as `make test` does, so that nothing is built twice with
 # other features.
+chaos: setup ## Breaks nodes, networks, disks and clocks for CHAOS_SECONDS (120) and looks for what was lost; CHAOS_SEED repeats
+	@scripts/packages.sh unshare=util-linux ip=iproute2 '/usr/lib/*/faketime/libfaketimeMT.so.1=faketime'
+	@$(rocksdb); cargo build --workspace --bins; cargo test --workspace --test chaos
+
 conformance: setup ## Plays the interoperability cases of the OMA and writes docs/conformance.md
 	@scripts/packages.sh javac=default-jdk-headless mvn=maven
 	@$(rocksdb); cargo build --workspace --bins; cargo test --workspace --test conformance
