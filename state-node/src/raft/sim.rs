@@ -5,7 +5,8 @@
 //! the same rows, soon. `DROVER_SEEDS` says how many runs there are, `DROVER_SEED` which one is the first. A seed repeats
 //! the faults; Raft draws its election timeouts from elsewhere.
 
-use std::sync::Arc;
+#![expect(clippy::unwrap_used, reason = "a failed unwrap is the test's failure")]
+
 use std::time::Duration;
 
 use node_runtime::Tasks;

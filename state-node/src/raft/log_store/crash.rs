@@ -6,6 +6,8 @@
 //!
 //! `DROVER_SEEDS` says how many workloads are played, `DROVER_SEED` which one is the first.
 
+#![expect(clippy::unwrap_used, reason = "a failed unwrap is the test's failure")]
+
 use std::sync::{Arc, Mutex};
 
 use rand::seq::IndexedRandom;

@@ -104,7 +104,7 @@ impl State {
     fn file(&mut self, number: u32) -> io::Result<&mut File> {
         self.files
             .get_mut(&number)
-            .ok_or(io::ErrorKind::NotFound.into())
+            .ok_or_else(|| io::ErrorKind::NotFound.into())
     }
 }
 
