@@ -26,7 +26,7 @@ mod replica;
 
 const REPLICAS: u64 = 3;
 const STEPS: usize = 12;
-const SEEDS: u64 = 12;
+const SEEDS: u64 = 10;
 /// How long a cluster that is whole may take to agree.
 const SOON: Duration = Duration::from_secs(60);
 
