@@ -30,6 +30,7 @@
 
 pub mod attachments;
 pub mod config;
+pub mod corruption;
 pub mod delivery;
 pub mod expiry;
 pub mod fail_stop;

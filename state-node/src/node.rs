@@ -196,7 +196,7 @@ async fn open(
     seal: Arc<Seal>,
     tasks: &Tasks,
 ) -> Result<Parts, NodeError> {
-    let fail_stop = FailStop::exit();
+    let fail_stop = FailStop::exit(&config.data_dir);
     let disk = DiskGuard::default();
     let raft = crate::raft::config(&config.cluster_name)
         .map_err(|error| NodeError::Raft(Box::new(error)))?;

@@ -2,7 +2,7 @@
 //!
 //! [`LogStore::open`] reads the segments back and starts the [`writer`] thread; [`LogStore::group`] hands out the log of
 //! one group. An entry is readable as soon as it is appended (from memory) and reported durable after the `fdatasync` of
-//! its batch.
+//! its batch. Every record is checked whenever it is read from the disk; damage stops the node.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -11,7 +11,6 @@ use std::ops::{Bound, Range, RangeBounds};
 use std::path::Path;
 use std::sync::{Arc, Mutex, MutexGuard};
 
-use bytes::Bytes;
 use futures::{Stream, StreamExt};
 use openraft::storage::{IOFlushed, LogState, RaftLogStorage};
 use openraft::{OptionalSend, RaftLogReader};
@@ -21,14 +20,15 @@ use crate::fail_stop::FailStop;
 use crate::raft::{Entry, LogId, TypeConfig, Vote};
 use disk::{Disk, Folder, Segment};
 use index::{Found, GroupLog};
+use reading::ReadError;
 pub use recovery::OpenError;
-use recovery::Recovered;
 use writer::{Request, SEGMENT_BYTES, Writer};
 
 #[cfg(test)]
 pub(super) mod crash;
 mod disk;
 mod index;
+mod reading;
 mod record;
 mod recovery;
 #[cfg(test)]
@@ -43,17 +43,9 @@ const READ_BYTES: usize = 2 << 20;
 /// What the groups and the writer share.
 #[derive(Debug)]
 struct Shared {
+    disk: Arc<dyn Disk>,
     logs: Vec<Mutex<GroupLog>>,
     segments: Mutex<BTreeMap<u32, Arc<dyn Segment>>>,
-}
-
-impl From<Recovered> for Shared {
-    fn from(recovered: Recovered) -> Self {
-        Self {
-            logs: recovered.groups.into_iter().map(Mutex::new).collect(),
-            segments: Mutex::new(recovered.segments),
-        }
-    }
 }
 
 impl Shared {
@@ -79,6 +71,7 @@ impl Shared {
 pub struct LogStore {
     shared: Arc<Shared>,
     requests: mpsc::Sender<Request>,
+    fail_stop: FailStop,
 }
 
 impl fmt::Debug for Request {
@@ -120,16 +113,29 @@ impl LogStore {
                 "cut the unsynced end off the log"
             );
         }
-        let shared = Arc::new(Shared::from(recovered));
-        let writer = Writer::open(disk.clone(), shared.clone(), fail_stop, segment_bytes).map_err(
-            |source| OpenError::Io {
-                action: "open the last segment beside",
-                path: disk.path(0),
-                source,
-            },
-        )?;
+        let shared = Arc::new(Shared {
+            disk: disk.clone(),
+            logs: recovered.groups.into_iter().map(Mutex::new).collect(),
+            segments: Mutex::new(recovered.segments),
+        });
+        let writer = Writer::open(
+            disk.clone(),
+            shared.clone(),
+            fail_stop.clone(),
+            segment_bytes,
+        );
+        let writer = writer.map_err(|source| OpenError::Io {
+            action: "open the last segment beside",
+            path: disk.path(0),
+            source,
+        })?;
         let (requests, queue) = mpsc::channel(QUEUE);
-        Ok((Self { shared, requests }, writer, queue))
+        let store = Self {
+            shared,
+            requests,
+            fail_stop,
+        };
+        Ok((store, writer, queue))
     }
 
     /// The log of one group. `group` must be below the number of groups given to [`Self::open`].
@@ -218,30 +224,30 @@ impl GroupLogStore {
                 self.store.shared.segments().clone(),
             )
         };
-        if found.iter().all(|found| matches!(found, Found::Cached(_))) {
-            return found.into_iter().map(|found| load(found, &files)).collect();
-        }
-        tokio::task::spawn_blocking(move || {
-            found.into_iter().map(|found| load(found, &files)).collect()
+        let on_disk = found.iter().any(|found| matches!(found, Found::OnDisk(..)));
+        let (group, shared) = (self.group, self.store.shared.clone());
+        let load = move || -> Result<Vec<Entry>, ReadError> {
+            let entries = found.into_iter();
+            entries
+                .map(|found| reading::load(found, group, &files, &*shared.disk))
+                .collect()
+        };
+        let read = if on_disk {
+            tokio::task::spawn_blocking(load)
+                .await
+                .map_err(io::Error::other)?
+        } else {
+            load()
+        };
+        read.map_err(|error| {
+            let what = "the log cannot be read";
+            match error.corruption() {
+                Some(corruption) => self.store.fail_stop.corrupt(what, &corruption),
+                None => self.store.fail_stop.fatal(what, &error),
+            }
+            io::Error::other(error)
         })
-        .await
-        .map_err(io::Error::other)?
     }
-}
-
-fn load(found: Found, files: &BTreeMap<u32, Arc<dyn Segment>>) -> io::Result<Entry> {
-    let (id, place) = match found {
-        Found::Cached(entry) => return Ok(entry),
-        Found::OnDisk(id, place) => (id, place),
-    };
-    let file = files.get(&place.segment).ok_or(io::ErrorKind::NotFound)?;
-    let mut payload = vec![0; place.span.len as usize];
-    file.read_exact_at(&mut payload, u64::from(place.span.offset))?;
-    let payload = record::decode_payload(&Bytes::from(payload)).map_err(io::Error::other)?;
-    Ok(Entry {
-        log_id: id,
-        payload,
-    })
 }
 
 /// The half-open range of indices of any range.

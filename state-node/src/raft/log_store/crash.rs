@@ -14,8 +14,9 @@ use rand::seq::IndexedRandom;
 use rand::{Rng, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 
+use super::reading::load;
 use super::writer::{Request, Writer};
-use super::{LogStore, OpenError, Shared, load};
+use super::{LogStore, OpenError, Shared};
 use crate::fail_stop::FailStop;
 use disk::{End, StruckDisk};
 use model::{Change, Model};
@@ -91,7 +92,8 @@ impl Log {
                 (log.find(0..u64::MAX, usize::MAX), log.vote, log.purged)
             };
             let files = self.shared.segments().clone();
-            let entries = found.into_iter().map(|found| load(found, &files).unwrap());
+            let read = |found| load(found, group, &files, &*self.shared.disk).unwrap();
+            let entries = found.into_iter().map(read);
             state.set(group, vote, purged, entries);
         }
         state

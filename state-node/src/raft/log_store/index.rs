@@ -77,9 +77,10 @@ impl GroupLog {
         self.first + self.slots.len() as u64
     }
 
-    /// Index of the first entry, if there is one.
-    pub(crate) fn first_index(&self) -> Option<u64> {
-        (!self.slots.is_empty()).then_some(self.first)
+    /// Index and place of the first entry, if there is one and it is written.
+    pub(crate) fn first_entry(&self) -> Option<(u64, Place)> {
+        let place = self.slots.front().and_then(Slot::place);
+        place.map(|place| (self.first, place))
     }
 
     /// The segment that holds the oldest entry; `None` without written entries.

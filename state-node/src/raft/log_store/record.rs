@@ -19,6 +19,8 @@ pub(crate) const RECORD_HEADER: u32 = 8;
 const MAX_BODY: u32 = 64 << 20;
 /// Body of an entry before its payload: kind, group, term and index.
 const ENTRY_PREFIX: u32 = 19;
+/// Bytes of an entry's record before its payload.
+const ENTRY_HEADER: u32 = RECORD_HEADER + ENTRY_PREFIX;
 
 const BATCH: u8 = 1;
 const ENTRY: u8 = 2;
@@ -74,6 +76,16 @@ pub(crate) struct Span {
     pub len: u32,
 }
 
+impl Span {
+    /// The whole record of the entry whose payload this is.
+    pub(crate) fn record(self) -> Self {
+        Self {
+            offset: self.offset - ENTRY_HEADER,
+            len: self.len + ENTRY_HEADER,
+        }
+    }
+}
+
 /// Why bytes are not a record.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub(crate) enum RecordError {
@@ -94,6 +106,17 @@ pub(crate) enum PayloadError {
     Empty,
     #[error("malformed membership")]
     Membership(#[source] postcard::Error),
+}
+
+/// Why an entry could not be read back from its record.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum EntryError {
+    #[error(transparent)]
+    Record(#[from] RecordError),
+    #[error("another record stands in its place")]
+    Misplaced,
+    #[error(transparent)]
+    Payload(#[from] PayloadError),
 }
 
 /// The header of segment `number`.
@@ -151,7 +174,7 @@ impl Encoder {
             openraft::EntryPayload::Blank | openraft::EntryPayload::Normal(_) => None,
         };
         // The payload's span starts with the byte that names its kind.
-        let offset = self.end() + RECORD_HEADER + ENTRY_PREFIX;
+        let offset = self.end() + ENTRY_HEADER;
         self.record(|body| {
             body.put_u8(ENTRY);
             body.put_u16_le(group);
@@ -325,10 +348,38 @@ pub(crate) fn has_batch_after(bytes: &[u8], from: u32) -> bool {
         })
 }
 
-/// Reads an entry's payload from the bytes of its span.
-pub(crate) fn decode_payload(
-    bytes: &Bytes,
-) -> Result<openraft::alias::PayloadOf<crate::raft::TypeConfig>, PayloadError> {
+/// The group that a damaged record at `offset` claims to be of: a hint for people, as those bytes may be the damaged ones.
+pub(crate) fn claimed_group(bytes: &[u8], offset: u32) -> Option<u16> {
+    let body = offset as usize + RECORD_HEADER as usize;
+    let (kind, mut rest) = bytes.get(body..)?.split_first()?;
+    (ENTRY..=COMMITTED)
+        .contains(kind)
+        .then(|| rest.try_get_u16_le().ok())
+        .flatten()
+}
+
+/// Reads the payload of entry `id` of `group` from the bytes of its record. The checksum covers all of them, and the
+/// record has to be that entry's: what the disk returns from another place is found too.
+pub(crate) fn decode_entry(bytes: &Bytes, group: u16, id: LogId) -> Result<Payload, EntryError> {
+    match decode(bytes, 0)? {
+        (
+            Record::Entry {
+                group: of,
+                id: stored,
+                payload,
+            },
+            end,
+        ) if of == group && stored == id && end as usize == bytes.len() => {
+            Ok(decode_payload(&bytes.slice(payload.offset as usize..))?)
+        }
+        _ => Err(EntryError::Misplaced),
+    }
+}
+
+/// What an entry carries.
+type Payload = openraft::alias::PayloadOf<crate::raft::TypeConfig>;
+
+fn decode_payload(bytes: &Bytes) -> Result<Payload, PayloadError> {
     let kind = *bytes.first().ok_or(PayloadError::Empty)?;
     let data = bytes.slice(1..);
     match kind {

@@ -5,6 +5,7 @@ use std::io;
 use std::path::PathBuf;
 use std::sync::Arc;
 
+use crate::corruption::Corruption;
 use crate::raft::log_store::disk::{Disk, Segment};
 use crate::raft::log_store::index::{GroupLog, Place};
 use crate::raft::log_store::record::{self, Record, SEGMENT_HEADER};
@@ -20,16 +21,66 @@ pub enum OpenError {
         source: io::Error,
     },
     #[error(
-        "log segment {} is damaged at byte {offset}, before data that was already synced; \
-         remove this node's volume and let it join again, or restore the file", path.display()
+        "log segment {} is damaged at byte {offset}{}, before data that was already synced", path.display(), of(*shard)
     )]
-    Damaged { path: PathBuf, offset: u32 },
-    #[error("log segment {number} is missing")]
-    MissingSegment { number: u32 },
-    #[error("the log of group {group} has no entry {expected} although later ones exist")]
-    Gap { group: u16, expected: u64 },
-    #[error("the log belongs to group {group}, but this cluster has only {groups} groups")]
-    UnknownGroup { group: u16, groups: u16 },
+    Damaged {
+        path: PathBuf,
+        offset: u32,
+        /// As the damaged bytes say, so it may be wrong; `None` if they make no sense.
+        shard: Option<u16>,
+    },
+    #[error("log segment {} is missing although later ones exist", path.display())]
+    MissingSegment { path: PathBuf },
+    #[error(
+        "the log of shard {shard} has no entry {expected} although later ones exist, the next at byte {offset} of {}",
+        path.display()
+    )]
+    Gap {
+        shard: u16,
+        expected: u64,
+        path: PathBuf,
+        offset: u32,
+    },
+    #[error(
+        "byte {offset} of {} belongs to shard {shard}, but this cluster has only {shards} shards", path.display()
+    )]
+    UnknownShard {
+        shard: u16,
+        shards: u16,
+        path: PathBuf,
+        offset: u32,
+    },
+}
+
+fn of(shard: Option<u16>) -> String {
+    shard.map_or_else(String::new, |shard| format!(" (of shard {shard})"))
+}
+
+impl OpenError {
+    /// What is wrong with the disk's content; `None` if it is the disk itself, or the configuration.
+    pub fn corruption(&self) -> Option<Corruption> {
+        let (shard, file, offset) = match self {
+            Self::Io { .. } | Self::UnknownShard { .. } => return None,
+            Self::Damaged {
+                path,
+                offset,
+                shard,
+            } => (*shard, path, Some(*offset)),
+            Self::MissingSegment { path } => (None, path, None),
+            Self::Gap {
+                shard,
+                path,
+                offset,
+                ..
+            } => (Some(*shard), path, Some(*offset)),
+        };
+        Some(Corruption {
+            shard,
+            file: file.clone(),
+            offset: offset.map(u64::from),
+            reason: self.to_string(),
+        })
+    }
 }
 
 /// What the segments say.
@@ -56,13 +107,13 @@ pub(crate) fn recover(disk: &dyn Disk, groups: u16) -> Result<Recovered, OpenErr
     for (at, number) in numbers.iter().enumerate() {
         if at > 0 && numbers[at - 1] + 1 != *number {
             return Err(OpenError::MissingSegment {
-                number: numbers[at - 1] + 1,
+                path: disk.path(numbers[at - 1] + 1),
             });
         }
         let last = at + 1 == numbers.len();
         read_segment(disk, *number, last, &mut recovered)?;
     }
-    check_gaps(&recovered.groups)?;
+    check_gaps(disk, &recovered.groups)?;
     Ok(recovered)
 }
 
@@ -91,17 +142,40 @@ fn read_segment(
             recovered.torn_bytes += bytes.len() as u64;
             return Ok(());
         }
-        return Err(OpenError::Damaged { path, offset: 0 });
+        return Err(OpenError::Damaged {
+            path,
+            offset: 0,
+            shard: None,
+        });
     }
     let mut offset = SEGMENT_HEADER;
     while (offset as usize) < bytes.len() {
         let Ok((record, next)) = record::decode(&bytes, offset) else {
             if !last || record::has_batch_after(&bytes, offset) {
-                return Err(OpenError::Damaged { path, offset });
+                let shard = record::claimed_group(&bytes, offset)
+                    .filter(|shard| usize::from(*shard) < recovered.groups.len());
+                return Err(OpenError::Damaged {
+                    path,
+                    offset,
+                    shard,
+                });
             }
             break;
         };
-        replay(&record, number, &mut recovered.groups)?;
+        replay(&record, number, &mut recovered.groups).map_err(|refused| match refused {
+            Refused::UnknownGroup { group, groups } => OpenError::UnknownShard {
+                shard: group,
+                shards: groups,
+                path: path.clone(),
+                offset,
+            },
+            Refused::Gap { group, expected } => OpenError::Gap {
+                shard: group,
+                expected,
+                path: path.clone(),
+                offset,
+            },
+        })?;
         offset = next;
     }
     if (offset as usize) < bytes.len() {
@@ -113,7 +187,13 @@ fn read_segment(
     Ok(())
 }
 
-fn replay(record: &Record, segment: u32, groups: &mut [GroupLog]) -> Result<(), OpenError> {
+/// Why a record does not follow those before it.
+enum Refused {
+    UnknownGroup { group: u16, groups: u16 },
+    Gap { group: u16, expected: u64 },
+}
+
+fn replay(record: &Record, segment: u32, groups: &mut [GroupLog]) -> Result<(), Refused> {
     let count = groups.len() as u16;
     let group = match *record {
         Record::Batch { .. } => return Ok(()),
@@ -125,7 +205,7 @@ fn replay(record: &Record, segment: u32, groups: &mut [GroupLog]) -> Result<(), 
     };
     let log = groups
         .get_mut(usize::from(group))
-        .ok_or(OpenError::UnknownGroup {
+        .ok_or(Refused::UnknownGroup {
             group,
             groups: count,
         })?;
@@ -137,7 +217,7 @@ fn replay(record: &Record, segment: u32, groups: &mut [GroupLog]) -> Result<(), 
                 span: payload,
             };
             log.recover(id, place)
-                .map_err(|expected| OpenError::Gap { group, expected })?;
+                .map_err(|expected| Refused::Gap { group, expected })?;
         }
         Record::Vote { vote, .. } => log.vote = Some(vote),
         Record::Truncate { keep, .. } => log.truncate(keep),
@@ -148,15 +228,17 @@ fn replay(record: &Record, segment: u32, groups: &mut [GroupLog]) -> Result<(), 
 }
 
 /// Entries between the purge mark and the first entry may only be missing while an old segment is still replayed.
-fn check_gaps(groups: &[GroupLog]) -> Result<(), OpenError> {
+fn check_gaps(disk: &dyn Disk, groups: &[GroupLog]) -> Result<(), OpenError> {
     for (group, log) in groups.iter().enumerate() {
         let expected = log.purged.map(|purged| purged.index + 1);
-        if let (Some(expected), Some(first)) = (expected, log.first_index())
+        if let (Some(expected), Some((first, place))) = (expected, log.first_entry())
             && first > expected
         {
             return Err(OpenError::Gap {
-                group: group as u16,
+                shard: group as u16,
                 expected,
+                path: disk.path(place.segment),
+                offset: place.span.record().offset,
             });
         }
     }

@@ -3,7 +3,9 @@
 use std::fs::{self, OpenOptions};
 use std::os::unix::fs::FileExt;
 use std::path::PathBuf;
+use std::sync::mpsc::sync_channel;
 
+use bytes::Bytes;
 use device_state::ShardId;
 use openraft::StorageError;
 use openraft::storage::RaftLogStorageExt;
@@ -122,8 +124,8 @@ async fn a_torn_end_is_cut_off_wherever_it_tears() {
         [entry(1, 2, "torn"), entry(1, 3, "torn")],
     )
     .await;
-    store.close().await.unwrap();
     let bytes = fs::read(last_segment(dir.path())).unwrap();
+    store.close().await.unwrap();
 
     for length in synced..bytes.len() as u64 {
         let dir = tempfile::tempdir().unwrap();
@@ -158,40 +160,73 @@ async fn a_page_that_did_not_reach_the_disk_is_a_torn_end_too() {
         [entry(1, 2, "lost"), entry(1, 3, "written")],
     )
     .await;
+    let mut bytes = fs::read(last_segment(dir.path())).unwrap();
     store.close().await.unwrap();
-    let file = OpenOptions::new()
-        .write(true)
-        .open(last_segment(dir.path()))
-        .unwrap();
-    file.write_all_at(&[0; 24], synced).unwrap();
+    bytes[synced as usize..][..24].fill(0);
+    let dir = tempfile::tempdir().unwrap();
+    fs::write(dir.path().join("0000000000.log"), bytes).unwrap();
 
     let store = open(&dir).unwrap();
     assert_eq!(indices(&mut store.group(0)).await, [1]);
 }
 
+/// Where `text` stands in a file.
+fn position(path: &Path, text: &str) -> u64 {
+    let bytes = fs::read(path).unwrap();
+    let mut windows = bytes.windows(text.len());
+    let at = windows.position(|window| window == text.as_bytes());
+    at.unwrap() as u64
+}
+
+fn overwrite(path: &Path, at: u64, bytes: &[u8]) {
+    let file = OpenOptions::new().write(true).open(path).unwrap();
+    file.write_all_at(bytes, at).unwrap();
+}
+
+/// Bytes of an entry's record before its text: header, kind, group, term, index and the kind of payload.
+const BEFORE_TEXT: u64 = 8 + 19 + 1;
+
 #[tokio::test]
-async fn damage_before_synced_data_refuses_to_start() {
+async fn damage_to_synced_data_refuses_to_start_and_tells_where_it_is() {
     let dir = tempfile::tempdir().unwrap();
     let store = open(&dir).unwrap();
     append(&mut store.group(0), [entry(1, 1, "damaged")]).await;
-    append(&mut store.group(0), [entry(1, 2, "synced later")]).await;
+    append(&mut store.group(1), [entry(1, 1, "synced last")]).await;
     store.close().await.unwrap();
     let path = last_segment(dir.path());
-    let bytes = fs::read(&path).unwrap();
-    let at = bytes
-        .windows(7)
-        .position(|window| window == b"damaged")
-        .unwrap();
-    let file = OpenOptions::new().write(true).open(&path).unwrap();
-    file.write_all_at(b"X", at as u64).unwrap();
+    let length = fs::metadata(&path).unwrap().len();
 
-    let error = open(&dir).unwrap_err();
-    assert!(matches!(error, OpenError::Damaged { .. }), "{error}");
-    assert_eq!(
-        fs::metadata(&path).unwrap().len(),
-        bytes.len() as u64,
-        "nothing is cut off"
-    );
+    // The batch that was synced last counts too, after an orderly end.
+    for (text, group) in [("synced last", 1), ("damaged", 0)] {
+        let at = position(&path, text);
+        overwrite(&path, at, b"X");
+        let error = open(&dir).unwrap_err();
+        let corruption = error.corruption().unwrap();
+        assert_eq!(corruption.shard, Some(group), "{error}");
+        assert_eq!(corruption.file, path);
+        assert_eq!(corruption.offset, Some(at - BEFORE_TEXT));
+        assert_eq!(
+            fs::metadata(&path).unwrap().len(),
+            length,
+            "nothing is cut off"
+        );
+    }
+}
+
+#[tokio::test]
+async fn what_was_recovered_after_a_crash_counts_as_synced() {
+    let dir = tempfile::tempdir().unwrap();
+    let store = open(&dir).unwrap();
+    append(&mut store.group(0), [entry(1, 1, "alone")]).await;
+    // Without the mark of an orderly end.
+    let bytes = fs::read(last_segment(dir.path())).unwrap();
+    store.close().await.unwrap();
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("0000000000.log");
+    fs::write(&path, bytes).unwrap();
+    drop(open(&dir).unwrap());
+    overwrite(&path, position(&path, "alone"), b"X");
+    assert!(matches!(open(&dir), Err(OpenError::Damaged { .. })));
 }
 
 #[tokio::test]
@@ -206,7 +241,7 @@ async fn a_missing_segment_refuses_to_start() {
     }
     assert!(matches!(
         open(&dir),
-        Err(OpenError::MissingSegment { number: 1 })
+        Err(OpenError::MissingSegment { path }) if path.ends_with("0000000001.log")
     ));
 }
 
@@ -265,4 +300,41 @@ async fn entries_that_left_the_cache_are_read_from_the_disk() {
     let all: Vec<_> = log.entries_stream(1..=40).await.collect().await;
     assert_eq!(all.len(), 40);
     assert!(all.iter().all(Result::is_ok));
+}
+
+#[tokio::test]
+async fn damage_is_found_when_an_entry_is_read_back() {
+    let dir = tempfile::tempdir().unwrap();
+    let (found, stops) = sync_channel(4);
+    let hook = FailStop::hooked(move |what| found.send(what.to_owned()).unwrap());
+    let store = LogStore::open(dir.path(), 2, hook).unwrap();
+    let mut log = store.group(1);
+    for index in 1..=40 {
+        let text = format!("{index:02}-{}", "y".repeat(1 << 20));
+        append(&mut log, [entry(1, index, &text)]).await;
+    }
+    let path = last_segment(dir.path());
+    let (first, second) = (position(&path, "01-y"), position(&path, "02-y"));
+    // One bit of one entry; in the place of another, a sound record that is not its own.
+    overwrite(&path, first + 7, b"Y");
+    let bytes = fs::read(&path).unwrap();
+    let third = position(&path, "03-y");
+    let record = third - BEFORE_TEXT..third + 3 + (1 << 20);
+    overwrite(
+        &path,
+        second - BEFORE_TEXT,
+        &bytes[record.start as usize..record.end as usize],
+    );
+
+    for (index, at, reason) in [(1, first, "checksum"), (2, second, "another record")] {
+        log.try_get_log_entries(index..index + 1).await.unwrap_err();
+        let told = stops.try_recv().unwrap();
+        let place = format!("{}, byte {}, shard 1", path.display(), at - BEFORE_TEXT);
+        assert!(told.starts_with(&place) && told.contains(reason), "{told}");
+    }
+    assert_eq!(log.try_get_log_entries(4..6).await.unwrap().len(), 2);
+    let file = OpenOptions::new().write(true).open(&path).unwrap();
+    file.set_len(first).unwrap();
+    log.try_get_log_entries(5..6).await.unwrap_err();
+    assert!(stops.try_recv().unwrap().contains("ends before"));
 }

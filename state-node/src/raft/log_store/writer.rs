@@ -102,7 +102,7 @@ impl Writer {
         // not, and may have removed one: make all of it durable before anyone acts on it.
         file.sync()?;
         disk.sync_names()?;
-        Ok(Self {
+        let mut writer = Self {
             disk,
             shared,
             fail_stop,
@@ -112,7 +112,12 @@ impl Writer {
             end,
             committed: BTreeMap::new(),
             broken: None,
-        })
+        };
+        // From now on damage to what recovery read is never taken for a torn end.
+        let mut encoder = Encoder::new(end);
+        encoder.batch();
+        writer.sync(&encoder)?;
+        Ok(writer)
     }
 
     /// Serves requests until the channel closes or a stop is asked for.
@@ -154,7 +159,8 @@ impl Writer {
         for (group, upto) in std::mem::take(&mut self.committed) {
             encoder.committed(group, &upto);
         }
-        let result = if encoder.bytes().len() == mark {
+        // The mark alone is written at a stop: then everything before it is known to be synced, the last batch as well.
+        let result = if encoder.bytes().len() == mark && !next.is_stop() {
             Ok(())
         } else {
             encoded.and_then(|()| self.sync(&encoder))
