@@ -43,6 +43,10 @@ pub struct Config {
     pub cluster_key_file: PathBuf,
     /// Below this much free space on the volume new commands are refused.
     pub disk_reserve_bytes: u64,
+    /// What a start does when the data was found corrupt: `"automatic"` sets it aside, under `quarantine-<n>` in
+    /// `data_dir`, and has this replica rebuilt from the other nodes, if a majority of three or more voters is there
+    /// without it; `"never"` refuses to start until somebody ran `drover-state rebuild`.
+    pub rebuild_corrupt: RebuildCorrupt,
     /// Memory for blocks read from the rows.
     pub block_cache_bytes: usize,
     /// Memory for rows that are not on the disk yet.
@@ -73,6 +77,7 @@ impl Default for Config {
             shards: 8,
             cluster_key_file: PathBuf::from("/etc/drover/cluster.key"),
             disk_reserve_bytes: 512 << 20,
+            rebuild_corrupt: RebuildCorrupt::Automatic,
             block_cache_bytes: 128 << 20,
             write_buffer_bytes: 128 << 20,
             // RFC 7252 §4.8.2: MAX_TRANSMIT_WAIT, as LwM2M-Transport 1.2 recommends.
@@ -93,6 +98,14 @@ pub enum Start {
     #[default]
     Found,
     Join,
+}
+
+/// What becomes of corrupt data.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum RebuildCorrupt {
+    Automatic,
+    Never,
 }
 
 /// Why a configuration makes no sense.
@@ -134,8 +147,10 @@ impl Config {
 
 /// Raft replica of Drover's device state, and its gRPC API.
 #[derive(Debug, Parser)]
-#[command(name = "drover-state", version)]
+#[command(name = "drover-state", version, args_conflicts_with_subcommands = true)]
 pub struct Arguments {
+    #[command(subcommand)]
+    pub command: Option<Subcommand>,
     /// Reads the configuration from this TOML file.
     #[arg(long, env = "DROVER_STATE_CONFIG")]
     pub config: Option<PathBuf>,
@@ -144,6 +159,31 @@ pub struct Arguments {
     pub print_config: bool,
     #[command(flatten)]
     pub overrides: Overrides,
+}
+
+/// What to do instead of running a node.
+#[derive(Debug, clap::Subcommand)]
+pub enum Subcommand {
+    Rebuild(Rebuild),
+}
+
+/// Sets the data of a stopped node aside, so that it is rebuilt from the other nodes.
+///
+/// The identity, the log and the rows move to `quarantine-<n>` in the data folder, in place of an earlier quarantine, and
+/// the node gets another identity. When it starts, the leaders of the shards give it everything that is committed, and
+/// let it take the place of its former self. Until then the cluster runs without this node: do it with one node at a
+/// time, and only while the others are up. Of a cluster of one node nothing would be left.
+#[derive(Debug, clap::Args)]
+pub struct Rebuild {
+    /// Folder of the log, the rows and the identity.
+    #[arg(long)]
+    pub data_dir: PathBuf,
+    /// Does it; without, it is only told what would be done.
+    #[arg(long)]
+    pub yes: bool,
+    /// Does it although it was done less than an hour ago.
+    #[arg(long)]
+    pub again: bool,
 }
 
 /// Flags that override the file and the environment.

@@ -12,6 +12,9 @@ use serde::{Deserialize, Serialize};
 
 use crate::raft::Member;
 
+/// The name of the file.
+pub const FILE: &str = "IDENTITY";
+
 /// The content of the file.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Identity {
@@ -71,10 +74,31 @@ pub fn format_id(id: u64) -> String {
     format!("{id:016x}")
 }
 
+/// What an identity file says.
+pub fn read(path: &Path) -> Result<(NodeId, Identity), IdentityError> {
+    let text = fs::read_to_string(path).map_err(|source| IdentityError::Io {
+        action: "read",
+        path: path.to_owned(),
+        source,
+    })?;
+    let identity: Identity =
+        serde_json::from_str(&text).map_err(|source| IdentityError::Malformed {
+            path: path.to_owned(),
+            source,
+        })?;
+    match u64::from_str_radix(&identity.node_id, 16) {
+        Ok(node) => Ok((NodeId(node), identity)),
+        Err(_) => Err(IdentityError::NodeId {
+            path: path.to_owned(),
+            id: identity.node_id,
+        }),
+    }
+}
+
 impl IdentityFile {
     /// Reads the identity in `dir`, or makes a new one with the id `fresh`.
     pub fn open(dir: &Path, shards: u16, fresh: NodeId) -> Result<Self, IdentityError> {
-        let path = dir.join("IDENTITY");
+        let path = dir.join(FILE);
         let failed = |action| {
             let path = path.clone();
             move |source| IdentityError::Io {
@@ -85,32 +109,9 @@ impl IdentityFile {
         };
         fs::create_dir_all(dir).map_err(failed("create the folder of"))?;
         if !path.exists() {
-            let identity = Identity {
-                node_id: format_id(fresh.0),
-                cluster_id: None,
-                shards,
-                founders: None,
-            };
-            let file = Self {
-                path,
-                node: fresh,
-                identity,
-            };
-            file.write()?;
-            return Ok(file);
+            return Self::create(path, fresh, None, shards);
         }
-        let text = fs::read_to_string(&path).map_err(failed("read"))?;
-        let identity: Identity =
-            serde_json::from_str(&text).map_err(|source| IdentityError::Malformed {
-                path: path.clone(),
-                source,
-            })?;
-        let Ok(node) = u64::from_str_radix(&identity.node_id, 16) else {
-            return Err(IdentityError::NodeId {
-                path,
-                id: identity.node_id,
-            });
-        };
+        let (node, identity) = read(&path)?;
         if identity.shards != shards {
             return Err(IdentityError::Shards {
                 stored: identity.shards,
@@ -119,9 +120,37 @@ impl IdentityFile {
         }
         Ok(Self {
             path,
-            node: NodeId(node),
+            node,
             identity,
         })
+    }
+
+    /// Gives the node whose identity was the file `former` the id `fresh` in `dir`. It stays of its cluster, and so never
+    /// makes another one, but it is none of its members until they take it in.
+    pub fn renew(former: &Path, dir: &Path, fresh: NodeId) -> Result<Self, IdentityError> {
+        let (_, former) = read(former)?;
+        Self::create(dir.join(FILE), fresh, former.cluster_id, former.shards)
+    }
+
+    fn create(
+        path: PathBuf,
+        node: NodeId,
+        cluster_id: Option<String>,
+        shards: u16,
+    ) -> Result<Self, IdentityError> {
+        let identity = Identity {
+            node_id: format_id(node.0),
+            cluster_id,
+            shards,
+            founders: None,
+        };
+        let file = Self {
+            path,
+            node,
+            identity,
+        };
+        file.write()?;
+        Ok(file)
     }
 
     /// The id of this node.
@@ -179,6 +208,25 @@ mod tests {
         let second = IdentityFile::open(dir.path(), 8, NodeId(9)).expect("the stored identity");
         assert_eq!(second.node(), NodeId(7));
         assert_eq!(second.identity(), first.identity());
+    }
+
+    #[test]
+    fn a_renewed_identity_is_another_node_of_the_same_cluster() {
+        let dir = tempfile::tempdir().expect("a temporary folder");
+        let mut first = IdentityFile::open(dir.path(), 8, NodeId(7)).expect("a fresh identity");
+        first
+            .update(|identity| {
+                identity.cluster_id = Some("c".to_owned());
+                identity.founders = Some(Vec::new());
+            })
+            .expect("written");
+        let former = dir.path().join("former");
+        fs::rename(dir.path().join(FILE), &former).expect("moved");
+        IdentityFile::renew(&former, dir.path(), NodeId(9)).expect("renewed");
+        let renewed = IdentityFile::open(dir.path(), 8, NodeId(1)).expect("stored");
+        assert_eq!(renewed.node(), NodeId(9));
+        assert_eq!(renewed.identity().cluster_id.as_deref(), Some("c"));
+        assert_eq!(renewed.identity().founders, None);
     }
 
     #[test]

@@ -6,8 +6,8 @@ use std::process::ExitCode;
 use anyhow::Context;
 use clap::Parser;
 use node_runtime::{Readiness, Signals, Stage, Tasks, config, telemetry};
-use state_node::config::{Arguments, Config, ENV_PREFIX};
-use state_node::node;
+use state_node::config::{Arguments, Config, ENV_PREFIX, Subcommand};
+use state_node::{node, rebuild};
 
 fn main() -> ExitCode {
     node_runtime::end("drover-state", start())
@@ -15,6 +15,15 @@ fn main() -> ExitCode {
 
 fn start() -> anyhow::Result<ExitCode> {
     let arguments = Arguments::parse();
+    if let Some(Subcommand::Rebuild(asked)) = &arguments.command {
+        let text = rebuild::by_hand(asked)?;
+        std::io::stdout().write_all(text.as_bytes())?;
+        return Ok(if asked.yes {
+            ExitCode::SUCCESS
+        } else {
+            ExitCode::FAILURE
+        });
+    }
     let defaults = Config::default();
     let config = config::load(
         &defaults,

@@ -1,7 +1,9 @@
 //! What a node tells Prometheus. Everything is read when it is asked for; nothing counts twice.
 
 use std::fmt;
+use std::path::PathBuf;
 use std::sync::Arc;
+use std::time::SystemTime;
 
 use device_state::query;
 use prometheus_client::collector::Collector;
@@ -10,6 +12,7 @@ use prometheus_client::metrics::MetricType;
 use prometheus_client::metrics::gauge::ConstGauge;
 
 use crate::attachments::Attachments;
+use crate::quarantine;
 use crate::raft::group::Group;
 use crate::raft::log_store::LogStore;
 use crate::raft::proposals::DiskGuard;
@@ -21,6 +24,7 @@ pub struct StateCollector {
     pub attachments: Arc<Attachments>,
     pub log: LogStore,
     pub disk: DiskGuard,
+    pub data_dir: PathBuf,
 }
 
 /// A figure of one shard.
@@ -101,6 +105,12 @@ impl StateCollector {
         };
         self.groups.iter().map(figures).collect()
     }
+
+    fn quarantined_at(&self) -> u64 {
+        let at = quarantine::newest(&self.data_dir);
+        let since = at.and_then(|at| at.duration_since(SystemTime::UNIX_EPOCH).ok());
+        since.map_or(0, |since| since.as_secs())
+    }
 }
 
 impl Collector for StateCollector {
@@ -129,6 +139,11 @@ impl Collector for StateCollector {
                 "disk_nearly_full",
                 "1 while commands are refused for want of disk space",
                 u64::from(self.disk.is_closed()),
+            ),
+            (
+                "quarantined_at_seconds",
+                "When corrupt data of this node was set aside last, in seconds since 1970; 0 if there is no quarantine",
+                self.quarantined_at(),
             ),
         ];
         for (name, help, value) in node {

@@ -43,6 +43,7 @@ use crate::raft::network::{MAX_MESSAGE, Network, server};
 use crate::raft::proposals::{DiskGuard, ProposerConfig};
 use crate::raft::unstick::{self, PlanError};
 use crate::raft::{Member, group};
+use crate::rebuild::{self, RebuildError};
 use crate::router::Router;
 use crate::seal::{KeyError, Seal};
 use crate::service::api::Api;
@@ -52,6 +53,7 @@ use crate::service::models::Models;
 use crate::service::state::StateService;
 use crate::store::database::SharedOptions;
 use crate::store::{ShardStore, StoreError};
+use crate::volume::{LockError, VolumeLock};
 
 mod upkeep;
 
@@ -62,6 +64,10 @@ pub enum NodeError {
     Config(#[from] ConfigError),
     #[error(transparent)]
     Key(#[from] KeyError),
+    #[error(transparent)]
+    Volume(#[from] LockError),
+    #[error(transparent)]
+    Rebuild(#[from] RebuildError),
     #[error("the node's identity cannot be used")]
     Identity(#[from] IdentityError),
     #[error("the log cannot be opened")]
@@ -146,6 +152,8 @@ pub async fn start(
 ) -> Result<Node, NodeError> {
     config.validate()?;
     let seal = Arc::new(Seal::from_file(&config.cluster_key_file)?);
+    let volume = VolumeLock::take(&config.data_dir)?;
+    rebuild::before_start(&config).await?;
     let identity = IdentityFile::open(
         &config.data_dir,
         config.shards,
@@ -159,6 +167,7 @@ pub async fn start(
         cluster: String::new(),
     };
     let parts = open(config, identity.node(), own, seal, tasks).await?;
+    parts.close_at_the_end(volume);
     parts.serve_internal(internal_listener);
     let health = parts.serve_api(api_listener);
     let condition = readiness.condition("shards");
@@ -200,11 +209,7 @@ async fn open(
     let disk = DiskGuard::default();
     let raft = crate::raft::config(&config.cluster_name)
         .map_err(|error| NodeError::Raft(Box::new(error)))?;
-    let log = LogStore::open(
-        &config.data_dir.join("log"),
-        config.shards,
-        fail_stop.clone(),
-    )?;
+    let log = open_log(&config, &fail_stop)?;
     unstick::carry_out(&config.data_dir, id, &log).await?;
     let options = SharedOptions::new(
         config.block_cache_bytes,
@@ -215,14 +220,13 @@ async fn open(
     let mut groups = Vec::with_capacity(usize::from(config.shards));
     for number in 0..config.shards {
         let shard = ShardId(number);
-        let dir = config.data_dir.join("shards").join(number.to_string());
-        let store = ShardStore::open(shard, &dir, options.clone(), fail_stop.clone());
+        let store = open_store(shard, &config, options.clone(), &fail_stop)?;
         let parts = GroupParts {
             node: id,
             config: raft.clone(),
             log: log.group(number),
             network: Network::new(number, id.0, peers.clone()),
-            store: Arc::new(store.map_err(|source| NodeError::Store { shard, source })?),
+            store: Arc::new(store),
             proposer: ProposerConfig { disk: disk.clone() },
             fail_stop: fail_stop.clone(),
         };
@@ -246,6 +250,33 @@ async fn open(
         seal,
         fail_stop,
         tasks: tasks.clone(),
+    })
+}
+
+fn open_log(config: &Config, fail_stop: &FailStop) -> Result<LogStore, NodeError> {
+    let dir = config.data_dir.join("log");
+    let opened = LogStore::open(&dir, config.shards, fail_stop.clone());
+    opened.map_err(|error| {
+        if let Some(corruption) = error.corruption() {
+            fail_stop.corrupt("the log cannot be opened", &corruption);
+        }
+        NodeError::Log(error)
+    })
+}
+
+fn open_store(
+    shard: ShardId,
+    config: &Config,
+    options: SharedOptions,
+    fail_stop: &FailStop,
+) -> Result<ShardStore, NodeError> {
+    let dir = config.data_dir.join("shards").join(shard.0.to_string());
+    let opened = ShardStore::open(shard, &dir, options, fail_stop.clone());
+    opened.map_err(|source| {
+        if let Some(corruption) = source.corruption(shard, &dir) {
+            fail_stop.corrupt("the rows of a shard cannot be opened", &corruption);
+        }
+        NodeError::Store { shard, source }
     })
 }
 
@@ -339,6 +370,7 @@ impl Parts {
             attachments: self.attachments.clone(),
             log: self.log.clone(),
             disk: self.disk.clone(),
+            data_dir: self.config.data_dir.clone(),
         }));
         let admin = admin::Admin {
             metrics: Arc::new(registry),
@@ -346,6 +378,16 @@ impl Parts {
             log_level,
         };
         Ok(admin::serve(self.config.admin_listen, admin, &self.tasks).await?)
+    }
+
+    /// The data folder is another process's only once everything is written.
+    fn close_at_the_end(&self, volume: VolumeLock) {
+        let (groups, log) = (self.groups.clone(), self.log.clone());
+        self.tasks
+            .spawn_service("storage", Stage::Flush, |drain| async move {
+                upkeep::close(groups, log, drain).await;
+                drop(volume);
+            });
     }
 
     /// Starts everything that is not a listener.
@@ -397,10 +439,6 @@ impl Parts {
             .spawn_service("hand-over", Stage::HandOver, |drain| {
                 upkeep::hand_over(groups, drain)
             });
-        let (groups, log) = (self.groups.clone(), self.log.clone());
-        self.tasks.spawn_service("storage", Stage::Flush, |drain| {
-            upkeep::close(groups, log, drain)
-        });
         self.join_cluster(identity);
         ready
     }

@@ -11,6 +11,7 @@ use std::sync::{Arc, Mutex, PoisonError, RwLock};
 
 use device_state::ShardId;
 
+use crate::corruption::Corruption;
 use crate::fail_stop::FailStop;
 use database::Database;
 pub use snapshot::Checkpoint;
@@ -46,6 +47,28 @@ impl StoreError {
             source,
         }
     }
+
+    /// What is wrong with the rows of `shard` in `dir`; `None` if the disk failed or is full.
+    pub fn corruption(&self, shard: ShardId, dir: &Path) -> Option<Corruption> {
+        let (file, reason) = match self {
+            Self::RocksDb(error) if is_corruption(error) => (dir, error.to_string()),
+            Self::Io { path, source, .. } if source.kind() == io::ErrorKind::InvalidData => {
+                (path.as_path(), "it is malformed".to_owned())
+            }
+            Self::RocksDb(_) | Self::Io { .. } | Self::NoAppliedPosition => return None,
+        };
+        Some(Corruption {
+            shard: Some(shard.0),
+            file: file.to_owned(),
+            offset: None,
+            reason,
+        })
+    }
+}
+
+/// Whether RocksDB says that what it reads is not what it wrote.
+fn is_corruption(error: &rocksdb::Error) -> bool {
+    error.kind() == rocksdb::ErrorKind::Corruption
 }
 
 /// The rows of one shard.
@@ -71,7 +94,12 @@ impl ShardStore {
         fs::create_dir_all(dir).map_err(StoreError::io("create", dir))?;
         let number = snapshot::current_database(dir)?;
         snapshot::remove_leftovers(dir, number)?;
-        let database = Database::open(&snapshot::database_path(dir, number), number, &options)?;
+        let database = Database::open(
+            shard,
+            &snapshot::database_path(dir, number),
+            number,
+            &options,
+        )?;
         let checkpoint = snapshot::newest_checkpoint(dir)?;
         Ok(Self {
             shard,
@@ -114,6 +142,20 @@ impl ShardStore {
     /// The encoded position that the rows stand at; `None` for a fresh shard.
     pub fn applied(&self) -> Result<Option<Vec<u8>>, StoreError> {
         Ok(self.database().applied()?)
+    }
+
+    /// Ends the node because of an error of this store, and gives it to who called for it.
+    pub fn failed(&self, what: &str, error: StoreError) -> io::Error {
+        match error.corruption(self.shard, &self.dir) {
+            Some(corruption) => self.fail_stop.corrupt(what, &corruption),
+            None => self.fail_stop.fatal(what, &error),
+        }
+        io::Error::other(error)
+    }
+
+    /// Ends the node because its rows are not what they should be.
+    pub fn corrupt(&self, what: &str, reason: String) {
+        self.database().corrupt(&self.fail_stop, what, reason);
     }
 
     /// Flushes what is only in memory.

@@ -17,7 +17,7 @@ const AFTER: usize = 1500;
 const REPEAT: Duration = Duration::from_secs(2);
 
 /// Registers devices from one socket and writes down who was told of success.
-struct Registrar {
+pub(crate) struct Registrar {
     raw: Raw,
     next: usize,
     /// Devices that were answered 5.03 and come back.
@@ -27,7 +27,7 @@ struct Registrar {
 }
 
 impl Registrar {
-    fn new(server: &str) -> Self {
+    pub(crate) fn new(server: &str) -> Self {
         Self {
             raw: Raw::connect(server),
             next: 0,
@@ -38,7 +38,7 @@ impl Registrar {
     }
 
     /// Goes on until `total` devices are in the ledger.
-    fn register_until(&mut self, total: usize, limit: Duration) {
+    pub(crate) fn register_until(&mut self, total: usize, limit: Duration) {
         let deadline = Instant::now() + limit;
         while self.ledger.len() < total {
             assert!(
@@ -63,6 +63,21 @@ impl Registrar {
         let query: Vec<&str> = query.iter().map(String::as_str).collect();
         let id = self.raw.send(Code::POST, &["rd"], &query, b"</1/0>,</3/0>");
         self.waiting.insert(id.0, (endpoint, Instant::now()));
+    }
+
+    /// Devices that were told of success and are not there.
+    pub(crate) fn missing(&self, drover: &Drover) -> Vec<String> {
+        until_some("a listing of the devices", Duration::from_secs(30), || {
+            let answer = drover.run(&["devices", "-o", "json"]);
+            let listed: serde_json::Value =
+                serde_json::from_str(&answer.stdout).map_err(|_| answer.stderr.clone())?;
+            let devices = listed["devices"].as_array().cloned().ok_or(answer.stderr)?;
+            let known: BTreeSet<String> = devices
+                .iter()
+                .filter_map(|device| Some(device["endpoint"].as_str()?.to_owned()))
+                .collect();
+            Ok::<_, String>(self.ledger.difference(&known).cloned().collect())
+        })
     }
 
     fn hear(&mut self) {
@@ -118,23 +133,7 @@ fn killed_leader_loses_no_acknowledged_registration() {
     drover.kill_state_node(drover.leading_state_node());
     registrar.register_until(BEFORE + AFTER, Duration::from_secs(120));
 
-    let missing = until_some("a listing of the devices", Duration::from_secs(30), || {
-        let answer = drover.run(&["devices", "-o", "json"]);
-        let listed: serde_json::Value =
-            serde_json::from_str(&answer.stdout).map_err(|_| answer.stderr.clone())?;
-        let devices = listed["devices"].as_array().cloned().ok_or(answer.stderr)?;
-        let known: BTreeSet<String> = devices
-            .iter()
-            .filter_map(|device| Some(device["endpoint"].as_str()?.to_owned()))
-            .collect();
-        Ok::<_, String>(
-            registrar
-                .ledger
-                .difference(&known)
-                .cloned()
-                .collect::<Vec<_>>(),
-        )
-    });
+    let missing = registrar.missing(&drover);
     assert!(
         missing.is_empty(),
         "{} acknowledged registrations are gone: {missing:?}",

@@ -3,6 +3,7 @@
 #![expect(clippy::unwrap_used, reason = "a failed unwrap is the test's failure")]
 
 mod bad_input;
+mod corruption;
 mod device;
 mod diagnosis;
 mod dual_stack;

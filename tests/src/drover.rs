@@ -9,8 +9,8 @@ use rustix::process::Signal;
 use serde_json::Value;
 
 use crate::admin::ready_or_ended;
-use crate::process::{Program, binary, kill};
-use crate::wait::{look_for, until_some};
+use crate::process::{Program, binary, is_alive, kill};
+use crate::wait::{look_for, until, until_some};
 
 /// How long a cluster may take to be ready.
 const READY: Duration = Duration::from_secs(120);
@@ -203,13 +203,20 @@ impl Drover {
 
     /// Starts a state node again after its end, with its output in the file `log`, and waits until it is ready.
     pub fn restart_state_node(&self, index: usize, log: &str) -> Program {
+        let log = self.scratch().join(log);
+        let admin = self.endpoint(&format!("/state/{index}/admin"));
+        start_on_its_ports(&mut self.state_node(index), &log, &admin)
+    }
+
+    /// What starts a state node again after its end.
+    pub fn state_node(&self, index: usize) -> Command {
         let at = |what: &str| self.endpoint(&format!("/state/{index}/{what}"));
         let seeds: Vec<String> = (0..self.state_nodes())
             .map(|index| self.endpoint(&format!("/state/{index}/internal")))
             .collect();
         let mut command = Command::new(binary("drover-state"));
         command.arg("--data-dir");
-        command.arg(self.dir().join(format!("state-{index}")));
+        command.arg(self.state_dir(index));
         command.arg("--cluster-key-file");
         command.arg(self.dir().join("cluster.key"));
         command.args(["--api-listen", &at("api"), "--admin-listen", &at("admin")]);
@@ -217,8 +224,19 @@ impl Drover {
         command.args(["--internal-advertise", &at("internal")]);
         command.args(["--seeds", &seeds.join(","), "--cluster-name", "dev"]);
         command.envs(self.environment.iter().cloned());
-        let log = self.scratch().join(log);
-        start_on_its_ports(&mut command, &log, &at("admin"))
+        command
+    }
+
+    /// The data folder of a state node.
+    pub fn state_dir(&self, index: usize) -> PathBuf {
+        self.dir().join(format!("state-{index}"))
+    }
+
+    /// Ends a state node in order and waits until it is gone.
+    pub fn stop_state_node(&self, index: usize) {
+        let pid = self.pid(&format!("/state/{index}/pid"));
+        kill(pid, Signal::TERM).expect("the state node runs");
+        until("the end of a state node", READY, || !is_alive(pid));
     }
 
     /// Ends a state node without warning.

@@ -7,7 +7,7 @@ use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 
 use anyhow::{Context, Result};
-use rustix::process::{Pid, Signal, kill_process};
+use rustix::process::{Pid, Signal, kill_process, test_kill_process};
 
 use crate::wait::until_some;
 
@@ -34,6 +34,12 @@ pub fn kill(pid: u32, signal: Signal) -> Result<()> {
         .and_then(Pid::from_raw)
         .context("not a process id")?;
     kill_process(pid, signal).context("cannot signal")
+}
+
+/// Whether a process has not ended, or nobody has asked how it did.
+pub fn is_alive(pid: u32) -> bool {
+    let pid = i32::try_from(pid).ok().and_then(Pid::from_raw);
+    pid.is_some_and(|pid| test_kill_process(pid).is_ok())
 }
 
 /// A running program whose output goes to a file; killed when dropped.

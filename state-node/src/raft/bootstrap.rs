@@ -1,8 +1,9 @@
 //! How a cluster comes into being without Kubernetes: every node knows the seeds, the first seed makes the cluster.
 //!
-//! 1. A node whose volume knows a cluster just starts: its groups go on from their logs.
+//! 1. A node whose volume knows a cluster just starts: its groups go on from their logs, or, if its data was set aside,
+//!    wait as those of a node that lost its volume.
 //! 2. The node at the first seed address asks all seeds who they are. If one belongs to a cluster, this node lost its
-//!    volume and waits to be taken in (see [`super::replacement`]). If all answer and none does, it writes the members
+//!    volume and waits to be taken in (see [`super::caretaker`]). If all answer and none does, it writes the members
 //!    into its identity and initialises every group with them.
 //! 3. Every other node waits until a membership names it. One that was started to join asks the seeds to be taken in,
 //!    or waits until somebody tells the cluster of it.
@@ -76,7 +77,7 @@ pub async fn probe(address: &str) -> Option<Probe> {
     })
 }
 
-/// Who answers at `address`, and what that node knows of its cluster.
+/// Asks the node at `address` what it knows of its cluster; `None` if it does not answer.
 pub async fn describe(address: &str) -> Option<(NodeId, DescribeClusterResponse)> {
     let mut client = StateClient::new(channel(address));
     let answer = tokio::time::timeout(
@@ -85,13 +86,8 @@ pub async fn describe(address: &str) -> Option<(NodeId, DescribeClusterResponse)
     )
     .await;
     let answer = answer.ok()?.ok()?;
-    let node = answer
-        .metadata()
-        .get(NODE_HEADER)?
-        .to_str()
-        .ok()?
-        .to_owned();
-    let node = NodeId(u64::from_str_radix(&node, 16).ok()?);
+    let node = answer.metadata().get(NODE_HEADER)?.to_str().ok()?;
+    let node = NodeId(u64::from_str_radix(node, 16).ok()?);
     Some((node, answer.into_inner()))
 }
 
@@ -213,6 +209,9 @@ impl Bootstrap<'_> {
 
     /// Waits until a membership names this node and notes which cluster that is.
     async fn join(&mut self) -> Result<(), BootstrapError> {
+        if !self.any_initialised().await {
+            tracing::info!(node = %self.identity.node(), "waiting to be taken in by the cluster");
+        }
         let cluster = tokio::select! {
             cluster = self.named() => cluster,
             () = self.ask() => self.named().await,

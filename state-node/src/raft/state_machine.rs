@@ -13,7 +13,7 @@ use serde::{Deserialize, Serialize};
 use crate::fail_stop::FailStop;
 use crate::raft::{Entry, LogId, Outcomes, SnapshotMeta, StoredMembership, TypeConfig};
 use crate::shard_events::ShardEvents;
-use crate::store::{Checkpoint, ShardStore, StoreError, WriteTables};
+use crate::store::{Checkpoint, ShardStore, WriteTables};
 
 /// A batch of entries is committed to the store when it has changed this many rows.
 const COMMIT_ROWS: usize = 8_192;
@@ -72,8 +72,10 @@ impl StateMachine {
         events: Arc<ShardEvents>,
         fail_stop: FailStop,
     ) -> io::Result<Self> {
-        let applied = store.applied().map_err(io::Error::other)?;
-        let position = Position::decode(&applied.unwrap_or_default())?;
+        let what = "the position of the rows cannot be read";
+        let applied = store.applied().map_err(|error| store.failed(what, error))?;
+        let position = Position::decode(&applied.unwrap_or_default())
+            .inspect_err(|error| store.corrupt(what, error.to_string()))?;
         let machine = Self {
             store,
             position,
@@ -129,7 +131,10 @@ impl StateMachine {
         let position = postcard::to_stdvec(&self.position).map_err(io::Error::other)?;
         self.store
             .commit(batch.tables, &position)
-            .map_err(|error| self.storage_failed(error))?;
+            .map_err(|error| {
+                self.store
+                    .failed("the rows of a shard cannot be written", error)
+            })?;
         // Effects first: whoever gets an answer finds what follows from it already under way.
         for applied in batch.applied {
             self.events.effects(applied.effects);
@@ -139,12 +144,6 @@ impl StateMachine {
             responder.send(Outcomes { list: outcomes });
         }
         Ok(())
-    }
-
-    fn storage_failed(&self, error: StoreError) -> io::Error {
-        self.fail_stop
-            .fatal("the rows of a shard cannot be written", &error);
-        io::Error::other(error)
     }
 
     fn snapshot_of(checkpoint: Arc<Checkpoint>) -> io::Result<Snapshot> {
@@ -212,7 +211,12 @@ impl RaftStateMachine<TypeConfig> for StateMachine {
         let installed = tokio::task::spawn_blocking(move || store.install(&source))
             .await
             .map_err(io::Error::other)?;
-        installed.map_err(|error| self.storage_failed(error))?;
+        // Whatever is wrong with what was received is no damage to what this node has.
+        installed.map_err(|error| {
+            self.fail_stop
+                .fatal("a snapshot cannot be installed", &error);
+            io::Error::other(error)
+        })?;
         self.position = Position::decode(snapshot.applied())?;
         self.events.rows_replaced();
         self.publish();
@@ -238,6 +242,7 @@ impl RaftSnapshotBuilder<TypeConfig> for SnapshotBuilder {
         let made = tokio::task::spawn_blocking(move || store.make_checkpoint())
             .await
             .map_err(io::Error::other)?;
-        StateMachine::snapshot_of(made.map_err(io::Error::other)?)
+        let what = "a checkpoint of the rows cannot be made";
+        StateMachine::snapshot_of(made.map_err(|error| self.store.failed(what, error))?)
     }
 }

@@ -4,11 +4,14 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
 
+use device_state::ShardId;
 use rocksdb::{
     BlockBasedOptions, Cache, DB, Options, WriteBatch, WriteBufferManager, WriteOptions,
 };
 
-use crate::store::keys;
+use crate::corruption::Corruption;
+use crate::fail_stop::FailStop;
+use crate::store::{is_corruption, keys};
 
 /// Memory that all shards of a node share.
 #[derive(Clone)]
@@ -46,6 +49,8 @@ impl SharedOptions {
         blocks.set_format_version(5);
         let mut options = Options::default();
         options.create_if_missing(true);
+        // Damage is an error at once, when a database is opened, read, flushed or compacted, and stops all writes.
+        options.set_paranoid_checks(true);
         options.set_block_based_table_factory(&blocks);
         options.set_write_buffer_manager(&self.write_buffers);
         options.set_write_buffer_size(32 << 20);
@@ -64,6 +69,7 @@ impl SharedOptions {
 /// A RocksDB in its own folder, which goes when the database is replaced and nobody reads it any more.
 pub struct Database {
     pub(super) db: DB,
+    shard: ShardId,
     path: PathBuf,
     /// Which database of the shard this is; grows by one with each installed snapshot.
     pub(super) number: u64,
@@ -81,6 +87,7 @@ impl std::fmt::Debug for Database {
 
 impl Database {
     pub(super) fn open(
+        shard: ShardId,
         path: &Path,
         number: u64,
         options: &SharedOptions,
@@ -88,6 +95,7 @@ impl Database {
         let db = DB::open(&options.rocksdb(), path)?;
         Ok(Self {
             db,
+            shard,
             path: path.to_owned(),
             number,
             replaced: AtomicBool::new(false),
@@ -107,6 +115,26 @@ impl Database {
         let mut options = WriteOptions::default();
         options.disable_wal(true);
         self.db.write_opt(batch, &options)
+    }
+
+    /// Ends the node because the rows cannot be read: they are damaged, or the disk fails.
+    pub(super) fn failed(&self, fail_stop: &FailStop, what: &str, error: &rocksdb::Error) {
+        if is_corruption(error) {
+            self.corrupt(fail_stop, what, error.to_string());
+        } else {
+            fail_stop.fatal(what, error);
+        }
+    }
+
+    /// Ends the node because of rows that this database should not hold.
+    pub(super) fn corrupt(&self, fail_stop: &FailStop, what: &str, reason: String) {
+        let corruption = Corruption {
+            shard: Some(self.shard.0),
+            file: self.path.clone(),
+            offset: None,
+            reason,
+        };
+        fail_stop.corrupt(what, &corruption);
     }
 
     /// Lets the folder go with the last reader.

@@ -117,7 +117,7 @@ impl ShardStore {
         let number = next_number(&self.dir)?;
         let path = database_path(&self.dir, number);
         link_dir(&checkpoint.path, &path)?;
-        let database = Database::open(&path, number, &self.options)?;
+        let database = Database::open(self.shard, &path, number, &self.options)?;
         write_current(&self.dir, number)?;
         let before = {
             let mut current = self

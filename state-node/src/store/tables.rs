@@ -14,6 +14,7 @@ use crate::store::{StoreError, keys};
 /// A consistent view of the rows for queries.
 pub struct ReadTables<'a> {
     snapshot: Snapshot<'a>,
+    database: &'a Database,
     fail_stop: &'a FailStop,
 }
 
@@ -27,7 +28,15 @@ impl<'a> ReadTables<'a> {
     pub(super) fn new(database: &'a Database, fail_stop: &'a FailStop) -> Self {
         Self {
             snapshot: database.db.snapshot(),
+            database,
             fail_stop,
+        }
+    }
+
+    fn reader(&self) -> Reader<'_> {
+        Reader {
+            database: self.database,
+            fail_stop: self.fail_stop,
         }
     }
 }
@@ -35,14 +44,8 @@ impl<'a> ReadTables<'a> {
 /// Queries only read: a view has nothing to change, so changes are dropped.
 impl Tables for ReadTables<'_> {
     fn get(&self, key: &RowKey) -> Option<Row> {
-        let bytes = match self.snapshot.get_pinned(keys::encode(key)) {
-            Ok(bytes) => bytes,
-            Err(error) => {
-                self.fail_stop.fatal("a row cannot be read", &error);
-                None
-            }
-        };
-        bytes.and_then(|bytes| decode(&bytes, self.fail_stop))
+        let key = keys::encode(key);
+        self.reader().found(&key, self.snapshot.get_pinned(&key))
     }
 
     fn put(&mut self, _row: Row) {}
@@ -54,7 +57,7 @@ impl Tables for ReadTables<'_> {
         let mut options = ReadOptions::default();
         options.set_iterate_upper_bound(to);
         let iterator = self.snapshot.iterator_opt(forward_from(&from), options);
-        collect(iterator, limit, self.fail_stop)
+        self.reader().collect(iterator, limit)
     }
 }
 
@@ -81,6 +84,13 @@ impl WriteTables {
             database,
             fail_stop,
             changes: BTreeMap::new(),
+        }
+    }
+
+    fn reader(&self) -> Reader<'_> {
+        Reader {
+            database: &self.database,
+            fail_stop: &self.fail_stop,
         }
     }
 
@@ -120,14 +130,7 @@ impl Tables for WriteTables {
         if let Some(change) = self.changes.get(&key) {
             return change.clone();
         }
-        let bytes = match self.database.db.get_pinned(key) {
-            Ok(bytes) => bytes,
-            Err(error) => {
-                self.fail_stop.fatal("a row cannot be read", &error);
-                None
-            }
-        };
-        bytes.and_then(|bytes| decode(&bytes, &self.fail_stop))
+        self.reader().found(&key, self.database.db.get_pinned(&key))
     }
 
     fn put(&mut self, row: Row) {
@@ -156,7 +159,7 @@ impl Tables for WriteTables {
             let stored_key = match stored.peek() {
                 Some(Ok((key, _))) => Some(key.as_ref()),
                 Some(Err(error)) => {
-                    self.fail_stop.fatal("rows cannot be scanned", error);
+                    self.reader().scan_failed(error);
                     return rows;
                 }
                 None => None,
@@ -175,8 +178,8 @@ impl Tables for WriteTables {
                     stored.next();
                 }
                 rows.extend(changed.next().and_then(|(_, row)| row.clone()));
-            } else if let Some(Ok((_, bytes))) = stored.next() {
-                rows.extend(decode(&bytes, &self.fail_stop));
+            } else if let Some(Ok((key, bytes))) = stored.next() {
+                rows.extend(self.reader().decode(&key, &bytes));
             }
         }
         rows
@@ -189,37 +192,62 @@ fn forward_from(key: &[u8]) -> rocksdb::IteratorMode<'_> {
 
 type Pair = Result<(Box<[u8]>, Box<[u8]>), rocksdb::Error>;
 
-fn collect(pairs: impl Iterator<Item = Pair>, limit: usize, fail_stop: &FailStop) -> Vec<Row> {
-    let mut rows = Vec::new();
-    for pair in pairs.take(limit) {
-        match pair {
-            Ok((_, bytes)) => rows.extend(decode(&bytes, fail_stop)),
+/// Turns what RocksDB gives into rows, and ends the node if that is not what was written.
+#[derive(Clone, Copy)]
+struct Reader<'a> {
+    database: &'a Database,
+    fail_stop: &'a FailStop,
+}
+
+impl Reader<'_> {
+    fn found<B: AsRef<[u8]>>(
+        self,
+        key: &[u8],
+        bytes: Result<Option<B>, rocksdb::Error>,
+    ) -> Option<Row> {
+        match bytes {
+            Ok(bytes) => self.decode(key, bytes?.as_ref()),
             Err(error) => {
-                fail_stop.fatal("rows cannot be scanned", &error);
-                break;
+                let what = "a row cannot be read";
+                self.database.failed(self.fail_stop, what, &error);
+                None
             }
         }
     }
-    rows
+
+    fn collect(self, pairs: impl Iterator<Item = Pair>, limit: usize) -> Vec<Row> {
+        let mut rows = Vec::new();
+        for pair in pairs.take(limit) {
+            match pair {
+                Ok((key, bytes)) => rows.extend(self.decode(&key, &bytes)),
+                Err(error) => {
+                    self.scan_failed(&error);
+                    break;
+                }
+            }
+        }
+        rows
+    }
+
+    fn scan_failed(self, error: &rocksdb::Error) {
+        let what = "rows cannot be scanned";
+        self.database.failed(self.fail_stop, what, error);
+    }
+
+    /// A stored row that does not decode was damaged, or written by a newer version: guessing would make replicas differ.
+    fn decode(self, key: &[u8], bytes: &[u8]) -> Option<Row> {
+        let malformed = |error: &dyn std::error::Error| {
+            let reason = format!("the row {} does not decode: {error}", hex::encode(key));
+            let what = "a stored row is malformed";
+            self.database.corrupt(self.fail_stop, what, reason);
+            None
+        };
+        match proto::storage::v1::Row::decode(bytes) {
+            Ok(wire) => Row::try_from(wire).map_or_else(|error| malformed(&error), Some),
+            Err(error) => malformed(&error),
+        }
+    }
 }
 
 #[cfg(test)]
 mod tests;
-
-/// A stored row that does not decode was written by a newer version or damaged: guessing would make replicas differ.
-fn decode(bytes: &[u8], fail_stop: &FailStop) -> Option<Row> {
-    let wire = match proto::storage::v1::Row::decode(bytes) {
-        Ok(wire) => wire,
-        Err(error) => {
-            fail_stop.fatal("a stored row is malformed", &error);
-            return None;
-        }
-    };
-    match Row::try_from(wire) {
-        Ok(row) => Some(row),
-        Err(error) => {
-            fail_stop.fatal("a stored row is malformed", &error);
-            None
-        }
-    }
-}

@@ -1,5 +1,9 @@
 #![expect(clippy::unwrap_used, reason = "a failed unwrap is the test's failure")]
 
+use std::fs;
+use std::path::Path;
+use std::sync::mpsc::{Receiver, sync_channel};
+
 use device_state::{MemoryTables, Revision, ShardId, Timestamp};
 use lwm2m::EndpointName;
 use proptest::prelude::*;
@@ -40,7 +44,7 @@ fn step() -> impl Strategy<Value = Step> {
     ]
 }
 
-fn store(dir: &std::path::Path) -> ShardStore {
+fn store(dir: &Path) -> ShardStore {
     let options = SharedOptions::new(1 << 20, 1 << 20, 1);
     ShardStore::open(
         ShardId(0),
@@ -173,4 +177,84 @@ fn a_read_sees_one_moment() {
         device_state::table::Expiring::Registration(endpoint(1)),
     );
     assert_eq!(store.read(|tables| tables.get(&expiry)), None);
+}
+
+/// A store of shard 3, and what it says when it ends the node.
+fn watched(dir: &Path) -> (Result<ShardStore, StoreError>, Receiver<String>) {
+    let (sender, told) = sync_channel(8);
+    let hook = FailStop::hooked(move |what| sender.send(what.to_owned()).unwrap());
+    let options = SharedOptions::new(1 << 20, 1 << 20, 1);
+    (ShardStore::open(ShardId(3), dir, options, hook), told)
+}
+
+/// Flips bytes in every table file of the first database, in the blocks of rows at the beginning.
+fn damage(dir: &Path) {
+    let files = fs::read_dir(dir.join("db-0")).unwrap();
+    let files = files.map(|entry| entry.unwrap().path());
+    let mut damaged = 0;
+    for file in files.filter(|file| file.extension().is_some_and(|name| name == "sst")) {
+        let mut bytes = fs::read(&file).unwrap();
+        bytes.iter_mut().take(64).for_each(|byte| *byte ^= 0x55);
+        fs::write(&file, bytes).unwrap();
+        damaged += 1;
+    }
+    assert!(damaged > 0);
+}
+
+#[test]
+fn damaged_rows_are_corruption_when_they_are_opened_or_read() {
+    let dir = tempfile::tempdir().unwrap();
+    let (first, _told) = watched(dir.path());
+    let first = first.unwrap();
+    let mut changes = first.write();
+    for number in 0..200 {
+        changes.put(Row::DesiredGeneration {
+            endpoint: endpoint(number),
+            generation: 7,
+        });
+    }
+    first.commit(changes, b"position").unwrap();
+    first.flush().unwrap();
+    drop(first);
+    damage(dir.path());
+
+    let (second, told) = watched(dir.path());
+    let second = second.unwrap();
+    let error = second.applied().unwrap_err();
+    let corruption = error.corruption(ShardId(3), dir.path()).unwrap();
+    assert!(corruption.reason.contains("checksum"), "{corruption}");
+    second.read(|tables| tables.get(&generation_key(1)));
+    let stop = told.try_recv().unwrap();
+    assert!(stop.contains("db-0, shard 3: Corruption"), "{stop}");
+
+    let table = fs::read_dir(dir.path().join("db-0")).unwrap();
+    let mut table = table.map(|entry| entry.unwrap().path());
+    let table = table.find(|file| file.extension().is_some_and(|name| name == "sst"));
+    drop(second);
+    fs::write(table.unwrap(), "short").unwrap();
+    let error = watched(dir.path()).0.unwrap_err();
+    assert!(
+        error.corruption(ShardId(3), dir.path()).is_some(),
+        "{error:?}"
+    );
+}
+
+#[test]
+fn a_row_that_does_not_decode_is_corruption_and_a_failing_disk_is_not() {
+    let dir = tempfile::tempdir().unwrap();
+    let (store, told) = watched(dir.path());
+    let store = store.unwrap();
+    let key = keys::encode(&generation_key(1));
+    store.database().db.put(&key, b"no row").unwrap();
+    assert_eq!(store.read(|tables| tables.get(&generation_key(1))), None);
+    let stop = told.try_recv().unwrap();
+    assert!(stop.contains(&hex::encode(&key)), "{stop}");
+    let full = StoreError::Io {
+        action: "write",
+        path: dir.path().to_owned(),
+        source: std::io::ErrorKind::StorageFull.into(),
+    };
+    assert_eq!(full.corruption(ShardId(3), dir.path()), None);
+    store.failed("a disk is full", full);
+    assert_eq!(told.try_recv().unwrap(), "a disk is full");
 }
