@@ -47,6 +47,10 @@ pub struct Config {
     /// `data_dir`, and has this replica rebuilt from the other nodes, if a majority of three or more voters is there
     /// without it; `"never"` refuses to start until somebody ran `drover-state rebuild`.
     pub rebuild_corrupt: RebuildCorrupt,
+    /// How often the replicas of each shard are compared by a hash over all rows; all of them are read for it, 64 MiB a
+    /// second at most. Zero: never.
+    #[serde(with = "humantime_serde")]
+    pub compare_replicas_every: Duration,
     /// Memory for blocks read from the rows.
     pub block_cache_bytes: usize,
     /// Memory for rows that are not on the disk yet.
@@ -78,6 +82,7 @@ impl Default for Config {
             cluster_key_file: PathBuf::from("/etc/drover/cluster.key"),
             disk_reserve_bytes: 512 << 20,
             rebuild_corrupt: RebuildCorrupt::Automatic,
+            compare_replicas_every: Duration::from_secs(3_600),
             block_cache_bytes: 128 << 20,
             write_buffer_bytes: 128 << 20,
             // RFC 7252 §4.8.2: MAX_TRANSMIT_WAIT, as LwM2M-Transport 1.2 recommends.

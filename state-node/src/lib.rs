@@ -29,6 +29,7 @@
 //! ```
 
 pub mod attachments;
+pub mod comparison;
 pub mod config;
 pub mod corruption;
 pub mod delivery;

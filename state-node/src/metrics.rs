@@ -12,6 +12,7 @@ use prometheus_client::metrics::MetricType;
 use prometheus_client::metrics::gauge::ConstGauge;
 
 use crate::attachments::Attachments;
+use crate::comparison::hashes::Compared;
 use crate::quarantine;
 use crate::raft::group::Group;
 use crate::raft::log_store::LogStore;
@@ -39,11 +40,12 @@ struct ShardFigures {
     sessions: u64,
     resumptions: u64,
     feed_rows: u64,
+    compared: Compared,
 }
 
 type Figure = (&'static str, &'static str, fn(&ShardFigures) -> u64);
 
-const FIGURES: [Figure; 9] = [
+const FIGURES: [Figure; 12] = [
     ("shard_leads", "1 if this node leads the shard", |shard| {
         shard.leads
     }),
@@ -83,6 +85,21 @@ const FIGURES: [Figure; 9] = [
         "Events of the shard that can be watched",
         |shard| shard.feed_rows,
     ),
+    (
+        "shard_compared_revision",
+        "Newest revision at which this node compared the shard's replicas",
+        |shard| shard.compared.revision,
+    ),
+    (
+        "shard_compared_at_seconds",
+        "When this node compared the shard's replicas last, in seconds since 1970; 0 if it has not led it so long",
+        |shard| shard.compared.at_seconds,
+    ),
+    (
+        "replica_hash_mismatches",
+        "Comparisons by this node that found replicas of the shard with different rows",
+        |shard| shard.compared.mismatches,
+    ),
 ];
 
 impl StateCollector {
@@ -101,6 +118,7 @@ impl StateCollector {
                 sessions: counters.sessions,
                 resumptions: counters.resumptions,
                 feed_rows: counters.feed_rows,
+                compared: group.hashes().figures(),
             }
         };
         self.groups.iter().map(figures).collect()

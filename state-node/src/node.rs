@@ -27,6 +27,7 @@ use tonic::transport::server::TcpIncoming;
 use tonic_health::server::HealthReporter;
 
 use crate::attachments::Attachments;
+use crate::comparison::{Comparer, Pace};
 use crate::config::{Config, ConfigError};
 use crate::delivery::DeliveryParts;
 use crate::delivery::dispatcher::Dispatcher;
@@ -138,6 +139,7 @@ struct Parts {
     disk: DiskGuard,
     router: Arc<Router>,
     attachments: Arc<Attachments>,
+    comparer: Comparer,
     seal: Arc<Seal>,
     fail_stop: FailStop,
     tasks: Tasks,
@@ -217,6 +219,7 @@ async fn open(
         config.shards,
     );
     let peers = Arc::new(Peers::new(tasks.clone()));
+    let pace = Arc::new(Pace::default());
     let mut groups = Vec::with_capacity(usize::from(config.shards));
     for number in 0..config.shards {
         let shard = ShardId(number);
@@ -228,6 +231,7 @@ async fn open(
             network: Network::new(number, id.0, peers.clone()),
             store: Arc::new(store),
             proposer: ProposerConfig { disk: disk.clone() },
+            pace: pace.clone(),
             fail_stop: fail_stop.clone(),
         };
         let group = Group::start(parts, tasks)
@@ -247,6 +251,7 @@ async fn open(
         disk,
         router,
         attachments,
+        comparer: Comparer { node: id, peers },
         seal,
         fail_stop,
         tasks: tasks.clone(),
@@ -316,7 +321,8 @@ impl Parts {
 
     /// The internal service goes last: others need this node's answers until its leaderships are handed over.
     fn serve_internal(&self, listener: TcpListener) {
-        let raft = server::Service::new(self.id.0, self.groups.clone(), self.tasks.clone());
+        let (groups, comparer) = (self.groups.clone(), self.comparer.clone());
+        let raft = server::Service::new(groups, comparer, self.tasks.clone());
         let raft = RaftServer::new(raft)
             .max_decoding_message_size(MAX_MESSAGE)
             .max_encoding_message_size(MAX_MESSAGE);
@@ -408,8 +414,11 @@ impl Parts {
             tasks.spawn_service("dispatcher", Stage::HandOver, |drain| {
                 Dispatcher::new(parts).run(drain)
             });
-            let group = group.clone();
-            tasks.spawn_service("expiry", Stage::HandOver, |drain| expiry::run(group, drain));
+            let expiring = group.clone();
+            tasks.spawn_service("expiry", Stage::HandOver, |drain| {
+                expiry::run(expiring, drain)
+            });
+            self.compare_replicas(group.clone(), &tasks);
         }
         let caretaker = Caretaker::new(
             self.id,
@@ -441,6 +450,17 @@ impl Parts {
             });
         self.join_cluster(identity);
         ready
+    }
+
+    fn compare_replicas(&self, group: Arc<Group>, tasks: &Tasks) {
+        let (every, shards) = (self.config.compare_replicas_every, self.config.shards);
+        if every.is_zero() {
+            return;
+        }
+        let comparer = self.comparer.clone();
+        tasks.spawn_service("comparison", Stage::HandOver, move |drain| {
+            comparer.run(group, every, shards, drain)
+        });
     }
 
     fn join_cluster(&self, identity: IdentityFile) {

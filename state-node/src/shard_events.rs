@@ -119,6 +119,8 @@ impl ShardEvents {
                 }
                 Effect::FeedAdvanced => self.feed.send_modify(|_| {}),
                 Effect::CredentialRevoked { id } => self.revoked(id),
+                // The state machine looks after it, at the very entry.
+                Effect::RowsToCompare => {}
                 // The owner that lost a session learns it from the compare-and-swap on its next claim.
                 Effect::ObservationWanted { .. }
                 | Effect::SessionMoved { .. }

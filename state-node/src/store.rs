@@ -14,11 +14,13 @@ use device_state::ShardId;
 use crate::corruption::Corruption;
 use crate::fail_stop::FailStop;
 use database::Database;
+pub use rows_hash::RowsHash;
 pub use snapshot::Checkpoint;
 pub use tables::{ReadTables, WriteTables};
 
 pub mod database;
 pub mod keys;
+mod rows_hash;
 mod snapshot;
 mod tables;
 

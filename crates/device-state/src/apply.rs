@@ -262,6 +262,10 @@ impl<'t> Change<'t> {
                 let subject = (endpoint, child.as_ref());
                 self.record_values(subject, registration, *origin, values)
             }
+            Command::CompareRows => {
+                self.effects.push(Effect::RowsToCompare);
+                Ok(Outcome::Done)
+            }
         }
     }
 

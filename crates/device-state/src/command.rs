@@ -234,6 +234,9 @@ pub enum Command {
         origin: ValueOrigin,
         values: Vec<(Path, Value, Timestamp)>,
     },
+    /// Every replica hashes its rows as they are behind the log entry with this; proposed by the
+    /// leader only.
+    CompareRows,
 }
 
 /// What a command answers to its caller.

@@ -39,6 +39,8 @@ pub enum Effect {
     SessionRemoved { cid: SessionCid, owner: NodeId },
     /// The credential is gone, or for another endpoint now: end the sessions that it set up.
     CredentialRevoked { id: CredentialId },
+    /// The rows as they are behind the command's log entry are to be hashed.
+    RowsToCompare,
     /// There are new entries in the feed. At most once per command, and last.
     FeedAdvanced,
 }

@@ -115,6 +115,7 @@ impl From<Command> for wire::Command {
                 identity: Some(identity.into()),
             }),
             Command::ExpireUpTo { limit } => Kind::ExpireUpTo(limit),
+            Command::CompareRows => Kind::CompareRows(command::CompareRows {}),
             // The form from before there was a resumption stays in use where there is none.
             Command::StoreSession {
                 session,
@@ -349,6 +350,7 @@ fn domain_command(kind: Kind) -> Result<Command, ConvertError> {
         Kind::Update(update) => update.try_into().within("update"),
         Kind::Deregister(message) => message.try_into().within("deregister"),
         Kind::ExpireUpTo(limit) => Ok(Command::ExpireUpTo { limit }),
+        Kind::CompareRows(command::CompareRows {}) => Ok(Command::CompareRows),
         Kind::StoreSession(row) => {
             row.try_into()
                 .within("store_session")

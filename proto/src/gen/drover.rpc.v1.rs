@@ -79,6 +79,42 @@ pub struct SnapshotInstalled {
     #[prost(bytes = "bytes", tag = "1")]
     pub ok: ::prost::bytes::Bytes,
 }
+#[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct RowsHashRequest {
+    #[prost(uint32, tag = "1")]
+    pub group: u32,
+    #[prost(uint64, tag = "2")]
+    pub revision: u64,
+}
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct RowsHashResponse {
+    #[prost(oneof = "rows_hash_response::Kind", tags = "1, 2, 3")]
+    pub kind: ::core::option::Option<rows_hash_response::Kind>,
+}
+/// Nested message and enum types in `RowsHashResponse`.
+pub mod rows_hash_response {
+    #[derive(Clone, PartialEq, Eq, Hash, ::prost::Oneof)]
+    pub enum Kind {
+        /// 16 bytes
+        #[prost(bytes, tag = "1")]
+        Hash(::prost::alloc::vec::Vec<u8>),
+        /// It is being made.
+        #[prost(bool, tag = "2")]
+        Pending(bool),
+        /// It was not made, or is forgotten.
+        #[prost(bool, tag = "3")]
+        Unknown(bool),
+    }
+}
+#[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct CheckRowsRequest {
+    #[prost(uint32, tag = "1")]
+    pub group: u32,
+    #[prost(uint64, tag = "2")]
+    pub revision: u64,
+}
+#[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct CheckRowsResponse {}
 /// Generated client implementations.
 pub mod raft_client {
     #![allow(
@@ -220,6 +256,56 @@ pub mod raft_client {
                 .insert(GrpcMethod::new("drover.rpc.v1.Raft", "InstallSnapshot"));
             self.inner.client_streaming(req, path, codec).await
         }
+        /// The hash of a shard's rows at the revision of a `CompareRows`.
+        pub async fn rows_hash(
+            &mut self,
+            request: impl tonic::IntoRequest<super::RowsHashRequest>,
+        ) -> std::result::Result<
+            tonic::Response<super::RowsHashResponse>,
+            tonic::Status,
+        > {
+            self.inner
+                .ready()
+                .await
+                .map_err(|e| {
+                    tonic::Status::unknown(
+                        format!("Service was not ready: {}", e.into()),
+                    )
+                })?;
+            let codec = tonic_prost::ProstCodec::default();
+            let path = http::uri::PathAndQuery::from_static(
+                "/drover.rpc.v1.Raft/RowsHash",
+            );
+            let mut req = request.into_request();
+            req.extensions_mut()
+                .insert(GrpcMethod::new("drover.rpc.v1.Raft", "RowsHash"));
+            self.inner.unary(req, path, codec).await
+        }
+        /// The rows of the callee were found to differ from those of the majority: it is to compare for itself.
+        pub async fn check_rows(
+            &mut self,
+            request: impl tonic::IntoRequest<super::CheckRowsRequest>,
+        ) -> std::result::Result<
+            tonic::Response<super::CheckRowsResponse>,
+            tonic::Status,
+        > {
+            self.inner
+                .ready()
+                .await
+                .map_err(|e| {
+                    tonic::Status::unknown(
+                        format!("Service was not ready: {}", e.into()),
+                    )
+                })?;
+            let codec = tonic_prost::ProstCodec::default();
+            let path = http::uri::PathAndQuery::from_static(
+                "/drover.rpc.v1.Raft/CheckRows",
+            );
+            let mut req = request.into_request();
+            req.extensions_mut()
+                .insert(GrpcMethod::new("drover.rpc.v1.Raft", "CheckRows"));
+            self.inner.unary(req, path, codec).await
+        }
     }
 }
 /// Generated server implementations.
@@ -252,6 +338,22 @@ pub mod raft_server {
             request: tonic::Request<tonic::Streaming<super::SnapshotChunk>>,
         ) -> std::result::Result<
             tonic::Response<super::SnapshotInstalled>,
+            tonic::Status,
+        >;
+        /// The hash of a shard's rows at the revision of a `CompareRows`.
+        async fn rows_hash(
+            &self,
+            request: tonic::Request<super::RowsHashRequest>,
+        ) -> std::result::Result<
+            tonic::Response<super::RowsHashResponse>,
+            tonic::Status,
+        >;
+        /// The rows of the callee were found to differ from those of the majority: it is to compare for itself.
+        async fn check_rows(
+            &self,
+            request: tonic::Request<super::CheckRowsRequest>,
+        ) -> std::result::Result<
+            tonic::Response<super::CheckRowsResponse>,
             tonic::Status,
         >;
     }
@@ -418,6 +520,92 @@ pub mod raft_server {
                                 max_encoding_message_size,
                             );
                         let res = grpc.client_streaming(method, req).await;
+                        Ok(res)
+                    };
+                    Box::pin(fut)
+                }
+                "/drover.rpc.v1.Raft/RowsHash" => {
+                    #[allow(non_camel_case_types)]
+                    struct RowsHashSvc<T: Raft>(pub Arc<T>);
+                    impl<T: Raft> tonic::server::UnaryService<super::RowsHashRequest>
+                    for RowsHashSvc<T> {
+                        type Response = super::RowsHashResponse;
+                        type Future = BoxFuture<
+                            tonic::Response<Self::Response>,
+                            tonic::Status,
+                        >;
+                        fn call(
+                            &mut self,
+                            request: tonic::Request<super::RowsHashRequest>,
+                        ) -> Self::Future {
+                            let inner = Arc::clone(&self.0);
+                            let fut = async move {
+                                <T as Raft>::rows_hash(&inner, request).await
+                            };
+                            Box::pin(fut)
+                        }
+                    }
+                    let accept_compression_encodings = self.accept_compression_encodings;
+                    let send_compression_encodings = self.send_compression_encodings;
+                    let max_decoding_message_size = self.max_decoding_message_size;
+                    let max_encoding_message_size = self.max_encoding_message_size;
+                    let inner = self.inner.clone();
+                    let fut = async move {
+                        let method = RowsHashSvc(inner);
+                        let codec = tonic_prost::ProstCodec::default();
+                        let mut grpc = tonic::server::Grpc::new(codec)
+                            .apply_compression_config(
+                                accept_compression_encodings,
+                                send_compression_encodings,
+                            )
+                            .apply_max_message_size_config(
+                                max_decoding_message_size,
+                                max_encoding_message_size,
+                            );
+                        let res = grpc.unary(method, req).await;
+                        Ok(res)
+                    };
+                    Box::pin(fut)
+                }
+                "/drover.rpc.v1.Raft/CheckRows" => {
+                    #[allow(non_camel_case_types)]
+                    struct CheckRowsSvc<T: Raft>(pub Arc<T>);
+                    impl<T: Raft> tonic::server::UnaryService<super::CheckRowsRequest>
+                    for CheckRowsSvc<T> {
+                        type Response = super::CheckRowsResponse;
+                        type Future = BoxFuture<
+                            tonic::Response<Self::Response>,
+                            tonic::Status,
+                        >;
+                        fn call(
+                            &mut self,
+                            request: tonic::Request<super::CheckRowsRequest>,
+                        ) -> Self::Future {
+                            let inner = Arc::clone(&self.0);
+                            let fut = async move {
+                                <T as Raft>::check_rows(&inner, request).await
+                            };
+                            Box::pin(fut)
+                        }
+                    }
+                    let accept_compression_encodings = self.accept_compression_encodings;
+                    let send_compression_encodings = self.send_compression_encodings;
+                    let max_decoding_message_size = self.max_decoding_message_size;
+                    let max_encoding_message_size = self.max_encoding_message_size;
+                    let inner = self.inner.clone();
+                    let fut = async move {
+                        let method = CheckRowsSvc(inner);
+                        let codec = tonic_prost::ProstCodec::default();
+                        let mut grpc = tonic::server::Grpc::new(codec)
+                            .apply_compression_config(
+                                accept_compression_encodings,
+                                send_compression_encodings,
+                            )
+                            .apply_max_message_size_config(
+                                max_decoding_message_size,
+                                max_encoding_message_size,
+                            );
+                        let res = grpc.unary(method, req).await;
                         Ok(res)
                     };
                     Box::pin(fut)

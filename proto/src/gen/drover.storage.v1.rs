@@ -1071,12 +1071,14 @@ pub mod row {
 pub struct Command {
     #[prost(
         oneof = "command::Kind",
-        tags = "1, 2, 3, 4, 5, 6, 7, 8, 10, 11, 12, 13, 14, 15, 16, 17, 18, 19, 20, 21, 22, 23, 24, 25, 26, 27, 28, 29, 30, 31, 32, 33, 34, 35, 36, 37, 45, 46"
+        tags = "1, 2, 3, 4, 5, 6, 7, 8, 10, 11, 12, 13, 14, 15, 16, 17, 18, 19, 20, 21, 22, 23, 24, 25, 26, 27, 28, 29, 30, 31, 32, 33, 34, 35, 36, 37, 38, 45, 46"
     )]
     pub kind: ::core::option::Option<command::Kind>,
 }
 /// Nested message and enum types in `Command`.
 pub mod command {
+    #[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
+    pub struct CompareRows {}
     /// Without a version: all of them
     #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
     pub struct RemoveObjectModel {
@@ -1339,6 +1341,8 @@ pub mod command {
         /// Refused by replicas that do not know the level: they stop
         #[prost(uint32, tag = "37")]
         RaiseFeatureLevel(u32),
+        #[prost(message, tag = "38")]
+        CompareRows(CompareRows),
         #[prost(message, tag = "45")]
         PutStateNode(super::StateNode),
         #[prost(fixed64, tag = "46")]

@@ -266,6 +266,8 @@ fn bytes_at_rest_do_not_change() {
 
 #[test]
 fn the_bytes_of_what_came_later_do_not_change_either() {
+    let compare = wire::Command::from(Command::CompareRows).encode_to_vec();
+    assert_eq!(hex::encode(compare), "b20200");
     let read = Operation::Read {
         path: Path::Resource(3, 0, 9),
         accept: None,

@@ -1035,6 +1035,7 @@ pub(crate) fn command() -> impl Strategy<Value = Command> {
         (registration_id(), identity())
             .prop_map(|(id, identity)| Command::Deregister { id, identity }),
         any::<u32>().prop_map(|limit| Command::ExpireUpTo { limit }),
+        Just(Command::CompareRows),
         session_or_credential_command(),
         operation_command(),
         (endpoint(), observed(), parameters(), any::<u64>(), time()).prop_map(

@@ -13,6 +13,7 @@ use openraft::raft::{VoteRequest, VoteResponse};
 use openraft::{Instant as _, ReadPolicy};
 use tokio::time::Instant;
 
+use crate::comparison::{Hashes, Pace};
 use crate::fail_stop::FailStop;
 use crate::raft::log_store::GroupLogStore;
 use crate::raft::placement::View;
@@ -73,6 +74,8 @@ pub struct GroupParts<N> {
     pub network: N,
     pub store: Arc<ShardStore>,
     pub proposer: ProposerConfig,
+    /// Shared by the groups of a node.
+    pub pace: Arc<Pace>,
     pub fail_stop: FailStop,
 }
 
@@ -110,6 +113,7 @@ pub struct Group {
     log: GroupLogStore,
     store: Arc<ShardStore>,
     events: Arc<ShardEvents>,
+    hashes: Arc<Hashes>,
     proposer: Proposer,
     votes_from: Instant,
 }
@@ -157,7 +161,13 @@ impl Group {
         N::Network: NetSnapshot<TypeConfig, SnapshotData = Arc<Checkpoint>>,
     {
         let events = Arc::new(ShardEvents::default());
-        let machine = StateMachine::open(parts.store.clone(), events.clone(), parts.fail_stop);
+        let hashes = Arc::new(Hashes::new(parts.pace, tasks.drain(Stage::HandOver)));
+        let machine = StateMachine::open(
+            parts.store.clone(),
+            events.clone(),
+            hashes.clone(),
+            parts.fail_stop,
+        );
         let machine = machine.map_err(StartError::Rows)?;
         let silence = silence(&parts.config, &parts.log);
         let config = openraft::Config {
@@ -181,6 +191,7 @@ impl Group {
             log: parts.log,
             store: parts.store,
             events,
+            hashes,
             proposer,
             votes_from: Instant::now() + silence,
         })
@@ -231,6 +242,11 @@ impl Group {
     /// What applied commands tell.
     pub fn events(&self) -> &Arc<ShardEvents> {
         &self.events
+    }
+
+    /// The hashes of the rows, by which replicas are compared.
+    pub fn hashes(&self) -> &Arc<Hashes> {
+        &self.hashes
     }
 
     /// The way to propose.

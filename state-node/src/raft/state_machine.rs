@@ -3,13 +3,14 @@
 use std::io;
 use std::sync::Arc;
 
-use device_state::{Applied, Envelope, Outcome, Revision, Timestamp, apply_entry};
+use device_state::{Applied, Effect, Envelope, Outcome, Revision, Timestamp, apply_entry};
 use futures::{Stream, StreamExt};
 use openraft::storage::{ApplyResponder, EntryResponder, RaftStateMachine};
 use openraft::{EntryPayload, OptionalSend, RaftSnapshotBuilder};
 use prost::Message;
 use serde::{Deserialize, Serialize};
 
+use crate::comparison::Hashes;
 use crate::fail_stop::FailStop;
 use crate::raft::{Entry, LogId, Outcomes, SnapshotMeta, StoredMembership, TypeConfig};
 use crate::shard_events::ShardEvents;
@@ -55,6 +56,7 @@ pub struct StateMachine {
     store: Arc<ShardStore>,
     position: Position,
     events: Arc<ShardEvents>,
+    hashes: Arc<Hashes>,
     fail_stop: FailStop,
 }
 
@@ -63,6 +65,14 @@ struct Batch {
     tables: WriteTables,
     answers: Vec<(ApplyResponder<TypeConfig>, Vec<Outcome>)>,
     applied: Vec<Applied>,
+    /// Whether the rows as the newest entry leaves them are to be hashed.
+    compare: Compare,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Compare {
+    Not,
+    Now,
 }
 
 impl StateMachine {
@@ -70,6 +80,7 @@ impl StateMachine {
     pub fn open(
         store: Arc<ShardStore>,
         events: Arc<ShardEvents>,
+        hashes: Arc<Hashes>,
         fail_stop: FailStop,
     ) -> io::Result<Self> {
         let what = "the position of the rows cannot be read";
@@ -80,16 +91,21 @@ impl StateMachine {
             store,
             position,
             events,
+            hashes,
             fail_stop,
         };
         machine.publish();
         Ok(machine)
     }
 
+    /// Where the newest entry leaves the rows.
+    fn revision(&self) -> Revision {
+        Revision(self.position.last.map_or(0, |last| last.index))
+    }
+
     fn publish(&self) {
-        let revision = Revision(self.position.last.map_or(0, |last| last.index));
         self.events
-            .applied(revision, Timestamp(self.position.leader_time_ms));
+            .applied(self.revision(), Timestamp(self.position.leader_time_ms));
     }
 
     fn batch(&self) -> Batch {
@@ -97,6 +113,7 @@ impl StateMachine {
             tables: self.store.write(),
             answers: Vec::new(),
             applied: Vec::new(),
+            compare: Compare::Not,
         }
     }
 
@@ -119,6 +136,9 @@ impl StateMachine {
                 let revision = Revision(entry.log_id.index);
                 for applied in apply_entry(&mut batch.tables, shard, revision, &envelopes) {
                     outcomes.push(applied.outcome.clone());
+                    if applied.effects.contains(&Effect::RowsToCompare) {
+                        batch.compare = Compare::Now;
+                    }
                     batch.applied.push(applied);
                 }
             }
@@ -188,8 +208,14 @@ impl RaftStateMachine<TypeConfig> for StateMachine {
             batch
                 .answers
                 .extend(responder.map(|responder| (responder, outcomes)));
-            if batch.tables.len() >= COMMIT_ROWS {
+            let compare = batch.compare == Compare::Now;
+            let reserved = compare.then(|| self.hashes.reserve(self.revision()));
+            if compare || batch.tables.len() >= COMMIT_ROWS {
                 self.commit(std::mem::replace(&mut batch, self.batch()))?;
+            }
+            if let Some(Some(reserved)) = reserved {
+                // The next entry waits until the view is taken, not until it is hashed.
+                self.hashes.begin(&self.store, reserved).await;
             }
         }
         self.commit(batch)

@@ -2,7 +2,9 @@
 
 use device_state::limit::{FEED_SLACK, MAX_FEED_ROWS};
 use device_state::query::{self, FeedPage, FeedPosition};
-use device_state::{Envelope, FeedEntry, Revision, apply_entry, invariant};
+use device_state::{
+    Command, Effect, Envelope, FeedEntry, Outcome, Revision, apply_entry, invariant,
+};
 
 use crate::world::{SHARD, UTC_OFFSET, World, register, registration, update};
 
@@ -92,4 +94,13 @@ fn a_watcher_that_fell_behind_is_told_so() {
         entries(&world, FeedPosition::after(Revision(floor.0 - 1)), 1)[0].revision,
         floor
     );
+}
+
+#[test]
+fn a_comparison_of_the_replicas_changes_no_row() {
+    let mut world = World::registered("meter");
+    let before = world.tables.clone();
+    assert_eq!(world.run(Command::CompareRows), Outcome::Done);
+    assert_eq!(world.effects, [Effect::RowsToCompare]);
+    assert_eq!(world.tables, before);
 }

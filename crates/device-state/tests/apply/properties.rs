@@ -130,6 +130,7 @@ fn registrations() -> impl Strategy<Value = Command> {
             identity: identity(name)
         }),
         (1..5_u32).prop_map(|limit| Command::ExpireUpTo { limit }),
+        Just(Command::CompareRows),
         (name(), random(), child(), path(), time()).prop_map(|(name, random, child, path, at)| {
             Command::RecordValues {
                 endpoint: endpoint(name),

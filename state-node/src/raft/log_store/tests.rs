@@ -7,12 +7,14 @@ use std::sync::mpsc::sync_channel;
 
 use bytes::Bytes;
 use device_state::ShardId;
+use node_runtime::{Stage, Tasks};
 use openraft::StorageError;
 use openraft::storage::RaftLogStorageExt;
 use openraft::testing::log::{StoreBuilder, Suite};
 use tempfile::TempDir;
 
 use super::*;
+use crate::comparison::Hashes;
 use crate::raft::state_machine::StateMachine;
 use crate::raft::{LogData, log_id};
 use crate::shard_events::ShardEvents;
@@ -37,7 +39,9 @@ impl StoreBuilder<TypeConfig, GroupLogStore, StateMachine, TempDir> for Builder 
         let store =
             ShardStore::open(ShardId(0), &dir.path().join("rows"), options, panicking()).unwrap();
         let events = Arc::new(ShardEvents::default());
-        let machine = StateMachine::open(Arc::new(store), events, panicking()).unwrap();
+        let drain = Tasks::new().drain(Stage::HandOver);
+        let hashes = Arc::new(Hashes::new(Arc::default(), drain));
+        let machine = StateMachine::open(Arc::new(store), events, hashes, panicking()).unwrap();
         Ok((dir, log, machine))
     }
 }

@@ -4,18 +4,23 @@ use std::collections::{HashMap, VecDeque};
 use std::sync::Arc;
 
 use bytes::Bytes;
+use device_state::Revision;
 use futures::StreamExt;
 use futures::stream::BoxStream;
 use node_runtime::{Drain, Stage, Tasks};
 use openraft::raft::{AppendEntriesRequest, StreamAppendResult};
 use proto::rpc::v1::raft_request::Kind;
 use proto::rpc::v1::raft_server::Raft as RaftService;
-use proto::rpc::v1::{RaftRequest, RaftResponse, SnapshotChunk, SnapshotInstalled, raft_response};
+use proto::rpc::v1::{
+    CheckRowsRequest, CheckRowsResponse, RaftRequest, RaftResponse, RowsHashRequest,
+    RowsHashResponse, SnapshotChunk, SnapshotInstalled, raft_response,
+};
 use serde::Serialize;
 use tokio::sync::mpsc;
 use tokio_stream::wrappers::ReceiverStream;
 use tonic::{Request, Response, Status, Streaming};
 
+use crate::comparison::{self, Comparer};
 use crate::raft::group::Group;
 use crate::raft::network::peers::NODE_HEADER;
 use crate::raft::network::snapshot;
@@ -31,15 +36,17 @@ const ANSWERS: usize = 1_024;
 pub struct Service {
     node: u64,
     groups: Arc<Vec<Arc<Group>>>,
+    comparer: Comparer,
     tasks: Tasks,
 }
 
 impl Service {
-    /// Serves the groups of `node`; streams run as jobs of `tasks`.
-    pub fn new(node: u64, groups: Arc<Vec<Arc<Group>>>, tasks: Tasks) -> Self {
+    /// Serves the groups of the comparer's node; streams run as jobs of `tasks`.
+    pub fn new(groups: Arc<Vec<Arc<Group>>>, comparer: Comparer, tasks: Tasks) -> Self {
         Self {
-            node,
+            node: comparer.node.0,
             groups,
+            comparer,
             tasks,
         }
     }
@@ -59,6 +66,11 @@ impl Service {
 
     fn group(&self, group: u32) -> Option<Arc<Group>> {
         self.groups.get(group as usize).cloned()
+    }
+
+    fn known_group(&self, group: u32) -> Result<Arc<Group>, Status> {
+        self.group(group)
+            .ok_or_else(|| Status::invalid_argument(format!("there is no group {group}")))
     }
 }
 
@@ -97,6 +109,35 @@ impl RaftService for Service {
             tracing::warn!(%error, "a snapshot was not installed");
             error.into_status()
         })
+    }
+
+    async fn rows_hash(
+        &self,
+        request: Request<RowsHashRequest>,
+    ) -> Result<Response<RowsHashResponse>, Status> {
+        self.check_target(&request)?;
+        let RowsHashRequest { group, revision } = request.into_inner();
+        let group = self.known_group(group)?;
+        let kind = comparison::answer(&group, Revision(revision));
+        Ok(Response::new(RowsHashResponse { kind: Some(kind) }))
+    }
+
+    async fn check_rows(
+        &self,
+        request: Request<CheckRowsRequest>,
+    ) -> Result<Response<CheckRowsResponse>, Status> {
+        self.check_target(&request)?;
+        let CheckRowsRequest { group, revision } = request.into_inner();
+        let group = self.known_group(group)?;
+        let comparer = self.comparer.clone();
+        self.tasks
+            .spawn_job("rows-check", Stage::HandOver, move |drain| async move {
+                tokio::select! {
+                    () = drain.started() => {}
+                    () = comparer.check_own(&group, Revision(revision)) => {}
+                }
+            });
+        Ok(Response::new(CheckRowsResponse {}))
     }
 }
 

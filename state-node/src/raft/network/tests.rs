@@ -2,16 +2,18 @@
 
 use std::collections::BTreeMap;
 
-use device_state::{Command, NodeId, Outcome, ShardId, query};
+use device_state::{Command, NodeId, Outcome, Row, ShardId, Tables, query};
 use lwm2m::EndpointName;
 use node_runtime::{Stage, Tasks};
 use openraft::async_runtime::WatchReceiver;
 use proto::rpc::v1::raft_server::RaftServer;
 use tempfile::TempDir;
 use tokio::net::TcpListener;
+use tokio::sync::mpsc;
 use tonic::transport::server::TcpIncoming;
 
 use super::*;
+use crate::comparison::Comparer;
 use crate::fail_stop::FailStop;
 use crate::raft::group::{Group, GroupParts};
 use crate::raft::log_store::LogStore;
@@ -24,15 +26,20 @@ struct TestNode {
     id: u64,
     group: Arc<Group>,
     member: Member,
+    comparer: Comparer,
     dir: TempDir,
 }
 
 async fn start(id: u64, tasks: &Tasks) -> TestNode {
-    start_in(tempfile::tempdir().unwrap(), id, tasks).await
+    start_with(id, tasks, FailStop::hooked(|what| panic!("{what}"))).await
 }
 
-async fn start_in(dir: TempDir, id: u64, tasks: &Tasks) -> TestNode {
-    let fail_stop = FailStop::hooked(|what| panic!("{what}"));
+async fn start_with(id: u64, tasks: &Tasks, fail_stop: FailStop) -> TestNode {
+    start_in(tempfile::tempdir().unwrap(), id, tasks, fail_stop).await
+}
+
+async fn start_in(dir: TempDir, id: u64, tasks: &Tasks, fail_stop: FailStop) -> TestNode {
+    let peers = Arc::new(Peers::new(tasks.clone()));
     let options = SharedOptions::new(1 << 20, 1 << 20, 1);
     let store = ShardStore::open(
         ShardId(0),
@@ -47,17 +54,21 @@ async fn start_in(dir: TempDir, id: u64, tasks: &Tasks) -> TestNode {
         log: LogStore::open(&dir.path().join("log"), 1, fail_stop.clone())
             .unwrap()
             .group(0),
-        network: Network::new(0, id, Arc::new(Peers::new(tasks.clone()))),
+        network: Network::new(0, id, peers.clone()),
         store: Arc::new(store),
         proposer: ProposerConfig {
             disk: crate::raft::proposals::DiskGuard::default(),
         },
+        pace: Arc::default(),
         fail_stop,
     };
+    let node = NodeId(id);
+    let comparer = Comparer { node, peers };
     let group = Arc::new(Group::start(parts, tasks).await.unwrap());
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let internal = listener.local_addr().unwrap().to_string();
-    let service = server::Service::new(id, Arc::new(vec![group.clone()]), tasks.clone());
+    let groups = Arc::new(vec![group.clone()]);
+    let service = server::Service::new(groups, comparer.clone(), tasks.clone());
     let router = tonic::transport::Server::builder().add_service(RaftServer::new(service));
     tasks.spawn_job("server", Stage::Intake, |_| async move {
         router
@@ -73,6 +84,7 @@ async fn start_in(dir: TempDir, id: u64, tasks: &Tasks) -> TestNode {
         id,
         group,
         member,
+        comparer,
         dir,
     }
 }
@@ -214,7 +226,8 @@ async fn a_node_that_starts_again_votes_for_nobody_while_a_lease_may_last() {
 
     let begun = tokio::time::Instant::now();
     let tasks = Tasks::new();
-    let node = start_in(dir, 1, &tasks).await;
+    let fail_stop = FailStop::hooked(|what| panic!("{what}"));
+    let node = start_in(dir, 1, &tasks, fail_stop).await;
     let peers = Arc::new(Peers::new(tasks.clone()));
     let mut candidate = Network::new(0, 2, peers).new_client(1, &node.member).await;
     let request = VoteRequest {
@@ -235,4 +248,74 @@ async fn a_node_that_starts_again_votes_for_nobody_while_a_lease_may_last() {
         "it did not wait to vote for itself"
     );
     candidate.pre_vote(request, option()).await.unwrap();
+}
+
+/// Three voters of one group, led by the first, and what each says when it ends its node.
+async fn three(tasks: &Tasks) -> (Vec<TestNode>, Vec<mpsc::Receiver<String>>) {
+    let (mut nodes, mut told) = (Vec::new(), Vec::new());
+    for id in 1..=3 {
+        let (sender, receiver) = mpsc::channel(8);
+        let hook = FailStop::hooked(move |what| sender.try_send(what.to_owned()).unwrap());
+        nodes.push(start_with(id, tasks, hook).await);
+        told.push(receiver);
+    }
+    let members: BTreeMap<_, _> = nodes
+        .iter()
+        .map(|node| (node.id, node.member.clone()))
+        .collect();
+    let first = nodes[0].group.raft();
+    first.initialize(members).await.unwrap();
+    let wait = first.wait(Some(Duration::from_secs(10)));
+    wait.current_leader(1, "leads").await.unwrap();
+    (nodes, told)
+}
+
+/// Changes a row that no log entry changes.
+fn change_behind_its_back(node: &TestNode, number: u32, generation: u64) {
+    let store = node.group.store();
+    let mut changes = store.write();
+    changes.put(Row::DesiredGeneration {
+        endpoint: endpoint(number),
+        generation,
+    });
+    let position = store.applied().unwrap().unwrap();
+    store.commit(changes, &position).unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_replica_whose_rows_differ_from_the_majority_gives_them_up() {
+    let tasks = Tasks::new();
+    let (nodes, mut told) = three(&tasks).await;
+    let leader = &nodes[0];
+    write(leader, 0..50).await;
+    leader.comparer.lead(&leader.group).await;
+    let alike = leader.group.hashes().figures();
+    assert!(alike.revision >= 50 && alike.at_seconds > 0, "{alike:?}");
+    assert_eq!(alike.mismatches, 0);
+    // Everything is applied on node 3, so that the change is not overwritten: a hash at the same revision says so.
+    change_behind_its_back(&nodes[2], 7, 99);
+    leader.comparer.lead(&leader.group).await;
+    let what = tokio::time::timeout(Duration::from_secs(10), told[2].recv());
+    let what = what.await.unwrap().unwrap();
+    assert!(what.contains("shard 0: its rows differ"), "{what}");
+    let found = leader.group.hashes().figures();
+    assert_eq!(found.mismatches, 1);
+    // Whoever only says so is not believed.
+    leader
+        .comparer
+        .check_own(&leader.group, device_state::Revision(found.revision))
+        .await;
+    assert!(told[0].try_recv().is_err() && told[1].try_recv().is_err());
+
+    // Three opinions: nobody knows who is right.
+    change_behind_its_back(leader, 7, 77);
+    leader.comparer.lead(&leader.group).await;
+    assert_eq!(leader.group.hashes().figures().mismatches, 2);
+    assert!(told.iter_mut().all(|told| told.try_recv().is_err()));
+
+    // And the leader itself may be the one.
+    change_behind_its_back(&nodes[2], 7, 1);
+    leader.comparer.lead(&leader.group).await;
+    let what = told[0].try_recv().unwrap();
+    assert!(what.contains("its rows differ"), "{what}");
 }

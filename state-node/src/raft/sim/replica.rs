@@ -98,6 +98,7 @@ impl Replica {
             proposer: ProposerConfig {
                 disk: DiskGuard::default(),
             },
+            pace: Arc::default(),
             fail_stop,
         };
         let group = Group::start(parts, &tasks).await.unwrap();
