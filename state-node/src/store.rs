@@ -15,7 +15,7 @@ use crate::corruption::Corruption;
 use crate::fail_stop::FailStop;
 use database::Database;
 pub use rows_hash::RowsHash;
-pub use snapshot::Checkpoint;
+pub use snapshot::{Checkpoint, CheckpointFile, measure};
 pub use tables::{ReadTables, WriteTables};
 
 pub mod database;

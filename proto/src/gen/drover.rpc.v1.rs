@@ -56,6 +56,23 @@ pub mod snapshot_chunk {
         Data(::prost::bytes::Bytes),
     }
 }
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub struct SnapshotManifest {
+    #[prost(uint32, tag = "1")]
+    pub group: u32,
+    #[prost(bytes = "vec", tag = "2")]
+    pub meta: ::prost::alloc::vec::Vec<u8>,
+    #[prost(message, repeated, tag = "3")]
+    pub files: ::prost::alloc::vec::Vec<SnapshotFile>,
+}
+/// `snapshot` names what was offered; `files` are indices of the manifest's.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct SnapshotWanted {
+    #[prost(bytes = "vec", tag = "1")]
+    pub snapshot: ::prost::alloc::vec::Vec<u8>,
+    #[prost(uint32, repeated, tag = "2")]
+    pub files: ::prost::alloc::vec::Vec<u32>,
+}
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct SnapshotHeader {
     #[prost(uint32, tag = "1")]
@@ -64,6 +81,8 @@ pub struct SnapshotHeader {
     pub vote: ::prost::alloc::vec::Vec<u8>,
     #[prost(bytes = "vec", tag = "3")]
     pub meta: ::prost::alloc::vec::Vec<u8>,
+    #[prost(bytes = "vec", tag = "4")]
+    pub snapshot: ::prost::alloc::vec::Vec<u8>,
 }
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct SnapshotFile {
@@ -231,7 +250,30 @@ pub mod raft_client {
                 .insert(GrpcMethod::new("drover.rpc.v1.Raft", "Exchange"));
             self.inner.streaming(req, path, codec).await
         }
-        /// Files of a RocksDB checkpoint, in order; the answer ends the installation.
+        /// What a snapshot consists of; the answer says which of its files are still needed. In place of what was offered for
+        /// the group before.
+        pub async fn offer_snapshot(
+            &mut self,
+            request: impl tonic::IntoRequest<super::SnapshotManifest>,
+        ) -> std::result::Result<tonic::Response<super::SnapshotWanted>, tonic::Status> {
+            self.inner
+                .ready()
+                .await
+                .map_err(|e| {
+                    tonic::Status::unknown(
+                        format!("Service was not ready: {}", e.into()),
+                    )
+                })?;
+            let codec = tonic_prost::ProstCodec::default();
+            let path = http::uri::PathAndQuery::from_static(
+                "/drover.rpc.v1.Raft/OfferSnapshot",
+            );
+            let mut req = request.into_request();
+            req.extensions_mut()
+                .insert(GrpcMethod::new("drover.rpc.v1.Raft", "OfferSnapshot"));
+            self.inner.unary(req, path, codec).await
+        }
+        /// The files of a RocksDB checkpoint that were wanted; the answer ends the installation.
         pub async fn install_snapshot(
             &mut self,
             request: impl tonic::IntoStreamingRequest<Message = super::SnapshotChunk>,
@@ -332,7 +374,13 @@ pub mod raft_server {
             &self,
             request: tonic::Request<tonic::Streaming<super::RaftRequest>>,
         ) -> std::result::Result<tonic::Response<Self::ExchangeStream>, tonic::Status>;
-        /// Files of a RocksDB checkpoint, in order; the answer ends the installation.
+        /// What a snapshot consists of; the answer says which of its files are still needed. In place of what was offered for
+        /// the group before.
+        async fn offer_snapshot(
+            &self,
+            request: tonic::Request<super::SnapshotManifest>,
+        ) -> std::result::Result<tonic::Response<super::SnapshotWanted>, tonic::Status>;
+        /// The files of a RocksDB checkpoint that were wanted; the answer ends the installation.
         async fn install_snapshot(
             &self,
             request: tonic::Request<tonic::Streaming<super::SnapshotChunk>>,
@@ -473,6 +521,49 @@ pub mod raft_server {
                                 max_encoding_message_size,
                             );
                         let res = grpc.streaming(method, req).await;
+                        Ok(res)
+                    };
+                    Box::pin(fut)
+                }
+                "/drover.rpc.v1.Raft/OfferSnapshot" => {
+                    #[allow(non_camel_case_types)]
+                    struct OfferSnapshotSvc<T: Raft>(pub Arc<T>);
+                    impl<T: Raft> tonic::server::UnaryService<super::SnapshotManifest>
+                    for OfferSnapshotSvc<T> {
+                        type Response = super::SnapshotWanted;
+                        type Future = BoxFuture<
+                            tonic::Response<Self::Response>,
+                            tonic::Status,
+                        >;
+                        fn call(
+                            &mut self,
+                            request: tonic::Request<super::SnapshotManifest>,
+                        ) -> Self::Future {
+                            let inner = Arc::clone(&self.0);
+                            let fut = async move {
+                                <T as Raft>::offer_snapshot(&inner, request).await
+                            };
+                            Box::pin(fut)
+                        }
+                    }
+                    let accept_compression_encodings = self.accept_compression_encodings;
+                    let send_compression_encodings = self.send_compression_encodings;
+                    let max_decoding_message_size = self.max_decoding_message_size;
+                    let max_encoding_message_size = self.max_encoding_message_size;
+                    let inner = self.inner.clone();
+                    let fut = async move {
+                        let method = OfferSnapshotSvc(inner);
+                        let codec = tonic_prost::ProstCodec::default();
+                        let mut grpc = tonic::server::Grpc::new(codec)
+                            .apply_compression_config(
+                                accept_compression_encodings,
+                                send_compression_encodings,
+                            )
+                            .apply_max_message_size_config(
+                                max_decoding_message_size,
+                                max_encoding_message_size,
+                            );
+                        let res = grpc.unary(method, req).await;
                         Ok(res)
                     };
                     Box::pin(fut)

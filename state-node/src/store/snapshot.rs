@@ -5,10 +5,10 @@
 //! a crash at any point leaves either the old database or the new one.
 
 use std::fs::{self, File};
-use std::io::Write;
+use std::io::{ErrorKind, Read, Write};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, PoisonError};
+use std::sync::{Arc, OnceLock, PoisonError};
 
 use rocksdb::{DB, Options};
 
@@ -20,6 +20,8 @@ const DATABASE: &str = "db-";
 const CHECKPOINT: &str = "checkpoint-";
 const INCOMING: &str = "incoming-";
 const PARTIAL: &str = "partial-";
+/// Bytes of a file that are measured at a time.
+const MEASURE: usize = 256 << 10;
 
 /// A folder with a complete copy of a shard's rows. The shard's newest one stays on the disk; every other one goes with
 /// its last user.
@@ -29,9 +31,55 @@ pub struct Checkpoint {
     /// The encoded position that the rows stand at.
     applied: Vec<u8>,
     kept: AtomicBool,
+    /// Measured when somebody asks for the first time: that reads all of it.
+    files: OnceLock<Arc<Vec<CheckpointFile>>>,
+}
+
+/// Whether a checkpoint's folder outlives its users.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Kept {
+    Yes,
+    No,
+}
+
+/// A file of a checkpoint.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct CheckpointFile {
+    pub name: String,
+    pub size: u64,
+    pub crc32: u32,
 }
 
 impl Checkpoint {
+    fn new(path: PathBuf, applied: Vec<u8>, kept: Kept) -> Self {
+        Self {
+            path,
+            applied,
+            kept: AtomicBool::new(kept == Kept::Yes),
+            files: OnceLock::new(),
+        }
+    }
+
+    /// What the folder holds, by name.
+    pub fn files(&self) -> Result<Arc<Vec<CheckpointFile>>, StoreError> {
+        if let Some(files) = self.files.get() {
+            return Ok(files.clone());
+        }
+        let mut files = Vec::new();
+        for entry in fs::read_dir(&self.path).map_err(StoreError::io("list", &self.path))? {
+            let path = entry.map_err(StoreError::io("list", &self.path))?.path();
+            let name = path.file_name().and_then(|name| name.to_str());
+            let name = name.map(str::to_owned).ok_or(ErrorKind::InvalidData);
+            let name = name
+                .map_err(std::io::Error::from)
+                .map_err(StoreError::io("name", &path))?;
+            let (size, crc32) = measure(&path).map_err(StoreError::io("read", &path))?;
+            files.push(CheckpointFile { name, size, crc32 });
+        }
+        files.sort_by(|left, right| left.name.cmp(&right.name));
+        Ok(self.files.get_or_init(|| Arc::new(files)).clone())
+    }
+
     /// The folder.
     pub fn path(&self) -> &Path {
         &self.path
@@ -46,11 +94,23 @@ impl Checkpoint {
     /// Takes charge of a folder that was received.
     pub fn received(path: PathBuf) -> Result<Self, StoreError> {
         let applied = read_applied(&path)?.ok_or(StoreError::NoAppliedPosition)?;
-        Ok(Self {
-            path,
-            applied,
-            kept: AtomicBool::new(false),
-        })
+        Ok(Self::new(path, applied, Kept::No))
+    }
+}
+
+/// Size and checksum of a file.
+pub fn measure(path: &Path) -> std::io::Result<(u64, u32)> {
+    let mut file = File::open(path)?;
+    let mut hasher = crc32fast::Hasher::new();
+    let mut size = 0;
+    let mut buffer = vec![0; MEASURE];
+    loop {
+        let read = file.read(&mut buffer)?;
+        if read == 0 {
+            return Ok((size, hasher.finalize()));
+        }
+        size += read as u64;
+        hasher.update(&buffer[..read]);
     }
 }
 
@@ -75,11 +135,7 @@ impl ShardStore {
         let path = self.dir.join(format!("{CHECKPOINT}{number}"));
         fs::rename(&partial, &path).map_err(StoreError::io("rename", &partial))?;
         sync_dir(&self.dir)?;
-        let checkpoint = Arc::new(Checkpoint {
-            path,
-            applied,
-            kept: AtomicBool::new(true),
-        });
+        let checkpoint = Arc::new(Checkpoint::new(path, applied, Kept::Yes));
         self.keep(checkpoint.clone());
         Ok(checkpoint)
     }
@@ -192,11 +248,7 @@ pub(super) fn newest_checkpoint(dir: &Path) -> Result<Option<Checkpoint>, StoreE
     };
     let path = dir.join(format!("{CHECKPOINT}{number}"));
     let applied = read_applied(&path)?.unwrap_or_default();
-    Ok(Some(Checkpoint {
-        path,
-        applied,
-        kept: AtomicBool::new(true),
-    }))
+    Ok(Some(Checkpoint::new(path, applied, Kept::Yes)))
 }
 
 fn read_applied(path: &Path) -> Result<Option<Vec<u8>>, StoreError> {

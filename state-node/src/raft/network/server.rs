@@ -13,7 +13,8 @@ use proto::rpc::v1::raft_request::Kind;
 use proto::rpc::v1::raft_server::Raft as RaftService;
 use proto::rpc::v1::{
     CheckRowsRequest, CheckRowsResponse, RaftRequest, RaftResponse, RowsHashRequest,
-    RowsHashResponse, SnapshotChunk, SnapshotInstalled, raft_response,
+    RowsHashResponse, SnapshotChunk, SnapshotInstalled, SnapshotManifest, SnapshotWanted,
+    raft_response,
 };
 use serde::Serialize;
 use tokio::sync::mpsc;
@@ -24,6 +25,7 @@ use crate::comparison::{self, Comparer};
 use crate::raft::group::Group;
 use crate::raft::network::peers::NODE_HEADER;
 use crate::raft::network::snapshot;
+use crate::raft::network::snapshot::incoming::Slot;
 use crate::raft::{Raft, TypeConfig};
 
 /// Append requests of one group that are handed to Raft before the first is answered.
@@ -37,6 +39,8 @@ pub struct Service {
     node: u64,
     groups: Arc<Vec<Arc<Group>>>,
     comparer: Comparer,
+    /// Where snapshots arrive, by group.
+    slots: Arc<Vec<Slot>>,
     tasks: Tasks,
 }
 
@@ -45,6 +49,7 @@ impl Service {
     pub fn new(groups: Arc<Vec<Arc<Group>>>, comparer: Comparer, tasks: Tasks) -> Self {
         Self {
             node: comparer.node.0,
+            slots: Arc::new(groups.iter().map(|_| Slot::default()).collect()),
             groups,
             comparer,
             tasks,
@@ -66,6 +71,11 @@ impl Service {
 
     fn group(&self, group: u32) -> Option<Arc<Group>> {
         self.groups.get(group as usize).cloned()
+    }
+
+    fn target(&self, group: u32) -> Option<(Arc<Group>, Slot)> {
+        let slot = self.slots.get(group as usize)?;
+        Some((self.group(group)?, slot.clone()))
     }
 
     fn known_group(&self, group: u32) -> Result<Arc<Group>, Status> {
@@ -99,12 +109,27 @@ impl RaftService for Service {
         ))
     }
 
+    async fn offer_snapshot(
+        &self,
+        request: Request<SnapshotManifest>,
+    ) -> Result<Response<SnapshotWanted>, Status> {
+        self.check_target(&request)?;
+        let manifest = request.into_inner();
+        let target = self.target(manifest.group);
+        let (group, slot) = target.ok_or_else(|| Status::invalid_argument("no such group"))?;
+        let offered = slot.offer(manifest, || group.store().incoming_dir()).await;
+        offered.map(Response::new).map_err(|error| {
+            tracing::warn!(%error, "a snapshot was not wanted");
+            error.into_status()
+        })
+    }
+
     async fn install_snapshot(
         &self,
         request: Request<Streaming<SnapshotChunk>>,
     ) -> Result<Response<SnapshotInstalled>, Status> {
         self.check_target(&request)?;
-        let installed = snapshot::receive(request.into_inner(), |group| self.group(group)).await;
+        let installed = snapshot::receive(request.into_inner(), |group| self.target(group)).await;
         installed.map(Response::new).map_err(|error| {
             tracing::warn!(%error, "a snapshot was not installed");
             error.into_status()

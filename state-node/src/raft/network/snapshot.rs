@@ -1,31 +1,45 @@
 //! Sending a checkpoint to another node, file by file, and receiving one.
+//!
+//! ```text
+//!  OfferSnapshot: names, sizes, checksums ──▶ which files are still needed
+//!  InstallSnapshot: those files           ──▶ installed
+//! ```
+//!
+//! A stream that breaks costs the file that it broke in: whoever offers the same snapshot again is asked for what is
+//! missing only. Files are sent whole, because RocksDB's are 64 MiB at most, and a checksum of a whole file says that all
+//! of it is right.
 
 use std::io;
-use std::path::{Component, Path, PathBuf};
 use std::sync::Arc;
 
 use bytes::Bytes;
+use futures::{Stream, StreamExt};
 use openraft::raft::SnapshotResponse;
 use proto::rpc::v1::snapshot_chunk::Kind;
-use proto::rpc::v1::{SnapshotChunk, SnapshotFile, SnapshotHeader, SnapshotInstalled};
-use tokio::fs::{self, File};
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use proto::rpc::v1::{
+    SnapshotChunk, SnapshotFile, SnapshotHeader, SnapshotInstalled, SnapshotManifest,
+};
+use tokio::fs::File;
+use tokio::io::AsyncReadExt;
 use tokio::sync::mpsc;
 use tokio_stream::wrappers::ReceiverStream;
-use tonic::{Status, Streaming};
+use tonic::Status;
 
 use crate::raft::group::Group;
 use crate::raft::network::peers::Peer;
 use crate::raft::state_machine::Snapshot;
 use crate::raft::{SnapshotMeta, TypeConfig, Vote};
-use crate::store::{Checkpoint, StoreError};
+use crate::store::{Checkpoint, CheckpointFile, StoreError};
+use incoming::{Incoming, Slot};
+
+pub mod incoming;
+#[cfg(test)]
+mod tests;
 
 /// Bytes of a file that travel in one message.
 const CHUNK: usize = 256 << 10;
 /// Messages that are read ahead of the network.
 const READ_AHEAD: usize = 8;
-/// Files of one checkpoint; more are refused.
-const MAX_FILES: usize = 100_000;
 
 /// Why a snapshot was not sent.
 #[derive(Debug, thiserror::Error)]
@@ -34,90 +48,112 @@ pub enum SendError {
     Encoding(#[from] postcard::Error),
     #[error("the checkpoint cannot be read")]
     Read(#[from] io::Error),
+    #[error("the checkpoint cannot be read")]
+    Store(#[from] StoreError),
+    #[error("file {0} of the checkpoint is not what it was")]
+    Changed(String),
+    #[error("the node asks for files that were not offered")]
+    Wanted,
     #[error("the node refused the snapshot")]
     Refused(#[from] Status),
 }
 
-/// Sends a snapshot and waits until it is installed.
+/// Sends what the node lacks of a snapshot and waits until it is installed.
 pub async fn send(
     peer: &Peer,
     group: u16,
     vote: Vote,
     snapshot: Snapshot,
 ) -> Result<SnapshotResponse<TypeConfig>, SendError> {
+    let meta = postcard::to_stdvec(&snapshot.meta)?;
+    let checkpoint = snapshot.snapshot;
+    let measured = checkpoint.clone();
+    let files = tokio::task::spawn_blocking(move || measured.files())
+        .await
+        .map_err(io::Error::other)??;
+    let manifest = SnapshotManifest {
+        group: u32::from(group),
+        meta: meta.clone(),
+        files: files.iter().map(described).collect(),
+    };
+    let mut client = peer.client();
+    let wanted = client.offer_snapshot(peer.addressed(manifest)).await?;
+    let wanted = wanted.into_inner();
     let header = SnapshotHeader {
         group: u32::from(group),
         vote: postcard::to_stdvec(&vote)?,
-        meta: postcard::to_stdvec(&snapshot.meta)?,
+        meta,
+        snapshot: wanted.snapshot,
     };
+    let needed: Option<Vec<&CheckpointFile>> = wanted
+        .files
+        .iter()
+        .map(|index| files.get(*index as usize))
+        .collect();
+    let needed = needed.ok_or(SendError::Wanted)?;
+    tracing::info!(
+        group,
+        files = needed.len(),
+        of = files.len(),
+        "sending a snapshot"
+    );
     let (sink, chunks) = mpsc::channel(READ_AHEAD);
     let read = async {
-        let sent = send_chunks(header, &snapshot.snapshot, &sink).await;
+        let sent = send_chunks(header, &checkpoint, &needed, &sink).await;
         // The end of the stream says "complete", so a failed read must not look like one: the receiver counts files.
         drop(sink);
         sent
     };
-    let mut client = peer.client();
     let call = client.install_snapshot(peer.addressed(ReceiverStream::new(chunks)));
     let (read, installed) = tokio::join!(read, call);
+    if let Err(SendError::Changed(name)) = read {
+        return Err(SendError::Changed(name));
+    }
     let installed = installed?;
     read?;
     Ok(postcard::from_bytes(&installed.into_inner().ok)?)
 }
 
+fn described(file: &CheckpointFile) -> SnapshotFile {
+    SnapshotFile {
+        name: file.name.clone(),
+        size: file.size,
+        crc32: file.crc32,
+    }
+}
+
 async fn send_chunks(
     header: SnapshotHeader,
     checkpoint: &Checkpoint,
+    files: &[&CheckpointFile],
     sink: &mpsc::Sender<SnapshotChunk>,
-) -> io::Result<()> {
-    let gone = |_| io::Error::from(io::ErrorKind::BrokenPipe);
-    sink.send(chunk(Kind::Header(header))).await.map_err(gone)?;
-    let mut entries = fs::read_dir(checkpoint.path()).await?;
-    while let Some(entry) = entries.next_entry().await? {
-        let name = entry
-            .file_name()
-            .into_string()
-            .map_err(|_| io::Error::from(io::ErrorKind::InvalidData))?;
-        let (size, crc32) = measure(&entry.path()).await?;
-        sink.send(chunk(Kind::File(SnapshotFile { name, size, crc32 })))
-            .await
-            .map_err(gone)?;
-        let mut file = File::open(entry.path()).await?;
+) -> Result<(), SendError> {
+    put(sink, Kind::Header(header)).await?;
+    for file in files {
+        put(sink, Kind::File(described(file))).await?;
+        let mut source = File::open(checkpoint.path().join(&file.name)).await?;
+        let mut hasher = crc32fast::Hasher::new();
         loop {
             let mut buffer = vec![0; CHUNK];
-            let read = file.read(&mut buffer).await?;
+            let read = source.read(&mut buffer).await?;
             if read == 0 {
                 break;
             }
             buffer.truncate(read);
-            sink.send(chunk(Kind::Data(Bytes::from(buffer))))
-                .await
-                .map_err(gone)?;
+            hasher.update(&buffer);
+            put(sink, Kind::Data(Bytes::from(buffer))).await?;
+        }
+        if hasher.finalize() != file.crc32 {
+            return Err(SendError::Changed(file.name.clone()));
         }
     }
     // An empty name ends the list.
-    sink.send(chunk(Kind::File(SnapshotFile::default())))
-        .await
-        .map_err(gone)
+    put(sink, Kind::File(SnapshotFile::default())).await
 }
 
-fn chunk(kind: Kind) -> SnapshotChunk {
-    SnapshotChunk { kind: Some(kind) }
-}
-
-async fn measure(path: &Path) -> io::Result<(u64, u32)> {
-    let mut file = File::open(path).await?;
-    let mut hasher = crc32fast::Hasher::new();
-    let mut size = 0;
-    let mut buffer = vec![0; CHUNK];
-    loop {
-        let read = file.read(&mut buffer).await?;
-        if read == 0 {
-            return Ok((size, hasher.finalize()));
-        }
-        size += read as u64;
-        hasher.update(&buffer[..read]);
-    }
+async fn put(sink: &mpsc::Sender<SnapshotChunk>, kind: Kind) -> Result<(), SendError> {
+    let sent = sink.send(SnapshotChunk { kind: Some(kind) }).await;
+    sent.map_err(|_| SendError::Read(io::ErrorKind::BrokenPipe.into()))
 }
 
 /// Why a snapshot was not installed.
@@ -127,6 +163,10 @@ pub enum ReceiveError {
     Stream(#[from] Status),
     #[error("the stream does not follow the protocol: {0}")]
     Protocol(&'static str),
+    #[error("another snapshot of the shard is arriving")]
+    Busy,
+    #[error("no such snapshot was offered, or another was since then")]
+    NotOffered,
     #[error("a part of the snapshot is malformed")]
     Encoding(#[from] postcard::Error),
     #[error("file {0} arrived damaged")]
@@ -145,26 +185,34 @@ impl ReceiveError {
         match self {
             Self::Stream(status) => status,
             Self::Protocol(_) | Self::Encoding(_) => Status::invalid_argument(self.to_string()),
+            Self::Busy => Status::unavailable(self.to_string()),
+            Self::NotOffered => Status::failed_precondition(self.to_string()),
             Self::Damaged(_) => Status::data_loss(self.to_string()),
             Self::Write(_) | Self::Store(_) | Self::Raft(_) => Status::internal(self.to_string()),
         }
     }
 }
 
-/// Receives a snapshot, checks it and installs it.
+/// Receives what was missing of the snapshot that was offered for the slot, checks it and installs all of it.
 pub async fn receive(
-    mut stream: Streaming<SnapshotChunk>,
-    group: impl Fn(u32) -> Option<Arc<Group>>,
+    mut stream: impl Stream<Item = Result<SnapshotChunk, Status>> + Unpin,
+    target: impl Fn(u32) -> Option<(Arc<Group>, Slot)>,
 ) -> Result<SnapshotInstalled, ReceiveError> {
     let Some(Kind::Header(header)) = next(&mut stream).await? else {
         return Err(ReceiveError::Protocol("no header"));
     };
-    let group = group(header.group).ok_or(ReceiveError::Protocol("no such group"))?;
+    let (group, slot) = target(header.group).ok_or(ReceiveError::Protocol("no such group"))?;
     let vote: Vote = postcard::from_bytes(&header.vote)?;
     let meta: SnapshotMeta = postcard::from_bytes(&header.meta)?;
-    let incoming = Incoming(group.store().incoming_dir()?);
-    receive_files(&mut stream, &incoming.0).await?;
-    let path = incoming.0.clone();
+    let mut slot = slot.lock().await?;
+    let offered = slot
+        .as_mut()
+        .filter(|incoming| incoming.is(&header.snapshot, &header.meta));
+    let offered = offered.ok_or(ReceiveError::NotOffered)?;
+    receive_files(&mut stream, offered).await?;
+    // Whatever comes now, it does not help to keep the files.
+    let incoming = slot.take().ok_or(ReceiveError::NotOffered)?;
+    let path = incoming.path().to_owned();
     let checkpoint = tokio::task::spawn_blocking(move || Checkpoint::received(path)).await;
     let checkpoint = Arc::new(checkpoint.map_err(io::Error::other)??);
     let snapshot = Snapshot {
@@ -178,68 +226,32 @@ pub async fn receive(
     })
 }
 
-/// The folder that a snapshot arrives in; goes when the installation ends, well or badly.
-struct Incoming(PathBuf);
-
-impl Drop for Incoming {
-    fn drop(&mut self) {
-        // The installed database has links of its own. A folder that stays is removed at the next start.
-        drop(std::fs::remove_dir_all(&self.0));
-    }
-}
-
-async fn next(stream: &mut Streaming<SnapshotChunk>) -> Result<Option<Kind>, ReceiveError> {
-    Ok(stream.message().await?.and_then(|chunk| chunk.kind))
+async fn next(
+    stream: &mut (impl Stream<Item = Result<SnapshotChunk, Status>> + Unpin),
+) -> Result<Option<Kind>, ReceiveError> {
+    let chunk = stream.next().await.transpose()?;
+    Ok(chunk.and_then(|chunk| chunk.kind))
 }
 
 async fn receive_files(
-    stream: &mut Streaming<SnapshotChunk>,
-    dir: &Path,
+    stream: &mut (impl Stream<Item = Result<SnapshotChunk, Status>> + Unpin),
+    incoming: &mut Incoming,
 ) -> Result<(), ReceiveError> {
-    for _ in 0..MAX_FILES {
+    loop {
         let Some(Kind::File(file)) = next(stream).await? else {
             return Err(ReceiveError::Protocol("the list of files does not end"));
         };
         if file.name.is_empty() {
-            File::open(dir).await?.sync_all().await?;
-            return Ok(());
+            return incoming.complete().await;
         }
-        receive_file(stream, dir, &file).await?;
+        let mut arriving = incoming.begin(&file).await?;
+        while arriving.left() > 0 {
+            let Some(Kind::Data(data)) = next(stream).await? else {
+                return Err(ReceiveError::Protocol("a file ends early"));
+            };
+            arriving.write(&data).await?;
+        }
+        let arrived = arriving.finish().await?;
+        incoming.keep(arrived);
     }
-    Err(ReceiveError::Protocol("too many files"))
-}
-
-async fn receive_file(
-    stream: &mut Streaming<SnapshotChunk>,
-    dir: &Path,
-    file: &SnapshotFile,
-) -> Result<(), ReceiveError> {
-    // One plain component: nothing may be written outside the folder.
-    let mut components = Path::new(&file.name).components();
-    let plain = matches!(
-        (components.next(), components.next()),
-        (Some(Component::Normal(_)), None)
-    );
-    if !plain {
-        return Err(ReceiveError::Protocol("a file name with folders"));
-    }
-    let mut target = File::create_new(dir.join(&file.name)).await?;
-    let mut hasher = crc32fast::Hasher::new();
-    let mut left = file.size;
-    while left > 0 {
-        let Some(Kind::Data(data)) = next(stream).await? else {
-            return Err(ReceiveError::Protocol("a file ends early"));
-        };
-        left = left
-            .checked_sub(data.len() as u64)
-            .ok_or(ReceiveError::Protocol("a file is too long"))?;
-        hasher.update(&data);
-        target.write_all(&data).await?;
-    }
-    target.flush().await?;
-    target.sync_all().await?;
-    if hasher.finalize() != file.crc32 {
-        return Err(ReceiveError::Damaged(file.name.clone()));
-    }
-    Ok(())
 }
