@@ -91,8 +91,7 @@ fn rebuilt_after(damage: fn(&Path)) {
     // From here on nothing goes without the node that was rebuilt.
     drover.kill_state_node(KILLED);
     registrar.register_until(1_000, SOON * 2);
-    let missing = registrar.missing(&drover);
-    assert!(missing.is_empty(), "acknowledged and gone: {missing:?}");
+    registrar.wait_until_all_are_listed(&drover);
 }
 
 /// Starts the damaged node and waits until it ends by itself.
