@@ -38,9 +38,12 @@ pub struct Config {
     pub cluster_name: String,
     /// How many shards the devices are spread over. Fixed when the cluster is made; the same on every node.
     pub shards: u16,
-    /// A file with the key that seals pre-shared keys and session exports at rest: 64 hex digits, the same on every
-    /// node.
+    /// A file with the key under which pre-shared keys, OSCORE secrets and session exports are sealed at rest: 64 hex
+    /// digits, the same on every node.
     pub cluster_key_file: PathBuf,
+    /// Files with further keys, of the same form: what they sealed is opened, nothing new is sealed with them. For
+    /// changing the key (see docs/security.md).
+    pub retired_key_files: Vec<PathBuf>,
     /// Below this much free space on the volume new commands are refused.
     pub disk_reserve_bytes: u64,
     /// What a start does when the data was found corrupt: `"automatic"` sets it aside, under `quarantine-<n>` in
@@ -80,6 +83,7 @@ impl Default for Config {
             cluster_name: "drover".to_owned(),
             shards: 8,
             cluster_key_file: PathBuf::from("/etc/drover/cluster.key"),
+            retired_key_files: Vec::new(),
             disk_reserve_bytes: 512 << 20,
             rebuild_corrupt: RebuildCorrupt::Automatic,
             compare_replicas_every: Duration::from_secs(3_600),
@@ -95,6 +99,9 @@ impl Default for Config {
         }
     }
 }
+
+/// Longer pauses between comparisons are a mistake.
+const MAX_COMPARE_EVERY: Duration = Duration::from_secs(366 * 24 * 3_600);
 
 /// What a node that belongs to no cluster does.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, clap::ValueEnum)]
@@ -120,6 +127,8 @@ pub enum ConfigError {
     Shards(u16),
     #[error("awake_window is zero: nothing could be sent to devices in queue mode")]
     NeverAwake,
+    #[error("compare_replicas_every is more than a year")]
+    NeverCompared,
     #[error("internal_advertise {0:?} is not one of the seeds")]
     NotASeed(String),
     #[error("seed {0:?} is listed twice")]
@@ -134,6 +143,9 @@ impl Config {
         }
         if self.awake_window.is_zero() {
             return Err(ConfigError::NeverAwake);
+        }
+        if self.compare_replicas_every > MAX_COMPARE_EVERY {
+            return Err(ConfigError::NeverCompared);
         }
         let founds = self.start == Start::Found && !self.seeds.is_empty();
         if founds && !self.seeds.contains(&self.internal_advertise) {
@@ -247,6 +259,23 @@ mod tests {
             config.validate(),
             Err(ConfigError::RepeatedSeed("a:1".to_owned()))
         );
+    }
+
+    #[test]
+    fn how_corrupt_data_is_looked_after_is_said_in_words() {
+        let arguments = Arguments::parse_from(["drover-state", "rebuild", "--data-dir", "d"]);
+        let Some(Subcommand::Rebuild(rebuild)) = arguments.command else {
+            panic!("another command")
+        };
+        assert!(!rebuild.yes && !rebuild.again);
+        let text = node_runtime::config::render(&Config::default()).expect("printable");
+        assert!(text.contains("rebuild_corrupt = \"automatic\""), "{text}");
+        assert!(text.contains("compare_replicas_every = \"1h\""), "{text}");
+        let config = Config {
+            compare_replicas_every: Duration::MAX,
+            ..Config::default()
+        };
+        assert_eq!(config.validate(), Err(ConfigError::NeverCompared));
     }
 
     #[test]

@@ -46,16 +46,18 @@ use crate::raft::unstick::{self, PlanError};
 use crate::raft::{Member, group};
 use crate::rebuild::{self, RebuildError};
 use crate::router::Router;
+use crate::seal::canary::CanaryError;
 use crate::seal::{KeyError, Seal};
 use crate::service::api::Api;
 use crate::service::calls::Calls;
 use crate::service::keeper::Keeper;
 use crate::service::models::Models;
 use crate::service::state::StateService;
-use crate::store::database::SharedOptions;
-use crate::store::{ShardStore, StoreError};
+use crate::store::StoreError;
 use crate::volume::{LockError, VolumeLock};
+use storage::Storage;
 
+mod storage;
 mod upkeep;
 
 /// Why a node does not start.
@@ -65,6 +67,8 @@ pub enum NodeError {
     Config(#[from] ConfigError),
     #[error(transparent)]
     Key(#[from] KeyError),
+    #[error(transparent)]
+    Keys(#[from] CanaryError),
     #[error(transparent)]
     Volume(#[from] LockError),
     #[error(transparent)]
@@ -153,7 +157,10 @@ pub async fn start(
     log_level: LogLevel,
 ) -> Result<Node, NodeError> {
     config.validate()?;
-    let seal = Arc::new(Seal::from_file(&config.cluster_key_file)?);
+    let seal = Arc::new(Seal::from_files(
+        &config.cluster_key_file,
+        &config.retired_key_files,
+    )?);
     let volume = VolumeLock::take(&config.data_dir)?;
     rebuild::before_start(&config).await?;
     let identity = IdentityFile::open(
@@ -211,24 +218,18 @@ async fn open(
     let disk = DiskGuard::default();
     let raft = crate::raft::config(&config.cluster_name)
         .map_err(|error| NodeError::Raft(Box::new(error)))?;
-    let log = open_log(&config, &fail_stop)?;
+    let Storage { log, stores } = storage::open(&config, &seal, &fail_stop)?;
     unstick::carry_out(&config.data_dir, id, &log).await?;
-    let options = SharedOptions::new(
-        config.block_cache_bytes,
-        config.write_buffer_bytes,
-        config.shards,
-    );
     let peers = Arc::new(Peers::new(tasks.clone()));
     let pace = Arc::new(Pace::default());
     let mut groups = Vec::with_capacity(usize::from(config.shards));
-    for number in 0..config.shards {
-        let shard = ShardId(number);
-        let store = open_store(shard, &config, options.clone(), &fail_stop)?;
+    for store in stores {
+        let shard = store.shard();
         let parts = GroupParts {
             node: id,
             config: raft.clone(),
-            log: log.group(number),
-            network: Network::new(number, id.0, peers.clone()),
+            log: log.group(shard.0),
+            network: Network::new(shard.0, id.0, peers.clone()),
             store: Arc::new(store),
             proposer: ProposerConfig { disk: disk.clone() },
             pace: pace.clone(),
@@ -255,33 +256,6 @@ async fn open(
         seal,
         fail_stop,
         tasks: tasks.clone(),
-    })
-}
-
-fn open_log(config: &Config, fail_stop: &FailStop) -> Result<LogStore, NodeError> {
-    let dir = config.data_dir.join("log");
-    let opened = LogStore::open(&dir, config.shards, fail_stop.clone());
-    opened.map_err(|error| {
-        if let Some(corruption) = error.corruption() {
-            fail_stop.corrupt("the log cannot be opened", &corruption);
-        }
-        NodeError::Log(error)
-    })
-}
-
-fn open_store(
-    shard: ShardId,
-    config: &Config,
-    options: SharedOptions,
-    fail_stop: &FailStop,
-) -> Result<ShardStore, NodeError> {
-    let dir = config.data_dir.join("shards").join(shard.0.to_string());
-    let opened = ShardStore::open(shard, &dir, options, fail_stop.clone());
-    opened.map_err(|source| {
-        if let Some(corruption) = source.corruption(shard, &dir) {
-            fail_stop.corrupt("the rows of a shard cannot be opened", &corruption);
-        }
-        NodeError::Store { shard, source }
     })
 }
 

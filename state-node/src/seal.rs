@@ -1,20 +1,41 @@
 //! What keeps secrets unreadable on the disk, and the digests that name requests. The only place that knows `aws-lc-rs`.
+//!
+//! ```text
+//!  key of a file ──wraps──▶ data key ──seals──▶ secret
+//!  (`cluster_key_file`)     (one per process)
+//! ```
+//!
+//! With every secret stands the wrapped data key and the name of the key that wrapped it, so that old secrets open with a
+//! retired key while new ones are sealed with another.
 
-use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
 
-use aws_lc_rs::aead::{AES_256_GCM, Aad, LessSafeKey, NONCE_LEN, Nonce, UnboundKey};
-use aws_lc_rs::{digest, rand};
-use device_state::{Command, CredentialId, Resumption, Secret, Session};
+use aws_lc_rs::digest;
+use device_state::{Command, CredentialId, Resumption, Row, Secret, Session};
 use proto::convert::{decode_secret, encode_secret};
 
-/// First byte of everything sealed. Never change; another format gets another number.
-const FORMAT: u8 = 1;
+use data_key::{DataKeys, MAX_USES, Wrapped};
+use key::{FileKey, KEY_LEN, KeyEncryption, KeyId};
 
-/// The cluster key.
+pub mod canary;
+mod data_key;
+pub mod key;
+#[cfg(test)]
+mod tests;
+
+/// First byte of everything sealed. Never change one; another format gets another number.
+///
+/// Sealed by a cluster key itself: nonce, text. Read only.
+const DIRECT: u8 = 1;
+/// The wrapped data key ([`Wrapped::encode`]), nonce, text.
+const ENVELOPE: u8 = 2;
+
+/// The keys of a node.
 pub struct Seal {
-    key: LessSafeKey,
+    /// The first one seals; all of them open.
+    keys: Vec<FileKey>,
+    data: DataKeys,
 }
 
 impl std::fmt::Debug for Seal {
@@ -61,51 +82,50 @@ pub enum KeyError {
 pub enum SealError {
     #[error("the system gave no randomness")]
     Randomness,
+    #[error("a wrapped key is too long")]
+    Wrapping,
+    #[error("it was sealed with key {0}, which is none of this node's keys")]
+    UnknownKey(KeyId),
     #[error("it was not sealed with this cluster's key, or it is damaged")]
     Unsealed,
 }
 
 impl Seal {
-    /// Reads the key from a file of 64 hex digits.
-    pub fn from_file(path: &Path) -> Result<Self, KeyError> {
-        let text = fs::read_to_string(path).map_err(|source| KeyError::Read {
-            path: path.to_owned(),
-            source,
-        })?;
-        let form = || KeyError::Form {
-            path: path.to_owned(),
-        };
-        let bytes = hex::decode(text.trim()).map_err(|_| form())?;
-        let bytes: [u8; 32] = bytes.try_into().map_err(|_| form())?;
-        Ok(Self::new(&bytes))
+    /// Reads the keys from files of 64 hex digits: one that seals and opens, and others that only open.
+    pub fn from_files(primary: &Path, retired: &[PathBuf]) -> Result<Self, KeyError> {
+        let paths = std::iter::once(primary).chain(retired.iter().map(PathBuf::as_path));
+        let keys = paths.map(FileKey::read).collect::<Result<_, _>>()?;
+        Ok(Self::with(keys, MAX_USES))
     }
 
-    /// Uses `key`.
-    pub fn new(key: &[u8; 32]) -> Self {
-        let key = UnboundKey::new(&AES_256_GCM, key).expect("32 bytes are a key of AES-256-GCM");
+    /// Uses `key` alone.
+    pub fn new(key: &[u8; KEY_LEN]) -> Self {
+        Self::with(vec![FileKey::new(key)], MAX_USES)
+    }
+
+    fn with(keys: Vec<FileKey>, max_uses: u64) -> Self {
         Self {
-            key: LessSafeKey::new(key),
+            keys,
+            data: DataKeys::new(max_uses),
         }
     }
 
+    /// The keys, the one that seals first.
+    pub fn keys(&self) -> impl Iterator<Item = &FileKey> {
+        self.keys.iter()
+    }
+
     /// Seals `clear`. `owner` (an identity, a connection id) is needed to open it again.
-    // NIST SP 800-38D §8.3: random nonces are good for 2^32 messages under one key.
     pub fn seal(&self, purpose: Purpose, owner: &[u8], clear: &[u8]) -> Result<Vec<u8>, SealError> {
-        let mut nonce = [0; NONCE_LEN];
-        rand::fill(&mut nonce).map_err(|_| SealError::Randomness)?;
-        let mut sealed = Vec::with_capacity(1 + NONCE_LEN + clear.len() + AES_256_GCM.tag_len());
-        sealed.push(FORMAT);
-        sealed.extend_from_slice(&nonce);
-        let mut text = clear.to_vec();
-        let nonce = Nonce::assume_unique_for_key(nonce);
-        self.key
-            .seal_in_place_append_tag(nonce, Aad::from(bind(purpose, owner)), &mut text)
-            .map_err(|_| SealError::Unsealed)?;
-        sealed.append(&mut text);
+        let primary = self.keys.first().ok_or(SealError::Unsealed)?;
+        let (wrapped, cipher) = self.data.take(primary)?;
+        let mut sealed = vec![ENVELOPE];
+        wrapped.encode(&mut sealed);
+        sealed.extend(cipher.seal(&bind(purpose, owner), clear)?);
         Ok(sealed)
     }
 
-    /// Opens what [`Self::seal`] made for the same purpose and owner.
+    /// Opens what [`Self::seal`] made for the same purpose and owner, with whichever of the keys.
     pub fn open(
         &self,
         purpose: Purpose,
@@ -113,22 +133,53 @@ impl Seal {
         sealed: &[u8],
     ) -> Result<Vec<u8>, SealError> {
         let (format, rest) = sealed.split_first().ok_or(SealError::Unsealed)?;
-        let (nonce, text) = rest
-            .split_at_checked(NONCE_LEN)
-            .ok_or(SealError::Unsealed)?;
-        if *format != FORMAT {
-            return Err(SealError::Unsealed);
+        let bound = bind(purpose, owner);
+        match *format {
+            DIRECT => {
+                let opened = self.keys().map(|key| key.cipher().open(&bound, rest));
+                opened
+                    .into_iter()
+                    .find(Result::is_ok)
+                    .ok_or(SealError::Unsealed)?
+            }
+            ENVELOPE => {
+                let (wrapped, text) = Wrapped::decode(rest).ok_or(SealError::Unsealed)?;
+                let key = self
+                    .key(wrapped.by)
+                    .ok_or(SealError::UnknownKey(wrapped.by))?;
+                self.data.open(wrapped, key)?.open(&bound, text)
+            }
+            _ => Err(SealError::Unsealed),
         }
-        let nonce = Nonce::try_assume_unique_for_key(nonce).map_err(|_| SealError::Unsealed)?;
-        let mut text = text.to_vec();
-        let aad = Aad::from(bind(purpose, owner));
-        let clear = self
-            .key
-            .open_in_place(nonce, aad, &mut text)
-            .map_err(|_| SealError::Unsealed)?;
-        let length = clear.len();
-        text.truncate(length);
-        Ok(text)
+    }
+
+    fn key(&self, id: KeyId) -> Option<&FileKey> {
+        self.keys().find(|key| key.id() == id)
+    }
+
+    /// Whether this node has the key that the secret of a row was sealed with; if not, which one that is, if it says so.
+    pub fn can_open(&self, row: &Row) -> Result<(), Option<KeyId>> {
+        let (purpose, owner, sealed): (_, &[u8], &[u8]) = match row {
+            Row::Session(session) => (Purpose::SessionExport, &session.cid.0, &session.export),
+            Row::Resumption(row) => (Purpose::ResumptionState, &row.id.0, &row.state),
+            Row::Credential(row) => match purpose_of(&row.id) {
+                Some(purpose) => (purpose, row.id.as_bytes(), &row.sealed_secret),
+                None => return Ok(()),
+            },
+            _ => return Ok(()),
+        };
+        match sealed.split_first() {
+            // Its data key need not be unwrapped for that.
+            Some((&ENVELOPE, rest)) => match Wrapped::decode(rest) {
+                Some((wrapped, _)) if self.key(wrapped.by).is_none() => Err(Some(wrapped.by)),
+                Some(_) => Ok(()),
+                None => Err(None),
+            },
+            _ => match self.open(purpose, owner, sealed) {
+                Ok(_) => Ok(()),
+                Err(_) => Err(None),
+            },
+        }
     }
 }
 
@@ -239,116 +290,4 @@ pub fn fingerprint(parts: &[&[u8]]) -> (u64, u64) {
         u64::from_be_bytes(bytes.unwrap_or_default())
     };
     (half(0), half(8))
-}
-
-#[cfg(test)]
-mod tests {
-    use device_state::{
-        NodeId, ResumptionId, SecurityIdentity, SessionCid, SessionGeneration, Timestamp,
-    };
-
-    use super::*;
-
-    #[test]
-    fn what_is_sealed_opens_for_its_owner_and_purpose_only() {
-        let seal = Seal::new(&[7; 32]);
-        let sealed = seal
-            .seal(Purpose::PreSharedKey, b"identity", b"secret")
-            .expect("sealed");
-        assert_eq!(
-            seal.open(Purpose::PreSharedKey, b"identity", &sealed),
-            Ok(b"secret".to_vec())
-        );
-        assert_eq!(
-            seal.open(Purpose::PreSharedKey, b"other", &sealed),
-            Err(SealError::Unsealed)
-        );
-        assert_eq!(
-            seal.open(Purpose::SessionExport, b"identity", &sealed),
-            Err(SealError::Unsealed)
-        );
-        let mut damaged = sealed.clone();
-        damaged[20] ^= 1;
-        assert_eq!(
-            seal.open(Purpose::PreSharedKey, b"identity", &damaged),
-            Err(SealError::Unsealed)
-        );
-        assert_eq!(
-            seal.open(Purpose::PreSharedKey, b"identity", &sealed[..5]),
-            Err(SealError::Unsealed)
-        );
-    }
-
-    #[test]
-    fn what_a_session_is_stored_and_resumed_from_goes_into_the_log_sealed() {
-        let seal = Seal::new(&[7; 32]);
-        let clear = (Box::new(session()), Box::new(resumption()));
-        let command = Command::StoreSession {
-            session: clear.0.clone(),
-            resumption: Some(clear.1.clone()),
-        };
-        let sealed = seal.seal_command(command).expect("sealed");
-        let Some(Command::StoreSession {
-            mut session,
-            resumption: Some(mut resumption),
-        }) = sealed
-        else {
-            panic!("another command")
-        };
-        assert_ne!(session.export, clear.0.export);
-        assert_ne!(resumption.state, clear.1.state);
-        seal.open_session(&mut session).expect("opened");
-        seal.open_resumption(&mut resumption).expect("opened");
-        assert_eq!((session, resumption), clear);
-        let resume = Command::Resume {
-            id: clear.1.id,
-            session: Some(clear.0.clone()),
-        };
-        let Ok(Some(Command::Resume {
-            session: Some(session),
-            ..
-        })) = seal.seal_command(resume)
-        else {
-            panic!("another command")
-        };
-        assert_ne!(session.export, clear.0.export);
-        let store = Command::StoreResumption {
-            resumption: clear.1.clone(),
-        };
-        let Ok(Some(Command::StoreResumption { resumption })) = seal.seal_command(store) else {
-            panic!("another command")
-        };
-        assert_ne!(resumption.state, clear.1.state);
-        let remove = Command::RemoveResumption { id: clear.1.id };
-        assert_eq!(seal.seal_command(remove), Ok(None));
-    }
-
-    fn session() -> Session {
-        Session {
-            cid: SessionCid([1; 8]),
-            export: b"keys".to_vec(),
-            identity: SecurityIdentity::Unauthenticated,
-            peer: ([192, 0, 2, 7], 5684).into(),
-            owner: NodeId(1),
-            generation: SessionGeneration(0),
-            stored_at: Timestamp(0),
-            expires_at: Timestamp(1),
-        }
-    }
-
-    fn resumption() -> Resumption {
-        Resumption {
-            id: ResumptionId([1; 32]),
-            state: b"master secret".to_vec(),
-            identity: SecurityIdentity::Unauthenticated,
-            session: None,
-            stored_at: Timestamp(0),
-            expires_at: Timestamp(1),
-        }
-    }
-
-    #[test]
-    fn fingerprints_tell_where_one_part_ends() {
-        assert_ne!(fingerprint(&[b"ab", b"c"]), fingerprint(&[b"a", b"bc"]));
-    }
 }

@@ -21,6 +21,7 @@ pub use tables::{ReadTables, WriteTables};
 pub mod database;
 pub mod keys;
 mod rows_hash;
+mod secrets;
 mod snapshot;
 mod tables;
 

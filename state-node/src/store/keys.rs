@@ -32,6 +32,9 @@ const OBJECT_MODEL: u8 = 0x24;
 const CHILD_VALUE: u8 = 0x25;
 const STATE_NODE: u8 = 0x30;
 
+/// Tables whose rows hold something sealed.
+pub const SEALED: [u8; 3] = [SESSION, CREDENTIAL, RESUMPTION];
+
 const EXPIRING_REGISTRATION: u8 = 0x01;
 const EXPIRING_SESSION: u8 = 0x02;
 const EXPIRING_OPERATION: u8 = 0x03;

@@ -203,7 +203,7 @@ pub(super) fn current_database(dir: &Path) -> Result<u64, StoreError> {
         return Ok(0);
     }
     let text = fs::read_to_string(&path).map_err(StoreError::io("read", &path))?;
-    let invalid = |_| std::io::Error::from(std::io::ErrorKind::InvalidData);
+    let invalid = |_| std::io::Error::from(ErrorKind::InvalidData);
     text.trim()
         .parse()
         .map_err(invalid)

@@ -194,9 +194,9 @@ type Pair = Result<(Box<[u8]>, Box<[u8]>), rocksdb::Error>;
 
 /// Turns what RocksDB gives into rows, and ends the node if that is not what was written.
 #[derive(Clone, Copy)]
-struct Reader<'a> {
-    database: &'a Database,
-    fail_stop: &'a FailStop,
+pub(super) struct Reader<'a> {
+    pub(super) database: &'a Database,
+    pub(super) fail_stop: &'a FailStop,
 }
 
 impl Reader<'_> {
@@ -229,13 +229,13 @@ impl Reader<'_> {
         rows
     }
 
-    fn scan_failed(self, error: &rocksdb::Error) {
+    pub(super) fn scan_failed(self, error: &rocksdb::Error) {
         let what = "rows cannot be scanned";
         self.database.failed(self.fail_stop, what, error);
     }
 
     /// A stored row that does not decode was damaged, or written by a newer version: guessing would make replicas differ.
-    fn decode(self, key: &[u8], bytes: &[u8]) -> Option<Row> {
+    pub(super) fn decode(self, key: &[u8], bytes: &[u8]) -> Option<Row> {
         let malformed = |error: &dyn std::error::Error| {
             let reason = format!("the row {} does not decode: {error}", hex::encode(key));
             let what = "a stored row is malformed";
