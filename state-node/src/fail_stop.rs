@@ -68,7 +68,7 @@ impl FailStop {
     }
 }
 
-/// No destructor may run on doubtful state.
+#[expect(clippy::exit, reason = "no destructor may run on doubtful state")]
 fn exit(status: i32) -> ! {
     std::process::exit(status)
 }

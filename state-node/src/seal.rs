@@ -136,11 +136,8 @@ impl Seal {
         let bound = bind(purpose, owner);
         match *format {
             DIRECT => {
-                let opened = self.keys().map(|key| key.cipher().open(&bound, rest));
-                opened
-                    .into_iter()
-                    .find(Result::is_ok)
-                    .ok_or(SealError::Unsealed)?
+                let mut opened = self.keys().map(|key| key.cipher().open(&bound, rest));
+                opened.find(Result::is_ok).ok_or(SealError::Unsealed)?
             }
             ENVELOPE => {
                 let (wrapped, text) = Wrapped::decode(rest).ok_or(SealError::Unsealed)?;

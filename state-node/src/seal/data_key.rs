@@ -117,7 +117,8 @@ impl DataKeys {
         if let Some(cipher) = known {
             return Ok(cipher);
         }
-        let cipher = Arc::new(Cipher::new(&*by.unwrap(&wrapped.key)?));
+        let key = by.unwrap(&wrapped.key)?;
+        let cipher = Arc::new(Cipher::new(&key));
         self.remember(wrapped, cipher.clone());
         Ok(cipher)
     }

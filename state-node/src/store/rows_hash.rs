@@ -1,10 +1,10 @@
 //! A hash over all rows of a shard, by which replicas are compared.
 
+use std::hash::Hasher;
 use std::ops::ControlFlow;
 
 use rocksdb::{IteratorMode, ReadOptions};
 use siphasher::sip128::{Hasher128, SipHasher13};
-use std::hash::Hasher;
 
 use crate::store::{ShardStore, StoreError, keys};
 

@@ -28,7 +28,7 @@ const DOORS: [Door; 6] = [
             "crates/dtls/",
             "crates/forward/",
             "crates/oscore/",
-            "state-node/src/seal.rs",
+            "state-node/src/seal",
         ],
     },
     Door {
