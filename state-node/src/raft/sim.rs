@@ -7,6 +7,7 @@
 
 #![expect(clippy::unwrap_used, reason = "a failed unwrap is the test's failure")]
 
+use std::ops::Range;
 use std::time::Duration;
 
 use node_runtime::Tasks;
@@ -26,6 +27,8 @@ mod replica;
 
 const REPLICAS: u64 = 3;
 const STEPS: usize = 12;
+/// Milliseconds that a replica is down.
+const DOWN: Range<u64> = 0..3_000;
 const SEEDS: u64 = 10;
 /// How long a cluster that is whole may take to agree.
 const SOON: Duration = Duration::from_secs(60);
@@ -34,9 +37,9 @@ const SOON: Duration = Duration::from_secs(60);
 #[derive(Clone, Copy, Debug)]
 enum Fault {
     Crash(u64),
-    /// All but one lose power at once, and the one that is left is cut off: whoever it answers may not be answered as if
-    /// nothing had happened.
-    CrashOthers(u64),
+    /// All but the leader lose power for a moment, and the leader is cut off from them: they must not elect another one
+    /// while it still answers by its lease.
+    CrashOthers,
     CrashAll,
     Cut(u64, u64),
     CutOneWay(u64, u64),
@@ -77,13 +80,15 @@ impl Cluster {
 
     async fn strike(&mut self, fault: Fault, rng: &mut ChaCha8Rng) {
         match fault {
-            Fault::Crash(id) => self.crash(&[id], rng).await,
-            Fault::CrashOthers(id) => {
-                self.network.isolate(id);
-                let others: Vec<u64> = (1..=REPLICAS).filter(|other| *other != id).collect();
-                self.crash(&others, rng).await;
+            Fault::Crash(id) => self.crash(&[id], DOWN, rng).await,
+            Fault::CrashOthers => {
+                let leads = |id: &u64| self.network.group(*id).is_some_and(|group| group.leads());
+                let leader = (1..=REPLICAS).find(leads).unwrap_or(1);
+                self.network.isolate(leader);
+                let others: Vec<u64> = (1..=REPLICAS).filter(|other| *other != leader).collect();
+                self.crash(&others, 0..300, rng).await;
             }
-            Fault::CrashAll => self.crash(&[1, 2, 3], rng).await,
+            Fault::CrashAll => self.crash(&[1, 2, 3], DOWN, rng).await,
             Fault::Cut(one, other) => {
                 self.network.cut(one, other);
                 self.network.cut(other, one);
@@ -106,11 +111,11 @@ impl Cluster {
         }
     }
 
-    async fn crash(&mut self, ids: &[u64], rng: &mut ChaCha8Rng) {
+    async fn crash(&mut self, ids: &[u64], down: Range<u64>, rng: &mut ChaCha8Rng) {
         for id in ids {
             self.replica(*id).crash(rng).await;
         }
-        sleep(Duration::from_millis(rng.random_range(0..3_000))).await;
+        sleep(Duration::from_millis(rng.random_range(down))).await;
         for id in ids {
             self.replica(*id).start().await;
         }
@@ -136,7 +141,7 @@ fn draw(rng: &mut ChaCha8Rng) -> Fault {
     let other = (id + rng.random_range(0..REPLICAS - 1)) % REPLICAS + 1;
     *[
         Fault::Crash(id),
-        Fault::CrashOthers(id),
+        Fault::CrashOthers,
         Fault::CrashAll,
         Fault::Cut(id, other),
         Fault::CutOneWay(id, other),
