@@ -7,7 +7,7 @@ use lwm2m::{
 use crate::bootstrap::{BootstrapProfile, BootstrapRecord};
 use crate::command::Outcome;
 use crate::event::FeedEntry;
-use crate::id::{NodeId, RequestId, Revision, Timestamp};
+use crate::id::{NodeId, RequestId, Revision, SessionGeneration, Timestamp};
 use crate::record::{
     BoundCredential, ChildValue, ContextOwner, Credential, CredentialId, DesiredResource,
     LastValue, Member, Observation, OperationRecord, Registration, Resumption, ResumptionId,
@@ -126,6 +126,9 @@ pub struct Counters {
     /// How often definitions of objects were put or removed: who knows this number knows the
     /// definitions.
     pub model_changes: u64,
+    /// Generations up to this one may have been used by owners of OSCORE contexts that have no
+    /// row, because a restore lost it.
+    pub context_floor: SessionGeneration,
 }
 
 impl Row {

@@ -2,13 +2,13 @@
 
 use device_state::limit::MAX_ENDPOINT_CREDENTIALS;
 use device_state::table::{Counters, Expiring};
-use device_state::{BoundCredential, Revision, Row};
+use device_state::{BoundCredential, Revision, Row, SessionGeneration};
 
 use super::list::each;
 use super::value::{observed, wire_observed};
 use super::{
-    ConvertError, Within, endpoint, node, registration_id, required, resumption_id, session_cid,
-    time,
+    ConvertError, Within, endpoint, narrow, node, registration_id, required, resumption_id,
+    session_cid, time,
 };
 use crate::storage::v1 as wire;
 use crate::storage::v1::expiry::{HoldRef, OperationRef, What};
@@ -126,7 +126,7 @@ fn domain_row(kind: Kind) -> Result<Row, ConvertError> {
             at: time(row.at_ms),
             request_id: required("dedup_order.request_id", row.request_id)?.into(),
         },
-        Kind::Counters(counters) => Row::Counters(counters.into()),
+        Kind::Counters(counters) => Row::Counters(Counters::try_from(counters).within("counters")?),
         Kind::Member(row) => Row::Member(row.try_into().within("member")?),
         Kind::BootstrapProfile(row) => {
             Row::BootstrapProfile(row.try_into().within("bootstrap_profile")?)
@@ -192,13 +192,16 @@ impl From<Counters> for wire::Counters {
             feed_rows: counters.feed_rows,
             feed_floor: counters.feed_floor.0,
             model_changes: counters.model_changes,
+            context_floor: u32::from(counters.context_floor.0),
         }
     }
 }
 
-impl From<wire::Counters> for Counters {
-    fn from(counters: wire::Counters) -> Self {
-        Self {
+impl TryFrom<wire::Counters> for Counters {
+    type Error = ConvertError;
+
+    fn try_from(counters: wire::Counters) -> Result<Self, ConvertError> {
+        Ok(Self {
             next_operation: counters.next_operation,
             registrations: counters.registrations,
             sessions: counters.sessions,
@@ -207,6 +210,7 @@ impl From<wire::Counters> for Counters {
             feed_rows: counters.feed_rows,
             feed_floor: Revision(counters.feed_floor),
             model_changes: counters.model_changes,
-        }
+            context_floor: SessionGeneration(narrow("context_floor", counters.context_floor)?),
+        })
     }
 }

@@ -989,6 +989,9 @@ pub struct Counters {
     pub resumptions: u64,
     #[prost(uint64, tag = "8")]
     pub model_changes: u64,
+    /// Generations up to this one may have been used by owners of contexts that have no row: a restore lost them.
+    #[prost(uint32, tag = "60")]
+    pub context_floor: u32,
 }
 #[derive(Clone, PartialEq, ::prost::Message)]
 pub struct Row {

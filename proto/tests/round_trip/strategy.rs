@@ -789,17 +789,20 @@ pub(crate) fn outcome() -> impl Strategy<Value = Outcome> {
 }
 
 fn counters() -> impl Strategy<Value = Counters> {
-    any::<[u64; 8]>().prop_map(
-        |[
-            next_operation,
-            registrations,
-            sessions,
-            resumptions,
-            dedup_rows,
-            feed_rows,
-            floor,
-            model_changes,
-        ]| Counters {
+    (any::<[u64; 8]>(), any::<u16>()).prop_map(
+        |(
+            [
+                next_operation,
+                registrations,
+                sessions,
+                resumptions,
+                dedup_rows,
+                feed_rows,
+                floor,
+                model_changes,
+            ],
+            context_floor,
+        )| Counters {
             next_operation,
             registrations,
             sessions,
@@ -808,6 +811,7 @@ fn counters() -> impl Strategy<Value = Counters> {
             feed_rows,
             feed_floor: Revision(floor),
             model_changes,
+            context_floor: SessionGeneration(context_floor),
         },
     )
 }
