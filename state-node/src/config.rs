@@ -4,7 +4,8 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use clap::Parser;
+use backup::Wanted;
+use clap::{Parser, Subcommand};
 use node_runtime::telemetry::LogConfig;
 use serde::{Deserialize, Serialize};
 
@@ -120,14 +121,42 @@ impl Config {
 
 /// Raft replica of Drover's device state, and its gRPC API.
 #[derive(Debug, Parser)]
-#[command(name = "drover-state", version)]
+#[command(name = "drover-state", version, args_conflicts_with_subcommands = true)]
 pub struct Arguments {
+    #[command(subcommand)]
+    pub command: Option<Command>,
     /// Reads the configuration from this TOML file.
     #[arg(long, env = "DROVER_STATE_CONFIG")]
     pub config: Option<PathBuf>,
     /// Prints the resulting configuration and exits.
     #[arg(long)]
     pub print_config: bool,
+    #[command(flatten)]
+    pub overrides: Overrides,
+}
+
+/// What is done instead of running a node.
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    /// Make the data folder of a new cluster from a backup.
+    ///
+    /// The folder must be empty; nothing is done if it was restored from this backup before. The cluster key is that of
+    /// the cluster that was backed up. The node that starts in the folder is alone in a new cluster.
+    Restore(Restore),
+}
+
+/// Which backup, and for which node.
+#[derive(Debug, clap::Args)]
+pub struct Restore {
+    /// Where backups lie: file:///folder or s3://bucket/prefix.
+    #[arg(long, value_name = "URL")]
+    pub from: String,
+    /// Id of the backup, or latest.
+    #[arg(long, value_name = "ID")]
+    pub backup: Wanted,
+    /// Reads the configuration of the node from this TOML file.
+    #[arg(long, env = "DROVER_STATE_CONFIG")]
+    pub config: Option<PathBuf>,
     #[command(flatten)]
     pub overrides: Overrides,
 }

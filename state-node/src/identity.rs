@@ -11,6 +11,10 @@ use device_state::NodeId;
 use serde::{Deserialize, Serialize};
 
 use crate::raft::Member;
+use crate::restore::RESTORING;
+
+/// The name of the file.
+pub const FILE: &str = "IDENTITY";
 
 /// The content of the file.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -56,6 +60,8 @@ pub enum IdentityError {
         "this volume was made for {stored} shards, the configuration says {configured}; it cannot be changed"
     )]
     Shards { stored: u16, configured: u16 },
+    #[error("a restore into {} did not come to its end: run it again", dir.display())]
+    Unfinished { dir: PathBuf },
 }
 
 /// The identity and where it is stored.
@@ -74,7 +80,7 @@ pub fn format_id(id: u64) -> String {
 impl IdentityFile {
     /// Reads the identity in `dir`, or makes a new one with the id `fresh`.
     pub fn open(dir: &Path, shards: u16, fresh: NodeId) -> Result<Self, IdentityError> {
-        let path = dir.join("IDENTITY");
+        let path = dir.join(FILE);
         let failed = |action| {
             let path = path.clone();
             move |source| IdentityError::Io {
@@ -85,6 +91,11 @@ impl IdentityFile {
         };
         fs::create_dir_all(dir).map_err(failed("create the folder of"))?;
         if !path.exists() {
+            if dir.join(RESTORING).exists() {
+                return Err(IdentityError::Unfinished {
+                    dir: dir.to_owned(),
+                });
+            }
             let identity = Identity {
                 node_id: format_id(fresh.0),
                 cluster_id: None,
@@ -122,6 +133,27 @@ impl IdentityFile {
             node: NodeId(node),
             identity,
         })
+    }
+
+    /// Writes the identity of a node that is alone in its cluster.
+    pub fn create(
+        dir: &Path,
+        shards: u16,
+        node: NodeId,
+        cluster_id: String,
+    ) -> Result<Self, IdentityError> {
+        let file = Self {
+            path: dir.join(FILE),
+            node,
+            identity: Identity {
+                node_id: format_id(node.0),
+                cluster_id: Some(cluster_id),
+                shards,
+                founders: None,
+            },
+        };
+        file.write()?;
+        Ok(file)
     }
 
     /// The id of this node.

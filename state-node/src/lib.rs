@@ -29,6 +29,7 @@
 //! ```
 
 pub mod attachments;
+pub mod backups;
 pub mod config;
 pub mod delivery;
 pub mod expiry;
@@ -37,6 +38,7 @@ pub mod identity;
 pub mod metrics;
 pub mod node;
 pub mod raft;
+pub mod restore;
 pub mod router;
 pub mod seal;
 pub mod service;

@@ -17,6 +17,7 @@ pub mod log_store;
 pub mod network;
 pub mod proposals;
 pub mod replacement;
+pub mod restart;
 pub mod state_machine;
 
 openraft::declare_raft_types!(

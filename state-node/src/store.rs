@@ -13,7 +13,7 @@ use device_state::ShardId;
 
 use crate::fail_stop::FailStop;
 use database::Database;
-pub use snapshot::Checkpoint;
+pub use snapshot::{Checkpoint, first_database};
 pub use tables::{ReadTables, WriteTables};
 
 pub mod database;
@@ -57,6 +57,8 @@ pub struct ShardStore {
     database: RwLock<Arc<Database>>,
     /// The newest checkpoint, kept for followers that fell behind.
     checkpoint: Mutex<Option<Arc<Checkpoint>>>,
+    /// Held while a checkpoint is made.
+    copying: Mutex<()>,
     fail_stop: FailStop,
 }
 
@@ -79,6 +81,7 @@ impl ShardStore {
             options,
             database: RwLock::new(Arc::new(database)),
             checkpoint: Mutex::new(checkpoint.map(Arc::new)),
+            copying: Mutex::default(),
             fail_stop,
         })
     }
