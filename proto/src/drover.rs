@@ -1,4 +1,4 @@
-//! The public API (`drover/v1/drover.proto`).
+//! The public API (`drover/v1/*.proto`).
 
 /// Generated from `package drover.v1`.
 #[expect(

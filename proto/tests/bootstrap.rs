@@ -8,20 +8,22 @@ use std::path::{Path, PathBuf};
 
 use prost::Message as _;
 
-const FILES: [&str; 5] = [
+const FILES: [&str; 6] = [
     "storage/v1/storage.proto",
     "rpc/v1/raft.proto",
     "rpc/v1/state.proto",
     "drover/v1/drover.proto",
     "drover/v1/cluster.proto",
+    "drover/v1/backup.proto",
 ];
 
 /// Fields that carry whole log entries or file contents: shared, not copied, when they are decoded.
-const BYTES_FIELDS: [&str; 4] = [
+const BYTES_FIELDS: [&str; 5] = [
     ".drover.rpc.v1.RaftRequest",
     ".drover.rpc.v1.RaftResponse",
     ".drover.rpc.v1.SnapshotChunk",
     ".drover.rpc.v1.SnapshotInstalled",
+    ".drover.v1.ReadBackupFileResponse",
 ];
 
 /// Messages with keys in clear, which have a `Debug` of their own.

@@ -4,6 +4,7 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
+use backup::Wanted;
 use clap::Parser;
 use node_runtime::telemetry::LogConfig;
 use serde::{Deserialize, Serialize};
@@ -182,6 +183,11 @@ pub struct Arguments {
 #[derive(Debug, clap::Subcommand)]
 pub enum Subcommand {
     Rebuild(Rebuild),
+    /// Make the data folder of a new cluster from a backup.
+    ///
+    /// The folder must be empty; nothing is done if it was restored from this backup before. The cluster key is that of
+    /// the cluster that was backed up. The node that starts in the folder is alone in a new cluster.
+    Restore(Restore),
 }
 
 /// Sets the data of a stopped node aside, so that it is rebuilt from the other nodes.
@@ -201,6 +207,22 @@ pub struct Rebuild {
     /// Does it although it was done less than an hour ago.
     #[arg(long)]
     pub again: bool,
+}
+
+/// Which backup, and for which node.
+#[derive(Debug, clap::Args)]
+pub struct Restore {
+    /// Where backups lie: file:///folder or s3://bucket/prefix.
+    #[arg(long, value_name = "URL")]
+    pub from: String,
+    /// Id of the backup, or latest.
+    #[arg(long, value_name = "ID")]
+    pub backup: Wanted,
+    /// Reads the configuration of the node from this TOML file.
+    #[arg(long, env = "DROVER_STATE_CONFIG")]
+    pub config: Option<PathBuf>,
+    #[command(flatten)]
+    pub overrides: Overrides,
 }
 
 /// Flags that override the file and the environment.

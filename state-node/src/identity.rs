@@ -11,6 +11,7 @@ use device_state::NodeId;
 use serde::{Deserialize, Serialize};
 
 use crate::raft::Member;
+use crate::restore::RESTORING;
 
 /// The name of the file.
 pub const FILE: &str = "IDENTITY";
@@ -59,6 +60,8 @@ pub enum IdentityError {
         "this volume was made for {stored} shards, the configuration says {configured}; it cannot be changed"
     )]
     Shards { stored: u16, configured: u16 },
+    #[error("a restore into {} did not come to its end: run it again", dir.display())]
+    Unfinished { dir: PathBuf },
 }
 
 /// The identity and where it is stored.
@@ -109,6 +112,11 @@ impl IdentityFile {
         };
         fs::create_dir_all(dir).map_err(failed("create the folder of"))?;
         if !path.exists() {
+            if dir.join(RESTORING).exists() {
+                return Err(IdentityError::Unfinished {
+                    dir: dir.to_owned(),
+                });
+            }
             return Self::create(path, fresh, None, shards);
         }
         let (node, identity) = read(&path)?;
@@ -130,6 +138,16 @@ impl IdentityFile {
     pub fn renew(former: &Path, dir: &Path, fresh: NodeId) -> Result<Self, IdentityError> {
         let (_, former) = read(former)?;
         Self::create(dir.join(FILE), fresh, former.cluster_id, former.shards)
+    }
+
+    /// Writes the identity of a node that is alone in its cluster.
+    pub fn found(
+        dir: &Path,
+        shards: u16,
+        node: NodeId,
+        cluster_id: String,
+    ) -> Result<Self, IdentityError> {
+        Self::create(dir.join(FILE), node, Some(cluster_id), shards)
     }
 
     fn create(

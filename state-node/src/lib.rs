@@ -29,6 +29,7 @@
 //! ```
 
 pub mod attachments;
+pub mod backups;
 pub mod comparison;
 pub mod config;
 pub mod corruption;
@@ -41,6 +42,7 @@ pub mod node;
 pub mod quarantine;
 pub mod raft;
 pub mod rebuild;
+pub mod restore;
 pub mod router;
 pub mod seal;
 pub mod service;

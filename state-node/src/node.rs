@@ -9,6 +9,7 @@ use device_state::{NodeId, ShardId};
 use node_runtime::telemetry::LogLevel;
 use node_runtime::{Condition, Readiness, Stage, Tasks, admin, random};
 use prometheus_client::registry::Registry;
+use proto::drover::v1::backups_server::BackupsServer;
 use proto::drover::v1::bootstrap_server::BootstrapServer;
 use proto::drover::v1::cluster_server::ClusterServer;
 use proto::drover::v1::credentials_server::CredentialsServer;
@@ -27,6 +28,7 @@ use tonic::transport::server::TcpIncoming;
 use tonic_health::server::HealthReporter;
 
 use crate::attachments::Attachments;
+use crate::backups::Backups;
 use crate::comparison::{Comparer, Pace};
 use crate::config::{Config, ConfigError};
 use crate::delivery::DeliveryParts;
@@ -49,6 +51,7 @@ use crate::router::Router;
 use crate::seal::canary::CanaryError;
 use crate::seal::{KeyError, Seal};
 use crate::service::api::Api;
+use crate::service::backups::BackupService;
 use crate::service::calls::Calls;
 use crate::service::keeper::Keeper;
 use crate::service::models::Models;
@@ -143,6 +146,7 @@ struct Parts {
     disk: DiskGuard,
     router: Arc<Router>,
     attachments: Arc<Attachments>,
+    backups: Arc<Backups>,
     comparer: Comparer,
     seal: Arc<Seal>,
     fail_stop: FailStop,
@@ -199,7 +203,7 @@ async fn listen(address: SocketAddr) -> Result<(TcpListener, SocketAddr), NodeEr
     Ok((listener, bound))
 }
 
-fn advertised(configured: &str, bound: SocketAddr) -> String {
+pub(crate) fn advertised(configured: &str, bound: SocketAddr) -> String {
     match configured {
         "" if bound.ip().is_unspecified() => format!("127.0.0.1:{}", bound.port()),
         "" => bound.to_string(),
@@ -252,6 +256,7 @@ async fn open(
         disk,
         router,
         attachments,
+        backups: Arc::new(Backups::new(id)),
         comparer: Comparer { node: id, peers },
         seal,
         fail_stop,
@@ -293,6 +298,16 @@ impl Parts {
         }
     }
 
+    fn backup_service(&self) -> BackupsServer<BackupService> {
+        let service = BackupService {
+            state: self.state_service(),
+            backups: self.backups.clone(),
+            cluster_name: self.config.cluster_name.clone(),
+            disk: self.disk.clone(),
+        };
+        BackupsServer::new(service)
+    }
+
     /// The internal service goes last: others need this node's answers until its leaderships are handed over.
     fn serve_internal(&self, listener: TcpListener) {
         let (groups, comparer) = (self.groups.clone(), self.comparer.clone());
@@ -301,7 +316,11 @@ impl Parts {
             .max_decoding_message_size(MAX_MESSAGE)
             .max_encoding_message_size(MAX_MESSAGE);
         let state = StateServer::new(self.state_service()).max_decoding_message_size(MAX_MESSAGE);
-        let router = builder().add_service(raft).add_service(state);
+        // State nodes read checkpoints of each other for whoever asks them.
+        let router = builder()
+            .add_service(raft)
+            .add_service(state)
+            .add_service(self.backup_service());
         self.tasks
             .spawn_service("internal", Stage::Flush, |drain| async move {
                 let served = router
@@ -320,6 +339,7 @@ impl Parts {
         };
         let router = builder()
             .add_service(health_service)
+            .add_service(self.backup_service())
             .add_service(DevicesServer::new(api.clone()))
             .add_service(OperationsServer::new(api.clone()))
             .add_service(DesiredStateServer::new(api.clone()))
@@ -417,6 +437,9 @@ impl Parts {
             .spawn_service("disk", Stage::Flush, move |drain| async move {
                 upkeep::watch_disk(disk, &dir, reserve, drain).await;
             });
+        let backups = self.backups.clone();
+        self.tasks
+            .spawn_service("backups", Stage::Intake, |drain| backups.run(drain));
         let groups = self.groups.clone();
         self.tasks
             .spawn_service("hand-over", Stage::HandOver, |drain| {

@@ -18,6 +18,7 @@ pub mod log_store;
 pub mod network;
 pub mod placement;
 pub mod proposals;
+pub mod restart;
 #[cfg(test)]
 mod sim;
 pub mod state_machine;

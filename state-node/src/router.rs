@@ -105,12 +105,16 @@ impl Router {
     }
 
     fn client(&self, address: &str) -> StateClient<Channel> {
+        StateClient::new(self.channel(address)).max_decoding_message_size(MAX_MESSAGE)
+    }
+
+    /// The channel to the internal services at `address`.
+    pub fn channel(&self, address: &str) -> Channel {
         let mut channels = self.channels.lock().unwrap_or_else(PoisonError::into_inner);
-        let channel = channels
+        channels
             .entry(address.to_owned())
             .or_insert_with(|| peers::channel(address))
-            .clone();
-        StateClient::new(channel).max_decoding_message_size(MAX_MESSAGE)
+            .clone()
     }
 
     /// A request that its receiver does not pass on.

@@ -15,7 +15,7 @@ use crate::corruption::Corruption;
 use crate::fail_stop::FailStop;
 use database::Database;
 pub use rows_hash::RowsHash;
-pub use snapshot::{Checkpoint, CheckpointFile, measure};
+pub use snapshot::{Checkpoint, CheckpointFile, first_database, measure};
 pub use tables::{ReadTables, WriteTables};
 
 pub mod database;
@@ -83,6 +83,8 @@ pub struct ShardStore {
     database: RwLock<Arc<Database>>,
     /// The newest checkpoint, kept for followers that fell behind.
     checkpoint: Mutex<Option<Arc<Checkpoint>>>,
+    /// Held while a checkpoint is made.
+    copying: Mutex<()>,
     fail_stop: FailStop,
 }
 
@@ -110,6 +112,7 @@ impl ShardStore {
             options,
             database: RwLock::new(Arc::new(database)),
             checkpoint: Mutex::new(checkpoint.map(Arc::new)),
+            copying: Mutex::default(),
             fail_stop,
         })
     }

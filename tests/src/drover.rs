@@ -50,7 +50,8 @@ pub struct Answer {
 }
 
 impl Answer {
-    pub(crate) fn new(output: &Output) -> Self {
+    /// What a command said that has ended.
+    pub fn new(output: &Output) -> Self {
         Self {
             code: output.status.code().unwrap_or(-1),
             stdout: String::from_utf8_lossy(&output.stdout).into_owned(),

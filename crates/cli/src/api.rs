@@ -4,6 +4,7 @@ use std::fmt;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use proto::drover::v1::backups_client::BackupsClient;
 use proto::drover::v1::bootstrap_client::BootstrapClient;
 use proto::drover::v1::cluster_client::ClusterClient;
 use proto::drover::v1::credentials_client::CredentialsClient;
@@ -213,6 +214,10 @@ impl Api {
 
     pub(crate) fn operations(&self) -> OperationsClient<Channel> {
         OperationsClient::new(self.channel.clone()).max_decoding_message_size(MAX_MESSAGE_BYTES)
+    }
+
+    pub(crate) fn backups(&self) -> BackupsClient<Channel> {
+        BackupsClient::new(self.channel.clone()).max_decoding_message_size(MAX_MESSAGE_BYTES)
     }
 
     pub(crate) fn bootstrap(&self) -> BootstrapClient<Channel> {

@@ -7,8 +7,8 @@ use std::time::Duration;
 use clap::{Args, Parser, Subcommand};
 
 use crate::command::{
-    apply, bootstrap, children, cluster, composite, credentials, models, observations, operations,
-    raw, read, rest_shim, stream, write,
+    apply, backup, bootstrap, children, cluster, composite, credentials, models, observations,
+    operations, raw, read, rest_shim, stream, write,
 };
 use crate::failure::Failure;
 use crate::output::Format;
@@ -178,6 +178,9 @@ JSON: {\"endpoint\", \"findings\": [{\"severity\": Problem|Warning|Notice, \"sum
     /// Objects that vendors define in XML: add, list, show, remove.
     #[command(subcommand)]
     Models(models::Models),
+    /// Copies of the state tier: create, list, show, verify, delete, prune.
+    #[command(subcommand)]
+    Backup(backup::Backup),
     /// The state nodes: status, members, add, promote, remove, transfer, unstick.
     #[command(after_help = "\
 Without a command it shows the status.

@@ -1,6 +1,7 @@
 //! One module for each command, or for a few that work alike.
 
 pub(crate) mod apply;
+pub(crate) mod backup;
 pub(crate) mod bootstrap;
 pub(crate) mod children;
 pub(crate) mod cluster;
@@ -49,6 +50,7 @@ pub(crate) async fn run(arguments: Arguments) -> Result<(), Failure> {
         Command::Credentials(credentials) => credentials.run(&global).await,
         Command::Bootstrap(bootstrap) => bootstrap.run(&global).await,
         Command::Models(models) => models.run(&global).await,
+        Command::Backup(backup) => backup.run(&global).await,
         Command::Cluster { command: None } => cluster::status(&global).await,
         Command::Cluster {
             command: Some(command),

@@ -26,6 +26,9 @@ pub(crate) enum Failure {
     /// What was given makes no sense.
     #[error("{message}")]
     Usage { message: String, hint: String },
+    /// What is asked for is not there.
+    #[error("{message}")]
+    NotFound { message: String, hint: String },
     /// No address of the API is known.
     #[error("the address of the API is not known: {0}")]
     NoAddress(String),
@@ -95,6 +98,7 @@ impl Failure {
     fn code(&self) -> u8 {
         match self {
             Self::Usage { .. } | Self::NoAddress(_) => USAGE,
+            Self::NotFound { .. } => NOT_FOUND,
             Self::Unreachable { .. } => UNAVAILABLE,
             Self::Call { status, .. } => status_code(status),
             Self::Operation { operation } => match operation.state() {
@@ -131,7 +135,7 @@ impl Failure {
 
     fn hint(&self) -> Option<String> {
         match self {
-            Self::Usage { hint, .. } => Some(hint.clone()),
+            Self::Usage { hint, .. } | Self::NotFound { hint, .. } => Some(hint.clone()),
             Self::NoAddress(_) => Some(
                 "give --api HOST:PORT or set DROVER_API; or name the directory of a running `drover dev` \
                  with --dir DIR or DROVER_DIR"

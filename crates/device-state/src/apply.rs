@@ -21,6 +21,7 @@ mod model;
 mod observation;
 mod operation;
 mod registration;
+pub mod restore;
 mod resumption;
 mod session;
 mod state_node;
@@ -269,10 +270,14 @@ impl<'t> Change<'t> {
         }
     }
 
-    fn finish(mut self, outcome: Outcome) -> Applied {
+    fn write_counters(&mut self) {
         if self.stored_counters.unwrap_or_default() != self.counters {
             self.tables.put(Row::Counters(self.counters));
         }
+    }
+
+    fn finish(mut self, outcome: Outcome) -> Applied {
+        self.write_counters();
         if self.next_index != self.first_index {
             self.effects.push(Effect::FeedAdvanced);
         }

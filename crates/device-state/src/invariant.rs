@@ -307,6 +307,7 @@ impl Audit<'_> {
             next_operation: stored.next_operation,
             feed_floor: stored.feed_floor,
             model_changes: stored.model_changes,
+            context_floor: stored.context_floor,
             ..self.counted
         };
         ensure(stored == counted, || Violation::Counters {

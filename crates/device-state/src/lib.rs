@@ -54,6 +54,7 @@ mod range;
 pub mod record;
 pub mod table;
 
+pub use apply::restore::{Restoration, Restored};
 pub use apply::{Applied, Context, apply, apply_entry};
 pub use bootstrap::{
     AccessRule, BootstrapProfile, BootstrapRecord, BootstrapResult, BootstrapSecurity,

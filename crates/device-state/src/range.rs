@@ -4,6 +4,7 @@ use lwm2m::{ChildPrefix, EndpointName, ObjectVersion, Observed, Path};
 
 use crate::bootstrap::BootstrapProfile;
 use crate::id::{NodeId, RequestId, Revision, Timestamp};
+use crate::record::{CredentialId, ResumptionId, SessionCid};
 use crate::table::{Expiring, RowKey};
 
 /// A range of keys of one kind of row.
@@ -63,6 +64,40 @@ pub(crate) fn state_nodes() -> Range {
     (
         RowKey::StateNode(NodeId(0)),
         RowKey::StateNode(NodeId(u64::MAX)),
+    )
+}
+
+/// All sessions: no Connection ID begins with the format 255.
+pub(crate) fn sessions() -> Range {
+    (
+        RowKey::Session(SessionCid([0; 8])),
+        RowKey::Session(SessionCid([u8::MAX; 8])),
+    )
+}
+
+/// All resumptions: no id begins with the format 255.
+pub(crate) fn resumptions() -> Range {
+    (
+        RowKey::Resumption(ResumptionId([0; 32])),
+        RowKey::Resumption(ResumptionId([u8::MAX; 32])),
+    )
+}
+
+/// The owners of contexts from `from` on.
+pub(crate) fn context_owners(from: &[u8]) -> Range {
+    let above = vec![u8::MAX; CredentialId::MAX_OSCORE_ID + 1];
+    (
+        RowKey::ContextOwner(from.to_vec()),
+        RowKey::ContextOwner(above),
+    )
+}
+
+/// The operations of all devices from one on.
+pub(crate) fn all_operations(from: Option<(EndpointName, u64)>) -> Range {
+    let (endpoint, sequence) = from.unwrap_or_else(|| (first_name(""), 0));
+    (
+        RowKey::Operation(endpoint, sequence),
+        RowKey::Operation(last_name(""), u64::MAX),
     )
 }
 

@@ -8,7 +8,7 @@ use crate::bootstrap::{BootstrapProfile, BootstrapRecord};
 use crate::command::Outcome;
 use crate::event::FeedEntry;
 use crate::feature::FeatureLevel;
-use crate::id::{NodeId, RequestId, Revision, Timestamp};
+use crate::id::{NodeId, RequestId, Revision, SessionGeneration, Timestamp};
 use crate::record::{
     BoundCredential, ChildValue, ContextOwner, Credential, CredentialId, DesiredResource,
     LastValue, Member, Observation, OperationRecord, Registration, Resumption, ResumptionId,
@@ -132,6 +132,9 @@ pub struct Counters {
     pub model_changes: u64,
     /// What all replicas are known to understand.
     pub feature_level: FeatureLevel,
+    /// Generations up to this one may have been used by owners of OSCORE contexts that have no
+    /// row, because a restore lost it.
+    pub context_floor: SessionGeneration,
 }
 
 impl Row {

@@ -2,14 +2,14 @@
 
 use device_state::limit::MAX_ENDPOINT_CREDENTIALS;
 use device_state::table::{Counters, Expiring};
-use device_state::{BoundCredential, Revision, Row};
+use device_state::{BoundCredential, Revision, Row, SessionGeneration};
 
 use super::list::each;
 use super::record::feature_level;
 use super::value::{observed, wire_observed};
 use super::{
-    ConvertError, Within, endpoint, node, registration_id, required, resumption_id, session_cid,
-    time,
+    ConvertError, Within, endpoint, narrow, node, registration_id, required, resumption_id,
+    session_cid, time,
 };
 use crate::storage::v1 as wire;
 use crate::storage::v1::expiry::{HoldRef, OperationRef, What};
@@ -128,7 +128,7 @@ fn domain_row(kind: Kind) -> Result<Row, ConvertError> {
             at: time(row.at_ms),
             request_id: required("dedup_order.request_id", row.request_id)?.into(),
         },
-        Kind::Counters(counters) => Row::Counters(counters.try_into().within("counters")?),
+        Kind::Counters(counters) => Row::Counters(Counters::try_from(counters).within("counters")?),
         Kind::Member(row) => Row::Member(row.try_into().within("member")?),
         Kind::BootstrapProfile(row) => {
             Row::BootstrapProfile(row.try_into().within("bootstrap_profile")?)
@@ -196,6 +196,7 @@ impl From<Counters> for wire::Counters {
             feed_floor: counters.feed_floor.0,
             model_changes: counters.model_changes,
             feature_level: counters.feature_level.0,
+            context_floor: u32::from(counters.context_floor.0),
         }
     }
 }
@@ -214,6 +215,7 @@ impl TryFrom<wire::Counters> for Counters {
             feed_floor: Revision(counters.feed_floor),
             model_changes: counters.model_changes,
             feature_level: feature_level("feature_level", counters.feature_level)?,
+            context_floor: SessionGeneration(narrow("context_floor", counters.context_floor)?),
         })
     }
 }

@@ -991,6 +991,9 @@ pub struct Counters {
     pub model_changes: u64,
     #[prost(uint32, tag = "20")]
     pub feature_level: u32,
+    /// Generations up to this one may have been used by owners of contexts that have no row: a restore lost them.
+    #[prost(uint32, tag = "60")]
+    pub context_floor: u32,
 }
 /// What is wanted of a state node, where it differs from what the groups were made with. In shard 0.
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]

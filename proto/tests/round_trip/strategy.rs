@@ -814,17 +814,20 @@ pub(crate) fn outcome() -> impl Strategy<Value = Outcome> {
 }
 
 fn counters() -> impl Strategy<Value = Counters> {
-    any::<[u64; 8]>().prop_map(
-        |[
-            next_operation,
-            registrations,
-            sessions,
-            resumptions,
-            dedup_rows,
-            feed_rows,
-            floor,
-            model_changes,
-        ]| Counters {
+    (any::<[u64; 8]>(), any::<u16>()).prop_map(
+        |(
+            [
+                next_operation,
+                registrations,
+                sessions,
+                resumptions,
+                dedup_rows,
+                feed_rows,
+                floor,
+                model_changes,
+            ],
+            context_floor,
+        )| Counters {
             next_operation,
             registrations,
             sessions,
@@ -834,6 +837,7 @@ fn counters() -> impl Strategy<Value = Counters> {
             feed_floor: Revision(floor),
             model_changes,
             feature_level: FeatureLevel::SUPPORTED,
+            context_floor: SessionGeneration(context_floor),
         },
     )
 }

@@ -21,7 +21,7 @@ use crate::raft::proposals::{Proposer, ProposerConfig};
 use crate::raft::state_machine::StateMachine;
 use crate::raft::{Member, Raft, TypeConfig};
 use crate::shard_events::ShardEvents;
-use crate::store::{Checkpoint, ReadTables, ShardStore};
+use crate::store::{Checkpoint, ReadTables, ShardStore, StoreError};
 
 /// How long a read waits for the rows to catch up with what the leader knows to be committed.
 const READ_PATIENCE: Duration = Duration::from_secs(2);
@@ -42,6 +42,17 @@ pub struct MemberNode {
 pub struct NotLeader {
     /// Who does, as far as this node knows.
     pub leader: Option<MemberNode>,
+}
+
+/// Why there is no checkpoint for a backup.
+#[derive(Debug, thiserror::Error)]
+pub enum BackupError {
+    #[error(transparent)]
+    NotLeader(#[from] NotLeader),
+    #[error("the checkpoint cannot be made")]
+    Store(#[from] StoreError),
+    #[error("the checkpoint was not made")]
+    Ended(#[from] io::Error),
 }
 
 /// What a group looks like from this node.
@@ -315,6 +326,14 @@ impl Group {
     ) -> Result<T, NotLeader> {
         self.prove_leadership(ReadPolicy::ReadIndex).await?;
         Ok(self.store.read(query))
+    }
+
+    /// Makes a checkpoint of rows that hold everything that was acknowledged before.
+    pub async fn make_backup(&self) -> Result<Checkpoint, BackupError> {
+        self.prove_leadership(ReadPolicy::ReadIndex).await?;
+        let store = self.store.clone();
+        let made = tokio::task::spawn_blocking(move || store.make_backup()).await;
+        Ok(made.map_err(io::Error::other)??)
     }
 
     async fn prove_leadership(&self, policy: ReadPolicy) -> Result<(), NotLeader> {

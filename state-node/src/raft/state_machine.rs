@@ -33,7 +33,7 @@ pub struct Position {
 
 impl Position {
     /// Reads a stored position; no bytes stand for "nothing applied".
-    fn decode(bytes: &[u8]) -> io::Result<Self> {
+    pub fn decode(bytes: &[u8]) -> io::Result<Self> {
         if bytes.is_empty() {
             return Ok(Self::default());
         }

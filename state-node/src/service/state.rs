@@ -85,7 +85,7 @@ impl Known {
 }
 
 impl Origin {
-    fn of<T>(request: &Request<T>) -> Self {
+    pub(crate) fn of<T>(request: &Request<T>) -> Self {
         match request.metadata().get(FORWARDED_HEADER) {
             Some(_) => Self::Forwarded,
             None => Self::Caller,

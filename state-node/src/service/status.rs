@@ -13,7 +13,9 @@ use tonic::{Code, Status};
 use tonic_types::{ErrorDetails, StatusExt};
 
 use crate::attachments::DeliveryError;
+use crate::backups::HoldError;
 use crate::delivery::OperateError;
+use crate::raft::group::BackupError;
 use crate::raft::proposals::ProposeError;
 
 /// The domain of every reason.
@@ -125,6 +127,54 @@ pub fn no_state_node(address: &str) -> Status {
 /// A stored secret that cannot be sealed or opened.
 pub fn seal(error: &crate::seal::SealError) -> Status {
     with_reason(Code::Internal, "SEAL", error.to_string())
+}
+
+/// The checkpoint of a backup is not held any more.
+pub fn checkpoint_gone() -> Status {
+    with_reason(
+        Code::NotFound,
+        "CHECKPOINT_GONE",
+        "the checkpoint is gone: prepare another one",
+    )
+}
+
+/// There is no room for more files.
+pub fn disk_nearly_full() -> Status {
+    propose(&ProposeError::DiskNearlyFull)
+}
+
+/// Why no checkpoint was made for a backup.
+pub fn backup(error: &BackupError) -> Status {
+    match error {
+        BackupError::NotLeader(_) => no_leader(),
+        BackupError::Store(_) | BackupError::Ended(_) => Status::internal(chain(error)),
+    }
+}
+
+/// Why a checkpoint is not held, or a file of it cannot be read.
+pub fn hold(error: &HoldError) -> Status {
+    match error {
+        HoldError::TooMany => retry(
+            Code::ResourceExhausted,
+            "TOO_MANY_BACKUPS",
+            error.to_string(),
+            Duration::from_secs(10),
+        ),
+        HoldError::Gone => checkpoint_gone(),
+        HoldError::NoFile => field("name", error),
+        HoldError::Read(_) => Status::internal(chain(error)),
+    }
+}
+
+/// An error and what it came from.
+fn chain(error: &dyn std::error::Error) -> String {
+    let mut text = error.to_string();
+    let mut source = error.source();
+    while let Some(cause) = source {
+        text = format!("{text}: {cause}");
+        source = cause.source();
+    }
+    text
 }
 
 /// Why a command was not committed.

@@ -1,7 +1,7 @@
 //! Checkpoints of a shard: making one, keeping the newest, and installing one from another node.
 //!
-//! A shard's folder holds `db-<n>` (the live database; `CURRENT` names which), `checkpoint-<n>` (the newest checkpoint)
-//! and, while one arrives, `incoming-<n>`. Installing makes a new `db-<n+1>` from hard links and then moves `CURRENT`:
+//! A shard's folder holds `db-<n>` (the live database; `CURRENT` names which), `checkpoint-<n>` (the newest checkpoint),
+//! `backup-<n>` (one that a backup is made of) and, while one arrives, `incoming-<n>`. Installing makes a new `db-<n+1>` from hard links and then moves `CURRENT`:
 //! a crash at any point leaves either the old database or the new one.
 
 use std::fs::{self, File};
@@ -18,6 +18,7 @@ use crate::store::{ShardStore, StoreError, keys};
 const CURRENT: &str = "CURRENT";
 const DATABASE: &str = "db-";
 const CHECKPOINT: &str = "checkpoint-";
+const BACKUP: &str = "backup-";
 const INCOMING: &str = "incoming-";
 const PARTIAL: &str = "partial-";
 /// Bytes of a file that are measured at a time.
@@ -30,6 +31,8 @@ pub struct Checkpoint {
     path: PathBuf,
     /// The encoded position that the rows stand at.
     applied: Vec<u8>,
+    /// Which database of the shard it is a copy of.
+    database: u64,
     kept: AtomicBool,
     /// Measured when somebody asks for the first time: that reads all of it.
     files: OnceLock<Arc<Vec<CheckpointFile>>>,
@@ -51,10 +54,11 @@ pub struct CheckpointFile {
 }
 
 impl Checkpoint {
-    fn new(path: PathBuf, applied: Vec<u8>, kept: Kept) -> Self {
+    fn new(path: PathBuf, applied: Vec<u8>, kept: Kept, database: u64) -> Self {
         Self {
             path,
             applied,
+            database,
             kept: AtomicBool::new(kept == Kept::Yes),
             files: OnceLock::new(),
         }
@@ -91,10 +95,15 @@ impl Checkpoint {
         &self.applied
     }
 
+    /// Which database of the shard it is a copy of. Table files of one database that have the same name are the same.
+    pub fn database(&self) -> u64 {
+        self.database
+    }
+
     /// Takes charge of a folder that was received.
     pub fn received(path: PathBuf) -> Result<Self, StoreError> {
         let applied = read_applied(&path)?.ok_or(StoreError::NoAppliedPosition)?;
-        Ok(Self::new(path, applied, Kept::No))
+        Ok(Self::new(path, applied, Kept::No, 0))
     }
 }
 
@@ -125,6 +134,20 @@ impl Drop for Checkpoint {
 impl ShardStore {
     /// Makes a checkpoint of the rows and keeps it in place of the one before.
     pub fn make_checkpoint(&self) -> Result<Arc<Checkpoint>, StoreError> {
+        let checkpoint = Arc::new(self.copy_rows(CHECKPOINT)?);
+        checkpoint.kept.store(true, Ordering::Release);
+        self.keep(checkpoint.clone());
+        Ok(checkpoint)
+    }
+
+    /// Makes a checkpoint of the rows that goes with its last user.
+    pub fn make_backup(&self) -> Result<Checkpoint, StoreError> {
+        self.copy_rows(BACKUP)
+    }
+
+    fn copy_rows(&self, prefix: &str) -> Result<Checkpoint, StoreError> {
+        // Two at a time would take the same number.
+        let _one = self.copying.lock().unwrap_or_else(PoisonError::into_inner);
         let number = next_number(&self.dir)?;
         let partial = self.dir.join(format!("{PARTIAL}{number}"));
         let database = self.database();
@@ -132,12 +155,10 @@ impl ShardStore {
         rocksdb::checkpoint::Checkpoint::new(&database.db)?.create_checkpoint(&partial)?;
         // A shard to which nothing was applied yet has no record.
         let applied = read_applied(&partial)?.unwrap_or_default();
-        let path = self.dir.join(format!("{CHECKPOINT}{number}"));
+        let path = self.dir.join(format!("{prefix}{number}"));
         fs::rename(&partial, &path).map_err(StoreError::io("rename", &partial))?;
         sync_dir(&self.dir)?;
-        let checkpoint = Arc::new(Checkpoint::new(path, applied, Kept::Yes));
-        self.keep(checkpoint.clone());
-        Ok(checkpoint)
+        Ok(Checkpoint::new(path, applied, Kept::No, database.number))
     }
 
     /// The newest checkpoint, if there is one.
@@ -190,6 +211,11 @@ impl ShardStore {
     }
 }
 
+/// The folder of the first database of a shard.
+pub fn first_database(dir: &Path) -> PathBuf {
+    database_path(dir, 0)
+}
+
 /// The folder of database `number`.
 pub(super) fn database_path(dir: &Path, number: u64) -> PathBuf {
     dir.join(format!("{DATABASE}{number}"))
@@ -228,6 +254,7 @@ pub(super) fn remove_leftovers(dir: &Path, current: u64) -> Result<(), StoreErro
     for (prefix, kept) in [
         (DATABASE, Some(current)),
         (CHECKPOINT, newest),
+        (BACKUP, None),
         (INCOMING, None),
         (PARTIAL, None),
     ] {
@@ -248,7 +275,7 @@ pub(super) fn newest_checkpoint(dir: &Path) -> Result<Option<Checkpoint>, StoreE
     };
     let path = dir.join(format!("{CHECKPOINT}{number}"));
     let applied = read_applied(&path)?.unwrap_or_default();
-    Ok(Some(Checkpoint::new(path, applied, Kept::Yes)))
+    Ok(Some(Checkpoint::new(path, applied, Kept::Yes, 0)))
 }
 
 fn read_applied(path: &Path) -> Result<Option<Vec<u8>>, StoreError> {
@@ -259,7 +286,7 @@ fn read_applied(path: &Path) -> Result<Option<Vec<u8>>, StoreError> {
 /// One more than any number that a folder of the shard carries.
 fn next_number(dir: &Path) -> Result<u64, StoreError> {
     let mut highest = 0;
-    for prefix in [DATABASE, CHECKPOINT, INCOMING, PARTIAL] {
+    for prefix in [DATABASE, CHECKPOINT, BACKUP, INCOMING, PARTIAL] {
         highest = numbers(dir, prefix)?
             .into_iter()
             .max()

@@ -104,6 +104,11 @@ impl Change<'_> {
         let id = CredentialId::OscoreId(oscore_id.to_vec());
         query::credential(self.tables, &id).ok_or(Rejection::UnknownCredential)?;
         let before = query::context_owner(self.tables, oscore_id);
+        // Without a row there may have been owners whose rows a restore has lost.
+        let floor = before
+            .is_none()
+            .then_some(self.counters.context_floor)
+            .unwrap_or_default();
         let (generation, window) = before.map_or((SessionGeneration(0), Vec::new()), |before| {
             (before.generation, before.window)
         });
@@ -111,7 +116,7 @@ impl Change<'_> {
             return Err(Rejection::GenerationMoved);
         }
         // After the last generation the device needs another context.
-        let next = generation.0.checked_add(1);
+        let next = generation.0.max(floor.0).checked_add(1);
         let context = ContextOwner {
             oscore_id: oscore_id.to_vec(),
             owner,

@@ -239,7 +239,7 @@ impl Change<'_> {
 
     /// The exchange is lost: what may happen at most once ends, what is no longer wanted ends, the
     /// rest waits again.
-    fn release(&mut self, record: OperationRecord) {
+    pub(super) fn release(&mut self, record: OperationRecord) {
         if let Some(outcome) = self.end_of_outdated_write(&record) {
             self.conclude(record, outcome);
         } else if record.operation.happens_once() {

@@ -14,6 +14,7 @@ mod operation;
 mod properties;
 mod query;
 mod registration;
+mod restore;
 mod resumption;
 mod retry;
 mod security;

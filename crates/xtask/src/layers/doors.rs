@@ -15,7 +15,7 @@ struct Door {
     inside: &'static [&'static str],
 }
 
-const DOORS: [Door; 6] = [
+const DOORS: [Door; 7] = [
     Door {
         library: "coap-lite",
         token: "coap_lite",
@@ -40,6 +40,11 @@ const DOORS: [Door; 6] = [
         library: "quick-xml",
         token: "quick_xml",
         inside: &["crates/lwm2m/src/ddf"],
+    },
+    Door {
+        library: "object_store",
+        token: "object_store",
+        inside: &["crates/backup/src/target.rs"],
     },
     Door {
         library: "openraft",

@@ -33,7 +33,8 @@ impl Credentials for Api {
             endpoint_name(&request.endpoint)?;
         }
         let size = page_size(request.page_size);
-        let mut page = PageToken::of_request(&request.page_token, &request.endpoint)?;
+        let mut page =
+            PageToken::of_request(&request.page_token, &request.endpoint, self.cluster_id())?;
         let mut credentials = Vec::new();
         while let Some(group) = self.router().group(ShardId(page.shard)) {
             let left = size - credentials.len();

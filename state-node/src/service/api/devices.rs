@@ -37,7 +37,11 @@ impl Devices for Api {
     ) -> Result<Response<ListDevicesResponse>, Status> {
         let request = request.into_inner();
         let size = page_size(request.page_size);
-        let mut page = PageToken::of_request(&request.page_token, &request.endpoint_prefix)?;
+        let mut page = PageToken::of_request(
+            &request.page_token,
+            &request.endpoint_prefix,
+            self.cluster_id(),
+        )?;
         let mut devices = Vec::new();
         while let Some(group) = self.router().group(device_state::ShardId(page.shard)) {
             let after = page

@@ -21,21 +21,24 @@ pub(super) struct PageToken {
     pub after: Option<Vec<u8>>,
     /// What the list was asked for; another question does not go on here.
     pub filter: String,
+    /// The cluster that the list is of: one that was restored from a backup has another id.
+    pub cluster: String,
 }
 
 impl PageToken {
-    /// Where a list asked for by `filter` goes on: at its beginning without a token. A token of another question is
-    /// refused.
-    pub(super) fn of_request(text: &str, filter: &str) -> Result<Self, Status> {
+    /// Where a list asked for by `filter` goes on: at its beginning without a token. A token of another question, or of
+    /// another cluster, is refused.
+    pub(super) fn of_request(text: &str, filter: &str, cluster: String) -> Result<Self, Status> {
         if text.is_empty() {
             return Ok(Self {
                 shard: 0,
                 after: None,
                 filter: filter.to_owned(),
+                cluster,
             });
         }
         decode(text)
-            .filter(|page: &Self| page.filter == filter)
+            .filter(|page: &Self| page.filter == filter && page.cluster == cluster)
             .ok_or_else(|| status::field("page_token", &"is not a token of this list"))
     }
 }
@@ -99,6 +102,18 @@ mod tests {
         let token = ResumeToken::new("c".to_owned(), &positions);
         let read: ResumeToken = decode(&encode(&token)).expect("our own token");
         assert_eq!(read.positions(), positions);
+    }
+
+    #[test]
+    fn a_page_goes_on_in_its_own_list_only() {
+        let cluster = || "c".to_owned();
+        let mut page = PageToken::of_request("", "meter", cluster()).expect("the first page");
+        page.after = Some(b"meter-7".to_vec());
+        let text = encode(&page);
+        let read = PageToken::of_request(&text, "meter", cluster()).expect("our own token");
+        assert_eq!(read, page);
+        assert!(PageToken::of_request(&text, "pump", cluster()).is_err());
+        assert!(PageToken::of_request(&text, "meter", "restored".to_owned()).is_err());
     }
 
     #[test]
