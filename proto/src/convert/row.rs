@@ -190,6 +190,7 @@ impl From<Counters> for wire::Counters {
             resumptions: counters.resumptions,
             dedup_rows: counters.dedup_rows,
             feed_rows: counters.feed_rows,
+            feed_bytes: counters.feed_bytes,
             feed_floor: counters.feed_floor.0,
             model_changes: counters.model_changes,
         }
@@ -205,6 +206,7 @@ impl From<wire::Counters> for Counters {
             resumptions: counters.resumptions,
             dedup_rows: counters.dedup_rows,
             feed_rows: counters.feed_rows,
+            feed_bytes: counters.feed_bytes,
             feed_floor: Revision(counters.feed_floor),
             model_changes: counters.model_changes,
         }

@@ -789,7 +789,7 @@ pub(crate) fn outcome() -> impl Strategy<Value = Outcome> {
 }
 
 fn counters() -> impl Strategy<Value = Counters> {
-    any::<[u64; 8]>().prop_map(
+    any::<[u64; 9]>().prop_map(
         |[
             next_operation,
             registrations,
@@ -797,6 +797,7 @@ fn counters() -> impl Strategy<Value = Counters> {
             resumptions,
             dedup_rows,
             feed_rows,
+            feed_bytes,
             floor,
             model_changes,
         ]| Counters {
@@ -806,6 +807,7 @@ fn counters() -> impl Strategy<Value = Counters> {
             resumptions,
             dedup_rows,
             feed_rows,
+            feed_bytes,
             feed_floor: Revision(floor),
             model_changes,
         },
