@@ -48,6 +48,13 @@ pub struct Config {
     /// sooner. What ingress nodes have as `awake_window_seconds`.
     #[serde(with = "humantime_serde")]
     pub awake_window: Duration,
+    /// Watches of events that this node serves at a time; more are refused, and may go to another node.
+    pub max_watchers: u32,
+    /// How long a watcher may take nothing of what waits for it before its watch is ended.
+    #[serde(with = "humantime_serde")]
+    pub slow_watcher_patience: Duration,
+    /// Memory for the newest events, which watchers share.
+    pub watch_buffer_bytes: usize,
     /// How long a stop may take: handing over leaderships, ending calls, flushing.
     #[serde(with = "humantime_serde")]
     pub grace: Duration,
@@ -73,6 +80,9 @@ impl Default for Config {
             write_buffer_bytes: 128 << 20,
             // RFC 7252 §4.8.2: MAX_TRANSMIT_WAIT, as LwM2M-Transport 1.2 recommends.
             awake_window: Duration::from_secs(93),
+            max_watchers: 256,
+            slow_watcher_patience: Duration::from_secs(30),
+            watch_buffer_bytes: 32 << 20,
             grace: Duration::from_secs(20),
             log: LogConfig {
                 filter: "info,openraft=warn".to_owned(),
@@ -89,6 +99,8 @@ pub enum ConfigError {
     Shards(u16),
     #[error("awake_window is zero: nothing could be sent to devices in queue mode")]
     NeverAwake,
+    #[error("slow_watcher_patience is zero: no watcher could be served")]
+    NoPatience,
     #[error("internal_advertise {0:?} is not one of the seeds")]
     NotASeed(String),
     #[error("seed {0:?} is listed twice")]
@@ -103,6 +115,9 @@ impl Config {
         }
         if self.awake_window.is_zero() {
             return Err(ConfigError::NeverAwake);
+        }
+        if self.slow_watcher_patience.is_zero() {
+            return Err(ConfigError::NoPatience);
         }
         if !self.seeds.is_empty() && !self.seeds.contains(&self.internal_advertise) {
             return Err(ConfigError::NotASeed(self.internal_advertise.clone()));

@@ -35,11 +35,12 @@ struct ShardFigures {
     sessions: u64,
     resumptions: u64,
     feed_rows: u64,
+    feed_bytes: u64,
 }
 
 type Figure = (&'static str, &'static str, fn(&ShardFigures) -> u64);
 
-const FIGURES: [Figure; 9] = [
+const FIGURES: [Figure; 10] = [
     ("shard_leads", "1 if this node leads the shard", |shard| {
         shard.leads
     }),
@@ -79,6 +80,11 @@ const FIGURES: [Figure; 9] = [
         "Events of the shard that can be watched",
         |shard| shard.feed_rows,
     ),
+    (
+        "shard_feed_bytes",
+        "What the events of the shard that can be watched weigh",
+        |shard| shard.feed_bytes,
+    ),
 ];
 
 impl StateCollector {
@@ -97,6 +103,7 @@ impl StateCollector {
                 sessions: counters.sessions,
                 resumptions: counters.resumptions,
                 feed_rows: counters.feed_rows,
+                feed_bytes: counters.feed_bytes,
             }
         };
         self.groups.iter().map(figures).collect()

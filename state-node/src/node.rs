@@ -48,6 +48,7 @@ use crate::service::calls::Calls;
 use crate::service::keeper::Keeper;
 use crate::service::models::Models;
 use crate::service::state::StateService;
+use crate::service::watch::Watchers;
 use crate::store::database::SharedOptions;
 use crate::store::{ShardStore, StoreError};
 
@@ -129,6 +130,7 @@ struct Parts {
     router: Arc<Router>,
     attachments: Arc<Attachments>,
     seal: Arc<Seal>,
+    watchers: Watchers,
     fail_stop: FailStop,
     tasks: Tasks,
 }
@@ -220,6 +222,7 @@ async fn open(
             store: Arc::new(store.map_err(|source| NodeError::Store { shard, source })?),
             proposer: ProposerConfig { disk: disk.clone() },
             fail_stop: fail_stop.clone(),
+            feed_buffer_bytes: config.watch_buffer_bytes / usize::from(config.shards),
         };
         let group = Group::start(parts, tasks)
             .await
@@ -229,6 +232,7 @@ async fn open(
     let groups = Arc::new(groups);
     let router = Arc::new(Router::new(id, groups.clone(), random::random_u64()));
     let attachments = Arc::new(Attachments::new(config.awake_window));
+    let watchers = Watchers::new(config.max_watchers, config.slow_watcher_patience);
     Ok(Parts {
         config,
         id,
@@ -239,6 +243,7 @@ async fn open(
         router,
         attachments,
         seal,
+        watchers,
         fail_stop,
         tasks: tasks.clone(),
     })
@@ -300,6 +305,8 @@ impl Parts {
             state: self.state_service(),
             models: Models::default(),
             tasks: self.tasks.clone(),
+            signer: self.seal.signer().clone(),
+            watchers: self.watchers.clone(),
         };
         let router = builder()
             .add_service(health_service)
@@ -333,6 +340,7 @@ impl Parts {
             log: self.log.clone(),
             disk: self.disk.clone(),
         }));
+        self.watchers.register(&mut registry);
         let admin = admin::Admin {
             metrics: Arc::new(registry),
             readiness,

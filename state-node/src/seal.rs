@@ -1,20 +1,24 @@
-//! What keeps secrets unreadable on the disk, and the digests that name requests. The only place that knows `aws-lc-rs`.
+//! What keeps secrets unreadable on the disk, the signatures of tokens, and the digests that name requests. The only place that knows `aws-lc-rs`.
 
 use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
 
 use aws_lc_rs::aead::{AES_256_GCM, Aad, LessSafeKey, NONCE_LEN, Nonce, UnboundKey};
-use aws_lc_rs::{digest, rand};
+use aws_lc_rs::{constant_time, digest, hkdf, hmac, rand};
 use device_state::{Command, CredentialId, Resumption, Secret, Session};
 use proto::convert::{decode_secret, encode_secret};
 
 /// First byte of everything sealed. Never change; another format gets another number.
 const FORMAT: u8 = 1;
 
+/// What the key that signs tokens is derived by. Never change: tokens of other releases would be refused.
+const SIGNER_LABEL: &[u8] = b"drover tokens 1";
+
 /// The cluster key.
 pub struct Seal {
     key: LessSafeKey,
+    signer: Signer,
 }
 
 impl std::fmt::Debug for Seal {
@@ -82,10 +86,17 @@ impl Seal {
 
     /// Uses `key`.
     pub fn new(key: &[u8; 32]) -> Self {
+        let signer = Signer::derive(key);
         let key = UnboundKey::new(&AES_256_GCM, key).expect("32 bytes are a key of AES-256-GCM");
         Self {
             key: LessSafeKey::new(key),
+            signer,
         }
+    }
+
+    /// What signs tokens.
+    pub fn signer(&self) -> &Signer {
+        &self.signer
     }
 
     /// Seals `clear`. `owner` (an identity, a connection id) is needed to open it again.
@@ -223,6 +234,52 @@ fn bind(purpose: Purpose, owner: &[u8]) -> Vec<u8> {
     [purpose.label(), &[0], owner].concat()
 }
 
+/// Signs what callers carry between calls, with a key derived from the cluster key: every node of the cluster takes what
+/// another one signed.
+#[derive(Clone)]
+pub struct Signer {
+    key: hmac::Key,
+}
+
+impl std::fmt::Debug for Signer {
+    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        formatter.write_str("Signer")
+    }
+}
+
+impl Signer {
+    /// Bytes of a signature: half of an HMAC-SHA256, as RFC 2104 §5 allows.
+    pub const LENGTH: usize = 16;
+
+    // RFC 5869: a cluster key is random, so it needs no salt.
+    fn derive(key: &[u8; 32]) -> Self {
+        let secret = hkdf::Salt::new(hkdf::HKDF_SHA256, &[]).extract(key);
+        let derived = secret
+            .expand(&[SIGNER_LABEL], hmac::HMAC_SHA256)
+            .expect("an HMAC key is no longer than HKDF can make");
+        Self {
+            key: derived.into(),
+        }
+    }
+
+    /// The signature of `text`. What is signed for one purpose is not valid for another.
+    pub fn sign(&self, purpose: &[u8], text: &[u8]) -> [u8; Self::LENGTH] {
+        let mut context = hmac::Context::with_key(&self.key);
+        context.update(purpose);
+        context.update(&[0]);
+        context.update(text);
+        let tag = context.sign();
+        let half = tag.as_ref().first_chunk();
+        *half.expect("an HMAC-SHA256 has 32 bytes")
+    }
+
+    /// Whether the signature is that of `text`.
+    pub fn is_signed(&self, purpose: &[u8], text: &[u8], signature: &[u8]) -> bool {
+        let own = self.sign(purpose, text);
+        constant_time::verify_slices_are_equal(&own, signature).is_ok()
+    }
+}
+
 /// 128 bits that stand for `parts`; different parts practically never give the same.
 pub fn fingerprint(parts: &[&[u8]]) -> (u64, u64) {
     let mut context = digest::Context::new(&digest::SHA256);
@@ -345,6 +402,19 @@ mod tests {
             stored_at: Timestamp(0),
             expires_at: Timestamp(1),
         }
+    }
+
+    #[test]
+    fn what_is_signed_is_taken_for_its_purpose_and_by_its_cluster_only() {
+        let (seal, other) = (Seal::new(&[7; 32]), Seal::new(&[8; 32]));
+        let signature = seal.signer().sign(b"page", b"text");
+        assert!(seal.signer().is_signed(b"page", b"text", &signature));
+        assert!(!seal.signer().is_signed(b"resume", b"text", &signature));
+        assert!(!seal.signer().is_signed(b"page", b"texts", &signature));
+        assert!(!seal.signer().is_signed(b"page", b"text", &signature[..8]));
+        assert!(!other.signer().is_signed(b"page", b"text", &signature));
+        // Tokens of earlier releases stay good.
+        assert_eq!(hex::encode(signature), "061a922144bcd23ffe212db8ab4d7f71");
     }
 
     #[test]

@@ -2,6 +2,7 @@
 
 use std::io;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use device_state::{NodeId, ShardId};
@@ -17,6 +18,7 @@ use crate::raft::proposals::{Proposer, ProposerConfig};
 use crate::raft::state_machine::StateMachine;
 use crate::raft::{Member, Raft, TypeConfig};
 use crate::shard_events::ShardEvents;
+use crate::shared_feed::SharedFeed;
 use crate::store::{ReadTables, ShardStore};
 
 /// How long a read waits for the rows to catch up with what the leader knows to be committed.
@@ -62,6 +64,8 @@ pub struct GroupParts {
     pub store: Arc<ShardStore>,
     pub proposer: ProposerConfig,
     pub fail_stop: FailStop,
+    /// Memory for the newest entries of the feed.
+    pub feed_buffer_bytes: usize,
 }
 
 impl std::fmt::Debug for GroupParts {
@@ -88,7 +92,9 @@ pub struct Group {
     raft: Raft,
     store: Arc<ShardStore>,
     events: Arc<ShardEvents>,
+    feed: SharedFeed,
     proposer: Proposer,
+    heard: Heard,
 }
 
 impl std::fmt::Debug for Group {
@@ -97,6 +103,32 @@ impl std::fmt::Debug for Group {
             .debug_struct("Group")
             .field("shard", &self.shard())
             .finish_non_exhaustive()
+    }
+}
+
+/// When a leader was last heard.
+struct Heard {
+    start: std::time::Instant,
+    /// Since the start.
+    last_ms: AtomicU64,
+}
+
+impl Heard {
+    fn now() -> Self {
+        Self {
+            start: std::time::Instant::now(),
+            last_ms: AtomicU64::new(0),
+        }
+    }
+
+    fn again(&self) {
+        let since = self.start.elapsed().as_millis();
+        self.last_ms.store(since as u64, Ordering::Relaxed);
+    }
+
+    fn elapsed(&self) -> Duration {
+        let last = Duration::from_millis(self.last_ms.load(Ordering::Relaxed));
+        self.start.elapsed().saturating_sub(last)
     }
 }
 
@@ -119,9 +151,11 @@ impl Group {
         Ok(Self {
             node: parts.node,
             raft,
+            feed: SharedFeed::new(parts.store.clone(), parts.feed_buffer_bytes),
             store: parts.store,
             events,
             proposer,
+            heard: Heard::now(),
         })
     }
 
@@ -143,6 +177,32 @@ impl Group {
     /// What applied commands tell.
     pub fn events(&self) -> &Arc<ShardEvents> {
         &self.events
+    }
+
+    /// The feed, for those who follow it.
+    pub fn feed(&self) -> &SharedFeed {
+        &self.feed
+    }
+
+    /// A leader has sent something.
+    pub fn leader_heard(&self) {
+        self.heard.again();
+    }
+
+    /// How long ago this node last knew that it follows the group: as its leader by the answers of a quorum, else by what
+    /// the leader sent. What its rows lack may be older than that by an election.
+    pub fn silence(&self) -> Duration {
+        let heard = self.heard.elapsed();
+        if !self.leads() {
+            return heard;
+        }
+        let metrics = self.raft.metrics();
+        let metrics = metrics.borrow_watched();
+        if metrics.membership_config.voter_ids().count() == 1 {
+            return Duration::ZERO;
+        }
+        let acked = metrics.last_quorum_acked.as_ref();
+        acked.map_or(heard, |acked| acked.elapsed().min(heard))
     }
 
     /// The way to propose.

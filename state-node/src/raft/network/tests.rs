@@ -50,6 +50,7 @@ async fn start(id: u64, tasks: &Tasks) -> TestNode {
             disk: crate::raft::proposals::DiskGuard::default(),
         },
         fail_stop,
+        feed_buffer_bytes: 1 << 20,
     };
     let group = Arc::new(Group::start(parts, tasks).await.unwrap());
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();

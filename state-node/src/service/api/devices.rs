@@ -37,7 +37,8 @@ impl Devices for Api {
     ) -> Result<Response<ListDevicesResponse>, Status> {
         let request = request.into_inner();
         let size = page_size(request.page_size);
-        let mut page = PageToken::of_request(&request.page_token, &request.endpoint_prefix)?;
+        let mut page =
+            PageToken::of_request(&self.signer, &request.page_token, &request.endpoint_prefix)?;
         let mut devices = Vec::new();
         while let Some(group) = self.router().group(device_state::ShardId(page.shard)) {
             let after = page
@@ -58,7 +59,7 @@ impl Devices for Api {
                 page.after = last;
                 return Ok(Response::new(ListDevicesResponse {
                     devices,
-                    next_page_token: token::encode(&page),
+                    next_page_token: token::encode(&self.signer, &page),
                 }));
             }
             page.shard += 1;
@@ -73,7 +74,7 @@ impl Devices for Api {
         &self,
         request: Request<WatchEventsRequest>,
     ) -> Result<Response<Self::WatchEventsStream>, Status> {
-        self.watch(&request.into_inner()).map(Response::new)
+        self.watch(request.into_inner()).map(Response::new)
     }
 }
 
