@@ -35,8 +35,8 @@ pub struct Config {
     pub cluster_name: String,
     /// How many shards the devices are spread over. Fixed when the cluster is made; the same on every node.
     pub shards: u16,
-    /// A file with the key that seals pre-shared keys and session exports at rest: 64 hex digits, the same on every
-    /// node.
+    /// A file with the key that seals pre-shared keys and session exports at rest, and from which the key is derived that
+    /// signs page tokens and resume tokens: 64 hex digits, the same on every node.
     pub cluster_key_file: PathBuf,
     /// Below this much free space on the volume new commands are refused.
     pub disk_reserve_bytes: u64,
