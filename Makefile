@@ -3,7 +3,7 @@
 SHELL := /bin/bash
 .SHELLFLAGS := -euo pipefail -c
 .DEFAULT_GOAL := help
-.PHONY: help setup build bin demo test fuzz chaos conformance interop kube bench fmt codegen deny clean-cache
+.PHONY: help setup build bin demo test fuzz chaos conformance examples interop kube bench fmt codegen deny clean-cache
 
 export DROVER_CACHE ?= $(HOME)/.cache/drover
 export CARGO_TARGET_DIR ?= $(DROVER_CACHE)/target
@@ -72,6 +72,11 @@ interop: setup ## Tests against other implementations of LwM2M
 	  '/usr/lib/python3*/ensurepip/__init__.py=python3-venv'
 	@scripts/venv.sh tests/interop/requirements.txt "$(DROVER_CACHE)/interop-venv"
 	@$(rocksdb); cargo build --workspace --bins; cargo test --workspace --test interop
+
+examples: setup ## Runs the client examples in Python and Go against a cluster
+	@scripts/packages.sh go=golang-go '/usr/lib/python3*/ensurepip/__init__.py=python3-venv'
+	@scripts/stubs.sh
+	@$(rocksdb); cargo build --workspace --bins; cargo test --workspace --test examples
 
 kube: setup ## Tests against a real Kubernetes API
 	@scripts/packages.sh go=golang-go openssl=openssl

@@ -153,7 +153,7 @@ impl StateTier {
         self.call(|channel| async move {
             let request = api::WatchEventsRequest {
                 resume_token: resume_token.to_owned(),
-                endpoint: String::new(),
+                ..Default::default()
             };
             DevicesClient::new(channel).watch_events(request).await
         })

@@ -16,6 +16,8 @@ mod record;
 mod row;
 mod value;
 
+use std::time::Duration;
+
 use device_state::{NodeId, OperationId, RequestId, ResumptionId, SessionCid, ShardId, Timestamp};
 use lwm2m::{EndpointName, RegistrationId};
 
@@ -121,6 +123,10 @@ pub enum Reason {
     Operations,
     #[error("is no data type of LwM2M")]
     DataType,
+    #[error("is not what the endpoint begins with: {prefix:?}")]
+    OtherPrefix { prefix: String },
+    #[error("is not {least:?} to {most:?}")]
+    OutsideOf { least: Duration, most: Duration },
     #[error("is none of GET, POST, PUT, DELETE, FETCH and iPATCH")]
     Method,
     #[error(transparent)]

@@ -10,6 +10,8 @@
 )]
 pub mod v1 {
     include!("gen/drover.v1.rs");
+
+    pub use crate::watch::WatchEventsResponse;
 }
 
 /// The encoded `FileDescriptorSet` of the public API, for gRPC reflection.

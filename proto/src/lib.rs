@@ -28,3 +28,4 @@ pub mod convert;
 pub mod drover;
 pub mod rpc;
 pub mod storage;
+mod watch;

@@ -8,13 +8,14 @@ use std::path::{Path, PathBuf};
 
 use prost::Message as _;
 
-const FILES: [&str; 6] = [
+const FILES: [&str; 7] = [
     "storage/v1/storage.proto",
     "rpc/v1/raft.proto",
     "rpc/v1/state.proto",
     "drover/v1/drover.proto",
     "drover/v1/cluster.proto",
     "drover/v1/backup.proto",
+    "drover/v1/watch.proto",
 ];
 
 /// Fields that carry whole log entries or file contents: shared, not copied, when they are decoded.
@@ -31,6 +32,12 @@ const SECRETS: [&str; 2] = [
     ".drover.rpc.v1.ClearCredential",
     ".drover.rpc.v1.PrepareBootstrapResponse.Account",
 ];
+
+/// The message of a watch, which may hold an event that was encoded once for many watchers.
+const SHARED: (&str, &str) = (
+    ".drover.v1.WatchEventsResponse",
+    "crate::watch::WatchEventsResponse",
+);
 
 #[test]
 fn the_committed_code_is_what_the_proto_files_generate() {
@@ -62,6 +69,7 @@ fn generate(out: &Path) {
     let mut config = tonic_prost_build::Config::new();
     config.bytes(BYTES_FIELDS);
     config.skip_debug(SECRETS);
+    config.extern_path(SHARED.0, SHARED.1);
     tonic_prost_build::configure()
         .build_transport(true)
         .out_dir(out)

@@ -39,8 +39,8 @@ pub struct Config {
     pub cluster_name: String,
     /// How many shards the devices are spread over. Fixed when the cluster is made; the same on every node.
     pub shards: u16,
-    /// A file with the key under which pre-shared keys, OSCORE secrets and session exports are sealed at rest: 64 hex
-    /// digits, the same on every node.
+    /// A file with the key under which pre-shared keys, OSCORE secrets and session exports are sealed at rest, and from
+    /// which the key is derived that signs page tokens and resume tokens: 64 hex digits, the same on every node.
     pub cluster_key_file: PathBuf,
     /// Files with further keys, of the same form: what they sealed is opened, nothing new is sealed with them. For
     /// changing the key (see docs/security.md).
@@ -63,6 +63,13 @@ pub struct Config {
     /// sooner. What ingress nodes have as `awake_window_seconds`.
     #[serde(with = "humantime_serde")]
     pub awake_window: Duration,
+    /// Watches of events that this node serves at a time; more are refused, and may go to another node.
+    pub max_watchers: u32,
+    /// How long a watcher may take nothing of what waits for it before its watch is ended.
+    #[serde(with = "humantime_serde")]
+    pub slow_watcher_patience: Duration,
+    /// Memory for the newest events, which watchers share.
+    pub watch_buffer_bytes: usize,
     /// How long a stop may take: handing over leaderships, ending calls, flushing.
     #[serde(with = "humantime_serde")]
     pub grace: Duration,
@@ -92,6 +99,9 @@ impl Default for Config {
             write_buffer_bytes: 128 << 20,
             // RFC 7252 §4.8.2: MAX_TRANSMIT_WAIT, as LwM2M-Transport 1.2 recommends.
             awake_window: Duration::from_secs(93),
+            max_watchers: 256,
+            slow_watcher_patience: Duration::from_secs(30),
+            watch_buffer_bytes: 32 << 20,
             grace: Duration::from_secs(20),
             log: LogConfig {
                 filter: "info,openraft=warn".to_owned(),
@@ -130,6 +140,8 @@ pub enum ConfigError {
     NeverAwake,
     #[error("compare_replicas_every is more than a year")]
     NeverCompared,
+    #[error("slow_watcher_patience is zero: no watcher could be served")]
+    NoPatience,
     #[error("internal_advertise {0:?} is not one of the seeds")]
     NotASeed(String),
     #[error("seed {0:?} is listed twice")]
@@ -144,6 +156,9 @@ impl Config {
         }
         if self.awake_window.is_zero() {
             return Err(ConfigError::NeverAwake);
+        }
+        if self.slow_watcher_patience.is_zero() {
+            return Err(ConfigError::NoPatience);
         }
         if self.compare_replicas_every > MAX_COMPARE_EVERY {
             return Err(ConfigError::NeverCompared);

@@ -47,5 +47,6 @@ pub mod router;
 pub mod seal;
 pub mod service;
 pub mod shard_events;
+pub mod shared_feed;
 pub mod store;
 pub mod volume;

@@ -41,11 +41,12 @@ struct ShardFigures {
     resumptions: u64,
     feed_rows: u64,
     compared: Compared,
+    feed_bytes: u64,
 }
 
 type Figure = (&'static str, &'static str, fn(&ShardFigures) -> u64);
 
-const FIGURES: [Figure; 12] = [
+const FIGURES: [Figure; 13] = [
     ("shard_leads", "1 if this node leads the shard", |shard| {
         shard.leads
     }),
@@ -86,6 +87,11 @@ const FIGURES: [Figure; 12] = [
         |shard| shard.feed_rows,
     ),
     (
+        "shard_feed_bytes",
+        "What the events of the shard that can be watched weigh",
+        |shard| shard.feed_bytes,
+    ),
+    (
         "shard_compared_revision",
         "Newest revision at which this node compared the shard's replicas",
         |shard| shard.compared.revision,
@@ -119,6 +125,7 @@ impl StateCollector {
                 resumptions: counters.resumptions,
                 feed_rows: counters.feed_rows,
                 compared: group.hashes().figures(),
+                feed_bytes: counters.feed_bytes,
             }
         };
         self.groups.iter().map(figures).collect()

@@ -56,6 +56,7 @@ use crate::service::calls::Calls;
 use crate::service::keeper::Keeper;
 use crate::service::models::Models;
 use crate::service::state::StateService;
+use crate::service::watch::Watchers;
 use crate::store::StoreError;
 use crate::volume::{LockError, VolumeLock};
 use storage::Storage;
@@ -149,6 +150,7 @@ struct Parts {
     backups: Arc<Backups>,
     comparer: Comparer,
     seal: Arc<Seal>,
+    watchers: Watchers,
     fail_stop: FailStop,
     tasks: Tasks,
 }
@@ -238,6 +240,7 @@ async fn open(
             proposer: ProposerConfig { disk: disk.clone() },
             pace: pace.clone(),
             fail_stop: fail_stop.clone(),
+            feed_buffer_bytes: config.watch_buffer_bytes / usize::from(config.shards),
         };
         let group = Group::start(parts, tasks)
             .await
@@ -247,6 +250,7 @@ async fn open(
     let groups = Arc::new(groups);
     let router = Arc::new(Router::new(id, groups.clone(), random::random_u64()));
     let attachments = Arc::new(Attachments::new(config.awake_window));
+    let watchers = Watchers::new(config.max_watchers, config.slow_watcher_patience);
     Ok(Parts {
         config,
         id,
@@ -259,6 +263,7 @@ async fn open(
         backups: Arc::new(Backups::new(id)),
         comparer: Comparer { node: id, peers },
         seal,
+        watchers,
         fail_stop,
         tasks: tasks.clone(),
     })
@@ -336,6 +341,8 @@ impl Parts {
             state: self.state_service(),
             models: Models::default(),
             tasks: self.tasks.clone(),
+            signer: self.seal.signer().clone(),
+            watchers: self.watchers.clone(),
         };
         let router = builder()
             .add_service(health_service)
@@ -372,6 +379,7 @@ impl Parts {
             disk: self.disk.clone(),
             data_dir: self.config.data_dir.clone(),
         }));
+        self.watchers.register(&mut registry);
         let admin = admin::Admin {
             metrics: Arc::new(registry),
             readiness,

@@ -1,4 +1,4 @@
-//! What keeps secrets unreadable on the disk, and the digests that name requests. The only place that knows `aws-lc-rs`.
+//! What keeps secrets unreadable on the disk, the signatures of tokens, and the digests that name requests. The only place that knows `aws-lc-rs`.
 //!
 //! ```text
 //!  key of a file ──wraps──▶ data key ──seals──▶ secret
@@ -17,10 +17,12 @@ use proto::convert::{decode_secret, encode_secret};
 
 use data_key::{DataKeys, MAX_USES, Wrapped};
 use key::{FileKey, KEY_LEN, KeyEncryption, KeyId};
+pub use signer::Signer;
 
 pub mod canary;
 mod data_key;
 pub mod key;
+mod signer;
 #[cfg(test)]
 mod tests;
 
@@ -36,6 +38,7 @@ pub struct Seal {
     /// The first one seals; all of them open.
     keys: Vec<FileKey>,
     data: DataKeys,
+    signer: Signer,
 }
 
 impl std::fmt::Debug for Seal {
@@ -105,6 +108,7 @@ impl Seal {
 
     fn with(keys: Vec<FileKey>, max_uses: u64) -> Self {
         Self {
+            signer: Signer::new(&keys),
             keys,
             data: DataKeys::new(max_uses),
         }
@@ -113,6 +117,11 @@ impl Seal {
     /// The keys, the one that seals first.
     pub fn keys(&self) -> impl Iterator<Item = &FileKey> {
         self.keys.iter()
+    }
+
+    /// What signs tokens.
+    pub fn signer(&self) -> &Signer {
+        &self.signer
     }
 
     /// Seals `clear`. `owner` (an identity, a connection id) is needed to open it again.

@@ -9,6 +9,7 @@ pub(crate) mod membership;
 pub mod models;
 pub mod state;
 pub mod status;
+pub mod watch;
 
 /// Calls of one batch; more are refused.
 pub(crate) const MAX_BATCH_CALLS: usize = 4_096;

@@ -82,6 +82,17 @@ impl ShardEvents {
         *self.applied.borrow()
     }
 
+    /// Waits until the rows stand at `revision` or later.
+    pub async fn reached(&self, revision: Revision) {
+        // The sender lives as long as this does.
+        drop(
+            self.applied
+                .subscribe()
+                .wait_for(|applied| *applied >= revision)
+                .await,
+        );
+    }
+
     /// The highest leader time that was applied.
     pub fn leader_time(&self) -> Timestamp {
         Timestamp(self.leader_time_ms.load(Ordering::Relaxed))

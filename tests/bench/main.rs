@@ -11,6 +11,7 @@
 mod operations;
 mod sessions;
 mod storm;
+mod watchers;
 
 use std::fmt::Write as _;
 use std::process::{Command, Stdio};
@@ -27,10 +28,11 @@ const KEY: &str = "000102030405060708090a0b0c0d0e0f";
 const AWAKE: usize = 16;
 
 /// What is measured, by name: `cargo bench --bench path -- NAME…` measures some of it.
-const PARTS: [(&str, fn()); 9] = [
+const PARTS: [(&str, fn()); 10] = [
     ("registrations", registrations),
     ("reads", reads),
     ("notifications", operations::notifications),
+    ("watchers", watchers::cost),
     ("wake", operations::wake),
     ("queue", operations::million),
     ("package", operations::package),

@@ -25,3 +25,4 @@ mod split_brain;
 mod spray;
 mod take_over;
 mod transports;
+mod watch;

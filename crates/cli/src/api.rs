@@ -112,10 +112,24 @@ impl Addresses {
 
     /// Connects to the first address that answers.
     pub(crate) async fn connect(&self) -> Result<Channel, Failure> {
+        let (channel, _) = self.connect_from(0).await?;
+        Ok(channel)
+    }
+
+    /// How many there are.
+    pub(crate) fn len(&self) -> usize {
+        self.hosts.len()
+    }
+
+    /// Connects to the first address that answers, trying that of the number `first` first and the others in turn; the
+    /// number of the one that did.
+    pub(crate) async fn connect_from(&self, first: usize) -> Result<(Channel, usize), Failure> {
         let mut causes = Vec::new();
-        for host in &self.hosts {
+        let numbered = self.hosts.iter().enumerate();
+        let turn = numbered.cycle().skip(first % self.hosts.len().max(1));
+        for (number, host) in turn.take(self.hosts.len()) {
             match connect(host).await {
-                Ok(channel) => return Ok(channel),
+                Ok(channel) => return Ok((channel, number)),
                 Err(cause) if causes.contains(&cause) => {}
                 Err(cause) => causes.push(cause),
             }

@@ -8,7 +8,7 @@ use clap::{Args, Parser, Subcommand};
 
 use crate::command::{
     apply, backup, bootstrap, children, cluster, composite, credentials, models, observations,
-    operations, raw, read, rest_shim, stream, write,
+    operations, raw, read, rest_shim, stream, watch, write,
 };
 use crate::failure::Failure;
 use crate::output::Format;
@@ -163,7 +163,7 @@ JSON: {\"endpoint\", \"findings\": [{\"severity\": Problem|Warning|Notice, \"sum
     /// Send the device a request as it is, and show what it answers.
     Raw(raw::Raw),
     /// Follow the events of the fleet or of one device.
-    Watch(stream::Watch),
+    Watch(watch::Watch),
     /// Keep devices as declared in YAML, as kubectl apply does.
     Apply(apply::Apply),
     /// Operations under way and finished: list, get, cancel.

@@ -16,6 +16,7 @@ pub(crate) mod raw;
 pub(crate) mod read;
 pub(crate) mod rest_shim;
 pub(crate) mod stream;
+pub(crate) mod watch;
 pub(crate) mod write;
 
 use clap::CommandFactory as _;

@@ -172,6 +172,16 @@ fn operation_end(operation: &Operation) -> String {
     text
 }
 
+impl Failure {
+    /// The reason that the API gives, if it refused the call.
+    pub(crate) fn reason(&self) -> Option<String> {
+        match self {
+            Self::Call { status, .. } => reason(status),
+            _ => None,
+        }
+    }
+}
+
 fn reason(status: &tonic::Status) -> Option<String> {
     status.get_details_error_info().map(|info| info.reason)
 }
@@ -250,7 +260,9 @@ fn call_hint(status: &tonic::Status) -> Option<String> {
             Some("`drover devices` lists the devices that are registered".to_owned())
         }
         (_, Some("RESUME_TOKEN_EXPIRED")) => Some(
-            "the events since then are no longer kept: watch without --resume-token".to_owned(),
+            "the events since then are no longer kept: watch without --resume-token, or remove the file of \
+             --resume-file; with --initial a watch begins again by itself"
+                .to_owned(),
         ),
         (Code::DeadlineExceeded | Code::Cancelled, _) => Some(again.unwrap_or_else(|| {
             "allow more time with --timeout, for example --timeout 2m".to_owned()

@@ -1,7 +1,11 @@
 //! What happened: the entries of a shard's feed, from which every watch is served.
 
+mod filter;
+mod weight;
+
 use lwm2m::{ChildPrefix, EndpointName, Path, RegistrationId, Value};
 
+pub use self::filter::{Devices, EventFilter, EventKind};
 use crate::bootstrap::BootstrapRecord;
 use crate::id::{OperationId, Revision, Timestamp};
 use crate::record::{DesiredState, OperationOutcome, Registration, ValueOrigin};

@@ -6,9 +6,9 @@ use lwm2m::{EndpointName, Observed, Path};
 
 use crate::id::Timestamp;
 use crate::limit::{
-    DEDUP_BATCH, FEED_SLACK, MAX_CHILD_VALUES, MAX_DEDUP_ROWS, MAX_DESIRED,
-    MAX_ENDPOINT_CREDENTIALS, MAX_FEED_ROWS, MAX_FINISHED_OPERATIONS, MAX_QUEUED_OPERATIONS,
-    MAX_RESUMPTION_STATE, MAX_VALUES,
+    DEDUP_BATCH, FEED_SLACK, FEED_SLACK_BYTES, MAX_CHILD_VALUES, MAX_DEDUP_ROWS, MAX_DESIRED,
+    MAX_ENDPOINT_CREDENTIALS, MAX_FEED_BYTES, MAX_FEED_ROWS, MAX_FINISHED_OPERATIONS,
+    MAX_QUEUED_OPERATIONS, MAX_RESUMPTION_STATE, MAX_VALUES,
 };
 use crate::memory::MemoryTables;
 use crate::query;
@@ -62,7 +62,7 @@ pub enum Violation {
         bound: Bound,
         rows: usize,
     },
-    #[error("more than {allowed} rows of {bound}")]
+    #[error("more than {allowed} of {bound}")]
     TooManyInShard { bound: Bound, allowed: u64 },
 }
 
@@ -77,6 +77,7 @@ pub enum Bound {
     ChildValues,
     Dedup,
     Feed,
+    FeedBytes,
 }
 
 impl Bound {
@@ -88,7 +89,7 @@ impl Bound {
             Self::ObservedPaths => Observation::MAX_PATHS,
             Self::LastValues => MAX_VALUES,
             Self::ChildValues => MAX_CHILD_VALUES,
-            Self::Dedup | Self::Feed => usize::MAX,
+            Self::Dedup | Self::Feed | Self::FeedBytes => usize::MAX,
         }
     }
 }
@@ -103,7 +104,8 @@ impl std::fmt::Display for Bound {
             Self::LastValues => "last values",
             Self::ChildValues => "last values behind it",
             Self::Dedup => "outcomes",
-            Self::Feed => "the feed",
+            Self::Feed => "entries of the feed",
+            Self::FeedBytes => "bytes of the feed",
         })
     }
 }
@@ -168,6 +170,7 @@ impl Audit<'_> {
             }),
             Row::Feed(entry) => {
                 self.counted.feed_rows += 1;
+                self.counted.feed_bytes += entry.weight();
                 let floor = query::counters(self.tables).feed_floor;
                 ensure(entry.revision >= floor, || Violation::FeedFloor)
             }
@@ -330,6 +333,11 @@ impl Audit<'_> {
         let bound = Bound::Feed;
         let several = several_revisions(self.tables);
         ensure(counted.feed_rows <= allowed || !several, || {
+            Violation::TooManyInShard { bound, allowed }
+        })?;
+        let allowed = MAX_FEED_BYTES + FEED_SLACK_BYTES;
+        let bound = Bound::FeedBytes;
+        ensure(counted.feed_bytes <= allowed || !several, || {
             Violation::TooManyInShard { bound, allowed }
         })
     }

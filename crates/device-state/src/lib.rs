@@ -63,7 +63,7 @@ pub use bootstrap::{
 pub use command::{Command, Envelope, Outcome, Rejection};
 pub use contact::{Attempt, Contact, Move, RefusedAttempt};
 pub use effect::Effect;
-pub use event::{Event, FeedEntry};
+pub use event::{Devices, Event, EventFilter, EventKind, FeedEntry};
 pub use feature::FeatureLevel;
 pub use freshness::{Freshness, observation_freshness};
 pub use id::{

@@ -67,6 +67,13 @@ pub const MAX_FEED_ROWS: u64 = 100_000;
 /// By how much the feed outgrows [`MAX_FEED_ROWS`] before entries are dropped.
 pub const FEED_SLACK: u64 = 256;
 
+/// What the entries of the feed weigh together, at most. Entries of devices that report a few numbers at a time reach
+/// [`MAX_FEED_ROWS`] first; of values of 64 kB a thousand are kept.
+pub const MAX_FEED_BYTES: u64 = 64 << 20;
+
+/// By how much the feed outgrows [`MAX_FEED_BYTES`] before entries are dropped.
+pub const FEED_SLACK_BYTES: u64 = 1 << 20;
+
 /// Outcomes that are kept for retries. Dropped [`DEDUP_BATCH`] at a time, so there can be that many
 /// more.
 pub const MAX_DEDUP_ROWS: u64 = 100_000;

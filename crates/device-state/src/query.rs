@@ -9,7 +9,8 @@ use lwm2m::{ChildPrefix, EndpointName, ObjectModel, Observed, Path, PowerSaving,
 
 pub use self::feed::{FeedPage, FeedPosition, feed};
 pub use self::list::{
-    CredentialPage, PendingCursor, PendingPage, list_credentials, list_devices, pending_devices,
+    CredentialPage, PendingCursor, PendingPage, list_credentials, list_devices, list_present,
+    pending_devices,
 };
 use crate::bootstrap::{BootstrapProfile, BootstrapRecord};
 use crate::id::{NodeId, OperationId, RequestId, Timestamp};

@@ -125,6 +125,8 @@ pub struct Counters {
     pub resumptions: u64,
     pub dedup_rows: u64,
     pub feed_rows: u64,
+    /// What the entries of the feed weigh together ([`FeedEntry::weight`]).
+    pub feed_bytes: u64,
     /// Feed entries below this revision are gone.
     pub feed_floor: Revision,
     /// How often definitions of objects were put or removed: who knows this number knows the

@@ -122,7 +122,8 @@ impl Index {
                     device.spec.management_policy == ManagementPolicy::ObserveOnly
                         && reported.values.iter().all(|value| value.child.is_empty())
                 }
-                Kind::OperationFinished(_) | Kind::Bootstrapped(_) => false,
+                // Those that are present are not asked for: all objects are looked at when a watch begins.
+                Kind::OperationFinished(_) | Kind::Bootstrapped(_) | Kind::Present(_) => false,
             };
             let is_concerned =
                 |known: &&DeviceRef| inner.devices.get(*known).is_some_and(|one| matters(one));

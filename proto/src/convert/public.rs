@@ -13,6 +13,7 @@ mod observation;
 mod operation;
 mod request;
 mod value;
+mod watch;
 
 use device_state::{OperationId, ShardId, Timestamp};
 
@@ -25,6 +26,7 @@ pub use request::{
     Defined, Delivery, DeviceRequest, DurableRequest, OperationTarget, RawCall, Wait, operation_id,
 };
 pub use value::{path_values, reported_values, typed_value};
+pub use watch::{Beginning, WatchRequest, present};
 
 /// The last moment that a protobuf timestamp can name, the end of the year 9999, in seconds since 1970.
 const LAST_SECOND: u64 = 253_402_300_799;

@@ -989,6 +989,9 @@ pub struct Counters {
     pub resumptions: u64,
     #[prost(uint64, tag = "8")]
     pub model_changes: u64,
+    /// What the entries of the feed weigh: FeedEntry::weight of device-state.
+    #[prost(uint64, tag = "9")]
+    pub feed_bytes: u64,
     #[prost(uint32, tag = "20")]
     pub feature_level: u32,
     /// Generations up to this one may have been used by owners of contexts that have no row: a restore lost them.

@@ -283,6 +283,13 @@ fn the_bytes_of_what_came_later_do_not_change_either() {
     };
     let bytes = wire::AccessRule::from(rule).encode_to_vec();
     assert_eq!(hex::encode(bytes), "08e71910001a040801100f1a0210012001");
+    let counters = device_state::Counters {
+        feed_rows: 2,
+        feed_bytes: 300,
+        ..Default::default()
+    };
+    let bytes = wire::Counters::from(counters).encode_to_vec();
+    assert_eq!(hex::encode(bytes), "280248ac02");
 }
 
 fn behind() -> Observed {

@@ -814,7 +814,7 @@ pub(crate) fn outcome() -> impl Strategy<Value = Outcome> {
 }
 
 fn counters() -> impl Strategy<Value = Counters> {
-    (any::<[u64; 8]>(), any::<u16>()).prop_map(
+    (any::<[u64; 9]>(), any::<u16>()).prop_map(
         |(
             [
                 next_operation,
@@ -823,6 +823,7 @@ fn counters() -> impl Strategy<Value = Counters> {
                 resumptions,
                 dedup_rows,
                 feed_rows,
+                feed_bytes,
                 floor,
                 model_changes,
             ],
@@ -834,6 +835,7 @@ fn counters() -> impl Strategy<Value = Counters> {
             resumptions,
             dedup_rows,
             feed_rows,
+            feed_bytes,
             feed_floor: Revision(floor),
             model_changes,
             feature_level: FeatureLevel::SUPPORTED,

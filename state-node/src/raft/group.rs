@@ -2,6 +2,7 @@
 
 use std::io;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use device_state::{FeatureLevel, NodeId, ShardId, query};
@@ -21,6 +22,7 @@ use crate::raft::proposals::{Proposer, ProposerConfig};
 use crate::raft::state_machine::StateMachine;
 use crate::raft::{Member, Raft, TypeConfig};
 use crate::shard_events::ShardEvents;
+use crate::shared_feed::SharedFeed;
 use crate::store::{Checkpoint, ReadTables, ShardStore, StoreError};
 
 /// How long a read waits for the rows to catch up with what the leader knows to be committed.
@@ -88,6 +90,8 @@ pub struct GroupParts<N> {
     /// Shared by the groups of a node.
     pub pace: Arc<Pace>,
     pub fail_stop: FailStop,
+    /// Memory for the newest entries of the feed.
+    pub feed_buffer_bytes: usize,
 }
 
 impl<N> std::fmt::Debug for GroupParts<N> {
@@ -125,8 +129,10 @@ pub struct Group {
     store: Arc<ShardStore>,
     events: Arc<ShardEvents>,
     hashes: Arc<Hashes>,
+    feed: SharedFeed,
     proposer: Proposer,
     votes_from: Instant,
+    heard: Heard,
 }
 
 impl std::fmt::Debug for Group {
@@ -162,6 +168,32 @@ fn elect_after(silence: Duration, raft: &Raft, tasks: &Tasks) {
             () = tokio::time::sleep(silence) => raft.runtime_config().elect(true),
         }
     });
+}
+
+/// When a leader was last heard.
+struct Heard {
+    start: std::time::Instant,
+    /// Since the start.
+    last_ms: AtomicU64,
+}
+
+impl Heard {
+    fn now() -> Self {
+        Self {
+            start: std::time::Instant::now(),
+            last_ms: AtomicU64::new(0),
+        }
+    }
+
+    fn again(&self) {
+        let since = self.start.elapsed().as_millis();
+        self.last_ms.store(since as u64, Ordering::Relaxed);
+    }
+
+    fn elapsed(&self) -> Duration {
+        let last = Duration::from_millis(self.last_ms.load(Ordering::Relaxed));
+        self.start.elapsed().saturating_sub(last)
+    }
 }
 
 impl Group {
@@ -200,11 +232,13 @@ impl Group {
             node: parts.node,
             raft,
             log: parts.log,
+            feed: SharedFeed::new(parts.store.clone(), parts.feed_buffer_bytes),
             store: parts.store,
             events,
             hashes,
             proposer,
             votes_from: Instant::now() + silence,
+            heard: Heard::now(),
         })
     }
 
@@ -258,6 +292,32 @@ impl Group {
     /// The hashes of the rows, by which replicas are compared.
     pub fn hashes(&self) -> &Arc<Hashes> {
         &self.hashes
+    }
+
+    /// The feed, for those who follow it.
+    pub fn feed(&self) -> &SharedFeed {
+        &self.feed
+    }
+
+    /// A leader has sent something.
+    pub fn leader_heard(&self) {
+        self.heard.again();
+    }
+
+    /// How long ago this node last knew that it follows the group: as its leader by the answers of a quorum, else by what
+    /// the leader sent. What its rows lack may be older than that by an election.
+    pub fn silence(&self) -> Duration {
+        let heard = self.heard.elapsed();
+        if !self.leads() {
+            return heard;
+        }
+        let metrics = self.raft.metrics();
+        let metrics = metrics.borrow_watched();
+        if metrics.membership_config.voter_ids().count() == 1 {
+            return Duration::ZERO;
+        }
+        let acked = metrics.last_quorum_acked.as_ref();
+        acked.map_or(heard, |acked| acked.elapsed().min(heard))
     }
 
     /// The way to propose.

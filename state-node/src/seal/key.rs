@@ -5,10 +5,10 @@ use std::fs;
 use std::path::Path;
 
 use aws_lc_rs::aead::{AES_256_GCM, Aad, LessSafeKey, NONCE_LEN, Nonce, UnboundKey};
-use aws_lc_rs::{digest, rand};
+use aws_lc_rs::{digest, hmac, rand};
 use zeroize::Zeroizing;
 
-use crate::seal::{KeyError, SealError};
+use crate::seal::{KeyError, SealError, signer};
 
 /// Bytes of a key.
 pub const KEY_LEN: usize = 32;
@@ -50,6 +50,7 @@ pub trait KeyEncryption: Send + Sync {
 pub struct FileKey {
     id: KeyId,
     cipher: Cipher,
+    token_key: hmac::Key,
 }
 
 impl FileKey {
@@ -77,7 +78,13 @@ impl FileKey {
         Self {
             id,
             cipher: Cipher::new(key),
+            token_key: signer::derive(key),
         }
+    }
+
+    /// What signs tokens.
+    pub(super) fn token_key(&self) -> &hmac::Key {
+        &self.token_key
     }
 
     /// What secrets were sealed with before there were data keys.

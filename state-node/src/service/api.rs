@@ -11,10 +11,12 @@ use proto::storage::v1 as wire;
 use tonic::{Request, Status};
 
 use crate::router::Router;
+use crate::seal::Signer;
 use crate::service::keeper;
 use crate::service::models::Models;
 use crate::service::state::{Known, Origin, StateService};
 use crate::service::status;
+use crate::service::watch::Watchers;
 
 mod bootstrap;
 mod cluster;
@@ -41,6 +43,9 @@ pub struct Api {
     pub state: StateService,
     pub models: Models,
     pub tasks: Tasks,
+    /// Of page tokens and resume tokens.
+    pub signer: Signer,
+    pub watchers: Watchers,
 }
 
 impl Api {

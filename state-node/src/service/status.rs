@@ -99,6 +99,47 @@ pub fn resume_token_expired() -> Status {
     )
 }
 
+/// The watcher did not take its events; it can go on after those that it took.
+pub fn slow_consumer(resume_token: &str) -> Status {
+    let metadata = [("resume_token".to_owned(), resume_token.to_owned())];
+    let details = ErrorDetails::with_error_info("SLOW_CONSUMER", DOMAIN, metadata);
+    Status::with_error_details(
+        Code::ResourceExhausted,
+        "the events were not taken: go on with the resume token, and take them sooner",
+        details,
+    )
+}
+
+/// This node serves as many watchers as it may.
+pub fn too_many_watchers() -> Status {
+    retry(
+        Code::ResourceExhausted,
+        "TOO_MANY_WATCHERS",
+        "this node serves as many watchers as it may: go to another one",
+        Duration::from_secs(10),
+    )
+}
+
+/// What this node knows may be old: it hears of no leader.
+pub fn out_of_touch() -> Status {
+    retry(
+        Code::Unavailable,
+        "NODE_OUT_OF_TOUCH",
+        "this node has heard of no leader for a while: go on at another one",
+        Duration::from_millis(500),
+    )
+}
+
+/// This node has not applied yet what the resume token has seen.
+pub fn node_behind() -> Status {
+    retry(
+        Code::Unavailable,
+        "NODE_BEHIND",
+        "this node is behind the resume token: go on at another one",
+        Duration::from_secs(1),
+    )
+}
+
 /// This node stops.
 pub fn stopping() -> Status {
     retry(

@@ -35,6 +35,8 @@ struct Node {
 pub(crate) struct Cluster {
     dir: TempDir,
     nodes: Vec<Node>,
+    /// Settings of all nodes, such as `DROVER_STATE__MAX_WATCHERS`.
+    environment: Vec<(&'static str, &'static str)>,
 }
 
 fn free_port() -> u16 {
@@ -45,6 +47,14 @@ fn free_port() -> u16 {
 impl Cluster {
     /// Starts `size` nodes and waits until all are ready.
     pub(crate) async fn start(size: usize) -> Self {
+        Self::start_with(size, &[]).await
+    }
+
+    /// The same with settings of their own.
+    pub(crate) async fn start_with(
+        size: usize,
+        environment: &[(&'static str, &'static str)],
+    ) -> Self {
         let dir = tempfile::tempdir().unwrap();
         std::fs::write(dir.path().join("key"), "42".repeat(32)).unwrap();
         let node = |_| Node {
@@ -55,6 +65,7 @@ impl Cluster {
         let mut cluster = Self {
             dir,
             nodes: (0..size).map(node).collect(),
+            environment: environment.to_vec(),
         };
         let mut processes: Vec<_> = (0..size).map(|at| cluster.spawn(at)).collect();
         futures::future::join_all(processes.iter_mut().map(ready)).await;
@@ -83,6 +94,7 @@ impl Cluster {
             .args(["--seeds", &seeds.join(",")])
             .arg("--cluster-key-file")
             .arg(self.dir.path().join("key"))
+            .envs(self.environment.iter().copied())
             .stdout(Stdio::piped())
             .stderr(log)
             .kill_on_drop(true)
@@ -95,6 +107,11 @@ impl Cluster {
         let mut process = self.spawn(at);
         ready(&mut process).await;
         self.nodes[at].process = Some(process);
+    }
+
+    /// Starts a stopped node again and does not wait for it: alone it may never be ready.
+    pub(crate) fn restart_alone(&mut self, at: usize) {
+        self.nodes[at].process = Some(self.spawn(at));
     }
 
     /// Ends a node's process and waits until it is gone.

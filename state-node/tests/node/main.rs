@@ -5,6 +5,7 @@
 mod bootstrap;
 mod cluster;
 mod device;
+mod watch;
 
 use std::time::Duration;
 
@@ -473,62 +474,6 @@ async fn an_observer_of_a_device_behind_a_gateway_is_told_of_that_device_alone()
         ingress.seen().contains(&cancel)
     })
     .await;
-}
-
-#[tokio::test(flavor = "multi_thread")]
-async fn a_watch_goes_on_where_its_token_left_off_even_on_another_node() {
-    let cluster = Cluster::start(3).await;
-    let client = cluster.client().await;
-    let ingress = Ingress::attach(&client, 3).await;
-    let mut devices = DevicesClient::connect(cluster.api(0)).await.unwrap();
-    let mut watch = devices
-        .watch_events(public::WatchEventsRequest::default())
-        .await
-        .unwrap()
-        .into_inner();
-    assert_eq!(
-        watch.message().await.unwrap().unwrap().event,
-        None,
-        "a token to begin with"
-    );
-    for number in 0..20 {
-        ingress.register(&endpoint(number)).await;
-    }
-    let mut seen = Vec::new();
-    let mut token = String::new();
-    while seen.len() < 10 {
-        let response = watch.message().await.unwrap().unwrap();
-        token = response.resume_token;
-        seen.extend(response.event.map(|event| event.endpoint));
-    }
-    drop(watch);
-    let mut devices = DevicesClient::connect(cluster.api(1)).await.unwrap();
-    let request = public::WatchEventsRequest {
-        resume_token: token,
-        endpoint: String::new(),
-    };
-    let mut watch = devices.watch_events(request).await.unwrap().into_inner();
-    while seen.len() < 20 {
-        seen.extend(
-            watch
-                .message()
-                .await
-                .unwrap()
-                .unwrap()
-                .event
-                .map(|event| event.endpoint),
-        );
-    }
-    seen.sort();
-    seen.dedup();
-    assert_eq!(seen.len(), 20, "every registration once");
-
-    let request = public::WatchEventsRequest {
-        resume_token: "made-up".into(),
-        endpoint: String::new(),
-    };
-    let refused = devices.watch_events(request).await.unwrap_err();
-    assert_eq!(refused.code(), Code::InvalidArgument);
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -1,21 +1,13 @@
-//! `observe` and `watch`: what goes on until it is interrupted.
-
-use std::time::Duration;
+//! `observe`: what goes on until it is interrupted.
 
 use clap::Args;
-use proto::drover::v1::{ObserveCompositeRequest, ObserveRequest, WatchEventsRequest};
-use tonic::Code;
+use proto::drover::v1::{ObserveCompositeRequest, ObserveRequest};
 
-use crate::api::{Addresses, Api};
+use crate::api::Api;
 use crate::arguments::{Behind, Global};
 use crate::failure::Failure;
 use crate::model;
-use crate::output::note;
-use crate::view::event::EventView;
 use crate::view::value::{ObserveView, ReportedView};
-
-/// Between attempts to go on with a watch.
-const RECONNECT: Duration = Duration::from_secs(1);
 
 #[derive(Debug, Args)]
 #[command(after_help = "\
@@ -132,100 +124,4 @@ pub(super) fn wanted(words: &[String]) -> Result<(Vec<lwm2m::Path>, String), Fai
 /// Paths as requests have them.
 pub(super) fn texts(paths: &[lwm2m::Path]) -> Vec<String> {
     paths.iter().map(ToString::to_string).collect()
-}
-
-#[derive(Debug, Args)]
-#[command(after_help = "\
-Examples:
-  drover watch
-  drover watch sim-0001 -o json
-  drover watch --resume-token \"$TOKEN\" --count 100 -o json
-
-JSON: one line for each event, {\"time\", \"endpoint\", \"event\", …, \"resumeToken\"}; event is Registered,
-  Updated, Deregistered, Expired, ValuesReported, OperationFinished, DesiredChanged, DesiredRemoved
-  or Bootstrapped. Each event comes at least once, those of one device in order. When a
-  node goes away, the watch goes on at another one.")]
-pub(crate) struct Watch {
-    /// Endpoint name of the device; every device unless it is given.
-    #[arg(value_name = "ENDPOINT", default_value = "")]
-    endpoint: String,
-    /// Go on after the event that had this token.
-    #[arg(long, value_name = "TOKEN", default_value = "")]
-    resume_token: String,
-    /// End after this many events.
-    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
-    count: Option<u64>,
-}
-
-impl Watch {
-    pub(crate) async fn run(self, global: &Global) -> Result<(), Failure> {
-        let addresses = Addresses::find(global)?;
-        let mut left = self.count.unwrap_or(u64::MAX);
-        let mut resume_token = self.resume_token;
-        let mut begun = false;
-        while left > 0 {
-            let request = WatchEventsRequest {
-                resume_token: resume_token.clone(),
-                endpoint: self.endpoint.clone(),
-            };
-            let ended = follow(global, &addresses, request, &mut left, &mut resume_token).await;
-            match ended {
-                Ok(()) => {}
-                Err(failure) if !goes_on(&failure, begun || !resume_token.is_empty()) => {
-                    return Err(failure);
-                }
-                Err(failure) => note(&format!("watch interrupted, going on: {failure}")),
-            }
-            begun = true;
-            if left > 0 {
-                tokio::time::sleep(RECONNECT).await;
-            }
-        }
-        Ok(())
-    }
-}
-
-/// A watch that had begun survives the node that it was on, and an election.
-fn goes_on(failure: &Failure, begun: bool) -> bool {
-    begun
-        && match failure {
-            Failure::Unreachable { .. } => true,
-            Failure::Call { status, .. } => {
-                matches!(
-                    status.code(),
-                    Code::Unavailable | Code::Cancelled | Code::Unknown | Code::Internal
-                )
-            }
-            _ => false,
-        }
-}
-
-async fn follow(
-    global: &Global,
-    addresses: &Addresses,
-    request: WatchEventsRequest,
-    left: &mut u64,
-    resume_token: &mut String,
-) -> Result<(), Failure> {
-    let api = Api::new(addresses.connect().await?, global.timeout);
-    let mut devices = api.devices();
-    let begun = tokio::time::timeout(api.timeout(), devices.watch_events(request)).await;
-    let begun =
-        begun.unwrap_or_else(|_| Err(tonic::Status::deadline_exceeded("the API does not answer")));
-    let mut stream = begun.map_err(Failure::call("watch events"))?.into_inner();
-    while *left > 0 {
-        let Some(message) = stream
-            .message()
-            .await
-            .map_err(Failure::call("watch events"))?
-        else {
-            return Ok(());
-        };
-        resume_token.clone_from(&message.resume_token);
-        if let Some(view) = EventView::new(message) {
-            global.output.show_item(&view, EventView::line)?;
-            *left -= 1;
-        }
-    }
-    Ok(())
 }

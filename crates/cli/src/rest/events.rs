@@ -61,7 +61,9 @@ impl ShimEvent {
             Kind::OperationFinished(_)
             | Kind::DesiredChanged(_)
             | Kind::DesiredRemoved(_)
-            | Kind::Bootstrapped(_) => return None,
+            | Kind::Bootstrapped(_)
+            // Not asked for.
+            | Kind::Present(_) => return None,
         };
         Some(Self {
             endpoint,
@@ -99,8 +101,8 @@ pub(super) async fn events(
     // Both before the answer begins: a caller who has its head misses nothing.
     let notifications = shim.observations.subscribe();
     let request = WatchEventsRequest {
-        resume_token: String::new(),
         endpoint: endpoint.clone(),
+        ..Default::default()
     };
     let mut devices = shim.api.devices();
     let begun = tokio::time::timeout(shim.api.timeout(), devices.watch_events(request)).await;

@@ -7,7 +7,7 @@ use serde::Serialize;
 use crate::table::printable;
 use crate::time::rfc3339;
 use crate::view::bootstrap::BootstrapView;
-use crate::view::device::{DesiredView, DeviceView};
+use crate::view::device::{DesiredView, DeviceDetailView, DeviceView};
 use crate::view::operation::{OperationView, state_name};
 use crate::view::value::ReportedView;
 
@@ -57,12 +57,26 @@ enum KindView {
     Bootstrapped {
         bootstrap: BootstrapView,
     },
+    Present {
+        device: Box<DeviceDetailView>,
+    },
+    /// Every device that was there has come.
+    InitialComplete,
     Unknown,
 }
 
 impl EventView {
     /// `None` for a checkpoint.
     pub(crate) fn new(response: WatchEventsResponse) -> Option<Self> {
+        if response.initial_complete {
+            return Some(Self {
+                time: None,
+                endpoint: String::new(),
+                kind: KindView::InitialComplete,
+                resume_token: response.resume_token,
+                detail: "every device that was there has come".to_owned(),
+            });
+        }
         let Event {
             endpoint,
             time,
@@ -76,6 +90,11 @@ impl EventView {
             resume_token: response.resume_token,
             detail,
         })
+    }
+
+    /// Whether it is about a device, and not about the watch itself.
+    pub(crate) const fn is_event(&self) -> bool {
+        !matches!(self.kind, KindView::InitialComplete)
     }
 
     /// `TIME  ENDPOINT  EVENT  DETAIL`.
@@ -94,6 +113,8 @@ impl EventView {
 impl KindView {
     const fn name(&self) -> &'static str {
         match self {
+            Self::Present { .. } => "Present",
+            Self::InitialComplete => "InitialComplete",
             Self::Registered { .. } => "Registered",
             Self::Updated { .. } => "Updated",
             Self::Deregistered { .. } => "Deregistered",
@@ -118,6 +139,18 @@ fn described(kind: Kind) -> (KindView, String) {
             (
                 KindView::Registered {
                     device: device.into(),
+                },
+                detail,
+            )
+        }
+        Kind::Present(device) => {
+            let detail = format!(
+                "{} {} from {}",
+                device.transport, device.lwm2m_version, device.peer
+            );
+            (
+                KindView::Present {
+                    device: Box::new(device.into()),
                 },
                 detail,
             )
@@ -195,6 +228,7 @@ mod tests {
         let response = |event| WatchEventsResponse {
             resume_token: "tok".to_owned(),
             event,
+            ..Default::default()
         };
         assert!(EventView::new(response(None)).is_none());
         let event = Event {

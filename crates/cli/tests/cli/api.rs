@@ -216,6 +216,7 @@ impl Devices for Script {
                 time: None,
                 kind: Some(event::Kind::Registered(registered("dev-1"))),
             }),
+            ..Default::default()
         };
         let lost = Err(Status::unavailable("the node stops"));
         Ok(Response::new(Box::pin(tokio_stream::iter([

@@ -335,6 +335,20 @@ async fn a_watch_goes_on_where_it_was_interrupted() {
 }
 
 #[tokio::test]
+async fn a_watch_keeps_its_place_in_a_file() {
+    let api = FakeApi::start().await;
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("seen.token");
+    let file = file.to_str().unwrap();
+    for _ in 0..2 {
+        let (code, _, err) = run(&api, &["watch", "--count", "1", "--resume-file", file]).await;
+        assert_eq!(code, 0, "{err}");
+    }
+    assert_eq!(api.resume_tokens(), ["", "1"]);
+    assert_eq!(std::fs::read_to_string(file).unwrap(), "2\n");
+}
+
+#[tokio::test]
 async fn an_api_that_is_not_there_exits_with_4_and_says_where() {
     let output = drover(&["devices", "--api", "127.0.0.1:1"])
         .output()

@@ -2,6 +2,8 @@
 
 use lwm2m::EndpointName;
 
+use crate::event::{Devices, EventFilter, EventKind};
+use crate::query::{self, DeviceView};
 use crate::range;
 use crate::record::{Credential, CredentialId, Registration};
 use crate::table::{Row, RowKey, Tables};
@@ -36,6 +38,32 @@ pub fn list_devices(
         .filter(|registration| after.is_none_or(|after| registration.endpoint > *after))
         .take(limit)
         .collect()
+}
+
+/// The registered devices that a watcher asks for, by name, those after `after` only, at most `limit`: each with its
+/// registration, and with its last values if it asks for values.
+pub fn list_present(
+    tables: &dyn Tables,
+    after: Option<&EndpointName>,
+    filter: &EventFilter,
+    limit: usize,
+) -> Vec<DeviceView> {
+    let registrations = match &filter.devices {
+        Devices::Prefix(prefix) => list_devices(tables, after, prefix, limit),
+        Devices::Named(name) if after.is_some_and(|after| after >= name) => Vec::new(),
+        Devices::Named(name) => query::registration(tables, name).into_iter().collect(),
+    };
+    let with_values = filter.wants(EventKind::ValuesReported);
+    let view = |registration: Registration| {
+        let mut view = DeviceView::nothing(registration.endpoint.clone());
+        if with_values {
+            view.values = query::values(tables, &view.endpoint);
+            view.child_values = query::child_values(tables, &view.endpoint);
+        }
+        view.registration = Some(registration);
+        view
+    };
+    registrations.into_iter().map(view).collect()
 }
 
 /// A page of the credentials, by id.

@@ -1,12 +1,13 @@
 //! The feed and its bound.
 
-use device_state::limit::{FEED_SLACK, MAX_FEED_ROWS};
+use device_state::limit::{FEED_SLACK, FEED_SLACK_BYTES, MAX_FEED_BYTES, MAX_FEED_ROWS};
 use device_state::query::{self, FeedPage, FeedPosition};
 use device_state::{
-    Command, Effect, Envelope, FeedEntry, Outcome, Revision, apply_entry, invariant,
+    Command, Effect, Envelope, FeedEntry, Outcome, Revision, ValueOrigin, apply_entry, invariant,
 };
+use lwm2m::{Path, Value};
 
-use crate::world::{SHARD, UTC_OFFSET, World, register, registration, update};
+use crate::world::{SHARD, UTC_OFFSET, World, endpoint, id, register, registration, update};
 
 fn entries(world: &World, position: FeedPosition, limit: usize) -> Vec<FeedEntry> {
     match query::feed(&world.tables, position, limit) {
@@ -103,4 +104,39 @@ fn a_comparison_of_the_replicas_changes_no_row() {
     assert_eq!(world.run(Command::CompareRows), Outcome::Done);
     assert_eq!(world.effects, [Effect::RowsToCompare]);
     assert_eq!(world.tables, before);
+}
+
+#[test]
+fn the_feed_is_bounded_in_bytes_too() {
+    let mut world = World::registered("meter");
+    let large = 60 << 10;
+    let report = |world: &mut World| {
+        let value = Value::Opaque(vec![7; large]);
+        let command = Command::RecordValues {
+            endpoint: endpoint("meter"),
+            registration: id(1),
+            child: None,
+            origin: ValueOrigin::Send,
+            values: vec![(Path::Resource(19, 0, 0), value, world.now)],
+        };
+        world.submit_unchecked(None, command);
+    };
+    let fit = MAX_FEED_BYTES / large as u64;
+    for _ in 0..fit + 100 {
+        report(&mut world);
+    }
+    invariant::check(&world.tables).unwrap();
+    let counters = query::counters(&world.tables);
+    assert!(
+        counters.feed_bytes <= MAX_FEED_BYTES + FEED_SLACK_BYTES,
+        "{counters:?}"
+    );
+    assert!(counters.feed_rows <= fit + FEED_SLACK, "{counters:?}");
+    assert!(counters.feed_rows >= fit - 20, "{counters:?}");
+    let first = entries(
+        &world,
+        FeedPosition::after(Revision(counters.feed_floor.0 - 1)),
+        1,
+    );
+    assert_eq!(first[0].revision, counters.feed_floor);
 }

@@ -42,7 +42,7 @@ enum Unit {
     Seconds,
 }
 
-const FIGURES: [Figure; 36] = [
+const FIGURES: [Figure; 37] = [
     Figure {
         name: "server/psk handshake, cid",
         what: "DTLS: PSK handshakes, server side, one core",
@@ -147,6 +147,11 @@ const FIGURES: [Figure; 36] = [
         name: "notifications",
         what: "Notifications over CoAP, committed on three replicas and passed on to observers",
         limit: Limit::Rate(20_000.0),
+    },
+    Figure {
+        name: "watchers-cost",
+        what: "What 10 watchers of all events at one node add to the processors' work for plain registrations, in all nodes",
+        limit: Limit::Percent(20.0),
     },
     Figure {
         name: "commands-accepted",

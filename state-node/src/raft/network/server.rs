@@ -233,6 +233,7 @@ impl Exchange {
     ) -> Result<(), mpsc::error::SendError<RaftResponse>> {
         let service = &self.service;
         let answers = &self.answers;
+        group.leader_heard();
         let appender = self.appenders.entry(number).or_insert_with(|| {
             let (sender, requests) = mpsc::channel(PIPELINE);
             let pipeline = Appender {

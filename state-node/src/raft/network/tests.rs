@@ -61,6 +61,7 @@ async fn start_in(dir: TempDir, id: u64, tasks: &Tasks, fail_stop: FailStop) -> 
         },
         pace: Arc::default(),
         fail_stop,
+        feed_buffer_bytes: 1 << 20,
     };
     let node = NodeId(id);
     let comparer = Comparer { node, peers };

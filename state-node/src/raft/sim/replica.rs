@@ -99,6 +99,7 @@ impl Replica {
                 disk: DiskGuard::default(),
             },
             pace: Arc::default(),
+            feed_buffer_bytes: 1 << 20,
             fail_stop,
         };
         let group = Group::start(parts, &tasks).await.unwrap();

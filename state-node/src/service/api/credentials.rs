@@ -33,8 +33,12 @@ impl Credentials for Api {
             endpoint_name(&request.endpoint)?;
         }
         let size = page_size(request.page_size);
-        let mut page =
-            PageToken::of_request(&request.page_token, &request.endpoint, self.cluster_id())?;
+        let mut page = PageToken::of_request(
+            &self.signer,
+            &request.page_token,
+            &request.endpoint,
+            self.cluster_id(),
+        )?;
         let mut credentials = Vec::new();
         while let Some(group) = self.router().group(ShardId(page.shard)) {
             let left = size - credentials.len();
@@ -59,7 +63,7 @@ impl Credentials for Api {
                 None => page.shard += 1,
             }
             if credentials.len() >= size {
-                let next_page_token = token::encode(&page);
+                let next_page_token = token::encode(&self.signer, &page);
                 return Ok(Response::new(api::ListCredentialsResponse {
                     credentials,
                     next_page_token,

@@ -38,6 +38,7 @@ impl Devices for Api {
         let request = request.into_inner();
         let size = page_size(request.page_size);
         let mut page = PageToken::of_request(
+            &self.signer,
             &request.page_token,
             &request.endpoint_prefix,
             self.cluster_id(),
@@ -62,7 +63,7 @@ impl Devices for Api {
                 page.after = last;
                 return Ok(Response::new(ListDevicesResponse {
                     devices,
-                    next_page_token: token::encode(&page),
+                    next_page_token: token::encode(&self.signer, &page),
                 }));
             }
             page.shard += 1;
@@ -77,7 +78,7 @@ impl Devices for Api {
         &self,
         request: Request<WatchEventsRequest>,
     ) -> Result<Response<Self::WatchEventsStream>, Status> {
-        self.watch(&request.into_inner()).map(Response::new)
+        self.watch(request.into_inner()).map(Response::new)
     }
 }
 

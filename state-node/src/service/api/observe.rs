@@ -9,7 +9,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use device_state::query::{self, FeedPage, FeedPosition};
+use device_state::query::FeedPosition;
 use device_state::{Command, Event, ObservationHolder, OperationOutcome, Timestamp, ValueOrigin};
 use futures::StreamExt;
 use futures::stream::BoxStream;
@@ -25,13 +25,13 @@ use tonic::Status;
 use crate::raft::group::Group;
 use crate::service::api::{Api, DEFAULT_TIMEOUT};
 use crate::service::status;
+use crate::shared_feed::SharedPage;
 
 /// How long a hold outlives its holder.
 const LEASE: Duration = Duration::from_secs(180);
 const RENEWAL: Duration = Duration::from_secs(60);
 /// Notifications that may wait to be written to a caller.
 const QUEUE: usize = 64;
-const PAGE: usize = 256;
 
 /// One caller's hold on an observation.
 struct Hold {
@@ -174,39 +174,36 @@ impl Observer {
 
     async fn send_new(&mut self) -> Result<(), Over> {
         loop {
-            let entries = match self
-                .group
-                .store()
-                .read(|tables| query::feed(tables, self.position, PAGE))
-            {
-                FeedPage::Entries(entries) => entries,
-                FeedPage::Compacted { floor } => {
+            let entries = match self.group.feed().read(self.position) {
+                SharedPage::Entries(entries) => entries,
+                SharedPage::Compacted { resume } => {
                     // Notifications that nobody keeps are lost to a caller that was too slow; newer ones are not.
-                    self.position =
-                        FeedPosition::after(device_state::Revision(floor.0.saturating_sub(1)));
+                    self.position = resume;
                     continue;
                 }
             };
             let Some(last) = entries.last() else {
                 return Ok(());
             };
-            self.position = FeedPosition::of(last);
+            self.position = FeedPosition::of(last.entry());
             for entry in entries
-                .into_iter()
+                .iter()
+                .map(|shared| shared.entry())
                 .filter(|entry| entry.endpoint == self.hold.endpoint)
             {
                 let Event::ValuesReported {
                     child,
                     origin: ValueOrigin::Notify,
                     values,
-                } = entry.event
+                } = &entry.event
                 else {
                     continue;
                 };
                 let observed = &self.hold.observed;
                 let values: Vec<_> = values
-                    .into_iter()
+                    .iter()
                     .filter(|(path, _, _)| observed.covers(child.as_ref(), *path))
+                    .cloned()
                     .collect();
                 if values.is_empty() {
                     continue;
