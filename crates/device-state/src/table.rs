@@ -8,6 +8,8 @@ use crate::bootstrap::{BootstrapProfile, BootstrapRecord};
 use crate::command::Outcome;
 use crate::event::FeedEntry;
 use crate::id::{NodeId, RequestId, Revision, Timestamp};
+use crate::index::{IndexEntry, Indexed};
+use crate::label::Metadata;
 use crate::record::{
     BoundCredential, ChildValue, ContextOwner, Credential, CredentialId, DesiredResource,
     LastValue, Member, Observation, OperationRecord, Registration, Resumption, ResumptionId,
@@ -63,6 +65,9 @@ pub enum RowKey {
     ObjectModel(u16, ObjectVersion),
     /// Of a device behind the endpoint.
     ChildValue(EndpointName, ChildPrefix, Path),
+    Metadata(EndpointName),
+    /// Index from a value of an attribute to the devices that have it.
+    Index(Indexed, String, EndpointName),
 }
 
 /// A row.
@@ -87,6 +92,8 @@ pub enum Row {
     Dedup {
         request_id: RequestId,
         outcome: Outcome,
+        /// Of what was asked for, if the caller told: another request must not have the same id.
+        fingerprint: Option<u64>,
     },
     DedupOrder {
         at: Timestamp,
@@ -109,6 +116,9 @@ pub enum Row {
     Bootstrap(BootstrapRecord),
     ObjectModel(ObjectModel),
     ChildValue(ChildValue),
+    /// Not there for a device without any.
+    Metadata(Metadata),
+    Index(IndexEntry),
 }
 
 /// Numbers that `apply` keeps about its shard.
@@ -160,7 +170,19 @@ impl Row {
             Self::ChildValue(ChildValue { child, value }) => {
                 RowKey::ChildValue(value.endpoint.clone(), child.clone(), value.path)
             }
+            Self::Metadata(row) => RowKey::Metadata(row.endpoint.clone()),
+            Self::Index(entry) => entry.key(),
         }
+    }
+}
+
+impl IndexEntry {
+    pub(crate) fn key(&self) -> RowKey {
+        RowKey::Index(
+            self.attribute.clone(),
+            self.value.clone(),
+            self.endpoint.clone(),
+        )
     }
 }
 

@@ -77,6 +77,11 @@ pub(crate) fn rejected(rejection: Rejection) -> Response {
         | Rejection::TooManyProfiles
         | Rejection::UnknownModel
         | Rejection::TooManyModels
+        | Rejection::EtagMismatch
+        | Rejection::RequestIdReused
+        | Rejection::StillRegistered
+        | Rejection::TooManyLabels
+        | Rejection::AnnotationsTooLong
         | Rejection::TooManyDesired
         | Rejection::TooManyMembers
         | Rejection::UnknownResumption

@@ -115,14 +115,17 @@ impl Index {
                 | Kind::Deregistered(_)
                 | Kind::Expired(_)
                 | Kind::DesiredChanged(_)
-                | Kind::DesiredRemoved(_) => true,
+                | Kind::DesiredRemoved(_)
+                | Kind::Deleted(_) => true,
                 Kind::Updated(now) => is_news(device, now),
                 // What a device behind a gateway reports is not of the gateway.
                 Kind::ValuesReported(reported) => {
                     device.spec.management_policy == ManagementPolicy::ObserveOnly
                         && reported.values.iter().all(|value| value.child.is_empty())
                 }
-                Kind::OperationFinished(_) | Kind::Bootstrapped(_) => false,
+                Kind::OperationFinished(_) | Kind::Bootstrapped(_) | Kind::LabelsChanged(_) => {
+                    false
+                }
             };
             let is_concerned =
                 |known: &&DeviceRef| inner.devices.get(*known).is_some_and(|one| matters(one));

@@ -35,6 +35,11 @@ wire_enum!(Rejection, wire::Rejection, wire_rejection, rejection, {
     TooManyProfiles,
     UnknownModel,
     TooManyModels,
+    EtagMismatch,
+    RequestIdReused,
+    StillRegistered,
+    TooManyLabels,
+    AnnotationsTooLong,
 });
 
 impl From<Outcome> for wire::Outcome {

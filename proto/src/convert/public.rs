@@ -8,22 +8,28 @@ mod child;
 mod contact;
 mod device;
 mod event;
+mod filter;
+mod metadata;
 mod model;
 mod observation;
 mod operation;
 mod request;
+mod terms;
 mod value;
 
 use device_state::{OperationId, ShardId, Timestamp};
 
 pub use child::children;
 pub use device::{desired_resources, device};
+pub use filter::{device_filter, operation_filter};
 pub use model::{new_models, summary};
 pub use observation::observed;
 pub use operation::raw_answer;
 pub use request::{
-    Defined, Delivery, DeviceRequest, DurableRequest, OperationTarget, RawCall, Wait, operation_id,
+    Defined, Delivery, DeviceRequest, DurableRequest, OperationTarget, RawCall, Wait, WaitTarget,
+    operation_id,
 };
+pub use terms::{Change, Terms, enqueue_once};
 pub use value::{path_values, reported_values, typed_value};
 
 /// The last moment that a protobuf timestamp can name, the end of the year 9999, in seconds since 1970.

@@ -61,7 +61,9 @@ impl ShimEvent {
             Kind::OperationFinished(_)
             | Kind::DesiredChanged(_)
             | Kind::DesiredRemoved(_)
-            | Kind::Bootstrapped(_) => return None,
+            | Kind::Bootstrapped(_)
+            | Kind::LabelsChanged(_)
+            | Kind::Deleted(_) => return None,
         };
         Some(Self {
             endpoint,
