@@ -48,6 +48,9 @@ pub struct Config {
     /// sooner. What ingress nodes have as `awake_window_seconds`.
     #[serde(with = "humantime_serde")]
     pub awake_window: Duration,
+    /// Whether the public API describes itself (gRPC server reflection, v1), so that tools such as grpcurl need no
+    /// `.proto` files.
+    pub reflection: bool,
     /// How long a stop may take: handing over leaderships, ending calls, flushing.
     #[serde(with = "humantime_serde")]
     pub grace: Duration,
@@ -73,6 +76,7 @@ impl Default for Config {
             write_buffer_bytes: 128 << 20,
             // RFC 7252 §4.8.2: MAX_TRANSMIT_WAIT, as LwM2M-Transport 1.2 recommends.
             awake_window: Duration::from_secs(93),
+            reflection: true,
             grace: Duration::from_secs(20),
             log: LogConfig {
                 filter: "info,openraft=warn".to_owned(),

@@ -84,6 +84,8 @@ pub enum NodeError {
         #[source]
         source: io::Error,
     },
+    #[error("the public API cannot describe itself")]
+    Reflection(#[from] tonic_reflection::server::Error),
     #[error("cannot serve the admin endpoint")]
     Admin(#[from] admin::ServeError),
 }
@@ -156,7 +158,7 @@ pub async fn start(
     };
     let parts = open(config, identity.node(), own, seal, tasks).await?;
     parts.serve_internal(internal_listener);
-    let health = parts.serve_api(api_listener);
+    let health = parts.serve_api(api_listener)?;
     let condition = readiness.condition("shards");
     let admin = parts.serve_admin(readiness.clone(), log_level).await?;
     let ready = parts.run(identity, condition, health);
@@ -294,15 +296,17 @@ impl Parts {
             });
     }
 
-    fn serve_api(&self, listener: TcpListener) -> HealthReporter {
+    fn serve_api(&self, listener: TcpListener) -> Result<HealthReporter, NodeError> {
         let (health, health_service) = tonic_health::server::health_reporter();
         let api = Api {
             state: self.state_service(),
             models: Models::default(),
             tasks: self.tasks.clone(),
         };
+        let reflection = self.config.reflection.then(reflection).transpose()?;
         let router = builder()
             .add_service(health_service)
+            .add_optional_service(reflection)
             .add_service(DevicesServer::new(api.clone()))
             .add_service(OperationsServer::new(api.clone()))
             .add_service(DesiredStateServer::new(api.clone()))
@@ -318,7 +322,7 @@ impl Parts {
                     .await;
                 log_end("api", served);
             });
-        health
+        Ok(health)
     }
 
     async fn serve_admin(
@@ -422,6 +426,19 @@ impl Parts {
                 }
             });
     }
+}
+
+/// The public API as it describes itself, with the health of its services.
+fn reflection() -> Result<
+    tonic_reflection::server::v1::ServerReflectionServer<
+        impl tonic_reflection::server::v1::ServerReflection,
+    >,
+    tonic_reflection::server::Error,
+> {
+    tonic_reflection::server::Builder::configure()
+        .register_encoded_file_descriptor_set(proto::drover::FILE_DESCRIPTOR_SET)
+        .register_encoded_file_descriptor_set(tonic_health::pb::FILE_DESCRIPTOR_SET)
+        .build_v1()
 }
 
 fn log_end(name: &str, served: Result<(), tonic::transport::Error>) {
