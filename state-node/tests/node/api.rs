@@ -251,10 +251,7 @@ async fn operations_of_all_devices_are_listed_and_waited_for() {
     assert_eq!(waiting.state(), public::operation::State::Pending);
     let mut waiter = operations.clone();
     let device = endpoint(1);
-    let (ended, _) = tokio::join!(
-        waiter.wait_operation(wait(30)),
-        ingress.register(&device)
-    );
+    let (ended, _) = tokio::join!(waiter.wait_operation(wait(30)), ingress.register(&device));
     let ended = ended.unwrap().into_inner();
     assert_eq!(ended.state(), public::operation::State::Delivered);
 }
