@@ -3,7 +3,7 @@
 SHELL := /bin/bash
 .SHELLFLAGS := -euo pipefail -c
 .DEFAULT_GOAL := help
-.PHONY: help setup build bin demo test fuzz chaos conformance examples interop kube bench fmt codegen deny clean-cache
+.PHONY: help setup build bin demo test lint-api fuzz chaos conformance examples interop kube bench fmt codegen deny clean-cache
 
 export DROVER_CACHE ?= $(HOME)/.cache/drover
 export CARGO_TARGET_DIR ?= $(DROVER_CACHE)/target
@@ -50,6 +50,10 @@ test: setup ## Format, lints, layers, generated code and every test that needs n
 	@scripts/packages.sh unshare=util-linux ip=iproute2
 	cargo fmt --manifest-path fuzz/Cargo.toml --check
 	@$(rocksdb); cargo xtask ci
+
+lint-api: ## Checks the .proto files with buf: lints, and what would break users of the last release
+	@scripts/packages.sh go=golang-go
+	@scripts/lint-api.sh
 
 fuzz: ## Runs each fuzz target for FUZZ_SECONDS (10); FUZZ_TARGETS picks some
 	@scripts/packages.sh g++=g++ make=make

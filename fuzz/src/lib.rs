@@ -11,6 +11,7 @@ pub mod dtls_client;
 pub mod dtls_handshake;
 pub mod dtls_network;
 pub mod dtls_record;
+pub mod filter;
 pub mod forward;
 pub mod lwm2m_bootstrap;
 pub mod lwm2m_bootstrap_client;
@@ -41,6 +42,7 @@ pub fn seeds() -> Vec<(&'static str, Vec<Vec<u8>>)> {
         ("dtls_handshake", dtls_handshake::seeds()),
         ("dtls_network", dtls_network::seeds()),
         ("dtls_record", dtls_record::seeds()),
+        ("filter", filter::seeds()),
         ("forward", forward::seeds()),
         ("lwm2m_bootstrap", lwm2m_bootstrap::seeds()),
         ("lwm2m_bootstrap_client", lwm2m_bootstrap_client::seeds()),

@@ -106,6 +106,7 @@ impl StateTier {
         let device = self.call(|channel| async move {
             let request = api::GetDeviceRequest {
                 endpoint: endpoint.to_owned(),
+                ..Default::default()
             };
             DevicesClient::new(channel).get_device(request).await
         });
@@ -135,6 +136,7 @@ impl StateTier {
                 endpoint: EndpointName::to_string(endpoint),
                 generation: *generation,
                 resources: resources.clone(),
+                ..Default::default()
             };
             async move { DesiredStateClient::new(channel).set_desired(request).await }
         });

@@ -7,6 +7,7 @@ mod credential;
 mod device;
 mod feed;
 mod list;
+mod metadata;
 mod model;
 mod operation;
 mod outcome;
@@ -143,9 +144,42 @@ pub enum Reason {
     /// Of another kind of key, or not a SubjectPublicKeyInfo.
     #[error("is not the DER of an uncompressed P-256 public key")]
     NotP256,
+    #[error(transparent)]
+    Label(#[from] device_state::LabelError),
+    #[error(
+        "is not of {} bytes in hex, as it was given",
+        device_state::Etag::BYTES
+    )]
+    Etag,
+    /// What only devices, nodes and leaders ask for.
+    #[error("is no command of a caller")]
+    NotOfCaller,
+    #[error(transparent)]
+    Filter(#[from] filter::FilterError),
+    #[error("at position {at}: {problem}")]
+    FilterField { at: usize, problem: FilterProblem },
+    #[error("is neither empty nor \"endpoint\", by which devices are listed")]
+    OrderBy,
+    #[error(
+        "has no field {0:?} that can be written: labels, annotations, labels.KEY, annotations.KEY or *"
+    )]
+    MaskPath(String),
     /// Both ends of an OSCORE context have one Sender ID.
     #[error("is the id of the other side too")]
     SameIds,
+}
+
+/// What is wrong with a comparison in a filter.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum FilterProblem {
+    #[error("there is no field {0}; there are {1}")]
+    NoField(String, &'static str),
+    #[error("{0} takes {1}")]
+    Comparator(&'static str, &'static str),
+    #[error("{0:?} is not {1}")]
+    Value(String, &'static str),
+    #[error("{0} has no key after a dot")]
+    Member(&'static str),
 }
 
 impl ConvertError {

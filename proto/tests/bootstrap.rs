@@ -68,6 +68,8 @@ fn generate(out: &Path) {
     fs::write(out.join("drover.bin"), public_descriptors(&descriptors)).unwrap();
     let mut config = tonic_prost_build::Config::new();
     config.bytes(BYTES_FIELDS);
+    // Maps in the order of their keys, wherever they are shown.
+    config.btree_map([".drover.v1"]);
     config.skip_debug(SECRETS);
     config.extern_path(SHARED.0, SHARED.1);
     tonic_prost_build::configure()

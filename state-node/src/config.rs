@@ -63,6 +63,9 @@ pub struct Config {
     /// sooner. What ingress nodes have as `awake_window_seconds`.
     #[serde(with = "humantime_serde")]
     pub awake_window: Duration,
+    /// Whether the public API describes itself (gRPC server reflection, v1), so that tools such as grpcurl need no
+    /// `.proto` files.
+    pub reflection: bool,
     /// Watches of events that this node serves at a time; more are refused, and may go to another node.
     pub max_watchers: u32,
     /// How long a watcher may take nothing of what waits for it before its watch is ended.
@@ -99,6 +102,7 @@ impl Default for Config {
             write_buffer_bytes: 128 << 20,
             // RFC 7252 §4.8.2: MAX_TRANSMIT_WAIT, as LwM2M-Transport 1.2 recommends.
             awake_window: Duration::from_secs(93),
+            reflection: true,
             max_watchers: 256,
             slow_watcher_patience: Duration::from_secs(30),
             watch_buffer_bytes: 32 << 20,

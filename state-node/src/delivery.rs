@@ -6,12 +6,14 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use device_state::guard::Effectiveness;
 use device_state::{
     Command, NodeId, OperationId, OperationOutcome, OperationState, Outcome, Queueing, Rejection,
     RequestId, query,
 };
 use lwm2m::{EndpointName, Operation, QueueMode};
 use node_runtime::clock;
+use proto::convert::public::enqueue_once;
 
 use crate::attachments::{Attachments, Delivery, DeliveryError, DeviceAnswer};
 use crate::raft::group::{Group, NotLeader};
@@ -83,6 +85,7 @@ pub async fn operate(
         deadline: device_state::Timestamp(clock::now_ms()).saturating_add(call.timeout),
         queueing: call.queueing,
     };
+    let command = enqueue_once(command, Effectiveness::Real);
     let operation = match group.proposer().propose(call.request_id, command).await? {
         Outcome::Enqueued { operation } => operation,
         Outcome::Rejected(rejection) => return Err(rejection.into()),

@@ -103,6 +103,8 @@ pub enum NodeError {
         #[source]
         source: io::Error,
     },
+    #[error("the public API cannot describe itself")]
+    Reflection(#[from] tonic_reflection::server::Error),
     #[error("cannot serve the admin endpoint")]
     Admin(#[from] admin::ServeError),
 }
@@ -184,7 +186,7 @@ pub async fn start(
     let parts = open(config, identity.node(), own, seal, tasks).await?;
     parts.close_at_the_end(volume);
     parts.serve_internal(internal_listener);
-    let health = parts.serve_api(api_listener);
+    let health = parts.serve_api(api_listener)?;
     let condition = readiness.condition("shards");
     let admin = parts.serve_admin(readiness.clone(), log_level).await?;
     let ready = parts.run(identity, condition, health);
@@ -335,7 +337,7 @@ impl Parts {
             });
     }
 
-    fn serve_api(&self, listener: TcpListener) -> HealthReporter {
+    fn serve_api(&self, listener: TcpListener) -> Result<HealthReporter, NodeError> {
         let (health, health_service) = tonic_health::server::health_reporter();
         let api = Api {
             state: self.state_service(),
@@ -344,9 +346,11 @@ impl Parts {
             signer: self.seal.signer().clone(),
             watchers: self.watchers.clone(),
         };
+        let reflection = self.config.reflection.then(reflection).transpose()?;
         let router = builder()
             .add_service(health_service)
             .add_service(self.backup_service())
+            .add_optional_service(reflection)
             .add_service(DevicesServer::new(api.clone()))
             .add_service(OperationsServer::new(api.clone()))
             .add_service(DesiredStateServer::new(api.clone()))
@@ -363,7 +367,7 @@ impl Parts {
                     .await;
                 log_end("api", served);
             });
-        health
+        Ok(health)
     }
 
     async fn serve_admin(
@@ -499,6 +503,19 @@ impl Parts {
                 }
             });
     }
+}
+
+/// The public API as it describes itself, with the health of its services.
+fn reflection() -> Result<
+    tonic_reflection::server::v1::ServerReflectionServer<
+        impl tonic_reflection::server::v1::ServerReflection,
+    >,
+    tonic_reflection::server::Error,
+> {
+    tonic_reflection::server::Builder::configure()
+        .register_encoded_file_descriptor_set(proto::drover::FILE_DESCRIPTOR_SET)
+        .register_encoded_file_descriptor_set(tonic_health::pb::FILE_DESCRIPTOR_SET)
+        .build_v1()
 }
 
 fn log_end(name: &str, served: Result<(), tonic::transport::Error>) {

@@ -7,8 +7,8 @@ use std::time::Duration;
 use clap::{Args, Parser, Subcommand};
 
 use crate::command::{
-    apply, backup, bootstrap, children, cluster, composite, credentials, models, observations,
-    operations, raw, read, rest_shim, stream, watch, write,
+    apply, backup, bootstrap, children, cluster, composite, credentials, devices, label, models,
+    observations, operations, raw, read, rest_shim, stream, watch, write,
 };
 use crate::failure::Failure;
 use crate::output::Format;
@@ -18,6 +18,7 @@ const ABOUT_EXIT: &str = "\
 Examples:
   drover dev                                 start a cluster with simulated devices here
   drover devices                             list devices
+  drover label sim-0001 site=north           label a device; `drover devices -l site=north` finds it
   drover read sim-0001 /3/0/0                read a resource
   drover write sim-0001 /3/0/14 +02:00       write a resource
   drover exec sim-0001 /3/0/4                execute a resource
@@ -96,20 +97,8 @@ fn parse_timeout(text: &str) -> Result<Duration, String> {
 pub(crate) enum Command {
     /// Start a cluster with simulated devices on this machine.
     Dev(dev::Options),
-    /// List devices.
-    #[command(after_help = "\
-Examples:
-  drover devices
-  drover devices --prefix sim- -o json | jq -r '.devices[].endpoint'
-
-JSON: {\"devices\": [{\"endpoint\", \"state\", \"registrationId\", \"lwm2mVersion\", \"binding\",
-  \"lifetimeSeconds\", \"transport\", \"peer\", \"lastUpdateTime\", \"objects\": [\"/3/0\", …], …}]};
-  state is Registered or NotRegistered.")]
-    Devices {
-        /// Only endpoint names that start with this.
-        #[arg(long, value_name = "TEXT", default_value = "")]
-        prefix: String,
-    },
+    /// List devices: all of which anything is known, or some of them.
+    Devices(devices::Devices),
     /// Show one device: registration, objects, known values, desired state.
     #[command(after_help = "Example:\n  drover device sim-0001")]
     Device {
@@ -117,6 +106,12 @@ JSON: {\"devices\": [{\"endpoint\", \"state\", \"registrationId\", \"lwm2mVersio
         #[arg(value_name = "ENDPOINT")]
         endpoint: String,
     },
+    /// Set, remove or show labels of a device.
+    Label(label::Label),
+    /// Set, remove or show annotations of a device.
+    Annotate(label::Annotate),
+    /// Delete everything that is known of a device.
+    DeleteDevice(label::DeleteDevice),
     /// Ask a device how it is, and say in words what is wrong.
     #[command(after_help = "\
 Reads Device, Connectivity Monitoring, Firmware Update, Connectivity Statistics, Server, Location and Event Log of a device that
@@ -166,7 +161,7 @@ JSON: {\"endpoint\", \"findings\": [{\"severity\": Problem|Warning|Notice, \"sum
     Watch(watch::Watch),
     /// Keep devices as declared in YAML, as kubectl apply does.
     Apply(apply::Apply),
-    /// Operations under way and finished: list, get, cancel.
+    /// Operations under way and finished: list, get, wait, cancel.
     #[command(subcommand)]
     Operations(operations::Operations),
     /// Keys and OSCORE contexts of devices: add, list, remove.
@@ -210,6 +205,30 @@ Examples:
     /// Run a program that ends with this process.
     #[command(hide = true)]
     Tether(tether::Options),
+}
+
+/// How a change is wanted.
+#[derive(Clone, Debug, Default, Args)]
+pub(crate) struct Once {
+    /// Id of the request, at most 64 bytes: given again within ten minutes, nothing is changed twice.
+    #[arg(long, value_name = "ID", default_value = "", hide_default_value = true)]
+    pub(crate) request_id: String,
+    /// Only check whether it could be done.
+    #[arg(long)]
+    pub(crate) dry_run: bool,
+}
+
+/// As what something has been seen that is changed.
+#[derive(Clone, Debug, Default, Args)]
+pub(crate) struct Seen {
+    /// Only if it still has this etag, as `-o json` shows it.
+    #[arg(
+        long,
+        value_name = "ETAG",
+        default_value = "",
+        hide_default_value = true
+    )]
+    pub(crate) etag: String,
 }
 
 /// Which device and where in it.

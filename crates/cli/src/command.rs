@@ -9,6 +9,7 @@ pub(crate) mod composite;
 pub(crate) mod credentials;
 pub(crate) mod devices;
 pub(crate) mod diagnose;
+pub(crate) mod label;
 pub(crate) mod models;
 pub(crate) mod observations;
 pub(crate) mod operations;
@@ -31,7 +32,10 @@ pub(crate) async fn run(arguments: Arguments) -> Result<(), Failure> {
     let global = arguments.global;
     match arguments.command {
         Command::Dev(options) => dev::run(options, &global).await,
-        Command::Devices { prefix } => devices::list(&global, prefix).await,
+        Command::Devices(devices) => devices.run(&global).await,
+        Command::Label(label) => label.run(&global).await,
+        Command::Annotate(annotate) => annotate.run(&global).await,
+        Command::DeleteDevice(delete) => delete.run(&global).await,
         Command::Device { endpoint } => devices::describe(&global, endpoint).await,
         Command::Diagnose { endpoint } => diagnose::run(&global, endpoint).await,
         Command::Read(read) => read.run(&global).await,

@@ -12,6 +12,7 @@ mod failure;
 mod model;
 mod output;
 mod rest;
+mod selector;
 mod table;
 mod tether;
 mod time;

@@ -16,7 +16,10 @@ mod dedup;
 mod desired;
 mod expiry;
 mod feed;
+mod forget;
+mod guarded;
 mod member;
+mod metadata;
 mod model;
 mod observation;
 mod operation;
@@ -57,14 +60,18 @@ pub struct Applied {
 
 /// Applies one command. A log entry with several commands goes through [`apply_entry`].
 pub fn apply(tables: &mut dyn Tables, context: &Context, envelope: &Envelope) -> Applied {
+    if let Some(rehearsed) = guarded::rehearsed(tables, context, envelope) {
+        return rehearsed;
+    }
     let mut change = Change::new(tables, context, envelope.leader_time);
+    let fingerprint = guarded::fingerprint(&envelope.command);
     let known = envelope
         .request_id
-        .and_then(|request_id| change.replay(request_id));
+        .and_then(|request_id| change.replay(request_id, fingerprint));
     let outcome = known.unwrap_or_else(|| {
         let outcome = change.run(&envelope.command);
         if let Some(request_id) = envelope.request_id {
-            change.remember(request_id, &outcome);
+            change.remember(request_id, fingerprint, &outcome);
         }
         outcome
     });
@@ -267,6 +274,18 @@ impl<'t> Change<'t> {
                 self.effects.push(Effect::RowsToCompare);
                 Ok(Outcome::Done)
             }
+            Command::ChangeMetadata {
+                endpoint,
+                labels,
+                annotations,
+                missing,
+            } => self.change_metadata(endpoint, (labels, annotations), *missing),
+            Command::Forget {
+                endpoint,
+                live,
+                missing,
+            } => self.forget(endpoint, *live, *missing),
+            Command::Guarded { guard, command } => self.guarded(guard, command),
         }
     }
 

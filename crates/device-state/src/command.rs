@@ -10,7 +10,9 @@ use lwm2m::{
 
 use crate::bootstrap::{BootstrapProfile, BootstrapRecord};
 use crate::feature::FeatureLevel;
+use crate::guard::Guard;
 use crate::id::{NodeId, OperationId, RequestId, SessionGeneration, Timestamp};
+use crate::label::{LabelValue, MapChange};
 use crate::record::{
     BoundCredential, ContextOwner, Credential, CredentialId, CredentialKey, Member, Observation,
     OperationOutcome, Queueing, Quirks, Registration, Resumption, ResumptionId, SecurityIdentity,
@@ -237,6 +239,63 @@ pub enum Command {
     /// Every replica hashes its rows as they are behind the log entry with this; proposed by the
     /// leader only.
     CompareRows,
+    /// Changes what is attached to a device.
+    ChangeMetadata {
+        endpoint: EndpointName,
+        labels: MapChange<LabelValue>,
+        annotations: MapChange<String>,
+        missing: Missing,
+    },
+    /// Deletes everything that is known of a device but its credentials: what waits for it ends.
+    Forget {
+        endpoint: EndpointName,
+        live: Live,
+        missing: Missing,
+    },
+    /// A command of a caller ([`Command::is_of_caller`]) that is carried out under conditions.
+    Guarded {
+        guard: Guard,
+        command: Box<Self>,
+    },
+}
+
+/// What becomes of a change of a device that is not known.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Missing {
+    Refused,
+    Allowed,
+}
+
+/// What becomes of deleting a device that is registered.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Live {
+    Refused,
+    /// Its registration ends; the device has to register anew.
+    Deregistered,
+}
+
+impl Command {
+    /// Whether a caller of the API asks for it: neither a device nor a leader, and nothing secret in it is in clear.
+    pub const fn is_of_caller(&self) -> bool {
+        matches!(
+            self,
+            Self::PutCredential { .. }
+                | Self::RemoveCredential { .. }
+                | Self::BindEndpoint { .. }
+                | Self::UnbindEndpoint { .. }
+                | Self::SetDesired { .. }
+                | Self::Enqueue { .. }
+                | Self::Cancel { .. }
+                | Self::HoldObservation { .. }
+                | Self::ReleaseObservation { .. }
+                | Self::PutBootstrapProfile { .. }
+                | Self::RemoveBootstrapProfile { .. }
+                | Self::PutObjectModel { .. }
+                | Self::RemoveObjectModel { .. }
+                | Self::ChangeMetadata { .. }
+                | Self::Forget { .. }
+        )
+    }
 }
 
 /// What a command answers to its caller.
@@ -352,4 +411,14 @@ pub enum Rejection {
     ResumptionTaken,
     #[error("what to resume from is too long")]
     ResumptionTooLong,
+    #[error("it is not as the caller has seen it")]
+    EtagMismatch,
+    #[error("the id was used for another request")]
+    RequestIdReused,
+    #[error("the device is registered")]
+    StillRegistered,
+    #[error("more labels than a device may have")]
+    TooManyLabels,
+    #[error("longer annotations than a device may have")]
+    AnnotationsTooLong,
 }

@@ -8,6 +8,7 @@ use lwm2m::{ChildPrefix, EndpointName, Path, RegistrationId, Value};
 pub use self::filter::{Devices, EventFilter, EventKind};
 use crate::bootstrap::BootstrapRecord;
 use crate::id::{OperationId, Revision, Timestamp};
+use crate::label::Metadata;
 use crate::record::{DesiredState, OperationOutcome, Registration, ValueOrigin};
 
 /// One entry of the feed. Entries of one command share a revision and differ in `index`.
@@ -53,6 +54,12 @@ pub enum Event {
     Bootstrapped {
         record: BootstrapRecord,
     },
+    /// Its labels or annotations changed; as they are now.
+    MetadataChanged {
+        metadata: Metadata,
+    },
+    /// Everything that was known of the device was deleted.
+    Forgotten,
     /// A desired resource changed its state, or with `None` is no longer desired.
     DesiredChanged {
         path: Path,

@@ -5,6 +5,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use lwm2m::{EndpointName, Observed, Path};
 
 use crate::id::Timestamp;
+use crate::index::{IndexEntry, Indexed};
+use crate::label::Metadata;
 use crate::limit::{
     DEDUP_BATCH, FEED_SLACK, FEED_SLACK_BYTES, MAX_CHILD_VALUES, MAX_DEDUP_ROWS, MAX_DESIRED,
     MAX_ENDPOINT_CREDENTIALS, MAX_FEED_BYTES, MAX_FEED_ROWS, MAX_FINISHED_OPERATIONS,
@@ -47,6 +49,12 @@ pub enum Violation {
         endpoint: EndpointName,
         observed: Observed,
     },
+    #[error("{0} has no labels or annotations and a row for them, or more than allowed")]
+    Metadata(EndpointName),
+    #[error("{0:?} is not in the index of devices")]
+    NotIndexed(IndexEntry),
+    #[error("{0:?} is in the index of devices and is not so")]
+    DanglingIndex(IndexEntry),
     #[error("a request's outcome and its place in the order of requests disagree")]
     DedupOrder,
     #[error("the feed has an entry below its floor")]
@@ -156,7 +164,8 @@ impl Audit<'_> {
             Row::Observation(observation) => self.observation(observation),
             Row::LastValue(value) => {
                 self.count(&value.endpoint, Bound::LastValues);
-                Ok(())
+                let entry = IndexEntry::of_value(&value.endpoint, value.path, &value.value);
+                entry.map_or(Ok(()), |entry| self.indexed(entry))
             }
             Row::ChildValue(kept) => {
                 self.count(&kept.value.endpoint, Bound::ChildValues);
@@ -193,6 +202,10 @@ impl Audit<'_> {
                 (1..=MAX_ENDPOINT_CREDENTIALS).contains(&credentials.len()),
                 || Violation::EndpointCredentials(endpoint.clone()),
             ),
+            Row::Metadata(metadata) => self.metadata(metadata),
+            Row::Index(entry) => {
+                ensure(self.has(entry), || Violation::DanglingIndex(entry.clone()))
+            }
             Row::Credential(_)
             | Row::ContextOwner(_)
             | Row::BootstrapProfile(_)
@@ -215,6 +228,34 @@ impl Audit<'_> {
             registration.expires_at,
             Expiring::Registration(endpoint.clone()),
         )
+    }
+
+    fn metadata(&self, metadata: &Metadata) -> Result<(), Violation> {
+        let sound = !metadata.is_empty() && metadata.fits().is_ok();
+        ensure(sound, || Violation::Metadata(metadata.endpoint.clone()))?;
+        let mut labels = metadata.labels.iter();
+        labels.try_for_each(|(key, value)| {
+            self.indexed(IndexEntry::of_label(&metadata.endpoint, key, value))
+        })
+    }
+
+    fn indexed(&self, entry: IndexEntry) -> Result<(), Violation> {
+        let found = self.tables.get(&entry.key()).is_some();
+        ensure(found, || Violation::NotIndexed(entry))
+    }
+
+    /// Whether what an entry of the index says is so.
+    fn has(&self, entry: &IndexEntry) -> bool {
+        let endpoint = &entry.endpoint;
+        match (&entry.attribute, entry.attribute.path()) {
+            (Indexed::Label(key), _) => query::metadata(self.tables, endpoint)
+                .and_then(|metadata| metadata.labels.get(key).cloned())
+                .is_some_and(|value| value.as_str() == entry.value),
+            (_, Some(path)) => query::last_value(self.tables, endpoint, path)
+                .and_then(|known| IndexEntry::of_value(endpoint, path, &known.value))
+                .is_some_and(|found| found == *entry),
+            (_, None) => false,
+        }
     }
 
     fn resumption(&mut self, resumption: &Resumption) -> Result<(), Violation> {

@@ -42,16 +42,21 @@ pub mod bootstrap;
 pub mod command;
 pub mod contact;
 pub mod effect;
+pub mod etag;
 pub mod event;
 pub mod feature;
 pub mod freshness;
+pub mod guard;
 pub mod id;
+pub mod index;
 pub mod invariant;
+pub mod label;
 pub mod limit;
 pub mod memory;
 pub mod query;
 mod range;
 pub mod record;
+pub mod selection;
 pub mod table;
 
 pub use apply::restore::{Restoration, Restored};
@@ -63,13 +68,17 @@ pub use bootstrap::{
 pub use command::{Command, Envelope, Outcome, Rejection};
 pub use contact::{Attempt, Contact, Move, RefusedAttempt};
 pub use effect::Effect;
+pub use etag::Etag;
 pub use event::{Devices, Event, EventFilter, EventKind, FeedEntry};
 pub use feature::FeatureLevel;
 pub use freshness::{Freshness, observation_freshness};
+pub use guard::Guard;
 pub use id::{
     NodeId, OperationId, RequestId, Revision, SessionGeneration, ShardId, Timestamp,
     new_registration_id, registration_shard,
 };
+pub use index::{IndexEntry, Indexed};
+pub use label::{LabelError, LabelKey, LabelValue, MapChange, Metadata};
 pub use memory::MemoryTables;
 pub use record::{
     BoundCredential, ChildValue, ContextOwner, Credential, CredentialId, CredentialKey,

@@ -54,6 +54,12 @@ pub const MAX_CHILD_VALUES: usize = 1_024;
 /// the gateway itself, all of them have to fit into one message.
 pub const MAX_CHILD_VALUE_BYTES: usize = 1_024;
 
+/// Labels of one device.
+pub const MAX_LABELS: usize = 64;
+
+/// Bytes of the annotations of one device, keys and values together.
+pub const MAX_ANNOTATION_BYTES: usize = 64 << 10;
+
 /// Versions of objects that vendors define, all objects together.
 pub const MAX_MODELS: usize = 128;
 

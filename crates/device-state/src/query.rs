@@ -1,19 +1,26 @@
 //! Reads of a shard: what the rows say about a device, and what a leader needs to know.
 
 mod feed;
+mod known;
 mod list;
+mod records;
+mod select;
 
 use std::cmp::Reverse;
 
 use lwm2m::{ChildPrefix, EndpointName, ObjectModel, Observed, Path, PowerSaving, RegistrationId};
 
 pub use self::feed::{FeedPage, FeedPosition, feed};
+pub use self::known::is_known;
 pub use self::list::{
     CredentialPage, PendingCursor, PendingPage, list_credentials, list_devices, list_present,
     pending_devices,
 };
+pub use self::records::{OperationPage, OperationPlace, is_selected, select_operations};
+pub use self::select::{DevicePage, DeviceQuery, DeviceSummary, select_devices};
 use crate::bootstrap::{BootstrapProfile, BootstrapRecord};
 use crate::id::{NodeId, OperationId, RequestId, Timestamp};
+use crate::label::Metadata;
 use crate::limit;
 use crate::range::{self, Range};
 use crate::record::{
@@ -43,6 +50,8 @@ pub struct DeviceView {
     pub observations: Vec<Observation>,
     /// What came of its last bootstrap, if it had any.
     pub bootstrap: Option<BootstrapRecord>,
+    /// Its labels and annotations, if it has any.
+    pub metadata: Option<Metadata>,
 }
 
 impl DeviceView {
@@ -58,6 +67,7 @@ impl DeviceView {
             operations: Vec::new(),
             observations: Vec::new(),
             bootstrap: None,
+            metadata: None,
         }
     }
 
@@ -75,6 +85,7 @@ impl DeviceView {
             && self.operations.is_empty()
             && self.observations.is_empty()
             && self.bootstrap.is_none()
+            && self.metadata.is_none()
     }
 
     /// The values of a device behind it, or without one its own.
@@ -103,6 +114,7 @@ pub fn device(tables: &dyn Tables, endpoint: &EndpointName) -> DeviceView {
         operations: operations(tables, endpoint),
         observations: observations(tables, endpoint),
         bootstrap: bootstrap(tables, endpoint),
+        metadata: metadata(tables, endpoint),
     }
 }
 
@@ -330,6 +342,11 @@ pub fn object_models(tables: &dyn Tables) -> Vec<ObjectModel> {
 /// What came of the last bootstrap of an endpoint.
 pub fn bootstrap(tables: &dyn Tables, endpoint: &EndpointName) -> Option<BootstrapRecord> {
     row!(tables, RowKey::Bootstrap(endpoint.clone()), Bootstrap)
+}
+
+/// The labels and annotations of a device; `None` if it has none.
+pub fn metadata(tables: &dyn Tables, endpoint: &EndpointName) -> Option<Metadata> {
+    row!(tables, RowKey::Metadata(endpoint.clone()), Metadata)
 }
 
 /// The last values of a device, by path.

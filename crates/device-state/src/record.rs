@@ -59,6 +59,18 @@ pub enum Transport {
     Tls,
 }
 
+impl Transport {
+    /// As people and filters call it.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Udp => "UDP",
+            Self::Dtls => "DTLS",
+            Self::Tcp => "TCP",
+            Self::Tls => "TLS",
+        }
+    }
+}
+
 /// The 8-byte Connection ID that the server gave a DTLS session; bytes 1–2 name the partition that
 /// stores it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]

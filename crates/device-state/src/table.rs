@@ -9,6 +9,8 @@ use crate::command::Outcome;
 use crate::event::FeedEntry;
 use crate::feature::FeatureLevel;
 use crate::id::{NodeId, RequestId, Revision, SessionGeneration, Timestamp};
+use crate::index::{IndexEntry, Indexed};
+use crate::label::Metadata;
 use crate::record::{
     BoundCredential, ChildValue, ContextOwner, Credential, CredentialId, DesiredResource,
     LastValue, Member, Observation, OperationRecord, Registration, Resumption, ResumptionId,
@@ -64,6 +66,9 @@ pub enum RowKey {
     ObjectModel(u16, ObjectVersion),
     /// Of a device behind the endpoint.
     ChildValue(EndpointName, ChildPrefix, Path),
+    Metadata(EndpointName),
+    /// Index from a value of an attribute to the devices that have it.
+    Index(Indexed, String, EndpointName),
     /// In shard 0 only.
     StateNode(NodeId),
 }
@@ -90,6 +95,8 @@ pub enum Row {
     Dedup {
         request_id: RequestId,
         outcome: Outcome,
+        /// Of what was asked for, if the caller told: another request must not have the same id.
+        fingerprint: Option<u64>,
     },
     DedupOrder {
         at: Timestamp,
@@ -112,6 +119,9 @@ pub enum Row {
     Bootstrap(BootstrapRecord),
     ObjectModel(ObjectModel),
     ChildValue(ChildValue),
+    /// Not there for a device without any.
+    Metadata(Metadata),
+    Index(IndexEntry),
     StateNode(StateNode),
 }
 
@@ -171,8 +181,20 @@ impl Row {
             Self::ChildValue(ChildValue { child, value }) => {
                 RowKey::ChildValue(value.endpoint.clone(), child.clone(), value.path)
             }
+            Self::Metadata(row) => RowKey::Metadata(row.endpoint.clone()),
+            Self::Index(entry) => entry.key(),
             Self::StateNode(row) => RowKey::StateNode(row.node),
         }
+    }
+}
+
+impl IndexEntry {
+    pub(crate) fn key(&self) -> RowKey {
+        RowKey::Index(
+            self.attribute.clone(),
+            self.value.clone(),
+            self.endpoint.clone(),
+        )
     }
 }
 

@@ -29,6 +29,7 @@ fn view(registration: Option<Registration>) -> DeviceView {
         child_values: Vec::new(),
         observations: Vec::new(),
         bootstrap: None,
+        metadata: None,
     }
 }
 

@@ -80,6 +80,11 @@ pub(crate) fn rejected(rejection: Rejection) -> Response {
         | Rejection::TooManyStateNodes
         | Rejection::UnknownStateNode
         | Rejection::StateNodeLeaves
+        | Rejection::EtagMismatch
+        | Rejection::RequestIdReused
+        | Rejection::StillRegistered
+        | Rejection::TooManyLabels
+        | Rejection::AnnotationsTooLong
         | Rejection::TooManyDesired
         | Rejection::TooManyMembers
         | Rejection::UnknownResumption

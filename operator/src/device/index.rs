@@ -115,7 +115,8 @@ impl Index {
                 | Kind::Deregistered(_)
                 | Kind::Expired(_)
                 | Kind::DesiredChanged(_)
-                | Kind::DesiredRemoved(_) => true,
+                | Kind::DesiredRemoved(_)
+                | Kind::Deleted(_) => true,
                 Kind::Updated(now) => is_news(device, now),
                 // What a device behind a gateway reports is not of the gateway.
                 Kind::ValuesReported(reported) => {
@@ -123,7 +124,10 @@ impl Index {
                         && reported.values.iter().all(|value| value.child.is_empty())
                 }
                 // Those that are present are not asked for: all objects are looked at when a watch begins.
-                Kind::OperationFinished(_) | Kind::Bootstrapped(_) | Kind::Present(_) => false,
+                Kind::OperationFinished(_)
+                | Kind::Bootstrapped(_)
+                | Kind::LabelsChanged(_)
+                | Kind::Present(_) => false,
             };
             let is_concerned =
                 |known: &&DeviceRef| inner.devices.get(*known).is_some_and(|one| matters(one));

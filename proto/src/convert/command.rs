@@ -2,12 +2,15 @@
 
 use std::time::Duration;
 
+use device_state::command::{Live, Missing};
+use device_state::guard::Effectiveness;
 use device_state::{
-    Command, ContextOwner, Envelope, OperationId, Queueing, Session, SessionGeneration,
+    Command, ContextOwner, Envelope, Etag, Guard, OperationId, Queueing, Session, SessionGeneration,
 };
 use lwm2m::{ChildPrefix, EndpointName, ObjectModel};
 
 use super::list::{bounded, timed_values, values, wire_timed_values, wire_values};
+use super::metadata::{annotation_change, label_change, wire_annotation_change, wire_label_change};
 use super::model::optional_version;
 use super::operation::attributes;
 use super::record::{feature_level, lifetime, quirks};
@@ -312,6 +315,32 @@ impl From<Command> for wire::Command {
                     }),
                 }
             }
+            Command::ChangeMetadata {
+                endpoint,
+                labels,
+                annotations,
+                missing,
+            } => Kind::ChangeMetadata(command::ChangeMetadata {
+                endpoint: endpoint.to_string(),
+                labels: wire_label_change(labels),
+                annotations: wire_annotation_change(annotations),
+                allow_missing: missing == Missing::Allowed,
+            }),
+            Command::Forget {
+                endpoint,
+                live,
+                missing,
+            } => Kind::Forget(command::Forget {
+                endpoint: endpoint.to_string(),
+                force: live == Live::Deregistered,
+                allow_missing: missing == Missing::Allowed,
+            }),
+            Command::Guarded { guard, command } => Kind::Guarded(Box::new(command::Guarded {
+                command: Some(Box::new((*command).into())),
+                etag: guard.etag.map(|etag| etag.0.to_vec()).unwrap_or_default(),
+                rehearsed: guard.effect == Effectiveness::Rehearsed,
+                fingerprint: guard.fingerprint,
+            })),
         };
         Self { kind: Some(kind) }
     }
@@ -465,6 +494,76 @@ fn domain_command(kind: Kind) -> Result<Command, ConvertError> {
         Kind::RecordChildValues(message) => {
             record_child_values(message).within("record_child_values")
         }
+        Kind::Guarded(message) => guarded(*message).within("guarded"),
+        Kind::ChangeMetadata(message) => message.try_into().within("change_metadata"),
+        Kind::Forget(message) => message.try_into().within("forget"),
+    }
+}
+
+/// Guards stand around commands of callers only, so never around one another.
+fn guarded(message: command::Guarded) -> Result<Command, ConvertError> {
+    let inner = required("command", message.command)?.kind;
+    if let Some(Kind::Guarded(_)) = inner {
+        return Err(ConvertError::new("command", Reason::NotOfCaller));
+    }
+    let inner = domain_command(required("command", inner)?).within("command")?;
+    if !inner.is_of_caller() {
+        return Err(ConvertError::new("command", Reason::NotOfCaller));
+    }
+    let guard = Guard {
+        etag: match message.etag.as_slice() {
+            [] => None,
+            bytes => Some(Etag(bytes.try_into().map_err(|_| {
+                ConvertError::new("etag", Reason::Length(bytes.len()))
+            })?)),
+        },
+        effect: if message.rehearsed {
+            Effectiveness::Rehearsed
+        } else {
+            Effectiveness::Real
+        },
+        fingerprint: message.fingerprint,
+    };
+    Ok(Command::Guarded {
+        guard,
+        command: Box::new(inner),
+    })
+}
+
+fn missing(allowed: bool) -> Missing {
+    if allowed {
+        Missing::Allowed
+    } else {
+        Missing::Refused
+    }
+}
+
+impl TryFrom<command::ChangeMetadata> for Command {
+    type Error = ConvertError;
+
+    fn try_from(change: command::ChangeMetadata) -> Result<Self, ConvertError> {
+        Ok(Self::ChangeMetadata {
+            endpoint: endpoint(&change.endpoint)?,
+            labels: label_change(change.labels)?,
+            annotations: annotation_change(change.annotations)?,
+            missing: missing(change.allow_missing),
+        })
+    }
+}
+
+impl TryFrom<command::Forget> for Command {
+    type Error = ConvertError;
+
+    fn try_from(forget: command::Forget) -> Result<Self, ConvertError> {
+        Ok(Self::Forget {
+            endpoint: endpoint(&forget.endpoint)?,
+            live: if forget.force {
+                Live::Deregistered
+            } else {
+                Live::Refused
+            },
+            missing: missing(forget.allow_missing),
+        })
     }
 }
 

@@ -1,7 +1,7 @@
 //! Credentials, as they are stored and as the API has them.
 
 use device_state::{
-    BoundCredential, ContextOwner, Credential, CredentialId, CredentialKey, CredentialOrigin,
+    BoundCredential, ContextOwner, Credential, CredentialId, CredentialKey, CredentialOrigin, Etag,
     NodeId, OscoreSecret, Secret, SecurityIdentity, SessionGeneration,
 };
 use lwm2m::EndpointName;
@@ -222,6 +222,7 @@ impl From<Credential> for public::Credential {
     /// The secret stays behind.
     fn from(row: Credential) -> Self {
         Self {
+            etag: Etag::of_credential(&row).to_string(),
             endpoint: row.endpoint.to_string(),
             id: Some(row.id.into()),
             create_time: timestamp(row.created_at),

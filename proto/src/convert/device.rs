@@ -2,8 +2,8 @@
 
 use device_state::query::DeviceView;
 use device_state::{
-    BootstrapRecord, ChildValue, DesiredResource, LastValue, Observation, OperationRecord,
-    Registration, Revision, limit,
+    BootstrapRecord, ChildValue, DesiredResource, LastValue, Metadata, Observation,
+    OperationRecord, Registration, Revision, limit,
 };
 use lwm2m::EndpointName;
 
@@ -28,6 +28,7 @@ pub fn wire_device_view(view: DeviceView, revision: Revision) -> DescribeDeviceR
         revision: revision.0,
         desired_generation: view.desired_generation.unwrap_or_default(),
         bootstrap: view.bootstrap.map(Into::into),
+        metadata: view.metadata.map(Into::into),
     }
 }
 
@@ -77,6 +78,11 @@ pub fn device_view(
             .map(BootstrapRecord::try_from)
             .transpose()
             .within("bootstrap")?,
+        metadata: response
+            .metadata
+            .map(Metadata::try_from)
+            .transpose()
+            .within("metadata")?,
     };
     Ok((view, Revision(response.revision)))
 }

@@ -60,6 +60,8 @@ fn wire_event(event: Event) -> Kind {
             outcome: Some(outcome.into()),
         }),
         Event::Bootstrapped { record } => Kind::Bootstrapped(record.into()),
+        Event::MetadataChanged { metadata } => Kind::MetadataChanged(metadata.into()),
+        Event::Forgotten => Kind::Forgotten(true),
         Event::DesiredChanged {
             path,
             generation,
@@ -112,6 +114,10 @@ fn domain_event(event: Kind) -> Result<Event, ConvertError> {
         Kind::Bootstrapped(record) => Event::Bootstrapped {
             record: record.try_into().within("bootstrapped")?,
         },
+        Kind::MetadataChanged(metadata) => Event::MetadataChanged {
+            metadata: metadata.try_into().within("metadata_changed")?,
+        },
+        Kind::Forgotten(_) => Event::Forgotten,
         Kind::DesiredChanged(changed) => desired_changed(changed).within("desired_changed")?,
     })
 }

@@ -38,6 +38,11 @@ wire_enum!(Rejection, wire::Rejection, wire_rejection, rejection, {
     TooManyStateNodes,
     UnknownStateNode,
     StateNodeLeaves,
+    EtagMismatch,
+    RequestIdReused,
+    StillRegistered,
+    TooManyLabels,
+    AnnotationsTooLong,
 });
 
 impl From<Outcome> for wire::Outcome {

@@ -8,10 +8,13 @@ mod child;
 mod contact;
 mod device;
 mod event;
+mod filter;
+mod metadata;
 mod model;
 mod observation;
 mod operation;
 mod request;
+mod terms;
 mod value;
 mod watch;
 
@@ -19,12 +22,15 @@ use device_state::{OperationId, ShardId, Timestamp};
 
 pub use child::children;
 pub use device::{desired_resources, device};
+pub use filter::{device_filter, operation_filter};
 pub use model::{new_models, summary};
 pub use observation::observed;
 pub use operation::raw_answer;
 pub use request::{
-    Defined, Delivery, DeviceRequest, DurableRequest, OperationTarget, RawCall, Wait, operation_id,
+    Defined, Delivery, DeviceRequest, DurableRequest, OperationTarget, RawCall, Wait, WaitTarget,
+    operation_id,
 };
+pub use terms::{Change, Terms, enqueue_once};
 pub use value::{path_values, reported_values, typed_value};
 pub use watch::{Beginning, WatchRequest, present};
 

@@ -48,9 +48,11 @@ impl From<Row> for wire::Row {
             Row::Dedup {
                 request_id,
                 outcome,
+                fingerprint,
             } => Kind::Dedup(wire::Dedup {
                 request_id: Some(request_id.into()),
                 outcome: Some(outcome.into()),
+                fingerprint,
             }),
             Row::DedupOrder { at, request_id } => Kind::DedupOrder(wire::DedupOrder {
                 at_ms: at.0,
@@ -63,6 +65,8 @@ impl From<Row> for wire::Row {
             Row::ObjectModel(row) => Kind::ObjectModel(row.into()),
             Row::ChildValue(row) => Kind::ChildValue(row.into()),
             Row::StateNode(row) => Kind::StateNode(row.into()),
+            Row::Metadata(row) => Kind::Metadata(row.into()),
+            Row::Index(entry) => Kind::Index(entry.into()),
             Row::DesiredGeneration {
                 endpoint,
                 generation,
@@ -123,6 +127,7 @@ fn domain_row(kind: Kind) -> Result<Row, ConvertError> {
             outcome: required("dedup.outcome", row.outcome)?
                 .try_into()
                 .within("dedup")?,
+            fingerprint: row.fingerprint,
         },
         Kind::DedupOrder(row) => Row::DedupOrder {
             at: time(row.at_ms),
@@ -137,6 +142,8 @@ fn domain_row(kind: Kind) -> Result<Row, ConvertError> {
         Kind::ObjectModel(row) => Row::ObjectModel(row.try_into().within("object_model")?),
         Kind::ChildValue(row) => Row::ChildValue(row.try_into().within("child_value")?),
         Kind::StateNode(row) => Row::StateNode(row.try_into().within("state_node")?),
+        Kind::Metadata(row) => Row::Metadata(row.try_into().within("metadata")?),
+        Kind::Index(entry) => Row::Index(entry.try_into().within("index")?),
         Kind::DesiredGeneration(row) => Row::DesiredGeneration {
             endpoint: endpoint(&row.endpoint).within("desired_generation")?,
             generation: row.generation,

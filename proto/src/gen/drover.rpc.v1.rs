@@ -1269,6 +1269,9 @@ pub struct DescribeDeviceResponse {
     /// Of the devices behind it, if it is a gateway.
     #[prost(message, repeated, tag = "9")]
     pub child_values: ::prost::alloc::vec::Vec<super::super::storage::v1::ChildValue>,
+    /// unset: none
+    #[prost(message, optional, tag = "10")]
+    pub metadata: ::core::option::Option<super::super::storage::v1::Metadata>,
 }
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct PrepareBootstrapRequest {

@@ -876,6 +876,51 @@ pub struct ResourceModel {
     #[prost(string, tag = "9")]
     pub description: ::prost::alloc::string::String,
 }
+/// What is attached to a device. Keys are sorted.
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub struct Metadata {
+    #[prost(string, tag = "1")]
+    pub endpoint: ::prost::alloc::string::String,
+    #[prost(message, repeated, tag = "2")]
+    pub labels: ::prost::alloc::vec::Vec<KeyValue>,
+    #[prost(message, repeated, tag = "3")]
+    pub annotations: ::prost::alloc::vec::Vec<KeyValue>,
+}
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct KeyValue {
+    #[prost(string, tag = "1")]
+    pub key: ::prost::alloc::string::String,
+    #[prost(string, tag = "2")]
+    pub value: ::prost::alloc::string::String,
+}
+/// A device has this value.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct IndexEntry {
+    #[prost(string, tag = "1")]
+    pub endpoint: ::prost::alloc::string::String,
+    #[prost(string, tag = "2")]
+    pub value: ::prost::alloc::string::String,
+    #[prost(oneof = "index_entry::Attribute", tags = "3, 4, 5, 6")]
+    pub attribute: ::core::option::Option<index_entry::Attribute>,
+}
+/// Nested message and enum types in `IndexEntry`.
+pub mod index_entry {
+    #[derive(Clone, PartialEq, Eq, Hash, ::prost::Oneof)]
+    pub enum Attribute {
+        /// The key
+        #[prost(string, tag = "3")]
+        Label(::prost::alloc::string::String),
+        /// /3/0/0
+        #[prost(bool, tag = "4")]
+        Manufacturer(bool),
+        /// /3/0/1
+        #[prost(bool, tag = "5")]
+        Model(bool),
+        /// /3/0/3
+        #[prost(bool, tag = "6")]
+        FirmwareVersion(bool),
+    }
+}
 #[derive(Clone, PartialEq, ::prost::Message)]
 pub struct FeedEntry {
     #[prost(uint64, tag = "1")]
@@ -886,7 +931,7 @@ pub struct FeedEntry {
     pub at_ms: u64,
     #[prost(string, tag = "4")]
     pub endpoint: ::prost::alloc::string::String,
-    #[prost(oneof = "feed_entry::Event", tags = "5, 6, 7, 8, 9, 10, 11, 12, 13")]
+    #[prost(oneof = "feed_entry::Event", tags = "5, 6, 7, 8, 9, 10, 11, 12, 13, 20, 21")]
     pub event: ::core::option::Option<feed_entry::Event>,
 }
 /// Nested message and enum types in `FeedEntry`.
@@ -948,6 +993,10 @@ pub mod feed_entry {
         Bootstrapped(super::BootstrapRecord),
         #[prost(message, tag = "13")]
         ChildValuesReported(ChildValuesReported),
+        #[prost(message, tag = "20")]
+        MetadataChanged(super::Metadata),
+        #[prost(bool, tag = "21")]
+        Forgotten(bool),
     }
 }
 #[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
@@ -963,6 +1012,9 @@ pub struct Dedup {
     pub request_id: ::core::option::Option<RequestId>,
     #[prost(message, optional, tag = "2")]
     pub outcome: ::core::option::Option<Outcome>,
+    /// Of what was asked for
+    #[prost(fixed64, optional, tag = "3")]
+    pub fingerprint: ::core::option::Option<u64>,
 }
 #[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct DedupOrder {
@@ -1017,7 +1069,7 @@ pub struct StateNode {
 pub struct Row {
     #[prost(
         oneof = "row::Kind",
-        tags = "1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15, 16, 17, 18, 19, 20, 21, 22, 29"
+        tags = "1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15, 16, 17, 18, 19, 20, 21, 22, 23, 24, 29"
     )]
     pub kind: ::core::option::Option<row::Kind>,
 }
@@ -1069,6 +1121,10 @@ pub mod row {
         ObjectModel(super::ObjectModel),
         #[prost(message, tag = "22")]
         ChildValue(super::ChildValue),
+        #[prost(message, tag = "23")]
+        Metadata(super::Metadata),
+        #[prost(message, tag = "24")]
+        Index(super::IndexEntry),
         #[prost(message, tag = "29")]
         StateNode(super::StateNode),
     }
@@ -1077,7 +1133,7 @@ pub mod row {
 pub struct Command {
     #[prost(
         oneof = "command::Kind",
-        tags = "1, 2, 3, 4, 5, 6, 7, 8, 10, 11, 12, 13, 14, 15, 16, 17, 18, 19, 20, 21, 22, 23, 24, 25, 26, 27, 28, 29, 30, 31, 32, 33, 34, 35, 36, 37, 38, 45, 46"
+        tags = "1, 2, 3, 4, 5, 6, 7, 8, 10, 11, 12, 13, 14, 15, 16, 17, 18, 19, 20, 21, 22, 23, 24, 25, 26, 27, 28, 29, 30, 31, 32, 33, 34, 35, 36, 37, 38, 39, 40, 41, 45, 46"
     )]
     pub kind: ::core::option::Option<command::Kind>,
 }
@@ -1085,6 +1141,50 @@ pub struct Command {
 pub mod command {
     #[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
     pub struct CompareRows {}
+    /// A command of a caller, under conditions.
+    #[derive(Clone, PartialEq, ::prost::Message)]
+    pub struct Guarded {
+        #[prost(message, optional, boxed, tag = "1")]
+        pub command: ::core::option::Option<::prost::alloc::boxed::Box<super::Command>>,
+        /// Empty: whatever is there
+        #[prost(bytes = "vec", tag = "2")]
+        pub etag: ::prost::alloc::vec::Vec<u8>,
+        /// Nothing changes.
+        #[prost(bool, tag = "3")]
+        pub rehearsed: bool,
+        #[prost(fixed64, optional, tag = "4")]
+        pub fingerprint: ::core::option::Option<u64>,
+    }
+    #[derive(Clone, PartialEq, ::prost::Message)]
+    pub struct ChangeMetadata {
+        #[prost(string, tag = "1")]
+        pub endpoint: ::prost::alloc::string::String,
+        #[prost(message, optional, tag = "2")]
+        pub labels: ::core::option::Option<MapChange>,
+        #[prost(message, optional, tag = "3")]
+        pub annotations: ::core::option::Option<MapChange>,
+        #[prost(bool, tag = "4")]
+        pub allow_missing: bool,
+    }
+    #[derive(Clone, PartialEq, ::prost::Message)]
+    pub struct MapChange {
+        /// These and no others
+        #[prost(bool, tag = "1")]
+        pub replace: bool,
+        #[prost(message, repeated, tag = "2")]
+        pub set: ::prost::alloc::vec::Vec<super::KeyValue>,
+        #[prost(string, repeated, tag = "3")]
+        pub remove: ::prost::alloc::vec::Vec<::prost::alloc::string::String>,
+    }
+    #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+    pub struct Forget {
+        #[prost(string, tag = "1")]
+        pub endpoint: ::prost::alloc::string::String,
+        #[prost(bool, tag = "2")]
+        pub force: bool,
+        #[prost(bool, tag = "3")]
+        pub allow_missing: bool,
+    }
     /// Without a version: all of them
     #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
     pub struct RemoveObjectModel {
@@ -1349,6 +1449,12 @@ pub mod command {
         RaiseFeatureLevel(u32),
         #[prost(message, tag = "38")]
         CompareRows(CompareRows),
+        #[prost(message, tag = "39")]
+        Guarded(::prost::alloc::boxed::Box<Guarded>),
+        #[prost(message, tag = "40")]
+        ChangeMetadata(ChangeMetadata),
+        #[prost(message, tag = "41")]
+        Forget(Forget),
         #[prost(message, tag = "45")]
         PutStateNode(super::StateNode),
         #[prost(fixed64, tag = "46")]
@@ -1775,6 +1881,11 @@ pub enum Rejection {
     TooManyProfiles = 20,
     UnknownModel = 21,
     TooManyModels = 22,
+    EtagMismatch = 23,
+    RequestIdReused = 24,
+    StillRegistered = 25,
+    TooManyLabels = 26,
+    AnnotationsTooLong = 27,
     TooManyStateNodes = 30,
     UnknownStateNode = 31,
     StateNodeLeaves = 32,
@@ -1809,6 +1920,11 @@ impl Rejection {
             Self::TooManyProfiles => "REJECTION_TOO_MANY_PROFILES",
             Self::UnknownModel => "REJECTION_UNKNOWN_MODEL",
             Self::TooManyModels => "REJECTION_TOO_MANY_MODELS",
+            Self::EtagMismatch => "REJECTION_ETAG_MISMATCH",
+            Self::RequestIdReused => "REJECTION_REQUEST_ID_REUSED",
+            Self::StillRegistered => "REJECTION_STILL_REGISTERED",
+            Self::TooManyLabels => "REJECTION_TOO_MANY_LABELS",
+            Self::AnnotationsTooLong => "REJECTION_ANNOTATIONS_TOO_LONG",
             Self::TooManyStateNodes => "REJECTION_TOO_MANY_STATE_NODES",
             Self::UnknownStateNode => "REJECTION_UNKNOWN_STATE_NODE",
             Self::StateNodeLeaves => "REJECTION_STATE_NODE_LEAVES",
@@ -1840,6 +1956,11 @@ impl Rejection {
             "REJECTION_TOO_MANY_PROFILES" => Some(Self::TooManyProfiles),
             "REJECTION_UNKNOWN_MODEL" => Some(Self::UnknownModel),
             "REJECTION_TOO_MANY_MODELS" => Some(Self::TooManyModels),
+            "REJECTION_ETAG_MISMATCH" => Some(Self::EtagMismatch),
+            "REJECTION_REQUEST_ID_REUSED" => Some(Self::RequestIdReused),
+            "REJECTION_STILL_REGISTERED" => Some(Self::StillRegistered),
+            "REJECTION_TOO_MANY_LABELS" => Some(Self::TooManyLabels),
+            "REJECTION_ANNOTATIONS_TOO_LONG" => Some(Self::AnnotationsTooLong),
             "REJECTION_TOO_MANY_STATE_NODES" => Some(Self::TooManyStateNodes),
             "REJECTION_UNKNOWN_STATE_NODE" => Some(Self::UnknownStateNode),
             "REJECTION_STATE_NODE_LEAVES" => Some(Self::StateNodeLeaves),

@@ -26,6 +26,8 @@ pub enum EventKind {
     DesiredChanged = 7,
     DesiredRemoved = 8,
     Bootstrapped = 9,
+    LabelsChanged = 10,
+    Deleted = 11,
 }
 impl EventKind {
     /// String value of the enum field names used in the ProtoBuf definition.
@@ -44,6 +46,8 @@ impl EventKind {
             Self::DesiredChanged => "EVENT_KIND_DESIRED_CHANGED",
             Self::DesiredRemoved => "EVENT_KIND_DESIRED_REMOVED",
             Self::Bootstrapped => "EVENT_KIND_BOOTSTRAPPED",
+            Self::LabelsChanged => "EVENT_KIND_LABELS_CHANGED",
+            Self::Deleted => "EVENT_KIND_DELETED",
         }
     }
     /// Creates an enum from field names used in the ProtoBuf definition.
@@ -59,6 +63,8 @@ impl EventKind {
             "EVENT_KIND_DESIRED_CHANGED" => Some(Self::DesiredChanged),
             "EVENT_KIND_DESIRED_REMOVED" => Some(Self::DesiredRemoved),
             "EVENT_KIND_BOOTSTRAPPED" => Some(Self::Bootstrapped),
+            "EVENT_KIND_LABELS_CHANGED" => Some(Self::LabelsChanged),
+            "EVENT_KIND_DELETED" => Some(Self::Deleted),
             _ => None,
         }
     }
@@ -98,7 +104,7 @@ pub struct Device {
     /// Node id of the ingress node that holds the session.
     #[prost(string, tag = "14")]
     pub ingress_node: ::prost::alloc::string::String,
-    /// Only in GetDevice, and values in `present` events: newest known values and desired resources.
+    /// In the full view, and values in `present` events: newest known values and desired resources.
     #[prost(message, repeated, tag = "15")]
     pub values: ::prost::alloc::vec::Vec<ReportedValue>,
     #[prost(message, repeated, tag = "16")]
@@ -106,12 +112,27 @@ pub struct Device {
     /// What it turned out not to do as its release says: "no-composite", "no-observe-parameters", "mislabels:0=11542".
     #[prost(string, repeated, tag = "17")]
     pub quirks: ::prost::alloc::vec::Vec<::prost::alloc::string::String>,
-    /// What came of its last bootstrap; only in GetDevice.
+    /// What came of its last bootstrap; in the full view only.
     #[prost(message, optional, tag = "18")]
     pub bootstrap: ::core::option::Option<BootstrapRecord>,
-    /// Newest known values of the devices behind it, if it is a gateway; only in GetDevice and in `present` events.
+    /// Newest known values of the devices behind it, if it is a gateway; in the full view and in `present` events.
     #[prost(message, repeated, tag = "19")]
     pub child_values: ::prost::alloc::vec::Vec<ReportedValue>,
+    /// At most 64, with keys and values as Kubernetes has them.
+    #[prost(btree_map = "string, string", tag = "20")]
+    pub labels: ::prost::alloc::collections::BTreeMap<
+        ::prost::alloc::string::String,
+        ::prost::alloc::string::String,
+    >,
+    /// At most 64 kB, keys and values together; keys as those of labels.
+    #[prost(btree_map = "string, string", tag = "21")]
+    pub annotations: ::prost::alloc::collections::BTreeMap<
+        ::prost::alloc::string::String,
+        ::prost::alloc::string::String,
+    >,
+    /// Of labels and annotations. Given to UpdateDevice or DeleteDevice, they have to be as they were, else ABORTED.
+    #[prost(string, tag = "22")]
+    pub etag: ::prost::alloc::string::String,
 }
 /// Nested message and enum types in `Device`.
 pub mod device {
@@ -227,17 +248,28 @@ pub struct PathValue {
 pub struct GetDeviceRequest {
     #[prost(string, tag = "1")]
     pub endpoint: ::prost::alloc::string::String,
+    #[prost(enumeration = "DeviceView", tag = "2")]
+    pub view: i32,
 }
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct ListDevicesRequest {
-    /// 1 to 1000; 0 means 50.
+    /// 1 to 1000; 0 means 50. A page can have fewer devices, even none, and not be the last.
     #[prost(uint32, tag = "1")]
     pub page_size: u32,
+    /// Of the page before, which was asked for with the same filter, prefix and view.
     #[prost(string, tag = "2")]
     pub page_token: ::prost::alloc::string::String,
     /// Only endpoints that start with this.
     #[prost(string, tag = "3")]
     pub endpoint_prefix: ::prost::alloc::string::String,
+    /// A subset of AIP-160, 2 kB at most: "labels.site = north AND NOT state = REGISTERED"; docs/api.md has the fields.
+    #[prost(string, tag = "4")]
+    pub filter: ::prost::alloc::string::String,
+    /// Empty or "endpoint": by name within each shard, the one order that there is.
+    #[prost(string, tag = "5")]
+    pub order_by: ::prost::alloc::string::String,
+    #[prost(enumeration = "DeviceView", tag = "6")]
+    pub view: i32,
 }
 #[derive(Clone, PartialEq, ::prost::Message)]
 pub struct ListDevicesResponse {
@@ -247,6 +279,47 @@ pub struct ListDevicesResponse {
     #[prost(string, tag = "2")]
     pub next_page_token: ::prost::alloc::string::String,
 }
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub struct UpdateDeviceRequest {
+    /// With its endpoint, its labels or annotations, and optionally its etag
+    #[prost(message, optional, tag = "1")]
+    pub device: ::core::option::Option<Device>,
+    /// "labels", "annotations", "\*", or "labels.KEY" and "annotations.KEY" for one of them, which is removed if it is not in
+    /// `device`. Unset: labels and annotations, if there are any in `device`.
+    #[prost(message, optional, tag = "2")]
+    pub update_mask: ::core::option::Option<::prost_types::FieldMask>,
+    /// A device of which nothing is known becomes known by this.
+    #[prost(bool, tag = "3")]
+    pub allow_missing: bool,
+    /// As in Delivery
+    #[prost(string, tag = "4")]
+    pub request_id: ::prost::alloc::string::String,
+    /// Only check whether it could be done.
+    #[prost(bool, tag = "5")]
+    pub validate_only: bool,
+}
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct DeleteDeviceRequest {
+    #[prost(string, tag = "1")]
+    pub endpoint: ::prost::alloc::string::String,
+    /// As it was in Device; empty: whatever its labels and annotations are
+    #[prost(string, tag = "2")]
+    pub etag: ::prost::alloc::string::String,
+    /// Even if it is registered
+    #[prost(bool, tag = "3")]
+    pub force: bool,
+    /// Nothing is wrong if nothing is known of it.
+    #[prost(bool, tag = "4")]
+    pub allow_missing: bool,
+    /// As in Delivery
+    #[prost(string, tag = "5")]
+    pub request_id: ::prost::alloc::string::String,
+    /// Only check whether it could be done.
+    #[prost(bool, tag = "6")]
+    pub validate_only: bool,
+}
+#[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct DeleteDeviceResponse {}
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct WatchEventsRequest {
     /// Empty: from now on. A token goes on with the endpoint and the filter that it was given for, and with no others.
@@ -272,7 +345,7 @@ pub struct Event {
     pub endpoint: ::prost::alloc::string::String,
     #[prost(message, optional, tag = "2")]
     pub time: ::core::option::Option<::prost_types::Timestamp>,
-    #[prost(oneof = "event::Kind", tags = "3, 4, 5, 6, 7, 8, 9, 10, 11, 12")]
+    #[prost(oneof = "event::Kind", tags = "3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 15")]
     pub kind: ::core::option::Option<event::Kind>,
 }
 /// Nested message and enum types in `Event`.
@@ -287,6 +360,22 @@ pub mod event {
         #[prost(message, repeated, tag = "1")]
         pub values: ::prost::alloc::vec::Vec<super::ReportedValue>,
     }
+    #[derive(Clone, PartialEq, ::prost::Message)]
+    pub struct Labels {
+        #[prost(btree_map = "string, string", tag = "1")]
+        pub labels: ::prost::alloc::collections::BTreeMap<
+            ::prost::alloc::string::String,
+            ::prost::alloc::string::String,
+        >,
+        #[prost(btree_map = "string, string", tag = "2")]
+        pub annotations: ::prost::alloc::collections::BTreeMap<
+            ::prost::alloc::string::String,
+            ::prost::alloc::string::String,
+        >,
+    }
+    /// Everything that was known of the device.
+    #[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
+    pub struct Deleted {}
     #[derive(Clone, PartialEq, ::prost::Oneof)]
     pub enum Kind {
         #[prost(message, tag = "3")]
@@ -307,9 +396,14 @@ pub mod event {
         DesiredRemoved(::prost::alloc::string::String),
         #[prost(message, tag = "11")]
         Bootstrapped(super::BootstrapRecord),
+        /// As they are now
+        #[prost(message, tag = "12")]
+        LabelsChanged(Labels),
+        #[prost(message, tag = "13")]
+        Deleted(Deleted),
         /// A device that was there when the watch began, with its newest known values if events of values are wanted; by
         /// include_initial only, whatever kinds the filter has.
-        #[prost(message, tag = "12")]
+        #[prost(message, tag = "15")]
         Present(super::Device),
     }
 }
@@ -407,7 +501,8 @@ pub struct Delivery {
     /// How long the operation may wait for the device; unset: 30 s.
     #[prost(message, optional, tag = "1")]
     pub deadline: ::core::option::Option<::prost_types::Duration>,
-    /// UUID or any string of up to 64 bytes: the same request again gives the same operation.
+    /// UUID or any string of up to 64 bytes: the same request again, for ten minutes at least, has the same result and changes
+    /// nothing more. Another request with the id is refused.
     #[prost(string, tag = "2")]
     pub request_id: ::prost::alloc::string::String,
     #[prost(enumeration = "delivery::Wait", tag = "3")]
@@ -421,6 +516,9 @@ pub struct Delivery {
     /// Now or not at all: refused if the device sleeps or has other operations waiting. Not with WAIT_UNTIL_ACCEPTED.
     #[prost(bool, tag = "6")]
     pub immediate: bool,
+    /// Only check whether the operation would be accepted; the answer has no operation.
+    #[prost(bool, tag = "7")]
+    pub validate_only: bool,
 }
 /// Nested message and enum types in `Delivery`.
 pub mod delivery {
@@ -798,13 +896,36 @@ pub struct GetOperationRequest {
 }
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct ListOperationsRequest {
+    /// Empty or "-": of all devices, as the node that answers has applied it
     #[prost(string, tag = "1")]
     pub endpoint: ::prost::alloc::string::String,
+    /// 1 to 1000; 0 means 50. A page can have fewer operations, even none, and not be the last.
+    #[prost(uint32, tag = "2")]
+    pub page_size: u32,
+    /// Of the page before, which was asked for with the same endpoint and filter.
+    #[prost(string, tag = "3")]
+    pub page_token: ::prost::alloc::string::String,
+    /// As of ListDevices, with the fields state, name, path and enqueue_time: "state = PENDING AND name = write"
+    #[prost(string, tag = "4")]
+    pub filter: ::prost::alloc::string::String,
 }
 #[derive(Clone, PartialEq, ::prost::Message)]
 pub struct ListOperationsResponse {
     #[prost(message, repeated, tag = "1")]
     pub operations: ::prost::alloc::vec::Vec<Operation>,
+    /// Empty on the last page.
+    #[prost(string, tag = "2")]
+    pub next_page_token: ::prost::alloc::string::String,
+}
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct WaitOperationRequest {
+    #[prost(string, tag = "1")]
+    pub endpoint: ::prost::alloc::string::String,
+    #[prost(string, tag = "2")]
+    pub id: ::prost::alloc::string::String,
+    /// How long at most; unset: as long as the call's deadline lets it
+    #[prost(message, optional, tag = "3")]
+    pub timeout: ::core::option::Option<::prost_types::Duration>,
 }
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct CancelOperationRequest {
@@ -829,6 +950,12 @@ pub struct PutObservationRequest {
     /// As in ReadRequest; with one path only
     #[prost(string, tag = "5")]
     pub child: ::prost::alloc::string::String,
+    /// As in Delivery
+    #[prost(string, tag = "6")]
+    pub request_id: ::prost::alloc::string::String,
+    /// Only check whether it could be done; the answer is empty.
+    #[prost(bool, tag = "7")]
+    pub validate_only: bool,
 }
 #[derive(Clone, PartialEq, ::prost::Message)]
 pub struct PutObservationResponse {
@@ -876,6 +1003,12 @@ pub struct DeleteObservationRequest {
     /// As it was put
     #[prost(string, tag = "3")]
     pub child: ::prost::alloc::string::String,
+    /// As in Delivery
+    #[prost(string, tag = "4")]
+    pub request_id: ::prost::alloc::string::String,
+    /// Only check whether it could be done.
+    #[prost(bool, tag = "5")]
+    pub validate_only: bool,
 }
 #[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct DeleteObservationResponse {}
@@ -888,6 +1021,15 @@ pub struct SetDesiredRequest {
     pub generation: u64,
     #[prost(message, repeated, tag = "3")]
     pub resources: ::prost::alloc::vec::Vec<DesiredValue>,
+    /// As it was in DesiredResources: what is desired has to be as it was, else ABORTED. Empty: whatever it is
+    #[prost(string, tag = "4")]
+    pub etag: ::prost::alloc::string::String,
+    /// As in Delivery
+    #[prost(string, tag = "5")]
+    pub request_id: ::prost::alloc::string::String,
+    /// Only check whether it could be done; the answer is what is desired now.
+    #[prost(bool, tag = "6")]
+    pub validate_only: bool,
 }
 /// `text` in the canonical form, typed by the object's definition.
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
@@ -908,6 +1050,9 @@ pub struct DesiredResources {
     pub generation: u64,
     #[prost(message, repeated, tag = "2")]
     pub resources: ::prost::alloc::vec::Vec<DesiredResource>,
+    /// Of what is desired, not of how far the device is
+    #[prost(string, tag = "3")]
+    pub etag: ::prost::alloc::string::String,
 }
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct DesiredResource {
@@ -979,6 +1124,8 @@ pub struct Credential {
     pub create_time: ::core::option::Option<::prost_types::Timestamp>,
     #[prost(message, optional, tag = "4")]
     pub id: ::core::option::Option<CredentialId>,
+    #[prost(string, tag = "5")]
+    pub etag: ::prost::alloc::string::String,
 }
 /// What a device shows of its credential.
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
@@ -1005,6 +1152,15 @@ pub mod credential_id {
 pub struct PutCredentialRequest {
     #[prost(string, tag = "1")]
     pub endpoint: ::prost::alloc::string::String,
+    /// As in Delivery. A repetition with another secret is not noticed: it gets the first result.
+    #[prost(string, tag = "7")]
+    pub request_id: ::prost::alloc::string::String,
+    /// Only check whether it could be done.
+    #[prost(bool, tag = "8")]
+    pub validate_only: bool,
+    /// Of the credential that is replaced, which has to be as it was, else ABORTED. Empty: whatever is there
+    #[prost(string, tag = "9")]
+    pub etag: ::prost::alloc::string::String,
     #[prost(oneof = "put_credential_request::Credential", tags = "4, 5, 6")]
     pub credential: ::core::option::Option<put_credential_request::Credential>,
 }
@@ -1069,6 +1225,15 @@ pub struct ListCredentialsResponse {
 pub struct DeleteCredentialRequest {
     #[prost(message, optional, tag = "2")]
     pub id: ::core::option::Option<CredentialId>,
+    /// As it was in Credential; empty: whatever it is
+    #[prost(string, tag = "3")]
+    pub etag: ::prost::alloc::string::String,
+    /// As in Delivery
+    #[prost(string, tag = "4")]
+    pub request_id: ::prost::alloc::string::String,
+    /// Only check whether it could be done.
+    #[prost(bool, tag = "5")]
+    pub validate_only: bool,
 }
 #[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct DeleteCredentialResponse {}
@@ -1086,6 +1251,9 @@ pub struct BootstrapProfile {
     /// Who may do what, for devices with several servers; at most 16. Without any, object 2 of the device is left alone.
     #[prost(message, repeated, tag = "4")]
     pub access: ::prost::alloc::vec::Vec<AccessRule>,
+    /// Given to PutBootstrapProfile, the profile has to be as it was, else ABORTED. Empty: whatever is there
+    #[prost(string, tag = "5")]
+    pub etag: ::prost::alloc::string::String,
 }
 /// What the servers may do with an object instance of the device: an instance of object 2 (LwM2M Core 1.2 §8.2). Objects 1 and
 /// 2 are read before the bootstrap is finished; the record of it tells how the device answered.
@@ -1312,6 +1480,12 @@ pub mod bootstrap_record {
 pub struct PutBootstrapProfileRequest {
     #[prost(message, optional, tag = "1")]
     pub profile: ::core::option::Option<BootstrapProfile>,
+    /// As in Delivery
+    #[prost(string, tag = "2")]
+    pub request_id: ::prost::alloc::string::String,
+    /// Only check whether it could be done.
+    #[prost(bool, tag = "3")]
+    pub validate_only: bool,
 }
 #[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct ListBootstrapProfilesRequest {}
@@ -1324,6 +1498,15 @@ pub struct ListBootstrapProfilesResponse {
 pub struct DeleteBootstrapProfileRequest {
     #[prost(string, tag = "1")]
     pub name: ::prost::alloc::string::String,
+    /// As it was in BootstrapProfile; empty: whatever it is
+    #[prost(string, tag = "2")]
+    pub etag: ::prost::alloc::string::String,
+    /// As in Delivery
+    #[prost(string, tag = "3")]
+    pub request_id: ::prost::alloc::string::String,
+    /// Only check whether it could be done.
+    #[prost(bool, tag = "4")]
+    pub validate_only: bool,
 }
 #[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct DeleteBootstrapProfileResponse {}
@@ -1402,6 +1585,12 @@ pub struct ObjectModelSummary {
 pub struct PutObjectModelsRequest {
     #[prost(string, tag = "1")]
     pub ddf: ::prost::alloc::string::String,
+    /// As in Delivery
+    #[prost(string, tag = "2")]
+    pub request_id: ::prost::alloc::string::String,
+    /// Only check whether it could be done.
+    #[prost(bool, tag = "3")]
+    pub validate_only: bool,
 }
 #[derive(Clone, PartialEq, ::prost::Message)]
 pub struct PutObjectModelsResponse {
@@ -1432,6 +1621,12 @@ pub struct DeleteObjectModelRequest {
     pub id: u32,
     #[prost(string, tag = "2")]
     pub version: ::prost::alloc::string::String,
+    /// As in Delivery
+    #[prost(string, tag = "3")]
+    pub request_id: ::prost::alloc::string::String,
+    /// Only check whether it could be done.
+    #[prost(bool, tag = "4")]
+    pub validate_only: bool,
 }
 #[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct DeleteObjectModelResponse {}
@@ -1640,6 +1835,38 @@ pub mod diagnosis {
         }
     }
 }
+/// How much is shown of a device.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, ::prost::Enumeration)]
+#[repr(i32)]
+pub enum DeviceView {
+    /// FULL in GetDevice, BASIC in ListDevices
+    Unspecified = 0,
+    /// Without values, desired resources and bootstrap
+    Basic = 1,
+    Full = 2,
+}
+impl DeviceView {
+    /// String value of the enum field names used in the ProtoBuf definition.
+    ///
+    /// The values are not transformed in any way and thus are considered stable
+    /// (if the ProtoBuf definition does not change) and safe for programmatic use.
+    pub fn as_str_name(&self) -> &'static str {
+        match self {
+            Self::Unspecified => "DEVICE_VIEW_UNSPECIFIED",
+            Self::Basic => "DEVICE_VIEW_BASIC",
+            Self::Full => "DEVICE_VIEW_FULL",
+        }
+    }
+    /// Creates an enum from field names used in the ProtoBuf definition.
+    pub fn from_str_name(value: &str) -> ::core::option::Option<Self> {
+        match value {
+            "DEVICE_VIEW_UNSPECIFIED" => Some(Self::Unspecified),
+            "DEVICE_VIEW_BASIC" => Some(Self::Basic),
+            "DEVICE_VIEW_FULL" => Some(Self::Full),
+            _ => None,
+        }
+    }
+}
 /// Generated client implementations.
 pub mod devices_client {
     #![allow(
@@ -1753,6 +1980,7 @@ pub mod devices_client {
                 .insert(GrpcMethod::new("drover.v1.Devices", "GetDevice"));
             self.inner.unary(req, path, codec).await
         }
+        /// Every device of which anything is known, registered or not, as the node that answers has applied it.
         pub async fn list_devices(
             &mut self,
             request: impl tonic::IntoRequest<super::ListDevicesRequest>,
@@ -1775,6 +2003,55 @@ pub mod devices_client {
             let mut req = request.into_request();
             req.extensions_mut()
                 .insert(GrpcMethod::new("drover.v1.Devices", "ListDevices"));
+            self.inner.unary(req, path, codec).await
+        }
+        /// Changes labels and annotations, which are kept whether the device is registered or not.
+        pub async fn update_device(
+            &mut self,
+            request: impl tonic::IntoRequest<super::UpdateDeviceRequest>,
+        ) -> std::result::Result<tonic::Response<super::Device>, tonic::Status> {
+            self.inner
+                .ready()
+                .await
+                .map_err(|e| {
+                    tonic::Status::unknown(
+                        format!("Service was not ready: {}", e.into()),
+                    )
+                })?;
+            let codec = tonic_prost::ProstCodec::default();
+            let path = http::uri::PathAndQuery::from_static(
+                "/drover.v1.Devices/UpdateDevice",
+            );
+            let mut req = request.into_request();
+            req.extensions_mut()
+                .insert(GrpcMethod::new("drover.v1.Devices", "UpdateDevice"));
+            self.inner.unary(req, path, codec).await
+        }
+        /// Deletes everything that is known of a device but its credentials: registration, desired state, operations,
+        /// observations, values, labels and annotations. Operations that wait are cancelled. A device that goes on sending is told
+        /// that it is not registered, and can register anew.
+        pub async fn delete_device(
+            &mut self,
+            request: impl tonic::IntoRequest<super::DeleteDeviceRequest>,
+        ) -> std::result::Result<
+            tonic::Response<super::DeleteDeviceResponse>,
+            tonic::Status,
+        > {
+            self.inner
+                .ready()
+                .await
+                .map_err(|e| {
+                    tonic::Status::unknown(
+                        format!("Service was not ready: {}", e.into()),
+                    )
+                })?;
+            let codec = tonic_prost::ProstCodec::default();
+            let path = http::uri::PathAndQuery::from_static(
+                "/drover.v1.Devices/DeleteDevice",
+            );
+            let mut req = request.into_request();
+            req.extensions_mut()
+                .insert(GrpcMethod::new("drover.v1.Devices", "DeleteDevice"));
             self.inner.unary(req, path, codec).await
         }
         /// Events of the fleet from now on, or from where a resume token left off. At least once, ordered per device. Any node
@@ -1822,11 +2099,27 @@ pub mod devices_server {
             &self,
             request: tonic::Request<super::GetDeviceRequest>,
         ) -> std::result::Result<tonic::Response<super::Device>, tonic::Status>;
+        /// Every device of which anything is known, registered or not, as the node that answers has applied it.
         async fn list_devices(
             &self,
             request: tonic::Request<super::ListDevicesRequest>,
         ) -> std::result::Result<
             tonic::Response<super::ListDevicesResponse>,
+            tonic::Status,
+        >;
+        /// Changes labels and annotations, which are kept whether the device is registered or not.
+        async fn update_device(
+            &self,
+            request: tonic::Request<super::UpdateDeviceRequest>,
+        ) -> std::result::Result<tonic::Response<super::Device>, tonic::Status>;
+        /// Deletes everything that is known of a device but its credentials: registration, desired state, operations,
+        /// observations, values, labels and annotations. Operations that wait are cancelled. A device that goes on sending is told
+        /// that it is not registered, and can register anew.
+        async fn delete_device(
+            &self,
+            request: tonic::Request<super::DeleteDeviceRequest>,
+        ) -> std::result::Result<
+            tonic::Response<super::DeleteDeviceResponse>,
             tonic::Status,
         >;
         /// Server streaming response type for the WatchEvents method.
@@ -1998,6 +2291,96 @@ pub mod devices_server {
                     let inner = self.inner.clone();
                     let fut = async move {
                         let method = ListDevicesSvc(inner);
+                        let codec = tonic_prost::ProstCodec::default();
+                        let mut grpc = tonic::server::Grpc::new(codec)
+                            .apply_compression_config(
+                                accept_compression_encodings,
+                                send_compression_encodings,
+                            )
+                            .apply_max_message_size_config(
+                                max_decoding_message_size,
+                                max_encoding_message_size,
+                            );
+                        let res = grpc.unary(method, req).await;
+                        Ok(res)
+                    };
+                    Box::pin(fut)
+                }
+                "/drover.v1.Devices/UpdateDevice" => {
+                    #[allow(non_camel_case_types)]
+                    struct UpdateDeviceSvc<T: Devices>(pub Arc<T>);
+                    impl<
+                        T: Devices,
+                    > tonic::server::UnaryService<super::UpdateDeviceRequest>
+                    for UpdateDeviceSvc<T> {
+                        type Response = super::Device;
+                        type Future = BoxFuture<
+                            tonic::Response<Self::Response>,
+                            tonic::Status,
+                        >;
+                        fn call(
+                            &mut self,
+                            request: tonic::Request<super::UpdateDeviceRequest>,
+                        ) -> Self::Future {
+                            let inner = Arc::clone(&self.0);
+                            let fut = async move {
+                                <T as Devices>::update_device(&inner, request).await
+                            };
+                            Box::pin(fut)
+                        }
+                    }
+                    let accept_compression_encodings = self.accept_compression_encodings;
+                    let send_compression_encodings = self.send_compression_encodings;
+                    let max_decoding_message_size = self.max_decoding_message_size;
+                    let max_encoding_message_size = self.max_encoding_message_size;
+                    let inner = self.inner.clone();
+                    let fut = async move {
+                        let method = UpdateDeviceSvc(inner);
+                        let codec = tonic_prost::ProstCodec::default();
+                        let mut grpc = tonic::server::Grpc::new(codec)
+                            .apply_compression_config(
+                                accept_compression_encodings,
+                                send_compression_encodings,
+                            )
+                            .apply_max_message_size_config(
+                                max_decoding_message_size,
+                                max_encoding_message_size,
+                            );
+                        let res = grpc.unary(method, req).await;
+                        Ok(res)
+                    };
+                    Box::pin(fut)
+                }
+                "/drover.v1.Devices/DeleteDevice" => {
+                    #[allow(non_camel_case_types)]
+                    struct DeleteDeviceSvc<T: Devices>(pub Arc<T>);
+                    impl<
+                        T: Devices,
+                    > tonic::server::UnaryService<super::DeleteDeviceRequest>
+                    for DeleteDeviceSvc<T> {
+                        type Response = super::DeleteDeviceResponse;
+                        type Future = BoxFuture<
+                            tonic::Response<Self::Response>,
+                            tonic::Status,
+                        >;
+                        fn call(
+                            &mut self,
+                            request: tonic::Request<super::DeleteDeviceRequest>,
+                        ) -> Self::Future {
+                            let inner = Arc::clone(&self.0);
+                            let fut = async move {
+                                <T as Devices>::delete_device(&inner, request).await
+                            };
+                            Box::pin(fut)
+                        }
+                    }
+                    let accept_compression_encodings = self.accept_compression_encodings;
+                    let send_compression_encodings = self.send_compression_encodings;
+                    let max_decoding_message_size = self.max_decoding_message_size;
+                    let max_encoding_message_size = self.max_encoding_message_size;
+                    let inner = self.inner.clone();
+                    let fut = async move {
+                        let method = DeleteDeviceSvc(inner);
                         let codec = tonic_prost::ProstCodec::default();
                         let mut grpc = tonic::server::Grpc::new(codec)
                             .apply_compression_config(
@@ -2549,6 +2932,28 @@ pub mod operations_client {
                 .insert(GrpcMethod::new("drover.v1.Operations", "ListOperations"));
             self.inner.unary(req, path, codec).await
         }
+        /// Answers once the operation has ended, or with the operation as it is when the time is over.
+        pub async fn wait_operation(
+            &mut self,
+            request: impl tonic::IntoRequest<super::WaitOperationRequest>,
+        ) -> std::result::Result<tonic::Response<super::Operation>, tonic::Status> {
+            self.inner
+                .ready()
+                .await
+                .map_err(|e| {
+                    tonic::Status::unknown(
+                        format!("Service was not ready: {}", e.into()),
+                    )
+                })?;
+            let codec = tonic_prost::ProstCodec::default();
+            let path = http::uri::PathAndQuery::from_static(
+                "/drover.v1.Operations/WaitOperation",
+            );
+            let mut req = request.into_request();
+            req.extensions_mut()
+                .insert(GrpcMethod::new("drover.v1.Operations", "WaitOperation"));
+            self.inner.unary(req, path, codec).await
+        }
         pub async fn cancel_operation(
             &mut self,
             request: impl tonic::IntoRequest<super::CancelOperationRequest>,
@@ -2695,6 +3100,11 @@ pub mod operations_server {
             tonic::Response<super::ListOperationsResponse>,
             tonic::Status,
         >;
+        /// Answers once the operation has ended, or with the operation as it is when the time is over.
+        async fn wait_operation(
+            &self,
+            request: tonic::Request<super::WaitOperationRequest>,
+        ) -> std::result::Result<tonic::Response<super::Operation>, tonic::Status>;
         async fn cancel_operation(
             &self,
             request: tonic::Request<super::CancelOperationRequest>,
@@ -3436,6 +3846,51 @@ pub mod operations_server {
                     let inner = self.inner.clone();
                     let fut = async move {
                         let method = ListOperationsSvc(inner);
+                        let codec = tonic_prost::ProstCodec::default();
+                        let mut grpc = tonic::server::Grpc::new(codec)
+                            .apply_compression_config(
+                                accept_compression_encodings,
+                                send_compression_encodings,
+                            )
+                            .apply_max_message_size_config(
+                                max_decoding_message_size,
+                                max_encoding_message_size,
+                            );
+                        let res = grpc.unary(method, req).await;
+                        Ok(res)
+                    };
+                    Box::pin(fut)
+                }
+                "/drover.v1.Operations/WaitOperation" => {
+                    #[allow(non_camel_case_types)]
+                    struct WaitOperationSvc<T: Operations>(pub Arc<T>);
+                    impl<
+                        T: Operations,
+                    > tonic::server::UnaryService<super::WaitOperationRequest>
+                    for WaitOperationSvc<T> {
+                        type Response = super::Operation;
+                        type Future = BoxFuture<
+                            tonic::Response<Self::Response>,
+                            tonic::Status,
+                        >;
+                        fn call(
+                            &mut self,
+                            request: tonic::Request<super::WaitOperationRequest>,
+                        ) -> Self::Future {
+                            let inner = Arc::clone(&self.0);
+                            let fut = async move {
+                                <T as Operations>::wait_operation(&inner, request).await
+                            };
+                            Box::pin(fut)
+                        }
+                    }
+                    let accept_compression_encodings = self.accept_compression_encodings;
+                    let send_compression_encodings = self.send_compression_encodings;
+                    let max_decoding_message_size = self.max_decoding_message_size;
+                    let max_encoding_message_size = self.max_encoding_message_size;
+                    let inner = self.inner.clone();
+                    let fut = async move {
+                        let method = WaitOperationSvc(inner);
                         let codec = tonic_prost::ProstCodec::default();
                         let mut grpc = tonic::server::Grpc::new(codec)
                             .apply_compression_config(

@@ -1,13 +1,17 @@
 //! What is written to the log and to the tables is read back as it was, and nothing else is read.
 #![expect(clippy::unwrap_used, reason = "a failed unwrap is the test's failure")]
 
+mod conditions;
 mod public;
 mod strategy;
 
+use device_state::command::{Live, Missing};
+use device_state::guard::Effectiveness;
 use device_state::table::Expiring;
 use device_state::{
-    ChildValue, Command, Envelope, Event, FeedEntry, LastValue, Observation, Outcome, Revision,
-    Row, SecurityIdentity, Session, SessionCid, Timestamp, ValueOrigin,
+    ChildValue, Command, Envelope, Event, FeedEntry, Guard, IndexEntry, LabelKey, LabelValue,
+    LastValue, Metadata, Observation, Outcome, Revision, Row, SecurityIdentity, Session,
+    SessionCid, Timestamp, ValueOrigin,
 };
 use lwm2m::{ChildPrefix, EndpointName, NotificationAttributes, Observed, Operation, Path, Value};
 use proptest::prelude::*;
@@ -452,4 +456,44 @@ fn a_session_that_was_logged_before_there_were_resumptions_is_read() {
         Ok(command.clone())
     );
     assert_eq!(wire::Command::from(command).encode_to_vec(), bytes);
+}
+
+#[test]
+fn labels_the_index_and_guards_keep_their_bytes() {
+    let endpoint: EndpointName = "m".parse().unwrap();
+    let (key, value) = (LabelKey::new("a").unwrap(), LabelValue::new("1").unwrap());
+    let entry = IndexEntry::of_label(&endpoint, &key, &value);
+    let metadata = Metadata {
+        labels: [(key, value)].into(),
+        ..Metadata::none(endpoint.clone())
+    };
+    let bytes = |row: Row| hex::encode(wire::Row::from(row).encode_to_vec());
+    assert_eq!(
+        bytes(Row::Metadata(metadata)),
+        "ba010b0a016d12060a0161120131"
+    );
+    assert_eq!(bytes(Row::Index(entry)), "c201090a016d1201311a0161");
+    let forget = Command::Forget {
+        endpoint,
+        live: Live::Deregistered,
+        missing: Missing::Refused,
+    };
+    let guarded = Command::Guarded {
+        guard: Guard {
+            effect: Effectiveness::Rehearsed,
+            ..Guard::default()
+        },
+        command: Box::new(forget),
+    };
+    let bytes = wire::Command::from(guarded.clone()).encode_to_vec();
+    assert_eq!(hex::encode(bytes), "ba020c0a08ca02050a016d10011801");
+    let twice = Command::Guarded {
+        guard: Guard::default(),
+        command: Box::new(guarded),
+    };
+    let (field, reason) = refusal::<Command, _>(wire::Command::from(twice));
+    assert_eq!(
+        (field.as_str(), reason),
+        ("command.guarded.command", Reason::NotOfCaller)
+    );
 }

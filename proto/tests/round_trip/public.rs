@@ -236,6 +236,7 @@ fn desired_texts_are_typed() {
         endpoint: "meter".to_owned(),
         generation: 4,
         resources: vec![desired("/1/0/1", "60"), desired("/3/0/14", "+01:00")],
+        ..Default::default()
     };
     let resources = vec![
         (Path::Resource(1, 0, 1), Value::Integer(60)),
@@ -269,7 +270,10 @@ fn definition(id: u16) -> public::PutObjectModelsRequest {
         item(0, "RW", "Float"),
         item(1, "R", "Boolean"),
     );
-    public::PutObjectModelsRequest { ddf }
+    public::PutObjectModelsRequest {
+        ddf,
+        ..Default::default()
+    }
 }
 
 #[test]
@@ -306,6 +310,7 @@ fn a_definition_that_cannot_be_added_is_refused_with_its_place() {
     assert_eq!(field(new_models(&definition(3))), "ddf");
     let broken = public::PutObjectModelsRequest {
         ddf: "<LWM2M>".to_owned(),
+        ..Default::default()
     };
     let error = new_models(&broken).unwrap_err().to_string();
     assert!(error.starts_with("ddf: line 1, column 1: "), "{error}");
@@ -340,6 +345,7 @@ fn put(
     NewCredential::try_from(public::PutCredentialRequest {
         endpoint: "m".to_owned(),
         credential: Some(credential),
+        ..Default::default()
     })
 }
 
@@ -423,6 +429,7 @@ proptest! {
         child_values in proptest::collection::vec(strategy::child_value(), 0..3),
         record in strategy::operation_record(),
         bootstrap in proptest::option::of(strategy::bootstrap_record()),
+        metadata in proptest::option::of(strategy::metadata()),
     ) {
         let view = DeviceView {
             endpoint: registration.endpoint.clone(),
@@ -434,6 +441,7 @@ proptest! {
             operations: vec![record],
             observations: vec![],
             bootstrap,
+            metadata,
         };
         let response = wire_device_view(view.clone(), Revision(9));
         prop_assert_eq!(device_view(&view.endpoint.clone(), response), Ok((view, Revision(9))));
@@ -516,6 +524,7 @@ fn the_rights_of_servers_are_letters_and_name_servers_of_the_profile() {
         };
         BootstrapProfile::try_from(public::PutBootstrapProfileRequest {
             profile: Some(profile),
+            ..Default::default()
         })
     };
     let given = vec![rule("/3303/0", 8, "wr", 0), rule("/3303", 0, "c", 0)];

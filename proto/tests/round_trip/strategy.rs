@@ -1,15 +1,19 @@
 //! Random domain values.
 
+use std::collections::BTreeMap;
 use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
 
+use device_state::command::{Live, Missing};
+use device_state::guard::Effectiveness;
 use device_state::table::{Counters, Expiring};
 use device_state::{
     AccessRule, Attempt, BootstrapProfile, BootstrapRecord, BootstrapResult, BootstrapSecurity,
     BootstrapServer, BoundCredential, CertificateUse, ChildValue, Command, Contact, ContextOwner,
     Credential, CredentialId, CredentialKey, CredentialOrigin, DesiredResource, DesiredState,
-    Envelope, Event, FeatureLevel, FeedEntry, LastValue, Leadership, Member, MemberPhase, Move,
-    NodeId, Observation, ObservationHolder, OperationId, OperationOutcome, OperationRecord,
+    Envelope, Etag, Event, FeatureLevel, FeedEntry, Guard, IndexEntry, Indexed, LabelKey,
+    LabelValue, LastValue, Leadership, MapChange, Member, MemberPhase, Metadata, Move, NodeId,
+    Observation, ObservationHolder, OperationId, OperationOutcome, OperationRecord,
     OperationSource, OperationState, Outcome, Queueing, Quirks, RefusedAttempt, Registration,
     Rejection, RequestId, Resumption, ResumptionId, Revision, Row, SecurityIdentity,
     ServerCertificate, Session, SessionCid, SessionGeneration, ShardId, StateNode, StateNodeRole,
@@ -21,7 +25,7 @@ use lwm2m::{
     Operation, Operations, Patch, Path, RawRequest, RegistrationId, ResourceModel, Value,
     ValueType, WriteMode,
 };
-use proptest::collection::vec;
+use proptest::collection::{btree_map, btree_set, vec};
 use proptest::option;
 use proptest::prelude::*;
 use proptest::sample::select;
@@ -705,6 +709,8 @@ fn event() -> impl Strategy<Value = Event> {
                 }
             ),
         bootstrap_record().prop_map(|record| Event::Bootstrapped { record }),
+        metadata().prop_map(|metadata| Event::MetadataChanged { metadata }),
+        Just(Event::Forgotten),
         (path(), any::<u64>(), option::of(desired_state())).prop_map(
             |(path, generation, state)| Event::DesiredChanged {
                 path,
@@ -763,6 +769,11 @@ fn rejection() -> impl Strategy<Value = Rejection> {
         Rejection::TooManyStateNodes,
         Rejection::UnknownStateNode,
         Rejection::StateNodeLeaves,
+        Rejection::EtagMismatch,
+        Rejection::RequestIdReused,
+        Rejection::StillRegistered,
+        Rejection::TooManyLabels,
+        Rejection::AnnotationsTooLong,
     ])
 }
 
@@ -882,12 +893,17 @@ pub(crate) fn row() -> impl Strategy<Value = Row> {
         observation().prop_map(Row::Observation),
         last_value().prop_map(Row::LastValue),
         child_value().prop_map(Row::ChildValue),
+        metadata().prop_map(Row::Metadata),
+        index_entry().prop_map(Row::Index),
         (time(), expiring()).prop_map(|(at, what)| Row::Expiry { at, what }),
         feed_entry().prop_map(Row::Feed),
-        (request_id(), outcome()).prop_map(|(request_id, outcome)| Row::Dedup {
-            request_id,
-            outcome
-        }),
+        (request_id(), outcome(), option::of(any::<u64>())).prop_map(
+            |(request_id, outcome, fingerprint)| Row::Dedup {
+                request_id,
+                outcome,
+                fingerprint,
+            }
+        ),
         (time(), request_id()).prop_map(|(at, request_id)| Row::DedupOrder { at, request_id }),
         bootstrap_profile().prop_map(Row::BootstrapProfile),
         bootstrap_record().prop_map(Row::Bootstrap),
@@ -1075,7 +1091,101 @@ pub(crate) fn command() -> impl Strategy<Value = Command> {
             quirks
         }),
         record_values(),
+        metadata_command(),
+        guarded(),
     ]
+}
+
+fn label_key() -> impl Strategy<Value = LabelKey> {
+    "([a-z]{1,3}/)?[A-Za-z0-9]([a-z_.-]{0,3}[0-9])?".prop_map(|key| LabelKey::new(&key).unwrap())
+}
+
+fn labels() -> impl Strategy<Value = BTreeMap<LabelKey, LabelValue>> {
+    let value = "([a-z]{1,4})?".prop_map(|value| LabelValue::new(&value).unwrap());
+    btree_map(label_key(), value, 0..3)
+}
+
+fn annotations() -> impl Strategy<Value = BTreeMap<LabelKey, String>> {
+    btree_map(label_key(), ".{0,9}", 0..3)
+}
+
+pub(crate) fn metadata() -> impl Strategy<Value = Metadata> {
+    (endpoint(), labels(), annotations()).prop_map(|(endpoint, labels, annotations)| Metadata {
+        endpoint,
+        labels,
+        annotations,
+    })
+}
+
+fn index_entry() -> impl Strategy<Value = IndexEntry> {
+    let attribute = prop_oneof![
+        label_key().prop_map(Indexed::Label),
+        Just(Indexed::Manufacturer),
+        Just(Indexed::Model),
+        Just(Indexed::FirmwareVersion),
+    ];
+    (attribute, "[a-zé ]{0,9}", endpoint()).prop_map(|(attribute, value, endpoint)| IndexEntry {
+        attribute,
+        value,
+        endpoint,
+    })
+}
+
+fn map_change<V: Clone + std::fmt::Debug>(
+    map: impl Strategy<Value = BTreeMap<LabelKey, V>>,
+) -> impl Strategy<Value = MapChange<V>> {
+    (map, btree_set(label_key(), 0..3), any::<bool>()).prop_map(|(set, remove, replace)| {
+        if replace {
+            MapChange::Replace(set)
+        } else {
+            MapChange::Merge { set, remove }
+        }
+    })
+}
+
+fn missing() -> impl Strategy<Value = Missing> {
+    prop_oneof![Just(Missing::Refused), Just(Missing::Allowed)]
+}
+
+fn metadata_command() -> impl Strategy<Value = Command> {
+    let live = prop_oneof![Just(Live::Refused), Just(Live::Deregistered)];
+    prop_oneof![
+        (
+            endpoint(),
+            map_change(labels()),
+            map_change(annotations()),
+            missing()
+        )
+            .prop_map(
+                |(endpoint, labels, annotations, missing)| Command::ChangeMetadata {
+                    endpoint,
+                    labels,
+                    annotations,
+                    missing,
+                }
+            ),
+        (endpoint(), live, missing()).prop_map(|(endpoint, live, missing)| Command::Forget {
+            endpoint,
+            live,
+            missing
+        }),
+    ]
+}
+
+fn guarded() -> impl Strategy<Value = Command> {
+    let effect = prop_oneof![Just(Effectiveness::Real), Just(Effectiveness::Rehearsed)];
+    let etag = option::of(any::<[u8; Etag::BYTES]>().prop_map(Etag));
+    let guard = (etag, effect, option::of(any::<u64>()));
+    (guard, metadata_command()).prop_map(|((etag, effect, fingerprint), command)| {
+        Command::Guarded {
+            guard: Guard {
+                etag,
+                effect,
+                fingerprint,
+            },
+            command: Box::new(command),
+        }
+    })
 }
 
 fn record_values() -> impl Strategy<Value = Command> {

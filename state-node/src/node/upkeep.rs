@@ -6,6 +6,11 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use node_runtime::{Condition, Drain};
+use proto::drover::v1::{
+    backups_server, bootstrap_server, cluster_server, credentials_server, desired_state_server,
+    devices_server, diagnostics_server, object_models_server, observations_server,
+    operations_server,
+};
 use tokio::sync::watch;
 use tonic_health::ServingStatus;
 use tonic_health::server::HealthReporter;
@@ -21,6 +26,21 @@ const LOOK: Duration = Duration::from_millis(250);
 /// How long a stopping node waits for others to take its leaderships.
 const HAND_OVER: Duration = Duration::from_secs(5);
 
+/// What clients may ask the health of.
+const SERVICES: [&str; 11] = [
+    "",
+    devices_server::SERVICE_NAME,
+    operations_server::SERVICE_NAME,
+    observations_server::SERVICE_NAME,
+    desired_state_server::SERVICE_NAME,
+    credentials_server::SERVICE_NAME,
+    bootstrap_server::SERVICE_NAME,
+    object_models_server::SERVICE_NAME,
+    diagnostics_server::SERVICE_NAME,
+    cluster_server::SERVICE_NAME,
+    backups_server::SERVICE_NAME,
+];
+
 pub(super) async fn watch_readiness(
     groups: Arc<Vec<Arc<Group>>>,
     fail_stop: FailStop,
@@ -32,7 +52,7 @@ pub(super) async fn watch_readiness(
     let mut look = tokio::time::interval(LOOK);
     loop {
         tokio::select! {
-            () = drain.started() => return health.set_service_status("", ServingStatus::NotServing).await,
+            () = drain.started() => return tell(&health, ServingStatus::NotServing).await,
             _ = look.tick() => {}
         }
         let mut waiting = Vec::new();
@@ -47,17 +67,22 @@ pub(super) async fn watch_readiness(
         }
         if waiting.is_empty() {
             condition.meet();
-            health.set_service_status("", ServingStatus::Serving).await;
+            tell(&health, ServingStatus::Serving).await;
             progress.send_replace(Progress::Ready);
         } else {
-            health
-                .set_service_status("", ServingStatus::NotServing)
-                .await;
+            tell(&health, ServingStatus::NotServing).await;
             condition.fail(format!(
                 "shards without a leader or behind: {}",
                 waiting.join(", ")
             ));
         }
+    }
+}
+
+/// Tells of the node and of each of its services by name: all of them need the shards.
+async fn tell(health: &HealthReporter, status: ServingStatus) {
+    for name in SERVICES {
+        health.set_service_status(name, status).await;
     }
 }
 

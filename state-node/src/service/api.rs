@@ -7,6 +7,7 @@ use device_state::query::DeviceView;
 use device_state::{Command, Outcome, ShardId};
 use lwm2m::{EndpointName, Registry};
 use node_runtime::Tasks;
+use proto::convert::public::{Change, Terms};
 use proto::storage::v1 as wire;
 use tonic::{Request, Status};
 
@@ -29,6 +30,7 @@ mod models;
 mod observations;
 mod observe;
 mod operations;
+mod records;
 mod token;
 
 /// How long a call waits for a device if its caller sets no deadline.
@@ -63,6 +65,16 @@ impl Api {
         keeper::commit(self.router(), shard, command).await
     }
 
+    /// Commits a command on a caller's terms.
+    async fn commit_on(
+        &self,
+        shard: ShardId,
+        terms: &Terms,
+        command: Command,
+    ) -> Result<Outcome, Status> {
+        keeper::commit_part(self.router(), shard, (terms, ""), command).await
+    }
+
     /// Everything known of a device, as its shard's leader knows it now.
     async fn view(&self, endpoint: &EndpointName) -> Result<DeviceView, Status> {
         self.known(endpoint, Known::Everything).await
@@ -88,6 +100,11 @@ impl Api {
 
 fn endpoint_name(name: &str) -> Result<EndpointName, Status> {
     EndpointName::new(name).map_err(|error| status::field("endpoint", &error))
+}
+
+/// On which terms a change is asked for.
+fn terms(request: &impl Change) -> Result<Terms, Status> {
+    request.terms().map_err(|error| status::convert(&error))
 }
 
 fn page_size(asked: u32) -> usize {

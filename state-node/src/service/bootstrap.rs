@@ -13,6 +13,7 @@ use device_state::{
 };
 use lwm2m::EndpointName;
 use proto::convert::PreparedAccount;
+use proto::convert::public::Terms;
 use proto::rpc::v1::PrepareBootstrapResponse;
 use tonic::Status;
 
@@ -59,7 +60,7 @@ async fn account(
 ) -> Result<PreparedAccount, Status> {
     let Made { credential, secret } = make::of(keeper, endpoint, &server)?;
     if let Some(credential) = credential {
-        keeper.store(credential).await?;
+        keeper.store(credential, &Terms::default()).await?;
     }
     Ok(PreparedAccount { server, secret })
 }

@@ -8,11 +8,12 @@ use std::time::Duration;
 
 use device_state::{
     BoundCredential, Command, Credential, CredentialId, CredentialKey, CredentialOrigin, Outcome,
-    ShardId, Timestamp,
+    RequestId, ShardId, Timestamp,
 };
 use lwm2m::EndpointName;
 use node_runtime::{Stage, Tasks, clock, random};
 use proto::convert::NewCredential;
+use proto::convert::public::Terms;
 use tokio::sync::oneshot;
 use tonic::{Code, Status};
 
@@ -25,7 +26,34 @@ pub const COMMIT_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// Commits a command, wherever its shard is led.
 pub async fn commit(router: &Router, shard: ShardId, command: Command) -> Result<Outcome, Status> {
-    let outcome = router.propose(shard, None, command, COMMIT_TIMEOUT).await;
+    commit_once(router, shard, None, command).await
+}
+
+/// Commits a command on a caller's terms. A change can have several parts, each with a name of its own.
+pub async fn commit_part(
+    router: &Router,
+    shard: ShardId,
+    (terms, part): (&Terms, &str),
+    command: Command,
+) -> Result<Outcome, Status> {
+    commit_once(
+        router,
+        shard,
+        terms.request_id(part),
+        terms.applied_to(command),
+    )
+    .await
+}
+
+async fn commit_once(
+    router: &Router,
+    shard: ShardId,
+    request_id: Option<RequestId>,
+    command: Command,
+) -> Result<Outcome, Status> {
+    let outcome = router
+        .propose(shard, request_id, command, COMMIT_TIMEOUT)
+        .await;
     match outcome.map_err(|error| status::propose(&error))? {
         Outcome::Rejected(rejection) => Err(status::rejection(rejection)),
         outcome => Ok(outcome),
@@ -42,7 +70,7 @@ pub struct Keeper {
 
 impl Keeper {
     /// Stores a credential in place of any with its id.
-    pub async fn store(&self, new: NewCredential) -> Result<Credential, Status> {
+    pub async fn store(&self, new: NewCredential, terms: &Terms) -> Result<Credential, Status> {
         let sealed = self.seal.seal_secret(&new.id, &new.secret);
         let origin = new.origin;
         let credential = Credential {
@@ -50,18 +78,20 @@ impl Keeper {
             endpoint: new.endpoint,
             sealed_secret: sealed.map_err(|error| status::seal(&error))?,
             created_at: Timestamp(clock::now_ms()),
-            serial: random::random_u64(),
+            // A request that is repeated means the credential that it stored.
+            serial: terms.number("serial").unwrap_or_else(random::random_u64),
         };
-        let (keeper, stored) = (self.clone(), credential.clone());
-        self.to_the_end(async move { keeper.put(credential, origin).await })
+        let (keeper, stored, terms) = (self.clone(), credential.clone(), terms.clone());
+        self.to_the_end(async move { keeper.put(credential, origin, &terms).await })
             .await?;
         Ok(stored)
     }
 
     /// Removes a credential.
-    pub async fn remove(&self, id: CredentialId) -> Result<(), Status> {
-        let keeper = self.clone();
-        self.to_the_end(async move { keeper.take(id).await }).await
+    pub async fn remove(&self, id: CredentialId, terms: &Terms) -> Result<(), Status> {
+        let (keeper, terms) = (self.clone(), terms.clone());
+        self.to_the_end(async move { keeper.take(id, &terms).await })
+            .await
     }
 
     /// Makes a credential good for nothing and leaves the registration that was made with it. The endpoint's shard knows
@@ -80,7 +110,7 @@ impl Keeper {
         endpoint: &EndpointName,
         key: CredentialKey,
     ) -> Result<(), Status> {
-        match self.remove(key.id.clone()).await {
+        match self.remove(key.id.clone(), &Terms::default()).await {
             Err(error) if error.code() == Code::NotFound => {
                 let unbind = Command::UnbindEndpoint {
                     endpoint: endpoint.clone(),
@@ -110,7 +140,12 @@ impl Keeper {
             .map_err(|_| Status::unavailable("this node is ending"))?
     }
 
-    async fn put(&self, credential: Credential, origin: CredentialOrigin) -> Result<(), Status> {
+    async fn put(
+        &self,
+        credential: Credential,
+        origin: CredentialOrigin,
+        terms: &Terms,
+    ) -> Result<(), Status> {
         let id = credential.id.clone();
         let key = CredentialKey {
             id: id.clone(),
@@ -120,18 +155,43 @@ impl Keeper {
             endpoint: credential.endpoint.clone(),
             credential: BoundCredential { key, origin },
         };
-        commit(&self.router, self.shard_of(&credential.endpoint), bind).await?;
+        let bind = (self.shard_of(&credential.endpoint), bind);
         let shard = ShardId::of_credential(&id, self.router.shards());
-        let put = Command::PutCredential { credential };
-        let outcome = commit(&self.router, shard, put).await?;
+        let put = (shard, Command::PutCredential { credential });
+        // What replaces a credential that has to be as it was may be refused by its own shard, and then nothing is bound:
+        // until it is, the endpoint has the one that was replaced.
+        let outcome = if terms.guard.etag.is_some() {
+            let outcome = self.commit_part(put, terms, "put").await?;
+            self.commit_part(bind, &terms.whatever_is_there(), "bind")
+                .await?;
+            outcome
+        } else {
+            self.commit_part(bind, terms, "bind").await?;
+            self.commit_part(put, terms, "put").await?
+        };
+        if terms.is_rehearsal() {
+            return Ok(());
+        }
         self.unbind(outcome, id).await
     }
 
-    async fn take(&self, id: CredentialId) -> Result<(), Status> {
+    async fn take(&self, id: CredentialId, terms: &Terms) -> Result<(), Status> {
         let shard = ShardId::of_credential(&id, self.router.shards());
-        let remove = Command::RemoveCredential { id: id.clone() };
-        let outcome = commit(&self.router, shard, remove).await?;
+        let remove = (shard, Command::RemoveCredential { id: id.clone() });
+        let outcome = self.commit_part(remove, terms, "remove").await?;
+        if terms.is_rehearsal() {
+            return Ok(());
+        }
         self.unbind(outcome, id).await
+    }
+
+    async fn commit_part(
+        &self,
+        (shard, command): (ShardId, Command),
+        terms: &Terms,
+        part: &str,
+    ) -> Result<Outcome, Status> {
+        commit_part(&self.router, shard, (terms, part), command).await
     }
 
     /// After a command that may have taken a credential from an endpoint.

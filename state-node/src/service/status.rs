@@ -271,6 +271,11 @@ pub fn rejection(rejection: Rejection) -> Status {
         Rejection::TooManyStateNodes => (Code::ResourceExhausted, "TOO_MANY_STATE_NODES"),
         Rejection::UnknownStateNode => (Code::NotFound, "UNKNOWN_STATE_NODE"),
         Rejection::StateNodeLeaves => (Code::FailedPrecondition, "STATE_NODE_LEAVES"),
+        Rejection::EtagMismatch => (Code::Aborted, "ETAG_MISMATCH"),
+        Rejection::RequestIdReused => (Code::InvalidArgument, "REQUEST_ID_REUSED"),
+        Rejection::StillRegistered => (Code::FailedPrecondition, "STILL_REGISTERED"),
+        Rejection::TooManyLabels => (Code::InvalidArgument, "TOO_MANY_LABELS"),
+        Rejection::AnnotationsTooLong => (Code::InvalidArgument, "ANNOTATIONS_TOO_LONG"),
         Rejection::TooManyDesired => (Code::ResourceExhausted, "TOO_MANY_DESIRED"),
         Rejection::SecurityRequired => (Code::FailedPrecondition, "SECURITY_REQUIRED"),
         Rejection::TooManyCredentials => (Code::ResourceExhausted, "TOO_MANY_CREDENTIALS"),
@@ -374,6 +379,8 @@ pub fn coap(code: u8, diagnostic: &str) -> Status {
 
 #[cfg(test)]
 mod tests {
+    use std::collections::BTreeSet;
+
     use super::*;
 
     fn reason(status: &Status) -> String {
@@ -440,5 +447,29 @@ mod tests {
     fn a_missing_leader_is_told_from_a_sleeping_device() {
         assert!(is_no_leader(&no_leader()));
         assert!(!is_no_leader(&delivery(&DeliveryError::Asleep)));
+    }
+
+    /// The reasons that this file gives, but those of CoAP codes.
+    fn reasons() -> BTreeSet<&'static str> {
+        let code = include_str!("status.rs").split("#[cfg(test)]").next();
+        let quoted = code.unwrap_or_default().split('"').skip(1).step_by(2);
+        let is_reason = |text: &&str| {
+            text.len() > 3
+                && text
+                    .bytes()
+                    .all(|byte| byte.is_ascii_uppercase() || byte == b'_')
+        };
+        quoted.filter(is_reason).collect()
+    }
+
+    #[test]
+    fn every_reason_is_in_the_documentation() {
+        let page = include_str!("../../../docs/api.md");
+        let (_, table) = page
+            .split_once("## Errors")
+            .expect("the page has that part");
+        let cell = |line: &'static str| line.strip_prefix("| `")?.split('`').next();
+        let documented: BTreeSet<&str> = table.lines().filter_map(cell).collect();
+        assert_eq!(documented, reasons());
     }
 }

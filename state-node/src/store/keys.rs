@@ -2,7 +2,7 @@
 
 use bytes::BufMut;
 use device_state::table::Expiring;
-use device_state::{CredentialId, RequestId, RowKey};
+use device_state::{CredentialId, Indexed, RequestId, RowKey};
 use lwm2m::{ChildPrefix, Observed, Path};
 
 /// The key of the position that the rows stand at. Sorts before every row.
@@ -30,10 +30,17 @@ const BOOTSTRAP_PROFILE: u8 = 0x22;
 const BOOTSTRAP: u8 = 0x23;
 const OBJECT_MODEL: u8 = 0x24;
 const CHILD_VALUE: u8 = 0x25;
-const STATE_NODE: u8 = 0x30;
+const METADATA: u8 = 0x30;
+const INDEX: u8 = 0x31;
+const STATE_NODE: u8 = 0x32;
 
 /// Tables whose rows hold something sealed.
 pub const SEALED: [u8; 3] = [SESSION, CREDENTIAL, RESUMPTION];
+
+const INDEX_LABEL: u8 = 0x01;
+const INDEX_MANUFACTURER: u8 = 0x02;
+const INDEX_MODEL: u8 = 0x03;
+const INDEX_FIRMWARE_VERSION: u8 = 0x04;
 
 const EXPIRING_REGISTRATION: u8 = 0x01;
 const EXPIRING_SESSION: u8 = 0x02;
@@ -133,12 +140,31 @@ pub fn encode(key: &RowKey) -> Vec<u8> {
             put_prefix(&mut bytes, child);
             put_path(&mut bytes, *path);
         }
+        RowKey::Metadata(endpoint) => put_name(&mut bytes, METADATA, endpoint.as_str()),
+        RowKey::Index(attribute, value, endpoint) => {
+            bytes.put_u8(INDEX);
+            put_attribute(&mut bytes, attribute);
+            // Neither holds control characters, so the end sorts before every continuation.
+            bytes.put_slice(value.as_bytes());
+            bytes.put_u8(END);
+            bytes.put_slice(endpoint.as_str().as_bytes());
+            bytes.put_u8(END);
+        }
         RowKey::StateNode(node) => {
             bytes.put_u8(STATE_NODE);
             bytes.put_u64(node.0);
         }
     }
     bytes
+}
+
+fn put_attribute(bytes: &mut Vec<u8>, attribute: &Indexed) {
+    match attribute {
+        Indexed::Label(key) => put_name(bytes, INDEX_LABEL, key.as_str()),
+        Indexed::Manufacturer => bytes.put_u8(INDEX_MANUFACTURER),
+        Indexed::Model => bytes.put_u8(INDEX_MODEL),
+        Indexed::FirmwareVersion => bytes.put_u8(INDEX_FIRMWARE_VERSION),
+    }
 }
 
 fn put_expiring(bytes: &mut Vec<u8>, what: &Expiring) {
@@ -222,7 +248,7 @@ fn put_request_id(bytes: &mut Vec<u8>, id: RequestId) {
 
 #[cfg(test)]
 mod tests {
-    use device_state::{NodeId, ResumptionId, Revision, SessionCid, Timestamp};
+    use device_state::{LabelKey, NodeId, ResumptionId, Revision, SessionCid, Timestamp};
     use lwm2m::{CompositePaths, EndpointName, ObjectVersion, RegistrationId};
     use proptest::prelude::*;
 
@@ -287,6 +313,15 @@ mod tests {
         ]
     }
 
+    fn attribute() -> impl Strategy<Value = Indexed> {
+        prop_oneof![
+            "[a-c]{1,2}".prop_map(|key| Indexed::Label(LabelKey::new(&key).expect("a valid key"))),
+            Just(Indexed::Manufacturer),
+            Just(Indexed::Model),
+            Just(Indexed::FirmwareVersion),
+        ]
+    }
+
     fn key() -> impl Strategy<Value = RowKey> {
         prop_oneof![
             endpoint().prop_map(RowKey::Registration),
@@ -319,6 +354,9 @@ mod tests {
             }),
             (endpoint(), prefix(), path())
                 .prop_map(|(endpoint, child, path)| RowKey::ChildValue(endpoint, child, path)),
+            endpoint().prop_map(RowKey::Metadata),
+            (attribute(), "[ab~é]{0,2}", endpoint())
+                .prop_map(|(attribute, value, endpoint)| RowKey::Index(attribute, value, endpoint)),
             number().prop_map(|node| RowKey::StateNode(NodeId(node))),
         ]
     }

@@ -84,6 +84,7 @@ async fn a_bootstrap_makes_its_key_first_and_leaves_the_registration_alone() {
     let mut devices = DevicesClient::connect(cluster.api(0)).await.unwrap();
     let request = public::GetDeviceRequest {
         endpoint: name.to_string(),
+        ..Default::default()
     };
     let device = devices.get_device(request).await.unwrap().into_inner();
     assert_eq!(device.state(), public::device::State::Registered);

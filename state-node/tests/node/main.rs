@@ -2,6 +2,7 @@
 //! of an operation from the public API to an attached ingress node and back.
 #![expect(clippy::unwrap_used, reason = "a failed unwrap is the test's failure")]
 
+mod api;
 mod bootstrap;
 mod cluster;
 mod device;
@@ -453,6 +454,7 @@ async fn an_observer_of_a_device_behind_a_gateway_is_told_of_that_device_alone()
     let mut devices = DevicesClient::connect(cluster.api(2)).await.unwrap();
     let request = public::GetDeviceRequest {
         endpoint: "meter-1".into(),
+        ..Default::default()
     };
     let device = devices.get_device(request).await.unwrap().into_inner();
     let of = |value: &public::ReportedValue| (value.child.clone(), number(value));
@@ -492,6 +494,7 @@ async fn lists_page_through_all_shards_and_keys_never_come_back() {
                 identity: format!("id-{number}").into_bytes(),
                 key: vec![number as u8; 16],
             })),
+            ..Default::default()
         };
         credentials.put_credential(put).await.unwrap();
     }
@@ -503,6 +506,7 @@ async fn lists_page_through_all_shards_and_keys_never_come_back() {
             page_size: 4,
             page_token,
             endpoint_prefix: "meter".into(),
+            ..Default::default()
         };
         let page = devices.list_devices(request).await.unwrap().into_inner();
         names.extend(page.devices.into_iter().map(|device| device.endpoint));
@@ -544,6 +548,7 @@ async fn lists_page_through_all_shards_and_keys_never_come_back() {
     credentials
         .delete_credential(public::DeleteCredentialRequest {
             id: Some(id.clone().into()),
+            ..Default::default()
         })
         .await
         .unwrap();

@@ -224,6 +224,7 @@ async fn apply(api: &Api, device: &Device) -> Result<AppliedDevice, Failure> {
             endpoint: endpoint.to_string(),
             generation,
             resources: resources.iter().map(value).collect(),
+            ..Default::default()
         };
         let answer = api.desired_state().set_desired(api.request(request)).await;
         answer.map_err(Failure::call(action.clone()))?;

@@ -15,7 +15,7 @@ use rustls_pki_types::pem::PemObject as _;
 use rustls_pki_types::{CertificateDer, SubjectPublicKeyInfoDer};
 
 use crate::api::Api;
-use crate::arguments::Global;
+use crate::arguments::{Global, Once, Seen};
 use crate::command::write::{DeliveryOptions, finish, request};
 use crate::failure::Failure;
 use crate::view::bootstrap::{ProfileView, ProfilesView};
@@ -43,13 +43,17 @@ A device proves itself to the bootstrap server with a credential of its own:
     /// List profiles.
     #[command(after_help = "\
 JSON: {\"profiles\": [{\"name\", \"endpointPrefix\", \"servers\": [{\"uri\", \"shortServerId\", \"security\": psk|rpk|x509|oscore|nosec,
-  \"lifetimeSeconds\", \"binding\"}], \"access\": [{\"path\", \"rights\": {\"ID\": \"LETTERS\"}, \"owner\"}]}]}")]
+  \"lifetimeSeconds\", \"binding\"}], \"access\": [{\"path\", \"rights\": {\"ID\": \"LETTERS\"}, \"owner\"}], \"etag\"}]}")]
     List,
     /// Remove a profile. Devices keep the accounts that they have.
     Remove {
         /// Name of the profile.
         #[arg(value_name = "NAME")]
         name: String,
+        #[command(flatten)]
+        seen: Seen,
+        #[command(flatten)]
+        once: Once,
     },
     /// Tell a registered device to get its accounts anew.
     #[command(after_help = "\
@@ -95,6 +99,10 @@ pub(crate) struct Add {
     /// server unless named. May be given several times.
     #[arg(long, value_name = "RULE", value_parser = access_rule)]
     access: Vec<AccessRule>,
+    #[command(flatten)]
+    seen: Seen,
+    #[command(flatten)]
+    once: Once,
 }
 
 /// Reads `/3303/0=1:rwed,2:r@1`.
@@ -173,10 +181,15 @@ impl Bootstrap {
         match self {
             Self::Add(add) => add.run(global).await,
             Self::List => list(global).await,
-            Self::Remove { name } => {
+            Self::Remove { name, seen, once } => {
                 let api = Api::connect(global).await?;
                 let action = format!("remove the bootstrap profile {name}");
-                let request = api.request(DeleteBootstrapProfileRequest { name });
+                let request = api.request(DeleteBootstrapProfileRequest {
+                    name,
+                    etag: seen.etag,
+                    request_id: once.request_id,
+                    validate_only: once.dry_run,
+                });
                 let answer = api.bootstrap().delete_bootstrap_profile(request).await;
                 answer.map(drop).map_err(Failure::call(action))
             }
@@ -226,10 +239,13 @@ impl Add {
                 .map(account)
                 .collect(),
             access: self.access,
+            etag: self.seen.etag,
         };
         let api = Api::connect(global).await?;
         let request = api.request(PutBootstrapProfileRequest {
             profile: Some(profile),
+            request_id: self.once.request_id,
+            validate_only: self.once.dry_run,
         });
         let answer = api.bootstrap().put_bootstrap_profile(request).await;
         let stored = answer.map_err(Failure::call(action))?.into_inner();

@@ -11,7 +11,7 @@ use proto::drover::v1::{
 
 use self::kind::{Id, SecretPart};
 use crate::api::Api;
-use crate::arguments::Global;
+use crate::arguments::{Global, Once, Seen};
 use crate::failure::Failure;
 use crate::time;
 use crate::view::credential::{CredentialView, CredentialsView};
@@ -43,7 +43,7 @@ Examples:
     Import(import::Import),
     /// List endpoints and identities; secrets cannot be read.
     #[command(
-        after_help = "JSON: {\"credentials\": [{\"endpoint\", \"kind\": psk|public-key|oscore, \"identity\", \"createTime\"}]}"
+        after_help = "JSON: {\"credentials\": [{\"endpoint\", \"kind\": psk|public-key|oscore, \"identity\", \"createTime\", \"etag\"}]}"
     )]
     List {
         /// Only those of this endpoint.
@@ -59,6 +59,10 @@ Examples:
     Remove {
         #[command(flatten)]
         id: Id,
+        #[command(flatten)]
+        seen: Seen,
+        #[command(flatten)]
+        once: Once,
     },
 }
 
@@ -71,6 +75,10 @@ pub(crate) struct Add {
     id: Id,
     #[command(flatten)]
     secret: SecretPart,
+    #[command(flatten)]
+    seen: Seen,
+    #[command(flatten)]
+    once: Once,
 }
 
 impl Credentials {
@@ -79,10 +87,15 @@ impl Credentials {
             Self::Add(add) => add.run(global).await,
             Self::Import(import) => import.run(global).await,
             Self::List { endpoint } => list(global, endpoint).await,
-            Self::Remove { id } => {
+            Self::Remove { id, seen, once } => {
                 let id = Some(id.into_wire()?);
                 let api = Api::connect(global).await?;
-                let request = api.request(DeleteCredentialRequest { id });
+                let request = api.request(DeleteCredentialRequest {
+                    id,
+                    etag: seen.etag,
+                    request_id: once.request_id,
+                    validate_only: once.dry_run,
+                });
                 let answer = api.credentials().delete_credential(request).await;
                 answer.map_err(Failure::call("remove the credential"))?;
                 Ok(())
@@ -95,20 +108,30 @@ impl Add {
     async fn run(self, global: &Global) -> Result<(), Failure> {
         let secret = self.secret.with(self.id)?;
         let api = Api::connect(global).await?;
-        let credential = put(&api, self.endpoint, secret).await?;
+        let request = PutCredentialRequest {
+            etag: self.seen.etag,
+            request_id: self.once.request_id,
+            validate_only: self.once.dry_run,
+            ..new(self.endpoint, secret)
+        };
+        let credential = put(&api, request).await?;
         global
             .output
             .show(&CredentialView::from(credential), |_| String::new())
     }
 }
 
-/// Stores a credential.
-async fn put(api: &Api, endpoint: String, secret: Secret) -> Result<Credential, Failure> {
-    let action = format!("add a credential of {endpoint}");
-    let request = PutCredentialRequest {
+fn new(endpoint: String, secret: Secret) -> PutCredentialRequest {
+    PutCredentialRequest {
         endpoint,
         credential: Some(secret),
-    };
+        ..Default::default()
+    }
+}
+
+/// Stores a credential.
+async fn put(api: &Api, request: PutCredentialRequest) -> Result<Credential, Failure> {
+    let action = format!("add a credential of {}", request.endpoint);
     let answer = api.credentials().put_credential(api.request(request)).await;
     Ok(answer.map_err(Failure::call(action))?.into_inner())
 }

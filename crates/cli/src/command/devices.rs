@@ -1,30 +1,83 @@
 //! `devices` and `device`.
 
+use clap::Args;
 use proto::drover::v1::{Device, GetDeviceRequest, ListDevicesRequest};
 
 use crate::api::Api;
 use crate::arguments::Global;
 use crate::failure::Failure;
 use crate::model;
+use crate::selector;
 use crate::time;
-use crate::view::device::{DeviceDetailView, DeviceView, DevicesView};
+use crate::view::device::{Columns, DeviceDetailView, DeviceView, DevicesView};
 
 /// The largest page that the API gives.
 const PAGE: u32 = 1000;
 
-pub(crate) async fn list(global: &Global, prefix: String) -> Result<(), Failure> {
-    let api = Api::connect(global).await?;
-    let mut devices = all(&api, &prefix).await?;
-    // The API lists one shard after the other.
-    devices.sort_by(|a, b| a.endpoint.cmp(&b.endpoint));
-    let view = DevicesView {
-        devices: devices.into_iter().map(DeviceView::from).collect(),
-    };
-    global.output.show(&view, |view| view.table(time::now()))
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Examples:
+  drover devices
+  drover devices --prefix sim- -o json | jq -r '.devices[].endpoint'
+  drover devices -l 'site=north,tier in (gold,silver)' --show-labels
+  drover devices --filter 'firmware_version = 1.2.* AND NOT state = REGISTERED'
+  drover devices --filter 'last_update_time < 2026-11-30T17:00:00Z AND objects:3303'
+
+Fields of filters: endpoint, labels.KEY, state, lwm2m_version, binding, transport,
+registration_time, last_update_time, expire_time, objects, manufacturer, model, firmware_version,
+ingress_node.
+
+JSON: {\"devices\": [{\"endpoint\", \"state\", \"registrationId\", \"lwm2mVersion\", \"binding\",
+  \"lifetimeSeconds\", \"transport\", \"peer\", \"lastUpdateTime\", \"objects\": [\"/3/0\", …],
+  \"labels\": {KEY: VALUE}, …}]};
+  state is Registered or NotRegistered.")]
+pub(crate) struct Devices {
+    /// Only endpoint names that start with this.
+    #[arg(
+        long,
+        value_name = "TEXT",
+        default_value = "",
+        hide_default_value = true
+    )]
+    prefix: String,
+    /// Only devices with such labels, as of kubectl: a=b, a!=b, a in (b,c), a notin (b,c), a, !a.
+    #[arg(short = 'l', long, value_name = "SELECTOR", value_parser = selector::filter)]
+    selector: Option<String>,
+    /// Only devices that pass this filter, as of the API.
+    #[arg(long, value_name = "FILTER")]
+    filter: Option<String>,
+    /// Show labels.
+    #[arg(long)]
+    show_labels: bool,
 }
 
-/// Every device whose endpoint name starts with `prefix`.
-pub(crate) async fn all(api: &Api, prefix: &str) -> Result<Vec<Device>, Failure> {
+impl Devices {
+    pub(crate) async fn run(self, global: &Global) -> Result<(), Failure> {
+        let api = Api::connect(global).await?;
+        let filter = match (self.selector, self.filter) {
+            (Some(selector), Some(filter)) => format!("{selector} AND ({filter})"),
+            (Some(one), None) | (None, Some(one)) => one,
+            (None, None) => String::new(),
+        };
+        let mut devices = all(&api, &self.prefix, &filter).await?;
+        // The API lists one shard after the other.
+        devices.sort_by(|a, b| a.endpoint.cmp(&b.endpoint));
+        let columns = if self.show_labels {
+            Columns::WithLabels
+        } else {
+            Columns::Usual
+        };
+        let view = DevicesView {
+            devices: devices.into_iter().map(DeviceView::from).collect(),
+        };
+        global
+            .output
+            .show(&view, |view| view.table(columns, time::now()))
+    }
+}
+
+/// Every device whose endpoint name starts with `prefix` and that passes `filter`.
+pub(crate) async fn all(api: &Api, prefix: &str, filter: &str) -> Result<Vec<Device>, Failure> {
     let mut devices = Vec::new();
     let mut page_token = String::new();
     loop {
@@ -32,6 +85,8 @@ pub(crate) async fn all(api: &Api, prefix: &str) -> Result<Vec<Device>, Failure>
             page_size: PAGE,
             page_token,
             endpoint_prefix: prefix.to_owned(),
+            filter: filter.to_owned(),
+            ..Default::default()
         };
         let answer = api.devices().list_devices(api.request(request)).await;
         let page = answer.map_err(Failure::call("list devices"))?.into_inner();
@@ -54,7 +109,10 @@ pub(crate) async fn get(api: &Api, endpoint: String) -> Result<DeviceDetailView,
     let action = format!("show {endpoint}");
     let answer = api
         .devices()
-        .get_device(api.request(GetDeviceRequest { endpoint }))
+        .get_device(api.request(GetDeviceRequest {
+            endpoint,
+            ..Default::default()
+        }))
         .await;
     let device = answer.map_err(Failure::call(action))?.into_inner();
     let objects = device.objects.iter();

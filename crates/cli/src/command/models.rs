@@ -11,7 +11,7 @@ use proto::drover::v1::{
 };
 
 use crate::api::Api;
-use crate::arguments::Global;
+use crate::arguments::{Global, Once};
 use crate::failure::Failure;
 use crate::model;
 use crate::view::model::{ModelView, ModelsView};
@@ -33,6 +33,8 @@ Example:
         /// Definition files. All are checked before the first is added.
         #[arg(value_name = "FILE", required = true)]
         files: Vec<PathBuf>,
+        #[command(flatten)]
+        once: Once,
     },
     /// List the objects that were added.
     #[command(after_help = "\
@@ -59,7 +61,12 @@ Values that are known of devices stay as they are.
 Examples:
   drover models remove 26241                 all versions
   drover models remove 26241 --version 1.0")]
-    Remove(Which),
+    Remove {
+        #[command(flatten)]
+        which: Which,
+        #[command(flatten)]
+        once: Once,
+    },
 }
 
 /// An object, in one version or in any.
@@ -76,15 +83,15 @@ pub(crate) struct Which {
 impl Models {
     pub(crate) async fn run(self, global: &Global) -> Result<(), Failure> {
         match self {
-            Self::Add { files } => add(global, &files).await,
+            Self::Add { files, once } => add(global, &files, &once).await,
             Self::List => list(global).await,
             Self::Show(which) => show(global, which).await,
-            Self::Remove(which) => remove(global, which).await,
+            Self::Remove { which, once } => remove(global, which, once).await,
         }
     }
 }
 
-async fn add(global: &Global, files: &[PathBuf]) -> Result<(), Failure> {
+async fn add(global: &Global, files: &[PathBuf], once: &Once) -> Result<(), Failure> {
     let mut texts = Vec::with_capacity(files.len());
     for file in files {
         texts.push((file, checked(file)?));
@@ -93,7 +100,11 @@ async fn add(global: &Global, files: &[PathBuf]) -> Result<(), Failure> {
     let mut added = Vec::new();
     for (file, ddf) in texts {
         let action = format!("add the objects of {}", file.display());
-        let request = api.request(PutObjectModelsRequest { ddf });
+        let request = api.request(PutObjectModelsRequest {
+            ddf,
+            request_id: once.request_id.clone(),
+            validate_only: once.dry_run,
+        });
         let answer = api.object_models().put_object_models(request).await;
         let answer = answer.map_err(Failure::call(action))?.into_inner();
         added.extend(answer.models);
@@ -173,7 +184,7 @@ fn unknown(which: &Which, versions: &[ObjectModel]) -> Failure {
     )
 }
 
-async fn remove(global: &Global, which: Which) -> Result<(), Failure> {
+async fn remove(global: &Global, which: Which, once: Once) -> Result<(), Failure> {
     let api = Api::connect(global).await?;
     let action = format!("remove the model of object {}", which.id);
     let request = api.request(DeleteObjectModelRequest {
@@ -182,6 +193,8 @@ async fn remove(global: &Global, which: Which) -> Result<(), Failure> {
             .version
             .map(|version| version.to_string())
             .unwrap_or_default(),
+        request_id: once.request_id,
+        validate_only: once.dry_run,
     });
     let answer = api.object_models().delete_object_model(request).await;
     answer.map(drop).map_err(Failure::call(action))

@@ -7,7 +7,7 @@ use proto::drover::v1::{
 use serde::Serialize;
 
 use crate::api::Api;
-use crate::arguments::{Behind, Global};
+use crate::arguments::{Behind, Global, Once};
 use crate::command::stream::{texts, wanted};
 use crate::failure::Failure;
 use crate::model;
@@ -41,6 +41,8 @@ JSON: {\"child\", \"paths\", \"parameters\", \"declared\", \"callers\", \"operat
         force: bool,
         #[command(flatten)]
         behind: Behind,
+        #[command(flatten)]
+        once: Once,
     },
     /// List what a device is to report.
     #[command(after_help = "\
@@ -68,6 +70,8 @@ Examples:
         paths: Vec<lwm2m::Path>,
         #[command(flatten)]
         behind: Behind,
+        #[command(flatten)]
+        once: Once,
     },
 }
 
@@ -103,6 +107,7 @@ impl Observations {
                 wanted: words,
                 force,
                 behind,
+                once,
             } => {
                 let (paths, parameters) = wanted(&words)?;
                 behind.check(&paths)?;
@@ -114,6 +119,8 @@ impl Observations {
                     parameters,
                     force,
                     child: behind.prefix(),
+                    request_id: once.request_id,
+                    validate_only: once.dry_run,
                 });
                 let answer = observations.put_observation(request).await;
                 let answer = answer.map_err(Failure::call(action))?.into_inner();
@@ -138,6 +145,7 @@ impl Observations {
                 endpoint,
                 paths,
                 behind,
+                once,
             } => {
                 behind.check(&paths)?;
                 let paths = texts(&paths);
@@ -147,6 +155,8 @@ impl Observations {
                     endpoint,
                     paths,
                     child: behind.prefix(),
+                    request_id: once.request_id,
+                    validate_only: once.dry_run,
                 });
                 let answer = observations.delete_observation(request).await;
                 answer.map(drop).map_err(Failure::call(action))

@@ -80,6 +80,8 @@ enum Kind {
     DesiredChanged,
     DesiredRemoved,
     Bootstrapped,
+    LabelsChanged,
+    Deleted,
 }
 
 impl From<Kind> for EventKind {
@@ -94,6 +96,8 @@ impl From<Kind> for EventKind {
             Kind::DesiredChanged => Self::DesiredChanged,
             Kind::DesiredRemoved => Self::DesiredRemoved,
             Kind::Bootstrapped => Self::Bootstrapped,
+            Kind::LabelsChanged => Self::LabelsChanged,
+            Kind::Deleted => Self::Deleted,
         }
     }
 }

@@ -39,6 +39,9 @@ pub(crate) struct DeliveryOptions {
     /// The same id again is the same operation, done once.
     #[arg(long, value_name = "ID")]
     request_id: Option<String>,
+    /// Only check whether the operation would be accepted.
+    #[arg(long)]
+    dry_run: bool,
 }
 
 /// Whether the device is asked for what its objects' definitions forbid.
@@ -66,6 +69,7 @@ impl DeliveryOptions {
             priority: self.priority.into(),
             supersede: self.supersede,
             immediate: self.immediate,
+            validate_only: self.dry_run,
         }
     }
 }
@@ -84,8 +88,10 @@ pub(crate) fn finish(
         .map_err(Failure::call(action))?
         .into_inner()
         .operation;
-    let operation =
-        operation.ok_or_else(|| anyhow::anyhow!("the API answered without an operation"))?;
+    // Of one that was only tried there is nothing to show.
+    let Some(operation) = operation else {
+        return Ok(());
+    };
     if ended_badly(&operation) {
         return Err(Failure::Operation {
             operation: Box::new(operation),

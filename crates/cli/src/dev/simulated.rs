@@ -83,7 +83,7 @@ pub(crate) async fn wait(
     let started = Instant::now();
     let mut told = started;
     loop {
-        let listed = devices::all(api, PREFIX).await?;
+        let listed = devices::all(api, PREFIX, "state = REGISTERED").await?;
         let listed: HashSet<&str> = listed
             .iter()
             .filter(|device| device.state() == State::Registered && registered_since(device, since))

@@ -54,10 +54,12 @@ pub(super) async fn put(
         endpoint_prefix: endpoint,
         servers,
         access: Vec::new(),
+        ..Default::default()
     };
     let name = profile.name.clone();
     let request = shim.api.request(PutBootstrapProfileRequest {
         profile: Some(profile),
+        ..Default::default()
     });
     shim.api.bootstrap().put_bootstrap_profile(request).await?;
     let answer: JsonValue = json!({"profile": name, "ignored": ignored});
@@ -70,7 +72,10 @@ pub(super) async fn delete(
     UrlPath(endpoint): UrlPath<String>,
 ) -> Handled {
     let name = name_of(&endpoint);
-    let request = shim.api.request(DeleteBootstrapProfileRequest { name });
+    let request = shim.api.request(DeleteBootstrapProfileRequest {
+        name,
+        ..Default::default()
+    });
     let answer = shim.api.bootstrap().delete_bootstrap_profile(request).await;
     match answer {
         Ok(_) => Ok(StatusCode::NO_CONTENT.into_response()),

@@ -28,7 +28,9 @@ type At = UrlPath<(String, String)>;
 
 /// `GET /api/clients`
 pub(super) async fn list(State(shim): State<Arc<Shim>>) -> Handled {
-    let devices = devices::all(&shim.api, "").await.map_err(failed)?;
+    let devices = devices::all(&shim.api, "", "state = REGISTERED")
+        .await
+        .map_err(failed)?;
     let is_registered = |device: &&Device| device.state() == device::State::Registered;
     let registered = devices.iter().filter(is_registered).map(registration);
     Ok(Json(registered.collect::<Vec<_>>()).into_response())

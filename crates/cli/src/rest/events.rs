@@ -62,6 +62,8 @@ impl ShimEvent {
             | Kind::DesiredChanged(_)
             | Kind::DesiredRemoved(_)
             | Kind::Bootstrapped(_)
+            | Kind::LabelsChanged(_)
+            | Kind::Deleted(_)
             // Not asked for.
             | Kind::Present(_) => return None,
         };

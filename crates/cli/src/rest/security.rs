@@ -67,7 +67,10 @@ pub(super) async fn delete(
         return Ok(Json(json!({"message": "not_found"})).into_response());
     }
     for credential in credentials {
-        let request = DeleteCredentialRequest { id: credential.id };
+        let request = DeleteCredentialRequest {
+            id: credential.id,
+            ..Default::default()
+        };
         let request = shim.api.request(request);
         match shim.api.credentials().delete_credential(request).await {
             // Whoever removed it meanwhile wanted the same.
@@ -145,6 +148,7 @@ fn credential(info: &JsonValue) -> Result<PutCredentialRequest, String> {
     Ok(PutCredentialRequest {
         endpoint,
         credential: Some(secret),
+        ..Default::default()
     })
 }
 
@@ -229,6 +233,7 @@ mod tests {
             id: Some(CredentialId {
                 kind: Some(Kind::PskIdentity(b"id".to_vec())),
             }),
+            ..Credential::default()
         };
         let expected =
             json!({"endpoint": "a", "tls": {"mode": "psk", "details": {"identity": "id"}}});

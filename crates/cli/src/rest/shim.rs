@@ -45,6 +45,7 @@ impl Shim {
     ) -> Result<Device, Refusal> {
         let message = GetDeviceRequest {
             endpoint: endpoint.to_owned(),
+            ..Default::default()
         };
         let request = Api::request_within(timeout, message);
         match self.api.devices().get_device(request).await {

@@ -10,7 +10,7 @@ use serde::Serialize;
 use crate::table;
 use crate::time::rfc3339;
 
-/// `{"name", "endpointPrefix", "servers": [{"uri", "shortServerId", "security", "lifetimeSeconds", "binding"}], "access"}`.
+/// `{"name", "endpointPrefix", "servers": [{"uri", "shortServerId", "security", "lifetimeSeconds", "binding"}], "access", "etag"}`.
 #[derive(Debug, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub(crate) struct ProfileView {
@@ -18,6 +18,7 @@ pub(crate) struct ProfileView {
     endpoint_prefix: String,
     servers: Vec<ServerView>,
     access: Vec<RuleView>,
+    etag: String,
 }
 
 #[derive(Debug, Serialize)]
@@ -46,6 +47,7 @@ impl From<BootstrapProfile> for ProfileView {
             endpoint_prefix: profile.endpoint_prefix,
             servers: profile.servers.into_iter().map(ServerView::from).collect(),
             access: profile.access.into_iter().map(RuleView::from).collect(),
+            etag: profile.etag,
         }
     }
 }

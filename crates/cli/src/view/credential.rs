@@ -9,7 +9,7 @@ use serde::Serialize;
 use crate::table;
 use crate::time::{age, rfc3339};
 
-/// `{"endpoint", "kind", "identity", "createTime"}`. A PSK identity that is not printable text is `0x` and hex; the
+/// `{"endpoint", "kind", "identity", "createTime", "etag"}`. A PSK identity that is not printable text is `0x` and hex; the
 /// identity of a public key is its SHA-256 in hex, and that of an OSCORE context the device's Sender ID in hex.
 #[derive(Clone, Debug, Serialize)]
 #[serde(rename_all = "camelCase")]
@@ -18,6 +18,7 @@ pub(crate) struct CredentialView {
     kind: &'static str,
     identity: String,
     create_time: Option<String>,
+    etag: String,
     #[serde(skip)]
     created: Option<prost_types::Timestamp>,
 }
@@ -35,6 +36,7 @@ impl From<Credential> for CredentialView {
             kind,
             identity,
             create_time: rfc3339(credential.create_time.as_ref()),
+            etag: credential.etag,
             created: credential.create_time,
         }
     }

@@ -39,6 +39,9 @@ pub(crate) struct DeviceView {
     object_versions: BTreeMap<u32, String>,
     /// What it turned out not to do as its release says.
     quirks: Vec<String>,
+    labels: BTreeMap<String, String>,
+    annotations: BTreeMap<String, String>,
+    etag: String,
     #[serde(skip)]
     last_update: Option<prost_types::Timestamp>,
 }
@@ -64,6 +67,9 @@ impl From<Device> for DeviceView {
                 .collect(),
             objects: device.objects.iter().map(object_path).collect(),
             quirks: device.quirks,
+            labels: device.labels,
+            annotations: device.annotations,
+            etag: device.etag,
             endpoint: device.endpoint,
             registration_id: some(device.registration_id),
             lwm2m_version: some(device.lwm2m_version),
@@ -81,6 +87,54 @@ impl From<Device> for DeviceView {
     }
 }
 
+/// What is shown of each device in a table.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Columns {
+    Usual,
+    WithLabels,
+}
+
+/// `a=1,b=2`
+fn assignments(map: &BTreeMap<String, String>) -> String {
+    let texts: Vec<String> = map
+        .iter()
+        .map(|(key, value)| format!("{key}={value}"))
+        .collect();
+    texts.join(",")
+}
+
+/// Labels and annotations of a device.
+#[derive(Debug, Serialize)]
+pub(crate) struct LabelsView {
+    endpoint: String,
+    labels: BTreeMap<String, String>,
+    annotations: BTreeMap<String, String>,
+    etag: String,
+}
+
+impl From<Device> for LabelsView {
+    fn from(device: Device) -> Self {
+        Self {
+            endpoint: device.endpoint,
+            labels: device.labels,
+            annotations: device.annotations,
+            etag: device.etag,
+        }
+    }
+}
+
+impl LabelsView {
+    /// `KIND KEY VALUE`.
+    pub(crate) fn table(&self) -> String {
+        let kinds = [("label", &self.labels), ("annotation", &self.annotations)];
+        let rows = kinds.into_iter().flat_map(|(kind, map)| {
+            map.iter()
+                .map(move |(key, value)| vec![kind.to_owned(), key.clone(), value.clone()])
+        });
+        table::render(&["KIND", "KEY", "VALUE"], rows)
+    }
+}
+
 /// `{"devices": […]}`.
 #[derive(Debug, Serialize)]
 pub(crate) struct DevicesView {
@@ -89,8 +143,8 @@ pub(crate) struct DevicesView {
 
 impl DevicesView {
     /// The table at the time `now`.
-    pub(crate) fn table(&self, now: SystemTime) -> String {
-        let headings = [
+    pub(crate) fn table(&self, columns: Columns, now: SystemTime) -> String {
+        let mut headings = vec![
             "ENDPOINT",
             "STATE",
             "VERSION",
@@ -100,8 +154,11 @@ impl DevicesView {
             "PEER",
             "LAST-UPDATE",
         ];
+        if columns == Columns::WithLabels {
+            headings.push("LABELS");
+        }
         let rows = self.devices.iter().map(|device| {
-            vec![
+            let mut row = vec![
                 device.endpoint.clone(),
                 device.state.to_owned(),
                 device.lwm2m_version.clone().unwrap_or_default(),
@@ -110,7 +167,11 @@ impl DevicesView {
                 device.transport.clone().unwrap_or_default(),
                 device.peer.clone().unwrap_or_default(),
                 age(device.last_update.as_ref(), now),
-            ]
+            ];
+            if columns == Columns::WithLabels {
+                row.push(assignments(&device.labels));
+            }
+            row
         });
         table::render(&headings, rows)
     }
@@ -236,6 +297,14 @@ impl DeviceDetailView {
         if !device.quirks.is_empty() {
             let quirks = table::printable(&device.quirks.join(", "));
             let _ = writeln!(text, "{:15} {quirks}", "Quirks:");
+        }
+        for (name, map) in [
+            ("Labels:", &device.labels),
+            ("Annotations:", &device.annotations),
+        ] {
+            if !map.is_empty() {
+                let _ = writeln!(text, "{name:15} {}", table::printable(&assignments(map)));
+            }
         }
         if let Some(bootstrap) = &self.bootstrap {
             let bootstrap = table::printable(&bootstrap.line());

@@ -1,5 +1,7 @@
 //! Events of the fleet.
 
+use std::collections::BTreeMap;
+
 use proto::drover::v1::event::Kind;
 use proto::drover::v1::{Event, WatchEventsResponse};
 use serde::Serialize;
@@ -62,6 +64,11 @@ enum KindView {
     },
     /// Every device that was there has come.
     InitialComplete,
+    LabelsChanged {
+        labels: BTreeMap<String, String>,
+        annotations: BTreeMap<String, String>,
+    },
+    Deleted,
     Unknown,
 }
 
@@ -124,6 +131,8 @@ impl KindView {
             Self::DesiredChanged { .. } => "DesiredChanged",
             Self::DesiredRemoved { .. } => "DesiredRemoved",
             Self::Bootstrapped { .. } => "Bootstrapped",
+            Self::LabelsChanged { .. } => "LabelsChanged",
+            Self::Deleted => "Deleted",
             Self::Unknown => "Unknown",
         }
     }
@@ -211,6 +220,18 @@ fn described(kind: Kind) -> (KindView, String) {
             let detail = bootstrap.line();
             (KindView::Bootstrapped { bootstrap }, detail)
         }
+        Kind::LabelsChanged(changed) => {
+            let detail = changed.labels.iter();
+            let detail: Vec<_> = detail
+                .map(|(key, value)| format!("{key}={value}"))
+                .collect();
+            let view = KindView::LabelsChanged {
+                labels: changed.labels,
+                annotations: changed.annotations,
+            };
+            (view, detail.join(" "))
+        }
+        Kind::Deleted(_) => (KindView::Deleted, String::new()),
         Kind::DesiredRemoved(path) => (KindView::DesiredRemoved { path: path.clone() }, path),
     }
 }

@@ -14,16 +14,17 @@ use proto::drover::v1::operations_server::{Operations, OperationsServer};
 use proto::drover::v1::value::Kind;
 use proto::drover::v1::{
     CancelOperationRequest, ChildDevice, CreateInstanceRequest, Credential,
-    DeleteCredentialRequest, DeleteCredentialResponse, DeleteInstanceRequest,
-    DeleteObjectModelRequest, DeleteObjectModelResponse, DesiredResource, DesiredResources, Device,
-    DiscoverRequest, DiscoverResponse, Event, ExecuteRequest, GetDesiredRequest, GetDeviceRequest,
-    GetObjectModelRequest, GetObjectModelResponse, GetOperationRequest, ListChildrenRequest,
-    ListChildrenResponse, ListCredentialsRequest, ListCredentialsResponse, ListDevicesRequest,
-    ListDevicesResponse, ListObjectModelsRequest, ListObjectModelsResponse, ListOperationsRequest,
-    ListOperationsResponse, ObjectInstance, ObserveCompositeRequest, ObserveRequest,
-    ObserveResponse, Operation, OperationResponse, PathValue, PutCredentialRequest,
-    PutObjectModelsRequest, PutObjectModelsResponse, RawAnswer, ReadCompositeRequest, ReadRequest,
-    ReadResponse, ReportedValue, SendRawRequest, SendRawResponse, SetDesiredRequest, Value,
+    DeleteCredentialRequest, DeleteCredentialResponse, DeleteDeviceRequest, DeleteDeviceResponse,
+    DeleteInstanceRequest, DeleteObjectModelRequest, DeleteObjectModelResponse, DesiredResource,
+    DesiredResources, Device, DiscoverRequest, DiscoverResponse, Event, ExecuteRequest,
+    GetDesiredRequest, GetDeviceRequest, GetObjectModelRequest, GetObjectModelResponse,
+    GetOperationRequest, ListChildrenRequest, ListChildrenResponse, ListCredentialsRequest,
+    ListCredentialsResponse, ListDevicesRequest, ListDevicesResponse, ListObjectModelsRequest,
+    ListObjectModelsResponse, ListOperationsRequest, ListOperationsResponse, ObjectInstance,
+    ObserveCompositeRequest, ObserveRequest, ObserveResponse, Operation, OperationResponse,
+    PathValue, PutCredentialRequest, PutObjectModelsRequest, PutObjectModelsResponse, RawAnswer,
+    ReadCompositeRequest, ReadRequest, ReadResponse, ReportedValue, SendRawRequest,
+    SendRawResponse, SetDesiredRequest, UpdateDeviceRequest, Value, WaitOperationRequest,
     WatchEventsRequest, WatchEventsResponse, WriteAttributesRequest, WriteCompositeRequest,
     WriteRequest, device, event, operation,
 };
@@ -44,6 +45,8 @@ struct Script {
     resume_tokens: Arc<Mutex<Vec<String>>>,
     desired: Arc<Mutex<DesiredResources>>,
     models: Arc<Mutex<Vec<lwm2m::ObjectModel>>>,
+    updates: Arc<Mutex<Vec<UpdateDeviceRequest>>>,
+    filters: Arc<Mutex<Vec<String>>>,
 }
 
 /// The API at a free port, which it keeps until the test ends: a port given back could be another test's next.
@@ -104,6 +107,14 @@ impl FakeApi {
             desired.generation,
             desired.resources.iter().map(pair).collect(),
         )
+    }
+
+    pub(crate) fn updates(&self) -> Vec<UpdateDeviceRequest> {
+        self.script.updates.lock().unwrap().clone()
+    }
+
+    pub(crate) fn filters(&self) -> Vec<String> {
+        self.script.filters.lock().unwrap().clone()
     }
 
     pub(crate) fn resume_tokens(&self) -> Vec<String> {
@@ -177,6 +188,22 @@ impl ObjectModels for Script {
 impl Devices for Script {
     type WatchEventsStream = Streaming<WatchEventsResponse>;
 
+    async fn update_device(&self, request: Request<UpdateDeviceRequest>) -> Answer<Device> {
+        let request = request.into_inner();
+        let device = request.device.clone().unwrap();
+        self.updates.lock().unwrap().push(request);
+        Ok(Response::new(device))
+    }
+
+    async fn delete_device(&self, _: Request<DeleteDeviceRequest>) -> Answer<DeleteDeviceResponse> {
+        Err(refused(
+            Code::FailedPrecondition,
+            "the device is registered",
+            "STILL_REGISTERED",
+            None,
+        ))
+    }
+
     async fn get_device(&self, _: Request<GetDeviceRequest>) -> Answer<Device> {
         Err(refused(
             Code::NotFound,
@@ -190,7 +217,9 @@ impl Devices for Script {
         &self,
         request: Request<ListDevicesRequest>,
     ) -> Answer<ListDevicesResponse> {
-        let (endpoint, next) = if request.into_inner().page_token.is_empty() {
+        let request = request.into_inner();
+        self.filters.lock().unwrap().push(request.filter);
+        let (endpoint, next) = if request.page_token.is_empty() {
             ("dev-1", "2")
         } else {
             ("dev-2", "")
@@ -469,6 +498,10 @@ impl Operations for Script {
         Err(Status::unimplemented("not in the script"))
     }
 
+    async fn wait_operation(&self, _: Request<WaitOperationRequest>) -> Answer<Operation> {
+        Err(Status::unimplemented("not in the script"))
+    }
+
     async fn cancel_operation(&self, _: Request<CancelOperationRequest>) -> Answer<Operation> {
         Err(Status::unimplemented("not in the script"))
     }
@@ -483,6 +516,7 @@ impl Credentials for Script {
             endpoint: request.endpoint,
             id: None,
             create_time: None,
+            ..Default::default()
         }))
     }
 
@@ -518,6 +552,7 @@ impl DesiredState for Script {
         *stored = DesiredResources {
             generation: request.generation,
             resources: resources.collect(),
+            ..Default::default()
         };
         Ok(Response::new(stored.clone()))
     }

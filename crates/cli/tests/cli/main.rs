@@ -62,6 +62,43 @@ async fn devices_are_listed_over_all_pages() {
 }
 
 #[tokio::test]
+async fn a_selector_is_sent_as_a_filter() {
+    let api = FakeApi::start().await;
+    let (code, _, _) = run(&api, &["devices", "-l", "a=b,!c", "--filter", "model=X1"]).await;
+    assert_eq!(code, 0);
+    let expected = r#"labels.a = "b" AND NOT labels:c AND (model=X1)"#;
+    assert_eq!(api.filters(), [expected, expected], "on every page");
+    let (code, _, err) = run(&api, &["devices", "-l", "a b"]).await;
+    assert_eq!(code, 2);
+    assert!(err.contains("is no condition on a label"), "{err}");
+}
+
+#[tokio::test]
+async fn labels_are_set_and_removed_one_by_one() {
+    let api = FakeApi::start().await;
+    let arguments = [
+        "label",
+        "dev-1",
+        "a=1",
+        "x.y/b-",
+        "--overwrite",
+        "--dry-run",
+    ];
+    let (code, out, err) = run(&api, &arguments).await;
+    assert_eq!((code, err.as_str()), (0, ""));
+    assert!(out.starts_with("KIND"), "{out}");
+    let update = &api.updates()[0];
+    assert!(update.validate_only);
+    let device = update.device.as_ref().unwrap();
+    assert_eq!(device.labels, [("a".to_owned(), "1".to_owned())].into());
+    let mask = update.update_mask.as_ref().unwrap();
+    assert_eq!(mask.paths, ["labels.`a`", "labels.`x.y/b`"]);
+    let (code, _, err) = run(&api, &["delete-device", "dev-1"]).await;
+    assert_eq!(code, 1);
+    assert!(err.contains("STILL_REGISTERED"), "{err}");
+}
+
+#[tokio::test]
 async fn a_read_gives_typed_values() {
     let api = FakeApi::start().await;
     let (code, out, _) = run(&api, &["read", "dev-1", "3/0/9", "-o", "json"]).await;

@@ -1,7 +1,7 @@
 //! Retries: a request id gets its first outcome again.
 
 use super::Change;
-use crate::command::Outcome;
+use crate::command::{Outcome, Rejection};
 use crate::id::{RequestId, Timestamp};
 use crate::limit::{DEDUP_AGE, DEDUP_BATCH, MAX_DEDUP_ROWS};
 use crate::query;
@@ -9,11 +9,23 @@ use crate::range;
 use crate::table::{Row, RowKey};
 
 impl Change<'_> {
-    /// The first outcome of a request that was applied before.
-    pub(super) fn replay(&mut self, request_id: RequestId) -> Option<Outcome> {
-        let Some(Row::Dedup { outcome, .. }) = self.tables.get(&RowKey::Dedup(request_id)) else {
+    /// The first outcome of a request that was applied before. Another request of the same id is refused, as far as
+    /// both tell what they are.
+    pub(super) fn replay(&mut self, request_id: RequestId, asked: Option<u64>) -> Option<Outcome> {
+        let Some(Row::Dedup {
+            outcome,
+            fingerprint,
+            ..
+        }) = self.tables.get(&RowKey::Dedup(request_id))
+        else {
             return None;
         };
+        if fingerprint
+            .zip(asked)
+            .is_some_and(|(first, now)| first != now)
+        {
+            return Some(Outcome::Rejected(Rejection::RequestIdReused));
+        }
         Some(match outcome {
             // The observations to establish are those of now, and were left out of the row.
             Outcome::Registered {
@@ -40,7 +52,12 @@ impl Change<'_> {
 
     /// Keeps the outcome, a refusal as well: a retry must not succeed where the first try was
     /// refused.
-    pub(super) fn remember(&mut self, request_id: RequestId, outcome: &Outcome) {
+    pub(super) fn remember(
+        &mut self,
+        request_id: RequestId,
+        fingerprint: Option<u64>,
+        outcome: &Outcome,
+    ) {
         let outcome = match outcome {
             Outcome::Registered {
                 id,
@@ -60,6 +77,7 @@ impl Change<'_> {
         self.tables.put(Row::Dedup {
             request_id,
             outcome,
+            fingerprint,
         });
         self.tables.put(Row::DedupOrder {
             at: self.now,

@@ -91,7 +91,8 @@ impl Change<'_> {
             if subject.1.is_some() && length(value) > MAX_CHILD_VALUE_BYTES {
                 continue;
             }
-            match self.kept(subject, path) {
+            let known = self.kept(subject, path);
+            match &known {
                 Some(known) if known.at > at => continue,
                 Some(_) => {}
                 None => {
@@ -110,10 +111,12 @@ impl Change<'_> {
                 origin,
                 at,
             };
-            self.tables.put(match child.cloned() {
-                None => Row::LastValue(value),
-                Some(child) => Row::ChildValue(ChildValue { child, value }),
-            });
+            match child.cloned() {
+                None => self.put_last_value(known.as_ref(), value),
+                Some(child) => self
+                    .tables
+                    .put(Row::ChildValue(ChildValue { child, value })),
+            }
         }
     }
 

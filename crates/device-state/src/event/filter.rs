@@ -19,6 +19,8 @@ pub enum EventKind {
     DesiredChanged = 7,
     DesiredRemoved = 8,
     Bootstrapped = 9,
+    LabelsChanged = 10,
+    Deleted = 11,
 }
 
 impl Event {
@@ -34,6 +36,8 @@ impl Event {
             Self::DesiredChanged { state: Some(_), .. } => EventKind::DesiredChanged,
             Self::DesiredChanged { state: None, .. } => EventKind::DesiredRemoved,
             Self::Bootstrapped { .. } => EventKind::Bootstrapped,
+            Self::MetadataChanged { .. } => EventKind::LabelsChanged,
+            Self::Forgotten => EventKind::Deleted,
         }
     }
 }

@@ -4,6 +4,7 @@ use lwm2m::Value;
 
 use super::{Event, FeedEntry};
 use crate::bootstrap::BootstrapRecord;
+use crate::label::Metadata;
 use crate::record::{DesiredState, OperationOutcome, Registration};
 
 /// Of an entry without anything in it: its key, its time and its frame.
@@ -34,6 +35,8 @@ impl FeedEntry {
                 ..
             } => OPERATION + name.len() + target.len() + of_outcome(outcome),
             Event::Bootstrapped { record } => of_bootstrap(record),
+            Event::MetadataChanged { metadata } => of_metadata(metadata),
+            Event::Forgotten => 0,
             Event::DesiredChanged { state, .. } => VALUE + state.as_ref().map_or(0, of_desired),
         };
         (ENTRY + self.endpoint.as_str().len() + event) as u64
@@ -70,6 +73,18 @@ fn of_outcome(outcome: &OperationOutcome) -> usize {
 fn of_bootstrap(record: &BootstrapRecord) -> usize {
     let confirmed: usize = record.confirmed.iter().map(Vec::len).sum();
     record.endpoint.as_str().len() + record.profile.len() + record.detail.len() + confirmed
+}
+
+fn of_metadata(metadata: &Metadata) -> usize {
+    let labels = metadata.labels.iter();
+    let labels: usize = labels
+        .map(|(key, value)| key.as_str().len() + value.as_str().len())
+        .sum();
+    let annotations = metadata.annotations.iter();
+    let annotations: usize = annotations
+        .map(|(key, value)| key.as_str().len() + value.len())
+        .sum();
+    metadata.endpoint.as_str().len() + labels + annotations
 }
 
 fn of_desired(state: &DesiredState) -> usize {

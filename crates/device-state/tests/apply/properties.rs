@@ -2,11 +2,14 @@
 
 use std::time::Duration;
 
+use device_state::command::{Live, Missing};
+use device_state::guard::Effectiveness;
 use device_state::{
     BoundCredential, Command, Counters, Credential, CredentialId, CredentialKey, CredentialOrigin,
-    DesiredResource, DesiredState, Envelope, Member, MemberPhase, MemoryTables, NodeId,
-    OperationId, OperationOutcome, Queueing, RequestId, Resumption, ResumptionId, Revision, Row,
-    Session, SessionCid, SessionGeneration, Timestamp, ValueOrigin, apply_entry, invariant, query,
+    DesiredResource, DesiredState, Envelope, Guard, LabelKey, LabelValue, MapChange, Member,
+    MemberPhase, MemoryTables, NodeId, OperationId, OperationOutcome, Queueing, RequestId,
+    Resumption, ResumptionId, Revision, Row, Session, SessionCid, SessionGeneration, Timestamp,
+    ValueOrigin, apply_entry, invariant, query,
 };
 use lwm2m::{
     ChildPrefix, CompositePaths, Lifetime, NotificationAttributes, Observed, Operation, Path, Value,
@@ -273,10 +276,58 @@ fn sessions() -> impl Strategy<Value = Command> {
     ]
 }
 
+fn metadata() -> impl Strategy<Value = Command> {
+    let missing = || prop_oneof![Just(Missing::Refused), Just(Missing::Allowed)];
+    let labels = prop::collection::btree_map(
+        "[ab]".prop_map(|key| LabelKey::new(&key).unwrap()),
+        "[xy]?".prop_map(|value| LabelValue::new(&value).unwrap()),
+        0..3,
+    );
+    let live = prop_oneof![Just(Live::Refused), Just(Live::Deregistered)];
+    prop_oneof![
+        4 => (name(), labels, missing()).prop_map(|(name, labels, missing)| {
+            Command::ChangeMetadata {
+                endpoint: endpoint(name),
+                labels: MapChange::Replace(labels),
+                annotations: MapChange::none(),
+                missing,
+            }
+        }),
+        1 => (name(), live, missing()).prop_map(|(name, live, missing)| Command::Forget {
+            endpoint: endpoint(name),
+            live,
+            missing,
+        }),
+        2 => (name(), random(), "[xy\\x00]?").prop_map(|(name, random, version)| {
+            Command::RecordValues {
+                endpoint: endpoint(name),
+                registration: id(random),
+                child: None,
+                origin: ValueOrigin::Read,
+                values: vec![(Path::Resource(3, 0, 3), text(&version), Timestamp(START))],
+            }
+        }),
+    ]
+}
+
+/// As they are, or tried only.
+fn rehearsed(command: Command) -> Command {
+    if !command.is_of_caller() {
+        return command;
+    }
+    let guard = Guard {
+        effect: Effectiveness::Rehearsed,
+        ..Guard::default()
+    };
+    Command::Guarded {
+        guard,
+        command: Box::new(command),
+    }
+}
+
 /// Commands with request ids of their own, under a clock that mostly goes forward.
 fn history() -> impl Strategy<Value = Vec<Envelope>> {
-    let command =
-        prop_oneof![3 => registrations(), 4 => operations(), 3 => intents(), 1 => sessions()];
+    let command = prop_oneof![3 => registrations(), 4 => operations(), 3 => intents(), 1 => sessions(), 2 => metadata()];
     vec((command, 0..90_000_u64, any::<bool>()), 1..120).prop_map(|commands| {
         let mut now = Timestamp(START);
         let envelope = |(sequence, (command, pause, identified))| {
@@ -323,6 +374,30 @@ proptest! {
         for (revision, envelope) in (1..).zip(&history) {
             apply_entry(&mut tables, SHARD, Revision(revision), std::slice::from_ref(envelope));
             prop_assert_eq!(invariant::check(&tables), Ok(()), "after {:?}", envelope);
+        }
+    }
+
+    #[test]
+    fn a_rehearsal_tells_the_outcome_and_changes_nothing(history in history()) {
+        let mut tables = MemoryTables::new();
+        for (revision, envelope) in (1..).zip(&history) {
+            let tried = Envelope {
+                request_id: None,
+                command: rehearsed(envelope.command.clone()),
+                ..envelope.clone()
+            };
+            let is_tried = tried.command != envelope.command;
+            let mut copy = tables.clone();
+            let entry = |tables: &mut MemoryTables, envelope: &Envelope| {
+                apply_entry(tables, SHARD, Revision(revision), std::slice::from_ref(envelope))
+            };
+            let told = entry(&mut copy, &tried);
+            let before = tables.clone();
+            let done = entry(&mut tables, envelope);
+            if is_tried {
+                prop_assert_eq!(&copy, &before);
+                prop_assert_eq!(&told[0].outcome, &done[0].outcome);
+            }
         }
     }
 

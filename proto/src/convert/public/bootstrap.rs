@@ -1,7 +1,7 @@
 //! Bootstrap profiles, and what came of bootstraps.
 
 use device_state::{
-    AccessRule, BootstrapProfile, BootstrapRecord, BootstrapResult, BootstrapServer, Command,
+    AccessRule, BootstrapProfile, BootstrapRecord, BootstrapResult, BootstrapServer, Command, Etag,
 };
 use lwm2m::{Binding, Lifetime, Path};
 
@@ -16,6 +16,7 @@ use crate::storage::v1 as storage;
 impl From<BootstrapProfile> for public::BootstrapProfile {
     fn from(profile: BootstrapProfile) -> Self {
         Self {
+            etag: Etag::of_profile(&profile).to_string(),
             name: profile.name,
             endpoint_prefix: profile.endpoint_prefix,
             servers: profile.servers.into_iter().map(Into::into).collect(),

@@ -1,14 +1,16 @@
 //! Devices, their and desired state.
 
-use device_state::query::DeviceView;
-use device_state::{DesiredResource, DesiredState, Quirks, Registration, Transport};
+use std::collections::BTreeMap;
+
+use device_state::query::{DeviceSummary, DeviceView};
+use device_state::{DesiredResource, DesiredState, Etag, LabelKey, Metadata, Quirks, Registration};
 use lwm2m::{Link, LwM2mVersion, ObjectLinks};
 
 use super::{coap_code, timestamp};
 use crate::drover::v1 as public;
 
 impl From<Registration> for public::Device {
-    /// Without values and desired resources.
+    /// Without values, desired resources, labels and annotations.
     fn from(row: Registration) -> Self {
         let lifetime = row
             .lifetime
@@ -28,7 +30,7 @@ impl From<Registration> for public::Device {
             last_update_time: timestamp(row.updated_at),
             expire_time: timestamp(row.expires_at),
             peer: row.peer.to_string(),
-            transport: transport_name(row.transport).to_owned(),
+            transport: row.transport.name().to_owned(),
             connection_id: row
                 .session
                 .map(|cid| hex::encode(cid.0))
@@ -40,6 +42,9 @@ impl From<Registration> for public::Device {
             desired: Vec::new(),
             quirks: quirk_names(row.quirks),
             bootstrap: None,
+            labels: BTreeMap::new(),
+            annotations: BTreeMap::new(),
+            etag: String::new(),
         }
     }
 }
@@ -58,15 +63,6 @@ fn quirk_names(quirks: Quirks) -> Vec<String> {
     .into_iter()
     .flatten()
     .collect()
-}
-
-const fn transport_name(transport: Transport) -> &'static str {
-    match transport {
-        Transport::Udp => "UDP",
-        Transport::Dtls => "DTLS",
-        Transport::Tcp => "TCP",
-        Transport::Tls => "TLS",
-    }
 }
 
 /// The object list of a registration. It was read when the device registered; should a later release refuse it, the
@@ -88,16 +84,46 @@ pub(super) fn objects(links: &ObjectLinks, release: LwM2mVersion) -> Vec<public:
     links.iter().filter_map(object).collect()
 }
 
+impl From<DeviceSummary> for public::Device {
+    /// Without values and desired resources.
+    fn from(device: DeviceSummary) -> Self {
+        let bare = match device.registration {
+            Some(registration) => registration.into(),
+            None => Self {
+                endpoint: device.endpoint.to_string(),
+                state: public::device::State::NotRegistered.into(),
+                ..Default::default()
+            },
+        };
+        let metadata = device
+            .metadata
+            .unwrap_or_else(|| Metadata::none(device.endpoint));
+        Self {
+            etag: Etag::of_metadata(&metadata).to_string(),
+            labels: texts(&metadata.labels, |value| value.as_str()),
+            annotations: texts(&metadata.annotations, String::as_str),
+            ..bare
+        }
+    }
+}
+
+/// Labels or annotations.
+pub(super) fn texts<V>(
+    map: &BTreeMap<LabelKey, V>,
+    text: impl Fn(&V) -> &str,
+) -> BTreeMap<String, String> {
+    map.iter()
+        .map(|(key, value)| (key.to_string(), text(value).to_owned()))
+        .collect()
+}
+
 /// A device with its values and desired resources, registered or not.
 pub fn device(view: DeviceView) -> public::Device {
-    let bare = match view.registration {
-        Some(registration) => registration.into(),
-        None => public::Device {
-            endpoint: view.endpoint.to_string(),
-            state: public::device::State::NotRegistered.into(),
-            ..Default::default()
-        },
-    };
+    let bare = public::Device::from(DeviceSummary {
+        endpoint: view.endpoint,
+        registration: view.registration,
+        metadata: view.metadata,
+    });
     public::Device {
         values: view.values.into_iter().map(Into::into).collect(),
         child_values: view.child_values.into_iter().map(Into::into).collect(),
@@ -109,13 +135,15 @@ pub fn device(view: DeviceView) -> public::Device {
 
 /// The desired set of a device.
 pub fn desired_resources(
-    generation: u64,
+    generation: Option<u64>,
     resources: Vec<DesiredResource>,
 ) -> public::DesiredResources {
+    let etag = Etag::of_desired(generation, &resources).to_string();
     let resources = resources.into_iter().map(Into::into).collect();
     public::DesiredResources {
-        generation,
+        generation: generation.unwrap_or_default(),
         resources,
+        etag,
     }
 }
 

@@ -3,12 +3,12 @@
 use device_state::{Event, FeedEntry};
 use lwm2m::RegistrationId;
 
-use super::device::desired_state;
+use super::device::{desired_state, texts};
 use super::operation::finished;
 use super::timestamp;
 use super::value::reported_values;
 use crate::drover::v1 as public;
-use crate::drover::v1::event::{Deregistered, Kind, ValuesReported};
+use crate::drover::v1::event::{Deleted, Deregistered, Kind, Labels, ValuesReported};
 
 impl From<FeedEntry> for public::Event {
     /// The text of a desired resource is not part of its event.
@@ -44,6 +44,11 @@ impl From<FeedEntry> for public::Event {
                 Kind::OperationFinished(finished(bare, outcome))
             }
             Event::Bootstrapped { record } => Kind::Bootstrapped(record.into()),
+            Event::MetadataChanged { metadata } => Kind::LabelsChanged(Labels {
+                labels: texts(&metadata.labels, |value| value.as_str()),
+                annotations: texts(&metadata.annotations, String::as_str),
+            }),
+            Event::Forgotten => Kind::Deleted(Deleted {}),
             Event::DesiredChanged {
                 path,
                 generation,

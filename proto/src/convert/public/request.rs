@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use device_state::guard::Effectiveness;
 use device_state::{Command, OperationId, Queueing, RequestId};
 use lwm2m::operation::OperationError;
 use lwm2m::{
@@ -44,6 +45,7 @@ pub struct Delivery {
     pub queueing: Queueing,
     /// Now or not at all.
     pub immediate: bool,
+    pub effect: Effectiveness,
 }
 
 /// What the caller of a durable operation waits for.
@@ -537,6 +539,11 @@ fn delivery(
             supersedes: delivery.supersede,
         },
         immediate: delivery.immediate,
+        effect: if delivery.validate_only {
+            Effectiveness::Rehearsed
+        } else {
+            Effectiveness::Real
+        },
     })
 }
 
@@ -613,6 +620,28 @@ impl TryFrom<public::GetOperationRequest> for OperationTarget {
         Ok(Self {
             endpoint,
             operation: operation_id("id", &request.id)?,
+        })
+    }
+}
+
+/// One operation whose end is waited for.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct WaitTarget {
+    pub target: OperationTarget,
+    pub timeout: Option<Duration>,
+}
+
+impl TryFrom<public::WaitOperationRequest> for WaitTarget {
+    type Error = ConvertError;
+
+    fn try_from(request: public::WaitOperationRequest) -> Result<Self, ConvertError> {
+        let timeout = request.timeout.map(|timeout| duration("timeout", timeout));
+        Ok(Self {
+            target: OperationTarget {
+                endpoint: endpoint(&request.endpoint)?,
+                operation: operation_id("id", &request.id)?,
+            },
+            timeout: timeout.transpose()?,
         })
     }
 }

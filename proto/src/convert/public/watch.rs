@@ -104,6 +104,8 @@ fn kind(number: i32) -> Result<EventKind, ConvertError> {
         Ok(Wire::DesiredChanged) => EventKind::DesiredChanged,
         Ok(Wire::DesiredRemoved) => EventKind::DesiredRemoved,
         Ok(Wire::Bootstrapped) => EventKind::Bootstrapped,
+        Ok(Wire::LabelsChanged) => EventKind::LabelsChanged,
+        Ok(Wire::Deleted) => EventKind::Deleted,
         Ok(Wire::Unspecified) | Err(_) => {
             return Err(ConvertError::new(
                 "filter.kinds",

@@ -7,7 +7,7 @@ use proto::drover::v1::bootstrap_server::Bootstrap;
 use tonic::{Request, Response, Status};
 
 use crate::router::COMMON;
-use crate::service::api::{Api, endpoint_name};
+use crate::service::api::{Api, endpoint_name, terms};
 use crate::service::status;
 
 /// The Bootstrap-Request Trigger of a Server instance.
@@ -20,12 +20,14 @@ impl Bootstrap for Api {
         &self,
         request: Request<public::PutBootstrapProfileRequest>,
     ) -> Result<Response<public::BootstrapProfile>, Status> {
-        let profile = BootstrapProfile::try_from(request.into_inner())
-            .map_err(|error| status::convert(&error))?;
+        let request = request.into_inner();
+        let terms = terms(&request)?;
+        let profile =
+            BootstrapProfile::try_from(request).map_err(|error| status::convert(&error))?;
         let command = Command::PutBootstrapProfile {
             profile: profile.clone(),
         };
-        self.commit(COMMON, command).await?;
+        self.commit_on(COMMON, &terms, command).await?;
         Ok(Response::new(profile.into()))
     }
 
@@ -46,9 +48,10 @@ impl Bootstrap for Api {
         &self,
         request: Request<public::DeleteBootstrapProfileRequest>,
     ) -> Result<Response<public::DeleteBootstrapProfileResponse>, Status> {
-        let command =
-            Command::try_from(request.into_inner()).map_err(|error| status::convert(&error))?;
-        self.commit(COMMON, command).await?;
+        let request = request.into_inner();
+        let terms = terms(&request)?;
+        let command = Command::try_from(request).map_err(|error| status::convert(&error))?;
+        self.commit_on(COMMON, &terms, command).await?;
         Ok(Response::new(public::DeleteBootstrapProfileResponse {}))
     }
 

@@ -9,7 +9,7 @@ use proto::storage::v1 as storage;
 use tonic::{Request, Response, Status};
 
 use crate::service::api::token::{self, PageToken};
-use crate::service::api::{Api, endpoint_name, page_size};
+use crate::service::api::{Api, endpoint_name, page_size, terms};
 use crate::service::status;
 
 #[tonic::async_trait]
@@ -18,9 +18,10 @@ impl Credentials for Api {
         &self,
         request: Request<api::PutCredentialRequest>,
     ) -> Result<Response<api::Credential>, Status> {
-        let new = NewCredential::try_from(request.into_inner())
-            .map_err(|error| status::convert(&error))?;
-        let stored = self.state.keeper.store(new).await?;
+        let request = request.into_inner();
+        let terms = terms(&request)?;
+        let new = NewCredential::try_from(request).map_err(|error| status::convert(&error))?;
+        let stored = self.state.keeper.store(new, &terms).await?;
         Ok(Response::new(stored.into()))
     }
 
@@ -80,10 +81,13 @@ impl Credentials for Api {
         &self,
         request: Request<api::DeleteCredentialRequest>,
     ) -> Result<Response<api::DeleteCredentialResponse>, Status> {
-        let id = request.into_inner().id;
-        let id = id.ok_or_else(|| status::field("id", &"is missing"))?;
+        let request = request.into_inner();
+        let terms = terms(&request)?;
+        let id = request
+            .id
+            .ok_or_else(|| status::field("id", &"is missing"))?;
         let id = CredentialId::try_from(id).map_err(|error| status::convert(&error))?;
-        self.state.keeper.remove(id).await?;
+        self.state.keeper.remove(id, &terms).await?;
         Ok(Response::new(api::DeleteCredentialResponse {}))
     }
 }

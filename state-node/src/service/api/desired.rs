@@ -6,14 +6,14 @@ use proto::drover::v1::desired_state_server::DesiredState;
 use proto::drover::v1::{DesiredResources, GetDesiredRequest, SetDesiredRequest};
 use tonic::{Request, Response, Status};
 
-use crate::service::api::{Api, endpoint_name};
+use crate::service::api::{Api, endpoint_name, terms};
 use crate::service::status;
 
 impl Api {
     async fn desired(&self, endpoint: &str) -> Result<Response<DesiredResources>, Status> {
         let view = self.view(&endpoint_name(endpoint)?).await?;
-        let generation = view.desired_generation.unwrap_or_default();
-        Ok(Response::new(desired_resources(generation, view.desired)))
+        let desired = desired_resources(view.desired_generation, view.desired);
+        Ok(Response::new(desired))
     }
 }
 
@@ -24,6 +24,7 @@ impl DesiredState for Api {
         request: Request<SetDesiredRequest>,
     ) -> Result<Response<DesiredResources>, Status> {
         let request = request.into_inner();
+        let terms = terms(&request)?;
         let name = request.endpoint.clone();
         let endpoint = endpoint_name(&name)?;
         let command = Command::try_from(Defined {
@@ -31,7 +32,8 @@ impl DesiredState for Api {
             definitions: &self.definitions(),
         });
         let command = command.map_err(|error| status::convert(&error))?;
-        self.commit(self.shard_of(&endpoint), command).await?;
+        self.commit_on(self.shard_of(&endpoint), &terms, command)
+            .await?;
         self.desired(&name).await
     }
 

@@ -1,18 +1,84 @@
 //! `drover.v1.Devices`.
 
-use device_state::query;
+use device_state::query::{self, DeviceQuery, DeviceSummary};
+use device_state::selection::DeviceFilter;
+use device_state::{Command, ShardId};
 use futures::stream::BoxStream;
 use lwm2m::EndpointName;
+use prost::Message;
+use proto::convert::public::{device, device_filter};
 use proto::drover::v1::devices_server::Devices;
 use proto::drover::v1::{
-    Device, GetDeviceRequest, ListDevicesRequest, ListDevicesResponse, WatchEventsRequest,
+    DeleteDeviceRequest, DeleteDeviceResponse, Device, DeviceView, GetDeviceRequest,
+    ListDevicesRequest, ListDevicesResponse, UpdateDeviceRequest, WatchEventsRequest,
     WatchEventsResponse,
 };
 use tonic::{Request, Response, Status};
 
+use crate::raft::group::Group;
 use crate::service::api::token::{self, PageToken};
-use crate::service::api::{Api, endpoint_name, page_size};
+use crate::service::api::{Api, endpoint_name, page_size, terms};
 use crate::service::status;
+
+/// Devices that are looked at for one page, over all shards.
+const MAX_EXAMINED: usize = 10_000;
+/// Devices that are looked at between two breaths: others use this thread too.
+const CHUNK: usize = 256;
+/// Devices of the full view that are read between two breaths.
+const FULL_CHUNK: usize = 8;
+/// A page with more bytes than this is at its end. A message may have 4 MiB.
+const MAX_PAGE_BYTES: usize = 2 << 20;
+
+/// A list of devices on its way.
+struct Listing {
+    filter: DeviceFilter,
+    prefix: String,
+    view: DeviceView,
+    size: usize,
+    devices: Vec<Device>,
+    examined: usize,
+    bytes: usize,
+}
+
+impl Listing {
+    /// Reads on in a shard; tells where to go on in it, if it is not at its end.
+    fn read(&mut self, group: &Group, after: Option<&EndpointName>) -> Option<EndpointName> {
+        let left = self.size - self.devices.len();
+        let (limit, full) = match self.view {
+            DeviceView::Full => (left.min(FULL_CHUNK), true),
+            DeviceView::Basic | DeviceView::Unspecified => (left, false),
+        };
+        let query = DeviceQuery {
+            filter: &self.filter,
+            prefix: &self.prefix,
+            after,
+            limit,
+            examine: CHUNK.min(MAX_EXAMINED - self.examined),
+        };
+        let (found, examined, next) = group.store().read(|tables| {
+            let page = query::select_devices(tables, &query);
+            let shown = |summary: DeviceSummary| {
+                if full {
+                    device(query::device(tables, &summary.endpoint))
+                } else {
+                    summary.into()
+                }
+            };
+            let found: Vec<Device> = page.devices.into_iter().map(shown).collect();
+            (found, page.examined, page.next)
+        });
+        self.examined += examined;
+        self.bytes += found.iter().map(Message::encoded_len).sum::<usize>();
+        self.devices.extend(found);
+        next
+    }
+
+    const fn is_full(&self) -> bool {
+        self.devices.len() >= self.size
+            || self.examined >= MAX_EXAMINED
+            || self.bytes >= MAX_PAGE_BYTES
+    }
+}
 
 #[tonic::async_trait]
 impl Devices for Api {
@@ -22,12 +88,17 @@ impl Devices for Api {
         &self,
         request: Request<GetDeviceRequest>,
     ) -> Result<Response<Device>, Status> {
-        let endpoint = endpoint_name(&request.into_inner().endpoint)?;
+        let request = request.into_inner();
+        let endpoint = endpoint_name(&request.endpoint)?;
+        let shown = view_or(request.view, DeviceView::Full)?;
         let view = self.view(&endpoint).await?;
         if view.is_unknown() {
             return Err(status::not_found("the device"));
         }
-        Ok(Response::new(proto::convert::public::device(view)))
+        Ok(Response::new(match shown {
+            DeviceView::Full => device(view),
+            DeviceView::Basic | DeviceView::Unspecified => summary(view).into(),
+        }))
     }
 
     /// Pages through the shards one after the other, as this node has applied them.
@@ -36,42 +107,81 @@ impl Devices for Api {
         request: Request<ListDevicesRequest>,
     ) -> Result<Response<ListDevicesResponse>, Status> {
         let request = request.into_inner();
-        let size = page_size(request.page_size);
+        if !matches!(request.order_by.as_str(), "" | "endpoint") {
+            let problem = "is neither empty nor \"endpoint\", the one order that there is";
+            return Err(status::field("order_by", &problem));
+        }
+        let question = format!(
+            "{}\0{}\0{}",
+            request.endpoint_prefix, request.filter, request.view
+        );
         let mut page = PageToken::of_request(
             &self.signer,
             &request.page_token,
-            &request.endpoint_prefix,
+            &question,
             self.cluster_id(),
         )?;
-        let mut devices = Vec::new();
-        while let Some(group) = self.router().group(device_state::ShardId(page.shard)) {
-            let after = page
-                .after
-                .take()
-                .map(|after| after_name(&after))
-                .transpose()?;
-            let left = size - devices.len();
-            let found = group.store().read(|tables| {
-                query::list_devices(tables, after.as_ref(), &request.endpoint_prefix, left)
-            });
-            let last = found
-                .last()
-                .map(|registration| registration.endpoint.as_str().as_bytes().to_vec());
-            let full = found.len() == left;
-            devices.extend(found.into_iter().map(Device::from));
-            if full {
-                page.after = last;
-                return Ok(Response::new(ListDevicesResponse {
-                    devices,
-                    next_page_token: token::encode(&self.signer, &page),
-                }));
+        let mut listing = Listing {
+            filter: device_filter(&request.filter).map_err(|error| status::convert(&error))?,
+            prefix: request.endpoint_prefix,
+            view: view_or(request.view, DeviceView::Basic)?,
+            size: page_size(request.page_size),
+            devices: Vec::new(),
+            examined: 0,
+            bytes: 0,
+        };
+        while let Some(group) = self.router().group(ShardId(page.shard)) {
+            let after = page.after.take();
+            let after = after.map(|after| after_name(&after)).transpose()?;
+            match listing.read(group, after.as_ref()) {
+                Some(last) => page.after = Some(last.as_str().as_bytes().to_vec()),
+                None => page.shard += 1,
             }
-            page.shard += 1;
+            if listing.is_full() {
+                break;
+            }
+            tokio::task::yield_now().await;
         }
+        let more = self.router().group(ShardId(page.shard)).is_some();
         Ok(Response::new(ListDevicesResponse {
-            devices,
-            next_page_token: String::new(),
+            devices: listing.devices,
+            next_page_token: if more {
+                token::encode(&self.signer, &page)
+            } else {
+                String::new()
+            },
         }))
+    }
+
+    async fn update_device(
+        &self,
+        request: Request<UpdateDeviceRequest>,
+    ) -> Result<Response<Device>, Status> {
+        let request = request.into_inner();
+        let terms = terms(&request)?;
+        let name = request
+            .device
+            .as_ref()
+            .map(|device| device.endpoint.clone());
+        let command = Command::try_from(request).map_err(|error| status::convert(&error))?;
+        let endpoint = endpoint_name(&name.unwrap_or_default())?;
+        self.commit_on(self.shard_of(&endpoint), &terms, command)
+            .await?;
+        let view = self.view(&endpoint).await?;
+        Ok(Response::new(summary(view).into()))
+    }
+
+    async fn delete_device(
+        &self,
+        request: Request<DeleteDeviceRequest>,
+    ) -> Result<Response<DeleteDeviceResponse>, Status> {
+        let request = request.into_inner();
+        let terms = terms(&request)?;
+        let endpoint = endpoint_name(&request.endpoint)?;
+        let command = Command::try_from(request).map_err(|error| status::convert(&error))?;
+        self.commit_on(self.shard_of(&endpoint), &terms, command)
+            .await?;
+        Ok(Response::new(DeleteDeviceResponse {}))
     }
 
     async fn watch_events(
@@ -82,7 +192,26 @@ impl Devices for Api {
     }
 }
 
-fn after_name(after: &[u8]) -> Result<EndpointName, Status> {
+fn summary(view: query::DeviceView) -> DeviceSummary {
+    DeviceSummary {
+        endpoint: view.endpoint,
+        registration: view.registration,
+        metadata: view.metadata,
+    }
+}
+
+fn view_or(asked: i32, unset: DeviceView) -> Result<DeviceView, Status> {
+    match DeviceView::try_from(asked) {
+        Ok(DeviceView::Unspecified) => Ok(unset),
+        Ok(view) => Ok(view),
+        Err(_) => Err(status::field(
+            "view",
+            &format!("has the unknown value {asked}"),
+        )),
+    }
+}
+
+pub(super) fn after_name(after: &[u8]) -> Result<EndpointName, Status> {
     let name = std::str::from_utf8(after)
         .ok()
         .and_then(|name| EndpointName::new(name).ok());

@@ -8,7 +8,8 @@ use proto::drover::v1::object_models_server::ObjectModels;
 use tonic::{Request, Response, Status};
 
 use crate::router::COMMON;
-use crate::service::api::Api;
+use crate::service::api::{Api, terms};
+use crate::service::keeper;
 use crate::service::status;
 
 impl Api {
@@ -24,12 +25,15 @@ impl ObjectModels for Api {
         &self,
         request: Request<public::PutObjectModelsRequest>,
     ) -> Result<Response<public::PutObjectModelsResponse>, Status> {
-        let models = new_models(&request.into_inner()).map_err(|error| status::convert(&error))?;
+        let request = request.into_inner();
+        let terms = terms(&request)?;
+        let models = new_models(&request).map_err(|error| status::convert(&error))?;
         let summaries = models.iter().map(summary).collect();
         for model in models {
+            let part = format!("{}-{}", model.id, model.version);
             let model = Box::new(model);
-            self.commit(COMMON, Command::PutObjectModel { model })
-                .await?;
+            let put = Command::PutObjectModel { model };
+            keeper::commit_part(self.router(), COMMON, (&terms, &part), put).await?;
         }
         Ok(Response::new(public::PutObjectModelsResponse {
             models: summaries,
@@ -65,9 +69,10 @@ impl ObjectModels for Api {
         &self,
         request: Request<public::DeleteObjectModelRequest>,
     ) -> Result<Response<public::DeleteObjectModelResponse>, Status> {
-        let command =
-            Command::try_from(request.into_inner()).map_err(|error| status::convert(&error))?;
-        self.commit(COMMON, command).await?;
+        let request = request.into_inner();
+        let terms = terms(&request)?;
+        let command = Command::try_from(request).map_err(|error| status::convert(&error))?;
+        self.commit_on(COMMON, &terms, command).await?;
         Ok(Response::new(public::DeleteObjectModelResponse {}))
     }
 }

@@ -10,13 +10,13 @@ use device_state::{
 };
 use lwm2m::{EndpointName, Observed, Operation};
 use node_runtime::clock;
-use proto::convert::public::{Delivery, DeviceRequest, DurableRequest, Wait, observed};
+use proto::convert::public::{Delivery, DeviceRequest, DurableRequest, Terms, Wait, observed};
 use proto::drover::v1 as public;
 use proto::drover::v1::observations_server::Observations;
 use tonic::{Request, Response, Status};
 
-use crate::service::api::{Api, endpoint_name};
-use crate::service::keeper::COMMIT_TIMEOUT;
+use crate::service::api::{Api, endpoint_name, terms};
+use crate::service::keeper::{self, COMMIT_TIMEOUT};
 use crate::service::status;
 
 impl Api {
@@ -63,14 +63,21 @@ impl Api {
     }
 
     /// Takes back what was declared.
-    async fn release(&self, endpoint: &EndpointName, observed: Observed) -> Result<(), Status> {
+    async fn release(
+        &self,
+        endpoint: &EndpointName,
+        observed: Observed,
+        terms: &Terms,
+    ) -> Result<(), Status> {
         let command = Command::ReleaseObservation {
             endpoint: endpoint.clone(),
             observed,
             holder: ObservationHolder::DECLARED,
         };
         let shard = self.shard_of(endpoint);
-        self.commit(shard, command).await.map(drop)
+        keeper::commit_part(self.router(), shard, (terms, "release"), command)
+            .await
+            .map(drop)
     }
 
     /// Has the registered device asked, as soon as it listens. One that does not until its registration ends is asked when
@@ -79,15 +86,17 @@ impl Api {
         &self,
         request: DeviceRequest,
         registration: &Registration,
-    ) -> Result<public::Operation, Status> {
+        terms: &Terms,
+    ) -> Result<Option<public::Operation>, Status> {
         let now = Timestamp(clock::now_ms());
         let left = Duration::from_millis(registration.expires_at.0.saturating_sub(now.0));
         let delivery = Delivery {
             deadline: left.min(Delivery::LONGEST),
-            request_id: None,
+            request_id: terms.request_id("establish"),
             wait: Wait::UntilAccepted,
             queueing: Queueing::default(),
             immediate: false,
+            effect: terms.guard.effect,
         };
         self.carry_out(DurableRequest {
             endpoint: request.endpoint,
@@ -104,7 +113,9 @@ impl Observations for Api {
         &self,
         request: Request<public::PutObservationRequest>,
     ) -> Result<Response<public::PutObservationResponse>, Status> {
-        let request = self.device_request(request.into_inner())?;
+        let request = request.into_inner();
+        let terms = terms(&request)?;
+        let request = self.device_request(request)?;
         let Operation::Observe {
             observed,
             parameters,
@@ -119,7 +130,11 @@ impl Observations for Api {
             .iter()
             .find(|one| one.observed == observed);
         if held.is_some_and(|held| held.parameters != parameters && is_declared_only(held)) {
-            self.release(&endpoint, observed.clone()).await?;
+            if terms.is_rehearsal() {
+                // What holds the place of the new one would go, so nothing is in its way.
+                return Ok(Response::new(public::PutObservationResponse::default()));
+            }
+            self.release(&endpoint, observed.clone(), &terms).await?;
         }
         let command = Command::HoldObservation {
             endpoint: endpoint.clone(),
@@ -128,7 +143,11 @@ impl Observations for Api {
             holder: ObservationHolder::DECLARED,
             lease_until: Timestamp::NEVER,
         };
-        self.commit(self.shard_of(&endpoint), command).await?;
+        let shard = self.shard_of(&endpoint);
+        keeper::commit_part(self.router(), shard, (&terms, "hold"), command).await?;
+        if terms.is_rehearsal() {
+            return Ok(Response::new(public::PutObservationResponse::default()));
+        }
         self.give_up_waiting(&view, &observed, Some(&request.operation))
             .await?;
         let waits = |record: &&OperationRecord| {
@@ -137,7 +156,7 @@ impl Observations for Api {
         let waiting = view.operations.iter().find(waits).cloned();
         let operation = match (waiting, view.registration) {
             (Some(waiting), Some(_)) => Some(waiting.into()),
-            (None, Some(registration)) => Some(self.establish(request, &registration).await?),
+            (None, Some(registration)) => self.establish(request, &registration, &terms).await?,
             (_, None) => None,
         };
         Ok(Response::new(public::PutObservationResponse {
@@ -163,13 +182,18 @@ impl Observations for Api {
         request: Request<public::DeleteObservationRequest>,
     ) -> Result<Response<public::DeleteObservationResponse>, Status> {
         let request = request.into_inner();
+        let terms = terms(&request)?;
         let endpoint = endpoint_name(&request.endpoint)?;
         let observed =
             observed(&request.child, &request.paths).map_err(|error| status::convert(&error))?;
-        if self.declared(&endpoint, &observed).await?.is_none() {
+        // With an id, an earlier try may have deleted it.
+        if request.request_id.is_empty() && self.declared(&endpoint, &observed).await?.is_none() {
             return Err(status::not_found("the observation"));
         }
-        self.release(&endpoint, observed.clone()).await?;
+        self.release(&endpoint, observed.clone(), &terms).await?;
+        if terms.is_rehearsal() {
+            return Ok(Response::new(public::DeleteObservationResponse {}));
+        }
         let view = self.view(&endpoint).await?;
         let mut left = view.observations.iter();
         if !left.any(|other| other.observed == observed) {

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use device_state::guard::Effectiveness;
 use device_state::{Command, OperationId, OperationOutcome, Outcome, RequestId, Timestamp, query};
 use futures::stream::BoxStream;
 use lwm2m::gateway::GATEWAY;
@@ -9,8 +10,8 @@ use lwm2m::{EndpointName, ObjectLinks, Operation, Path};
 use node_runtime::clock;
 use proto::convert::ConvertError;
 use proto::convert::public::{
-    Defined, DeviceRequest, DurableRequest, OperationTarget, RawCall, Wait, children, path_values,
-    raw_answer,
+    Defined, DeviceRequest, DurableRequest, OperationTarget, RawCall, Wait, WaitTarget, children,
+    enqueue_once, path_values, raw_answer,
 };
 use proto::drover::v1 as public;
 use proto::drover::v1::operations_server::Operations;
@@ -56,22 +57,25 @@ impl Api {
         });
         let request = request.map_err(|error| status::convert(&error))?;
         let operation = self.carry_out(request).await?;
-        Ok(Response::new(public::OperationResponse {
-            operation: Some(operation),
-        }))
+        Ok(Response::new(public::OperationResponse { operation }))
     }
 
-    /// Commits the operation, and waits for its end if the caller does.
+    /// Commits the operation, and waits for its end if the caller does. Of one that is only tried there is nothing to
+    /// show.
     pub(super) async fn carry_out(
         &self,
         request: DurableRequest,
-    ) -> Result<public::Operation, Status> {
+    ) -> Result<Option<public::Operation>, Status> {
         let endpoint = request.endpoint.clone();
+        if request.delivery.effect == Effectiveness::Rehearsed {
+            self.accept(request).await?;
+            return Ok(None);
+        }
         let id = match request.delivery.wait {
             Wait::UntilAccepted => self.accept(request).await?,
             Wait::UntilFinished => self.finish(request).await?,
         };
-        self.operation(&endpoint, id).await
+        self.operation(&endpoint, id).await.map(Some)
     }
 
     async fn values_of(
@@ -94,6 +98,7 @@ impl Api {
             deadline: Timestamp(clock::now_ms()).saturating_add(request.delivery.deadline),
             queueing: request.delivery.queueing,
         };
+        let command = enqueue_once(command, request.delivery.effect);
         let accepted = self
             .router()
             .propose(shard, request.delivery.request_id, command, COMMIT_TIMEOUT)
@@ -164,7 +169,7 @@ impl Api {
         request.map_err(|error| status::convert(&error))
     }
 
-    async fn operation(
+    pub(super) async fn operation(
         &self,
         endpoint: &EndpointName,
         id: OperationId,
@@ -233,8 +238,10 @@ impl Operations for Api {
             RawCall::Durable(request) => {
                 let operation = self.carry_out(request).await?;
                 public::SendRawResponse {
-                    answer: operation.answer.clone(),
-                    operation: Some(operation),
+                    answer: operation
+                        .as_ref()
+                        .and_then(|operation| operation.answer.clone()),
+                    operation,
                 }
             }
         };
@@ -347,10 +354,24 @@ impl Operations for Api {
         &self,
         request: Request<public::ListOperationsRequest>,
     ) -> Result<Response<public::ListOperationsResponse>, Status> {
-        let endpoint = endpoint_name(&request.into_inner().endpoint)?;
-        let operations = self.view(&endpoint).await?.operations;
-        let operations = operations.into_iter().map(Into::into).collect();
-        Ok(Response::new(public::ListOperationsResponse { operations }))
+        self.list_records(request.into_inner())
+            .await
+            .map(Response::new)
+    }
+
+    async fn wait_operation(
+        &self,
+        request: Request<public::WaitOperationRequest>,
+    ) -> Result<Response<public::Operation>, Status> {
+        let patience = patience(&request);
+        let wait =
+            WaitTarget::try_from(request.into_inner()).map_err(|error| status::convert(&error))?;
+        let timeout = wait
+            .timeout
+            .map_or(patience, |timeout| timeout.min(patience));
+        self.wait_for(&wait.target, timeout)
+            .await
+            .map(Response::new)
     }
 
     async fn cancel_operation(

@@ -11,7 +11,7 @@ use proto::drover::v1::PreSharedKey;
 use serde::Serialize;
 use tokio::time::{Duration, Instant};
 
-use super::{Secret, put};
+use super::{Secret, new, put};
 use crate::api::Api;
 use crate::arguments::Global;
 use crate::failure::Failure;
@@ -123,11 +123,8 @@ pub(crate) async fn put_all(api: &Api, lines: &[PskLine]) -> Result<(), Failure>
             key,
         } = line.clone();
         let identity = identity.into_bytes();
-        put(
-            api,
-            endpoint,
-            Secret::PreSharedKey(PreSharedKey { identity, key }),
-        )
+        let secret = Secret::PreSharedKey(PreSharedKey { identity, key });
+        put(api, new(endpoint, secret))
     });
     let (mut stored, mut told) = (0_usize, Instant::now());
     let mut calls = std::pin::pin!(stream::iter(calls).buffer_unordered(PARALLEL));

@@ -78,6 +78,9 @@ fn registered() -> Device {
             state: desired_resource::State::InSync.into(),
             ..DesiredResource::default()
         }],
+        labels: [("site".to_owned(), "north".to_owned())].into(),
+        annotations: BTreeMap::new(),
+        etag: "00112233445566778899aabb".to_owned(),
     }
 }
 
@@ -92,7 +95,7 @@ fn devices_are_listed_like_kubectl_does() {
         devices: vec![registered().into(), unknown.into()],
     };
     let now = SystemTime::UNIX_EPOCH + Duration::from_secs(1_100);
-    insta::assert_snapshot!(view.table(now), @r"
+    insta::assert_snapshot!(view.table(Columns::Usual, now), @r"
     ENDPOINT   STATE           VERSION   BINDING   LIFETIME   TRANSPORT   PEER              LAST-UPDATE
     sim-0001   Registered      1.1       U         5m         DTLS        127.0.0.1:40000   40s
     meter-7    NotRegistered   -         -         -          -           -                 -

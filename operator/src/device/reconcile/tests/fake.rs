@@ -55,6 +55,7 @@ impl FakeStateTier {
         self.set.send_replace(api::DesiredResources {
             generation,
             resources,
+            ..Default::default()
         });
     }
 
@@ -113,6 +114,7 @@ impl DesiredState for FakeStateTier {
         let set = api::DesiredResources {
             generation: request.generation,
             resources: resources.collect(),
+            ..Default::default()
         };
         self.set.send_replace(set.clone());
         Ok(Response::new(set))
@@ -142,6 +144,20 @@ impl Devices for FakeStateTier {
         _: Request<api::ListDevicesRequest>,
     ) -> Result<Response<api::ListDevicesResponse>, Status> {
         Ok(Response::new(api::ListDevicesResponse::default()))
+    }
+
+    async fn update_device(
+        &self,
+        _: Request<api::UpdateDeviceRequest>,
+    ) -> Result<Response<api::Device>, Status> {
+        Err(Status::unimplemented("the operator changes no labels"))
+    }
+
+    async fn delete_device(
+        &self,
+        _: Request<api::DeleteDeviceRequest>,
+    ) -> Result<Response<api::DeleteDeviceResponse>, Status> {
+        Err(Status::unimplemented("the operator deletes no devices"))
     }
 
     async fn watch_events(

@@ -1,0 +1,113 @@
+//! Conditions of a command: what is checked before it, and whether it changes anything.
+
+use std::collections::BTreeMap;
+
+use crate::command::Command;
+use crate::etag::Etag;
+use crate::label::Metadata;
+use crate::query;
+use crate::table::{Row, RowKey, Tables};
+
+/// Under which conditions a command is carried out.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+pub struct Guard {
+    /// What the command changes has to be as the caller has seen it.
+    pub etag: Option<Etag>,
+    pub effect: Effectiveness,
+    /// Of the caller's request: one that comes with the same id and another fingerprint is refused.
+    pub fingerprint: Option<u64>,
+}
+
+/// Whether a command changes anything.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+pub enum Effectiveness {
+    #[default]
+    Real,
+    /// It is carried out on rows that are thrown away: only its outcome is of interest.
+    Rehearsed,
+}
+
+/// What the content that a command changes is now; `None` if nothing is there, or it has no etag.
+pub(crate) fn current_etag(tables: &dyn Tables, command: &Command) -> Option<Etag> {
+    match command {
+        Command::ChangeMetadata { endpoint, .. } | Command::Forget { endpoint, .. } => {
+            let metadata = query::metadata(tables, endpoint);
+            let metadata = metadata.unwrap_or_else(|| Metadata::none(endpoint.clone()));
+            Some(Etag::of_metadata(&metadata))
+        }
+        Command::SetDesired { endpoint, .. } => {
+            let generation = query::desired_generation(tables, endpoint);
+            let desired = query::desired(tables, endpoint);
+            Some(Etag::of_desired(generation, &desired))
+        }
+        Command::PutCredential { credential } => {
+            let stored = query::credential(tables, &credential.id)?;
+            Some(Etag::of_credential(&stored))
+        }
+        Command::RemoveCredential { id } => {
+            let stored = query::credential(tables, id)?;
+            Some(Etag::of_credential(&stored))
+        }
+        Command::PutBootstrapProfile { profile } => stored_profile(tables, &profile.name),
+        Command::RemoveBootstrapProfile { name } => stored_profile(tables, name),
+        _ => None,
+    }
+}
+
+fn stored_profile(tables: &dyn Tables, name: &str) -> Option<Etag> {
+    match tables.get(&RowKey::BootstrapProfile(name.to_owned())) {
+        Some(Row::BootstrapProfile(profile)) => Some(Etag::of_profile(&profile)),
+        _ => None,
+    }
+}
+
+/// Rows as they are, and changes of them that nobody else sees.
+pub(crate) struct Rehearsal<'t> {
+    stored: &'t dyn Tables,
+    /// `None` deletes.
+    changes: BTreeMap<RowKey, Option<Row>>,
+}
+
+impl<'t> Rehearsal<'t> {
+    pub(crate) const fn on(stored: &'t dyn Tables) -> Self {
+        Self {
+            stored,
+            changes: BTreeMap::new(),
+        }
+    }
+}
+
+impl Tables for Rehearsal<'_> {
+    fn get(&self, key: &RowKey) -> Option<Row> {
+        match self.changes.get(key) {
+            Some(change) => change.clone(),
+            None => self.stored.get(key),
+        }
+    }
+
+    fn put(&mut self, row: Row) {
+        self.changes.insert(row.key(), Some(row));
+    }
+
+    fn delete(&mut self, key: &RowKey) {
+        self.changes.insert(key.clone(), None);
+    }
+
+    fn scan(&self, from: &RowKey, to: &RowKey, limit: usize) -> Vec<Row> {
+        if from >= to {
+            return Vec::new();
+        }
+        // At most as many stored rows are hidden as there are changes.
+        let changed = self.changes.range(from..to).count();
+        let stored = self.stored.scan(from, to, limit.saturating_add(changed));
+        let mut rows: BTreeMap<RowKey, Row> =
+            stored.into_iter().map(|row| (row.key(), row)).collect();
+        for (key, change) in self.changes.range(from..to) {
+            match change {
+                Some(row) => rows.insert(key.clone(), row.clone()),
+                None => rows.remove(key),
+            };
+        }
+        rows.into_values().take(limit).collect()
+    }
+}
