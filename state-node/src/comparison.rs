@@ -141,7 +141,7 @@ impl Comparer {
             match tokio::time::timeout(ANSWER, client.check_rows(request)).await {
                 Ok(Ok(_)) => {}
                 Ok(Err(error)) => {
-                    tracing::warn!(node = %NodeId(id), %error, "a node was not told that it differs")
+                    tracing::warn!(node = %NodeId(id), %error, "a node was not told that it differs");
                 }
                 Err(_) => tracing::warn!(node = %NodeId(id), "a node was not told that it differs"),
             }

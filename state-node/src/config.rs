@@ -206,7 +206,7 @@ pub enum Subcommand {
     ///
     /// The folder must be empty; nothing is done if it was restored from this backup before. The cluster key is that of
     /// the cluster that was backed up. The node that starts in the folder is alone in a new cluster.
-    Restore(Restore),
+    Restore(Box<Restore>),
 }
 
 /// Sets the data of a stopped node aside, so that it is rebuilt from the other nodes.

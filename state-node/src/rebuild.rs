@@ -45,14 +45,14 @@ pub enum RebuildError {
         data_dir.join(corruption::MARKER).display(), data_dir.display()
     )]
     Forbidden {
-        corruption: Corruption,
+        corruption: Box<Corruption>,
         data_dir: PathBuf,
     },
     #[error(
         "the data of this node is corrupt ({corruption}), and it cannot be rebuilt from others now"
     )]
     Alone {
-        corruption: Corruption,
+        corruption: Box<Corruption>,
         #[source]
         source: Alone,
     },
@@ -89,7 +89,7 @@ pub async fn before_start(config: &Config) -> Result<(), RebuildError> {
     };
     if config.rebuild_corrupt == RebuildCorrupt::Never {
         return Err(RebuildError::Forbidden {
-            corruption,
+            corruption: Box::new(corruption),
             data_dir: data_dir.clone(),
         });
     }
@@ -98,7 +98,10 @@ pub async fn before_start(config: &Config) -> Result<(), RebuildError> {
         tracing::warn!(%corruption, "the data of this node is corrupt; asking the others whether they can do without it");
         wait_for_others(config)
             .await
-            .map_err(|source| RebuildError::Alone { corruption, source })?;
+            .map_err(|source| RebuildError::Alone {
+                corruption: Box::new(corruption),
+                source,
+            })?;
     }
     let path = quarantine::set_aside(data_dir, progress, fresh(), now())?;
     tracing::warn!(path = %path.display(), "set the data aside; this node starts as a new one and waits to be taken in");

@@ -137,7 +137,9 @@ fn flip(path: &Path, at: u64, count: usize) {
     let file = file.unwrap();
     let mut bytes = vec![0; count];
     file.read_exact_at(&mut bytes, at).unwrap();
-    bytes.iter_mut().for_each(|byte| *byte ^= 0x10);
+    for byte in &mut bytes {
+        *byte ^= 0x10;
+    }
     file.write_all_at(&bytes, at).unwrap();
 }
 

@@ -15,7 +15,7 @@ use crate::raft::group::Group;
 use crate::router::COMMON;
 use crate::service::keeper;
 use crate::service::state::StateService;
-use crate::service::status;
+use crate::service::status::{self, Obstacle};
 
 pub(crate) mod survey;
 pub(crate) mod unstick;
@@ -119,7 +119,7 @@ async fn waiting(service: &StateService, address: &str) -> Result<Probe, Status>
         .ok_or_else(|| status::no_state_node(address))?;
     if !found.cluster.is_empty() && found.cluster != cluster {
         let message = format!("the node at {address} belongs to cluster {}", found.cluster);
-        return Err(status::membership("OTHER_CLUSTER", message));
+        return Err(status::membership(Obstacle::OtherCluster, message));
     }
     let shards = service.router.shards();
     if found.shards != shards {
@@ -127,7 +127,7 @@ async fn waiting(service: &StateService, address: &str) -> Result<Probe, Status>
             "the node at {address} is configured for {} shards, the cluster has {shards}",
             found.shards
         );
-        return Err(status::membership("OTHER_SHARDS", message));
+        return Err(status::membership(Obstacle::OtherShards, message));
     }
     let levels = service
         .router
@@ -141,7 +141,7 @@ async fn waiting(service: &StateService, address: &str) -> Result<Probe, Status>
             "the node at {address} runs an older release: feature level {theirs}, the cluster has {}",
             level.0
         );
-        return Err(status::membership("OLDER_RELEASE", message));
+        return Err(status::membership(Obstacle::OlderRelease, message));
     }
     Ok(found)
 }
@@ -159,7 +159,7 @@ async fn put(
     }
     if known.is_some_and(|known| known.role == StateNodeRole::Voter) {
         let message = format!("node {} is a voter already", found.node);
-        return Err(status::membership("ALREADY_VOTER", message));
+        return Err(status::membership(Obstacle::AlreadyVoter, message));
     }
     let api = found.member.as_ref().map(|member| member.api.clone());
     let node = StateNode {
@@ -245,7 +245,7 @@ pub(crate) async fn remove(
     let survey = survey(service).await;
     if survey.is_last_voter(node.node) {
         let message = "it is the last voter: its shards would be gone";
-        return Err(status::membership("LAST_VOTER", message));
+        return Err(status::membership(Obstacle::LastVoter, message));
     }
     let stuck = survey.stuck_without(node.node);
     if caution == Caution::Quorum && !stuck.is_empty() {
@@ -254,7 +254,7 @@ pub(crate) async fn remove(
             "too few of the voters that would stay answer, in shards {}: start them first",
             shards.join(", ")
         );
-        return Err(status::membership("QUORUM_AT_RISK", message));
+        return Err(status::membership(Obstacle::QuorumAtRisk, message));
     }
     let role = StateNodeRole::Leaving;
     store(service, StateNode { role, ..node }, mode).await

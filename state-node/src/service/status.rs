@@ -150,9 +150,48 @@ pub fn stopping() -> Status {
     )
 }
 
-/// A state node cannot be added, promoted or removed as things stand.
-pub fn membership(reason: &'static str, message: impl Into<String>) -> Status {
-    with_reason(Code::FailedPrecondition, reason, message)
+/// Why state nodes cannot be added, removed or unstuck as things stand.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Obstacle {
+    /// The node belongs to another cluster.
+    OtherCluster,
+    /// The node is configured for another number of shards.
+    OtherShards,
+    /// The node does not understand what the rows need.
+    OlderRelease,
+    /// The node is a voter, and would become a learner.
+    AlreadyVoter,
+    /// A shard would be without a voter.
+    LastVoter,
+    /// Too few of the voters that would stay answer.
+    QuorumAtRisk,
+    /// A majority answers: nothing is to be given up.
+    NotStuck,
+    /// A shard has no survivor that could keep it.
+    NoKeeper,
+    /// The keeper of a shard has less of its log than was seen.
+    LogTooShort,
+}
+
+impl Obstacle {
+    const fn reason(self) -> &'static str {
+        match self {
+            Self::OtherCluster => "OTHER_CLUSTER",
+            Self::OtherShards => "OTHER_SHARDS",
+            Self::OlderRelease => "OLDER_RELEASE",
+            Self::AlreadyVoter => "ALREADY_VOTER",
+            Self::LastVoter => "LAST_VOTER",
+            Self::QuorumAtRisk => "QUORUM_AT_RISK",
+            Self::NotStuck => "NOT_STUCK",
+            Self::NoKeeper => "NO_KEEPER",
+            Self::LogTooShort => "LOG_TOO_SHORT",
+        }
+    }
+}
+
+/// What was asked of the cluster's nodes cannot be done as things stand.
+pub fn membership(obstacle: Obstacle, message: impl Into<String>) -> Status {
+    with_reason(Code::FailedPrecondition, obstacle.reason(), message)
 }
 
 /// No state node answers at an address.

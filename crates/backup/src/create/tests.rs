@@ -210,7 +210,10 @@ async fn files_go_with_the_last_backup_that_names_them() {
     let old = pool_file(&folder, &first, 0, "000012.sst");
     let shared = pool_file(&folder, &first, 1, "000012.sst");
     let catalog = Catalog::new(&target);
-    let removed = catalog.delete(&[first.id.clone()]).await.unwrap();
+    let removed = catalog
+        .delete(std::slice::from_ref(&first.id))
+        .await
+        .unwrap();
     assert_eq!((removed.files, removed.bytes), (1, 17));
     assert!(!old.exists() && shared.exists());
     let verified = verify(&target, &second, 4, &|_| {}).await.unwrap();
@@ -231,7 +234,10 @@ async fn nothing_goes_while_a_backup_is_made() {
     let mark = layout::started(&other);
     target.write(&mark, Bytes::new()).await.unwrap();
     let catalog = Catalog::new(&target);
-    let removed = catalog.delete(&[first.id.clone()]).await.unwrap();
+    let removed = catalog
+        .delete(std::slice::from_ref(&first.id))
+        .await
+        .unwrap();
     assert_eq!((removed.files, removed.waits_for), (0, vec![other]));
     let file = pool_file(&folder, &first, 0, "000012.sst");
     assert!(file.exists());

@@ -23,6 +23,7 @@ const ANSWER_TIME: Duration = Duration::from_secs(3);
 
 /// How a change is delivered.
 #[derive(Debug, Args)]
+#[expect(clippy::struct_excessive_bools, reason = "each is a flag of its own")]
 pub(crate) struct DeliveryOptions {
     /// Return once the cluster has accepted it; `drover operations get` tells how it ended.
     #[arg(long)]

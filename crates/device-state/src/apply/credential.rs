@@ -105,10 +105,11 @@ impl Change<'_> {
         query::credential(self.tables, &id).ok_or(Rejection::UnknownCredential)?;
         let before = query::context_owner(self.tables, oscore_id);
         // Without a row there may have been owners whose rows a restore has lost.
-        let floor = before
-            .is_none()
-            .then_some(self.counters.context_floor)
-            .unwrap_or_default();
+        let floor = if before.is_none() {
+            self.counters.context_floor
+        } else {
+            SessionGeneration::default()
+        };
         let (generation, window) = before.map_or((SessionGeneration(0), Vec::new()), |before| {
             (before.generation, before.window)
         });

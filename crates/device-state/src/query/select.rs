@@ -4,7 +4,7 @@ use lwm2m::{EndpointName, ObjectLinks, Value};
 
 use super::known::Names;
 use crate::index::Indexed;
-use crate::label::{LabelKey, Metadata};
+use crate::label::{LabelKey, LabelValue, Metadata};
 use crate::query;
 use crate::range;
 use crate::record::Registration;
@@ -185,7 +185,7 @@ fn meets(tables: &dyn Tables, device: &DeviceSummary, test: &DeviceTest) -> bool
     let label = |key: &LabelKey| device.metadata.as_ref()?.labels.get(key);
     match test {
         DeviceTest::Endpoint(test) => test.holds(Some(device.endpoint.as_str())),
-        DeviceTest::Label(key, test) => test.holds(label(key).map(|value| value.as_str())),
+        DeviceTest::Label(key, test) => test.holds(label(key).map(LabelValue::as_str)),
         DeviceTest::HasLabel(key) => label(key).is_some(),
         DeviceTest::Registered => live.is_some(),
         DeviceTest::Version(test) => test.holds(live.map(|live| live.version)),

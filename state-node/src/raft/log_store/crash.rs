@@ -69,7 +69,7 @@ impl Log {
         let _next = self.writer.write(requests);
         let acknowledged: Vec<bool> = answers
             .into_iter()
-            .filter_map(model::Answer::is_good)
+            .filter_map(model::Answer::good)
             .collect();
         let all = acknowledged.iter().all(|good| *good);
         assert!(

@@ -331,7 +331,7 @@ async fn damage_is_found_when_an_entry_is_read_back() {
     );
 
     for (index, at, reason) in [(1, first, "checksum"), (2, second, "another record")] {
-        log.try_get_log_entries(index..index + 1).await.unwrap_err();
+        log.try_get_log_entries(index..=index).await.unwrap_err();
         let told = stops.try_recv().unwrap();
         let place = format!("{}, byte {}, shard 1", path.display(), at - BEFORE_TEXT);
         assert!(told.starts_with(&place) && told.contains(reason), "{told}");

@@ -167,7 +167,7 @@ pub(super) async fn last_reads(network: &SimNetwork, soon: Duration) -> History 
             let mut answered = None;
             for group in network.groups() {
                 let read = invoke(network, &group, REGISTERS * CALLERS, register, Call::Get).await;
-                answered = answered.or(read.answer.is_some().then_some(read));
+                answered = answered.or_else(|| read.answer.is_some().then_some(read));
             }
             if let Some(read) = answered {
                 reads.push((register, read));

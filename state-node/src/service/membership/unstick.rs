@@ -13,7 +13,7 @@ use crate::raft::Member;
 use crate::raft::unstick::{self, Plan};
 use crate::service::membership::{Mode, survey};
 use crate::service::state::StateService;
-use crate::service::status;
+use crate::service::status::{self, Obstacle};
 
 /// As many as a cluster may have.
 const MAX_SURVIVORS: usize = 64;
@@ -27,7 +27,7 @@ pub(crate) async fn unstick(
     let survey = survey(service).await;
     if request.cluster_id != survey.cluster() {
         let message = format!("this node belongs to cluster {}", survey.cluster());
-        return Err(status::membership("OTHER_CLUSTER", message));
+        return Err(status::membership(Obstacle::OtherCluster, message));
     }
     let plan = plan(request.clone())?;
     let survives = |id: NodeId| {
@@ -44,14 +44,14 @@ pub(crate) async fn unstick(
     let stuck = survey.stuck();
     if stuck.is_empty() {
         let message = "a majority of the voters of every shard answers: nothing is to be given up";
-        return Err(status::membership("NOT_STUCK", message));
+        return Err(status::membership(Obstacle::NotStuck, message));
     }
     for shard in &stuck {
         let keeper = plan.keepers.get(&shard.0);
         let there = keeper.and_then(|id| u64::from_str_radix(id, 16).ok());
         if !there.is_some_and(|id| survives(NodeId(id)) && survey.is_there(NodeId(id))) {
             let message = format!("shard {shard} has no keeper that answers");
-            return Err(status::membership("NO_KEEPER", message));
+            return Err(status::membership(Obstacle::NoKeeper, message));
         }
     }
     if plan
@@ -60,7 +60,7 @@ pub(crate) async fn unstick(
         .any(|shard| !stuck.contains(&ShardId(*shard)))
     {
         let message = "a shard of which a majority answers needs no keeper";
-        return Err(status::membership("NOT_STUCK", message));
+        return Err(status::membership(Obstacle::NotStuck, message));
     }
     for keeper in &request.keepers {
         check_log(service, keeper)?;
@@ -127,7 +127,7 @@ fn check_log(service: &StateService, keeper: &Keeper) -> Result<(), Status> {
     let here = group.status();
     if (here.last_log_term, here.last_log) < (keeper.last_log_term, keeper.last_log_index) {
         let message = format!("the log of shard {} does not go as far here", keeper.shard);
-        return Err(status::membership("LOG_TOO_SHORT", message));
+        return Err(status::membership(Obstacle::LogTooShort, message));
     }
     Ok(())
 }

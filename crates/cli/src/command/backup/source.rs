@@ -42,16 +42,13 @@ impl ApiSource {
 
     async fn client(&self) -> Result<BackupsClient<Channel>, Status> {
         let known = self.api.borrow().clone();
-        let api = match known {
-            Some(api) => api,
-            None => {
-                let channel = self.addresses.connect().await;
-                let channel = channel.map_err(|failure| Status::unavailable(failure.to_string()));
-                let api = Api::new(channel?, self.timeout);
-                self.api.replace(Some(api.clone()));
-                api
-            }
-        };
+        if let Some(api) = known {
+            return Ok(api.backups());
+        }
+        let channel = self.addresses.connect().await;
+        let channel = channel.map_err(|failure| Status::unavailable(failure.to_string()));
+        let api = Api::new(channel?, self.timeout);
+        self.api.replace(Some(api.clone()));
         Ok(api.backups())
     }
 

@@ -47,7 +47,7 @@ pub(super) enum Answer {
 
 impl Answer {
     /// Whether it is good; `None` if there is none.
-    pub(super) fn is_good(self) -> Option<bool> {
+    pub(super) fn good(self) -> Option<bool> {
         match self {
             Self::Call(mut answer) => Some(matches!(answer.try_recv(), Ok(Ok(())))),
             Self::Append(answer) => Some(answer()),
@@ -144,7 +144,7 @@ impl fmt::Debug for Group {
 impl Group {
     fn next(&self) -> u64 {
         let last = self.entries.last_key_value().map(|(index, _)| *index);
-        last.or(self.purged.map(|purged| purged.index))
+        last.or_else(|| self.purged.map(|purged| purged.index))
             .map_or(0, |last| last + 1)
     }
 
