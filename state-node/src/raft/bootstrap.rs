@@ -15,10 +15,11 @@ use openraft::errors::{InitializeError, RaftError};
 use proto::rpc::v1::DescribeClusterRequest;
 use proto::rpc::v1::state_client::StateClient;
 
+use crate::dial::Dialer;
 use crate::identity::{Founder, IdentityError, IdentityFile, format_id};
 use crate::raft::Member;
 use crate::raft::group::Group;
-use crate::raft::network::peers::{NODE_HEADER, channel};
+use crate::raft::network::peers::NODE_HEADER;
 
 const PROBE_TIMEOUT: Duration = Duration::from_secs(2);
 const RETRY: Duration = Duration::from_millis(300);
@@ -52,8 +53,8 @@ pub enum BootstrapError {
 }
 
 /// Asks the node at `address` who it is; `None` if it does not answer.
-pub async fn probe(address: &str) -> Option<Probe> {
-    let mut client = StateClient::new(channel(address));
+pub async fn probe(dialer: &Dialer, address: &str) -> Option<Probe> {
+    let mut client = StateClient::new(dialer.channel(address));
     let answer = tokio::time::timeout(
         PROBE_TIMEOUT,
         client.describe_cluster(DescribeClusterRequest {}),
@@ -91,6 +92,7 @@ pub struct Bootstrap<'a> {
     pub seeds: &'a [String],
     pub own: Member,
     pub cluster_id: String,
+    pub dialer: &'a Dialer,
 }
 
 impl Bootstrap<'_> {
@@ -134,7 +136,7 @@ impl Bootstrap<'_> {
         let others = self.seeds.iter().filter(|seed| **seed != self.own.internal);
         for seed in others {
             let probe = loop {
-                match probe(seed).await {
+                match probe(self.dialer, seed).await {
                     Some(probe) => break probe,
                     None => tokio::time::sleep(RETRY).await,
                 }

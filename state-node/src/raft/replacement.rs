@@ -8,6 +8,7 @@ use device_state::NodeId;
 use node_runtime::Drain;
 
 use crate::raft::Member;
+use crate::dial::Dialer;
 use crate::raft::bootstrap::{Probe, probe};
 use crate::raft::group::{Group, GroupStatus};
 use crate::raft::log_store::LogStore;
@@ -28,12 +29,23 @@ pub struct Caretaker {
     node: NodeId,
     groups: Arc<Vec<Arc<Group>>>,
     log: LogStore,
+    dialer: Dialer,
 }
 
 impl Caretaker {
     /// Takes care of `groups` for `node`.
-    pub fn new(node: NodeId, groups: Arc<Vec<Arc<Group>>>, log: LogStore) -> Self {
-        Self { node, groups, log }
+    pub fn new(
+        node: NodeId,
+        groups: Arc<Vec<Arc<Group>>>,
+        log: LogStore,
+        dialer: Dialer,
+    ) -> Self {
+        Self {
+            node,
+            groups,
+            log,
+            dialer,
+        }
     }
 
     /// Works in rounds until the drain starts.
@@ -81,7 +93,7 @@ impl Caretaker {
         {
             let address = &old.member.internal;
             if !probes.contains_key(address) {
-                probes.insert(address.clone(), probe(address).await);
+                probes.insert(address.clone(), probe(&self.dialer, address).await);
             }
             let Some(Some(found)) = probes.get(address) else {
                 continue;

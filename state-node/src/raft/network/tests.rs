@@ -12,6 +12,7 @@ use tokio::net::TcpListener;
 use tonic::transport::server::TcpIncoming;
 
 use super::*;
+use crate::dial::Dialer;
 use crate::fail_stop::FailStop;
 use crate::raft::group::{Group, GroupParts};
 use crate::raft::log_store::LogStore;
@@ -44,7 +45,7 @@ async fn start(id: u64, tasks: &Tasks) -> TestNode {
         log: LogStore::open(&dir.path().join("log"), 1, fail_stop.clone())
             .unwrap()
             .group(0),
-        network: Network::new(0, id, Arc::new(Peers::new(tasks.clone()))),
+        network: Network::new(0, id, Arc::new(Peers::new(tasks.clone(), Dialer::Plaintext))),
         store: Arc::new(store),
         proposer: ProposerConfig {
             disk: crate::raft::proposals::DiskGuard::default(),
@@ -165,7 +166,7 @@ async fn a_new_member_gets_a_snapshot_when_the_log_is_gone_and_then_the_rest_of_
 async fn what_is_meant_for_another_node_is_refused() {
     let tasks = Tasks::new();
     let node = start(7, &tasks).await;
-    let peers = Peers::new(tasks);
+    let peers = Peers::new(tasks, Dialer::Plaintext);
     // The address of node 7, believed to be node 8.
     let peer = peers.peer(8, &node.member.internal);
     let answer = peer
