@@ -51,6 +51,7 @@ pub(crate) async fn run(arguments: Arguments) -> Result<(), Failure> {
         Command::Models(models) => models.run(&global).await,
         Command::Cluster { internal } => cluster::describe(&global, internal).await,
         Command::Apply(apply) => apply.run(&global).await,
+        Command::Token(token) => token.run(&global),
         Command::RestShim(shim) => shim.run(&global).await,
         Command::Completions { shell } => completions(shell),
         Command::Version => output::write(concat!("drover ", env!("CARGO_PKG_VERSION"), "\n")),

@@ -11,10 +11,12 @@ mod endpoints;
 mod failure;
 mod model;
 mod output;
+mod proof;
 mod rest;
 mod table;
 mod tether;
 mod time;
+mod token;
 mod view;
 
 use std::io::Write as _;

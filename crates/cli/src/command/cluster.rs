@@ -3,22 +3,22 @@
 use futures::future::join_all;
 use proto::rpc::v1::DescribeClusterRequest;
 use proto::rpc::v1::state_client::StateClient;
-use tonic::transport::Channel;
 
 use crate::api::{self, Addresses, Api};
 use crate::arguments::Global;
 use crate::failure::Failure;
+use crate::proof::Proof;
 use crate::view::cluster::{ClusterView, NodeView};
 
 pub(crate) async fn describe(global: &Global, internal: Vec<String>) -> Result<(), Failure> {
     let addresses = if internal.is_empty() {
         known(global)?
     } else {
-        Addresses::given(internal)
+        Addresses::given(internal, Proof::between_nodes(&global.proof, None)?)
     };
     let channel = addresses.connect().await?;
     let request = Api::request_within(global.timeout, DescribeClusterRequest {});
-    let answer = StateClient::<Channel>::new(channel)
+    let answer = StateClient::new(channel)
         .describe_cluster(request)
         .await;
     let mut view = ClusterView::from(
@@ -26,7 +26,8 @@ pub(crate) async fn describe(global: &Global, internal: Vec<String>) -> Result<(
             .map_err(Failure::call("describe the cluster"))?
             .into_inner(),
     );
-    join_all(view.nodes.iter_mut().map(probe)).await;
+    let probes = view.nodes.iter_mut();
+    join_all(probes.map(|node| probe(node, &addresses))).await;
     global.output.show(&view, ClusterView::table)
 }
 
@@ -37,17 +38,18 @@ fn known(global: &Global) -> Result<Addresses, Failure> {
             "give --internal HOST:PORT, usually port 7444",
         )
     })?;
-    Ok(Addresses::given(
-        endpoints
-            .state
-            .into_iter()
-            .map(|node| node.internal)
-            .collect(),
-    ))
+    let (access, dir) = (endpoints.access.as_ref(), api::directory(global));
+    let files = access.map(|files| (dir.as_path(), files));
+    let nodes = endpoints.state.iter();
+    let internal = nodes.map(|node| api::secured(&node.internal, access));
+    let proof = Proof::between_nodes(&global.proof, files)?;
+    Ok(Addresses::given(internal.collect(), proof))
 }
 
-async fn probe(node: &mut NodeView) {
-    if api::connect(&node.internal).await.is_ok() {
+/// Nodes are reached as the one that told of them was.
+async fn probe(node: &mut NodeView, addresses: &Addresses) {
+    let address = addresses.like_first(&node.internal);
+    if api::connect(&address, addresses.proof()).await.is_ok() {
         node.status = "Ready";
     }
 }
