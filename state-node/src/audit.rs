@@ -108,7 +108,11 @@ impl Audit {
     }
 
     /// Reads what the change is about. With `audit_required`, nothing is done that is not on record.
-    pub(crate) async fn begin(&self, mut entry: Entry, body: Body) -> Result<(Pending, Body), Status> {
+    pub(crate) async fn begin(
+        &self,
+        mut entry: Entry,
+        body: Body,
+    ) -> Result<(Pending, Body), Status> {
         let (subject, body) = self.0.subjects.read(entry.method(), body).await?;
         entry.on(subject);
         if self.0.required == Required::Yes {

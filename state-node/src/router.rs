@@ -51,12 +51,7 @@ pub enum Route<'a> {
 
 impl Router {
     /// Routes between `groups`; `client` is random.
-    pub fn new(
-        node: NodeId,
-        groups: Arc<Vec<Arc<Group>>>,
-        dialer: Dialer,
-        client: u64,
-    ) -> Self {
+    pub fn new(node: NodeId, groups: Arc<Vec<Arc<Group>>>, dialer: Dialer, client: u64) -> Self {
         Self {
             node,
             groups,

@@ -22,7 +22,11 @@ const SOON: Duration = Duration::from_secs(30);
 fn secure() -> Drover {
     Drover::start(&Options {
         state_nodes: 1,
-        flags: vec!["--secure".to_owned(), "--bootstrap-nodes".to_owned(), "0".to_owned()],
+        flags: vec![
+            "--secure".to_owned(),
+            "--bootstrap-nodes".to_owned(),
+            "0".to_owned(),
+        ],
         ..Options::default()
     })
 }
@@ -49,10 +53,16 @@ fn token(drover: &Drover, name: &str, group: Option<&str>, more: &[&str]) -> Str
 fn served() -> Vec<String> {
     let files = FileDescriptorSet::decode(proto::drover::FILE_DESCRIPTOR_SET).unwrap();
     let mut paths = Vec::new();
-    for file in files.file.iter().filter(|file| file.package() == "drover.v1") {
+    for file in files
+        .file
+        .iter()
+        .filter(|file| file.package() == "drover.v1")
+    {
         for service in &file.service {
             let methods = service.method.iter();
-            paths.extend(methods.map(|method| format!("/drover.v1.{}/{}", service.name(), method.name())));
+            paths.extend(
+                methods.map(|method| format!("/drover.v1.{}/{}", service.name(), method.name())),
+            );
         }
     }
     assert!(paths.len() > 30, "{paths:?}");
@@ -61,7 +71,8 @@ fn served() -> Vec<String> {
 
 /// A connection that shows a certificate of the cluster's folder, or none.
 fn channel(drover: &Drover, certificate: Option<&str>) -> Channel {
-    let shown = |ending: &str| certificate.map(|name| file(drover, &format!("{name}.{ending}")).into());
+    let shown =
+        |ending: &str| certificate.map(|name| file(drover, &format!("{name}.{ending}")).into());
     let tls = ClientTls {
         authorities_file: Some(file(drover, "ca.pem").into()),
         certificate_file: shown("pem"),
@@ -101,18 +112,32 @@ async fn every_method_asks_who_calls_and_whether_they_may() {
     let stranger = drover.scratch().join("stranger.key");
     let key = rcgen::KeyPair::generate_for(&rcgen::PKCS_ED25519).unwrap();
     std::fs::write(&stranger, key.serialize_pem()).unwrap();
-    let forged = token(&drover, "alice", Some("operators"), &["--key", &stranger.display().to_string()]);
+    let forged = token(
+        &drover,
+        "alice",
+        Some("operators"),
+        &["--key", &stranger.display().to_string()],
+    );
     for bad in [forged.as_str(), "junk", "a.b.c"] {
         all(&nobody, Some(bad), |_, code| code == Code::Unauthenticated).await;
         // A token that is wrong is not made good by a certificate.
         let admin = channel(&drover, Some("admin"));
-        let code = raw::call(&admin, "/drover.v1.Devices/ListDevices", Some(bad), Body::Empty).await;
+        let code = raw::call(
+            &admin,
+            "/drover.v1.Devices/ListDevices",
+            Some(bad),
+            Body::Empty,
+        )
+        .await;
         assert_eq!(code, Code::Unauthenticated);
     }
 
     // Somebody without rights, and somebody whose certificate is good for something else.
     let bob = token(&drover, "bob", None, &[]);
-    all(&nobody, Some(&bob), |_, code| code == Code::PermissionDenied).await;
+    all(&nobody, Some(&bob), |_, code| {
+        code == Code::PermissionDenied
+    })
+    .await;
     let node = channel(&drover, Some("ingress"));
     all(&node, None, |_, code| code == Code::PermissionDenied).await;
 
@@ -134,9 +159,18 @@ async fn every_method_asks_who_calls_and_whether_they_may() {
     all(&admin, None, |_, code| !refused.contains(&code)).await;
 
     // What there is not is not told to strangers, and refused to everybody.
-    for path in ["/drover.v1.Devices/DropAll", "/drover.rpc.v1.State/DescribeCluster"] {
-        assert_eq!(raw::call(&nobody, path, None, Body::Empty).await, Code::Unauthenticated);
-        assert_eq!(raw::call(&admin, path, None, Body::Empty).await, Code::PermissionDenied);
+    for path in [
+        "/drover.v1.Devices/DropAll",
+        "/drover.rpc.v1.State/DescribeCluster",
+    ] {
+        assert_eq!(
+            raw::call(&nobody, path, None, Body::Empty).await,
+            Code::Unauthenticated
+        );
+        assert_eq!(
+            raw::call(&admin, path, None, Body::Empty).await,
+            Code::PermissionDenied
+        );
     }
     let health = raw::call(&nobody, "/grpc.health.v1.Health/Check", None, Body::Empty).await;
     assert_eq!(health, Code::Ok);
@@ -144,12 +178,24 @@ async fn every_method_asks_who_calls_and_whether_they_may() {
     // A certificate of another authority ends the handshake; so does plaintext.
     let theirs = Strangers::new(drover.scratch());
     let stranger = connect(&drover, &theirs.tls(&drover));
-    let code = raw::call(&stranger, "/drover.v1.Devices/ListDevices", None, Body::Empty).await;
-    assert!(matches!(code, Code::Unavailable | Code::Unknown), "{code:?}");
+    let code = raw::call(
+        &stranger,
+        "/drover.v1.Devices/ListDevices",
+        None,
+        Body::Empty,
+    )
+    .await;
+    assert!(
+        matches!(code, Code::Unavailable | Code::Unknown),
+        "{code:?}"
+    );
     let plain = Endpoint::from_shared(format!("http://{}", drover.endpoint("/state/0/api")));
     let plain = plain.unwrap().connect_lazy();
     let code = raw::call(&plain, "/drover.v1.Devices/ListDevices", None, Body::Empty).await;
-    assert!(matches!(code, Code::Unavailable | Code::Unknown), "{code:?}");
+    assert!(
+        matches!(code, Code::Unavailable | Code::Unknown),
+        "{code:?}"
+    );
 }
 
 fn https(drover: &Drover) -> String {
@@ -196,7 +242,11 @@ fn a_secured_cluster_works_and_puts_changes_on_record() {
     let listed = drover.run(&["--dir", &dir, "cluster", "-o", "json"]).json();
     assert_eq!(listed["nodes"].as_array().unwrap().len(), 3, "{listed}");
     assert!(listed["nodes"][0]["status"] == "Ready", "{listed}");
-    let plain = drover.run(&["cluster", "--internal", &drover.endpoint("/state/0/internal")]);
+    let plain = drover.run(&[
+        "cluster",
+        "--internal",
+        &drover.endpoint("/state/0/internal"),
+    ]);
     assert_eq!(plain.code, 4, "{plain:?}");
 
     let as_somebody = |token: &str, arguments: &[&str]| {
@@ -210,12 +260,18 @@ fn a_secured_cluster_works_and_puts_changes_on_record() {
     assert_eq!(written.code, 0, "{written:?}");
     let refused = as_somebody(&viewer, &write);
     assert_eq!(refused.code, 1, "{refused:?}");
-    assert!(refused.stderr.contains("PERMISSION_DENIED, FORBIDDEN"), "{refused:?}");
+    assert!(
+        refused.stderr.contains("PERMISSION_DENIED, FORBIDDEN"),
+        "{refused:?}"
+    );
     assert_eq!(as_somebody(&viewer, &["devices"]).code, 0);
 
     let records = until_some("both attempts on record", SOON, || {
         let text = std::fs::read_to_string(file(&drover, "audit.jsonl")).unwrap_or_default();
-        let lines: Vec<Value> = text.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+        let lines: Vec<Value> = text
+            .lines()
+            .map(|line| serde_json::from_str(line).unwrap())
+            .collect();
         let by = |name: &str| lines.iter().find(|line| line["who"] == name).cloned();
         let found = by("alice").zip(by("carol"));
         found.ok_or(text)
@@ -229,13 +285,24 @@ fn a_secured_cluster_works_and_puts_changes_on_record() {
     assert_eq!(refused["outcome"], "PERMISSION_DENIED", "{refused}");
     assert_eq!(refused["reason"], "FORBIDDEN", "{refused}");
     let text = std::fs::read_to_string(file(&drover, "audit.jsonl")).unwrap();
-    assert!(!text.contains("+07:00") && !text.contains(&operator), "{text}");
+    assert!(
+        !text.contains("+07:00") && !text.contains(&operator),
+        "{text}"
+    );
 
     // Rights go when the policy says so, without a restart.
-    std::fs::write(file(&drover, "policy.yaml"), "rules: [{users: [alice], role: viewer}]").unwrap();
+    std::fs::write(
+        file(&drover, "policy.yaml"),
+        "rules: [{users: [alice], role: viewer}]",
+    )
+    .unwrap();
     until_some("an operator who may only look", SOON, || {
         let answer = as_somebody(&operator, &write);
-        if answer.stderr.contains("FORBIDDEN") { Ok(()) } else { Err(answer) }
+        if answer.stderr.contains("FORBIDDEN") {
+            Ok(())
+        } else {
+            Err(answer)
+        }
     });
     assert_eq!(as_somebody(&operator, &["devices"]).code, 0);
     // A policy that cannot be read changes nothing.
@@ -243,7 +310,11 @@ fn a_secured_cluster_works_and_puts_changes_on_record() {
     let admin = drover.endpoint("/state/0/admin");
     until_some("a failed reload", SOON, || {
         let failures = tests::metric(&admin, "drover_state_file_reload_failures_total");
-        if failures > 0.0 { Ok(()) } else { Err(failures) }
+        if failures > 0.0 {
+            Ok(())
+        } else {
+            Err(failures)
+        }
     });
     assert_eq!(as_somebody(&operator, &["devices"]).code, 0);
 }
@@ -261,10 +332,20 @@ fn a_node_that_strangers_reach_does_not_start_without_protection() {
         command.envs(environment.iter().copied());
         Program::start(&mut command, &folder.path().join("log")).unwrap()
     };
-    let everywhere = ["--api-listen", "0.0.0.0:0", "--internal-listen", "0.0.0.0:0"];
+    let everywhere = [
+        "--api-listen",
+        "0.0.0.0:0",
+        "--internal-listen",
+        "0.0.0.0:0",
+    ];
     let anonymous = ("DROVER_STATE__API_ALLOW_ANONYMOUS", "true");
     let plaintext = ("DROVER_STATE__INTERNAL_ALLOW_PLAINTEXT", "true");
-    let here = ["--api-listen", "127.0.0.1:0", "--internal-listen", "0.0.0.0:0"];
+    let here = [
+        "--api-listen",
+        "127.0.0.1:0",
+        "--internal-listen",
+        "0.0.0.0:0",
+    ];
     for (listen, environment, said) in [
         (everywhere, &[][..], "api_allow_anonymous"),
         (everywhere, &[anonymous][..], "internal_allow_plaintext"),

@@ -171,7 +171,10 @@ impl Allowed {
 impl Grant {
     fn new(resources: &[&str], verbs: &[AnyVerb]) -> Self {
         Self {
-            resources: resources.iter().map(|text| Pattern::literal(text)).collect(),
+            resources: resources
+                .iter()
+                .map(|text| Pattern::literal(text))
+                .collect(),
             verbs: verbs.to_vec(),
         }
     }

@@ -10,7 +10,9 @@ use prost_types::FileDescriptorSet;
 /// Every method of the API, as it is called.
 fn served() -> BTreeSet<String> {
     let descriptors = std::fs::read("../../proto/src/gen/drover.bin").unwrap();
-    let files = FileDescriptorSet::decode(descriptors.as_slice()).unwrap().file;
+    let files = FileDescriptorSet::decode(descriptors.as_slice())
+        .unwrap()
+        .file;
     let mut paths = BTreeSet::new();
     for file in files.iter().filter(|file| file.package() == "drover.v1") {
         for service in &file.service {
@@ -28,9 +30,15 @@ fn every_method_of_the_api_has_a_rule() {
     let served = served();
     assert!(served.len() > 30, "{served:?}");
     let missing: Vec<_> = served.difference(&known).collect();
-    assert!(missing.is_empty(), "without a rule in crates/access/src/method.rs: {missing:?}");
+    assert!(
+        missing.is_empty(),
+        "without a rule in crates/access/src/method.rs: {missing:?}"
+    );
     let gone: Vec<_> = known.difference(&served).collect();
-    assert!(gone.is_empty(), "in crates/access/src/method.rs, but not in the API: {gone:?}");
+    assert!(
+        gone.is_empty(),
+        "in crates/access/src/method.rs, but not in the API: {gone:?}"
+    );
     for path in &served {
         assert!(matches!(rule(path), Some(Rule::Needs(_))), "{path}");
     }

@@ -73,7 +73,10 @@ impl Addresses {
             });
         }
         let (endpoints, dir) = (read_endpoints(global)?, directory(global));
-        let files = endpoints.access.as_ref().map(|files| (dir.as_path(), files));
+        let files = endpoints
+            .access
+            .as_ref()
+            .map(|files| (dir.as_path(), files));
         let proof = Proof::of(&global.proof, files)?;
         Self::from_file(&endpoints, &dir, proof)
     }

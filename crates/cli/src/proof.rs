@@ -17,16 +17,40 @@ use crate::failure::Failure;
 #[command(next_help_heading = "Global options")]
 pub(crate) struct Given {
     /// PEM file with the authorities of the API's certificate, for addresses with https://; else those of the system.
-    #[arg(long, global = true, env = "DROVER_API_CA", value_name = "FILE", hide_env_values = true)]
+    #[arg(
+        long,
+        global = true,
+        env = "DROVER_API_CA",
+        value_name = "FILE",
+        hide_env_values = true
+    )]
     api_ca: Option<PathBuf>,
     /// PEM file with the certificate to show, with --api-key.
-    #[arg(long, global = true, env = "DROVER_API_CERT", value_name = "FILE", hide_env_values = true)]
+    #[arg(
+        long,
+        global = true,
+        env = "DROVER_API_CERT",
+        value_name = "FILE",
+        hide_env_values = true
+    )]
     api_cert: Option<PathBuf>,
     /// PEM file with the key of that certificate.
-    #[arg(long, global = true, env = "DROVER_API_KEY", value_name = "FILE", hide_env_values = true)]
+    #[arg(
+        long,
+        global = true,
+        env = "DROVER_API_KEY",
+        value_name = "FILE",
+        hide_env_values = true
+    )]
     api_key: Option<PathBuf>,
     /// File with the bearer token to show.
-    #[arg(long, global = true, env = "DROVER_API_TOKEN_FILE", value_name = "FILE", hide_env_values = true)]
+    #[arg(
+        long,
+        global = true,
+        env = "DROVER_API_TOKEN_FILE",
+        value_name = "FILE",
+        hide_env_values = true
+    )]
     api_token_file: Option<PathBuf>,
     /// The bearer token itself. Others on this machine can see it unless it is in the variable.
     #[arg(
@@ -108,7 +132,10 @@ impl Proof {
     }
 
     /// For internal addresses.
-    pub(crate) fn between_nodes(given: &Given, found: Option<(&Path, &Files)>) -> Result<Self, Failure> {
+    pub(crate) fn between_nodes(
+        given: &Given,
+        found: Option<(&Path, &Files)>,
+    ) -> Result<Self, Failure> {
         let mut proof = Self::of(given, found)?;
         if let Some((dir, files)) = found
             && given.api_cert.is_none()

@@ -58,7 +58,10 @@ impl Credentials {
             let path = file.clone();
             reloading.watch("api-token", vec![file], move || read(&path))
         });
-        let is_secured = config.api.iter().any(|address| address.starts_with("https://"));
+        let is_secured = config
+            .api
+            .iter()
+            .any(|address| address.starts_with("https://"));
         let connector = is_secured.then(|| Connector::to_api(&config.api_tls, reloading));
         Ok(Self {
             bearer: Bearer(token.transpose()?),
@@ -79,7 +82,9 @@ impl Credentials {
     pub(super) fn channel(&self, endpoint: &Endpoint) -> Channel {
         let is_secured = endpoint.uri().scheme_str() == Some("https");
         let channel = match &self.connector {
-            Some(connector) if is_secured => endpoint.connect_with_connector_lazy(connector.clone()),
+            Some(connector) if is_secured => {
+                endpoint.connect_with_connector_lazy(connector.clone())
+            }
             _ => endpoint.connect_lazy(),
         };
         InterceptedService::new(channel, self.bearer.clone())

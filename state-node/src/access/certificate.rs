@@ -41,7 +41,10 @@ mod tests {
     fn certificate(common: &str, groups: &str, uri: Option<&str>) -> Vec<u8> {
         let mut params = CertificateParams::new(Vec::<String>::new()).unwrap();
         params.distinguished_name = rcgen::DistinguishedName::new();
-        for (kind, text) in [(DnType::CommonName, common), (DnType::OrganizationName, groups)] {
+        for (kind, text) in [
+            (DnType::CommonName, common),
+            (DnType::OrganizationName, groups),
+        ] {
             if !text.is_empty() {
                 params.distinguished_name.push(kind, text);
             }
@@ -55,11 +58,17 @@ mod tests {
     #[test]
     fn a_certificate_names_its_owner() {
         let found = identity(&certificate("alice", "ops", None)).unwrap();
-        assert_eq!((found.name.as_str(), found.groups[0].as_str()), ("alice", "ops"));
+        assert_eq!(
+            (found.name.as_str(), found.groups[0].as_str()),
+            ("alice", "ops")
+        );
         let found = identity(&certificate("alice", "", Some("spiffe://x/ci"))).unwrap();
         assert_eq!(found.name, "spiffe://x/ci");
         assert_eq!(found.groups, ["system:authenticated"]);
-        assert_eq!(identity(&certificate("", "", None)), Err(CertificateRefusal::Nameless));
+        assert_eq!(
+            identity(&certificate("", "", None)),
+            Err(CertificateRefusal::Nameless)
+        );
         let admin = certificate("alice", "system:masters", None);
         assert_eq!(identity(&admin), Err(CertificateRefusal::Reserved));
         assert_eq!(identity(b"junk"), Err(CertificateRefusal::Unreadable));

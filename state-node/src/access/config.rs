@@ -108,7 +108,9 @@ pub enum AccessConfigError {
          api_access.kubernetes.access_reviews"
     )]
     NoDecider,
-    #[error("api_access.mode is anonymous, but there is a policy: whoever wrote it expects it to be kept")]
+    #[error(
+        "api_access.mode is anonymous, but there is a policy: whoever wrote it expects it to be kept"
+    )]
     AnonymousWithPolicy,
     #[error("issuer {0:?} has no audiences: tokens for other services would be believed")]
     NoAudience(String),
@@ -132,7 +134,10 @@ impl ApiAccess {
 
     /// Whether bearer tokens are looked at.
     pub fn takes_tokens(&self) -> bool {
-        let reviewed = self.kubernetes.as_ref().is_some_and(|api| api.token_reviews);
+        let reviewed = self
+            .kubernetes
+            .as_ref()
+            .is_some_and(|api| api.token_reviews);
         reviewed || !self.oidc.is_empty()
     }
 
@@ -141,7 +146,10 @@ impl ApiAccess {
     }
 
     fn has_decider(&self) -> bool {
-        let reviewed = self.kubernetes.as_ref().is_some_and(|api| api.access_reviews);
+        let reviewed = self
+            .kubernetes
+            .as_ref()
+            .is_some_and(|api| api.access_reviews);
         reviewed || self.policy_file.is_some()
     }
 
@@ -149,7 +157,10 @@ impl ApiAccess {
     pub fn validate(&self, tls: Option<&ApiTls>) -> Result<(), AccessConfigError> {
         for (at, issuer) in self.oidc.iter().enumerate() {
             issuer.validate()?;
-            if self.oidc[..at].iter().any(|other| other.issuer == issuer.issuer) {
+            if self.oidc[..at]
+                .iter()
+                .any(|other| other.issuer == issuer.issuer)
+            {
                 return Err(AccessConfigError::RepeatedIssuer(issuer.issuer.clone()));
             }
         }
@@ -214,7 +225,10 @@ mod tests {
             mode: Some(Mode::Authenticated),
             ..ApiAccess::default()
         };
-        assert_eq!(access.validate(None), Err(AccessConfigError::NoAuthenticator));
+        assert_eq!(
+            access.validate(None),
+            Err(AccessConfigError::NoAuthenticator)
+        );
     }
 
     #[test]
@@ -231,7 +245,10 @@ mod tests {
             jwks_url: Some("http://id.example.com/keys".to_owned()),
             ..issuer()
         };
-        assert_eq!(refused(plain), Some(AccessConfigError::InsecureKeys(name())));
+        assert_eq!(
+            refused(plain),
+            Some(AccessConfigError::InsecureKeys(name()))
+        );
         let both = Issuer {
             jwks_file: Some("keys.json".into()),
             ..issuer()
@@ -241,6 +258,9 @@ mod tests {
             audiences: Vec::new(),
             ..issuer()
         };
-        assert_eq!(refused(anybody), Some(AccessConfigError::NoAudience(name())));
+        assert_eq!(
+            refused(anybody),
+            Some(AccessConfigError::NoAudience(name()))
+        );
     }
 }

@@ -184,11 +184,7 @@ impl Fetched {
         (since.elapsed() < MAX_AGE && keys.has(algorithm, id)).then_some(keys)
     }
 
-    async fn with(
-        &self,
-        algorithm: Algorithm,
-        id: Option<&str>,
-    ) -> Result<Arc<KeySet>, Undecided> {
+    async fn with(&self, algorithm: Algorithm, id: Option<&str>) -> Result<Arc<KeySet>, Undecided> {
         if let Some(keys) = self.fresh(algorithm, id) {
             return Ok(keys);
         }

@@ -101,7 +101,11 @@ where
 }
 
 impl Shared {
-    async fn serve<S>(&self, mut inner: S, request: Request<Body>) -> Result<Response<Body>, S::Error>
+    async fn serve<S>(
+        &self,
+        mut inner: S,
+        request: Request<Body>,
+    ) -> Result<Response<Body>, S::Error>
     where
         S: Service<Request<Body>, Response = Response<Body>>,
     {
@@ -123,7 +127,9 @@ impl Shared {
             .verb
             .is_change()
             .then(|| Entry::new(&head, permission, &namespace, Instant::now()));
-        let decided = self.decide(&head, permission, &namespace, entry.as_mut()).await;
+        let decided = self
+            .decide(&head, permission, &namespace, entry.as_mut())
+            .await;
         if let Err(refusal) = decided {
             let refused = status::access(&refusal);
             if let Some(entry) = entry {

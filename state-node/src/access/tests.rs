@@ -61,7 +61,9 @@ impl Server {
         tasks.spawn_job("server", Stage::Intake, move |_| async move {
             while let Ok((stream, _)) = listener.accept().await {
                 let (acceptor, told) = (acceptor.clone(), told.clone());
-                each.spawn_job("connection", Stage::Intake, |_| serve(acceptor, stream, told));
+                each.spawn_job("connection", Stage::Intake, |_| {
+                    serve(acceptor, stream, told)
+                });
             }
         });
         Self {
@@ -157,7 +159,10 @@ async fn kubernetes_says_who_calls_and_what_they_may_do() {
     assert_eq!(bad, refused(TokenRefusal::Unknown));
     let old = access.identify(Some("old"), None).await;
     assert_eq!(old, refused(TokenRefusal::Audience));
-    assert_eq!(access.identify(None, None).await, Err(Refusal::NoCredentials));
+    assert_eq!(
+        access.identify(None, None).await,
+        Err(Refusal::NoCredentials)
+    );
 
     let namespace = Namespace::default();
     let read = permission("/drover.v1.Operations/Read");
@@ -171,12 +176,18 @@ async fn kubernetes_says_who_calls_and_what_they_may_do() {
     assert_eq!(asked["groups"][0], "system:serviceaccounts");
     let write = permission("/drover.v1.Operations/Write");
     let denied = access.allow(&reader, &namespace, write).await;
-    assert!(matches!(denied, Err(Refusal::Forbidden { .. })), "{denied:?}");
+    assert!(
+        matches!(denied, Err(Refusal::Forbidden { .. })),
+        "{denied:?}"
+    );
 
     // The same again is not asked again.
     let count = server.count();
     for _ in 0..3 {
-        assert_eq!(access.identify(Some("good"), None).await.as_ref(), Ok(&reader));
+        assert_eq!(
+            access.identify(Some("good"), None).await.as_ref(),
+            Ok(&reader)
+        );
         assert!(access.identify(Some("bad"), None).await.is_err());
         assert!(access.allow(&reader, &namespace, read).await.is_ok());
         assert!(access.allow(&reader, &namespace, write).await.is_err());

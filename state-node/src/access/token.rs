@@ -122,9 +122,10 @@ fn refusal(kind: &ErrorKind) -> TokenRefusal {
         ErrorKind::MissingRequiredClaim(_) | ErrorKind::InvalidClaimFormat(_) => {
             TokenRefusal::Incomplete
         }
-        ErrorKind::InvalidToken | ErrorKind::Base64(_) | ErrorKind::Json(_) | ErrorKind::Utf8(_) => {
-            TokenRefusal::Form
-        }
+        ErrorKind::InvalidToken
+        | ErrorKind::Base64(_)
+        | ErrorKind::Json(_)
+        | ErrorKind::Utf8(_) => TokenRefusal::Form,
         _ => TokenRefusal::Signature,
     }
 }

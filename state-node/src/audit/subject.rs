@@ -85,7 +85,9 @@ pub(super) struct Subjects {
 impl Subjects {
     pub(super) fn of(descriptors: &[u8]) -> Self {
         let files = FileDescriptorSet::decode(descriptors);
-        let files = files.expect("the descriptors are those that the code was made from").file;
+        let files = files
+            .expect("the descriptors are those that the code was made from")
+            .file;
         let mut subjects = Self::default();
         for file in &files {
             let package = file.package();
@@ -103,7 +105,11 @@ impl Subjects {
                 subjects.messages.insert(name, fields.collect());
             }
             for service in &file.service {
-                for method in service.method.iter().filter(|method| !method.client_streaming()) {
+                for method in service
+                    .method
+                    .iter()
+                    .filter(|method| !method.client_streaming())
+                {
                     let path = format!("/{package}.{}/{}", service.name(), method.name());
                     let request = method.input_type().to_owned();
                     subjects.requests.insert(path, request);
@@ -246,7 +252,9 @@ mod tests {
         };
         let request = public::PutCredentialRequest {
             endpoint: "meter-1".to_owned(),
-            credential: Some(public::put_credential_request::Credential::PreSharedKey(key)),
+            credential: Some(public::put_credential_request::Credential::PreSharedKey(
+                key,
+            )),
         };
         let subject = subjects.subject("/drover.v1.Credentials/PutCredential", &frame(&request));
         assert_eq!(subject.endpoint.as_deref(), Some("meter-1"));

@@ -108,12 +108,7 @@ impl Writer {
     }
 }
 
-async fn run(
-    mut target: Target,
-    mut lines: mpsc::Receiver<Line>,
-    failures: Counter,
-    drain: Drain,
-) {
+async fn run(mut target: Target, mut lines: mpsc::Receiver<Line>, failures: Counter, drain: Drain) {
     let mut batch = Vec::with_capacity(BATCH);
     loop {
         tokio::select! {

@@ -7,8 +7,8 @@ use std::time::Duration;
 use device_state::NodeId;
 use node_runtime::Drain;
 
-use crate::raft::Member;
 use crate::dial::Dialer;
+use crate::raft::Member;
 use crate::raft::bootstrap::{Probe, probe};
 use crate::raft::group::{Group, GroupStatus};
 use crate::raft::log_store::LogStore;
@@ -34,12 +34,7 @@ pub struct Caretaker {
 
 impl Caretaker {
     /// Takes care of `groups` for `node`.
-    pub fn new(
-        node: NodeId,
-        groups: Arc<Vec<Arc<Group>>>,
-        log: LogStore,
-        dialer: Dialer,
-    ) -> Self {
+    pub fn new(node: NodeId, groups: Arc<Vec<Arc<Group>>>, log: LogStore, dialer: Dialer) -> Self {
         Self {
             node,
             groups,

@@ -29,7 +29,11 @@ rules:
 "#;
 
 fn allowed(policy: &Policy, name: &str, groups: &[&str], resource: &str, verb: Verb) -> bool {
-    let identity = Identity::new(name, groups.iter().map(|group| (*group).to_owned()), Kind::Token);
+    let identity = Identity::new(
+        name,
+        groups.iter().map(|group| (*group).to_owned()),
+        Kind::Token,
+    );
     may(policy, &identity, resource, verb)
 }
 
@@ -57,7 +61,10 @@ fn roles_give_what_they_say_and_nothing_else() {
         assert_eq!(has("bob", &["ops"]), looks, "{path}");
         // Its rule is for another namespace.
         assert_eq!(has("meter-1", &[]), looks, "{path}");
-        assert!(!may(&policy, &Identity::anonymous(), resource, verb), "{path}");
+        assert!(
+            !may(&policy, &Identity::anonymous(), resource, verb),
+            "{path}"
+        );
     }
     assert!(allowed(&policy, "raw", &[], "devices/raw", Verb::Execute));
 }
@@ -70,7 +77,13 @@ rules: [{users: [reader], role: meter-reader}]";
     let policy = Policy::from_yaml(policy).unwrap();
     assert!(allowed(&policy, "reader", &[], "devices", Verb::Get));
     assert!(!allowed(&policy, "reader", &[], "devices", Verb::List));
-    assert!(!allowed(&policy, "reader", &[], "devices/desired", Verb::Get));
+    assert!(!allowed(
+        &policy,
+        "reader",
+        &[],
+        "devices/desired",
+        Verb::Get
+    ));
 }
 
 #[test]
@@ -78,13 +91,28 @@ fn a_policy_that_may_mean_something_else_is_refused() {
     for (text, said) in [
         ("rules: [{role: admin}]", "for nobody"),
         ("rules: [{users: [a]}]", "allows nothing"),
-        ("rules: [{users: [a], resources: [devices]}]", "allows nothing"),
+        (
+            "rules: [{users: [a], resources: [devices]}]",
+            "allows nothing",
+        ),
         ("rules: [{users: [a], role: root}]", "not defined"),
-        ("rules: [{users: [a], role: admin, verbs: [get]}]", "two rules"),
-        ("rules: [{users: [a], role: admin, namespace: [x]}]", "cannot be read"),
-        ("rules: [{users: [a], resources: [devices], verbs: [read]}]", "cannot be read"),
+        (
+            "rules: [{users: [a], role: admin, verbs: [get]}]",
+            "two rules",
+        ),
+        (
+            "rules: [{users: [a], role: admin, namespace: [x]}]",
+            "cannot be read",
+        ),
+        (
+            "rules: [{users: [a], resources: [devices], verbs: [read]}]",
+            "cannot be read",
+        ),
         ("rules: [{users: ['a*b'], role: admin}]", "cannot be read"),
-        ("roles: {admin: [{resources: [devices], verbs: [get]}]}", "built in"),
+        (
+            "roles: {admin: [{resources: [devices], verbs: [get]}]}",
+            "built in",
+        ),
     ] {
         let error = Policy::from_yaml(text).unwrap_err();
         assert!(error.to_string().contains(said), "{text}: {error}");
@@ -94,7 +122,13 @@ fn a_policy_that_may_mean_something_else_is_refused() {
 #[test]
 fn without_rules_nobody_may_do_anything() {
     let policy = Policy::from_yaml("rules: []").unwrap();
-    assert!(!allowed(&policy, "alice", &["system:masters"], "devices", Verb::Get));
+    assert!(!allowed(
+        &policy,
+        "alice",
+        &["system:masters"],
+        "devices",
+        Verb::Get
+    ));
 }
 
 proptest! {

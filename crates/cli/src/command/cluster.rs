@@ -18,9 +18,7 @@ pub(crate) async fn describe(global: &Global, internal: Vec<String>) -> Result<(
     };
     let channel = addresses.connect().await?;
     let request = Api::request_within(global.timeout, DescribeClusterRequest {});
-    let answer = StateClient::new(channel)
-        .describe_cluster(request)
-        .await;
+    let answer = StateClient::new(channel).describe_cluster(request).await;
     let mut view = ClusterView::from(
         answer
             .map_err(Failure::call("describe the cluster"))?

@@ -68,7 +68,10 @@ impl Secured {
                 "DROVER_INGRESS__INTERNAL_TLS__CERTIFICATE_FILE",
                 path("ingress.pem"),
             ),
-            ("DROVER_INGRESS__INTERNAL_TLS__KEY_FILE", path("ingress.key")),
+            (
+                "DROVER_INGRESS__INTERNAL_TLS__KEY_FILE",
+                path("ingress.key"),
+            ),
             (
                 "DROVER_INGRESS__INTERNAL_TLS__AUTHORITIES_FILE",
                 path("ca.pem"),
@@ -157,7 +160,9 @@ fn authority() -> anyhow::Result<Authority> {
 
 fn node(name: &str) -> anyhow::Result<CertificateParams> {
     let mut params = CertificateParams::new(HOSTS.map(str::to_owned))?;
-    params.subject_alt_names.push(SanType::URI(name.try_into()?));
+    params
+        .subject_alt_names
+        .push(SanType::URI(name.try_into()?));
     params.extended_key_usages = vec![
         ExtendedKeyUsagePurpose::ServerAuth,
         ExtendedKeyUsagePurpose::ClientAuth,

@@ -190,7 +190,8 @@ fn config(files: &ClientTls, peer: &Peer) -> Result<ClientConfig, TlsError> {
 
 fn system_authorities() -> Result<RootCertStore, TlsError> {
     let mut roots = RootCertStore::empty();
-    let (added, _) = roots.add_parsable_certificates(rustls_native_certs::load_native_certs().certs);
+    let (added, _) =
+        roots.add_parsable_certificates(rustls_native_certs::load_native_certs().certs);
     if added == 0 {
         return Err(TlsError::NoSystemAuthorities);
     }

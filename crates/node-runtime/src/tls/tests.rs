@@ -99,7 +99,9 @@ impl Echo {
         let each = tasks.clone();
         tasks.spawn_job("echo", Stage::Intake, move |_| async move {
             while let Ok((stream, _)) = listener.accept().await {
-                each.spawn_job("connection", Stage::Intake, |_| serve(acceptor.clone(), stream));
+                each.spawn_job("connection", Stage::Intake, |_| {
+                    serve(acceptor.clone(), stream)
+                });
             }
         });
         Self {
@@ -151,7 +153,10 @@ async fn nodes_believe_each_other_by_authority_and_name() {
         (Files::new(&ours, &ours, STATE_NAME), true),
         (Files::new(&ours, &ours, INGRESS_NAME), true),
         // Of the authority, but no node.
-        (Files::new(&ours, &ours, "spiffe://drover.dev/operator"), false),
+        (
+            Files::new(&ours, &ours, "spiffe://drover.dev/operator"),
+            false,
+        ),
         (Files::new(&theirs, &ours, STATE_NAME), false),
         (Files::new(&ours, &theirs, STATE_NAME), false),
     ] {

@@ -102,7 +102,10 @@ async fn a_good_token_says_who_calls() {
     let issuers = authority.issuers();
     let token = authority.token(&claims(&json!({"aud": "drover"})));
     let found = issuers.identity(&token).await.unwrap().unwrap();
-    assert_eq!((found.name.as_str(), found.groups[0].as_str()), ("alice", "ops"));
+    assert_eq!(
+        (found.name.as_str(), found.groups[0].as_str()),
+        ("alice", "ops")
+    );
     let edwards = KeyPair::generate_for(&PKCS_ED25519).unwrap();
     authority.publish(&[("one", &authority.key), ("two", &edwards)]);
     let issuers = authority.issuers();
@@ -143,13 +146,19 @@ async fn only_the_issuers_own_keys_and_algorithms_count() {
     let stranger = KeyPair::generate_for(&PKCS_ECDSA_P256_SHA256).unwrap();
     let good = claims(&json!({}));
     let forged = signed(Algorithm::ES256, Some("one"), &stranger, &good);
-    assert_eq!(why(issuers.identity(&forged).await), TokenRefusal::Signature);
+    assert_eq!(
+        why(issuers.identity(&forged).await),
+        TokenRefusal::Signature
+    );
     let unknown = signed(Algorithm::ES256, Some("nine"), &stranger, &good);
     assert_eq!(why(issuers.identity(&unknown).await), TokenRefusal::Key);
     // The public key as a shared secret (RFC 8725 §2.1), and no signature at all.
     let secret = EncodingKey::from_secret(authority.key.der_bytes());
     let confused = encode(&Header::new(Algorithm::HS256), &good, &secret).unwrap();
-    assert_eq!(why(issuers.identity(&confused).await), TokenRefusal::Algorithm);
+    assert_eq!(
+        why(issuers.identity(&confused).await),
+        TokenRefusal::Algorithm
+    );
     let token = authority.token(&good);
     let parts: Vec<&str> = token.split('.').collect();
     let none = URL_SAFE_NO_PAD.encode(r#"{"alg":"none","typ":"JWT"}"#);
@@ -157,5 +166,8 @@ async fn only_the_issuers_own_keys_and_algorithms_count() {
     assert_eq!(why(issuers.identity(&unsigned).await), TokenRefusal::Form);
     let changed = URL_SAFE_NO_PAD.encode(claims(&json!({"sub": "root"})).to_string());
     let changed = format!("{}.{changed}.{}", parts[0], parts[2]);
-    assert_eq!(why(issuers.identity(&changed).await), TokenRefusal::Signature);
+    assert_eq!(
+        why(issuers.identity(&changed).await),
+        TokenRefusal::Signature
+    );
 }

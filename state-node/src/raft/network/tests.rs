@@ -45,7 +45,11 @@ async fn start(id: u64, tasks: &Tasks) -> TestNode {
         log: LogStore::open(&dir.path().join("log"), 1, fail_stop.clone())
             .unwrap()
             .group(0),
-        network: Network::new(0, id, Arc::new(Peers::new(tasks.clone(), Dialer::Plaintext))),
+        network: Network::new(
+            0,
+            id,
+            Arc::new(Peers::new(tasks.clone(), Dialer::Plaintext)),
+        ),
         store: Arc::new(store),
         proposer: ProposerConfig {
             disk: crate::raft::proposals::DiskGuard::default(),

@@ -46,7 +46,10 @@ pub(super) async fn start() -> (StateTier, FakeStateTier) {
         .add_service(DesiredStateServer::new(fake.clone()))
         .serve_with_incoming(TcpListenerStream::new(listener));
     tokio::spawn(server);
-    (StateTier::new(&addresses, &Credentials::none()).unwrap(), fake)
+    (
+        StateTier::new(&addresses, &Credentials::none()).unwrap(),
+        fake,
+    )
 }
 
 impl FakeStateTier {
