@@ -23,8 +23,8 @@ pub(super) fn identity(der: &[u8]) -> Result<Identity, CertificateRefusal> {
         .ok_or(CertificateRefusal::Nameless)?;
     let groups: Vec<String> = subject.iter_organization().filter_map(text).collect();
     // An authority for clients of this API must not make somebody an administrator of Kubernetes, who is asked by name.
-    let mut all = groups.iter().chain([&name]);
-    if all.any(|name| name.starts_with("system:")) {
+    let is_reserved = |name: &String| name.starts_with("system:");
+    if is_reserved(&name) || groups.iter().any(is_reserved) {
         return Err(CertificateRefusal::Reserved);
     }
     Ok(Identity::new(&name, groups, Kind::Certificate))
