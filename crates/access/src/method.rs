@@ -61,6 +61,8 @@ pub struct Permission {
 pub enum Rule {
     /// Anybody: it tells whether the node serves, and nothing else.
     Open,
+    /// Whoever proved who they are: it tells what the API looks like.
+    Known,
     /// Who has this permission.
     Needs(Permission),
 }
@@ -68,8 +70,10 @@ pub enum Rule {
 /// Without a rule nobody may call it.
 pub fn rule(path: &str) -> Option<Rule> {
     let (service, method) = path.strip_prefix('/')?.split_once('/')?;
-    if service == "grpc.health.v1.Health" {
-        return Some(Rule::Open);
+    match service {
+        "grpc.health.v1.Health" => return Some(Rule::Open),
+        "grpc.reflection.v1.ServerReflection" => return Some(Rule::Known),
+        _ => {}
     }
     let service = service.strip_prefix("drover.v1.")?;
     let (_, methods) = SERVICES.iter().find(|(name, _)| *name == service)?;
@@ -102,6 +106,8 @@ const SERVICES: &[(&str, &[Method])] = &[
         &[
             ("GetDevice", "devices", Verb::Get),
             ("ListDevices", "devices", Verb::List),
+            ("UpdateDevice", "devices", Verb::Update),
+            ("DeleteDevice", "devices", Verb::Delete),
             ("WatchEvents", "devices", Verb::Watch),
         ],
     ),
@@ -124,6 +130,7 @@ const SERVICES: &[(&str, &[Method])] = &[
             ("SendRaw", "devices/raw", Verb::Execute),
             ("GetOperation", "devices/operations", Verb::Get),
             ("ListOperations", "devices/operations", Verb::List),
+            ("WaitOperation", "devices/operations", Verb::Get),
             ("CancelOperation", "devices/operations", Verb::Update),
         ],
     ),
@@ -171,5 +178,25 @@ const SERVICES: &[(&str, &[Method])] = &[
     (
         "Diagnostics",
         &[("Diagnose", "devices/diagnosis", Verb::Get)],
+    ),
+    (
+        "Cluster",
+        &[
+            ("GetClusterStatus", "cluster", Verb::Get),
+            ("AddNode", "cluster", Verb::Create),
+            ("PromoteNode", "cluster", Verb::Update),
+            ("RemoveNode", "cluster", Verb::Delete),
+            ("SetLeadership", "cluster", Verb::Update),
+            ("UnstickNode", "cluster", Verb::Update),
+        ],
+    ),
+    (
+        // Everything that is known of all devices is in them.
+        "Backups",
+        &[
+            ("PrepareBackup", "backups", Verb::Create),
+            ("ReadBackupFile", "backups", Verb::Get),
+            ("ReleaseBackup", "backups", Verb::Delete),
+        ],
     ),
 ];

@@ -110,17 +110,10 @@ impl Shared {
         S: Service<Request<Body>, Response = Response<Body>>,
     {
         let (head, body) = request.into_parts();
-        let permission = match self.needs(&head) {
+        let permission = match self.needs(&head).await {
             Ok(Some(permission)) => permission,
             Ok(None) => return inner.call(Request::from_parts(head, body)).await,
-            // A stranger is not told which methods there are.
-            Err(refusal) => {
-                let refusal = match self.identify(&head).await {
-                    Ok(_) => refusal,
-                    Err(stranger) => stranger,
-                };
-                return Ok(self.refuse(&refusal));
-            }
+            Err(refusal) => return Ok(self.refuse(&refusal)),
         };
         let namespace = Namespace::default();
         let mut entry = permission
@@ -149,14 +142,19 @@ impl Shared {
         }
     }
 
-    /// What the method needs; `None` if nothing.
-    fn needs(&self, head: &Parts) -> Result<Option<Permission>, Refusal> {
+    /// What the caller needs; `None` if nothing more.
+    async fn needs(&self, head: &Parts) -> Result<Option<Permission>, Refusal> {
         match rule(head.uri.path()) {
             Some(Rule::Needs(permission)) => Ok(Some(permission)),
             Some(Rule::Open) => Ok(None),
+            Some(Rule::Known) => self.identify(head).await.map(|_known| None),
             // Where everybody may do everything, the services say themselves what they do not know.
             None if self.access.is_open() => Ok(None),
-            None => Err(Refusal::NoRule(head.uri.path().to_owned())),
+            // A stranger is not told which methods there are.
+            None => {
+                self.identify(head).await?;
+                Err(Refusal::NoRule(head.uri.path().to_owned()))
+            }
         }
     }
 

@@ -153,7 +153,7 @@ async fn only_the_issuers_own_keys_and_algorithms_count() {
     let unknown = signed(Algorithm::ES256, Some("nine"), &stranger, &good);
     assert_eq!(why(issuers.identity(&unknown).await), TokenRefusal::Key);
     // The public key as a shared secret (RFC 8725 §2.1), and no signature at all.
-    let secret = EncodingKey::from_secret(authority.key.der_bytes());
+    let secret = EncodingKey::from_secret(authority.key.der_bytes()).unwrap();
     let confused = encode(&Header::new(Algorithm::HS256), &good, &secret).unwrap();
     assert_eq!(
         why(issuers.identity(&confused).await),
