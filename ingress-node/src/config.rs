@@ -6,6 +6,7 @@ use std::path::PathBuf;
 
 use clap::Parser;
 use node_runtime::telemetry::LogConfig;
+use node_runtime::tls::NodeTls;
 use serde::{Deserialize, Serialize};
 
 use crate::trust::{DtlsKey, ExpiredLists};
@@ -198,6 +199,9 @@ pub(crate) struct Config {
     pub(crate) connection_idle_seconds: u64,
     /// Seconds that ending may take.
     pub(crate) grace_seconds: u64,
+    /// Certificates between nodes, as state nodes have them in internal_tls; unset: none, and nothing is encrypted.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) internal_tls: Option<NodeTls>,
     /// Logging.
     pub(crate) log: LogConfig,
 }
@@ -244,6 +248,7 @@ impl Default for Config {
             max_connections_per_source: 1000,
             connection_idle_seconds: 24 * 3600,
             grace_seconds: 25,
+            internal_tls: None,
             log: LogConfig::default(),
         }
     }

@@ -11,9 +11,12 @@ use coap::reliable;
 use device_state::NodeId;
 use lwm2m_server::bootstrap::{BootstrapConfig, BootstrapEngine};
 use lwm2m_server::{Engine, Profiles};
+use node_runtime::files::Reloading;
+use node_runtime::tls::Connector;
 use node_runtime::{Readiness, Stage, Tasks, random};
-use state_client::Client;
+use state_client::{Client, Transport};
 use tokio::sync::{mpsc, oneshot};
+use tonic::transport::Endpoint;
 
 use crate::config::{Config, Role};
 use crate::cookies::Cookies;
@@ -47,8 +50,7 @@ pub(crate) async fn start(
     let key = cluster_key(config.cluster_key_file.as_deref())?;
     let files = TrustFiles::of(config)?;
     let trust = Arc::new(files.read()?);
-    let client =
-        Client::connect(state_client::Config::new(config.state.clone())).context("state")?;
+    let client = Client::connect(state_tier_config(config, tasks)?).context("state")?;
     let node = NodeId(random::random_u64());
     let shards = client.ready().await.shards;
     let (attachment, operations) = client.attach(node, &config.name);
@@ -118,6 +120,22 @@ pub(crate) async fn start(
     });
     state_tier.meet();
     Ok(())
+}
+
+/// How state nodes are reached.
+fn state_tier_config(config: &Config, tasks: &Tasks) -> anyhow::Result<state_client::Config> {
+    let plaintext = state_client::Config::new(config.state.clone());
+    let Some(tls) = &config.internal_tls else {
+        return Ok(plaintext);
+    };
+    let every = Duration::from_secs(config.trust_reload_seconds.max(1));
+    let reloading = Reloading::new(tasks, every);
+    let connector = Connector::between_nodes(tls, &reloading).context("internal_tls")?;
+    let connect = move |endpoint: Endpoint| endpoint.connect_with_connector_lazy(connector.clone());
+    Ok(state_client::Config {
+        transport: Transport::Secured(Arc::new(connect)),
+        ..plaintext
+    })
 }
 
 fn stream_limits(config: &Config) -> tcp::streams::Limits {

@@ -5,6 +5,7 @@ use std::path::PathBuf;
 
 use clap::{ArgAction, Parser, Subcommand};
 use node_runtime::telemetry::LogConfig;
+use node_runtime::tls::ClientTls;
 use serde::{Deserialize, Serialize};
 
 /// Kubernetes controller of Drover: keeps devices as their custom resources describe them.
@@ -39,7 +40,7 @@ pub(crate) enum Command {
 /// Flags that override the file and the environment.
 #[derive(Parser, Debug, Serialize)]
 pub(crate) struct Overrides {
-    /// Addresses of the public gRPC API of state nodes, some of them at least.
+    /// Addresses of the public gRPC API of state nodes, some of them at least; with https:// before them, TLS is used.
     #[arg(long, global = true, value_name = "HOST:PORT", value_delimiter = ',')]
     #[serde(skip_serializing_if = "Option::is_none")]
     api: Option<Vec<String>>,
@@ -82,8 +83,13 @@ fn is_set(flag: &bool) -> bool {
 #[derive(Clone, Debug, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct Config {
-    /// Addresses of the public gRPC API of state nodes, some of them at least.
+    /// Addresses of the public gRPC API of state nodes, some of them at least; with https:// before them, TLS is used.
     pub(crate) api: Vec<String>,
+    /// A file with the bearer token for the API, such as a projected ServiceAccount token; it is read again when it changes.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) api_token_file: Option<PathBuf>,
+    /// How often the files of the token and of api_tls are looked at for changes, in seconds.
+    pub(crate) reload_seconds: u64,
     /// Kubeconfig file; unset: that of KUBECONFIG, of the user or of the pod.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) kubeconfig: Option<PathBuf>,
@@ -110,6 +116,8 @@ pub(crate) struct Config {
     pub(crate) resync_seconds: u32,
     /// Seconds that ending may take.
     pub(crate) grace_seconds: u64,
+    /// Certificates for addresses with https://.
+    pub(crate) api_tls: ClientTls,
     /// Logging.
     pub(crate) log: LogConfig,
 }
@@ -118,6 +126,9 @@ impl Default for Config {
     fn default() -> Self {
         Self {
             api: vec!["127.0.0.1:7443".to_owned()],
+            api_token_file: None,
+            reload_seconds: 10,
+            api_tls: ClientTls::default(),
             kubeconfig: None,
             namespace: None,
             admin_listen: SocketAddr::from(([0, 0, 0, 0], 9090)),

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use node_runtime::files::Reloading;
 use node_runtime::{Condition, Drain, Readiness, Stage, Tasks};
 use tokio::sync::oneshot;
 
@@ -10,7 +11,7 @@ use crate::config::Config;
 use crate::device::{self, Context, Settings};
 use crate::lease::{Lease, Terms};
 use crate::metrics::Metrics;
-use crate::state_tier::StateTier;
+use crate::state_tier::{Credentials, StateTier};
 use crate::{kubernetes, lease};
 
 /// Starts every task. A replica without the lease is ready too: it waits to take over.
@@ -21,7 +22,10 @@ pub(crate) async fn start(
     readiness: &Readiness,
 ) -> anyhow::Result<()> {
     let client = kubernetes::client(config.kubeconfig.as_deref()).await?;
-    let state_tier = StateTier::new(&config.api)?;
+    let every = Duration::from_secs(config.reload_seconds.max(1));
+    let reloading = Reloading::new(tasks, every);
+    let credentials = Credentials::new(&config, &reloading)?;
+    let state_tier = StateTier::new(&config.api, &credentials)?;
     let (leading, lead) = oneshot::channel();
     if config.leader_election {
         let namespace = config.lease_namespace.clone();

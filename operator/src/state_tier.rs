@@ -1,6 +1,7 @@
 //! The state tier as the operator uses it: its public API, over whichever node answers.
 
 mod convert;
+mod credentials;
 
 use std::future::Future;
 use std::sync::Arc;
@@ -13,10 +14,12 @@ use proto::drover::v1 as api;
 use proto::drover::v1::desired_state_client::DesiredStateClient;
 use proto::drover::v1::devices_client::DevicesClient;
 use thiserror::Error;
-use tonic::transport::{Channel, Endpoint};
+use tonic::transport::Endpoint;
 use tonic::{Code, Response, Status, Streaming};
 
 pub(crate) use convert::AnswerError;
+use credentials::Channel;
+pub(crate) use credentials::Credentials;
 
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(2);
 const CALL_TIMEOUT: Duration = Duration::from_secs(10);
@@ -79,9 +82,16 @@ impl CallError {
 
 impl StateTier {
     /// Connects when first used.
-    pub(crate) fn new(addresses: &[String]) -> Result<Self, AddressError> {
+    pub(crate) fn new(
+        addresses: &[String],
+        credentials: &Credentials,
+    ) -> Result<Self, AddressError> {
         let connect = |address: &String| {
-            let endpoint = Endpoint::from_shared(format!("http://{address}"))
+            let (scheme, host) = match address.split_once("://") {
+                Some((scheme, host)) => (scheme, host),
+                None => ("http", address.as_str()),
+            };
+            let endpoint = Endpoint::from_shared(format!("{scheme}://{host}"))
                 .map_err(|source| AddressError::Malformed {
                     address: address.clone(),
                     source,
@@ -89,7 +99,7 @@ impl StateTier {
                 .connect_timeout(CONNECT_TIMEOUT)
                 .http2_keep_alive_interval(KEEP_ALIVE)
                 .keep_alive_while_idle(true);
-            Ok(endpoint.connect_lazy())
+            Ok(credentials.channel(&endpoint))
         };
         let channels: Arc<[Channel]> = addresses.iter().map(connect).collect::<Result<_, _>>()?;
         if channels.is_empty() {

@@ -7,7 +7,10 @@ use std::time::Duration;
 use backup::Wanted;
 use clap::Parser;
 use node_runtime::telemetry::LogConfig;
+use node_runtime::tls::NodeTls;
 use serde::{Deserialize, Serialize};
+
+use crate::access::config::{AccessConfigError, ApiAccess, ApiTls, Mode};
 
 /// Prefix of the environment variables: `DROVER_STATE__DATA_DIR` sets `data_dir`.
 pub const ENV_PREFIX: &str = "DROVER_STATE";
@@ -76,6 +79,29 @@ pub struct Config {
     /// How long a stop may take: handing over leaderships, ending calls, flushing.
     #[serde(with = "humantime_serde")]
     pub grace: Duration,
+    /// How often files of certificates, keys and policies are looked at for changes.
+    #[serde(with = "humantime_serde")]
+    pub reload_interval: Duration,
+    /// Whether whoever reaches `api_listen` may do everything, although it is not a loopback address.
+    pub api_allow_anonymous: bool,
+    /// Whether `api_listen` takes bearer tokens without TLS, although it is not a loopback address: only behind something
+    /// that secures the way.
+    pub api_allow_plaintext: bool,
+    /// Whether `internal_listen` trusts whoever connects, although it is not a loopback address.
+    pub internal_allow_plaintext: bool,
+    /// Where changes through the API are put on record, as lines of JSON: a file, or "-" for standard output.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub audit_file: Option<PathBuf>,
+    /// Whether a change that cannot be put on record is refused.
+    pub audit_required: bool,
+    /// Certificates between nodes; unset: none, and nothing is encrypted.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub internal_tls: Option<NodeTls>,
+    /// The certificate of the public API; unset: none, and nothing is encrypted.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub api_tls: Option<ApiTls>,
+    /// Who may call the public API.
+    pub api_access: ApiAccess,
     /// What is logged and how.
     pub log: LogConfig,
 }
@@ -107,6 +133,15 @@ impl Default for Config {
             slow_watcher_patience: Duration::from_secs(30),
             watch_buffer_bytes: 32 << 20,
             grace: Duration::from_secs(20),
+            reload_interval: Duration::from_secs(10),
+            api_allow_anonymous: false,
+            api_allow_plaintext: false,
+            internal_allow_plaintext: false,
+            audit_file: None,
+            audit_required: false,
+            internal_tls: None,
+            api_tls: None,
+            api_access: ApiAccess::default(),
             log: LogConfig {
                 filter: "info,openraft=warn".to_owned(),
                 ..LogConfig::default()
@@ -138,6 +173,26 @@ pub enum RebuildCorrupt {
 /// Why a configuration makes no sense.
 #[derive(Debug, PartialEq, Eq, thiserror::Error)]
 pub enum ConfigError {
+    #[error(transparent)]
+    Access(#[from] AccessConfigError),
+    #[error(
+        "whoever reaches {0} could do everything with all devices: configure who may call the API (api_tls and api_access, \
+         see docs/access.md), listen on a loopback address (api_listen), or say that it is meant by \
+         api_allow_anonymous = true"
+    )]
+    AnonymousApi(SocketAddr),
+    #[error(
+        "bearer tokens for {0} could be read on their way: configure api_tls, listen on a loopback address (api_listen), or \
+         say by api_allow_plaintext = true that something else secures the way"
+    )]
+    PlaintextApi(SocketAddr),
+    #[error(
+        "whoever reaches {0} could act as a node of the cluster: configure internal_tls (see docs/access.md), listen on a \
+         loopback address (internal_listen), or say by internal_allow_plaintext = true that only nodes reach it"
+    )]
+    PlaintextInternal(SocketAddr),
+    #[error("audit_required needs audit_file")]
+    NoAuditFile,
     #[error("shards must be 1 to 1024, not {0}")]
     Shards(u16),
     #[error("awake_window is zero: nothing could be sent to devices in queue mode")]
@@ -167,6 +222,7 @@ impl Config {
         if self.compare_replicas_every > MAX_COMPARE_EVERY {
             return Err(ConfigError::NeverCompared);
         }
+        self.validate_access()?;
         let founds = self.start == Start::Found && !self.seeds.is_empty();
         if founds && !self.seeds.contains(&self.internal_advertise) {
             return Err(ConfigError::NotASeed(self.internal_advertise.clone()));
@@ -179,6 +235,32 @@ impl Config {
         repeated.map_or(Ok(()), |(_, seed)| {
             Err(ConfigError::RepeatedSeed(seed.clone()))
         })
+    }
+}
+
+impl Config {
+    /// What strangers can reach needs to know who calls, or somebody who says that it need not.
+    fn validate_access(&self) -> Result<(), ConfigError> {
+        self.api_access.validate(self.api_tls.as_ref())?;
+        let (api, internal) = (self.api_listen, self.internal_listen);
+        match self.api_access.mode(self.api_tls.as_ref()) {
+            _ if api.ip().is_loopback() => {}
+            Mode::Anonymous if !self.api_allow_anonymous => {
+                return Err(ConfigError::AnonymousApi(api));
+            }
+            Mode::Authenticated if self.api_tls.is_none() && !self.api_allow_plaintext => {
+                return Err(ConfigError::PlaintextApi(api));
+            }
+            Mode::Anonymous | Mode::Authenticated => {}
+        }
+        let is_plaintext = self.internal_tls.is_none() && !self.internal_allow_plaintext;
+        if is_plaintext && !internal.ip().is_loopback() {
+            return Err(ConfigError::PlaintextInternal(internal));
+        }
+        if self.audit_required && self.audit_file.is_none() {
+            return Err(ConfigError::NoAuditFile);
+        }
+        Ok(())
     }
 }
 
@@ -286,9 +368,40 @@ pub struct Overrides {
 mod tests {
     use super::*;
 
+    const LOOPBACK: SocketAddr =
+        SocketAddr::new(std::net::IpAddr::V4(std::net::Ipv4Addr::LOCALHOST), 0);
+
+    #[test]
+    fn what_strangers_reach_is_not_open_by_accident() {
+        let mut config = Config::default();
+        let api = config.api_listen;
+        assert_eq!(config.validate(), Err(ConfigError::AnonymousApi(api)));
+        config.api_allow_anonymous = true;
+        let internal = config.internal_listen;
+        let refused = Err(ConfigError::PlaintextInternal(internal));
+        assert_eq!(config.validate(), refused);
+        config.internal_allow_plaintext = true;
+        assert_eq!(config.validate(), Ok(()));
+        config.api_allow_anonymous = false;
+        config.api_access.kubernetes = Some(crate::access::config::Kubernetes::default());
+        assert_eq!(config.validate(), Err(ConfigError::PlaintextApi(api)));
+        config.api_allow_plaintext = true;
+        assert_eq!(config.validate(), Ok(()));
+        config.audit_required = true;
+        assert_eq!(config.validate(), Err(ConfigError::NoAuditFile));
+        let config = Config {
+            api_listen: LOOPBACK,
+            internal_listen: LOOPBACK,
+            ..Config::default()
+        };
+        assert_eq!(config.validate(), Ok(()));
+    }
+
     #[test]
     fn a_seeded_node_has_to_be_one_of_the_seeds() {
         let mut config = Config {
+            api_listen: LOOPBACK,
+            internal_listen: LOOPBACK,
             seeds: vec!["a:1".to_owned(), "b:1".to_owned()],
             ..Config::default()
         };

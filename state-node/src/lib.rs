@@ -5,7 +5,7 @@
 //! and carry operations to devices and back.
 //!
 //! ```text
-//!  drover.v1 ──▶ service::api ──┐                 ┌─▶ log_store    one writer for all shards
+//!  drover.v1 ──▶ access ──▶ service::api ─┐       ┌─▶ log_store    one writer for all shards
 //!                               ├─▶ router ─▶ raft┤
 //!  rpc.State ──▶ service::state ┘   (leader)      └─▶ network ──▶ other state nodes
 //!                    │                                    │ committed
@@ -28,15 +28,19 @@
 //! # }
 //! ```
 
+pub mod access;
 pub mod attachments;
+pub mod audit;
 pub mod backups;
 pub mod comparison;
 pub mod config;
 pub mod corruption;
 pub mod delivery;
+pub mod dial;
 pub mod expiry;
 pub mod fail_stop;
 pub mod identity;
+pub mod listen;
 pub mod metrics;
 pub mod node;
 pub mod quarantine;

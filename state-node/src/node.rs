@@ -6,7 +6,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use device_state::{NodeId, ShardId};
+use node_runtime::files::Reloading;
 use node_runtime::telemetry::LogLevel;
+use node_runtime::tls::{Acceptor, ClientCertificates, Connector, TlsError};
 use node_runtime::{Condition, Readiness, Stage, Tasks, admin, random};
 use prometheus_client::registry::Registry;
 use proto::drover::v1::backups_server::BackupsServer;
@@ -23,19 +25,24 @@ use proto::rpc::v1::raft_server::RaftServer;
 use proto::rpc::v1::state_server::StateServer;
 use tokio::net::TcpListener;
 use tokio::sync::{Mutex, watch};
+use tonic::service::interceptor::InterceptedService;
 use tonic::transport::Server;
-use tonic::transport::server::TcpIncoming;
 use tonic_health::server::HealthReporter;
 
+use crate::access::layer::AccessLayer;
+use crate::access::{Access, AccessError};
 use crate::attachments::Attachments;
+use crate::audit::{Audit, AuditConfig, AuditError, Required};
 use crate::backups::Backups;
 use crate::comparison::{Comparer, Pace};
 use crate::config::{Config, ConfigError};
 use crate::delivery::DeliveryParts;
 use crate::delivery::dispatcher::Dispatcher;
+use crate::dial::Dialer;
 use crate::expiry;
 use crate::fail_stop::FailStop;
 use crate::identity::{IdentityError, IdentityFile};
+use crate::listen::{self, OnlyFrom};
 use crate::metrics::StateCollector;
 use crate::raft::bootstrap::Bootstrap;
 use crate::raft::caretaker::Caretaker;
@@ -107,6 +114,16 @@ pub enum NodeError {
     Reflection(#[from] tonic_reflection::server::Error),
     #[error("cannot serve the admin endpoint")]
     Admin(#[from] admin::ServeError),
+    #[error("{key}")]
+    Tls {
+        key: &'static str,
+        #[source]
+        source: TlsError,
+    },
+    #[error("nobody could be let in to the API")]
+    Access(#[from] AccessError),
+    #[error(transparent)]
+    Audit(#[from] AuditError),
 }
 
 /// A running node.
@@ -154,7 +171,79 @@ struct Parts {
     seal: Arc<Seal>,
     watchers: Watchers,
     fail_stop: FailStop,
+    dialer: Dialer,
     tasks: Tasks,
+}
+
+/// How the listeners tell friends from strangers.
+struct Security {
+    internal: Option<Acceptor>,
+    dialer: Dialer,
+    only_state_nodes: OnlyFrom,
+    api: Option<Acceptor>,
+    access: AccessLayer,
+}
+
+impl Security {
+    async fn open(
+        config: &Config,
+        registry: &mut Registry,
+        tasks: &Tasks,
+    ) -> Result<Self, NodeError> {
+        let reloading = Reloading::new(tasks, config.reload_interval);
+        reloading.register(registry);
+        let internal_tls = |source| NodeError::Tls {
+            key: "internal_tls",
+            source,
+        };
+        let (mut internal, mut dialer, mut only) = (None, Dialer::Plaintext, OnlyFrom::Anybody);
+        if let Some(tls) = &config.internal_tls {
+            internal = Some(Acceptor::between_nodes(tls, &reloading).map_err(internal_tls)?);
+            let connector = Connector::between_nodes(tls, &reloading).map_err(internal_tls)?;
+            dialer = Dialer::Tls(connector);
+            only = OnlyFrom::Named(tls.state_names.clone().into());
+        }
+        let tls = config.api_tls.as_ref();
+        let access = Access::open(&config.api_access, tls, &reloading).await?;
+        let audit = AuditConfig {
+            file: config.audit_file.clone(),
+            required: if config.audit_required {
+                Required::Yes
+            } else {
+                Required::No
+            },
+        };
+        let audit = Audit::open(&audit, registry, tasks)?;
+        Ok(Self {
+            internal,
+            dialer,
+            only_state_nodes: only,
+            api: api_acceptor(config, &reloading)?,
+            access: AccessLayer::new(access, audit, registry),
+        })
+    }
+}
+
+fn api_acceptor(config: &Config, reloading: &Reloading) -> Result<Option<Acceptor>, NodeError> {
+    let Some(tls) = config.api_tls.clone() else {
+        return Ok(None);
+    };
+    let clients = match tls.client_authorities_file {
+        Some(authorities_file) => ClientCertificates::Optional { authorities_file },
+        None => ClientCertificates::None,
+    };
+    Acceptor::new(
+        "api-certificate",
+        tls.certificate_file,
+        tls.key_file,
+        clients,
+        reloading,
+    )
+    .map(Some)
+    .map_err(|source| NodeError::Tls {
+        key: "api_tls",
+        source,
+    })
 }
 
 /// Starts a node. Its tasks run until `tasks` are shut down.
@@ -170,7 +259,9 @@ pub async fn start(
         &config.retired_key_files,
     )?);
     let volume = VolumeLock::take(&config.data_dir)?;
-    rebuild::before_start(&config).await?;
+    let mut registry = Registry::with_prefix("drover_state");
+    let security = Security::open(&config, &mut registry, tasks).await?;
+    rebuild::before_start(&config, &security.dialer).await?;
     let identity = IdentityFile::open(
         &config.data_dir,
         config.shards,
@@ -183,12 +274,18 @@ pub async fn start(
         api: advertised(&config.api_advertise, api),
         cluster: String::new(),
     };
-    let parts = open(config, identity.node(), own, seal, tasks).await?;
+    let parts = open(config, identity.node(), own, seal, security.dialer, tasks).await?;
     parts.close_at_the_end(volume);
-    parts.serve_internal(internal_listener);
-    let health = parts.serve_api(api_listener)?;
+    parts.serve_internal(
+        internal_listener,
+        security.internal,
+        security.only_state_nodes,
+    );
+    let health = parts.serve_api(api_listener, security.api, security.access)?;
     let condition = readiness.condition("shards");
-    let admin = parts.serve_admin(readiness.clone(), log_level).await?;
+    let admin = parts
+        .serve_admin(registry, readiness.clone(), log_level)
+        .await?;
     let ready = parts.run(identity, condition, health);
     tracing::info!(node = %parts.id, %api, %internal, %admin, "listening");
     Ok(Node {
@@ -220,6 +317,7 @@ async fn open(
     id: NodeId,
     own: Member,
     seal: Arc<Seal>,
+    dialer: Dialer,
     tasks: &Tasks,
 ) -> Result<Parts, NodeError> {
     let fail_stop = FailStop::exit(&config.data_dir);
@@ -228,7 +326,7 @@ async fn open(
         .map_err(|error| NodeError::Raft(Box::new(error)))?;
     let Storage { log, stores } = storage::open(&config, &seal, &fail_stop)?;
     unstick::carry_out(&config.data_dir, id, &log).await?;
-    let peers = Arc::new(Peers::new(tasks.clone()));
+    let peers = Arc::new(Peers::new(tasks.clone(), dialer.clone()));
     let pace = Arc::new(Pace::default());
     let mut groups = Vec::with_capacity(usize::from(config.shards));
     for store in stores {
@@ -250,7 +348,8 @@ async fn open(
         groups.push(Arc::new(group));
     }
     let groups = Arc::new(groups);
-    let router = Arc::new(Router::new(id, groups.clone(), random::random_u64()));
+    let client = random::random_u64();
+    let router = Arc::new(Router::new(id, groups.clone(), dialer.clone(), client));
     let attachments = Arc::new(Attachments::new(config.awake_window));
     let watchers = Watchers::new(config.max_watchers, config.slow_watcher_patience);
     Ok(Parts {
@@ -267,13 +366,9 @@ async fn open(
         seal,
         watchers,
         fail_stop,
+        dialer,
         tasks: tasks.clone(),
     })
-}
-
-/// A listener's connections, without Nagle's delay.
-fn incoming(listener: TcpListener) -> TcpIncoming {
-    TcpIncoming::from(listener).with_nodelay(Some(true))
 }
 
 fn builder() -> Server {
@@ -316,28 +411,36 @@ impl Parts {
     }
 
     /// The internal service goes last: others need this node's answers until its leaderships are handed over.
-    fn serve_internal(&self, listener: TcpListener) {
+    fn serve_internal(&self, listener: TcpListener, tls: Option<Acceptor>, only: OnlyFrom) {
         let (groups, comparer) = (self.groups.clone(), self.comparer.clone());
         let raft = server::Service::new(groups, comparer, self.tasks.clone());
         let raft = RaftServer::new(raft)
             .max_decoding_message_size(MAX_MESSAGE)
             .max_encoding_message_size(MAX_MESSAGE);
         let state = StateServer::new(self.state_service()).max_decoding_message_size(MAX_MESSAGE);
-        // State nodes read checkpoints of each other for whoever asks them.
+        let raft = InterceptedService::new(raft, only.clone());
+        // State nodes read checkpoints of each other for whoever asks them: all rows are in these, so nobody else does.
+        let backups = InterceptedService::new(self.backup_service(), only);
         let router = builder()
             .add_service(raft)
             .add_service(state)
-            .add_service(self.backup_service());
+            .add_service(backups);
+        let incoming = listen::connections("internal", listener, tls, Stage::Flush, &self.tasks);
         self.tasks
             .spawn_service("internal", Stage::Flush, |drain| async move {
                 let served = router
-                    .serve_with_incoming_shutdown(incoming(listener), drain.started_owned())
+                    .serve_with_incoming_shutdown(incoming, drain.started_owned())
                     .await;
                 log_end("internal", served);
             });
     }
 
-    fn serve_api(&self, listener: TcpListener) -> Result<HealthReporter, NodeError> {
+    fn serve_api(
+        &self,
+        listener: TcpListener,
+        tls: Option<Acceptor>,
+        access: AccessLayer,
+    ) -> Result<HealthReporter, NodeError> {
         let (health, health_service) = tonic_health::server::health_reporter();
         let api = Api {
             state: self.state_service(),
@@ -348,6 +451,7 @@ impl Parts {
         };
         let reflection = self.config.reflection.then(reflection).transpose()?;
         let router = builder()
+            .layer(access)
             .add_service(health_service)
             .add_service(self.backup_service())
             .add_optional_service(reflection)
@@ -360,10 +464,11 @@ impl Parts {
             .add_service(ObservationsServer::new(api.clone()))
             .add_service(DiagnosticsServer::new(api.clone()))
             .add_service(CredentialsServer::new(api));
+        let incoming = listen::connections("api", listener, tls, Stage::Intake, &self.tasks);
         self.tasks
             .spawn_service("api", Stage::Intake, |drain| async move {
                 let served = router
-                    .serve_with_incoming_shutdown(incoming(listener), drain.started_owned())
+                    .serve_with_incoming_shutdown(incoming, drain.started_owned())
                     .await;
                 log_end("api", served);
             });
@@ -372,10 +477,10 @@ impl Parts {
 
     async fn serve_admin(
         &self,
+        mut registry: Registry,
         readiness: Readiness,
         log_level: LogLevel,
     ) -> Result<SocketAddr, NodeError> {
-        let mut registry = Registry::with_prefix("drover_state");
         registry.register_collector(Box::new(StateCollector {
             groups: self.groups.clone(),
             attachments: self.attachments.clone(),
@@ -431,6 +536,7 @@ impl Parts {
             self.groups.clone(),
             self.router.clone(),
             self.log.clone(),
+            self.dialer.clone(),
         );
         self.tasks
             .spawn_service("caretaker", Stage::Intake, |drain| caretaker.run(drain));
@@ -479,7 +585,7 @@ impl Parts {
             self.own.clone(),
         );
         let start = self.config.start;
-        let fail_stop = self.fail_stop.clone();
+        let (fail_stop, dialer) = (self.fail_stop.clone(), self.dialer.clone());
         let identity = Mutex::new(identity);
         let cluster_id = format!("{:016x}", random::random_u64());
         self.tasks
@@ -492,6 +598,7 @@ impl Parts {
                     start,
                     own,
                     cluster_id,
+                    dialer: &dialer,
                 };
                 let done = tokio::select! {
                     () = drain.started() => return,

@@ -17,6 +17,7 @@ use proto::rpc::v1::DescribeClusterResponse;
 
 use crate::config::{Config, Rebuild, RebuildCorrupt};
 use crate::corruption::{self, Corruption, MarkError};
+use crate::dial::Dialer;
 use crate::identity::{self, IdentityError};
 use crate::quarantine::{self, Haste, Progress, QuarantineError};
 use crate::raft::bootstrap::describe;
@@ -82,7 +83,7 @@ pub enum Alone {
 }
 
 /// Before anything of the data is used: if it is marked as corrupt, sets it aside or refuses.
-pub async fn before_start(config: &Config) -> Result<(), RebuildError> {
+pub async fn before_start(config: &Config, dialer: &Dialer) -> Result<(), RebuildError> {
     let data_dir = &config.data_dir;
     let Some(corruption) = corruption::marked(data_dir)? else {
         return Ok(());
@@ -96,7 +97,7 @@ pub async fn before_start(config: &Config) -> Result<(), RebuildError> {
     let progress = quarantine::progress(data_dir, Haste::AfterPause, now())?;
     if matches!(progress, Progress::ToBegin(_)) {
         tracing::warn!(%corruption, "the data of this node is corrupt; asking the others whether they can do without it");
-        wait_for_others(config)
+        wait_for_others(config, dialer)
             .await
             .map_err(|source| RebuildError::Alone {
                 corruption: Box::new(corruption),
@@ -174,7 +175,7 @@ fn now() -> SystemTime {
     SystemTime::UNIX_EPOCH + Duration::from_millis(clock::now_ms())
 }
 
-async fn wait_for_others(config: &Config) -> Result<(), Alone> {
+async fn wait_for_others(config: &Config, dialer: &Dialer) -> Result<(), Alone> {
     let (node, identity) = identity::read(&config.data_dir.join(identity::FILE))?;
     let cluster = identity.cluster_id.ok_or(Alone::NoCluster)?;
     let others: Vec<&String> = config
@@ -184,7 +185,7 @@ async fn wait_for_others(config: &Config) -> Result<(), Alone> {
         .collect();
     let deadline = tokio::time::Instant::now() + PATIENCE;
     loop {
-        let answers = join_all(others.iter().map(|seed| describe(seed))).await;
+        let answers = join_all(others.iter().map(|seed| describe(dialer, seed))).await;
         let answers: Vec<_> = answers.into_iter().flatten().collect();
         match can_do_without(node, &cluster, &answers) {
             Ok(()) => return Ok(()),

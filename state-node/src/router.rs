@@ -14,8 +14,9 @@ use tonic::metadata::AsciiMetadataValue;
 use tonic::transport::Channel;
 use tonic::{Request, Status};
 
+use crate::dial::Dialer;
 use crate::raft::group::{Group, NotLeader};
-use crate::raft::network::{MAX_MESSAGE, peers};
+use crate::raft::network::MAX_MESSAGE;
 use crate::raft::proposals::ProposeError;
 
 /// The shard of what belongs to no device: bootstrap profiles and the definitions of objects.
@@ -32,6 +33,7 @@ const PAUSE: Duration = Duration::from_millis(50);
 pub struct Router {
     node: NodeId,
     groups: Arc<Vec<Arc<Group>>>,
+    dialer: Dialer,
     channels: Mutex<HashMap<String, Channel>>,
     /// Random for this process: the first half of the ids of its requests.
     client: u64,
@@ -49,10 +51,11 @@ pub enum Route<'a> {
 
 impl Router {
     /// Routes between `groups`; `client` is random.
-    pub fn new(node: NodeId, groups: Arc<Vec<Arc<Group>>>, client: u64) -> Self {
+    pub fn new(node: NodeId, groups: Arc<Vec<Arc<Group>>>, dialer: Dialer, client: u64) -> Self {
         Self {
             node,
             groups,
+            dialer,
             channels: Mutex::default(),
             client,
             sequence: AtomicU64::new(1),
@@ -108,12 +111,17 @@ impl Router {
         StateClient::new(self.channel(address)).max_decoding_message_size(MAX_MESSAGE)
     }
 
+    /// How this node connects to others.
+    pub fn dialer(&self) -> &Dialer {
+        &self.dialer
+    }
+
     /// The channel to the internal services at `address`.
     pub fn channel(&self, address: &str) -> Channel {
         let mut channels = self.channels.lock().unwrap_or_else(PoisonError::into_inner);
         channels
             .entry(address.to_owned())
-            .or_insert_with(|| peers::channel(address))
+            .or_insert_with(|| self.dialer.channel(address))
             .clone()
     }
 

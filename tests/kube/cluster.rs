@@ -29,6 +29,10 @@ impl Kubernetes {
         }
     }
 
+    pub(crate) fn kubeconfig(&self) -> String {
+        self.kubeconfig.display().to_string()
+    }
+
     pub(crate) fn kubectl(&self, arguments: &[&str]) -> Output {
         self.command(arguments).output().unwrap()
     }

@@ -248,7 +248,12 @@ impl Drover {
     /// A command of `drover` against this cluster.
     pub fn command(&self, arguments: &[&str]) -> Command {
         let mut command = Command::new(binary("drover"));
-        command.env("DROVER_API", self.apis()).args(arguments);
+        if self.endpoints.get("access").is_some() {
+            command.env("DROVER_DIR", self.dir());
+        } else {
+            command.env("DROVER_API", self.apis());
+        }
+        command.args(arguments);
         command
     }
 

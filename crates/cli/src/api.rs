@@ -4,6 +4,7 @@ use std::fmt;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use node_runtime::files;
 use proto::drover::v1::backups_client::BackupsClient;
 use proto::drover::v1::bootstrap_client::BootstrapClient;
 use proto::drover::v1::cluster_client::ClusterClient;
@@ -15,11 +16,13 @@ use proto::drover::v1::object_models_client::ObjectModelsClient;
 use proto::drover::v1::observations_client::ObservationsClient;
 use proto::drover::v1::operations_client::OperationsClient;
 use tonic::Request;
-use tonic::transport::{Channel, Endpoint};
+use tonic::service::interceptor::InterceptedService;
+use tonic::transport::{self, Endpoint};
 
 use crate::arguments::Global;
 use crate::endpoints::{self, Endpoints};
 use crate::failure::Failure;
+use crate::proof::{Bearer, Files, Proof};
 
 /// The directory that is looked into when none is named.
 const DEFAULT_DIR: &str = ".drover";
@@ -30,11 +33,15 @@ const KEEP_ALIVE: Duration = Duration::from_secs(20);
 /// A device with many reported values.
 const MAX_MESSAGE_BYTES: usize = 64 * 1024 * 1024;
 
-/// Addresses of the API and where they are from.
-#[derive(Clone, Debug, PartialEq, Eq)]
+/// A connection whose calls show who makes them.
+pub(crate) type Channel = InterceptedService<transport::Channel, Bearer>;
+
+/// Addresses of the API, where they are from, and what they are shown.
+#[derive(Clone, Debug)]
 pub(crate) struct Addresses {
     hosts: Vec<String>,
     origin: Origin,
+    proof: Proof,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -64,13 +71,20 @@ impl Addresses {
                     .map(|address| without_scheme(address))
                     .collect(),
                 origin: Origin::Given,
+                proof: Proof::of(&global.proof, None)?,
             });
         }
-        Self::from_file(&read_endpoints(global)?, &directory(global))
+        let (endpoints, dir) = (read_endpoints(global)?, directory(global));
+        let files = endpoints
+            .access
+            .as_ref()
+            .map(|files| (dir.as_path(), files));
+        let proof = Proof::of(&global.proof, files)?;
+        Self::from_file(&endpoints, &dir, proof)
     }
 
     /// The API addresses in the `endpoints.json` of `dir`.
-    pub(crate) fn from_file(endpoints: &Endpoints, dir: &Path) -> Result<Self, Failure> {
+    fn from_file(endpoints: &Endpoints, dir: &Path, proof: Proof) -> Result<Self, Failure> {
         let file = endpoints::path(dir);
         if endpoints.state.is_empty() {
             return Err(Failure::NoAddress(format!(
@@ -82,18 +96,32 @@ impl Addresses {
             hosts: endpoints
                 .state
                 .iter()
-                .map(|node| node.api.clone())
+                .map(|node| secured(&node.api, endpoints.access.as_ref()))
                 .collect(),
             origin: Origin::File(file),
+            proof,
         })
     }
 
     /// Addresses that the caller knows.
-    pub(crate) fn given(hosts: Vec<String>) -> Self {
+    pub(crate) fn given(hosts: Vec<String>, proof: Proof) -> Self {
         Self {
             hosts,
             origin: Origin::Given,
+            proof,
         }
+    }
+
+    /// Another address, with TLS if the first one has it.
+    pub(crate) fn like_first(&self, address: &str) -> String {
+        match self.hosts.first() {
+            Some(first) if first.starts_with("https://") => format!("https://{address}"),
+            _ => address.to_owned(),
+        }
+    }
+
+    pub(crate) const fn proof(&self) -> &Proof {
+        &self.proof
     }
 
     /// What to do when none of them answers.
@@ -128,7 +156,7 @@ impl Addresses {
         let numbered = self.hosts.iter().enumerate();
         let turn = numbered.cycle().skip(first % self.hosts.len().max(1));
         for (number, host) in turn.take(self.hosts.len()) {
-            match connect(host).await {
+            match connect(host, &self.proof).await {
                 Ok(channel) => return Ok((channel, number)),
                 Err(cause) if causes.contains(&cause) => {}
                 Err(cause) => causes.push(cause),
@@ -152,7 +180,15 @@ pub(crate) fn read_endpoints(global: &Global) -> Result<Endpoints, Failure> {
     })
 }
 
-fn directory(global: &Global) -> PathBuf {
+/// The address with what says that it is for TLS, if it is.
+pub(crate) fn secured(address: &str, files: Option<&Files>) -> String {
+    match files {
+        Some(_) => format!("https://{address}"),
+        None => address.to_owned(),
+    }
+}
+
+pub(crate) fn directory(global: &Global) -> PathBuf {
     global
         .dir
         .clone()
@@ -166,16 +202,23 @@ fn without_scheme(address: &str) -> String {
         .to_owned()
 }
 
-/// Connects to one `host:port`; the error is the innermost cause.
-pub(crate) async fn connect(host: &str) -> Result<Channel, String> {
-    let endpoint = Endpoint::from_shared(format!("http://{host}"))
-        .map_err(|_| format!("{host} is not HOST:PORT"))?;
-    endpoint
+/// Connects to one `host:port` or `https://host:port`; the error is the innermost cause.
+pub(crate) async fn connect(host: &str, proof: &Proof) -> Result<Channel, String> {
+    let (address, tls) = match host.strip_prefix("https://") {
+        Some(address) => (address, Some(proof.connector())),
+        None => (host, None),
+    };
+    let endpoint = Endpoint::from_shared(format!("http://{address}"))
+        .map_err(|_| format!("{host} is not HOST:PORT"))?
         .connect_timeout(CONNECT_TIMEOUT)
-        .http2_keep_alive_interval(KEEP_ALIVE)
-        .connect()
-        .await
-        .map_err(|error| innermost(&error))
+        .http2_keep_alive_interval(KEEP_ALIVE);
+    let connected = match tls {
+        None => endpoint.connect().await,
+        Some(Ok(connector)) => endpoint.connect_with_connector(connector).await,
+        Some(Err(error)) => return Err(files::causes(&error)),
+    };
+    let channel = connected.map_err(|error| innermost(&error))?;
+    Ok(InterceptedService::new(channel, proof.bearer()))
 }
 
 fn innermost(error: &dyn std::error::Error) -> String {

@@ -12,7 +12,8 @@ use crate::command::{
 };
 use crate::failure::Failure;
 use crate::output::Format;
-use crate::{dev, model, tether};
+use crate::proof::Given;
+use crate::{dev, model, tether, token};
 
 const ABOUT_EXIT: &str = "\
 Examples:
@@ -26,6 +27,7 @@ Examples:
   drover watch                               follow the events of the fleet
 
 Where the API is: --api, else DROVER_API, else endpoints.json in --dir, DROVER_DIR or ./.drover.
+Who calls: --api-token-file, --api-token, or --api-cert with --api-key; else what that directory has.
 
 Exit codes:
   0  done
@@ -48,7 +50,7 @@ pub(crate) struct Arguments {
 #[derive(Clone, Debug, Args)]
 #[command(next_help_heading = "Global options")]
 pub(crate) struct Global {
-    /// Addresses of the public API; the first that answers is used.
+    /// Addresses of the public API; the first that answers is used. With https:// before it, TLS is.
     #[arg(
         long,
         global = true,
@@ -58,6 +60,8 @@ pub(crate) struct Global {
         hide_env_values = true
     )]
     pub(crate) api: Vec<String>,
+    #[command(flatten)]
+    pub(crate) proof: Given,
     /// Directory of `drover dev`, where endpoints.json is.
     #[arg(
         long,
@@ -187,6 +191,8 @@ Examples:
         #[command(subcommand)]
         command: Option<cluster::Cluster>,
     },
+    /// Make a bearer token for a cluster of `drover dev --secure`.
+    Token(token::Token),
     /// Serve the REST paths of Leshan's demo servers, for test suites that drive them.
     RestShim(rest_shim::RestShim),
     /// Print a script that completes commands and options in a shell.

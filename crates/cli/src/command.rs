@@ -61,6 +61,7 @@ pub(crate) async fn run(arguments: Arguments) -> Result<(), Failure> {
             command: Some(command),
         } => command.run(&global).await,
         Command::Apply(apply) => apply.run(&global).await,
+        Command::Token(token) => token.run(&global),
         Command::RestShim(shim) => shim.run(&global).await,
         Command::Completions { shell } => completions(shell),
         Command::Version => output::write(concat!("drover ", env!("CARGO_PKG_VERSION"), "\n")),

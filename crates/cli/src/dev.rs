@@ -13,6 +13,7 @@ mod layout;
 mod process;
 mod programs;
 mod ready;
+mod secure;
 mod simulated;
 mod start;
 mod summary;
@@ -78,6 +79,10 @@ pub(crate) struct Options {
     /// DIR/tls/certificate.pem, and need none themselves. Goes before what --ingress-config says of TLS.
     #[arg(long)]
     pub(crate) tls: bool,
+    /// Ask for a certificate or a token: makes an authority, certificates of the nodes and of an administrator, a key for
+    /// tokens and a policy in DIR/access, once. The other commands show that certificate with --dir DIR.
+    #[arg(long)]
+    pub(crate) secure: bool,
     /// Port of the public API of the first state node; a free one unless it is given.
     #[arg(long, value_name = "PORT", value_parser = clap::value_parser!(u16).range(1..))]
     pub(crate) api_port: Option<u16>,

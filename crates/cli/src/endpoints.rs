@@ -6,6 +6,8 @@ use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 
+use crate::proof::Files;
+
 /// The file's name in the directory of `drover dev`.
 pub(crate) const FILE: &str = "endpoints.json";
 
@@ -16,6 +18,9 @@ pub(crate) struct Endpoints {
     #[serde(default)]
     pub(crate) bootstrap: Vec<Ingress>,
     pub(crate) state: Vec<State>,
+    /// What the API and the internal service are shown, if they want anything; their addresses are for TLS then.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) access: Option<Files>,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -82,6 +87,7 @@ mod tests {
                 pid: 12,
             }],
             bootstrap: Vec::new(),
+            access: None,
             state: vec![State {
                 api: "127.0.0.1:7443".to_owned(),
                 internal: "127.0.0.1:7444".to_owned(),

@@ -11,11 +11,13 @@ mod endpoints;
 mod failure;
 mod model;
 mod output;
+mod proof;
 mod rest;
 mod selector;
 mod table;
 mod tether;
 mod time;
+mod token;
 mod view;
 
 use std::io::Write as _;

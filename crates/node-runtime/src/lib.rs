@@ -6,6 +6,8 @@
 //! | [`config`] | defaults, then a file, the environment and flags, into one typed value |
 //! | [`telemetry`] | logs to stderr, as text or JSON, with a level that can be changed while running |
 //! | [`admin`] | `/livez`, `/readyz`, `/metrics` and `/log-level` over HTTP |
+//! | [`files`] | what files say, read again while the node runs |
+//! | [`tls`] | TLS between nodes and of the API |
 //! | [`Readiness`] | named conditions that must all hold before a node takes traffic |
 //! | [`Tasks`] | every task has a name, an owner and a stage in which it is told to stop |
 //! | [`run`] | waits for a signal or a failed service, then drains within the grace period |
@@ -41,8 +43,10 @@
 pub mod admin;
 pub mod clock;
 pub mod config;
+pub mod files;
 pub mod random;
 pub mod telemetry;
+pub mod tls;
 
 mod readiness;
 mod run;

@@ -1,6 +1,10 @@
 //! Settings of a client.
 
+use std::fmt;
+use std::sync::Arc;
 use std::time::Duration;
+
+use tonic::transport::{Channel, Endpoint};
 
 /// How to reach the state tier.
 #[derive(Clone, Debug)]
@@ -17,6 +21,36 @@ pub struct Config {
     pub keep_alive: Duration,
     /// Calls under way at the same time; more are refused as overloaded.
     pub max_in_flight: usize,
+    /// How connections are secured.
+    pub transport: Transport,
+}
+
+/// How connections are secured.
+#[derive(Clone, Default)]
+pub enum Transport {
+    /// Not at all.
+    #[default]
+    Plaintext,
+    /// By whoever makes lazy channels of endpoints.
+    Secured(Arc<dyn Fn(Endpoint) -> Channel + Send + Sync>),
+}
+
+impl fmt::Debug for Transport {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Plaintext => "Plaintext",
+            Self::Secured(_) => "Secured",
+        })
+    }
+}
+
+impl Transport {
+    pub(crate) fn channel(&self, endpoint: Endpoint) -> Channel {
+        match self {
+            Self::Plaintext => endpoint.connect_lazy(),
+            Self::Secured(connect) => connect(endpoint),
+        }
+    }
 }
 
 impl Config {
@@ -29,6 +63,7 @@ impl Config {
             refresh_interval: Duration::from_secs(5),
             keep_alive: Duration::from_secs(2),
             max_in_flight: 65_536,
+            transport: Transport::Plaintext,
         }
     }
 }

@@ -40,7 +40,7 @@ pub use attach::{
     OperationAnswer, OperationKey,
 };
 pub use client::{ClearCredential, Client, Definitions, OperateAnswer, PreparedBootstrap, Proof};
-pub use config::Config;
+pub use config::{Config, Transport};
 pub use error::{
     AnswerError, BootstrapError, ConnectError, DescribeError, OperateError, ProposeError,
     QueryError,

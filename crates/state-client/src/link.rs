@@ -77,7 +77,8 @@ impl Links {
         if open.links.len() >= Self::MAX {
             open.links.clear();
         }
-        let channel = endpoint(&self.config, address)?.connect_lazy();
+        let channel = endpoint(&self.config, address)?;
+        let channel = self.config.transport.channel(channel);
         let (queue, requests) = mpsc::channel(self.config.max_in_flight.max(1));
         let link = Arc::new(Link {
             address: address.into(),

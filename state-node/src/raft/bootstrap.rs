@@ -18,10 +18,11 @@ use proto::rpc::v1::state_client::StateClient;
 use proto::rpc::v1::{DescribeClusterRequest, DescribeClusterResponse, JoinRequest};
 
 use crate::config::Start;
+use crate::dial::Dialer;
 use crate::identity::{Founder, IdentityError, IdentityFile, format_id};
 use crate::raft::Member;
 use crate::raft::group::Group;
-use crate::raft::network::peers::{NODE_HEADER, channel};
+use crate::raft::network::peers::NODE_HEADER;
 
 const PROBE_TIMEOUT: Duration = Duration::from_secs(2);
 const RETRY: Duration = Duration::from_millis(300);
@@ -60,8 +61,8 @@ pub enum BootstrapError {
 }
 
 /// Asks the node at `address` who it is; `None` if it does not answer.
-pub async fn probe(address: &str) -> Option<Probe> {
-    let (node, answer) = describe(address).await?;
+pub async fn probe(dialer: &Dialer, address: &str) -> Option<Probe> {
+    let (node, answer) = describe(dialer, address).await?;
     let own = answer.nodes.into_iter().find(|listed| listed.id == node.0);
     let member = own.map(|own| Member {
         internal: own.internal,
@@ -78,8 +79,8 @@ pub async fn probe(address: &str) -> Option<Probe> {
 }
 
 /// Asks the node at `address` what it knows of its cluster; `None` if it does not answer.
-pub async fn describe(address: &str) -> Option<(NodeId, DescribeClusterResponse)> {
-    let mut client = StateClient::new(channel(address));
+pub async fn describe(dialer: &Dialer, address: &str) -> Option<(NodeId, DescribeClusterResponse)> {
+    let mut client = StateClient::new(dialer.channel(address));
     let answer = tokio::time::timeout(
         PROBE_TIMEOUT,
         client.describe_cluster(DescribeClusterRequest {}),
@@ -101,6 +102,7 @@ pub struct Bootstrap<'a> {
     pub start: Start,
     pub own: Member,
     pub cluster_id: String,
+    pub dialer: &'a Dialer,
 }
 
 impl Bootstrap<'_> {
@@ -145,7 +147,7 @@ impl Bootstrap<'_> {
         let others = self.seeds.iter().filter(|seed| **seed != self.own.internal);
         for seed in others {
             let probe = loop {
-                match probe(seed).await {
+                match probe(self.dialer, seed).await {
                     Some(probe) => break probe,
                     None => tokio::time::sleep(RETRY).await,
                 }
@@ -248,7 +250,7 @@ impl Bootstrap<'_> {
             let request = JoinRequest {
                 address: self.own.internal.clone(),
             };
-            let mut client = StateClient::new(channel(seed));
+            let mut client = StateClient::new(self.dialer.channel(seed));
             match tokio::time::timeout(JOIN_TIMEOUT, client.join(request)).await {
                 Ok(Ok(_)) => return,
                 Ok(Err(refused)) => {

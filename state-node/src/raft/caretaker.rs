@@ -9,6 +9,7 @@ use device_state::{Command, FeatureLevel, Leadership, NodeId, StateNode, StateNo
 use node_runtime::Drain;
 use openraft::ChangeMembers;
 
+use crate::dial::Dialer;
 use crate::raft::Member;
 use crate::raft::bootstrap::{Probe, probe};
 use crate::raft::group::{Group, GroupStatus};
@@ -33,18 +34,23 @@ pub struct Caretaker {
     groups: Arc<Vec<Arc<Group>>>,
     router: Arc<Router>,
     log: LogStore,
+    dialer: Dialer,
 }
 
 /// Who lives at the addresses of state nodes; each is asked once in a round.
-#[derive(Debug, Default)]
-struct Probes(HashMap<String, Option<Probe>>);
+#[derive(Debug)]
+struct Probes<'a> {
+    dialer: &'a Dialer,
+    found: HashMap<String, Option<Probe>>,
+}
 
-impl Probes {
+impl Probes<'_> {
     async fn at(&mut self, address: &str) -> Option<&Probe> {
-        if !self.0.contains_key(address) {
-            self.0.insert(address.to_owned(), probe(address).await);
+        if !self.found.contains_key(address) {
+            let found = probe(self.dialer, address).await;
+            self.found.insert(address.to_owned(), found);
         }
-        self.0.get(address)?.as_ref()
+        self.found.get(address)?.as_ref()
     }
 }
 
@@ -55,12 +61,14 @@ impl Caretaker {
         groups: Arc<Vec<Arc<Group>>>,
         router: Arc<Router>,
         log: LogStore,
+        dialer: Dialer,
     ) -> Self {
         Self {
             node,
             groups,
             router,
             log,
+            dialer,
         }
     }
 
@@ -82,7 +90,10 @@ impl Caretaker {
     /// One look at every group that this node leads; returns when to look again.
     async fn round(&self) -> Duration {
         let records = self.records();
-        let mut probes = Probes::default();
+        let mut probes = Probes {
+            dialer: &self.dialer,
+            found: HashMap::new(),
+        };
         let mut pause = ROUND;
         for group in self.groups.iter().filter(|group| group.leads()) {
             let status = group.status();
@@ -117,7 +128,7 @@ impl Caretaker {
         group: &Group,
         status: &GroupStatus,
         records: &[StateNode],
-        probes: &mut Probes,
+        probes: &mut Probes<'_>,
     ) -> BTreeMap<NodeId, Wanted> {
         let cluster = status
             .member(self.node)
@@ -162,7 +173,7 @@ impl Caretaker {
     }
 
     /// Switches on what every member understands.
-    async fn raise_level(&self, group: &Group, status: &GroupStatus, probes: &mut Probes) {
+    async fn raise_level(&self, group: &Group, status: &GroupStatus, probes: &mut Probes<'_>) {
         let stored = group.feature_level();
         if stored >= FeatureLevel::SUPPORTED {
             return;
@@ -193,7 +204,7 @@ impl Caretaker {
     }
 
     /// Drops the records of nodes that have left all shards, and of those whose address is another node's now.
-    async fn forget(&self, records: &[StateNode], probes: &mut Probes) {
+    async fn forget(&self, records: &[StateNode], probes: &mut Probes<'_>) {
         if !self.groups.first().is_some_and(|common| common.leads()) {
             return;
         }
@@ -310,7 +321,7 @@ fn role_of(old: NodeId, votes: bool, records: &[StateNode]) -> StateNodeRole {
 /// The node that lives at the address of a member now, if that is another one: the member lost its volume.
 async fn successor(
     old: &crate::raft::group::MemberNode,
-    probes: &mut Probes,
+    probes: &mut Probes<'_>,
 ) -> Option<(NodeId, Member)> {
     let found = probes.at(&old.member.internal).await?;
     let fits = found.cluster.is_empty() || found.cluster == old.member.cluster;

@@ -68,7 +68,9 @@ pub(crate) async fn survey(service: &StateService) -> Survey {
         addresses.entry(record.node).or_insert_with(address);
     }
     addresses.remove(&service.node);
-    let ask = |(id, address): (NodeId, String)| async move { (id, describe(&address).await) };
+    let dialer = service.router.dialer();
+    let ask =
+        |(id, address): (NodeId, String)| async move { (id, describe(dialer, &address).await) };
     let mut answers: BTreeMap<NodeId, Option<(NodeId, DescribeClusterResponse)>> =
         join_all(addresses.into_iter().map(ask))
             .await
@@ -114,7 +116,7 @@ async fn waiting(service: &StateService, address: &str) -> Result<Probe, Status>
     if cluster.is_empty() {
         return Err(status::no_leader());
     }
-    let found = probe(address)
+    let found = probe(service.router.dialer(), address)
         .await
         .ok_or_else(|| status::no_state_node(address))?;
     if !found.cluster.is_empty() && found.cluster != cluster {

@@ -12,6 +12,7 @@ use proto::convert::ConvertError;
 use tonic::{Code, Status};
 use tonic_types::{ErrorDetails, StatusExt};
 
+use crate::access::refusal::Refusal;
 use crate::attachments::DeliveryError;
 use crate::backups::HoldError;
 use crate::delivery::OperateError;
@@ -82,6 +83,43 @@ pub fn is_hold_refused(status: &Status) -> bool {
     matches!(
         reason.as_deref(),
         Some("OBSERVED_OTHERWISE" | "TOO_MANY_OBSERVATIONS")
+    )
+}
+
+/// A call that is not let through. What exactly is wrong with a token is told: a caller with a token that has expired must
+/// know that it needs another one.
+pub fn access(refusal: &Refusal) -> Status {
+    let message = refusal.to_string();
+    match refusal {
+        Refusal::NoCredentials | Refusal::Token(_) | Refusal::Certificate(_) => {
+            with_reason(Code::Unauthenticated, refusal.reason(), message)
+        }
+        Refusal::Forbidden { who, permission } => {
+            let facts = [
+                ("who", who.as_str()),
+                ("verb", permission.verb.as_str()),
+                ("resource", permission.resource),
+            ];
+            let facts = facts.map(|(name, fact)| (name.to_owned(), fact.to_owned()));
+            let details =
+                ErrorDetails::with_error_info(refusal.reason(), DOMAIN, HashMap::from(facts));
+            Status::with_error_details(Code::PermissionDenied, message, details)
+        }
+        Refusal::NoRule(_) => with_reason(Code::PermissionDenied, refusal.reason(), message),
+        Refusal::Undecided(_) => {
+            let after = Duration::from_secs(1);
+            retry(Code::Unavailable, refusal.reason(), message, after)
+        }
+    }
+}
+
+/// A change that cannot be put on record, where it has to be.
+pub fn audit_unavailable() -> Status {
+    retry(
+        Code::Unavailable,
+        "AUDIT_UNAVAILABLE",
+        "the change was not made: it cannot be put on record at this moment",
+        Duration::from_secs(5),
     )
 }
 

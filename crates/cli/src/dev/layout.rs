@@ -277,6 +277,7 @@ mod tests {
             coap: false,
             tcp: false,
             tls: false,
+            secure: false,
             api_port: None,
             coaps_port: None,
             coap_port: None,

@@ -6,18 +6,20 @@ use std::time::{Duration, Instant};
 use anyhow::anyhow;
 use futures::future::try_join_all;
 
-use crate::api::{Addresses, Api};
+use crate::api::{self, Addresses, Api};
 use crate::command::credentials::import::{self, PskLine};
 use crate::dev::Options;
 use crate::dev::home::Home;
 use crate::dev::layout::{self, IngressPorts, Layout, local};
 use crate::dev::process::{Processes, Program, Role};
 use crate::dev::programs::Programs;
+use crate::dev::secure::Secured;
 use crate::dev::tls::Certificate;
 use crate::dev::{ready, simulated};
 use crate::endpoints::{Endpoints, Ingress, State};
 use crate::failure::Failure;
 use crate::output::note;
+use crate::proof::{Given, Proof};
 use crate::time;
 
 /// Memory of a state node; its defaults are for a machine of its own.
@@ -37,7 +39,7 @@ pub(crate) async fn start(
     processes: &mut Processes,
 ) -> Result<Endpoints, Failure> {
     let longest = options.start_timeout;
-    let state = start_state(programs, home, layout, processes)?;
+    let state = start_state(programs, home, layout, options, processes)?;
     let admins = state.iter().map(|node| node.admin.clone()).collect();
     all_ready("state node", admins, longest, processes).await?;
     let ingress = start_ingress(programs, home, layout, options, processes)?;
@@ -48,7 +50,7 @@ pub(crate) async fn start(
     if let Some(simulator) = &programs.simulator {
         let devices = simulated::devices_of(home, options.devices)?;
         let begun = Instant::now();
-        let api = Api::new(Addresses::given(layout.apis()).connect().await?, CALL_TIME);
+        let api = Api::new(apis(home, layout, options)?.connect().await?, CALL_TIME);
         import::put_all(&api, &devices).await?;
         let since = time::now();
         start_simulators(programs, simulator, home, layout, &devices, processes)?;
@@ -63,6 +65,7 @@ pub(crate) async fn start(
         ingress,
         bootstrap,
         state,
+        access: options.secure.then(Secured::files),
     };
     endpoints
         .write(home.path())
@@ -70,18 +73,36 @@ pub(crate) async fn start(
     Ok(endpoints)
 }
 
+/// The certificates and the policy, with `--secure`.
+fn secured(home: &Home, options: &Options) -> anyhow::Result<Option<Secured>> {
+    options.secure.then(|| Secured::of(home)).transpose()
+}
+
+/// The API as this process calls it.
+fn apis(home: &Home, layout: &Layout, options: &Options) -> Result<Addresses, Failure> {
+    let files = options.secure.then(Secured::files);
+    let found = files.as_ref().map(|files| (home.path(), files));
+    let proof = Proof::of(&Given::default(), found)?;
+    let apis = layout.apis();
+    let apis = apis.iter().map(|api| api::secured(api, files.as_ref()));
+    Ok(Addresses::given(apis.collect(), proof))
+}
+
 fn start_state(
     programs: &Programs,
     home: &Home,
     layout: &Layout,
+    options: &Options,
     processes: &mut Processes,
 ) -> anyhow::Result<Vec<State>> {
     let seeds = layout.seeds().join(",");
+    let secured = secured(home, options)?;
+    let config = secured.map(|secured| secured.state_config().display().to_string());
     let nodes = layout.state.iter().enumerate().map(|(index, ports)| {
         let (api, internal, admin) = (local(ports.api), local(ports.internal), local(ports.admin));
         let data = layout::data(home, index).display().to_string();
         let key = home.cluster_key().display().to_string();
-        let arguments = flags(&[
+        let mut arguments = flags(&[
             ("--data-dir", &data),
             ("--api-listen", &api),
             ("--internal-listen", &internal),
@@ -91,6 +112,11 @@ fn start_state(
             ("--cluster-name", "dev"),
             ("--cluster-key-file", &key),
         ]);
+        arguments.extend(
+            config
+                .iter()
+                .flat_map(|config| flags(&[("--config", config)])),
+        );
         let pid = processes.start(Program {
             name: format!("state-{index}"),
             role: Role::State,
@@ -117,7 +143,10 @@ fn start_ingress(
     processes: &mut Processes,
 ) -> anyhow::Result<Vec<Ingress>> {
     let certificate = options.tls.then(|| Certificate::of(home)).transpose()?;
-    let environment: Vec<_> = certificate.iter().flat_map(Certificate::settings).collect();
+    let mut environment: Vec<_> = certificate.iter().flat_map(Certificate::settings).collect();
+    let settings = secured(home, options)?.map(|secured| secured.ingress_settings());
+    let settings = settings.iter().flatten();
+    environment.extend(settings.map(|(name, value)| (*name, value.as_str())));
     let edge = Edge {
         programs,
         home,
@@ -139,7 +168,13 @@ fn start_bootstrap(
     options: &Options,
     processes: &mut Processes,
 ) -> anyhow::Result<Vec<Ingress>> {
-    let anybody = [("DROVER_INGRESS__BOOTSTRAP_FOR", "anyone")];
+    let mut environment = Vec::new();
+    if options.coap {
+        environment.push(("DROVER_INGRESS__BOOTSTRAP_FOR", "anyone"));
+    }
+    let settings = secured(home, options)?.map(|secured| secured.ingress_settings());
+    let settings = settings.iter().flatten();
+    environment.extend(settings.map(|(name, value)| (*name, value.as_str())));
     let edge = Edge {
         programs,
         home,
@@ -149,7 +184,7 @@ fn start_bootstrap(
         // What is served on which port is another matter than with the others.
         config: options.bootstrap_config.as_deref(),
         further: &[("--role", "bootstrap")],
-        environment: if options.coap { &anybody } else { &[] },
+        environment: &environment,
     };
     edge.start(&layout.bootstrap, processes)
 }

@@ -15,7 +15,7 @@ struct Door {
     inside: &'static [&'static str],
 }
 
-const DOORS: [Door; 7] = [
+const DOORS: [Door; 9] = [
     Door {
         library: "coap-lite",
         token: "coap_lite",
@@ -40,6 +40,16 @@ const DOORS: [Door; 7] = [
         library: "quick-xml",
         token: "quick_xml",
         inside: &["crates/lwm2m/src/ddf"],
+    },
+    Door {
+        library: "jsonwebtoken",
+        token: "jsonwebtoken",
+        inside: &["state-node/src/access/"],
+    },
+    Door {
+        library: "x509-parser",
+        token: "x509_parser",
+        inside: &["state-node/src/access/certificate.rs"],
     },
     Door {
         library: "object_store",

@@ -12,9 +12,10 @@ use proto::rpc::v1::{RaftRequest, RaftResponse, raft_response};
 use tokio::sync::{mpsc, oneshot};
 use tokio_stream::wrappers::ReceiverStream;
 use tonic::metadata::AsciiMetadataValue;
-use tonic::transport::{Channel, Endpoint};
+use tonic::transport::Channel;
 use tonic::{Code, Request, Status, Streaming};
 
+use crate::dial::{CONNECT_TIMEOUT, Dialer};
 use crate::raft::network::MAX_MESSAGE;
 
 /// Names the node that a stream is meant for. An address can change hands: a node that lost its volume comes back as
@@ -25,7 +26,6 @@ pub const NODE_HEADER: &str = "drover-node";
 const QUEUE: usize = 1_024;
 /// Requests that may be unanswered by one node.
 const MAX_UNANSWERED: usize = 8_192;
-const CONNECT_TIMEOUT: Duration = Duration::from_secs(1);
 /// After a failed attempt requests fail at once for this long, so that nobody queues up behind a dead node.
 const RECONNECT_PAUSE: Duration = Duration::from_millis(100);
 
@@ -59,6 +59,7 @@ struct Outgoing {
 #[derive(Debug)]
 pub struct Peers {
     tasks: Tasks,
+    dialer: Dialer,
     peers: Mutex<HashMap<u64, Arc<Peer>>>,
 }
 
@@ -79,27 +80,12 @@ impl std::fmt::Debug for Outgoing {
     }
 }
 
-/// A lazy channel to the internal service at `address` (`host:port`).
-pub fn channel(address: &str) -> Channel {
-    let endpoint = Endpoint::from_shared(format!("http://{address}"));
-    // An address that is no URI behaves like one that nobody listens at.
-    let endpoint = endpoint.unwrap_or_else(|_| Endpoint::from_static("http://invalid.invalid"));
-    endpoint
-        .connect_timeout(CONNECT_TIMEOUT)
-        .tcp_nodelay(true)
-        .http2_keep_alive_interval(Duration::from_secs(5))
-        .keep_alive_timeout(Duration::from_secs(5))
-        .keep_alive_while_idle(true)
-        .initial_stream_window_size(8 << 20)
-        .initial_connection_window_size(32 << 20)
-        .connect_lazy()
-}
-
 impl Peers {
     /// No links yet; they run as jobs of `tasks`.
-    pub fn new(tasks: Tasks) -> Self {
+    pub fn new(tasks: Tasks, dialer: Dialer) -> Self {
         Self {
             tasks,
+            dialer,
             peers: Mutex::default(),
         }
     }
@@ -111,7 +97,7 @@ impl Peers {
             let (requests, queue) = mpsc::channel(QUEUE);
             let peer = Arc::new(Peer {
                 node,
-                channel: channel(address),
+                channel: self.dialer.channel(address),
                 requests,
             });
             let link = Link {

@@ -14,6 +14,7 @@ use tonic::transport::server::TcpIncoming;
 
 use super::*;
 use crate::comparison::Comparer;
+use crate::dial::Dialer;
 use crate::fail_stop::FailStop;
 use crate::raft::group::{Group, GroupParts};
 use crate::raft::log_store::LogStore;
@@ -39,7 +40,7 @@ async fn start_with(id: u64, tasks: &Tasks, fail_stop: FailStop) -> TestNode {
 }
 
 async fn start_in(dir: TempDir, id: u64, tasks: &Tasks, fail_stop: FailStop) -> TestNode {
-    let peers = Arc::new(Peers::new(tasks.clone()));
+    let peers = Arc::new(Peers::new(tasks.clone(), Dialer::Plaintext));
     let options = SharedOptions::new(1 << 20, 1 << 20, 1);
     let store = ShardStore::open(
         ShardId(0),
@@ -181,7 +182,7 @@ async fn a_new_member_gets_a_snapshot_when_the_log_is_gone_and_then_the_rest_of_
 async fn what_is_meant_for_another_node_is_refused() {
     let tasks = Tasks::new();
     let node = start(7, &tasks).await;
-    let peers = Peers::new(tasks);
+    let peers = Peers::new(tasks, Dialer::Plaintext);
     // The address of node 7, believed to be node 8.
     let peer = peers.peer(8, &node.member.internal);
     let answer = peer
@@ -229,7 +230,7 @@ async fn a_node_that_starts_again_votes_for_nobody_while_a_lease_may_last() {
     let tasks = Tasks::new();
     let fail_stop = FailStop::hooked(|what| panic!("{what}"));
     let node = start_in(dir, 1, &tasks, fail_stop).await;
-    let peers = Arc::new(Peers::new(tasks.clone()));
+    let peers = Arc::new(Peers::new(tasks.clone(), Dialer::Plaintext));
     let mut candidate = Network::new(0, 2, peers).new_client(1, &node.member).await;
     let request = VoteRequest {
         vote: Vote::new(1_000, 2),

@@ -12,10 +12,9 @@ use proto::drover::v1::{
     BackupFile, PrepareBackupRequest, PrepareBackupResponse, ReadBackupFileRequest,
     ReleaseBackupRequest,
 };
-use tonic::transport::Channel;
 use tonic::{Code, Status};
 
-use crate::api::{Addresses, Api};
+use crate::api::{Addresses, Api, Channel};
 use crate::arguments::Global;
 use crate::failure::Failure;
 

@@ -86,7 +86,11 @@ async fn send(
     node: &ClusterNode,
     request: UnstickNodeRequest,
 ) -> Result<(), Failure> {
-    let channel = Addresses::given(vec![node.api.clone()]).connect().await?;
+    let known = Addresses::find(global)?;
+    let address = vec![known.like_first(&node.api)];
+    let channel = Addresses::given(address, known.proof().clone())
+        .connect()
+        .await?;
     let api = Api::new(channel, global.timeout);
     let request = api.request(request);
     let answer = api.cluster().unstick_node(request).await;

@@ -11,7 +11,7 @@ use tokio_stream::wrappers::TcpListenerStream;
 use tonic::transport::Server;
 use tonic::{Request, Response, Status};
 
-use crate::state_tier::StateTier;
+use crate::state_tier::{Credentials, StateTier};
 
 #[derive(Clone)]
 pub(super) struct FakeStateTier {
@@ -46,7 +46,10 @@ pub(super) async fn start() -> (StateTier, FakeStateTier) {
         .add_service(DesiredStateServer::new(fake.clone()))
         .serve_with_incoming(TcpListenerStream::new(listener));
     tokio::spawn(server);
-    (StateTier::new(&addresses).unwrap(), fake)
+    (
+        StateTier::new(&addresses, &Credentials::none()).unwrap(),
+        fake,
+    )
 }
 
 impl FakeStateTier {
