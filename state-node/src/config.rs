@@ -18,6 +18,10 @@ pub const ENV_PREFIX: &str = "DROVER_STATE";
 /// The configuration of a state node: defaults, then the file, then the environment, then flags.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
+#[expect(
+    clippy::struct_excessive_bools,
+    reason = "settings that somebody says yes or no to"
+)]
 pub struct Config {
     /// The folder of the log, the rows and the node's identity. It must be this node's alone and survive restarts.
     pub data_dir: PathBuf,

@@ -118,7 +118,7 @@ pub enum NodeError {
     Tls {
         key: &'static str,
         #[source]
-        source: TlsError,
+        source: Box<TlsError>,
     },
     #[error("nobody could be let in to the API")]
     Access(#[from] AccessError),
@@ -194,7 +194,7 @@ impl Security {
         reloading.register(registry);
         let internal_tls = |source| NodeError::Tls {
             key: "internal_tls",
-            source,
+            source: Box::new(source),
         };
         let (mut internal, mut dialer, mut only) = (None, Dialer::Plaintext, OnlyFrom::Anybody);
         if let Some(tls) = &config.internal_tls {
@@ -242,7 +242,7 @@ fn api_acceptor(config: &Config, reloading: &Reloading) -> Result<Option<Accepto
     .map(Some)
     .map_err(|source| NodeError::Tls {
         key: "api_tls",
-        source,
+        source: Box::new(source),
     })
 }
 

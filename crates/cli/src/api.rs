@@ -163,7 +163,7 @@ impl Addresses {
             }
         }
         Err(Failure::Unreachable {
-            addresses: self.clone(),
+            addresses: Box::new(self.clone()),
             cause: causes.join("; "),
         })
     }

@@ -47,6 +47,10 @@ Examples:
   drover dev
   drover dev --dir .drover --devices 100         then, in another terminal: drover devices
   drover dev --state-nodes 1 --ingress-nodes 1 --devices 0 --coap")]
+#[expect(
+    clippy::struct_excessive_bools,
+    reason = "each is a flag of its own on the command line"
+)]
 pub(crate) struct Options {
     /// State nodes [default: 3].
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u8).range(1..=9))]

@@ -34,7 +34,10 @@ pub(crate) enum Failure {
     NoAddress(String),
     /// No address answers.
     #[error("cannot reach the API at {addresses}: {cause}")]
-    Unreachable { addresses: Addresses, cause: String },
+    Unreachable {
+        addresses: Box<Addresses>,
+        cause: String,
+    },
     /// A call was answered with an error; `action` continues "cannot …".
     #[error("cannot {action}: {}", status.message())]
     Call {
