@@ -258,7 +258,7 @@ pub async fn start(
         &config.cluster_key_file,
         &config.retired_key_files,
     )?);
-    let volume = VolumeLock::take(&config.data_dir)?;
+    let volume = VolumeLock::take_over(&config.data_dir).await?;
     let mut registry = Registry::with_prefix("drover_state");
     let security = Security::open(&config, &mut registry, tasks).await?;
     rebuild::before_start(&config, &security.dialer).await?;

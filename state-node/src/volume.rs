@@ -3,6 +3,7 @@
 use std::fs::{self, File, OpenOptions};
 use std::io;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use rustix::fs::{FlockOperation, flock};
 use rustix::io::Errno;
@@ -29,7 +30,24 @@ pub enum LockError {
     },
 }
 
+/// How long the process before may take to be gone: one that was killed holds the folder until the kernel is done with it.
+const PATIENCE: Duration = Duration::from_secs(10);
+const PAUSE: Duration = Duration::from_millis(50);
+
 impl VolumeLock {
+    /// As [`Self::take`], and waits for a process that is ending.
+    pub async fn take_over(dir: &Path) -> Result<Self, LockError> {
+        let deadline = tokio::time::Instant::now() + PATIENCE;
+        loop {
+            match Self::take(dir) {
+                Err(LockError::InUse { .. }) if tokio::time::Instant::now() < deadline => {
+                    tokio::time::sleep(PAUSE).await;
+                }
+                taken => return taken,
+            }
+        }
+    }
+
     /// Locks `dir`, which is created if need be.
     pub fn take(dir: &Path) -> Result<Self, LockError> {
         let path = dir.join(FILE);
@@ -69,5 +87,18 @@ mod tests {
         ));
         drop(held);
         VolumeLock::take(&dir).expect("free again");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_process_that_ends_is_waited_for() {
+        let dir = tempfile::tempdir().expect("a temporary folder");
+        let held = VolumeLock::take(dir.path()).expect("free");
+        let refused = VolumeLock::take_over(dir.path()).await;
+        assert!(matches!(refused, Err(LockError::InUse { .. })));
+        let (taken, ()) = tokio::join!(VolumeLock::take_over(dir.path()), async {
+            tokio::time::sleep(PAUSE * 3).await;
+            drop(held);
+        });
+        taken.expect("free again");
     }
 }
