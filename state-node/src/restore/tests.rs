@@ -115,6 +115,8 @@ impl Stage {
             cluster_key_file: key,
             shards: 1,
             disk_reserve_bytes: 0,
+            api_listen: ([127, 0, 0, 1], 7443).into(),
+            internal_listen: ([127, 0, 0, 1], 7444).into(),
             ..Config::default()
         };
         Self {
