@@ -68,6 +68,7 @@ async fn put(calls: &Calls, rng: &mut ChaCha8Rng, identity: &str) -> Result<(), 
     let put = PutCredentialRequest {
         endpoint: identity.to_owned(),
         credential: Some(New::PreSharedKey(key)),
+        ..PutCredentialRequest::default()
     };
     let mut client = CredentialsClient::new(calls.any(rng));
     counted(calls, client.put_credential(request(put)).await.map(drop))
@@ -77,6 +78,7 @@ async fn delete(calls: &Calls, rng: &mut ChaCha8Rng, identity: &str) -> Result<(
     let kind = Some(Kind::PskIdentity(identity.as_bytes().to_vec()));
     let delete = DeleteCredentialRequest {
         id: Some(CredentialId { kind }),
+        ..DeleteCredentialRequest::default()
     };
     let mut client = CredentialsClient::new(calls.any(rng));
     counted(

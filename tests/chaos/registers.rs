@@ -148,6 +148,7 @@ async fn set(
         endpoint: endpoint.to_owned(),
         generation,
         resources: vec![value],
+        ..SetDesiredRequest::default()
     };
     client
         .set_desired(request(set))

@@ -163,7 +163,7 @@ async fn follow(mut client: Client, seen: &Mutex<Seen>) -> Result<(), Status> {
     let resume_token = lock(seen).token.clone();
     let request = Request::new(WatchEventsRequest {
         resume_token,
-        endpoint: String::new(),
+        ..WatchEventsRequest::default()
     });
     let silent = || Status::deadline_exceeded("the node is silent");
     let begun = tokio::time::timeout(Duration::from_secs(4), client.watch_events(request)).await;
@@ -190,7 +190,7 @@ pub(crate) async fn all_events(
     let mut client = DevicesClient::new(calls.node(node));
     let request = Request::new(WatchEventsRequest {
         resume_token: beginning.to_owned(),
-        endpoint: String::new(),
+        ..WatchEventsRequest::default()
     });
     let mut stream = client.watch_events(request).await?.into_inner();
     let mut events: BTreeMap<String, Vec<Event>> = BTreeMap::new();
