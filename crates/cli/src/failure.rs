@@ -260,7 +260,7 @@ fn call_hint(status: &tonic::Status) -> Option<String> {
     let again = retry.map(|delay| format!("try again in {}", crate::time::short(delay)));
     match (status.code(), reason(status).as_deref()) {
         (_, Some("DEVICE_NOT_REGISTERED")) => {
-            Some("`drover devices` lists the devices that are registered".to_owned())
+            Some("`drover devices` tells which devices are registered".to_owned())
         }
         (_, Some("RESUME_TOKEN_EXPIRED")) => Some(
             "the events since then are no longer kept: watch without --resume-token, or remove the file of \

@@ -203,7 +203,7 @@ async fn a_device_that_is_not_registered_exits_with_4_and_advice() {
     assert_eq!((code, out.as_str()), (4, ""));
     insta::assert_snapshot!(err, @r"
     error: cannot read /3/0/9 of gone: the device is not registered [FAILED_PRECONDITION, DEVICE_NOT_REGISTERED]
-    hint: `drover devices` lists the devices that are registered
+    hint: `drover devices` tells which devices are registered
     ");
 }
 
