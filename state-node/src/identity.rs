@@ -77,6 +77,11 @@ pub fn format_id(id: u64) -> String {
     format!("{id:016x}")
 }
 
+/// Reads what [`format_id`] wrote; leading zeroes may be missing.
+pub fn parse_id(text: &str) -> Option<u64> {
+    u64::from_str_radix(text, 16).ok()
+}
+
 /// What an identity file says.
 pub fn read(path: &Path) -> Result<(NodeId, Identity), IdentityError> {
     let text = fs::read_to_string(path).map_err(|source| IdentityError::Io {
@@ -89,9 +94,9 @@ pub fn read(path: &Path) -> Result<(NodeId, Identity), IdentityError> {
             path: path.to_owned(),
             source,
         })?;
-    match u64::from_str_radix(&identity.node_id, 16) {
-        Ok(node) => Ok((NodeId(node), identity)),
-        Err(_) => Err(IdentityError::NodeId {
+    match parse_id(&identity.node_id) {
+        Some(node) => Ok((NodeId(node), identity)),
+        None => Err(IdentityError::NodeId {
             path: path.to_owned(),
             id: identity.node_id,
         }),

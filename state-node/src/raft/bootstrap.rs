@@ -19,7 +19,7 @@ use proto::rpc::v1::{DescribeClusterRequest, DescribeClusterResponse, JoinReques
 
 use crate::config::Start;
 use crate::dial::Dialer;
-use crate::identity::{Founder, IdentityError, IdentityFile, format_id};
+use crate::identity::{Founder, IdentityError, IdentityFile, format_id, parse_id};
 use crate::raft::Member;
 use crate::raft::group::Group;
 use crate::raft::network::peers::NODE_HEADER;
@@ -88,7 +88,7 @@ pub async fn describe(dialer: &Dialer, address: &str) -> Option<(NodeId, Describ
     .await;
     let answer = answer.ok()?.ok()?;
     let node = answer.metadata().get(NODE_HEADER)?.to_str().ok()?;
-    let node = NodeId(u64::from_str_radix(node, 16).ok()?);
+    let node = NodeId(parse_id(node)?);
     Some((node, answer.into_inner()))
 }
 
@@ -192,12 +192,7 @@ impl Bootstrap<'_> {
             .unwrap_or_default();
         let members: BTreeMap<u64, Member> = founders
             .into_iter()
-            .filter_map(|founder| {
-                Some((
-                    u64::from_str_radix(&founder.node_id, 16).ok()?,
-                    founder.member,
-                ))
-            })
+            .filter_map(|founder| Some((parse_id(&founder.node_id)?, founder.member)))
             .collect();
         for group in self.groups {
             match group.raft().initialize(members.clone()).await {

@@ -21,7 +21,7 @@ use openraft::EntryPayload;
 use openraft::storage::{IOFlushed, RaftLogStorage};
 use serde::{Deserialize, Serialize};
 
-use crate::identity::{Founder, format_id};
+use crate::identity::{Founder, format_id, parse_id};
 use crate::raft::log_store::{GroupLogStore, LogStore};
 use crate::raft::{Entry, Vote, log_id};
 
@@ -130,7 +130,7 @@ type Members = BTreeMap<u64, crate::raft::Member>;
 impl Plan {
     fn members(&self) -> Result<Members, PlanError> {
         let one = |survivor: &Founder| {
-            let id = u64::from_str_radix(&survivor.node_id, 16).ok()?;
+            let id = parse_id(&survivor.node_id)?;
             Some((id, survivor.member.clone()))
         };
         let members: Option<Members> = self.survivors.iter().map(one).collect();

@@ -9,6 +9,7 @@ use futures::future::join_all;
 use proto::rpc::v1::DescribeClusterResponse;
 use tonic::Status;
 
+use crate::identity::parse_id;
 use crate::raft::bootstrap::{Probe, describe, probe};
 use crate::raft::caretaker::members_of;
 use crate::raft::group::Group;
@@ -199,9 +200,9 @@ async fn known(service: &StateService, id: NodeId) -> Option<StateNode> {
 }
 
 async fn find(service: &StateService, id: &str) -> Result<StateNode, Status> {
-    let id = u64::from_str_radix(id, 16)
+    let id = parse_id(id)
         .map(NodeId)
-        .map_err(|_| status::field("id", &"is not sixteen hex digits"))?;
+        .ok_or_else(|| status::field("id", &"is not sixteen hex digits"))?;
     known(service, id)
         .await
         .ok_or_else(|| status::not_found("the state node"))

@@ -22,6 +22,7 @@ use tokio_stream::wrappers::ReceiverStream;
 use tonic::{Request, Response, Status, Streaming};
 
 use crate::comparison::{self, Comparer};
+use crate::identity::parse_id;
 use crate::raft::group::Group;
 use crate::raft::network::peers::NODE_HEADER;
 use crate::raft::network::snapshot;
@@ -62,7 +63,7 @@ impl Service {
             .metadata()
             .get(NODE_HEADER)
             .and_then(|value| value.to_str().ok());
-        let target = target.and_then(|target| u64::from_str_radix(target, 16).ok());
+        let target = target.and_then(parse_id);
         match target {
             Some(target) if target == self.node => Ok(()),
             _ => Err(Status::failed_precondition("this is another node")),

@@ -8,7 +8,7 @@ use proto::drover::v1::unstick_node_request::Keeper;
 use proto::drover::v1::{ClusterNode, UnstickNodeRequest};
 use tonic::Status;
 
-use crate::identity::{Founder, format_id};
+use crate::identity::{Founder, format_id, parse_id};
 use crate::raft::Member;
 use crate::raft::unstick::{self, Plan};
 use crate::service::membership::{Mode, survey};
@@ -48,7 +48,7 @@ pub(crate) async fn unstick(
     }
     for shard in &stuck {
         let keeper = plan.keepers.get(&shard.0);
-        let there = keeper.and_then(|id| u64::from_str_radix(id, 16).ok());
+        let there = keeper.and_then(|id| parse_id(id));
         if !there.is_some_and(|id| survives(NodeId(id)) && survey.is_there(NodeId(id))) {
             let message = format!("shard {shard} has no keeper that answers");
             return Err(status::membership(Obstacle::NoKeeper, message));
@@ -84,10 +84,9 @@ fn stop(service: &StateService, plan: &Plan) -> Result<(), Status> {
 }
 
 fn plan(request: UnstickNodeRequest) -> Result<Plan, Status> {
-    let id = u64::from_str_radix(&request.new_cluster_id, 16);
-    let cluster = id
+    let cluster = parse_id(&request.new_cluster_id)
         .map(format_id)
-        .map_err(|_| status::field("new_cluster_id", &"is not sixteen hex digits"))?;
+        .ok_or_else(|| status::field("new_cluster_id", &"is not sixteen hex digits"))?;
     if cluster == request.cluster_id {
         return Err(status::field(
             "new_cluster_id",
