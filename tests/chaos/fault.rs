@@ -8,7 +8,7 @@ use rand::Rng;
 use rand_chacha::ChaCha8Rng;
 use rustix::process::Signal;
 
-use crate::lab::{Lab, NODES, Room};
+use crate::lab::{Lab, MACHINES, NODES, Room};
 use crate::{Work, tell};
 
 /// A clock is never wrong by more: a request id is forgotten ten minutes later.
@@ -28,6 +28,8 @@ enum Fault {
     NearlyFull(usize),
     Full(usize),
     Clock(usize, i64),
+    /// A state node is to lead nothing for a while.
+    HandOver(usize),
 }
 
 /// How often each kind struck.
@@ -96,18 +98,21 @@ impl Fault {
     }
 
     fn draw(rng: &mut ChaCha8Rng, clocks: bool) -> Self {
+        // State nodes have disks and clocks that matter; every machine can be killed, paused and cut off.
         let node = rng.random_range(0..NODES);
-        let other = (node + rng.random_range(1..NODES)) % NODES;
-        match rng.random_range(0..20) {
-            0..4 => Self::Kill(node),
-            4..6 => Self::KillAll,
-            6..9 => Self::Pause(node),
-            9..11 => Self::CutPair(node, other),
-            11..13 => Self::CutOneWay(node, other),
-            13 => Self::Unplug(node),
-            14 => Self::SlowDown(node),
-            15 => Self::NearlyFull(node),
-            16..18 => Self::Full(node),
+        let machine = rng.random_range(0..MACHINES);
+        let other = (machine + rng.random_range(1..MACHINES)) % MACHINES;
+        match rng.random_range(0..22) {
+            0..5 => Self::Kill(machine),
+            5..7 => Self::KillAll,
+            7..10 => Self::Pause(machine),
+            10..12 => Self::CutPair(machine, other),
+            12..14 => Self::CutOneWay(machine, other),
+            14 => Self::Unplug(machine),
+            15 => Self::SlowDown(machine),
+            16 => Self::NearlyFull(node),
+            17..19 => Self::Full(node),
+            19 => Self::HandOver(node),
             _ if clocks => Self::Clock(node, rng.random_range(-WRONG_SECONDS..=WRONG_SECONDS)),
             _ => Self::Kill(node),
         }
@@ -122,6 +127,7 @@ impl Fault {
             | Self::CutOneWay(..)
             | Self::Unplug(_)
             | Self::SlowDown(_)
+            | Self::HandOver(_)
             | Self::Clock(..) => 10_000,
         };
         // Short ones fall between an election and the end of a lease.
@@ -145,6 +151,7 @@ impl Fault {
             Self::NearlyFull(_) => "disk nearly full",
             Self::Full(_) => "disk full",
             Self::Clock(..) => "clock set",
+            Self::HandOver(_) => "leaderships taken",
         }
     }
 
@@ -158,6 +165,7 @@ impl Fault {
             | Self::SlowDown(node)
             | Self::NearlyFull(node)
             | Self::Full(node)
+            | Self::HandOver(node)
             | Self::Clock(node, _) => vec![node],
         }
     }
@@ -177,6 +185,10 @@ impl Fault {
             Self::NearlyFull(node) => lab.fill(node, Room::Little),
             Self::Full(node) => lab.fill(node, Room::None),
             Self::Clock(node, offset) => lab.set_clock(node, offset),
+            // It need not succeed while something else is broken.
+            Self::HandOver(node) => {
+                lab.lead(node, false);
+            }
         }
     }
 
@@ -194,6 +206,9 @@ impl Fault {
             Self::SlowDown(node) => lab.speed_up(node),
             Self::NearlyFull(node) | Self::Full(node) => lab.clear(node),
             Self::Clock(node, _) => lab.set_clock(node, 0),
+            Self::HandOver(node) => {
+                lab.lead(node, true);
+            }
         }
     }
 }

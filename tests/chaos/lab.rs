@@ -1,7 +1,10 @@
-//! Three state nodes, each with a network card, a disk and a clock of its own, of which each can be broken and mended.
+//! Three state nodes and two ingress nodes, each with a network card, a disk and a clock of its own, of which each can be
+//! broken and mended. Between devices and ingress nodes any datagram takes any path.
 //!
 //! The cards are on one bridge. The way from one node to another is cut by the address that it believes the other's card
 //! to have: what it sends is lost without a word, and what it is sent arrives.
+
+mod machine;
 
 use std::fs::{self, File};
 use std::io::{self, Write};
@@ -9,13 +12,16 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::Duration;
 
+use machine::{Disk, Machine, card, ip};
 use rustix::process::Signal;
+use serde_json::Value;
 use tempfile::TempDir;
-use tests::{Program, binary, kill, until, wait_until_ready};
+use tests::{Answer, Program, Spray, binary, kill, until, until_some, wait_until_ready};
 
+/// State nodes are the first machines.
 pub(crate) const NODES: usize = 3;
-/// Size of each disk.
-const DISK: &str = "384m";
+/// The others are ingress nodes.
+pub(crate) const MACHINES: usize = NODES + 2;
 /// Below this much free space commands are refused.
 const RESERVE: u64 = 48 << 20;
 /// How a node ends that cannot trust its disk any more.
@@ -25,14 +31,6 @@ const NOWHERE: &str = "02:00:00:00:00:99";
 /// The callers' side of the bridge.
 const CALLERS: (&str, &str) = ("10.77.0.1", "02:00:00:00:00:01");
 
-fn ip(node: usize) -> String {
-    format!("10.77.0.{}", 10 + node)
-}
-
-fn card(node: usize) -> String {
-    format!("02:00:00:00:00:{}", 10 + node)
-}
-
 /// What is to be left of a disk.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Room {
@@ -41,30 +39,24 @@ pub(crate) enum Room {
     None,
 }
 
-/// What a node's disk has been through.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Disk {
-    Good,
-    /// A node that cannot write stops.
-    Full,
-}
-
-struct Machine {
-    /// Keeps the network namespace.
-    network: Program,
-    dir: PathBuf,
-    clock: PathBuf,
-    disk: Disk,
-    node: Option<Program>,
-    starts: usize,
-}
-
 pub(crate) struct Lab {
     machines: Vec<Machine>,
     faketime: Option<PathBuf>,
     /// Where the nodes' logs go: `CHAOS_LOGS`, or away with the rest.
     logs: PathBuf,
+    /// What devices take for their server.
+    spray: Spray,
+    /// Of the state nodes, as the cluster calls them.
+    ids: Vec<String>,
     folder: TempDir,
+}
+
+/// Internal addresses of all state nodes.
+fn state_nodes() -> String {
+    let all: Vec<String> = (0..NODES)
+        .map(|node| format!("{}:7444", ip(node)))
+        .collect();
+    all.join(",")
 }
 
 /// Runs a command that has to succeed.
@@ -82,8 +74,8 @@ fn succeeds(command: &str) -> bool {
 }
 
 impl Lab {
-    /// Starts three nodes and waits until they are a cluster.
-    pub(crate) fn start() -> Self {
+    /// Starts all nodes and waits until they are a cluster.
+    pub(crate) fn start(seed: u64) -> Self {
         let folder = tempfile::tempdir().unwrap();
         fs::write(folder.path().join("cluster.key"), "42".repeat(32)).unwrap();
         run("ip link set lo up");
@@ -93,21 +85,61 @@ impl Lab {
         ));
         run(&format!("ip addr add {}/24 dev bridge0", CALLERS.0));
         run("ip link set bridge0 up");
-        let machines = (0..NODES)
-            .map(|node| Machine::new(node, folder.path()))
+        let machines = (0..MACHINES)
+            .map(|machine| Machine::new(machine, folder.path()))
             .collect();
         let mut lab = Self {
             machines,
             faketime: faketime(),
             logs: std::env::var_os("CHAOS_LOGS")
                 .map_or_else(|| folder.path().to_owned(), PathBuf::from),
+            spray: Spray::start(&[], seed),
+            ids: Vec::new(),
             folder,
         };
-        for node in 0..NODES {
-            lab.start_node(node);
+        for machine in 0..MACHINES {
+            lab.start_node(machine);
         }
         lab.wait_until_ready();
+        lab.ids = (0..NODES).map(|node| lab.id(node)).collect();
         lab
+    }
+
+    pub(crate) fn folder(&self) -> &Path {
+        self.folder.path()
+    }
+
+    /// What devices take for their server.
+    pub(crate) fn server(&self) -> String {
+        format!("coaps://{}", self.spray.address())
+    }
+
+    /// Runs `drover`; the node that answers first is asked.
+    pub(crate) fn drover(&self, arguments: &[&str]) -> Answer {
+        let mut command = Command::new(binary("drover"));
+        command.args(["--api", &self.apis().join(",")]);
+        command.args(["--timeout", "5s"]).args(arguments);
+        Answer::new(&command.output().unwrap())
+    }
+
+    fn id(&self, node: usize) -> String {
+        let internal = format!("{}:7444", ip(node));
+        until_some("the id of a node", Duration::from_secs(60), || {
+            let told = self.drover(&["cluster", "-o", "json"]);
+            let cluster: Value = serde_json::from_str(&told.stdout).unwrap_or_default();
+            let mut nodes = cluster["nodes"].as_array().into_iter().flatten();
+            let found = nodes.find(|one| one["internal"] == internal.as_str());
+            found
+                .and_then(|one| Some(one["id"].as_str()?.to_owned()))
+                .ok_or(told)
+        })
+    }
+
+    /// Takes all leaderships from a node, or gives it its share; whether that was acknowledged.
+    pub(crate) fn lead(&self, node: usize, has_share: bool) -> bool {
+        let flag = if has_share { "--back-to" } else { "--from" };
+        let moved = self.drover(&["cluster", "transfer", flag, &self.ids[node]]);
+        moved.code == 0
     }
 
     pub(crate) fn apis(&self) -> Vec<String> {
@@ -120,9 +152,26 @@ impl Lab {
         self.faketime.is_some()
     }
 
-    pub(crate) fn start_node(&mut self, node: usize) {
+    pub(crate) fn start_node(&mut self, machine: usize) {
+        let mut command = if machine < NODES {
+            self.state_node(machine)
+        } else {
+            self.ingress_node(machine)
+        };
         let key = self.folder.path().join("cluster.key");
-        let machine = &mut self.machines[node];
+        command.arg("--cluster-key-file").arg(key);
+        let own = ip(machine);
+        command.args(["--admin-listen", &format!("{own}:9090")]);
+        let place = &mut self.machines[machine];
+        let name = format!("node-{machine}-{}.log", place.starts);
+        let log = self.logs.join(name);
+        place.starts += 1;
+        place.node = Some(Program::start(&mut command, &log).unwrap());
+        self.balance();
+    }
+
+    fn state_node(&self, node: usize) -> Command {
+        let machine = &self.machines[node];
         let mut command = machine.inside();
         if let Some(library) = &self.faketime {
             command.arg("env");
@@ -138,31 +187,42 @@ impl Lab {
                 "NO_FAKE_STAT=1",
             ]);
         }
-        let seeds: Vec<String> = (0..NODES)
-            .map(|node| format!("{}:7444", ip(node)))
-            .collect();
         let own = ip(node);
         command.arg(binary("drover-state"));
         command.arg("--data-dir").arg(machine.dir.join("data"));
-        command.arg("--cluster-key-file").arg(key);
         command.args(["--api-listen", &format!("{own}:7443")]);
         command.args(["--internal-listen", &format!("{own}:7444")]);
         command.args(["--internal-advertise", &format!("{own}:7444")]);
-        command.args(["--admin-listen", &format!("{own}:9090")]);
-        command.args(["--seeds", &seeds.join(","), "--cluster-name", "chaos"]);
+        command.args(["--seeds", &state_nodes(), "--cluster-name", "chaos"]);
         command.env("DROVER_STATE__DISK_RESERVE_BYTES", RESERVE.to_string());
         // The machines are network namespaces of this one: nobody else is there.
         command.env("DROVER_STATE__API_ALLOW_ANONYMOUS", "true");
         command.env("DROVER_STATE__INTERNAL_ALLOW_PLAINTEXT", "true");
-        let log = self
-            .logs
-            .join(format!("node-{node}-{}.log", machine.starts));
-        machine.starts += 1;
-        machine.node = Some(Program::start(&mut command, &log).unwrap());
+        command
+    }
+
+    fn ingress_node(&self, machine: usize) -> Command {
+        let own = ip(machine);
+        let mut command = self.machines[machine].inside();
+        command.arg(binary("drover-ingress"));
+        command.args(["--coaps-listen", &format!("{own}:5684")]);
+        command.args(["--forward-listen", &format!("{own}:7445")]);
+        command.args(["--state", &state_nodes()]);
+        command
+    }
+
+    /// Devices' datagrams go to the ingress nodes that are on, as by a load balancer that looks at processes.
+    fn balance(&self) {
+        let ingress = (NODES..MACHINES).filter(|machine| self.machines[*machine].node.is_some());
+        let nodes: Vec<String> = ingress
+            .map(|machine| format!("{}:5684", ip(machine)))
+            .collect();
+        self.spray.set_nodes(&nodes);
     }
 
     pub(crate) fn kill_node(&mut self, node: usize) {
         drop(self.machines[node].node.take());
+        self.balance();
     }
 
     pub(crate) fn signal(&mut self, node: usize, signal: Signal) {
@@ -241,7 +301,7 @@ impl Lab {
 
     /// No node has ended by itself.
     pub(crate) fn all_run(&mut self) {
-        for node in 0..NODES {
+        for node in 0..MACHINES {
             self.restart_stopped(node);
         }
     }
@@ -250,6 +310,11 @@ impl Lab {
     pub(crate) fn heal(&mut self) {
         self.all_run();
         self.wait_until_ready();
+        for node in 0..NODES {
+            until("a share of leaderships", Duration::from_secs(60), || {
+                self.lead(node, true)
+            });
+        }
     }
 
     fn wait_until_ready(&mut self) {
@@ -277,82 +342,6 @@ impl Drop for Lab {
                 println!("{line}");
             }
         }
-    }
-}
-
-impl Machine {
-    fn new(node: usize, folder: &Path) -> Self {
-        let dir = folder.join(format!("disk-{node}"));
-        fs::create_dir(&dir).unwrap();
-        run(&format!(
-            "mount -t tmpfs -o size={DISK} disk{node} {}",
-            dir.display()
-        ));
-        let mut holder = Command::new("unshare");
-        holder.args(["--net", "cat"]);
-        let log = folder.join(format!("network-{node}"));
-        let network = Program::start(&mut holder, &log).unwrap();
-        let own = fs::read_link("/proc/self/ns/net").unwrap();
-        let theirs = PathBuf::from(format!("/proc/{}/ns/net", network.pid()));
-        until("a network of its own", Duration::from_secs(10), || {
-            fs::read_link(&theirs).is_ok_and(|theirs| theirs != own)
-        });
-        let machine = Self {
-            network,
-            dir,
-            clock: folder.join(format!("clock-{node}")),
-            disk: Disk::Good,
-            node: None,
-            starts: 0,
-        };
-        machine.set_clock(0);
-        machine.connect(node);
-        machine
-    }
-
-    fn connect(&self, node: usize) {
-        let (ip, card, pid) = (ip(node), card(node), self.network.pid());
-        run(&format!(
-            "ip link add port{node} type veth peer name eth0 address {card} netns {pid}"
-        ));
-        run(&format!("ip link set port{node} master bridge0"));
-        run(&format!("ip link set port{node} up"));
-        run(&self.command("ip link set lo up"));
-        run(&self.command(&format!("ip addr add {ip}/24 dev eth0")));
-        run(&self.command("ip link set eth0 up"));
-        run(&format!(
-            "ip neigh replace {ip} lladdr {card} dev bridge0 nud permanent"
-        ));
-        self.knows(CALLERS.0, CALLERS.1);
-        for other in (0..NODES).filter(|other| *other != node) {
-            self.knows(&self::ip(other), &self::card(other));
-        }
-    }
-
-    fn knows(&self, ip: &str, card: &str) {
-        let neighbour = format!("ip neigh replace {ip} lladdr {card} dev eth0 nud permanent");
-        run(&self.command(&neighbour));
-    }
-
-    /// A command inside its network.
-    fn command(&self, command: &str) -> String {
-        format!(
-            "nsenter --net=/proc/{}/ns/net {command}",
-            self.network.pid()
-        )
-    }
-
-    fn inside(&self) -> Command {
-        let mut command = Command::new("nsenter");
-        command.arg(format!("--net=/proc/{}/ns/net", self.network.pid()));
-        command
-    }
-
-    fn set_clock(&self, offset: i64) {
-        // In one step: the node may read it at any moment.
-        let new = self.clock.with_extension("new");
-        fs::write(&new, format!("{offset:+}s\n")).unwrap();
-        fs::rename(new, &self.clock).unwrap();
     }
 }
 

@@ -1,5 +1,5 @@
-//! The proof that the state tier loses nothing: callers write and read while nodes are killed, paused, cut off, filled up
-//! and lied to about the time. Whatever was acknowledged has to be there afterwards.
+//! The proof that nothing is lost: callers write and read and devices report while nodes are killed, paused, cut off,
+//! filled up and lied to about the time. Whatever was acknowledged has to be there afterwards.
 //!
 //! `CHAOS_SECONDS` says for how long (120), `CHAOS_SEED` which faults in which order. The seed repeats the faults, not how
 //! processes and callers run between them. `CHAOS_LOGS` names a folder for what the nodes say.
@@ -9,6 +9,7 @@
 mod calls;
 mod commands;
 mod credentials;
+mod devices;
 mod fault;
 mod lab;
 mod registers;
@@ -29,6 +30,7 @@ use tokio::task::JoinSet;
 use calls::Calls;
 use commands::Asked;
 use credentials::Kept;
+use devices::{Devices, Executed};
 use lab::Lab;
 use registers::History;
 use watcher::Watcher;
@@ -78,10 +80,11 @@ fn inside() {
         "CHAOS_SEED={seed} CHAOS_SECONDS={}",
         length.as_secs()
     ));
-    let mut lab = Lab::start();
+    let mut lab = Lab::start(seed);
     let runtime = Runtime::new().unwrap();
     let calls = Calls::new(&runtime, &lab.apis(), seed);
     let watcher = Watcher::start(&runtime, calls.clone());
+    let devices = Devices::start(&runtime, &lab, &calls);
 
     let work = Work::start(&runtime, &calls);
     let faults = fault::strike(&mut lab, ChaCha8Rng::seed_from_u64(seed), length, &work);
@@ -92,11 +95,13 @@ fn inside() {
     registers::check(&records.history, last);
     watcher.saw_all(&records.history, &records.asked);
     runtime.block_on(credentials::check(&calls, &records.kept));
+    let live = devices.check(&lab, &watcher, &records.executed);
+    drop(devices);
     runtime.block_on(replicas::are_equal(&calls, &watcher.beginning()));
     lab.all_run();
     let ledger = calls.tally.ledger(&records.history);
     tell(&format!(
-        "CHAOS_SEED={seed} seconds {}\n{ledger}{faults}lost: 0",
+        "CHAOS_SEED={seed} seconds {}\n{ledger}{live}{faults}lost: 0",
         length.as_secs()
     ));
 }
@@ -107,6 +112,7 @@ struct Work {
     histories: JoinSet<History>,
     commands: JoinSet<Vec<Asked>>,
     credentials: JoinSet<Vec<Kept>>,
+    executes: JoinSet<Vec<Executed>>,
 }
 
 /// What callers were told.
@@ -114,13 +120,14 @@ struct Records {
     history: History,
     asked: Vec<Asked>,
     kept: Vec<Kept>,
+    executed: Vec<Executed>,
 }
 
 impl Work {
     fn start(runtime: &Runtime, calls: &Calls) -> Self {
         let stop = Arc::new(AtomicBool::new(false));
-        let (mut histories, mut commands, mut credentials) =
-            (JoinSet::new(), JoinSet::new(), JoinSet::new());
+        let (mut histories, mut commands) = (JoinSet::new(), JoinSet::new());
+        let (mut credentials, mut executes) = (JoinSet::new(), JoinSet::new());
         for register in registers::all() {
             for caller in 0..registers::CALLERS {
                 let work = register.clone().work(caller, calls.clone(), stop.clone());
@@ -135,20 +142,31 @@ impl Work {
             let work = credentials::work(caller, calls.clone(), stop.clone());
             credentials.spawn_on(work, runtime.handle());
         }
+        for caller in 0..devices::CALLERS {
+            let work = devices::work(caller, calls.clone(), stop.clone());
+            executes.spawn_on(work, runtime.handle());
+        }
         Self {
             stop,
             histories,
             commands,
             credentials,
+            executes,
         }
     }
 
     /// Waits, unless a caller failed: none ends before it is told to.
     fn wait(&self, time: Duration) {
         let end = Instant::now() + time;
-        let all = registers::COUNT * registers::CALLERS + commands::CALLERS + credentials::CALLERS;
+        let all = registers::COUNT * registers::CALLERS
+            + commands::CALLERS
+            + credentials::CALLERS
+            + devices::CALLERS;
         while Instant::now() < end {
-            let running = self.histories.len() + self.commands.len() + self.credentials.len();
+            let running = self.histories.len()
+                + self.commands.len()
+                + self.credentials.len()
+                + self.executes.len();
             assert_eq!(running, all);
             std::thread::park_timeout(Duration::from_millis(20));
         }
@@ -167,6 +185,7 @@ impl Work {
                     .collect(),
                 asked: self.commands.join_all().await.concat(),
                 kept: self.credentials.join_all().await.concat(),
+                executed: self.executes.join_all().await.concat(),
             }
         })
     }

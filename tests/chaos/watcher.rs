@@ -7,7 +7,7 @@ use std::time::Duration;
 use proto::drover::v1::devices_client::DevicesClient;
 use proto::drover::v1::event::Kind;
 use proto::drover::v1::operation::State;
-use proto::drover::v1::{Event, WatchEventsRequest};
+use proto::drover::v1::{Event, WatchEventsRequest, value};
 use tests::until_some;
 use tokio::runtime::Runtime;
 use tokio::task::JoinSet;
@@ -19,6 +19,9 @@ use crate::registers::{self, History, TOLD};
 
 /// A node tells a token every ten seconds at least.
 const SILENCE: Duration = Duration::from_secs(13);
+
+/// A device and a value that it reported.
+pub(crate) type Report = (String, String);
 
 #[derive(Debug, Default)]
 struct Seen {
@@ -105,6 +108,26 @@ impl Watcher {
                 assert_eq!(end, i32::from(state), "{command:?}");
             }
         }
+    }
+
+    /// What was reported of temperatures.
+    pub(crate) fn reports(&self) -> BTreeSet<Report> {
+        let seen = lock(&self.seen);
+        let reported = seen.events.iter().filter_map(|event| match &event.kind {
+            Some(Kind::ValuesReported(reported)) => Some((event, &reported.values)),
+            _ => None,
+        });
+        reported
+            .flat_map(|(event, values)| values.iter().map(move |value| (event, value)))
+            .filter_map(
+                |(event, value)| match value.value.as_ref()?.kind.as_ref()? {
+                    value::Kind::Float(number) => {
+                        Some((event.endpoint.clone(), number.to_string()))
+                    }
+                    _ => None,
+                },
+            )
+            .collect()
     }
 
     fn told(&self) -> Told {

@@ -201,7 +201,7 @@ impl Inside {
             return Ok(());
         };
         if !self.ports.contains_key(&device) {
-            let port = self.open(front, device).await?;
+            let port = self.open(front, device, node).await?;
             self.ports.insert(device, port);
         }
         let port = &self.ports[&device];
@@ -212,8 +212,19 @@ impl Inside {
         Ok(())
     }
 
-    async fn open(&mut self, front: &Arc<UdpSocket>, device: SocketAddr) -> io::Result<Port> {
-        let socket = Arc::new(UdpSocket::bind("127.0.0.1:0").await?);
+    async fn open(
+        &mut self,
+        front: &Arc<UdpSocket>,
+        device: SocketAddr,
+        node: SocketAddr,
+    ) -> io::Result<Port> {
+        // From loopback nothing goes to another machine.
+        let own = if node.ip().is_loopback() {
+            "127.0.0.1:0"
+        } else {
+            "0.0.0.0:0"
+        };
+        let socket = Arc::new(UdpSocket::bind(own).await?);
         let known = Arc::new(Mutex::new(HashSet::new()));
         let back = answers(
             Arc::downgrade(&socket),
