@@ -63,7 +63,7 @@ impl Devices {
         command.args(["run", "--server", &lab.server(), "--psk-file", keys]);
         command.args(["--cid", "8", "--confirmable", "--lifetime", "30"]);
         command.args(["--temperature-interval", "1s", "--output", "json"]);
-        let program = Program::start(&mut command, &lab.folder().join("devices")).unwrap();
+        let program = Program::start(&mut command, &lab.logs().join("devices.log")).unwrap();
         for number in 0..OBSERVED {
             runtime.block_on(observe(calls, &name(number)));
         }
@@ -153,6 +153,8 @@ async fn observe(calls: &Calls, endpoint: &str) {
     let put = PutObservationRequest {
         endpoint: endpoint.to_owned(),
         paths: vec![TEMPERATURE.to_owned()],
+        // By its silence a device is known that has ended the observation, as one that was not acknowledged.
+        parameters: "pmax=5".to_owned(),
         ..PutObservationRequest::default()
     };
     client.put_observation(request(put)).await.unwrap();

@@ -109,6 +109,10 @@ impl Lab {
         self.folder.path()
     }
 
+    pub(crate) fn logs(&self) -> &Path {
+        &self.logs
+    }
+
     /// What devices take for their server.
     pub(crate) fn server(&self) -> String {
         format!("coaps://{}", self.spray.address())

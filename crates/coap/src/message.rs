@@ -104,6 +104,11 @@ impl Code {
     pub const fn is_success(self) -> bool {
         self.class() == 2
     }
+
+    /// 4.xx.
+    pub const fn is_client_error(self) -> bool {
+        self.class() == 4
+    }
 }
 
 impl fmt::Display for Code {

@@ -316,6 +316,7 @@ pub enum Outcome {
     Updated {
         endpoint: EndpointName,
         expires_at: Timestamp,
+        /// What is wanted of the device.
         observations: Vec<Observation>,
         /// Where the device talked from before, if that was elsewhere.
         moved_from: Option<SocketAddr>,

@@ -14,7 +14,7 @@ use lwm2m::{
 };
 
 use crate::contact::ContactBook;
-use crate::observation::{Bond, Observations};
+use crate::observation::{Bond, Observations, Wanted};
 use crate::output::Now;
 use crate::presence::Presence;
 use crate::profile::own_links;
@@ -32,6 +32,8 @@ pub(crate) struct Device<P> {
     pub(crate) formats: Box<[ContentFormat]>,
     pub(crate) alternate_path: AlternatePath,
     pub(crate) observations: Observations,
+    /// `None` if nothing is wanted, as of most devices.
+    pub(crate) wanted: Option<Box<Wanted>>,
     pub(crate) bond: Bond,
     pub(crate) quirks: Quirks,
     pub(crate) contact: ContactBook,
@@ -57,6 +59,7 @@ impl<P> Device<P> {
             formats: links.content_formats().collect(),
             alternate_path: links.alternate_path().clone(),
             observations: Observations::default(),
+            wanted: None,
             bond: Bond::of(registration.transport, &registration.identity),
             quirks: registration.quirks,
             contact: ContactBook::new(now.wall, registration),
@@ -116,6 +119,7 @@ impl<P> Device<P> {
         self.objects = object_ids(&links);
         self.server = links.own_server_instance();
         self.own_links = own_links(&links);
+        self.refuses_nothing();
     }
 }
 

@@ -18,7 +18,7 @@ use lwm2m::{
 
 use crate::device::Device;
 use crate::engine::Engine;
-use crate::observation::Observations;
+use crate::observation::{Observations, is_final};
 use crate::output::{Now, OperationFailure, OperationReply, OperationTag};
 use crate::quirks::may_be_unknown_to_device;
 use crate::uplink::Awaiting;
@@ -199,9 +199,20 @@ impl<P: PeerKey> Engine<P> {
         if operation.validate().is_err() {
             return;
         }
+        if let Some(device) = self.devices.get_mut(registration) {
+            device.is_asked(now.instant);
+        }
         let (child, operation) = operation.split_child();
-        // A device that is gone or busy again registers again, and with it the observation is restored.
+        // A device that is not reached is asked again when it says something (`Engine::restore_missing`).
         let _lost = self.start_downlink(now, registration, child, operation, Purpose::Restored);
+    }
+
+    /// Whether the device is being asked for this observation.
+    pub(crate) fn is_asked_for(&self, registration: &RegistrationId, wanted: &Observed) -> bool {
+        self.downlinks.values().any(|downlink| {
+            downlink.registration == *registration
+                && matches!(&downlink.operation, Operation::Observe { observed, .. } if observed == wanted)
+        })
     }
 
     /// Gives up establishing an observation again that nobody wants any more.
@@ -448,10 +459,14 @@ impl<P: PeerKey> Engine<P> {
             return self.coap.forget_observation(downlink.peer, token);
         }
         if response.code.is_success() && response.observe.is_some() {
+            let token = (token, now.instant);
             self.established(registration, (observed, *parameters), base, token);
         } else if let Some(device) = self.devices.get_mut(registration) {
             // It was one, and is none any more.
             device.observations.remove_token(token);
+            if response.code.is_success() || is_final(response.code) {
+                device.refuses(observed);
+            }
         }
         if response.code.is_success() && downlink.purpose == Purpose::Restored {
             // Whoever asks for an observation gets the first value as the answer.

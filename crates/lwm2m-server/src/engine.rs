@@ -115,15 +115,21 @@ impl<P: PeerKey> Engine<P> {
     /// A message arrived on a stream. [`Engine::forget_peer`] when that ends.
     pub fn handle_message(&mut self, now: Now, peer: P, origin: &Origin, message: coap::Message) {
         self.coap.handle_message(now.instant, peer, message);
-        self.heard(now, peer, origin.address);
+        let misses = self.heard(now, peer, origin.address);
         self.drain_coap(now, Some(origin));
+        if let Some(id) = misses {
+            self.restore_missing(now, &id);
+        }
     }
 
     /// A CoAP message arrived as a datagram.
     pub fn handle_datagram(&mut self, now: Now, peer: P, origin: &Origin, datagram: &[u8]) {
         self.coap.handle_datagram(now.instant, peer, datagram);
-        self.heard(now, peer, origin.address);
+        let misses = self.heard(now, peer, origin.address);
         self.drain_coap(now, Some(origin));
+        if let Some(id) = misses {
+            self.restore_missing(now, &id);
+        }
     }
 
     /// A commit asked for by [`Output::Commit`] ended. An unknown id is ignored.
@@ -202,6 +208,9 @@ impl<P: PeerKey> Engine<P> {
         observations: &[Observation],
     ) {
         self.adopt(now, peer, registration);
+        if let Some(device) = self.devices.get_mut(&registration.id) {
+            device.want(observations);
+        }
         for observation in observations {
             self.restore_observation(now, &registration.id, observation);
         }
@@ -260,11 +269,10 @@ impl<P: PeerKey> Engine<P> {
         self.coap.counters()
     }
 
-    pub(crate) fn heard(&mut self, now: Now, peer: P, from: SocketAddr) {
+    /// The device's registration, if it is to be asked for observations that it does not have.
+    pub(crate) fn heard(&mut self, now: Now, peer: P, from: SocketAddr) -> Option<RegistrationId> {
         let window = self.config.awake_window;
-        let Some((_, device)) = self.devices.at_peer_mut(peer) else {
-            return;
-        };
+        let (id, device) = self.devices.at_peer_mut(peer)?;
         if !device.listens(now.instant, window) {
             self.outputs.push_back(Output::Awake {
                 endpoint: device.endpoint.clone(),
@@ -272,6 +280,7 @@ impl<P: PeerKey> Engine<P> {
         }
         device.presence.heard(now.instant);
         device.contact.heard(now.wall, from);
+        device.misses(now.instant).then(|| id.clone())
     }
 
     pub(crate) fn drain_coap(&mut self, now: Now, origin: Option<&Origin>) {

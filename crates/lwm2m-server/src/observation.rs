@@ -1,6 +1,7 @@
 //! The observations of one device (LwM2M Core 1.2 §6.4).
 
 use std::net::SocketAddr;
+use std::time::{Duration, Instant};
 
 use coap::{Code, PeerKey, Receipt, Response, Token};
 use device_state::{
@@ -9,6 +10,7 @@ use device_state::{
 };
 use lwm2m::{ChildPrefix, NotificationAttributes, Observed, Path, RegistrationId};
 
+use crate::device::Device;
 use crate::engine::Engine;
 use crate::output::{Now, OperationFailure, OperationReply, OperationTag};
 use crate::uplink::{Awaiting, record_values};
@@ -26,6 +28,20 @@ struct Established {
     /// What was asked for: more than one path, where the device is observed path by path instead.
     observed: Observed,
     parameters: NotificationAttributes,
+    /// When it was established, or reported last.
+    heard_at: Instant,
+}
+
+impl Established {
+    /// Whether the device may have ended it: it has not reported for twice as long as it was told to (`pmax`).
+    // RFC 7641 §4.5: a device that was not acknowledged ends the observation, and has no way to tell.
+    fn is_silent(&self, now: Instant) -> bool {
+        let Some(pmax) = self.parameters.effective_pmax() else {
+            return false;
+        };
+        let patience = Duration::from_secs(2 * u64::from(pmax)).max(LEAST_SILENCE);
+        now >= self.heard_at + patience
+    }
 }
 
 /// How long the observations of a device last.
@@ -49,9 +65,14 @@ impl Bond {
 }
 
 impl Observations {
-    /// The path that what is reported with the token lies below, of which device behind a gateway if it is of one.
-    pub(crate) fn place(&self, token: Token) -> Option<(Option<ChildPrefix>, Path)> {
-        let known = self.0.iter().find(|known| known.token == token)?;
+    /// The device reports with the token: the path that it lies below, of which device behind a gateway if it is of one.
+    pub(crate) fn heard(
+        &mut self,
+        now: Instant,
+        token: Token,
+    ) -> Option<(Option<ChildPrefix>, Path)> {
+        let known = self.0.iter_mut().find(|known| known.token == token)?;
+        known.heard_at = now;
         Some((known.observed.child().cloned(), known.base))
     }
 
@@ -72,6 +93,12 @@ impl Observations {
         self.0.iter().any(|known| known.observed == *observed)
     }
 
+    /// Whether the device reports this, as far as that can be told.
+    fn reports(&self, observed: &Observed, now: Instant) -> bool {
+        let mut of_it = self.0.iter().filter(|known| known.observed == *observed);
+        self.has(observed) && !of_it.any(|known| known.is_silent(now))
+    }
+
     /// The tokens by which this was observed with other parameters.
     pub(crate) fn remove_changed(
         &mut self,
@@ -90,7 +117,7 @@ impl Observations {
         observed: Observed,
         base: Path,
         parameters: NotificationAttributes,
-        token: Token,
+        (token, heard_at): (Token, Instant),
     ) -> Option<Token> {
         let same = |known: &Established| known.observed == observed && known.base == base;
         let older = self.0.iter().position(same);
@@ -100,6 +127,7 @@ impl Observations {
             base,
             observed,
             parameters,
+            heard_at,
         });
         older.filter(|older| *older != token)
     }
@@ -110,8 +138,10 @@ impl Observations {
         removed.map(|known| known.token).collect()
     }
 
-    pub(crate) fn remove_token(&mut self, token: Token) {
-        self.0.retain(|known| known.token != token);
+    /// What was observed by the token is no longer.
+    pub(crate) fn remove_token(&mut self, token: Token) -> Option<Observed> {
+        let place = self.0.iter().position(|known| known.token == token)?;
+        Some(self.0.remove(place).observed)
     }
 
     pub(crate) fn len(&self) -> usize {
@@ -123,11 +153,112 @@ impl Observations {
     }
 }
 
+/// Whether a device that answers an Observe in this way would answer the next one in the same.
+pub(crate) const fn is_final(code: Code) -> bool {
+    code.is_client_error() && code.as_byte() != Code::TOO_MANY_REQUESTS_4_29.as_byte()
+        || code.as_byte() == Code::NOT_IMPLEMENTED_5_01.as_byte()
+}
+
 /// Whether a notification is as safe as it will ever be.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Kept {
     Yes,
     No,
+}
+
+/// An observation is not looked after before it was silent for this long: what is on its way may be sent again.
+const LEAST_SILENCE: Duration = Duration::from_secs(30);
+
+/// How long a device is left alone that did not take an observation on for no reason of its own.
+const ASK_AGAIN: Duration = Duration::from_secs(10);
+
+/// What the state tier wants observed on a device.
+#[derive(Debug, Default)]
+pub(crate) struct Wanted {
+    observations: Vec<Observation>,
+    /// What the device does not want to have observed.
+    refused: Vec<Observed>,
+    /// When it was last asked for what it does not report.
+    asked_at: Option<Instant>,
+}
+
+impl Wanted {
+    fn wants(&self, observed: &Observed) -> bool {
+        let mut observations = self.observations.iter();
+        observations.any(|observation| observation.observed == *observed)
+    }
+}
+
+impl<P> Device<P> {
+    /// From now on this is wanted of it, and nothing else.
+    pub(crate) fn want(&mut self, observations: &[Observation]) {
+        if observations.is_empty() {
+            self.wanted = None;
+            return;
+        }
+        let wanted = self.wanted.get_or_insert_default();
+        wanted.observations = observations.to_vec();
+        let mut refused = std::mem::take(&mut wanted.refused);
+        refused.retain(|observed| wanted.wants(observed));
+        wanted.refused = refused;
+    }
+
+    /// Nobody wants this any more.
+    fn want_no_more(&mut self, observed: &Observed) {
+        if let Some(wanted) = &mut self.wanted {
+            wanted.observations.retain(|one| one.observed != *observed);
+        }
+    }
+
+    /// It said no, and is not asked again until it lists other objects or registers anew.
+    pub(crate) fn refuses(&mut self, observed: &Observed) {
+        if let Some(wanted) = &mut self.wanted
+            && wanted.wants(observed)
+            && !wanted.refused.contains(observed)
+        {
+            wanted.refused.push(observed.clone());
+        }
+    }
+
+    /// What it refused it may have now.
+    pub(crate) fn refuses_nothing(&mut self) {
+        if let Some(wanted) = &mut self.wanted {
+            wanted.refused.clear();
+        }
+    }
+
+    fn is_missing(&self, now: Instant, wanted: &Wanted, observation: &Observation) -> bool {
+        let observed = &observation.observed;
+        !self.observations.reports(observed, now) && !wanted.refused.contains(observed)
+    }
+
+    /// Whether it is time to ask for something that it does not report although it is wanted.
+    pub(crate) fn misses(&self, now: Instant) -> bool {
+        self.wanted.as_ref().is_some_and(|wanted| {
+            wanted.asked_at.is_none_or(|asked| now >= asked + ASK_AGAIN)
+                && wanted
+                    .observations
+                    .iter()
+                    .any(|observation| self.is_missing(now, wanted, observation))
+        })
+    }
+
+    /// What it is to be asked for.
+    fn missing(&self, now: Instant) -> Vec<Observation> {
+        let wanted = self.wanted.iter();
+        let observations = wanted.flat_map(|wanted| {
+            let observations = wanted.observations.iter();
+            observations.filter(|observation| self.is_missing(now, wanted, observation))
+        });
+        observations.cloned().collect()
+    }
+
+    /// It is asked for something that is wanted.
+    pub(crate) fn is_asked(&mut self, now: Instant) {
+        if let Some(wanted) = &mut self.wanted {
+            wanted.asked_at = Some(now);
+        }
+    }
 }
 
 impl<P: PeerKey> Engine<P> {
@@ -160,11 +291,32 @@ impl<P: PeerKey> Engine<P> {
                 }
             }
         }
+        device.want(observations);
         self.devices.renew(now, id, peer, expires_at);
         if moved {
             self.heard(now, peer, address);
             for observation in observations {
                 self.restore_observation(now, id, observation);
+            }
+        } else {
+            self.restore_missing(now, id);
+        }
+    }
+
+    /// Asks the device for what it does not report although it is wanted: it was not reached when it was asked before, or
+    /// has ended the observation since.
+    pub(crate) fn restore_missing(&mut self, now: Now, id: &RegistrationId) {
+        // LwM2M Transport 1.2 §5.4: what waits for a device in queue mode is sent after the answer to its message.
+        if self.early.contains_key(id) {
+            return;
+        }
+        let device = self.devices.get(id);
+        let Some(device) = device.filter(|device| device.misses(now.instant)) else {
+            return;
+        };
+        for observation in device.missing(now.instant) {
+            if !self.is_asked_for(id, &observation.observed) {
+                self.restore_observation(now, id, &observation);
             }
         }
     }
@@ -175,14 +327,15 @@ impl<P: PeerKey> Engine<P> {
         registration: &RegistrationId,
         (observed, parameters): (&Observed, NotificationAttributes),
         base: Path,
-        token: Token,
+        (token, at): (Token, Instant),
     ) {
         if let Some(device) = self.devices.get_mut(registration) {
             let peer = device.peer;
             let observed = observed.clone();
-            if let Some(older) = device
-                .observations
-                .establish(observed, base, parameters, token)
+            if let Some(older) =
+                device
+                    .observations
+                    .establish(observed, base, parameters, (token, at))
             {
                 self.coap.forget_observation(peer, older);
             }
@@ -224,10 +377,10 @@ impl<P: PeerKey> Engine<P> {
         response: &Response,
         receipt: Option<Receipt<P>>,
     ) {
-        let observed = self
-            .devices
-            .at_peer_mut(peer)
-            .and_then(|(id, device)| Some((id.clone(), device.observations.place(token)?)));
+        let observed = self.devices.at_peer_mut(peer).and_then(|(id, device)| {
+            let place = device.observations.heard(now.instant, token)?;
+            Some((id.clone(), place))
+        });
         let Some((id, (child, base))) = observed else {
             self.counters.dropped_notifications += 1;
             self.settle_notification(now, receipt, Kept::Yes);
@@ -236,8 +389,11 @@ impl<P: PeerKey> Engine<P> {
         };
         if !response.code.is_success() {
             // RFC 7641 §3.2: an error ends the observation.
-            if let Some(device) = self.devices.get_mut(&id) {
-                device.observations.remove_token(token);
+            if let Some(device) = self.devices.get_mut(&id)
+                && let Some(observed) = device.observations.remove_token(token)
+                && is_final(response.code)
+            {
+                device.refuses(&observed);
             }
             self.settle_notification(now, receipt, Kept::Yes);
             self.coap.forget_observation(peer, token);
@@ -281,6 +437,7 @@ impl<P: PeerKey> Engine<P> {
         let Some(device) = self.devices.get_mut(registration) else {
             return self.operation_done(tag, Err(OperationFailure::NotHere));
         };
+        device.want_no_more(observed);
         let tokens = device.observations.remove(observed);
         for token in tokens {
             if listens {

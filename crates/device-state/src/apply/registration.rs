@@ -153,7 +153,6 @@ impl Change<'_> {
         owner: NodeId,
         before: Place,
     ) -> Outcome {
-        let moved = registration.place() != before;
         let (former, ..) = before;
         let moved_from = moved_from(former, &registration);
         let previous_owner = std::mem::replace(&mut registration.owner, owner);
@@ -166,21 +165,16 @@ impl Change<'_> {
                 registration: Box::new(registration),
             },
         );
-        let mut observations = Vec::new();
         if previous_owner != owner {
             // The exchanges of the node that lost the device cannot end any more.
             self.release_in_flight(&endpoint, Some(owner));
             self.settle_queue(&endpoint);
         }
-        // An observation may end with the connection or session that it was established on.
-        if moved || previous_owner != owner {
-            observations = query::observations(self.tables, &endpoint);
-        }
         Outcome::Updated {
-            endpoint,
             expires_at,
-            observations,
+            observations: query::observations(self.tables, &endpoint),
             moved_from,
+            endpoint,
         }
     }
 

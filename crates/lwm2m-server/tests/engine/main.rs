@@ -10,6 +10,7 @@ mod contact;
 mod formats;
 mod gateway;
 mod identity;
+mod observing;
 mod operations;
 mod profiles;
 mod queue;

@@ -186,14 +186,30 @@ impl Scripted {
 
     /// From now on somebody wants this observed.
     pub(crate) fn hold(&mut self, observed: Observed) {
+        self.hold_with(observed, NotificationAttributes::default());
+    }
+
+    /// The same, with parameters.
+    pub(crate) fn hold_with(&mut self, observed: Observed, parameters: NotificationAttributes) {
         let outcome = self.apply(Command::HoldObservation {
             endpoint: endpoint(),
             observed,
-            parameters: NotificationAttributes::default(),
+            parameters,
             holder: 1,
             lease_until: Timestamp::NEVER,
         });
         assert_eq!(outcome, Outcome::Done);
+    }
+
+    /// The device updates its registration; with `links`, it lists its objects anew.
+    pub(crate) fn update(&mut self, links: Option<&str>) {
+        let id = self.registration().id;
+        let updated = self.uplink(Request {
+            content_format: links.map(|_| ContentFormat::LINK.0),
+            payload: links.unwrap_or_default().as_bytes().to_vec(),
+            ..Request::new(Code::POST, ["rd", id.as_str()])
+        });
+        assert_eq!(updated.code, Code::CHANGED_2_04);
     }
 
     /// The wall clock in milliseconds.
