@@ -299,7 +299,7 @@ async fn hand_to_preferred(
     };
     if let Some(to) = preferred.filter(caught_up).or_else(fallback) {
         tracing::info!(shard = %group.shard(), %to, "handing the leadership over");
-        hand_over(group, to).await;
+        group.hand_over(to).await;
     }
 }
 
@@ -390,12 +390,6 @@ async fn take(group: &Group, step: Step) -> Taken {
             tracing::warn!(%shard, ?step, "the change of the membership is not committed yet");
             Taken::No
         }
-    }
-}
-
-async fn hand_over(group: &Group, to: NodeId) {
-    if let Err(error) = group.raft().trigger().transfer_leader(to.0).await {
-        tracing::warn!(shard = %group.shard(), %error, "the leadership was not handed over");
     }
 }
 

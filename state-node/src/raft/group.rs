@@ -470,10 +470,26 @@ impl Group {
             .live_voters()
             .into_iter()
             .max_by_key(|(_, matched)| *matched);
-        let Some((to, _)) = best.filter(|_| self.leads()) else {
-            return;
+        if let Some((to, _)) = best {
+            self.hand_over(NodeId(to)).await;
+        }
+    }
+
+    /// Hands the leadership to a voter, unless this node does not lead or the members are changing.
+    // A leader that hands over proposes nothing until another one is elected. If the other is taken out meanwhile and
+    // nobody else is left to be elected, that is for ever.
+    pub async fn hand_over(&self, to: NodeId) {
+        let metrics = self.raft.metrics();
+        let can = {
+            let metrics = metrics.borrow_watched();
+            let members = &metrics.membership_config;
+            *members == metrics.committed_membership_config
+                && members.voter_ids().any(|voter| voter == to.0)
         };
-        if let Err(error) = self.raft.trigger().transfer_leader(to).await {
+        if !can || !self.leads() {
+            return;
+        }
+        if let Err(error) = self.raft.trigger().transfer_leader(to.0).await {
             tracing::warn!(shard = %self.shard(), %error, "the leadership was not handed over");
         }
     }

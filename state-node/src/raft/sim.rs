@@ -1,5 +1,5 @@
 //! A whole shard in one process: replicas with their log, their rows and their proposals, on virtual time, over a network
-//! that loses, delays, repeats and cuts, with disks that forget what was not synced.
+//! that loses, delays, repeats and cuts, with disks that forget what was not synced, while replicas join and leave.
 //!
 //! First safety: what callers saw has to be linearizable. Then liveness: once nothing is broken any more, every replica has
 //! the same rows, soon. `DROVER_SEEDS` says how many runs there are, `DROVER_SEED` which one is the first. A seed repeats
@@ -7,15 +7,17 @@
 
 #![expect(clippy::unwrap_used, reason = "a failed unwrap is the test's failure")]
 
+use std::collections::BTreeSet;
 use std::ops::Range;
 use std::time::Duration;
 
+use device_state::NodeId;
 use node_runtime::Tasks;
 use rand::seq::IndexedRandom;
 use rand::{Rng, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 use tokio::task::JoinSet;
-use tokio::time::{Instant, sleep};
+use tokio::time::{Instant, sleep, timeout};
 
 use callers::{Caller, History, REGISTERS};
 use network::SimNetwork;
@@ -25,13 +27,17 @@ mod callers;
 mod network;
 mod replica;
 
-const REPLICAS: u64 = 3;
+const REPLICAS: u64 = 5;
+/// The first members are the replicas 1 to this; others join and leave.
+const FIRST_MEMBERS: u64 = 3;
 const STEPS: usize = 12;
 /// Milliseconds that a replica is down.
 const DOWN: Range<u64> = 0..3_000;
 const SEEDS: u64 = 10;
 /// How long a cluster that is whole may take to agree.
 const SOON: Duration = Duration::from_secs(60);
+/// How long a change of voters is waited for.
+const PATIENCE: Duration = Duration::from_secs(3);
 
 /// What goes wrong next.
 #[derive(Clone, Copy, Debug)]
@@ -48,6 +54,8 @@ enum Fault {
     Heal,
     TransferLeader(u64),
     Snapshot(u64),
+    /// So many replicas from this one on are to be the voters.
+    Members(u64, u64),
 }
 
 struct Cluster {
@@ -64,7 +72,7 @@ impl Cluster {
             replica.start().await;
             replicas.push(replica);
         }
-        let members = (1..=REPLICAS).map(|id| (id, crate::raft::Member::default()));
+        let members = (1..=FIRST_MEMBERS).map(|id| (id, crate::raft::Member::default()));
         let first = network.group(1).expect("it runs");
         first
             .raft()
@@ -82,13 +90,15 @@ impl Cluster {
         match fault {
             Fault::Crash(id) => self.crash(&[id], DOWN, rng).await,
             Fault::CrashOthers => {
-                let leads = |id: &u64| self.network.group(*id).is_some_and(|group| group.leads());
-                let leader = (1..=REPLICAS).find(leads).unwrap_or(1);
+                let leader = self.leader().unwrap_or(1);
                 self.network.isolate(leader);
                 let others: Vec<u64> = (1..=REPLICAS).filter(|other| *other != leader).collect();
                 self.crash(&others, 0..300, rng).await;
             }
-            Fault::CrashAll => self.crash(&[1, 2, 3], DOWN, rng).await,
+            Fault::CrashAll => {
+                let all: Vec<u64> = (1..=REPLICAS).collect();
+                self.crash(&all, DOWN, rng).await;
+            }
             Fault::Cut(one, other) => {
                 self.network.cut(one, other);
                 self.network.cut(other, one);
@@ -99,8 +109,7 @@ impl Cluster {
             Fault::Heal => self.network.heal(),
             Fault::TransferLeader(to) => {
                 for group in self.network.groups() {
-                    // Whoever does not lead refuses.
-                    let _refused = group.raft().trigger().transfer_leader(to).await;
+                    group.hand_over(NodeId(to)).await;
                 }
             }
             Fault::Snapshot(id) => {
@@ -108,7 +117,31 @@ impl Cluster {
                     let _stopped = group.raft().trigger().snapshot().await;
                 }
             }
+            Fault::Members(first, count) => {
+                let voters = (first..first + count).map(|id| (id - 1) % REPLICAS + 1);
+                // Without a leader, or a quorum that confirms it in time, nothing comes of it, or later.
+                let change = self.make_voters(voters.collect());
+                let _unfinished = timeout(PATIENCE, change).await;
+            }
         }
+    }
+
+    fn leader(&self) -> Option<u64> {
+        (1..=REPLICAS).find(|id| self.network.group(*id).is_some_and(|group| group.leads()))
+    }
+
+    /// Asks the leader for these voters; whether they are.
+    async fn make_voters(&self, voters: BTreeSet<u64>) -> bool {
+        let Some(group) = self.leader().and_then(|id| self.network.group(id)) else {
+            return false;
+        };
+        for id in &voters {
+            let learner = crate::raft::Member::default();
+            if group.raft().add_learner(*id, learner, false).await.is_err() {
+                return false;
+            }
+        }
+        group.raft().change_membership(voters, false).await.is_ok()
     }
 
     async fn crash(&mut self, ids: &[u64], down: Range<u64>, rng: &mut ChaCha8Rng) {
@@ -121,10 +154,18 @@ impl Cluster {
         }
     }
 
-    /// Waits until every replica has applied the same, and has the same rows.
+    /// Waits until every replica is a voter, has applied the same, and has the same rows.
     async fn agree(&self) {
         self.network.heal();
         let end = Instant::now() + SOON;
+        loop {
+            let all = self.make_voters((1..=REPLICAS).collect());
+            if timeout(PATIENCE, all).await == Ok(true) {
+                break;
+            }
+            assert!(Instant::now() < end, "{}", self.network.describe());
+            sleep(Duration::from_millis(100)).await;
+        }
         loop {
             let seen: Vec<_> = self.network.groups().iter().map(callers::rows).collect();
             if seen.len() == REPLICAS as usize && seen.windows(2).all(|pair| pair[0] == pair[1]) {
@@ -151,6 +192,8 @@ fn draw(rng: &mut ChaCha8Rng) -> Fault {
         Fault::Heal,
         Fault::TransferLeader(id),
         Fault::Snapshot(id),
+        Fault::Members(id, 3),
+        Fault::Members(id, rng.random_range(1..=REPLICAS)),
     ]
     .choose(rng)
     .unwrap()
@@ -200,6 +243,24 @@ fn what_callers_see_is_linearizable_and_replicas_agree_whatever_breaks() {
             runtime.block_on(play(seed));
         });
         assert!(played.is_ok(), "DROVER_SEED={seed}");
+    }
+}
+
+/// Nobody else renews its lease.
+#[tokio::test(start_paused = true)]
+async fn a_group_of_one_answers_reads_however_long_it_was_idle() {
+    let mut rng = ChaCha8Rng::seed_from_u64(1);
+    let mut cluster = Cluster::start(&mut rng).await;
+    until("one voter", || cluster.leader().is_some()).await;
+    let leader = cluster.leader().unwrap();
+    assert!(cluster.make_voters([leader].into()).await);
+    sleep(Duration::from_secs(300)).await;
+    let group = cluster.network.group(leader).unwrap();
+    let found = group.read_current(|_| ()).await;
+    assert!(found.is_ok(), "{found:?}");
+    drop(group);
+    for replica in &mut cluster.replicas {
+        replica.crash(&mut rng).await;
     }
 }
 

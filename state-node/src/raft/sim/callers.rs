@@ -161,8 +161,8 @@ pub(super) async fn last_reads(network: &SimNetwork, soon: Duration) -> History 
         loop {
             assert!(
                 Instant::now() < end,
-                "nobody answers: {:?}",
-                network.groups()
+                "nobody answers: {}",
+                network.describe()
             );
             let mut answered = None;
             for group in network.groups() {

@@ -5,6 +5,7 @@ use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::Duration;
 
 use openraft::OptionalSend;
+use openraft::async_runtime::WatchReceiver as _;
 use openraft::errors::{NetworkError, RPCError, ReplicationClosed, StreamingError, Unreachable};
 use openraft::network::{RPCOption, RaftNetworkFactory, RaftNetworkV2};
 use openraft::raft::{
@@ -71,6 +72,17 @@ impl SimNetwork {
 
     pub(super) fn groups(&self) -> Vec<Arc<Group>> {
         self.state().groups.values().cloned().collect()
+    }
+
+    /// What every group says of itself, for whoever looks at a failure.
+    pub(super) fn describe(&self) -> String {
+        let groups = self.groups();
+        let metrics = groups.iter().map(|group| {
+            let metrics = group.raft().metrics();
+            let metrics = metrics.borrow_watched();
+            format!("\n{}", *metrics)
+        });
+        metrics.collect()
     }
 
     pub(super) fn attach(&self, id: u64, group: Arc<Group>) {
