@@ -300,7 +300,11 @@ impl Drover {
             .unwrap_or_default();
         devices
             .iter()
-            .filter(|device| device.get("state").is_some_and(|state| state == "Registered"))
+            .filter(|device| {
+                device
+                    .get("state")
+                    .is_some_and(|state| state == "Registered")
+            })
             .filter_map(|device| Some(device.get("endpoint")?.as_str()?.to_owned()))
             .collect()
     }
