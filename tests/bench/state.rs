@@ -11,9 +11,10 @@ mod million;
 mod nodes;
 mod replica;
 
-use std::path::Path;
+use std::io::Write;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use device_state::SessionCid;
 use futures::FutureExt;
@@ -52,9 +53,25 @@ struct Comparison {
     connections: Arc<Vec<Connection>>,
 }
 
-/// Where data of benchmarks lies: below cargo's target folder, which is on a disk.
-fn folder() -> &'static Path {
-    Path::new(env!("CARGO_TARGET_TMPDIR"))
+/// Where all data lies: in `DROVER_BENCH_DATA`, or below cargo's target folder, which is on a disk.
+fn folder() -> PathBuf {
+    let folder = std::env::var_os("DROVER_BENCH_DATA");
+    folder.map_or_else(|| env!("CARGO_TARGET_TMPDIR").into(), PathBuf::from)
+}
+
+/// What one `fdatasync` of a few kilobytes takes there, in milliseconds: the median. All else rests on it.
+fn tell_disk(folder: &Path) {
+    let mut file = tempfile::NamedTempFile::new_in(folder).expect("a temporary file");
+    let took = (0..200).map(|_| {
+        let begun = Instant::now();
+        let written = file.write_all(&[1; 4_096]);
+        written
+            .and_then(|()| file.as_file().sync_data())
+            .expect("a disk that takes 4 KiB");
+        begun.elapsed().as_secs_f64() * 1e3
+    });
+    let median = middle(took.collect());
+    eprintln!("  the disk synchronises 4 KiB within {median:.3} ms");
 }
 
 pub(crate) fn puts() {
@@ -129,7 +146,8 @@ pub(crate) fn reads() {
 impl Comparison {
     fn start() -> Self {
         let runtime = load::runtime();
-        let nodes = Nodes::start(folder(), 3);
+        tell_disk(&folder());
+        let nodes = Nodes::start(&folder(), 3);
         let etcd = Etcd::start(nodes.site.path());
         let leader = etcd.leader(&runtime);
         let clients = runtime.block_on(join_all((0..CONNECTIONS).map(|_| nodes.connect())));
@@ -216,7 +234,7 @@ impl Comparison {
         let pids = [self.nodes.pids(), self.etcd.pids()].concat();
         let mut before = spent(&pids);
         until("two clusters at rest", PATIENCE, || {
-            let looked = std::time::Instant::now();
+            let looked = Instant::now();
             until("a moment", PATIENCE, || looked.elapsed().as_millis() >= 500);
             let now = spent(&pids);
             let work = now - std::mem::replace(&mut before, now);

@@ -29,7 +29,7 @@ type Ledger = Arc<Mutex<Vec<(Instant, SessionCid)>>>;
 pub(crate) fn loss() {
     eprintln!("state-leader: three state nodes, one of which is killed, {ROUNDS} times");
     let runtime = load::runtime();
-    let mut nodes = Nodes::start(folder(), 3);
+    let mut nodes = Nodes::start(&folder(), 3);
     let client = runtime.block_on(nodes.connect());
     let (mut gaps, mut lost, mut acknowledged) = (Vec::new(), 0, 0);
     for round in 0..ROUNDS {

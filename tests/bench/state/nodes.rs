@@ -177,9 +177,7 @@ pub(crate) fn endpoint(number: u64) -> EndpointName {
 pub(crate) fn register(number: u64) -> (ShardId, Command) {
     let endpoint = endpoint(number);
     let shard = ShardId::of_endpoint(&endpoint, SHARDS);
-    let identity = SecurityIdentity::Credential(CredentialId::PskIdentity(
-        endpoint.as_str().as_bytes().to_vec(),
-    ));
+    let identity = SecurityIdentity::CertificateNames(vec![endpoint.as_str().to_owned()]);
     let registration = Registration {
         id: new_registration_id(shard, number.wrapping_mul(0x9e37_79b9_7f4a_7c15)),
         endpoint,

@@ -17,18 +17,18 @@ use super::{folder, spent};
 use crate::figure;
 
 /// Devices with something desired.
-const DEVICES: u64 = 130_000;
+const DEVICES: u64 = 65_000;
 /// Bytes of it, which do not compress.
 const BYTES: usize = 8_192;
 /// It is replaced so often: what the log holds of it is then more than the log keeps, and a new replica needs the rows.
-const TIMES: u64 = 2;
+const TIMES: u64 = 4;
 const CLIENTS: usize = 64;
 
-/// One node with about a gigabyte of rows gets a second one.
+/// One node with a gigabyte of rows or more gets a second one.
 pub(crate) fn snapshot() {
     eprintln!("state-snapshot: one state node with {DEVICES} devices, and another");
     let runtime = load::runtime();
-    let mut nodes = Nodes::start(folder(), 1);
+    let mut nodes = Nodes::start(&folder(), 1);
     let client = runtime.block_on(nodes.connect());
     let operation: Operation = Arc::new(move |_, number| {
         let client = client.clone();

@@ -333,7 +333,7 @@ const FIGURES: [Figure; 61] = [
     },
     Figure {
         name: "registration-cost-million",
-        what: "What a registration costs then, of what it cost with 10,000",
+        what: "What one costs the processors of all nodes then, of what it cost with 10,000",
         limit: Limit::TimesAsMuch(1.5),
     },
     Figure {
