@@ -86,7 +86,9 @@ kube: setup ## Tests against a real Kubernetes API
 	@scripts/packages.sh go=golang-go openssl=openssl
 	@$(rocksdb); cargo build --workspace --bins; cargo test --workspace --test kube
 
-bench: setup ## Measures and writes docs/performance.md
+bench: setup ## Measures, against etcd as well, and writes docs/performance.md
+	@scripts/packages.sh go=golang-go
+	@tests/kube/build.sh etcd >/dev/null
 	@$(rocksdb); cargo xtask bench
 
 fmt: ## Formats the source

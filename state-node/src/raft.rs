@@ -101,8 +101,10 @@ pub struct Outcomes {
 
 /// The tuning of every group.
 ///
-/// Heartbeats and elections are slower than openraft's defaults because a group shares its core with seven others; the
-/// log keeps 100,000 entries behind a snapshot so that a purge cannot overtake an apply that is still queued.
+/// Heartbeats and elections are slower than openraft's defaults because a group shares its core with seven others. When a
+/// leader dies, first its lease ends, which is as long as the longest election timeout, then an election timeout: that is
+/// two and a half seconds in the unluckiest of all shards. The log keeps 100,000 entries behind a snapshot so that a purge
+/// cannot overtake an apply that is still queued.
 ///
 /// A leader that starts again stands for election like everybody else. Were it given its leadership back, as is openraft's
 /// default, it would answer reads before it knew again what it had committed: in the same term there is no new entry whose
@@ -111,8 +113,8 @@ pub fn config(cluster: &str) -> Result<Arc<openraft::Config>, openraft::ConfigEr
     let config = openraft::Config {
         cluster_name: cluster.to_owned(),
         heartbeat_interval: 200,
-        election_timeout_min: 1_000,
-        election_timeout_max: 2_000,
+        election_timeout_min: 700,
+        election_timeout_max: 1_200,
         install_snapshot_timeout: 600_000,
         max_payload_entries: 256,
         snapshot_policy: openraft::SnapshotPolicy::LogsSinceLast(500_000),

@@ -1,4 +1,5 @@
-//! Figures of the whole path: `drover dev` with three replicas, the load generator on the same machine.
+//! Figures of the whole path: `drover dev` with three replicas, the load generator on the same machine. And those of the
+//! state tier alone.
 //!
 //! Prints one JSON object a line, `{"figure", "value"}`, which `cargo xtask bench` collects. Each figure of speed is the
 //! median of several rounds.
@@ -10,6 +11,7 @@
 
 mod operations;
 mod sessions;
+mod state;
 mod storm;
 mod watchers;
 
@@ -28,7 +30,7 @@ const KEY: &str = "000102030405060708090a0b0c0d0e0f";
 const AWAKE: usize = 16;
 
 /// What is measured, by name: `cargo bench --bench path -- NAME…` measures some of it.
-const PARTS: [(&str, fn()); 10] = [
+const PARTS: [(&str, fn()); 15] = [
     ("registrations", registrations),
     ("reads", reads),
     ("notifications", operations::notifications),
@@ -39,6 +41,11 @@ const PARTS: [(&str, fn()); 10] = [
     ("forwarding", sessions::forwarding),
     ("take-over", sessions::take_over),
     ("storm", storm::reconnect),
+    ("state-puts", state::puts),
+    ("state-reads", state::reads),
+    ("state-leader", state::loss),
+    ("state-million", state::million),
+    ("state-snapshot", state::snapshot),
 ];
 
 fn main() {

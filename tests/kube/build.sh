@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
 # Builds etcd, kube-apiserver and, where PATH has none, kubectl from the Go modules that control-plane/go.mod pins.
 # Prints the folder with the binaries. The first run takes several minutes; later ones find everything in the cache.
+# Builds only what is named, if anything is: build.sh etcd
 #
 # Environment:
 #   DROVER_KUBE_CACHE  where the binaries are kept (default: ~/.cache/drover/kube)
@@ -37,7 +38,11 @@ build() { # NAME PACKAGE
   echo "$want" >"$out.stamp"
 }
 
-build etcd go.etcd.io/etcd/server/v3
-build kube-apiserver k8s.io/kubernetes/cmd/kube-apiserver
-command -v kubectl >/dev/null || build kubectl k8s.io/kubernetes/cmd/kubectl
+wanted() { # NAME CHOSEN...
+  [[ $# -eq 1 ]] || [[ " ${*:2} " == *" $1 "* ]]
+}
+
+if wanted etcd "$@"; then build etcd go.etcd.io/etcd/server/v3; fi
+if wanted kube-apiserver "$@"; then build kube-apiserver k8s.io/kubernetes/cmd/kube-apiserver; fi
+if wanted kubectl "$@" && ! command -v kubectl >/dev/null; then build kubectl k8s.io/kubernetes/cmd/kubectl; fi
 echo "$bin"

@@ -20,6 +20,7 @@ const SHARDS: u16 = 4;
 #[derive(Debug)]
 pub struct Site {
     folder: tempfile::TempDir,
+    shards: u16,
 }
 
 /// A state node: its addresses, its volume, and the process while it runs.
@@ -30,19 +31,29 @@ pub struct StateNode {
     pub admin: String,
     volume: PathBuf,
     key: PathBuf,
+    shards: u16,
     program: Option<Program>,
 }
 
 impl Default for Site {
     fn default() -> Self {
-        let folder = tempfile::tempdir().expect("a temporary folder");
-        let key = "0123456789abcdef".repeat(4);
-        std::fs::write(folder.path().join("cluster.key"), key).expect("a file in it");
-        Self { folder }
+        Self::of(tempfile::tempdir().expect("a temporary folder"), SHARDS)
     }
 }
 
 impl Site {
+    /// Below `folder`, for a cluster of so many shards.
+    pub fn within(folder: &Path, shards: u16) -> Self {
+        let folder = tempfile::tempdir_in(folder).expect("a temporary folder");
+        Self::of(folder, shards)
+    }
+
+    fn of(folder: tempfile::TempDir, shards: u16) -> Self {
+        let key = "0123456789abcdef".repeat(4);
+        std::fs::write(folder.path().join("cluster.key"), key).expect("a file in it");
+        Self { folder, shards }
+    }
+
     /// A node with an empty volume and addresses of its own, not started.
     pub fn node(&self, name: &str) -> StateNode {
         StateNode {
@@ -51,6 +62,7 @@ impl Site {
             admin: free_address(),
             volume: self.folder.path().join(name),
             key: self.folder.path().join("cluster.key"),
+            shards: self.shards,
             program: None,
         }
     }
@@ -69,7 +81,7 @@ impl StateNode {
         command.args(["--api-listen", &self.api, "--admin-listen", &self.admin]);
         command.args(["--internal-listen", &self.internal]);
         command.args(["--internal-advertise", &self.internal]);
-        command.args(["--shards", &SHARDS.to_string()]);
+        command.args(["--shards", &self.shards.to_string()]);
         command.args(flags);
         let log = self.volume.with_extension("log");
         self.program = Some(Program::start(&mut command, &log).expect("the node can be started"));
@@ -85,6 +97,22 @@ impl StateNode {
     pub fn wait_until_listening(&mut self) {
         let program = self.program.as_mut().expect("it was started");
         program.wait_for_output("listening", PATIENCE);
+    }
+
+    /// Ends the process in order and waits until it is gone.
+    pub fn stop(&mut self) {
+        kill(self.pid(), Signal::TERM).expect("the node runs");
+        self.wait_for_end();
+    }
+
+    /// The running process.
+    pub fn pid(&self) -> u32 {
+        self.program.as_ref().expect("it was started").pid()
+    }
+
+    /// The folder of its data.
+    pub fn volume(&self) -> &Path {
+        &self.volume
     }
 
     /// Ends the process without warning.
@@ -138,9 +166,14 @@ pub fn cluster(api: &str) -> Value {
 
 /// Waits until every shard has a leader and these nodes, in number, as voters.
 pub fn wait_for_voters(api: &str, voters: usize) {
+    wait_for_voters_of(SHARDS, api, voters);
+}
+
+/// The same in a cluster of so many shards.
+pub fn wait_for_voters_of(shards: u16, api: &str, voters: usize) {
     until(&format!("{voters} voters in every shard"), PATIENCE, || {
         let cluster = cluster(api);
-        let shards = cluster["shardStates"]
+        let states = cluster["shardStates"]
             .as_array()
             .cloned()
             .unwrap_or_default();
@@ -148,7 +181,7 @@ pub fn wait_for_voters(api: &str, voters: usize) {
             let has = shard["voters"].as_array().map_or(0, Vec::len);
             has == voters && shard["leader"].is_string() && shard["quorum"] == true
         };
-        shards.len() == usize::from(SHARDS) && shards.iter().all(fits)
+        states.len() == usize::from(shards) && states.iter().all(fits)
     });
 }
 

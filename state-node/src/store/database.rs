@@ -93,6 +93,12 @@ impl Database {
         options: &SharedOptions,
     ) -> Result<Self, rocksdb::Error> {
         let db = DB::open(&options.rocksdb(), path)?;
+        // Most keys that a command looks for are not there: new sessions, requests that are no repetition. The binding has no
+        // function for these, and the first memtable does without.
+        db.set_options(&[
+            ("memtable_whole_key_filtering", "true"),
+            ("memtable_prefix_bloom_size_ratio", "0.05"),
+        ])?;
         Ok(Self {
             db,
             shard,

@@ -30,6 +30,14 @@ enum Limit {
     Seconds(f64),
     /// So many in a hundred, or fewer.
     Percent(f64),
+    /// So many thousands of millions of bytes, or fewer.
+    Gigabytes(f64),
+    /// So many times as many, or more.
+    TimesAsMany(f64),
+    /// So many times as much, or less.
+    TimesAsMuch(f64),
+    /// Not a single one.
+    Nothing,
     /// Nothing is promised.
     Told(Unit),
 }
@@ -42,7 +50,7 @@ enum Unit {
     Seconds,
 }
 
-const FIGURES: [Figure; 37] = [
+const FIGURES: [Figure; 61] = [
     Figure {
         name: "server/psk handshake, cid",
         what: "DTLS: PSK handshakes, server side, one core",
@@ -228,6 +236,126 @@ const FIGURES: [Figure; 37] = [
         what: "Memory of an idle registered DTLS device in the ingress, after that storm",
         limit: Limit::Bytes(1_000.0),
     },
+    Figure {
+        name: "puts-64",
+        what: "Puts of 64 clients, committed on three state nodes",
+        limit: Limit::Told(Unit::PerSecond),
+    },
+    Figure {
+        name: "puts-64-etcd",
+        what: "the same in etcd 3.6",
+        limit: Limit::Told(Unit::PerSecond),
+    },
+    Figure {
+        name: "puts-64-times",
+        what: "the one to the other",
+        limit: Limit::TimesAsMany(2.0),
+    },
+    Figure {
+        name: "puts-512",
+        what: "Puts of 512 clients",
+        limit: Limit::Told(Unit::PerSecond),
+    },
+    Figure {
+        name: "puts-512-etcd",
+        what: "the same in etcd 3.6",
+        limit: Limit::Told(Unit::PerSecond),
+    },
+    Figure {
+        name: "puts-512-times",
+        what: "the one to the other",
+        limit: Limit::TimesAsMany(2.0),
+    },
+    Figure {
+        name: "puts-batched",
+        what: "Puts in batches of 64, by 16 clients",
+        limit: Limit::Told(Unit::PerSecond),
+    },
+    Figure {
+        name: "puts-batched-etcd",
+        what: "the same in etcd 3.6",
+        limit: Limit::Told(Unit::PerSecond),
+    },
+    Figure {
+        name: "puts-batched-times",
+        what: "the one to the other",
+        limit: Limit::TimesAsMany(2.0),
+    },
+    Figure {
+        name: "state-reads-64",
+        what: "Linearizable reads of 64 clients from three state nodes",
+        limit: Limit::Told(Unit::PerSecond),
+    },
+    Figure {
+        name: "state-reads-64-etcd",
+        what: "the same from etcd 3.6",
+        limit: Limit::Told(Unit::PerSecond),
+    },
+    Figure {
+        name: "state-reads-64-times",
+        what: "the one to the other",
+        limit: Limit::TimesAsMany(2.0),
+    },
+    Figure {
+        name: "state-reads-512",
+        what: "Linearizable reads of 512 clients",
+        limit: Limit::Told(Unit::PerSecond),
+    },
+    Figure {
+        name: "state-reads-512-etcd",
+        what: "the same from etcd 3.6",
+        limit: Limit::Told(Unit::PerSecond),
+    },
+    Figure {
+        name: "state-reads-512-times",
+        what: "the one to the other",
+        limit: Limit::TimesAsMany(2.0),
+    },
+    Figure {
+        name: "leader-loss-longest",
+        what: "The state node that leads most shards is killed: longest time without an acknowledgement in a shard, of five times",
+        limit: Limit::Seconds(3.0),
+    },
+    Figure {
+        name: "leader-loss-lost",
+        what: "Acknowledged writes lost by that",
+        limit: Limit::Nothing,
+    },
+    Figure {
+        name: "registrations-few",
+        what: "Registrations of 512 clients at three state nodes with 10,000 devices",
+        limit: Limit::Told(Unit::PerSecond),
+    },
+    Figure {
+        name: "registrations-million",
+        what: "the same with 1,000,000 devices",
+        limit: Limit::Told(Unit::PerSecond),
+    },
+    Figure {
+        name: "registration-cost-million",
+        what: "What one costs the processors of all nodes then, of what it cost with 10,000",
+        limit: Limit::TimesAsMuch(1.5),
+    },
+    Figure {
+        name: "state-memory-million",
+        what: "Memory of a state node with 1,000,000 registered devices",
+        limit: Limit::Gigabytes(2.0),
+    },
+    Figure {
+        name: "restart-million",
+        what: "A state node with 1,000,000 devices is stopped and started: has caught up",
+        limit: Limit::Seconds(30.0),
+    },
+    Figure {
+        name: "restart-million-killed",
+        what: "the same after a kill",
+        limit: Limit::Seconds(30.0),
+    },
+    Figure {
+        name: "snapshot-gigabyte",
+        what: "A new replica: seconds for each GB of rows until it is a voter of all shards",
+        limit: Limit::Seconds(15.0),
+    },
 ];
 
 /// A Markdown table of all figures; an error if one was not measured.
@@ -263,10 +391,13 @@ impl Limit {
             | Self::Milliseconds(number)
             | Self::Bytes(number)
             | Self::Seconds(number)
-            | Self::Percent(number) => Some(number),
+            | Self::Percent(number)
+            | Self::TimesAsMany(number)
+            | Self::TimesAsMuch(number) => Some(number),
             // Measured in bytes.
             Self::MegabytesPerSecond(number) => Some(number * 1e6),
-            Self::Told(_) => None,
+            Self::Gigabytes(number) => Some(number * 1e9),
+            Self::Nothing | Self::Told(_) => None,
         }
     }
 
@@ -285,6 +416,10 @@ impl Limit {
             Self::Bytes(limit) => (format!("≤ {limit} B"), format!("{value:.0} B")),
             Self::Seconds(limit) => (format!("≤ {limit} s"), format!("{value:.2} s")),
             Self::Percent(limit) => (format!("≤ {limit} %"), format!("{value:.0} %")),
+            Self::Gigabytes(limit) => (format!("≤ {limit} GB"), format!("{:.2} GB", value / 1e9)),
+            Self::TimesAsMany(limit) => (format!("≥ {limit} ×"), format!("{value:.2} ×")),
+            Self::TimesAsMuch(limit) => (format!("≤ {limit} ×"), format!("{value:.2} ×")),
+            Self::Nothing => ("0".to_owned(), grouped(value)),
             Self::Told(unit) => (String::new(), unit.show(value)),
         }
     }
