@@ -89,7 +89,7 @@ pub(crate) fn puts() {
             async move {
                 theirs[client % CONNECTIONS]
                     .put(key(number), value(number))
-                    .await
+                    .await;
             }
             .boxed()
         });

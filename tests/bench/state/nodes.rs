@@ -169,7 +169,7 @@ pub(crate) fn store(cid: SessionCid) -> Command {
 }
 
 pub(crate) fn endpoint(number: u64) -> EndpointName {
-    let name = format!("urn:imei:{:015}", number);
+    let name = format!("urn:imei:{number:015}");
     EndpointName::new(&name).expect("a good name")
 }
 
