@@ -1,4 +1,4 @@
-//! Devices that nobody here wrote, against a real cluster: Eclipse Leshan's client library and libcoap.
+//! What nobody here wrote, against a real cluster: devices, servers, tools of DTLS, an object store.
 
 #![expect(clippy::unwrap_used, reason = "a failed unwrap is the test's failure")]
 
@@ -11,5 +11,6 @@ mod leshan;
 mod leshan_security;
 mod leshan_server;
 mod libcoap;
+mod object_storage;
 mod secured;
 mod tls;

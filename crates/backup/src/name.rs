@@ -10,7 +10,7 @@ use sha2::Digest as _;
 /// A name that cannot be used.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum NameError {
-    #[error("{0:?} is not the id of a backup, which is like 20261130T174512Z-5f3a9c1e")]
+    #[error("{0:?} is not the id of a backup, which is like 20261130T174512114Z-5f3a9c1e")]
     BackupId(String),
     #[error("{0:?} is not the name of a file of a checkpoint")]
     FileName(String),
@@ -18,7 +18,9 @@ pub enum NameError {
     Digest(String),
 }
 
-/// Which backup: when it began, in UTC, and eight hex digits by chance. Ids sort by time.
+/// Which backup: when it began, in UTC and to the millisecond, and eight hex digits by chance. Ids sort by time.
+///
+/// Earlier builds made ids to the second, which are still read.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(try_from = "String", into = "String")]
 pub struct BackupId(String);
@@ -26,8 +28,11 @@ pub struct BackupId(String);
 impl BackupId {
     /// The id of a backup that begins at `time`.
     pub fn new(time: SystemTime, chance: u32) -> Self {
-        let time = humantime::format_rfc3339_seconds(time).to_string();
-        let time: String = time.chars().filter(|c| !matches!(c, '-' | ':')).collect();
+        let time = humantime::format_rfc3339_millis(time).to_string();
+        let time: String = time
+            .chars()
+            .filter(|c| !matches!(c, '-' | ':' | '.'))
+            .collect();
         Self(format!("{time}-{chance:08x}"))
     }
 
@@ -41,14 +46,20 @@ impl FromStr for BackupId {
     type Err = NameError;
 
     fn from_str(text: &str) -> Result<Self, NameError> {
-        let fits = |(at, byte): (usize, u8)| match at {
-            0..=7 | 9..=14 => byte.is_ascii_digit(),
-            8 => byte == b'T',
-            15 => byte == b'Z',
-            16 => byte == b'-',
-            _ => is_lower_hex(byte),
+        let digits = |part: &str, count| {
+            part.len() == count && part.bytes().all(|byte| byte.is_ascii_digit())
         };
-        if text.len() == 25 && text.bytes().enumerate().all(fits) {
+        let parts = text.split_once('T').and_then(|(date, rest)| {
+            let (time, chance) = rest.split_once("Z-")?;
+            Some((date, time, chance))
+        });
+        let fits = parts.is_some_and(|(date, time, chance)| {
+            digits(date, 8)
+                && (digits(time, 9) || digits(time, 6))
+                && chance.len() == 8
+                && chance.bytes().all(is_lower_hex)
+        });
+        if fits {
             Ok(Self(text.to_owned()))
         } else {
             Err(NameError::BackupId(shown(text)))
@@ -207,12 +218,13 @@ mod tests {
     fn an_id_tells_when_the_backup_began_and_reads_back() {
         let time = SystemTime::UNIX_EPOCH + Duration::from_secs(1_796_060_712);
         let id = BackupId::new(time, 0x5f3a_9c1e);
-        assert_eq!(id.as_str(), "20261130T174512Z-5f3a9c1e");
+        assert_eq!(id.as_str(), "20261130T174512000Z-5f3a9c1e");
         assert_eq!(id.as_str().parse(), Ok(id));
         for text in [
             "",
             "latest",
             "20261130T174512Z-5f3a9c1",
+            "20261130T1745121Z-5f3a9c1e",
             "../20261130T174512Z-5f3a9c1e",
         ] {
             assert!(text.parse::<BackupId>().is_err(), "{text}");
