@@ -41,9 +41,10 @@ fn may(policy: &Policy, identity: &Identity, resource: &str, verb: Verb) -> bool
     let (_, permission) = methods()
         .find(|(_, permission)| permission.resource == resource)
         .unwrap();
+    let permission = Permission { verb, ..permission };
     let attributes = Attributes {
-        namespace: &Namespace::default(),
-        permission: Permission { verb, ..permission },
+        scope: permission.scope("default"),
+        permission,
     };
     policy.allows(identity, &attributes)
 }
