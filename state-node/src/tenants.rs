@@ -11,8 +11,8 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use device_state::{
-    CredentialId, CredentialName, DeviceName, DevicePrefix, Namespace, NamespaceError, Row, RowKey,
-    Tables, query,
+    CredentialId, CredentialName, DeviceName, DevicePrefix, Namespace, NamespaceError, RequestId,
+    Row, RowKey, Tables, query,
 };
 use prometheus_client::encoding::{EncodeLabelSet, EncodeLabelValue};
 use prometheus_client::metrics::counter::Counter;
@@ -169,6 +169,10 @@ impl Tenants {
                 let rate = self.limits(name).rate();
                 rate.is_some_and(|rate| !bucket.is_full(rate, now))
             });
+            // So many that call at once: each begins anew, which lets a burst of each through.
+            if buckets.len() >= MAX_REMEMBERED {
+                buckets.clear();
+            }
         }
         let bucket = buckets
             .entry(namespace.clone())
@@ -202,9 +206,22 @@ impl Tenants {
         })
     }
 
-    /// Lets an operation be enqueued while there is room.
-    pub fn enqueue(&self, router: &Router, namespace: &Namespace) -> Result<(), Exceeded> {
-        self.admit(router, namespace, Quota::QueuedOperations, || false)
+    /// Lets an operation be enqueued while there is room, and always if the same request has enqueued it already.
+    pub fn enqueue(
+        &self,
+        router: &Router,
+        device: &DeviceName,
+        request: Option<RequestId>,
+    ) -> Result<(), Exceeded> {
+        let store = router.group_of(device).store();
+        let is_repeated =
+            || request.is_some_and(|id| store.read(|tables| query::is_remembered(tables, id)));
+        self.admit(
+            router,
+            &device.namespace(),
+            Quota::QueuedOperations,
+            is_repeated,
+        )
     }
 
     fn admit(
@@ -269,7 +286,8 @@ impl TenantLimits {
 
     fn rate(&self) -> Option<Rate> {
         let per_second = self.calls_per_second?.max(1);
-        let burst = self.burst.unwrap_or(per_second.saturating_mul(2)).max(1);
+        let twice = per_second.saturating_mul(2);
+        let burst = self.burst.unwrap_or(twice).max(1);
         Some(Rate { per_second, burst })
     }
 }

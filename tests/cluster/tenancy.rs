@@ -67,7 +67,11 @@ fn one_psk_identity_is_another_device_in_each_namespace() {
             THEIR_KEY,
         ];
         let answer = drover.run(&add);
-        if answer.code == 0 { Ok(()) } else { Err(answer) }
+        if answer.code == 0 {
+            Ok(())
+        } else {
+            Err(answer)
+        }
     });
     let (first, second) = (
         device(OUR_KEY, &ours, "ours"),
@@ -82,7 +86,14 @@ fn one_psk_identity_is_another_device_in_each_namespace() {
     assert_eq!(stranger.count(registered), 0);
 
     // What one tenant removes, the other one keeps.
-    let remove = ["-n", "acme", "credentials", "remove", "--psk-identity", NAME];
+    let remove = [
+        "-n",
+        "acme",
+        "credentials",
+        "remove",
+        "--psk-identity",
+        NAME,
+    ];
     let answer = drover.run(&remove);
     assert_eq!(answer.code, 0, "{answer:?}");
     until_some("the end of the other registration", SOON, || {

@@ -150,10 +150,10 @@ impl DeviceName {
     pub fn parse(text: &str) -> Result<Self, DeviceNameError> {
         let (namespace, endpoint) = split(text).ok_or(DeviceNameError::Form)?;
         EndpointName::new(endpoint)?;
-        if let Some(namespace) = namespace {
-            if Namespace::new(namespace)?.is_default() {
-                return Err(DeviceNameError::Form);
-            }
+        if let Some(namespace) = namespace
+            && Namespace::new(namespace)?.is_default()
+        {
+            return Err(DeviceNameError::Form);
         }
         Ok(Self(text.into()))
     }

@@ -326,9 +326,9 @@ impl TryFrom<InNamespace<public::PutCredentialRequest>> for NewCredential {
     type Error = ConvertError;
 
     fn try_from(asked: InNamespace<public::PutCredentialRequest>) -> Result<Self, ConvertError> {
+        use public::put_credential_request::Credential;
         let endpoint = asked.device(&asked.request.endpoint)?;
         let request = asked.request;
-        use public::put_credential_request::Credential;
         let (id, secret) = match required("credential", request.credential)? {
             Credential::PreSharedKey(psk) => pre_shared_key(psk).within("pre_shared_key")?,
             Credential::PublicKey(info) => (public_key(&info)?, Secret::PublicKey),

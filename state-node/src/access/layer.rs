@@ -145,7 +145,11 @@ impl Shared {
         if let Scope::Namespace(_) = permission.scope(namespace.as_str())
             && let Err(too_fast) = self.tenants.call(&namespace, Instant::now())
         {
-            return Ok(status::too_fast(too_fast).into_http());
+            let refused = status::too_fast(too_fast);
+            if let Some(entry) = entry {
+                self.audit.refused(entry, &refused, "RATE_LIMITED");
+            }
+            return Ok(refused.into_http());
         }
         // Services find in it whose devices the call is about.
         head.extensions.insert(namespace);

@@ -77,11 +77,11 @@ impl Api {
         request: DurableRequest,
     ) -> Result<Option<public::Operation>, Status> {
         let endpoint = request.endpoint.clone();
-        let namespace = endpoint.namespace();
+        let request_id = request.delivery.request_id;
         self.router()
             .tenants()
-            .enqueue(self.router(), &namespace)
-            .map_err(|exceeded| status::quota(exceeded, &namespace))?;
+            .enqueue(self.router(), &endpoint, request_id)
+            .map_err(|exceeded| status::quota(exceeded, &endpoint.namespace()))?;
         if request.delivery.effect == Effectiveness::Rehearsed {
             self.accept(request).await?;
             return Ok(None);
