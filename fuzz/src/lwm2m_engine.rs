@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use coap::reliable::Capabilities;
 use coap::{Code, Message, Type, number};
-use device_state::Command;
+use device_state::{Command, DeviceName, Namespace};
 use lwm2m::{NotificationAttributes, Observed, RegistrationId};
 
 use crate::coap_messages::{answer, notification, path, payload, pick, request};
@@ -153,7 +153,7 @@ fn hold(rig: &mut EngineRig, script: &mut Script<'_>) {
     let endpoint = pick(&NAMES, script.byte()).unwrap_or(NAMES[0]);
     let lease_until = rig.clock().wall.saturating_add(Duration::from_hours(1));
     rig.apply(Command::HoldObservation {
-        endpoint: name(endpoint),
+        endpoint: DeviceName::new(&Namespace::default(), &name(endpoint)),
         observed: Observed::Path(path(script)),
         parameters: NotificationAttributes::default(),
         holder: 1,

@@ -5,6 +5,7 @@ use std::net::{IpAddr, SocketAddr};
 use std::path::PathBuf;
 
 use clap::Parser;
+use device_state::Namespace;
 use node_runtime::telemetry::LogConfig;
 use node_runtime::tls::NodeTls;
 use serde::{Deserialize, Serialize};
@@ -48,6 +49,10 @@ pub(crate) struct Overrides {
     #[arg(long, value_name = "HOST:PORT")]
     #[serde(skip_serializing_if = "Option::is_none")]
     coaps_tcp_listen: Option<SocketAddr>,
+    /// Namespace whose devices are served [default: default].
+    #[arg(long, value_name = "NAME")]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    namespace: Option<String>,
     /// Address of health, readiness, metrics and log level.
     #[arg(long, value_name = "HOST:PORT")]
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -109,6 +114,8 @@ pub(crate) enum BootstrapFor {
 pub(crate) struct Config {
     /// What devices are served: "device" for management, or "bootstrap".
     pub(crate) role: Role,
+    /// The namespace whose devices are served: whatever connects here is in it.
+    pub(crate) namespace: String,
     /// Who gets accounts from a bootstrap node: "proved" for devices that proved who they are, or "anyone", who gets no keys,
     /// though.
     pub(crate) bootstrap_for: BootstrapFor,
@@ -210,6 +217,7 @@ impl Default for Config {
     fn default() -> Self {
         Self {
             role: Role::Device,
+            namespace: Namespace::DEFAULT.to_owned(),
             bootstrap_for: BootstrapFor::Proved,
             coaps_listen: SocketAddr::from(([0, 0, 0, 0], 5684)),
             coap_listen: None,

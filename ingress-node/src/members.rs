@@ -147,14 +147,19 @@ impl Membership {
                 phase,
                 workers: self.addresses.clone(),
                 lease_until: Timestamp(0),
+                namespace: self.client.namespace().clone(),
             },
             lease: LEASE,
         };
         match self.client.propose(SHARD, command, LEASE).await {
-            Ok(Outcome::Members { stood, members }) => Some(Renewed {
-                stood,
-                members: Members::new(key, members),
-            }),
+            Ok(Outcome::Members { stood, mut members }) => {
+                // Nodes of other namespaces own nothing that comes here.
+                members.retain(|member| member.namespace == *self.client.namespace());
+                Some(Renewed {
+                    stood,
+                    members: Members::new(key, members),
+                })
+            }
             Ok(outcome) => {
                 tracing::warn!(?outcome, "this node cannot become a member of the cluster");
                 None

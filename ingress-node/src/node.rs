@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use anyhow::{Context, ensure};
 use coap::reliable;
-use device_state::NodeId;
+use device_state::{Namespace, NodeId};
 use lwm2m_server::bootstrap::{BootstrapConfig, BootstrapEngine};
 use lwm2m_server::{Engine, Profiles};
 use node_runtime::files::Reloading;
@@ -62,7 +62,10 @@ pub(crate) async fn start(
     let secret = key.unwrap_or_else(random::seed);
     let mut addresses = Vec::new();
     for (index, inputs) in (0..).zip(receivers) {
-        let engine = engine_config(config, &profiles, node, index, shards);
+        let engine = lwm2m_server::Config {
+            namespace: client.namespace().clone(),
+            ..engine_config(config, &profiles, node, index, shards)
+        };
         let parts = Parts {
             index,
             node,
@@ -124,7 +127,10 @@ pub(crate) async fn start(
 
 /// How state nodes are reached.
 fn state_tier_config(config: &Config, tasks: &Tasks) -> anyhow::Result<state_client::Config> {
-    let plaintext = state_client::Config::new(config.state.clone());
+    let plaintext = state_client::Config {
+        namespace: Namespace::new(&config.namespace).context("namespace")?,
+        ..state_client::Config::new(config.state.clone())
+    };
     let Some(tls) = &config.internal_tls else {
         return Ok(plaintext);
     };

@@ -19,7 +19,10 @@ mod value;
 
 use std::time::Duration;
 
-use device_state::{NodeId, OperationId, RequestId, ResumptionId, SessionCid, ShardId, Timestamp};
+use device_state::{
+    DeviceName, Namespace, NodeId, OperationId, RequestId, ResumptionId, SessionCid, ShardId,
+    Timestamp,
+};
 use lwm2m::{EndpointName, RegistrationId};
 
 use crate::storage::v1 as wire;
@@ -63,6 +66,10 @@ pub enum Reason {
     Format(u32),
     #[error(transparent)]
     Endpoint(#[from] lwm2m::names::EndpointNameError),
+    #[error(transparent)]
+    Device(#[from] device_state::DeviceNameError),
+    #[error(transparent)]
+    Namespace(#[from] device_state::NamespaceError),
     #[error(transparent)]
     RegistrationId(#[from] lwm2m::names::RegistrationIdError),
     #[error(transparent)]
@@ -241,8 +248,21 @@ where
     T::try_from(number).map_err(|_| ConvertError::new(field, Reason::OutOfRange(number.into())))
 }
 
-pub(crate) fn endpoint(text: &str) -> Result<EndpointName, ConvertError> {
-    EndpointName::new(text).in_field("endpoint")
+/// A device by the name that is stored and sent between nodes. Not for what callers of the API name: they are in a
+/// namespace, and [`device_in`] puts it in front.
+pub(crate) fn endpoint(text: &str) -> Result<DeviceName, ConvertError> {
+    DeviceName::parse(text).in_field("endpoint")
+}
+
+/// A device that a caller in a namespace names.
+pub fn device_in(namespace: &Namespace, text: &str) -> Result<DeviceName, ConvertError> {
+    let endpoint = EndpointName::new(text).in_field("endpoint")?;
+    Ok(DeviceName::new(namespace, &endpoint))
+}
+
+/// A namespace as it is stored and sent between nodes.
+pub(crate) fn namespace(text: &str) -> Result<Namespace, ConvertError> {
+    Namespace::of_stored(text).in_field("namespace")
 }
 
 pub(crate) fn registration_id(field: &str, text: &str) -> Result<RegistrationId, ConvertError> {

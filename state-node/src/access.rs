@@ -24,7 +24,8 @@ mod token;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use access::{Attributes, Identity, Namespace, Permission, Policy, PolicyError};
+use access::{Attributes, Identity, Permission, Policy, PolicyError};
+use device_state::Namespace;
 use node_runtime::files::{Reloading, Watched};
 
 use crate::listen::PeerInfo;
@@ -140,7 +141,7 @@ impl Access {
             return Ok(());
         };
         let attributes = Attributes {
-            namespace,
+            scope: permission.scope(namespace.as_str()),
             permission,
         };
         let policy = guarded.policy.as_ref();

@@ -5,8 +5,8 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use device_state::{CredentialId, NodeId, OperationOutcome};
-use lwm2m::{EndpointName, Operation, RegistrationId};
+use device_state::{CredentialName, DeviceName, NodeId, OperationOutcome};
+use lwm2m::{Operation, RegistrationId};
 use proto::convert::ReportedContact;
 use proto::rpc::v1::attach_up::Hello;
 use proto::rpc::v1::operation_result::failure::Reason;
@@ -57,7 +57,7 @@ pub enum DeliveryError {
 /// One operation on its way.
 #[derive(Clone, Debug)]
 pub struct Delivery {
-    pub endpoint: EndpointName,
+    pub endpoint: DeviceName,
     pub registration: RegistrationId,
     pub operation: Operation,
     pub timeout: Duration,
@@ -151,9 +151,9 @@ impl Attachments {
     }
 
     /// Tells every ingress node to end the sessions of a credential; one whose queue is full is not told.
-    pub fn tell_revoked(&self, id: &CredentialId) {
+    pub fn tell_revoked(&self, credential: &CredentialName) {
         for attachment in lock(&self.nodes).values() {
-            let kind = attach_down::Kind::Revoked(id.clone().into());
+            let kind = attach_down::Kind::Revoked(credential.clone().into());
             if attachment
                 .down
                 .try_send(AttachDown { kind: Some(kind) })
@@ -165,7 +165,7 @@ impl Attachments {
     }
 
     /// What each attached ingress node says of its contact with a device. One that does not answer is left out.
-    pub async fn contacts(&self, endpoint: &EndpointName) -> Vec<(NodeId, ReportedContact)> {
+    pub async fn contacts(&self, endpoint: &DeviceName) -> Vec<(NodeId, ReportedContact)> {
         let asked: Vec<_> = lock(&self.nodes)
             .values()
             .filter(|attachment| attachment.reports_contact)
@@ -217,7 +217,7 @@ impl Attachments {
         };
         let operation = DeviceOperation {
             tag,
-            endpoint: delivery.endpoint.as_str().to_owned(),
+            endpoint: delivery.endpoint.stored().to_owned(),
             registration: delivery.registration.as_str().to_owned(),
             operation: Some(delivery.operation.into()),
             timeout_ms: u32::try_from(delivery.timeout.as_millis()).unwrap_or(u32::MAX),
@@ -269,11 +269,11 @@ impl Attachment {
     }
 
     /// Asks the node what it knows of a device.
-    async fn inquire(&self, tag: u64, endpoint: &EndpointName) -> Option<ContactReport> {
+    async fn inquire(&self, tag: u64, endpoint: &DeviceName) -> Option<ContactReport> {
         let report = self.await_report(tag);
         let inquiry = ContactInquiry {
             tag,
-            endpoint: endpoint.as_str().to_owned(),
+            endpoint: endpoint.stored().to_owned(),
         };
         let down = AttachDown {
             kind: Some(attach_down::Kind::Contact(inquiry)),
@@ -353,7 +353,7 @@ mod tests {
 
     fn delivery() -> Delivery {
         Delivery {
-            endpoint: EndpointName::new("meter").unwrap(),
+            endpoint: DeviceName::parse("meter").unwrap(),
             registration: RegistrationId::new("0000abc").unwrap(),
             operation: Operation::Read {
                 path: lwm2m::Path::Object(3),
@@ -450,7 +450,7 @@ mod tests {
         let (_older, mut untold) = attachments.attach(&older);
         let third = Hello { node: 3, ..hello() };
         let (silent, _unanswered) = attachments.attach(&third);
-        let endpoint = EndpointName::new("meter").unwrap();
+        let endpoint = DeviceName::parse("meter").unwrap();
         let contacts = attachments.contacts(&endpoint);
         let node = async {
             let inquiry = match down.recv().await.unwrap().kind.unwrap() {

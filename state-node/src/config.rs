@@ -1,16 +1,19 @@
 //! What a state node is told from outside.
 
+use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
 use backup::Wanted;
 use clap::Parser;
+use device_state::{Namespace, NamespaceError};
 use node_runtime::telemetry::LogConfig;
 use node_runtime::tls::NodeTls;
 use serde::{Deserialize, Serialize};
 
 use crate::access::config::{AccessConfigError, ApiAccess, ApiTls, Mode};
+use crate::tenants::TenantLimits;
 
 /// Prefix of the environment variables: `DROVER_STATE__DATA_DIR` sets `data_dir`.
 pub const ENV_PREFIX: &str = "DROVER_STATE";
@@ -106,6 +109,11 @@ pub struct Config {
     pub api_tls: Option<ApiTls>,
     /// Who may call the public API.
     pub api_access: ApiAccess,
+    /// How much each namespace may have and how often it may call, where nothing else is said of it in `tenants`.
+    pub tenant_default: TenantLimits,
+    /// The same for single namespaces, by name; what is left open is as in `tenant_default`. See docs/tenancy.md.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    pub tenants: BTreeMap<String, TenantLimits>,
     /// What is logged and how.
     pub log: LogConfig,
 }
@@ -146,6 +154,8 @@ impl Default for Config {
             internal_tls: None,
             api_tls: None,
             api_access: ApiAccess::default(),
+            tenant_default: TenantLimits::default(),
+            tenants: BTreeMap::new(),
             log: LogConfig {
                 filter: "info,openraft=warn".to_owned(),
                 ..LogConfig::default()
@@ -195,6 +205,11 @@ pub enum ConfigError {
          loopback address (internal_listen), or say by internal_allow_plaintext = true that only nodes reach it"
     )]
     PlaintextInternal(SocketAddr),
+    #[error("tenants: {name:?} is none")]
+    Namespace {
+        name: String,
+        source: NamespaceError,
+    },
     #[error("audit_required needs audit_file")]
     NoAuditFile,
     #[error("shards must be 1 to 1024, not {0}")]
@@ -225,6 +240,12 @@ impl Config {
         }
         if self.compare_replicas_every > MAX_COMPARE_EVERY {
             return Err(ConfigError::NeverCompared);
+        }
+        for name in self.tenants.keys() {
+            Namespace::new(name).map_err(|source| ConfigError::Namespace {
+                name: name.clone(),
+                source,
+            })?;
         }
         self.validate_access()?;
         let founds = self.start == Start::Found && !self.seeds.is_empty();

@@ -8,10 +8,10 @@ use std::time::Duration;
 
 use device_state::guard::Effectiveness;
 use device_state::{
-    Command, NodeId, OperationId, OperationOutcome, OperationState, Outcome, Queueing, Rejection,
-    RequestId, query,
+    Command, DeviceName, NodeId, OperationId, OperationOutcome, OperationState, Outcome, Queueing,
+    Rejection, RequestId, query,
 };
-use lwm2m::{EndpointName, Operation, QueueMode};
+use lwm2m::{Operation, QueueMode};
 use node_runtime::clock;
 use proto::convert::public::enqueue_once;
 
@@ -52,7 +52,7 @@ pub struct Operated {
 /// One operation that a caller asks for.
 #[derive(Clone, Debug)]
 pub struct OperateCall {
-    pub endpoint: EndpointName,
+    pub endpoint: DeviceName,
     pub operation: Operation,
     pub timeout: Duration,
     pub request_id: Option<RequestId>,
@@ -111,7 +111,7 @@ pub async fn operate(
 /// Whether the device can be expected to take an operation at once.
 async fn check_reachable(
     group: &Group,
-    endpoint: &EndpointName,
+    endpoint: &DeviceName,
     request_id: Option<RequestId>,
     awake_window: Duration,
 ) -> Result<(), OperateError> {
@@ -165,7 +165,7 @@ async fn execute(
 
 async fn ended(
     group: &Group,
-    endpoint: &EndpointName,
+    endpoint: &DeviceName,
     operation: OperationId,
 ) -> Result<OperationOutcome, OperateError> {
     loop {

@@ -53,4 +53,5 @@ pub mod service;
 pub mod shard_events;
 pub mod shared_feed;
 pub mod store;
+pub mod tenants;
 pub mod volume;

@@ -65,6 +65,7 @@ use crate::service::models::Models;
 use crate::service::state::StateService;
 use crate::service::watch::Watchers;
 use crate::store::StoreError;
+use crate::tenants::Tenants;
 use crate::volume::{LockError, VolumeLock};
 use storage::Storage;
 
@@ -187,6 +188,7 @@ struct Security {
 impl Security {
     async fn open(
         config: &Config,
+        tenants: &Arc<Tenants>,
         registry: &mut Registry,
         tasks: &Tasks,
     ) -> Result<Self, NodeError> {
@@ -219,7 +221,7 @@ impl Security {
             dialer,
             only_state_nodes: only,
             api: api_acceptor(config, &reloading)?,
-            access: AccessLayer::new(access, audit, registry),
+            access: AccessLayer::new(access, audit, tenants.clone(), registry),
         })
     }
 }
@@ -260,7 +262,9 @@ pub async fn start(
     )?);
     let volume = VolumeLock::take_over(&config.data_dir).await?;
     let mut registry = Registry::with_prefix("drover_state");
-    let security = Security::open(&config, &mut registry, tasks).await?;
+    let tenants = Tenants::new(&config.tenants, config.tenant_default, &mut registry);
+    let tenants = Arc::new(tenants.expect("the names were looked at with the configuration"));
+    let security = Security::open(&config, &tenants, &mut registry, tasks).await?;
     rebuild::before_start(&config, &security.dialer).await?;
     let identity = IdentityFile::open(
         &config.data_dir,
@@ -274,7 +278,8 @@ pub async fn start(
         api: advertised(&config.api_advertise, api),
         cluster: String::new(),
     };
-    let parts = open(config, identity.node(), own, seal, security.dialer, tasks).await?;
+    let id = identity.node();
+    let parts = open(config, (id, own), tenants, seal, security.dialer, tasks).await?;
     parts.close_at_the_end(volume);
     parts.serve_internal(
         internal_listener,
@@ -314,8 +319,8 @@ pub(crate) fn advertised(configured: &str, bound: SocketAddr) -> String {
 
 async fn open(
     config: Config,
-    id: NodeId,
-    own: Member,
+    (id, own): (NodeId, Member),
+    tenants: Arc<Tenants>,
     seal: Arc<Seal>,
     dialer: Dialer,
     tasks: &Tasks,
@@ -349,7 +354,13 @@ async fn open(
     }
     let groups = Arc::new(groups);
     let client = random::random_u64();
-    let router = Arc::new(Router::new(id, groups.clone(), dialer.clone(), client));
+    let router = Arc::new(Router::new(
+        id,
+        groups.clone(),
+        dialer.clone(),
+        client,
+        tenants,
+    ));
     let attachments = Arc::new(Attachments::new(config.awake_window));
     let watchers = Watchers::new(config.max_watchers, config.slow_watcher_patience);
     Ok(Parts {

@@ -409,9 +409,8 @@ impl Rows {
 
     /// With another key, devices would be refused one by one, later.
     fn check_key(&self, store: &ShardStore) -> Result<(), RestoreError> {
-        let page = store.read(|tables| query::list_credentials(tables, None, ROWS));
-        let sealed = page
-            .credentials
+        let credentials = store.read(|tables| query::any_credentials(tables, ROWS));
+        let sealed = credentials
             .iter()
             .find(|credential| !credential.sealed_secret.is_empty());
         let Some(credential) = sealed else {

@@ -5,8 +5,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use device_state::{Command, NodeId, Outcome, RequestId, ShardId};
-use lwm2m::EndpointName;
+use device_state::{Command, DeviceName, NodeId, Outcome, RequestId, ShardId};
 use proto::rpc::v1::state_client::StateClient;
 use proto::rpc::v1::{Call, CallBatch, CallError, Propose, call, call_error, call_result};
 use tokio::time::Instant;
@@ -18,6 +17,7 @@ use crate::dial::Dialer;
 use crate::raft::group::{Group, NotLeader};
 use crate::raft::network::MAX_MESSAGE;
 use crate::raft::proposals::ProposeError;
+use crate::tenants::Tenants;
 
 /// The shard of what belongs to no device: bootstrap profiles and the definitions of objects.
 pub const COMMON: ShardId = ShardId(0);
@@ -38,6 +38,7 @@ pub struct Router {
     /// Random for this process: the first half of the ids of its requests.
     client: u64,
     sequence: AtomicU64,
+    tenants: Arc<Tenants>,
 }
 
 /// Where a shard is led.
@@ -51,7 +52,13 @@ pub enum Route<'a> {
 
 impl Router {
     /// Routes between `groups`; `client` is random.
-    pub fn new(node: NodeId, groups: Arc<Vec<Arc<Group>>>, dialer: Dialer, client: u64) -> Self {
+    pub fn new(
+        node: NodeId,
+        groups: Arc<Vec<Arc<Group>>>,
+        dialer: Dialer,
+        client: u64,
+        tenants: Arc<Tenants>,
+    ) -> Self {
         Self {
             node,
             groups,
@@ -59,7 +66,13 @@ impl Router {
             channels: Mutex::default(),
             client,
             sequence: AtomicU64::new(1),
+            tenants,
         }
+    }
+
+    /// What namespaces may have.
+    pub fn tenants(&self) -> &Tenants {
+        &self.tenants
     }
 
     /// How many shards there are.
@@ -78,7 +91,7 @@ impl Router {
     }
 
     /// The group of an endpoint's shard.
-    pub fn group_of(&self, endpoint: &EndpointName) -> &Arc<Group> {
+    pub fn group_of(&self, endpoint: &DeviceName) -> &Arc<Group> {
         let shard = ShardId::of_endpoint(endpoint, self.shards());
         &self.groups[usize::from(shard.0)]
     }
@@ -149,6 +162,10 @@ impl Router {
         loop {
             let attempt = async {
                 match self.route(group) {
+                    // Replicas of a release before could not read it.
+                    Route::Here(group) if group.feature_level() < command.needs() => {
+                        Err(ProposeError::Unavailable)
+                    }
                     Route::Here(group) => {
                         group
                             .proposer()

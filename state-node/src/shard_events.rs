@@ -7,8 +7,8 @@ use std::collections::{HashMap, HashSet};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
-use device_state::{CredentialId, Effect, OperationId, Revision, Timestamp};
-use lwm2m::{EndpointName, Observed};
+use device_state::{CredentialName, DeviceName, Effect, OperationId, Revision, Timestamp};
+use lwm2m::Observed;
 use tokio::sync::{Notify, oneshot, watch};
 
 /// Devices that may be remembered as "look at it"; beyond, everything is looked at.
@@ -22,13 +22,13 @@ const MAX_REVOKED: usize = 10_000;
 #[derive(Debug, Default, PartialEq, Eq)]
 pub struct Work {
     /// Devices that have something to be delivered, or whose operation ended.
-    pub ready: HashSet<EndpointName>,
+    pub ready: HashSet<DeviceName>,
     /// Devices that registered or updated, or that an ingress node heard from: they can take operations now.
-    pub awake: HashSet<EndpointName>,
+    pub awake: HashSet<DeviceName>,
     /// Observations that nobody holds any more.
-    pub unwanted: Vec<(EndpointName, Observed)>,
+    pub unwanted: Vec<(DeviceName, Observed)>,
     /// Credentials whose sessions are to end.
-    pub revoked: Vec<CredentialId>,
+    pub revoked: Vec<CredentialName>,
     pub scope: Scope,
 }
 
@@ -129,7 +129,7 @@ impl ShardEvents {
                     self.unwanted(endpoint, observed);
                 }
                 Effect::FeedAdvanced => self.feed.send_modify(|_| {}),
-                Effect::CredentialRevoked { id } => self.revoked(id),
+                Effect::CredentialRevoked { credential } => self.revoked(credential),
                 // The state machine looks after it, at the very entry.
                 Effect::RowsToCompare => {}
                 // The owner that lost a session learns it from the compare-and-swap on its next claim.
@@ -141,19 +141,15 @@ impl ShardEvents {
     }
 
     /// The device can take operations now.
-    pub fn awake(&self, endpoint: EndpointName) {
+    pub fn awake(&self, endpoint: DeviceName) {
         self.note(endpoint, |work| &mut work.awake);
     }
 
-    fn ready(&self, endpoint: EndpointName) {
+    fn ready(&self, endpoint: DeviceName) {
         self.note(endpoint, |work| &mut work.ready);
     }
 
-    fn note(
-        &self,
-        endpoint: EndpointName,
-        list: impl FnOnce(&mut Work) -> &mut HashSet<EndpointName>,
-    ) {
+    fn note(&self, endpoint: DeviceName, list: impl FnOnce(&mut Work) -> &mut HashSet<DeviceName>) {
         let mut work = lock(&self.work);
         let devices = list(&mut work);
         if devices.len() < MAX_DIRTY {
@@ -171,7 +167,7 @@ impl ShardEvents {
         self.work_ready.notify_one();
     }
 
-    fn unwanted(&self, endpoint: EndpointName, observed: Observed) {
+    fn unwanted(&self, endpoint: DeviceName, observed: Observed) {
         let mut work = lock(&self.work);
         // One that is forgotten costs a notification that nobody wants, until the device registers again.
         if work.unwanted.len() < MAX_UNWANTED {
@@ -181,11 +177,11 @@ impl ShardEvents {
         self.work_ready.notify_one();
     }
 
-    fn revoked(&self, id: CredentialId) {
+    fn revoked(&self, credential: CredentialName) {
         let mut work = lock(&self.work);
         // One that is forgotten is found by the ingress nodes, which ask for their sessions' credentials in turn.
         if work.revoked.len() < MAX_REVOKED {
-            work.revoked.push(id);
+            work.revoked.push(credential);
         }
         drop(work);
         self.work_ready.notify_one();

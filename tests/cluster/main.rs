@@ -25,5 +25,6 @@ mod resume;
 mod split_brain;
 mod spray;
 mod take_over;
+mod tenancy;
 mod transports;
 mod watch;

@@ -1,7 +1,5 @@
 //! Who calls.
 
-use std::fmt;
-
 use serde::Serialize;
 
 /// The name of a caller without credentials, as Kubernetes calls it.
@@ -54,27 +52,5 @@ impl Identity {
             groups: vec![UNAUTHENTICATED.to_owned()],
             kind: Kind::Anonymous,
         }
-    }
-}
-
-/// Whose things are asked for. There is one namespace so far.
-#[derive(Clone, Debug, PartialEq, Eq, Hash)]
-pub struct Namespace(String);
-
-impl Default for Namespace {
-    fn default() -> Self {
-        Self("default".to_owned())
-    }
-}
-
-impl Namespace {
-    pub fn as_str(&self) -> &str {
-        &self.0
-    }
-}
-
-impl fmt::Display for Namespace {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.0)
     }
 }

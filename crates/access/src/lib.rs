@@ -11,15 +11,14 @@
 //! read. A method that is not in the table of [`rule`] has no rule, and whoever asks must refuse it.
 //!
 //! ```
-//! use access::{Attributes, Identity, Kind, Namespace, Policy, Rule, rule};
+//! use access::{Attributes, Identity, Kind, Policy, Rule, rule};
 //!
 //! let policy = Policy::from_yaml("rules: [{groups: [meter-team], role: viewer}]")?;
 //! let alice = Identity::new("alice", ["meter-team".to_owned()], Kind::Token);
 //! let Some(Rule::Needs(permission)) = rule("/drover.v1.Devices/GetDevice") else { panic!() };
-//! let namespace = Namespace::default();
-//! assert!(policy.allows(&alice, &Attributes { namespace: &namespace, permission }));
+//! assert!(policy.allows(&alice, &Attributes { scope: permission.scope("default"), permission }));
 //! let Some(Rule::Needs(permission)) = rule("/drover.v1.Operations/Execute") else { panic!() };
-//! assert!(!policy.allows(&alice, &Attributes { namespace: &namespace, permission }));
+//! assert!(!policy.allows(&alice, &Attributes { scope: permission.scope("default"), permission }));
 //! # Ok::<(), access::PolicyError>(())
 //! ```
 
@@ -30,6 +29,6 @@ mod pattern;
 mod policy;
 
 pub use claims::{Claims, ClaimsError, Mapping};
-pub use identity::{Identity, Kind, Namespace};
-pub use method::{Permission, Rule, Verb, methods, rule};
+pub use identity::{Identity, Kind};
+pub use method::{Permission, Rule, Scope, Verb, methods, rule};
 pub use policy::{Attributes, Policy, PolicyError};

@@ -56,6 +56,28 @@ pub struct Permission {
     pub verb: Verb,
 }
 
+/// Where something is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Scope<'a> {
+    /// All namespaces have it in common.
+    Cluster,
+    Namespace(&'a str),
+}
+
+/// What all namespaces have in common.
+const OF_CLUSTER: [&str; 3] = ["objectmodels", "cluster", "backups"];
+
+impl Permission {
+    /// Where it is needed by a caller who speaks of a namespace.
+    pub fn scope<'a>(&self, namespace: &'a str) -> Scope<'a> {
+        if OF_CLUSTER.contains(&self.resource) {
+            Scope::Cluster
+        } else {
+            Scope::Namespace(namespace)
+        }
+    }
+}
+
 /// Who may call a method.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Rule {

@@ -6,14 +6,14 @@ use std::collections::BTreeMap;
 
 use serde::Deserialize;
 
-use crate::identity::{Identity, Namespace};
-use crate::method::{Permission, Verb};
+use crate::identity::Identity;
+use crate::method::{Permission, Scope, Verb};
 use crate::pattern::{self, Pattern};
 
 /// What somebody wants to do.
 #[derive(Clone, Copy, Debug)]
 pub struct Attributes<'a> {
-    pub namespace: &'a Namespace,
+    pub scope: Scope<'a>,
     pub permission: Permission,
 }
 
@@ -56,7 +56,7 @@ struct Entry {
     users: Vec<Pattern>,
     #[serde(default)]
     groups: Vec<Pattern>,
-    /// Unset: all.
+    /// Unset: all, and what is of none.
     namespaces: Option<Vec<Pattern>>,
     role: Option<String>,
     #[serde(default)]
@@ -160,7 +160,12 @@ impl Allowed {
     }
 
     fn allows(&self, attributes: &Attributes<'_>) -> bool {
-        pattern::any(&self.namespaces, attributes.namespace.as_str())
+        let is_in_scope = match attributes.scope {
+            Scope::Namespace(namespace) => pattern::any(&self.namespaces, namespace),
+            // Only what is for all namespaces is for what they share: a star alone fits what has no name.
+            Scope::Cluster => pattern::any(&self.namespaces, ""),
+        };
+        is_in_scope
             && self
                 .grants
                 .iter()

@@ -24,6 +24,7 @@ use std::time::Duration;
 
 use anyhow::Context as _;
 use clap::Args;
+use device_state::Namespace;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
 use crate::arguments::Global;
@@ -99,6 +100,9 @@ pub(crate) struct Options {
     /// Longest wait for each part of the cluster to become ready.
     #[arg(long, value_name = "TIME", default_value = "2m", value_parser = humantime::parse_duration)]
     pub(crate) start_timeout: Duration,
+    /// Of the devices: `--namespace`, which all commands have.
+    #[arg(skip)]
+    pub(crate) namespace: Namespace,
 }
 
 /// Ctrl-C and SIGTERM.
@@ -126,6 +130,10 @@ impl Interrupts {
 
 /// Runs the cluster until a signal.
 pub(crate) async fn run(options: Options, global: &Global) -> Result<(), Failure> {
+    let options = Options {
+        namespace: global.proof.namespace().clone(),
+        ..options
+    };
     let mut interrupts = Interrupts::install()?;
     let programs = Programs::find(options.devices > 0)?;
     let home = Home::open(global.dir.as_deref())?;

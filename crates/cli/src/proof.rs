@@ -4,6 +4,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use clap::Args;
+use device_state::Namespace;
 use node_runtime::tls::{ClientTls, Connector, Peer, TlsError};
 use serde::{Deserialize, Serialize};
 use tonic::metadata::{Ascii, MetadataValue};
@@ -62,6 +63,17 @@ pub(crate) struct Given {
         conflicts_with = "api_token_file"
     )]
     api_token: Option<String>,
+    /// Namespace of the devices, and of their keys and bootstrap profiles.
+    #[arg(
+        short,
+        long,
+        global = true,
+        env = "DROVER_NAMESPACE",
+        value_name = "NAME",
+        default_value_t,
+        hide_env_values = true
+    )]
+    namespace: Namespace,
 }
 
 /// The files of a cluster on this machine, in its `endpoints.json`; relative to its directory.
@@ -82,15 +94,23 @@ pub(crate) struct Proof {
     bearer: Bearer,
 }
 
-/// Puts the token into calls.
+/// Puts the token and the namespace into calls.
 #[derive(Clone, Debug, Default)]
-pub(crate) struct Bearer(Option<Arc<MetadataValue<Ascii>>>);
+pub(crate) struct Bearer {
+    token: Option<Arc<MetadataValue<Ascii>>>,
+    /// `None`: the default one.
+    namespace: Option<MetadataValue<Ascii>>,
+}
 
 impl Interceptor for Bearer {
     fn call(&mut self, mut request: Request<()>) -> Result<Request<()>, Status> {
-        if let Some(token) = &self.0 {
+        if let Some(token) = &self.token {
             let token = MetadataValue::clone(token);
             request.metadata_mut().insert("authorization", token);
+        }
+        if let Some(namespace) = &self.namespace {
+            let namespace = namespace.clone();
+            request.metadata_mut().insert("drover-namespace", namespace);
         }
         Ok(request)
     }
@@ -99,7 +119,11 @@ impl Interceptor for Bearer {
 impl Proof {
     /// What is given, and else what the directory of a cluster has.
     pub(crate) fn of(given: &Given, found: Option<(&Path, &Files)>) -> Result<Self, Failure> {
-        let bearer = Bearer(given.token()?.map(|token| bearer(&token)).transpose()?);
+        let named = Some(given.namespace()).filter(|namespace| !namespace.is_default());
+        let bearer = Bearer {
+            token: given.token()?.map(|token| bearer(&token)).transpose()?,
+            namespace: named.and_then(|namespace| namespace.as_str().parse().ok()),
+        };
         let mut tls = ClientTls {
             authorities_file: given.api_ca.clone(),
             certificate_file: given.api_cert.clone(),
@@ -109,7 +133,7 @@ impl Proof {
             tls.authorities_file
                 .get_or_insert_with(|| dir.join(&files.authorities));
             // Whoever brings a token wants to be its owner.
-            let is_somebody = tls.certificate_file.is_some() || bearer.0.is_some();
+            let is_somebody = tls.certificate_file.is_some() || bearer.token.is_some();
             if !is_somebody {
                 tls.certificate_file = Some(dir.join(&files.certificate));
                 tls.key_file = Some(dir.join(&files.key));
@@ -129,6 +153,18 @@ impl Proof {
 }
 
 impl Given {
+    /// Nothing but whose devices are meant.
+    pub(crate) fn in_namespace(namespace: Namespace) -> Self {
+        Self {
+            namespace,
+            ..Self::default()
+        }
+    }
+
+    pub(crate) const fn namespace(&self) -> &Namespace {
+        &self.namespace
+    }
+
     fn token(&self) -> Result<Option<String>, Failure> {
         let Some(file) = &self.api_token_file else {
             return Ok(self.api_token.clone());

@@ -141,6 +141,7 @@ impl<'t> Change<'t> {
         match command {
             Command::Register { registration } => self.register(registration),
             Command::Update {
+                namespace,
                 id,
                 identity,
                 owner,
@@ -151,7 +152,7 @@ impl<'t> Change<'t> {
                 binding,
                 links,
             } => {
-                let mut registration = self.live_registration(id, identity)?;
+                let mut registration = self.live_registration(namespace, id, identity)?;
                 let before = registration.place();
                 registration.peer = *peer;
                 registration.transport = transport.unwrap_or(registration.transport);
@@ -170,7 +171,11 @@ impl<'t> Change<'t> {
             Command::MoveRegistration { id, session, owner } => {
                 self.move_registration(id, *session, *owner)
             }
-            Command::Deregister { id, identity } => self.deregister(id, identity),
+            Command::Deregister {
+                namespace,
+                id,
+                identity,
+            } => self.deregister(namespace, id, identity),
             Command::ExpireUpTo { limit } => Ok(self.expire_up_to(*limit)),
             Command::StoreSession {
                 session,
@@ -187,7 +192,7 @@ impl<'t> Change<'t> {
             Command::RemoveSession { cid } => self.remove_session(*cid),
             Command::RenewMembership { member, lease } => self.renew_membership(member, *lease),
             Command::PutCredential { credential } => Ok(self.put_credential(credential)),
-            Command::RemoveCredential { id } => self.remove_credential(id),
+            Command::RemoveCredential { credential } => self.remove_credential(credential),
             Command::BindEndpoint {
                 endpoint,
                 credential,
@@ -197,16 +202,18 @@ impl<'t> Change<'t> {
                 credential,
             } => Ok(self.unbind_endpoint(endpoint, credential)),
             Command::ClaimContext {
+                namespace,
                 oscore_id,
                 owner,
                 expected,
-            } => self.claim_context(oscore_id, *owner, *expected),
+            } => self.claim_context((namespace, oscore_id), *owner, *expected),
             Command::ReleaseContext {
+                namespace,
                 oscore_id,
                 owner,
                 generation,
                 window,
-            } => self.release_context(oscore_id, *owner, *generation, window),
+            } => self.release_context((namespace, oscore_id), *owner, *generation, window),
             Command::SetDesired {
                 endpoint,
                 generation,
@@ -249,7 +256,9 @@ impl<'t> Change<'t> {
                 holder,
             } => Ok(self.release_observation(endpoint, observed, *holder)),
             Command::PutBootstrapProfile { profile } => self.put_profile(profile),
-            Command::RemoveBootstrapProfile { name } => self.remove_profile(name),
+            Command::RemoveBootstrapProfile { namespace, name } => {
+                self.remove_profile(namespace, name)
+            }
             Command::RecordBootstrap { record } => Ok(self.record_bootstrap(record)),
             Command::PutObjectModel { model } => self.put_model(model),
             Command::RemoveObjectModel { object, version } => self.remove_model(*object, *version),

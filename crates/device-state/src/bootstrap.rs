@@ -3,10 +3,13 @@
 use lwm2m::{Binding, EndpointName, Lifetime};
 
 use crate::id::Timestamp;
+use crate::name::{DeviceName, Namespace};
 
-/// The accounts that a bootstrap gives to devices. All profiles are in shard 0.
+/// The accounts that a bootstrap gives to devices of a namespace. All profiles are in shard 0.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct BootstrapProfile {
+    /// Whose devices it is for.
+    pub namespace: Namespace,
     /// For people; at most [`BootstrapProfile::MAX_NAME`] bytes.
     pub name: String,
     /// The devices that it is for, by the beginning of their names. Where several profiles fit, the
@@ -28,12 +31,13 @@ impl BootstrapProfile {
     pub const MAX_SERVERS: usize = 4;
     /// More rules in one profile are refused.
     pub const MAX_ACCESS: usize = 16;
-    /// More profiles are refused.
+    /// More profiles of a namespace are refused.
     pub const MAX_PROFILES: usize = 256;
 
     /// Whether the profile is for this endpoint.
-    pub fn fits(&self, endpoint: &EndpointName) -> bool {
-        endpoint.as_str().starts_with(&self.endpoint_prefix)
+    pub fn fits(&self, endpoint: &DeviceName) -> bool {
+        endpoint.is_in(&self.namespace)
+            && endpoint.endpoint_str().starts_with(&self.endpoint_prefix)
     }
 }
 
@@ -141,7 +145,7 @@ pub enum CertificateUse {
 /// What came of the last bootstrap of a device.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct BootstrapRecord {
-    pub endpoint: EndpointName,
+    pub endpoint: DeviceName,
     /// The profile by which it got its accounts; empty if none fits.
     pub profile: String,
     pub outcome: BootstrapResult,

@@ -4,8 +4,8 @@ use std::net::SocketAddr;
 use std::time::Duration;
 
 use lwm2m::{
-    Binding, ChildPrefix, EndpointName, Lifetime, NotificationAttributes, ObjectModel,
-    ObjectVersion, Observed, Operation, Path, RegistrationId, Value,
+    Binding, ChildPrefix, Lifetime, NotificationAttributes, ObjectModel, ObjectVersion, Observed,
+    Operation, Path, RegistrationId, Value,
 };
 
 use crate::bootstrap::{BootstrapProfile, BootstrapRecord};
@@ -13,8 +13,9 @@ use crate::feature::FeatureLevel;
 use crate::guard::Guard;
 use crate::id::{NodeId, OperationId, RequestId, SessionGeneration, Timestamp};
 use crate::label::{LabelValue, MapChange};
+use crate::name::{DeviceName, Namespace};
 use crate::record::{
-    BoundCredential, ContextOwner, Credential, CredentialId, CredentialKey, Member, Observation,
+    BoundCredential, ContextOwner, Credential, CredentialKey, CredentialName, Member, Observation,
     OperationOutcome, Queueing, Quirks, Registration, Resumption, ResumptionId, SecurityIdentity,
     Session, SessionCid, StateNode, Transport, ValueOrigin,
 };
@@ -40,6 +41,8 @@ pub enum Command {
     },
     /// Refreshes the lifetime and changes what is `Some` (LwM2M Core 1.2 §6.2.2).
     Update {
+        /// Whose device asks: ids of others are not known to it.
+        namespace: Namespace,
         id: RegistrationId,
         identity: SecurityIdentity,
         owner: NodeId,
@@ -59,6 +62,8 @@ pub enum Command {
         owner: NodeId,
     },
     Deregister {
+        /// Whose device asks.
+        namespace: Namespace,
         id: RegistrationId,
         identity: SecurityIdentity,
     },
@@ -108,24 +113,25 @@ pub enum Command {
         credential: Credential,
     },
     RemoveCredential {
-        id: CredentialId,
+        credential: CredentialName,
     },
     /// The endpoint registers with security only while it has this credential, and under a
     /// credential only while it has it; what it registered without security ends. To the endpoint's
     /// shard, before the credential is stored in its own.
     BindEndpoint {
-        endpoint: EndpointName,
+        endpoint: DeviceName,
         credential: BoundCredential,
     },
     /// The endpoint has this credential no longer, and what it registered under it ends. To the
     /// endpoint's shard, after the credential is removed from its own.
     UnbindEndpoint {
-        endpoint: EndpointName,
+        endpoint: DeviceName,
         credential: CredentialKey,
     },
     /// Makes `owner` the owner of the OSCORE context of a credential, in the next generation. To the
     /// credential's shard.
     ClaimContext {
+        namespace: Namespace,
         oscore_id: Vec<u8>,
         owner: NodeId,
         /// The generation that the claimer knows; 0 if nobody has owned the context.
@@ -134,6 +140,7 @@ pub enum Command {
     /// `owner` accepts nothing in the context any more. What it had accepted is for the next owner,
     /// once. To the credential's shard.
     ReleaseContext {
+        namespace: Namespace,
         oscore_id: Vec<u8>,
         owner: NodeId,
         generation: SessionGeneration,
@@ -142,57 +149,58 @@ pub enum Command {
     /// Replaces the whole desired set of the endpoint; an older `generation` than the stored one is
     /// refused.
     SetDesired {
-        endpoint: EndpointName,
+        endpoint: DeviceName,
         generation: u64,
         resources: Vec<(Path, Value)>,
     },
     /// Accepts an operation for delivery until `deadline`.
     Enqueue {
-        endpoint: EndpointName,
+        endpoint: DeviceName,
         operation: Operation,
         deadline: Timestamp,
         queueing: Queueing,
     },
     /// Marks an operation as handed over; must commit before an at-most-once operation is sent.
     Start {
-        endpoint: EndpointName,
+        endpoint: DeviceName,
         operation: OperationId,
         owner: NodeId,
     },
     /// The exchange was lost: back to pending, or ended if it may happen at most once.
     Requeue {
-        endpoint: EndpointName,
+        endpoint: DeviceName,
         operation: OperationId,
     },
     Finish {
-        endpoint: EndpointName,
+        endpoint: DeviceName,
         operation: OperationId,
         outcome: OperationOutcome,
     },
     /// Takes back an operation that is still pending.
     Cancel {
-        endpoint: EndpointName,
+        endpoint: DeviceName,
         operation: OperationId,
     },
     /// Creates or renews a hold on an observation. All holders of one want the same parameters.
     HoldObservation {
-        endpoint: EndpointName,
+        endpoint: DeviceName,
         observed: Observed,
         parameters: NotificationAttributes,
         holder: u64,
         lease_until: Timestamp,
     },
     ReleaseObservation {
-        endpoint: EndpointName,
+        endpoint: DeviceName,
         observed: Observed,
         holder: u64,
     },
-    /// Adds a bootstrap profile or replaces the one of its name. To shard 0 only.
+    /// Adds a bootstrap profile or replaces the one of its name in its namespace. To shard 0 only.
     PutBootstrapProfile {
         profile: BootstrapProfile,
     },
     /// To shard 0 only.
     RemoveBootstrapProfile {
+        namespace: Namespace,
         name: String,
     },
     /// A bootstrap of an endpoint ended; its own `at` does not count.
@@ -229,7 +237,7 @@ pub enum Command {
     },
     /// Values that a device reported; refused when `registration` is no longer the live one.
     RecordValues {
-        endpoint: EndpointName,
+        endpoint: DeviceName,
         registration: RegistrationId,
         /// The device behind it that they are of, if it is a gateway that reported them.
         child: Option<ChildPrefix>,
@@ -241,14 +249,14 @@ pub enum Command {
     CompareRows,
     /// Changes what is attached to a device.
     ChangeMetadata {
-        endpoint: EndpointName,
+        endpoint: DeviceName,
         labels: MapChange<LabelValue>,
         annotations: MapChange<String>,
         missing: Missing,
     },
     /// Deletes everything that is known of a device but its credentials: what waits for it ends.
     Forget {
-        endpoint: EndpointName,
+        endpoint: DeviceName,
         live: Live,
         missing: Missing,
     },
@@ -257,6 +265,37 @@ pub enum Command {
         guard: Guard,
         command: Box<Self>,
     },
+}
+
+impl Command {
+    /// The namespace in which something can begin with the command: everything else is about what is there. `None` for
+    /// what is of the cluster, too.
+    pub fn begins_in(&self) -> Option<Namespace> {
+        Some(match self {
+            Self::Register { registration } => registration.endpoint.namespace(),
+            Self::StoreSession { session, .. } => session.namespace.clone(),
+            Self::StoreResumption { resumption } => resumption.namespace.clone(),
+            Self::RenewMembership { member, .. } => member.namespace.clone(),
+            Self::PutCredential { credential } => credential.endpoint.namespace(),
+            Self::PutBootstrapProfile { profile } => profile.namespace.clone(),
+            Self::RecordBootstrap { record } => record.endpoint.namespace(),
+            Self::BindEndpoint { endpoint, .. }
+            | Self::SetDesired { endpoint, .. }
+            | Self::Enqueue { endpoint, .. }
+            | Self::HoldObservation { endpoint, .. }
+            | Self::ChangeMetadata { endpoint, .. } => endpoint.namespace(),
+            Self::Guarded { command, .. } => return command.begins_in(),
+            _ => return None,
+        })
+    }
+
+    /// What replicas have to understand to apply it.
+    pub fn needs(&self) -> FeatureLevel {
+        match self.begins_in() {
+            Some(namespace) if !namespace.is_default() => FeatureLevel::NAMESPACES,
+            _ => FeatureLevel::default(),
+        }
+    }
 }
 
 /// What becomes of a change of a device that is not known.
@@ -314,7 +353,7 @@ pub enum Outcome {
     /// them if another node holds the device from now on or it sends from another address, and
     /// none otherwise.
     Updated {
-        endpoint: EndpointName,
+        endpoint: DeviceName,
         expires_at: Timestamp,
         /// What is wanted of the device.
         observations: Vec<Observation>,
@@ -322,7 +361,7 @@ pub enum Outcome {
         moved_from: Option<SocketAddr>,
     },
     Deregistered {
-        endpoint: EndpointName,
+        endpoint: DeviceName,
     },
     /// How many rows ended.
     Expired {
@@ -350,7 +389,7 @@ pub enum Outcome {
     },
     /// A credential of this endpoint was removed, or given to another endpoint.
     CredentialTaken {
-        endpoint: EndpointName,
+        endpoint: DeviceName,
         serial: u64,
     },
     /// Done, with nothing to tell.
@@ -422,4 +461,7 @@ pub enum Rejection {
     TooManyLabels,
     #[error("longer annotations than a device may have")]
     AnnotationsTooLong,
+    /// Of nodes that admit commands; `apply` never says so.
+    #[error("the namespace has as much as it may have")]
+    QuotaExceeded,
 }

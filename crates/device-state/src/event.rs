@@ -3,12 +3,13 @@
 mod filter;
 mod weight;
 
-use lwm2m::{ChildPrefix, EndpointName, Path, RegistrationId, Value};
+use lwm2m::{ChildPrefix, Path, RegistrationId, Value};
 
 pub use self::filter::{Devices, EventFilter, EventKind};
 use crate::bootstrap::BootstrapRecord;
 use crate::id::{OperationId, Revision, Timestamp};
 use crate::label::Metadata;
+use crate::name::DeviceName;
 use crate::record::{DesiredState, OperationOutcome, Registration, ValueOrigin};
 
 /// One entry of the feed. Entries of one command share a revision and differ in `index`.
@@ -17,7 +18,7 @@ pub struct FeedEntry {
     pub revision: Revision,
     pub index: u32,
     pub at: Timestamp,
-    pub endpoint: EndpointName,
+    pub endpoint: DeviceName,
     pub event: Event,
 }
 

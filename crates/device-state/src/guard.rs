@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use crate::command::Command;
 use crate::etag::Etag;
 use crate::label::Metadata;
+use crate::name::Namespace;
 use crate::query;
 use crate::table::{Row, RowKey, Tables};
 
@@ -41,21 +42,25 @@ pub(crate) fn current_etag(tables: &dyn Tables, command: &Command) -> Option<Eta
             Some(Etag::of_desired(generation, &desired))
         }
         Command::PutCredential { credential } => {
-            let stored = query::credential(tables, &credential.id)?;
+            let stored = query::credential(tables, &credential.name())?;
             Some(Etag::of_credential(&stored))
         }
-        Command::RemoveCredential { id } => {
-            let stored = query::credential(tables, id)?;
+        Command::RemoveCredential { credential } => {
+            let stored = query::credential(tables, credential)?;
             Some(Etag::of_credential(&stored))
         }
-        Command::PutBootstrapProfile { profile } => stored_profile(tables, &profile.name),
-        Command::RemoveBootstrapProfile { name } => stored_profile(tables, name),
+        Command::PutBootstrapProfile { profile } => {
+            stored_profile(tables, &profile.namespace, &profile.name)
+        }
+        Command::RemoveBootstrapProfile { namespace, name } => {
+            stored_profile(tables, namespace, name)
+        }
         _ => None,
     }
 }
 
-fn stored_profile(tables: &dyn Tables, name: &str) -> Option<Etag> {
-    match tables.get(&RowKey::BootstrapProfile(name.to_owned())) {
+fn stored_profile(tables: &dyn Tables, namespace: &Namespace, name: &str) -> Option<Etag> {
+    match tables.get(&RowKey::BootstrapProfile(namespace.qualify(name))) {
         Some(Row::BootstrapProfile(profile)) => Some(Etag::of_profile(&profile)),
         _ => None,
     }

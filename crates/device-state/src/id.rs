@@ -3,9 +3,10 @@
 use std::fmt;
 use std::time::Duration;
 
-use lwm2m::{EndpointName, RegistrationId};
+use lwm2m::RegistrationId;
 
-use crate::record::CredentialId;
+use crate::name::DeviceName;
+use crate::record::CredentialName;
 
 /// A hash shard: one Raft group. All state of one endpoint is in one shard.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -13,13 +14,18 @@ pub struct ShardId(pub u16);
 
 impl ShardId {
     /// The shard that owns `endpoint` in a cluster of `shards` shards (at least 1).
-    pub fn of_endpoint(endpoint: &EndpointName, shards: u16) -> Self {
-        Self::of_bytes(endpoint.as_str().as_bytes(), shards)
+    pub fn of_endpoint(endpoint: &DeviceName, shards: u16) -> Self {
+        Self::of_bytes(endpoint.stored().as_bytes(), shards)
     }
 
     /// The shard that owns a credential.
-    pub fn of_credential(id: &CredentialId, shards: u16) -> Self {
-        Self::of_bytes(id.as_bytes(), shards)
+    pub fn of_credential(name: &CredentialName, shards: u16) -> Self {
+        if name.namespace.is_default() {
+            return Self::of_bytes(name.id.as_bytes(), shards);
+        }
+        let mut bytes = name.namespace.qualify("").into_bytes();
+        bytes.extend(name.id.as_bytes());
+        Self::of_bytes(&bytes, shards)
     }
 
     /// FNV-1a with a final mix. Never change: the placement of every stored row depends on it.

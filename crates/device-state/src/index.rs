@@ -3,9 +3,10 @@
 //! Indexed is what tells few devices from many and seldom changes. The release of LwM2M, the state and the times are
 //! not: they tell nearly nothing, or would cost a write at every Update.
 
-use lwm2m::{EndpointName, Path, Value};
+use lwm2m::{Path, Value};
 
 use crate::label::{LabelKey, LabelValue};
+use crate::name::DeviceName;
 
 /// An attribute of devices by which they are found.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -24,7 +25,7 @@ pub enum Indexed {
 pub struct IndexEntry {
     pub attribute: Indexed,
     pub value: String,
-    pub endpoint: EndpointName,
+    pub endpoint: DeviceName,
 }
 
 impl Indexed {
@@ -60,7 +61,7 @@ impl Indexed {
 
 impl IndexEntry {
     /// Of a label.
-    pub fn of_label(endpoint: &EndpointName, key: &LabelKey, value: &LabelValue) -> Self {
+    pub fn of_label(endpoint: &DeviceName, key: &LabelKey, value: &LabelValue) -> Self {
         Self {
             attribute: Indexed::Label(key.clone()),
             value: value.as_str().to_owned(),
@@ -69,7 +70,7 @@ impl IndexEntry {
     }
 
     /// Of a value that is known of the device, if it is indexed.
-    pub fn of_value(endpoint: &EndpointName, path: Path, value: &Value) -> Option<Self> {
+    pub fn of_value(endpoint: &DeviceName, path: Path, value: &Value) -> Option<Self> {
         let attribute = Indexed::of_path(path)?;
         let Value::String(text) = value else {
             return None;

@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use lwm2m::{EndpointName, Observed, Path};
+use lwm2m::{Observed, Path};
 
 use crate::id::Timestamp;
 use crate::index::{IndexEntry, Indexed};
@@ -13,6 +13,7 @@ use crate::limit::{
     MAX_QUEUED_OPERATIONS, MAX_RESUMPTION_STATE, MAX_VALUES,
 };
 use crate::memory::MemoryTables;
+use crate::name::DeviceName;
 use crate::query;
 use crate::record::{
     DesiredResource, DesiredState, Observation, OperationRecord, OperationSource, Registration,
@@ -23,34 +24,33 @@ use crate::table::{Counters, Expiring, Row, RowKey, Tables};
 /// A rule that the rows break: the state of this replica is not to be trusted.
 #[derive(Clone, Debug, PartialEq, thiserror::Error)]
 pub enum Violation {
-    #[error("registration of {0} and the index of ids disagree")]
-    RegistrationIndex(EndpointName),
+    #[error("registration of {0:?} and the index of ids disagree")]
+    RegistrationIndex(DeviceName),
     #[error("{what:?} ends at {at:?} without an expiry row")]
     MissingExpiry { at: Timestamp, what: Expiring },
     #[error("an expiry row at {at:?} has nothing that ends then: {what:?}")]
     DanglingExpiry { at: Timestamp, what: Expiring },
     #[error("{0:?} holds more to resume from than allowed")]
     ResumptionState(ResumptionId),
-    #[error("{0} has a row for credentials with none or too many")]
-    EndpointCredentials(EndpointName),
-    #[error("{0} has more than one operation in flight")]
-    SeveralInFlight(EndpointName),
-    #[error("operation {sequence} of {endpoint} has a sequence that was not given out")]
-    UnknownSequence {
-        endpoint: EndpointName,
-        sequence: u64,
-    },
-    #[error("desired {path} of {endpoint} waits for a write that does not exist")]
-    MissingWrite { endpoint: EndpointName, path: Path },
-    #[error("desired {path} of {endpoint} is newer than the generation of its set")]
-    DesiredGeneration { endpoint: EndpointName, path: Path },
-    #[error("{observed} of {endpoint} is observed for nobody, for somebody twice, or for too many")]
+    #[error("{0:?} has a row for credentials with none or too many")]
+    EndpointCredentials(DeviceName),
+    #[error("{0:?} has more than one operation in flight")]
+    SeveralInFlight(DeviceName),
+    #[error("operation {sequence} of {endpoint:?} has a sequence that was not given out")]
+    UnknownSequence { endpoint: DeviceName, sequence: u64 },
+    #[error("desired {path} of {endpoint:?} waits for a write that does not exist")]
+    MissingWrite { endpoint: DeviceName, path: Path },
+    #[error("desired {path} of {endpoint:?} is newer than the generation of its set")]
+    DesiredGeneration { endpoint: DeviceName, path: Path },
+    #[error(
+        "{observed} of {endpoint:?} is observed for nobody, for somebody twice, or for too many"
+    )]
     Holders {
-        endpoint: EndpointName,
+        endpoint: DeviceName,
         observed: Observed,
     },
-    #[error("{0} has no labels or annotations and a row for them, or more than allowed")]
-    Metadata(EndpointName),
+    #[error("{0:?} has no labels or annotations and a row for them, or more than allowed")]
+    Metadata(DeviceName),
     #[error("{0:?} is not in the index of devices")]
     NotIndexed(IndexEntry),
     #[error("{0:?} is in the index of devices and is not so")]
@@ -64,9 +64,9 @@ pub enum Violation {
         stored: Box<Counters>,
         counted: Box<Counters>,
     },
-    #[error("{endpoint} has {rows} rows of {bound}, more than allowed")]
+    #[error("{endpoint:?} has {rows} rows of {bound}, more than allowed")]
     TooMany {
-        endpoint: EndpointName,
+        endpoint: DeviceName,
         bound: Bound,
         rows: usize,
     },
@@ -140,8 +140,8 @@ struct Audit<'t> {
     tables: &'t MemoryTables,
     counted: Counters,
     order_rows: u64,
-    in_flight: BTreeSet<EndpointName>,
-    rows: BTreeMap<(EndpointName, Bound), usize>,
+    in_flight: BTreeSet<DeviceName>,
+    rows: BTreeMap<(DeviceName, Bound), usize>,
 }
 
 impl Audit<'_> {
@@ -383,7 +383,7 @@ impl Audit<'_> {
         })
     }
 
-    fn count(&mut self, endpoint: &EndpointName, bound: Bound) {
+    fn count(&mut self, endpoint: &DeviceName, bound: Bound) {
         *self.rows.entry((endpoint.clone(), bound)).or_default() += 1;
     }
 

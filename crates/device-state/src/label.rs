@@ -4,9 +4,8 @@ use std::borrow::Borrow;
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 
-use lwm2m::EndpointName;
-
 use crate::limit::{MAX_ANNOTATION_BYTES, MAX_LABELS};
+use crate::name::DeviceName;
 
 /// The longest name or value in bytes.
 // Kubernetes, "Labels and Selectors": Syntax and character set.
@@ -102,7 +101,7 @@ fn is_dns_name(text: &str) -> bool {
 /// What is attached to a device. There is no row without any.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Metadata {
-    pub endpoint: EndpointName,
+    pub endpoint: DeviceName,
     /// What devices are selected by; at most [`MAX_LABELS`].
     pub labels: BTreeMap<LabelKey, LabelValue>,
     /// Anything else; keys and values together at most [`MAX_ANNOTATION_BYTES`].
@@ -111,7 +110,7 @@ pub struct Metadata {
 
 impl Metadata {
     /// Of a device that has nothing attached.
-    pub const fn none(endpoint: EndpointName) -> Self {
+    pub const fn none(endpoint: DeviceName) -> Self {
         Self {
             endpoint,
             labels: BTreeMap::new(),

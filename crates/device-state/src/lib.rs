@@ -14,9 +14,10 @@
 //! ```
 //! use device_state::{Command, Context, Envelope, MemoryTables, Outcome, Queueing};
 //! use device_state::{Revision, ShardId, Timestamp, apply, query};
-//! use lwm2m::{EndpointName, Operation, Path};
+//! use device_state::DeviceName;
+//! use lwm2m::{Operation, Path};
 //!
-//! let endpoint = EndpointName::new("meter-7")?;
+//! let endpoint = DeviceName::parse("meter-7")?;
 //! let mut tables = MemoryTables::new();
 //! let context = Context { shard: ShardId(0), revision: Revision(1), first_index: 0 };
 //! let operation = Operation::Read { path: Path::Resource(3, 0, 9), accept: None };
@@ -53,6 +54,7 @@ pub mod invariant;
 pub mod label;
 pub mod limit;
 pub mod memory;
+pub mod name;
 pub mod query;
 mod range;
 pub mod record;
@@ -80,11 +82,13 @@ pub use id::{
 pub use index::{IndexEntry, Indexed};
 pub use label::{LabelError, LabelKey, LabelValue, MapChange, Metadata};
 pub use memory::MemoryTables;
+pub use name::{DeviceName, DeviceNameError, DevicePrefix, Namespace, NamespaceError};
 pub use record::{
     BoundCredential, ChildValue, ContextOwner, Credential, CredentialId, CredentialKey,
-    CredentialOrigin, DesiredResource, DesiredState, LastValue, Leadership, Member, MemberPhase,
-    Observation, ObservationHolder, OperationOutcome, OperationRecord, OperationSource,
-    OperationState, OscoreSecret, Queueing, Quirks, Registration, Resumption, ResumptionId, Secret,
-    SecurityIdentity, Session, SessionCid, StateNode, StateNodeRole, Transport, ValueOrigin,
+    CredentialName, CredentialOrigin, DesiredResource, DesiredState, LastValue, Leadership, Member,
+    MemberPhase, Observation, ObservationHolder, OperationOutcome, OperationRecord,
+    OperationSource, OperationState, OscoreSecret, Queueing, Quirks, Registration, Resumption,
+    ResumptionId, Secret, SecurityIdentity, Session, SessionCid, StateNode, StateNodeRole,
+    Transport, ValueOrigin,
 };
 pub use table::{Counters, Expiring, Row, RowKey, Tables};

@@ -8,13 +8,13 @@ mod select;
 
 use std::cmp::Reverse;
 
-use lwm2m::{ChildPrefix, EndpointName, ObjectModel, Observed, Path, PowerSaving, RegistrationId};
+use lwm2m::{ChildPrefix, ObjectModel, Observed, Path, PowerSaving, RegistrationId};
 
 pub use self::feed::{FeedPage, FeedPosition, feed};
 pub use self::known::is_known;
 pub use self::list::{
-    CredentialPage, PendingCursor, PendingPage, list_credentials, list_devices, list_present,
-    pending_devices,
+    CredentialPage, PendingCursor, PendingPage, any_credentials, list_credentials, list_devices,
+    list_present, pending_devices,
 };
 pub use self::records::{OperationPage, OperationPlace, is_selected, select_operations};
 pub use self::select::{DevicePage, DeviceQuery, DeviceSummary, select_devices};
@@ -22,9 +22,10 @@ use crate::bootstrap::{BootstrapProfile, BootstrapRecord};
 use crate::id::{NodeId, OperationId, RequestId, Timestamp};
 use crate::label::Metadata;
 use crate::limit;
+use crate::name::{DeviceName, Namespace};
 use crate::range::{self, Range};
 use crate::record::{
-    BoundCredential, ChildValue, ContextOwner, Credential, CredentialId, DesiredResource,
+    BoundCredential, ChildValue, ContextOwner, Credential, CredentialName, DesiredResource,
     LastValue, Member, Observation, OperationRecord, Registration, Resumption, ResumptionId,
     Session, SessionCid, StateNode, ValueOrigin,
 };
@@ -33,7 +34,7 @@ use crate::table::{Counters, Row, RowKey, Tables};
 /// Everything that is stored of one device.
 #[derive(Clone, Debug, PartialEq)]
 pub struct DeviceView {
-    pub endpoint: EndpointName,
+    pub endpoint: DeviceName,
     /// `None` while the device is not registered.
     pub registration: Option<Registration>,
     /// By path.
@@ -56,7 +57,7 @@ pub struct DeviceView {
 
 impl DeviceView {
     /// Of a device of which nothing is stored.
-    const fn nothing(endpoint: EndpointName) -> Self {
+    const fn nothing(endpoint: DeviceName) -> Self {
         Self {
             endpoint,
             registration: None,
@@ -103,7 +104,7 @@ impl DeviceView {
 }
 
 /// Everything that is stored of a device.
-pub fn device(tables: &dyn Tables, endpoint: &EndpointName) -> DeviceView {
+pub fn device(tables: &dyn Tables, endpoint: &DeviceName) -> DeviceView {
     DeviceView {
         endpoint: endpoint.clone(),
         registration: registration(tables, endpoint),
@@ -121,7 +122,7 @@ pub fn device(tables: &dyn Tables, endpoint: &EndpointName) -> DeviceView {
 /// Of what is stored of a device only one operation.
 pub fn device_with_operation(
     tables: &dyn Tables,
-    endpoint: &EndpointName,
+    endpoint: &DeviceName,
     id: OperationId,
 ) -> DeviceView {
     DeviceView {
@@ -157,7 +158,7 @@ macro_rules! rows {
 }
 
 /// The live registration of a device.
-pub fn registration(tables: &dyn Tables, endpoint: &EndpointName) -> Option<Registration> {
+pub fn registration(tables: &dyn Tables, endpoint: &DeviceName) -> Option<Registration> {
     row!(tables, RowKey::Registration(endpoint.clone()), Registration)
 }
 
@@ -167,7 +168,7 @@ pub fn registration_by_id(tables: &dyn Tables, id: &RegistrationId) -> Option<Re
 }
 
 /// The endpoint that is registered under an id.
-pub fn endpoint_of(tables: &dyn Tables, id: &RegistrationId) -> Option<EndpointName> {
+pub fn endpoint_of(tables: &dyn Tables, id: &RegistrationId) -> Option<DeviceName> {
     match tables.get(&RowKey::RegistrationIndex(id.clone())) {
         Some(Row::RegistrationIndex { endpoint, .. }) => Some(endpoint),
         _ => None,
@@ -185,7 +186,7 @@ pub fn resumption(tables: &dyn Tables, id: ResumptionId) -> Option<Resumption> {
 }
 
 /// The credentials of an endpoint, in the endpoint's shard.
-pub fn endpoint_credentials(tables: &dyn Tables, endpoint: &EndpointName) -> Vec<BoundCredential> {
+pub fn endpoint_credentials(tables: &dyn Tables, endpoint: &DeviceName) -> Vec<BoundCredential> {
     match tables.get(&RowKey::EndpointCredentials(endpoint.clone())) {
         Some(Row::EndpointCredentials { credentials, .. }) => credentials,
         _ => Vec::new(),
@@ -218,21 +219,22 @@ pub fn state_node(tables: &dyn Tables, node: NodeId) -> Option<StateNode> {
 }
 
 /// Who protects messages in an OSCORE context; `None` if nobody ever has.
-pub fn context_owner(tables: &dyn Tables, oscore_id: &[u8]) -> Option<ContextOwner> {
-    row!(
-        tables,
-        RowKey::ContextOwner(oscore_id.to_vec()),
-        ContextOwner
-    )
+pub fn context_owner(
+    tables: &dyn Tables,
+    namespace: &Namespace,
+    oscore_id: &[u8],
+) -> Option<ContextOwner> {
+    let key = ContextOwner::key_of(namespace, oscore_id);
+    row!(tables, RowKey::ContextOwner(key), ContextOwner)
 }
 
-/// The credential with an id.
-pub fn credential(tables: &dyn Tables, id: &CredentialId) -> Option<Credential> {
-    row!(tables, RowKey::Credential(id.clone()), Credential)
+/// The credential with an id in a namespace.
+pub fn credential(tables: &dyn Tables, name: &CredentialName) -> Option<Credential> {
+    row!(tables, RowKey::Credential(name.clone()), Credential)
 }
 
 /// The operations of a device, ended ones as well, in the order in which they were enqueued.
-pub fn operations(tables: &dyn Tables, endpoint: &EndpointName) -> Vec<OperationRecord> {
+pub fn operations(tables: &dyn Tables, endpoint: &DeviceName) -> Vec<OperationRecord> {
     rows!(
         tables,
         range::operations(endpoint),
@@ -244,7 +246,7 @@ pub fn operations(tables: &dyn Tables, endpoint: &EndpointName) -> Vec<Operation
 /// An operation of a device.
 pub fn operation(
     tables: &dyn Tables,
-    endpoint: &EndpointName,
+    endpoint: &DeviceName,
     id: OperationId,
 ) -> Option<OperationRecord> {
     operation_at(tables, endpoint, id.sequence).filter(|record| record.id == id)
@@ -252,7 +254,7 @@ pub fn operation(
 
 /// What to deliver to the device now, if nothing is in flight: of what waits, the oldest of those with
 /// the highest priority.
-pub fn next_operation(tables: &dyn Tables, endpoint: &EndpointName) -> Option<OperationRecord> {
+pub fn next_operation(tables: &dyn Tables, endpoint: &DeviceName) -> Option<OperationRecord> {
     first_deliverable(&operations(tables, endpoint)).cloned()
 }
 
@@ -262,7 +264,7 @@ pub fn is_remembered(tables: &dyn Tables, request: RequestId) -> bool {
 }
 
 /// The desired resources of a device, by path.
-pub fn desired(tables: &dyn Tables, endpoint: &EndpointName) -> Vec<DesiredResource> {
+pub fn desired(tables: &dyn Tables, endpoint: &DeviceName) -> Vec<DesiredResource> {
     rows!(
         tables,
         range::desired(endpoint),
@@ -274,14 +276,14 @@ pub fn desired(tables: &dyn Tables, endpoint: &EndpointName) -> Vec<DesiredResou
 /// A desired resource of a device.
 pub fn desired_resource(
     tables: &dyn Tables,
-    endpoint: &EndpointName,
+    endpoint: &DeviceName,
     path: Path,
 ) -> Option<DesiredResource> {
     row!(tables, RowKey::Desired(endpoint.clone(), path), Desired)
 }
 
 /// The generation of the intent that was set last for a device.
-pub fn desired_generation(tables: &dyn Tables, endpoint: &EndpointName) -> Option<u64> {
+pub fn desired_generation(tables: &dyn Tables, endpoint: &DeviceName) -> Option<u64> {
     match tables.get(&RowKey::DesiredGeneration(endpoint.clone())) {
         Some(Row::DesiredGeneration { generation, .. }) => Some(generation),
         _ => None,
@@ -289,7 +291,7 @@ pub fn desired_generation(tables: &dyn Tables, endpoint: &EndpointName) -> Optio
 }
 
 /// The observation intents of a device, by what is observed.
-pub fn observations(tables: &dyn Tables, endpoint: &EndpointName) -> Vec<Observation> {
+pub fn observations(tables: &dyn Tables, endpoint: &DeviceName) -> Vec<Observation> {
     rows!(
         tables,
         range::observations(endpoint),
@@ -301,7 +303,7 @@ pub fn observations(tables: &dyn Tables, endpoint: &EndpointName) -> Vec<Observa
 /// The intent to observe this.
 pub fn observation(
     tables: &dyn Tables,
-    endpoint: &EndpointName,
+    endpoint: &DeviceName,
     observed: &Observed,
 ) -> Option<Observation> {
     row!(
@@ -311,19 +313,19 @@ pub fn observation(
     )
 }
 
-/// All bootstrap profiles, by name. In shard 0 only.
-pub fn bootstrap_profiles(tables: &dyn Tables) -> Vec<BootstrapProfile> {
+/// All bootstrap profiles of a namespace, by name. In shard 0 only.
+pub fn bootstrap_profiles(tables: &dyn Tables, namespace: &Namespace) -> Vec<BootstrapProfile> {
     rows!(
         tables,
-        range::bootstrap_profiles(),
+        range::bootstrap_profiles(namespace),
         BootstrapProfile::MAX_PROFILES,
         BootstrapProfile
     )
 }
 
 /// The profile by which an endpoint gets its accounts. In shard 0 only.
-pub fn bootstrap_profile(tables: &dyn Tables, endpoint: &EndpointName) -> Option<BootstrapProfile> {
-    bootstrap_profiles(tables)
+pub fn bootstrap_profile(tables: &dyn Tables, endpoint: &DeviceName) -> Option<BootstrapProfile> {
+    bootstrap_profiles(tables, &endpoint.namespace())
         .into_iter()
         .filter(|profile| profile.fits(endpoint))
         .max_by_key(|profile| profile.endpoint_prefix.len())
@@ -340,17 +342,17 @@ pub fn object_models(tables: &dyn Tables) -> Vec<ObjectModel> {
 }
 
 /// What came of the last bootstrap of an endpoint.
-pub fn bootstrap(tables: &dyn Tables, endpoint: &EndpointName) -> Option<BootstrapRecord> {
+pub fn bootstrap(tables: &dyn Tables, endpoint: &DeviceName) -> Option<BootstrapRecord> {
     row!(tables, RowKey::Bootstrap(endpoint.clone()), Bootstrap)
 }
 
 /// The labels and annotations of a device; `None` if it has none.
-pub fn metadata(tables: &dyn Tables, endpoint: &EndpointName) -> Option<Metadata> {
+pub fn metadata(tables: &dyn Tables, endpoint: &DeviceName) -> Option<Metadata> {
     row!(tables, RowKey::Metadata(endpoint.clone()), Metadata)
 }
 
 /// The last values of a device, by path.
-pub fn values(tables: &dyn Tables, endpoint: &EndpointName) -> Vec<LastValue> {
+pub fn values(tables: &dyn Tables, endpoint: &DeviceName) -> Vec<LastValue> {
     rows!(
         tables,
         range::values(endpoint),
@@ -360,7 +362,7 @@ pub fn values(tables: &dyn Tables, endpoint: &EndpointName) -> Vec<LastValue> {
 }
 
 /// The last values of the devices behind a gateway, by prefix and path.
-pub fn child_values(tables: &dyn Tables, endpoint: &EndpointName) -> Vec<ChildValue> {
+pub fn child_values(tables: &dyn Tables, endpoint: &DeviceName) -> Vec<ChildValue> {
     rows!(
         tables,
         range::child_values(endpoint),
@@ -372,7 +374,7 @@ pub fn child_values(tables: &dyn Tables, endpoint: &EndpointName) -> Vec<ChildVa
 /// The newest value that is known of a resource of a device behind a gateway.
 pub fn child_value(
     tables: &dyn Tables,
-    endpoint: &EndpointName,
+    endpoint: &DeviceName,
     child: &ChildPrefix,
     path: Path,
 ) -> Option<ChildValue> {
@@ -381,7 +383,7 @@ pub fn child_value(
 }
 
 /// The newest value that is known of a resource.
-pub fn last_value(tables: &dyn Tables, endpoint: &EndpointName, path: Path) -> Option<LastValue> {
+pub fn last_value(tables: &dyn Tables, endpoint: &DeviceName, path: Path) -> Option<LastValue> {
     row!(tables, RowKey::LastValue(endpoint.clone(), path), LastValue)
 }
 
@@ -403,7 +405,7 @@ fn newest(own: &[LastValue], behind: &[ChildValue]) -> Option<Timestamp> {
 
 /// What a device last said of how it saves power. What was only written to it says nothing: the
 /// network may have granted something else.
-pub fn power_saving(tables: &dyn Tables, endpoint: &EndpointName) -> PowerSaving {
+pub fn power_saving(tables: &dyn Tables, endpoint: &DeviceName) -> PowerSaving {
     let mut known = PowerSaving::default();
     for path in PowerSaving::paths() {
         let last = last_value(tables, endpoint, path);
@@ -435,7 +437,7 @@ pub(crate) fn stored_counters(tables: &dyn Tables) -> Option<Counters> {
 
 pub(crate) fn operation_at(
     tables: &dyn Tables,
-    endpoint: &EndpointName,
+    endpoint: &DeviceName,
     sequence: u64,
 ) -> Option<OperationRecord> {
     row!(

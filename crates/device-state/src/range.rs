@@ -1,10 +1,11 @@
 //! Key ranges of scans: first key included, last key excluded.
 
-use lwm2m::{ChildPrefix, EndpointName, ObjectVersion, Observed, Path};
+use lwm2m::{ChildPrefix, ObjectVersion, Observed, Path};
 
 use crate::bootstrap::BootstrapProfile;
 use crate::id::{NodeId, RequestId, Revision, Timestamp};
-use crate::record::{CredentialId, ResumptionId, SessionCid};
+use crate::name::{DeviceName, DevicePrefix, Namespace};
+use crate::record::{CredentialId, CredentialName, ResumptionId, SessionCid};
 use crate::table::{Expiring, RowKey};
 
 /// A range of keys of one kind of row.
@@ -13,21 +14,21 @@ pub(crate) type Range = (RowKey, RowKey);
 /// Above every path of a device: 65535 is reserved and names no object.
 const ABOVE_PATHS: Path = Path::ResourceInstance(u16::MAX, u16::MAX, u16::MAX, u16::MAX);
 
-pub(crate) fn operations(endpoint: &EndpointName) -> Range {
+pub(crate) fn operations(endpoint: &DeviceName) -> Range {
     (
         RowKey::Operation(endpoint.clone(), 0),
         RowKey::Operation(endpoint.clone(), u64::MAX),
     )
 }
 
-pub(crate) fn desired(endpoint: &EndpointName) -> Range {
+pub(crate) fn desired(endpoint: &DeviceName) -> Range {
     (
         RowKey::Desired(endpoint.clone(), Path::Root),
         RowKey::Desired(endpoint.clone(), ABOVE_PATHS),
     )
 }
 
-pub(crate) fn observations(endpoint: &EndpointName) -> Range {
+pub(crate) fn observations(endpoint: &DeviceName) -> Range {
     (
         RowKey::Observation(endpoint.clone(), Observed::Path(Path::Root)),
         RowKey::Observation(endpoint.clone(), above_observed()),
@@ -42,14 +43,14 @@ fn above_observed() -> Observed {
     }
 }
 
-pub(crate) fn values(endpoint: &EndpointName) -> Range {
+pub(crate) fn values(endpoint: &DeviceName) -> Range {
     (
         RowKey::LastValue(endpoint.clone(), Path::Root),
         RowKey::LastValue(endpoint.clone(), ABOVE_PATHS),
     )
 }
 
-pub(crate) fn child_values(endpoint: &EndpointName) -> Range {
+pub(crate) fn child_values(endpoint: &DeviceName) -> Range {
     (
         RowKey::ChildValue(endpoint.clone(), first_prefix(), Path::Root),
         RowKey::ChildValue(endpoint.clone(), last_prefix(), ABOVE_PATHS),
@@ -83,9 +84,23 @@ pub(crate) fn resumptions() -> Range {
     )
 }
 
+/// The credentials of all namespaces.
+pub(crate) fn credentials() -> Range {
+    let least = Namespace::new("0").expect("a digit alone is a namespace, and the least one");
+    let above = CredentialId::OscoreId(vec![u8::MAX; CredentialId::MAX_OSCORE_ID + 1]);
+    (
+        RowKey::Credential(CredentialName::new(
+            &least,
+            CredentialId::PskIdentity(Vec::new()),
+        )),
+        RowKey::Credential(CredentialName::new(&Namespace::default(), above)),
+    )
+}
+
 /// The owners of contexts from `from` on.
 pub(crate) fn context_owners(from: &[u8]) -> Range {
-    let above = vec![u8::MAX; CredentialId::MAX_OSCORE_ID + 1];
+    // Those of all namespaces begin with fewer such bytes.
+    let above = vec![u8::MAX; CredentialId::MAX_OSCORE_ID + 2];
     (
         RowKey::ContextOwner(from.to_vec()),
         RowKey::ContextOwner(above),
@@ -93,20 +108,22 @@ pub(crate) fn context_owners(from: &[u8]) -> Range {
 }
 
 /// The operations of all devices from one on.
-pub(crate) fn all_operations(from: Option<(EndpointName, u64)>) -> Range {
-    let (endpoint, sequence) = from.unwrap_or_else(|| (first_name(""), 0));
+pub(crate) fn all_operations(from: Option<(DeviceName, u64)>) -> Range {
+    let all = DevicePrefix::everything();
+    let (endpoint, sequence) = from.unwrap_or_else(|| (all.first(), 0));
     (
         RowKey::Operation(endpoint, sequence),
-        RowKey::Operation(last_name(""), u64::MAX),
+        RowKey::Operation(all.last(), u64::MAX),
     )
 }
 
-pub(crate) fn bootstrap_profiles() -> Range {
+pub(crate) fn bootstrap_profiles(namespace: &Namespace) -> Range {
     // Above every name, which has no bytes above 0x7f in its first place but in UTF-8.
     let above = char::MAX.to_string().repeat(BootstrapProfile::MAX_NAME);
     (
-        RowKey::BootstrapProfile(String::new()),
-        RowKey::BootstrapProfile(above),
+        // A space is the least character of a name.
+        RowKey::BootstrapProfile(namespace.qualify(" ")),
+        RowKey::BootstrapProfile(namespace.qualify(&above)),
     )
 }
 
@@ -121,7 +138,8 @@ pub(crate) fn object_models() -> Range {
 
 /// What expires at or before `until`.
 pub(crate) fn expiry(until: Timestamp) -> Range {
-    let first = |at| RowKey::Expiry(at, Expiring::Registration(first_name("")));
+    let least = DevicePrefix::everything().first();
+    let first = |at| RowKey::Expiry(at, Expiring::Registration(least.clone()));
     (
         first(Timestamp(0)),
         first(Timestamp(until.0.saturating_add(1))),
@@ -141,29 +159,6 @@ pub(crate) fn dedup_order() -> Range {
         RowKey::DedupOrder(Timestamp(0), request(0)),
         RowKey::DedupOrder(Timestamp::NEVER, request(u64::MAX)),
     )
-}
-
-/// The least endpoint name that begins with `prefix`, which must be empty or an endpoint name
-/// itself.
-pub(crate) fn first_name(prefix: &str) -> EndpointName {
-    let name = if prefix.is_empty() { " " } else { prefix };
-    EndpointName::new(name)
-        .expect("a space is the least character of a name, and the prefix is a name")
-}
-
-/// The greatest endpoint name that begins with `prefix`, which must be empty or an endpoint name
-/// itself.
-pub(crate) fn last_name(prefix: &str) -> EndpointName {
-    let mut name = prefix.to_owned();
-    // The greatest character of each encoded length; of one byte it is the last that is no control
-    // character.
-    for greatest in ['\u{10FFFF}', '\u{FFFF}', '\u{7FF}', '~'] {
-        while name.len() + greatest.len_utf8() <= EndpointName::MAX_BYTES {
-            name.push(greatest);
-        }
-    }
-    EndpointName::new(&name)
-        .expect("filled up to the greatest length with characters that are no control characters")
 }
 
 fn first_prefix() -> ChildPrefix {

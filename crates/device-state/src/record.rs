@@ -4,12 +4,13 @@ use std::fmt;
 use std::net::SocketAddr;
 
 use lwm2m::{
-    Binding, ChildPrefix, ContentFormat, EndpointName, Lifetime, LwM2mVersion,
-    NotificationAttributes, Observed, Operation, Path, RegistrationId, Value,
+    Binding, ChildPrefix, ContentFormat, Lifetime, LwM2mVersion, NotificationAttributes, Observed,
+    Operation, Path, RegistrationId, Value,
 };
 
 use crate::id::{NodeId, OperationId, SessionGeneration, ShardId, Timestamp};
 use crate::limit::EXCHANGE_GRACE;
+use crate::name::{DeviceName, Namespace};
 
 /// Who a device proved to be when its session was set up.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -42,6 +43,22 @@ impl CredentialId {
         match self {
             Self::PskIdentity(id) | Self::OscoreId(id) => id,
             Self::PublicKey(fingerprint) => fingerprint,
+        }
+    }
+}
+
+/// A credential among those of all namespaces: two tenants may have different secrets under one id.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct CredentialName {
+    pub namespace: Namespace,
+    pub id: CredentialId,
+}
+
+impl CredentialName {
+    pub fn new(namespace: &Namespace, id: CredentialId) -> Self {
+        Self {
+            namespace: namespace.clone(),
+            id,
         }
     }
 }
@@ -87,7 +104,7 @@ impl SessionCid {
 /// A live registration (LwM2M Core 1.2 §6.2).
 #[derive(Clone, Debug, PartialEq)]
 pub struct Registration {
-    pub endpoint: EndpointName,
+    pub endpoint: DeviceName,
     /// Last segment of the location `/rd/<id>`; its first four hex digits are the shard.
     pub id: RegistrationId,
     pub identity: SecurityIdentity,
@@ -154,6 +171,8 @@ pub struct Session {
     pub generation: SessionGeneration,
     pub stored_at: Timestamp,
     pub expires_at: Timestamp,
+    /// Whose device it is with: nodes of other namespaces do not go on with it.
+    pub namespace: Namespace,
 }
 
 /// What a DTLS session is resumed by (RFC 5246 §7.4.1.2, `session_id`). Byte 0 is the format,
@@ -188,6 +207,8 @@ pub struct Resumption {
     pub stored_at: Timestamp,
     /// Counts from the full handshake: resuming does not put it off.
     pub expires_at: Timestamp,
+    /// Whose device it is for: nodes of other namespaces do not resume from it.
+    pub namespace: Namespace,
 }
 
 /// Whether a member may become an owner.
@@ -209,6 +230,8 @@ pub struct Member {
     /// [`Member::MAX_WORKERS`].
     pub workers: Vec<SocketAddr>,
     pub lease_until: Timestamp,
+    /// Whose devices it serves.
+    pub namespace: Namespace,
 }
 
 impl Member {
@@ -279,7 +302,7 @@ pub enum CredentialOrigin {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Credential {
     pub id: CredentialId,
-    pub endpoint: EndpointName,
+    pub endpoint: DeviceName,
     /// The secret, sealed with the cluster key by the state node's service layer; never in clear here. Empty for a
     /// public key.
     pub sealed_secret: Vec<u8>,
@@ -292,6 +315,7 @@ pub struct Credential {
 /// sequence numbers of its own (RFC 8613 §7.2.1).
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ContextOwner {
+    pub namespace: Namespace,
     /// As in [`CredentialId::OscoreId`].
     pub oscore_id: Vec<u8>,
     pub owner: NodeId,
@@ -303,6 +327,18 @@ pub struct ContextOwner {
 
 impl ContextOwner {
     pub const MAX_WINDOW: usize = 64;
+
+    /// What tells contexts of all namespaces apart, in keys: never change. In the default namespace it is the id alone;
+    /// in others it begins with more bytes than an id has.
+    pub(crate) fn key_of(namespace: &Namespace, oscore_id: &[u8]) -> Vec<u8> {
+        if namespace.is_default() {
+            return oscore_id.to_vec();
+        }
+        let mut key = vec![u8::MAX; CredentialId::MAX_OSCORE_ID + 1];
+        key.extend(namespace.qualify("").as_bytes());
+        key.extend(oscore_id);
+        key
+    }
 }
 
 /// The secret of a credential, in clear.
@@ -322,6 +358,16 @@ pub struct OscoreSecret {
     /// The server's Sender ID.
     pub server_id: Vec<u8>,
     pub id_context: Option<Vec<u8>>,
+}
+
+impl Credential {
+    /// What it is found by: it is in the namespace of its device.
+    pub fn name(&self) -> CredentialName {
+        CredentialName {
+            namespace: self.endpoint.namespace(),
+            id: self.id.clone(),
+        }
+    }
 }
 
 impl fmt::Debug for Secret {
@@ -358,7 +404,7 @@ pub struct Queueing {
 #[derive(Clone, Debug, PartialEq)]
 pub struct OperationRecord {
     pub id: OperationId,
-    pub endpoint: EndpointName,
+    pub endpoint: DeviceName,
     pub operation: Operation,
     pub source: OperationSource,
     /// Higher goes first; among equals the oldest.
@@ -448,7 +494,7 @@ pub enum OperationOutcome {
 /// One resource that an operator wants to have a value.
 #[derive(Clone, Debug, PartialEq)]
 pub struct DesiredResource {
-    pub endpoint: EndpointName,
+    pub endpoint: DeviceName,
     pub path: Path,
     pub value: Value,
     /// The generation of the intent that set it (`metadata.generation` of the custom resource).
@@ -489,7 +535,7 @@ impl ObservationHolder {
 /// registers (LwM2M Core 1.2 §6.4.1).
 #[derive(Clone, Debug, PartialEq)]
 pub struct Observation {
-    pub endpoint: EndpointName,
+    pub endpoint: DeviceName,
     pub observed: Observed,
     /// When the device is to notify, instead of what is written to its paths.
     pub parameters: NotificationAttributes,
@@ -516,7 +562,7 @@ pub enum ValueOrigin {
 /// The newest value that is known of a resource.
 #[derive(Clone, Debug, PartialEq)]
 pub struct LastValue {
-    pub endpoint: EndpointName,
+    pub endpoint: DeviceName,
     pub path: Path,
     pub value: Value,
     pub origin: ValueOrigin,

@@ -1,8 +1,6 @@
 //! The rows and the door through which `apply` and the queries reach them.
 
-use lwm2m::{
-    ChildPrefix, EndpointName, ObjectModel, ObjectVersion, Observed, Path, RegistrationId,
-};
+use lwm2m::{ChildPrefix, ObjectModel, ObjectVersion, Observed, Path, RegistrationId};
 
 use crate::bootstrap::{BootstrapProfile, BootstrapRecord};
 use crate::command::Outcome;
@@ -11,8 +9,9 @@ use crate::feature::FeatureLevel;
 use crate::id::{NodeId, RequestId, Revision, SessionGeneration, Timestamp};
 use crate::index::{IndexEntry, Indexed};
 use crate::label::Metadata;
+use crate::name::DeviceName;
 use crate::record::{
-    BoundCredential, ChildValue, ContextOwner, Credential, CredentialId, DesiredResource,
+    BoundCredential, ChildValue, ContextOwner, Credential, CredentialName, DesiredResource,
     LastValue, Member, Observation, OperationRecord, Registration, Resumption, ResumptionId,
     Session, SessionCid, StateNode,
 };
@@ -20,11 +19,11 @@ use crate::record::{
 /// What an expiry row points at.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Expiring {
-    Registration(EndpointName),
+    Registration(DeviceName),
     Session(SessionCid),
-    Operation(EndpointName, u64),
+    Operation(DeviceName, u64),
     /// A hold on an observation: endpoint, what is observed, holder.
-    Hold(EndpointName, Observed, u64),
+    Hold(DeviceName, Observed, u64),
     /// The lease of an ingress node.
     Member(NodeId),
     Resumption(ResumptionId),
@@ -33,15 +32,15 @@ pub enum Expiring {
 /// The key of a row. The order of variants and of keys within a variant is the order of a scan.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum RowKey {
-    Registration(EndpointName),
+    Registration(DeviceName),
     /// Index from a registration id to its endpoint.
     RegistrationIndex(RegistrationId),
     Session(SessionCid),
-    Credential(CredentialId),
-    Operation(EndpointName, u64),
-    Desired(EndpointName, Path),
-    Observation(EndpointName, Observed),
-    LastValue(EndpointName, Path),
+    Credential(CredentialName),
+    Operation(DeviceName, u64),
+    Desired(DeviceName, Path),
+    Observation(DeviceName, Observed),
+    LastValue(DeviceName, Path),
     Expiry(Timestamp, Expiring),
     Feed(Revision, u32),
     /// Outcome of a request, for retries.
@@ -51,24 +50,24 @@ pub enum RowKey {
     /// Counters of the shard.
     Counters,
     /// Highest generation of the desired set that an endpoint has seen.
-    DesiredGeneration(EndpointName),
+    DesiredGeneration(DeviceName),
     /// An ingress node; in shard 0 only.
     Member(NodeId),
-    /// By OSCORE id.
+    /// By namespace and OSCORE id, as bytes.
     ContextOwner(Vec<u8>),
     Resumption(ResumptionId),
-    EndpointCredentials(EndpointName),
-    /// By name; in shard 0 only.
+    EndpointCredentials(DeviceName),
+    /// By namespace and name, as text; in shard 0 only.
     BootstrapProfile(String),
     /// The last bootstrap of an endpoint.
-    Bootstrap(EndpointName),
+    Bootstrap(DeviceName),
     /// A version of an object that a vendor defines; in shard 0 only.
     ObjectModel(u16, ObjectVersion),
     /// Of a device behind the endpoint.
-    ChildValue(EndpointName, ChildPrefix, Path),
-    Metadata(EndpointName),
+    ChildValue(DeviceName, ChildPrefix, Path),
+    Metadata(DeviceName),
     /// Index from a value of an attribute to the devices that have it.
-    Index(Indexed, String, EndpointName),
+    Index(Indexed, String, DeviceName),
     /// In shard 0 only.
     StateNode(NodeId),
 }
@@ -79,7 +78,7 @@ pub enum Row {
     Registration(Registration),
     RegistrationIndex {
         id: RegistrationId,
-        endpoint: EndpointName,
+        endpoint: DeviceName,
     },
     Session(Session),
     Credential(Credential),
@@ -104,7 +103,7 @@ pub enum Row {
     },
     Counters(Counters),
     DesiredGeneration {
-        endpoint: EndpointName,
+        endpoint: DeviceName,
         generation: u64,
     },
     Member(Member),
@@ -112,7 +111,7 @@ pub enum Row {
     Resumption(Resumption),
     /// What the endpoint can prove itself by; one at least.
     EndpointCredentials {
-        endpoint: EndpointName,
+        endpoint: DeviceName,
         credentials: Vec<BoundCredential>,
     },
     BootstrapProfile(BootstrapProfile),
@@ -156,7 +155,7 @@ impl Row {
             Self::Registration(row) => RowKey::Registration(row.endpoint.clone()),
             Self::RegistrationIndex { id, .. } => RowKey::RegistrationIndex(id.clone()),
             Self::Session(row) => RowKey::Session(row.cid),
-            Self::Credential(row) => RowKey::Credential(row.id.clone()),
+            Self::Credential(row) => RowKey::Credential(row.name()),
             Self::Operation(row) => RowKey::Operation(row.endpoint.clone(), row.id.sequence),
             Self::Desired(row) => RowKey::Desired(row.endpoint.clone(), row.path),
             Self::Observation(row) => {
@@ -170,12 +169,16 @@ impl Row {
             Self::Counters(_) => RowKey::Counters,
             Self::DesiredGeneration { endpoint, .. } => RowKey::DesiredGeneration(endpoint.clone()),
             Self::Member(row) => RowKey::Member(row.node),
-            Self::ContextOwner(row) => RowKey::ContextOwner(row.oscore_id.clone()),
+            Self::ContextOwner(row) => {
+                RowKey::ContextOwner(ContextOwner::key_of(&row.namespace, &row.oscore_id))
+            }
             Self::Resumption(row) => RowKey::Resumption(row.id),
             Self::EndpointCredentials { endpoint, .. } => {
                 RowKey::EndpointCredentials(endpoint.clone())
             }
-            Self::BootstrapProfile(row) => RowKey::BootstrapProfile(row.name.clone()),
+            Self::BootstrapProfile(row) => {
+                RowKey::BootstrapProfile(row.namespace.qualify(&row.name))
+            }
             Self::Bootstrap(row) => RowKey::Bootstrap(row.endpoint.clone()),
             Self::ObjectModel(row) => RowKey::ObjectModel(row.id, row.version),
             Self::ChildValue(ChildValue { child, value }) => {

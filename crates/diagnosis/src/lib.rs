@@ -6,10 +6,10 @@
 //!
 //! ```
 //! use device_state::query;
-//! use device_state::{MemoryTables, Timestamp};
+//! use device_state::{DeviceName, MemoryTables, Timestamp};
 //! use diagnosis::{Facts, diagnose};
 //!
-//! let endpoint = lwm2m::EndpointName::new("meter-7")?;
+//! let endpoint = DeviceName::parse("meter-7")?;
 //! let view = query::device(&MemoryTables::new(), &endpoint);
 //! let now = Timestamp(0);
 //! let findings = diagnose(&Facts { now, view: &view, asked: &[], contact: None, refused: &[] });

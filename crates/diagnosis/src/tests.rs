@@ -2,13 +2,11 @@
 
 use device_state::query::DeviceView;
 use device_state::{
-    Attempt, LastValue, Move, NodeId, Observation, ObservationHolder, OperationId,
+    Attempt, DeviceName, LastValue, Move, NodeId, Observation, ObservationHolder, OperationId,
     OperationOutcome, OperationRecord, OperationSource, OperationState, Quirks, Registration,
     SecurityIdentity, ShardId, Transport, ValueOrigin,
 };
-use lwm2m::{
-    Binding, EndpointName, Lifetime, LwM2mVersion, NotificationAttributes, Operation, Setting,
-};
+use lwm2m::{Binding, Lifetime, LwM2mVersion, NotificationAttributes, Operation, Setting};
 
 use super::*;
 
@@ -20,7 +18,7 @@ fn ago(span: Duration) -> Timestamp {
 
 fn view(registration: Option<Registration>) -> DeviceView {
     DeviceView {
-        endpoint: EndpointName::new("meter-7").unwrap(),
+        endpoint: DeviceName::parse("meter-7").unwrap(),
         registration,
         desired: Vec::new(),
         desired_generation: None,
@@ -35,7 +33,7 @@ fn view(registration: Option<Registration>) -> DeviceView {
 
 fn registration(silent: Duration) -> Registration {
     Registration {
-        endpoint: EndpointName::new("meter-7").unwrap(),
+        endpoint: DeviceName::parse("meter-7").unwrap(),
         id: "0001ab".parse().unwrap(),
         identity: SecurityIdentity::Unauthenticated,
         owner: NodeId(1),
@@ -173,7 +171,7 @@ fn operations_that_ended_badly_lately_are_counted() {
             shard: ShardId(0),
             sequence: 1,
         },
-        endpoint: EndpointName::new("meter-7").unwrap(),
+        endpoint: DeviceName::parse("meter-7").unwrap(),
         operation: Operation::Read {
             path: Path::Object(3),
             accept: None,

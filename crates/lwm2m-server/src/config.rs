@@ -3,7 +3,8 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use device_state::NodeId;
+use device_state::{DeviceName, Namespace, NodeId};
+use lwm2m::EndpointName;
 
 use crate::profile::Profiles;
 
@@ -34,6 +35,8 @@ pub struct Config {
     pub retry_within: Duration,
     /// What devices of LwM2M 1.2 may register with in place of their objects.
     pub profiles: Arc<Profiles>,
+    /// Whose devices are served: their names are put into it wherever they leave the engine in a command.
+    pub namespace: Namespace,
 }
 
 impl Config {
@@ -51,6 +54,12 @@ impl Config {
             retry_after: Duration::from_secs(5),
             retry_within: Duration::from_secs(300),
             profiles: Arc::default(),
+            namespace: Namespace::default(),
         }
+    }
+
+    /// The device that registers as `endpoint` here, for the state tier.
+    pub(crate) fn device(&self, endpoint: &EndpointName) -> DeviceName {
+        DeviceName::new(&self.namespace, endpoint)
     }
 }

@@ -51,7 +51,7 @@ impl<P> Device<P> {
     pub(crate) fn new(now: Now, peer: P, registration: &Registration) -> Self {
         let links = ObjectLinks::parse(&registration.links).unwrap_or_default();
         Self {
-            endpoint: registration.endpoint.clone(),
+            endpoint: registration.endpoint.endpoint(),
             peer,
             version: registration.version,
             presence: Presence::new(registration.binding.queue_mode(), now.instant),
@@ -273,7 +273,7 @@ mod tests {
         reason = "a test has to begin somewhere in time"
     )]
 
-    use device_state::{NodeId, SecurityIdentity, Transport};
+    use device_state::{DeviceName, NodeId, SecurityIdentity, Transport};
 
     use super::*;
 
@@ -287,7 +287,7 @@ mod tests {
         for number in 0..10_000_u32 {
             let registration = Registration {
                 id: RegistrationId::new(&number.to_string()).unwrap(),
-                endpoint: EndpointName::new("restless").unwrap(),
+                endpoint: DeviceName::parse("restless").unwrap(),
                 identity: SecurityIdentity::Unauthenticated,
                 owner: NodeId(1),
                 peer: "127.0.0.1:5683".parse().unwrap(),

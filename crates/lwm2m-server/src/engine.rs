@@ -178,7 +178,7 @@ impl<P: PeerKey> Engine<P> {
                 self.settle_notification(now, awaiting.receipt(), Kept::Yes);
                 if let Awaiting::Register { registration, .. } = &awaiting {
                     let (from, reason) = (registration.peer, rejection.to_string());
-                    self.tell_refused(registration.endpoint.clone(), from, reason);
+                    self.tell_refused(registration.endpoint.endpoint(), from, reason);
                 }
                 if let Some(exchange) = awaiting.exchange() {
                     self.counters.refused += 1;

@@ -485,8 +485,8 @@ impl<P: PeerKey> Engine<P> {
             }
         };
         let (shard, command) = record_values(
-            self.config.shards,
-            (device.endpoint.clone(), child.cloned()),
+            &self.config,
+            (&device.endpoint, child.cloned()),
             registration.clone(),
             ValueOrigin::Notify,
             entries,

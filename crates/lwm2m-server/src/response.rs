@@ -62,8 +62,11 @@ impl Refusal {
 pub(crate) fn rejected(rejection: Rejection) -> Response {
     let code = match rejection {
         Rejection::UnknownRegistration | Rejection::UnknownDevice => Code::NOT_FOUND_4_04,
-        // LwM2M Transport 1.2 §6.4.3: the server does not let this client register.
-        Rejection::SecurityRequired | Rejection::UnknownCredential => Code::FORBIDDEN_4_03,
+        // LwM2M Transport 1.2 §6.4.3: the server does not let this client register. A namespace that has as many devices as
+        // it may have is no overload, which 5.03 would say: waiting alone does not help.
+        Rejection::SecurityRequired | Rejection::UnknownCredential | Rejection::QuotaExceeded => {
+            Code::FORBIDDEN_4_03
+        }
         Rejection::UnknownOperation
         | Rejection::TooManyCredentials
         | Rejection::UnknownSession

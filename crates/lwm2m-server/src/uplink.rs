@@ -15,6 +15,7 @@ use lwm2m::{
 };
 use rand::Rng;
 
+use crate::config::Config;
 use crate::engine::Engine;
 use crate::observation::{Bond, Kept};
 use crate::output::{Now, Origin, Output};
@@ -125,7 +126,9 @@ impl<P: PeerKey> Engine<P> {
             RegisterRequest::parse(&request.query, &request.payload).map_err(Refusal::Register)?;
         let profiles = &self.config.profiles;
         let links = profiles.registered(&register, &request.payload)?;
-        let endpoint = bound_endpoint(origin, register.endpoint)?;
+        let endpoint = self
+            .config
+            .device(&bound_endpoint(origin, register.endpoint)?);
         if self.devices.len() >= self.config.max_devices {
             self.refuse_for_overload(now, exchange);
             return Ok(());
@@ -194,6 +197,7 @@ impl<P: PeerKey> Engine<P> {
             &request.payload,
         )?;
         let command = Command::Update {
+            namespace: self.config.namespace.clone(),
             id: id.clone(),
             identity: origin.principal.identity.clone(),
             owner: self.config.node,
@@ -225,6 +229,7 @@ impl<P: PeerKey> Engine<P> {
     ) -> Result<(), Refusal> {
         let (id, shard) = self.located(id)?;
         let command = Command::Deregister {
+            namespace: self.config.namespace.clone(),
             id: id.clone(),
             identity: origin.principal.identity.clone(),
         };
@@ -272,8 +277,8 @@ impl<P: PeerKey> Engine<P> {
         device.take_report(&entries);
         let (id, endpoint) = (id.clone(), device.endpoint.clone());
         let (shard, command) = record_values(
-            self.config.shards,
-            (endpoint, None),
+            &self.config,
+            (&endpoint, None),
             id.clone(),
             ValueOrigin::Send,
             entries,
@@ -333,7 +338,7 @@ impl<P: PeerKey> Engine<P> {
                 );
                 self.take_on(now, peer, &registration, &observations);
                 if let Some(from) = moved_from {
-                    self.came_from(now, &registration.endpoint, from);
+                    self.came_from(now, &registration.endpoint.endpoint(), from);
                 }
             }
             (
@@ -412,8 +417,8 @@ pub(crate) fn bound_endpoint(
 
 /// The command that keeps what a device reported of itself, or of one behind it.
 pub(crate) fn record_values(
-    shards: u16,
-    (endpoint, child): (EndpointName, Option<ChildPrefix>),
+    config: &Config,
+    (endpoint, child): (&EndpointName, Option<ChildPrefix>),
     registration: RegistrationId,
     origin: ValueOrigin,
     entries: Vec<Entry>,
@@ -433,7 +438,8 @@ pub(crate) fn record_values(
             )
         })
         .collect();
-    let shard = ShardId::of_endpoint(&endpoint, shards);
+    let endpoint = config.device(endpoint);
+    let shard = ShardId::of_endpoint(&endpoint, config.shards);
     (
         shard,
         Command::RecordValues {

@@ -8,8 +8,9 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard};
 use std::time::Duration;
 
-use device_state::{CredentialId, NodeId, OperationOutcome};
-use lwm2m::names::EndpointNameError;
+use device_state::{
+    CredentialId, DeviceName, DeviceNameError, Namespace, NodeId, OperationOutcome,
+};
 use lwm2m::{EndpointName, Operation, RegistrationId};
 use proto::convert::{ConvertError, ReportedContact};
 use proto::rpc::v1::operation_result::{self, failure::Reason};
@@ -99,6 +100,7 @@ pub enum FailureReason {
 /// The way up. Clones are cheap; the attachment ends with the last one.
 #[derive(Clone, Debug)]
 pub struct AttachHandle {
+    namespace: Namespace,
     streams: Arc<Streams>,
     _supervisor: Arc<JoinSet<()>>,
 }
@@ -133,8 +135,9 @@ impl AttachHandle {
     /// The device can take operations now: it registered, updated or spoke. Goes to all state nodes, of which the one
     /// that leads its shard has use for it.
     pub fn awake(&self, endpoint: &EndpointName) {
+        let device = DeviceName::new(&self.namespace, endpoint);
         let awake = attach_up::Awake {
-            endpoint: endpoint.to_string(),
+            endpoint: device.stored().to_owned(),
         };
         self.streams.awake(&awake);
     }
@@ -243,7 +246,9 @@ pub(crate) fn start(
         name: name.to_owned(),
         reports_contact: true,
     };
+    let namespace = shared.config.namespace.clone();
     let attachment = stream::Attachment {
+        namespace: namespace.clone(),
         hello,
         streams: streams.clone(),
         down,
@@ -252,6 +257,7 @@ pub(crate) fn start(
     tasks.spawn(supervisor::run(shared, client, attachment));
     (
         AttachHandle {
+            namespace,
             streams,
             _supervisor: Arc::new(tasks),
         },
@@ -295,7 +301,14 @@ fn wire_reason(reason: FailureReason) -> (Reason, Duration) {
     }
 }
 
+/// The endpoint of a device of the namespace; `None` if it is in another one.
+fn ours(namespace: &Namespace, text: &str) -> Result<Option<EndpointName>, DeviceNameError> {
+    let device = DeviceName::parse(text)?;
+    Ok(device.is_in(namespace).then(|| device.endpoint()))
+}
+
 fn device_operation(
+    namespace: &Namespace,
     stream: u64,
     message: rpc::DeviceOperation,
 ) -> Result<DeviceOperation, ConvertError> {
@@ -311,8 +324,9 @@ fn device_operation(
             stream,
             tag: message.tag,
         },
-        endpoint: EndpointName::new(&message.endpoint)
-            .map_err(|error| invalid("endpoint", error.into()))?,
+        endpoint: ours(namespace, &message.endpoint)
+            .map_err(|error| invalid("endpoint", error.into()))?
+            .ok_or_else(|| invalid("endpoint", DeviceNameError::Form.into()))?,
         registration: RegistrationId::new(&message.registration)
             .map_err(|error| invalid("registration", error.into()))?,
         operation: operation.try_into()?,
@@ -320,17 +334,18 @@ fn device_operation(
     })
 }
 
+/// `None` if it is about a device of another namespace, of which nothing can be known here.
 fn inquiry(
+    namespace: &Namespace,
     stream: u64,
     message: &rpc::ContactInquiry,
-) -> Result<ContactInquiry, EndpointNameError> {
-    Ok(ContactInquiry {
-        key: OperationKey {
-            stream,
-            tag: message.tag,
-        },
-        endpoint: EndpointName::new(&message.endpoint)?,
-    })
+) -> Result<Option<ContactInquiry>, DeviceNameError> {
+    let key = OperationKey {
+        stream,
+        tag: message.tag,
+    };
+    let endpoint = ours(namespace, &message.endpoint)?;
+    Ok(endpoint.map(|endpoint| ContactInquiry { key, endpoint }))
 }
 
 #[cfg(test)]

@@ -8,7 +8,11 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::time::Duration;
 
-use device_state::{Command, NodeId, Outcome, RequestId, ShardId};
+use device_state::{
+    Command, CredentialId, CredentialName, DeviceName, Namespace, NodeId, Outcome, RequestId,
+    ShardId,
+};
+use lwm2m::EndpointName;
 use proto::rpc::v1::{Propose, call, call_result};
 use tokio::sync::{Notify, Semaphore, watch};
 use tokio::task::JoinSet;
@@ -91,6 +95,21 @@ impl Client {
     /// The cluster as last described; `None` before the first description.
     pub fn topology(&self) -> Option<Arc<Topology>> {
         self.shared.topology()
+    }
+
+    /// Whose devices the client speaks of.
+    pub fn namespace(&self) -> &Namespace {
+        &self.shared.config.namespace
+    }
+
+    /// The device that registers as `endpoint` here.
+    pub fn device(&self, endpoint: &EndpointName) -> DeviceName {
+        DeviceName::new(self.namespace(), endpoint)
+    }
+
+    /// A credential of this id here.
+    pub fn credential_name(&self, id: &CredentialId) -> CredentialName {
+        CredentialName::new(self.namespace(), id.clone())
     }
 
     /// Asks for the topology now.

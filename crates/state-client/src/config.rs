@@ -4,6 +4,7 @@ use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
+use device_state::Namespace;
 use tonic::transport::{Channel, Endpoint};
 
 /// How to reach the state tier.
@@ -23,6 +24,9 @@ pub struct Config {
     pub max_in_flight: usize,
     /// How connections are secured.
     pub transport: Transport,
+    /// Whose devices the client speaks of: names of devices, ids of credentials, sessions and registrations are of this
+    /// namespace, and those of others are not there.
+    pub namespace: Namespace,
 }
 
 /// How connections are secured.
@@ -64,6 +68,7 @@ impl Config {
             keep_alive: Duration::from_secs(2),
             max_in_flight: 65_536,
             transport: Transport::Plaintext,
+            namespace: Namespace::default(),
         }
     }
 }

@@ -13,7 +13,7 @@
 //! # async fn example() -> Result<(), Box<dyn std::error::Error>> {
 //! let client = Client::connect(Config::new(["10.0.0.1:7444".to_owned()]))?;
 //! let topology = client.ready().await;
-//! let endpoint = lwm2m::EndpointName::new("meter-1")?;
+//! let endpoint = client.device(&lwm2m::EndpointName::new("meter-1")?);
 //! let shard = topology.shard_of(&endpoint);
 //! let command = Command::SetDesired { endpoint, generation: 1, resources: vec![] };
 //! let outcome = client.propose(shard, command, Duration::from_secs(2)).await?;

@@ -2,8 +2,7 @@
 
 use std::sync::Arc;
 
-use device_state::{NodeId, ShardId};
-use lwm2m::EndpointName;
+use device_state::{DeviceName, NodeId, ShardId};
 use proto::convert::{ConvertError, Reason};
 use proto::rpc::v1 as rpc;
 
@@ -38,7 +37,7 @@ pub struct StateNode {
 
 impl Topology {
     /// The shard that owns all state of `endpoint`.
-    pub fn shard_of(&self, endpoint: &EndpointName) -> ShardId {
+    pub fn shard_of(&self, endpoint: &DeviceName) -> ShardId {
         ShardId::of_endpoint(endpoint, self.shards)
     }
 

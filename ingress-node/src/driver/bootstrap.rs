@@ -125,7 +125,7 @@ impl Driver {
             _ => BootstrapResult::Failed,
         };
         let record = BootstrapRecord {
-            endpoint,
+            endpoint: self.client.device(&endpoint),
             profile: underway.profile,
             outcome: result,
             detail: detail.to_owned(),

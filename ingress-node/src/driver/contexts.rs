@@ -17,7 +17,9 @@ use std::sync::Arc;
 
 use coap::Code;
 use coap::reliable::Capabilities;
-use device_state::{Command, CredentialId, NodeId, SessionGeneration, ShardId};
+use device_state::{
+    Command, CredentialId, CredentialName, Namespace, NodeId, SessionGeneration, ShardId,
+};
 use futures::StreamExt;
 use futures::future::LocalBoxFuture;
 use hashbrown::{HashMap, HashSet};
@@ -100,19 +102,25 @@ impl Contexts {
     }
 
     /// Lets go of all contexts; what is to be told of those whose next owner needs to challenge nobody then.
-    fn release_all(&mut self, node: NodeId) -> Vec<(CredentialId, Command)> {
+    fn release_all(
+        &mut self,
+        namespace: &Namespace,
+        node: NodeId,
+    ) -> Vec<(CredentialName, Command)> {
         self.renamed.clear();
         let owned: Vec<_> = self.owned.drain().collect();
         let released = owned.into_iter().filter_map(|(context, owned)| {
             let window = self.layer.release(context)?.window()?;
             let oscore_id = owned.oscore_id.as_bytes().to_vec();
             let command = Command::ReleaseContext {
+                namespace: namespace.clone(),
                 oscore_id: oscore_id.clone(),
                 owner: node,
                 generation: owned.generation,
                 window,
             };
-            Some((CredentialId::OscoreId(oscore_id), command))
+            let id = CredentialId::OscoreId(oscore_id);
+            Some((CredentialName::new(namespace, id), command))
         });
         released.collect()
     }
@@ -284,15 +292,17 @@ impl Driver {
     /// Lets go of all contexts; the call that tells the state tier what they have accepted. A context that another node
     /// claims before that is as with a node that died.
     pub(super) fn let_contexts_go(&mut self) -> Option<LocalBoxFuture<'static, Resolved>> {
-        let released = self.contexts.release_all(self.node);
+        let released = self
+            .contexts
+            .release_all(self.client.namespace(), self.node);
         if released.is_empty() {
             return None;
         }
         let shards = self.client.topology()?.shards;
         let (client, timeout) = (self.client.clone(), self.limits.commit_timeout);
         Some(Box::pin(async move {
-            let tell = async |(id, command)| {
-                let shard = ShardId::of_credential(&id, shards);
+            let tell = async |(name, command)| {
+                let shard = ShardId::of_credential(&name, shards);
                 if let Err(error) = client.propose(shard, command, timeout).await {
                     tracing::debug!(%error, "a context is let go without its window");
                 }

@@ -73,6 +73,7 @@ impl Driver {
             session: None,
             stored_at,
             expires_at: stored_at.saturating_add(self.limits.resumption_lifetime),
+            namespace: self.client.namespace().clone(),
         })
     }
 

@@ -168,6 +168,7 @@ impl Driver {
                 generation: SessionGeneration(export.generation),
                 stored_at,
                 expires_at: stored_at.saturating_add(self.limits.session_lifetime),
+                namespace: self.client.namespace().clone(),
             })
         });
         match (origin, session) {
@@ -288,7 +289,7 @@ impl Driver {
                 {
                     engine.take_on(now, peer, &registration, &observations);
                     if let Some(from) = moved_from {
-                        engine.came_from(now, &registration.endpoint, from);
+                        engine.came_from(now, &registration.endpoint.endpoint(), from);
                     }
                 }
             }

@@ -10,7 +10,7 @@ use device_state::{
 use super::list::{MAX_VALUES, each};
 use super::record::lifetime;
 use super::value::wire_enum;
-use super::{ConvertError, InField, Reason, Within, endpoint, narrow, time};
+use super::{ConvertError, InField, Reason, Within, endpoint, namespace, narrow, time};
 use crate::storage::v1 as wire;
 
 wire_enum!(CertificateUse, wire::CertificateUse, wire_use, certificate_use, {
@@ -32,6 +32,7 @@ impl From<BootstrapProfile> for wire::BootstrapProfile {
             endpoint_prefix: profile.endpoint_prefix,
             servers: profile.servers.into_iter().map(Into::into).collect(),
             access: profile.access.into_iter().map(Into::into).collect(),
+            namespace: profile.namespace.stored().to_owned(),
         }
     }
 }
@@ -47,6 +48,7 @@ impl TryFrom<wire::BootstrapProfile> for BootstrapProfile {
             BootstrapServer::try_from,
         )?;
         let profile = Self {
+            namespace: namespace(&profile.namespace)?,
             name: profile.name,
             endpoint_prefix: profile.endpoint_prefix,
             servers,
@@ -284,7 +286,7 @@ fn uri(text: String) -> Result<String, ConvertError> {
 impl From<BootstrapRecord> for wire::BootstrapRecord {
     fn from(record: BootstrapRecord) -> Self {
         Self {
-            endpoint: record.endpoint.to_string(),
+            endpoint: record.endpoint.stored().to_owned(),
             profile: record.profile,
             outcome: wire_result(record.outcome),
             detail: record.detail,

@@ -5,9 +5,10 @@ use std::time::Duration;
 use device_state::command::{Live, Missing};
 use device_state::guard::Effectiveness;
 use device_state::{
-    Command, ContextOwner, Envelope, Etag, Guard, OperationId, Queueing, Session, SessionGeneration,
+    Command, ContextOwner, DeviceName, Envelope, Etag, Guard, Namespace, OperationId, Queueing,
+    Session, SessionGeneration,
 };
-use lwm2m::{ChildPrefix, EndpointName, ObjectModel};
+use lwm2m::{ChildPrefix, ObjectModel};
 
 use super::list::{bounded, timed_values, values, wire_timed_values, wire_values};
 use super::metadata::{annotation_change, label_change, wire_annotation_change, wire_label_change};
@@ -16,7 +17,7 @@ use super::operation::attributes;
 use super::record::{feature_level, lifetime, quirks};
 use super::value::{observed, origin, transport, wire_observed, wire_origin, wire_transport};
 use super::{
-    ConvertError, InField, Reason, Within, cid_bytes, endpoint, message, narrow, node,
+    ConvertError, InField, Reason, Within, cid_bytes, endpoint, message, namespace, narrow, node,
     optional_cid, registration_id, required, resumption_id, session_cid, time,
 };
 use crate::storage::v1 as wire;
@@ -86,6 +87,7 @@ impl From<Command> for wire::Command {
         let kind = match command {
             Command::Register { registration } => Kind::Register((*registration).into()),
             Command::Update {
+                namespace,
                 id,
                 identity,
                 owner,
@@ -105,6 +107,7 @@ impl From<Command> for wire::Command {
                 binding: binding.map(|binding| binding.to_string()),
                 links,
                 transport: transport.map_or(0, wire_transport),
+                namespace: namespace.stored().to_owned(),
             }),
             Command::MoveRegistration { id, session, owner } => {
                 Kind::MoveRegistration(command::MoveRegistration {
@@ -113,9 +116,14 @@ impl From<Command> for wire::Command {
                     owner: owner.0,
                 })
             }
-            Command::Deregister { id, identity } => Kind::Deregister(command::Deregister {
+            Command::Deregister {
+                namespace,
+                id,
+                identity,
+            } => Kind::Deregister(command::Deregister {
                 id: id.to_string(),
                 identity: Some(identity.into()),
+                namespace: namespace.stored().to_owned(),
             }),
             Command::ExpireUpTo { limit } => Kind::ExpireUpTo(limit),
             Command::CompareRows => Kind::CompareRows(command::CompareRows {}),
@@ -158,6 +166,7 @@ impl From<Command> for wire::Command {
             Command::ForgetStateNode { node } => Kind::ForgetStateNode(node.0),
             Command::PutCredential { credential } => Kind::PutCredential(credential.into()),
             Command::ClaimContext {
+                namespace,
                 oscore_id,
                 owner,
                 expected,
@@ -165,6 +174,7 @@ impl From<Command> for wire::Command {
                 let generation = expected;
                 Kind::ClaimContext(
                     ContextOwner {
+                        namespace,
                         oscore_id,
                         owner,
                         generation,
@@ -174,12 +184,14 @@ impl From<Command> for wire::Command {
                 )
             }
             Command::ReleaseContext {
+                namespace,
                 oscore_id,
                 owner,
                 generation,
                 window,
             } => Kind::ReleaseContext(
                 ContextOwner {
+                    namespace,
                     oscore_id,
                     owner,
                     generation,
@@ -187,7 +199,7 @@ impl From<Command> for wire::Command {
                 }
                 .into(),
             ),
-            Command::RemoveCredential { id } => Kind::RemoveCredential(id.into()),
+            Command::RemoveCredential { credential } => Kind::RemoveCredential(credential.into()),
             Command::BindEndpoint {
                 endpoint,
                 credential,
@@ -201,7 +213,7 @@ impl From<Command> for wire::Command {
                 generation,
                 resources,
             } => Kind::SetDesired(command::SetDesired {
-                endpoint: endpoint.to_string(),
+                endpoint: endpoint.stored().to_owned(),
                 generation,
                 resources: wire_values(resources),
             }),
@@ -211,7 +223,7 @@ impl From<Command> for wire::Command {
                 deadline,
                 queueing,
             } => Kind::Enqueue(command::Enqueue {
-                endpoint: endpoint.to_string(),
+                endpoint: endpoint.stored().to_owned(),
                 operation: Some(operation.into()),
                 deadline_ms: deadline.0,
                 priority: u32::from(queueing.priority),
@@ -222,7 +234,7 @@ impl From<Command> for wire::Command {
                 operation,
                 owner,
             } => Kind::Start(command::Start {
-                endpoint: endpoint.to_string(),
+                endpoint: endpoint.stored().to_owned(),
                 operation: Some(operation.into()),
                 owner: owner.0,
             }),
@@ -235,7 +247,7 @@ impl From<Command> for wire::Command {
                 operation,
                 outcome,
             } => Kind::Finish(command::Finish {
-                endpoint: endpoint.to_string(),
+                endpoint: endpoint.stored().to_owned(),
                 operation: Some(operation.into()),
                 outcome: Some(outcome.into()),
             }),
@@ -252,7 +264,7 @@ impl From<Command> for wire::Command {
             } => {
                 let (path, composite, behind) = wire_observed(&observed);
                 Kind::HoldObservation(command::HoldObservation {
-                    endpoint: endpoint.to_string(),
+                    endpoint: endpoint.stored().to_owned(),
                     path,
                     composite,
                     behind,
@@ -268,7 +280,7 @@ impl From<Command> for wire::Command {
             } => {
                 let (path, composite, behind) = wire_observed(&observed);
                 Kind::ReleaseObservation(command::ReleaseObservation {
-                    endpoint: endpoint.to_string(),
+                    endpoint: endpoint.stored().to_owned(),
                     path,
                     composite,
                     behind,
@@ -276,7 +288,15 @@ impl From<Command> for wire::Command {
                 })
             }
             Command::PutBootstrapProfile { profile } => Kind::PutBootstrapProfile(profile.into()),
-            Command::RemoveBootstrapProfile { name } => Kind::RemoveBootstrapProfile(name),
+            Command::RemoveBootstrapProfile { namespace, name } if namespace.is_default() => {
+                Kind::RemoveBootstrapProfile(name)
+            }
+            Command::RemoveBootstrapProfile { namespace, name } => {
+                Kind::RemoveProfileOfNamespace(command::RemoveBootstrapProfile {
+                    name,
+                    namespace: namespace.stored().to_owned(),
+                })
+            }
             Command::RecordBootstrap { record } => Kind::RecordBootstrap(record.into()),
             Command::PutObjectModel { model } => Kind::PutObjectModel((*model).into()),
             Command::RemoveObjectModel { object, version } => {
@@ -302,7 +322,7 @@ impl From<Command> for wire::Command {
                 values,
             } => {
                 let recorded = command::RecordValues {
-                    endpoint: endpoint.to_string(),
+                    endpoint: endpoint.stored().to_owned(),
                     registration: registration.to_string(),
                     origin: wire_origin(origin),
                     values: wire_timed_values(values),
@@ -321,7 +341,7 @@ impl From<Command> for wire::Command {
                 annotations,
                 missing,
             } => Kind::ChangeMetadata(command::ChangeMetadata {
-                endpoint: endpoint.to_string(),
+                endpoint: endpoint.stored().to_owned(),
                 labels: wire_label_change(labels),
                 annotations: wire_annotation_change(annotations),
                 allow_missing: missing == Missing::Allowed,
@@ -331,7 +351,7 @@ impl From<Command> for wire::Command {
                 live,
                 missing,
             } => Kind::Forget(command::Forget {
-                endpoint: endpoint.to_string(),
+                endpoint: endpoint.stored().to_owned(),
                 force: live == Live::Deregistered,
                 allow_missing: missing == Missing::Allowed,
             }),
@@ -346,9 +366,9 @@ impl From<Command> for wire::Command {
     }
 }
 
-fn wire_target(endpoint: &EndpointName, operation: OperationId) -> command::OperationTarget {
+fn wire_target(endpoint: &DeviceName, operation: OperationId) -> command::OperationTarget {
     command::OperationTarget {
-        endpoint: endpoint.to_string(),
+        endpoint: endpoint.stored().to_owned(),
         operation: Some(operation.into()),
     }
 }
@@ -421,6 +441,7 @@ fn domain_command(kind: Kind) -> Result<Command, ConvertError> {
             ContextOwner::try_from(claim)
                 .within("claim_context")
                 .map(|claim| Command::ClaimContext {
+                    namespace: claim.namespace,
                     oscore_id: claim.oscore_id,
                     owner: claim.owner,
                     expected: claim.generation,
@@ -429,6 +450,7 @@ fn domain_command(kind: Kind) -> Result<Command, ConvertError> {
         Kind::ReleaseContext(context) => ContextOwner::try_from(context)
             .within("release_context")
             .map(|context| Command::ReleaseContext {
+                namespace: context.namespace,
                 oscore_id: context.oscore_id,
                 owner: context.owner,
                 generation: context.generation,
@@ -437,7 +459,7 @@ fn domain_command(kind: Kind) -> Result<Command, ConvertError> {
         Kind::RemoveCredential(id) => id
             .try_into()
             .within("remove_credential")
-            .map(|id| Command::RemoveCredential { id }),
+            .map(|credential| Command::RemoveCredential { credential }),
         Kind::BindEndpoint(message) => {
             let (endpoint, credential) = bound(message).within("bind_endpoint")?;
             Ok(Command::BindEndpoint {
@@ -476,7 +498,14 @@ fn domain_command(kind: Kind) -> Result<Command, ConvertError> {
         Kind::PutBootstrapProfile(profile) => Ok(Command::PutBootstrapProfile {
             profile: profile.try_into().within("put_bootstrap_profile")?,
         }),
-        Kind::RemoveBootstrapProfile(name) => Ok(Command::RemoveBootstrapProfile { name }),
+        Kind::RemoveBootstrapProfile(name) => Ok(Command::RemoveBootstrapProfile {
+            namespace: Namespace::default(),
+            name,
+        }),
+        Kind::RemoveProfileOfNamespace(message) => Ok(Command::RemoveBootstrapProfile {
+            namespace: namespace(&message.namespace).within("remove_profile_of_namespace")?,
+            name: message.name,
+        }),
         Kind::RecordBootstrap(record) => Ok(Command::RecordBootstrap {
             record: record.try_into().within("record_bootstrap")?,
         }),
@@ -567,7 +596,7 @@ impl TryFrom<command::Forget> for Command {
     }
 }
 
-fn target(target: &command::OperationTarget) -> Result<(EndpointName, OperationId), ConvertError> {
+fn target(target: &command::OperationTarget) -> Result<(DeviceName, OperationId), ConvertError> {
     Ok((
         endpoint(&target.endpoint)?,
         message("operation", target.operation)?,
@@ -575,18 +604,18 @@ fn target(target: &command::OperationTarget) -> Result<(EndpointName, OperationI
 }
 
 fn endpoint_credential(
-    endpoint: &EndpointName,
+    endpoint: &DeviceName,
     credential: impl Into<wire::CredentialKey>,
 ) -> command::EndpointCredential {
     command::EndpointCredential {
-        endpoint: endpoint.to_string(),
+        endpoint: endpoint.stored().to_owned(),
         credential: Some(credential.into()),
     }
 }
 
 fn bound<T: TryFrom<wire::CredentialKey, Error = ConvertError>>(
     binding: command::EndpointCredential,
-) -> Result<(EndpointName, T), ConvertError> {
+) -> Result<(DeviceName, T), ConvertError> {
     Ok((
         endpoint(&binding.endpoint)?,
         message("credential", binding.credential)?,
@@ -601,6 +630,7 @@ impl TryFrom<command::Update> for Command {
             .binding
             .map(|binding| binding.parse().in_field("binding"));
         Ok(Self::Update {
+            namespace: namespace(&update.namespace)?,
             id: registration_id("id", &update.id)?,
             identity: message("identity", update.identity)?,
             owner: node(update.owner),
@@ -621,6 +651,7 @@ impl TryFrom<command::Deregister> for Command {
 
     fn try_from(deregister: command::Deregister) -> Result<Self, ConvertError> {
         Ok(Self::Deregister {
+            namespace: namespace(&deregister.namespace)?,
             id: registration_id("id", &deregister.id)?,
             identity: message("identity", deregister.identity)?,
         })

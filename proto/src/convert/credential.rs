@@ -1,15 +1,15 @@
 //! Credentials, as they are stored and as the API has them.
 
 use device_state::{
-    BoundCredential, ContextOwner, Credential, CredentialId, CredentialKey, CredentialOrigin, Etag,
-    NodeId, OscoreSecret, Secret, SecurityIdentity, SessionGeneration,
+    BoundCredential, ContextOwner, Credential, CredentialId, CredentialKey, CredentialName,
+    CredentialOrigin, DeviceName, Etag, NodeId, OscoreSecret, Secret, SecurityIdentity,
+    SessionGeneration,
 };
-use lwm2m::EndpointName;
 use prost::Message;
 use sha2::{Digest, Sha256};
 
-use super::public::timestamp;
-use super::{ConvertError, Reason, Within, endpoint, message, narrow, required, time};
+use super::public::{InNamespace, timestamp};
+use super::{ConvertError, Reason, Within, endpoint, message, namespace, narrow, required, time};
 use crate::drover::v1 as public;
 use crate::storage::v1 as wire;
 
@@ -31,7 +31,7 @@ const P256_POINT: usize = 64;
 /// A credential on its way to be sealed.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct NewCredential {
-    pub endpoint: EndpointName,
+    pub endpoint: DeviceName,
     pub id: CredentialId,
     pub secret: Secret,
     pub origin: CredentialOrigin,
@@ -72,7 +72,30 @@ impl From<CredentialId> for wire::CredentialId {
             CredentialId::PublicKey(fingerprint) => Kind::PublicKey(fingerprint.to_vec()),
             CredentialId::OscoreId(id) => Kind::OscoreId(id),
         };
-        Self { kind: Some(kind) }
+        Self {
+            kind: Some(kind),
+            namespace: String::new(),
+        }
+    }
+}
+
+impl From<CredentialName> for wire::CredentialId {
+    fn from(name: CredentialName) -> Self {
+        Self {
+            namespace: name.namespace.stored().to_owned(),
+            ..name.id.into()
+        }
+    }
+}
+
+impl TryFrom<wire::CredentialId> for CredentialName {
+    type Error = ConvertError;
+
+    fn try_from(id: wire::CredentialId) -> Result<Self, ConvertError> {
+        Ok(Self {
+            namespace: namespace(&id.namespace)?,
+            id: id.try_into()?,
+        })
     }
 }
 
@@ -196,7 +219,7 @@ impl From<Credential> for wire::Credential {
     fn from(row: Credential) -> Self {
         Self {
             id: Some(row.id.into()),
-            endpoint: row.endpoint.to_string(),
+            endpoint: row.endpoint.stored().to_owned(),
             sealed_secret: row.sealed_secret,
             created_at_ms: row.created_at.0,
             serial: row.serial,
@@ -223,7 +246,7 @@ impl From<Credential> for public::Credential {
     fn from(row: Credential) -> Self {
         Self {
             etag: Etag::of_credential(&row).to_string(),
-            endpoint: row.endpoint.to_string(),
+            endpoint: row.endpoint.endpoint_str().to_owned(),
             id: Some(row.id.into()),
             create_time: timestamp(row.created_at),
         }
@@ -237,6 +260,7 @@ impl From<ContextOwner> for wire::ContextOwner {
             owner: row.owner.0,
             generation: row.generation.0.into(),
             window: row.window,
+            namespace: row.namespace.stored().to_owned(),
         }
     }
 }
@@ -246,6 +270,7 @@ impl TryFrom<wire::ContextOwner> for ContextOwner {
 
     fn try_from(row: wire::ContextOwner) -> Result<Self, ConvertError> {
         Ok(Self {
+            namespace: namespace(&row.namespace)?,
             oscore_id: sized("oscore_id", row.oscore_id, ..=CredentialId::MAX_OSCORE_ID)?,
             owner: NodeId(row.owner),
             generation: SessionGeneration(narrow("generation", row.generation)?),
@@ -297,18 +322,20 @@ pub fn decode_secret(id: &CredentialId, bytes: Vec<u8>) -> Option<Secret> {
     }
 }
 
-impl TryFrom<public::PutCredentialRequest> for NewCredential {
+impl TryFrom<InNamespace<public::PutCredentialRequest>> for NewCredential {
     type Error = ConvertError;
 
-    fn try_from(request: public::PutCredentialRequest) -> Result<Self, ConvertError> {
+    fn try_from(asked: InNamespace<public::PutCredentialRequest>) -> Result<Self, ConvertError> {
         use public::put_credential_request::Credential;
+        let endpoint = asked.device(&asked.request.endpoint)?;
+        let request = asked.request;
         let (id, secret) = match required("credential", request.credential)? {
             Credential::PreSharedKey(psk) => pre_shared_key(psk).within("pre_shared_key")?,
             Credential::PublicKey(info) => (public_key(&info)?, Secret::PublicKey),
             Credential::Oscore(context) => oscore(context).within("oscore")?,
         };
         Ok(Self {
-            endpoint: endpoint(&request.endpoint)?,
+            endpoint,
             id,
             secret,
             origin: CredentialOrigin::Stored,

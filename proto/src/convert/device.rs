@@ -2,10 +2,9 @@
 
 use device_state::query::DeviceView;
 use device_state::{
-    BootstrapRecord, ChildValue, DesiredResource, LastValue, Metadata, Observation,
+    BootstrapRecord, ChildValue, DesiredResource, DeviceName, LastValue, Metadata, Observation,
     OperationRecord, Registration, Revision, limit,
 };
-use lwm2m::EndpointName;
 
 use super::list::each;
 use super::{ConvertError, Within};
@@ -34,7 +33,7 @@ pub fn wire_device_view(view: DeviceView, revision: Revision) -> DescribeDeviceR
 
 /// What `response` says of `endpoint`.
 pub fn device_view(
-    endpoint: &EndpointName,
+    endpoint: &DeviceName,
     response: DescribeDeviceResponse,
 ) -> Result<(DeviceView, Revision), ConvertError> {
     let registration = response.registration.map(Registration::try_from);

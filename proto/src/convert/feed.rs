@@ -17,7 +17,7 @@ impl From<FeedEntry> for wire::FeedEntry {
             revision: entry.revision.0,
             index: entry.index,
             at_ms: entry.at.0,
-            endpoint: entry.endpoint.to_string(),
+            endpoint: entry.endpoint.stored().to_owned(),
             event: Some(wire_event(entry.event)),
         }
     }

@@ -59,7 +59,7 @@ fn label_text(value: LabelValue) -> String {
 impl From<Metadata> for wire::Metadata {
     fn from(row: Metadata) -> Self {
         Self {
-            endpoint: row.endpoint.to_string(),
+            endpoint: row.endpoint.stored().to_owned(),
             labels: wire_map(row.labels, label_text),
             annotations: wire_map(row.annotations, |text| text),
         }
@@ -81,7 +81,7 @@ impl TryFrom<wire::Metadata> for Metadata {
 impl From<IndexEntry> for wire::IndexEntry {
     fn from(entry: IndexEntry) -> Self {
         Self {
-            endpoint: entry.endpoint.to_string(),
+            endpoint: entry.endpoint.stored().to_owned(),
             value: entry.value,
             attribute: Some(match entry.attribute {
                 Indexed::Label(key) => Attribute::Label(key.to_string()),

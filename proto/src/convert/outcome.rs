@@ -43,6 +43,7 @@ wire_enum!(Rejection, wire::Rejection, wire_rejection, rejection, {
     StillRegistered,
     TooManyLabels,
     AnnotationsTooLong,
+    QuotaExceeded,
 });
 
 impl From<Outcome> for wire::Outcome {
@@ -68,17 +69,17 @@ impl From<Outcome> for wire::Outcome {
                 moved_from,
             } => Kind::Updated(outcome::Updated {
                 moved_from: moved_from.map(Into::into),
-                endpoint: endpoint.to_string(),
+                endpoint: endpoint.stored().to_owned(),
                 expires_at_ms: expires_at.0,
                 observations: observations.into_iter().map(Into::into).collect(),
             }),
-            Outcome::Deregistered { endpoint } => Kind::Deregistered(endpoint.to_string()),
+            Outcome::Deregistered { endpoint } => Kind::Deregistered(endpoint.stored().to_owned()),
             Outcome::Expired { rows } => Kind::Expired(rows),
             Outcome::Claimed { session } => Kind::Claimed((*session).into()),
             Outcome::ContextClaimed { context } => Kind::ContextClaimed(context.into()),
             Outcome::CredentialTaken { endpoint, serial } => {
                 Kind::CredentialTaken(outcome::CredentialTaken {
-                    endpoint: endpoint.to_string(),
+                    endpoint: endpoint.stored().to_owned(),
                     serial,
                 })
             }

@@ -27,8 +27,8 @@ pub use model::{new_models, summary};
 pub use observation::observed;
 pub use operation::raw_answer;
 pub use request::{
-    Defined, Delivery, DeviceRequest, DurableRequest, OperationTarget, RawCall, Wait, WaitTarget,
-    operation_id,
+    Defined, Delivery, DeviceRequest, DurableRequest, InNamespace, OperationTarget, RawCall, Wait,
+    WaitTarget, operation_id,
 };
 pub use terms::{Change, Terms, enqueue_once};
 pub use value::{path_values, reported_values, typed_value};

@@ -13,7 +13,7 @@ use super::value::{
     observed, origin, transport, wire_enum, wire_observed, wire_origin, wire_transport,
 };
 use super::{
-    ConvertError, InField, Reason, Within, cid_bytes, endpoint, message, narrow, node,
+    ConvertError, InField, Reason, Within, cid_bytes, endpoint, message, namespace, narrow, node,
     optional_cid, registration_id, required, resumption_id, session_cid, time,
 };
 use crate::storage::v1 as wire;
@@ -21,7 +21,7 @@ use crate::storage::v1 as wire;
 impl From<Registration> for wire::Registration {
     fn from(row: Registration) -> Self {
         Self {
-            endpoint: row.endpoint.to_string(),
+            endpoint: row.endpoint.stored().to_owned(),
             id: row.id.to_string(),
             identity: Some(row.identity.into()),
             owner: row.owner.0,
@@ -79,6 +79,7 @@ impl From<Session> for wire::Session {
             generation: u32::from(row.generation.0),
             stored_at_ms: row.stored_at.0,
             expires_at_ms: row.expires_at.0,
+            namespace: row.namespace.stored().to_owned(),
         }
     }
 }
@@ -96,6 +97,7 @@ impl TryFrom<wire::Session> for Session {
             generation: SessionGeneration(narrow("generation", row.generation)?),
             stored_at: time(row.stored_at_ms),
             expires_at: time(row.expires_at_ms),
+            namespace: namespace(&row.namespace)?,
         })
     }
 }
@@ -109,6 +111,7 @@ impl From<Resumption> for wire::Resumption {
             session: cid_bytes(row.session),
             stored_at_ms: row.stored_at.0,
             expires_at_ms: row.expires_at.0,
+            namespace: row.namespace.stored().to_owned(),
         }
     }
 }
@@ -124,6 +127,7 @@ impl TryFrom<wire::Resumption> for Resumption {
             session: optional_cid("session", &row.session)?,
             stored_at: time(row.stored_at_ms),
             expires_at: time(row.expires_at_ms),
+            namespace: namespace(&row.namespace)?,
         })
     }
 }
@@ -138,6 +142,7 @@ impl From<Member> for wire::Member {
             phase: wire_member_phase(row.phase),
             workers: row.workers.into_iter().map(Into::into).collect(),
             lease_until_ms: row.lease_until.0,
+            namespace: row.namespace.stored().to_owned(),
         }
     }
 }
@@ -155,6 +160,7 @@ impl TryFrom<wire::Member> for Member {
             phase: member_phase("phase", row.phase)?,
             workers: each("workers", row.workers, Self::MAX_WORKERS, TryInto::try_into)?,
             lease_until: time(row.lease_until_ms),
+            namespace: namespace(&row.namespace)?,
         })
     }
 }
@@ -225,7 +231,7 @@ impl From<OperationRecord> for wire::OperationRecord {
         };
         Self {
             id: Some(row.id.into()),
-            endpoint: row.endpoint.to_string(),
+            endpoint: row.endpoint.stored().to_owned(),
             operation: Some(row.operation.into()),
             source: wire_source(row.source),
             priority: u32::from(row.priority),
@@ -308,7 +314,7 @@ impl TryFrom<wire::DesiredState> for DesiredState {
 impl From<DesiredResource> for wire::DesiredResource {
     fn from(row: DesiredResource) -> Self {
         Self {
-            endpoint: row.endpoint.to_string(),
+            endpoint: row.endpoint.stored().to_owned(),
             path: Some(row.path.into()),
             value: Some(row.value.into()),
             generation: row.generation,
@@ -339,7 +345,7 @@ impl From<Observation> for wire::Observation {
         };
         let (path, composite, behind) = wire_observed(&row.observed);
         Self {
-            endpoint: row.endpoint.to_string(),
+            endpoint: row.endpoint.stored().to_owned(),
             path,
             composite,
             behind,
@@ -415,7 +421,7 @@ pub(crate) fn quirks(quirks: Option<wire::Quirks>) -> Result<Quirks, ConvertErro
 impl From<LastValue> for wire::LastValue {
     fn from(row: LastValue) -> Self {
         Self {
-            endpoint: row.endpoint.to_string(),
+            endpoint: row.endpoint.stored().to_owned(),
             path: Some(row.path.into()),
             value: Some(row.value.into()),
             origin: wire_origin(row.origin),

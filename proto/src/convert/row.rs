@@ -22,7 +22,7 @@ impl From<Row> for wire::Row {
             Row::RegistrationIndex { id, endpoint } => {
                 Kind::RegistrationIndex(wire::RegistrationIndex {
                     id: id.to_string(),
-                    endpoint: endpoint.to_string(),
+                    endpoint: endpoint.stored().to_owned(),
                 })
             }
             Row::Session(row) => Kind::Session(row.into()),
@@ -33,7 +33,7 @@ impl From<Row> for wire::Row {
                 endpoint,
                 credentials,
             } => Kind::EndpointCredentials(wire::EndpointCredentials {
-                endpoint: endpoint.to_string(),
+                endpoint: endpoint.stored().to_owned(),
                 credentials: credentials.into_iter().map(Into::into).collect(),
             }),
             Row::Operation(row) => Kind::Operation(row.into()),
@@ -71,7 +71,7 @@ impl From<Row> for wire::Row {
                 endpoint,
                 generation,
             } => Kind::DesiredGeneration(wire::DesiredGeneration {
-                endpoint: endpoint.to_string(),
+                endpoint: endpoint.stored().to_owned(),
                 generation,
             }),
         };
@@ -153,18 +153,18 @@ fn domain_row(kind: Kind) -> Result<Row, ConvertError> {
 
 fn wire_expiring(what: Expiring) -> What {
     match what {
-        Expiring::Registration(endpoint) => What::Registration(endpoint.to_string()),
+        Expiring::Registration(endpoint) => What::Registration(endpoint.stored().to_owned()),
         Expiring::Session(cid) => What::Session(cid.0.to_vec()),
         Expiring::Resumption(id) => What::Resumption(id.0.to_vec()),
         Expiring::Member(node) => What::Member(node.0),
         Expiring::Operation(endpoint, sequence) => What::Operation(OperationRef {
-            endpoint: endpoint.to_string(),
+            endpoint: endpoint.stored().to_owned(),
             sequence,
         }),
         Expiring::Hold(endpoint, observed, holder) => {
             let (path, composite, behind) = wire_observed(&observed);
             What::Hold(HoldRef {
-                endpoint: endpoint.to_string(),
+                endpoint: endpoint.stored().to_owned(),
                 path,
                 composite,
                 behind,

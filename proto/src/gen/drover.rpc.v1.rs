@@ -778,7 +778,7 @@ pub struct Propose {
 }
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct Query {
-    #[prost(oneof = "query::Kind", tags = "1, 2, 3, 4, 5, 6")]
+    #[prost(oneof = "query::Kind", tags = "1, 2, 3, 4, 5, 6, 7")]
     pub kind: ::core::option::Option<query::Kind>,
 }
 /// Nested message and enum types in `Query`.
@@ -794,12 +794,15 @@ pub mod query {
         RegistrationByEndpoint(::prost::alloc::string::String),
         #[prost(string, tag = "4")]
         RegistrationById(::prost::alloc::string::String),
-        /// By OSCORE id
+        /// By OSCORE id, of the default namespace
         #[prost(bytes, tag = "5")]
         ContextOwner(::prost::alloc::vec::Vec<u8>),
         /// The answer holds the state in clear.
         #[prost(bytes, tag = "6")]
         Resumption(::prost::alloc::vec::Vec<u8>),
+        /// By OSCORE id, of any other namespace
+        #[prost(message, tag = "7")]
+        ContextOwnerOfNamespace(super::super::super::storage::v1::CredentialId),
     }
 }
 #[derive(Clone, PartialEq, ::prost::Message)]

@@ -85,6 +85,9 @@ pub struct CertificateNames {
 }
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct CredentialId {
+    /// Where it is not told otherwise whose credential it is. Here and in all messages: empty for the default namespace.
+    #[prost(string, tag = "4")]
+    pub namespace: ::prost::alloc::string::String,
     #[prost(oneof = "credential_id::Kind", tags = "1, 2, 3")]
     pub kind: ::core::option::Option<credential_id::Kind>,
 }
@@ -479,6 +482,8 @@ pub struct Session {
     pub stored_at_ms: u64,
     #[prost(uint64, tag = "8")]
     pub expires_at_ms: u64,
+    #[prost(string, tag = "9")]
+    pub namespace: ::prost::alloc::string::String,
 }
 /// What a DTLS session is resumed by.
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
@@ -497,6 +502,8 @@ pub struct Resumption {
     pub stored_at_ms: u64,
     #[prost(uint64, tag = "6")]
     pub expires_at_ms: u64,
+    #[prost(string, tag = "7")]
+    pub namespace: ::prost::alloc::string::String,
 }
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct Credential {
@@ -541,6 +548,8 @@ pub struct ContextOwner {
     /// Of an owner that let go: what it had accepted
     #[prost(bytes = "vec", tag = "4")]
     pub window: ::prost::alloc::vec::Vec<u8>,
+    #[prost(string, tag = "5")]
+    pub namespace: ::prost::alloc::string::String,
 }
 /// What an OSCORE security context is derived from; stored sealed.
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
@@ -569,6 +578,8 @@ pub struct Member {
     pub workers: ::prost::alloc::vec::Vec<Peer>,
     #[prost(uint64, tag = "5")]
     pub lease_until_ms: u64,
+    #[prost(string, tag = "6")]
+    pub namespace: ::prost::alloc::string::String,
 }
 #[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct OperationId {
@@ -773,6 +784,8 @@ pub struct BootstrapProfile {
     pub servers: ::prost::alloc::vec::Vec<BootstrapServer>,
     #[prost(message, repeated, tag = "4")]
     pub access: ::prost::alloc::vec::Vec<AccessRule>,
+    #[prost(string, tag = "5")]
+    pub namespace: ::prost::alloc::string::String,
 }
 #[derive(Clone, PartialEq, ::prost::Message)]
 pub struct AccessRule {
@@ -1133,12 +1146,19 @@ pub mod row {
 pub struct Command {
     #[prost(
         oneof = "command::Kind",
-        tags = "1, 2, 3, 4, 5, 6, 7, 8, 10, 11, 12, 13, 14, 15, 16, 17, 18, 19, 20, 21, 22, 23, 24, 25, 26, 27, 28, 29, 30, 31, 32, 33, 34, 35, 36, 37, 38, 39, 40, 41, 45, 46"
+        tags = "1, 2, 3, 4, 5, 6, 7, 8, 10, 11, 12, 13, 14, 15, 16, 17, 18, 19, 20, 21, 22, 23, 24, 25, 26, 27, 28, 29, 30, 31, 32, 33, 34, 35, 36, 37, 38, 39, 40, 41, 45, 46, 50"
     )]
     pub kind: ::core::option::Option<command::Kind>,
 }
 /// Nested message and enum types in `Command`.
 pub mod command {
+    #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+    pub struct RemoveBootstrapProfile {
+        #[prost(string, tag = "1")]
+        pub name: ::prost::alloc::string::String,
+        #[prost(string, tag = "2")]
+        pub namespace: ::prost::alloc::string::String,
+    }
     #[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
     pub struct CompareRows {}
     /// A command of a caller, under conditions.
@@ -1214,6 +1234,8 @@ pub mod command {
         /// Unspecified: as it was
         #[prost(enumeration = "super::Transport", tag = "9")]
         pub transport: i32,
+        #[prost(string, tag = "10")]
+        pub namespace: ::prost::alloc::string::String,
     }
     #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
     pub struct MoveRegistration {
@@ -1230,6 +1252,8 @@ pub mod command {
         pub id: ::prost::alloc::string::String,
         #[prost(message, optional, tag = "2")]
         pub identity: ::core::option::Option<super::Identity>,
+        #[prost(string, tag = "3")]
+        pub namespace: ::prost::alloc::string::String,
     }
     #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
     pub struct ClaimSession {
@@ -1434,6 +1458,7 @@ pub mod command {
         LearnQuirks(LearnQuirks),
         #[prost(message, tag = "31")]
         PutBootstrapProfile(super::BootstrapProfile),
+        /// Of the default namespace
         #[prost(string, tag = "32")]
         RemoveBootstrapProfile(::prost::alloc::string::String),
         #[prost(message, tag = "33")]
@@ -1459,6 +1484,8 @@ pub mod command {
         PutStateNode(super::StateNode),
         #[prost(fixed64, tag = "46")]
         ForgetStateNode(u64),
+        #[prost(message, tag = "50")]
+        RemoveProfileOfNamespace(RemoveBootstrapProfile),
     }
 }
 #[derive(Clone, PartialEq, ::prost::Message)]
@@ -1889,6 +1916,8 @@ pub enum Rejection {
     TooManyStateNodes = 30,
     UnknownStateNode = 31,
     StateNodeLeaves = 32,
+    /// Never from a replica: nodes that admit commands say so.
+    QuotaExceeded = 33,
 }
 impl Rejection {
     /// String value of the enum field names used in the ProtoBuf definition.
@@ -1928,6 +1957,7 @@ impl Rejection {
             Self::TooManyStateNodes => "REJECTION_TOO_MANY_STATE_NODES",
             Self::UnknownStateNode => "REJECTION_UNKNOWN_STATE_NODE",
             Self::StateNodeLeaves => "REJECTION_STATE_NODE_LEAVES",
+            Self::QuotaExceeded => "REJECTION_QUOTA_EXCEEDED",
         }
     }
     /// Creates an enum from field names used in the ProtoBuf definition.
@@ -1964,6 +1994,7 @@ impl Rejection {
             "REJECTION_TOO_MANY_STATE_NODES" => Some(Self::TooManyStateNodes),
             "REJECTION_UNKNOWN_STATE_NODE" => Some(Self::UnknownStateNode),
             "REJECTION_STATE_NODE_LEAVES" => Some(Self::StateNodeLeaves),
+            "REJECTION_QUOTA_EXCEEDED" => Some(Self::QuotaExceeded),
             _ => None,
         }
     }

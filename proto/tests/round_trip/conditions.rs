@@ -5,9 +5,11 @@ use std::collections::{BTreeMap, BTreeSet};
 use device_state::command::Missing;
 use device_state::guard::Effectiveness;
 use device_state::selection::{Condition, DeviceTest, Order, OrderTest, Pattern, TextTest};
-use device_state::{Command, Indexed, LabelKey, LabelValue, MapChange, Timestamp};
+use device_state::{Command, Indexed, LabelKey, LabelValue, MapChange, Namespace, Timestamp};
 use proto::convert::public::{Change, device_filter, operation_filter};
 use proto::drover::v1 as public;
+
+use crate::public::in_default;
 
 fn key(text: &str) -> LabelKey {
     LabelKey::new(text).unwrap()
@@ -86,7 +88,7 @@ fn update(labels: &[(&str, &str)], mask: Option<&[&str]>) -> Result<Command, Str
         }),
         ..Default::default()
     };
-    Command::try_from(request).map_err(|error| error.to_string())
+    Command::try_from(in_default(request)).map_err(|error| error.to_string())
 }
 
 fn label_change(command: Result<Command, String>) -> MapChange<LabelValue> {
@@ -143,7 +145,7 @@ fn terms_say_how_a_change_is_wanted() {
         validate_only: true,
         ..Default::default()
     };
-    let terms = request.terms().unwrap();
+    let terms = request.terms(&Namespace::default()).unwrap();
     assert_eq!(terms.guard.effect, Effectiveness::Rehearsed);
     assert_eq!(terms.request_id(""), None);
     let long = public::SetDesiredRequest {
@@ -151,7 +153,7 @@ fn terms_say_how_a_change_is_wanted() {
         ..request
     };
     assert_eq!(
-        long.terms().unwrap_err().to_string(),
+        long.terms(&Namespace::default()).unwrap_err().to_string(),
         "request_id: has a length of 65 bytes"
     );
 }

@@ -9,11 +9,11 @@ use device_state::command::{Live, Missing};
 use device_state::guard::Effectiveness;
 use device_state::table::Expiring;
 use device_state::{
-    ChildValue, Command, Envelope, Event, FeedEntry, Guard, IndexEntry, LabelKey, LabelValue,
-    LastValue, Metadata, Observation, Outcome, Revision, Row, SecurityIdentity, Session,
-    SessionCid, Timestamp, ValueOrigin,
+    ChildValue, Command, DeviceName, Envelope, Event, FeedEntry, Guard, IndexEntry, LabelKey,
+    LabelValue, LastValue, Metadata, Namespace, Observation, Outcome, Revision, Row,
+    SecurityIdentity, Session, SessionCid, Timestamp, ValueOrigin,
 };
-use lwm2m::{ChildPrefix, EndpointName, NotificationAttributes, Observed, Operation, Path, Value};
+use lwm2m::{ChildPrefix, NotificationAttributes, Observed, Operation, Path, Value};
 use proptest::prelude::*;
 use prost::Message;
 use proto::convert::{ConvertError, Reason, ReportedContact};
@@ -184,7 +184,10 @@ fn identities_connection_ids_and_addresses_have_their_lengths() {
         Reason::Length(31)
     );
     let credential = |kind| {
-        let id = wire::CredentialId { kind: Some(kind) };
+        let id = wire::CredentialId {
+            kind: Some(kind),
+            namespace: String::new(),
+        };
         remove(wire::command::Kind::RemoveCredential(id))
     };
     assert_eq!(credential(Kind::PskIdentity(vec![])), Reason::Length(0));
@@ -253,6 +256,7 @@ fn bytes_at_rest_do_not_change() {
                   0a0801020304050607081109000000000000001802";
     assert_eq!(hex::encode(bytes), golden.replace(' ', ""));
     let resumption = Row::Resumption(device_state::Resumption {
+        namespace: Namespace::default(),
         id: device_state::ResumptionId([1; 32]),
         state: vec![4, 5],
         identity: SecurityIdentity::Unauthenticated,
@@ -305,7 +309,7 @@ fn behind() -> Observed {
 
 #[test]
 fn the_bytes_of_observations_behind_a_gateway_do_not_change_either() {
-    let endpoint = || "gw".parse::<EndpointName>().unwrap();
+    let endpoint = || "gw".parse::<DeviceName>().unwrap();
     let hex = |message: Vec<u8>| hex::encode(message);
     let cancel = Operation::CancelObserve { observed: behind() };
     let bytes = wire::Operation::from(cancel).encode_to_vec();
@@ -340,7 +344,7 @@ fn the_bytes_of_observations_behind_a_gateway_do_not_change_either() {
 
 #[test]
 fn the_bytes_of_values_behind_a_gateway_do_not_change_either() {
-    let endpoint = || "gw".parse::<EndpointName>().unwrap();
+    let endpoint = || "gw".parse::<DeviceName>().unwrap();
     let child = || Some("dev0".parse::<ChildPrefix>().unwrap());
     let (path, at) = (Path::Resource(3, 0, 9), Timestamp(5));
     let values = || vec![(path, Value::Integer(80), at)];
@@ -438,6 +442,7 @@ fn a_session_that_was_logged_before_there_were_resumptions_is_read() {
                   0a047f00000110b42c290900000000000000300238014002";
     let bytes = hex::decode(golden).unwrap();
     let session = Session {
+        namespace: Namespace::default(),
         cid: SessionCid([1, 2, 3, 4, 5, 6, 7, 8]),
         export: vec![1, 2, 3],
         identity: SecurityIdentity::Unauthenticated,
@@ -460,7 +465,7 @@ fn a_session_that_was_logged_before_there_were_resumptions_is_read() {
 
 #[test]
 fn labels_the_index_and_guards_keep_their_bytes() {
-    let endpoint: EndpointName = "m".parse().unwrap();
+    let endpoint: DeviceName = "m".parse().unwrap();
     let (key, value) = (LabelKey::new("a").unwrap(), LabelValue::new("1").unwrap());
     let entry = IndexEntry::of_label(&endpoint, &key, &value);
     let metadata = Metadata {

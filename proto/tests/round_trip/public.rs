@@ -1,15 +1,18 @@
 //! The public API: what services ask for is read or refused with the field's name, what they are told is complete.
 
+use std::sync::LazyLock;
 use std::time::Duration;
 
 use device_state::query::DeviceView;
 use device_state::{
-    BootstrapProfile, Command, CredentialId, FeedEntry, OperationRecord, Registration, Revision,
+    BootstrapProfile, Command, CredentialId, DeviceName, FeedEntry, Namespace, OperationRecord,
+    Registration, Revision,
 };
-use lwm2m::{EndpointName, Entry, Operation, Path, Registry, Value, WriteMode};
+use lwm2m::{Entry, Operation, Path, Registry, Value, WriteMode};
 use proptest::prelude::*;
 use proto::convert::public::{
-    Defined, Delivery, DeviceRequest, DurableRequest, OperationTarget, Wait, new_models,
+    Defined, Delivery, DeviceRequest, DurableRequest, InNamespace, OperationTarget, Wait,
+    new_models,
 };
 use proto::convert::{
     ConvertError, NewCredential, Reason, decode_secret, device_view, encode_secret,
@@ -19,8 +22,18 @@ use proto::drover::v1 as public;
 
 use crate::strategy;
 
+static DEFAULT: LazyLock<Namespace> = LazyLock::new(Namespace::default);
+
+pub(crate) fn in_default<R>(request: R) -> InNamespace<R> {
+    InNamespace {
+        namespace: Namespace::default(),
+        request,
+    }
+}
+
 fn by_oma<R>(request: R) -> Defined<'static, R> {
     Defined {
+        namespace: &DEFAULT,
         request,
         definitions: Registry::oma(),
     }
@@ -242,7 +255,7 @@ fn desired_texts_are_typed() {
         (Path::Resource(1, 0, 1), Value::Integer(60)),
         (Path::Resource(3, 0, 14), Value::String("+01:00".to_owned())),
     ];
-    let endpoint = EndpointName::new("meter").unwrap();
+    let endpoint = DeviceName::parse("meter").unwrap();
     let expected = Command::SetDesired {
         endpoint,
         generation: 4,
@@ -287,6 +300,7 @@ fn values_of_vendors_objects_are_typed_and_checked_by_their_definitions() {
         };
         let definitions = &definitions;
         DurableRequest::try_from(Defined {
+            namespace: &DEFAULT,
             request,
             definitions,
         })
@@ -331,7 +345,7 @@ fn an_operation_id_is_read_in_its_one_form_only() {
             endpoint: "m".to_owned(),
             id: id.to_owned(),
         };
-        OperationTarget::try_from(request)
+        OperationTarget::try_from(in_default(request))
     };
     assert_eq!(get("12-345").unwrap().operation.to_string(), "12-345");
     for wrong in ["", "12", "12-", "-1", "012-1", "1-+1", "65536-1"] {
@@ -342,11 +356,11 @@ fn an_operation_id_is_read_in_its_one_form_only() {
 fn put(
     credential: public::put_credential_request::Credential,
 ) -> Result<NewCredential, ConvertError> {
-    NewCredential::try_from(public::PutCredentialRequest {
+    NewCredential::try_from(in_default(public::PutCredentialRequest {
         endpoint: "m".to_owned(),
         credential: Some(credential),
         ..Default::default()
-    })
+    }))
 }
 
 #[test]
@@ -414,12 +428,12 @@ proptest! {
     ) {
         let (registration, record, entry): (Registration, OperationRecord, FeedEntry) = (registration, record, entry);
         let device = public::Device::from(registration.clone());
-        prop_assert_eq!(device.endpoint, registration.endpoint.as_str());
+        prop_assert_eq!(device.endpoint, registration.endpoint.endpoint_str());
         prop_assert_eq!(device.lifetime.is_none(), registration.lifetime.is_infinite());
         let operation = public::Operation::from(record.clone());
         prop_assert_eq!(operation.id, record.id.to_string());
         let event = public::Event::from(entry.clone());
-        prop_assert_eq!(event.endpoint, entry.endpoint.as_str());
+        prop_assert_eq!(event.endpoint, entry.endpoint.endpoint_str());
         prop_assert!(event.kind.is_some());
     }
 
@@ -451,7 +465,7 @@ proptest! {
 #[test]
 fn a_device_shows_its_objects_and_times() {
     let registration = Registration {
-        endpoint: EndpointName::new("meter").unwrap(),
+        endpoint: DeviceName::parse("meter").unwrap(),
         id: "0001ab".parse().unwrap(),
         identity: device_state::SecurityIdentity::Unauthenticated,
         owner: device_state::NodeId(0xab),
@@ -522,10 +536,10 @@ fn the_rights_of_servers_are_letters_and_name_servers_of_the_profile() {
             access,
             ..Default::default()
         };
-        BootstrapProfile::try_from(public::PutBootstrapProfileRequest {
+        BootstrapProfile::try_from(in_default(public::PutBootstrapProfileRequest {
             profile: Some(profile),
             ..Default::default()
-        })
+        }))
     };
     let given = vec![rule("/3303/0", 8, "wr", 0), rule("/3303", 0, "c", 0)];
     let profile = put(given).unwrap();

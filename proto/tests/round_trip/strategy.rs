@@ -10,20 +10,20 @@ use device_state::table::{Counters, Expiring};
 use device_state::{
     AccessRule, Attempt, BootstrapProfile, BootstrapRecord, BootstrapResult, BootstrapSecurity,
     BootstrapServer, BoundCredential, CertificateUse, ChildValue, Command, Contact, ContextOwner,
-    Credential, CredentialId, CredentialKey, CredentialOrigin, DesiredResource, DesiredState,
-    Envelope, Etag, Event, FeatureLevel, FeedEntry, Guard, IndexEntry, Indexed, LabelKey,
-    LabelValue, LastValue, Leadership, MapChange, Member, MemberPhase, Metadata, Move, NodeId,
-    Observation, ObservationHolder, OperationId, OperationOutcome, OperationRecord,
-    OperationSource, OperationState, Outcome, Queueing, Quirks, RefusedAttempt, Registration,
-    Rejection, RequestId, Resumption, ResumptionId, Revision, Row, SecurityIdentity,
+    Credential, CredentialId, CredentialKey, CredentialName, CredentialOrigin, DesiredResource,
+    DesiredState, DeviceName, Envelope, Etag, Event, FeatureLevel, FeedEntry, Guard, IndexEntry,
+    Indexed, LabelKey, LabelValue, LastValue, Leadership, MapChange, Member, MemberPhase, Metadata,
+    Move, Namespace, NodeId, Observation, ObservationHolder, OperationId, OperationOutcome,
+    OperationRecord, OperationSource, OperationState, Outcome, Queueing, Quirks, RefusedAttempt,
+    Registration, Rejection, RequestId, Resumption, ResumptionId, Revision, Row, SecurityIdentity,
     ServerCertificate, Session, SessionCid, SessionGeneration, ShardId, StateNode, StateNodeRole,
     Timestamp, Transport, ValueOrigin,
 };
 use lwm2m::{
-    Binding, ChildPrefix, CompositePaths, ContentFormat, EndpointName, Entry, ExecuteArguments,
-    Lifetime, LwM2mVersion, Method, NotificationAttributes, ObjectModel, ObjectVersion, Observed,
-    Operation, Operations, Patch, Path, RawRequest, RegistrationId, ResourceModel, Value,
-    ValueType, WriteMode,
+    Binding, ChildPrefix, CompositePaths, ContentFormat, Entry, ExecuteArguments, Lifetime,
+    LwM2mVersion, Method, NotificationAttributes, ObjectModel, ObjectVersion, Observed, Operation,
+    Operations, Patch, Path, RawRequest, RegistrationId, ResourceModel, Value, ValueType,
+    WriteMode,
 };
 use proptest::collection::{btree_map, btree_set, vec};
 use proptest::option;
@@ -31,8 +31,12 @@ use proptest::prelude::*;
 use proptest::sample::select;
 use proto::convert::{MAX_REFUSED, ReportedContact};
 
-pub(crate) fn endpoint() -> impl Strategy<Value = EndpointName> {
-    "[a-z0-9:é-]{1,24}".prop_map(|name| EndpointName::new(&name).unwrap())
+pub(crate) fn endpoint() -> impl Strategy<Value = DeviceName> {
+    "(\u{1f}[a-c]{1,3}\u{1f})?[a-z0-9:é-]{1,24}".prop_map(|name| DeviceName::parse(&name).unwrap())
+}
+
+fn namespace() -> impl Strategy<Value = Namespace> {
+    "default|[a-c]([a-c-]{0,2}[a-c])?".prop_map(|name| Namespace::new(&name).unwrap())
 }
 
 pub(crate) fn registration_id() -> impl Strategy<Value = RegistrationId> {
@@ -86,10 +90,16 @@ fn identity() -> impl Strategy<Value = SecurityIdentity> {
 }
 
 fn context_owner() -> impl Strategy<Value = ContextOwner> {
+    (namespace(), context_owner_of_default())
+        .prop_map(|(namespace, row)| ContextOwner { namespace, ..row })
+}
+
+fn context_owner_of_default() -> impl Strategy<Value = ContextOwner> {
     let id = vec(any::<u8>(), 0..=7);
     let window = vec(any::<u8>(), 0..=64);
     (id, any::<u64>(), any::<u16>(), window).prop_map(|(oscore_id, owner, generation, window)| {
         ContextOwner {
+            namespace: Namespace::default(),
             oscore_id,
             owner: NodeId(owner),
             generation: SessionGeneration(generation),
@@ -174,6 +184,10 @@ pub(crate) fn registration() -> impl Strategy<Value = Registration> {
 }
 
 fn session() -> impl Strategy<Value = Session> {
+    (namespace(), session_of_default()).prop_map(|(namespace, row)| Session { namespace, ..row })
+}
+
+fn session_of_default() -> impl Strategy<Value = Session> {
     (
         cid(),
         vec(any::<u8>(), 0..20),
@@ -188,6 +202,7 @@ fn session() -> impl Strategy<Value = Session> {
             |(cid, export, identity, peer, owner, generation, stored_at, expires_at)| {
                 let generation = SessionGeneration(generation);
                 Session {
+                    namespace: Namespace::default(),
                     cid,
                     export,
                     identity,
@@ -206,6 +221,11 @@ fn resumption_id() -> impl Strategy<Value = ResumptionId> {
 }
 
 fn resumption() -> impl Strategy<Value = Resumption> {
+    (namespace(), resumption_of_default())
+        .prop_map(|(namespace, row)| Resumption { namespace, ..row })
+}
+
+fn resumption_of_default() -> impl Strategy<Value = Resumption> {
     (
         resumption_id(),
         vec(any::<u8>(), 0..20),
@@ -216,6 +236,7 @@ fn resumption() -> impl Strategy<Value = Resumption> {
     )
         .prop_map(
             |(id, state, identity, session, stored_at, expires_at)| Resumption {
+                namespace: Namespace::default(),
                 id,
                 state,
                 identity,
@@ -227,6 +248,10 @@ fn resumption() -> impl Strategy<Value = Resumption> {
 }
 
 fn member() -> impl Strategy<Value = Member> {
+    (namespace(), member_of_default()).prop_map(|(namespace, row)| Member { namespace, ..row })
+}
+
+fn member_of_default() -> impl Strategy<Value = Member> {
     (
         owner(),
         ".{0,20}",
@@ -235,6 +260,7 @@ fn member() -> impl Strategy<Value = Member> {
         time(),
     )
         .prop_map(|(node, name, phase, workers, lease_until)| Member {
+            namespace: Namespace::default(),
             node,
             name,
             phase,
@@ -357,6 +383,11 @@ fn access_rule((object, instance, server, bits): (u16, Option<u16>, u16, u8)) ->
 }
 
 fn bootstrap_profile() -> impl Strategy<Value = BootstrapProfile> {
+    (namespace(), bootstrap_profile_of_default())
+        .prop_map(|(namespace, row)| BootstrapProfile { namespace, ..row })
+}
+
+fn bootstrap_profile_of_default() -> impl Strategy<Value = BootstrapProfile> {
     let access = select(vec![
         ("coap://h", BootstrapSecurity::NoSec),
         ("coaps://h", BootstrapSecurity::NoSec),
@@ -380,6 +411,7 @@ fn bootstrap_profile() -> impl Strategy<Value = BootstrapProfile> {
     let names = ("[a-z0-9-]{1,9}", "[a-z-]{0,9}");
     (names, vec(server, 1..4), option::of(rule)).prop_map(
         |((name, endpoint_prefix), servers, rule)| BootstrapProfile {
+            namespace: Namespace::default(),
             access: rule.map(access_rule).into_iter().collect(),
             name,
             endpoint_prefix,
@@ -930,9 +962,14 @@ fn update() -> impl Strategy<Value = Command> {
         option::of(binding()),
         option::of(".{0,9}"),
     );
-    (who, changes).prop_map(
-        |((id, identity, owner, peer, transport, session), (lifetime, binding, links))| {
+    (namespace(), who, changes).prop_map(
+        |(
+            namespace,
+            (id, identity, owner, peer, transport, session),
+            (lifetime, binding, links),
+        )| {
             Command::Update {
+                namespace,
                 id,
                 identity,
                 owner,
@@ -982,17 +1019,21 @@ fn session_or_credential_command() -> impl Strategy<Value = Command> {
         owner().prop_map(|node| Command::ForgetStateNode { node }),
         credential().prop_map(|credential| Command::PutCredential { credential }),
         context_owner().prop_map(|context| Command::ClaimContext {
+            namespace: context.namespace,
             oscore_id: context.oscore_id,
             owner: context.owner,
             expected: context.generation,
         }),
         context_owner().prop_map(|context| Command::ReleaseContext {
+            namespace: context.namespace,
             oscore_id: context.oscore_id,
             owner: context.owner,
             generation: context.generation,
             window: context.window,
         }),
-        credential_id().prop_map(|id| Command::RemoveCredential { id }),
+        (namespace(), credential_id()).prop_map(|(namespace, id)| Command::RemoveCredential {
+            credential: CredentialName { namespace, id }
+        }),
         (endpoint(), bound_credential()).prop_map(|(endpoint, credential)| Command::BindEndpoint {
             endpoint,
             credential,
@@ -1054,8 +1095,13 @@ pub(crate) fn command() -> impl Strategy<Value = Command> {
             registration: Box::new(row)
         }),
         update(),
-        (registration_id(), identity())
-            .prop_map(|(id, identity)| Command::Deregister { id, identity }),
+        (namespace(), registration_id(), identity()).prop_map(|(namespace, id, identity)| {
+            Command::Deregister {
+                namespace,
+                id,
+                identity,
+            }
+        }),
         any::<u32>().prop_map(|limit| Command::ExpireUpTo { limit }),
         Just(Command::CompareRows),
         session_or_credential_command(),
@@ -1079,7 +1125,8 @@ pub(crate) fn command() -> impl Strategy<Value = Command> {
             }
         }),
         bootstrap_profile().prop_map(|profile| Command::PutBootstrapProfile { profile }),
-        "[a-z]{1,9}".prop_map(|name| Command::RemoveBootstrapProfile { name }),
+        (namespace(), "[a-z]{1,9}")
+            .prop_map(|(namespace, name)| Command::RemoveBootstrapProfile { namespace, name }),
         bootstrap_record().prop_map(|record| Command::RecordBootstrap { record }),
         object_model().prop_map(|model| Command::PutObjectModel {
             model: Box::new(model)

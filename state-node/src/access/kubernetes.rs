@@ -8,7 +8,7 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use access::{Attributes, Identity, Kind, Permission};
+use access::{Attributes, Identity, Kind, Permission, Scope};
 use k8s_openapi::api::authentication::v1::{TokenReview, TokenReviewSpec};
 use k8s_openapi::api::authorization::v1::{
     ResourceAttributes, SubjectAccessReview, SubjectAccessReviewSpec,
@@ -50,7 +50,8 @@ pub enum KubernetesError {
 #[derive(PartialEq, Eq, Hash)]
 struct Question {
     identity: Identity,
-    namespace: String,
+    /// None: what all have in common.
+    namespace: Option<String>,
     permission: Permission,
 }
 
@@ -141,7 +142,10 @@ impl Reviews {
     ) -> Result<Decision, Refusal> {
         let question = Question {
             identity: identity.clone(),
-            namespace: attributes.namespace.to_string(),
+            namespace: match attributes.scope {
+                Scope::Cluster => None,
+                Scope::Namespace(name) => Some(name.to_owned()),
+            },
             permission: attributes.permission,
         };
         if let Some(decided) = self.decisions.get(&question, Instant::now()) {
@@ -202,7 +206,7 @@ fn review(question: &Question) -> SubjectAccessReview {
             groups: Some(question.identity.groups.clone()),
             resource_attributes: Some(ResourceAttributes {
                 group: Some(GROUP.to_owned()),
-                namespace: Some(question.namespace.clone()),
+                namespace: question.namespace.clone(),
                 resource: Some(resource.to_owned()),
                 subresource: part,
                 verb: Some(question.permission.verb.as_str().to_owned()),

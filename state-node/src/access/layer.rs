@@ -6,7 +6,8 @@ use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::Instant;
 
-use access::{Namespace, Permission, Rule, rule};
+use access::{Permission, Rule, Scope, rule};
+use device_state::{Namespace, NamespaceError};
 use http::header::AUTHORIZATION;
 use http::request::Parts;
 use http::{Request, Response};
@@ -24,6 +25,7 @@ use super::refusal::{Refusal, TokenRefusal};
 use crate::audit::{Audit, Entry};
 use crate::listen::PeerInfo;
 use crate::service::status;
+use crate::tenants::Tenants;
 
 /// Decides about every call before it reaches a service.
 #[derive(Clone, Debug)]
@@ -33,6 +35,7 @@ pub struct AccessLayer(Arc<Shared>);
 struct Shared {
     access: Access,
     audit: Audit,
+    tenants: Arc<Tenants>,
     refusals: Family<Reason, Counter>,
 }
 
@@ -42,7 +45,12 @@ struct Reason {
 }
 
 impl AccessLayer {
-    pub fn new(access: Access, audit: Audit, registry: &mut Registry) -> Self {
+    pub fn new(
+        access: Access,
+        audit: Audit,
+        tenants: Arc<Tenants>,
+        registry: &mut Registry,
+    ) -> Self {
         let refusals = Family::default();
         registry.register(
             "api_refusals",
@@ -52,6 +60,7 @@ impl AccessLayer {
         Self(Arc::new(Shared {
             access,
             audit,
+            tenants,
             refusals,
         }))
     }
@@ -109,13 +118,16 @@ impl Shared {
     where
         S: Service<Request<Body>, Response = Response<Body>>,
     {
-        let (head, body) = request.into_parts();
+        let (mut head, body) = request.into_parts();
         let permission = match self.needs(&head).await {
             Ok(Some(permission)) => permission,
             Ok(None) => return inner.call(Request::from_parts(head, body)).await,
             Err(refusal) => return Ok(self.refuse(&refusal)),
         };
-        let namespace = Namespace::default();
+        let namespace = match namespace(&head) {
+            Ok(namespace) => namespace,
+            Err(refusal) => return Ok(self.refuse(&refusal)),
+        };
         let mut entry = permission
             .verb
             .is_change()
@@ -130,6 +142,17 @@ impl Shared {
             }
             return Ok(self.refuse(&refusal));
         }
+        if let Scope::Namespace(_) = permission.scope(namespace.as_str())
+            && let Err(too_fast) = self.tenants.call(&namespace, Instant::now())
+        {
+            let refused = status::too_fast(too_fast);
+            if let Some(entry) = entry {
+                self.audit.refused(entry, &refused, "RATE_LIMITED");
+            }
+            return Ok(refused.into_http());
+        }
+        // Services find in it whose devices the call is about.
+        head.extensions.insert(namespace);
         let Some(entry) = entry else {
             return inner.call(Request::from_parts(head, body)).await;
         };
@@ -183,6 +206,19 @@ impl Shared {
         self.refusals.get_or_create(&Reason { reason }).inc();
         tracing::debug!(reason, %refusal, "a call was refused");
         Status::into_http(status::access(refusal))
+    }
+}
+
+/// By this metadata callers say whose devices they speak of.
+const NAMESPACE: &str = "drover-namespace";
+
+/// The namespace that a call is about: the default one if it names none.
+fn namespace(head: &Parts) -> Result<Namespace, Refusal> {
+    let mut values = head.headers.get_all(NAMESPACE).iter();
+    match (values.next(), values.next()) {
+        (None, _) => Ok(Namespace::default()),
+        (Some(value), None) => Ok(Namespace::new(value.to_str().unwrap_or_default())?),
+        (Some(_), Some(_)) => Err(NamespaceError.into()),
     }
 }
 

@@ -1,6 +1,7 @@
 //! Why a call is refused.
 
 use access::{ClaimsError, Permission};
+use device_state::NamespaceError;
 
 /// Why a call is refused.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -13,6 +14,8 @@ pub enum Refusal {
     Certificate(#[from] CertificateRefusal),
     #[error("{who} may not {} {}", permission.verb, permission.resource)]
     Forbidden { who: String, permission: Permission },
+    #[error("the metadata drover-namespace does not name a namespace: {0}")]
+    Namespace(#[from] NamespaceError),
     #[error("there is no rule for {0}, so nobody may call it")]
     NoRule(String),
     /// Whoever decides cannot be asked: nobody is let in on a guess.
@@ -76,6 +79,7 @@ impl Refusal {
             Self::Token(_) => "TOKEN_REFUSED",
             Self::Certificate(_) => "CERTIFICATE_REFUSED",
             Self::Forbidden { .. } => "FORBIDDEN",
+            Self::Namespace(_) => "INVALID_NAMESPACE",
             Self::NoRule(_) => "NO_RULE",
             Self::Undecided(_) => "ACCESS_UNDECIDED",
         }

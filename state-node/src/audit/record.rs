@@ -3,7 +3,8 @@
 use std::net::SocketAddr;
 use std::time::{Duration, Instant, UNIX_EPOCH};
 
-use access::{Identity, Kind, Namespace, Permission};
+use access::{Identity, Kind, Permission, Scope};
+use device_state::Namespace;
 use http::request::Parts;
 use humantime_serde::re::humantime;
 use node_runtime::clock;
@@ -39,7 +40,9 @@ pub(super) struct Record<'a> {
     method: &'a str,
     verb: &'a str,
     resource: &'a str,
-    namespace: &'a str,
+    /// Of what all namespaces have in common there is none.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    namespace: Option<&'a str>,
     #[serde(flatten)]
     subject: &'a Subject,
     outcome: &'a str,
@@ -100,7 +103,10 @@ impl Entry {
             method: &self.method,
             verb: self.permission.verb.as_str(),
             resource: self.permission.resource,
-            namespace: self.namespace.as_str(),
+            namespace: match self.permission.scope(self.namespace.as_str()) {
+                Scope::Namespace(namespace) => Some(namespace),
+                Scope::Cluster => None,
+            },
             subject: &self.subject,
             outcome,
             reason,

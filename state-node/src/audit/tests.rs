@@ -1,6 +1,7 @@
 //! The layer and the audit log together, in front of a service that counts.
 #![expect(clippy::unwrap_used, reason = "a failed unwrap is the test's failure")]
 
+use std::collections::BTreeMap;
 use std::convert::Infallible;
 use std::future::Ready;
 use std::path::Path;
@@ -20,6 +21,7 @@ use super::*;
 use crate::access::Access;
 use crate::access::config::ApiAccess;
 use crate::access::layer::{AccessLayer, Guard};
+use crate::tenants::{TenantLimits, Tenants};
 
 /// A service that says yes to everything.
 #[derive(Clone, Debug, Default)]
@@ -49,7 +51,9 @@ async fn guard(file: &Path, required: Required, tasks: &Tasks) -> (Guard<Yes>, Y
     let audit = Audit::open(&config, &mut registry, tasks).unwrap();
     let reloading = Reloading::new(tasks, Duration::from_secs(60));
     let access = Access::open(&ApiAccess::default(), None, &reloading).await;
-    let layer = AccessLayer::new(access.unwrap(), audit, &mut registry);
+    let tenants = Tenants::new(&BTreeMap::new(), TenantLimits::default(), &mut registry);
+    let tenants = Arc::new(tenants.unwrap());
+    let layer = AccessLayer::new(access.unwrap(), audit, tenants, &mut registry);
     let service = Yes::default();
     (layer.layer(service.clone()), service)
 }

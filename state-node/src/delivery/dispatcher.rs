@@ -11,12 +11,12 @@ use std::collections::{BTreeSet, HashMap, VecDeque};
 use std::time::Duration;
 
 use device_state::{
-    Command, OperationId, OperationRecord, OperationState, Row, RowKey, Tables, query,
+    Command, DeviceName, DevicePrefix, OperationId, OperationRecord, OperationState, Row, RowKey,
+    Tables, query,
 };
 use futures::StreamExt;
 use futures::future::BoxFuture;
 use futures::stream::FuturesUnordered;
-use lwm2m::EndpointName;
 use node_runtime::Drain;
 use tokio::time::Instant;
 
@@ -70,9 +70,9 @@ enum Hint {
 /// The dispatcher of one shard.
 pub struct Dispatcher {
     parts: DeliveryParts,
-    devices: HashMap<EndpointName, Device>,
-    running: FuturesUnordered<BoxFuture<'static, (EndpointName, Step)>>,
-    resting: BTreeSet<(Instant, EndpointName)>,
+    devices: HashMap<DeviceName, Device>,
+    running: FuturesUnordered<BoxFuture<'static, (DeviceName, Step)>>,
+    resting: BTreeSet<(Instant, DeviceName)>,
     cancelling: FuturesUnordered<BoxFuture<'static, ()>>,
     orphans: VecDeque<(Instant, OperationRecord)>,
     /// Where the look at everything goes on, if there is one.
@@ -172,8 +172,8 @@ impl Dispatcher {
         for endpoint in work.ready {
             self.look_at(endpoint, Hint::Ready);
         }
-        for id in work.revoked {
-            self.parts.attachments.tell_revoked(&id);
+        for credential in work.revoked {
+            self.parts.attachments.tell_revoked(&credential);
         }
         for (endpoint, observed) in work.unwanted {
             if self.cancelling.len() < MAX_RUNNING {
@@ -191,12 +191,12 @@ impl Dispatcher {
         // One that is under way is ended first, or those at its end would wait for as long as it is begun anew.
         self.scan_again = self.scan.is_some();
         self.scan
-            .get_or_insert_with(|| RowKey::Operation(first_name(), 0));
+            .get_or_insert_with(|| RowKey::Operation(DevicePrefix::everything().first(), 0));
     }
 
     fn scan_page(&mut self) {
         let Some(from) = self.scan.take() else { return };
-        let to = RowKey::Operation(last_name(), u64::MAX);
+        let to = RowKey::Operation(DevicePrefix::everything().last(), u64::MAX);
         let rows = self
             .parts
             .group
@@ -206,7 +206,7 @@ impl Dispatcher {
             let next = last.id.sequence.saturating_add(1);
             self.scan = Some(RowKey::Operation(last.endpoint.clone(), next));
         } else if std::mem::take(&mut self.scan_again) {
-            self.scan = Some(RowKey::Operation(first_name(), 0));
+            self.scan = Some(RowKey::Operation(DevicePrefix::everything().first(), 0));
         }
         for row in rows {
             let Row::Operation(record) = row else {
@@ -264,7 +264,7 @@ impl Dispatcher {
         }
     }
 
-    fn look_at(&mut self, endpoint: EndpointName, hint: Hint) {
+    fn look_at(&mut self, endpoint: DeviceName, hint: Hint) {
         let device = self
             .devices
             .entry(endpoint.clone())
@@ -290,7 +290,7 @@ impl Dispatcher {
         }
     }
 
-    fn start(&mut self, endpoint: EndpointName) {
+    fn start(&mut self, endpoint: DeviceName) {
         let full = self.running.len() >= MAX_RUNNING;
         let Some(device) = self.devices.get_mut(&endpoint) else {
             return;
@@ -330,7 +330,7 @@ impl Dispatcher {
         }
     }
 
-    fn stepped(&mut self, endpoint: EndpointName, step: Step) {
+    fn stepped(&mut self, endpoint: DeviceName, step: Step) {
         self.notice_leadership();
         let Some(device) = self.devices.get_mut(&endpoint) else {
             return;
@@ -390,15 +390,4 @@ impl Device {
     fn is_running(&self) -> bool {
         matches!(self.phase, Phase::Running { .. })
     }
-}
-
-/// Every name sorts at or after this one: names hold no control characters.
-fn first_name() -> EndpointName {
-    EndpointName::new(" ").expect("a space is a valid name")
-}
-
-/// Every name that devices use sorts before this one.
-fn last_name() -> EndpointName {
-    EndpointName::new(&"\u{10ffff}".repeat(63))
-        .expect("252 bytes without control characters are a valid name")
 }

@@ -4,10 +4,10 @@ use std::time::Duration;
 
 use device_state::table::Tables;
 use device_state::{
-    Command, OperationId, OperationOutcome, OperationRecord, Outcome, Registration, Timestamp,
-    ValueOrigin, query,
+    Command, DeviceName, OperationId, OperationOutcome, OperationRecord, Outcome, Registration,
+    Timestamp, ValueOrigin, query,
 };
-use lwm2m::{EndpointName, Observed, Operation, QueueMode, RegistrationId};
+use lwm2m::{Observed, Operation, QueueMode, RegistrationId};
 use node_runtime::clock;
 use tokio::time::Instant;
 
@@ -43,7 +43,7 @@ pub(super) enum Step {
 /// Serves one device once.
 pub(super) struct Serve {
     pub parts: DeliveryParts,
-    pub endpoint: EndpointName,
+    pub endpoint: DeviceName,
     /// What this leader committed as started and knows not to have been sent.
     pub started: Option<OperationId>,
     /// When the device was heard from last, as far as this leader was told.
@@ -181,7 +181,7 @@ impl Serve {
         started: Option<OperationId>,
         error: DeliveryError,
     ) -> Step {
-        tracing::debug!(endpoint = %self.endpoint, operation = %id, %error, "not delivered");
+        tracing::debug!(endpoint = %self.endpoint.shown(), operation = %id, %error, "not delivered");
         match error {
             DeliveryError::Asleep | DeliveryError::NotRegistered => Step::Asleep { started },
             DeliveryError::Busy { retry_after } => Step::Pause {
@@ -263,7 +263,7 @@ const fn observed(operation: &Operation) -> Option<&Observed> {
 }
 
 /// Whether an operation is still of use: an Observe whose intent was taken back is not, nor one with other parameters.
-fn is_wanted(tables: &dyn Tables, endpoint: &EndpointName, operation: &Operation) -> bool {
+fn is_wanted(tables: &dyn Tables, endpoint: &DeviceName, operation: &Operation) -> bool {
     let Operation::Observe {
         observed,
         parameters,
@@ -284,10 +284,10 @@ const INTERNAL_SERVER_ERROR: u8 = 0xa0;
 /// Tells a device to end an observation that nobody wants any more.
 pub(super) async fn cancel_observation(
     parts: DeliveryParts,
-    endpoint: EndpointName,
+    endpoint: DeviceName,
     observed: Observed,
 ) {
-    tracing::debug!(%endpoint, %observed, "nobody holds the observation any more");
+    tracing::debug!(endpoint = %endpoint.shown(), %observed, "nobody holds the observation any more");
     let (wanted, registration) = parts.group.store().read(|tables| {
         (
             query::observation(tables, &endpoint, &observed),
@@ -311,6 +311,6 @@ pub(super) async fn cancel_observation(
         .await
     {
         // The device notices when it sends the next notification, which nobody takes.
-        tracing::debug!(%endpoint, %observed, %error, "the observation was not cancelled");
+        tracing::debug!(endpoint = %endpoint.shown(), %observed, %error, "the observation was not cancelled");
     }
 }

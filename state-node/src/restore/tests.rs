@@ -4,10 +4,9 @@ use std::convert::Infallible;
 
 use backup::{Cluster, Digest, File as Listed, FileName, Position, Prepared, Recovery, Source};
 use bytes::Bytes;
-use device_state::{Credential, CredentialId, Row, Secret, Tables};
+use device_state::{Credential, CredentialId, DeviceName, Row, Secret, Tables};
 use futures::StreamExt;
 use futures::stream::BoxStream;
-use lwm2m::EndpointName;
 use tempfile::TempDir;
 
 use super::*;
@@ -35,7 +34,7 @@ impl OneShard {
         rows.put(Row::Credential(Credential {
             sealed_secret: seal.seal_secret(&id, &secret).unwrap(),
             id,
-            endpoint: EndpointName::new("meter-7").unwrap(),
+            endpoint: DeviceName::parse("meter-7").unwrap(),
             created_at: Timestamp(1),
             serial: 1,
         }));

@@ -209,8 +209,8 @@ fn write(path: &Path, stored: &Stored) -> Result<(), CanaryError> {
 
 #[cfg(test)]
 mod tests {
+    use device_state::DeviceName;
     use device_state::{Credential, CredentialId, Row, Secret, Tables, Timestamp};
-    use lwm2m::EndpointName;
 
     use super::*;
     use crate::fail_stop::FailStop;
@@ -240,7 +240,7 @@ mod tests {
         let mut changes = store.write();
         changes.put(Row::Credential(Credential {
             id,
-            endpoint: EndpointName::new(name).expect("a valid name"),
+            endpoint: DeviceName::parse(name).expect("a valid name"),
             sealed_secret,
             created_at: Timestamp(1),
             serial: 1,

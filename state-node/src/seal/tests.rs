@@ -1,7 +1,7 @@
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use device_state::{
-    NodeId, ResumptionId, SecurityIdentity, SessionCid, SessionGeneration, Timestamp,
+    Namespace, NodeId, ResumptionId, SecurityIdentity, SessionCid, SessionGeneration, Timestamp,
 };
 
 use super::*;
@@ -83,6 +83,7 @@ fn what_a_session_is_stored_and_resumed_from_goes_into_the_log_sealed() {
 
 fn session() -> Session {
     Session {
+        namespace: Namespace::default(),
         cid: SessionCid([1; 8]),
         export: b"keys".to_vec(),
         identity: SecurityIdentity::Unauthenticated,
@@ -96,6 +97,7 @@ fn session() -> Session {
 
 fn resumption() -> Resumption {
     Resumption {
+        namespace: Namespace::default(),
         id: ResumptionId([1; 32]),
         state: b"master secret".to_vec(),
         identity: SecurityIdentity::Unauthenticated,

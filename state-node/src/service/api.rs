@@ -4,10 +4,11 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use device_state::query::DeviceView;
-use device_state::{Command, Outcome, ShardId};
-use lwm2m::{EndpointName, Registry};
+use device_state::{Command, DeviceName, Namespace, Outcome, ShardId};
+use lwm2m::Registry;
 use node_runtime::Tasks;
-use proto::convert::public::{Change, Terms};
+use proto::convert::device_in;
+use proto::convert::public::{Change, InNamespace, Terms};
 use proto::storage::v1 as wire;
 use tonic::{Request, Status};
 
@@ -76,19 +77,19 @@ impl Api {
     }
 
     /// Everything known of a device, as its shard's leader knows it now.
-    async fn view(&self, endpoint: &EndpointName) -> Result<DeviceView, Status> {
+    async fn view(&self, endpoint: &DeviceName) -> Result<DeviceView, Status> {
         self.known(endpoint, Known::Everything).await
     }
 
     /// As [`Self::view`], or a part of it.
-    async fn known(&self, endpoint: &EndpointName, what: Known) -> Result<DeviceView, Status> {
+    async fn known(&self, endpoint: &DeviceName, what: Known) -> Result<DeviceView, Status> {
         let response = self.state.describe(endpoint, what, Origin::Caller).await?;
         let view = proto::convert::device_view(endpoint, response)
             .map_err(|error| status::convert(&error))?;
         Ok(view.0)
     }
 
-    fn shard_of(&self, endpoint: &EndpointName) -> ShardId {
+    fn shard_of(&self, endpoint: &DeviceName) -> ShardId {
         ShardId::of_endpoint(endpoint, self.router().shards())
     }
 
@@ -98,13 +99,31 @@ impl Api {
     }
 }
 
-fn endpoint_name(name: &str) -> Result<EndpointName, Status> {
-    EndpointName::new(name).map_err(|error| status::field("endpoint", &error))
+/// A request and whose devices it is about, as the access layer has read and allowed it. The only way from the name of a
+/// device in a request to the device.
+fn tenant<R>(request: Request<R>) -> Result<InNamespace<R>, Status> {
+    let namespace = request.extensions().get::<Namespace>().cloned();
+    Ok(InNamespace {
+        namespace: namespace.ok_or_else(|| Status::internal("a call without a namespace"))?,
+        request: request.into_inner(),
+    })
+}
+
+/// The device of a name that a caller in a namespace gave.
+fn named(namespace: &Namespace, name: &str) -> Result<DeviceName, Status> {
+    device_in(namespace, name).map_err(|error| status::convert(&error))
 }
 
 /// On which terms a change is asked for.
-fn terms(request: &impl Change) -> Result<Terms, Status> {
-    request.terms().map_err(|error| status::convert(&error))
+fn terms<R: Change>(asked: &InNamespace<R>) -> Result<Terms, Status> {
+    let terms = asked.request.terms(&asked.namespace);
+    terms.map_err(|error| status::convert(&error))
+}
+
+/// As [`terms`], of a change of what all namespaces share.
+fn of_cluster(request: &impl Change) -> Result<Terms, Status> {
+    let terms = request.terms(&Namespace::default());
+    terms.map_err(|error| status::convert(&error))
 }
 
 fn page_size(asked: u32) -> usize {

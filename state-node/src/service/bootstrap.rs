@@ -9,9 +9,8 @@ mod make;
 
 use device_state::{
     BootstrapRecord, BootstrapResult, BootstrapServer, Command, CredentialId, CredentialKey,
-    CredentialOrigin, SecurityIdentity, ShardId, query,
+    CredentialName, CredentialOrigin, DeviceName, SecurityIdentity, ShardId, query,
 };
-use lwm2m::EndpointName;
 use proto::convert::PreparedAccount;
 use proto::convert::public::Terms;
 use proto::rpc::v1::PrepareBootstrapResponse;
@@ -27,7 +26,7 @@ const MAX_UNCERTAIN: usize = 16;
 /// Makes the accounts of a device. One that did not prove who it is gets no keys, and costs others none.
 pub(crate) async fn prepare(
     keeper: &Keeper,
-    endpoint: &EndpointName,
+    endpoint: &DeviceName,
     proved: bool,
 ) -> Result<PrepareBootstrapResponse, Status> {
     let profiles = keeper.router.common_group();
@@ -55,7 +54,7 @@ pub(crate) async fn prepare(
 
 async fn account(
     keeper: &Keeper,
-    endpoint: &EndpointName,
+    endpoint: &DeviceName,
     server: BootstrapServer,
 ) -> Result<PreparedAccount, Status> {
     let Made { credential, secret } = make::of(keeper, endpoint, &server)?;
@@ -67,7 +66,7 @@ async fn account(
 
 /// Removes the oldest keys of bootstraps that did not come to an end, if there are too many. What the device has confirmed
 /// stays.
-async fn drop_uncertain(keeper: &Keeper, endpoint: &EndpointName) {
+async fn drop_uncertain(keeper: &Keeper, endpoint: &DeviceName) {
     let group = keeper.router.group_of(endpoint);
     let confirmed = group
         .store()
@@ -84,20 +83,22 @@ async fn drop_uncertain(keeper: &Keeper, endpoint: &EndpointName) {
 }
 
 /// Removes a key. One that stays is tried again at the next bootstrap.
-async fn remove(keeper: &Keeper, endpoint: &EndpointName, key: CredentialKey) {
+async fn remove(keeper: &Keeper, endpoint: &DeviceName, key: CredentialKey) {
     let removed = if is_registered_with(keeper, endpoint, &key) {
         // LwM2M Core 1.2 §6.1.3: a bootstrap says nothing of registrations. This one the device replaces with its new
         // account, or it ends with its lifetime.
-        keeper.retire(key.id).await
+        keeper
+            .retire(CredentialName::new(&endpoint.namespace(), key.id))
+            .await
     } else {
         keeper.remove_wholly(endpoint, key).await
     };
     if let Err(error) = removed {
-        tracing::warn!(%endpoint, message = error.message(), "the key of a bootstrap was not removed");
+        tracing::warn!(endpoint = %endpoint.shown(), message = error.message(), "the key of a bootstrap was not removed");
     }
 }
 
-fn is_registered_with(keeper: &Keeper, endpoint: &EndpointName, key: &CredentialKey) -> bool {
+fn is_registered_with(keeper: &Keeper, endpoint: &DeviceName, key: &CredentialKey) -> bool {
     let registration = keeper
         .router
         .group_of(endpoint)
@@ -108,7 +109,7 @@ fn is_registered_with(keeper: &Keeper, endpoint: &EndpointName, key: &Credential
 }
 
 /// The credentials that bootstraps made for an endpoint, oldest first.
-fn made_keys(keeper: &Keeper, endpoint: &EndpointName) -> Vec<CredentialKey> {
+fn made_keys(keeper: &Keeper, endpoint: &DeviceName) -> Vec<CredentialKey> {
     let group = keeper.router.group_of(endpoint);
     let known = group
         .store()

@@ -5,13 +5,13 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use device_state::{
-    Command, CredentialId, Outcome, Rejection, RequestId, ResumptionId, Secret, SessionCid,
-    ShardId, query,
+    Command, CredentialName, DeviceName, Namespace, Outcome, Rejection, RequestId, ResumptionId,
+    Secret, SessionCid, ShardId, query,
 };
 use futures::future::BoxFuture;
 use futures::stream::FuturesUnordered;
 use futures::{FutureExt, StreamExt};
-use lwm2m::{EndpointName, RegistrationId};
+use lwm2m::RegistrationId;
 use node_runtime::Drain;
 use proto::rpc::v1::clear_credential::Secret as ClearSecret;
 use proto::rpc::v1::query::Kind as QueryKind;
@@ -43,6 +43,13 @@ pub struct Calls {
 }
 
 type Results = Vec<CallResult>;
+
+/// A proposal on its way.
+enum Started {
+    Pending(Pending),
+    /// It is not proposed.
+    Rejected(Rejection),
+}
 
 /// Serves one stream until it ends, its answers are no longer taken, or the drain starts.
 pub async fn serve(
@@ -113,7 +120,16 @@ impl Calls {
             };
             let timeout = Duration::from_millis(u64::from(timeout_ms));
             unanswered.push(match started {
-                Ok(pending) => self.clone().outcome(tag, pending, timeout).boxed(),
+                Ok(Started::Pending(pending)) => {
+                    self.clone().outcome(tag, pending, timeout).boxed()
+                }
+                Ok(Started::Rejected(rejection)) => {
+                    let result = CallResult {
+                        tag,
+                        kind: Some(self.opened(Outcome::Rejected(rejection))),
+                    };
+                    std::future::ready(vec![result]).boxed()
+                }
                 Err(refused) => std::future::ready(vec![failed(tag, refused)]).boxed(),
             });
         }
@@ -124,7 +140,7 @@ impl Calls {
         }
     }
 
-    fn propose(&self, group: &Group, propose: Propose) -> Result<Pending, CallError> {
+    fn propose(&self, group: &Group, propose: Propose) -> Result<Started, CallError> {
         if !group.leads() {
             return Err(not_leader(&group.not_leader()));
         }
@@ -133,6 +149,19 @@ impl Calls {
         // The conversion is the check; what goes into the log is the message.
         let checked =
             Command::try_from(command.clone()).map_err(|error| invalid(&error.to_string()))?;
+        if group.feature_level() < checked.needs() {
+            let message = "replicas of a release before know no other namespaces";
+            return Err(error(call_error::Kind::Unavailable, message));
+        }
+        if let Command::Register { registration } = &checked
+            && let Err(exceeded) = self
+                .router
+                .tenants()
+                .register(&self.router, &registration.endpoint)
+        {
+            tracing::debug!(endpoint = %registration.endpoint.shown(), ?exceeded, "a device is refused");
+            return Ok(Started::Rejected(Rejection::QuotaExceeded));
+        }
         let sealed = self.seal.seal_command(checked);
         if let Some(sealed) = sealed.map_err(|error| invalid(&error.to_string()))? {
             command = sealed.into();
@@ -141,6 +170,7 @@ impl Calls {
         group
             .proposer()
             .submit(request_id, command)
+            .map(Started::Pending)
             .map_err(|error| propose_error(&error))
     }
 
@@ -203,13 +233,22 @@ impl Calls {
         let invalid = |message: String| error(call_error::Kind::Invalid, &message);
         let found = match query.kind {
             Some(QueryKind::Credential(id)) => {
-                let id = CredentialId::try_from(id).map_err(|error| invalid(error.to_string()))?;
-                query::credential(tables, &id)
+                let name =
+                    CredentialName::try_from(id).map_err(|error| invalid(error.to_string()))?;
+                query::credential(tables, &name)
                     .map(|credential| self.clear_credential(credential))
                     .transpose()?
             }
-            Some(QueryKind::ContextOwner(id)) => query::context_owner(tables, &id)
-                .map(|owner| QueryResultKind::ContextOwner(owner.into())),
+            Some(QueryKind::ContextOwner(id)) => {
+                query::context_owner(tables, &Namespace::default(), &id)
+                    .map(|owner| QueryResultKind::ContextOwner(owner.into()))
+            }
+            Some(QueryKind::ContextOwnerOfNamespace(id)) => {
+                let name =
+                    CredentialName::try_from(id).map_err(|error| invalid(error.to_string()))?;
+                query::context_owner(tables, &name.namespace, name.id.as_bytes())
+                    .map(|owner| QueryResultKind::ContextOwner(owner.into()))
+            }
             Some(QueryKind::Session(cid)) => {
                 let cid = cid
                     .try_into()
@@ -228,7 +267,7 @@ impl Calls {
             }
             Some(QueryKind::RegistrationByEndpoint(endpoint)) => {
                 let endpoint =
-                    EndpointName::new(&endpoint).map_err(|error| invalid(error.to_string()))?;
+                    DeviceName::parse(&endpoint).map_err(|error| invalid(error.to_string()))?;
                 query::registration(tables, &endpoint)
                     .map(|found| QueryResultKind::Registration(found.into()))
             }
@@ -257,7 +296,7 @@ impl Calls {
         };
         Ok(QueryResultKind::Credential(ClearCredential {
             id: Some(credential.id.into()),
-            endpoint: credential.endpoint.as_str().to_owned(),
+            endpoint: credential.endpoint.stored().to_owned(),
             secret: Some(secret),
         }))
     }

@@ -7,10 +7,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use device_state::{
-    BoundCredential, Command, Credential, CredentialId, CredentialKey, CredentialOrigin, Outcome,
-    RequestId, ShardId, Timestamp,
+    BoundCredential, Command, Credential, CredentialId, CredentialKey, CredentialName,
+    CredentialOrigin, DeviceName, Outcome, RequestId, ShardId, Timestamp,
 };
-use lwm2m::EndpointName;
 use node_runtime::{Stage, Tasks, clock, random};
 use proto::convert::NewCredential;
 use proto::convert::public::Terms;
@@ -88,17 +87,18 @@ impl Keeper {
     }
 
     /// Removes a credential.
-    pub async fn remove(&self, id: CredentialId, terms: &Terms) -> Result<(), Status> {
+    pub async fn remove(&self, name: CredentialName, terms: &Terms) -> Result<(), Status> {
         let (keeper, terms) = (self.clone(), terms.clone());
-        self.to_the_end(async move { keeper.take(id, &terms).await })
+        self.to_the_end(async move { keeper.take(name, &terms).await })
             .await
     }
 
     /// Makes a credential good for nothing and leaves the registration that was made with it. The endpoint's shard knows
     /// of it until [`Keeper::remove_wholly`].
-    pub async fn retire(&self, id: CredentialId) -> Result<(), Status> {
-        let shard = ShardId::of_credential(&id, self.router.shards());
-        match commit(&self.router, shard, Command::RemoveCredential { id }).await {
+    pub async fn retire(&self, credential: CredentialName) -> Result<(), Status> {
+        let shard = ShardId::of_credential(&credential, self.router.shards());
+        let remove = Command::RemoveCredential { credential };
+        match commit(&self.router, shard, remove).await {
             Err(error) if error.code() == Code::NotFound => Ok(()),
             retired => retired.map(drop),
         }
@@ -107,10 +107,11 @@ impl Keeper {
     /// Removes a credential that may be known to its endpoint's shard only: storing it did not come to an end.
     pub async fn remove_wholly(
         &self,
-        endpoint: &EndpointName,
+        endpoint: &DeviceName,
         key: CredentialKey,
     ) -> Result<(), Status> {
-        match self.remove(key.id.clone(), &Terms::default()).await {
+        let name = CredentialName::new(&endpoint.namespace(), key.id.clone());
+        match self.remove(name, &Terms::default()).await {
             Err(error) if error.code() == Code::NotFound => {
                 let unbind = Command::UnbindEndpoint {
                     endpoint: endpoint.clone(),
@@ -146,7 +147,12 @@ impl Keeper {
         origin: CredentialOrigin,
         terms: &Terms,
     ) -> Result<(), Status> {
-        let id = credential.id.clone();
+        let name = credential.name();
+        self.router
+            .tenants()
+            .store(&self.router, &name)
+            .map_err(|exceeded| status::quota(exceeded, &name.namespace))?;
+        let id = name.id.clone();
         let key = CredentialKey {
             id: id.clone(),
             serial: credential.serial,
@@ -156,7 +162,7 @@ impl Keeper {
             credential: BoundCredential { key, origin },
         };
         let bind = (self.shard_of(&credential.endpoint), bind);
-        let shard = ShardId::of_credential(&id, self.router.shards());
+        let shard = ShardId::of_credential(&name, self.router.shards());
         let put = (shard, Command::PutCredential { credential });
         // What replaces a credential that has to be as it was may be refused by its own shard, and then nothing is bound:
         // until it is, the endpoint has the one that was replaced.
@@ -175,9 +181,10 @@ impl Keeper {
         self.unbind(outcome, id).await
     }
 
-    async fn take(&self, id: CredentialId, terms: &Terms) -> Result<(), Status> {
-        let shard = ShardId::of_credential(&id, self.router.shards());
-        let remove = (shard, Command::RemoveCredential { id: id.clone() });
+    async fn take(&self, name: CredentialName, terms: &Terms) -> Result<(), Status> {
+        let shard = ShardId::of_credential(&name, self.router.shards());
+        let id = name.id.clone();
+        let remove = (shard, Command::RemoveCredential { credential: name });
         let outcome = self.commit_part(remove, terms, "remove").await?;
         if terms.is_rehearsal() {
             return Ok(());
@@ -206,14 +213,15 @@ impl Keeper {
         let unbound = commit(&self.router, self.shard_of(&endpoint), unbind).await;
         unbound.map(drop).map_err(|error| {
             let message = format!(
-                "done, but {endpoint} still registers with security only: add a credential to it and remove that again: {}",
+                "done, but {} still registers with security only: add a credential to it and remove that again: {}",
+                endpoint.endpoint_str(),
                 error.message()
             );
             Status::new(error.code(), message)
         })
     }
 
-    fn shard_of(&self, endpoint: &EndpointName) -> ShardId {
+    fn shard_of(&self, endpoint: &DeviceName) -> ShardId {
         ShardId::of_endpoint(endpoint, self.router.shards())
     }
 }

@@ -5,11 +5,11 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use device_state::{
-    BootstrapRecord, FeatureLevel, NodeId, OperationId, Queueing, RequestId, query,
+    BootstrapRecord, DeviceName, FeatureLevel, NodeId, OperationId, Queueing, RequestId, query,
 };
 use futures::StreamExt;
 use futures::stream::BoxStream;
-use lwm2m::{EndpointName, Operation};
+use lwm2m::Operation;
 use node_runtime::{Drain, Stage, Tasks};
 use proto::rpc::v1::describe_cluster_response::{Node, Shard};
 use proto::rpc::v1::state_server::State;
@@ -100,7 +100,7 @@ impl StateService {
         request: OperateRequest,
         origin: Origin,
     ) -> Result<OperateResponse, Status> {
-        let endpoint = EndpointName::new(&request.endpoint)
+        let endpoint = DeviceName::parse(&request.endpoint)
             .map_err(|error| status::field("endpoint", &error))?;
         let operation = request
             .operation
@@ -186,7 +186,7 @@ impl StateService {
     /// What is known of a device, from the leader of its shard.
     pub async fn describe(
         &self,
-        endpoint: &EndpointName,
+        endpoint: &DeviceName,
         what: Known,
         origin: Origin,
     ) -> Result<DescribeDeviceResponse, Status> {
@@ -209,7 +209,7 @@ impl StateService {
                 }
                 Route::There(mut client) if origin == Origin::Caller => {
                     let request = DescribeDeviceRequest {
-                        endpoint: endpoint.as_str().to_owned(),
+                        endpoint: endpoint.stored().to_owned(),
                         operation: what.operation().map(Into::into),
                     };
                     let forwarded = self.router.forwarded(request, DESCRIBE_TIMEOUT);
@@ -325,7 +325,7 @@ impl StateService {
                 self.look_at_everything();
             }
             Some(attach_up::Kind::Awake(awake)) => {
-                if let Ok(endpoint) = EndpointName::new(&awake.endpoint) {
+                if let Ok(endpoint) = DeviceName::parse(&awake.endpoint) {
                     self.router.group_of(&endpoint).events().awake(endpoint);
                 }
             }
@@ -358,7 +358,7 @@ impl State for StateService {
         request: Request<PrepareBootstrapRequest>,
     ) -> Result<Response<PrepareBootstrapResponse>, Status> {
         let request = request.into_inner();
-        let endpoint = EndpointName::new(&request.endpoint)
+        let endpoint = DeviceName::parse(&request.endpoint)
             .map_err(|error| status::field("endpoint", &error))?;
         let prepared = bootstrap::prepare(&self.keeper, &endpoint, request.proved).await?;
         Ok(Response::new(prepared))
@@ -433,7 +433,7 @@ impl State for StateService {
     ) -> Result<Response<DescribeDeviceResponse>, Status> {
         let origin = Origin::of(&request);
         let request = request.into_inner();
-        let endpoint = EndpointName::new(&request.endpoint);
+        let endpoint = DeviceName::parse(&request.endpoint);
         let endpoint = endpoint.map_err(|error| status::field("endpoint", &error))?;
         let operation = request.operation.map(OperationId::try_from).transpose();
         let operation = operation.map_err(|error| status::convert(&error))?;

@@ -7,7 +7,7 @@ use std::collections::HashMap;
 use std::fmt::Display;
 use std::time::Duration;
 
-use device_state::{OperationOutcome, Rejection};
+use device_state::{Namespace, OperationOutcome, Rejection};
 use proto::convert::ConvertError;
 use tonic::{Code, Status};
 use tonic_types::{ErrorDetails, StatusExt};
@@ -18,11 +18,13 @@ use crate::backups::HoldError;
 use crate::delivery::OperateError;
 use crate::raft::group::BackupError;
 use crate::raft::proposals::ProposeError;
+use crate::tenants::{Exceeded, TooFast};
 
 /// The domain of every reason.
 pub const DOMAIN: &str = "drover.dev";
 
 const NO_LEADER: &str = "NO_LEADER";
+const QUOTA_EXCEEDED: &str = "QUOTA_EXCEEDED";
 /// When to come back to a shard without a leader: an election takes one to two seconds.
 const LEADER_PAUSE: Duration = Duration::from_millis(500);
 /// When to come back to a device that sleeps; nobody knows better.
@@ -105,12 +107,33 @@ pub fn access(refusal: &Refusal) -> Status {
                 ErrorDetails::with_error_info(refusal.reason(), DOMAIN, HashMap::from(facts));
             Status::with_error_details(Code::PermissionDenied, message, details)
         }
+        Refusal::Namespace(_) => with_reason(Code::InvalidArgument, refusal.reason(), message),
         Refusal::NoRule(_) => with_reason(Code::PermissionDenied, refusal.reason(), message),
         Refusal::Undecided(_) => {
             let after = Duration::from_secs(1);
             retry(Code::Unavailable, refusal.reason(), message, after)
         }
     }
+}
+
+/// The namespace has as much as it may have.
+pub fn quota(exceeded: Exceeded, namespace: &Namespace) -> Status {
+    let Exceeded { quota, limit } = exceeded;
+    let what = quota.name();
+    let subject = format!("namespace:{namespace}");
+    let description = format!("{what} is {limit}");
+    let mut details = ErrorDetails::with_quota_failure_violation(subject, &description);
+    let facts = [("namespace", namespace.as_str()), ("quota", what)];
+    let facts = facts.map(|(name, fact)| (name.to_owned(), fact.to_owned()));
+    details.set_error_info(QUOTA_EXCEEDED, DOMAIN, HashMap::from(facts));
+    let message = format!("the namespace {namespace} has as much as it may have: {description}");
+    Status::with_error_details(Code::ResourceExhausted, message, details)
+}
+
+/// The namespace makes more calls than it may.
+pub fn too_fast(TooFast(after): TooFast) -> Status {
+    let message = "the namespace makes more calls than it may";
+    retry(Code::ResourceExhausted, "RATE_LIMITED", message, after)
 }
 
 /// A change that cannot be put on record, where it has to be.
@@ -356,6 +379,7 @@ pub fn rejection(rejection: Rejection) -> Status {
         Rejection::TooManyDesired => (Code::ResourceExhausted, "TOO_MANY_DESIRED"),
         Rejection::SecurityRequired => (Code::FailedPrecondition, "SECURITY_REQUIRED"),
         Rejection::TooManyCredentials => (Code::ResourceExhausted, "TOO_MANY_CREDENTIALS"),
+        Rejection::QuotaExceeded => (Code::ResourceExhausted, QUOTA_EXCEEDED),
         Rejection::TooManyMembers => (Code::ResourceExhausted, "TOO_MANY_MEMBERS"),
     };
     with_reason(code, reason, rejection.to_string())

@@ -1,8 +1,8 @@
 #![expect(clippy::unwrap_used, reason = "a failed unwrap is the test's failure")]
 
 use device_state::table::Row;
-use device_state::{Event, Revision, ShardId, Timestamp, ValueOrigin};
-use lwm2m::{EndpointName, Value};
+use device_state::{DeviceName, Event, Revision, ShardId, Timestamp, ValueOrigin};
+use lwm2m::Value;
 use proptest::prelude::*;
 
 use super::*;
@@ -39,7 +39,7 @@ fn entry(revision: u64, index: u32, bytes: usize) -> FeedEntry {
         revision: Revision(revision),
         index,
         at: Timestamp(0),
-        endpoint: EndpointName::new("meter").unwrap(),
+        endpoint: DeviceName::parse("meter").unwrap(),
         event: Event::ValuesReported {
             child: None,
             origin: ValueOrigin::Send,

@@ -2,7 +2,7 @@
 
 use bytes::BufMut;
 use device_state::table::Expiring;
-use device_state::{CredentialId, Indexed, RequestId, RowKey};
+use device_state::{CredentialId, Indexed, Namespace, RequestId, RowKey};
 use lwm2m::{ChildPrefix, Observed, Path};
 
 /// The key of the position that the rows stand at. Sorts before every row.
@@ -37,6 +37,9 @@ const STATE_NODE: u8 = 0x32;
 /// Tables whose rows hold something sealed.
 pub const SEALED: [u8; 3] = [SESSION, CREDENTIAL, RESUMPTION];
 
+/// Precedes a namespace where a kind of credential could be, all of which are greater.
+const OF_NAMESPACE: u8 = 0x00;
+
 const INDEX_LABEL: u8 = 0x01;
 const INDEX_MANUFACTURER: u8 = 0x02;
 const INDEX_MODEL: u8 = 0x03;
@@ -49,7 +52,8 @@ const EXPIRING_HOLD: u8 = 0x04;
 const EXPIRING_MEMBER: u8 = 0x05;
 const EXPIRING_RESUMPTION: u8 = 0x06;
 
-/// Ends a name, a prefix or a path inside a key. Names and prefixes hold no control characters and a path's ids are preceded by
+/// Ends a name, a prefix or a path inside a key. Names and prefixes hold no control characters but the one
+/// (1F) around a namespace, and a path's ids are preceded by
 /// [`PATH_ID`], so the end sorts before every continuation.
 const END: u8 = 0x00;
 const PATH_ID: u8 = 0x01;
@@ -62,35 +66,36 @@ const CHILD_PREFIX: u8 = 0x03;
 pub fn encode(key: &RowKey) -> Vec<u8> {
     let mut bytes = Vec::with_capacity(64);
     match key {
-        RowKey::Registration(endpoint) => put_name(&mut bytes, REGISTRATION, endpoint.as_str()),
+        RowKey::Registration(endpoint) => put_name(&mut bytes, REGISTRATION, endpoint.stored()),
         RowKey::RegistrationIndex(id) => put_name(&mut bytes, REGISTRATION_INDEX, id.as_str()),
         RowKey::Session(cid) => {
             bytes.put_u8(SESSION);
             bytes.put_slice(&cid.0);
         }
-        RowKey::Credential(id) => {
+        RowKey::Credential(name) => {
             bytes.put_u8(CREDENTIAL);
-            bytes.put_u8(credential_kind(id));
-            bytes.put_slice(id.as_bytes());
+            put_namespace(&mut bytes, &name.namespace);
+            bytes.put_u8(credential_kind(&name.id));
+            bytes.put_slice(name.id.as_bytes());
         }
         RowKey::ContextOwner(id) => {
             bytes.put_u8(CONTEXT_OWNER);
             bytes.put_slice(id);
         }
         RowKey::Operation(endpoint, sequence) => {
-            put_name(&mut bytes, OPERATION, endpoint.as_str());
+            put_name(&mut bytes, OPERATION, endpoint.stored());
             bytes.put_u64(*sequence);
         }
         RowKey::Desired(endpoint, path) => {
-            put_name(&mut bytes, DESIRED, endpoint.as_str());
+            put_name(&mut bytes, DESIRED, endpoint.stored());
             put_path(&mut bytes, *path);
         }
         RowKey::Observation(endpoint, observed) => {
-            put_name(&mut bytes, OBSERVATION, endpoint.as_str());
+            put_name(&mut bytes, OBSERVATION, endpoint.stored());
             put_observed(&mut bytes, observed);
         }
         RowKey::LastValue(endpoint, path) => {
-            put_name(&mut bytes, LAST_VALUE, endpoint.as_str());
+            put_name(&mut bytes, LAST_VALUE, endpoint.stored());
             put_path(&mut bytes, *path);
         }
         RowKey::Expiry(at, what) => {
@@ -114,7 +119,7 @@ pub fn encode(key: &RowKey) -> Vec<u8> {
         }
         RowKey::Counters => bytes.put_u8(COUNTERS),
         RowKey::DesiredGeneration(endpoint) => {
-            put_name(&mut bytes, DESIRED_GENERATION, endpoint.as_str());
+            put_name(&mut bytes, DESIRED_GENERATION, endpoint.stored());
         }
         RowKey::Member(node) => {
             bytes.put_u8(MEMBER);
@@ -125,10 +130,10 @@ pub fn encode(key: &RowKey) -> Vec<u8> {
             bytes.put_slice(&id.0);
         }
         RowKey::EndpointCredentials(endpoint) => {
-            put_name(&mut bytes, ENDPOINT_CREDENTIALS, endpoint.as_str());
+            put_name(&mut bytes, ENDPOINT_CREDENTIALS, endpoint.stored());
         }
         RowKey::BootstrapProfile(name) => put_name(&mut bytes, BOOTSTRAP_PROFILE, name),
-        RowKey::Bootstrap(endpoint) => put_name(&mut bytes, BOOTSTRAP, endpoint.as_str()),
+        RowKey::Bootstrap(endpoint) => put_name(&mut bytes, BOOTSTRAP, endpoint.stored()),
         RowKey::ObjectModel(object, version) => {
             bytes.put_u8(OBJECT_MODEL);
             bytes.put_u16(*object);
@@ -136,18 +141,18 @@ pub fn encode(key: &RowKey) -> Vec<u8> {
             bytes.put_u8(version.minor);
         }
         RowKey::ChildValue(endpoint, child, path) => {
-            put_name(&mut bytes, CHILD_VALUE, endpoint.as_str());
+            put_name(&mut bytes, CHILD_VALUE, endpoint.stored());
             put_prefix(&mut bytes, child);
             put_path(&mut bytes, *path);
         }
-        RowKey::Metadata(endpoint) => put_name(&mut bytes, METADATA, endpoint.as_str()),
+        RowKey::Metadata(endpoint) => put_name(&mut bytes, METADATA, endpoint.stored()),
         RowKey::Index(attribute, value, endpoint) => {
             bytes.put_u8(INDEX);
             put_attribute(&mut bytes, attribute);
             // Neither holds control characters, so the end sorts before every continuation.
             bytes.put_slice(value.as_bytes());
             bytes.put_u8(END);
-            bytes.put_slice(endpoint.as_str().as_bytes());
+            bytes.put_slice(endpoint.stored().as_bytes());
             bytes.put_u8(END);
         }
         RowKey::StateNode(node) => {
@@ -170,18 +175,18 @@ fn put_attribute(bytes: &mut Vec<u8>, attribute: &Indexed) {
 fn put_expiring(bytes: &mut Vec<u8>, what: &Expiring) {
     match what {
         Expiring::Registration(endpoint) => {
-            put_name(bytes, EXPIRING_REGISTRATION, endpoint.as_str());
+            put_name(bytes, EXPIRING_REGISTRATION, endpoint.stored());
         }
         Expiring::Session(cid) => {
             bytes.put_u8(EXPIRING_SESSION);
             bytes.put_slice(&cid.0);
         }
         Expiring::Operation(endpoint, sequence) => {
-            put_name(bytes, EXPIRING_OPERATION, endpoint.as_str());
+            put_name(bytes, EXPIRING_OPERATION, endpoint.stored());
             bytes.put_u64(*sequence);
         }
         Expiring::Hold(endpoint, observed, holder) => {
-            put_name(bytes, EXPIRING_HOLD, endpoint.as_str());
+            put_name(bytes, EXPIRING_HOLD, endpoint.stored());
             put_observed(bytes, observed);
             bytes.put_u64(*holder);
         }
@@ -193,6 +198,13 @@ fn put_expiring(bytes: &mut Vec<u8>, what: &Expiring) {
             bytes.put_u8(EXPIRING_RESUMPTION);
             bytes.put_slice(&id.0);
         }
+    }
+}
+
+/// Nothing for the default namespace, which sorts last.
+fn put_namespace(bytes: &mut Vec<u8>, namespace: &Namespace) {
+    if !namespace.is_default() {
+        put_name(bytes, OF_NAMESPACE, namespace.as_str());
     }
 }
 
@@ -248,15 +260,22 @@ fn put_request_id(bytes: &mut Vec<u8>, id: RequestId) {
 
 #[cfg(test)]
 mod tests {
-    use device_state::{LabelKey, NodeId, ResumptionId, Revision, SessionCid, Timestamp};
-    use lwm2m::{CompositePaths, EndpointName, ObjectVersion, RegistrationId};
+    use device_state::{
+        CredentialName, DeviceName, LabelKey, NodeId, ResumptionId, Revision, SessionCid, Timestamp,
+    };
+    use lwm2m::{CompositePaths, ObjectVersion, RegistrationId};
     use proptest::prelude::*;
 
     use super::*;
 
-    fn endpoint() -> impl Strategy<Value = EndpointName> {
-        "[a-c~é]{1,4}"
-            .prop_map(|name| EndpointName::new(&name).expect("the pattern is a valid name"))
+    fn endpoint() -> impl Strategy<Value = DeviceName> {
+        "(\u{1f}[ab]{1,2}\u{1f})?[a-c~é]{1,4}"
+            .prop_map(|name| DeviceName::parse(&name).expect("the pattern is a valid name"))
+    }
+
+    fn namespace() -> impl Strategy<Value = Namespace> {
+        "[ab]([ab-]?[ab])?|default"
+            .prop_map(|name| Namespace::new(&name).expect("the pattern is a namespace"))
     }
 
     fn path() -> impl Strategy<Value = Path> {
@@ -329,7 +348,9 @@ mod tests {
                 RegistrationId::new(&id).expect("a valid id")
             )),
             any::<[u8; 8]>().prop_map(|cid| RowKey::Session(SessionCid(cid))),
-            credential().prop_map(RowKey::Credential),
+            (namespace(), credential()).prop_map(|(namespace, id)| {
+                RowKey::Credential(CredentialName { namespace, id })
+            }),
             proptest::collection::vec(0_u8..3, 0..4).prop_map(RowKey::ContextOwner),
             (endpoint(), number())
                 .prop_map(|(endpoint, sequence)| RowKey::Operation(endpoint, sequence)),
@@ -370,7 +391,7 @@ mod tests {
 
     #[test]
     fn every_row_sorts_after_the_applied_position() {
-        let first = RowKey::Registration(EndpointName::new("!").expect("a valid name"));
+        let first = RowKey::Registration(DeviceName::parse("!").expect("a valid name"));
         assert!(encode(&first).as_slice() > APPLIED);
     }
 }

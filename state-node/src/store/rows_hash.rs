@@ -58,8 +58,8 @@ impl ShardStore {
 
 #[cfg(test)]
 mod tests {
+    use device_state::DeviceName;
     use device_state::{Row, RowKey, ShardId, Tables};
-    use lwm2m::EndpointName;
 
     use super::*;
     use crate::fail_stop::FailStop;
@@ -71,8 +71,8 @@ mod tests {
         ShardStore::open(ShardId(0), dir, options, hook).expect("opened")
     }
 
-    fn endpoint(number: u64) -> EndpointName {
-        EndpointName::new(&format!("meter-{number:04}")).expect("a valid name")
+    fn endpoint(number: u64) -> DeviceName {
+        DeviceName::parse(&format!("meter-{number:04}")).expect("a valid name")
     }
 
     fn put(store: &ShardStore, numbers: impl IntoIterator<Item = u64>, position: &[u8]) {

@@ -33,6 +33,21 @@ impl<'a> ReadTables<'a> {
         }
     }
 
+    /// How many rows there are from `from` (included) to `to` (excluded; same variant): none of them is read.
+    pub fn count(&self, from: &RowKey, to: &RowKey) -> u64 {
+        let (from, to) = (keys::encode(from), keys::encode(to));
+        let mut options = ReadOptions::default();
+        options.set_iterate_upper_bound(to);
+        let mut iterator = self.snapshot.raw_iterator_opt(options);
+        iterator.seek(from);
+        let mut rows = 0;
+        while iterator.valid() {
+            rows += 1;
+            iterator.next();
+        }
+        rows
+    }
+
     fn reader(&self) -> Reader<'_> {
         Reader {
             database: self.database,

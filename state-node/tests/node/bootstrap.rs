@@ -2,9 +2,10 @@
 
 use device_state::{
     BootstrapProfile, BootstrapRecord, BootstrapResult, BootstrapSecurity, BootstrapServer,
-    Command, CredentialId, Outcome, Secret, SecurityIdentity, ShardId, Timestamp,
+    Command, CredentialId, DeviceName, Namespace, Outcome, Secret, SecurityIdentity, ShardId,
+    Timestamp,
 };
-use lwm2m::{Binding, EndpointName, Lifetime};
+use lwm2m::{Binding, Lifetime};
 use proto::drover::v1 as public;
 use proto::drover::v1::devices_client::DevicesClient;
 use state_client::{AccountSecret, Client, Proof};
@@ -16,6 +17,7 @@ use crate::endpoint;
 /// Everybody gets one account with a key.
 async fn add_profile(client: &Client) {
     let profile = BootstrapProfile {
+        namespace: Namespace::default(),
         name: "all".to_owned(),
         endpoint_prefix: String::new(),
         servers: vec![BootstrapServer {
@@ -33,9 +35,9 @@ async fn add_profile(client: &Client) {
 }
 
 /// Prepares a bootstrap; what the device will be told.
-async fn prepare(client: &Client, name: &EndpointName) -> (Vec<u8>, Vec<u8>) {
+async fn prepare(client: &Client, name: &DeviceName) -> (Vec<u8>, Vec<u8>) {
     let prepared = client
-        .prepare_bootstrap(name, Proof::Given, PATIENCE)
+        .prepare_bootstrap(&name.endpoint(), Proof::Given, PATIENCE)
         .await
         .unwrap();
     let AccountSecret::Psk { identity, key } = prepared.accounts[0].secret.clone() else {
@@ -44,7 +46,7 @@ async fn prepare(client: &Client, name: &EndpointName) -> (Vec<u8>, Vec<u8>) {
     (identity, key)
 }
 
-async fn finish(client: &Client, name: &EndpointName, identity: Vec<u8>) {
+async fn finish(client: &Client, name: &DeviceName, identity: Vec<u8>) {
     let record = BootstrapRecord {
         endpoint: name.clone(),
         profile: "all".to_owned(),
@@ -83,7 +85,7 @@ async fn a_bootstrap_makes_its_key_first_and_leaves_the_registration_alone() {
     assert!(is_known(&second).await);
     let mut devices = DevicesClient::connect(cluster.api(0)).await.unwrap();
     let request = public::GetDeviceRequest {
-        endpoint: name.to_string(),
+        endpoint: name.endpoint_str().to_owned(),
         ..Default::default()
     };
     let device = devices.get_device(request).await.unwrap().into_inner();

@@ -1,12 +1,12 @@
 //! A cluster of real processes in a temporary folder.
 
+use device_state::{DeviceName, Namespace};
 use std::net::TcpListener;
 use std::os::unix::process::ExitStatusExt;
 use std::path::PathBuf;
 use std::process::{ExitStatus, Stdio};
 use std::time::Duration;
 
-use lwm2m::EndpointName;
 use proto::drover::v1::desired_state_client::DesiredStateClient;
 use proto::drover::v1::{DesiredResources, GetDesiredRequest};
 use proto::rpc::v1::state_client::StateClient;
@@ -158,11 +158,20 @@ impl Cluster {
 
     /// A client of all nodes' internal services.
     pub(crate) async fn client(&self) -> Client {
+        self.client_of(&Namespace::default()).await
+    }
+
+    /// The same for the devices of a namespace.
+    pub(crate) async fn client_of(&self, namespace: &Namespace) -> Client {
         let seeds = self
             .nodes
             .iter()
             .map(|node| format!("127.0.0.1:{}", node.internal));
-        let client = Client::connect(Config::new(seeds)).unwrap();
+        let config = Config {
+            namespace: namespace.clone(),
+            ..Config::new(seeds)
+        };
+        let client = Client::connect(config).unwrap();
         client.ready().await;
         client
     }
@@ -179,10 +188,10 @@ impl Cluster {
     }
 
     /// A device's desired set by way of one node's public API.
-    pub(crate) async fn desired(&self, at: usize, endpoint: &EndpointName) -> DesiredResources {
+    pub(crate) async fn desired(&self, at: usize, endpoint: &DeviceName) -> DesiredResources {
         let mut client = DesiredStateClient::connect(self.api(at)).await.unwrap();
         let request = GetDesiredRequest {
-            endpoint: endpoint.to_string(),
+            endpoint: endpoint.endpoint_str().to_owned(),
         };
         client.get_desired(request).await.unwrap().into_inner()
     }

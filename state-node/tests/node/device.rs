@@ -5,12 +5,10 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 
 use device_state::{
-    Command, NodeId, OperationOutcome, Outcome, Quirks, Registration, SecurityIdentity, ShardId,
-    Timestamp, Transport, ValueOrigin,
+    Command, DeviceName, NodeId, OperationOutcome, Outcome, Quirks, Registration, SecurityIdentity,
+    ShardId, Timestamp, Transport, ValueOrigin,
 };
-use lwm2m::{
-    ChildPrefix, EndpointName, Lifetime, LwM2mVersion, Operation, Path, RegistrationId, Value,
-};
+use lwm2m::{ChildPrefix, Lifetime, LwM2mVersion, Operation, Path, RegistrationId, Value};
 use state_client::{
     AttachHandle, Client, DeviceOperations, Downlink, FailureReason, OperationAnswer,
 };
@@ -62,9 +60,9 @@ impl Ingress {
     }
 
     /// All its devices wake up, and this one says so.
-    pub(crate) fn wake(&self, endpoint: &EndpointName) {
+    pub(crate) fn wake(&self, endpoint: &DeviceName) {
         self.asleep.store(false, Ordering::SeqCst);
-        self.handle.awake(endpoint);
+        self.handle.awake(&endpoint.endpoint());
     }
 
     async fn commit(&self, shard: ShardId, command: Command) -> Outcome {
@@ -72,8 +70,8 @@ impl Ingress {
     }
 
     /// Registers a device.
-    pub(crate) async fn register(&self, endpoint: &EndpointName) -> RegistrationId {
-        let names = vec![endpoint.as_str().to_owned()];
+    pub(crate) async fn register(&self, endpoint: &DeviceName) -> RegistrationId {
+        let names = vec![endpoint.endpoint_str().to_owned()];
         let identity = SecurityIdentity::CertificateNames(names);
         self.register_with(endpoint, identity).await
     }
@@ -81,11 +79,30 @@ impl Ingress {
     /// Registers a device that has proved something.
     pub(crate) async fn register_with(
         &self,
-        endpoint: &EndpointName,
+        endpoint: &DeviceName,
         identity: SecurityIdentity,
     ) -> RegistrationId {
+        let (id, outcome) = self.ask_to_register(endpoint, identity).await;
+        assert!(matches!(outcome, Outcome::Registered { .. }), "{outcome:?}");
+        self.handle.awake(&endpoint.endpoint());
+        id
+    }
+
+    /// What becomes of a device that wants to register.
+    pub(crate) async fn try_register(&self, endpoint: &DeviceName) -> Outcome {
+        let names = vec![endpoint.endpoint_str().to_owned()];
+        let identity = SecurityIdentity::CertificateNames(names);
+        self.ask_to_register(endpoint, identity).await.1
+    }
+
+    async fn ask_to_register(
+        &self,
+        endpoint: &DeviceName,
+        identity: SecurityIdentity,
+    ) -> (RegistrationId, Outcome) {
         let shard = self.client.ready().await.shard_of(endpoint);
-        let id = RegistrationId::new(&format!("{:04x}{}", shard.0, endpoint.as_str())).unwrap();
+        let id =
+            RegistrationId::new(&format!("{:04x}{}", shard.0, endpoint.endpoint_str())).unwrap();
         let registration = Registration {
             endpoint: endpoint.clone(),
             id: id.clone(),
@@ -111,15 +128,13 @@ impl Ingress {
                 },
             )
             .await;
-        assert!(matches!(outcome, Outcome::Registered { .. }), "{outcome:?}");
-        self.handle.awake(endpoint);
-        id
+        (id, outcome)
     }
 
     /// Reports a value as a notification.
     pub(crate) async fn notify(
         &self,
-        endpoint: &EndpointName,
+        endpoint: &DeviceName,
         id: &RegistrationId,
         path: Path,
         value: Value,
@@ -130,7 +145,7 @@ impl Ingress {
     /// The same of a device behind it.
     pub(crate) async fn notify_of(
         &self,
-        endpoint: &EndpointName,
+        endpoint: &DeviceName,
         id: &RegistrationId,
         child: Option<ChildPrefix>,
         (path, value): (Path, Value),

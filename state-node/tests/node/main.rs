@@ -6,12 +6,13 @@ mod api;
 mod bootstrap;
 mod cluster;
 mod device;
+mod tenancy;
 mod watch;
 
 use std::time::Duration;
 
-use device_state::{Command, CredentialId, Outcome, Secret};
-use lwm2m::{EndpointName, Observed, Operation, Path, Value};
+use device_state::{Command, CredentialId, DeviceName, Outcome, Secret};
+use lwm2m::{Observed, Operation, Path, Value};
 use proto::drover::v1 as public;
 use proto::drover::v1::devices_client::DevicesClient;
 use proto::drover::v1::operations_client::OperationsClient;
@@ -21,11 +22,11 @@ use tonic_types::StatusExt;
 use cluster::{Cluster, PATIENCE, eventually};
 use device::Ingress;
 
-fn endpoint(number: u32) -> EndpointName {
-    EndpointName::new(&format!("meter-{number}")).unwrap()
+fn endpoint(number: u32) -> DeviceName {
+    DeviceName::parse(&format!("meter-{number}")).unwrap()
 }
 
-fn desired(endpoint: &EndpointName, text: &str) -> Command {
+fn desired(endpoint: &DeviceName, text: &str) -> Command {
     Command::SetDesired {
         endpoint: endpoint.clone(),
         generation: 1,
@@ -489,7 +490,7 @@ async fn lists_page_through_all_shards_and_keys_never_come_back() {
     for number in 0..25 {
         ingress.register(&endpoint(number)).await;
         let put = public::PutCredentialRequest {
-            endpoint: endpoint(number).to_string(),
+            endpoint: endpoint(number).endpoint_str().to_owned(),
             credential: Some(NewSecret::PreSharedKey(public::PreSharedKey {
                 identity: format!("id-{number}").into_bytes(),
                 key: vec![number as u8; 16],
@@ -543,7 +544,7 @@ async fn lists_page_through_all_shards_and_keys_never_come_back() {
     let known = client.credential(&id, PATIENCE).await.unwrap().unwrap();
     assert_eq!(
         (known.endpoint, known.secret),
-        (endpoint(7), Secret::PreSharedKey(vec![7; 16]))
+        (endpoint(7).endpoint(), Secret::PreSharedKey(vec![7; 16]))
     );
     credentials
         .delete_credential(public::DeleteCredentialRequest {

@@ -3,9 +3,9 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
-use device_state::{Command, Outcome, Timestamp, ValueOrigin};
+use device_state::{Command, DeviceName, Outcome, Timestamp, ValueOrigin};
 use futures::StreamExt;
-use lwm2m::{EndpointName, Path, RegistrationId, Value};
+use lwm2m::{Path, RegistrationId, Value};
 use proto::drover::v1 as public;
 use proto::drover::v1::devices_client::DevicesClient;
 use proto::drover::v1::event::Kind;
@@ -83,7 +83,7 @@ fn reason(status: &Status) -> (Code, String) {
 }
 
 /// Reports a value of a device as its own message.
-async fn send(client: &Client, endpoint: &EndpointName, id: &RegistrationId, value: Value) {
+async fn send(client: &Client, endpoint: &DeviceName, id: &RegistrationId, value: Value) {
     let shard = client.ready().await.shard_of(endpoint);
     let command = Command::RecordValues {
         endpoint: endpoint.clone(),
@@ -158,7 +158,7 @@ async fn a_filter_leaves_out_what_is_not_wanted() {
     let values = filter(vec![public::EventKind::ValuesReported], "", &["/3303"]);
     let mut values = Watcher::begin(&cluster, 0, values).await;
     let mut pumps = Watcher::begin(&cluster, 0, filter(vec![], "pump-", &[])).await;
-    let pump = EndpointName::new("pump-1").unwrap();
+    let pump = DeviceName::parse("pump-1").unwrap();
     let meter = endpoint(1);
     let meter_id = ingress.register(&meter).await;
     ingress
@@ -296,7 +296,10 @@ async fn devices_as_they_are_come_once_and_what_happens_meanwhile_is_in_order() 
         heard
     };
     let ((), heard) = tokio::join!(report, watch);
-    let names: BTreeSet<String> = ids.keys().map(ToString::to_string).collect();
+    let names: BTreeSet<String> = {
+        let name = |device: &DeviceName| device.endpoint_str().to_owned();
+        ids.keys().map(name).collect()
+    };
     let present: BTreeSet<String> = heard.present.keys().cloned().collect();
     assert_eq!(present, names);
     assert!(heard.present.values().all(|times| *times == 1));

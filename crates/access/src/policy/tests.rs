@@ -41,9 +41,10 @@ fn may(policy: &Policy, identity: &Identity, resource: &str, verb: Verb) -> bool
     let (_, permission) = methods()
         .find(|(_, permission)| permission.resource == resource)
         .unwrap();
+    let permission = Permission { verb, ..permission };
     let attributes = Attributes {
-        namespace: &Namespace::default(),
-        permission: Permission { verb, ..permission },
+        scope: permission.scope("default"),
+        permission,
     };
     policy.allows(identity, &attributes)
 }
@@ -145,4 +146,34 @@ proptest! {
             prop_assert!(!allowed(&policy, &name, &groups, permission.resource, permission.verb));
         }
     }
+}
+
+#[test]
+fn a_rule_for_namespaces_is_for_nothing_that_all_of_them_share() {
+    let rules = "rules:\n\
+        - {users: [tenant], namespaces: [acme, \"team-*\"], role: admin}\n\
+        - {users: [everywhere], namespaces: [\"*\"], role: admin}\n\
+        - {users: [unsaid], role: admin}";
+    let policy = Policy::from_yaml(rules).unwrap();
+    let may = |name: &str, namespace: &str| {
+        let identity = Identity::new(name, [], Kind::Token);
+        let mut shared = None;
+        let mut own = None;
+        for (_, permission) in methods() {
+            let scope = permission.scope(namespace);
+            let allowed = policy.allows(&identity, &Attributes { scope, permission });
+            let seen = match scope {
+                Scope::Cluster => &mut shared,
+                Scope::Namespace(_) => &mut own,
+            };
+            // A role gives all or nothing here.
+            assert_eq!(*seen.get_or_insert(allowed), allowed, "{name}");
+        }
+        (own.unwrap(), shared.unwrap())
+    };
+    assert_eq!(may("tenant", "acme"), (true, false));
+    assert_eq!(may("tenant", "team-a"), (true, false));
+    assert_eq!(may("tenant", "default"), (false, false));
+    assert_eq!(may("everywhere", "acme"), (true, true));
+    assert_eq!(may("unsaid", "default"), (true, true));
 }

@@ -267,6 +267,7 @@ mod tests {
 
     fn options() -> Options {
         Options {
+            namespace: device_state::Namespace::default(),
             state_nodes: None,
             ingress_nodes: None,
             bootstrap_nodes: None,

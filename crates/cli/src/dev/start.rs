@@ -82,7 +82,7 @@ fn secured(home: &Home, options: &Options) -> anyhow::Result<Option<Secured>> {
 fn apis(home: &Home, layout: &Layout, options: &Options) -> Result<Addresses, Failure> {
     let files = options.secure.then(Secured::files);
     let found = files.as_ref().map(|files| (home.path(), files));
-    let proof = Proof::of(&Given::default(), found)?;
+    let proof = Proof::of(&Given::in_namespace(options.namespace.clone()), found)?;
     let apis = layout.apis();
     let apis = apis.iter().map(|api| api::secured(api, files.as_ref()));
     Ok(Addresses::given(apis.collect(), proof))
@@ -234,6 +234,9 @@ impl Edge<'_> {
             ("--workers", &workers),
         ]);
         arguments.extend(flags(self.further));
+        if !self.options.namespace.is_default() {
+            arguments.extend(flags(&[("--namespace", self.options.namespace.as_str())]));
+        }
         for (flag, address) in [
             ("--coap-listen", &coap),
             ("--coap-tcp-listen", &tcp),

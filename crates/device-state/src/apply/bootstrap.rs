@@ -4,13 +4,14 @@ use super::Change;
 use crate::bootstrap::{BootstrapProfile, BootstrapRecord, BootstrapResult};
 use crate::command::{Outcome, Rejection};
 use crate::event::Event;
+use crate::name::Namespace;
 use crate::query;
 use crate::table::{Row, RowKey};
 
 impl Change<'_> {
     /// Adds a profile or replaces the one of its name.
     pub(super) fn put_profile(&mut self, profile: &BootstrapProfile) -> Result<Outcome, Rejection> {
-        let others = query::bootstrap_profiles(self.tables);
+        let others = query::bootstrap_profiles(self.tables, &profile.namespace);
         let known = others.iter().any(|other| other.name == profile.name);
         if !known && others.len() >= BootstrapProfile::MAX_PROFILES {
             return Err(Rejection::TooManyProfiles);
@@ -19,8 +20,12 @@ impl Change<'_> {
         Ok(Outcome::Done)
     }
 
-    pub(super) fn remove_profile(&mut self, name: &str) -> Result<Outcome, Rejection> {
-        let key = RowKey::BootstrapProfile(name.to_owned());
+    pub(super) fn remove_profile(
+        &mut self,
+        namespace: &Namespace,
+        name: &str,
+    ) -> Result<Outcome, Rejection> {
+        let key = RowKey::BootstrapProfile(namespace.qualify(name));
         self.tables.get(&key).ok_or(Rejection::UnknownProfile)?;
         self.tables.delete(&key);
         Ok(Outcome::Done)

@@ -1,25 +1,26 @@
 //! Credentials.
 
-use lwm2m::EndpointName;
-
 use super::Change;
 use crate::command::{Outcome, Rejection};
 use crate::effect::Effect;
 use crate::id::{NodeId, SessionGeneration};
 use crate::limit::MAX_ENDPOINT_CREDENTIALS;
+use crate::name::{DeviceName, Namespace};
 use crate::query;
 use crate::record::{
-    BoundCredential, ContextOwner, Credential, CredentialId, CredentialKey, SecurityIdentity,
+    BoundCredential, ContextOwner, Credential, CredentialId, CredentialKey, CredentialName,
+    SecurityIdentity,
 };
 use crate::table::{Row, RowKey};
 
 impl Change<'_> {
     /// Stores or replaces the credential of its id.
     pub(super) fn put_credential(&mut self, credential: &Credential) -> Outcome {
-        let before = query::credential(self.tables, &credential.id)
+        let name = credential.name();
+        let before = query::credential(self.tables, &name)
             .filter(|before| before.endpoint != credential.endpoint);
         if before.is_some() {
-            self.revoke(&credential.id);
+            self.revoke(name);
         }
         self.tables.put(Row::Credential(Credential {
             created_at: self.now,
@@ -31,10 +32,13 @@ impl Change<'_> {
         })
     }
 
-    pub(super) fn remove_credential(&mut self, id: &CredentialId) -> Result<Outcome, Rejection> {
-        let before = query::credential(self.tables, id).ok_or(Rejection::UnknownCredential)?;
-        self.tables.delete(&RowKey::Credential(id.clone()));
-        self.revoke(id);
+    pub(super) fn remove_credential(
+        &mut self,
+        name: &CredentialName,
+    ) -> Result<Outcome, Rejection> {
+        let before = query::credential(self.tables, name).ok_or(Rejection::UnknownCredential)?;
+        self.tables.delete(&RowKey::Credential(name.clone()));
+        self.revoke(name.clone());
         Ok(Outcome::CredentialTaken {
             endpoint: before.endpoint,
             serial: before.serial,
@@ -43,7 +47,7 @@ impl Change<'_> {
 
     pub(super) fn bind_endpoint(
         &mut self,
-        endpoint: &EndpointName,
+        endpoint: &DeviceName,
         credential: &BoundCredential,
     ) -> Result<Outcome, Rejection> {
         let mut credentials = query::endpoint_credentials(self.tables, endpoint);
@@ -63,7 +67,7 @@ impl Change<'_> {
     /// Another credential of the same id, which was bound meanwhile, stays.
     pub(super) fn unbind_endpoint(
         &mut self,
-        endpoint: &EndpointName,
+        endpoint: &DeviceName,
         credential: &CredentialKey,
     ) -> Outcome {
         let mut credentials = query::endpoint_credentials(self.tables, endpoint);
@@ -86,7 +90,7 @@ impl Change<'_> {
         Outcome::Done
     }
 
-    fn dissolve_registration(&mut self, endpoint: &EndpointName, identity: &SecurityIdentity) {
+    fn dissolve_registration(&mut self, endpoint: &DeviceName, identity: &SecurityIdentity) {
         let live = query::registration(self.tables, endpoint);
         if let Some(registration) = live.filter(|live| live.identity == *identity) {
             self.dissolve(registration);
@@ -97,13 +101,14 @@ impl Change<'_> {
     /// the same secret stored again and generations began anew, nonces would repeat.
     pub(super) fn claim_context(
         &mut self,
-        oscore_id: &[u8],
+        (namespace, oscore_id): (&Namespace, &[u8]),
         owner: NodeId,
         expected: SessionGeneration,
     ) -> Result<Outcome, Rejection> {
         let id = CredentialId::OscoreId(oscore_id.to_vec());
-        query::credential(self.tables, &id).ok_or(Rejection::UnknownCredential)?;
-        let before = query::context_owner(self.tables, oscore_id);
+        let name = CredentialName::new(namespace, id);
+        query::credential(self.tables, &name).ok_or(Rejection::UnknownCredential)?;
+        let before = query::context_owner(self.tables, namespace, oscore_id);
         // Without a row there may have been owners whose rows a restore has lost.
         let floor = if before.is_none() {
             self.counters.context_floor
@@ -119,6 +124,7 @@ impl Change<'_> {
         // After the last generation the device needs another context.
         let next = generation.0.max(floor.0).checked_add(1);
         let context = ContextOwner {
+            namespace: namespace.clone(),
             oscore_id: oscore_id.to_vec(),
             owner,
             generation: SessionGeneration(next.ok_or(Rejection::UnknownCredential)?),
@@ -134,12 +140,12 @@ impl Change<'_> {
     /// What an owner leaves counts only while no other one has followed it.
     pub(super) fn release_context(
         &mut self,
-        oscore_id: &[u8],
+        (namespace, oscore_id): (&Namespace, &[u8]),
         owner: NodeId,
         generation: SessionGeneration,
         window: &[u8],
     ) -> Result<Outcome, Rejection> {
-        let context = query::context_owner(self.tables, oscore_id)
+        let context = query::context_owner(self.tables, namespace, oscore_id)
             .filter(|context| context.owner == owner && context.generation == generation)
             .ok_or(Rejection::GenerationMoved)?;
         self.tables.put(Row::ContextOwner(ContextOwner {
@@ -149,8 +155,7 @@ impl Change<'_> {
         Ok(Outcome::Done)
     }
 
-    fn revoke(&mut self, id: &CredentialId) {
-        self.effects
-            .push(Effect::CredentialRevoked { id: id.clone() });
+    fn revoke(&mut self, credential: CredentialName) {
+        self.effects.push(Effect::CredentialRevoked { credential });
     }
 }

@@ -2,13 +2,14 @@
 
 use std::collections::BTreeMap;
 
-use lwm2m::{EndpointName, Entry, Operation, Path, Value, WriteMode};
+use lwm2m::{Entry, Operation, Path, Value, WriteMode};
 
 use super::Change;
 use crate::command::{Outcome, Rejection};
 use crate::event::Event;
 use crate::id::{OperationId, Timestamp};
 use crate::limit::MAX_DESIRED;
+use crate::name::DeviceName;
 use crate::query;
 use crate::record::{
     DesiredResource, DesiredState, OperationOutcome, OperationRecord, OperationSource,
@@ -21,7 +22,7 @@ impl Change<'_> {
     /// generation, because the generations of an intent that is made anew start again at 1.
     pub(super) fn set_desired(
         &mut self,
-        endpoint: &EndpointName,
+        endpoint: &DeviceName,
         generation: u64,
         resources: &[(Path, Value)],
     ) -> Result<Outcome, Rejection> {
@@ -95,7 +96,7 @@ impl Change<'_> {
     /// The number of resources that changed.
     fn replace_desired(
         &mut self,
-        endpoint: &EndpointName,
+        endpoint: &DeviceName,
         generation: u64,
         wanted: &BTreeMap<Path, &Value>,
         retry_rejected: bool,
@@ -150,7 +151,7 @@ impl Change<'_> {
         );
     }
 
-    fn enqueue_write(&mut self, endpoint: &EndpointName, path: Path, value: Value) -> OperationId {
+    fn enqueue_write(&mut self, endpoint: &DeviceName, path: Path, value: Value) -> OperationId {
         let values = vec![Entry::new(path, value)];
         let write = Operation::Write {
             path,

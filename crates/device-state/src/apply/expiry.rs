@@ -1,11 +1,10 @@
 //! What ends by itself. Only the leader proposes that time has passed; nothing ends before it does.
 
-use lwm2m::EndpointName;
-
 use super::Change;
 use crate::command::Outcome;
 use crate::event::Event;
 use crate::id::Timestamp;
+use crate::name::DeviceName;
 use crate::query;
 use crate::range;
 use crate::record::{OperationOutcome, OperationState, ResumptionId, SessionCid};
@@ -65,7 +64,7 @@ impl Change<'_> {
         }
     }
 
-    fn end_registration(&mut self, endpoint: &EndpointName) -> bool {
+    fn end_registration(&mut self, endpoint: &DeviceName) -> bool {
         let Some(registration) = query::registration(self.tables, endpoint) else {
             return false;
         };
@@ -104,7 +103,7 @@ impl Change<'_> {
         true
     }
 
-    fn end_operation(&mut self, endpoint: &EndpointName, sequence: u64) -> bool {
+    fn end_operation(&mut self, endpoint: &DeviceName, sequence: u64) -> bool {
         let Some(record) = query::operation_at(self.tables, endpoint, sequence) else {
             return false;
         };

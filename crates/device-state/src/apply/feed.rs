@@ -1,11 +1,10 @@
 //! The feed: every event becomes a row, the oldest rows go.
 
-use lwm2m::EndpointName;
-
 use super::Change;
 use crate::event::{Event, FeedEntry};
 use crate::id::Revision;
 use crate::limit::{FEED_SLACK, FEED_SLACK_BYTES, MAX_FEED_BYTES, MAX_FEED_ROWS};
+use crate::name::DeviceName;
 use crate::range;
 use crate::table::{Row, RowKey};
 
@@ -13,7 +12,7 @@ use crate::table::{Row, RowKey};
 const BATCH: usize = 256;
 
 impl Change<'_> {
-    pub(super) fn emit(&mut self, endpoint: &EndpointName, event: Event) {
+    pub(super) fn emit(&mut self, endpoint: &DeviceName, event: Event) {
         let entry = FeedEntry {
             revision: self.revision,
             index: self.next_index,

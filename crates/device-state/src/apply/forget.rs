@@ -1,12 +1,11 @@
 //! Deleting a device.
 
-use lwm2m::EndpointName;
-
 use super::Change;
 use crate::command::{Live, Missing, Outcome, Rejection};
 use crate::event::Event;
 use crate::index::IndexEntry;
 use crate::label::Metadata;
+use crate::name::DeviceName;
 use crate::query;
 use crate::record::{ObservationHolder, OperationOutcome};
 use crate::table::{Expiring, Row, RowKey};
@@ -16,7 +15,7 @@ impl Change<'_> {
     /// whoever waits for it is told.
     pub(super) fn forget(
         &mut self,
-        endpoint: &EndpointName,
+        endpoint: &DeviceName,
         live: Live,
         missing: Missing,
     ) -> Result<Outcome, Rejection> {
@@ -48,7 +47,7 @@ impl Change<'_> {
         Ok(Outcome::Done)
     }
 
-    fn forget_operations(&mut self, endpoint: &EndpointName) {
+    fn forget_operations(&mut self, endpoint: &DeviceName) {
         for record in query::operations(self.tables, endpoint) {
             if !record.is_finished() {
                 self.conclude(record, OperationOutcome::Cancelled);
@@ -61,7 +60,7 @@ impl Change<'_> {
         }
     }
 
-    fn forget_observations(&mut self, endpoint: &EndpointName) {
+    fn forget_observations(&mut self, endpoint: &DeviceName) {
         for observation in query::observations(self.tables, endpoint) {
             for ObservationHolder { id, .. } in observation.holders.clone() {
                 self.release_observation(endpoint, &observation.observed, id);
@@ -69,7 +68,7 @@ impl Change<'_> {
         }
     }
 
-    fn forget_values(&mut self, endpoint: &EndpointName) {
+    fn forget_values(&mut self, endpoint: &DeviceName) {
         for value in query::values(self.tables, endpoint) {
             if let Some(entry) = IndexEntry::of_value(endpoint, value.path, &value.value) {
                 self.tables.delete(&entry.key());

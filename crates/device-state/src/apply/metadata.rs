@@ -1,12 +1,11 @@
 //! What is attached to devices, and the index of what they are found by.
 
-use lwm2m::EndpointName;
-
 use super::Change;
 use crate::command::{Missing, Outcome, Rejection};
 use crate::event::Event;
 use crate::index::IndexEntry;
 use crate::label::{Excess, LabelValue, MapChange, Metadata};
+use crate::name::DeviceName;
 use crate::query;
 use crate::record::LastValue;
 use crate::table::{Row, RowKey};
@@ -14,7 +13,7 @@ use crate::table::{Row, RowKey};
 impl Change<'_> {
     pub(super) fn change_metadata(
         &mut self,
-        endpoint: &EndpointName,
+        endpoint: &DeviceName,
         (labels, annotations): (&MapChange<LabelValue>, &MapChange<String>),
         missing: Missing,
     ) -> Result<Outcome, Rejection> {

@@ -1,11 +1,12 @@
 //! Observation intents: who wants what observed, and until when.
 
-use lwm2m::{EndpointName, NotificationAttributes, Observed};
+use lwm2m::{NotificationAttributes, Observed};
 
 use super::Change;
 use crate::command::{Outcome, Rejection};
 use crate::effect::Effect;
 use crate::id::Timestamp;
+use crate::name::DeviceName;
 use crate::query;
 use crate::record::{Observation, ObservationHolder};
 use crate::table::{Expiring, Row, RowKey};
@@ -13,7 +14,7 @@ use crate::table::{Expiring, Row, RowKey};
 impl Change<'_> {
     pub(super) fn hold_observation(
         &mut self,
-        endpoint: &EndpointName,
+        endpoint: &DeviceName,
         observed: &Observed,
         parameters: NotificationAttributes,
         holder: u64,
@@ -70,7 +71,7 @@ impl Change<'_> {
     /// Ends a hold; one that is not there is as good as ended.
     pub(super) fn release_observation(
         &mut self,
-        endpoint: &EndpointName,
+        endpoint: &DeviceName,
         observed: &Observed,
         holder: u64,
     ) -> Outcome {
@@ -82,7 +83,7 @@ impl Change<'_> {
 
     pub(super) fn end_hold(
         &mut self,
-        endpoint: &EndpointName,
+        endpoint: &DeviceName,
         observed: &Observed,
         holder: u64,
     ) -> bool {

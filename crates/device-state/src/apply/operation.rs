@@ -7,7 +7,7 @@
 //!                └── Requeue, Register, new owner ┘ └────────┘ lost, and at most once
 //! ```
 
-use lwm2m::{EndpointName, Operation};
+use lwm2m::Operation;
 
 use super::Change;
 use crate::command::{Outcome, Rejection};
@@ -15,6 +15,7 @@ use crate::effect::Effect;
 use crate::event::Event;
 use crate::id::{NodeId, OperationId, Timestamp};
 use crate::limit::{MAX_FINISHED_OPERATIONS, MAX_QUEUED_OPERATIONS, OPERATION_RETENTION};
+use crate::name::DeviceName;
 use crate::query;
 use crate::record::{OperationOutcome, OperationRecord, OperationSource, OperationState, Queueing};
 use crate::table::{Expiring, Row};
@@ -22,7 +23,7 @@ use crate::table::{Expiring, Row};
 impl Change<'_> {
     pub(super) fn enqueue(
         &mut self,
-        endpoint: &EndpointName,
+        endpoint: &DeviceName,
         operation: &Operation,
         deadline: Timestamp,
         queueing: Queueing,
@@ -55,7 +56,7 @@ impl Change<'_> {
     }
 
     /// Gives up what callers asked for and what waits, if `newer` leaves nothing of it.
-    fn supersede(&mut self, endpoint: &EndpointName, newer: &Operation) {
+    fn supersede(&mut self, endpoint: &DeviceName, newer: &Operation) {
         for record in query::operations(self.tables, endpoint) {
             let obsolete = record.is_pending()
                 && record.source == OperationSource::Caller
@@ -68,7 +69,7 @@ impl Change<'_> {
 
     pub(super) fn start(
         &mut self,
-        endpoint: &EndpointName,
+        endpoint: &DeviceName,
         operation: OperationId,
         owner: NodeId,
     ) -> Result<Outcome, Rejection> {
@@ -90,7 +91,7 @@ impl Change<'_> {
 
     pub(super) fn requeue(
         &mut self,
-        endpoint: &EndpointName,
+        endpoint: &DeviceName,
         operation: OperationId,
     ) -> Result<Outcome, Rejection> {
         let record = self.queued_operation(endpoint, operation)?;
@@ -104,7 +105,7 @@ impl Change<'_> {
 
     pub(super) fn finish_operation(
         &mut self,
-        endpoint: &EndpointName,
+        endpoint: &DeviceName,
         operation: OperationId,
         outcome: &OperationOutcome,
     ) -> Result<Outcome, Rejection> {
@@ -133,7 +134,7 @@ impl Change<'_> {
     /// what is desired.
     pub(super) fn cancel(
         &mut self,
-        endpoint: &EndpointName,
+        endpoint: &DeviceName,
         operation: OperationId,
     ) -> Result<Outcome, Rejection> {
         let record = self.queued_operation(endpoint, operation)?;
@@ -148,7 +149,7 @@ impl Change<'_> {
     /// Puts an operation at the end of the device's queue.
     pub(super) fn add_operation(
         &mut self,
-        endpoint: &EndpointName,
+        endpoint: &DeviceName,
         operation: Operation,
         source: OperationSource,
         deadline: Timestamp,
@@ -200,7 +201,7 @@ impl Change<'_> {
     }
 
     /// Gives up the exchanges of the device that are in flight at another node than `except`.
-    pub(super) fn release_in_flight(&mut self, endpoint: &EndpointName, except: Option<NodeId>) {
+    pub(super) fn release_in_flight(&mut self, endpoint: &DeviceName, except: Option<NodeId>) {
         for record in query::operations(self.tables, endpoint) {
             if let OperationState::InFlight { owner, .. } = record.state
                 && Some(owner) != except
@@ -213,7 +214,7 @@ impl Change<'_> {
     /// Keeps the queue in shape after a change: drops the oldest results above the bound and tells
     /// the dispatcher when there is something to deliver. Once per command, because it reads the
     /// whole queue.
-    pub(super) fn settle_queue(&mut self, endpoint: &EndpointName) {
+    pub(super) fn settle_queue(&mut self, endpoint: &DeviceName) {
         let queue = query::operations(self.tables, endpoint);
         if query::first_deliverable(&queue).is_some() {
             self.tell_ready(endpoint);
@@ -231,7 +232,7 @@ impl Change<'_> {
         }
     }
 
-    fn tell_ready(&mut self, endpoint: &EndpointName) {
+    fn tell_ready(&mut self, endpoint: &DeviceName) {
         self.effects.push(Effect::OperationReady {
             endpoint: endpoint.clone(),
         });
@@ -252,7 +253,7 @@ impl Change<'_> {
     /// An operation that has not ended.
     fn queued_operation(
         &self,
-        endpoint: &EndpointName,
+        endpoint: &DeviceName,
         operation: OperationId,
     ) -> Result<OperationRecord, Rejection> {
         query::operation(self.tables, endpoint, operation)

@@ -2,7 +2,7 @@
 
 use std::net::SocketAddr;
 
-use lwm2m::{EndpointName, Lifetime, ObjectLinks, Operation, RegistrationId};
+use lwm2m::{Lifetime, ObjectLinks, Operation, RegistrationId};
 
 use super::Change;
 use crate::command::{Outcome, Rejection};
@@ -10,6 +10,7 @@ use crate::effect::Effect;
 use crate::event::Event;
 use crate::id::{NodeId, Timestamp};
 use crate::limit::REGISTRATION_GRACE;
+use crate::name::{DeviceName, Namespace};
 use crate::query;
 use crate::record::{Place, Quirks, Registration, SecurityIdentity, SessionCid};
 use crate::table::{Expiring, Row, RowKey};
@@ -74,7 +75,7 @@ impl Change<'_> {
     /// LwM2M Core 1.2 §6.2.1: the lifetime of a registration is that in the device's Server object, so one that was
     /// written there holds before the device's next Update says so. A device that keeps to its schedule until then does
     /// not lose its registration.
-    pub(super) fn keep_written_lifetime(&mut self, endpoint: &EndpointName, operation: &Operation) {
+    pub(super) fn keep_written_lifetime(&mut self, endpoint: &DeviceName, operation: &Operation) {
         // Few operations write a lifetime: the others cost no look at the registration.
         let is_own = |instance| {
             query::registration(self.tables, endpoint).is_some_and(|registration| {
@@ -180,10 +181,11 @@ impl Change<'_> {
 
     pub(super) fn deregister(
         &mut self,
+        namespace: &Namespace,
         id: &RegistrationId,
         identity: &SecurityIdentity,
     ) -> Result<Outcome, Rejection> {
-        let registration = self.live_registration(id, identity)?;
+        let registration = self.live_registration(namespace, id, identity)?;
         let endpoint = registration.endpoint.clone();
         self.dissolve(registration);
         Ok(Outcome::Deregistered { endpoint })
@@ -223,14 +225,18 @@ impl Change<'_> {
     }
 
     /// The registration with this id, if it was made under this identity. Another device's id is
-    /// answered like one that does not exist, so that ids cannot be probed.
+    /// answered like one that does not exist, so that ids cannot be probed. Two tenants may have given one identity to
+    /// two devices, so the identity alone does not tell.
     pub(super) fn live_registration(
         &self,
+        namespace: &Namespace,
         id: &RegistrationId,
         identity: &SecurityIdentity,
     ) -> Result<Registration, Rejection> {
         query::registration_by_id(self.tables, id)
-            .filter(|registration| registration.identity == *identity)
+            .filter(|registration| {
+                registration.identity == *identity && registration.endpoint.is_in(namespace)
+            })
             .ok_or(Rejection::UnknownRegistration)
     }
 

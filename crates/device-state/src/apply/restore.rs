@@ -14,10 +14,9 @@
 //!
 //! It is one entry of the shard's history: what it ends is told in the feed under a revision of its own.
 
-use lwm2m::EndpointName;
-
 use super::{Change, Context};
 use crate::id::{Revision, SessionGeneration, ShardId, Timestamp};
+use crate::name::{DeviceName, DevicePrefix};
 use crate::query;
 use crate::range;
 use crate::record::{ContextOwner, OperationOutcome, OperationRecord, OperationState};
@@ -58,9 +57,9 @@ enum Stage {
     Sessions,
     Resumptions,
     Members,
-    Registrations { after: Option<EndpointName> },
+    Registrations { after: Option<DeviceName> },
     Contexts { from: Vec<u8> },
-    Operations { from: Option<(EndpointName, u64)> },
+    Operations { from: Option<(DeviceName, u64)> },
     Counters,
     Done,
 }
@@ -159,8 +158,13 @@ impl Change<'_> {
     }
 
     /// Registrations stay, but the sessions that they were made in are gone.
-    fn detach(&mut self, after: Option<EndpointName>, rows: usize) -> Stage {
-        let found = query::list_devices(self.tables, after.as_ref(), "", rows);
+    fn detach(&mut self, after: Option<DeviceName>, rows: usize) -> Stage {
+        let found = query::list_devices(
+            self.tables,
+            after.as_ref(),
+            &DevicePrefix::everything(),
+            rows,
+        );
         let Some(last) = found.last().map(|last| last.endpoint.clone()) else {
             return Stage::Contexts { from: Vec::new() };
         };
@@ -179,7 +183,7 @@ impl Change<'_> {
         let mut next = None;
         for row in found {
             if let Row::ContextOwner(context) = row {
-                let mut above = context.oscore_id.clone();
+                let mut above = ContextOwner::key_of(&context.namespace, &context.oscore_id);
                 above.push(0);
                 next = Some(above);
                 restored.contexts += 1;
@@ -198,7 +202,7 @@ impl Change<'_> {
 
     fn end_what_happens_once(
         &mut self,
-        from: Option<(EndpointName, u64)>,
+        from: Option<(DeviceName, u64)>,
         rows: usize,
         restored: &mut Restored,
     ) -> Stage {

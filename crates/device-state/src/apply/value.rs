@@ -1,18 +1,19 @@
 //! Last values.
 
-use lwm2m::{ChildPrefix, EndpointName, Operation, Patch, Path, RegistrationId, Value};
+use lwm2m::{ChildPrefix, Operation, Patch, Path, RegistrationId, Value};
 
 use super::Change;
 use crate::command::{Outcome, Rejection};
 use crate::event::Event;
 use crate::id::Timestamp;
 use crate::limit::{MAX_CHILD_VALUE_BYTES, MAX_CHILD_VALUES, MAX_VALUES};
+use crate::name::DeviceName;
 use crate::query;
 use crate::record::{ChildValue, LastValue, ValueOrigin};
 use crate::table::Row;
 
 /// Whose values they are: an endpoint, or a device behind it.
-type Subject<'a> = (&'a EndpointName, Option<&'a ChildPrefix>);
+type Subject<'a> = (&'a DeviceName, Option<&'a ChildPrefix>);
 
 impl Change<'_> {
     pub(super) fn record_values(
@@ -46,7 +47,7 @@ impl Change<'_> {
     /// Keeps what a delivered operation tells about the device.
     pub(super) fn keep_delivered(
         &mut self,
-        endpoint: &EndpointName,
+        endpoint: &DeviceName,
         operation: &Operation,
         returned: &[(Path, Value)],
     ) {

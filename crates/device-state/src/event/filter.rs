@@ -3,9 +3,10 @@
 use std::borrow::Cow;
 use std::collections::BTreeSet;
 
-use lwm2m::{EndpointName, Path};
+use lwm2m::Path;
 
 use super::{Event, FeedEntry};
+use crate::name::{DeviceName, DevicePrefix};
 
 /// The kinds that a watcher can ask for. Their numbers are part of resume tokens and never change.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -45,9 +46,9 @@ impl Event {
 /// Which devices.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Devices {
-    /// Those whose names begin with this; all of them if it is empty.
-    Prefix(String),
-    Named(EndpointName),
+    /// Those of a namespace whose endpoint names begin with this.
+    Prefix(DevicePrefix),
+    Named(DeviceName),
 }
 
 /// What a watcher wants of the feed.
@@ -75,9 +76,9 @@ impl EventFilter {
     }
 
     /// Whether it is about the device.
-    pub fn covers(&self, endpoint: &EndpointName) -> bool {
+    pub fn covers(&self, endpoint: &DeviceName) -> bool {
         match &self.devices {
-            Devices::Prefix(prefix) => endpoint.as_str().starts_with(prefix.as_str()),
+            Devices::Prefix(prefix) => prefix.covers(endpoint),
             Devices::Named(name) => name == endpoint,
         }
     }
@@ -128,6 +129,7 @@ impl EventFilter {
 mod tests {
     use super::*;
     use crate::id::{Revision, Timestamp};
+    use crate::name::Namespace;
     use crate::record::ValueOrigin;
     use lwm2m::Value;
 
@@ -140,7 +142,7 @@ mod tests {
             revision: Revision(1),
             index: 0,
             at: Timestamp(0),
-            endpoint: EndpointName::new("meter-1").expect("a name"),
+            endpoint: DeviceName::parse("meter-1").expect("a name"),
             event: Event::ValuesReported {
                 child: None,
                 origin: ValueOrigin::Send,
@@ -151,7 +153,7 @@ mod tests {
 
     fn filter(prefix: &str, kinds: &[EventKind], paths: &[&str]) -> EventFilter {
         EventFilter {
-            devices: Devices::Prefix(prefix.to_owned()),
+            devices: Devices::Prefix(DevicePrefix::new(&Namespace::default(), prefix)),
             kinds: kinds.iter().copied().collect(),
             paths: paths
                 .iter()
@@ -183,7 +185,7 @@ mod tests {
         assert_eq!(filter("pump-", &[], &[]).select(&entry), None);
         let ends = [EventKind::Deregistered, EventKind::Expired];
         assert_eq!(filter("", &ends, &[]).select(&entry), None);
-        let named = EndpointName::new("meter-10").expect("a name");
+        let named = DeviceName::parse("meter-10").expect("a name");
         let named = EventFilter::everything_of(Devices::Named(named));
         assert_eq!(named.select(&entry), None);
     }

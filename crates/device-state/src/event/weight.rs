@@ -39,7 +39,7 @@ impl FeedEntry {
             Event::Forgotten => 0,
             Event::DesiredChanged { state, .. } => VALUE + state.as_ref().map_or(0, of_desired),
         };
-        (ENTRY + self.endpoint.as_str().len() + event) as u64
+        (ENTRY + self.endpoint.stored().len() + event) as u64
     }
 }
 
@@ -47,7 +47,7 @@ fn of_registration(registration: &Registration) -> usize {
     let Registration {
         endpoint, links, ..
     } = registration;
-    REGISTRATION + endpoint.as_str().len() + links.len()
+    REGISTRATION + endpoint.stored().len() + links.len()
 }
 
 fn of_value(value: &Value) -> usize {
@@ -72,7 +72,7 @@ fn of_outcome(outcome: &OperationOutcome) -> usize {
 
 fn of_bootstrap(record: &BootstrapRecord) -> usize {
     let confirmed: usize = record.confirmed.iter().map(Vec::len).sum();
-    record.endpoint.as_str().len() + record.profile.len() + record.detail.len() + confirmed
+    record.endpoint.stored().len() + record.profile.len() + record.detail.len() + confirmed
 }
 
 fn of_metadata(metadata: &Metadata) -> usize {
@@ -84,7 +84,7 @@ fn of_metadata(metadata: &Metadata) -> usize {
     let annotations: usize = annotations
         .map(|(key, value)| key.as_str().len() + value.len())
         .sum();
-    metadata.endpoint.as_str().len() + labels + annotations
+    metadata.endpoint.stored().len() + labels + annotations
 }
 
 fn of_desired(state: &DesiredState) -> usize {

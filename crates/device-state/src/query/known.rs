@@ -2,9 +2,10 @@
 
 use std::collections::VecDeque;
 
-use lwm2m::{EndpointName, Path};
+use lwm2m::Path;
 
 use crate::index::{IndexEntry, Indexed};
+use crate::name::{DeviceName, DevicePrefix};
 use crate::range;
 use crate::table::{Row, RowKey, Tables};
 
@@ -39,7 +40,7 @@ impl Kind {
     ];
 
     /// The first key that a row of the device can have.
-    fn first(&self, endpoint: EndpointName) -> RowKey {
+    fn first(&self, endpoint: DeviceName) -> RowKey {
         match self {
             Self::Registration => RowKey::Registration(endpoint),
             Self::Metadata => RowKey::Metadata(endpoint),
@@ -56,7 +57,7 @@ impl Kind {
     }
 
     /// A key that no row of the device sorts after.
-    fn last(&self, endpoint: EndpointName) -> RowKey {
+    fn last(&self, endpoint: DeviceName) -> RowKey {
         match self {
             Self::Operation => range::operations(&endpoint).1,
             Self::Observation => range::observations(&endpoint).1,
@@ -83,7 +84,7 @@ impl Kind {
     }
 }
 
-fn endpoint_of(row: Row) -> Option<EndpointName> {
+fn endpoint_of(row: Row) -> Option<DeviceName> {
     Some(match row {
         Row::Registration(row) => row.endpoint,
         Row::Metadata(row) => row.endpoint,
@@ -99,7 +100,7 @@ fn endpoint_of(row: Row) -> Option<EndpointName> {
 }
 
 /// Whether anything is known of a device.
-pub fn is_known(tables: &dyn Tables, endpoint: &EndpointName) -> bool {
+pub fn is_known(tables: &dyn Tables, endpoint: &DeviceName) -> bool {
     Kind::ALL.iter().any(|kind| {
         let (from, to) = (kind.first(endpoint.clone()), kind.last(endpoint.clone()));
         tables.get(&from).is_some() || !tables.scan(&from, &to, 1).is_empty()
@@ -111,15 +112,15 @@ pub(super) struct Names<'t> {
     tables: &'t dyn Tables,
     lanes: Vec<Lane>,
     /// No name after this one.
-    last: EndpointName,
+    last: DeviceName,
 }
 
 impl<'t> Names<'t> {
-    /// All that are known whose names begin with `prefix`, which is a name or empty, and are greater than `after`.
+    /// All that are known of a prefix and are greater than `after`.
     pub(super) fn of_all(
         tables: &'t dyn Tables,
-        prefix: &str,
-        after: Option<&EndpointName>,
+        prefix: &DevicePrefix,
+        after: Option<&DeviceName>,
     ) -> Self {
         Self::of(tables, Kind::ALL.to_vec(), prefix, after)
     }
@@ -128,8 +129,8 @@ impl<'t> Names<'t> {
     pub(super) fn of_index(
         tables: &'t dyn Tables,
         values: &[(Indexed, String)],
-        prefix: &str,
-        after: Option<&EndpointName>,
+        prefix: &DevicePrefix,
+        after: Option<&DeviceName>,
     ) -> Self {
         let kinds = values
             .iter()
@@ -140,10 +141,10 @@ impl<'t> Names<'t> {
     fn of(
         tables: &'t dyn Tables,
         kinds: Vec<Kind>,
-        prefix: &str,
-        after: Option<&EndpointName>,
+        prefix: &DevicePrefix,
+        after: Option<&DeviceName>,
     ) -> Self {
-        let first = range::first_name(prefix);
+        let first = prefix.first();
         let lane = |kind: Kind| {
             let next = match after {
                 Some(after) if *after >= first => kind.last(after.clone()),
@@ -158,7 +159,7 @@ impl<'t> Names<'t> {
         let mut names = Self {
             tables,
             lanes: kinds.into_iter().map(lane).collect(),
-            last: range::last_name(prefix),
+            last: prefix.last(),
         };
         if let Some(after) = after {
             names.pass(after);
@@ -167,7 +168,7 @@ impl<'t> Names<'t> {
     }
 
     /// Forgets names up to `name`.
-    fn pass(&mut self, name: &EndpointName) {
+    fn pass(&mut self, name: &DeviceName) {
         for lane in &mut self.lanes {
             while let Some(found) = lane.peek(self.tables, &self.last)
                 && found <= *name
@@ -179,9 +180,9 @@ impl<'t> Names<'t> {
 }
 
 impl Iterator for Names<'_> {
-    type Item = EndpointName;
+    type Item = DeviceName;
 
-    fn next(&mut self) -> Option<EndpointName> {
+    fn next(&mut self) -> Option<DeviceName> {
         let least = self
             .lanes
             .iter_mut()
@@ -197,11 +198,11 @@ struct Lane {
     kind: Kind,
     /// Where the next rows are read; `None` after the last.
     next: Option<RowKey>,
-    names: VecDeque<EndpointName>,
+    names: VecDeque<DeviceName>,
 }
 
 impl Lane {
-    fn peek(&mut self, tables: &dyn Tables, last: &EndpointName) -> Option<EndpointName> {
+    fn peek(&mut self, tables: &dyn Tables, last: &DeviceName) -> Option<DeviceName> {
         while self.names.is_empty() {
             self.fill(tables, last)?;
         }
@@ -209,14 +210,12 @@ impl Lane {
     }
 
     /// Reads some rows, which can be of a device that was had; `None` at the end.
-    fn fill(&mut self, tables: &dyn Tables, last: &EndpointName) -> Option<()> {
+    fn fill(&mut self, tables: &dyn Tables, last: &DeviceName) -> Option<()> {
         let from = self.next.take()?;
         let to = self.kind.last(last.clone());
         let batch = self.kind.batch();
-        let mut rows = tables.scan(&from, &to, batch);
+        let rows = tables.scan(&from, &to, batch);
         if rows.len() < batch {
-            // A scan excludes its end, but the greatest name is a name like any other.
-            rows.extend(tables.get(&to));
             self.names.extend(rows.into_iter().filter_map(endpoint_of));
             return Some(());
         }

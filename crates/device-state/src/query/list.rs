@@ -1,35 +1,29 @@
 //! Lists that are read in pages.
 
-use lwm2m::EndpointName;
-
 use crate::event::{Devices, EventFilter, EventKind};
+use crate::name::{DeviceName, DevicePrefix, Namespace};
 use crate::query::{self, DeviceView};
 use crate::range;
-use crate::record::{Credential, CredentialId, Registration};
+use crate::record::{Credential, CredentialId, CredentialName, Registration};
 use crate::table::{Row, RowKey, Tables};
 
-/// The registered devices whose names begin with `prefix`, by name, those after `after` only, at
+/// The registered devices of a prefix, by name, those after `after` only, at
 /// most `limit`.
 ///
 /// For the next page pass the last name of the page before; an empty page is the end.
 pub fn list_devices(
     tables: &dyn Tables,
-    after: Option<&EndpointName>,
-    prefix: &str,
+    after: Option<&DeviceName>,
+    prefix: &DevicePrefix,
     limit: usize,
 ) -> Vec<Registration> {
-    if !prefix.is_empty() && EndpointName::new(prefix).is_err() {
-        return Vec::new();
-    }
-    let (first, last) = (range::first_name(prefix), range::last_name(prefix));
+    let (first, last) = (prefix.first(), prefix.last());
     let from = after.map_or_else(|| first.clone(), |after| first.clone().max(after.clone()));
     if from > last {
         return Vec::new();
     }
     let last = RowKey::Registration(last);
-    let mut rows = tables.scan(&RowKey::Registration(from), &last, limit.saturating_add(1));
-    // A scan excludes its end, but the greatest name is a name like any other.
-    rows.extend(tables.get(&last));
+    let rows = tables.scan(&RowKey::Registration(from), &last, limit.saturating_add(1));
     let registrations = rows.into_iter().filter_map(|row| match row {
         Row::Registration(registration) => Some(registration),
         _ => None,
@@ -44,7 +38,7 @@ pub fn list_devices(
 /// registration, and with its last values if it asks for values.
 pub fn list_present(
     tables: &dyn Tables,
-    after: Option<&EndpointName>,
+    after: Option<&DeviceName>,
     filter: &EventFilter,
     limit: usize,
 ) -> Vec<DeviceView> {
@@ -74,9 +68,10 @@ pub struct CredentialPage {
     pub next: Option<CredentialId>,
 }
 
-/// The credentials after the id `after`, at most `limit`.
+/// The credentials of a namespace after the id `after`, at most `limit`.
 pub fn list_credentials(
     tables: &dyn Tables,
+    namespace: &Namespace,
     after: Option<&CredentialId>,
     limit: usize,
 ) -> CredentialPage {
@@ -84,8 +79,8 @@ pub fn list_credentials(
     let to = CredentialId::OscoreId(vec![u8::MAX; CredentialId::MAX_OSCORE_ID + 1]);
     // The scan begins with the one that the page begins after.
     let rows = tables.scan(
-        &RowKey::Credential(from),
-        &RowKey::Credential(to),
+        &RowKey::Credential(CredentialName::new(namespace, from)),
+        &RowKey::Credential(CredentialName::new(namespace, to)),
         limit + 1,
     );
     let credentials: Vec<_> = rows
@@ -105,10 +100,21 @@ pub fn list_credentials(
     CredentialPage { credentials, next }
 }
 
+/// Some credentials, whatever their namespaces, at most `limit`.
+pub fn any_credentials(tables: &dyn Tables, limit: usize) -> Vec<Credential> {
+    let (from, to) = range::credentials();
+    let rows = tables.scan(&from, &to, limit);
+    let credential = |row| match row {
+        Row::Credential(credential) => Some(credential),
+        _ => None,
+    };
+    rows.into_iter().filter_map(credential).collect()
+}
+
 /// Where a walk over the operations of all devices goes on.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct PendingCursor {
-    endpoint: EndpointName,
+    endpoint: DeviceName,
     sequence: u64,
 }
 
@@ -116,7 +122,7 @@ pub struct PendingCursor {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct PendingPage {
     /// Each once; but one at the edge of a page can be on the next as well.
-    pub endpoints: Vec<EndpointName>,
+    pub endpoints: Vec<DeviceName>,
     /// `None` at the end.
     pub next: Option<PendingCursor>,
 }
@@ -128,11 +134,8 @@ pub fn pending_devices(
     cursor: Option<&PendingCursor>,
     limit: usize,
 ) -> PendingPage {
-    let from = cursor.map_or_else(
-        || RowKey::Operation(range::first_name(""), 0),
-        |cursor| RowKey::Operation(cursor.endpoint.clone(), cursor.sequence),
-    );
-    let to = RowKey::Operation(range::last_name(""), u64::MAX);
+    let from = cursor.map(|cursor| (cursor.endpoint.clone(), cursor.sequence));
+    let (from, to) = range::all_operations(from);
     let rows = tables.scan(&from, &to, limit);
     let mut page = PendingPage {
         endpoints: Vec::new(),

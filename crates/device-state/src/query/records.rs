@@ -1,14 +1,12 @@
 //! Operations that meet a condition, page by page.
 
-use lwm2m::EndpointName;
-
-use crate::range;
+use crate::name::{DeviceName, DevicePrefix, Namespace};
 use crate::record::{OperationOutcome, OperationRecord, OperationState};
 use crate::selection::{OperationFilter, OperationTest, Stage};
 use crate::table::{Row, RowKey, Tables};
 
 /// The place of an operation in a list: its device and its sequence.
-pub type OperationPlace = (EndpointName, u64);
+pub type OperationPlace = (DeviceName, u64);
 
 /// A page of operations, by device and in the order in which they were enqueued.
 #[derive(Clone, Debug, PartialEq)]
@@ -20,21 +18,23 @@ pub struct OperationPage {
     pub next: Option<OperationPlace>,
 }
 
-/// The operations of a shard that meet a condition, at most `limit`; looks at `examine` of them. There can be none on a
+/// The operations of a namespace in a shard that meet a condition, at most `limit`; looks at `examine` of them. There can be none on a
 /// page that is not the last.
 pub fn select_operations(
     tables: &dyn Tables,
+    namespace: &Namespace,
     filter: &OperationFilter,
     after: Option<&OperationPlace>,
     (limit, examine): (usize, usize),
 ) -> OperationPage {
+    let all = DevicePrefix::of(namespace);
     let from = match after {
         Some((endpoint, sequence)) => {
             RowKey::Operation(endpoint.clone(), sequence.saturating_add(1))
         }
-        None => RowKey::Operation(range::first_name(""), 0),
+        None => RowKey::Operation(all.first(), 0),
     };
-    let to = RowKey::Operation(range::last_name(""), u64::MAX);
+    let to = RowKey::Operation(all.last(), u64::MAX);
     let rows = tables.scan(&from, &to, examine);
     let whole = rows.len() < examine;
     let mut page = OperationPage {

@@ -5,8 +5,8 @@ use lwm2m::{EndpointName, ObjectLinks, Value};
 use super::known::Names;
 use crate::index::Indexed;
 use crate::label::{LabelKey, LabelValue, Metadata};
+use crate::name::{DeviceName, DevicePrefix};
 use crate::query;
-use crate::range;
 use crate::record::Registration;
 use crate::selection::{Condition, DeviceFilter, DeviceTest, Pattern, TextTest};
 use crate::table::{RowKey, Tables};
@@ -20,10 +20,10 @@ const MAX_LANES: usize = 32;
 #[derive(Clone, Copy, Debug)]
 pub struct DeviceQuery<'q> {
     pub filter: &'q DeviceFilter,
-    /// Only names that begin with this.
-    pub prefix: &'q str,
+    /// Only these devices.
+    pub prefix: &'q DevicePrefix,
     /// Only names after this one.
-    pub after: Option<&'q EndpointName>,
+    pub after: Option<&'q DeviceName>,
     /// Devices of the page.
     pub limit: usize,
     /// Devices that are looked at for the page.
@@ -33,7 +33,7 @@ pub struct DeviceQuery<'q> {
 /// A device in a list.
 #[derive(Clone, Debug, PartialEq)]
 pub struct DeviceSummary {
-    pub endpoint: EndpointName,
+    pub endpoint: DeviceName,
     /// `None` while the device is not registered.
     pub registration: Option<Registration>,
     pub metadata: Option<Metadata>,
@@ -46,7 +46,7 @@ pub struct DevicePage {
     /// How many were looked at.
     pub examined: usize,
     /// Where to go on (`after`); `None` at the end.
-    pub next: Option<EndpointName>,
+    pub next: Option<DeviceName>,
 }
 
 /// The devices of a shard that meet a condition. There can be none on a page that is not the last.
@@ -56,16 +56,14 @@ pub fn select_devices(tables: &dyn Tables, query: &DeviceQuery<'_>) -> DevicePag
         examined: 0,
         next: None,
     };
-    let Some(prefix) = narrowed(query.filter, query.prefix) else {
+    let Some(beginning) = narrowed(query.filter, query.prefix.beginning()) else {
         return page;
     };
-    if !prefix.is_empty() && EndpointName::new(&prefix).is_err() {
-        return page;
-    }
+    let prefix = query.prefix.with_beginning(&beginning);
     if let Some(name) = whole_name(query.filter) {
         return only(tables, query, name);
     }
-    let mut names = match best_index(tables, query.filter) {
+    let mut names = match best_index(tables, query) {
         Some(values) => Names::of_index(tables, &values, &prefix, query.after),
         None => Names::of_all(tables, &prefix, query.after),
     };
@@ -84,7 +82,7 @@ pub fn select_devices(tables: &dyn Tables, query: &DeviceQuery<'_>) -> DevicePag
     page
 }
 
-fn summary(tables: &dyn Tables, endpoint: EndpointName) -> DeviceSummary {
+fn summary(tables: &dyn Tables, endpoint: DeviceName) -> DeviceSummary {
     DeviceSummary {
         registration: query::registration(tables, &endpoint),
         metadata: query::metadata(tables, &endpoint),
@@ -105,8 +103,10 @@ fn whole_name(filter: &DeviceFilter) -> Option<&str> {
 
 /// The page with the device of this name.
 fn only(tables: &dyn Tables, query: &DeviceQuery<'_>, name: &str) -> DevicePage {
-    let endpoint = EndpointName::new(name).ok().filter(|endpoint| {
-        name.starts_with(query.prefix)
+    let named = EndpointName::new(name).ok();
+    let named = named.and_then(|name| query.prefix.named(&name));
+    let endpoint = named.filter(|endpoint| {
+        query.prefix.covers(endpoint)
             && query.after.is_none_or(|after| after < endpoint)
             && query::is_known(tables, endpoint)
     });
@@ -140,21 +140,23 @@ fn narrowed(filter: &DeviceFilter, prefix: &str) -> Option<String> {
 
 /// The values of the index by which the fewest devices are found; `None` if the condition has none that all devices
 /// must have.
-fn best_index(tables: &dyn Tables, filter: &DeviceFilter) -> Option<Vec<(Indexed, String)>> {
-    let conjuncts = filter.conjuncts();
+fn best_index(tables: &dyn Tables, query: &DeviceQuery<'_>) -> Option<Vec<(Indexed, String)>> {
+    let conjuncts = query.filter.conjuncts();
     let mut choices: Vec<_> = conjuncts.into_iter().filter_map(indexed).collect();
     if choices.len() > 1 {
         choices.sort_by_cached_key(|values| {
-            let count = |(attribute, value): &(Indexed, String)| probe(tables, attribute, value);
+            let count = |(attribute, value): &(Indexed, String)| {
+                probe(tables, query.prefix, attribute, value)
+            };
             values.iter().map(count).sum::<usize>()
         });
     }
     choices.into_iter().next()
 }
 
-fn probe(tables: &dyn Tables, attribute: &Indexed, value: &str) -> usize {
+fn probe(tables: &dyn Tables, prefix: &DevicePrefix, attribute: &Indexed, value: &str) -> usize {
     let key = |endpoint| RowKey::Index(attribute.clone(), value.to_owned(), endpoint);
-    let (from, to) = (key(range::first_name("")), key(range::last_name("")));
+    let (from, to) = (key(prefix.first()), key(prefix.last()));
     tables.scan(&from, &to, PROBE).len()
 }
 
@@ -184,7 +186,7 @@ fn meets(tables: &dyn Tables, device: &DeviceSummary, test: &DeviceTest) -> bool
     let live = device.registration.as_ref();
     let label = |key: &LabelKey| device.metadata.as_ref()?.labels.get(key);
     match test {
-        DeviceTest::Endpoint(test) => test.holds(Some(device.endpoint.as_str())),
+        DeviceTest::Endpoint(test) => test.holds(Some(device.endpoint.endpoint_str())),
         DeviceTest::Label(key, test) => test.holds(label(key).map(LabelValue::as_str)),
         DeviceTest::HasLabel(key) => label(key).is_some(),
         DeviceTest::Registered => live.is_some(),

@@ -2,13 +2,14 @@
 
 use device_state::{
     BootstrapProfile, BootstrapRecord, BootstrapResult, BootstrapSecurity, BootstrapServer,
-    Command, Event, Outcome, Rejection, Timestamp, query,
+    Command, Event, Namespace, Outcome, Rejection, Timestamp, query,
 };
 
 use crate::world::{World, endpoint};
 
 fn profile(name: &str, endpoint_prefix: &str) -> BootstrapProfile {
     BootstrapProfile {
+        namespace: Namespace::default(),
         name: name.to_owned(),
         endpoint_prefix: endpoint_prefix.to_owned(),
         servers: vec![BootstrapServer {
@@ -40,6 +41,7 @@ fn the_profile_with_the_longest_fitting_prefix_counts() {
     assert_eq!(chosen(&world, "meter-7").as_deref(), Some("meters"));
     assert_eq!(chosen(&world, "valve-1").as_deref(), Some("all"));
     let remove = |name: &str| Command::RemoveBootstrapProfile {
+        namespace: Namespace::default(),
         name: name.to_owned(),
     };
     assert_eq!(world.run(remove("meters")), Outcome::Done);

@@ -22,5 +22,6 @@ mod retry;
 mod security;
 mod selection;
 mod session;
+mod tenancy;
 mod value;
 mod world;

@@ -3,7 +3,9 @@
 use std::time::Duration;
 
 use device_state::limit::MAX_MEMBERS;
-use device_state::{Command, Member, MemberPhase, NodeId, Outcome, Rejection, Timestamp, query};
+use device_state::{
+    Command, Member, MemberPhase, Namespace, NodeId, Outcome, Rejection, Timestamp, query,
+};
 
 use crate::world::{NODE, OTHER_NODE, World};
 
@@ -11,6 +13,7 @@ const LEASE: Duration = Duration::from_secs(3);
 
 fn renew(world: &mut World, node: NodeId, phase: MemberPhase) -> Outcome {
     let member = Member {
+        namespace: Namespace::default(),
         node,
         name: "ingress".to_owned(),
         phase,

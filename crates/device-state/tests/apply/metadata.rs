@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use device_state::command::{Live, Missing};
 use device_state::limit::{MAX_ANNOTATION_BYTES, MAX_LABELS};
 use device_state::{
-    Command, Effect, Event, LabelKey, LabelValue, MapChange, Metadata, Observation,
+    Command, Effect, Event, LabelKey, LabelValue, MapChange, Metadata, Namespace, Observation,
     ObservationHolder, OperationOutcome, Outcome, Rejection, Timestamp, ValueOrigin, query,
 };
 use lwm2m::{NotificationAttributes, Observed, Path};
@@ -63,6 +63,7 @@ fn labels_outlive_registrations_and_are_told() {
     assert_eq!(world.events(), [], "nothing changed");
     world.run(label("m", &[("a", "3")], &["b"]));
     world.run(Command::Deregister {
+        namespace: Namespace::default(),
         id: id(1),
         identity: crate::world::identity("m"),
     });

@@ -4,8 +4,8 @@ use std::time::Duration;
 
 use device_state::limit::{MAX_FINISHED_OPERATIONS, MAX_QUEUED_OPERATIONS};
 use device_state::{
-    ChildValue, Command, Effect, Event, OperationId, OperationOutcome, OperationState, Outcome,
-    Queueing, Rejection, Timestamp, ValueOrigin,
+    ChildValue, Command, Effect, Event, Namespace, OperationId, OperationOutcome, OperationState,
+    Outcome, Queueing, Rejection, Timestamp, ValueOrigin,
 };
 use lwm2m::{Entry, Operation, Path, WriteMode};
 
@@ -290,6 +290,7 @@ fn operations_wait_for_a_device_that_is_gone_until_their_deadline() {
     let mut world = World::registered("meter");
     let operation = world.enqueue("meter", read());
     world.run(Command::Deregister {
+        namespace: Namespace::default(),
         id: id(1),
         identity: identity("meter"),
     });

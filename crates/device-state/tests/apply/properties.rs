@@ -5,11 +5,11 @@ use std::time::Duration;
 use device_state::command::{Live, Missing};
 use device_state::guard::Effectiveness;
 use device_state::{
-    BoundCredential, Command, Counters, Credential, CredentialId, CredentialKey, CredentialOrigin,
-    DesiredResource, DesiredState, Envelope, Guard, LabelKey, LabelValue, MapChange, Member,
-    MemberPhase, MemoryTables, NodeId, OperationId, OperationOutcome, Queueing, RequestId,
-    Resumption, ResumptionId, Revision, Row, Session, SessionCid, SessionGeneration, Timestamp,
-    ValueOrigin, apply_entry, invariant, query,
+    BoundCredential, Command, Counters, Credential, CredentialId, CredentialKey, CredentialName,
+    CredentialOrigin, DesiredResource, DesiredState, Envelope, Guard, LabelKey, LabelValue,
+    MapChange, Member, MemberPhase, MemoryTables, Namespace, NodeId, OperationId, OperationOutcome,
+    Queueing, RequestId, Resumption, ResumptionId, Revision, Row, Session, SessionCid,
+    SessionGeneration, Timestamp, ValueOrigin, apply_entry, invariant, query,
 };
 use lwm2m::{
     ChildPrefix, CompositePaths, Lifetime, NotificationAttributes, Observed, Operation, Path, Value,
@@ -79,6 +79,7 @@ fn resumption_id() -> impl Strategy<Value = ResumptionId> {
 fn session() -> impl Strategy<Value = Box<Session>> {
     (cid(), node(), time(), name()).prop_map(|(cid, owner, expires_at, name)| {
         Box::new(Session {
+            namespace: Namespace::default(),
             cid,
             export: vec![1],
             identity: identity(name),
@@ -94,6 +95,7 @@ fn session() -> impl Strategy<Value = Box<Session>> {
 fn resumption() -> impl Strategy<Value = Box<Resumption>> {
     (resumption_id(), time(), name()).prop_map(|(id, expires_at, name)| {
         Box::new(Resumption {
+            namespace: Namespace::default(),
             id,
             state: vec![2],
             identity: identity(name),
@@ -129,6 +131,7 @@ fn registrations() -> impl Strategy<Value = Command> {
             }
         }),
         (name(), random()).prop_map(|(name, random)| Command::Deregister {
+            namespace: Namespace::default(),
             id: id(random),
             identity: identity(name)
         }),
@@ -236,6 +239,7 @@ fn sessions() -> impl Strategy<Value = Command> {
         cid().prop_map(|cid| Command::RemoveSession { cid }),
         (node(), 0..5_u64).prop_map(|(node, lease)| Command::RenewMembership {
             member: Member {
+                namespace: Namespace::default(),
                 node,
                 name: "ingress".to_owned(),
                 phase: MemberPhase::Ready,
@@ -254,7 +258,10 @@ fn sessions() -> impl Strategy<Value = Command> {
             },
         }),
         (0..2_u8).prop_map(|byte| Command::RemoveCredential {
-            id: CredentialId::PskIdentity(vec![byte])
+            credential: CredentialName::new(
+                &Namespace::default(),
+                CredentialId::PskIdentity(vec![byte])
+            )
         }),
         (0..2_u8).prop_map(|byte| Command::BindEndpoint {
             endpoint: endpoint("a"),

@@ -1,16 +1,22 @@
 //! Lists and overviews.
 
 use device_state::query::{self, PendingCursor};
-use device_state::{Command, Credential, CredentialId, Outcome, Timestamp};
-use lwm2m::EndpointName;
+use device_state::{
+    Command, Credential, CredentialId, DeviceName, DevicePrefix, Namespace, Outcome, Timestamp,
+};
 
 use crate::world::{World, endpoint, read};
 
 fn names(world: &World, after: Option<&str>, prefix: &str, limit: usize) -> Vec<String> {
     let after = after.map(endpoint);
-    let page = query::list_devices(&world.tables, after.as_ref(), prefix, limit);
+    let page = query::list_devices(
+        &world.tables,
+        after.as_ref(),
+        &DevicePrefix::new(&Namespace::default(), prefix),
+        limit,
+    );
     page.into_iter()
-        .map(|registration| registration.endpoint.to_string())
+        .map(|registration| registration.endpoint.stored().to_owned())
         .collect()
 }
 
@@ -50,7 +56,7 @@ fn a_new_leader_finds_the_devices_with_pending_operations() {
         world.finish("b", record.id, crate::world::delivered());
     }
     for limit in [1, 2, 3, 4, 100] {
-        let mut found: Vec<EndpointName> = Vec::new();
+        let mut found: Vec<DeviceName> = Vec::new();
         let mut cursor: Option<PendingCursor> = None;
         loop {
             let page = query::pending_devices(&world.tables, cursor.as_ref(), limit);
@@ -94,7 +100,7 @@ fn credentials_are_listed_in_pages() {
     let mut found = Vec::new();
     let mut after = None;
     loop {
-        let page = query::list_credentials(&world.tables, after.as_ref(), 1);
+        let page = query::list_credentials(&world.tables, &Namespace::default(), after.as_ref(), 1);
         found.extend(page.credentials.into_iter().map(|credential| credential.id));
         after = page.next;
         if after.is_none() {

@@ -4,8 +4,9 @@ use std::net::SocketAddr;
 use std::time::Duration;
 
 use device_state::{
-    Command, Effect, Event, Expiring, OperationState, Outcome, Quirks, Registration, Rejection,
-    Row, SecurityIdentity, SessionCid, Tables, Timestamp, Transport, query, registration_shard,
+    Command, Effect, Event, Expiring, Namespace, OperationState, Outcome, Quirks, Registration,
+    Rejection, Row, SecurityIdentity, SessionCid, Tables, Timestamp, Transport, query,
+    registration_shard,
 };
 use lwm2m::{
     Binding, Entry, Lifetime, LwM2mVersion, NotificationAttributes, Observed, Operation, Path,
@@ -149,6 +150,7 @@ fn an_update_extends_the_lifetime_and_changes_what_it_names() {
         unreachable!()
     };
     let outcome = world.run(Command::Update {
+        namespace: Namespace::default(),
         id,
         identity,
         owner: OTHER_NODE,
@@ -300,6 +302,7 @@ fn another_identity_learns_nothing_about_a_registration() {
     assert_eq!(world.run(update("pump", 1)), unknown);
     assert_eq!(
         world.run(Command::Deregister {
+            namespace: Namespace::default(),
             id: id(1),
             identity: identity("pump")
         }),
@@ -307,6 +310,7 @@ fn another_identity_learns_nothing_about_a_registration() {
     );
     assert_eq!(
         world.run(Command::Deregister {
+            namespace: Namespace::default(),
             id: id(9),
             identity: identity("pump")
         }),
@@ -315,6 +319,7 @@ fn another_identity_learns_nothing_about_a_registration() {
     let unsecured = SecurityIdentity::Unauthenticated;
     assert_eq!(
         world.run(Command::Deregister {
+            namespace: Namespace::default(),
             id: id(1),
             identity: unsecured
         }),
@@ -337,6 +342,7 @@ fn a_deregistered_device_keeps_its_queue_and_its_observations() {
         lease_until,
     });
     let outcome = world.run(Command::Deregister {
+        namespace: Namespace::default(),
         id: id(1),
         identity: identity("meter"),
     });

@@ -4,9 +4,9 @@ use std::time::Duration;
 
 use device_state::apply::restore::{SKIPPED_GENERATIONS, SKIPPED_OPERATIONS};
 use device_state::{
-    Command, ContextOwner, Credential, CredentialId, Event, Member, MemberPhase, OperationOutcome,
-    OperationState, Outcome, Restoration, Restored, Resumption, ResumptionId, Revision, Session,
-    SessionCid, SessionGeneration, Timestamp, invariant, query,
+    Command, ContextOwner, Credential, CredentialId, Event, Member, MemberPhase, Namespace,
+    OperationOutcome, OperationState, Outcome, Restoration, Restored, Resumption, ResumptionId,
+    Revision, Session, SessionCid, SessionGeneration, Timestamp, invariant, query,
 };
 
 use crate::world::{
@@ -28,6 +28,7 @@ fn store_session(world: &mut World, last: u8) {
     let mut id = [last; 32];
     id[..3].copy_from_slice(&[ResumptionId::FORMAT, 0, 42]);
     let session = Session {
+        namespace: Namespace::default(),
         cid: SessionCid([1, 0, 42, 9, 9, 9, 9, last]),
         export: vec![1, 2, 3],
         identity: identity("meter"),
@@ -38,6 +39,7 @@ fn store_session(world: &mut World, last: u8) {
         expires_at: world.now.saturating_add(Duration::from_hours(1)),
     };
     let resumption = Resumption {
+        namespace: Namespace::default(),
         id: ResumptionId(id),
         state: vec![4, 5, 6],
         identity: identity("meter"),
@@ -66,6 +68,7 @@ fn put_context(world: &mut World, oscore_id: &[u8]) {
 
 fn claim(world: &mut World, oscore_id: &[u8], expected: u16) -> ContextOwner {
     let outcome = world.run(Command::ClaimContext {
+        namespace: Namespace::default(),
         oscore_id: oscore_id.to_vec(),
         owner: NODE,
         expected: SessionGeneration(expected),
@@ -123,6 +126,7 @@ fn what_an_owner_left_of_its_window_is_not_believed() {
     put_context(&mut world, &[1]);
     let owned = claim(&mut world, &[1], 0);
     world.run(Command::ReleaseContext {
+        namespace: Namespace::default(),
         oscore_id: vec![1],
         owner: NODE,
         generation: owned.generation,
@@ -142,6 +146,7 @@ fn used_up_contexts_stay_so() {
         restore(&mut world);
     }
     let outcome = world.run(Command::ClaimContext {
+        namespace: Namespace::default(),
         oscore_id: vec![1],
         owner: NODE,
         expected: SessionGeneration(u16::MAX),
@@ -198,6 +203,7 @@ fn what_happens_once_is_not_sent_again_and_the_rest_is() {
 fn ingress_nodes_of_the_other_cluster_are_unknown() {
     let mut world = World::new();
     let member = Member {
+        namespace: Namespace::default(),
         node: NODE,
         name: "ingress".to_owned(),
         phase: MemberPhase::Ready,

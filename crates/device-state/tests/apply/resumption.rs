@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use device_state::limit::MAX_RESUMPTION_STATE;
 use device_state::{
-    Command, Effect, Outcome, Rejection, Resumption, ResumptionId, Session, SessionCid,
+    Command, Effect, Namespace, Outcome, Rejection, Resumption, ResumptionId, Session, SessionCid,
     SessionGeneration, ShardId, Timestamp, query,
 };
 
@@ -23,6 +23,7 @@ fn id(last: u8) -> ResumptionId {
 
 fn session(world: &World, cid: SessionCid) -> Box<Session> {
     Box::new(Session {
+        namespace: Namespace::default(),
         cid,
         export: vec![1, 2, 3],
         identity: identity("meter"),
@@ -36,6 +37,7 @@ fn session(world: &World, cid: SessionCid) -> Box<Session> {
 
 fn resumption(world: &World, last: u8) -> Resumption {
     Resumption {
+        namespace: Namespace::default(),
         id: id(last),
         state: vec![4, 5, 6],
         identity: identity("meter"),

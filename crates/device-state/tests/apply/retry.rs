@@ -4,7 +4,8 @@ use std::time::Duration;
 
 use device_state::limit::{DEDUP_AGE, DEDUP_BATCH, MAX_DEDUP_ROWS};
 use device_state::{
-    Command, CredentialId, Outcome, Queueing, Rejection, RequestId, invariant, query,
+    Command, CredentialId, CredentialName, Namespace, Outcome, Queueing, Rejection, RequestId,
+    invariant, query,
 };
 use lwm2m::NotificationAttributes;
 
@@ -33,6 +34,7 @@ fn a_retry_gets_the_first_outcome_and_changes_nothing() {
 fn a_refusal_stays_a_refusal() {
     let mut world = World::new();
     let deregister = Command::Deregister {
+        namespace: Namespace::default(),
         id: id(1),
         identity: identity("meter"),
     };
@@ -82,7 +84,7 @@ fn a_command_without_request_id_leaves_no_outcome() {
 fn outcomes_are_bounded_in_number_and_the_oldest_go_first() {
     let mut world = World::new();
     let refused = Command::RemoveCredential {
-        id: CredentialId::PskIdentity(vec![1]),
+        credential: CredentialName::new(&Namespace::default(), CredentialId::PskIdentity(vec![1])),
     };
     for sequence in 0..MAX_DEDUP_ROWS + 2 * DEDUP_BATCH {
         world.advance(Duration::from_millis(1));
@@ -105,7 +107,7 @@ fn outcomes_are_bounded_in_number_and_the_oldest_go_first() {
 fn old_outcomes_go() {
     let mut world = World::new();
     let refused = Command::RemoveCredential {
-        id: CredentialId::PskIdentity(vec![1]),
+        credential: CredentialName::new(&Namespace::default(), CredentialId::PskIdentity(vec![1])),
     };
     for sequence in 0..3 * DEDUP_BATCH {
         world.submit_unchecked(Some(request(sequence)), refused.clone());

@@ -2,8 +2,8 @@
 
 use device_state::limit::MAX_ENDPOINT_CREDENTIALS;
 use device_state::{
-    BoundCredential, Command, Credential, CredentialId, CredentialKey, CredentialOrigin, Event,
-    Outcome, Rejection, SecurityIdentity, Timestamp, query,
+    BoundCredential, Command, Credential, CredentialId, CredentialKey, CredentialName,
+    CredentialOrigin, Event, Namespace, Outcome, Rejection, SecurityIdentity, Timestamp, query,
 };
 
 use crate::world::{World, endpoint, register, registration};
@@ -85,6 +85,7 @@ fn a_secured_registration_is_not_replaced_by_anybody() {
     let live = query::registration(&world.tables, &endpoint("meter")).unwrap();
     assert_eq!(live.identity, names);
     world.run(Command::Deregister {
+        namespace: Namespace::default(),
         id: live.id,
         identity: names,
     });
@@ -167,7 +168,9 @@ fn a_credential_that_goes_tells_whose_it_was() {
     assert_eq!(put(&mut world, "meter"), Outcome::Done);
     assert_eq!(put(&mut world, "meter"), Outcome::Done);
     assert_eq!(put(&mut world, "lamp"), taken("meter"));
-    let remove = Command::RemoveCredential { id: id("key") };
+    let remove = Command::RemoveCredential {
+        credential: CredentialName::new(&Namespace::default(), id("key")),
+    };
     assert_eq!(world.run(remove), taken("lamp"));
 }
 

@@ -3,8 +3,8 @@
 use device_state::command::{Live, Missing};
 use device_state::query::{DevicePage, DeviceQuery, select_devices};
 use device_state::selection::{Condition, DeviceFilter, DeviceTest, Pattern, TextTest};
-use device_state::{Command, Indexed, ValueOrigin};
-use lwm2m::{EndpointName, Path};
+use device_state::{Command, DeviceName, DevicePrefix, Indexed, Namespace, ValueOrigin};
+use lwm2m::Path;
 use proptest::prelude::*;
 
 use crate::metadata::{key, label};
@@ -13,7 +13,7 @@ use crate::world::{World, endpoint, id, text, write};
 fn names(page: &DevicePage) -> Vec<&str> {
     page.devices
         .iter()
-        .map(|device| device.endpoint.as_str())
+        .map(|device| device.endpoint.stored())
         .collect()
 }
 
@@ -21,7 +21,7 @@ fn select(world: &World, filter: &DeviceFilter, after: Option<&str>, examine: us
     let after = after.map(endpoint);
     let query = DeviceQuery {
         filter,
-        prefix: "",
+        prefix: &DevicePrefix::of(&Namespace::default()),
         after: after.as_ref(),
         limit: 100,
         examine,
@@ -159,11 +159,11 @@ proptest! {
             }
         }
         let filter = Condition::everything();
-        let (mut found, mut after): (Vec<String>, Option<EndpointName>) = (Vec::new(), None);
+        let (mut found, mut after): (Vec<String>, Option<DeviceName>) = (Vec::new(), None);
         loop {
-            let query = DeviceQuery { filter: &filter, prefix: "", after: after.as_ref(), limit, examine };
+            let query = DeviceQuery { filter: &filter, prefix: &DevicePrefix::everything(), after: after.as_ref(), limit, examine };
             let page = select_devices(&world.tables, &query);
-            found.extend(page.devices.iter().map(|device| device.endpoint.as_str().to_owned()));
+            found.extend(page.devices.iter().map(|device| device.endpoint.stored().to_owned()));
             after = page.next;
             if after.is_none() { break; }
         }

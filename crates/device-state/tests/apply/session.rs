@@ -3,8 +3,8 @@
 use std::time::Duration;
 
 use device_state::{
-    Command, ContextOwner, Credential, CredentialId, Effect, NodeId, Outcome, Rejection, Session,
-    SessionCid, SessionGeneration, Timestamp, query,
+    Command, ContextOwner, Credential, CredentialId, CredentialName, Effect, Namespace, NodeId,
+    Outcome, Rejection, Session, SessionCid, SessionGeneration, Timestamp, query,
 };
 
 use crate::world::{NODE, OTHER_NODE, World, endpoint, identity};
@@ -13,6 +13,7 @@ const CID: SessionCid = SessionCid([1, 0, 42, 9, 9, 9, 9, 9]);
 
 fn session(world: &World, generation: u16) -> Session {
     Session {
+        namespace: Namespace::default(),
         cid: CID,
         export: vec![1, 2, 3],
         identity: identity("meter"),
@@ -127,20 +128,27 @@ fn put_credential(world: &mut World, name: &str, secret: u8) -> Vec<Effect> {
     world.effects.clone()
 }
 
+fn psk() -> CredentialName {
+    let id = CredentialId::PskIdentity(b"meter-psk".to_vec());
+    CredentialName::new(&Namespace::default(), id)
+}
+
 #[test]
 fn a_credential_is_replaced_and_removed() {
     let mut world = World::new();
-    let id = CredentialId::PskIdentity(b"meter-psk".to_vec());
+    let credential = psk();
     assert_eq!(put_credential(&mut world, "meter", 1), []);
     assert_eq!(put_credential(&mut world, "meter", 2), []);
-    let stored = query::credential(&world.tables, &id).unwrap();
+    let stored = query::credential(&world.tables, &credential).unwrap();
     assert_eq!(
         (stored.sealed_secret, stored.created_at),
         (vec![2], world.now)
     );
-    let remove = Command::RemoveCredential { id: id.clone() };
+    let remove = Command::RemoveCredential {
+        credential: credential.clone(),
+    };
     world.run(remove.clone());
-    assert_eq!(world.effects, [Effect::CredentialRevoked { id }]);
+    assert_eq!(world.effects, [Effect::CredentialRevoked { credential }]);
     assert_eq!(
         world.run(remove),
         Outcome::Rejected(Rejection::UnknownCredential)
@@ -150,10 +158,10 @@ fn a_credential_is_replaced_and_removed() {
 #[test]
 fn a_credential_that_goes_to_another_endpoint_is_revoked() {
     let mut world = World::new();
-    let id = CredentialId::PskIdentity(b"meter-psk".to_vec());
+    let credential = psk();
     put_credential(&mut world, "meter", 1);
     let effects = put_credential(&mut world, "lamp", 1);
-    assert_eq!(effects, [Effect::CredentialRevoked { id }]);
+    assert_eq!(effects, [Effect::CredentialRevoked { credential }]);
 }
 
 #[test]
@@ -169,6 +177,7 @@ fn an_oscore_context_has_one_owner_at_a_time_and_never_an_old_generation() {
     };
     let put = Command::PutCredential { credential };
     let claim = |expected| Command::ClaimContext {
+        namespace: Namespace::default(),
         oscore_id: oscore_id.clone(),
         owner: NODE,
         expected: SessionGeneration(expected),
@@ -178,6 +187,7 @@ fn an_oscore_context_has_one_owner_at_a_time_and_never_an_old_generation() {
     world.run(put.clone());
     let claimed = |generation| Outcome::ContextClaimed {
         context: ContextOwner {
+            namespace: Namespace::default(),
             oscore_id: oscore_id.clone(),
             owner: NODE,
             generation: SessionGeneration(generation),
@@ -188,7 +198,9 @@ fn an_oscore_context_has_one_owner_at_a_time_and_never_an_old_generation() {
     let moved = Outcome::Rejected(Rejection::GenerationMoved);
     assert_eq!(world.run(claim(0)), moved);
     let id = CredentialId::OscoreId(oscore_id.clone());
-    world.run(Command::RemoveCredential { id });
+    world.run(Command::RemoveCredential {
+        credential: CredentialName::new(&Namespace::default(), id),
+    });
     world.run(put);
     assert_eq!(world.run(claim(0)), moved);
     assert_eq!(world.run(claim(1)), claimed(2));
@@ -208,6 +220,7 @@ fn what_an_owner_of_a_context_leaves_is_for_the_next_one_once() {
     world.run(Command::PutCredential { credential });
     let claim = |world: &mut World, owner, expected| {
         let outcome = world.run(Command::ClaimContext {
+            namespace: Namespace::default(),
             oscore_id: oscore_id.clone(),
             owner,
             expected: SessionGeneration(expected),
@@ -218,6 +231,7 @@ fn what_an_owner_of_a_context_leaves_is_for_the_next_one_once() {
         }
     };
     let release = |owner, generation, window: &[u8]| Command::ReleaseContext {
+        namespace: Namespace::default(),
         oscore_id: vec![7],
         owner,
         generation: SessionGeneration(generation),

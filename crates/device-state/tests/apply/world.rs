@@ -4,13 +4,13 @@ use std::time::Duration;
 
 use device_state::query::{self, DeviceView};
 use device_state::{
-    Applied, Command, Context, DesiredState, Effect, Envelope, Event, MemoryTables, NodeId,
-    OperationId, OperationOutcome, OperationRecord, Outcome, Queueing, Quirks, Registration,
-    RequestId, Revision, Row, SecurityIdentity, ShardId, Timestamp, Transport, apply, invariant,
+    Applied, Command, Context, DesiredState, DeviceName, Effect, Envelope, Event, MemoryTables,
+    Namespace, NodeId, OperationId, OperationOutcome, OperationRecord, Outcome, Queueing, Quirks,
+    Registration, RequestId, Revision, Row, SecurityIdentity, ShardId, Timestamp, Transport, apply,
+    invariant,
 };
 use lwm2m::{
-    Binding, EndpointName, Entry, Lifetime, LwM2mVersion, Operation, Path, RegistrationId, Value,
-    WriteMode,
+    Binding, Entry, Lifetime, LwM2mVersion, Operation, Path, RegistrationId, Value, WriteMode,
 };
 
 pub(crate) const SHARD: ShardId = ShardId(0x002a);
@@ -182,8 +182,8 @@ impl World {
     }
 }
 
-pub(crate) fn endpoint(name: &str) -> EndpointName {
-    EndpointName::new(name).unwrap()
+pub(crate) fn endpoint(name: &str) -> DeviceName {
+    DeviceName::parse(name).unwrap()
 }
 
 pub(crate) fn id(random: u64) -> RegistrationId {
@@ -227,6 +227,7 @@ pub(crate) fn update(name: &str, random: u64) -> Command {
 
 pub(crate) fn update_by(name: &str, random: u64, owner: NodeId) -> Command {
     Command::Update {
+        namespace: Namespace::default(),
         id: id(random),
         identity: identity(name),
         owner,

@@ -6,8 +6,8 @@ use std::time::{Duration, Instant};
 use coap::reliable::Capabilities;
 use coap::{Code, Message, MessageId, Type};
 use device_state::{
-    Command, Context, Envelope, MemoryTables, NodeId, OperationOutcome, Outcome, Registration,
-    Revision, ShardId, Timestamp, Transport, apply, query,
+    Command, Context, DeviceName, Envelope, MemoryTables, Namespace, NodeId, OperationOutcome,
+    Outcome, Registration, Revision, ShardId, Timestamp, Transport, apply, query,
 };
 use lwm2m::{
     EndpointName, NotificationAttributes, Operation, Path, RegistrationId, Registry, Value,
@@ -118,11 +118,15 @@ impl System {
         self.settle();
     }
 
+    fn name(&self) -> DeviceName {
+        DeviceName::new(&Namespace::default(), self.device.endpoint())
+    }
+
     /// The path is observed whenever the device registers.
     pub(crate) fn hold(&mut self, path: Path) {
         let lease_until = self.clock().wall.saturating_add(Duration::from_hours(1));
         self.apply(Command::HoldObservation {
-            endpoint: self.device.endpoint().clone(),
+            endpoint: self.name(),
             observed: path.into(),
             parameters: NotificationAttributes::default(),
             holder: 1,
@@ -171,11 +175,11 @@ impl System {
 
     /// What the state tier knows of the device.
     pub(crate) fn registration(&self) -> Option<Registration> {
-        query::registration(&self.tables, self.device.endpoint())
+        query::registration(&self.tables, &self.name())
     }
 
     pub(crate) fn last_value(&self, path: Path) -> Option<Value> {
-        query::last_value(&self.tables, self.device.endpoint(), path).map(|last| last.value)
+        query::last_value(&self.tables, &self.name(), path).map(|last| last.value)
     }
 
     /// The server types values by these definitions from now on.

@@ -51,7 +51,7 @@ fn a_device_that_does_not_name_itself_is_what_its_certificate_names_first() {
     let name = endpoint().to_string();
     let mut device = certified(&[&name, "urn:dev:ops:7"]);
     assert_eq!(register(&mut device, None), Code::CREATED_2_01);
-    assert_eq!(device.registration().endpoint, endpoint());
+    assert_eq!(device.registration().endpoint.endpoint(), endpoint());
     let mut nobody = Scripted::of(Principal::anyone(), |_| None);
     assert_eq!(register(&mut nobody, None), Code::BAD_REQUEST_4_00);
 }

@@ -6,8 +6,8 @@ use std::time::{Duration, Instant};
 
 use coap::{Code, Event, Reliability, Request, Response};
 use device_state::{
-    Command, Context, Envelope, MemoryTables, NodeId, OperationOutcome, Outcome, Registration,
-    Revision, ShardId, Timestamp, Transport, apply, query,
+    Command, Context, DeviceName, Envelope, MemoryTables, Namespace, NodeId, OperationOutcome,
+    Outcome, Registration, Revision, ShardId, Timestamp, Transport, apply, query,
 };
 use lwm2m::{
     ChildPrefix, ContentFormat, EndpointName, NotificationAttributes, Observed, Operation, Path,
@@ -51,6 +51,11 @@ pub(crate) struct Scripted {
 
 pub(crate) fn endpoint() -> EndpointName {
     EndpointName::new("scripted").unwrap()
+}
+
+/// The device in the state tier.
+pub(crate) fn name() -> DeviceName {
+    DeviceName::new(&Namespace::default(), &endpoint())
 }
 
 pub(crate) fn content(format: ContentFormat, payload: &[u8]) -> Response {
@@ -169,18 +174,18 @@ impl Scripted {
 
     /// What the state tier knows of the device.
     pub(crate) fn registration(&self) -> Registration {
-        query::registration(&self.tables, &endpoint()).expect("it is registered")
+        query::registration(&self.tables, &name()).expect("it is registered")
     }
 
     /// The last value that was reported of a path, with its time in milliseconds.
     pub(crate) fn last_value(&self, path: Path) -> Option<(Value, u64)> {
-        let last = query::last_value(&self.tables, &endpoint(), path)?;
+        let last = query::last_value(&self.tables, &name(), path)?;
         Some((last.value, last.at.0))
     }
 
     /// The last value that was reported of a path of a device behind it.
     pub(crate) fn child_value(&self, child: &ChildPrefix, path: Path) -> Option<Value> {
-        let last = query::child_value(&self.tables, &endpoint(), child, path)?;
+        let last = query::child_value(&self.tables, &name(), child, path)?;
         Some(last.value.value)
     }
 
@@ -192,7 +197,7 @@ impl Scripted {
     /// The same, with parameters.
     pub(crate) fn hold_with(&mut self, observed: Observed, parameters: NotificationAttributes) {
         let outcome = self.apply(Command::HoldObservation {
-            endpoint: endpoint(),
+            endpoint: name(),
             observed,
             parameters,
             holder: 1,

@@ -5,8 +5,8 @@ use std::time::{Duration, Instant};
 
 use coap::{Code, Message, MessageId, Token, Type, number};
 use device_state::{
-    Command, Context, Envelope, MemoryTables, NodeId, OperationOutcome, Outcome, Registration,
-    Revision, SecurityIdentity, ShardId, Timestamp, Transport, apply, query,
+    Command, Context, DeviceName, Envelope, MemoryTables, NodeId, OperationOutcome, Outcome,
+    Registration, Revision, SecurityIdentity, ShardId, Timestamp, Transport, apply, query,
 };
 use lwm2m::{EndpointName, Operation, RegistrationId};
 use lwm2m_server::{
@@ -164,7 +164,7 @@ impl Site {
 
     /// What the state tier knows of a device.
     pub(crate) fn registration(&self, name: &str) -> Option<Registration> {
-        query::registration(&self.tables, &endpoint(name))
+        query::registration(&self.tables, &DeviceName::parse(name).unwrap())
     }
 
     /// Has the engine do something; what it sends at once.

@@ -3,7 +3,8 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use device_state::CredentialId;
+use device_state::{CredentialName, Namespace};
+use proto::convert::ReportedContact;
 use proto::rpc::v1::state_client::StateClient;
 use proto::rpc::v1::{AttachDown, AttachUp, attach_down, attach_up};
 use tokio::sync::mpsc;
@@ -24,6 +25,7 @@ const MAKING_UP: Duration = Duration::from_secs(1);
 /// What all streams of an attachment share.
 #[derive(Clone, Debug)]
 pub(super) struct Attachment {
+    pub(super) namespace: Namespace,
     pub(super) hello: attach_up::Hello,
     pub(super) streams: Arc<Streams>,
     pub(super) down: mpsc::Sender<Downlink>,
@@ -108,21 +110,30 @@ async fn serve(
         let downlink = match kind {
             attach_down::Kind::Welcome(_) => continue,
             attach_down::Kind::Cancel(tag) => Downlink::Cancelled(OperationKey { stream, tag }),
-            attach_down::Kind::Revoked(id) => match CredentialId::try_from(id) {
-                Ok(id) => Downlink::Revoked(id),
-                // Of a later release: no session here is of such a credential.
-                Err(_) => continue,
+            attach_down::Kind::Revoked(id) => match CredentialName::try_from(id) {
+                Ok(name) if name.namespace == attachment.namespace => Downlink::Revoked(name.id),
+                // Of another namespace, or of a later release: no session here is of such a credential.
+                Ok(_) | Err(_) => continue,
             },
-            attach_down::Kind::Contact(message) => match inquiry(stream, &message) {
-                Ok(inquiry) => Downlink::Inquiry(inquiry),
-                Err(error) => {
-                    tracing::debug!(%error, "a contact is asked for of no endpoint");
-                    continue;
+            attach_down::Kind::Contact(message) => {
+                match inquiry(&attachment.namespace, stream, &message) {
+                    Ok(Some(inquiry)) => Downlink::Inquiry(inquiry),
+                    Ok(None) => {
+                        let report = ReportedContact::default().into_report(message.tag);
+                        let kind = Some(attach_up::Kind::Contact(report));
+                        // It waits for no answer if there is no room for one.
+                        let _full = up.try_send(AttachUp { kind });
+                        continue;
+                    }
+                    Err(error) => {
+                        tracing::debug!(%error, "a contact is asked for of no endpoint");
+                        continue;
+                    }
                 }
-            },
+            }
             attach_down::Kind::Operation(operation) => {
                 let tag = operation.tag;
-                match device_operation(stream, operation) {
+                match device_operation(&attachment.namespace, stream, operation) {
                     Ok(operation) => Downlink::Operation(Box::new(operation)),
                     Err(error) => {
                         let reason = FailureReason::Invalid;

@@ -6,7 +6,8 @@ use std::time::Duration;
 
 use device_state::query::DeviceView;
 use device_state::{
-    AccessRule, BootstrapRecord, OperationId, OperationOutcome, RequestId, Revision, ShardId,
+    AccessRule, BootstrapRecord, DeviceName, OperationId, OperationOutcome, RequestId, Revision,
+    ShardId,
 };
 use lwm2m::{EndpointName, Operation};
 use proto::convert::{ConvertError, PreparedAccount, device_view};
@@ -83,10 +84,11 @@ impl Client {
         timeout: Duration,
     ) -> Result<OperateAnswer, OperateError> {
         let deadline = Instant::now() + timeout;
+        let endpoint = &self.device(endpoint);
         let operation = proto::storage::v1::Operation::from(operation);
         let call = |mut client: StateClient<Channel>, left: Duration| {
             let request = OperateRequest {
-                endpoint: endpoint.to_string(),
+                endpoint: endpoint.stored().to_owned(),
                 operation: Some(operation.clone()),
                 timeout_ms: millis(left),
                 request_id: Some(request_id.into()),
@@ -105,9 +107,10 @@ impl Client {
         timeout: Duration,
     ) -> Result<(DeviceView, Revision), DescribeError> {
         let deadline = Instant::now() + timeout;
+        let endpoint = &self.device(endpoint);
         let call = |mut client: StateClient<Channel>, left: Duration| {
             let request = DescribeDeviceRequest {
-                endpoint: endpoint.to_string(),
+                endpoint: endpoint.stored().to_owned(),
                 operation: None,
             };
             async move { client.describe_device(with_timeout(request, left)).await }
@@ -124,9 +127,10 @@ impl Client {
         timeout: Duration,
     ) -> Result<PreparedBootstrap, BootstrapError> {
         let deadline = Instant::now() + timeout;
+        let endpoint = &self.device(endpoint);
         let call = |mut client: StateClient<Channel>, left: Duration| {
             let request = PrepareBootstrapRequest {
-                endpoint: endpoint.to_string(),
+                endpoint: endpoint.stored().to_owned(),
                 proved: proof == Proof::Given,
             };
             async move { client.prepare_bootstrap(with_timeout(request, left)).await }
@@ -166,7 +170,7 @@ impl Client {
     /// Calls the leader of the endpoint's shard, again while it is unavailable and there is time.
     async fn at_leader<T, F, Fut>(
         &self,
-        endpoint: &EndpointName,
+        endpoint: &DeviceName,
         deadline: Instant,
         call: F,
     ) -> Result<T, Unary>

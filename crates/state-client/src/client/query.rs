@@ -3,8 +3,8 @@
 use std::time::Duration;
 
 use device_state::{
-    ContextOwner, CredentialId, Registration, Resumption, ResumptionId, Secret, Session,
-    SessionCid, ShardId, registration_shard,
+    ContextOwner, CredentialId, DeviceName, Namespace, Registration, Resumption, ResumptionId,
+    Secret, Session, SessionCid, ShardId, registration_shard,
 };
 use lwm2m::{EndpointName, RegistrationId};
 use proto::rpc::v1::query::Kind;
@@ -31,13 +31,16 @@ impl Client {
     ) -> Result<Option<ClearCredential>, QueryError> {
         let deadline = Instant::now() + timeout;
         let shards = self.shards(deadline).await?;
-        let shard = ShardId::of_credential(id, shards);
+        let name = self.credential_name(id);
+        let shard = ShardId::of_credential(&name, shards);
         match self
-            .query(shard, Kind::Credential(id.clone().into()), deadline)
+            .query(shard, Kind::Credential(name.into()), deadline)
             .await?
         {
             query_result::Kind::None(_) => Ok(None),
-            query_result::Kind::Credential(found) => Ok(Some(clear_credential(found)?)),
+            query_result::Kind::Credential(found) => {
+                Ok(Some(clear_credential(self.namespace(), found)?))
+            }
             _ => Err(AnswerError::Mismatch.into()),
         }
     }
@@ -50,8 +53,13 @@ impl Client {
     ) -> Result<Option<ContextOwner>, QueryError> {
         let deadline = Instant::now() + timeout;
         let id = CredentialId::OscoreId(oscore_id.to_vec());
-        let shard = ShardId::of_credential(&id, self.shards(deadline).await?);
-        let query = Kind::ContextOwner(oscore_id.to_vec());
+        let name = self.credential_name(&id);
+        let shard = ShardId::of_credential(&name, self.shards(deadline).await?);
+        let query = if name.namespace.is_default() {
+            Kind::ContextOwner(oscore_id.to_vec())
+        } else {
+            Kind::ContextOwnerOfNamespace(name.into())
+        };
         match self.query(shard, query, deadline).await? {
             query_result::Kind::None(_) => Ok(None),
             query_result::Kind::ContextOwner(found) => {
@@ -78,7 +86,8 @@ impl Client {
         {
             query_result::Kind::None(_) => Ok(None),
             query_result::Kind::Session(found) => {
-                Ok(Some(found.try_into().map_err(AnswerError::from)?))
+                let found = Session::try_from(found).map_err(AnswerError::from)?;
+                Ok(Some(found).filter(|found| found.namespace == *self.namespace()))
             }
             _ => Err(AnswerError::Mismatch.into()),
         }
@@ -102,7 +111,8 @@ impl Client {
         {
             query_result::Kind::None(_) => Ok(None),
             query_result::Kind::Resumption(found) => {
-                Ok(Some(found.try_into().map_err(AnswerError::from)?))
+                let found = Resumption::try_from(found).map_err(AnswerError::from)?;
+                Ok(Some(found).filter(|found| found.namespace == *self.namespace()))
             }
             _ => Err(AnswerError::Mismatch.into()),
         }
@@ -115,10 +125,11 @@ impl Client {
         timeout: Duration,
     ) -> Result<Option<Registration>, QueryError> {
         let deadline = Instant::now() + timeout;
-        let shard = ShardId::of_endpoint(endpoint, self.shards(deadline).await?);
+        let device = self.device(endpoint);
+        let shard = ShardId::of_endpoint(&device, self.shards(deadline).await?);
         self.registration(
             shard,
-            Kind::RegistrationByEndpoint(endpoint.to_string()),
+            Kind::RegistrationByEndpoint(device.stored().to_owned()),
             deadline,
         )
         .await
@@ -148,7 +159,8 @@ impl Client {
         match self.query(shard, query, deadline).await? {
             query_result::Kind::None(_) => Ok(None),
             query_result::Kind::Registration(found) => {
-                Ok(Some(found.try_into().map_err(AnswerError::from)?))
+                let found = Registration::try_from(found).map_err(AnswerError::from)?;
+                Ok(Some(found).filter(|found| found.endpoint.is_in(self.namespace())))
             }
             _ => Err(AnswerError::Mismatch.into()),
         }
@@ -183,10 +195,17 @@ impl Client {
     }
 }
 
-fn clear_credential(found: rpc::ClearCredential) -> Result<ClearCredential, AnswerError> {
+fn clear_credential(
+    namespace: &Namespace,
+    found: rpc::ClearCredential,
+) -> Result<ClearCredential, AnswerError> {
     use rpc::clear_credential::Secret as Clear;
+    let device = DeviceName::parse(&found.endpoint).map_err(|_| AnswerError::Mismatch)?;
+    if !device.is_in(namespace) {
+        return Err(AnswerError::Mismatch);
+    }
     Ok(ClearCredential {
-        endpoint: EndpointName::new(&found.endpoint).map_err(|_| AnswerError::Mismatch)?,
+        endpoint: device.endpoint(),
         secret: match found.secret.ok_or(AnswerError::Mismatch)? {
             Clear::PreSharedKey(key) => Secret::PreSharedKey(key),
             Clear::PublicKey(_) => Secret::PublicKey,

@@ -108,7 +108,7 @@ async fn a_device_is_described_with_its_revision() {
         .await
         .unwrap();
     assert_eq!((revision, view.desired_generation), (Revision(7), Some(3)));
-    assert_eq!(view.endpoint, meter());
+    assert_eq!(view.endpoint.endpoint(), meter());
     assert!(view.registration.is_none());
 }
 

@@ -5,8 +5,8 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use device_state::{
-    Command, CredentialId, OperationId, Outcome, Rejection, Resumption, ResumptionId, Secret,
-    SecurityIdentity, ShardId, Timestamp,
+    Command, CredentialId, Namespace, OperationId, Outcome, Rejection, Resumption, ResumptionId,
+    Secret, SecurityIdentity, ShardId, Timestamp,
 };
 use lwm2m::EndpointName;
 use proto::rpc::v1::{
@@ -30,6 +30,7 @@ fn resumption() -> Resumption {
     let mut id = [9; 32];
     id[..3].copy_from_slice(&[ResumptionId::FORMAT, 0, 7]);
     Resumption {
+        namespace: Namespace::default(),
         id: ResumptionId(id),
         state: vec![1, 2, 3],
         identity: SecurityIdentity::Credential(psk_id()),
@@ -344,8 +345,8 @@ async fn queries_ask_the_shard_of_what_they_look_for() {
         .iter()
         .map(|call| call.shard)
         .collect();
-    let identity = ShardId::of_credential(&psk_id(), 8).0;
-    let meter = ShardId::of_endpoint(&endpoint, 8).0;
+    let identity = ShardId::of_credential(&client.credential_name(&psk_id()), 8).0;
+    let meter = ShardId::of_endpoint(&client.device(&endpoint), 8).0;
     assert_eq!(shards, [u32::from(identity), 5, 7, 4, 6, u32::from(meter)]);
     let foreign = "zz".parse().unwrap();
     assert_eq!(

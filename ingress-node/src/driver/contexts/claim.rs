@@ -48,7 +48,7 @@ pub(super) async fn claim(
     let oscore_id = request.kid.as_bytes().to_vec();
     let id = CredentialId::OscoreId(oscore_id.clone());
     let shards = client.topology().ok_or(Unclaimed::Later)?.shards;
-    let shard = ShardId::of_credential(&id, shards);
+    let shard = ShardId::of_credential(&client.credential_name(&id), shards);
     let found = client.credential(&id, timeout).await.map_err(later)?;
     let (principal, secret) = principal::with(id, found.ok_or(Unclaimed::Foreign)?);
     let Secret::Oscore(secret) = secret else {
@@ -61,6 +61,7 @@ pub(super) async fn claim(
     let owner = client.context_owner(&oscore_id, timeout).await;
     let owner = owner.map_err(later)?;
     let command = Command::ClaimContext {
+        namespace: client.namespace().clone(),
         oscore_id,
         owner: node,
         expected: owner.map_or(SessionGeneration(0), |owner| owner.generation),

@@ -2,11 +2,12 @@
 
 use device_state::{
     AccessRule, BootstrapProfile, BootstrapRecord, BootstrapResult, BootstrapServer, Command, Etag,
+    Namespace,
 };
 use lwm2m::{Binding, Lifetime, Path};
 
-use super::timestamp;
 use super::value::path;
+use super::{InNamespace, timestamp};
 use crate::convert::bootstrap::check;
 use crate::convert::list::each;
 use crate::convert::{ConvertError, Reason, Within, narrow, required};
@@ -45,16 +46,21 @@ impl From<BootstrapServer> for public::BootstrapAccount {
     }
 }
 
-impl TryFrom<public::PutBootstrapProfileRequest> for BootstrapProfile {
+impl TryFrom<InNamespace<public::PutBootstrapProfileRequest>> for BootstrapProfile {
     type Error = ConvertError;
 
-    fn try_from(request: public::PutBootstrapProfileRequest) -> Result<Self, ConvertError> {
-        let profile = required("profile", request.profile)?;
-        read_profile(profile).within("profile")
+    fn try_from(
+        asked: InNamespace<public::PutBootstrapProfileRequest>,
+    ) -> Result<Self, ConvertError> {
+        let profile = required("profile", asked.request.profile)?;
+        read_profile(asked.namespace, profile).within("profile")
     }
 }
 
-fn read_profile(profile: public::BootstrapProfile) -> Result<BootstrapProfile, ConvertError> {
+fn read_profile(
+    namespace: Namespace,
+    profile: public::BootstrapProfile,
+) -> Result<BootstrapProfile, ConvertError> {
     let servers = each(
         "servers",
         profile.servers,
@@ -63,6 +69,7 @@ fn read_profile(profile: public::BootstrapProfile) -> Result<BootstrapProfile, C
     )?;
     let first = servers.first().map(|server| server.short_server_id);
     let profile = BootstrapProfile {
+        namespace,
         access: each(
             "access",
             profile.access,
@@ -183,14 +190,20 @@ fn lifetime(lifetime: prost_types::Duration) -> Result<Lifetime, ConvertError> {
     }
 }
 
-impl TryFrom<public::DeleteBootstrapProfileRequest> for Command {
+impl TryFrom<InNamespace<public::DeleteBootstrapProfileRequest>> for Command {
     type Error = ConvertError;
 
-    fn try_from(request: public::DeleteBootstrapProfileRequest) -> Result<Self, ConvertError> {
+    fn try_from(
+        asked: InNamespace<public::DeleteBootstrapProfileRequest>,
+    ) -> Result<Self, ConvertError> {
+        let InNamespace { namespace, request } = asked;
         if request.name.is_empty() {
             return Err(ConvertError::new("name", Reason::Missing));
         }
-        Ok(Self::RemoveBootstrapProfile { name: request.name })
+        Ok(Self::RemoveBootstrapProfile {
+            namespace,
+            name: request.name,
+        })
     }
 }
 
@@ -203,7 +216,7 @@ impl From<BootstrapRecord> for public::BootstrapRecord {
             BootstrapResult::Failed => Outcome::Failed,
         };
         Self {
-            endpoint: record.endpoint.to_string(),
+            endpoint: record.endpoint.endpoint_str().to_owned(),
             profile: record.profile,
             outcome: outcome.into(),
             detail: record.detail,

@@ -20,7 +20,7 @@ impl From<Registration> for public::Device {
                 nanos: 0,
             });
         Self {
-            endpoint: row.endpoint.to_string(),
+            endpoint: row.endpoint.endpoint_str().to_owned(),
             state: public::device::State::Registered.into(),
             registration_id: row.id.to_string(),
             lwm2m_version: row.version.to_string(),
@@ -90,7 +90,7 @@ impl From<DeviceSummary> for public::Device {
         let bare = match device.registration {
             Some(registration) => registration.into(),
             None => Self {
-                endpoint: device.endpoint.to_string(),
+                endpoint: device.endpoint.endpoint_str().to_owned(),
                 state: public::device::State::NotRegistered.into(),
                 ..Default::default()
             },

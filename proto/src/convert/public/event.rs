@@ -14,7 +14,7 @@ impl From<FeedEntry> for public::Event {
     /// The text of a desired resource is not part of its event.
     fn from(entry: FeedEntry) -> Self {
         let time = timestamp(entry.at);
-        let endpoint = entry.endpoint.to_string();
+        let endpoint = entry.endpoint.endpoint_str().to_owned();
         let kind = match entry.event {
             Event::Registered { registration } => Kind::Registered((*registration).into()),
             Event::Updated { registration } => Kind::Updated((*registration).into()),

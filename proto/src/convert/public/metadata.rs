@@ -5,14 +5,16 @@ use std::collections::{BTreeMap, BTreeSet};
 use device_state::command::{Live, Missing};
 use device_state::{Command, LabelKey, MapChange};
 
+use super::InNamespace;
 use crate::convert::metadata::{annotation, label_key, label_value};
-use crate::convert::{ConvertError, Reason, Within, endpoint, required};
+use crate::convert::{ConvertError, Reason, Within, device_in, required};
 use crate::drover::v1 as public;
 
-impl TryFrom<public::UpdateDeviceRequest> for Command {
+impl TryFrom<InNamespace<public::UpdateDeviceRequest>> for Command {
     type Error = ConvertError;
 
-    fn try_from(request: public::UpdateDeviceRequest) -> Result<Self, ConvertError> {
+    fn try_from(asked: InNamespace<public::UpdateDeviceRequest>) -> Result<Self, ConvertError> {
+        let InNamespace { namespace, request } = asked;
         let device = required("device", request.device)?;
         let paths = match request.update_mask {
             Some(mask) if !mask.paths.is_empty() => mask.paths,
@@ -21,7 +23,7 @@ impl TryFrom<public::UpdateDeviceRequest> for Command {
         };
         let mask = Mask::read(&paths)?;
         Ok(Self::ChangeMetadata {
-            endpoint: endpoint(&device.endpoint).within("device")?,
+            endpoint: device_in(&namespace, &device.endpoint).within("device")?,
             labels: change(mask.labels, device.labels, label_value)
                 .within("labels")
                 .within("device")?,
@@ -37,12 +39,13 @@ impl TryFrom<public::UpdateDeviceRequest> for Command {
     }
 }
 
-impl TryFrom<public::DeleteDeviceRequest> for Command {
+impl TryFrom<InNamespace<public::DeleteDeviceRequest>> for Command {
     type Error = ConvertError;
 
-    fn try_from(request: public::DeleteDeviceRequest) -> Result<Self, ConvertError> {
+    fn try_from(asked: InNamespace<public::DeleteDeviceRequest>) -> Result<Self, ConvertError> {
+        let InNamespace { namespace, request } = asked;
         Ok(Self::Forget {
-            endpoint: endpoint(&request.endpoint)?,
+            endpoint: device_in(&namespace, &request.endpoint)?,
             live: if request.force {
                 Live::Deregistered
             } else {

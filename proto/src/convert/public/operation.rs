@@ -12,7 +12,7 @@ use crate::drover::v1::operation::State;
 impl From<OperationRecord> for public::Operation {
     fn from(row: OperationRecord) -> Self {
         let bare = Self {
-            endpoint: row.endpoint.to_string(),
+            endpoint: row.endpoint.endpoint_str().to_owned(),
             id: row.id.to_string(),
             name: row.operation.name().to_owned(),
             path: row.operation.target().to_string(),

@@ -3,11 +3,11 @@
 use std::time::Duration;
 
 use device_state::guard::Effectiveness;
-use device_state::{Command, OperationId, Queueing, RequestId};
+use device_state::{Command, DeviceName, Namespace, OperationId, Queueing, RequestId};
 use lwm2m::operation::OperationError;
 use lwm2m::{
-    EndpointName, Entry, ExecuteArguments, Method, Observed, Operation, Patch, Path, RawRequest,
-    Registry, Value, WriteMode,
+    Entry, ExecuteArguments, Method, Observed, Operation, Patch, Path, RawRequest, Registry, Value,
+    WriteMode,
 };
 use sha2::{Digest, Sha256};
 
@@ -16,20 +16,20 @@ use super::parse_operation_id;
 use super::value::{entries, path, typed_value};
 use crate::convert::list::each;
 use crate::convert::operation::{attributes, format};
-use crate::convert::{ConvertError, InField, MAX_VALUES, Reason, endpoint, narrow};
+use crate::convert::{ConvertError, InField, MAX_VALUES, Reason, device_in, narrow};
 use crate::drover::v1 as public;
 
 /// An operation that changes nothing on the device.
 #[derive(Clone, Debug, PartialEq)]
 pub struct DeviceRequest {
-    pub endpoint: EndpointName,
+    pub endpoint: DeviceName,
     pub operation: Operation,
 }
 
 /// An operation that is committed before it is sent.
 #[derive(Clone, Debug, PartialEq)]
 pub struct DurableRequest {
-    pub endpoint: EndpointName,
+    pub endpoint: DeviceName,
     pub operation: Operation,
     pub delivery: Delivery,
 }
@@ -58,7 +58,7 @@ pub enum Wait {
 /// One operation of one device.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct OperationTarget {
-    pub endpoint: EndpointName,
+    pub endpoint: DeviceName,
     pub operation: OperationId,
 }
 
@@ -71,10 +71,26 @@ impl Delivery {
     pub const MAX_REQUEST_ID_BYTES: usize = 64;
 }
 
+/// A request, and whose devices it is about. What is read of a request needs it, so that no device can be named without.
+#[derive(Clone, Debug)]
+pub struct InNamespace<R> {
+    pub namespace: Namespace,
+    pub request: R,
+}
+
+impl<R> InNamespace<R> {
+    /// The device of a name in the request.
+    pub fn device(&self, name: &str) -> Result<DeviceName, ConvertError> {
+        device_in(&self.namespace, name)
+    }
+}
+
 /// A request, and the definitions of objects by which its values are typed and what it asks for is checked.
 #[derive(Clone, Copy, Debug)]
 pub struct Defined<'r, R> {
     pub request: R,
+    /// Whose devices it is about.
+    pub namespace: &'r Namespace,
     pub definitions: &'r Registry,
 }
 
@@ -135,6 +151,7 @@ impl TryFrom<Defined<'_, public::ReadRequest>> for DeviceRequest {
     fn try_from(defined: Defined<'_, public::ReadRequest>) -> Result<Self, ConvertError> {
         let Defined {
             request,
+            namespace,
             definitions,
         } = defined;
         let operation = Operation::Read {
@@ -142,7 +159,7 @@ impl TryFrom<Defined<'_, public::ReadRequest>> for DeviceRequest {
             accept: format("accept", request.accept)?,
         };
         Self::new(
-            &request.endpoint,
+            device_in(namespace, &request.endpoint)?,
             behind(&request.child, operation)?,
             Definitions::unless(request.force, definitions),
         )
@@ -155,6 +172,7 @@ impl TryFrom<Defined<'_, public::DiscoverRequest>> for DeviceRequest {
     fn try_from(defined: Defined<'_, public::DiscoverRequest>) -> Result<Self, ConvertError> {
         let Defined {
             request,
+            namespace,
             definitions,
         } = defined;
         let depth = request
@@ -166,7 +184,11 @@ impl TryFrom<Defined<'_, public::DiscoverRequest>> for DeviceRequest {
             depth,
         };
         let operation = behind(&request.child, operation)?;
-        Self::new(&request.endpoint, operation, Definitions::Kept(definitions))
+        Self::new(
+            device_in(namespace, &request.endpoint)?,
+            operation,
+            Definitions::Kept(definitions),
+        )
     }
 }
 
@@ -176,6 +198,7 @@ impl TryFrom<Defined<'_, public::ObserveRequest>> for DeviceRequest {
     fn try_from(defined: Defined<'_, public::ObserveRequest>) -> Result<Self, ConvertError> {
         let Defined {
             request,
+            namespace,
             definitions,
         } = defined;
         let operation = Operation::Observe {
@@ -183,7 +206,7 @@ impl TryFrom<Defined<'_, public::ObserveRequest>> for DeviceRequest {
             parameters: attributes("parameters", &request.parameters)?,
         };
         Self::new(
-            &request.endpoint,
+            device_in(namespace, &request.endpoint)?,
             behind(&request.child, operation)?,
             Definitions::unless(request.force, definitions),
         )
@@ -196,13 +219,18 @@ impl TryFrom<Defined<'_, public::ReadCompositeRequest>> for DeviceRequest {
     fn try_from(defined: Defined<'_, public::ReadCompositeRequest>) -> Result<Self, ConvertError> {
         let Defined {
             request,
+            namespace,
             definitions,
         } = defined;
         let operation = Operation::ReadComposite {
             paths: paths("paths", &request.paths)?,
             accept: format("accept", request.accept)?,
         };
-        Self::new(&request.endpoint, operation, Definitions::Kept(definitions))
+        Self::new(
+            device_in(namespace, &request.endpoint)?,
+            operation,
+            Definitions::Kept(definitions),
+        )
     }
 }
 
@@ -214,6 +242,7 @@ impl TryFrom<Defined<'_, public::ObserveCompositeRequest>> for DeviceRequest {
     ) -> Result<Self, ConvertError> {
         let Defined {
             request,
+            namespace,
             definitions,
         } = defined;
         let operation = Operation::Observe {
@@ -221,7 +250,7 @@ impl TryFrom<Defined<'_, public::ObserveCompositeRequest>> for DeviceRequest {
             parameters: attributes("parameters", &request.parameters)?,
         };
         Self::new(
-            &request.endpoint,
+            device_in(namespace, &request.endpoint)?,
             operation,
             Definitions::unless(request.force, definitions),
         )
@@ -234,6 +263,7 @@ impl TryFrom<Defined<'_, public::PutObservationRequest>> for DeviceRequest {
     fn try_from(defined: Defined<'_, public::PutObservationRequest>) -> Result<Self, ConvertError> {
         let Defined {
             request,
+            namespace,
             definitions,
         } = defined;
         let operation = Operation::Observe {
@@ -241,7 +271,7 @@ impl TryFrom<Defined<'_, public::PutObservationRequest>> for DeviceRequest {
             parameters: attributes("parameters", &request.parameters)?,
         };
         Self::new(
-            &request.endpoint,
+            device_in(namespace, &request.endpoint)?,
             operation,
             Definitions::unless(request.force, definitions),
         )
@@ -263,10 +293,12 @@ pub enum RawCall {
     Durable(DurableRequest),
 }
 
-impl TryFrom<public::SendRawRequest> for RawCall {
+impl TryFrom<InNamespace<public::SendRawRequest>> for RawCall {
     type Error = ConvertError;
 
-    fn try_from(request: public::SendRawRequest) -> Result<Self, ConvertError> {
+    fn try_from(asked: InNamespace<public::SendRawRequest>) -> Result<Self, ConvertError> {
+        let endpoint = asked.device(&asked.request.endpoint)?;
+        let request = asked.request;
         let named = |method: &Method| method.as_str().eq_ignore_ascii_case(&request.method);
         let method = Method::ALL
             .into_iter()
@@ -281,29 +313,24 @@ impl TryFrom<public::SendRawRequest> for RawCall {
             ..raw
         });
         if !method.is_safe() {
-            return DurableRequest::new(
-                &request.endpoint,
-                operation,
-                request.delivery,
-                Definitions::Passed,
-            )
-            .map(Self::Durable);
+            return DurableRequest::new(endpoint, operation, request.delivery, Definitions::Passed)
+                .map(Self::Durable);
         }
         if request.delivery.is_some() {
             return Err(ConvertError::new("delivery", Reason::Conflict("method")));
         }
-        DeviceRequest::new(&request.endpoint, operation, Definitions::Passed).map(Self::AtOnce)
+        DeviceRequest::new(endpoint, operation, Definitions::Passed).map(Self::AtOnce)
     }
 }
 
 impl DeviceRequest {
     fn new(
-        name: &str,
+        endpoint: DeviceName,
         operation: Operation,
         definitions: Definitions<'_>,
     ) -> Result<Self, ConvertError> {
         Ok(Self {
-            endpoint: endpoint(name)?,
+            endpoint,
             operation: checked(operation, definitions)?,
         })
     }
@@ -311,12 +338,11 @@ impl DeviceRequest {
 
 impl DurableRequest {
     fn new(
-        name: &str,
+        endpoint: DeviceName,
         operation: Operation,
         delivery: Option<public::Delivery>,
         definitions: Definitions<'_>,
     ) -> Result<Self, ConvertError> {
-        let endpoint = endpoint(name)?;
         let delivery = self::delivery(&endpoint, &delivery.unwrap_or_default())?;
         if delivery.queueing.supersedes && !operation.is_write() {
             let error = Reason::NothingToSupersede(operation.name());
@@ -336,6 +362,7 @@ impl TryFrom<Defined<'_, public::WriteRequest>> for DurableRequest {
     fn try_from(defined: Defined<'_, public::WriteRequest>) -> Result<Self, ConvertError> {
         let Defined {
             request,
+            namespace,
             definitions,
         } = defined;
         let path = path("path", &request.path)?;
@@ -343,7 +370,7 @@ impl TryFrom<Defined<'_, public::WriteRequest>> for DurableRequest {
         let values = written(path, request.values, &request.text, definitions)?;
         let operation = Operation::Write { path, mode, values };
         Self::new(
-            &request.endpoint,
+            device_in(namespace, &request.endpoint)?,
             behind(&request.child, operation)?,
             request.delivery,
             Definitions::unless(request.force, definitions),
@@ -387,6 +414,7 @@ impl TryFrom<Defined<'_, public::ExecuteRequest>> for DurableRequest {
     fn try_from(defined: Defined<'_, public::ExecuteRequest>) -> Result<Self, ConvertError> {
         let Defined {
             request,
+            namespace,
             definitions,
         } = defined;
         let arguments = request
@@ -398,7 +426,7 @@ impl TryFrom<Defined<'_, public::ExecuteRequest>> for DurableRequest {
             arguments,
         };
         Self::new(
-            &request.endpoint,
+            device_in(namespace, &request.endpoint)?,
             behind(&request.child, operation)?,
             request.delivery,
             Definitions::unless(request.force, definitions),
@@ -412,6 +440,7 @@ impl TryFrom<Defined<'_, public::CreateInstanceRequest>> for DurableRequest {
     fn try_from(defined: Defined<'_, public::CreateInstanceRequest>) -> Result<Self, ConvertError> {
         let Defined {
             request,
+            namespace,
             definitions,
         } = defined;
         let operation = Operation::Create {
@@ -423,7 +452,7 @@ impl TryFrom<Defined<'_, public::CreateInstanceRequest>> for DurableRequest {
             values: entries(request.values, definitions)?,
         };
         Self::new(
-            &request.endpoint,
+            device_in(namespace, &request.endpoint)?,
             operation,
             request.delivery,
             Definitions::unless(request.force, definitions),
@@ -437,13 +466,14 @@ impl TryFrom<Defined<'_, public::DeleteInstanceRequest>> for DurableRequest {
     fn try_from(defined: Defined<'_, public::DeleteInstanceRequest>) -> Result<Self, ConvertError> {
         let Defined {
             request,
+            namespace,
             definitions,
         } = defined;
         let operation = Operation::Delete {
             path: path("path", &request.path)?,
         };
         Self::new(
-            &request.endpoint,
+            device_in(namespace, &request.endpoint)?,
             operation,
             request.delivery,
             Definitions::unless(request.force, definitions),
@@ -459,6 +489,7 @@ impl TryFrom<Defined<'_, public::WriteAttributesRequest>> for DurableRequest {
     ) -> Result<Self, ConvertError> {
         let Defined {
             request,
+            namespace,
             definitions,
         } = defined;
         let operation = Operation::WriteAttributes {
@@ -466,7 +497,7 @@ impl TryFrom<Defined<'_, public::WriteAttributesRequest>> for DurableRequest {
             attributes: attributes("attributes", &request.attributes)?,
         };
         Self::new(
-            &request.endpoint,
+            device_in(namespace, &request.endpoint)?,
             behind(&request.child, operation)?,
             request.delivery,
             Definitions::Kept(definitions),
@@ -480,6 +511,7 @@ impl TryFrom<Defined<'_, public::WriteCompositeRequest>> for DurableRequest {
     fn try_from(defined: Defined<'_, public::WriteCompositeRequest>) -> Result<Self, ConvertError> {
         let Defined {
             request,
+            namespace,
             definitions,
         } = defined;
         let values = entries(request.values, definitions)?;
@@ -491,7 +523,7 @@ impl TryFrom<Defined<'_, public::WriteCompositeRequest>> for DurableRequest {
             .collect();
         let operation = Operation::WriteComposite { patches };
         Self::new(
-            &request.endpoint,
+            device_in(namespace, &request.endpoint)?,
             operation,
             request.delivery,
             Definitions::unless(request.force, definitions),
@@ -499,10 +531,7 @@ impl TryFrom<Defined<'_, public::WriteCompositeRequest>> for DurableRequest {
     }
 }
 
-fn delivery(
-    endpoint: &EndpointName,
-    delivery: &public::Delivery,
-) -> Result<Delivery, ConvertError> {
+fn delivery(endpoint: &DeviceName, delivery: &public::Delivery) -> Result<Delivery, ConvertError> {
     use public::delivery::Wait as Asked;
     let deadline = match delivery.deadline {
         None => Delivery::DEFAULT,
@@ -562,10 +591,10 @@ fn duration(field: &str, duration: prost_types::Duration) -> Result<Duration, Co
 
 /// Callers choose texts, the log knows numbers. 128 bits of a strong hash keep the ids of different callers apart; the
 /// endpoint goes in so that one id may name one request to each of many devices.
-fn callers_request_id(endpoint: &EndpointName, text: &str) -> RequestId {
+fn callers_request_id(endpoint: &DeviceName, text: &str) -> RequestId {
     let hash = Sha256::new()
-        .chain_update((endpoint.as_str().len() as u64).to_be_bytes())
-        .chain_update(endpoint.as_str())
+        .chain_update((endpoint.stored().len() as u64).to_be_bytes())
+        .chain_update(endpoint.stored())
         .chain_update(text)
         .finalize();
     let number = |range| {
@@ -585,13 +614,14 @@ impl TryFrom<Defined<'_, public::SetDesiredRequest>> for Command {
     fn try_from(defined: Defined<'_, public::SetDesiredRequest>) -> Result<Self, ConvertError> {
         let Defined {
             request,
+            namespace,
             definitions,
         } = defined;
         let resources = each("resources", request.resources, MAX_VALUES, |desired| {
             desired_value(&desired, definitions)
         })?;
         Ok(Self::SetDesired {
-            endpoint: endpoint(&request.endpoint)?,
+            endpoint: device_in(namespace, &request.endpoint)?,
             generation: request.generation,
             resources,
         })
@@ -612,14 +642,13 @@ pub fn operation_id(field: &str, text: &str) -> Result<OperationId, ConvertError
     parse_operation_id(text).ok_or_else(|| ConvertError::new(field, Reason::OperationId))
 }
 
-impl TryFrom<public::GetOperationRequest> for OperationTarget {
+impl TryFrom<InNamespace<public::GetOperationRequest>> for OperationTarget {
     type Error = ConvertError;
 
-    fn try_from(request: public::GetOperationRequest) -> Result<Self, ConvertError> {
-        let endpoint = endpoint(&request.endpoint)?;
+    fn try_from(asked: InNamespace<public::GetOperationRequest>) -> Result<Self, ConvertError> {
         Ok(Self {
-            endpoint,
-            operation: operation_id("id", &request.id)?,
+            endpoint: asked.device(&asked.request.endpoint)?,
+            operation: operation_id("id", &asked.request.id)?,
         })
     }
 }
@@ -631,14 +660,16 @@ pub struct WaitTarget {
     pub timeout: Option<Duration>,
 }
 
-impl TryFrom<public::WaitOperationRequest> for WaitTarget {
+impl TryFrom<InNamespace<public::WaitOperationRequest>> for WaitTarget {
     type Error = ConvertError;
 
-    fn try_from(request: public::WaitOperationRequest) -> Result<Self, ConvertError> {
+    fn try_from(asked: InNamespace<public::WaitOperationRequest>) -> Result<Self, ConvertError> {
+        let endpoint = asked.device(&asked.request.endpoint)?;
+        let request = asked.request;
         let timeout = request.timeout.map(|timeout| duration("timeout", timeout));
         Ok(Self {
             target: OperationTarget {
-                endpoint: endpoint(&request.endpoint)?,
+                endpoint,
                 operation: operation_id("id", &request.id)?,
             },
             timeout: timeout.transpose()?,
@@ -646,14 +677,13 @@ impl TryFrom<public::WaitOperationRequest> for WaitTarget {
     }
 }
 
-impl TryFrom<public::CancelOperationRequest> for OperationTarget {
+impl TryFrom<InNamespace<public::CancelOperationRequest>> for OperationTarget {
     type Error = ConvertError;
 
-    fn try_from(request: public::CancelOperationRequest) -> Result<Self, ConvertError> {
-        let endpoint = endpoint(&request.endpoint)?;
+    fn try_from(asked: InNamespace<public::CancelOperationRequest>) -> Result<Self, ConvertError> {
         Ok(Self {
-            endpoint,
-            operation: operation_id("id", &request.id)?,
+            endpoint: asked.device(&asked.request.endpoint)?,
+            operation: operation_id("id", &asked.request.id)?,
         })
     }
 }

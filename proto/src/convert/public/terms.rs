@@ -1,7 +1,7 @@
 //! How a caller wants a change: once, only if nothing has changed meanwhile, or only tried. AIP-154, AIP-155, AIP-163.
 
 use device_state::guard::Effectiveness;
-use device_state::{Command, Etag, Guard, RequestId};
+use device_state::{Command, Etag, Guard, Namespace, RequestId};
 use prost::Message;
 use sha2::{Digest, Sha256};
 
@@ -132,19 +132,19 @@ pub fn enqueue_once(command: Command, effect: Effectiveness) -> Command {
 
 /// A request that changes something.
 pub trait Change {
-    /// On which terms.
-    fn terms(&self) -> Result<Terms, ConvertError>;
+    /// On which terms a caller in the namespace wants it. The id of a request is good in its namespace.
+    fn terms(&self, namespace: &Namespace) -> Result<Terms, ConvertError>;
 }
 
 /// For each request: what its id is used for, the etag that it names, and what of it must not go into a digest.
 macro_rules! changes {
     ($($request:ident { scope: $scope:expr, etag: $etag:expr, without: $without:expr })*) => {$(
         impl Change for public::$request {
-            fn terms(&self) -> Result<Terms, ConvertError> {
+            fn terms(&self, namespace: &Namespace) -> Result<Terms, ConvertError> {
                 let scope: fn(&Self) -> String = $scope;
                 let named: fn(&Self) -> &str = $etag;
                 let without: fn(&mut Self) = $without;
-                let caller = caller(&scope(self), &self.request_id)?;
+                let caller = caller(&namespace.qualify(&scope(self)), &self.request_id)?;
                 let effect = if self.validate_only {
                     Effectiveness::Rehearsed
                 } else {
@@ -211,21 +211,30 @@ mod tests {
 
     #[test]
     fn one_id_stands_for_one_request_of_one_device() {
-        let terms = request("a").terms().expect("sound");
-        assert_eq!(terms, request("a").terms().expect("sound"));
+        let terms = request("a").terms(&Namespace::default()).expect("sound");
+        assert_eq!(
+            terms,
+            request("a").terms(&Namespace::default()).expect("sound")
+        );
         assert_ne!(
             terms.request_id(""),
-            request("b").terms().expect("sound").request_id("")
+            request("b")
+                .terms(&Namespace::default())
+                .expect("sound")
+                .request_id("")
         );
         assert_ne!(terms.request_id(""), terms.request_id("2"));
         let forced = public::DeleteDeviceRequest {
             force: true,
             ..request("a")
         };
-        let forced = forced.terms().expect("sound");
+        let forced = forced.terms(&Namespace::default()).expect("sound");
         assert_eq!(forced.request_id(""), terms.request_id(""));
         assert_ne!(forced.guard.fingerprint, terms.guard.fingerprint);
-        assert_eq!(request("").terms().expect("sound"), Terms::default());
+        assert_eq!(
+            request("").terms(&Namespace::default()).expect("sound"),
+            Terms::default()
+        );
     }
 
     #[test]
@@ -235,12 +244,17 @@ mod tests {
             ..request("")
         };
         let tag = "00112233445566778899aabb";
-        let plain = with(tag).terms().expect("sound");
-        assert_eq!(plain, with(&format!("\"{tag}\"")).terms().expect("sound"));
+        let plain = with(tag).terms(&Namespace::default()).expect("sound");
+        assert_eq!(
+            plain,
+            with(&format!("\"{tag}\""))
+                .terms(&Namespace::default())
+                .expect("sound")
+        );
         assert_eq!(
             plain.guard.etag.map(|etag| etag.to_string()).as_deref(),
             Some(tag)
         );
-        assert!(with("W/1").terms().is_err());
+        assert!(with("W/1").terms(&Namespace::default()).is_err());
     }
 }

@@ -3,14 +3,14 @@
 use std::time::Duration;
 
 use device_state::query::DeviceView;
-use device_state::{Devices, EventFilter, EventKind, Timestamp};
+use device_state::{DevicePrefix, Devices, EventFilter, EventKind, Namespace, Timestamp};
 use lwm2m::EndpointName;
 use prost::Message;
 
 use super::value::path;
-use super::{device, timestamp};
+use super::{InNamespace, device, timestamp};
 use crate::convert::list::bounded;
-use crate::convert::{ConvertError, InField, Reason};
+use crate::convert::{ConvertError, Reason, device_in};
 use crate::drover::v1 as public;
 
 /// How often a watcher gets a token without an event, unless it says so itself, and the bounds of that.
@@ -43,17 +43,22 @@ pub struct WatchRequest {
     pub checkpoint: Duration,
 }
 
-impl TryFrom<public::WatchEventsRequest> for WatchRequest {
+impl TryFrom<InNamespace<public::WatchEventsRequest>> for WatchRequest {
     type Error = ConvertError;
 
-    fn try_from(request: public::WatchEventsRequest) -> Result<Self, ConvertError> {
+    fn try_from(asked: InNamespace<public::WatchEventsRequest>) -> Result<Self, ConvertError> {
+        let InNamespace { namespace, request } = asked;
         let beginning = if request.include_initial {
             Beginning::Present
         } else {
             Beginning::Now
         };
         Ok(Self {
-            filter: filter(&request.endpoint, request.filter.unwrap_or_default())?,
+            filter: filter(
+                &namespace,
+                &request.endpoint,
+                request.filter.unwrap_or_default(),
+            )?,
             resume_token: request.resume_token,
             beginning,
             checkpoint: checkpoint(request.checkpoint_interval)?,
@@ -61,8 +66,12 @@ impl TryFrom<public::WatchEventsRequest> for WatchRequest {
     }
 }
 
-fn filter(endpoint: &str, filter: public::EventFilter) -> Result<EventFilter, ConvertError> {
-    let devices = devices(endpoint, filter.endpoint_prefix)?;
+fn filter(
+    namespace: &Namespace,
+    endpoint: &str,
+    filter: public::EventFilter,
+) -> Result<EventFilter, ConvertError> {
+    let devices = devices(namespace, endpoint, filter.endpoint_prefix)?;
     bounded("filter.kinds", &filter.kinds, MAX_KINDS)?;
     let kinds: Result<_, _> = filter.kinds.into_iter().map(kind).collect();
     bounded("filter.paths", &filter.paths, EventFilter::MAX_PATHS)?;
@@ -75,16 +84,16 @@ fn filter(endpoint: &str, filter: public::EventFilter) -> Result<EventFilter, Co
     })
 }
 
-fn devices(endpoint: &str, prefix: String) -> Result<Devices, ConvertError> {
+fn devices(namespace: &Namespace, endpoint: &str, prefix: String) -> Result<Devices, ConvertError> {
     match (endpoint, prefix) {
         ("", prefix) if prefix.len() > EndpointName::MAX_BYTES => {
             let length = Reason::Length(prefix.len());
             Err(ConvertError::new("filter.endpoint_prefix", length))
         }
-        ("", prefix) => Ok(Devices::Prefix(prefix)),
-        (name, prefix) if name.starts_with(&prefix) => EndpointName::new(name)
-            .map(Devices::Named)
-            .in_field("endpoint"),
+        ("", prefix) => Ok(Devices::Prefix(DevicePrefix::new(namespace, &prefix))),
+        (name, prefix) if name.starts_with(&prefix) => {
+            device_in(namespace, name).map(Devices::Named)
+        }
         (_, prefix) => {
             let other = Reason::OtherPrefix { prefix };
             Err(ConvertError::new("filter.endpoint_prefix", other))
@@ -139,7 +148,7 @@ pub fn present(mut view: DeviceView, filter: &EventFilter, at: Timestamp) -> pub
     view.values.retain(|value| filter.wants_path(value.path));
     view.child_values
         .retain(|kept| filter.wants_path(kept.value.path));
-    let endpoint = view.endpoint.to_string();
+    let endpoint = view.endpoint.endpoint_str().to_owned();
     let mut device = device(view);
     let mut room = MAX_PRESENT_VALUES;
     let mut fits = |value: &public::ReportedValue| {

@@ -2,8 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use device_state::{Command, NodeId, Outcome, Row, ShardId, Tables, query};
-use lwm2m::EndpointName;
+use device_state::{Command, DeviceName, NodeId, Outcome, Row, ShardId, Tables, query};
 use node_runtime::{Stage, Tasks};
 use openraft::async_runtime::WatchReceiver;
 use proto::rpc::v1::raft_server::RaftServer;
@@ -91,8 +90,8 @@ async fn start_in(dir: TempDir, id: u64, tasks: &Tasks, fail_stop: FailStop) -> 
     }
 }
 
-fn endpoint(number: u32) -> EndpointName {
-    EndpointName::new(&format!("meter-{number}")).unwrap()
+fn endpoint(number: u32) -> DeviceName {
+    DeviceName::parse(&format!("meter-{number}")).unwrap()
 }
 
 async fn write(node: &TestNode, numbers: std::ops::Range<u32>) {

@@ -3,9 +3,8 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use device_state::{Command, Outcome, Rejection, query};
+use device_state::{Command, DeviceName, Outcome, Rejection, query};
 use linearizable::{Invocation, Model};
-use lwm2m::EndpointName;
 use node_runtime::Drain;
 use rand::{Rng, SeedableRng};
 use rand_chacha::ChaCha8Rng;
@@ -61,8 +60,8 @@ impl Model for Register {
 /// Calls and the registers that they were about.
 pub(super) type History = Vec<(usize, Invocation<Register>)>;
 
-fn endpoint(register: usize) -> EndpointName {
-    EndpointName::new(&format!("register-{register}")).unwrap()
+fn endpoint(register: usize) -> DeviceName {
+    DeviceName::parse(&format!("register-{register}")).unwrap()
 }
 
 pub(super) struct Caller {

@@ -2,12 +2,13 @@
 
 use device_state::{BootstrapProfile, Command, query};
 use lwm2m::{ObjectLinks, Path};
+use proto::convert::public::InNamespace;
 use proto::drover::v1 as public;
 use proto::drover::v1::bootstrap_server::Bootstrap;
 use tonic::{Request, Response, Status};
 
 use crate::router::COMMON;
-use crate::service::api::{Api, endpoint_name, terms};
+use crate::service::api::{Api, named, tenant, terms};
 use crate::service::status;
 
 /// The Bootstrap-Request Trigger of a Server instance.
@@ -20,10 +21,9 @@ impl Bootstrap for Api {
         &self,
         request: Request<public::PutBootstrapProfileRequest>,
     ) -> Result<Response<public::BootstrapProfile>, Status> {
-        let request = request.into_inner();
-        let terms = terms(&request)?;
-        let profile =
-            BootstrapProfile::try_from(request).map_err(|error| status::convert(&error))?;
+        let asked = tenant(request)?;
+        let terms = terms(&asked)?;
+        let profile = BootstrapProfile::try_from(asked).map_err(|error| status::convert(&error))?;
         let command = Command::PutBootstrapProfile {
             profile: profile.clone(),
         };
@@ -33,12 +33,13 @@ impl Bootstrap for Api {
 
     async fn list_bootstrap_profiles(
         &self,
-        _request: Request<public::ListBootstrapProfilesRequest>,
+        request: Request<public::ListBootstrapProfilesRequest>,
     ) -> Result<Response<public::ListBootstrapProfilesResponse>, Status> {
+        let namespace = tenant(request)?.namespace;
         let group = self.router().common_group();
         let profiles = group
             .store()
-            .read(|tables| query::bootstrap_profiles(tables));
+            .read(|tables| query::bootstrap_profiles(tables, &namespace));
         Ok(Response::new(public::ListBootstrapProfilesResponse {
             profiles: profiles.into_iter().map(Into::into).collect(),
         }))
@@ -48,9 +49,9 @@ impl Bootstrap for Api {
         &self,
         request: Request<public::DeleteBootstrapProfileRequest>,
     ) -> Result<Response<public::DeleteBootstrapProfileResponse>, Status> {
-        let request = request.into_inner();
-        let terms = terms(&request)?;
-        let command = Command::try_from(request).map_err(|error| status::convert(&error))?;
+        let asked = tenant(request)?;
+        let terms = terms(&asked)?;
+        let command = Command::try_from(asked).map_err(|error| status::convert(&error))?;
         self.commit_on(COMMON, &terms, command).await?;
         Ok(Response::new(public::DeleteBootstrapProfileResponse {}))
     }
@@ -59,8 +60,8 @@ impl Bootstrap for Api {
         &self,
         request: Request<public::StartBootstrapRequest>,
     ) -> Result<Response<public::OperationResponse>, Status> {
-        let request = request.into_inner();
-        let endpoint = endpoint_name(&request.endpoint)?;
+        let InNamespace { namespace, request } = tenant(request)?;
+        let endpoint = named(&namespace, &request.endpoint)?;
         let registration = self.view(&endpoint).await?.registration;
         let registration = registration.ok_or_else(|| status::not_found("a registration"))?;
         let server = ObjectLinks::parse(&registration.links)
@@ -79,6 +80,10 @@ impl Bootstrap for Api {
             delivery: request.delivery,
             ..Default::default()
         };
-        self.change(Request::new(execute)).await
+        self.change_in(InNamespace {
+            namespace,
+            request: execute,
+        })
+        .await
     }
 }

@@ -1,15 +1,16 @@
 //! `drover.v1.Credentials`. Secrets come in, are sealed, and never go out again.
 
-use device_state::{Credential, CredentialId, ShardId, query};
+use device_state::{Credential, CredentialId, CredentialName, ShardId, query};
 use prost::Message;
 use proto::convert::NewCredential;
+use proto::convert::public::InNamespace;
 use proto::drover::v1 as api;
 use proto::drover::v1::credentials_server::Credentials;
 use proto::storage::v1 as storage;
 use tonic::{Request, Response, Status};
 
 use crate::service::api::token::{self, PageToken};
-use crate::service::api::{Api, endpoint_name, page_size, terms};
+use crate::service::api::{Api, named, page_size, tenant, terms};
 use crate::service::status;
 
 #[tonic::async_trait]
@@ -18,9 +19,9 @@ impl Credentials for Api {
         &self,
         request: Request<api::PutCredentialRequest>,
     ) -> Result<Response<api::Credential>, Status> {
-        let request = request.into_inner();
-        let terms = terms(&request)?;
-        let new = NewCredential::try_from(request).map_err(|error| status::convert(&error))?;
+        let asked = tenant(request)?;
+        let terms = terms(&asked)?;
+        let new = NewCredential::try_from(asked).map_err(|error| status::convert(&error))?;
         let stored = self.state.keeper.store(new, &terms).await?;
         Ok(Response::new(stored.into()))
     }
@@ -29,15 +30,16 @@ impl Credentials for Api {
         &self,
         request: Request<api::ListCredentialsRequest>,
     ) -> Result<Response<api::ListCredentialsResponse>, Status> {
-        let request = request.into_inner();
-        if !request.endpoint.is_empty() {
-            endpoint_name(&request.endpoint)?;
-        }
+        let InNamespace { namespace, request } = tenant(request)?;
+        let of = match request.endpoint.as_str() {
+            "" => None,
+            name => Some(named(&namespace, name)?),
+        };
         let size = page_size(request.page_size);
         let mut page = PageToken::of_request(
             &self.signer,
             &request.page_token,
-            &request.endpoint,
+            &namespace.qualify(&request.endpoint),
             self.cluster_id(),
         )?;
         let mut credentials = Vec::new();
@@ -46,10 +48,9 @@ impl Credentials for Api {
             let after = page.after.take().map(|key| listed(&key)).transpose()?;
             let found = group
                 .store()
-                .read(|tables| query::list_credentials(tables, after.as_ref(), left));
-            let wanted = |credential: &Credential| {
-                request.endpoint.is_empty() || credential.endpoint.as_str() == request.endpoint
-            };
+                .read(|tables| query::list_credentials(tables, &namespace, after.as_ref(), left));
+            let wanted =
+                |credential: &Credential| of.as_ref().is_none_or(|of| credential.endpoint == *of);
             credentials.extend(
                 found
                     .credentials
@@ -81,13 +82,15 @@ impl Credentials for Api {
         &self,
         request: Request<api::DeleteCredentialRequest>,
     ) -> Result<Response<api::DeleteCredentialResponse>, Status> {
-        let request = request.into_inner();
-        let terms = terms(&request)?;
-        let id = request
+        let asked = tenant(request)?;
+        let terms = terms(&asked)?;
+        let id = asked
+            .request
             .id
             .ok_or_else(|| status::field("id", &"is missing"))?;
         let id = CredentialId::try_from(id).map_err(|error| status::convert(&error))?;
-        self.state.keeper.remove(id, &terms).await?;
+        let credential = CredentialName::new(&asked.namespace, id);
+        self.state.keeper.remove(credential, &terms).await?;
         Ok(Response::new(api::DeleteCredentialResponse {}))
     }
 }

@@ -2,11 +2,10 @@
 
 use device_state::query::{self, DeviceQuery, DeviceSummary};
 use device_state::selection::DeviceFilter;
-use device_state::{Command, ShardId};
+use device_state::{Command, DeviceName, DevicePrefix, ShardId};
 use futures::stream::BoxStream;
-use lwm2m::EndpointName;
 use prost::Message;
-use proto::convert::public::{device, device_filter};
+use proto::convert::public::{InNamespace, device, device_filter};
 use proto::drover::v1::devices_server::Devices;
 use proto::drover::v1::{
     DeleteDeviceRequest, DeleteDeviceResponse, Device, DeviceView, GetDeviceRequest,
@@ -17,7 +16,7 @@ use tonic::{Request, Response, Status};
 
 use crate::raft::group::Group;
 use crate::service::api::token::{self, PageToken};
-use crate::service::api::{Api, endpoint_name, page_size, terms};
+use crate::service::api::{Api, named, page_size, tenant, terms};
 use crate::service::status;
 
 /// Devices that are looked at for one page, over all shards.
@@ -32,7 +31,7 @@ const MAX_PAGE_BYTES: usize = 2 << 20;
 /// A list of devices on its way.
 struct Listing {
     filter: DeviceFilter,
-    prefix: String,
+    prefix: DevicePrefix,
     view: DeviceView,
     size: usize,
     devices: Vec<Device>,
@@ -42,7 +41,7 @@ struct Listing {
 
 impl Listing {
     /// Reads on in a shard; tells where to go on in it, if it is not at its end.
-    fn read(&mut self, group: &Group, after: Option<&EndpointName>) -> Option<EndpointName> {
+    fn read(&mut self, group: &Group, after: Option<&DeviceName>) -> Option<DeviceName> {
         let left = self.size - self.devices.len();
         let (limit, full) = match self.view {
             DeviceView::Full => (left.min(FULL_CHUNK), true),
@@ -88,9 +87,9 @@ impl Devices for Api {
         &self,
         request: Request<GetDeviceRequest>,
     ) -> Result<Response<Device>, Status> {
-        let request = request.into_inner();
-        let endpoint = endpoint_name(&request.endpoint)?;
-        let shown = view_or(request.view, DeviceView::Full)?;
+        let asked = tenant(request)?;
+        let endpoint = named(&asked.namespace, &asked.request.endpoint)?;
+        let shown = view_or(asked.request.view, DeviceView::Full)?;
         let view = self.view(&endpoint).await?;
         if view.is_unknown() {
             return Err(status::not_found("the device"));
@@ -106,7 +105,7 @@ impl Devices for Api {
         &self,
         request: Request<ListDevicesRequest>,
     ) -> Result<Response<ListDevicesResponse>, Status> {
-        let request = request.into_inner();
+        let InNamespace { namespace, request } = tenant(request)?;
         if !matches!(request.order_by.as_str(), "" | "endpoint") {
             let problem = "is neither empty nor \"endpoint\", the one order that there is";
             return Err(status::field("order_by", &problem));
@@ -118,12 +117,12 @@ impl Devices for Api {
         let mut page = PageToken::of_request(
             &self.signer,
             &request.page_token,
-            &question,
+            &namespace.qualify(&question),
             self.cluster_id(),
         )?;
         let mut listing = Listing {
             filter: device_filter(&request.filter).map_err(|error| status::convert(&error))?,
-            prefix: request.endpoint_prefix,
+            prefix: DevicePrefix::new(&namespace, &request.endpoint_prefix),
             view: view_or(request.view, DeviceView::Basic)?,
             size: page_size(request.page_size),
             devices: Vec::new(),
@@ -134,7 +133,7 @@ impl Devices for Api {
             let after = page.after.take();
             let after = after.map(|after| after_name(&after)).transpose()?;
             match listing.read(group, after.as_ref()) {
-                Some(last) => page.after = Some(last.as_str().as_bytes().to_vec()),
+                Some(last) => page.after = Some(last.stored().as_bytes().to_vec()),
                 None => page.shard += 1,
             }
             if listing.is_full() {
@@ -157,14 +156,13 @@ impl Devices for Api {
         &self,
         request: Request<UpdateDeviceRequest>,
     ) -> Result<Response<Device>, Status> {
-        let request = request.into_inner();
-        let terms = terms(&request)?;
-        let name = request
-            .device
-            .as_ref()
-            .map(|device| device.endpoint.clone());
-        let command = Command::try_from(request).map_err(|error| status::convert(&error))?;
-        let endpoint = endpoint_name(&name.unwrap_or_default())?;
+        let asked = tenant(request)?;
+        let terms = terms(&asked)?;
+        let device = asked.request.device.as_ref();
+        let name = device.map_or("", |device| &device.endpoint).to_owned();
+        let namespace = asked.namespace.clone();
+        let command = Command::try_from(asked).map_err(|error| status::convert(&error))?;
+        let endpoint = named(&namespace, &name)?;
         self.commit_on(self.shard_of(&endpoint), &terms, command)
             .await?;
         let view = self.view(&endpoint).await?;
@@ -175,10 +173,10 @@ impl Devices for Api {
         &self,
         request: Request<DeleteDeviceRequest>,
     ) -> Result<Response<DeleteDeviceResponse>, Status> {
-        let request = request.into_inner();
-        let terms = terms(&request)?;
-        let endpoint = endpoint_name(&request.endpoint)?;
-        let command = Command::try_from(request).map_err(|error| status::convert(&error))?;
+        let asked = tenant(request)?;
+        let terms = terms(&asked)?;
+        let endpoint = named(&asked.namespace, &asked.request.endpoint)?;
+        let command = Command::try_from(asked).map_err(|error| status::convert(&error))?;
         self.commit_on(self.shard_of(&endpoint), &terms, command)
             .await?;
         Ok(Response::new(DeleteDeviceResponse {}))
@@ -188,7 +186,7 @@ impl Devices for Api {
         &self,
         request: Request<WatchEventsRequest>,
     ) -> Result<Response<Self::WatchEventsStream>, Status> {
-        self.watch(request.into_inner()).map(Response::new)
+        self.watch(tenant(request)?).map(Response::new)
     }
 }
 
@@ -211,9 +209,9 @@ fn view_or(asked: i32, unset: DeviceView) -> Result<DeviceView, Status> {
     }
 }
 
-pub(super) fn after_name(after: &[u8]) -> Result<EndpointName, Status> {
+pub(super) fn after_name(after: &[u8]) -> Result<DeviceName, Status> {
     let name = std::str::from_utf8(after)
         .ok()
-        .and_then(|name| EndpointName::new(name).ok());
+        .and_then(|name| DeviceName::parse(name).ok());
     name.ok_or_else(|| status::field("page_token", &"is not a token of this list"))
 }

@@ -3,9 +3,9 @@
 use std::time::{Duration, Instant};
 
 use device_state::query::DeviceView;
-use device_state::{Contact, OperationOutcome, RefusedAttempt, Timestamp};
+use device_state::{Contact, DeviceName, OperationOutcome, RefusedAttempt, Timestamp};
 use diagnosis::{Answer, Asked, Facts, Finding, Severity, VITAL, diagnose};
-use lwm2m::{EndpointName, ObjectLinks, Operation, Path};
+use lwm2m::{ObjectLinks, Operation, Path};
 use node_runtime::clock;
 use proto::convert::public::{DeviceRequest, path_values};
 use proto::drover::v1 as public;
@@ -13,7 +13,7 @@ use proto::drover::v1::diagnostics_server::Diagnostics;
 use tonic::{Code, Request, Response, Status};
 use tonic_types::StatusExt as _;
 
-use crate::service::api::{Api, endpoint_name};
+use crate::service::api::{Api, named, tenant};
 use crate::service::status;
 
 /// How long each answer is waited for: a device that is there takes less.
@@ -29,7 +29,8 @@ impl Diagnostics for Api {
         &self,
         request: Request<public::DiagnoseRequest>,
     ) -> Result<Response<public::Diagnosis>, Status> {
-        let endpoint = endpoint_name(&request.into_inner().endpoint)?;
+        let asked = tenant(request)?;
+        let endpoint = named(&asked.namespace, &asked.request.endpoint)?;
         let view = self.view(&endpoint).await?;
         let links = view.registration.as_ref().map(|row| row.links.as_str());
         let asked = self.ask_how_it_is(&endpoint, links).await;
@@ -47,7 +48,7 @@ impl Diagnostics for Api {
         };
         let findings = diagnose(&facts);
         Ok(Response::new(public::Diagnosis {
-            endpoint: endpoint.to_string(),
+            endpoint: endpoint.endpoint_str().to_owned(),
             findings: findings.into_iter().map(shown).collect(),
             exchanges: asked.into_iter().map(exchange).collect(),
             contact: contact.map(Into::into),
@@ -86,7 +87,7 @@ impl Api {
     }
 
     /// Reads what the device has of the objects that tell how it is. One that is silent is not asked on.
-    async fn ask_how_it_is(&self, endpoint: &EndpointName, links: Option<&str>) -> Vec<Asked> {
+    async fn ask_how_it_is(&self, endpoint: &DeviceName, links: Option<&str>) -> Vec<Asked> {
         let mut asked = Vec::new();
         let links = links.and_then(|links| ObjectLinks::parse(links).ok());
         let Some(links) = links else {
@@ -114,12 +115,7 @@ impl Api {
         asked
     }
 
-    async fn read_instance(
-        &self,
-        endpoint: &EndpointName,
-        path: Path,
-        patience: Duration,
-    ) -> Answer {
+    async fn read_instance(&self, endpoint: &DeviceName, path: Path, patience: Duration) -> Answer {
         let request = DeviceRequest {
             endpoint: endpoint.clone(),
             operation: Operation::Read { path, accept: None },

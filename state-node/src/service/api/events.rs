@@ -3,11 +3,11 @@
 use std::sync::Arc;
 
 use device_state::query::FeedPosition;
-use device_state::{Devices, EventFilter, Revision};
+use device_state::{DeviceName, Devices, EventFilter, Revision};
 use futures::StreamExt;
 use futures::stream::BoxStream;
 use node_runtime::Stage;
-use proto::convert::public::{Beginning, WatchRequest};
+use proto::convert::public::{Beginning, InNamespace, WatchRequest};
 use proto::drover::v1::{WatchEventsRequest, WatchEventsResponse};
 use serde::{Deserialize, Serialize};
 use tonic::Status;
@@ -62,7 +62,7 @@ fn written(spot: &Spot) -> (u64, u32, ListedToken) {
     let listed = match &spot.listed {
         Listed::All => ListedToken::All,
         Listed::Nothing => ListedToken::None,
-        Listed::UpTo(name) => ListedToken::UpTo(name.as_str().to_owned()),
+        Listed::UpTo(name) => ListedToken::UpTo(name.stored().to_owned()),
     };
     (spot.position.revision.0, spot.position.index, listed)
 }
@@ -72,7 +72,7 @@ fn read((revision, index, listed): (u64, u32, ListedToken)) -> Option<Spot> {
     let listed = match listed {
         ListedToken::All => Listed::All,
         ListedToken::None => Listed::Nothing,
-        ListedToken::UpTo(name) => Listed::UpTo(lwm2m::EndpointName::new(&name).ok()?),
+        ListedToken::UpTo(name) => Listed::UpTo(DeviceName::parse(&name).ok()?),
     };
     let position = FeedPosition {
         revision: Revision(revision),
@@ -84,7 +84,7 @@ fn read((revision, index, listed): (u64, u32, ListedToken)) -> Option<Spot> {
 impl Api {
     pub(super) fn watch(
         &self,
-        request: WatchEventsRequest,
+        request: InNamespace<WatchEventsRequest>,
     ) -> Result<BoxStream<'static, Result<WatchEventsResponse, Status>>, Status> {
         let request = WatchRequest::try_from(request).map_err(|error| status::convert(&error))?;
         let cluster = self.cluster_id();
@@ -166,20 +166,24 @@ impl ResumeTokens {
 /// What stands for a filter in tokens: the same for filters that want the same. Never change.
 fn digest(filter: &EventFilter) -> u64 {
     let (how, name) = match &filter.devices {
-        Devices::Prefix(prefix) => (b"prefix".as_slice(), prefix.as_bytes()),
-        Devices::Named(name) => (b"named".as_slice(), name.as_str().as_bytes()),
+        Devices::Prefix(prefix) => {
+            let namespace = prefix.namespace().cloned().unwrap_or_default();
+            (b"prefix".as_slice(), namespace.qualify(prefix.beginning()))
+        }
+        Devices::Named(name) => (b"named".as_slice(), name.stored().to_owned()),
     };
     let kinds: Vec<u8> = filter.kinds.iter().map(|kind| *kind as u8).collect();
     let mut paths: Vec<String> = filter.paths.iter().map(ToString::to_string).collect();
     paths.sort();
     paths.dedup();
-    seal::fingerprint(&[how, name, &kinds, paths.join(" ").as_bytes()]).0
+    seal::fingerprint(&[how, name.as_bytes(), &kinds, paths.join(" ").as_bytes()]).0
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
     use crate::seal::Seal;
+    use device_state::{DevicePrefix, Namespace};
     use tonic::Code;
     use tonic_types::StatusExt;
 
@@ -192,7 +196,7 @@ mod tests {
     }
 
     fn spots() -> Vec<Spot> {
-        let name = lwm2m::EndpointName::new("meter").expect("a name");
+        let name = DeviceName::parse("meter").expect("a name");
         let spot = |revision, listed| Spot {
             position: FeedPosition::after(Revision(revision)),
             listed,
@@ -202,6 +206,10 @@ mod tests {
             spot(9, Listed::UpTo(name)),
             spot(0, Listed::Nothing),
         ]
+    }
+
+    fn of(namespace: &Namespace, beginning: &str) -> DevicePrefix {
+        DevicePrefix::new(namespace, beginning)
     }
 
     fn refusal(tokens: &ResumeTokens, text: &str) -> (Code, String) {
@@ -233,17 +241,20 @@ mod tests {
                 .iter()
                 .map(|text| text.parse().expect("a path"))
                 .collect(),
-            ..EventFilter::everything_of(Devices::Prefix(String::new()))
+            ..EventFilter::everything_of(Devices::Prefix(of(&Namespace::default(), "")))
         };
         assert_eq!(
             digest(&paths(&["/3", "/4"])),
             digest(&paths(&["/4", "/3", "/3"]))
         );
         assert_ne!(digest(&paths(&["/3"])), digest(&paths(&["/3/0"])));
-        let named = lwm2m::EndpointName::new("a").expect("a name");
+        let named = DeviceName::parse("a").expect("a name");
         let named = EventFilter::everything_of(Devices::Named(named));
-        let prefix = EventFilter::everything_of(Devices::Prefix("a".to_owned()));
+        let prefix = EventFilter::everything_of(Devices::Prefix(of(&Namespace::default(), "a")));
         assert_ne!(digest(&named), digest(&prefix));
+        let acme = Namespace::new("acme").expect("a namespace");
+        let other = EventFilter::everything_of(Devices::Prefix(of(&acme, "a")));
+        assert_ne!(digest(&prefix), digest(&other));
         // Tokens of earlier releases stay good.
         assert_eq!(digest(&prefix), 0xeafa_4961_8705_24f4);
     }

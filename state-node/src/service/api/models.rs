@@ -8,7 +8,7 @@ use proto::drover::v1::object_models_server::ObjectModels;
 use tonic::{Request, Response, Status};
 
 use crate::router::COMMON;
-use crate::service::api::{Api, terms};
+use crate::service::api::{Api, of_cluster};
 use crate::service::keeper;
 use crate::service::status;
 
@@ -26,7 +26,7 @@ impl ObjectModels for Api {
         request: Request<public::PutObjectModelsRequest>,
     ) -> Result<Response<public::PutObjectModelsResponse>, Status> {
         let request = request.into_inner();
-        let terms = terms(&request)?;
+        let terms = of_cluster(&request)?;
         let models = new_models(&request).map_err(|error| status::convert(&error))?;
         let summaries = models.iter().map(summary).collect();
         for model in models {
@@ -70,7 +70,7 @@ impl ObjectModels for Api {
         request: Request<public::DeleteObjectModelRequest>,
     ) -> Result<Response<public::DeleteObjectModelResponse>, Status> {
         let request = request.into_inner();
-        let terms = terms(&request)?;
+        let terms = of_cluster(&request)?;
         let command = Command::try_from(request).map_err(|error| status::convert(&error))?;
         self.commit_on(COMMON, &terms, command).await?;
         Ok(Response::new(public::DeleteObjectModelResponse {}))

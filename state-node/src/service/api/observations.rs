@@ -5,17 +5,19 @@ use std::time::Duration;
 
 use device_state::query::DeviceView;
 use device_state::{
-    Command, Observation, ObservationHolder, OperationRecord, OperationState, Queueing,
+    Command, DeviceName, Observation, ObservationHolder, OperationRecord, OperationState, Queueing,
     Registration, Timestamp,
 };
-use lwm2m::{EndpointName, Observed, Operation};
+use lwm2m::{Observed, Operation};
 use node_runtime::clock;
-use proto::convert::public::{Delivery, DeviceRequest, DurableRequest, Terms, Wait, observed};
+use proto::convert::public::{
+    Delivery, DeviceRequest, DurableRequest, InNamespace, Terms, Wait, observed,
+};
 use proto::drover::v1 as public;
 use proto::drover::v1::observations_server::Observations;
 use tonic::{Request, Response, Status};
 
-use crate::service::api::{Api, endpoint_name, terms};
+use crate::service::api::{Api, named, tenant, terms};
 use crate::service::keeper::{self, COMMIT_TIMEOUT};
 use crate::service::status;
 
@@ -23,7 +25,7 @@ impl Api {
     /// The observation as its shard's leader knows it now.
     async fn declared(
         &self,
-        endpoint: &EndpointName,
+        endpoint: &DeviceName,
         observed: &Observed,
     ) -> Result<Option<public::Observation>, Status> {
         let observations = self.view(endpoint).await?.observations.into_iter();
@@ -65,7 +67,7 @@ impl Api {
     /// Takes back what was declared.
     async fn release(
         &self,
-        endpoint: &EndpointName,
+        endpoint: &DeviceName,
         observed: Observed,
         terms: &Terms,
     ) -> Result<(), Status> {
@@ -113,9 +115,9 @@ impl Observations for Api {
         &self,
         request: Request<public::PutObservationRequest>,
     ) -> Result<Response<public::PutObservationResponse>, Status> {
-        let request = request.into_inner();
-        let terms = terms(&request)?;
-        let request = self.device_request(request)?;
+        let asked = tenant(request)?;
+        let terms = terms(&asked)?;
+        let request = self.device_request(asked)?;
         let Operation::Observe {
             observed,
             parameters,
@@ -169,7 +171,8 @@ impl Observations for Api {
         &self,
         request: Request<public::ListObservationsRequest>,
     ) -> Result<Response<public::ListObservationsResponse>, Status> {
-        let endpoint = endpoint_name(&request.into_inner().endpoint)?;
+        let asked = tenant(request)?;
+        let endpoint = named(&asked.namespace, &asked.request.endpoint)?;
         let observations = self.view(&endpoint).await?.observations;
         let observations = observations.into_iter().map(Into::into).collect();
         Ok(Response::new(public::ListObservationsResponse {
@@ -181,9 +184,10 @@ impl Observations for Api {
         &self,
         request: Request<public::DeleteObservationRequest>,
     ) -> Result<Response<public::DeleteObservationResponse>, Status> {
-        let request = request.into_inner();
-        let terms = terms(&request)?;
-        let endpoint = endpoint_name(&request.endpoint)?;
+        let asked = tenant(request)?;
+        let terms = terms(&asked)?;
+        let InNamespace { namespace, request } = asked;
+        let endpoint = named(&namespace, &request.endpoint)?;
         let observed =
             observed(&request.child, &request.paths).map_err(|error| status::convert(&error))?;
         // With an id, an earlier try may have deleted it.

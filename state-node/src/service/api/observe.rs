@@ -10,10 +10,12 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use device_state::query::FeedPosition;
-use device_state::{Command, Event, ObservationHolder, OperationOutcome, Timestamp, ValueOrigin};
+use device_state::{
+    Command, DeviceName, Event, ObservationHolder, OperationOutcome, Timestamp, ValueOrigin,
+};
 use futures::StreamExt;
 use futures::stream::BoxStream;
-use lwm2m::{ChildPrefix, EndpointName, NotificationAttributes, Observed, Operation, Path, Value};
+use lwm2m::{ChildPrefix, NotificationAttributes, Observed, Operation, Path, Value};
 use node_runtime::{Drain, Stage, clock, random};
 use proto::convert::public::{DeviceRequest, reported_values};
 use proto::drover::v1::{ObserveResponse, ReportedValue};
@@ -36,7 +38,7 @@ const QUEUE: usize = 64;
 /// One caller's hold on an observation.
 struct Hold {
     api: Api,
-    endpoint: EndpointName,
+    endpoint: DeviceName,
     observed: Observed,
     parameters: NotificationAttributes,
     holder: u64,
@@ -69,7 +71,7 @@ impl Hold {
             .await
         {
             // Its lease ends it.
-            tracing::debug!(endpoint = %self.endpoint, %error, "a hold was not released");
+            tracing::debug!(endpoint = %self.endpoint.shown(), %error, "a hold was not released");
         }
     }
 }
@@ -147,7 +149,7 @@ impl Observer {
             () = drain.started() => drop(self.sink.try_send(Err(status::stopping()))),
             _ = self.follow() => {}
         }
-        tracing::debug!(endpoint = %self.hold.endpoint, observed = %self.hold.observed, "an observer went");
+        tracing::debug!(endpoint = %self.hold.endpoint.shown(), observed = %self.hold.observed, "an observer went");
         self.hold.release().await;
     }
 
@@ -161,7 +163,7 @@ impl Observer {
                 _ = feed.changed() => {}
                 () = self.sink.closed() => return Err(Over),
                 _ = renewal.tick() => if let Err(error) = self.hold.renew().await {
-                    tracing::debug!(endpoint = %self.hold.endpoint, %error, "a hold was not renewed this time");
+                    tracing::debug!(endpoint = %self.hold.endpoint.shown(), %error, "a hold was not renewed this time");
                     if status::is_hold_refused(&error) {
                         // It ended, and others took its place meanwhile.
                         drop(self.sink.try_send(Err(error)));

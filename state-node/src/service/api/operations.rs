@@ -3,15 +3,17 @@
 use std::time::Duration;
 
 use device_state::guard::Effectiveness;
-use device_state::{Command, OperationId, OperationOutcome, Outcome, RequestId, Timestamp, query};
+use device_state::{
+    Command, DeviceName, OperationId, OperationOutcome, Outcome, RequestId, Timestamp, query,
+};
 use futures::stream::BoxStream;
 use lwm2m::gateway::GATEWAY;
-use lwm2m::{EndpointName, ObjectLinks, Operation, Path};
+use lwm2m::{ObjectLinks, Operation, Path};
 use node_runtime::clock;
 use proto::convert::ConvertError;
 use proto::convert::public::{
-    Defined, DeviceRequest, DurableRequest, OperationTarget, RawCall, Wait, WaitTarget, children,
-    enqueue_once, path_values, raw_answer,
+    Defined, DeviceRequest, DurableRequest, InNamespace, OperationTarget, RawCall, Wait,
+    WaitTarget, children, enqueue_once, path_values, raw_answer,
 };
 use proto::drover::v1 as public;
 use proto::drover::v1::operations_server::Operations;
@@ -19,7 +21,7 @@ use proto::rpc::v1::{OperateRequest, OperateResponse};
 use tonic::{Request, Response, Status};
 
 use crate::attachments::DeliveryError;
-use crate::service::api::{Api, endpoint_name, outcome, patience};
+use crate::service::api::{Api, named, outcome, patience, tenant};
 use crate::service::keeper::COMMIT_TIMEOUT;
 use crate::service::state::{Known, Origin};
 use crate::service::status;
@@ -34,7 +36,7 @@ impl Api {
         timeout: Duration,
     ) -> Result<(OperationOutcome, String), Status> {
         let request = OperateRequest {
-            endpoint: request.endpoint.as_str().to_owned(),
+            endpoint: request.endpoint.stored().to_owned(),
             operation: Some(request.operation.into()),
             timeout_ms: millis(timeout),
             ..OperateRequest::default()
@@ -51,8 +53,16 @@ impl Api {
     where
         DurableRequest: for<'r> TryFrom<Defined<'r, R>, Error = ConvertError>,
     {
+        self.change_in(tenant(request)?).await
+    }
+
+    pub(super) async fn change_in<R>(&self, asked: InNamespace<R>) -> OperationResult
+    where
+        DurableRequest: for<'r> TryFrom<Defined<'r, R>, Error = ConvertError>,
+    {
         let request = DurableRequest::try_from(Defined {
-            request: request.into_inner(),
+            request: asked.request,
+            namespace: &asked.namespace,
             definitions: &self.definitions(),
         });
         let request = request.map_err(|error| status::convert(&error))?;
@@ -67,6 +77,11 @@ impl Api {
         request: DurableRequest,
     ) -> Result<Option<public::Operation>, Status> {
         let endpoint = request.endpoint.clone();
+        let request_id = request.delivery.request_id;
+        self.router()
+            .tenants()
+            .enqueue(self.router(), &endpoint, request_id)
+            .map_err(|exceeded| status::quota(exceeded, &endpoint.namespace()))?;
         if request.delivery.effect == Effectiveness::Rehearsed {
             self.accept(request).await?;
             return Ok(None);
@@ -134,7 +149,7 @@ impl Api {
         request_id: RequestId,
     ) -> Result<OperateResponse, Status> {
         let request = OperateRequest {
-            endpoint: request.endpoint.as_str().to_owned(),
+            endpoint: request.endpoint.stored().to_owned(),
             operation: Some(request.operation.clone().into()),
             timeout_ms: millis(timeout),
             request_id: Some(request_id.into()),
@@ -146,7 +161,7 @@ impl Api {
     }
 
     /// The links of a Discover. Only a registration names the alternate path that its device's links begin with.
-    fn discovered(&self, endpoint: &EndpointName, links: &str) -> Result<ObjectLinks, Status> {
+    fn discovered(&self, endpoint: &DeviceName, links: &str) -> Result<ObjectLinks, Status> {
         let group = self.router().group_of(endpoint);
         let registration = group
             .store()
@@ -158,12 +173,13 @@ impl Api {
             .map_err(|error| status::delivery(&DeliveryError::BadAnswer(error.to_string())))
     }
 
-    pub(super) fn device_request<R>(&self, request: R) -> Result<DeviceRequest, Status>
+    pub(super) fn device_request<R>(&self, asked: InNamespace<R>) -> Result<DeviceRequest, Status>
     where
         DeviceRequest: for<'r> TryFrom<Defined<'r, R>, Error = ConvertError>,
     {
         let request = DeviceRequest::try_from(Defined {
-            request,
+            request: asked.request,
+            namespace: &asked.namespace,
             definitions: &self.definitions(),
         });
         request.map_err(|error| status::convert(&error))
@@ -171,7 +187,7 @@ impl Api {
 
     pub(super) async fn operation(
         &self,
-        endpoint: &EndpointName,
+        endpoint: &DeviceName,
         id: OperationId,
     ) -> Result<public::Operation, Status> {
         let operations = self.known(endpoint, Known::Operation(id)).await?.operations;
@@ -196,7 +212,7 @@ impl Operations for Api {
         request: Request<public::ReadRequest>,
     ) -> Result<Response<public::ReadResponse>, Status> {
         let timeout = patience(&request);
-        self.values_of(self.device_request(request.into_inner())?, timeout)
+        self.values_of(self.device_request(tenant(request)?)?, timeout)
             .await
     }
 
@@ -205,7 +221,7 @@ impl Operations for Api {
         request: Request<public::ReadCompositeRequest>,
     ) -> Result<Response<public::ReadResponse>, Status> {
         let timeout = patience(&request);
-        self.values_of(self.device_request(request.into_inner())?, timeout)
+        self.values_of(self.device_request(tenant(request)?)?, timeout)
             .await
     }
 
@@ -221,8 +237,7 @@ impl Operations for Api {
         request: Request<public::SendRawRequest>,
     ) -> Result<Response<public::SendRawResponse>, Status> {
         let timeout = patience(&request);
-        let call =
-            RawCall::try_from(request.into_inner()).map_err(|error| status::convert(&error))?;
+        let call = RawCall::try_from(tenant(request)?).map_err(|error| status::convert(&error))?;
         let response = match call {
             RawCall::AtOnce(request) => match self.ask(request, timeout).await?.0 {
                 OperationOutcome::Answered {
@@ -262,7 +277,7 @@ impl Operations for Api {
     ) -> Result<Response<public::DiscoverResponse>, Status> {
         use public::discover_response::{Attribute, Link};
         let timeout = patience(&request);
-        let request = self.device_request(request.into_inner())?;
+        let request = self.device_request(tenant(request)?)?;
         let endpoint = request.endpoint.clone();
         let (_, links) = self.ask(request, timeout).await?;
         let links = self.discovered(&endpoint, &links)?;
@@ -288,8 +303,9 @@ impl Operations for Api {
         request: Request<public::ListChildrenRequest>,
     ) -> Result<Response<public::ListChildrenResponse>, Status> {
         let timeout = patience(&request);
+        let asked = tenant(request)?;
         let request = DeviceRequest {
-            endpoint: endpoint_name(&request.get_ref().endpoint)?,
+            endpoint: named(&asked.namespace, &asked.request.endpoint)?,
             operation: Operation::Read {
                 path: Path::Object(GATEWAY),
                 accept: None,
@@ -306,7 +322,7 @@ impl Operations for Api {
         &self,
         request: Request<public::ObserveRequest>,
     ) -> Result<Response<Self::ObserveStream>, Status> {
-        let request = self.device_request(request.into_inner())?;
+        let request = self.device_request(tenant(request)?)?;
         self.start_observing(request).await.map(Response::new)
     }
 
@@ -314,7 +330,7 @@ impl Operations for Api {
         &self,
         request: Request<public::ObserveCompositeRequest>,
     ) -> Result<Response<Self::ObserveStream>, Status> {
-        let request = self.device_request(request.into_inner())?;
+        let request = self.device_request(tenant(request)?)?;
         self.start_observing(request).await.map(Response::new)
     }
 
@@ -343,8 +359,8 @@ impl Operations for Api {
         &self,
         request: Request<public::GetOperationRequest>,
     ) -> Result<Response<public::Operation>, Status> {
-        let target = OperationTarget::try_from(request.into_inner())
-            .map_err(|error| status::convert(&error))?;
+        let target =
+            OperationTarget::try_from(tenant(request)?).map_err(|error| status::convert(&error))?;
         self.operation(&target.endpoint, target.operation)
             .await
             .map(Response::new)
@@ -354,9 +370,7 @@ impl Operations for Api {
         &self,
         request: Request<public::ListOperationsRequest>,
     ) -> Result<Response<public::ListOperationsResponse>, Status> {
-        self.list_records(request.into_inner())
-            .await
-            .map(Response::new)
+        self.list_records(tenant(request)?).await.map(Response::new)
     }
 
     async fn wait_operation(
@@ -365,7 +379,7 @@ impl Operations for Api {
     ) -> Result<Response<public::Operation>, Status> {
         let patience = patience(&request);
         let wait =
-            WaitTarget::try_from(request.into_inner()).map_err(|error| status::convert(&error))?;
+            WaitTarget::try_from(tenant(request)?).map_err(|error| status::convert(&error))?;
         let timeout = wait
             .timeout
             .map_or(patience, |timeout| timeout.min(patience));
@@ -378,8 +392,8 @@ impl Operations for Api {
         &self,
         request: Request<public::CancelOperationRequest>,
     ) -> Result<Response<public::Operation>, Status> {
-        let target = OperationTarget::try_from(request.into_inner())
-            .map_err(|error| status::convert(&error))?;
+        let target =
+            OperationTarget::try_from(tenant(request)?).map_err(|error| status::convert(&error))?;
         let shard = self.shard_of(&target.endpoint);
         // Found first: an operation that is unknown is told from one that can no longer be cancelled.
         self.operation(&target.endpoint, target.operation).await?;

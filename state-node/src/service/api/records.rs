@@ -4,8 +4,8 @@ use std::time::Duration;
 
 use device_state::query::{self, OperationPlace};
 use device_state::selection::OperationFilter;
-use device_state::{OperationRecord, ShardId};
-use proto::convert::public::{OperationTarget, operation_filter};
+use device_state::{DeviceName, Namespace, OperationRecord, ShardId};
+use proto::convert::public::{InNamespace, OperationTarget, operation_filter};
 use proto::drover::v1 as public;
 use proto::drover::v1::operation::State;
 use tokio::time::Instant;
@@ -13,7 +13,7 @@ use tonic::Status;
 
 use crate::service::api::devices::after_name;
 use crate::service::api::token::{self, PageToken};
-use crate::service::api::{Api, endpoint_name, page_size};
+use crate::service::api::{Api, named, page_size};
 use crate::service::status;
 
 /// Operations that are looked at for one page, over all shards.
@@ -26,33 +26,37 @@ const RECHECK: Duration = Duration::from_secs(2);
 impl Api {
     pub(super) async fn list_records(
         &self,
-        request: public::ListOperationsRequest,
+        asked: InNamespace<public::ListOperationsRequest>,
     ) -> Result<public::ListOperationsResponse, Status> {
+        let InNamespace { namespace, request } = asked;
         let filter = operation_filter(&request.filter).map_err(|error| status::convert(&error))?;
         let question = format!("{}\0{}", request.endpoint, request.filter);
         let page = PageToken::of_request(
             &self.signer,
             &request.page_token,
-            &question,
+            &namespace.qualify(&question),
             self.cluster_id(),
         )?;
         let size = page_size(request.page_size);
         match request.endpoint.as_str() {
-            "" | "-" => self.records_of_all(&filter, page, size).await,
-            endpoint => self.records_of(endpoint, &filter, page, size).await,
+            "" | "-" => self.records_of_all(&namespace, &filter, page, size).await,
+            name => {
+                let endpoint = named(&namespace, name)?;
+                self.records_of(&endpoint, &filter, page, size).await
+            }
         }
     }
 
     /// The operations of one device, as its shard's leader knows them now.
     async fn records_of(
         &self,
-        endpoint: &str,
+        endpoint: &DeviceName,
         filter: &OperationFilter,
         mut page: PageToken,
         size: usize,
     ) -> Result<public::ListOperationsResponse, Status> {
         let after = page.after.as_deref().map(sequence).transpose()?;
-        let mut records = self.view(&endpoint_name(endpoint)?).await?.operations;
+        let mut records = self.view(endpoint).await?.operations;
         records.retain(|record| {
             after.is_none_or(|after| record.id.sequence > after)
                 && query::is_selected(filter, record)
@@ -65,9 +69,10 @@ impl Api {
         Ok(self.operations(records, more.then_some(page)))
     }
 
-    /// The operations of all devices, shard by shard, as this node has applied them.
+    /// The operations of all devices of a namespace, shard by shard, as this node has applied them.
     async fn records_of_all(
         &self,
+        namespace: &Namespace,
         filter: &OperationFilter,
         mut page: PageToken,
         size: usize,
@@ -77,15 +82,15 @@ impl Api {
         while let Some(group) = self.router().group(ShardId(page.shard)) {
             let after = page.after.take().map(|after| place(&after)).transpose()?;
             let bounds = (size - records.len(), CHUNK.min(MAX_EXAMINED - examined));
-            let found = group
-                .store()
-                .read(|tables| query::select_operations(tables, filter, after.as_ref(), bounds));
+            let found = group.store().read(|tables| {
+                query::select_operations(tables, namespace, filter, after.as_ref(), bounds)
+            });
             examined += found.examined;
             records.extend(found.operations);
             match found.next {
                 Some((endpoint, sequence)) => {
                     let mut after = sequence.to_be_bytes().to_vec();
-                    after.extend_from_slice(endpoint.as_str().as_bytes());
+                    after.extend_from_slice(endpoint.stored().as_bytes());
                     page.after = Some(after);
                 }
                 None => page.shard += 1,

@@ -1,10 +1,9 @@
 //! Makes what a device proves itself with at a management server.
 
 use device_state::{
-    BootstrapSecurity, BootstrapServer, CredentialId, CredentialOrigin, OscoreSecret, Secret,
-    ShardId, query,
+    BootstrapSecurity, BootstrapServer, CredentialId, CredentialName, CredentialOrigin, DeviceName,
+    OscoreSecret, Secret, ShardId, query,
 };
-use lwm2m::EndpointName;
 use node_runtime::random;
 use proto::convert::{AccountSecret, KeyPair, NewCredential};
 use rcgen::{CertificateParams, DnType, PublicKeyData as _};
@@ -33,7 +32,7 @@ pub(super) struct Made {
 /// Makes what the device needs for a server.
 pub(super) fn of(
     keeper: &Keeper,
-    endpoint: &EndpointName,
+    endpoint: &DeviceName,
     server: &BootstrapServer,
 ) -> Result<Made, Status> {
     let (credential, secret) = match &server.security {
@@ -44,9 +43,10 @@ pub(super) fn of(
         BootstrapSecurity::Psk => pre_shared(endpoint, server.short_server_id),
         BootstrapSecurity::RawPublicKey { .. } => key_pair(endpoint, false)?,
         BootstrapSecurity::Certificate(_) => key_pair(endpoint, true)?,
-        BootstrapSecurity::Oscore => {
-            oscore(server.short_server_id, |id| is_free_everywhere(keeper, id))
-        }
+        BootstrapSecurity::Oscore => oscore(server.short_server_id, |id| {
+            let name = CredentialName::new(&endpoint.namespace(), id.clone());
+            is_free_everywhere(keeper, &name)
+        }),
     };
     let (id, stored) = credential;
     let new = NewCredential {
@@ -72,7 +72,7 @@ fn random_bytes<const N: usize>() -> [u8; N] {
 }
 
 /// The identity begins with the endpoint, for people, and is never used twice.
-fn pre_shared(endpoint: &EndpointName, short_server_id: u16) -> Parts {
+fn pre_shared(endpoint: &DeviceName, short_server_id: u16) -> Parts {
     let name = short_name(endpoint, MAX_NAME_IN_IDENTITY);
     let identity = format!("{name}/{short_server_id}/{:016x}", random::random_u64());
     let identity = identity.into_bytes();
@@ -83,7 +83,7 @@ fn pre_shared(endpoint: &EndpointName, short_server_id: u16) -> Parts {
 }
 
 /// A P-256 key pair, with a certificate that it signed itself if one is wanted: it is trusted for its key.
-fn key_pair(endpoint: &EndpointName, certified: bool) -> Result<Parts, Status> {
+fn key_pair(endpoint: &DeviceName, certified: bool) -> Result<Parts, Status> {
     let failed = |error: rcgen::Error| Status::internal(format!("cannot make a key: {error}"));
     let pair = rcgen::KeyPair::generate().map_err(failed)?;
     let public_key = pair.subject_public_key_info();
@@ -126,20 +126,20 @@ fn oscore(short_server_id: u16, is_free: impl Fn(&CredentialId) -> bool) -> Part
     ((id, stored), AccountSecret::Oscore { client_id, secret })
 }
 
-/// Whether no credential has this id, as far as this node knows.
-fn is_free_everywhere(keeper: &Keeper, id: &CredentialId) -> bool {
-    let shard = ShardId::of_credential(id, keeper.router.shards());
+/// Whether no credential has this name, as far as this node knows.
+fn is_free_everywhere(keeper: &Keeper, name: &CredentialName) -> bool {
+    let shard = ShardId::of_credential(name, keeper.router.shards());
     let group = keeper.router.group(shard);
     group.is_none_or(|group| {
         group
             .store()
-            .read(|tables| query::credential(tables, id).is_none())
+            .read(|tables| query::credential(tables, name).is_none())
     })
 }
 
 /// The name, or its hash if it is too long.
-fn short_name(endpoint: &EndpointName, limit: usize) -> String {
-    let name = endpoint.as_str();
+fn short_name(endpoint: &DeviceName, limit: usize) -> String {
+    let name = endpoint.endpoint_str();
     if name.len() <= limit {
         name.to_owned()
     } else {
@@ -152,12 +152,14 @@ fn short_name(endpoint: &EndpointName, limit: usize) -> String {
 #[cfg(test)]
 #[expect(clippy::unwrap_used, reason = "a failed unwrap is the test's failure")]
 mod tests {
+    use lwm2m::EndpointName;
+
     use super::*;
 
     #[test]
     fn an_identity_has_at_most_128_bytes() {
         for length in [1, 100, 101, EndpointName::MAX_BYTES] {
-            let endpoint = EndpointName::new(&"e".repeat(length)).unwrap();
+            let endpoint = DeviceName::parse(&"e".repeat(length)).unwrap();
             let ((id, _), _) = pre_shared(&endpoint, 65_534);
             assert!(id.as_bytes().len() <= 128, "{id:?}");
         }
@@ -165,15 +167,15 @@ mod tests {
 
     #[test]
     fn a_certificate_names_the_endpoint_and_is_known_by_its_key() {
-        let endpoint = EndpointName::new("urn:dev:ops:32473-meter-7").unwrap();
+        let endpoint = DeviceName::parse("urn:dev:ops:32473-meter-7").unwrap();
         let ((id, _), secret) = key_pair(&endpoint, true).unwrap();
         let AccountSecret::KeyPair(pair) = secret else {
             panic!("no key pair");
         };
         let holds = |part: &[u8]| pair.certificate.windows(part.len()).any(|at| at == part);
-        assert!(holds(endpoint.as_str().as_bytes()) && holds(&pair.public_key));
+        assert!(holds(endpoint.endpoint_str().as_bytes()) && holds(&pair.public_key));
         assert_eq!(id.as_bytes(), Sha256::digest(&pair.public_key).as_slice());
-        let long = EndpointName::new(&"e".repeat(EndpointName::MAX_BYTES)).unwrap();
+        let long = DeviceName::parse(&"e".repeat(EndpointName::MAX_BYTES)).unwrap();
         key_pair(&long, true).unwrap();
         let (_, raw) = key_pair(&endpoint, false).unwrap();
         let is_raw = matches!(&raw, AccountSecret::KeyPair(pair) if pair.certificate.is_empty());

@@ -3,8 +3,7 @@
 use std::sync::Arc;
 
 use device_state::query::{self, DeviceView, FeedPosition};
-use device_state::{EventFilter, Revision};
-use lwm2m::EndpointName;
+use device_state::{DeviceName, EventFilter, Revision};
 use tokio::sync::watch;
 
 use crate::raft::group::Group;
@@ -28,12 +27,12 @@ pub enum Listed {
     All,
     Nothing,
     /// Those up to this name.
-    UpTo(EndpointName),
+    UpTo(DeviceName),
 }
 
 impl Spot {
     /// Whether events of the device are for the watcher: those of one that has not come yet are in how it will come.
-    pub(super) fn has_come(&self, endpoint: &EndpointName) -> bool {
+    pub(super) fn has_come(&self, endpoint: &DeviceName) -> bool {
         match &self.listed {
             Listed::All => true,
             Listed::Nothing => false,

@@ -4,8 +4,7 @@ use std::fs;
 use std::path::Path;
 use std::sync::mpsc::{Receiver, sync_channel};
 
-use device_state::{MemoryTables, Revision, ShardId, Timestamp};
-use lwm2m::EndpointName;
+use device_state::{DeviceName, MemoryTables, Revision, ShardId, Timestamp};
 use proptest::prelude::*;
 
 use super::*;
@@ -20,8 +19,8 @@ enum Step {
     Commit,
 }
 
-fn endpoint(number: u8) -> EndpointName {
-    EndpointName::new(&format!("ep{number}")).unwrap()
+fn endpoint(number: u8) -> DeviceName {
+    DeviceName::parse(&format!("ep{number}")).unwrap()
 }
 
 fn generation_key(number: u8) -> RowKey {
@@ -86,7 +85,7 @@ proptest! {
             prop_assert_eq!(changes.get(&key), memory.get(&key));
         }
         store.commit(changes, b"position").unwrap();
-        let (from, to) = (generation_key(0), RowKey::DesiredGeneration(EndpointName::new("eq").unwrap()));
+        let (from, to) = (generation_key(0), RowKey::DesiredGeneration(DeviceName::parse("eq").unwrap()));
         let stored = store.read(|tables| tables.scan(&from, &to, usize::MAX));
         prop_assert_eq!(stored, memory.scan(&from, &to, usize::MAX));
     }
