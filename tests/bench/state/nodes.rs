@@ -5,8 +5,9 @@ use std::path::Path;
 use std::time::Duration;
 
 use device_state::{
-    Command, CredentialId, NodeId, Outcome, Quirks, Registration, SecurityIdentity, Session,
-    SessionCid, SessionGeneration, ShardId, Timestamp, Transport, new_registration_id,
+    Command, CredentialId, DeviceName, Namespace, NodeId, Outcome, Quirks, Registration,
+    SecurityIdentity, Session, SessionCid, SessionGeneration, ShardId, Timestamp, Transport,
+    new_registration_id,
 };
 use lwm2m::{EndpointName, Lifetime, LwM2mVersion};
 use serde_json::Value;
@@ -150,6 +151,7 @@ pub(crate) fn session(cid: SessionCid) -> Session {
     let identity = format!("device-{:x}", u64::from_be_bytes(cid.0));
     Session {
         cid,
+        namespace: Namespace::default(),
         export,
         identity: SecurityIdentity::Credential(CredentialId::PskIdentity(identity.into_bytes())),
         peer: SocketAddr::from(([10, 0, 0, 1], 5_683)),
@@ -168,16 +170,17 @@ pub(crate) fn store(cid: SessionCid) -> Command {
     }
 }
 
-pub(crate) fn endpoint(number: u64) -> EndpointName {
+pub(crate) fn device(number: u64) -> DeviceName {
     let name = format!("urn:imei:{number:015}");
-    EndpointName::new(&name).expect("a good name")
+    let endpoint = EndpointName::new(&name).expect("a good name");
+    DeviceName::new(&Namespace::default(), &endpoint)
 }
 
 /// What registers a device, and where.
 pub(crate) fn register(number: u64) -> (ShardId, Command) {
-    let endpoint = endpoint(number);
+    let endpoint = device(number);
     let shard = ShardId::of_endpoint(&endpoint, SHARDS);
-    let identity = SecurityIdentity::CertificateNames(vec![endpoint.as_str().to_owned()]);
+    let identity = SecurityIdentity::CertificateNames(vec![endpoint.endpoint_str().to_owned()]);
     let registration = Registration {
         id: new_registration_id(shard, number.wrapping_mul(0x9e37_79b9_7f4a_7c15)),
         endpoint,

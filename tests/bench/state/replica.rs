@@ -12,7 +12,7 @@ use tests::until;
 
 use super::load::{self, Load, Operation};
 use super::million::bytes_below;
-use super::nodes::{Nodes, PATIENCE, SHARDS, commit, endpoint};
+use super::nodes::{Nodes, PATIENCE, SHARDS, commit, device};
 use super::{folder, spent};
 use crate::figure;
 
@@ -88,7 +88,7 @@ pub(crate) fn snapshot() {
 }
 
 fn desire(number: u64) -> (ShardId, Command) {
-    let endpoint = endpoint(number % DEVICES);
+    let endpoint = device(number % DEVICES);
     let shard = ShardId::of_endpoint(&endpoint, SHARDS);
     let mut bytes = vec![0; BYTES];
     ChaCha8Rng::seed_from_u64(number).fill_bytes(&mut bytes);
