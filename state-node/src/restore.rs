@@ -417,7 +417,7 @@ impl Rows {
             return Ok(());
         };
         self.seal
-            .open_secret(&credential.id, &credential.sealed_secret)
+            .open_secret(credential)
             .map(drop)
             .map_err(RestoreError::OtherKey)
     }

@@ -12,7 +12,9 @@ use std::io;
 use std::path::{Path, PathBuf};
 
 use aws_lc_rs::digest;
-use device_state::{Command, CredentialId, Resumption, Row, Secret, Session};
+use device_state::{
+    Command, Credential, CredentialId, CredentialName, Resumption, Row, Secret, Session,
+};
 use proto::convert::{decode_secret, encode_secret};
 
 use data_key::{DataKeys, MAX_USES, Wrapped};
@@ -165,11 +167,11 @@ impl Seal {
 
     /// Whether this node has the key that the secret of a row was sealed with; if not, which one that is, if it says so.
     pub fn can_open(&self, row: &Row) -> Result<(), Option<KeyId>> {
-        let (purpose, owner, sealed): (_, &[u8], &[u8]) = match row {
-            Row::Session(session) => (Purpose::SessionExport, &session.cid.0, &session.export),
-            Row::Resumption(row) => (Purpose::ResumptionState, &row.id.0, &row.state),
+        let (purpose, owner, sealed): (_, Vec<u8>, &[u8]) = match row {
+            Row::Session(row) => (Purpose::SessionExport, row.cid.0.to_vec(), &row.export),
+            Row::Resumption(row) => (Purpose::ResumptionState, row.id.0.to_vec(), &row.state),
             Row::Credential(row) => match purpose_of(&row.id) {
-                Some(purpose) => (purpose, row.id.as_bytes(), &row.sealed_secret),
+                Some(purpose) => (purpose, owner_of(&row.name()), &row.sealed_secret),
                 None => return Ok(()),
             },
             _ => return Ok(()),
@@ -181,7 +183,7 @@ impl Seal {
                 Some(_) => Ok(()),
                 None => Err(None),
             },
-            _ => match self.open(purpose, owner, sealed) {
+            _ => match self.open(purpose, &owner, sealed) {
                 Ok(_) => Ok(()),
                 Err(_) => Err(None),
             },
@@ -250,22 +252,34 @@ impl Seal {
 
 /// Secrets of credentials.
 impl Seal {
-    /// Seals the secret of the credential `id`; of a public key there is nothing to seal.
-    pub fn seal_secret(&self, id: &CredentialId, secret: &Secret) -> Result<Vec<u8>, SealError> {
-        match purpose_of(id) {
-            Some(purpose) => self.seal(purpose, id.as_bytes(), &encode_secret(secret)),
+    /// Seals the secret of a credential; of a public key there is nothing to seal.
+    pub fn seal_secret(
+        &self,
+        name: &CredentialName,
+        secret: &Secret,
+    ) -> Result<Vec<u8>, SealError> {
+        match purpose_of(&name.id) {
+            Some(purpose) => self.seal(purpose, &owner_of(name), &encode_secret(secret)),
             None => Ok(Vec::new()),
         }
     }
 
     /// Opens what [`Self::seal_secret`] made for the same credential.
-    pub fn open_secret(&self, id: &CredentialId, sealed: &[u8]) -> Result<Secret, SealError> {
+    pub fn open_secret(&self, credential: &Credential) -> Result<Secret, SealError> {
+        let Credential {
+            id, sealed_secret, ..
+        } = credential;
         let clear = match purpose_of(id) {
-            Some(purpose) => self.open(purpose, id.as_bytes(), sealed)?,
+            Some(purpose) => self.open(purpose, &owner_of(&credential.name()), sealed_secret)?,
             None => Vec::new(),
         };
         decode_secret(id, clear).ok_or(SealError::Unsealed)
     }
+}
+
+/// What the secret of a credential is bound to: in another namespace the same id is another credential.
+fn owner_of(name: &CredentialName) -> Vec<u8> {
+    [name.namespace.qualify("").as_bytes(), name.id.as_bytes()].concat()
 }
 
 const fn purpose_of(id: &CredentialId) -> Option<Purpose> {

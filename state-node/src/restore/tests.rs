@@ -4,7 +4,9 @@ use std::convert::Infallible;
 
 use backup::{Cluster, Digest, File as Listed, FileName, Position, Prepared, Recovery, Source};
 use bytes::Bytes;
-use device_state::{Credential, CredentialId, DeviceName, Row, Secret, Tables};
+use device_state::{
+    Credential, CredentialId, CredentialName, DeviceName, Namespace, Row, Secret, Tables,
+};
 use futures::StreamExt;
 use futures::stream::BoxStream;
 use tempfile::TempDir;
@@ -28,11 +30,12 @@ impl OneShard {
         let store =
             ShardStore::open(ShardId(0), dir.path(), options, FailStop::exit(dir.path())).unwrap();
         let id = CredentialId::PskIdentity(b"meter-7".to_vec());
+        let name = CredentialName::new(&Namespace::default(), id.clone());
         let seal = Seal::new(&[0x42; 32]);
         let secret = Secret::PreSharedKey(vec![7; 16]);
         let mut rows = store.write();
         rows.put(Row::Credential(Credential {
-            sealed_secret: seal.seal_secret(&id, &secret).unwrap(),
+            sealed_secret: seal.seal_secret(&name, &secret).unwrap(),
             id,
             endpoint: DeviceName::parse("meter-7").unwrap(),
             created_at: Timestamp(1),

@@ -209,8 +209,10 @@ fn write(path: &Path, stored: &Stored) -> Result<(), CanaryError> {
 
 #[cfg(test)]
 mod tests {
-    use device_state::DeviceName;
-    use device_state::{Credential, CredentialId, Row, Secret, Tables, Timestamp};
+    use device_state::{
+        Credential, CredentialId, CredentialName, DeviceName, Namespace, Row, Secret, Tables,
+        Timestamp,
+    };
 
     use super::*;
     use crate::fail_stop::FailStop;
@@ -235,8 +237,9 @@ mod tests {
 
     fn credential(store: &ShardStore, seal: &Seal, name: &str) {
         let id = CredentialId::PskIdentity(name.as_bytes().to_vec());
+        let name_of = CredentialName::new(&Namespace::default(), id.clone());
         let secret = Secret::PreSharedKey(b"0123456789abcdef".to_vec());
-        let sealed_secret = seal.seal_secret(&id, &secret).expect("sealed");
+        let sealed_secret = seal.seal_secret(&name_of, &secret).expect("sealed");
         let mut changes = store.write();
         changes.put(Row::Credential(Credential {
             id,

@@ -1,7 +1,8 @@
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use device_state::{
-    Namespace, NodeId, ResumptionId, SecurityIdentity, SessionCid, SessionGeneration, Timestamp,
+    DeviceName, Namespace, NodeId, ResumptionId, SecurityIdentity, SessionCid, SessionGeneration,
+    Timestamp,
 };
 
 use super::*;
@@ -172,6 +173,29 @@ fn the_bytes_of_an_envelope_do_not_change() {
     assert_eq!(sealed.len(), 11 + 60 + 12 + b"secret".len() + 16);
     let digest = digest::digest(&digest::SHA256, &OLD);
     assert_eq!(sealed[1..9], digest.as_ref()[..8]);
+}
+
+#[test]
+fn a_secret_opens_in_its_own_namespace_only() {
+    let seal = keys(&[OLD], MAX_USES);
+    let secret = Secret::PreSharedKey(vec![7; 16]);
+    let stored = |device: &str| Credential {
+        id: CredentialId::PskIdentity(b"meter-7".to_vec()),
+        endpoint: DeviceName::parse(device).expect("a name"),
+        sealed_secret: Vec::new(),
+        created_at: Timestamp(1),
+        serial: 1,
+    };
+    let (ours, theirs) = (stored("meter-7"), stored("\u{1f}acme\u{1f}meter-7"));
+    for (own, other) in [(&ours, &theirs), (&theirs, &ours)] {
+        let sealed_secret = seal.seal_secret(&own.name(), &secret).expect("sealed");
+        let with = |credential: &Credential| Credential {
+            sealed_secret: sealed_secret.clone(),
+            ..credential.clone()
+        };
+        assert_eq!(seal.open_secret(&with(own)), Ok(secret.clone()));
+        assert_eq!(seal.open_secret(&with(other)), Err(SealError::Unsealed));
+    }
 }
 
 #[test]

@@ -287,7 +287,7 @@ impl Calls {
     ) -> Result<QueryResultKind, CallError> {
         let secret = self
             .seal
-            .open_secret(&credential.id, &credential.sealed_secret)
+            .open_secret(&credential)
             .map_err(|error| self::error(call_error::Kind::Unavailable, &error.to_string()))?;
         let secret = match secret {
             Secret::PreSharedKey(key) => ClearSecret::PreSharedKey(key),

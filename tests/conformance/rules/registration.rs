@@ -103,7 +103,7 @@ pub(super) const RULES: &[Rule] = &[
             engine("registering::an_update_from_elsewhere_moves_the_device_there"),
             engine("registering::another_identity_cannot_tell_a_registration_from_none"),
             state(
-                "registration::an_update_over_another_node_names_the_observations_to_establish_there",
+                "registration::an_update_names_the_observations_that_are_wanted",
             ),
             state("registration::another_identity_learns_nothing_about_a_registration"),
         ],
