@@ -57,7 +57,7 @@ impl Devices {
         let keys = lab.folder().join("devices.csv");
         std::fs::write(&keys, lines).unwrap();
         let keys = keys.to_str().unwrap();
-        let imported = lab.drover(&["credentials", "import", keys]);
+        let imported = Lab::drover(&["credentials", "import", keys]);
         assert_eq!(imported.code, 0, "{imported:?}");
         let mut command = Command::new(binary("drover-sim"));
         command.args(["run", "--server", &lab.server(), "--psk-file", keys]);
@@ -105,10 +105,11 @@ impl Devices {
     }
 
     /// Now that nothing is broken: devices report again, and nothing that was acknowledged is missing.
-    pub(crate) fn check(&self, lab: &Lab, watcher: &Watcher, executed: &[Executed]) -> String {
+    pub(crate) fn check(&self, watcher: &Watcher, executed: &[Executed]) -> String {
         until("all devices registered again", TOLD, || {
             let list = ["devices", "--prefix", "live-", "-o", "json"];
-            let listed: Value = serde_json::from_str(&lab.drover(&list).stdout).unwrap_or_default();
+            let listed: Value =
+                serde_json::from_str(&Lab::drover(&list).stdout).unwrap_or_default();
             let devices = listed["devices"].as_array().into_iter().flatten();
             devices.filter(|one| one["state"] == "Registered").count() == COUNT
         });

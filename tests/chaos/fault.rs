@@ -180,7 +180,7 @@ impl Fault {
                 lab.cut(other, node);
             }
             Self::CutOneWay(from, to) => lab.cut(from, to),
-            Self::Unplug(node) => lab.unplug(node),
+            Self::Unplug(node) => Lab::unplug(node),
             Self::SlowDown(node) => lab.slow_down(node),
             Self::NearlyFull(node) => lab.fill(node, Room::Little),
             Self::Full(node) => lab.fill(node, Room::None),
@@ -202,7 +202,7 @@ impl Fault {
                 lab.join(other, node);
             }
             Self::CutOneWay(from, to) => lab.join(from, to),
-            Self::Unplug(node) => lab.plug(node),
+            Self::Unplug(node) => Lab::plug(node),
             Self::SlowDown(node) => lab.speed_up(node),
             Self::NearlyFull(node) | Self::Full(node) => lab.clear(node),
             Self::Clock(node, _) => lab.set_clock(node, 0),

@@ -101,7 +101,7 @@ impl Lab {
             lab.start_node(machine);
         }
         lab.wait_until_ready();
-        lab.ids = (0..NODES).map(|node| lab.id(node)).collect();
+        lab.ids = (0..NODES).map(Self::id).collect();
         lab
     }
 
@@ -119,17 +119,17 @@ impl Lab {
     }
 
     /// Runs `drover`; the node that answers first is asked.
-    pub(crate) fn drover(&self, arguments: &[&str]) -> Answer {
+    pub(crate) fn drover(arguments: &[&str]) -> Answer {
         let mut command = Command::new(binary("drover"));
-        command.args(["--api", &self.apis().join(",")]);
+        command.args(["--api", &Self::apis().join(",")]);
         command.args(["--timeout", "5s"]).args(arguments);
         Answer::new(&command.output().unwrap())
     }
 
-    fn id(&self, node: usize) -> String {
+    fn id(node: usize) -> String {
         let internal = format!("{}:7444", ip(node));
         until_some("the id of a node", Duration::from_secs(60), || {
-            let told = self.drover(&["cluster", "-o", "json"]);
+            let told = Self::drover(&["cluster", "-o", "json"]);
             let cluster: Value = serde_json::from_str(&told.stdout).unwrap_or_default();
             let mut nodes = cluster["nodes"].as_array().into_iter().flatten();
             let found = nodes.find(|one| one["internal"] == internal.as_str());
@@ -142,11 +142,11 @@ impl Lab {
     /// Takes all leaderships from a node, or gives it its share; whether that was acknowledged.
     pub(crate) fn lead(&self, node: usize, has_share: bool) -> bool {
         let flag = if has_share { "--back-to" } else { "--from" };
-        let moved = self.drover(&["cluster", "transfer", flag, &self.ids[node]]);
+        let moved = Self::drover(&["cluster", "transfer", flag, &self.ids[node]]);
         moved.code == 0
     }
 
-    pub(crate) fn apis(&self) -> Vec<String> {
+    pub(crate) fn apis() -> Vec<String> {
         (0..NODES)
             .map(|node| format!("{}:7443", ip(node)))
             .collect()
@@ -243,11 +243,11 @@ impl Lab {
         self.machines[from].knows(&ip(to), &card(to));
     }
 
-    pub(crate) fn unplug(&self, node: usize) {
+    pub(crate) fn unplug(node: usize) {
         run(&format!("ip link set port{node} down"));
     }
 
-    pub(crate) fn plug(&self, node: usize) {
+    pub(crate) fn plug(node: usize) {
         run(&format!("ip link set port{node} up"));
     }
 

@@ -82,7 +82,7 @@ fn inside() {
     ));
     let mut lab = Lab::start(seed);
     let runtime = Runtime::new().unwrap();
-    let calls = Calls::new(&runtime, &lab.apis(), seed);
+    let calls = Calls::new(&runtime, &Lab::apis(), seed);
     let watcher = Watcher::start(&runtime, calls.clone());
     let devices = Devices::start(&runtime, &lab, &calls);
 
@@ -95,7 +95,7 @@ fn inside() {
     registers::check(&records.history, last);
     watcher.saw_all(&records.history, &records.asked);
     runtime.block_on(credentials::check(&calls, &records.kept));
-    let live = devices.check(&lab, &watcher, &records.executed);
+    let live = devices.check(&watcher, &records.executed);
     drop(devices);
     runtime.block_on(replicas::are_equal(&calls, &watcher.beginning()));
     lab.all_run();

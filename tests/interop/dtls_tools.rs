@@ -28,8 +28,8 @@ fn registration(endpoint: &str) -> Vec<u8> {
     for (delta, query) in [3, 0, 0].into_iter().zip(queries) {
         let length = query.len();
         match u8::try_from(length).unwrap() {
-            short @ 0..13 => request.push(delta << 4 | short),
-            long => request.extend([delta << 4 | 13, long - 13]),
+            short @ 0..13 => request.push((delta << 4) | short),
+            long => request.extend([(delta << 4) | 0x0d, long - 13]),
         }
         request.extend(query.into_bytes());
     }
@@ -57,7 +57,7 @@ fn register(secured: &Secured, endpoint: &str, program: &str, arguments: &[&str]
     let mut input = client.stdin.take().unwrap();
     input.write_all(&registration(endpoint)).unwrap();
     let mut output = client.stdout.take().unwrap();
-    let (sender, chunks) = mpsc::channel();
+    let (sender, chunks) = mpsc::sync_channel(64);
     std::thread::spawn(move || {
         let mut chunk = [0; 4096];
         while let Ok(1..) = output.read(&mut chunk).inspect(|length| {

@@ -37,8 +37,10 @@ impl Server {
         let program = Program::start(&mut command, &folder.path().join("output")).unwrap();
         let port = until_some("a server's port", SOON, || {
             let output = program.output();
-            let (_, port) = output.split_once("listens ").ok_or(output.clone())?;
-            let (port, _) = port.split_once('\n').ok_or(output.clone())?;
+            let (_, port) = output
+                .split_once("listens ")
+                .ok_or_else(|| output.clone())?;
+            let (port, _) = port.split_once('\n').ok_or_else(|| output.clone())?;
             port.parse::<u16>().map_err(|error| error.to_string())
         });
         Self {

@@ -24,12 +24,12 @@ impl Secured {
         let server = authority.issue("server", "DNS:localhost,IP:127.0.0.1");
         let (key, certificate) = (server.file("key.pem"), server.file("cert.pem"));
         let tls = free_address();
+        let authorities = authority.certificate().display().to_string();
+        let revoked = authority.revocation_list().display().to_string();
         let trust = format!(
-            "client_authorities_file = {:?}\nrevocation_list_files = [{:?}]\ntrust_reload_seconds = 1\n\
+            "client_authorities_file = {authorities:?}\nrevocation_list_files = [{revoked:?}]\ntrust_reload_seconds = 1\n\
              [[dtls_keys]]\nkey_file = {key:?}\n\
              [[dtls_keys]]\nkey_file = {key:?}\ncertificate_file = {certificate:?}\n",
-            authority.certificate(),
-            authority.revocation_list(),
         );
         let config = format!(
             "coaps_tcp_listen = {tls:?}\ntls_certificate_file = {certificate:?}\ntls_key_file = {key:?}\n{trust}",

@@ -13,7 +13,7 @@ struct Step {
 
 /// `--locked` on the first command that resolves: a Cargo.lock that is out of date fails there.
 /// Generated code is compared by tests of the packages that own it.
-const STEPS: [Step; 4] = [
+const STEPS: [Step; 5] = [
     Step {
         headline: "format",
         arguments: &["fmt", "--all", "--check"],
@@ -25,6 +25,26 @@ const STEPS: [Step; 4] = [
             "--workspace",
             "--all-targets",
             "--locked",
+            "--",
+            "--deny",
+            "warnings",
+        ],
+    },
+    Step {
+        headline: "lints of the lanes, which are no tests of the workspace",
+        arguments: &[
+            "clippy",
+            "--workspace",
+            "--test",
+            "chaos",
+            "--test",
+            "conformance",
+            "--test",
+            "examples",
+            "--test",
+            "interop",
+            "--test",
+            "kube",
             "--",
             "--deny",
             "warnings",

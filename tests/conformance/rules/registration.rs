@@ -102,9 +102,7 @@ pub(super) const RULES: &[Rule] = &[
         proofs: &[
             engine("registering::an_update_from_elsewhere_moves_the_device_there"),
             engine("registering::another_identity_cannot_tell_a_registration_from_none"),
-            state(
-                "registration::an_update_names_the_observations_that_are_wanted",
-            ),
+            state("registration::an_update_names_the_observations_that_are_wanted"),
             state("registration::another_identity_learns_nothing_about_a_registration"),
         ],
     },
