@@ -85,6 +85,12 @@ impl<P> Downlink<P> {
         }
     }
 
+    /// Whether it asks the device of the registration for this observation.
+    fn asks_for(&self, registration: &RegistrationId, wanted: &Observed) -> bool {
+        self.registration == *registration
+            && matches!(&self.operation, Operation::Observe { observed, .. } if observed == wanted)
+    }
+
     /// The token of the observation that is asked for once more.
     // RFC 7641 §3.3.1: with the same token it is refreshed, with another the device would have two.
     fn refreshed(&self, observations: &Observations) -> Option<Token> {
@@ -209,18 +215,14 @@ impl<P: PeerKey> Engine<P> {
 
     /// Whether the device is being asked for this observation.
     pub(crate) fn is_asked_for(&self, registration: &RegistrationId, wanted: &Observed) -> bool {
-        self.downlinks.values().any(|downlink| {
-            downlink.registration == *registration
-                && matches!(&downlink.operation, Operation::Observe { observed, .. } if observed == wanted)
-        })
+        let mut downlinks = self.downlinks.values();
+        downlinks.any(|downlink| downlink.asks_for(registration, wanted))
     }
 
     /// Gives up establishing an observation again that nobody wants any more.
     pub(crate) fn stop_restoring(&mut self, registration: &RegistrationId, unwanted: &Observed) {
         let restores = |downlink: &Downlink<P>| {
-            downlink.purpose == Purpose::Restored
-                && downlink.registration == *registration
-                && matches!(&downlink.operation, Operation::Observe { observed, .. } if observed == unwanted)
+            downlink.purpose == Purpose::Restored && downlink.asks_for(registration, unwanted)
         };
         let exchanges: Vec<ExchangeId> = self
             .downlinks

@@ -115,16 +115,17 @@ impl<P: PeerKey> Engine<P> {
     /// A message arrived on a stream. [`Engine::forget_peer`] when that ends.
     pub fn handle_message(&mut self, now: Now, peer: P, origin: &Origin, message: coap::Message) {
         self.coap.handle_message(now.instant, peer, message);
-        let misses = self.heard(now, peer, origin.address);
-        self.drain_coap(now, Some(origin));
-        if let Some(id) = misses {
-            self.restore_missing(now, &id);
-        }
+        self.take_in(now, peer, origin);
     }
 
     /// A CoAP message arrived as a datagram.
     pub fn handle_datagram(&mut self, now: Now, peer: P, origin: &Origin, datagram: &[u8]) {
         self.coap.handle_datagram(now.instant, peer, datagram);
+        self.take_in(now, peer, origin);
+    }
+
+    /// What arrived is in the CoAP layer.
+    fn take_in(&mut self, now: Now, peer: P, origin: &Origin) {
         let misses = self.heard(now, peer, origin.address);
         self.drain_coap(now, Some(origin));
         if let Some(id) = misses {

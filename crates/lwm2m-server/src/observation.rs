@@ -182,13 +182,6 @@ pub(crate) struct Wanted {
     asked_at: Option<Instant>,
 }
 
-impl Wanted {
-    fn wants(&self, observed: &Observed) -> bool {
-        let mut observations = self.observations.iter();
-        observations.any(|observation| observation.observed == *observed)
-    }
-}
-
 impl<P> Device<P> {
     /// From now on this is wanted of it, and nothing else.
     pub(crate) fn want(&mut self, observations: &[Observation]) {
@@ -198,9 +191,9 @@ impl<P> Device<P> {
         }
         let wanted = self.wanted.get_or_insert_default();
         wanted.observations = observations.to_vec();
-        let mut refused = std::mem::take(&mut wanted.refused);
-        refused.retain(|observed| wanted.wants(observed));
-        wanted.refused = refused;
+        let is_wanted =
+            |refused: &Observed| observations.iter().any(|one| one.observed == *refused);
+        wanted.refused.retain(is_wanted);
     }
 
     /// Nobody wants this any more.
@@ -213,7 +206,10 @@ impl<P> Device<P> {
     /// It said no, and is not asked again until it lists other objects or registers anew.
     pub(crate) fn refuses(&mut self, observed: &Observed) {
         if let Some(wanted) = &mut self.wanted
-            && wanted.wants(observed)
+            && wanted
+                .observations
+                .iter()
+                .any(|one| one.observed == *observed)
             && !wanted.refused.contains(observed)
         {
             wanted.refused.push(observed.clone());
@@ -227,30 +223,20 @@ impl<P> Device<P> {
         }
     }
 
-    fn is_missing(&self, now: Instant, wanted: &Wanted, observation: &Observation) -> bool {
-        let observed = &observation.observed;
-        !self.observations.reports(observed, now) && !wanted.refused.contains(observed)
-    }
-
-    /// Whether it is time to ask for something that it does not report although it is wanted.
-    pub(crate) fn misses(&self, now: Instant) -> bool {
-        self.wanted.as_ref().is_some_and(|wanted| {
-            wanted.asked_at.is_none_or(|asked| now >= asked + ASK_AGAIN)
-                && wanted
-                    .observations
-                    .iter()
-                    .any(|observation| self.is_missing(now, wanted, observation))
+    /// What it does not report although it is wanted and was not refused.
+    fn missing(&self, now: Instant) -> impl Iterator<Item = &Observation> {
+        self.wanted.iter().flat_map(move |wanted| {
+            wanted.observations.iter().filter(move |observation| {
+                let observed = &observation.observed;
+                !self.observations.reports(observed, now) && !wanted.refused.contains(observed)
+            })
         })
     }
 
-    /// What it is to be asked for.
-    fn missing(&self, now: Instant) -> Vec<Observation> {
-        let wanted = self.wanted.iter();
-        let observations = wanted.flat_map(|wanted| {
-            let observations = wanted.observations.iter();
-            observations.filter(|observation| self.is_missing(now, wanted, observation))
-        });
-        observations.cloned().collect()
+    /// Whether it is time to ask for something that is missing.
+    pub(crate) fn misses(&self, now: Instant) -> bool {
+        let asked_at = self.wanted.as_ref().and_then(|wanted| wanted.asked_at);
+        asked_at.is_none_or(|asked| now >= asked + ASK_AGAIN) && self.missing(now).next().is_some()
     }
 
     /// It is asked for something that is wanted.
@@ -314,7 +300,8 @@ impl<P: PeerKey> Engine<P> {
         let Some(device) = device.filter(|device| device.misses(now.instant)) else {
             return;
         };
-        for observation in device.missing(now.instant) {
+        let missing: Vec<Observation> = device.missing(now.instant).cloned().collect();
+        for observation in missing {
             if !self.is_asked_for(id, &observation.observed) {
                 self.restore_observation(now, id, &observation);
             }

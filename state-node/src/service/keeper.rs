@@ -70,10 +70,7 @@ pub struct Keeper {
 impl Keeper {
     /// Stores a credential in place of any with its id.
     pub async fn store(&self, new: NewCredential, terms: &Terms) -> Result<Credential, Status> {
-        let name = CredentialName {
-            namespace: new.endpoint.namespace(),
-            id: new.id.clone(),
-        };
+        let name = CredentialName::new(&new.endpoint.namespace(), new.id.clone());
         let sealed = self.seal.seal_secret(&name, &new.secret);
         let origin = new.origin;
         let credential = Credential {

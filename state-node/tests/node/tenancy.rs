@@ -37,11 +37,15 @@ impl Tenant {
         }
     }
 
-    /// What a method answers, one message after the other; a stream that goes on for a while and says nothing has ended.
     async fn call(&self, path: &str, request: &impl Message) -> Result<Vec<Vec<u8>>, Status> {
+        self.send(path, request.encode_to_vec()).await
+    }
+
+    /// What a method answers, one message after the other; a stream that goes on for a while and says nothing has ended.
+    async fn send(&self, path: &str, message: Vec<u8>) -> Result<Vec<Vec<u8>>, Status> {
         let mut grpc = Grpc::new(self.channel.clone());
         grpc.ready().await.unwrap();
-        let mut request = Request::new(request.encode_to_vec());
+        let mut request = Request::new(message);
         request.set_timeout(Duration::from_secs(20));
         let name = self.name.parse().unwrap();
         request.metadata_mut().insert("drover-namespace", name);
@@ -446,8 +450,9 @@ async fn no_method_shows_or_changes_what_another_tenant_has() {
     }
     for path in served() {
         for tenant in [&nobody, &rival] {
-            let request = Raw(intrusion(&path, &operation));
-            let answer = tenant.call(&path, &request).await.unwrap_or_default();
+            let request = intrusion(&path, &operation);
+            let answer = tenant.send(&path, request.clone()).await;
+            let answer = answer.unwrap_or_default();
             // What it put there itself comes back; nothing of the other is in it.
             let own = [".Credentials/", ".Bootstrap/"]
                 .iter()
@@ -459,7 +464,7 @@ async fn no_method_shows_or_changes_what_another_tenant_has() {
             };
             for message in &answer {
                 let shown = foreign.iter().find(|text| holds(message, text));
-                let is_echo = shown.is_some_and(|text| holds(&request.0, text));
+                let is_echo = shown.is_some_and(|text| holds(&request, text));
                 assert!(shown.is_none() || is_echo, "{path}: {message:?}");
             }
             assert_eq!(owner.possessions().await, before, "after {path}");
@@ -556,7 +561,9 @@ async fn a_namespace_that_is_none_is_refused() {
     let cluster = Cluster::start(1).await;
     for name in ["ACME", "a.b", "-", "a_b"] {
         let tenant = Tenant::new(&cluster, name);
-        let refused = tenant.call("/drover.v1.Devices/ListDevices", &*ALL).await;
+        let refused = tenant
+            .call("/drover.v1.Devices/ListDevices", &all_devices())
+            .await;
         let refused = refused.unwrap_err();
         assert_eq!(refused.code(), Code::InvalidArgument, "{name}: {refused}");
         let info = refused.get_details_error_info().unwrap();
@@ -661,7 +668,8 @@ async fn a_namespace_calls_no_more_often_than_it_may() {
         Tenant::new(&cluster, "rival"),
     );
     let path = "/drover.v1.Devices/ListDevices";
-    let calls = (0..8).map(|_| owner.call(path, &*ALL));
+    let all = all_devices();
+    let calls = (0..8).map(|_| owner.call(path, &all));
     let calls = futures::future::join_all(calls).await;
     let refused: Vec<_> = calls.into_iter().filter_map(Result::err).collect();
     assert!((3..=5).contains(&refused.len()), "{refused:?}");
@@ -672,39 +680,7 @@ async fn a_namespace_calls_no_more_often_than_it_may() {
         assert!(after.is_some_and(|after| after <= Duration::from_secs(8)));
     }
     for _ in 0..8 {
-        rival.call(path, &*ALL).await.unwrap();
-    }
-}
-
-/// A question for all devices.
-static ALL: std::sync::LazyLock<Raw> =
-    std::sync::LazyLock::new(|| Raw(all_devices().encode_to_vec()));
-
-/// Bytes that are a message already.
-#[derive(Clone, Debug, Default)]
-struct Raw(Vec<u8>);
-
-impl Message for Raw {
-    fn encode_raw(&self, buffer: &mut impl BufMut) {
-        buffer.put_slice(&self.0);
-    }
-
-    fn merge_field(
-        &mut self,
-        _tag: u32,
-        _wire_type: prost::encoding::WireType,
-        _buffer: &mut impl Buf,
-        _context: prost::encoding::DecodeContext,
-    ) -> Result<(), prost::DecodeError> {
-        Ok(())
-    }
-
-    fn encoded_len(&self) -> usize {
-        self.0.len()
-    }
-
-    fn clear(&mut self) {
-        self.0.clear();
+        rival.call(path, &all).await.unwrap();
     }
 }
 
