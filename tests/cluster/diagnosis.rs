@@ -4,7 +4,6 @@ use std::net::SocketAddr;
 use std::time::Duration;
 
 use coap::Code;
-use dtls::{CidOffer, ClientConfig, Psk};
 use lwm2m::{EndpointName, Lifetime};
 use lwm2m_client::{Config, Device, Event};
 use serde_json::Value;
@@ -21,16 +20,11 @@ fn address(drover: &Drover, pointer: &str) -> SocketAddr {
 
 /// A device with this key that talks over DTLS with a Connection ID.
 fn secured(name: &str, key: &str, server: SocketAddr) -> LiveDevice {
-    let key = Psk::new(&hex::decode(key).unwrap()).unwrap();
-    let session = ClientConfig {
-        cid: CidOffer::Length(8),
-        ..ClientConfig::new(name.as_bytes().to_vec(), key)
-    };
     let config = Config {
         lifetime: Lifetime::from_secs(86_400),
         ..Config::new(EndpointName::new(name).unwrap())
     };
-    LiveDevice::start_secured(config, session, server)
+    LiveDevice::start_secured(config, key, server)
 }
 
 fn finding(diagnosis: &Value, summary: &str) -> Option<Value> {

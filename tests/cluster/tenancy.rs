@@ -3,7 +3,6 @@
 use std::net::SocketAddr;
 use std::time::Duration;
 
-use dtls::{CidOffer, ClientConfig, Psk};
 use lwm2m::{EndpointName, Lifetime};
 use lwm2m_client::{Config, Event};
 use serde_json::Value;
@@ -15,17 +14,12 @@ const OUR_KEY: &str = "30313233343536373839616263646566";
 const THEIR_KEY: &str = "66656463626139383736353433323130";
 
 fn device(key: &str, server: &str, manufacturer: &str) -> LiveDevice {
-    let key = Psk::new(&hex::decode(key).unwrap()).unwrap();
-    let session = ClientConfig {
-        cid: CidOffer::Length(8),
-        ..ClientConfig::new(NAME.as_bytes().to_vec(), key)
-    };
     let config = Config {
         lifetime: Lifetime::from_secs(86_400),
         ..Config::new(EndpointName::new(NAME).unwrap())
     };
     let server: SocketAddr = server.parse().unwrap();
-    let device = LiveDevice::start_secured(config, session, server);
+    let device = LiveDevice::start_secured(config, key, server);
     device.set("/3/0/0", lwm2m::Value::String(manufacturer.to_owned()));
     device
 }

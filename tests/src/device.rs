@@ -7,7 +7,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
-use dtls::{Client, ClientConfig, ClientOutput};
+use dtls::{CidOffer, Client, ClientConfig, ClientOutput, Psk};
 use lwm2m::{Path, Value};
 use lwm2m_client::{Config, Device, Event, Output, RegistrationFailure};
 
@@ -50,8 +50,15 @@ impl LiveDevice {
         Self::switch_on(config, None, server)
     }
 
-    /// Switches a device on that talks over DTLS, and makes another session when its server is silent.
-    pub fn start_secured(config: Config, session: ClientConfig, server: SocketAddr) -> Self {
+    /// Switches a device on that talks over DTLS with a Connection ID, by a key in hexadecimal whose identity is the
+    /// device's name, and makes another session when its server is silent.
+    pub fn start_secured(config: Config, key: &str, server: SocketAddr) -> Self {
+        let key = hex::decode(key).expect("a key in hexadecimal");
+        let key = Psk::new(&key).expect("a key of a good length");
+        let session = ClientConfig {
+            cid: CidOffer::Length(8),
+            ..ClientConfig::new(config.endpoint.as_str().as_bytes().to_vec(), key)
+        };
         let client = Client::new(session, rand::random());
         Self::switch_on(config, Some(Box::new(client)), server)
     }

@@ -3,7 +3,6 @@
 use std::net::SocketAddr;
 use std::time::Duration;
 
-use dtls::{CidOffer, ClientConfig, Psk};
 use lwm2m::{Binding, EndpointName, Lifetime, QueueMode};
 use lwm2m_client::{Config, Device, Event};
 use tests::{Drover, LiveDevice};
@@ -32,18 +31,13 @@ pub(super) fn fall_asleep(drover: &Drover, server: SocketAddr) -> Vec<LiveDevice
 }
 
 fn start(name: &str, server: SocketAddr) -> LiveDevice {
-    let key = Psk::new(&hex::decode(KEY).unwrap()).unwrap();
-    let session = ClientConfig {
-        cid: CidOffer::Length(8),
-        ..ClientConfig::new(name.as_bytes().to_vec(), key)
-    };
     let config = Config {
         binding: Binding::UDP.with_queue_mode(QueueMode::On),
         lifetime: Lifetime::from_secs(86_400),
         queue_window: AWAKE,
         ..Config::new(EndpointName::new(name).unwrap())
     };
-    LiveDevice::start_secured(config, session, server)
+    LiveDevice::start_secured(config, KEY, server)
 }
 
 /// Has a device say that it is there, and waits until it sleeps again.
