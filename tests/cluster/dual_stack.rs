@@ -1,5 +1,6 @@
 //! Devices with IPv4 and with IPv6 at the same ports of nodes that reach each other over IPv6.
 
+use free_port::free_port;
 use rustix::process::Signal;
 use tests::{Drover, Options, Program, free_address, kill, metric, until, wait_for_members};
 
@@ -70,11 +71,6 @@ impl Node {
             _program: program,
         }
     }
-}
-
-fn free_port() -> u16 {
-    let address: std::net::SocketAddr = free_address().parse().unwrap();
-    address.port()
 }
 
 fn all_answer(drover: &Drover) {

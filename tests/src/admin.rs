@@ -1,19 +1,15 @@
 //! The admin endpoint of a node.
 
 use std::io::{Read, Write};
-use std::net::{TcpListener, TcpStream};
+use std::net::TcpStream;
 use std::time::Duration;
 
 use crate::process::Program;
 use crate::wait::until_some;
 
-/// A loopback address that nobody listens at now.
+/// A loopback address that nobody listens at.
 pub fn free_address() -> String {
-    let listener = TcpListener::bind("127.0.0.1:0").expect("loopback has a free port");
-    let address = listener
-        .local_addr()
-        .expect("a bound socket has an address");
-    address.to_string()
+    format!("127.0.0.1:{}", free_port::free_port())
 }
 
 /// Waits until `/readyz` at `admin` says that `program` takes traffic.

@@ -1,12 +1,12 @@
 //! A cluster of real processes in a temporary folder.
 
-use device_state::{DeviceName, Namespace};
-use std::net::TcpListener;
 use std::os::unix::process::ExitStatusExt;
 use std::path::PathBuf;
 use std::process::{ExitStatus, Stdio};
 use std::time::Duration;
 
+use device_state::{DeviceName, Namespace};
+use free_port::free_port;
 use proto::drover::v1::desired_state_client::DesiredStateClient;
 use proto::drover::v1::{DesiredResources, GetDesiredRequest};
 use proto::rpc::v1::state_client::StateClient;
@@ -37,11 +37,6 @@ pub(crate) struct Cluster {
     nodes: Vec<Node>,
     /// Settings of all nodes, such as `DROVER_STATE__MAX_WATCHERS`.
     environment: Vec<(&'static str, &'static str)>,
-}
-
-fn free_port() -> u16 {
-    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
-    listener.local_addr().unwrap().port()
 }
 
 impl Cluster {

@@ -194,12 +194,6 @@ fn beside_server<T>(
     })
 }
 
-/// A port that was free a moment ago.
-fn free_port() -> u16 {
-    let socket = UdpSocket::bind("127.0.0.1:0").unwrap();
-    socket.local_addr().unwrap().port()
-}
-
 /// A socket for [`connect`]. Some servers stay with the first address that they hear of.
 fn socket_to(port: u16) -> UdpSocket {
     let socket = UdpSocket::bind("127.0.0.1:0").unwrap();

@@ -1,10 +1,9 @@
 //! `gnutls-cli` and `gnutls-serv`, with pre-shared keys, certificates and raw public keys.
 
 use dtls::{CidOffer, CipherSuite, ClientConfig, HandshakeKind};
+use free_port::free_port;
 
-use super::{
-    Process, beside_server, connect, fixture, free_port, identity, is_installed, key_hex, socket_to,
-};
+use super::{Process, beside_server, connect, fixture, identity, is_installed, key_hex, socket_to};
 use crate::fixtures::{certificate_client, raw_key_client};
 use crate::pair::client_config;
 

@@ -1,10 +1,9 @@
 //! `openssl s_client` and `s_server`, with pre-shared keys and certificates.
 
 use dtls::{CidOffer, CipherSuite, ClientConfig, HandshakeKind};
+use free_port::free_port;
 
-use super::{
-    Process, beside_server, connect, fixture, free_port, identity, is_installed, key_hex, socket_to,
-};
+use super::{Process, beside_server, connect, fixture, identity, is_installed, key_hex, socket_to};
 use crate::fixtures::certificate_client;
 use crate::pair::client_config;
 
