@@ -40,6 +40,7 @@
 
 pub mod apply;
 pub mod bootstrap;
+pub mod campaign;
 pub mod command;
 pub mod contact;
 pub mod effect;

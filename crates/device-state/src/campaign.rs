@@ -1,0 +1,88 @@
+//! Firmware campaigns: what was declared, where they stand, and what became of each device.
+//!
+//! A [`Campaign`] is one row in shard 0. Every shard has a [`Part`] of it: what `apply` needs to walk the shard's own
+//! devices through the update without asking anybody. The devices of a campaign are its ledger, a [`Ledger`] row each;
+//! a [`Tally`] for each wave counts them, so that nobody has to.
+//!
+//! ```text
+//!  shard 0    Campaign: plan, control, course ◀── the planner, on the leader
+//!                                                    │ OpenCampaign, EnrolDevices, AdmitDevices, HaltCampaign
+//!  shard 0…n  Part ─ Ledger (a device) ─ Tally ◀─────┘
+//! ```
+//!
+//! The planner decides about waves and knows no device; `apply` moves devices and knows no other shard. What a device
+//! does next is decided in [`firmware`] alone.
+
+mod course;
+pub mod firmware;
+mod ledger;
+mod plan;
+
+pub use course::{CampaignState, Course, PauseReason, WaveCourse, WaveState};
+pub use ledger::{Failure, FailureSample, Ledger, Part, Phase, SkipReason, Tally};
+pub use plan::{
+    DevicePolicy, FailureThreshold, Image, Membership, OnFailure, Plan, Promotion, Schedule, Share,
+    Transfer, Wave, Window,
+};
+
+use std::fmt;
+
+use crate::id::Timestamp;
+use crate::name::Namespace;
+use crate::selection::DeviceFilter;
+
+/// A campaign, for ever: another one of the same name has another id. The revision of shard 0 at which it was made.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct CampaignId(pub u64);
+
+impl fmt::Display for CampaignId {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(formatter, "c-{:x}", self.0)
+    }
+}
+
+/// A condition on devices, with the text that it was declared by.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Selector {
+    /// In the language of filters; empty for every device of the namespace.
+    pub text: String,
+    /// What the text says.
+    pub filter: DeviceFilter,
+}
+
+/// A campaign as it is stored in shard 0.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Campaign {
+    /// Overwritten by `apply` when the campaign is made.
+    pub id: CampaignId,
+    pub namespace: Namespace,
+    /// At most [`Campaign::MAX_NAME`] bytes.
+    pub name: String,
+    /// Never changes.
+    pub plan: Plan,
+    pub control: Control,
+    pub course: Course,
+    pub created_at: Timestamp,
+}
+
+impl Campaign {
+    /// The longest name in bytes.
+    pub const MAX_NAME: usize = 63;
+    /// More campaigns of a namespace are refused.
+    pub const MAX_CAMPAIGNS: usize = 256;
+    /// More waves of a campaign are refused.
+    pub const MAX_WAVES: usize = 32;
+    /// More windows of a campaign are refused.
+    pub const MAX_WINDOWS: usize = 16;
+}
+
+/// What people say while a campaign runs.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Control {
+    /// No further device begins; those that have begun go on.
+    pub paused: bool,
+    /// The last wave that may begin though waves before it ask for an approval; empty for none.
+    pub approved_through: String,
+    /// For good: once set it stays.
+    pub aborted: bool,
+}
