@@ -11,6 +11,7 @@
 //! ```
 
 mod bootstrap;
+mod campaign;
 mod credential;
 mod dedup;
 mod desired;
@@ -294,6 +295,24 @@ impl<'t> Change<'t> {
                 live,
                 missing,
             } => self.forget(endpoint, *live, *missing),
+            Command::PutCampaign { campaign } => self.put_campaign(campaign),
+            Command::ControlCampaign {
+                namespace,
+                name,
+                control,
+            } => self.control_campaign((namespace, name), control),
+            Command::SteerCampaign {
+                id,
+                namespace,
+                name,
+                course,
+            } => self.steer_campaign((namespace, name), *id, course),
+            Command::RemoveCampaign { namespace, name } => self.remove_campaign((namespace, name)),
+            Command::OpenCampaign { part } => Ok(self.open_campaign(part)),
+            Command::EnrolDevices { id, limit } => self.enrol_devices(*id, *limit),
+            Command::AdmitDevices { id, wave, until } => self.admit_devices(*id, *wave, *until),
+            Command::HaltCampaign { id, limit } => self.halt_campaign(*id, *limit),
+            Command::DropCampaign { id, limit } => Ok(self.drop_campaign(*id, *limit)),
             Command::Guarded { guard, command } => self.guarded(guard, command),
         }
     }

@@ -19,7 +19,7 @@ mod ledger;
 mod plan;
 
 pub use course::{CampaignState, Course, PauseReason, WaveCourse, WaveState};
-pub use ledger::{Failure, FailureSample, Ledger, Part, Phase, SkipReason, Tally};
+pub use ledger::{Failure, FailureSample, Ledger, Part, Phase, SkipReason, Sweep, Tally};
 pub use plan::{
     DevicePolicy, FailureThreshold, Image, Membership, OnFailure, Plan, Promotion, Schedule, Share,
     Transfer, Wave, Window,
@@ -31,7 +31,7 @@ use crate::id::Timestamp;
 use crate::name::Namespace;
 use crate::selection::DeviceFilter;
 
-/// A campaign, for ever: another one of the same name has another id. The revision of shard 0 at which it was made.
+/// A campaign, for ever: another one of the same name has another id.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct CampaignId(pub u64);
 

@@ -9,6 +9,7 @@ use lwm2m::{
 };
 
 use crate::bootstrap::{BootstrapProfile, BootstrapRecord};
+use crate::campaign::{Campaign, CampaignId, Control, Course, Part};
 use crate::feature::FeatureLevel;
 use crate::guard::Guard;
 use crate::id::{NodeId, OperationId, RequestId, SessionGeneration, Timestamp};
@@ -260,6 +261,54 @@ pub enum Command {
         live: Live,
         missing: Missing,
     },
+    /// Begins a campaign; its own id, course and time do not count. To shard 0 only.
+    PutCampaign {
+        campaign: Box<Campaign>,
+    },
+    /// To shard 0 only.
+    ControlCampaign {
+        namespace: Namespace,
+        name: String,
+        control: Control,
+    },
+    /// The planner's: refused unless [`Course::step`] is the stored one and one more. To shard 0 only.
+    SteerCampaign {
+        id: CampaignId,
+        namespace: Namespace,
+        name: String,
+        course: Course,
+    },
+    /// One that has ended. To shard 0 only.
+    RemoveCampaign {
+        namespace: Namespace,
+        name: String,
+    },
+    /// The shard takes part in a campaign; nothing changes if it does already.
+    OpenCampaign {
+        part: Box<Part>,
+    },
+    /// Asks further devices whether they take part, about as many as `limit`.
+    EnrolDevices {
+        id: CampaignId,
+        limit: u32,
+    },
+    /// Further devices have their turn in a wave, until so many have had it, ever; at most
+    /// [`MAX_ADMITTED`](crate::limit::MAX_ADMITTED) at once.
+    AdmitDevices {
+        id: CampaignId,
+        wave: u8,
+        until: u64,
+    },
+    /// No device begins any more, and further ones are taken back, about as many as `limit`.
+    HaltCampaign {
+        id: CampaignId,
+        limit: u32,
+    },
+    /// Removes about `limit` rows of a campaign that is gone.
+    DropCampaign {
+        id: CampaignId,
+        limit: u32,
+    },
     /// A command of a caller ([`Command::is_of_caller`]) that is carried out under conditions.
     Guarded {
         guard: Guard,
@@ -279,6 +328,7 @@ impl Command {
             Self::PutCredential { credential } => credential.endpoint.namespace(),
             Self::PutBootstrapProfile { profile } => profile.namespace.clone(),
             Self::RecordBootstrap { record } => record.endpoint.namespace(),
+            Self::PutCampaign { campaign } => campaign.namespace.clone(),
             Self::BindEndpoint { endpoint, .. }
             | Self::SetDesired { endpoint, .. }
             | Self::Enqueue { endpoint, .. }
@@ -291,9 +341,28 @@ impl Command {
 
     /// What replicas have to understand to apply it.
     pub fn needs(&self) -> FeatureLevel {
+        if self.is_of_campaign() {
+            return FeatureLevel::CAMPAIGNS;
+        }
         match self.begins_in() {
             Some(namespace) if !namespace.is_default() => FeatureLevel::NAMESPACES,
             _ => FeatureLevel::default(),
+        }
+    }
+
+    fn is_of_campaign(&self) -> bool {
+        match self {
+            Self::PutCampaign { .. }
+            | Self::ControlCampaign { .. }
+            | Self::SteerCampaign { .. }
+            | Self::RemoveCampaign { .. }
+            | Self::OpenCampaign { .. }
+            | Self::EnrolDevices { .. }
+            | Self::AdmitDevices { .. }
+            | Self::HaltCampaign { .. }
+            | Self::DropCampaign { .. } => true,
+            Self::Guarded { command, .. } => command.is_of_campaign(),
+            _ => false,
         }
     }
 }
@@ -333,6 +402,9 @@ impl Command {
                 | Self::RemoveObjectModel { .. }
                 | Self::ChangeMetadata { .. }
                 | Self::Forget { .. }
+                | Self::PutCampaign { .. }
+                | Self::ControlCampaign { .. }
+                | Self::RemoveCampaign { .. }
         )
     }
 }
@@ -461,6 +533,16 @@ pub enum Rejection {
     TooManyLabels,
     #[error("longer annotations than a device may have")]
     AnnotationsTooLong,
+    #[error("no such campaign")]
+    UnknownCampaign,
+    #[error("a campaign of this name is there already")]
+    CampaignExists,
+    #[error("the campaign has not ended")]
+    CampaignRuns,
+    #[error("too many campaigns")]
+    TooManyCampaigns,
+    #[error("another planner was faster")]
+    CourseMoved,
     /// Of nodes that admit commands; `apply` never says so.
     #[error("the namespace has as much as it may have")]
     QuotaExceeded,

@@ -10,10 +10,13 @@ pub struct FeatureLevel(pub u32);
 
 impl FeatureLevel {
     /// What this release understands. A replica that meets a higher one stops: it would guess.
-    pub const SUPPORTED: Self = Self(2);
+    pub const SUPPORTED: Self = Self(3);
 
     /// There are other namespaces than the default one. Releases before cannot read what is in them.
     pub const NAMESPACES: Self = Self(2);
+
+    /// There are campaigns.
+    pub const CAMPAIGNS: Self = Self(3);
 
     /// Whether this release understands the level.
     pub const fn is_supported(self) -> bool {

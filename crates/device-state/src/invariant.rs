@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use lwm2m::{Observed, Path};
 
+use crate::campaign::{CampaignId, Ledger, Membership, Phase, Tally};
 use crate::id::Timestamp;
 use crate::index::{IndexEntry, Indexed};
 use crate::label::Metadata;
@@ -55,6 +56,12 @@ pub enum Violation {
     NotIndexed(IndexEntry),
     #[error("{0:?} is in the index of devices and is not so")]
     DanglingIndex(IndexEntry),
+    #[error("{0:?} waits for its turn in a campaign and is not in line, or the other way round")]
+    CampaignQueue(DeviceName),
+    #[error("{0:?} is on its way in a campaign and not held by it, or the other way round")]
+    CampaignLock(DeviceName),
+    #[error("campaign {campaign} has another number of devices in slot {slot} than it counts")]
+    CampaignTally { campaign: CampaignId, slot: u8 },
     #[error("a request's outcome and its place in the order of requests disagree")]
     DedupOrder,
     #[error("the feed has an entry below its floor")]
@@ -129,6 +136,8 @@ pub fn check(tables: &MemoryTables) -> Result<(), Violation> {
         order_rows: 0,
         in_flight: BTreeSet::new(),
         rows: BTreeMap::new(),
+        tallies: BTreeMap::new(),
+        counted_tallies: BTreeMap::new(),
     };
     for row in tables.rows() {
         audit.row(row)?;
@@ -142,6 +151,8 @@ struct Audit<'t> {
     order_rows: u64,
     in_flight: BTreeSet<DeviceName>,
     rows: BTreeMap<(DeviceName, Bound), usize>,
+    tallies: BTreeMap<(CampaignId, u8), Tally>,
+    counted_tallies: BTreeMap<(CampaignId, u8), Tally>,
 }
 
 impl Audit<'_> {
@@ -206,7 +217,35 @@ impl Audit<'_> {
             Row::Index(entry) => {
                 ensure(self.has(entry), || Violation::DanglingIndex(entry.clone()))
             }
-            Row::Credential(_)
+            Row::CampaignDevice(ledger) => self.ledger(ledger),
+            Row::CampaignQueue {
+                campaign, endpoint, ..
+            } => {
+                let ledger = query::ledger(self.tables, *campaign, endpoint);
+                let waits = ledger.is_some_and(|ledger| ledger.phase == Phase::Waiting);
+                ensure(waits, || Violation::CampaignQueue(endpoint.clone()))
+            }
+            Row::CampaignTally {
+                campaign,
+                slot,
+                tally,
+            } => {
+                self.tallies.insert((*campaign, *slot), tally.clone());
+                Ok(())
+            }
+            Row::DeviceCampaign { endpoint, campaign } => {
+                self.counted.campaign_devices += 1;
+                let ledger = query::ledger(self.tables, *campaign, endpoint);
+                let active = ledger.is_some_and(|ledger| ledger.phase.is_active());
+                ensure(active, || Violation::CampaignLock(endpoint.clone()))
+            }
+            Row::CampaignPart(part) => {
+                let joins = part.membership == Membership::Dynamic;
+                self.counted.dynamic_campaigns += u64::from(joins);
+                Ok(())
+            }
+            Row::Campaign(_)
+            | Row::Credential(_)
             | Row::ContextOwner(_)
             | Row::BootstrapProfile(_)
             | Row::Bootstrap(_)
@@ -215,6 +254,49 @@ impl Audit<'_> {
             | Row::Counters(_)
             | Row::DesiredGeneration { .. } => Ok(()),
         }
+    }
+
+    fn ledger(&mut self, ledger: &Ledger) -> Result<(), Violation> {
+        let Ledger {
+            campaign, endpoint, ..
+        } = ledger;
+        let tally = self.counted_tallies.entry((*campaign, ledger.slot()));
+        *tally.or_default().count(ledger.phase) += 1;
+        if ledger.phase == Phase::Waiting {
+            let key =
+                RowKey::CampaignQueue(*campaign, ledger.slot(), ledger.rank, endpoint.clone());
+            let queued = self.tables.get(&key).is_some();
+            return ensure(queued, || Violation::CampaignQueue(endpoint.clone()));
+        }
+        if !ledger.phase.is_active() {
+            return Ok(());
+        }
+        let locked = query::campaign_of(self.tables, endpoint) == Some(*campaign);
+        ensure(locked, || Violation::CampaignLock(endpoint.clone()))?;
+        self.ends(ledger.due, Expiring::CampaignDevice(endpoint.clone()))
+    }
+
+    /// Counts only: which failures there were is not in the ledger of a device that was tried again.
+    fn tallies(&self) -> Result<(), Violation> {
+        let slots: BTreeSet<_> = self
+            .tallies
+            .keys()
+            .chain(self.counted_tallies.keys())
+            .collect();
+        for slot in slots {
+            let bare = |tallies: &BTreeMap<_, Tally>| Tally {
+                failures: Vec::new(),
+                samples: Vec::new(),
+                ..tallies.get(slot).cloned().unwrap_or_default()
+            };
+            ensure(bare(&self.tallies) == bare(&self.counted_tallies), || {
+                Violation::CampaignTally {
+                    campaign: slot.0,
+                    slot: slot.1,
+                }
+            })?;
+        }
+        Ok(())
     }
 
     fn registration(&mut self, registration: &Registration) -> Result<(), Violation> {
@@ -343,6 +425,7 @@ impl Audit<'_> {
     }
 
     fn totals(self) -> Result<(), Violation> {
+        self.tallies()?;
         ensure(self.order_rows == self.counted.dedup_rows, || {
             Violation::DedupOrder
         })?;
@@ -409,6 +492,10 @@ impl Audit<'_> {
             }
             Expiring::Operation(endpoint, sequence) => {
                 query::operation_at(self.tables, endpoint, *sequence).map(|record| record.ends_at())
+            }
+            Expiring::CampaignDevice(endpoint) => {
+                let campaign = query::campaign_of(self.tables, endpoint)?;
+                query::ledger(self.tables, campaign, endpoint).map(|ledger| ledger.due)
             }
             Expiring::Hold(endpoint, observed, holder) => {
                 let observation = query::observation(self.tables, endpoint, observed)?;

@@ -60,6 +60,9 @@ pub const MAX_LABELS: usize = 64;
 /// Bytes of the annotations of one device, keys and values together.
 pub const MAX_ANNOTATION_BYTES: usize = 64 << 10;
 
+/// Devices of a campaign that have their turn by one command.
+pub const MAX_ADMITTED: usize = 256;
+
 /// Versions of objects that vendors define, all objects together.
 pub const MAX_MODELS: usize = 128;
 

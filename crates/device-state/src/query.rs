@@ -1,5 +1,6 @@
 //! Reads of a shard: what the rows say about a device, and what a leader needs to know.
 
+mod campaign;
 mod feed;
 mod known;
 mod list;
@@ -10,6 +11,11 @@ use std::cmp::Reverse;
 
 use lwm2m::{ChildPrefix, ObjectModel, Observed, Path, PowerSaving, RegistrationId};
 
+pub use self::campaign::{
+    LedgerPage, LedgerQuery, campaign, campaign_of, campaign_part, campaign_parts,
+    campaign_tallies, campaigns, ledger, select_ledger,
+};
+pub(crate) use self::campaign::{campaign_queue, campaign_tally, ledgers_after, updated_by};
 pub use self::feed::{FeedPage, FeedPosition, feed};
 pub use self::known::is_known;
 pub use self::list::{
@@ -17,6 +23,7 @@ pub use self::list::{
     list_present, pending_devices,
 };
 pub use self::records::{OperationPage, OperationPlace, is_selected, select_operations};
+pub(crate) use self::select::meets_filter;
 pub use self::select::{DevicePage, DeviceQuery, DeviceSummary, select_devices};
 use crate::bootstrap::{BootstrapProfile, BootstrapRecord};
 use crate::id::{NodeId, OperationId, RequestId, Timestamp};

@@ -3,6 +3,7 @@
 use lwm2m::{ChildPrefix, ObjectVersion, Observed, Path};
 
 use crate::bootstrap::BootstrapProfile;
+use crate::campaign::{Campaign, CampaignId};
 use crate::id::{NodeId, RequestId, Revision, Timestamp};
 use crate::name::{DeviceName, DevicePrefix, Namespace};
 use crate::record::{CredentialId, CredentialName, ResumptionId, SessionCid};
@@ -133,6 +134,57 @@ pub(crate) fn object_models() -> Range {
         RowKey::ObjectModel(0, ObjectVersion::new(0, 0)),
         // 65535 is reserved and no object.
         RowKey::ObjectModel(u16::MAX, above),
+    )
+}
+
+/// The campaigns of a namespace.
+pub(crate) fn campaigns(namespace: &Namespace) -> Range {
+    // Names are of letters, digits and the like.
+    let above = char::MAX.to_string().repeat(Campaign::MAX_NAME);
+    (
+        RowKey::Campaign(namespace.qualify(" ")),
+        RowKey::Campaign(namespace.qualify(&above)),
+    )
+}
+
+/// The campaigns of all namespaces. Those of other namespaces than the default one begin with a control character.
+pub(crate) fn all_campaigns() -> Range {
+    (
+        RowKey::Campaign(String::new()),
+        campaigns(&Namespace::default()).1,
+    )
+}
+
+pub(crate) fn campaign_parts() -> Range {
+    (
+        RowKey::CampaignPart(CampaignId(0)),
+        RowKey::CampaignPart(CampaignId(u64::MAX)),
+    )
+}
+
+/// The devices of a campaign.
+pub(crate) fn ledger(campaign: CampaignId) -> Range {
+    let all = DevicePrefix::everything();
+    (
+        RowKey::CampaignDevice(campaign, all.first()),
+        RowKey::CampaignDevice(campaign, all.last()),
+    )
+}
+
+/// Those that wait, in one lane or, with `None`, in any.
+pub(crate) fn campaign_queue(campaign: CampaignId, lane: Option<u8>) -> Range {
+    let all = DevicePrefix::everything();
+    let (first, last) = lane.map_or((0, u8::MAX), |lane| (lane, lane));
+    (
+        RowKey::CampaignQueue(campaign, first, 0, all.first()),
+        RowKey::CampaignQueue(campaign, last, u64::MAX, all.last()),
+    )
+}
+
+pub(crate) fn campaign_tallies(campaign: CampaignId) -> Range {
+    (
+        RowKey::CampaignTally(campaign, 0),
+        RowKey::CampaignTally(CampaignId(campaign.0.saturating_add(1)), 0),
     )
 }
 

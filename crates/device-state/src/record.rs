@@ -388,6 +388,8 @@ pub enum OperationSource {
     Caller,
     /// The desired state of the resource that the operation writes.
     Desired,
+    /// The campaign that the device is in.
+    Campaign,
 }
 
 /// How an operation stands to others of its device's queue.

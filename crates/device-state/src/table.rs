@@ -3,6 +3,7 @@
 use lwm2m::{ChildPrefix, ObjectModel, ObjectVersion, Observed, Path, RegistrationId};
 
 use crate::bootstrap::{BootstrapProfile, BootstrapRecord};
+use crate::campaign::{Campaign, CampaignId, Ledger, Part, Tally};
 use crate::command::Outcome;
 use crate::event::FeedEntry;
 use crate::feature::FeatureLevel;
@@ -27,6 +28,8 @@ pub enum Expiring {
     /// The lease of an ingress node.
     Member(NodeId),
     Resumption(ResumptionId),
+    /// The device is to be looked after by its campaign.
+    CampaignDevice(DeviceName),
 }
 
 /// The key of a row. The order of variants and of keys within a variant is the order of a scan.
@@ -70,6 +73,16 @@ pub enum RowKey {
     Index(Indexed, String, DeviceName),
     /// In shard 0 only.
     StateNode(NodeId),
+    /// By namespace and name, as text; in shard 0 only.
+    Campaign(String),
+    CampaignPart(CampaignId),
+    CampaignDevice(CampaignId, DeviceName),
+    /// A device that waits for its turn: by lane ([`Ledger::slot`]) and rank.
+    CampaignQueue(CampaignId, u8, u64, DeviceName),
+    /// By [`Ledger::slot`].
+    CampaignTally(CampaignId, u8),
+    /// The one campaign that a device is in.
+    DeviceCampaign(DeviceName),
 }
 
 /// A row.
@@ -122,6 +135,25 @@ pub enum Row {
     Metadata(Metadata),
     Index(IndexEntry),
     StateNode(StateNode),
+    Campaign(Box<Campaign>),
+    CampaignPart(Box<Part>),
+    CampaignDevice(Ledger),
+    CampaignQueue {
+        campaign: CampaignId,
+        lane: u8,
+        rank: u64,
+        endpoint: DeviceName,
+    },
+    CampaignTally {
+        campaign: CampaignId,
+        slot: u8,
+        tally: Tally,
+    },
+    /// Not there for a device that is in none.
+    DeviceCampaign {
+        endpoint: DeviceName,
+        campaign: CampaignId,
+    },
 }
 
 /// Numbers that `apply` keeps about its shard.
@@ -146,6 +178,10 @@ pub struct Counters {
     /// Generations up to this one may have been used by owners of OSCORE contexts that have no
     /// row, because a restore lost it.
     pub context_floor: SessionGeneration,
+    /// Devices that are in a campaign.
+    pub campaign_devices: u64,
+    /// Campaigns that devices join later.
+    pub dynamic_campaigns: u64,
 }
 
 impl Row {
@@ -187,6 +223,17 @@ impl Row {
             Self::Metadata(row) => RowKey::Metadata(row.endpoint.clone()),
             Self::Index(entry) => entry.key(),
             Self::StateNode(row) => RowKey::StateNode(row.node),
+            Self::Campaign(row) => RowKey::Campaign(row.namespace.qualify(&row.name)),
+            Self::CampaignPart(row) => RowKey::CampaignPart(row.id),
+            Self::CampaignDevice(row) => RowKey::CampaignDevice(row.campaign, row.endpoint.clone()),
+            Self::CampaignQueue {
+                campaign,
+                lane,
+                rank,
+                endpoint,
+            } => RowKey::CampaignQueue(*campaign, *lane, *rank, endpoint.clone()),
+            Self::CampaignTally { campaign, slot, .. } => RowKey::CampaignTally(*campaign, *slot),
+            Self::DeviceCampaign { endpoint, .. } => RowKey::DeviceCampaign(endpoint.clone()),
         }
     }
 }

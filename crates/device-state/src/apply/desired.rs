@@ -81,7 +81,7 @@ impl Change<'_> {
         &self,
         record: &OperationRecord,
     ) -> Option<OperationOutcome> {
-        if record.source == OperationSource::Caller || self.desired_of(record).is_some() {
+        if record.source != OperationSource::Desired || self.desired_of(record).is_some() {
             return None;
         }
         let path = record.operation.path();

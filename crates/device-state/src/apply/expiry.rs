@@ -61,6 +61,7 @@ impl Change<'_> {
             Expiring::Hold(endpoint, observed, holder) => {
                 self.end_hold(endpoint, observed, *holder)
             }
+            Expiring::CampaignDevice(endpoint) => self.campaign_due(endpoint),
         }
     }
 

@@ -35,6 +35,7 @@ impl Change<'_> {
         if after != before {
             self.put_metadata(&before, after.clone());
             self.emit(endpoint, Event::MetadataChanged { metadata: after });
+            self.join_dynamic_campaigns(endpoint);
         }
         Ok(Outcome::Done)
     }

@@ -116,9 +116,12 @@ impl Change<'_> {
                 | OperationOutcome::Rejected { .. }
                 | OperationOutcome::Answered { .. }
         );
-        if answered || record.source == OperationSource::Caller {
+        if answered || record.source != OperationSource::Desired {
             if let OperationOutcome::Delivered { values, .. } = outcome {
                 self.keep_delivered(endpoint, &record.operation, values);
+                if record.source != OperationSource::Campaign {
+                    self.campaign_heard(endpoint, values.iter().map(|(path, _)| *path));
+                }
             }
             self.settle_desired(&record, outcome);
             self.conclude(record, outcome.clone());
@@ -178,6 +181,9 @@ impl Change<'_> {
     /// Gives an operation its one end and tells everybody.
     pub(super) fn conclude(&mut self, record: OperationRecord, outcome: OperationOutcome) {
         let endpoint = record.endpoint.clone();
+        let id = record.id;
+        let of_campaign =
+            (record.source == OperationSource::Campaign).then(|| record.operation.clone());
         let event = Event::OperationFinished {
             operation: record.id,
             name: record.operation.name().to_owned(),
@@ -192,12 +198,15 @@ impl Change<'_> {
         self.move_operation(
             record,
             OperationState::Finished {
-                outcome,
+                outcome: outcome.clone(),
                 at: self.now,
                 retain_until,
             },
         );
         self.emit(&endpoint, event);
+        if let Some(operation) = of_campaign {
+            self.campaign_operation_ended(&endpoint, id, (&operation, &outcome));
+        }
     }
 
     /// Gives up the exchanges of the device that are in flight at another node than `except`.

@@ -62,6 +62,7 @@ impl Change<'_> {
         // LwM2M Core 1.2 §6.2.1: a device that registers starts anew, so nothing that was in flight
         // is answered.
         self.release_in_flight(endpoint, None);
+        self.campaign_registered(endpoint);
         self.settle_queue(endpoint);
         Ok(Outcome::Registered {
             id: row.id,

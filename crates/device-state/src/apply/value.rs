@@ -32,6 +32,9 @@ impl Change<'_> {
         if !values.is_empty() {
             let newest = values.iter().map(|(path, value, at)| (*path, value, *at));
             self.keep_values(subject, origin, newest);
+            if child.is_none() {
+                self.campaign_heard(endpoint, values.iter().map(|(path, _, _)| *path));
+            }
             self.emit(
                 endpoint,
                 Event::ValuesReported {

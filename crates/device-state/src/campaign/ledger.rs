@@ -17,12 +17,42 @@ pub struct Part {
     /// Of the waves, in their order.
     pub wave_selectors: Vec<Option<Selector>>,
     pub device: DevicePolicy,
-    /// Everybody up to this name was asked whether it takes part; `None` at the beginning.
-    pub enrolled_through: Option<DeviceName>,
-    /// Everybody was.
-    pub enrolled: bool,
-    /// No device begins any more.
-    pub halted: bool,
+    /// Who was asked whether it takes part.
+    pub enrolment: Sweep,
+    /// Whose way was ended; from the moment it begins, no device begins.
+    pub halt: Sweep,
+}
+
+/// A walk over all devices, in the order of their names, in steps of a bounded size.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub enum Sweep {
+    #[default]
+    NotBegun,
+    /// Everybody up to this one.
+    Through(DeviceName),
+    Done,
+}
+
+impl Sweep {
+    /// Where to go on.
+    pub const fn after(&self) -> Option<&DeviceName> {
+        match self {
+            Self::Through(name) => Some(name),
+            Self::NotBegun | Self::Done => None,
+        }
+    }
+
+    /// Where it is after a step that ended with `last`, behind which there may be more.
+    pub(crate) fn to(last: Option<DeviceName>) -> Self {
+        last.map_or(Self::Done, Self::Through)
+    }
+}
+
+impl Ledger {
+    /// Where it is counted: with its wave, or while it waits with the wave whose selector it meets.
+    pub fn slot(&self) -> u8 {
+        self.wave.or(self.lane).unwrap_or(Tally::COMMON)
+    }
 }
 
 /// What became of a device in a campaign.
@@ -102,6 +132,8 @@ pub enum Failure {
     /// It refused the URI or the order to install, with this CoAP code (class and detail, as in 4.05).
     Refused(u8, u8),
     DownloadTimeout,
+    /// It is without a package again, and does not say why.
+    Interrupted,
     InstallTimeout,
     /// It said that it is done, and runs another version.
     VersionMismatch,
@@ -151,6 +183,8 @@ pub struct FailureSample {
 }
 
 impl Tally {
+    /// The slot of those that wait and are of no wave in particular.
+    pub const COMMON: u8 = u8::MAX;
     /// More samples are not kept.
     pub const MAX_SAMPLES: usize = 10;
 

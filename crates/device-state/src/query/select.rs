@@ -82,6 +82,16 @@ pub fn select_devices(tables: &dyn Tables, query: &DeviceQuery<'_>) -> DevicePag
     page
 }
 
+/// Whether a device meets a condition.
+pub(crate) fn meets_filter(
+    tables: &dyn Tables,
+    endpoint: &DeviceName,
+    filter: &DeviceFilter,
+) -> bool {
+    let device = summary(tables, endpoint.clone());
+    filter.holds(&mut |test| meets(tables, &device, test))
+}
+
 fn summary(tables: &dyn Tables, endpoint: DeviceName) -> DeviceSummary {
     DeviceSummary {
         registration: query::registration(tables, &endpoint),

@@ -4,6 +4,7 @@
 #![expect(clippy::unwrap_used, reason = "a failed unwrap is the test's failure")]
 
 mod bootstrap;
+mod campaign;
 mod desired;
 mod feed;
 mod freshness;

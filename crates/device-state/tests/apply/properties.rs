@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use device_state::campaign::{CampaignId, Membership, Part};
 use device_state::command::{Live, Missing};
 use device_state::guard::Effectiveness;
 use device_state::{
@@ -17,6 +18,8 @@ use lwm2m::{
 use proptest::collection::vec;
 use proptest::prelude::*;
 
+use crate::campaign::part;
+use crate::world::id as registration_id;
 use crate::world::{
     SHARD, delivered, endpoint, execute, id, identity, read, refused, register, registration, text,
     update_by, write,
@@ -317,6 +320,38 @@ fn metadata() -> impl Strategy<Value = Command> {
     ]
 }
 
+fn campaigns() -> impl Strategy<Value = Command> {
+    let id = || (1..3_u64).prop_map(CampaignId);
+    let limit = || 1..3_u32;
+    let membership = prop_oneof![
+        2 => Just(Membership::Snapshot),
+        2 => Just(Membership::Dynamic),
+        1 => Just(Membership::UpdatedBy(CampaignId(1))),
+    ];
+    let firmware = (name(), random(), 0..4_i64, 0..9_i64);
+    prop_oneof![
+        2 => (id(), membership).prop_map(|(id, membership)| Command::OpenCampaign {
+            part: Box::new(Part { membership, ..part(id) }),
+        }),
+        3 => (id(), limit()).prop_map(|(id, limit)| Command::EnrolDevices { id, limit }),
+        4 => (id(), 0..2_u8, 1..3_u64).prop_map(|(id, wave, until)| {
+            Command::AdmitDevices { id, wave, until }
+        }),
+        1 => (id(), limit()).prop_map(|(id, limit)| Command::HaltCampaign { id, limit }),
+        1 => (id(), limit()).prop_map(|(id, limit)| Command::DropCampaign { id, limit }),
+        3 => firmware.prop_map(|(name, random, state, result)| Command::RecordValues {
+            endpoint: endpoint(name),
+            registration: registration_id(random),
+            child: None,
+            origin: ValueOrigin::Notify,
+            values: vec![
+                (Path::Resource(5, 0, 3), Value::Integer(state), Timestamp::NEVER),
+                (Path::Resource(5, 0, 5), Value::Integer(result), Timestamp::NEVER),
+            ],
+        }),
+    ]
+}
+
 /// As they are, or tried only.
 fn rehearsed(command: Command) -> Command {
     if !command.is_of_caller() {
@@ -334,7 +369,7 @@ fn rehearsed(command: Command) -> Command {
 
 /// Commands with request ids of their own, under a clock that mostly goes forward.
 fn history() -> impl Strategy<Value = Vec<Envelope>> {
-    let command = prop_oneof![3 => registrations(), 4 => operations(), 3 => intents(), 1 => sessions(), 2 => metadata()];
+    let command = prop_oneof![3 => registrations(), 4 => operations(), 3 => intents(), 1 => sessions(), 2 => metadata(), 3 => campaigns()];
     vec((command, 0..90_000_u64, any::<bool>()), 1..120).prop_map(|commands| {
         let mut now = Timestamp(START);
         let envelope = |(sequence, (command, pause, identified))| {

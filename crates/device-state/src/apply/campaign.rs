@@ -1,0 +1,297 @@
+//! Campaigns in a shard: who takes part, whose turn it is, and what each device does next.
+//!
+//! Every way in leads through [`Change::walk`], which puts the ledger, the counts, the expiry, the lock and the
+//! observations of a device in one place, so that they cannot disagree.
+
+mod definition;
+mod membership;
+
+use lwm2m::{NotificationAttributes, Observed, Operation, Path, Value};
+
+use super::Change;
+use crate::campaign::firmware::{self, Input, Known, Step, Wanted};
+use crate::campaign::{CampaignId, FailureSample, Ledger, Part, Phase, Tally};
+use crate::id::{OperationId, Timestamp};
+use crate::name::DeviceName;
+use crate::query;
+use crate::record::{OperationOutcome, OperationSource};
+use crate::table::{Expiring, Row, RowKey};
+
+/// Marks the holds of campaigns among those of callers, which are random.
+const HOLDER: u64 = 1 << 63;
+
+impl Change<'_> {
+    /// A device told values of these paths.
+    pub(super) fn campaign_heard(
+        &mut self,
+        endpoint: &DeviceName,
+        mut paths: impl Iterator<Item = Path>,
+    ) {
+        let telling = [firmware::STATE, firmware::RESULT, firmware::VERSION];
+        if self.counters.campaign_devices > 0 && paths.any(|path| telling.contains(&path)) {
+            self.campaign_input(endpoint, Input::Reported);
+        }
+    }
+
+    pub(super) fn campaign_registered(&mut self, endpoint: &DeviceName) {
+        self.campaign_input(endpoint, Input::Registered);
+        self.join_dynamic_campaigns(endpoint);
+    }
+
+    /// To be called while its operations are still there.
+    pub(super) fn campaign_forgotten(&mut self, endpoint: &DeviceName) {
+        self.campaign_input(endpoint, Input::Forgotten);
+    }
+
+    /// Whether the device was due.
+    pub(super) fn campaign_due(&mut self, endpoint: &DeviceName) -> bool {
+        let Some((part, ledger)) = self.in_campaign(endpoint) else {
+            return false;
+        };
+        if ledger.due > self.now {
+            return false;
+        }
+        self.walk(&part, &ledger, Input::Due);
+        self.settle_queue(endpoint);
+        true
+    }
+
+    pub(super) fn campaign_operation_ended(
+        &mut self,
+        endpoint: &DeviceName,
+        id: OperationId,
+        (operation, outcome): (&Operation, &OperationOutcome),
+    ) {
+        let Some((part, ledger)) = self.in_campaign(endpoint) else {
+            return;
+        };
+        // What another operation took the place of tells nothing any more.
+        if ledger.operation == Some(id) {
+            self.walk(&part, &ledger, Input::Ended { operation, outcome });
+        }
+    }
+
+    fn campaign_input(&mut self, endpoint: &DeviceName, input: Input<'_>) {
+        if let Some((part, ledger)) = self.in_campaign(endpoint) {
+            self.walk(&part, &ledger, input);
+            self.settle_queue(endpoint);
+        }
+    }
+
+    /// The campaign that the device is in, and how far it is.
+    fn in_campaign(&self, endpoint: &DeviceName) -> Option<(Part, Ledger)> {
+        // Most of the time there is no campaign at all.
+        if self.counters.campaign_devices == 0 {
+            return None;
+        }
+        let id = query::campaign_of(self.tables, endpoint)?;
+        let part = query::campaign_part(self.tables, id)?;
+        let ledger = query::ledger(self.tables, id, endpoint)?;
+        Some((part, ledger))
+    }
+
+    /// Moves a device on, and everything that goes with it.
+    fn walk(&mut self, part: &Part, before: &Ledger, input: Input<'_>) {
+        let wanted = Wanted {
+            image: &part.image,
+            policy: &part.device,
+        };
+        let known = self.known(before);
+        let Step { ledger, operation } = firmware::step(wanted, before, &known, input, self.now);
+        let replaced = before
+            .operation
+            .filter(|_| operation.is_some() || ledger.phase.is_final());
+        let mut after = ledger;
+        if replaced.is_some() {
+            after.operation = None;
+        }
+        self.put_ledger(before, after.clone());
+        if let Some(replaced) = replaced {
+            self.take_back(&after.endpoint, replaced);
+        }
+        if let Some(operation) = operation {
+            // What tidies up after a device that is done with has no deadline of its own.
+            let deadline = if after.phase.is_final() {
+                self.now.saturating_add(part.device.wake_up_deadline)
+            } else {
+                after.deadline
+            };
+            let source = OperationSource::Campaign;
+            let endpoint = after.endpoint.clone();
+            let id = self.add_operation(&endpoint, operation, source, deadline, 0);
+            if !after.phase.is_final() {
+                let asked = Ledger {
+                    operation: Some(id),
+                    ..after.clone()
+                };
+                self.tables.put(Row::CampaignDevice(asked));
+            }
+        }
+        self.watch(before, &after);
+    }
+
+    /// What the device said since it was asked. While nothing was asked, all that is known counts.
+    fn known(&self, ledger: &Ledger) -> Known {
+        let said = |path| {
+            let value = query::last_value(self.tables, &ledger.endpoint, path)?;
+            let counts = ledger.phase == Phase::Scheduled || value.at > ledger.asked_at;
+            counts.then_some(value.value)
+        };
+        let number = |path| match said(path)? {
+            Value::Integer(number) => Some(number),
+            Value::Unsigned(number) => i64::try_from(number).ok(),
+            _ => None,
+        };
+        Known {
+            state: number(firmware::STATE),
+            result: number(firmware::RESULT),
+            version: match said(firmware::VERSION) {
+                Some(Value::String(text)) => Some(text),
+                _ => None,
+            },
+            battery: number(firmware::BATTERY),
+        }
+    }
+
+    /// Ends an operation that has not been sent. One that is in flight goes on, and tells nothing.
+    fn take_back(&mut self, endpoint: &DeviceName, operation: OperationId) {
+        let record = query::operation(self.tables, endpoint, operation);
+        if let Some(record) = record.filter(crate::record::OperationRecord::is_pending) {
+            self.conclude(record, OperationOutcome::Superseded);
+        }
+    }
+
+    /// Stores a ledger, with its count, its expiry and the lock of its device.
+    fn put_ledger(&mut self, before: &Ledger, after: Ledger) {
+        self.count(before, &after);
+        let due = |ledger: &Ledger| ledger.phase.is_active().then_some(ledger.due);
+        self.reschedule(
+            due(before),
+            due(&after),
+            Expiring::CampaignDevice(after.endpoint.clone()),
+        );
+        match (before.phase.is_active(), after.phase.is_active()) {
+            (false, true) => {
+                self.counters.campaign_devices += 1;
+                self.tables.put(Row::DeviceCampaign {
+                    endpoint: after.endpoint.clone(),
+                    campaign: after.campaign,
+                });
+            }
+            (true, false) => {
+                self.counters.campaign_devices = self.counters.campaign_devices.saturating_sub(1);
+                self.tables
+                    .delete(&RowKey::DeviceCampaign(after.endpoint.clone()));
+            }
+            _ => {}
+        }
+        self.tables.put(Row::CampaignDevice(after));
+    }
+
+    fn count(&mut self, before: &Ledger, after: &Ledger) {
+        if (before.slot(), before.phase) == (after.slot(), after.phase) {
+            return;
+        }
+        self.count_out(before);
+        self.count_in(after);
+    }
+
+    fn count_out(&mut self, ledger: &Ledger) {
+        self.change_tally(ledger.campaign, ledger.slot(), |tally| {
+            let count = tally.count(ledger.phase);
+            *count = count.saturating_sub(1);
+        });
+    }
+
+    /// Counts a device where it is.
+    fn count_in(&mut self, ledger: &Ledger) {
+        let at = self.now;
+        self.change_tally(ledger.campaign, ledger.slot(), |tally| {
+            *tally.count(ledger.phase) += 1;
+            if let Phase::Failed(failure) = ledger.phase {
+                tally.add_failures(failure, 1);
+                if tally.samples.len() >= Tally::MAX_SAMPLES {
+                    tally.samples.remove(0);
+                }
+                tally.samples.push(FailureSample {
+                    endpoint: ledger.endpoint.clone(),
+                    failure,
+                    at,
+                });
+            }
+        });
+    }
+
+    fn change_tally(&mut self, campaign: CampaignId, slot: u8, change: impl FnOnce(&mut Tally)) {
+        let mut tally = query::campaign_tally(self.tables, campaign, slot);
+        change(&mut tally);
+        self.tables.put(Row::CampaignTally {
+            campaign,
+            slot,
+            tally,
+        });
+    }
+
+    /// From the offer to the end the device is to tell how far it is.
+    fn watch(&mut self, before: &Ledger, after: &Ledger) {
+        let holder = HOLDER | after.campaign.0;
+        let paths = [firmware::STATE, firmware::RESULT].map(Observed::Path);
+        if is_watched(after.phase) {
+            if before.phase == after.phase && before.deadline == after.deadline {
+                return;
+            }
+            // The deadline of the phase that follows is a later one; until then the hold has to last.
+            let until = after.deadline.saturating_add(firmware::POLL);
+            for path in &paths {
+                let parameters = NotificationAttributes::default();
+                // Refused if somebody observes it otherwise, which is as good, or too much: then it is asked.
+                let _: Result<_, _> =
+                    self.hold_observation(&after.endpoint, path, parameters, holder, until);
+            }
+        } else if is_watched(before.phase) {
+            for path in &paths {
+                self.release_observation(&after.endpoint, path, holder);
+            }
+        }
+    }
+}
+
+/// Whether changes of `/5/0/3` and `/5/0/5` tell something.
+const fn is_watched(phase: Phase) -> bool {
+    matches!(
+        phase,
+        Phase::Offered | Phase::Downloading | Phase::Downloaded | Phase::Updating
+    )
+}
+
+impl Ledger {
+    /// Of a device that waits for its turn.
+    fn waiting(part: &Part, endpoint: &DeviceName, lane: Option<u8>, now: Timestamp) -> Self {
+        Self {
+            campaign: part.id,
+            endpoint: endpoint.clone(),
+            rank: rank(&part.seed, endpoint),
+            lane,
+            wave: None,
+            phase: Phase::Waiting,
+            since: now,
+            deadline: Timestamp::NEVER,
+            due: Timestamp::NEVER,
+            operation: None,
+            asked_at: Timestamp(0),
+            retries: 0,
+            version_before: None,
+        }
+    }
+}
+
+/// The place of a device among the others: FNV-1a with a final mix, so that names that follow each other do not.
+fn rank(seed: &str, endpoint: &DeviceName) -> u64 {
+    let bytes = seed.bytes().chain([0]).chain(endpoint.stored().bytes());
+    let mut hash = bytes.fold(0xcbf2_9ce4_8422_2325_u64, |hash, byte| {
+        (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3)
+    });
+    hash ^= hash >> 32;
+    hash = hash.wrapping_mul(0xd6e8_feb8_6659_fd93);
+    hash ^ (hash >> 32)
+}

@@ -1,0 +1,92 @@
+//! Campaigns as they are declared and steered: rows of shard 0.
+
+use super::super::Change;
+use crate::campaign::{Campaign, CampaignId, CampaignState, Control, Course, WaveCourse};
+use crate::command::{Outcome, Rejection};
+use crate::name::Namespace;
+use crate::query;
+use crate::table::{Row, RowKey};
+
+/// What a campaign is found by.
+type Name<'a> = (&'a Namespace, &'a str);
+
+impl Change<'_> {
+    pub(in super::super) fn put_campaign(
+        &mut self,
+        campaign: &Campaign,
+    ) -> Result<Outcome, Rejection> {
+        let others = query::campaigns(self.tables, Some(&campaign.namespace));
+        if others.iter().any(|other| other.name == campaign.name) {
+            return Err(Rejection::CampaignExists);
+        }
+        if others.len() >= Campaign::MAX_CAMPAIGNS {
+            return Err(Rejection::TooManyCampaigns);
+        }
+        // Numbers of operations are never given out twice, and those of shard 0 only have to differ from each other.
+        let id = CampaignId(self.counters.next_operation);
+        self.counters.next_operation += 1;
+        let course = Course {
+            waves: vec![WaveCourse::default(); campaign.plan.waves.len()],
+            ..Course::default()
+        };
+        self.tables.put(Row::Campaign(Box::new(Campaign {
+            id,
+            course,
+            created_at: self.now,
+            ..campaign.clone()
+        })));
+        Ok(Outcome::Done)
+    }
+
+    pub(in super::super) fn control_campaign(
+        &mut self,
+        name: Name<'_>,
+        control: &Control,
+    ) -> Result<Outcome, Rejection> {
+        let mut campaign = self.campaign(name)?;
+        campaign.control = Control {
+            // Devices may have been taken back already.
+            aborted: campaign.control.aborted || control.aborted,
+            ..control.clone()
+        };
+        self.tables.put(Row::Campaign(Box::new(campaign)));
+        Ok(Outcome::Done)
+    }
+
+    pub(in super::super) fn steer_campaign(
+        &mut self,
+        name: Name<'_>,
+        id: CampaignId,
+        course: &Course,
+    ) -> Result<Outcome, Rejection> {
+        let mut campaign = self.campaign(name)?;
+        if campaign.id != id {
+            return Err(Rejection::UnknownCampaign);
+        }
+        if course.step != campaign.course.step + 1 {
+            return Err(Rejection::CourseMoved);
+        }
+        campaign.course = course.clone();
+        self.tables.put(Row::Campaign(Box::new(campaign)));
+        Ok(Outcome::Done)
+    }
+
+    pub(in super::super) fn remove_campaign(
+        &mut self,
+        name: Name<'_>,
+    ) -> Result<Outcome, Rejection> {
+        let campaign = self.campaign(name)?;
+        let has_begun = campaign.course.state != CampaignState::Enrolling;
+        if has_begun && !campaign.course.state.is_final() {
+            return Err(Rejection::CampaignRuns);
+        }
+        let (namespace, name) = name;
+        self.tables
+            .delete(&RowKey::Campaign(namespace.qualify(name)));
+        Ok(Outcome::Done)
+    }
+
+    fn campaign(&self, (namespace, name): Name<'_>) -> Result<Campaign, Rejection> {
+        query::campaign(self.tables, namespace, name).ok_or(Rejection::UnknownCampaign)
+    }
+}

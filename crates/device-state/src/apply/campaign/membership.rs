@@ -1,0 +1,241 @@
+//! Who takes part in a campaign, and whose turn it is: commands of the planner, each of a bounded size.
+
+use super::super::Change;
+use crate::campaign::firmware::Input;
+use crate::campaign::{CampaignId, Ledger, Membership, Part, Phase, Sweep, Tally};
+use crate::command::{Outcome, Rejection};
+use crate::limit::MAX_ADMITTED;
+use crate::name::{DeviceName, DevicePrefix};
+use crate::query::{self, DeviceQuery};
+use crate::range::{self, Range};
+use crate::table::{Row, RowKey};
+
+/// Devices that wait and are looked at for one that can have its turn: the others are in another campaign.
+const LOOKED_AT: usize = 4;
+
+impl Change<'_> {
+    pub(in super::super) fn open_campaign(&mut self, part: &Part) -> Outcome {
+        if query::campaign_part(self.tables, part.id).is_none() {
+            if part.membership == Membership::Dynamic {
+                self.counters.dynamic_campaigns += 1;
+            }
+            let part = Part {
+                enrolment: Sweep::NotBegun,
+                halt: Sweep::NotBegun,
+                ..part.clone()
+            };
+            self.tables.put(Row::CampaignPart(Box::new(part)));
+        }
+        Outcome::Done
+    }
+
+    pub(in super::super) fn enrol_devices(
+        &mut self,
+        id: CampaignId,
+        limit: u32,
+    ) -> Result<Outcome, Rejection> {
+        let mut part = self.part(id)?;
+        if part.enrolment == Sweep::Done {
+            return Ok(Outcome::Done);
+        }
+        let limit = usize::try_from(limit).unwrap_or(usize::MAX);
+        let (devices, last) = self.next_candidates(&part, limit);
+        for endpoint in devices {
+            self.enrol(&part, &endpoint);
+        }
+        part.enrolment = Sweep::to(last);
+        self.tables.put(Row::CampaignPart(Box::new(part)));
+        Ok(Outcome::Done)
+    }
+
+    /// Devices that are to take part, and up to whom everybody was asked if there may be more.
+    fn next_candidates(&self, part: &Part, limit: usize) -> (Vec<DeviceName>, Option<DeviceName>) {
+        let after = part.enrolment.after();
+        if let Membership::UpdatedBy(other) = part.membership {
+            return query::updated_by(self.tables, other, after, limit);
+        }
+        let prefix = DevicePrefix::of(&part.namespace);
+        let asked = DeviceQuery {
+            filter: &part.selector.filter,
+            prefix: &prefix,
+            after,
+            limit,
+            examine: limit,
+        };
+        let page = query::select_devices(self.tables, &asked);
+        let devices = page.devices.into_iter().map(|device| device.endpoint);
+        (devices.collect(), page.next)
+    }
+
+    /// What is new of a device may make it one of those that join later.
+    pub(in super::super) fn join_dynamic_campaigns(&mut self, endpoint: &DeviceName) {
+        if self.counters.dynamic_campaigns == 0 {
+            return;
+        }
+        for part in query::campaign_parts(self.tables) {
+            let open = part.membership == Membership::Dynamic
+                && part.halt == Sweep::NotBegun
+                && endpoint.is_in(&part.namespace);
+            if open && query::meets_filter(self.tables, endpoint, &part.selector.filter) {
+                self.enrol(&part, endpoint);
+            }
+        }
+    }
+
+    fn enrol(&mut self, part: &Part, endpoint: &DeviceName) {
+        if query::ledger(self.tables, part.id, endpoint).is_some() {
+            return;
+        }
+        let meets = |selector: &crate::campaign::Selector| {
+            query::meets_filter(self.tables, endpoint, &selector.filter)
+        };
+        let lane = part
+            .wave_selectors
+            .iter()
+            .position(|selector| selector.as_ref().is_some_and(meets));
+        let lane = lane.and_then(|lane| u8::try_from(lane).ok());
+        let ledger = Ledger::waiting(part, endpoint, lane, self.now);
+        self.tables.put(queue_row(&ledger));
+        self.count_in(&ledger);
+        self.tables.put(Row::CampaignDevice(ledger));
+    }
+
+    pub(in super::super) fn admit_devices(
+        &mut self,
+        id: CampaignId,
+        wave: u8,
+        until: u64,
+    ) -> Result<Outcome, Rejection> {
+        let part = self.part(id)?;
+        if part.halt != Sweep::NotBegun {
+            return Ok(Outcome::Done);
+        }
+        let admitted = query::campaign_tally(self.tables, id, wave).admitted();
+        let wanted = usize::try_from(until.saturating_sub(admitted)).unwrap_or(usize::MAX);
+        let wanted = wanted.min(MAX_ADMITTED);
+        let lane = lane_of(&part, wave);
+        let mut left = wanted;
+        for row in query::campaign_queue(self.tables, id, lane, wanted * LOOKED_AT) {
+            if left == 0 {
+                break;
+            }
+            if let Row::CampaignQueue { endpoint, .. } = &row
+                && query::campaign_of(self.tables, endpoint).is_none()
+                && let Some(ledger) = query::ledger(self.tables, id, endpoint)
+            {
+                left -= 1;
+                self.tables.delete(&row.key());
+                self.walk(&part, &ledger, Input::Admitted { wave });
+                self.settle_queue(endpoint);
+            }
+        }
+        Ok(Outcome::Done)
+    }
+
+    pub(in super::super) fn halt_campaign(
+        &mut self,
+        id: CampaignId,
+        limit: u32,
+    ) -> Result<Outcome, Rejection> {
+        let mut part = self.part(id)?;
+        if part.halt == Sweep::Done {
+            return Ok(Outcome::Done);
+        }
+        let limit = usize::try_from(limit).unwrap_or(usize::MAX);
+        let rows = query::ledgers_after(self.tables, id, part.halt.after(), limit);
+        let last = (rows.len() == limit)
+            .then(|| rows.last().map(|ledger| ledger.endpoint.clone()))
+            .flatten();
+        for ledger in rows {
+            self.halt_device(&part, &ledger);
+        }
+        part.halt = Sweep::to(last);
+        self.tables.put(Row::CampaignPart(Box::new(part)));
+        Ok(Outcome::Done)
+    }
+
+    fn halt_device(&mut self, part: &Part, ledger: &Ledger) {
+        if ledger.phase == Phase::Waiting {
+            self.tables.delete(&queue_row(ledger).key());
+        }
+        let told = ledger.phase == Phase::Downloaded && !self.waits(ledger);
+        // Nobody knows whether the order to install has reached it: it goes on.
+        if !told {
+            self.walk(part, ledger, Input::Halted);
+            self.settle_queue(&ledger.endpoint);
+        }
+    }
+
+    /// Whether what is to be done with the device has not been sent.
+    fn waits(&self, ledger: &Ledger) -> bool {
+        let record = ledger
+            .operation
+            .and_then(|operation| query::operation(self.tables, &ledger.endpoint, operation));
+        record.is_some_and(|record| record.is_pending())
+    }
+
+    /// Devices that are still on their way are let go: their campaign is not there any more.
+    pub(in super::super) fn drop_campaign(&mut self, id: CampaignId, limit: u32) -> Outcome {
+        let limit = usize::try_from(limit).unwrap_or(usize::MAX);
+        let part = query::campaign_part(self.tables, id);
+        let rows = query::ledgers_after(self.tables, id, None, limit);
+        let more = rows.len() == limit;
+        for ledger in rows {
+            if let Some(part) = part.as_ref().filter(|_| ledger.phase.is_active()) {
+                self.walk(part, &ledger, Input::Forgotten);
+                self.settle_queue(&ledger.endpoint);
+            }
+            self.remove_ledger(id, ledger.endpoint);
+        }
+        if more {
+            return Outcome::Done;
+        }
+        let (from, to): Range = range::campaign_tallies(id);
+        for row in self.tables.scan(&from, &to, usize::MAX) {
+            self.tables.delete(&row.key());
+        }
+        if let Some(part) = part {
+            if part.membership == Membership::Dynamic {
+                self.counters.dynamic_campaigns = self.counters.dynamic_campaigns.saturating_sub(1);
+            }
+            self.tables.delete(&RowKey::CampaignPart(id));
+        }
+        Outcome::Done
+    }
+
+    fn remove_ledger(&mut self, id: CampaignId, endpoint: DeviceName) {
+        let Some(ledger) = query::ledger(self.tables, id, &endpoint) else {
+            return;
+        };
+        if ledger.phase == Phase::Waiting {
+            self.tables.delete(&queue_row(&ledger).key());
+        }
+        self.count_out(&ledger);
+        self.tables.delete(&RowKey::CampaignDevice(id, endpoint));
+    }
+
+    fn part(&self, id: CampaignId) -> Result<Part, Rejection> {
+        query::campaign_part(self.tables, id).ok_or(Rejection::UnknownCampaign)
+    }
+}
+
+/// Whom a wave takes: those that meet its selector, those that meet none, or as the last one everybody.
+fn lane_of(part: &Part, wave: u8) -> Option<u8> {
+    let at = usize::from(wave);
+    let is_last = at + 1 >= part.wave_selectors.len();
+    let selects = part.wave_selectors.get(at).is_some_and(Option::is_some);
+    match (is_last, selects) {
+        (true, _) => None,
+        (false, true) => Some(wave),
+        (false, false) => Some(Tally::COMMON),
+    }
+}
+
+fn queue_row(ledger: &Ledger) -> Row {
+    Row::CampaignQueue {
+        campaign: ledger.campaign,
+        lane: ledger.slot(),
+        rank: ledger.rank,
+        endpoint: ledger.endpoint.clone(),
+    }
+}

@@ -1,0 +1,555 @@
+//! Campaigns: every way that a device can go.
+
+mod gadget;
+
+use std::time::Duration;
+
+use device_state::campaign::{
+    Campaign, CampaignId, CampaignState, Control, Course, DevicePolicy, Failure, FailureThreshold,
+    Image, Ledger, Membership, OnFailure, Part, Phase, Plan, Promotion, Schedule, Selector, Share,
+    SkipReason, Sweep, Tally, Transfer, Wave,
+};
+use device_state::command::{Live, Missing};
+use device_state::selection::{Condition, DeviceTest, Pattern, TextTest};
+use device_state::{Command, Namespace, OperationState, Outcome, Rejection, query};
+
+use self::gadget::Gadget;
+use crate::world::{World, endpoint};
+
+const ID: CampaignId = CampaignId(7);
+const VERSION: &str = "2.0";
+
+fn everybody() -> Selector {
+    Selector {
+        text: String::new(),
+        filter: Condition::everything(),
+    }
+}
+
+fn named(beginning: &str) -> Selector {
+    Selector {
+        text: format!("endpoint = \"{beginning}*\""),
+        filter: Condition::Test(DeviceTest::Endpoint(TextTest::Is(Pattern::Beginning(
+            beginning.to_owned(),
+        )))),
+    }
+}
+
+pub(crate) fn part(id: CampaignId) -> Part {
+    Part {
+        id,
+        namespace: Namespace::default(),
+        image: Image {
+            name: "app".to_owned(),
+            version: VERSION.to_owned(),
+            uri: "coap://images/app".to_owned(),
+        },
+        transfer: Transfer::Pull,
+        selector: everybody(),
+        membership: Membership::Snapshot,
+        seed: "seed".to_owned(),
+        wave_selectors: vec![None, None],
+        device: DevicePolicy::default(),
+        enrolment: Sweep::NotBegun,
+        halt: Sweep::NotBegun,
+    }
+}
+
+fn campaign(name: &str) -> Campaign {
+    let part = part(ID);
+    let wave = |name: &str| Wave {
+        name: name.to_owned(),
+        size: Share::ALL,
+        selector: None,
+        max_concurrent: Share::ALL,
+        success_threshold: 0,
+        failure_threshold: FailureThreshold::default(),
+        minimum_results: 0,
+        soak: Duration::ZERO,
+        promotion: Promotion::Automatic,
+    };
+    Campaign {
+        id: CampaignId(0),
+        namespace: Namespace::default(),
+        name: name.to_owned(),
+        plan: Plan {
+            image: part.image,
+            transfer: part.transfer,
+            selector: part.selector,
+            membership: part.membership,
+            seed: part.seed,
+            waves: vec![wave("canary"), wave("rest")],
+            max_unavailable: None,
+            schedule: Schedule::default(),
+            device: part.device,
+            on_failure: OnFailure::Pause,
+        },
+        control: Control::default(),
+        course: Course::default(),
+        created_at: device_state::Timestamp(0),
+    }
+}
+
+/// A shard with a campaign, in which the named devices are registered and have enrolled.
+fn begun(part: Part, names: &[&str]) -> World {
+    let mut world = World::new();
+    for (random, name) in names.iter().enumerate() {
+        world.register(name, random as u64);
+    }
+    let part = Box::new(part);
+    let id = part.id;
+    assert_eq!(world.run(Command::OpenCampaign { part }), Outcome::Done);
+    enrol(&mut world, id);
+    world
+}
+
+fn enrol(world: &mut World, id: CampaignId) {
+    for _ in 0..100 {
+        world.run(Command::EnrolDevices { id, limit: 2 });
+        if query::campaign_part(&world.tables, id).unwrap().enrolment == Sweep::Done {
+            return;
+        }
+    }
+    panic!("enrolment does not end");
+}
+
+fn admit(world: &mut World, id: CampaignId, wave: u8, until: u64) {
+    let admitted = world.run(Command::AdmitDevices { id, wave, until });
+    assert_eq!(admitted, Outcome::Done);
+}
+
+fn ledger(world: &World, name: &str) -> Ledger {
+    query::ledger(&world.tables, ID, &endpoint(name)).unwrap()
+}
+
+fn phase(world: &World, name: &str) -> Phase {
+    ledger(world, name).phase
+}
+
+fn tally(world: &World, slot: u8) -> Tally {
+    let tallies = query::campaign_tallies(&world.tables, ID);
+    let found = tallies.into_iter().find(|(at, _)| *at == slot);
+    found.map(|(_, tally)| tally).unwrap_or_default()
+}
+
+/// The device `a` in a wave of its own, played until nothing more happens.
+fn played(gadget: Gadget) -> (World, Gadget) {
+    let mut world = begun(part(ID), &["a"]);
+    admit(&mut world, ID, 0, 1);
+    let mut gadget = gadget;
+    gadget.play(&mut world);
+    (world, gadget)
+}
+
+#[test]
+fn a_device_gets_the_firmware_and_succeeds_by_its_version() {
+    let (world, gadget) = played(Gadget::new("a"));
+    assert_eq!(phase(&world, "a"), Phase::Succeeded);
+    assert_eq!(gadget.version, VERSION);
+    assert_eq!(gadget.installed, 1);
+    assert_eq!(ledger(&world, "a").version_before.as_deref(), Some("1.0"));
+    assert_eq!(
+        (tally(&world, 0).succeeded, tally(&world, 0).ended()),
+        (1, 1)
+    );
+    // Nothing is left of it: no lock, no hold, nothing that waits.
+    assert_eq!(query::campaign_of(&world.tables, &endpoint("a")), None);
+    assert!(query::observations(&world.tables, &endpoint("a")).is_empty());
+    assert_eq!(query::counters(&world.tables).campaign_devices, 0);
+}
+
+#[test]
+fn a_device_that_never_notifies_is_asked() {
+    let (world, gadget) = played(Gadget {
+        notifies: false,
+        ..Gadget::new("a")
+    });
+    assert_eq!(phase(&world, "a"), Phase::Succeeded);
+    assert_eq!(gadget.installed, 1);
+}
+
+#[test]
+fn a_restart_that_takes_the_result_with_it_is_judged_by_the_version() {
+    let (world, _) = played(Gadget {
+        forgets_result: true,
+        ..Gadget::new("a")
+    });
+    assert_eq!(phase(&world, "a"), Phase::Succeeded);
+}
+
+#[test]
+fn each_result_of_an_update_stops_or_is_tried_again() {
+    for result in 2..=10 {
+        let (world, gadget) = played(Gadget {
+            fails_with: Some(result),
+            ..Gadget::new("a")
+        });
+        assert_eq!(
+            phase(&world, "a"),
+            Phase::Failed(Failure::UpdateResult(result))
+        );
+        let retries = DevicePolicy::default().retries;
+        let tried_again = if matches!(result, 3 | 4) { retries } else { 0 };
+        assert_eq!(ledger(&world, "a").retries, tried_again, "{result}");
+        assert_eq!(gadget.version, "1.0");
+        let tally = tally(&world, 0);
+        assert_eq!(tally.failures, [(Failure::UpdateResult(result), 1)]);
+        assert_eq!(tally.samples.len(), 1);
+    }
+}
+
+#[test]
+fn a_failure_that_passes_costs_a_retry() {
+    let (world, gadget) = played(Gadget {
+        fails_with: Some(4),
+        failures_left: 1,
+        ..Gadget::new("a")
+    });
+    assert_eq!(phase(&world, "a"), Phase::Succeeded);
+    assert_eq!((ledger(&world, "a").retries, gadget.installed), (1, 1));
+}
+
+#[test]
+fn what_an_earlier_update_left_is_cleared_first() {
+    let (world, gadget) = played(Gadget {
+        state: 2,
+        result: 0,
+        ..Gadget::new("a")
+    });
+    assert_eq!(phase(&world, "a"), Phase::Succeeded);
+    assert_eq!(gadget.uris, ["", "coap://images/app"]);
+}
+
+#[test]
+fn an_old_result_is_not_taken_for_the_new_one() {
+    for old in [1, 8] {
+        let (world, gadget) = played(Gadget {
+            result: old,
+            ..Gadget::new("a")
+        });
+        assert_eq!(phase(&world, "a"), Phase::Succeeded);
+        assert_eq!(gadget.installed, 1);
+    }
+}
+
+#[test]
+fn who_runs_the_version_already_is_left_out() {
+    let (world, gadget) = played(Gadget {
+        version: VERSION.to_owned(),
+        ..Gadget::new("a")
+    });
+    assert_eq!(phase(&world, "a"), Phase::Skipped(SkipReason::UpToDate));
+    assert!(gadget.uris.is_empty());
+}
+
+#[test]
+fn who_has_no_firmware_object_is_left_out() {
+    let (world, _) = played(Gadget {
+        has_object: false,
+        ..Gadget::new("a")
+    });
+    assert_eq!(phase(&world, "a"), Phase::Skipped(SkipReason::Unsupported));
+}
+
+#[test]
+fn a_low_battery_is_left_out() {
+    let mut part = part(ID);
+    part.device.minimum_battery = 30;
+    let mut world = begun(part, &["a"]);
+    admit(&mut world, ID, 0, 1);
+    let mut gadget = Gadget {
+        battery: 29,
+        ..Gadget::new("a")
+    };
+    gadget.play(&mut world);
+    assert_eq!(phase(&world, "a"), Phase::Skipped(SkipReason::Battery));
+}
+
+#[test]
+fn an_order_that_was_lost_is_given_again_only_if_the_device_waits_for_it() {
+    for reached in [false, true] {
+        let (world, gadget) = played(Gadget {
+            loses_orders: Some(reached),
+            ..Gadget::new("a")
+        });
+        assert_eq!(phase(&world, "a"), Phase::Succeeded, "{reached}");
+        assert_eq!(gadget.installed, 1, "{reached}");
+    }
+}
+
+#[test]
+fn a_device_that_updates_by_itself_refuses_the_order() {
+    let (world, gadget) = played(Gadget {
+        refuses_order: true,
+        ..Gadget::new("a")
+    });
+    assert_eq!(phase(&world, "a"), Phase::Succeeded);
+    assert_eq!(gadget.installed, 1);
+}
+
+#[test]
+fn another_version_than_the_promised_one_is_a_failure() {
+    let (world, _) = played(Gadget {
+        installs: "1.9",
+        ..Gadget::new("a")
+    });
+    assert_eq!(phase(&world, "a"), Phase::Failed(Failure::VersionMismatch));
+}
+
+#[test]
+fn who_does_not_wake_up_expires_and_does_not_fail() {
+    let mut world = begun(part(ID), &["a"]);
+    admit(&mut world, ID, 0, 1);
+    world.advance(DevicePolicy::default().wake_up_deadline);
+    world.expire();
+    assert_eq!(phase(&world, "a"), Phase::Expired);
+    assert_eq!(tally(&world, 0).results(), 0);
+}
+
+#[test]
+fn a_download_and_an_installation_have_their_time() {
+    let (world, _) = played(Gadget {
+        stalls_in: Some(1),
+        ..Gadget::new("a")
+    });
+    assert_eq!(phase(&world, "a"), Phase::Failed(Failure::DownloadTimeout));
+    let (world, _) = played(Gadget {
+        stalls_in: Some(3),
+        ..Gadget::new("a")
+    });
+    assert_eq!(phase(&world, "a"), Phase::Failed(Failure::InstallTimeout));
+}
+
+#[test]
+fn waves_take_as_many_as_they_are_told_and_nobody_twice() {
+    let names: Vec<String> = (0..20).map(|number| format!("d{number}")).collect();
+    let names: Vec<&str> = names.iter().map(String::as_str).collect();
+    let mut world = begun(part(ID), &names);
+    assert_eq!(tally(&world, Tally::COMMON).waiting, 20);
+    admit(&mut world, ID, 0, 3);
+    admit(&mut world, ID, 0, 3);
+    assert_eq!(tally(&world, 0).active(), 3);
+    admit(&mut world, ID, 0, 2);
+    assert_eq!(tally(&world, 0).active(), 3);
+    admit(&mut world, ID, 1, u64::MAX);
+    assert_eq!(
+        (
+            tally(&world, 1).active(),
+            tally(&world, Tally::COMMON).waiting
+        ),
+        (17, 0)
+    );
+}
+
+#[test]
+fn a_wave_with_a_selector_takes_its_own_and_the_last_one_everybody() {
+    let mut part = part(ID);
+    part.wave_selectors = vec![Some(named("x")), None, None];
+    let mut world = begun(part, &["a", "b", "c", "x1", "x2"]);
+    assert_eq!(
+        (
+            tally(&world, 0).waiting,
+            tally(&world, Tally::COMMON).waiting
+        ),
+        (2, 3)
+    );
+    admit(&mut world, ID, 0, 1);
+    let lucky = ["x1", "x2"].map(|name| ledger(&world, name).wave == Some(0));
+    assert_ne!(lucky[0], lucky[1]);
+    admit(&mut world, ID, 1, 1);
+    admit(&mut world, ID, 2, 10);
+    assert_eq!(tally(&world, 2).active(), 3);
+}
+
+#[test]
+fn a_device_is_in_one_campaign_at_a_time() {
+    let other = CampaignId(8);
+    let mut world = begun(part(ID), &["a"]);
+    let second = Box::new(part(other));
+    world.run(Command::OpenCampaign { part: second });
+    enrol(&mut world, other);
+    admit(&mut world, ID, 0, 1);
+    admit(&mut world, other, 0, 1);
+    let waits = query::ledger(&world.tables, other, &endpoint("a")).unwrap();
+    assert_eq!(waits.phase, Phase::Waiting);
+    Gadget::new("a").play(&mut world);
+    admit(&mut world, other, 0, 1);
+    assert_eq!(
+        query::campaign_of(&world.tables, &endpoint("a")),
+        Some(other)
+    );
+}
+
+#[test]
+fn a_campaign_that_halts_takes_back_what_can_be_taken_back() {
+    let mut world = begun(part(ID), &["a", "b"]);
+    admit(&mut world, ID, 0, 1);
+    let begun = ["a", "b"]
+        .into_iter()
+        .find(|name| phase(&world, name) == Phase::Scheduled);
+    let halt = Command::HaltCampaign { id: ID, limit: 1 };
+    for _ in 0..3 {
+        assert_eq!(world.run(halt.clone()), Outcome::Done);
+    }
+    assert_eq!(
+        query::campaign_part(&world.tables, ID).unwrap().halt,
+        Sweep::Done
+    );
+    for name in ["a", "b"] {
+        assert_eq!(phase(&world, name), Phase::Cancelled);
+    }
+    let queue = query::operations(&world.tables, &endpoint(begun.unwrap()));
+    assert!(queue.iter().all(|record| record.is_finished()));
+    admit(&mut world, ID, 1, 2);
+    assert_eq!(tally(&world, 1).active(), 0);
+}
+
+#[test]
+fn an_order_on_its_way_is_not_taken_back() {
+    let mut world = begun(part(ID), &["a"]);
+    admit(&mut world, ID, 0, 1);
+    let mut gadget = Gadget::new("a");
+    gadget.play_until(&mut world, |world| phase(world, "a") == Phase::Downloaded);
+    let order = ledger(&world, "a").operation.unwrap();
+    world.start("a", order);
+    world.run(Command::HaltCampaign { id: ID, limit: 10 });
+    assert_eq!(phase(&world, "a"), Phase::Downloaded);
+    gadget.finish_started(&mut world, order);
+    gadget.play(&mut world);
+    assert_eq!(phase(&world, "a"), Phase::Succeeded);
+}
+
+#[test]
+fn who_joins_later_takes_part_if_the_campaign_is_dynamic() {
+    for (membership, waiting) in [(Membership::Snapshot, 0), (Membership::Dynamic, 1)] {
+        let mut part = part(ID);
+        part.membership = membership;
+        part.selector = named("l");
+        let mut world = begun(part, &["a"]);
+        world.register("late", 9);
+        world.register("late", 9);
+        assert_eq!(tally(&world, Tally::COMMON).waiting, waiting);
+    }
+}
+
+#[test]
+fn going_back_takes_those_that_have_the_firmware() {
+    let mut world = begun(part(ID), &["a", "b"]);
+    admit(&mut world, ID, 0, 1);
+    let lucky = ["a", "b"]
+        .into_iter()
+        .find(|name| phase(&world, name) != Phase::Waiting);
+    Gadget::new(lucky.unwrap()).play(&mut world);
+    let back = CampaignId(9);
+    let mut part = part(back);
+    part.membership = Membership::UpdatedBy(ID);
+    world.run(Command::OpenCampaign {
+        part: Box::new(part),
+    });
+    enrol(&mut world, back);
+    let members = query::campaign_tallies(&world.tables, back);
+    assert_eq!(members[0].1.waiting, 1);
+    assert!(query::ledger(&world.tables, back, &endpoint(lucky.unwrap())).is_some());
+}
+
+#[test]
+fn a_device_that_is_deleted_is_left_out() {
+    let mut world = begun(part(ID), &["a"]);
+    admit(&mut world, ID, 0, 1);
+    world.run(Command::Forget {
+        endpoint: endpoint("a"),
+        live: Live::Deregistered,
+        missing: Missing::Refused,
+    });
+    assert_eq!(phase(&world, "a"), Phase::Skipped(SkipReason::Forgotten));
+    assert!(query::operations(&world.tables, &endpoint("a")).is_empty());
+}
+
+#[test]
+fn a_campaign_that_is_dropped_leaves_nothing() {
+    let mut world = begun(part(ID), &["a", "b", "c"]);
+    admit(&mut world, ID, 0, 1);
+    for _ in 0..4 {
+        world.run(Command::DropCampaign { id: ID, limit: 1 });
+    }
+    assert!(query::campaign_parts(&world.tables).is_empty());
+    assert!(query::campaign_tallies(&world.tables, ID).is_empty());
+    assert_eq!(query::counters(&world.tables).campaign_devices, 0);
+    for name in ["a", "b", "c"] {
+        let queue = query::operations(&world.tables, &endpoint(name));
+        let waits = |state: &OperationState| *state == OperationState::Pending;
+        assert!(!queue.iter().any(|record| waits(&record.state)));
+    }
+}
+
+#[test]
+fn of_two_planners_one_is_refused() {
+    let mut world = World::new();
+    let campaign = Box::new(campaign("c"));
+    assert_eq!(
+        world.run(Command::PutCampaign {
+            campaign: campaign.clone()
+        }),
+        Outcome::Done
+    );
+    let again = world.run(Command::PutCampaign { campaign });
+    assert_eq!(again, Outcome::Rejected(Rejection::CampaignExists));
+    let stored = query::campaign(&world.tables, &Namespace::default(), "c").unwrap();
+    assert_eq!(stored.course.waves.len(), 2);
+    let steer = Command::SteerCampaign {
+        id: stored.id,
+        namespace: Namespace::default(),
+        name: "c".to_owned(),
+        course: Course {
+            step: 1,
+            state: CampaignState::Running,
+            ..stored.course
+        },
+    };
+    assert_eq!(world.run(steer.clone()), Outcome::Done);
+    assert_eq!(world.run(steer), Outcome::Rejected(Rejection::CourseMoved));
+}
+
+#[test]
+fn a_campaign_ends_before_it_is_removed_and_an_abort_stays() {
+    let mut world = World::new();
+    let campaign = Box::new(campaign("c"));
+    world.run(Command::PutCampaign { campaign });
+    let control = |aborted| Command::ControlCampaign {
+        namespace: Namespace::default(),
+        name: "c".to_owned(),
+        control: Control {
+            aborted,
+            ..Control::default()
+        },
+    };
+    world.run(control(true));
+    world.run(control(false));
+    let stored = query::campaign(&world.tables, &Namespace::default(), "c").unwrap();
+    assert!(stored.control.aborted);
+    let remove = Command::RemoveCampaign {
+        namespace: Namespace::default(),
+        name: "c".to_owned(),
+    };
+    let steer = |step, state| Command::SteerCampaign {
+        id: stored.id,
+        namespace: Namespace::default(),
+        name: "c".to_owned(),
+        course: Course {
+            step,
+            state,
+            ..stored.course.clone()
+        },
+    };
+    world.run(steer(1, CampaignState::Aborting));
+    assert_eq!(
+        world.run(remove.clone()),
+        Outcome::Rejected(Rejection::CampaignRuns)
+    );
+    world.run(steer(2, CampaignState::Aborted));
+    assert_eq!(world.run(remove.clone()), Outcome::Done);
+    assert_eq!(
+        world.run(remove),
+        Outcome::Rejected(Rejection::UnknownCampaign)
+    );
+}

@@ -1,0 +1,218 @@
+//! A device with a Firmware Update object, as good or as bad as a test wants it.
+
+use std::time::Duration;
+
+use device_state::{Command, OperationId, OperationOutcome, OperationState, ValueOrigin, query};
+use lwm2m::{Operation, Path, Value};
+
+use crate::world::{CHANGED, CONTENT, NODE, NOT_ALLOWED, World, endpoint, text};
+
+const NOT_FOUND: u8 = 0x84;
+const URI: Path = Path::Resource(5, 0, 1);
+const STATE: Path = Path::Resource(5, 0, 3);
+const RESULT: Path = Path::Resource(5, 0, 5);
+
+#[derive(Clone)]
+pub(crate) struct Gadget {
+    pub(crate) name: &'static str,
+    pub(crate) version: String,
+    /// What it becomes by an update.
+    pub(crate) installs: &'static str,
+    pub(crate) battery: i64,
+    pub(crate) state: i64,
+    pub(crate) result: i64,
+    pub(crate) has_object: bool,
+    pub(crate) notifies: bool,
+    pub(crate) forgets_result: bool,
+    pub(crate) fails_with: Option<u8>,
+    pub(crate) failures_left: u32,
+    /// Of the first order the answer is lost; whether the order got there.
+    pub(crate) loses_orders: Option<bool>,
+    /// It begins by itself, and says 4.05 when it is told.
+    pub(crate) refuses_order: bool,
+    /// It stays in this state.
+    pub(crate) stalls_in: Option<i64>,
+    pub(crate) installed: u32,
+    pub(crate) uris: Vec<String>,
+    pub(crate) registrations: u64,
+}
+
+impl Gadget {
+    pub(crate) fn new(name: &str) -> Self {
+        Self {
+            name: Box::leak(name.to_owned().into_boxed_str()),
+            version: "1.0".to_owned(),
+            installs: super::VERSION,
+            battery: 100,
+            state: 0,
+            result: 0,
+            has_object: true,
+            notifies: true,
+            forgets_result: false,
+            fails_with: None,
+            failures_left: u32::MAX,
+            loses_orders: None,
+            refuses_order: false,
+            stalls_in: None,
+            installed: 0,
+            uris: Vec::new(),
+            registrations: 0,
+        }
+    }
+
+    /// Until the device is not in a campaign any more.
+    pub(crate) fn play(&mut self, world: &mut World) {
+        let name = endpoint(self.name);
+        self.play_until(world, |world| {
+            query::campaign_of(&world.tables, &name).is_none()
+        });
+    }
+
+    pub(crate) fn play_until(&mut self, world: &mut World, over: impl Fn(&World) -> bool) {
+        for _ in 0..20_000 {
+            if over(world) {
+                return;
+            }
+            world.advance(Duration::from_secs(20));
+            world.expire();
+            match world.next_operation(self.name) {
+                Some(operation) => {
+                    world.start(self.name, operation);
+                    self.finish_started(world, operation);
+                }
+                None => self.live(world),
+            }
+        }
+        panic!("it does not end");
+    }
+
+    pub(crate) fn finish_started(&mut self, world: &mut World, id: OperationId) {
+        world.advance(Duration::from_millis(5));
+        let record = world.operation(self.name, id);
+        assert!(matches!(
+            record.state,
+            OperationState::InFlight { owner: NODE, .. }
+        ));
+        match self.answer(&record.operation) {
+            Some(outcome) => {
+                world.finish(self.name, id, outcome);
+            }
+            None => {
+                world.run(Command::Requeue {
+                    endpoint: endpoint(self.name),
+                    operation: id,
+                });
+            }
+        }
+    }
+
+    fn answer(&mut self, operation: &Operation) -> Option<OperationOutcome> {
+        let rejected = |code| OperationOutcome::Rejected {
+            code,
+            diagnostic: String::new(),
+        };
+        let delivered = |code, values| Some(OperationOutcome::Delivered { code, values });
+        match operation {
+            Operation::Read {
+                path: Path::ObjectInstance(3, 0),
+                ..
+            } => delivered(
+                CONTENT,
+                vec![
+                    (Path::Resource(3, 0, 3), text(&self.version)),
+                    (Path::Resource(3, 0, 9), Value::Integer(self.battery)),
+                ],
+            ),
+            Operation::Read { .. } if !self.has_object => Some(rejected(NOT_FOUND)),
+            Operation::Read {
+                path: Path::ObjectInstance(5, 0),
+                ..
+            } => delivered(
+                CONTENT,
+                vec![
+                    (STATE, Value::Integer(self.state)),
+                    (RESULT, Value::Integer(self.result)),
+                ],
+            ),
+            Operation::Write {
+                path: URI, values, ..
+            } => {
+                let Value::String(uri) = &values[0].value else {
+                    panic!()
+                };
+                self.uris.push(uri.clone());
+                self.result = 0;
+                self.state = i64::from(!uri.is_empty());
+                delivered(CHANGED, Vec::new())
+            }
+            Operation::Execute { .. } => match self.loses_orders.take() {
+                Some(reached) => {
+                    self.state = if reached { 3 } else { self.state };
+                    None
+                }
+                None if self.state == 2 && !self.refuses_order => {
+                    self.state = 3;
+                    delivered(CHANGED, Vec::new())
+                }
+                None => {
+                    self.state = 3;
+                    Some(rejected(NOT_ALLOWED))
+                }
+            },
+            other => panic!("{other:?}"),
+        }
+    }
+
+    /// Time passes on the device.
+    fn live(&mut self, world: &mut World) {
+        if self.stalls_in == Some(self.state) {
+            return;
+        }
+        match self.state {
+            1 => match self
+                .fails_with
+                .filter(|result| *result != 8 && self.failures_left > 0)
+            {
+                Some(result) => self.end(world, 0, result),
+                None => self.end(world, 2, 0),
+            },
+            3 if self.fails_with == Some(8) => self.end(world, 2, 8),
+            3 => {
+                self.installed += 1;
+                self.installs.clone_into(&mut self.version);
+                self.state = 0;
+                self.result = i64::from(!self.forgets_result);
+                self.registrations += 1;
+                world.register(self.name, self.registrations % 3);
+            }
+            _ => {}
+        }
+    }
+
+    fn end(&mut self, world: &mut World, state: i64, result: u8) {
+        if result != 0 {
+            self.failures_left = self.failures_left.saturating_sub(1);
+        }
+        (self.state, self.result) = (state, i64::from(result));
+        if self.notifies {
+            for (path, value) in [(STATE, self.state), (RESULT, self.result)] {
+                self.notify(world, path, value);
+            }
+        }
+    }
+
+    fn notify(&self, world: &mut World, path: Path, value: i64) {
+        let device = endpoint(self.name);
+        let registration = query::registration(&world.tables, &device);
+        // It may be let go meanwhile, or nobody may observe it any more.
+        if let Some(registration) = registration {
+            world.run(Command::RecordValues {
+                endpoint: device,
+                registration: registration.id,
+                child: None,
+                origin: ValueOrigin::Notify,
+                values: vec![(path, Value::Integer(value), world.now)],
+            });
+        }
+    }
+}
