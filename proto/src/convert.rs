@@ -1,6 +1,7 @@
 //! Messages to domain types and back.
 
 mod bootstrap;
+mod campaign;
 mod command;
 mod contact;
 mod credential;
@@ -95,6 +96,16 @@ pub enum Reason {
     NothingToSupersede(&'static str),
     #[error("is not 1 to 64 of a-z, 0-9 and -")]
     ProfileName,
+    #[error("is not 1 to 63 of a-z, 0-9 and -")]
+    CampaignName,
+    #[error("is neither a number of devices, such as 20, nor a part of them, such as 5% or 0.5%")]
+    Share,
+    #[error("is not a percentage from 0 to 100, such as 99.5%")]
+    Percent,
+    #[error("is not a time of day, such as 22:00")]
+    TimeOfDay,
+    #[error("are not some of Mon, Tue, Wed, Thu, Fri, Sat and Sun")]
+    Days,
     #[error("have a pre-shared key for a URI without security")]
     KeyWithoutSecurity,
     #[error("have OSCORE over coaps, which needs something else besides; use coap")]

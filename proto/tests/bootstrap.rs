@@ -8,13 +8,15 @@ use std::path::{Path, PathBuf};
 
 use prost::Message as _;
 
-const FILES: [&str; 7] = [
+const FILES: [&str; 9] = [
+    "storage/v1/campaign.proto",
     "storage/v1/storage.proto",
     "rpc/v1/raft.proto",
     "rpc/v1/state.proto",
     "drover/v1/drover.proto",
     "drover/v1/cluster.proto",
     "drover/v1/backup.proto",
+    "drover/v1/campaign.proto",
     "drover/v1/watch.proto",
 ];
 

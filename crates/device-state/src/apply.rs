@@ -299,8 +299,13 @@ impl<'t> Change<'t> {
             Command::ControlCampaign {
                 namespace,
                 name,
-                control,
-            } => self.control_campaign((namespace, name), control),
+                paused,
+                approved_through,
+                abort,
+            } => {
+                let approved = approved_through.as_deref();
+                self.control_campaign((namespace, name), *paused, approved, *abort)
+            }
             Command::SteerCampaign {
                 id,
                 namespace,

@@ -63,11 +63,23 @@ pub struct Campaign {
     pub control: Control,
     pub course: Course,
     pub created_at: Timestamp,
+    /// Whoever made it knows it by this again, such as by the uid of an object; at most [`Campaign::MAX_OWNER`] bytes.
+    pub owner: String,
+}
+
+/// Whether a campaign is to end.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+pub enum Abort {
+    #[default]
+    No,
+    Now,
 }
 
 impl Campaign {
     /// The longest name in bytes.
     pub const MAX_NAME: usize = 63;
+    /// The longest owner in bytes.
+    pub const MAX_OWNER: usize = 128;
     /// More campaigns of a namespace are refused.
     pub const MAX_CAMPAIGNS: usize = 256;
     /// More waves of a campaign are refused.

@@ -9,7 +9,7 @@ use lwm2m::{
 };
 
 use crate::bootstrap::{BootstrapProfile, BootstrapRecord};
-use crate::campaign::{Campaign, CampaignId, Control, Course, Part};
+use crate::campaign::{Abort, Campaign, CampaignId, Course, Part};
 use crate::feature::FeatureLevel;
 use crate::guard::Guard;
 use crate::id::{NodeId, OperationId, RequestId, SessionGeneration, Timestamp};
@@ -269,7 +269,11 @@ pub enum Command {
     ControlCampaign {
         namespace: Namespace,
         name: String,
-        control: Control,
+        /// `None`: as it is.
+        paused: Option<bool>,
+        /// `None`: as it is. The name of a wave, or empty.
+        approved_through: Option<String>,
+        abort: Abort,
     },
     /// The planner's: refused unless [`Course::step`] is the stored one and one more. To shard 0 only.
     SteerCampaign {
@@ -541,6 +545,8 @@ pub enum Rejection {
     CampaignRuns,
     #[error("too many campaigns")]
     TooManyCampaigns,
+    #[error("the campaign has no such wave")]
+    UnknownWave,
     #[error("another planner was faster")]
     CourseMoved,
     /// Of nodes that admit commands; `apply` never says so.

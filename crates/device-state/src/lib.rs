@@ -68,6 +68,7 @@ pub use bootstrap::{
     AccessRule, BootstrapProfile, BootstrapRecord, BootstrapResult, BootstrapSecurity,
     BootstrapServer, CertificateUse, ServerCertificate,
 };
+pub use campaign::{Campaign, CampaignId};
 pub use command::{Command, Envelope, Outcome, Rejection};
 pub use contact::{Attempt, Contact, Move, RefusedAttempt};
 pub use effect::Effect;

@@ -77,6 +77,12 @@ pub(crate) fn rejected(rejection: Rejection) -> Response {
         | Rejection::TooManyObservations
         | Rejection::ObservedOtherwise
         | Rejection::UnknownProfile
+        | Rejection::UnknownCampaign
+        | Rejection::CampaignExists
+        | Rejection::CampaignRuns
+        | Rejection::TooManyCampaigns
+        | Rejection::UnknownWave
+        | Rejection::CourseMoved
         | Rejection::TooManyProfiles
         | Rejection::UnknownModel
         | Rejection::TooManyModels

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use device_state::campaign::{Abort, CampaignId};
 use device_state::command::{Live, Missing};
 use device_state::guard::Effectiveness;
 use device_state::{
@@ -10,6 +11,7 @@ use device_state::{
 };
 use lwm2m::{ChildPrefix, ObjectModel};
 
+use super::campaign;
 use super::list::{bounded, timed_values, values, wire_timed_values, wire_values};
 use super::metadata::{annotation_change, label_change, wire_annotation_change, wire_label_change};
 use super::model::optional_version;
@@ -287,6 +289,49 @@ impl From<Command> for wire::Command {
                     holder,
                 })
             }
+            Command::PutCampaign { campaign } => Kind::PutCampaign((*campaign).into()),
+            Command::ControlCampaign {
+                namespace,
+                name,
+                paused,
+                approved_through,
+                abort,
+            } => Kind::ControlCampaign(command::ControlCampaign {
+                campaign: Some(campaign::wire_name(&namespace, name)),
+                paused,
+                approved_through,
+                abort: abort == Abort::Now,
+            }),
+            Command::SteerCampaign {
+                id,
+                namespace,
+                name,
+                course,
+            } => Kind::SteerCampaign(command::SteerCampaign {
+                campaign: Some(campaign::wire_name(&namespace, name)),
+                id: id.0,
+                course: Some(course.into()),
+            }),
+            Command::RemoveCampaign { namespace, name } => {
+                Kind::RemoveCampaign(campaign::wire_name(&namespace, name))
+            }
+            Command::OpenCampaign { part } => Kind::OpenCampaign((*part).into()),
+            Command::EnrolDevices { id, limit } => {
+                Kind::EnrolDevices(campaign::wire_walk(id, limit))
+            }
+            Command::HaltCampaign { id, limit } => {
+                Kind::HaltCampaign(campaign::wire_walk(id, limit))
+            }
+            Command::DropCampaign { id, limit } => {
+                Kind::DropCampaign(campaign::wire_walk(id, limit))
+            }
+            Command::AdmitDevices { id, wave, until } => {
+                Kind::AdmitDevices(command::AdmitDevices {
+                    id: id.0,
+                    wave: u32::from(wave),
+                    until,
+                })
+            }
             Command::PutBootstrapProfile { profile } => Kind::PutBootstrapProfile(profile.into()),
             Command::RemoveBootstrapProfile { namespace, name } if namespace.is_default() => {
                 Kind::RemoveBootstrapProfile(name)
@@ -495,6 +540,35 @@ fn domain_command(kind: Kind) -> Result<Command, ConvertError> {
         Kind::HoldObservation(message) => message.try_into().within("hold_observation"),
         Kind::ReleaseObservation(message) => message.try_into().within("release_observation"),
         Kind::LearnQuirks(message) => message.try_into().within("learn_quirks"),
+        Kind::PutCampaign(campaign) => Ok(Command::PutCampaign {
+            campaign: campaign::boxed(campaign).within("put_campaign")?,
+        }),
+        Kind::ControlCampaign(control) => campaign::controlled(control).within("control_campaign"),
+        Kind::SteerCampaign(steered) => campaign::steered(steered).within("steer_campaign"),
+        Kind::RemoveCampaign(name) => {
+            let (namespace, name) = campaign::name(name).within("remove_campaign")?;
+            Ok(Command::RemoveCampaign { namespace, name })
+        }
+        Kind::OpenCampaign(part) => Ok(Command::OpenCampaign {
+            part: campaign::boxed(part).within("open_campaign")?,
+        }),
+        Kind::EnrolDevices(walk) => Ok(Command::EnrolDevices {
+            id: CampaignId(walk.id),
+            limit: walk.limit,
+        }),
+        Kind::HaltCampaign(walk) => Ok(Command::HaltCampaign {
+            id: CampaignId(walk.id),
+            limit: walk.limit,
+        }),
+        Kind::DropCampaign(walk) => Ok(Command::DropCampaign {
+            id: CampaignId(walk.id),
+            limit: walk.limit,
+        }),
+        Kind::AdmitDevices(admitted) => Ok(Command::AdmitDevices {
+            id: CampaignId(admitted.id),
+            wave: narrow("admit_devices.wave", admitted.wave)?,
+            until: admitted.until,
+        }),
         Kind::PutBootstrapProfile(profile) => Ok(Command::PutBootstrapProfile {
             profile: profile.try_into().within("put_bootstrap_profile")?,
         }),

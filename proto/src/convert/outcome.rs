@@ -43,6 +43,12 @@ wire_enum!(Rejection, wire::Rejection, wire_rejection, rejection, {
     StillRegistered,
     TooManyLabels,
     AnnotationsTooLong,
+    UnknownCampaign,
+    CampaignExists,
+    CampaignRuns,
+    TooManyCampaigns,
+    UnknownWave,
+    CourseMoved,
     QuotaExceeded,
 });
 

@@ -4,6 +4,7 @@
 //! device could accept, and values have the types that the object definitions give them.
 
 mod bootstrap;
+mod campaign;
 mod child;
 mod contact;
 mod device;
@@ -20,6 +21,7 @@ mod watch;
 
 use device_state::{OperationId, ShardId, Timestamp};
 
+pub use campaign::{Standing, campaign_device, checked_name, phases};
 pub use child::children;
 pub use device::{desired_resources, device};
 pub use filter::{device_filter, operation_filter};

@@ -208,7 +208,7 @@ pub(super) fn feature_level(field: &str, level: u32) -> Result<FeatureLevel, Con
     Ok(level)
 }
 
-wire_enum!(OperationSource, wire::OperationSource, wire_source, source, { Caller, Desired });
+wire_enum!(OperationSource, wire::OperationSource, wire_source, source, { Caller, Desired, Campaign });
 
 impl From<OperationRecord> for wire::OperationRecord {
     fn from(row: OperationRecord) -> Self {

@@ -1,9 +1,11 @@
 //! Rows of the tables.
 
+use device_state::campaign::CampaignId;
 use device_state::limit::MAX_ENDPOINT_CREDENTIALS;
 use device_state::table::{Counters, Expiring};
 use device_state::{BoundCredential, Revision, Row, SessionGeneration};
 
+use super::campaign;
 use super::list::each;
 use super::record::feature_level;
 use super::value::{observed, wire_observed};
@@ -60,6 +62,31 @@ impl From<Row> for wire::Row {
             }),
             Row::Counters(counters) => Kind::Counters(counters.into()),
             Row::Member(row) => Kind::Member(row.into()),
+            Row::Campaign(row) => Kind::Campaign((*row).into()),
+            Row::CampaignPart(row) => Kind::CampaignPart((*row).into()),
+            Row::CampaignDevice(row) => Kind::CampaignDevice(row.into()),
+            Row::CampaignQueue {
+                campaign,
+                lane,
+                rank,
+                endpoint,
+            } => Kind::CampaignQueue(wire::CampaignQueue {
+                campaign: campaign.0,
+                lane: u32::from(lane),
+                rank,
+                endpoint: endpoint.stored().to_owned(),
+            }),
+            Row::CampaignTally {
+                campaign,
+                slot,
+                tally,
+            } => Kind::CampaignTally(campaign::wire_tally(campaign, slot, tally)),
+            Row::DeviceCampaign { endpoint, campaign } => {
+                Kind::DeviceCampaign(wire::DeviceCampaign {
+                    endpoint: endpoint.stored().to_owned(),
+                    campaign: campaign.0,
+                })
+            }
             Row::BootstrapProfile(row) => Kind::BootstrapProfile(row.into()),
             Row::Bootstrap(row) => Kind::Bootstrap(row.into()),
             Row::ObjectModel(row) => Kind::ObjectModel(row.into()),
@@ -135,6 +162,15 @@ fn domain_row(kind: Kind) -> Result<Row, ConvertError> {
         },
         Kind::Counters(counters) => Row::Counters(Counters::try_from(counters).within("counters")?),
         Kind::Member(row) => Row::Member(row.try_into().within("member")?),
+        Kind::Campaign(row) => Row::Campaign(campaign::boxed(row).within("campaign")?),
+        Kind::CampaignPart(row) => Row::CampaignPart(campaign::boxed(row).within("campaign_part")?),
+        Kind::CampaignDevice(row) => Row::CampaignDevice(row.try_into().within("campaign_device")?),
+        Kind::CampaignQueue(row) => campaign::queue(row).within("campaign_queue")?,
+        Kind::CampaignTally(row) => campaign::tally_row(row).within("campaign_tally")?,
+        Kind::DeviceCampaign(row) => Row::DeviceCampaign {
+            endpoint: endpoint(&row.endpoint).within("device_campaign")?,
+            campaign: CampaignId(row.campaign),
+        },
         Kind::BootstrapProfile(row) => {
             Row::BootstrapProfile(row.try_into().within("bootstrap_profile")?)
         }
@@ -157,6 +193,7 @@ fn wire_expiring(what: Expiring) -> What {
         Expiring::Session(cid) => What::Session(cid.0.to_vec()),
         Expiring::Resumption(id) => What::Resumption(id.0.to_vec()),
         Expiring::Member(node) => What::Member(node.0),
+        Expiring::CampaignDevice(endpoint) => What::CampaignDevice(endpoint.stored().to_owned()),
         Expiring::Operation(endpoint, sequence) => What::Operation(OperationRef {
             endpoint: endpoint.stored().to_owned(),
             sequence,
@@ -180,6 +217,9 @@ fn expiring(what: What) -> Result<Expiring, ConvertError> {
         What::Session(cid) => Expiring::Session(session_cid("session", &cid)?),
         What::Resumption(id) => Expiring::Resumption(resumption_id("resumption", &id)?),
         What::Member(id) => Expiring::Member(node(id)),
+        What::CampaignDevice(name) => {
+            Expiring::CampaignDevice(endpoint(&name).within("campaign_device")?)
+        }
         What::Operation(row) => {
             Expiring::Operation(endpoint(&row.endpoint).within("operation")?, row.sequence)
         }
@@ -205,6 +245,8 @@ impl From<Counters> for wire::Counters {
             model_changes: counters.model_changes,
             feature_level: counters.feature_level.0,
             context_floor: u32::from(counters.context_floor.0),
+            campaign_devices: counters.campaign_devices,
+            dynamic_campaigns: counters.dynamic_campaigns,
         }
     }
 }
@@ -225,6 +267,8 @@ impl TryFrom<wire::Counters> for Counters {
             model_changes: counters.model_changes,
             feature_level: feature_level("feature_level", counters.feature_level)?,
             context_floor: SessionGeneration(narrow("context_floor", counters.context_floor)?),
+            campaign_devices: counters.campaign_devices,
+            dynamic_campaigns: counters.dynamic_campaigns,
         })
     }
 }

@@ -8186,3 +8186,1455 @@ pub mod backups_server {
         const NAME: &'static str = SERVICE_NAME;
     }
 }
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub struct Campaign {
+    /// 1 to 63 of a-z, 0-9 and -
+    #[prost(string, tag = "1")]
+    pub name: ::prost::alloc::string::String,
+    #[prost(message, optional, tag = "2")]
+    pub plan: ::core::option::Option<CampaignPlan>,
+    /// Whoever made it knows it by this again, such as by the uid of an object; at most 128 bytes.
+    #[prost(string, tag = "3")]
+    pub owner: ::prost::alloc::string::String,
+    /// What follows is told, and not read.
+    #[prost(string, tag = "4")]
+    pub id: ::prost::alloc::string::String,
+    #[prost(enumeration = "campaign::State", tag = "5")]
+    pub state: i32,
+    /// Why it stands still or ended, for people.
+    #[prost(string, tag = "6")]
+    pub reason: ::prost::alloc::string::String,
+    #[prost(message, optional, tag = "7")]
+    pub create_time: ::core::option::Option<::prost_types::Timestamp>,
+    #[prost(message, optional, tag = "8")]
+    pub start_time: ::core::option::Option<::prost_types::Timestamp>,
+    #[prost(message, optional, tag = "9")]
+    pub end_time: ::core::option::Option<::prost_types::Timestamp>,
+    /// Devices that take part, once everybody was asked.
+    #[prost(uint64, tag = "10")]
+    pub members: u64,
+    #[prost(bool, tag = "11")]
+    pub paused: bool,
+    /// The last wave that may begin though waves before it ask for an approval.
+    #[prost(string, tag = "12")]
+    pub approved_through: ::prost::alloc::string::String,
+    #[prost(message, repeated, tag = "13")]
+    pub waves: ::prost::alloc::vec::Vec<campaign::WaveStatus>,
+    #[prost(message, optional, tag = "14")]
+    pub counts: ::core::option::Option<CampaignCounts>,
+    /// By reason; the most frequent first.
+    #[prost(message, repeated, tag = "15")]
+    pub failures: ::prost::alloc::vec::Vec<campaign::FailureCount>,
+    /// The last ones, the newest first; at most 10.
+    #[prost(message, repeated, tag = "16")]
+    pub failure_samples: ::prost::alloc::vec::Vec<CampaignDevice>,
+    /// Outside of the schedule's windows: when the next one begins.
+    #[prost(message, optional, tag = "17")]
+    pub window_time: ::core::option::Option<::prost_types::Timestamp>,
+}
+/// Nested message and enum types in `Campaign`.
+pub mod campaign {
+    #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+    pub struct WaveStatus {
+        #[prost(string, tag = "1")]
+        pub name: ::prost::alloc::string::String,
+        #[prost(enumeration = "wave_status::State", tag = "2")]
+        pub state: i32,
+        /// Devices of it, once it began.
+        #[prost(uint64, tag = "3")]
+        pub devices: u64,
+        #[prost(message, optional, tag = "4")]
+        pub counts: ::core::option::Option<super::CampaignCounts>,
+        #[prost(message, optional, tag = "5")]
+        pub start_time: ::core::option::Option<::prost_types::Timestamp>,
+        #[prost(message, optional, tag = "6")]
+        pub end_time: ::core::option::Option<::prost_types::Timestamp>,
+        /// While it soaks.
+        #[prost(message, optional, tag = "7")]
+        pub soak_time: ::core::option::Option<::prost_types::Timestamp>,
+    }
+    /// Nested message and enum types in `WaveStatus`.
+    pub mod wave_status {
+        #[derive(
+            Clone,
+            Copy,
+            Debug,
+            PartialEq,
+            Eq,
+            Hash,
+            PartialOrd,
+            Ord,
+            ::prost::Enumeration
+        )]
+        #[repr(i32)]
+        pub enum State {
+            Unspecified = 0,
+            Pending = 1,
+            Running = 2,
+            Soaking = 3,
+            AwaitingApproval = 4,
+            Succeeded = 5,
+            Failed = 6,
+            Skipped = 7,
+        }
+        impl State {
+            /// String value of the enum field names used in the ProtoBuf definition.
+            ///
+            /// The values are not transformed in any way and thus are considered stable
+            /// (if the ProtoBuf definition does not change) and safe for programmatic use.
+            pub fn as_str_name(&self) -> &'static str {
+                match self {
+                    Self::Unspecified => "STATE_UNSPECIFIED",
+                    Self::Pending => "STATE_PENDING",
+                    Self::Running => "STATE_RUNNING",
+                    Self::Soaking => "STATE_SOAKING",
+                    Self::AwaitingApproval => "STATE_AWAITING_APPROVAL",
+                    Self::Succeeded => "STATE_SUCCEEDED",
+                    Self::Failed => "STATE_FAILED",
+                    Self::Skipped => "STATE_SKIPPED",
+                }
+            }
+            /// Creates an enum from field names used in the ProtoBuf definition.
+            pub fn from_str_name(value: &str) -> ::core::option::Option<Self> {
+                match value {
+                    "STATE_UNSPECIFIED" => Some(Self::Unspecified),
+                    "STATE_PENDING" => Some(Self::Pending),
+                    "STATE_RUNNING" => Some(Self::Running),
+                    "STATE_SOAKING" => Some(Self::Soaking),
+                    "STATE_AWAITING_APPROVAL" => Some(Self::AwaitingApproval),
+                    "STATE_SUCCEEDED" => Some(Self::Succeeded),
+                    "STATE_FAILED" => Some(Self::Failed),
+                    "STATE_SKIPPED" => Some(Self::Skipped),
+                    _ => None,
+                }
+            }
+        }
+    }
+    #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+    pub struct FailureCount {
+        #[prost(string, tag = "1")]
+        pub reason: ::prost::alloc::string::String,
+        #[prost(uint64, tag = "2")]
+        pub devices: u64,
+    }
+    #[derive(
+        Clone,
+        Copy,
+        Debug,
+        PartialEq,
+        Eq,
+        Hash,
+        PartialOrd,
+        Ord,
+        ::prost::Enumeration
+    )]
+    #[repr(i32)]
+    pub enum State {
+        Unspecified = 0,
+        /// Every device is asked whether it takes part.
+        Enrolling = 1,
+        Running = 2,
+        /// By somebody
+        Paused = 3,
+        /// Too many devices of a wave failed, or too few succeeded.
+        Stopped = 4,
+        /// Devices that have begun come to their end.
+        Aborting = 5,
+        Succeeded = 6,
+        Aborted = 7,
+        DeadlineExceeded = 8,
+    }
+    impl State {
+        /// String value of the enum field names used in the ProtoBuf definition.
+        ///
+        /// The values are not transformed in any way and thus are considered stable
+        /// (if the ProtoBuf definition does not change) and safe for programmatic use.
+        pub fn as_str_name(&self) -> &'static str {
+            match self {
+                Self::Unspecified => "STATE_UNSPECIFIED",
+                Self::Enrolling => "STATE_ENROLLING",
+                Self::Running => "STATE_RUNNING",
+                Self::Paused => "STATE_PAUSED",
+                Self::Stopped => "STATE_STOPPED",
+                Self::Aborting => "STATE_ABORTING",
+                Self::Succeeded => "STATE_SUCCEEDED",
+                Self::Aborted => "STATE_ABORTED",
+                Self::DeadlineExceeded => "STATE_DEADLINE_EXCEEDED",
+            }
+        }
+        /// Creates an enum from field names used in the ProtoBuf definition.
+        pub fn from_str_name(value: &str) -> ::core::option::Option<Self> {
+            match value {
+                "STATE_UNSPECIFIED" => Some(Self::Unspecified),
+                "STATE_ENROLLING" => Some(Self::Enrolling),
+                "STATE_RUNNING" => Some(Self::Running),
+                "STATE_PAUSED" => Some(Self::Paused),
+                "STATE_STOPPED" => Some(Self::Stopped),
+                "STATE_ABORTING" => Some(Self::Aborting),
+                "STATE_SUCCEEDED" => Some(Self::Succeeded),
+                "STATE_ABORTED" => Some(Self::Aborted),
+                "STATE_DEADLINE_EXCEEDED" => Some(Self::DeadlineExceeded),
+                _ => None,
+            }
+        }
+    }
+}
+/// How many devices are where.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct CampaignCounts {
+    /// For their turn
+    #[prost(uint64, tag = "1")]
+    pub waiting: u64,
+    /// Their turn has come: asleep, perhaps.
+    #[prost(uint64, tag = "2")]
+    pub scheduled: u64,
+    #[prost(uint64, tag = "3")]
+    pub downloading: u64,
+    #[prost(uint64, tag = "4")]
+    pub downloaded: u64,
+    /// Installing, or being asked what they run.
+    #[prost(uint64, tag = "5")]
+    pub updating: u64,
+    #[prost(uint64, tag = "6")]
+    pub retrying: u64,
+    #[prost(uint64, tag = "7")]
+    pub succeeded: u64,
+    #[prost(uint64, tag = "8")]
+    pub failed: u64,
+    /// Did not wake up in time.
+    #[prost(uint64, tag = "9")]
+    pub expired: u64,
+    /// Up to date, without a Firmware Update object, with a low battery, or deleted.
+    #[prost(uint64, tag = "10")]
+    pub skipped: u64,
+    /// The campaign was aborted before.
+    #[prost(uint64, tag = "11")]
+    pub cancelled: u64,
+}
+/// What is to be done.
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub struct CampaignPlan {
+    #[prost(message, optional, tag = "1")]
+    pub image: ::core::option::Option<CampaignImage>,
+    /// The devices that take part, as in ListDevicesRequest; empty: every device of the namespace.
+    #[prost(string, tag = "2")]
+    pub filter: ::prost::alloc::string::String,
+    #[prost(enumeration = "campaign_plan::Membership", tag = "3")]
+    pub membership: i32,
+    /// Devices go in an order that looks random; with the same seed it is the same. Unset: the name of the campaign
+    #[prost(string, tag = "4")]
+    pub seed: ::prost::alloc::string::String,
+    /// 1 to 32. The last one takes everybody who is left. Unset: one wave of everybody
+    #[prost(message, repeated, tag = "5")]
+    pub waves: ::prost::alloc::vec::Vec<CampaignWave>,
+    /// Devices that may be on their way at once in the whole campaign: "200" or "5%".
+    #[prost(string, tag = "6")]
+    pub max_unavailable: ::prost::alloc::string::String,
+    #[prost(message, optional, tag = "7")]
+    pub schedule: ::core::option::Option<CampaignSchedule>,
+    #[prost(message, optional, tag = "8")]
+    pub device: ::core::option::Option<CampaignDevicePolicy>,
+    #[prost(enumeration = "campaign_plan::OnFailure", tag = "9")]
+    pub on_failure: i32,
+}
+/// Nested message and enum types in `CampaignPlan`.
+pub mod campaign_plan {
+    #[derive(
+        Clone,
+        Copy,
+        Debug,
+        PartialEq,
+        Eq,
+        Hash,
+        PartialOrd,
+        Ord,
+        ::prost::Enumeration
+    )]
+    #[repr(i32)]
+    pub enum Membership {
+        /// Snapshot
+        Unspecified = 0,
+        /// Who meets the filter when the campaign begins.
+        Snapshot = 1,
+        /// Also who meets it later, until the campaign ends.
+        Dynamic = 2,
+    }
+    impl Membership {
+        /// String value of the enum field names used in the ProtoBuf definition.
+        ///
+        /// The values are not transformed in any way and thus are considered stable
+        /// (if the ProtoBuf definition does not change) and safe for programmatic use.
+        pub fn as_str_name(&self) -> &'static str {
+            match self {
+                Self::Unspecified => "MEMBERSHIP_UNSPECIFIED",
+                Self::Snapshot => "MEMBERSHIP_SNAPSHOT",
+                Self::Dynamic => "MEMBERSHIP_DYNAMIC",
+            }
+        }
+        /// Creates an enum from field names used in the ProtoBuf definition.
+        pub fn from_str_name(value: &str) -> ::core::option::Option<Self> {
+            match value {
+                "MEMBERSHIP_UNSPECIFIED" => Some(Self::Unspecified),
+                "MEMBERSHIP_SNAPSHOT" => Some(Self::Snapshot),
+                "MEMBERSHIP_DYNAMIC" => Some(Self::Dynamic),
+                _ => None,
+            }
+        }
+    }
+    #[derive(
+        Clone,
+        Copy,
+        Debug,
+        PartialEq,
+        Eq,
+        Hash,
+        PartialOrd,
+        Ord,
+        ::prost::Enumeration
+    )]
+    #[repr(i32)]
+    pub enum OnFailure {
+        /// Pause
+        Unspecified = 0,
+        Pause = 1,
+        Abort = 2,
+    }
+    impl OnFailure {
+        /// String value of the enum field names used in the ProtoBuf definition.
+        ///
+        /// The values are not transformed in any way and thus are considered stable
+        /// (if the ProtoBuf definition does not change) and safe for programmatic use.
+        pub fn as_str_name(&self) -> &'static str {
+            match self {
+                Self::Unspecified => "ON_FAILURE_UNSPECIFIED",
+                Self::Pause => "ON_FAILURE_PAUSE",
+                Self::Abort => "ON_FAILURE_ABORT",
+            }
+        }
+        /// Creates an enum from field names used in the ProtoBuf definition.
+        pub fn from_str_name(value: &str) -> ::core::option::Option<Self> {
+            match value {
+                "ON_FAILURE_UNSPECIFIED" => Some(Self::Unspecified),
+                "ON_FAILURE_PAUSE" => Some(Self::Pause),
+                "ON_FAILURE_ABORT" => Some(Self::Abort),
+                _ => None,
+            }
+        }
+    }
+}
+/// A firmware, which devices get by themselves from a URI.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct CampaignImage {
+    /// For people
+    #[prost(string, tag = "1")]
+    pub name: ::prost::alloc::string::String,
+    /// What a device says in /3/0/3 once it runs it; compared exactly.
+    #[prost(string, tag = "2")]
+    pub version: ::prost::alloc::string::String,
+    /// coap, coaps, coap+tcp, coaps+tcp, http or https; at most 255 bytes.
+    #[prost(string, tag = "3")]
+    pub uri: ::prost::alloc::string::String,
+}
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct CampaignWave {
+    /// 1 to 63 of a-z, 0-9 and -
+    #[prost(string, tag = "1")]
+    pub name: ::prost::alloc::string::String,
+    /// Of all devices of the campaign: "20" or "5%". Of the last wave it does not count.
+    #[prost(string, tag = "2")]
+    pub size: ::prost::alloc::string::String,
+    /// Only these devices.
+    #[prost(string, tag = "3")]
+    pub filter: ::prost::alloc::string::String,
+    /// Devices of the wave that may be on their way at once, of its size. Unset: all
+    #[prost(string, tag = "4")]
+    pub max_concurrent: ::prost::alloc::string::String,
+    /// The part of the devices with a result that must have succeeded for the next wave to begin, in percent. Unset: none
+    #[prost(string, tag = "5")]
+    pub success_threshold: ::prost::alloc::string::String,
+    /// So many failed devices are too many. 0: any number is good
+    #[prost(uint64, tag = "6")]
+    pub max_failed_devices: u64,
+    /// More than this part of the devices with a result is too much, in percent. Unset: any
+    #[prost(string, tag = "7")]
+    pub max_failed_percent: ::prost::alloc::string::String,
+    /// max_failed_percent is not looked at before so many devices have a result.
+    #[prost(uint64, tag = "8")]
+    pub minimum_results: u64,
+    /// From the last result to the next wave.
+    #[prost(message, optional, tag = "9")]
+    pub soak: ::core::option::Option<::prost_types::Duration>,
+    /// The next wave begins only when somebody approves it.
+    #[prost(bool, tag = "10")]
+    pub needs_approval: bool,
+}
+/// When devices may begin. What has begun goes on.
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub struct CampaignSchedule {
+    #[prost(message, optional, tag = "1")]
+    pub not_before: ::core::option::Option<::prost_types::Timestamp>,
+    /// At most 16. Any time if there is none.
+    #[prost(message, repeated, tag = "2")]
+    pub windows: ::prost::alloc::vec::Vec<campaign_schedule::Window>,
+    /// From its first device; then the campaign ends with what there is.
+    #[prost(message, optional, tag = "3")]
+    pub deadline: ::core::option::Option<::prost_types::Duration>,
+}
+/// Nested message and enum types in `CampaignSchedule`.
+pub mod campaign_schedule {
+    #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+    pub struct Window {
+        /// "Mon" to "Sun", on which it begins; empty: each
+        #[prost(string, repeated, tag = "1")]
+        pub days: ::prost::alloc::vec::Vec<::prost::alloc::string::String>,
+        /// "22:00"
+        #[prost(string, tag = "2")]
+        pub start: ::prost::alloc::string::String,
+        /// "04:00"; not after `start` means on the next day.
+        #[prost(string, tag = "3")]
+        pub end: ::prost::alloc::string::String,
+        /// A name of the IANA database. Unset: UTC
+        #[prost(string, tag = "4")]
+        pub time_zone: ::prost::alloc::string::String,
+    }
+}
+/// How patient one is with a device.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct CampaignDevicePolicy {
+    /// From its turn until it has taken the URI. Unset: 7 days
+    #[prost(message, optional, tag = "1")]
+    pub wake_up_deadline: ::core::option::Option<::prost_types::Duration>,
+    /// From there until it has the image. Unset: 24 hours
+    #[prost(message, optional, tag = "2")]
+    pub download_timeout: ::core::option::Option<::prost_types::Duration>,
+    /// From the order to install until it runs the version. Unset: 30 minutes
+    #[prost(message, optional, tag = "3")]
+    pub install_timeout: ::core::option::Option<::prost_types::Duration>,
+    /// How often it is tried again if that can help. Unset: 2; at most 10
+    #[prost(uint32, optional, tag = "4")]
+    pub retries: ::core::option::Option<u32>,
+    /// Before the first of them; doubled each time. Unset: 10 minutes
+    #[prost(message, optional, tag = "5")]
+    pub retry_backoff: ::core::option::Option<::prost_types::Duration>,
+    /// Not begun below this level of /3/0/9, in percent. 0: not asked
+    #[prost(uint32, tag = "6")]
+    pub minimum_battery_percent: u32,
+}
+/// A device in a campaign.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct CampaignDevice {
+    #[prost(string, tag = "1")]
+    pub endpoint: ::prost::alloc::string::String,
+    /// The wave in which it had its turn.
+    #[prost(string, tag = "2")]
+    pub wave: ::prost::alloc::string::String,
+    #[prost(enumeration = "campaign_device::Phase", tag = "3")]
+    pub phase: i32,
+    /// Why it failed or was left out, for people.
+    #[prost(string, tag = "4")]
+    pub reason: ::prost::alloc::string::String,
+    /// When it came there.
+    #[prost(message, optional, tag = "5")]
+    pub phase_time: ::core::option::Option<::prost_types::Timestamp>,
+    #[prost(uint32, tag = "6")]
+    pub retries: u32,
+    /// What it ran before.
+    #[prost(string, tag = "7")]
+    pub version_before: ::prost::alloc::string::String,
+}
+/// Nested message and enum types in `CampaignDevice`.
+pub mod campaign_device {
+    #[derive(
+        Clone,
+        Copy,
+        Debug,
+        PartialEq,
+        Eq,
+        Hash,
+        PartialOrd,
+        Ord,
+        ::prost::Enumeration
+    )]
+    #[repr(i32)]
+    pub enum Phase {
+        Unspecified = 0,
+        Waiting = 1,
+        Scheduled = 2,
+        Offered = 3,
+        Downloading = 4,
+        Downloaded = 5,
+        Updating = 6,
+        Verifying = 7,
+        Retrying = 8,
+        Succeeded = 9,
+        Failed = 10,
+        Expired = 11,
+        Skipped = 12,
+        Cancelled = 13,
+    }
+    impl Phase {
+        /// String value of the enum field names used in the ProtoBuf definition.
+        ///
+        /// The values are not transformed in any way and thus are considered stable
+        /// (if the ProtoBuf definition does not change) and safe for programmatic use.
+        pub fn as_str_name(&self) -> &'static str {
+            match self {
+                Self::Unspecified => "PHASE_UNSPECIFIED",
+                Self::Waiting => "PHASE_WAITING",
+                Self::Scheduled => "PHASE_SCHEDULED",
+                Self::Offered => "PHASE_OFFERED",
+                Self::Downloading => "PHASE_DOWNLOADING",
+                Self::Downloaded => "PHASE_DOWNLOADED",
+                Self::Updating => "PHASE_UPDATING",
+                Self::Verifying => "PHASE_VERIFYING",
+                Self::Retrying => "PHASE_RETRYING",
+                Self::Succeeded => "PHASE_SUCCEEDED",
+                Self::Failed => "PHASE_FAILED",
+                Self::Expired => "PHASE_EXPIRED",
+                Self::Skipped => "PHASE_SKIPPED",
+                Self::Cancelled => "PHASE_CANCELLED",
+            }
+        }
+        /// Creates an enum from field names used in the ProtoBuf definition.
+        pub fn from_str_name(value: &str) -> ::core::option::Option<Self> {
+            match value {
+                "PHASE_UNSPECIFIED" => Some(Self::Unspecified),
+                "PHASE_WAITING" => Some(Self::Waiting),
+                "PHASE_SCHEDULED" => Some(Self::Scheduled),
+                "PHASE_OFFERED" => Some(Self::Offered),
+                "PHASE_DOWNLOADING" => Some(Self::Downloading),
+                "PHASE_DOWNLOADED" => Some(Self::Downloaded),
+                "PHASE_UPDATING" => Some(Self::Updating),
+                "PHASE_VERIFYING" => Some(Self::Verifying),
+                "PHASE_RETRYING" => Some(Self::Retrying),
+                "PHASE_SUCCEEDED" => Some(Self::Succeeded),
+                "PHASE_FAILED" => Some(Self::Failed),
+                "PHASE_EXPIRED" => Some(Self::Expired),
+                "PHASE_SKIPPED" => Some(Self::Skipped),
+                "PHASE_CANCELLED" => Some(Self::Cancelled),
+                _ => None,
+            }
+        }
+    }
+}
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub struct CreateCampaignRequest {
+    #[prost(message, optional, tag = "1")]
+    pub campaign: ::core::option::Option<Campaign>,
+    /// As in Delivery
+    #[prost(string, tag = "2")]
+    pub request_id: ::prost::alloc::string::String,
+    /// Only check whether it could be done.
+    #[prost(bool, tag = "3")]
+    pub validate_only: bool,
+}
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct GetCampaignRequest {
+    #[prost(string, tag = "1")]
+    pub name: ::prost::alloc::string::String,
+}
+#[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct ListCampaignsRequest {}
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub struct ListCampaignsResponse {
+    #[prost(message, repeated, tag = "1")]
+    pub campaigns: ::prost::alloc::vec::Vec<Campaign>,
+}
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct PauseCampaignRequest {
+    #[prost(string, tag = "1")]
+    pub name: ::prost::alloc::string::String,
+    /// Let it go on
+    #[prost(bool, tag = "2")]
+    pub resume: bool,
+    /// As in Delivery
+    #[prost(string, tag = "3")]
+    pub request_id: ::prost::alloc::string::String,
+    /// Only check whether it could be done.
+    #[prost(bool, tag = "4")]
+    pub validate_only: bool,
+}
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct ApproveCampaignRequest {
+    #[prost(string, tag = "1")]
+    pub name: ::prost::alloc::string::String,
+    /// The last wave that may begin. Unset: the next one
+    #[prost(string, tag = "2")]
+    pub through: ::prost::alloc::string::String,
+    /// As in Delivery
+    #[prost(string, tag = "3")]
+    pub request_id: ::prost::alloc::string::String,
+    /// Only check whether it could be done.
+    #[prost(bool, tag = "4")]
+    pub validate_only: bool,
+}
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct AbortCampaignRequest {
+    #[prost(string, tag = "1")]
+    pub name: ::prost::alloc::string::String,
+    /// As in Delivery
+    #[prost(string, tag = "2")]
+    pub request_id: ::prost::alloc::string::String,
+    /// Only check whether it could be done.
+    #[prost(bool, tag = "3")]
+    pub validate_only: bool,
+}
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct DeleteCampaignRequest {
+    #[prost(string, tag = "1")]
+    pub name: ::prost::alloc::string::String,
+    /// As in Delivery
+    #[prost(string, tag = "2")]
+    pub request_id: ::prost::alloc::string::String,
+    /// Only check whether it could be done.
+    #[prost(bool, tag = "3")]
+    pub validate_only: bool,
+}
+#[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct DeleteCampaignResponse {}
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct ListCampaignDevicesRequest {
+    #[prost(string, tag = "1")]
+    pub name: ::prost::alloc::string::String,
+    /// Only devices in these phases; empty: in any
+    #[prost(enumeration = "campaign_device::Phase", repeated, tag = "2")]
+    pub phases: ::prost::alloc::vec::Vec<i32>,
+    /// Only devices that had their turn in this wave.
+    #[prost(string, tag = "3")]
+    pub wave: ::prost::alloc::string::String,
+    /// At most 1000; unset: 50
+    #[prost(uint32, tag = "4")]
+    pub page_size: u32,
+    /// Of the page before
+    #[prost(string, tag = "5")]
+    pub page_token: ::prost::alloc::string::String,
+}
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub struct ListCampaignDevicesResponse {
+    /// Shard by shard, by name
+    #[prost(message, repeated, tag = "1")]
+    pub devices: ::prost::alloc::vec::Vec<CampaignDevice>,
+    /// Empty on the last page
+    #[prost(string, tag = "2")]
+    pub next_page_token: ::prost::alloc::string::String,
+}
+/// Generated client implementations.
+pub mod campaigns_client {
+    #![allow(
+        unused_variables,
+        dead_code,
+        missing_docs,
+        clippy::wildcard_imports,
+        clippy::let_unit_value,
+    )]
+    use tonic::codegen::*;
+    use tonic::codegen::http::Uri;
+    /// Firmware over LwM2M: the Firmware Update object, /5 (LwM2M Core 1.2 §E.6). Campaigns run in the state tier: they go on
+    /// with any node down, and without whoever made them. docs/campaigns.md tells the life of one.
+    #[derive(Debug, Clone)]
+    pub struct CampaignsClient<T> {
+        inner: tonic::client::Grpc<T>,
+    }
+    impl CampaignsClient<tonic::transport::Channel> {
+        /// Attempt to create a new client by connecting to a given endpoint.
+        pub async fn connect<D>(dst: D) -> Result<Self, tonic::transport::Error>
+        where
+            D: TryInto<tonic::transport::Endpoint>,
+            D::Error: Into<StdError>,
+        {
+            let conn = tonic::transport::Endpoint::new(dst)?.connect().await?;
+            Ok(Self::new(conn))
+        }
+    }
+    impl<T> CampaignsClient<T>
+    where
+        T: tonic::client::GrpcService<tonic::body::Body>,
+        T::Error: Into<StdError>,
+        T::ResponseBody: Body<Data = Bytes> + std::marker::Send + 'static,
+        <T::ResponseBody as Body>::Error: Into<StdError> + std::marker::Send,
+    {
+        pub fn new(inner: T) -> Self {
+            let inner = tonic::client::Grpc::new(inner);
+            Self { inner }
+        }
+        pub fn with_origin(inner: T, origin: Uri) -> Self {
+            let inner = tonic::client::Grpc::with_origin(inner, origin);
+            Self { inner }
+        }
+        pub fn with_interceptor<F>(
+            inner: T,
+            interceptor: F,
+        ) -> CampaignsClient<InterceptedService<T, F>>
+        where
+            F: tonic::service::Interceptor,
+            T::ResponseBody: Default,
+            T: tonic::codegen::Service<
+                http::Request<tonic::body::Body>,
+                Response = http::Response<
+                    <T as tonic::client::GrpcService<tonic::body::Body>>::ResponseBody,
+                >,
+            >,
+            <T as tonic::codegen::Service<
+                http::Request<tonic::body::Body>,
+            >>::Error: Into<StdError> + std::marker::Send + std::marker::Sync,
+        {
+            CampaignsClient::new(InterceptedService::new(inner, interceptor))
+        }
+        /// Compress requests with the given encoding.
+        ///
+        /// This requires the server to support it otherwise it might respond with an
+        /// error.
+        #[must_use]
+        pub fn send_compressed(mut self, encoding: CompressionEncoding) -> Self {
+            self.inner = self.inner.send_compressed(encoding);
+            self
+        }
+        /// Enable decompressing responses.
+        #[must_use]
+        pub fn accept_compressed(mut self, encoding: CompressionEncoding) -> Self {
+            self.inner = self.inner.accept_compressed(encoding);
+            self
+        }
+        /// Limits the maximum size of a decoded message.
+        ///
+        /// Default: `4MB`
+        #[must_use]
+        pub fn max_decoding_message_size(mut self, limit: usize) -> Self {
+            self.inner = self.inner.max_decoding_message_size(limit);
+            self
+        }
+        /// Limits the maximum size of an encoded message.
+        ///
+        /// Default: `usize::MAX`
+        #[must_use]
+        pub fn max_encoding_message_size(mut self, limit: usize) -> Self {
+            self.inner = self.inner.max_encoding_message_size(limit);
+            self
+        }
+        /// Begins a campaign. Its plan never changes.
+        pub async fn create_campaign(
+            &mut self,
+            request: impl tonic::IntoRequest<super::CreateCampaignRequest>,
+        ) -> std::result::Result<tonic::Response<super::Campaign>, tonic::Status> {
+            self.inner
+                .ready()
+                .await
+                .map_err(|e| {
+                    tonic::Status::unknown(
+                        format!("Service was not ready: {}", e.into()),
+                    )
+                })?;
+            let codec = tonic_prost::ProstCodec::default();
+            let path = http::uri::PathAndQuery::from_static(
+                "/drover.v1.Campaigns/CreateCampaign",
+            );
+            let mut req = request.into_request();
+            req.extensions_mut()
+                .insert(GrpcMethod::new("drover.v1.Campaigns", "CreateCampaign"));
+            self.inner.unary(req, path, codec).await
+        }
+        pub async fn get_campaign(
+            &mut self,
+            request: impl tonic::IntoRequest<super::GetCampaignRequest>,
+        ) -> std::result::Result<tonic::Response<super::Campaign>, tonic::Status> {
+            self.inner
+                .ready()
+                .await
+                .map_err(|e| {
+                    tonic::Status::unknown(
+                        format!("Service was not ready: {}", e.into()),
+                    )
+                })?;
+            let codec = tonic_prost::ProstCodec::default();
+            let path = http::uri::PathAndQuery::from_static(
+                "/drover.v1.Campaigns/GetCampaign",
+            );
+            let mut req = request.into_request();
+            req.extensions_mut()
+                .insert(GrpcMethod::new("drover.v1.Campaigns", "GetCampaign"));
+            self.inner.unary(req, path, codec).await
+        }
+        /// By name.
+        pub async fn list_campaigns(
+            &mut self,
+            request: impl tonic::IntoRequest<super::ListCampaignsRequest>,
+        ) -> std::result::Result<
+            tonic::Response<super::ListCampaignsResponse>,
+            tonic::Status,
+        > {
+            self.inner
+                .ready()
+                .await
+                .map_err(|e| {
+                    tonic::Status::unknown(
+                        format!("Service was not ready: {}", e.into()),
+                    )
+                })?;
+            let codec = tonic_prost::ProstCodec::default();
+            let path = http::uri::PathAndQuery::from_static(
+                "/drover.v1.Campaigns/ListCampaigns",
+            );
+            let mut req = request.into_request();
+            req.extensions_mut()
+                .insert(GrpcMethod::new("drover.v1.Campaigns", "ListCampaigns"));
+            self.inner.unary(req, path, codec).await
+        }
+        /// Pauses a campaign, or lets it go on: no further device begins, those that have begun go on.
+        pub async fn pause_campaign(
+            &mut self,
+            request: impl tonic::IntoRequest<super::PauseCampaignRequest>,
+        ) -> std::result::Result<tonic::Response<super::Campaign>, tonic::Status> {
+            self.inner
+                .ready()
+                .await
+                .map_err(|e| {
+                    tonic::Status::unknown(
+                        format!("Service was not ready: {}", e.into()),
+                    )
+                })?;
+            let codec = tonic_prost::ProstCodec::default();
+            let path = http::uri::PathAndQuery::from_static(
+                "/drover.v1.Campaigns/PauseCampaign",
+            );
+            let mut req = request.into_request();
+            req.extensions_mut()
+                .insert(GrpcMethod::new("drover.v1.Campaigns", "PauseCampaign"));
+            self.inner.unary(req, path, codec).await
+        }
+        /// Lets waves begin that wait for somebody's approval.
+        pub async fn approve_campaign(
+            &mut self,
+            request: impl tonic::IntoRequest<super::ApproveCampaignRequest>,
+        ) -> std::result::Result<tonic::Response<super::Campaign>, tonic::Status> {
+            self.inner
+                .ready()
+                .await
+                .map_err(|e| {
+                    tonic::Status::unknown(
+                        format!("Service was not ready: {}", e.into()),
+                    )
+                })?;
+            let codec = tonic_prost::ProstCodec::default();
+            let path = http::uri::PathAndQuery::from_static(
+                "/drover.v1.Campaigns/ApproveCampaign",
+            );
+            let mut req = request.into_request();
+            req.extensions_mut()
+                .insert(GrpcMethod::new("drover.v1.Campaigns", "ApproveCampaign"));
+            self.inner.unary(req, path, codec).await
+        }
+        /// Ends a campaign for good. Devices that have not been told to install are taken back.
+        pub async fn abort_campaign(
+            &mut self,
+            request: impl tonic::IntoRequest<super::AbortCampaignRequest>,
+        ) -> std::result::Result<tonic::Response<super::Campaign>, tonic::Status> {
+            self.inner
+                .ready()
+                .await
+                .map_err(|e| {
+                    tonic::Status::unknown(
+                        format!("Service was not ready: {}", e.into()),
+                    )
+                })?;
+            let codec = tonic_prost::ProstCodec::default();
+            let path = http::uri::PathAndQuery::from_static(
+                "/drover.v1.Campaigns/AbortCampaign",
+            );
+            let mut req = request.into_request();
+            req.extensions_mut()
+                .insert(GrpcMethod::new("drover.v1.Campaigns", "AbortCampaign"));
+            self.inner.unary(req, path, codec).await
+        }
+        /// Deletes a campaign that has ended, with what became of its devices.
+        pub async fn delete_campaign(
+            &mut self,
+            request: impl tonic::IntoRequest<super::DeleteCampaignRequest>,
+        ) -> std::result::Result<
+            tonic::Response<super::DeleteCampaignResponse>,
+            tonic::Status,
+        > {
+            self.inner
+                .ready()
+                .await
+                .map_err(|e| {
+                    tonic::Status::unknown(
+                        format!("Service was not ready: {}", e.into()),
+                    )
+                })?;
+            let codec = tonic_prost::ProstCodec::default();
+            let path = http::uri::PathAndQuery::from_static(
+                "/drover.v1.Campaigns/DeleteCampaign",
+            );
+            let mut req = request.into_request();
+            req.extensions_mut()
+                .insert(GrpcMethod::new("drover.v1.Campaigns", "DeleteCampaign"));
+            self.inner.unary(req, path, codec).await
+        }
+        /// What became of each device.
+        pub async fn list_campaign_devices(
+            &mut self,
+            request: impl tonic::IntoRequest<super::ListCampaignDevicesRequest>,
+        ) -> std::result::Result<
+            tonic::Response<super::ListCampaignDevicesResponse>,
+            tonic::Status,
+        > {
+            self.inner
+                .ready()
+                .await
+                .map_err(|e| {
+                    tonic::Status::unknown(
+                        format!("Service was not ready: {}", e.into()),
+                    )
+                })?;
+            let codec = tonic_prost::ProstCodec::default();
+            let path = http::uri::PathAndQuery::from_static(
+                "/drover.v1.Campaigns/ListCampaignDevices",
+            );
+            let mut req = request.into_request();
+            req.extensions_mut()
+                .insert(GrpcMethod::new("drover.v1.Campaigns", "ListCampaignDevices"));
+            self.inner.unary(req, path, codec).await
+        }
+    }
+}
+/// Generated server implementations.
+pub mod campaigns_server {
+    #![allow(
+        unused_variables,
+        dead_code,
+        missing_docs,
+        clippy::wildcard_imports,
+        clippy::let_unit_value,
+    )]
+    use tonic::codegen::*;
+    /// Generated trait containing gRPC methods that should be implemented for use with CampaignsServer.
+    #[async_trait]
+    pub trait Campaigns: std::marker::Send + std::marker::Sync + 'static {
+        /// Begins a campaign. Its plan never changes.
+        async fn create_campaign(
+            &self,
+            request: tonic::Request<super::CreateCampaignRequest>,
+        ) -> std::result::Result<tonic::Response<super::Campaign>, tonic::Status>;
+        async fn get_campaign(
+            &self,
+            request: tonic::Request<super::GetCampaignRequest>,
+        ) -> std::result::Result<tonic::Response<super::Campaign>, tonic::Status>;
+        /// By name.
+        async fn list_campaigns(
+            &self,
+            request: tonic::Request<super::ListCampaignsRequest>,
+        ) -> std::result::Result<
+            tonic::Response<super::ListCampaignsResponse>,
+            tonic::Status,
+        >;
+        /// Pauses a campaign, or lets it go on: no further device begins, those that have begun go on.
+        async fn pause_campaign(
+            &self,
+            request: tonic::Request<super::PauseCampaignRequest>,
+        ) -> std::result::Result<tonic::Response<super::Campaign>, tonic::Status>;
+        /// Lets waves begin that wait for somebody's approval.
+        async fn approve_campaign(
+            &self,
+            request: tonic::Request<super::ApproveCampaignRequest>,
+        ) -> std::result::Result<tonic::Response<super::Campaign>, tonic::Status>;
+        /// Ends a campaign for good. Devices that have not been told to install are taken back.
+        async fn abort_campaign(
+            &self,
+            request: tonic::Request<super::AbortCampaignRequest>,
+        ) -> std::result::Result<tonic::Response<super::Campaign>, tonic::Status>;
+        /// Deletes a campaign that has ended, with what became of its devices.
+        async fn delete_campaign(
+            &self,
+            request: tonic::Request<super::DeleteCampaignRequest>,
+        ) -> std::result::Result<
+            tonic::Response<super::DeleteCampaignResponse>,
+            tonic::Status,
+        >;
+        /// What became of each device.
+        async fn list_campaign_devices(
+            &self,
+            request: tonic::Request<super::ListCampaignDevicesRequest>,
+        ) -> std::result::Result<
+            tonic::Response<super::ListCampaignDevicesResponse>,
+            tonic::Status,
+        >;
+    }
+    /// Firmware over LwM2M: the Firmware Update object, /5 (LwM2M Core 1.2 §E.6). Campaigns run in the state tier: they go on
+    /// with any node down, and without whoever made them. docs/campaigns.md tells the life of one.
+    #[derive(Debug)]
+    pub struct CampaignsServer<T> {
+        inner: Arc<T>,
+        accept_compression_encodings: EnabledCompressionEncodings,
+        send_compression_encodings: EnabledCompressionEncodings,
+        max_decoding_message_size: Option<usize>,
+        max_encoding_message_size: Option<usize>,
+    }
+    impl<T> CampaignsServer<T> {
+        pub fn new(inner: T) -> Self {
+            Self::from_arc(Arc::new(inner))
+        }
+        pub fn from_arc(inner: Arc<T>) -> Self {
+            Self {
+                inner,
+                accept_compression_encodings: Default::default(),
+                send_compression_encodings: Default::default(),
+                max_decoding_message_size: None,
+                max_encoding_message_size: None,
+            }
+        }
+        pub fn with_interceptor<F>(
+            inner: T,
+            interceptor: F,
+        ) -> InterceptedService<Self, F>
+        where
+            F: tonic::service::Interceptor,
+        {
+            InterceptedService::new(Self::new(inner), interceptor)
+        }
+        /// Enable decompressing requests with the given encoding.
+        #[must_use]
+        pub fn accept_compressed(mut self, encoding: CompressionEncoding) -> Self {
+            self.accept_compression_encodings.enable(encoding);
+            self
+        }
+        /// Compress responses with the given encoding, if the client supports it.
+        #[must_use]
+        pub fn send_compressed(mut self, encoding: CompressionEncoding) -> Self {
+            self.send_compression_encodings.enable(encoding);
+            self
+        }
+        /// Limits the maximum size of a decoded message.
+        ///
+        /// Default: `4MB`
+        #[must_use]
+        pub fn max_decoding_message_size(mut self, limit: usize) -> Self {
+            self.max_decoding_message_size = Some(limit);
+            self
+        }
+        /// Limits the maximum size of an encoded message.
+        ///
+        /// Default: `usize::MAX`
+        #[must_use]
+        pub fn max_encoding_message_size(mut self, limit: usize) -> Self {
+            self.max_encoding_message_size = Some(limit);
+            self
+        }
+    }
+    impl<T, B> tonic::codegen::Service<http::Request<B>> for CampaignsServer<T>
+    where
+        T: Campaigns,
+        B: Body + std::marker::Send + 'static,
+        B::Error: Into<StdError> + std::marker::Send + 'static,
+    {
+        type Response = http::Response<tonic::body::Body>;
+        type Error = std::convert::Infallible;
+        type Future = BoxFuture<Self::Response, Self::Error>;
+        fn poll_ready(
+            &mut self,
+            _cx: &mut Context<'_>,
+        ) -> Poll<std::result::Result<(), Self::Error>> {
+            Poll::Ready(Ok(()))
+        }
+        fn call(&mut self, req: http::Request<B>) -> Self::Future {
+            match req.uri().path() {
+                "/drover.v1.Campaigns/CreateCampaign" => {
+                    #[allow(non_camel_case_types)]
+                    struct CreateCampaignSvc<T: Campaigns>(pub Arc<T>);
+                    impl<
+                        T: Campaigns,
+                    > tonic::server::UnaryService<super::CreateCampaignRequest>
+                    for CreateCampaignSvc<T> {
+                        type Response = super::Campaign;
+                        type Future = BoxFuture<
+                            tonic::Response<Self::Response>,
+                            tonic::Status,
+                        >;
+                        fn call(
+                            &mut self,
+                            request: tonic::Request<super::CreateCampaignRequest>,
+                        ) -> Self::Future {
+                            let inner = Arc::clone(&self.0);
+                            let fut = async move {
+                                <T as Campaigns>::create_campaign(&inner, request).await
+                            };
+                            Box::pin(fut)
+                        }
+                    }
+                    let accept_compression_encodings = self.accept_compression_encodings;
+                    let send_compression_encodings = self.send_compression_encodings;
+                    let max_decoding_message_size = self.max_decoding_message_size;
+                    let max_encoding_message_size = self.max_encoding_message_size;
+                    let inner = self.inner.clone();
+                    let fut = async move {
+                        let method = CreateCampaignSvc(inner);
+                        let codec = tonic_prost::ProstCodec::default();
+                        let mut grpc = tonic::server::Grpc::new(codec)
+                            .apply_compression_config(
+                                accept_compression_encodings,
+                                send_compression_encodings,
+                            )
+                            .apply_max_message_size_config(
+                                max_decoding_message_size,
+                                max_encoding_message_size,
+                            );
+                        let res = grpc.unary(method, req).await;
+                        Ok(res)
+                    };
+                    Box::pin(fut)
+                }
+                "/drover.v1.Campaigns/GetCampaign" => {
+                    #[allow(non_camel_case_types)]
+                    struct GetCampaignSvc<T: Campaigns>(pub Arc<T>);
+                    impl<
+                        T: Campaigns,
+                    > tonic::server::UnaryService<super::GetCampaignRequest>
+                    for GetCampaignSvc<T> {
+                        type Response = super::Campaign;
+                        type Future = BoxFuture<
+                            tonic::Response<Self::Response>,
+                            tonic::Status,
+                        >;
+                        fn call(
+                            &mut self,
+                            request: tonic::Request<super::GetCampaignRequest>,
+                        ) -> Self::Future {
+                            let inner = Arc::clone(&self.0);
+                            let fut = async move {
+                                <T as Campaigns>::get_campaign(&inner, request).await
+                            };
+                            Box::pin(fut)
+                        }
+                    }
+                    let accept_compression_encodings = self.accept_compression_encodings;
+                    let send_compression_encodings = self.send_compression_encodings;
+                    let max_decoding_message_size = self.max_decoding_message_size;
+                    let max_encoding_message_size = self.max_encoding_message_size;
+                    let inner = self.inner.clone();
+                    let fut = async move {
+                        let method = GetCampaignSvc(inner);
+                        let codec = tonic_prost::ProstCodec::default();
+                        let mut grpc = tonic::server::Grpc::new(codec)
+                            .apply_compression_config(
+                                accept_compression_encodings,
+                                send_compression_encodings,
+                            )
+                            .apply_max_message_size_config(
+                                max_decoding_message_size,
+                                max_encoding_message_size,
+                            );
+                        let res = grpc.unary(method, req).await;
+                        Ok(res)
+                    };
+                    Box::pin(fut)
+                }
+                "/drover.v1.Campaigns/ListCampaigns" => {
+                    #[allow(non_camel_case_types)]
+                    struct ListCampaignsSvc<T: Campaigns>(pub Arc<T>);
+                    impl<
+                        T: Campaigns,
+                    > tonic::server::UnaryService<super::ListCampaignsRequest>
+                    for ListCampaignsSvc<T> {
+                        type Response = super::ListCampaignsResponse;
+                        type Future = BoxFuture<
+                            tonic::Response<Self::Response>,
+                            tonic::Status,
+                        >;
+                        fn call(
+                            &mut self,
+                            request: tonic::Request<super::ListCampaignsRequest>,
+                        ) -> Self::Future {
+                            let inner = Arc::clone(&self.0);
+                            let fut = async move {
+                                <T as Campaigns>::list_campaigns(&inner, request).await
+                            };
+                            Box::pin(fut)
+                        }
+                    }
+                    let accept_compression_encodings = self.accept_compression_encodings;
+                    let send_compression_encodings = self.send_compression_encodings;
+                    let max_decoding_message_size = self.max_decoding_message_size;
+                    let max_encoding_message_size = self.max_encoding_message_size;
+                    let inner = self.inner.clone();
+                    let fut = async move {
+                        let method = ListCampaignsSvc(inner);
+                        let codec = tonic_prost::ProstCodec::default();
+                        let mut grpc = tonic::server::Grpc::new(codec)
+                            .apply_compression_config(
+                                accept_compression_encodings,
+                                send_compression_encodings,
+                            )
+                            .apply_max_message_size_config(
+                                max_decoding_message_size,
+                                max_encoding_message_size,
+                            );
+                        let res = grpc.unary(method, req).await;
+                        Ok(res)
+                    };
+                    Box::pin(fut)
+                }
+                "/drover.v1.Campaigns/PauseCampaign" => {
+                    #[allow(non_camel_case_types)]
+                    struct PauseCampaignSvc<T: Campaigns>(pub Arc<T>);
+                    impl<
+                        T: Campaigns,
+                    > tonic::server::UnaryService<super::PauseCampaignRequest>
+                    for PauseCampaignSvc<T> {
+                        type Response = super::Campaign;
+                        type Future = BoxFuture<
+                            tonic::Response<Self::Response>,
+                            tonic::Status,
+                        >;
+                        fn call(
+                            &mut self,
+                            request: tonic::Request<super::PauseCampaignRequest>,
+                        ) -> Self::Future {
+                            let inner = Arc::clone(&self.0);
+                            let fut = async move {
+                                <T as Campaigns>::pause_campaign(&inner, request).await
+                            };
+                            Box::pin(fut)
+                        }
+                    }
+                    let accept_compression_encodings = self.accept_compression_encodings;
+                    let send_compression_encodings = self.send_compression_encodings;
+                    let max_decoding_message_size = self.max_decoding_message_size;
+                    let max_encoding_message_size = self.max_encoding_message_size;
+                    let inner = self.inner.clone();
+                    let fut = async move {
+                        let method = PauseCampaignSvc(inner);
+                        let codec = tonic_prost::ProstCodec::default();
+                        let mut grpc = tonic::server::Grpc::new(codec)
+                            .apply_compression_config(
+                                accept_compression_encodings,
+                                send_compression_encodings,
+                            )
+                            .apply_max_message_size_config(
+                                max_decoding_message_size,
+                                max_encoding_message_size,
+                            );
+                        let res = grpc.unary(method, req).await;
+                        Ok(res)
+                    };
+                    Box::pin(fut)
+                }
+                "/drover.v1.Campaigns/ApproveCampaign" => {
+                    #[allow(non_camel_case_types)]
+                    struct ApproveCampaignSvc<T: Campaigns>(pub Arc<T>);
+                    impl<
+                        T: Campaigns,
+                    > tonic::server::UnaryService<super::ApproveCampaignRequest>
+                    for ApproveCampaignSvc<T> {
+                        type Response = super::Campaign;
+                        type Future = BoxFuture<
+                            tonic::Response<Self::Response>,
+                            tonic::Status,
+                        >;
+                        fn call(
+                            &mut self,
+                            request: tonic::Request<super::ApproveCampaignRequest>,
+                        ) -> Self::Future {
+                            let inner = Arc::clone(&self.0);
+                            let fut = async move {
+                                <T as Campaigns>::approve_campaign(&inner, request).await
+                            };
+                            Box::pin(fut)
+                        }
+                    }
+                    let accept_compression_encodings = self.accept_compression_encodings;
+                    let send_compression_encodings = self.send_compression_encodings;
+                    let max_decoding_message_size = self.max_decoding_message_size;
+                    let max_encoding_message_size = self.max_encoding_message_size;
+                    let inner = self.inner.clone();
+                    let fut = async move {
+                        let method = ApproveCampaignSvc(inner);
+                        let codec = tonic_prost::ProstCodec::default();
+                        let mut grpc = tonic::server::Grpc::new(codec)
+                            .apply_compression_config(
+                                accept_compression_encodings,
+                                send_compression_encodings,
+                            )
+                            .apply_max_message_size_config(
+                                max_decoding_message_size,
+                                max_encoding_message_size,
+                            );
+                        let res = grpc.unary(method, req).await;
+                        Ok(res)
+                    };
+                    Box::pin(fut)
+                }
+                "/drover.v1.Campaigns/AbortCampaign" => {
+                    #[allow(non_camel_case_types)]
+                    struct AbortCampaignSvc<T: Campaigns>(pub Arc<T>);
+                    impl<
+                        T: Campaigns,
+                    > tonic::server::UnaryService<super::AbortCampaignRequest>
+                    for AbortCampaignSvc<T> {
+                        type Response = super::Campaign;
+                        type Future = BoxFuture<
+                            tonic::Response<Self::Response>,
+                            tonic::Status,
+                        >;
+                        fn call(
+                            &mut self,
+                            request: tonic::Request<super::AbortCampaignRequest>,
+                        ) -> Self::Future {
+                            let inner = Arc::clone(&self.0);
+                            let fut = async move {
+                                <T as Campaigns>::abort_campaign(&inner, request).await
+                            };
+                            Box::pin(fut)
+                        }
+                    }
+                    let accept_compression_encodings = self.accept_compression_encodings;
+                    let send_compression_encodings = self.send_compression_encodings;
+                    let max_decoding_message_size = self.max_decoding_message_size;
+                    let max_encoding_message_size = self.max_encoding_message_size;
+                    let inner = self.inner.clone();
+                    let fut = async move {
+                        let method = AbortCampaignSvc(inner);
+                        let codec = tonic_prost::ProstCodec::default();
+                        let mut grpc = tonic::server::Grpc::new(codec)
+                            .apply_compression_config(
+                                accept_compression_encodings,
+                                send_compression_encodings,
+                            )
+                            .apply_max_message_size_config(
+                                max_decoding_message_size,
+                                max_encoding_message_size,
+                            );
+                        let res = grpc.unary(method, req).await;
+                        Ok(res)
+                    };
+                    Box::pin(fut)
+                }
+                "/drover.v1.Campaigns/DeleteCampaign" => {
+                    #[allow(non_camel_case_types)]
+                    struct DeleteCampaignSvc<T: Campaigns>(pub Arc<T>);
+                    impl<
+                        T: Campaigns,
+                    > tonic::server::UnaryService<super::DeleteCampaignRequest>
+                    for DeleteCampaignSvc<T> {
+                        type Response = super::DeleteCampaignResponse;
+                        type Future = BoxFuture<
+                            tonic::Response<Self::Response>,
+                            tonic::Status,
+                        >;
+                        fn call(
+                            &mut self,
+                            request: tonic::Request<super::DeleteCampaignRequest>,
+                        ) -> Self::Future {
+                            let inner = Arc::clone(&self.0);
+                            let fut = async move {
+                                <T as Campaigns>::delete_campaign(&inner, request).await
+                            };
+                            Box::pin(fut)
+                        }
+                    }
+                    let accept_compression_encodings = self.accept_compression_encodings;
+                    let send_compression_encodings = self.send_compression_encodings;
+                    let max_decoding_message_size = self.max_decoding_message_size;
+                    let max_encoding_message_size = self.max_encoding_message_size;
+                    let inner = self.inner.clone();
+                    let fut = async move {
+                        let method = DeleteCampaignSvc(inner);
+                        let codec = tonic_prost::ProstCodec::default();
+                        let mut grpc = tonic::server::Grpc::new(codec)
+                            .apply_compression_config(
+                                accept_compression_encodings,
+                                send_compression_encodings,
+                            )
+                            .apply_max_message_size_config(
+                                max_decoding_message_size,
+                                max_encoding_message_size,
+                            );
+                        let res = grpc.unary(method, req).await;
+                        Ok(res)
+                    };
+                    Box::pin(fut)
+                }
+                "/drover.v1.Campaigns/ListCampaignDevices" => {
+                    #[allow(non_camel_case_types)]
+                    struct ListCampaignDevicesSvc<T: Campaigns>(pub Arc<T>);
+                    impl<
+                        T: Campaigns,
+                    > tonic::server::UnaryService<super::ListCampaignDevicesRequest>
+                    for ListCampaignDevicesSvc<T> {
+                        type Response = super::ListCampaignDevicesResponse;
+                        type Future = BoxFuture<
+                            tonic::Response<Self::Response>,
+                            tonic::Status,
+                        >;
+                        fn call(
+                            &mut self,
+                            request: tonic::Request<super::ListCampaignDevicesRequest>,
+                        ) -> Self::Future {
+                            let inner = Arc::clone(&self.0);
+                            let fut = async move {
+                                <T as Campaigns>::list_campaign_devices(&inner, request)
+                                    .await
+                            };
+                            Box::pin(fut)
+                        }
+                    }
+                    let accept_compression_encodings = self.accept_compression_encodings;
+                    let send_compression_encodings = self.send_compression_encodings;
+                    let max_decoding_message_size = self.max_decoding_message_size;
+                    let max_encoding_message_size = self.max_encoding_message_size;
+                    let inner = self.inner.clone();
+                    let fut = async move {
+                        let method = ListCampaignDevicesSvc(inner);
+                        let codec = tonic_prost::ProstCodec::default();
+                        let mut grpc = tonic::server::Grpc::new(codec)
+                            .apply_compression_config(
+                                accept_compression_encodings,
+                                send_compression_encodings,
+                            )
+                            .apply_max_message_size_config(
+                                max_decoding_message_size,
+                                max_encoding_message_size,
+                            );
+                        let res = grpc.unary(method, req).await;
+                        Ok(res)
+                    };
+                    Box::pin(fut)
+                }
+                _ => {
+                    Box::pin(async move {
+                        let mut response = http::Response::new(
+                            tonic::body::Body::default(),
+                        );
+                        let headers = response.headers_mut();
+                        headers
+                            .insert(
+                                tonic::Status::GRPC_STATUS,
+                                (tonic::Code::Unimplemented as i32).into(),
+                            );
+                        headers
+                            .insert(
+                                http::header::CONTENT_TYPE,
+                                tonic::metadata::GRPC_CONTENT_TYPE,
+                            );
+                        Ok(response)
+                    })
+                }
+            }
+        }
+    }
+    impl<T> Clone for CampaignsServer<T> {
+        fn clone(&self) -> Self {
+            let inner = self.inner.clone();
+            Self {
+                inner,
+                accept_compression_encodings: self.accept_compression_encodings,
+                send_compression_encodings: self.send_compression_encodings,
+                max_decoding_message_size: self.max_decoding_message_size,
+                max_encoding_message_size: self.max_encoding_message_size,
+            }
+        }
+    }
+    /// Generated gRPC service name
+    pub const SERVICE_NAME: &str = "drover.v1.Campaigns";
+    impl<T> tonic::server::NamedService for CampaignsServer<T> {
+        const NAME: &'static str = SERVICE_NAME;
+    }
+}

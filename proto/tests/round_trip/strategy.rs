@@ -35,7 +35,7 @@ pub(crate) fn endpoint() -> impl Strategy<Value = DeviceName> {
     "(\u{1f}[a-c]{1,3}\u{1f})?[a-z0-9:é-]{1,24}".prop_map(|name| DeviceName::parse(&name).unwrap())
 }
 
-fn namespace() -> impl Strategy<Value = Namespace> {
+pub(crate) fn namespace() -> impl Strategy<Value = Namespace> {
     "default|[a-c]([a-c-]{0,2}[a-c])?".prop_map(|name| Namespace::new(&name).unwrap())
 }
 
@@ -65,7 +65,7 @@ fn cid() -> impl Strategy<Value = SessionCid> {
     any::<[u8; 8]>().prop_map(SessionCid)
 }
 
-fn time() -> impl Strategy<Value = Timestamp> {
+pub(crate) fn time() -> impl Strategy<Value = Timestamp> {
     prop_oneof![any::<u64>().prop_map(Timestamp), Just(Timestamp::NEVER)]
 }
 
@@ -597,7 +597,11 @@ pub(crate) fn operation_record() -> impl Strategy<Value = OperationRecord> {
             }
         }),
     ];
-    let source = select(vec![OperationSource::Caller, OperationSource::Desired]);
+    let source = select(vec![
+        OperationSource::Caller,
+        OperationSource::Desired,
+        OperationSource::Campaign,
+    ]);
     (
         operation_id(),
         endpoint(),
@@ -706,6 +710,7 @@ fn expiring() -> impl Strategy<Value = Expiring> {
         (endpoint(), observed(), any::<u64>())
             .prop_map(|(endpoint, observed, holder)| Expiring::Hold(endpoint, observed, holder)),
         owner().prop_map(Expiring::Member),
+        endpoint().prop_map(Expiring::CampaignDevice),
     ]
 }
 
@@ -806,6 +811,12 @@ fn rejection() -> impl Strategy<Value = Rejection> {
         Rejection::StillRegistered,
         Rejection::TooManyLabels,
         Rejection::AnnotationsTooLong,
+        Rejection::UnknownCampaign,
+        Rejection::CampaignExists,
+        Rejection::CampaignRuns,
+        Rejection::TooManyCampaigns,
+        Rejection::UnknownWave,
+        Rejection::CourseMoved,
     ])
 }
 
@@ -857,7 +868,7 @@ pub(crate) fn outcome() -> impl Strategy<Value = Outcome> {
 }
 
 fn counters() -> impl Strategy<Value = Counters> {
-    (any::<[u64; 9]>(), any::<u16>()).prop_map(
+    (any::<[u64; 11]>(), any::<u16>()).prop_map(
         |(
             [
                 next_operation,
@@ -869,6 +880,8 @@ fn counters() -> impl Strategy<Value = Counters> {
                 feed_bytes,
                 floor,
                 model_changes,
+                campaign_devices,
+                dynamic_campaigns,
             ],
             context_floor,
         )| Counters {
@@ -883,6 +896,8 @@ fn counters() -> impl Strategy<Value = Counters> {
             model_changes,
             feature_level: FeatureLevel::SUPPORTED,
             context_floor: SessionGeneration(context_floor),
+            campaign_devices,
+            dynamic_campaigns,
         },
     )
 }
@@ -904,6 +919,13 @@ pub(crate) fn child_value() -> impl Strategy<Value = ChildValue> {
 }
 
 pub(crate) fn row() -> impl Strategy<Value = Row> {
+    prop_oneof![
+        6 => crate::campaign::row(),
+        24 => other_row(),
+    ]
+}
+
+fn other_row() -> impl Strategy<Value = Row> {
     prop_oneof![
         registration().prop_map(Row::Registration),
         (registration_id(), endpoint())
@@ -1090,6 +1112,13 @@ fn operation_command() -> impl Strategy<Value = Command> {
 }
 
 pub(crate) fn command() -> impl Strategy<Value = Command> {
+    prop_oneof![
+        9 => crate::campaign::command(),
+        40 => other_command(),
+    ]
+}
+
+fn other_command() -> impl Strategy<Value = Command> {
     prop_oneof![
         registration().prop_map(|row| Command::Register {
             registration: Box::new(row)

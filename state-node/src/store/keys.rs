@@ -2,7 +2,7 @@
 
 use bytes::BufMut;
 use device_state::table::Expiring;
-use device_state::{CredentialId, Indexed, Namespace, RequestId, RowKey};
+use device_state::{CredentialId, DeviceName, Indexed, Namespace, RequestId, RowKey};
 use lwm2m::{ChildPrefix, Observed, Path};
 
 /// The key of the position that the rows stand at. Sorts before every row.
@@ -33,6 +33,12 @@ const CHILD_VALUE: u8 = 0x25;
 const METADATA: u8 = 0x30;
 const INDEX: u8 = 0x31;
 const STATE_NODE: u8 = 0x32;
+const CAMPAIGN: u8 = 0x40;
+const CAMPAIGN_PART: u8 = 0x41;
+const CAMPAIGN_DEVICE: u8 = 0x42;
+const CAMPAIGN_QUEUE: u8 = 0x43;
+const CAMPAIGN_TALLY: u8 = 0x44;
+const DEVICE_CAMPAIGN: u8 = 0x45;
 
 /// Tables whose rows hold something sealed.
 pub const SEALED: [u8; 3] = [SESSION, CREDENTIAL, RESUMPTION];
@@ -51,6 +57,7 @@ const EXPIRING_OPERATION: u8 = 0x03;
 const EXPIRING_HOLD: u8 = 0x04;
 const EXPIRING_MEMBER: u8 = 0x05;
 const EXPIRING_RESUMPTION: u8 = 0x06;
+const EXPIRING_CAMPAIGN_DEVICE: u8 = 0x07;
 
 /// Ends a name, a prefix or a path inside a key. Names and prefixes hold no control characters but the one
 /// (1F) around a namespace, and a path's ids are preceded by
@@ -152,15 +159,45 @@ pub fn encode(key: &RowKey) -> Vec<u8> {
             // Neither holds control characters, so the end sorts before every continuation.
             bytes.put_slice(value.as_bytes());
             bytes.put_u8(END);
-            bytes.put_slice(endpoint.stored().as_bytes());
-            bytes.put_u8(END);
+            put_last(&mut bytes, endpoint);
         }
         RowKey::StateNode(node) => {
             bytes.put_u8(STATE_NODE);
             bytes.put_u64(node.0);
         }
+        RowKey::Campaign(name) => put_name(&mut bytes, CAMPAIGN, name),
+        RowKey::CampaignPart(id) => {
+            bytes.put_u8(CAMPAIGN_PART);
+            bytes.put_u64(id.0);
+        }
+        RowKey::CampaignDevice(id, endpoint) => {
+            bytes.put_u8(CAMPAIGN_DEVICE);
+            bytes.put_u64(id.0);
+            put_last(&mut bytes, endpoint);
+        }
+        RowKey::CampaignQueue(id, lane, rank, endpoint) => {
+            bytes.put_u8(CAMPAIGN_QUEUE);
+            bytes.put_u64(id.0);
+            bytes.put_u8(*lane);
+            bytes.put_u64(*rank);
+            put_last(&mut bytes, endpoint);
+        }
+        RowKey::CampaignTally(id, slot) => {
+            bytes.put_u8(CAMPAIGN_TALLY);
+            bytes.put_u64(id.0);
+            bytes.put_u8(*slot);
+        }
+        RowKey::DeviceCampaign(endpoint) => {
+            put_name(&mut bytes, DEVICE_CAMPAIGN, endpoint.stored());
+        }
     }
     bytes
+}
+
+/// A device behind what it is found by.
+fn put_last(bytes: &mut Vec<u8>, endpoint: &DeviceName) {
+    bytes.put_slice(endpoint.stored().as_bytes());
+    bytes.put_u8(END);
 }
 
 fn put_attribute(bytes: &mut Vec<u8>, attribute: &Indexed) {
@@ -197,6 +234,9 @@ fn put_expiring(bytes: &mut Vec<u8>, what: &Expiring) {
         Expiring::Resumption(id) => {
             bytes.put_u8(EXPIRING_RESUMPTION);
             bytes.put_slice(&id.0);
+        }
+        Expiring::CampaignDevice(endpoint) => {
+            put_name(bytes, EXPIRING_CAMPAIGN_DEVICE, endpoint.stored());
         }
     }
 }
@@ -261,7 +301,7 @@ fn put_request_id(bytes: &mut Vec<u8>, id: RequestId) {
 #[cfg(test)]
 mod tests {
     use device_state::{
-        CredentialName, DeviceName, LabelKey, NodeId, ResumptionId, Revision, SessionCid, Timestamp,
+        CampaignId, CredentialName, LabelKey, NodeId, ResumptionId, Revision, SessionCid, Timestamp,
     };
     use lwm2m::{CompositePaths, ObjectVersion, RegistrationId};
     use proptest::prelude::*;
@@ -316,6 +356,7 @@ mod tests {
             }),
             number().prop_map(|node| Expiring::Member(NodeId(node))),
             any::<[u8; 32]>().prop_map(|id| Expiring::Resumption(ResumptionId(id))),
+            endpoint().prop_map(Expiring::CampaignDevice),
         ]
     }
 
@@ -379,6 +420,16 @@ mod tests {
             (attribute(), "[ab~é]{0,2}", endpoint())
                 .prop_map(|(attribute, value, endpoint)| RowKey::Index(attribute, value, endpoint)),
             number().prop_map(|node| RowKey::StateNode(NodeId(node))),
+            "[a-c]{1,3}".prop_map(RowKey::Campaign),
+            number().prop_map(|id| RowKey::CampaignPart(CampaignId(id))),
+            (number(), endpoint())
+                .prop_map(|(id, endpoint)| RowKey::CampaignDevice(CampaignId(id), endpoint)),
+            (number(), any::<u8>(), number(), endpoint()).prop_map(|(id, lane, rank, endpoint)| {
+                RowKey::CampaignQueue(CampaignId(id), lane, rank, endpoint)
+            }),
+            (number(), any::<u8>())
+                .prop_map(|(id, slot)| RowKey::CampaignTally(CampaignId(id), slot)),
+            endpoint().prop_map(RowKey::DeviceCampaign),
         ]
     }
 

@@ -24,6 +24,13 @@ pub struct Plan {
     pub on_failure: OnFailure,
 }
 
+impl Plan {
+    /// The place of a wave among the others.
+    pub fn wave(&self, name: &str) -> Option<usize> {
+        self.waves.iter().position(|wave| wave.name == name)
+    }
+}
+
 /// A firmware.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Image {

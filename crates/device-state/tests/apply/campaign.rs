@@ -5,9 +5,9 @@ mod gadget;
 use std::time::Duration;
 
 use device_state::campaign::{
-    Campaign, CampaignId, CampaignState, Control, Course, DevicePolicy, Failure, FailureThreshold,
-    Image, Ledger, Membership, OnFailure, Part, Phase, Plan, Promotion, Schedule, Selector, Share,
-    SkipReason, Sweep, Tally, Transfer, Wave,
+    Abort, Campaign, CampaignId, CampaignState, Control, Course, DevicePolicy, Failure,
+    FailureThreshold, Image, Ledger, Membership, OnFailure, Part, Phase, Plan, Promotion, Schedule,
+    Selector, Share, SkipReason, Sweep, Tally, Transfer, Wave,
 };
 use device_state::command::{Live, Missing};
 use device_state::selection::{Condition, DeviceTest, Pattern, TextTest};
@@ -87,6 +87,7 @@ fn campaign(name: &str) -> Campaign {
         control: Control::default(),
         course: Course::default(),
         created_at: device_state::Timestamp(0),
+        owner: String::new(),
     }
 }
 
@@ -515,16 +516,23 @@ fn a_campaign_ends_before_it_is_removed_and_an_abort_stays() {
     let mut world = World::new();
     let campaign = Box::new(campaign("c"));
     world.run(Command::PutCampaign { campaign });
-    let control = |aborted| Command::ControlCampaign {
+    let control = |abort| Command::ControlCampaign {
         namespace: Namespace::default(),
         name: "c".to_owned(),
-        control: Control {
-            aborted,
-            ..Control::default()
-        },
+        paused: None,
+        approved_through: None,
+        abort,
     };
-    world.run(control(true));
-    world.run(control(false));
+    let bad = Command::ControlCampaign {
+        namespace: Namespace::default(),
+        name: "c".to_owned(),
+        paused: None,
+        approved_through: Some("nowhere".to_owned()),
+        abort: Abort::No,
+    };
+    assert_eq!(world.run(bad), Outcome::Rejected(Rejection::UnknownWave));
+    world.run(control(Abort::Now));
+    world.run(control(Abort::No));
     let stored = query::campaign(&world.tables, &Namespace::default(), "c").unwrap();
     assert!(stored.control.aborted);
     let remove = Command::RemoveCampaign {

@@ -193,6 +193,11 @@ changes! {
         without: |_| {}
     }
     DeleteBootstrapProfileRequest { scope: |_| String::new(), etag: |request| &request.etag, without: |_| {} }
+    CreateCampaignRequest { scope: |_| String::new(), etag: |_| "", without: |_| {} }
+    PauseCampaignRequest { scope: |request| request.name.clone(), etag: |_| "", without: |_| {} }
+    ApproveCampaignRequest { scope: |request| request.name.clone(), etag: |_| "", without: |_| {} }
+    AbortCampaignRequest { scope: |request| request.name.clone(), etag: |_| "", without: |_| {} }
+    DeleteCampaignRequest { scope: |request| request.name.clone(), etag: |_| "", without: |_| {} }
     PutObjectModelsRequest { scope: |_| String::new(), etag: |_| "", without: |_| {} }
     DeleteObjectModelRequest { scope: |_| String::new(), etag: |_| "", without: |_| {} }
 }

@@ -1,7 +1,7 @@
 //! Campaigns as they are declared and steered: rows of shard 0.
 
 use super::super::Change;
-use crate::campaign::{Campaign, CampaignId, CampaignState, Control, Course, WaveCourse};
+use crate::campaign::{Abort, Campaign, CampaignId, CampaignState, Course, WaveCourse};
 use crate::command::{Outcome, Rejection};
 use crate::name::Namespace;
 use crate::query;
@@ -41,14 +41,22 @@ impl Change<'_> {
     pub(in super::super) fn control_campaign(
         &mut self,
         name: Name<'_>,
-        control: &Control,
+        paused: Option<bool>,
+        approved_through: Option<&str>,
+        abort: Abort,
     ) -> Result<Outcome, Rejection> {
         let mut campaign = self.campaign(name)?;
-        campaign.control = Control {
-            // Devices may have been taken back already.
-            aborted: campaign.control.aborted || control.aborted,
-            ..control.clone()
-        };
+        let known = |wave: &str| wave.is_empty() || campaign.plan.wave(wave).is_some();
+        if !approved_through.is_none_or(known) {
+            return Err(Rejection::UnknownWave);
+        }
+        let control = &mut campaign.control;
+        control.paused = paused.unwrap_or(control.paused);
+        if let Some(wave) = approved_through {
+            wave.clone_into(&mut control.approved_through);
+        }
+        // Devices may have been taken back already.
+        control.aborted |= abort == Abort::Now;
         self.tables.put(Row::Campaign(Box::new(campaign)));
         Ok(Outcome::Done)
     }
