@@ -1,0 +1,140 @@
+//! The wave whose turn it is, as the shards count it.
+
+use device_state::ShardId;
+use device_state::campaign::{Campaign, Membership, Tally, Wave, WaveCourse, WaveState};
+
+use crate::ShardView;
+use crate::fill::fill;
+
+/// The first wave that is not behind the campaign.
+#[derive(Debug)]
+pub(crate) struct Turn<'a> {
+    pub(crate) index: usize,
+    pub(crate) plan: &'a Wave,
+    pub(crate) course: WaveCourse,
+    pub(crate) is_last: bool,
+    /// Somebody may join it at any time, so that it is never over.
+    pub(crate) is_open_ended: bool,
+    /// In the order in which shards come first when a number cannot be divided.
+    pub(crate) lots: Vec<Lot>,
+    /// Of all shards.
+    pub(crate) tally: Tally,
+}
+
+/// What a shard has of the wave.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Lot {
+    pub(crate) shard: ShardId,
+    /// Who can be taken.
+    pub(crate) waiting: u64,
+    pub(crate) active: u64,
+    pub(crate) ended: u64,
+}
+
+impl Lot {
+    pub(crate) const fn admitted(&self) -> u64 {
+        self.active.saturating_add(self.ended)
+    }
+
+    /// Who can be in the wave at most. Devices move from one term to the other within a shard; without anybody joining,
+    /// the sum never grows.
+    pub(crate) const fn pool(&self) -> u64 {
+        self.waiting.saturating_add(self.admitted())
+    }
+}
+
+impl<'a> Turn<'a> {
+    /// `None` after the last wave.
+    pub(crate) fn of(campaign: &'a Campaign, shards: &[ShardView]) -> Option<Self> {
+        let waves = &campaign.plan.waves;
+        let course = |index: usize| campaign.course.waves.get(index).copied();
+        let is_behind = |index: &usize| {
+            let state = course(*index).unwrap_or_default().state;
+            matches!(state, WaveState::Succeeded | WaveState::Skipped)
+        };
+        let index = (0..waves.len()).find(|index| !is_behind(index))?;
+        Some(Self::at(campaign, shards, index))
+    }
+
+    pub(crate) fn at(campaign: &'a Campaign, shards: &[ShardView], index: usize) -> Self {
+        let plan = &campaign.plan.waves[index];
+        let is_last = index + 1 == campaign.plan.waves.len();
+        let mut tally = Tally::default();
+        let mut lots = Vec::with_capacity(shards.len());
+        for view in in_order(shards, &campaign.plan.seed) {
+            let of_shard = view.waves.get(index).cloned().unwrap_or_default();
+            lots.push(Lot {
+                shard: view.shard,
+                waiting: waiting(view, index, plan, is_last),
+                active: of_shard.active(),
+                ended: of_shard.ended(),
+            });
+            tally.add(&of_shard);
+        }
+        Self {
+            index,
+            plan,
+            course: campaign
+                .course
+                .waves
+                .get(index)
+                .copied()
+                .unwrap_or_default(),
+            is_last,
+            is_open_ended: is_last && campaign.plan.membership == Membership::Dynamic,
+            lots,
+            tally,
+        }
+    }
+
+    /// Who can be in the wave at most, in all shards.
+    pub(crate) fn pool(&self) -> u64 {
+        self.lots
+            .iter()
+            .fold(0, |sum, lot| sum.saturating_add(lot.pool()))
+    }
+
+    /// How many devices each shard gives to the wave, in the order of `lots`.
+    pub(crate) fn targets(&self) -> Vec<u64> {
+        let pools: Vec<u64> = self.lots.iter().map(Lot::pool).collect();
+        if self.is_last {
+            return pools;
+        }
+        fill(self.course.size, &pools)
+    }
+
+    /// Whether each of its devices has a result.
+    ///
+    /// A view of an older moment does not make a wave seem to be over: what it shows as admitted was, all that may be
+    /// admitted was then, so nobody else was meanwhile; and who has a result keeps it.
+    pub(crate) fn is_over(&self) -> bool {
+        let done = |(lot, target): (&Lot, u64)| lot.ended >= target && lot.active == 0;
+        !self.is_open_ended && self.lots.iter().zip(self.targets()).all(done)
+    }
+}
+
+/// Who waits in a shard for the wave.
+fn waiting(view: &ShardView, index: usize, plan: &Wave, is_last: bool) -> u64 {
+    if is_last {
+        let lanes = view.waves.iter().map(|tally| tally.waiting);
+        return lanes.fold(view.common.waiting, u64::saturating_add);
+    }
+    match plan.selector {
+        Some(_) => view.waves.get(index).map_or(0, |tally| tally.waiting),
+        None => view.common.waiting,
+    }
+}
+
+/// The same for all waves of a campaign, and for campaigns with the same seed, but not always shard 0 first: it would
+/// have all the canaries.
+fn in_order<'a>(shards: &'a [ShardView], seed: &str) -> Vec<&'a ShardView> {
+    let mut ordered: Vec<&ShardView> = shards.iter().collect();
+    ordered.sort_by_key(|view| view.shard);
+    // FNV-1a: a shift that looks random is enough.
+    let hash = seed.bytes().fold(0xcbf2_9ce4_8422_2325_u64, |hash, byte| {
+        (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3)
+    });
+    let first = (hash >> 32) % (ordered.len().max(1) as u64);
+    ordered.rotate_left(first as usize);
+    ordered
+}

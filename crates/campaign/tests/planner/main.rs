@@ -1,0 +1,11 @@
+//! The planner, rule by rule, and whole campaigns with everything that can happen to one.
+
+mod checking;
+mod control;
+mod deadline;
+mod failing;
+mod limits;
+mod rig;
+mod wake;
+mod waves;
+mod windows;
