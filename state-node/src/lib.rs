@@ -32,6 +32,7 @@ pub mod access;
 pub mod attachments;
 pub mod audit;
 pub mod backups;
+pub mod campaigns;
 pub mod comparison;
 pub mod config;
 pub mod corruption;

@@ -13,6 +13,7 @@ use node_runtime::{Condition, Readiness, Stage, Tasks, admin, random};
 use prometheus_client::registry::Registry;
 use proto::drover::v1::backups_server::BackupsServer;
 use proto::drover::v1::bootstrap_server::BootstrapServer;
+use proto::drover::v1::campaigns_server::CampaignsServer;
 use proto::drover::v1::cluster_server::ClusterServer;
 use proto::drover::v1::credentials_server::CredentialsServer;
 use proto::drover::v1::desired_state_server::DesiredStateServer;
@@ -34,6 +35,7 @@ use crate::access::{Access, AccessError};
 use crate::attachments::Attachments;
 use crate::audit::{Audit, AuditConfig, AuditError, Required};
 use crate::backups::Backups;
+use crate::campaigns;
 use crate::comparison::{Comparer, Pace};
 use crate::config::{Config, ConfigError};
 use crate::delivery::DeliveryParts;
@@ -470,6 +472,7 @@ impl Parts {
             .add_service(OperationsServer::new(api.clone()))
             .add_service(DesiredStateServer::new(api.clone()))
             .add_service(BootstrapServer::new(api.clone()))
+            .add_service(CampaignsServer::new(api.clone()))
             .add_service(ClusterServer::new(api.clone()))
             .add_service(ObjectModelsServer::new(api.clone()))
             .add_service(ObservationsServer::new(api.clone()))
@@ -551,6 +554,11 @@ impl Parts {
         );
         self.tasks
             .spawn_service("caretaker", Stage::Intake, |drain| caretaker.run(drain));
+        let router = self.router.clone();
+        self.tasks
+            .spawn_service("campaigns", Stage::HandOver, |drain| {
+                campaigns::run(router, drain)
+            });
         let (progress, ready) = watch::channel(Progress::Starting);
         let (groups, fail_stop) = (self.groups.clone(), self.fail_stop.clone());
         self.tasks

@@ -189,6 +189,20 @@ const SERVICES: &[(&str, &[Method])] = &[
         ],
     ),
     (
+        "Campaigns",
+        &[
+            ("CreateCampaign", "firmwarerollouts", Verb::Create),
+            ("GetCampaign", "firmwarerollouts", Verb::Get),
+            ("ListCampaigns", "firmwarerollouts", Verb::List),
+            ("PauseCampaign", "firmwarerollouts", Verb::Update),
+            // What cannot be taken back is a right of its own.
+            ("ApproveCampaign", "firmwarerollouts", Verb::Approve),
+            ("AbortCampaign", "firmwarerollouts", Verb::Approve),
+            ("DeleteCampaign", "firmwarerollouts", Verb::Delete),
+            ("ListCampaignDevices", "firmwarerollouts", Verb::Get),
+        ],
+    ),
+    (
         "ObjectModels",
         &[
             ("PutObjectModels", "objectmodels", Verb::Update),

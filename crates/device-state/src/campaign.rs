@@ -93,7 +93,7 @@ impl Campaign {
 pub struct Control {
     /// No further device begins; those that have begun go on.
     pub paused: bool,
-    /// The last wave that may begin though waves before it ask for an approval; empty for none.
+    /// The last wave that was approved, so that the one after it may begin; empty for none.
     pub approved_through: String,
     /// For good: once set it stays.
     pub aborted: bool,

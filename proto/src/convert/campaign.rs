@@ -104,6 +104,7 @@ impl From<Plan> for wire::CampaignPlan {
             schedule: Some(plan.schedule.into()),
             device: Some(plan.device.into()),
             on_failure: wire_on_failure(plan.on_failure),
+            rollback_image: plan.rollback_image.map(Into::into),
         }
     }
 }
@@ -127,6 +128,10 @@ impl TryFrom<wire::CampaignPlan> for Plan {
             schedule: message("schedule", plan.schedule)?,
             device: message("device", plan.device)?,
             on_failure: on_failure("on_failure", plan.on_failure)?,
+            rollback_image: plan
+                .rollback_image
+                .map(|image| image.try_into().within("rollback_image"))
+                .transpose()?,
         })
     }
 }

@@ -1249,6 +1249,18 @@ pub struct DescribeDeviceRequest {
     #[prost(message, optional, tag = "2")]
     pub operation: ::core::option::Option<super::super::storage::v1::OperationId>,
 }
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct DescribeCampaignRequest {
+    #[prost(string, tag = "1")]
+    pub namespace: ::prost::alloc::string::String,
+    #[prost(string, tag = "2")]
+    pub name: ::prost::alloc::string::String,
+}
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub struct DescribeCampaignResponse {
+    #[prost(message, optional, tag = "1")]
+    pub campaign: ::core::option::Option<super::super::storage::v1::Campaign>,
+}
 #[derive(Clone, PartialEq, ::prost::Message)]
 pub struct DescribeDeviceResponse {
     /// unset: not registered
@@ -1623,6 +1635,31 @@ pub mod state_client {
                 .insert(GrpcMethod::new("drover.rpc.v1.State", "DescribeDevice"));
             self.inner.unary(req, path, codec).await
         }
+        /// A campaign as it is stored, from the leader of the common shard. NOT_FOUND if there is none.
+        pub async fn describe_campaign(
+            &mut self,
+            request: impl tonic::IntoRequest<super::DescribeCampaignRequest>,
+        ) -> std::result::Result<
+            tonic::Response<super::DescribeCampaignResponse>,
+            tonic::Status,
+        > {
+            self.inner
+                .ready()
+                .await
+                .map_err(|e| {
+                    tonic::Status::unknown(
+                        format!("Service was not ready: {}", e.into()),
+                    )
+                })?;
+            let codec = tonic_prost::ProstCodec::default();
+            let path = http::uri::PathAndQuery::from_static(
+                "/drover.rpc.v1.State/DescribeCampaign",
+            );
+            let mut req = request.into_request();
+            req.extensions_mut()
+                .insert(GrpcMethod::new("drover.rpc.v1.State", "DescribeCampaign"));
+            self.inner.unary(req, path, codec).await
+        }
         /// Makes the accounts of a device. NOT_FOUND if no profile fits.
         pub async fn prepare_bootstrap(
             &mut self,
@@ -1790,6 +1827,14 @@ pub mod state_server {
             request: tonic::Request<super::DescribeDeviceRequest>,
         ) -> std::result::Result<
             tonic::Response<super::DescribeDeviceResponse>,
+            tonic::Status,
+        >;
+        /// A campaign as it is stored, from the leader of the common shard. NOT_FOUND if there is none.
+        async fn describe_campaign(
+            &self,
+            request: tonic::Request<super::DescribeCampaignRequest>,
+        ) -> std::result::Result<
+            tonic::Response<super::DescribeCampaignResponse>,
             tonic::Status,
         >;
         /// Makes the accounts of a device. NOT_FOUND if no profile fits.
@@ -2066,6 +2111,51 @@ pub mod state_server {
                     let inner = self.inner.clone();
                     let fut = async move {
                         let method = DescribeDeviceSvc(inner);
+                        let codec = tonic_prost::ProstCodec::default();
+                        let mut grpc = tonic::server::Grpc::new(codec)
+                            .apply_compression_config(
+                                accept_compression_encodings,
+                                send_compression_encodings,
+                            )
+                            .apply_max_message_size_config(
+                                max_decoding_message_size,
+                                max_encoding_message_size,
+                            );
+                        let res = grpc.unary(method, req).await;
+                        Ok(res)
+                    };
+                    Box::pin(fut)
+                }
+                "/drover.rpc.v1.State/DescribeCampaign" => {
+                    #[allow(non_camel_case_types)]
+                    struct DescribeCampaignSvc<T: State>(pub Arc<T>);
+                    impl<
+                        T: State,
+                    > tonic::server::UnaryService<super::DescribeCampaignRequest>
+                    for DescribeCampaignSvc<T> {
+                        type Response = super::DescribeCampaignResponse;
+                        type Future = BoxFuture<
+                            tonic::Response<Self::Response>,
+                            tonic::Status,
+                        >;
+                        fn call(
+                            &mut self,
+                            request: tonic::Request<super::DescribeCampaignRequest>,
+                        ) -> Self::Future {
+                            let inner = Arc::clone(&self.0);
+                            let fut = async move {
+                                <T as State>::describe_campaign(&inner, request).await
+                            };
+                            Box::pin(fut)
+                        }
+                    }
+                    let accept_compression_encodings = self.accept_compression_encodings;
+                    let send_compression_encodings = self.send_compression_encodings;
+                    let max_decoding_message_size = self.max_decoding_message_size;
+                    let max_encoding_message_size = self.max_encoding_message_size;
+                    let inner = self.inner.clone();
+                    let fut = async move {
+                        let method = DescribeCampaignSvc(inner);
                         let codec = tonic_prost::ProstCodec::default();
                         let mut grpc = tonic::server::Grpc::new(codec)
                             .apply_compression_config(

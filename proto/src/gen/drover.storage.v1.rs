@@ -83,6 +83,9 @@ pub struct CampaignPlan {
     pub device: ::core::option::Option<CampaignDevicePolicy>,
     #[prost(enumeration = "CampaignOnFailure", tag = "10")]
     pub on_failure: i32,
+    /// What devices get by CAMPAIGN_ON_FAILURE_ROLLBACK
+    #[prost(message, optional, tag = "11")]
+    pub rollback_image: ::core::option::Option<CampaignImage>,
 }
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct CampaignWave {

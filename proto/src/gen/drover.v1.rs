@@ -8215,7 +8215,7 @@ pub struct Campaign {
     pub members: u64,
     #[prost(bool, tag = "11")]
     pub paused: bool,
-    /// The last wave that may begin though waves before it ask for an approval.
+    /// The last wave that somebody approved: what comes after it may begin.
     #[prost(string, tag = "12")]
     pub approved_through: ::prost::alloc::string::String,
     #[prost(message, repeated, tag = "13")]
@@ -8436,6 +8436,9 @@ pub struct CampaignPlan {
     pub device: ::core::option::Option<CampaignDevicePolicy>,
     #[prost(enumeration = "campaign_plan::OnFailure", tag = "9")]
     pub on_failure: i32,
+    /// For ON_FAILURE_ROLLBACK
+    #[prost(message, optional, tag = "10")]
+    pub rollback_image: ::core::option::Option<CampaignImage>,
 }
 /// Nested message and enum types in `CampaignPlan`.
 pub mod campaign_plan {
@@ -8498,6 +8501,9 @@ pub mod campaign_plan {
         Unspecified = 0,
         Pause = 1,
         Abort = 2,
+        /// Abort, and bring `rollback_image` to those that have the image: by a campaign of the same name with "-rollback"
+        /// behind it.
+        Rollback = 3,
     }
     impl OnFailure {
         /// String value of the enum field names used in the ProtoBuf definition.
@@ -8509,6 +8515,7 @@ pub mod campaign_plan {
                 Self::Unspecified => "ON_FAILURE_UNSPECIFIED",
                 Self::Pause => "ON_FAILURE_PAUSE",
                 Self::Abort => "ON_FAILURE_ABORT",
+                Self::Rollback => "ON_FAILURE_ROLLBACK",
             }
         }
         /// Creates an enum from field names used in the ProtoBuf definition.
@@ -8517,6 +8524,7 @@ pub mod campaign_plan {
                 "ON_FAILURE_UNSPECIFIED" => Some(Self::Unspecified),
                 "ON_FAILURE_PAUSE" => Some(Self::Pause),
                 "ON_FAILURE_ABORT" => Some(Self::Abort),
+                "ON_FAILURE_ROLLBACK" => Some(Self::Rollback),
                 _ => None,
             }
         }
@@ -8564,7 +8572,7 @@ pub struct CampaignWave {
     /// From the last result to the next wave.
     #[prost(message, optional, tag = "9")]
     pub soak: ::core::option::Option<::prost_types::Duration>,
-    /// The next wave begins only when somebody approves it.
+    /// The next wave begins only when somebody has approved this one.
     #[prost(bool, tag = "10")]
     pub needs_approval: bool,
 }
@@ -8758,7 +8766,7 @@ pub struct PauseCampaignRequest {
 pub struct ApproveCampaignRequest {
     #[prost(string, tag = "1")]
     pub name: ::prost::alloc::string::String,
-    /// The last wave that may begin. Unset: the next one
+    /// The last wave that is approved. Unset: the first one that waits for it, or will
     #[prost(string, tag = "2")]
     pub through: ::prost::alloc::string::String,
     /// As in Delivery
@@ -9001,7 +9009,7 @@ pub mod campaigns_client {
                 .insert(GrpcMethod::new("drover.v1.Campaigns", "PauseCampaign"));
             self.inner.unary(req, path, codec).await
         }
-        /// Lets waves begin that wait for somebody's approval.
+        /// Approves waves, so that those after them may begin.
         pub async fn approve_campaign(
             &mut self,
             request: impl tonic::IntoRequest<super::ApproveCampaignRequest>,
@@ -9132,7 +9140,7 @@ pub mod campaigns_server {
             &self,
             request: tonic::Request<super::PauseCampaignRequest>,
         ) -> std::result::Result<tonic::Response<super::Campaign>, tonic::Status>;
-        /// Lets waves begin that wait for somebody's approval.
+        /// Approves waves, so that those after them may begin.
         async fn approve_campaign(
             &self,
             request: tonic::Request<super::ApproveCampaignRequest>,

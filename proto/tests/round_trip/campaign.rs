@@ -154,11 +154,11 @@ fn plan() -> impl Strategy<Value = Plan> {
     (
         (image(), selector(), membership(), name()),
         (vec(wave(), 0..4), of(share())),
-        (schedule(), policy(), on_failure),
+        (schedule(), policy(), on_failure, of(image())),
     )
         .prop_map(
             |((image, selector, membership, seed), (waves, max_unavailable), rest)| {
-                let (schedule, device, on_failure) = rest;
+                let (schedule, device, on_failure, rollback_image) = rest;
                 Plan {
                     image,
                     transfer: Transfer::Pull,
@@ -170,6 +170,7 @@ fn plan() -> impl Strategy<Value = Plan> {
                     schedule,
                     device,
                     on_failure,
+                    rollback_image,
                 }
             },
         )

@@ -21,6 +21,7 @@ use crate::service::status;
 use crate::service::watch::Watchers;
 
 mod bootstrap;
+mod campaigns;
 mod cluster;
 mod credentials;
 mod desired;

@@ -5,7 +5,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use device_state::{
-    BootstrapRecord, DeviceName, FeatureLevel, NodeId, OperationId, Queueing, RequestId, query,
+    BootstrapRecord, Campaign, DeviceName, FeatureLevel, Namespace, NodeId, OperationId, Queueing,
+    RequestId, query,
 };
 use futures::StreamExt;
 use futures::stream::BoxStream;
@@ -14,7 +15,8 @@ use node_runtime::{Drain, Stage, Tasks};
 use proto::rpc::v1::describe_cluster_response::{Node, Shard};
 use proto::rpc::v1::state_server::State;
 use proto::rpc::v1::{
-    AttachDown, AttachUp, CallBatch, CallResults, DescribeClusterRequest, DescribeClusterResponse,
+    AttachDown, AttachUp, CallBatch, CallResults, DescribeCampaignRequest,
+    DescribeCampaignResponse, DescribeClusterRequest, DescribeClusterResponse,
     DescribeDeviceRequest, DescribeDeviceResponse, FinishBootstrapRequest, FinishBootstrapResponse,
     JoinRequest, JoinResponse, ListDefinitionsRequest, ListDefinitionsResponse, OperateRequest,
     OperateResponse, PrepareBootstrapRequest, PrepareBootstrapResponse, attach_down, attach_up,
@@ -28,6 +30,7 @@ use crate::attachments::{Attachment, Attachments};
 use crate::delivery::{self, OperateCall, OperateError};
 use crate::raft::Member;
 use crate::raft::caretaker::members_of;
+use crate::raft::group::Group;
 use crate::raft::network::peers::NODE_HEADER;
 use crate::router::{FORWARDED_HEADER, Route, Router};
 use crate::service::bootstrap;
@@ -165,7 +168,7 @@ impl StateService {
 
     async fn operate_here(
         &self,
-        group: &crate::raft::group::Group,
+        group: &Group,
         call: OperateCall,
     ) -> Result<OperateResponse, Status> {
         match delivery::operate(group, &self.attachments, call).await {
@@ -191,46 +194,77 @@ impl StateService {
         origin: Origin,
     ) -> Result<DescribeDeviceResponse, Status> {
         let group = self.router.group_of(endpoint);
-        let deadline = tokio::time::Instant::now() + DESCRIBE_TIMEOUT;
-        loop {
-            let result = match self.router.route(group) {
-                Route::Here(group) => {
-                    let view = group
-                        .read_current(|tables| match what {
-                            Known::Everything => query::device(tables, endpoint),
-                            Known::Operation(id) => {
-                                query::device_with_operation(tables, endpoint, id)
-                            }
-                        })
-                        .await;
-                    let revision = group.events().revision();
-                    view.map(|view| proto::convert::wire_device_view(view, revision))
-                        .map_err(|_| status::no_leader())
-                }
-                Route::There(mut client) if origin == Origin::Caller => {
-                    let request = DescribeDeviceRequest {
-                        endpoint: endpoint.stored().to_owned(),
-                        operation: what.operation().map(Into::into),
-                    };
-                    let forwarded = self.router.forwarded(request, DESCRIBE_TIMEOUT);
-                    client
-                        .describe_device(forwarded)
-                        .await
-                        .map(Response::into_inner)
-                }
-                Route::There(_) | Route::Nowhere => Err(status::no_leader()),
-            };
-            match result {
-                Err(error)
-                    if status::is_no_leader(&error)
-                        && origin == Origin::Caller
-                        && tokio::time::Instant::now() < deadline =>
-                {
-                    tokio::time::sleep(PAUSE).await;
-                }
-                result => return result,
+        at_leader(origin, || self.describe_once(group, endpoint, what, origin)).await
+    }
+
+    async fn describe_once(
+        &self,
+        group: &Arc<Group>,
+        endpoint: &DeviceName,
+        what: Known,
+        origin: Origin,
+    ) -> Result<DescribeDeviceResponse, Status> {
+        match self.router.route(group) {
+            Route::Here(group) => {
+                let view = group
+                    .read_current(|tables| match what {
+                        Known::Everything => query::device(tables, endpoint),
+                        Known::Operation(id) => query::device_with_operation(tables, endpoint, id),
+                    })
+                    .await;
+                let revision = group.events().revision();
+                view.map(|view| proto::convert::wire_device_view(view, revision))
+                    .map_err(|_| status::no_leader())
             }
+            Route::There(mut client) if origin == Origin::Caller => {
+                let request = DescribeDeviceRequest {
+                    endpoint: endpoint.stored().to_owned(),
+                    operation: what.operation().map(Into::into),
+                };
+                let forwarded = self.router.forwarded(request, DESCRIBE_TIMEOUT);
+                client
+                    .describe_device(forwarded)
+                    .await
+                    .map(Response::into_inner)
+            }
+            Route::There(_) | Route::Nowhere => Err(status::no_leader()),
         }
+    }
+
+    /// A campaign, from the leader of the common shard.
+    pub async fn describe_campaign(
+        &self,
+        namespace: &Namespace,
+        name: &str,
+        origin: Origin,
+    ) -> Result<Campaign, Status> {
+        at_leader(origin, || self.campaign_once(namespace, name, origin)).await
+    }
+
+    async fn campaign_once(
+        &self,
+        namespace: &Namespace,
+        name: &str,
+        origin: Origin,
+    ) -> Result<Campaign, Status> {
+        let found = match self.router.route(self.router.common_group()) {
+            Route::Here(group) => group
+                .read_current(|tables| query::campaign(tables, namespace, name))
+                .await
+                .map_err(|_| status::no_leader())?,
+            Route::There(mut client) if origin == Origin::Caller => {
+                let request = DescribeCampaignRequest {
+                    namespace: namespace.stored().to_owned(),
+                    name: name.to_owned(),
+                };
+                let forwarded = self.router.forwarded(request, DESCRIBE_TIMEOUT);
+                let answer = client.describe_campaign(forwarded).await?.into_inner();
+                let campaign = answer.campaign.map(Campaign::try_from).transpose();
+                campaign.map_err(|error| status::convert(&error))?
+            }
+            Route::There(_) | Route::Nowhere => return Err(status::no_leader()),
+        };
+        found.ok_or_else(|| status::not_found("the campaign"))
     }
 
     /// The cluster that this node belongs to; empty while it belongs to none.
@@ -254,7 +288,7 @@ impl StateService {
             api: member.api,
             internal: member.internal,
         });
-        let shard = |group: &Arc<crate::raft::group::Group>| {
+        let shard = |group: &Arc<Group>| {
             let status = group.status();
             Shard {
                 shard: u32::from(group.shard().0),
@@ -331,6 +365,26 @@ impl StateService {
             }
             // A second hello says nothing new.
             Some(attach_up::Kind::Hello(_)) | None => {}
+        }
+    }
+}
+
+/// Tries again while a caller waits and there is no leader.
+async fn at_leader<T, F>(origin: Origin, attempt: impl Fn() -> F) -> Result<T, Status>
+where
+    F: Future<Output = Result<T, Status>>,
+{
+    let deadline = tokio::time::Instant::now() + DESCRIBE_TIMEOUT;
+    loop {
+        match attempt().await {
+            Err(error)
+                if status::is_no_leader(&error)
+                    && origin == Origin::Caller
+                    && tokio::time::Instant::now() < deadline =>
+            {
+                tokio::time::sleep(PAUSE).await;
+            }
+            result => return result,
         }
     }
 }
@@ -441,6 +495,21 @@ impl State for StateService {
         self.describe(&endpoint, what, origin)
             .await
             .map(Response::new)
+    }
+
+    async fn describe_campaign(
+        &self,
+        request: Request<DescribeCampaignRequest>,
+    ) -> Result<Response<DescribeCampaignResponse>, Status> {
+        let origin = Origin::of(&request);
+        let request = request.into_inner();
+        let namespace = Namespace::of_stored(&request.namespace);
+        let namespace = namespace.map_err(|error| status::field("namespace", &error))?;
+        let name = &request.name;
+        let campaign = Self::describe_campaign(self, &namespace, name, origin);
+        Ok(Response::new(DescribeCampaignResponse {
+            campaign: Some(campaign.await?.into()),
+        }))
     }
 
     async fn join(&self, request: Request<JoinRequest>) -> Result<Response<JoinResponse>, Status> {

@@ -55,6 +55,7 @@ pub(crate) fn plan(waves: Vec<Wave>) -> Plan {
         schedule: Schedule::default(),
         device: DevicePolicy::default(),
         on_failure: OnFailure::Pause,
+        rollback_image: None,
     }
 }
 
@@ -66,6 +67,7 @@ pub(crate) fn campaign(plan: Plan) -> Campaign {
         plan,
         control: Control::default(),
         course: Course::default(),
+        owner: String::new(),
         created_at: Timestamp(0),
     }
 }

@@ -22,6 +22,8 @@ pub struct Plan {
     pub schedule: Schedule,
     pub device: DevicePolicy,
     pub on_failure: OnFailure,
+    /// What devices get by [`OnFailure::Rollback`].
+    pub rollback_image: Option<Image>,
 }
 
 impl Plan {
@@ -198,6 +200,6 @@ pub enum OnFailure {
     #[default]
     Pause,
     Abort,
-    /// Abort, and a campaign that brings back what was there.
+    /// Abort, and a campaign that brings [`Plan::rollback_image`] to those that have the image.
     Rollback,
 }

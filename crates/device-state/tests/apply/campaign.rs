@@ -83,6 +83,7 @@ fn campaign(name: &str) -> Campaign {
             schedule: Schedule::default(),
             device: part.device,
             on_failure: OnFailure::Pause,
+            rollback_image: None,
         },
         control: Control::default(),
         course: Course::default(),

@@ -269,6 +269,13 @@ impl State for Service {
         }))
     }
 
+    async fn describe_campaign(
+        &self,
+        _request: Request<rpc::DescribeCampaignRequest>,
+    ) -> Result<Response<rpc::DescribeCampaignResponse>, Status> {
+        Err(Status::not_found("no campaign is known here"))
+    }
+
     async fn prepare_bootstrap(
         &self,
         request: Request<rpc::PrepareBootstrapRequest>,

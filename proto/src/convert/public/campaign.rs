@@ -60,7 +60,6 @@ pub fn checked_name(field: &str, name: &str) -> Result<(), ConvertError> {
 }
 
 fn plan(asked: public::CampaignPlan, name: &str) -> Result<Plan, ConvertError> {
-    let image = required("image", asked.image)?;
     let seed = match asked.seed.as_str() {
         "" => name.to_owned(),
         seed if seed.len() <= Campaign::MAX_NAME => seed.to_owned(),
@@ -71,11 +70,7 @@ fn plan(asked: public::CampaignPlan, name: &str) -> Result<Plan, ConvertError> {
         _ => each("waves", asked.waves, Campaign::MAX_WAVES, wave)?,
     };
     Ok(Plan {
-        image: Image {
-            name: image.name,
-            version: image.version,
-            uri: image.uri,
-        },
+        image: required("image", asked.image).map(image)?,
         transfer: Transfer::Pull,
         selector: selector("filter", asked.filter)?,
         membership: match public::campaign_plan::Membership::try_from(asked.membership) {
@@ -90,10 +85,23 @@ fn plan(asked: public::CampaignPlan, name: &str) -> Result<Plan, ConvertError> {
         device: policy(asked.device.unwrap_or_default()).within("device")?,
         on_failure: match public::campaign_plan::OnFailure::try_from(asked.on_failure) {
             Ok(public::campaign_plan::OnFailure::Abort) => OnFailure::Abort,
+            Ok(public::campaign_plan::OnFailure::Rollback) if asked.rollback_image.is_none() => {
+                return Err(ConvertError::new("rollback_image", Reason::Missing));
+            }
+            Ok(public::campaign_plan::OnFailure::Rollback) => OnFailure::Rollback,
             Ok(_) => OnFailure::Pause,
             Err(_) => return Err(unknown("on_failure", asked.on_failure)),
         },
+        rollback_image: asked.rollback_image.map(image),
     })
+}
+
+fn image(asked: public::CampaignImage) -> Image {
+    Image {
+        name: asked.name,
+        version: asked.version,
+        uri: asked.uri,
+    }
 }
 
 fn unknown(field: &str, number: i32) -> ConvertError {

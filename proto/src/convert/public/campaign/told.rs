@@ -4,8 +4,9 @@ use std::time::Duration;
 
 use device_state::Timestamp;
 use device_state::campaign::{
-    Campaign, CampaignState, DevicePolicy, Failure, FailureSample, Ledger, Membership, OnFailure,
-    PauseReason, Phase, Plan, Promotion, Schedule, SkipReason, Tally, Wave, WaveCourse, WaveState,
+    Campaign, CampaignState, DevicePolicy, Failure, FailureSample, Image, Ledger, Membership,
+    OnFailure, PauseReason, Phase, Plan, Promotion, Schedule, SkipReason, Tally, Wave, WaveCourse,
+    WaveState,
 };
 
 use super::text::{day_names, minutes_text, percent_text, share_text};
@@ -244,11 +245,7 @@ impl From<Plan> for public::CampaignPlan {
     fn from(plan: Plan) -> Self {
         use public::campaign_plan as wire;
         Self {
-            image: Some(public::CampaignImage {
-                name: plan.image.name,
-                version: plan.image.version,
-                uri: plan.image.uri,
-            }),
+            image: Some(plan.image.into()),
             filter: plan.selector.text,
             membership: match plan.membership {
                 Membership::Dynamic => wire::Membership::Dynamic,
@@ -262,9 +259,21 @@ impl From<Plan> for public::CampaignPlan {
             device: Some(plan.device.into()),
             on_failure: match plan.on_failure {
                 OnFailure::Pause => wire::OnFailure::Pause,
-                OnFailure::Abort | OnFailure::Rollback => wire::OnFailure::Abort,
+                OnFailure::Abort => wire::OnFailure::Abort,
+                OnFailure::Rollback => wire::OnFailure::Rollback,
             }
             .into(),
+            rollback_image: plan.rollback_image.map(Into::into),
+        }
+    }
+}
+
+impl From<Image> for public::CampaignImage {
+    fn from(image: Image) -> Self {
+        Self {
+            name: image.name,
+            version: image.version,
+            uri: image.uri,
         }
     }
 }

@@ -1,0 +1,345 @@
+//! Firmware campaigns: carries out what the planner decides, on the leader of the common shard.
+//!
+//! Level-based: each round looks at what is stored and at what the shards count, asks [`campaign::decide`], and proposes
+//! what follows. Whatever is lost, refused or said twice, the next round finds out. Nothing here is remembered.
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+use std::time::Duration;
+
+use ::campaign::{Decision, ShardView, WindowState, decide, window};
+use device_state::campaign::{
+    Campaign, CampaignState, Control, Course, Membership, OnFailure, Part, Plan, Promotion, Sweep,
+    Tally, WaveState,
+};
+use device_state::{CampaignId, Command, FeatureLevel, Outcome, Timestamp, query};
+use node_runtime::{Drain, clock};
+use proto::convert::public::Standing;
+
+use crate::raft::group::Group;
+use crate::raft::proposals::ProposeError;
+use crate::router::{COMMON, Router};
+
+/// Between two rounds.
+const TICK: Duration = Duration::from_millis(500);
+/// Rows that one command of a sweep looks at.
+const SWEEP: u32 = 1_000;
+/// Steps of a sweep in one round, of one shard: others have their turn then.
+const STEPS: usize = 64;
+/// How long a proposal may take; the next round repeats what was not done.
+const PATIENCE: Duration = Duration::from_secs(5);
+
+/// Behind the name of a campaign: the one that goes back.
+const WAY_BACK: &str = "-rollback";
+
+/// Carries campaigns out while this node leads the common shard.
+pub async fn run(router: Arc<Router>, drain: Drain) {
+    let mut tick = tokio::time::interval(TICK);
+    tick.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+    loop {
+        tokio::select! {
+            () = drain.started() => return,
+            _ = tick.tick() => {}
+        }
+        let group = router.common_group();
+        if !group.leads() || group.feature_level() < FeatureLevel::CAMPAIGNS {
+            continue;
+        }
+        tokio::select! {
+            () = drain.started() => return,
+            () = round(&router) => {}
+        }
+    }
+}
+
+async fn round(router: &Router) {
+    let campaigns = router
+        .common_group()
+        .store()
+        .read(|tables| query::campaigns(tables, None));
+    drop_others(router, &campaigns).await;
+    for campaign in campaigns {
+        if let Err(error) = advance(router, &campaign).await {
+            tracing::debug!(campaign = campaign.name, %error, "a campaign does not go on this time");
+        }
+    }
+}
+
+async fn advance(router: &Router, campaign: &Campaign) -> Result<(), ProposeError> {
+    if campaign.course.state.is_final() {
+        return Ok(());
+    }
+    if campaign.course.state == CampaignState::Enrolling && !campaign.control.aborted {
+        enrol(router, campaign).await?;
+    }
+    let views = views(router, campaign);
+    for decision in decide(campaign, &views, Timestamp(clock::now_ms())) {
+        if !carry_out(router, campaign, decision).await? {
+            break;
+        }
+    }
+    Ok(())
+}
+
+/// Whether the decisions behind it still hold.
+async fn carry_out(
+    router: &Router,
+    campaign: &Campaign,
+    decision: Decision,
+) -> Result<bool, ProposeError> {
+    match decision {
+        Decision::Steer(course) => {
+            tracing::info!(
+                campaign = campaign.name,
+                state = ?course.state,
+                step = course.step,
+                "a campaign goes on"
+            );
+            let command = Command::SteerCampaign {
+                id: campaign.id,
+                namespace: campaign.namespace.clone(),
+                name: campaign.name.clone(),
+                course,
+            };
+            let outcome = router.propose(COMMON, None, command, PATIENCE).await?;
+            Ok(outcome == Outcome::Done)
+        }
+        Decision::Admit { shard, wave, until } => {
+            let command = Command::AdmitDevices {
+                id: campaign.id,
+                wave,
+                until,
+            };
+            router.propose(shard, None, command, PATIENCE).await?;
+            Ok(true)
+        }
+        Decision::Halt => {
+            let halt = |limit| Command::HaltCampaign {
+                id: campaign.id,
+                limit,
+            };
+            for group in router.groups() {
+                sweep(
+                    router,
+                    group,
+                    halt,
+                    |part| part.halt == Sweep::Done,
+                    campaign.id,
+                )
+                .await?;
+            }
+            Ok(true)
+        }
+        Decision::RollBack => {
+            let Some(campaign) = way_back(campaign) else {
+                return Ok(true);
+            };
+            let campaign = Box::new(campaign);
+            let command = Command::PutCampaign { campaign };
+            // One that is there already is the one that is wanted.
+            router.propose(COMMON, None, command, PATIENCE).await?;
+            Ok(true)
+        }
+    }
+}
+
+/// Every shard takes part, and asks its devices.
+async fn enrol(router: &Router, campaign: &Campaign) -> Result<(), ProposeError> {
+    let enrol = |limit| Command::EnrolDevices {
+        id: campaign.id,
+        limit,
+    };
+    for group in router.groups() {
+        let known = group
+            .store()
+            .read(|tables| query::campaign_part(tables, campaign.id));
+        if known.is_none() {
+            let part = Box::new(part(campaign));
+            let open = Command::OpenCampaign { part };
+            router.propose(group.shard(), None, open, PATIENCE).await?;
+        }
+        sweep(
+            router,
+            group,
+            enrol,
+            |part| part.enrolment == Sweep::Done,
+            campaign.id,
+        )
+        .await?;
+    }
+    Ok(())
+}
+
+/// Repeats a step until this node's replica says that it is done, or for as long as a round may take.
+async fn sweep(
+    router: &Router,
+    group: &Group,
+    step: impl Fn(u32) -> Command,
+    done: impl Fn(&Part) -> bool,
+    id: CampaignId,
+) -> Result<(), ProposeError> {
+    for _ in 0..STEPS {
+        let part = group
+            .store()
+            .read(|tables| query::campaign_part(tables, id));
+        if part.is_some_and(|part| done(&part)) {
+            return Ok(());
+        }
+        let outcome = router
+            .propose(group.shard(), None, step(SWEEP), PATIENCE)
+            .await?;
+        if let Outcome::Rejected(rejection) = outcome {
+            tracing::debug!(shard = %group.shard(), %rejection, "a step of a campaign is refused");
+            return Ok(());
+        }
+    }
+    Ok(())
+}
+
+fn part(campaign: &Campaign) -> Part {
+    let Plan {
+        image,
+        transfer,
+        selector,
+        membership,
+        seed,
+        waves,
+        device,
+        ..
+    } = campaign.plan.clone();
+    Part {
+        id: campaign.id,
+        namespace: campaign.namespace.clone(),
+        image,
+        transfer,
+        selector,
+        membership,
+        seed,
+        wave_selectors: waves.into_iter().map(|wave| wave.selector).collect(),
+        device,
+        enrolment: Sweep::NotBegun,
+        halt: Sweep::NotBegun,
+    }
+}
+
+/// The campaign that brings back what was there; `None` if nobody said what.
+fn way_back(campaign: &Campaign) -> Option<Campaign> {
+    let image = campaign.plan.rollback_image.clone()?;
+    let kept = Campaign::MAX_NAME - WAY_BACK.len();
+    let name: String = campaign.name.chars().take(kept).collect();
+    Some(Campaign {
+        id: CampaignId(0),
+        namespace: campaign.namespace.clone(),
+        name: name + WAY_BACK,
+        plan: Plan {
+            image,
+            membership: Membership::UpdatedBy(campaign.id),
+            on_failure: OnFailure::Pause,
+            rollback_image: None,
+            ..campaign.plan.clone()
+        },
+        control: Control::default(),
+        course: Course::default(),
+        created_at: Timestamp(0),
+        owner: campaign.owner.clone(),
+    })
+}
+
+/// What this node's replicas of the shards have counted; they may be a little behind.
+fn views(router: &Router, campaign: &Campaign) -> Vec<ShardView> {
+    let waves = campaign.plan.waves.len();
+    let view = |group: &Arc<Group>| {
+        let (part, tallies) = counted(group, campaign.id);
+        let (waves, common) = by_wave(tallies, waves);
+        ShardView {
+            shard: group.shard(),
+            enrolled: part
+                .as_ref()
+                .is_some_and(|part| part.enrolment == Sweep::Done),
+            // A shard that was never asked has nobody to take back.
+            halted: part.is_none_or(|part| part.halt == Sweep::Done),
+            waves,
+            common,
+        }
+    };
+    router.groups().iter().map(view).collect()
+}
+
+fn counted(group: &Group, id: CampaignId) -> (Option<Part>, Vec<(u8, Tally)>) {
+    group.store().read(|tables| {
+        let part = query::campaign_part(tables, id);
+        (part, query::campaign_tallies(tables, id))
+    })
+}
+
+fn by_wave(tallies: Vec<(u8, Tally)>, waves: usize) -> (Vec<Tally>, Tally) {
+    let mut by_wave = vec![Tally::default(); waves];
+    let mut common = Tally::default();
+    for (slot, tally) in tallies {
+        match by_wave.get_mut(usize::from(slot)) {
+            Some(wave) => *wave = tally,
+            None => common = tally,
+        }
+    }
+    (by_wave, common)
+}
+
+/// The rows of campaigns that were deleted go.
+async fn drop_others(router: &Router, campaigns: &[Campaign]) {
+    let known: BTreeSet<CampaignId> = campaigns.iter().map(|campaign| campaign.id).collect();
+    for group in router.groups() {
+        let parts = group.store().read(|tables| query::campaign_parts(tables));
+        for part in parts.into_iter().filter(|part| !known.contains(&part.id)) {
+            let drop = |limit| Command::DropCampaign { id: part.id, limit };
+            let shard = group.shard();
+            for _ in 0..STEPS {
+                let there = group
+                    .store()
+                    .read(|tables| query::campaign_part(tables, part.id).is_some());
+                if !there {
+                    break;
+                }
+                if let Err(error) = router.propose(shard, None, drop(SWEEP), PATIENCE).await {
+                    tracing::debug!(%shard, %error, "a campaign that is gone is not dropped this time");
+                    break;
+                }
+            }
+        }
+    }
+}
+
+/// A campaign with what this node's replicas have counted, and with its window.
+pub fn standing(router: &Router, campaign: Campaign) -> Standing {
+    let waves = campaign.plan.waves.len();
+    let (mut total, mut common) = (vec![Tally::default(); waves], Tally::default());
+    for group in router.groups() {
+        let (_, tallies) = counted(group, campaign.id);
+        let (by_wave, waiting) = by_wave(tallies, waves);
+        for (sum, wave) in total.iter_mut().zip(&by_wave) {
+            sum.add(wave);
+        }
+        common.add(&waiting);
+    }
+    let window = match window(&campaign.plan.schedule, Timestamp(clock::now_ms())) {
+        WindowState::Closed { until } if !campaign.course.state.is_final() => until,
+        WindowState::Closed { .. } | WindowState::Open => None,
+    };
+    Standing {
+        campaign,
+        waves: total,
+        common,
+        window,
+    }
+}
+
+/// The wave that somebody who names none approves: the first one behind those that are approved that waits for it, or
+/// will.
+pub fn next_to_approve(campaign: &Campaign) -> Option<String> {
+    let approved = campaign.plan.wave(&campaign.control.approved_through);
+    let from = approved.map_or(0, |wave| wave + 1);
+    let waves = campaign.plan.waves.iter().zip(&campaign.course.waves);
+    let waiting = waves.skip(from).find(|(wave, course)| {
+        wave.promotion == Promotion::Manual && course.state != WaveState::Succeeded
+    });
+    waiting.map(|(wave, _)| wave.name.clone())
+}
