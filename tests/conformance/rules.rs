@@ -108,6 +108,9 @@ pub(crate) fn run(rules: &[&'static Rule]) -> BTreeSet<Test> {
             .output()
             .unwrap();
         let said = String::from_utf8_lossy(&output.stdout);
+        if !output.status.success() {
+            eprintln!("{} of {}:\n{said}", target.1, target.0);
+        }
         let ok = |test: &Test| {
             said.lines()
                 .any(|line| line == format!("test {} ... ok", test.name))
