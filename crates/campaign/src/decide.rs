@@ -22,6 +22,10 @@ pub fn decide(campaign: &Campaign, shards: &[ShardView], now: Timestamp) -> Vec<
     if let Some(ending) = end::overdue(campaign, shards, now) {
         return ending;
     }
+    if !shards.iter().all(|view| view.enrolled) {
+        // In a campaign that has begun, the view is from before it did: it lacks members.
+        return Vec::new();
+    }
     match campaign.course.state {
         CampaignState::Enrolling => enrol(campaign, shards, now),
         _ => wave::advance(campaign, shards, now),
@@ -54,9 +58,6 @@ pub(crate) fn members(shards: &[ShardView]) -> u64 {
 }
 
 fn enrol(campaign: &Campaign, shards: &[ShardView], now: Timestamp) -> Vec<Decision> {
-    if !shards.iter().all(|view| view.enrolled) {
-        return Vec::new();
-    }
     let members = members(shards);
     let is_nobody = members == 0 && campaign.plan.membership != Membership::Dynamic;
     let begin = |course: &mut Course| {

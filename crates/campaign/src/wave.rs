@@ -136,15 +136,16 @@ impl Round<'_> {
 
     /// With who joined.
     fn grow(&self) -> Option<Decision> {
-        let size = self.turn.pool();
-        if !self.turn.is_open_ended || size <= self.turn.course.size {
-            return None;
-        }
-        let members = members(self.shards).max(self.campaign.course.members);
-        Some(steer(self.campaign, |course| {
-            course.members = members;
-            course.waves[self.turn.index].size = size;
-        }))
+        let course = &self.campaign.course;
+        let size = self.turn.pool().max(self.turn.course.size);
+        let members = members(self.shards).max(course.members);
+        let has_grown = size > self.turn.course.size || members > course.members;
+        (self.turn.is_open_ended && has_grown).then(|| {
+            steer(self.campaign, |course| {
+                course.members = members;
+                course.waves[self.turn.index].size = size;
+            })
+        })
     }
 
     /// Every device has a result.

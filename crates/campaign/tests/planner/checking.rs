@@ -64,29 +64,29 @@ fn what_is_wrong_with_the_image_and_the_devices_is_told() {
             |p| p.image.version.clear(),
         ),
         ("image.version: give it", |p| {
-            p.image.version = "v".repeat(129)
+            p.image.version = "v".repeat(129);
         }),
         ("image.uri: give it at least 1 and at most 255 bytes", |p| {
-            p.image.uri = "u".repeat(256)
+            p.image.uri = "u".repeat(256);
         }),
         ("image.uri: use printable ASCII", |p| {
-            p.image.uri = "coap://a b".into()
+            p.image.uri = "coap://a b".into();
         }),
         ("seed: give at most 128", |p| p.seed = "s".repeat(129)),
         ("max_unavailable: give at least", |p| {
-            p.max_unavailable = Some(Share::Devices(0))
+            p.max_unavailable = Some(Share::Devices(0));
         }),
         ("device.wake_up_deadline: give at least", |p| {
-            p.device.wake_up_deadline = Duration::ZERO
+            p.device.wake_up_deadline = Duration::ZERO;
         }),
         ("device.download_timeout: give", |p| {
-            p.device.download_timeout = Duration::MAX
+            p.device.download_timeout = Duration::MAX;
         }),
         ("device.install_timeout: give", |p| {
-            p.device.install_timeout = Duration::ZERO
+            p.device.install_timeout = Duration::ZERO;
         }),
         ("device.retry_backoff: give", |p| {
-            p.device.retry_backoff = Duration::ZERO
+            p.device.retry_backoff = Duration::ZERO;
         }),
         ("device.retries: give at most 10", |p| {
             p.device = DevicePolicy {
@@ -95,7 +95,7 @@ fn what_is_wrong_with_the_image_and_the_devices_is_told() {
             };
         }),
         ("device.minimum_battery: give at most 100", |p| {
-            p.device.minimum_battery = 101
+            p.device.minimum_battery = 101;
         }),
     ]);
 }
@@ -105,34 +105,34 @@ fn what_is_wrong_with_a_wave_is_told() {
     check_refused(&[
         ("waves: give at least 1 and at most 32", |p| p.waves.clear()),
         ("waves: give at least 1 and at most 32", |p| {
-            p.waves = vec![wave("w", Share::ALL); 33]
+            p.waves = vec![wave("w", Share::ALL); 33];
         }),
         ("waves[1].name: another wave has this name", |p| {
-            p.waves[1].name = "canary".into()
+            p.waves[1].name = "canary".into();
         }),
         ("waves[0].name: give it at least 1 and at most 63", |p| {
-            p.waves[0].name.clear()
+            p.waves[0].name.clear();
         }),
         ("waves[0].name: use letters, digits", |p| {
-            p.waves[0].name = "-a".into()
+            p.waves[0].name = "-a".into();
         }),
         ("waves[0].name: use letters, digits", |p| {
-            p.waves[0].name = "a b".into()
+            p.waves[0].name = "a b".into();
         }),
         ("waves[0].size: give at least 1 device", |p| {
-            p.waves[0].size = Share::Devices(0)
+            p.waves[0].size = Share::Devices(0);
         }),
         ("waves[0].size: give at least 1 device", |p| {
-            p.waves[0].size = Share::Millionths(0)
+            p.waves[0].size = Share::Millionths(0);
         }),
         ("waves[0].size: give at least", |p| {
-            p.waves[0].size = Share::Millionths(1_000_001)
+            p.waves[0].size = Share::Millionths(1_000_001);
         }),
         ("waves[1].size: the last wave takes everybody", |p| {
-            p.waves[1].size = Share::Devices(9)
+            p.waves[1].size = Share::Devices(9);
         }),
         ("waves[1].size: the last wave", |p| {
-            p.waves[1].size = Share::Millionths(900_000)
+            p.waves[1].size = Share::Millionths(900_000);
         }),
         ("waves[1].max_concurrent: give at least", |p| {
             p.waves[1].max_concurrent = Share::Millionths(0);
@@ -156,7 +156,7 @@ fn what_is_wrong_with_a_wave_is_told() {
             p.waves[0].failure_threshold.millionths = Some(1_000_001);
         }),
         ("waves[0].soak: give at most 366 days", |p| {
-            p.waves[0].soak = Duration::MAX
+            p.waves[0].soak = Duration::MAX;
         }),
     ]);
 }
@@ -165,7 +165,7 @@ fn what_is_wrong_with_a_wave_is_told() {
 fn what_is_wrong_with_the_schedule_is_told() {
     check_refused(&[
         ("schedule.windows: give at most 16", |p| {
-            p.schedule.windows = vec![nights(); 17]
+            p.schedule.windows = vec![nights(); 17];
         }),
         ("schedule.windows[0].days: name", |p| {
             p.schedule.windows = vec![Window {

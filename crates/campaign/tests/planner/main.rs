@@ -6,6 +6,7 @@ mod deadline;
 mod failing;
 mod limits;
 mod rig;
+mod simulation;
 mod wake;
 mod waves;
 mod windows;
