@@ -4,6 +4,7 @@ mod checking;
 mod control;
 mod deadline;
 mod failing;
+mod hostile;
 mod limits;
 mod rig;
 mod simulation;

@@ -210,6 +210,26 @@ fn an_open_ended_wave_grows_with_who_joins_and_is_never_over() {
 }
 
 #[test]
+fn an_open_ended_wave_that_began_without_anybody_admits_who_joins() {
+    let mut plan = plan(vec![wave("all", Share::ALL)]);
+    plan.membership = Membership::Dynamic;
+    plan.max_unavailable = Some(Share::Devices(1));
+    let mut campaign = campaign(plan);
+    campaign.course = steered(decide(&campaign, &[shard(0, 0, vec![])], NOW));
+    let joined = [shard(0, 2, vec![])];
+    assert_eq!(admitted(&settle(&mut campaign, &joined, NOW)), [(0, 0, 1)]);
+    assert_eq!(campaign.course.members, 2);
+}
+
+#[test]
+fn a_view_from_before_the_campaign_began_is_not_believed() {
+    let campaign = begun(plan(vec![wave("all", Share::ALL)]), 2, 2);
+    let mut before = shard(0, 0, vec![]);
+    before.enrolled = false;
+    assert_eq!(decide(&campaign, &[before, shard(1, 2, vec![])], NOW), []);
+}
+
+#[test]
 fn a_plan_that_nobody_checked_does_no_harm() {
     let mut none = campaign(plan(vec![]));
     settle(&mut none, &[shard(0, 2, vec![])], NOW);
