@@ -1,13 +1,13 @@
-//! `drover-operator crd`: the definitions as YAML.
+//! `drover-operator crd`: what is installed into a cluster, as YAML.
 
 use std::io::Write;
 use std::path::Path;
 
 use anyhow::Context;
 
-/// Prints every definition, or writes one file for each into `folder`.
+/// Prints every object, or writes one file for each into `folder`.
 pub(crate) fn print(folder: Option<&Path>) -> anyhow::Result<()> {
-    for manifest in crd::crds() {
+    for manifest in crd::manifests()? {
         let yaml = manifest.to_yaml()?;
         match folder {
             Some(folder) => {

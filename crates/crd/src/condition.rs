@@ -1,43 +1,17 @@
 //! Condition types, their reasons, and the one way to write a condition.
 
-use std::fmt;
-
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, Time};
 use schemars::{Schema, SchemaGenerator, json_schema};
 
-/// What a condition is about.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum ConditionType {
-    /// The spec is valid and the object owns its endpoint name.
-    Accepted,
-    /// The device has a live registration.
-    Registered,
-    /// Every desired resource is confirmed by the device.
-    Synced,
-    /// Summary: registered, and the desired state of this generation is confirmed.
-    Ready,
-}
+mod kind;
+mod reason;
+mod words;
 
-impl ConditionType {
-    /// Every type, in the order in which they are written.
-    pub const ALL: [Self; 4] = [Self::Accepted, Self::Registered, Self::Synced, Self::Ready];
+pub use kind::ConditionType;
+pub use reason::Reason;
 
-    /// The type as it stands in `status.conditions[].type`.
-    pub const fn as_str(self) -> &'static str {
-        match self {
-            Self::Accepted => "Accepted",
-            Self::Registered => "Registered",
-            Self::Synced => "Synced",
-            Self::Ready => "Ready",
-        }
-    }
-}
-
-impl fmt::Display for ConditionType {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(self.as_str())
-    }
-}
+/// A condition of a kind with the reasons that it can have.
+pub type ConditionRow = (ConditionType, &'static [Reason]);
 
 /// Whether a condition holds.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -58,82 +32,6 @@ impl ConditionStatus {
             Self::False => "False",
             Self::Unknown => "Unknown",
         }
-    }
-}
-
-/// Why a condition has its status. Part of the API: a reason is never renamed.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum Reason {
-    /// The spec is valid and in force.
-    Accepted,
-    /// An older object has the same endpoint name.
-    IdentityConflict,
-    /// A path names an object or a resource without a known definition.
-    UnknownObjectModel,
-    /// A value, a path or the endpoint name cannot be what the spec says.
-    InvalidValue,
-    /// The device is registered.
-    Registered,
-    /// The registration ended because its lifetime ran out.
-    LifetimeExpired,
-    /// The device deregistered.
-    ClientDeregistered,
-    /// The device is not registered; how its registration ended was not seen.
-    NotRegistered,
-    /// The device has never registered since the object exists.
-    NeverSeen,
-    /// All desired values are confirmed.
-    InSync,
-    /// Values wait to be written.
-    Pending,
-    /// The device refused every value that is not pending.
-    Rejected,
-    /// The device confirmed some values and refused others.
-    PartiallyApplied,
-    /// The device reported other values than the spec has (`ObserveOnly`).
-    Drifted,
-    /// The device has not reported a value to compare with (`ObserveOnly`).
-    NotReported,
-    /// Values are being written.
-    Applying,
-    /// Values wait for a device in queue mode to wake up.
-    AwaitingWakeup,
-    /// The device refused a value.
-    WriteRejected,
-    /// `managementPolicy` is `Suspended`.
-    Suspended,
-}
-
-impl Reason {
-    /// The reason as it stands in `status.conditions[].reason`.
-    pub const fn as_str(self) -> &'static str {
-        match self {
-            Self::Accepted => "Accepted",
-            Self::IdentityConflict => "IdentityConflict",
-            Self::UnknownObjectModel => "UnknownObjectModel",
-            Self::InvalidValue => "InvalidValue",
-            Self::Registered => "Registered",
-            Self::LifetimeExpired => "LifetimeExpired",
-            Self::ClientDeregistered => "ClientDeregistered",
-            Self::NotRegistered => "NotRegistered",
-            Self::NeverSeen => "NeverSeen",
-            Self::InSync => "InSync",
-            Self::Pending => "Pending",
-            Self::Rejected => "Rejected",
-            Self::PartiallyApplied => "PartiallyApplied",
-            Self::Drifted => "Drifted",
-            Self::NotReported => "NotReported",
-            Self::Applying => "Applying",
-            Self::AwaitingWakeup => "AwaitingWakeup",
-            Self::WriteRejected => "WriteRejected",
-            Self::Suspended => "Suspended",
-        }
-    }
-}
-
-impl fmt::Display for Reason {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(self.as_str())
     }
 }
 

@@ -10,7 +10,7 @@ use kube::{CustomResource, KubeSchema};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use crate::condition::conditions_schema;
+use crate::condition::{ConditionRow, ConditionType, Reason, conditions_schema};
 
 /// What one device should be.
 #[derive(CustomResource, KubeSchema, Serialize, Deserialize, Clone, Debug, PartialEq)]
@@ -84,6 +84,55 @@ pub struct DeviceSpec {
     #[schemars(length(max = 64))]
     #[x_kube(merge_strategy = ListMerge::Map(vec!["path".into()]))]
     pub resources: Vec<DesiredResource>,
+}
+
+impl Device {
+    /// Its conditions and their reasons, in the order in which they are written.
+    pub const CONDITIONS: &[ConditionRow] = &[
+        (
+            ConditionType::Accepted,
+            &[
+                Reason::Accepted,
+                Reason::IdentityConflict,
+                Reason::UnknownObjectModel,
+                Reason::InvalidValue,
+            ],
+        ),
+        (
+            ConditionType::Registered,
+            &[
+                Reason::Registered,
+                Reason::LifetimeExpired,
+                Reason::ClientDeregistered,
+                Reason::NotRegistered,
+                Reason::NeverSeen,
+            ],
+        ),
+        (
+            ConditionType::Synced,
+            &[
+                Reason::InSync,
+                Reason::Pending,
+                Reason::Rejected,
+                Reason::PartiallyApplied,
+                Reason::Drifted,
+                Reason::NotReported,
+            ],
+        ),
+        (
+            ConditionType::Ready,
+            &[
+                Reason::InSync,
+                Reason::Applying,
+                Reason::AwaitingWakeup,
+                Reason::WriteRejected,
+                Reason::Drifted,
+                Reason::NotReported,
+                Reason::NotRegistered,
+                Reason::Suspended,
+            ],
+        ),
+    ];
 }
 
 /// What may be done with a device.

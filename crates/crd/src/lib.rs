@@ -25,16 +25,47 @@
     reason = "each printer column has a type, and the lint takes them for one list"
 )]
 
+pub mod amount;
+pub mod approval;
+pub mod bootstrap_profile;
+#[cfg(test)]
+mod compatibility;
 pub mod condition;
+pub mod desired_instance;
+pub mod desired_observation;
+pub mod desired_value;
 pub mod device;
+pub mod device_group;
+pub mod device_operation;
+pub mod device_profile;
+pub mod enrollment_policy;
+pub mod failure_sample;
+pub mod firmware_image;
+pub mod firmware_rollout;
 mod manifest;
+pub mod object_model;
+pub mod reference;
+#[cfg(test)]
+mod rules;
+pub mod security_profile;
+pub mod selector;
+pub mod window;
 
+pub use bootstrap_profile::{BootstrapProfile, BootstrapProfileSpec, BootstrapProfileStatus};
 pub use condition::{ConditionStatus, ConditionType, Observation, Reason, set_condition};
 pub use device::{
     DesiredResource, Device, DeviceSpec, DeviceStatus, Drift, ManagementPolicy, RegistrationState,
     RegistrationStatus, ResourceState, ResourceStatus,
 };
-pub use manifest::{Manifest, crds};
+pub use device_group::{DeviceGroup, DeviceGroupSpec, DeviceGroupStatus, Membership};
+pub use device_operation::{DeviceOperation, DeviceOperationSpec, DeviceOperationStatus};
+pub use device_profile::{DeviceProfile, DeviceProfileSpec, DeviceProfileStatus};
+pub use enrollment_policy::{EnrollmentPolicy, EnrollmentPolicySpec, EnrollmentPolicyStatus};
+pub use firmware_image::{FirmwareImage, FirmwareImageSpec, FirmwareImageStatus};
+pub use firmware_rollout::{FirmwareRollout, FirmwareRolloutSpec, FirmwareRolloutStatus};
+pub use manifest::{Manifest, crds, manifests};
+pub use object_model::{ObjectModel, ObjectModelSpec, ObjectModelStatus};
+pub use security_profile::{SecurityProfile, SecurityProfileSpec, SecurityProfileStatus};
 
 /// The API group of every kind here.
 pub const GROUP: &str = "drover.dev";
