@@ -29,9 +29,9 @@ pub(crate) struct Arguments {
 pub(crate) enum Command {
     /// Run the controller (the default).
     Run,
-    /// Print the CustomResourceDefinitions as YAML.
+    /// Print the CustomResourceDefinitions, and who may approve rollouts, as YAML.
     Crd {
-        /// Write one file for each definition into this folder instead.
+        /// Write one file for each object into this folder instead.
         #[arg(long, value_name = "FOLDER")]
         output: Option<PathBuf>,
     },

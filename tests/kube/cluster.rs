@@ -3,6 +3,7 @@
 use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use tests::{Drover, Program, binary, free_address, metric, wait_until_ready};
 
@@ -11,14 +12,20 @@ fn folder() -> &'static Path {
     Path::new("kube")
 }
 
+/// Held by the test that uses the cluster: what one installs is not for the others to find, and
+/// the control plane ends with its test.
+static ALONE: Mutex<()> = Mutex::new(());
+
 /// An API server, or the cluster of `$KUBECONFIG`.
 pub(crate) struct Kubernetes {
     kubeconfig: PathBuf,
+    _alone: MutexGuard<'static, ()>,
 }
 
 impl Kubernetes {
     /// Starts etcd and kube-apiserver; the first time they are built, which takes minutes.
     pub(crate) fn start() -> Self {
+        let alone = ALONE.lock().unwrap_or_else(PoisonError::into_inner);
         let output = Command::new(folder().join("up.sh"))
             .stderr(Stdio::inherit())
             .output()
@@ -26,6 +33,7 @@ impl Kubernetes {
         assert!(output.status.success(), "up.sh: {output:?}");
         Self {
             kubeconfig: PathBuf::from(String::from_utf8(output.stdout).unwrap().trim()),
+            _alone: alone,
         }
     }
 
@@ -43,23 +51,28 @@ impl Kubernetes {
         command
     }
 
-    /// Applies the committed custom resource definitions and waits until they are served.
+    /// Applies what the folder `crds` holds and waits until every kind is served.
     pub(crate) fn install_definitions(&self) {
-        let applied = self.kubectl(&["apply", "--server-side", "-f", "../crds"]);
+        let applied = self.kubectl(&["apply", "--server-side", "-f", "../crds", "-o", "name"]);
         assert!(applied.status.success(), "{applied:?}");
-        let served = self.kubectl(&[
-            "wait",
-            "--for=condition=Established",
-            "--timeout=60s",
-            "crd/devices.drover.dev",
-        ]);
+        let applied = String::from_utf8(applied.stdout).unwrap();
+        let kinds = applied
+            .lines()
+            .filter(|name| name.starts_with("customresourcedefinition"));
+        let wait = ["wait", "--for=condition=Established", "--timeout=60s"];
+        let served = self.kubectl(&wait.into_iter().chain(kinds).collect::<Vec<_>>());
         assert!(served.status.success(), "{served:?}");
     }
 
     /// `kubectl apply -f -`.
     pub(crate) fn apply(&self, manifest: &str) -> Output {
+        self.feed(&["apply", "-f", "-"], manifest)
+    }
+
+    /// kubectl with a manifest as its standard input.
+    pub(crate) fn feed(&self, arguments: &[&str], manifest: &str) -> Output {
         let mut child = self
-            .command(&["apply", "-f", "-"])
+            .command(arguments)
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
             .stderr(Stdio::piped())

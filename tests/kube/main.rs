@@ -4,6 +4,7 @@
 
 mod access;
 mod cluster;
+mod resources;
 
 use std::time::Duration;
 

@@ -13,6 +13,6 @@ pub(crate) fn amount_schema(_: &mut SchemaGenerator) -> Schema {
         "x-kubernetes-int-or-string": true,
         "minimum": 1,
         "maxLength": 10,
-        "pattern": "^([1-9][0-9]{0,8}|(100|[1-9]?[0-9](\\.[0-9]{1,3})?)%)$",
+        "pattern": "^([1-9][0-9]{0,8}|(100|[1-9][0-9]?([.][0-9]{1,3})?|0[.]0{0,2}[1-9][0-9]{0,2})%)$",
     })
 }

@@ -106,6 +106,7 @@ impl Device {
                 Reason::ClientDeregistered,
                 Reason::NotRegistered,
                 Reason::NeverSeen,
+                Reason::IdentityConflict,
             ],
         ),
         (
@@ -117,6 +118,10 @@ impl Device {
                 Reason::PartiallyApplied,
                 Reason::Drifted,
                 Reason::NotReported,
+                Reason::Suspended,
+                Reason::IdentityConflict,
+                Reason::UnknownObjectModel,
+                Reason::InvalidValue,
             ],
         ),
         (
@@ -130,6 +135,9 @@ impl Device {
                 Reason::NotReported,
                 Reason::NotRegistered,
                 Reason::Suspended,
+                Reason::IdentityConflict,
+                Reason::UnknownObjectModel,
+                Reason::InvalidValue,
             ],
         ),
     ];

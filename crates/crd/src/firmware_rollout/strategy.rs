@@ -45,10 +45,10 @@ pub struct Wave {
     #[schemars(length(min = 1, max = 63))]
     #[x_kube(validation = Rule::new("self.matches('^[a-z0-9]([-a-z0-9]*[a-z0-9])?$')").message("the name of a wave has lower-case letters, digits and - only"))]
     pub name: String,
-    /// How many of all devices are updated once it is through, in devices or percent; the last wave
-    /// has 100%.
+    /// How many devices it takes, in devices or in percent of all: 20 or 5%. The last wave has 100%:
+    /// it takes all that are left.
     #[schemars(length(max = 10))]
-    #[x_kube(validation = Rule::new("self.matches('^([1-9][0-9]{0,8}|(100|[1-9]?[0-9]([.][0-9]{1,3})?)%)$')").message("size must be a number of devices or a percentage, for example 20 or 5%"))]
+    #[x_kube(validation = Rule::new("self.matches('^([1-9][0-9]{0,8}|(100|[1-9][0-9]?([.][0-9]{1,3})?|0[.]0{0,2}[1-9][0-9]{0,2})%)$')").message("size must be a number of devices or a percentage, for example 20 or 5%"))]
     #[x_kube(validation = Rule::new("self == oldSelf").message("size is immutable"))]
     pub size: String,
     /// Only devices with these labels; absent: any.

@@ -90,3 +90,37 @@ fn every_kind_has_an_example_that_is_valid() {
         .collect();
     assert_eq!(kinds, defined);
 }
+
+fn documented(text: &str, kind: &str) -> Vec<String> {
+    let heading = format!("\n## {kind}\n");
+    let section = text.split_once(&heading).map(|(_, rest)| rest).unwrap();
+    let section = section.split("\n## ").next().unwrap();
+    let rows = section.lines().filter(|line| line.starts_with("| `"));
+    rows.map(str::to_owned).collect()
+}
+
+#[test]
+fn conditions_and_their_reasons_are_documented() {
+    let text = std::fs::read_to_string("../../docs/resources.md").unwrap();
+    for (kind, conditions) in [
+        ("BootstrapProfile", BootstrapProfile::CONDITIONS),
+        ("Device", Device::CONDITIONS),
+        ("DeviceGroup", DeviceGroup::CONDITIONS),
+        ("DeviceOperation", DeviceOperation::CONDITIONS),
+        ("DeviceProfile", DeviceProfile::CONDITIONS),
+        ("EnrollmentPolicy", EnrollmentPolicy::CONDITIONS),
+        ("FirmwareImage", FirmwareImage::CONDITIONS),
+        ("FirmwareRollout", FirmwareRollout::CONDITIONS),
+        ("ObjectModel", ObjectModel::CONDITIONS),
+        ("SecurityProfile", SecurityProfile::CONDITIONS),
+    ] {
+        let rows: Vec<_> = conditions
+            .iter()
+            .map(|(condition, reasons)| {
+                let reasons: Vec<_> = reasons.iter().map(|one| format!("`{one}`")).collect();
+                format!("| `{condition}` | {} |", reasons.join(", "))
+            })
+            .collect();
+        assert_eq!(documented(&text, kind), rows, "{kind}");
+    }
+}

@@ -314,7 +314,11 @@ impl<'a> Report<'a> {
 
 /// A status without the conditions that other controllers have set: they are not ours to repeat.
 pub(super) fn own_part(mut status: DeviceStatus) -> DeviceStatus {
-    let is_own = |type_: &str| Device::CONDITIONS.iter().any(|(own, _)| own.as_str() == type_);
+    let is_own = |type_: &str| {
+        Device::CONDITIONS
+            .iter()
+            .any(|(own, _)| own.as_str() == type_)
+    };
     status.conditions.retain(|one| is_own(&one.type_));
     status
 }
