@@ -15,8 +15,8 @@
 //!
 //! **What can break it.** A room that grows while an admission is on its way that no view shows yet:
 //!
-//! - A waiting device is deleted in one shard, and the wave makes up for it in another one. At most as many devices are
-//!   too many as were deleted since the oldest view.
+//! - A waiting device is deleted in one shard, and the wave makes up for it in another one. For one device that is one
+//!   too many at most; with several, planners whose views know of different ones add up. The size of the wave holds.
 //! - Somebody joins an open-ended wave. Its shards therefore have fixed parts as long as everybody has one. With a limit
 //!   below the number of shards the parts have to move, and a planner that goes by a view from before its own last
 //!   admission, or beside another one, may exceed the limit by what both admitted.

@@ -12,7 +12,7 @@ use campaign::next_wake;
 use device_state::campaign::{CampaignState, Membership, OnFailure, PauseReason, WaveState};
 use proptest::prelude::*;
 
-use rules::Strictness;
+use rules::Limit;
 use scenario::{Event, Scenario, events, scenario};
 use world::World;
 
@@ -132,8 +132,8 @@ fn rests(world: &World) -> bool {
         && world.shards.iter().all(is_idle)
 }
 
-fn run(scenario: &Scenario, events: &[Event], strictness: Strictness) {
-    let mut world = scenario.world(strictness);
+fn run(scenario: &Scenario, events: &[Event], limit: Limit) {
+    let mut world = scenario.world(limit);
     for event in events {
         play(&mut world, event);
     }
@@ -158,15 +158,15 @@ proptest! {
         scenario in scenario(Membership::Snapshot),
         events in events(scenario::Disturbance::None),
     ) {
-        run(&scenario, &events, Strictness::default());
+        run(&scenario, &events, Limit::Holds);
     }
 
     #[test]
-    fn a_deleted_device_is_made_up_for_by_one_at_most(
+    fn sizes_hold_whoever_is_deleted_and_the_first_one_is_made_up_for_once(
         scenario in scenario(Membership::Snapshot),
         events in events(scenario::Disturbance::OldViewsAndDeleted),
     ) {
-        run(&scenario, &events, Strictness { forgives_deleted: true, deleted: 0 });
+        run(&scenario, &events, Limit::Gives { deleted: 0 });
     }
 
     #[test]
@@ -174,6 +174,6 @@ proptest! {
         scenario in scenario(Membership::Dynamic),
         events in events(scenario::Disturbance::JoinedAndDeleted),
     ) {
-        run(&scenario, &events, Strictness::default());
+        run(&scenario, &events, Limit::Holds);
     }
 }

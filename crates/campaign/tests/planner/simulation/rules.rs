@@ -6,20 +6,23 @@ use device_state::campaign::{Campaign, CampaignState, Course, Membership, OnFail
 use super::shard::{Device, Outcome, Shard};
 use super::world::World;
 
-/// How far the limits may be exceeded.
-#[derive(Clone, Copy, Debug, Default)]
-pub(crate) struct Strictness {
-    /// Views are as old as they like while devices are deleted: by one for each.
-    pub(crate) forgives_deleted: bool,
-    pub(crate) deleted: u64,
+/// Whether the limit of devices on their way may be exceeded.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Limit {
+    Holds,
+    /// Planners with old views, and so many devices that were deleted while they waited.
+    Gives {
+        deleted: u64,
+    },
 }
 
-impl Strictness {
+impl Limit {
     fn excess(self) -> u64 {
-        if self.forgives_deleted {
-            self.deleted
-        } else {
-            0
+        match self {
+            Self::Holds => 0,
+            Self::Gives { deleted } if deleted <= 1 => deleted,
+            // Views that know of different ones add up.
+            Self::Gives { .. } => u64::MAX,
         }
     }
 }
@@ -80,10 +83,8 @@ pub(crate) fn check_step(before: &Campaign, after: &Course, shards: &[Shard]) {
             wave.state,
             WaveState::Soaking { .. } | WaveState::AwaitingApproval
         ) || wave.state == WaveState::Succeeded;
-        if is_done && after.state != CampaignState::Aborted {
-            let is_active = |device: &Device| *device == Device::Active { wave: index as u8 };
-            let mut devices = shards.iter().flat_map(|shard| &shard.devices);
-            assert!(!devices.any(is_active), "wave {index} is not over");
+        if is_done && !is_behind(was.state) && after.state != CampaignState::Aborted {
+            check_done(before, index, was.state, shards);
         }
         if wave.state == WaveState::Running && was.state == WaveState::Pending {
             let earlier = &after.waves[..index];
@@ -93,6 +94,35 @@ pub(crate) fn check_step(before: &Campaign, after: &Course, shards: &[Shard]) {
                     .all(|wave| wave.state == WaveState::Succeeded)
             );
         }
+    }
+}
+
+/// A wave that is done has nobody on the way, and is good if nobody let it go on although it was not.
+fn check_done(campaign: &Campaign, index: usize, was: WaveState, shards: &[Shard]) {
+    let own = index as u8;
+    let devices = || shards.iter().flat_map(|shard| &shard.devices);
+    assert!(
+        !devices().any(|device| *device == Device::Active { wave: own }),
+        "wave {index} is not over"
+    );
+    let count = |outcome| {
+        let ended = Device::Ended {
+            wave: Some(own),
+            outcome,
+        };
+        devices().filter(|device| **device == ended).count() as u64
+    };
+    let (succeeded, failed) = (count(Outcome::Succeeded), count(Outcome::Failed));
+    let wave = &campaign.plan.waves[index];
+    if was == WaveState::Running {
+        let part = |of: u64| of * 1_000_000;
+        let results = succeeded + failed;
+        assert!(part(succeeded) >= u64::from(wave.success_threshold) * results);
+        let threshold = wave.failure_threshold;
+        assert!(threshold.devices.is_none_or(|devices| failed < devices));
+        let is_within = |millionths| part(failed) <= u64::from(millionths) * results;
+        let is_judged = results >= wave.minimum_results;
+        assert!(!is_judged || threshold.millionths.is_none_or(is_within));
     }
 }
 
@@ -120,9 +150,9 @@ fn check_limits(world: &World) {
             of_wave.min(share.of(campaign.course.members))
         })
     });
-    let excess = world.strictness.excess();
+    let excess = world.limit.excess();
     assert!(
-        active as u64 <= limit + excess,
+        active as u64 <= limit.saturating_add(excess),
         "{active} devices on their way, not {limit} and {excess}"
     );
 }
@@ -138,11 +168,7 @@ fn check_waves(world: &World) {
         let is_open_ended = index + 1 == course.waves.len()
             && world.campaign.plan.membership == Membership::Dynamic;
         let size = if is_open_ended { u64::MAX } else { wave.size };
-        let excess = world.strictness.excess();
-        assert!(
-            admitted <= size.saturating_add(excess),
-            "{admitted} in wave {index} of {size}"
-        );
+        assert!(admitted <= size, "{admitted} in wave {index} of {size}");
         if wave.state == WaveState::Pending || wave.state == WaveState::Skipped {
             assert_eq!(admitted, 0, "wave {index} has not begun");
         }

@@ -8,7 +8,7 @@ use device_state::campaign::{
 use proptest::option;
 use proptest::prelude::*;
 
-use super::rules::Strictness;
+use super::rules::Limit;
 use super::shard::{Outcome, Shard};
 use super::world::World;
 use crate::rig::{campaign, plan, selector, wave};
@@ -28,7 +28,7 @@ pub(crate) struct Scenario {
 }
 
 impl Scenario {
-    pub(crate) fn world(&self, strictness: Strictness) -> World {
+    pub(crate) fn world(&self, limit: Limit) -> World {
         let mut plan = plan(self.waves.clone());
         plan.max_unavailable = self.max_unavailable;
         plan.on_failure = self.on_failure;
@@ -43,7 +43,7 @@ impl Scenario {
             let lanes: Vec<_> = lanes.iter().map(lane).collect();
             Shard::new(id, self.waves.len(), &lanes)
         });
-        World::new(campaign(plan), shards.collect(), strictness)
+        World::new(campaign(plan), shards.collect(), limit)
     }
 }
 

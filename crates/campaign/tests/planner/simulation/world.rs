@@ -4,7 +4,7 @@ use campaign::{Decision, ShardView, decide};
 use device_state::Timestamp;
 use device_state::campaign::{Campaign, CampaignState, Course};
 
-use super::rules::{self, Strictness};
+use super::rules::{self, Limit};
 use super::shard::{Device, Outcome, Shard};
 use crate::rig::NOW;
 
@@ -17,20 +17,20 @@ pub(crate) struct World {
     pub(crate) sent: Vec<Decision>,
     /// As it was, the newest last.
     rows: Vec<Campaign>,
-    pub(crate) strictness: Strictness,
+    pub(crate) limit: Limit,
     /// How often the campaign was told to begin the one that goes back.
     pub(crate) back: usize,
 }
 
 impl World {
-    pub(crate) fn new(campaign: Campaign, shards: Vec<Shard>, strictness: Strictness) -> Self {
+    pub(crate) fn new(campaign: Campaign, shards: Vec<Shard>, limit: Limit) -> Self {
         Self {
             now: NOW,
             rows: vec![campaign.clone()],
             campaign,
             shards,
             sent: Vec::new(),
-            strictness,
+            limit,
             back: 0,
         }
     }
@@ -115,7 +115,9 @@ impl World {
             outcome: Outcome::Skipped,
         };
         shard.look();
-        self.strictness.deleted += 1;
+        if let Limit::Gives { deleted } = &mut self.limit {
+            *deleted += 1;
+        }
     }
 
     /// A device joins; it is of the last wave.
