@@ -7,6 +7,7 @@ mod contact;
 mod credential;
 mod device;
 mod feed;
+mod group;
 mod list;
 mod metadata;
 mod model;

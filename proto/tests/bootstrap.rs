@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 
 use prost::Message as _;
 
-const FILES: [&str; 9] = [
+const FILES: [&str; 10] = [
     "storage/v1/campaign.proto",
     "storage/v1/storage.proto",
     "rpc/v1/raft.proto",
@@ -17,6 +17,7 @@ const FILES: [&str; 9] = [
     "drover/v1/cluster.proto",
     "drover/v1/backup.proto",
     "drover/v1/campaign.proto",
+    "drover/v1/group.proto",
     "drover/v1/watch.proto",
 ];
 

@@ -13,6 +13,7 @@ use device_state::campaign::{
     Tally, WaveState,
 };
 use device_state::{CampaignId, Command, FeatureLevel, Outcome, Timestamp, query};
+use futures::future::try_join_all;
 use node_runtime::{Drain, clock};
 use proto::convert::public::Standing;
 
@@ -143,31 +144,32 @@ async fn carry_out(
     }
 }
 
-/// Every shard takes part, and asks its devices.
+/// Every shard takes part, and asks its devices; side by side, as a million devices are many steps.
 async fn enrol(router: &Router, campaign: &Campaign) -> Result<(), ProposeError> {
+    let shards = router.groups().iter();
+    let shards = shards.map(|group| enrol_shard(router, group, campaign));
+    try_join_all(shards).await.map(drop)
+}
+
+async fn enrol_shard(
+    router: &Router,
+    group: &Group,
+    campaign: &Campaign,
+) -> Result<(), ProposeError> {
+    let known = group
+        .store()
+        .read(|tables| query::campaign_part(tables, campaign.id));
+    if known.is_none() {
+        let part = Box::new(part(campaign));
+        let open = Command::OpenCampaign { part };
+        router.propose(group.shard(), None, open, PATIENCE).await?;
+    }
     let enrol = |limit| Command::EnrolDevices {
         id: campaign.id,
         limit,
     };
-    for group in router.groups() {
-        let known = group
-            .store()
-            .read(|tables| query::campaign_part(tables, campaign.id));
-        if known.is_none() {
-            let part = Box::new(part(campaign));
-            let open = Command::OpenCampaign { part };
-            router.propose(group.shard(), None, open, PATIENCE).await?;
-        }
-        sweep(
-            router,
-            group,
-            enrol,
-            |part| part.enrolment == Sweep::Done,
-            campaign.id,
-        )
-        .await?;
-    }
-    Ok(())
+    let done = |part: &Part| part.enrolment == Sweep::Done;
+    sweep(router, group, enrol, done, campaign.id).await
 }
 
 /// Repeats a step until this node's replica says that it is done, or for as long as a round may take.

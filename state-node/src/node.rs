@@ -17,6 +17,7 @@ use proto::drover::v1::campaigns_server::CampaignsServer;
 use proto::drover::v1::cluster_server::ClusterServer;
 use proto::drover::v1::credentials_server::CredentialsServer;
 use proto::drover::v1::desired_state_server::DesiredStateServer;
+use proto::drover::v1::device_groups_server::DeviceGroupsServer;
 use proto::drover::v1::devices_server::DevicesServer;
 use proto::drover::v1::diagnostics_server::DiagnosticsServer;
 use proto::drover::v1::object_models_server::ObjectModelsServer;
@@ -473,6 +474,7 @@ impl Parts {
             .add_service(DesiredStateServer::new(api.clone()))
             .add_service(BootstrapServer::new(api.clone()))
             .add_service(CampaignsServer::new(api.clone()))
+            .add_service(DeviceGroupsServer::new(api.clone()))
             .add_service(ClusterServer::new(api.clone()))
             .add_service(ObjectModelsServer::new(api.clone()))
             .add_service(ObservationsServer::new(api.clone()))

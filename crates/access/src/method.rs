@@ -203,6 +203,15 @@ const SERVICES: &[(&str, &[Method])] = &[
         ],
     ),
     (
+        "DeviceGroups",
+        &[
+            ("PutDeviceGroup", "devicegroups", Verb::Update),
+            ("GetDeviceGroup", "devicegroups", Verb::Get),
+            ("ListDeviceGroups", "devicegroups", Verb::List),
+            ("DeleteDeviceGroup", "devicegroups", Verb::Delete),
+        ],
+    ),
+    (
         "ObjectModels",
         &[
             ("PutObjectModels", "objectmodels", Verb::Update),

@@ -18,6 +18,7 @@ mod desired;
 mod expiry;
 mod feed;
 mod forget;
+mod group;
 mod guarded;
 mod member;
 mod metadata;
@@ -318,6 +319,8 @@ impl<'t> Change<'t> {
             Command::AdmitDevices { id, wave, until } => self.admit_devices(*id, *wave, *until),
             Command::HaltCampaign { id, limit } => self.halt_campaign(*id, *limit),
             Command::DropCampaign { id, limit } => Ok(self.drop_campaign(*id, *limit)),
+            Command::PutGroup { group } => self.put_group(group),
+            Command::RemoveGroup { namespace, name } => self.remove_group(namespace, name),
             Command::Guarded { guard, command } => self.guarded(guard, command),
         }
     }

@@ -11,6 +11,7 @@ use lwm2m::{
 use crate::bootstrap::{BootstrapProfile, BootstrapRecord};
 use crate::campaign::{Abort, Campaign, CampaignId, Course, Part};
 use crate::feature::FeatureLevel;
+use crate::group::Group;
 use crate::guard::Guard;
 use crate::id::{NodeId, OperationId, RequestId, SessionGeneration, Timestamp};
 use crate::label::{LabelValue, MapChange};
@@ -313,6 +314,15 @@ pub enum Command {
         id: CampaignId,
         limit: u32,
     },
+    /// Adds a group or replaces the one of its name in its namespace. To shard 0 only.
+    PutGroup {
+        group: Group,
+    },
+    /// To shard 0 only.
+    RemoveGroup {
+        namespace: Namespace,
+        name: String,
+    },
     /// A command of a caller ([`Command::is_of_caller`]) that is carried out under conditions.
     Guarded {
         guard: Guard,
@@ -333,6 +343,7 @@ impl Command {
             Self::PutBootstrapProfile { profile } => profile.namespace.clone(),
             Self::RecordBootstrap { record } => record.endpoint.namespace(),
             Self::PutCampaign { campaign } => campaign.namespace.clone(),
+            Self::PutGroup { group } => group.namespace.clone(),
             Self::BindEndpoint { endpoint, .. }
             | Self::SetDesired { endpoint, .. }
             | Self::Enqueue { endpoint, .. }
@@ -345,7 +356,7 @@ impl Command {
 
     /// What replicas have to understand to apply it.
     pub fn needs(&self) -> FeatureLevel {
-        if self.is_of_campaign() {
+        if self.is_of_fleet() {
             return FeatureLevel::CAMPAIGNS;
         }
         match self.begins_in() {
@@ -354,7 +365,7 @@ impl Command {
         }
     }
 
-    fn is_of_campaign(&self) -> bool {
+    fn is_of_fleet(&self) -> bool {
         match self {
             Self::PutCampaign { .. }
             | Self::ControlCampaign { .. }
@@ -364,8 +375,10 @@ impl Command {
             | Self::EnrolDevices { .. }
             | Self::AdmitDevices { .. }
             | Self::HaltCampaign { .. }
-            | Self::DropCampaign { .. } => true,
-            Self::Guarded { command, .. } => command.is_of_campaign(),
+            | Self::DropCampaign { .. }
+            | Self::PutGroup { .. }
+            | Self::RemoveGroup { .. } => true,
+            Self::Guarded { command, .. } => command.is_of_fleet(),
             _ => false,
         }
     }
@@ -409,6 +422,8 @@ impl Command {
                 | Self::PutCampaign { .. }
                 | Self::ControlCampaign { .. }
                 | Self::RemoveCampaign { .. }
+                | Self::PutGroup { .. }
+                | Self::RemoveGroup { .. }
         )
     }
 }
@@ -537,6 +552,10 @@ pub enum Rejection {
     TooManyLabels,
     #[error("longer annotations than a device may have")]
     AnnotationsTooLong,
+    #[error("no such group")]
+    UnknownGroup,
+    #[error("too many groups")]
+    TooManyGroups,
     #[error("no such campaign")]
     UnknownCampaign,
     #[error("a campaign of this name is there already")]

@@ -6,6 +6,7 @@ use std::fmt;
 use sha2::{Digest, Sha256};
 
 use crate::bootstrap::{AccessRule, BootstrapProfile, BootstrapSecurity, BootstrapServer};
+use crate::group::Group;
 use crate::label::Metadata;
 use crate::record::{Credential, DesiredResource};
 
@@ -46,6 +47,16 @@ impl Etag {
     pub fn of_credential(credential: &Credential) -> Self {
         let mut content = Content::of("credential");
         content.number(credential.serial);
+        content.end()
+    }
+
+    /// Of a group of devices.
+    pub fn of_group(group: &Group) -> Self {
+        let mut content = Content::of("group");
+        content
+            .text(&group.name)
+            .text(&group.selector.text)
+            .text(&group.description);
         content.end()
     }
 

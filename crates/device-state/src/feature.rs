@@ -15,7 +15,7 @@ impl FeatureLevel {
     /// There are other namespaces than the default one. Releases before cannot read what is in them.
     pub const NAMESPACES: Self = Self(2);
 
-    /// There are campaigns.
+    /// There are campaigns and groups.
     pub const CAMPAIGNS: Self = Self(3);
 
     /// Whether this release understands the level.

@@ -55,8 +55,14 @@ pub(crate) fn current_etag(tables: &dyn Tables, command: &Command) -> Option<Eta
         Command::RemoveBootstrapProfile { namespace, name } => {
             stored_profile(tables, namespace, name)
         }
+        Command::PutGroup { group } => stored_group(tables, &group.namespace, &group.name),
+        Command::RemoveGroup { namespace, name } => stored_group(tables, namespace, name),
         _ => None,
     }
+}
+
+fn stored_group(tables: &dyn Tables, namespace: &Namespace, name: &str) -> Option<Etag> {
+    query::group(tables, namespace, name).map(|group| Etag::of_group(&group))
 }
 
 fn stored_profile(tables: &dyn Tables, namespace: &Namespace, name: &str) -> Option<Etag> {

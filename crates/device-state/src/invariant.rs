@@ -245,6 +245,7 @@ impl Audit<'_> {
                 Ok(())
             }
             Row::Campaign(_)
+            | Row::Group(_)
             | Row::Credential(_)
             | Row::ContextOwner(_)
             | Row::BootstrapProfile(_)

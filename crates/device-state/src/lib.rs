@@ -48,6 +48,7 @@ pub mod etag;
 pub mod event;
 pub mod feature;
 pub mod freshness;
+pub mod group;
 pub mod guard;
 pub mod id;
 pub mod index;
@@ -76,6 +77,7 @@ pub use etag::Etag;
 pub use event::{Devices, Event, EventFilter, EventKind, FeedEntry};
 pub use feature::FeatureLevel;
 pub use freshness::{Freshness, observation_freshness};
+pub use group::Group;
 pub use guard::Guard;
 pub use id::{
     NodeId, OperationId, RequestId, Revision, SessionGeneration, ShardId, Timestamp,

@@ -26,6 +26,7 @@ pub use self::records::{OperationPage, OperationPlace, is_selected, select_opera
 pub(crate) use self::select::meets_filter;
 pub use self::select::{DevicePage, DeviceQuery, DeviceSummary, select_devices};
 use crate::bootstrap::{BootstrapProfile, BootstrapRecord};
+use crate::group::Group;
 use crate::id::{NodeId, OperationId, RequestId, Timestamp};
 use crate::label::Metadata;
 use crate::limit;
@@ -336,6 +337,22 @@ pub fn bootstrap_profile(tables: &dyn Tables, endpoint: &DeviceName) -> Option<B
         .into_iter()
         .filter(|profile| profile.fits(endpoint))
         .max_by_key(|profile| profile.endpoint_prefix.len())
+}
+
+/// All groups of a namespace, by name.
+pub fn groups(tables: &dyn Tables, namespace: &Namespace) -> Vec<Group> {
+    let (from, to) = range::groups(namespace);
+    let rows = tables.scan(&from, &to, usize::MAX);
+    let groups = rows.into_iter().filter_map(|row| match row {
+        Row::Group(group) => Some(group),
+        _ => None,
+    });
+    groups.collect()
+}
+
+/// The group of this name.
+pub fn group(tables: &dyn Tables, namespace: &Namespace, name: &str) -> Option<Group> {
+    row!(tables, RowKey::Group(namespace.qualify(name)), Group)
 }
 
 /// The objects that vendors define, by id and version. In shard 0 only.

@@ -4,6 +4,7 @@ use lwm2m::{ChildPrefix, ObjectVersion, Observed, Path};
 
 use crate::bootstrap::BootstrapProfile;
 use crate::campaign::{Campaign, CampaignId};
+use crate::group::Group;
 use crate::id::{NodeId, RequestId, Revision, Timestamp};
 use crate::name::{DeviceName, DevicePrefix, Namespace};
 use crate::record::{CredentialId, CredentialName, ResumptionId, SessionCid};
@@ -152,6 +153,15 @@ pub(crate) fn all_campaigns() -> Range {
     (
         RowKey::Campaign(String::new()),
         campaigns(&Namespace::default()).1,
+    )
+}
+
+/// The groups of a namespace.
+pub(crate) fn groups(namespace: &Namespace) -> Range {
+    let above = char::MAX.to_string().repeat(Group::MAX_NAME);
+    (
+        RowKey::Group(namespace.qualify(" ")),
+        RowKey::Group(namespace.qualify(&above)),
     )
 }
 

@@ -7,6 +7,7 @@ use crate::campaign::{Campaign, CampaignId, Ledger, Part, Tally};
 use crate::command::Outcome;
 use crate::event::FeedEntry;
 use crate::feature::FeatureLevel;
+use crate::group::Group;
 use crate::id::{NodeId, RequestId, Revision, SessionGeneration, Timestamp};
 use crate::index::{IndexEntry, Indexed};
 use crate::label::Metadata;
@@ -83,6 +84,8 @@ pub enum RowKey {
     CampaignTally(CampaignId, u8),
     /// The one campaign that a device is in.
     DeviceCampaign(DeviceName),
+    /// By namespace and name, as text; in shard 0 only.
+    Group(String),
 }
 
 /// A row.
@@ -154,6 +157,7 @@ pub enum Row {
         endpoint: DeviceName,
         campaign: CampaignId,
     },
+    Group(Group),
 }
 
 /// Numbers that `apply` keeps about its shard.
@@ -234,6 +238,7 @@ impl Row {
             } => RowKey::CampaignQueue(*campaign, *lane, *rank, endpoint.clone()),
             Self::CampaignTally { campaign, slot, .. } => RowKey::CampaignTally(*campaign, *slot),
             Self::DeviceCampaign { endpoint, .. } => RowKey::DeviceCampaign(endpoint.clone()),
+            Self::Group(row) => RowKey::Group(row.namespace.qualify(&row.name)),
         }
     }
 }

@@ -79,7 +79,7 @@ impl TryFrom<wire::Campaign> for Campaign {
 }
 
 /// A text of at most so many bytes.
-fn bounded(field: &str, text: &str, limit: usize) -> Result<(), ConvertError> {
+pub(super) fn bounded(field: &str, text: &str, limit: usize) -> Result<(), ConvertError> {
     if text.len() > limit {
         return Err(ConvertError::new(field, Reason::Length(text.len())));
     }

@@ -332,6 +332,10 @@ impl From<Command> for wire::Command {
                     until,
                 })
             }
+            Command::PutGroup { group } => Kind::PutGroup(group.into()),
+            Command::RemoveGroup { namespace, name } => {
+                Kind::RemoveGroup(campaign::wire_name(&namespace, name))
+            }
             Command::PutBootstrapProfile { profile } => Kind::PutBootstrapProfile(profile.into()),
             Command::RemoveBootstrapProfile { namespace, name } if namespace.is_default() => {
                 Kind::RemoveBootstrapProfile(name)
@@ -569,6 +573,13 @@ fn domain_command(kind: Kind) -> Result<Command, ConvertError> {
             wave: narrow("admit_devices.wave", admitted.wave)?,
             until: admitted.until,
         }),
+        Kind::PutGroup(group) => Ok(Command::PutGroup {
+            group: group.try_into().within("put_group")?,
+        }),
+        Kind::RemoveGroup(name) => {
+            let (namespace, name) = campaign::name(name).within("remove_group")?;
+            Ok(Command::RemoveGroup { namespace, name })
+        }
         Kind::PutBootstrapProfile(profile) => Ok(Command::PutBootstrapProfile {
             profile: profile.try_into().within("put_bootstrap_profile")?,
         }),

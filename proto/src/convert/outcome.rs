@@ -48,6 +48,8 @@ wire_enum!(Rejection, wire::Rejection, wire_rejection, rejection, {
     CampaignRuns,
     TooManyCampaigns,
     UnknownWave,
+    UnknownGroup,
+    TooManyGroups,
     CourseMoved,
     QuotaExceeded,
 });

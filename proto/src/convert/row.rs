@@ -87,6 +87,7 @@ impl From<Row> for wire::Row {
                     campaign: campaign.0,
                 })
             }
+            Row::Group(row) => Kind::Group(row.into()),
             Row::BootstrapProfile(row) => Kind::BootstrapProfile(row.into()),
             Row::Bootstrap(row) => Kind::Bootstrap(row.into()),
             Row::ObjectModel(row) => Kind::ObjectModel(row.into()),
@@ -171,6 +172,7 @@ fn domain_row(kind: Kind) -> Result<Row, ConvertError> {
             endpoint: endpoint(&row.endpoint).within("device_campaign")?,
             campaign: CampaignId(row.campaign),
         },
+        Kind::Group(row) => Row::Group(row.try_into().within("group")?),
         Kind::BootstrapProfile(row) => {
             Row::BootstrapProfile(row.try_into().within("bootstrap_profile")?)
         }

@@ -488,6 +488,18 @@ pub struct DeviceCampaign {
     #[prost(uint64, tag = "2")]
     pub campaign: u64,
 }
+/// A name for the devices that meet a condition. In shard 0.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct Group {
+    #[prost(string, tag = "1")]
+    pub namespace: ::prost::alloc::string::String,
+    #[prost(string, tag = "2")]
+    pub name: ::prost::alloc::string::String,
+    #[prost(string, tag = "3")]
+    pub selector: ::prost::alloc::string::String,
+    #[prost(string, tag = "4")]
+    pub description: ::prost::alloc::string::String,
+}
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, ::prost::Enumeration)]
 #[repr(i32)]
 pub enum CampaignTransfer {
@@ -1785,7 +1797,7 @@ pub struct StateNode {
 pub struct Row {
     #[prost(
         oneof = "row::Kind",
-        tags = "1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15, 16, 17, 18, 19, 20, 21, 22, 23, 24, 29, 70, 71, 72, 73, 74, 75"
+        tags = "1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15, 16, 17, 18, 19, 20, 21, 22, 23, 24, 29, 70, 71, 72, 73, 74, 75, 76"
     )]
     pub kind: ::core::option::Option<row::Kind>,
 }
@@ -1855,13 +1867,15 @@ pub mod row {
         CampaignTally(super::CampaignTally),
         #[prost(message, tag = "75")]
         DeviceCampaign(super::DeviceCampaign),
+        #[prost(message, tag = "76")]
+        Group(super::Group),
     }
 }
 #[derive(Clone, PartialEq, ::prost::Message)]
 pub struct Command {
     #[prost(
         oneof = "command::Kind",
-        tags = "1, 2, 3, 4, 5, 6, 7, 8, 10, 11, 12, 13, 14, 15, 16, 17, 18, 19, 20, 21, 22, 23, 24, 25, 26, 27, 28, 29, 30, 31, 32, 33, 34, 35, 36, 37, 38, 39, 40, 41, 45, 46, 50, 70, 71, 72, 73, 74, 75, 76, 77, 78"
+        tags = "1, 2, 3, 4, 5, 6, 7, 8, 10, 11, 12, 13, 14, 15, 16, 17, 18, 19, 20, 21, 22, 23, 24, 25, 26, 27, 28, 29, 30, 31, 32, 33, 34, 35, 36, 37, 38, 39, 40, 41, 45, 46, 50, 70, 71, 72, 73, 74, 75, 76, 77, 78, 79, 80"
     )]
     pub kind: ::core::option::Option<command::Kind>,
 }
@@ -2263,6 +2277,11 @@ pub mod command {
         HaltCampaign(CampaignWalk),
         #[prost(message, tag = "78")]
         DropCampaign(CampaignWalk),
+        #[prost(message, tag = "79")]
+        PutGroup(super::Group),
+        /// Of a group
+        #[prost(message, tag = "80")]
+        RemoveGroup(CampaignName),
     }
 }
 #[derive(Clone, PartialEq, ::prost::Message)]
@@ -2702,6 +2721,8 @@ pub enum Rejection {
     TooManyCampaigns = 43,
     CourseMoved = 44,
     UnknownWave = 45,
+    UnknownGroup = 46,
+    TooManyGroups = 47,
     /// Never from a replica: nodes that admit commands say so.
     QuotaExceeded = 33,
 }
@@ -2749,6 +2770,8 @@ impl Rejection {
             Self::TooManyCampaigns => "REJECTION_TOO_MANY_CAMPAIGNS",
             Self::CourseMoved => "REJECTION_COURSE_MOVED",
             Self::UnknownWave => "REJECTION_UNKNOWN_WAVE",
+            Self::UnknownGroup => "REJECTION_UNKNOWN_GROUP",
+            Self::TooManyGroups => "REJECTION_TOO_MANY_GROUPS",
             Self::QuotaExceeded => "REJECTION_QUOTA_EXCEEDED",
         }
     }
@@ -2792,6 +2815,8 @@ impl Rejection {
             "REJECTION_TOO_MANY_CAMPAIGNS" => Some(Self::TooManyCampaigns),
             "REJECTION_COURSE_MOVED" => Some(Self::CourseMoved),
             "REJECTION_UNKNOWN_WAVE" => Some(Self::UnknownWave),
+            "REJECTION_UNKNOWN_GROUP" => Some(Self::UnknownGroup),
+            "REJECTION_TOO_MANY_GROUPS" => Some(Self::TooManyGroups),
             "REJECTION_QUOTA_EXCEEDED" => Some(Self::QuotaExceeded),
             _ => None,
         }

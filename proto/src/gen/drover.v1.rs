@@ -256,7 +256,7 @@ pub struct ListDevicesRequest {
     /// 1 to 1000; 0 means 50. A page can have fewer devices, even none, and not be the last.
     #[prost(uint32, tag = "1")]
     pub page_size: u32,
-    /// Of the page before, which was asked for with the same filter, prefix and view.
+    /// Of the page before, which was asked for with the same filter, prefix, group and view.
     #[prost(string, tag = "2")]
     pub page_token: ::prost::alloc::string::String,
     /// Only endpoints that start with this.
@@ -270,6 +270,9 @@ pub struct ListDevicesRequest {
     pub order_by: ::prost::alloc::string::String,
     #[prost(enumeration = "DeviceView", tag = "6")]
     pub view: i32,
+    /// Only devices of this group
+    #[prost(string, tag = "7")]
+    pub group: ::prost::alloc::string::String,
 }
 #[derive(Clone, PartialEq, ::prost::Message)]
 pub struct ListDevicesResponse {
@@ -8439,6 +8442,9 @@ pub struct CampaignPlan {
     /// For ON_FAILURE_ROLLBACK
     #[prost(message, optional, tag = "10")]
     pub rollback_image: ::core::option::Option<CampaignImage>,
+    /// Only devices of this group, as it is when the campaign is made; told as a part of `filter`.
+    #[prost(string, tag = "11")]
+    pub group: ::prost::alloc::string::String,
 }
 /// Nested message and enum types in `CampaignPlan`.
 pub mod campaign_plan {
@@ -9643,6 +9649,614 @@ pub mod campaigns_server {
     /// Generated gRPC service name
     pub const SERVICE_NAME: &str = "drover.v1.Campaigns";
     impl<T> tonic::server::NamedService for CampaignsServer<T> {
+        const NAME: &'static str = SERVICE_NAME;
+    }
+}
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub struct DeviceGroup {
+    /// 1 to 63 of a-z, 0-9 and -
+    #[prost(string, tag = "1")]
+    pub name: ::prost::alloc::string::String,
+    /// As in ListDevicesRequest; empty: every device of the namespace
+    #[prost(string, tag = "2")]
+    pub filter: ::prost::alloc::string::String,
+    /// For people; at most 1 kB
+    #[prost(string, tag = "3")]
+    pub description: ::prost::alloc::string::String,
+    /// Given to PutDeviceGroup, the group has to be as it was, else ABORTED. Empty: whatever is there
+    #[prost(string, tag = "4")]
+    pub etag: ::prost::alloc::string::String,
+    /// Told by GetDeviceGroup, if they are asked for.
+    #[prost(message, optional, tag = "5")]
+    pub counts: ::core::option::Option<device_group::Counts>,
+}
+/// Nested message and enum types in `DeviceGroup`.
+pub mod device_group {
+    /// As the node that answers has applied it.
+    #[derive(Clone, PartialEq, ::prost::Message)]
+    pub struct Counts {
+        #[prost(uint64, tag = "1")]
+        pub devices: u64,
+        #[prost(uint64, tag = "2")]
+        pub registered: u64,
+        /// Of /3/0/3, the most frequent first; at most 16, and the rest as one without a version
+        #[prost(message, repeated, tag = "3")]
+        pub firmware_versions: ::prost::alloc::vec::Vec<FirmwareVersion>,
+    }
+    #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+    pub struct FirmwareVersion {
+        #[prost(string, tag = "1")]
+        pub version: ::prost::alloc::string::String,
+        #[prost(uint64, tag = "2")]
+        pub devices: u64,
+    }
+}
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub struct PutDeviceGroupRequest {
+    #[prost(message, optional, tag = "1")]
+    pub group: ::core::option::Option<DeviceGroup>,
+    /// As in Delivery
+    #[prost(string, tag = "2")]
+    pub request_id: ::prost::alloc::string::String,
+    /// Only check whether it could be done.
+    #[prost(bool, tag = "3")]
+    pub validate_only: bool,
+}
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct GetDeviceGroupRequest {
+    #[prost(string, tag = "1")]
+    pub name: ::prost::alloc::string::String,
+    /// Every device of the group is looked at: seconds for a million.
+    #[prost(bool, tag = "2")]
+    pub count: bool,
+}
+#[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct ListDeviceGroupsRequest {}
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub struct ListDeviceGroupsResponse {
+    #[prost(message, repeated, tag = "1")]
+    pub groups: ::prost::alloc::vec::Vec<DeviceGroup>,
+}
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct DeleteDeviceGroupRequest {
+    #[prost(string, tag = "1")]
+    pub name: ::prost::alloc::string::String,
+    /// As it was in DeviceGroup; empty: whatever it is
+    #[prost(string, tag = "2")]
+    pub etag: ::prost::alloc::string::String,
+    /// As in Delivery
+    #[prost(string, tag = "3")]
+    pub request_id: ::prost::alloc::string::String,
+    /// Only check whether it could be done.
+    #[prost(bool, tag = "4")]
+    pub validate_only: bool,
+}
+#[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct DeleteDeviceGroupResponse {}
+/// Generated client implementations.
+pub mod device_groups_client {
+    #![allow(
+        unused_variables,
+        dead_code,
+        missing_docs,
+        clippy::wildcard_imports,
+        clippy::let_unit_value,
+    )]
+    use tonic::codegen::*;
+    use tonic::codegen::http::Uri;
+    /// Devices that are spoken of by one name: those that meet a filter at the moment at which it matters. Lists, campaigns and
+    /// people use them.
+    #[derive(Debug, Clone)]
+    pub struct DeviceGroupsClient<T> {
+        inner: tonic::client::Grpc<T>,
+    }
+    impl DeviceGroupsClient<tonic::transport::Channel> {
+        /// Attempt to create a new client by connecting to a given endpoint.
+        pub async fn connect<D>(dst: D) -> Result<Self, tonic::transport::Error>
+        where
+            D: TryInto<tonic::transport::Endpoint>,
+            D::Error: Into<StdError>,
+        {
+            let conn = tonic::transport::Endpoint::new(dst)?.connect().await?;
+            Ok(Self::new(conn))
+        }
+    }
+    impl<T> DeviceGroupsClient<T>
+    where
+        T: tonic::client::GrpcService<tonic::body::Body>,
+        T::Error: Into<StdError>,
+        T::ResponseBody: Body<Data = Bytes> + std::marker::Send + 'static,
+        <T::ResponseBody as Body>::Error: Into<StdError> + std::marker::Send,
+    {
+        pub fn new(inner: T) -> Self {
+            let inner = tonic::client::Grpc::new(inner);
+            Self { inner }
+        }
+        pub fn with_origin(inner: T, origin: Uri) -> Self {
+            let inner = tonic::client::Grpc::with_origin(inner, origin);
+            Self { inner }
+        }
+        pub fn with_interceptor<F>(
+            inner: T,
+            interceptor: F,
+        ) -> DeviceGroupsClient<InterceptedService<T, F>>
+        where
+            F: tonic::service::Interceptor,
+            T::ResponseBody: Default,
+            T: tonic::codegen::Service<
+                http::Request<tonic::body::Body>,
+                Response = http::Response<
+                    <T as tonic::client::GrpcService<tonic::body::Body>>::ResponseBody,
+                >,
+            >,
+            <T as tonic::codegen::Service<
+                http::Request<tonic::body::Body>,
+            >>::Error: Into<StdError> + std::marker::Send + std::marker::Sync,
+        {
+            DeviceGroupsClient::new(InterceptedService::new(inner, interceptor))
+        }
+        /// Compress requests with the given encoding.
+        ///
+        /// This requires the server to support it otherwise it might respond with an
+        /// error.
+        #[must_use]
+        pub fn send_compressed(mut self, encoding: CompressionEncoding) -> Self {
+            self.inner = self.inner.send_compressed(encoding);
+            self
+        }
+        /// Enable decompressing responses.
+        #[must_use]
+        pub fn accept_compressed(mut self, encoding: CompressionEncoding) -> Self {
+            self.inner = self.inner.accept_compressed(encoding);
+            self
+        }
+        /// Limits the maximum size of a decoded message.
+        ///
+        /// Default: `4MB`
+        #[must_use]
+        pub fn max_decoding_message_size(mut self, limit: usize) -> Self {
+            self.inner = self.inner.max_decoding_message_size(limit);
+            self
+        }
+        /// Limits the maximum size of an encoded message.
+        ///
+        /// Default: `usize::MAX`
+        #[must_use]
+        pub fn max_encoding_message_size(mut self, limit: usize) -> Self {
+            self.inner = self.inner.max_encoding_message_size(limit);
+            self
+        }
+        /// Adds a group or replaces the one of its name.
+        pub async fn put_device_group(
+            &mut self,
+            request: impl tonic::IntoRequest<super::PutDeviceGroupRequest>,
+        ) -> std::result::Result<tonic::Response<super::DeviceGroup>, tonic::Status> {
+            self.inner
+                .ready()
+                .await
+                .map_err(|e| {
+                    tonic::Status::unknown(
+                        format!("Service was not ready: {}", e.into()),
+                    )
+                })?;
+            let codec = tonic_prost::ProstCodec::default();
+            let path = http::uri::PathAndQuery::from_static(
+                "/drover.v1.DeviceGroups/PutDeviceGroup",
+            );
+            let mut req = request.into_request();
+            req.extensions_mut()
+                .insert(GrpcMethod::new("drover.v1.DeviceGroups", "PutDeviceGroup"));
+            self.inner.unary(req, path, codec).await
+        }
+        pub async fn get_device_group(
+            &mut self,
+            request: impl tonic::IntoRequest<super::GetDeviceGroupRequest>,
+        ) -> std::result::Result<tonic::Response<super::DeviceGroup>, tonic::Status> {
+            self.inner
+                .ready()
+                .await
+                .map_err(|e| {
+                    tonic::Status::unknown(
+                        format!("Service was not ready: {}", e.into()),
+                    )
+                })?;
+            let codec = tonic_prost::ProstCodec::default();
+            let path = http::uri::PathAndQuery::from_static(
+                "/drover.v1.DeviceGroups/GetDeviceGroup",
+            );
+            let mut req = request.into_request();
+            req.extensions_mut()
+                .insert(GrpcMethod::new("drover.v1.DeviceGroups", "GetDeviceGroup"));
+            self.inner.unary(req, path, codec).await
+        }
+        /// By name, without their counts.
+        pub async fn list_device_groups(
+            &mut self,
+            request: impl tonic::IntoRequest<super::ListDeviceGroupsRequest>,
+        ) -> std::result::Result<
+            tonic::Response<super::ListDeviceGroupsResponse>,
+            tonic::Status,
+        > {
+            self.inner
+                .ready()
+                .await
+                .map_err(|e| {
+                    tonic::Status::unknown(
+                        format!("Service was not ready: {}", e.into()),
+                    )
+                })?;
+            let codec = tonic_prost::ProstCodec::default();
+            let path = http::uri::PathAndQuery::from_static(
+                "/drover.v1.DeviceGroups/ListDeviceGroups",
+            );
+            let mut req = request.into_request();
+            req.extensions_mut()
+                .insert(GrpcMethod::new("drover.v1.DeviceGroups", "ListDeviceGroups"));
+            self.inner.unary(req, path, codec).await
+        }
+        /// Campaigns that were made of the group go on.
+        pub async fn delete_device_group(
+            &mut self,
+            request: impl tonic::IntoRequest<super::DeleteDeviceGroupRequest>,
+        ) -> std::result::Result<
+            tonic::Response<super::DeleteDeviceGroupResponse>,
+            tonic::Status,
+        > {
+            self.inner
+                .ready()
+                .await
+                .map_err(|e| {
+                    tonic::Status::unknown(
+                        format!("Service was not ready: {}", e.into()),
+                    )
+                })?;
+            let codec = tonic_prost::ProstCodec::default();
+            let path = http::uri::PathAndQuery::from_static(
+                "/drover.v1.DeviceGroups/DeleteDeviceGroup",
+            );
+            let mut req = request.into_request();
+            req.extensions_mut()
+                .insert(GrpcMethod::new("drover.v1.DeviceGroups", "DeleteDeviceGroup"));
+            self.inner.unary(req, path, codec).await
+        }
+    }
+}
+/// Generated server implementations.
+pub mod device_groups_server {
+    #![allow(
+        unused_variables,
+        dead_code,
+        missing_docs,
+        clippy::wildcard_imports,
+        clippy::let_unit_value,
+    )]
+    use tonic::codegen::*;
+    /// Generated trait containing gRPC methods that should be implemented for use with DeviceGroupsServer.
+    #[async_trait]
+    pub trait DeviceGroups: std::marker::Send + std::marker::Sync + 'static {
+        /// Adds a group or replaces the one of its name.
+        async fn put_device_group(
+            &self,
+            request: tonic::Request<super::PutDeviceGroupRequest>,
+        ) -> std::result::Result<tonic::Response<super::DeviceGroup>, tonic::Status>;
+        async fn get_device_group(
+            &self,
+            request: tonic::Request<super::GetDeviceGroupRequest>,
+        ) -> std::result::Result<tonic::Response<super::DeviceGroup>, tonic::Status>;
+        /// By name, without their counts.
+        async fn list_device_groups(
+            &self,
+            request: tonic::Request<super::ListDeviceGroupsRequest>,
+        ) -> std::result::Result<
+            tonic::Response<super::ListDeviceGroupsResponse>,
+            tonic::Status,
+        >;
+        /// Campaigns that were made of the group go on.
+        async fn delete_device_group(
+            &self,
+            request: tonic::Request<super::DeleteDeviceGroupRequest>,
+        ) -> std::result::Result<
+            tonic::Response<super::DeleteDeviceGroupResponse>,
+            tonic::Status,
+        >;
+    }
+    /// Devices that are spoken of by one name: those that meet a filter at the moment at which it matters. Lists, campaigns and
+    /// people use them.
+    #[derive(Debug)]
+    pub struct DeviceGroupsServer<T> {
+        inner: Arc<T>,
+        accept_compression_encodings: EnabledCompressionEncodings,
+        send_compression_encodings: EnabledCompressionEncodings,
+        max_decoding_message_size: Option<usize>,
+        max_encoding_message_size: Option<usize>,
+    }
+    impl<T> DeviceGroupsServer<T> {
+        pub fn new(inner: T) -> Self {
+            Self::from_arc(Arc::new(inner))
+        }
+        pub fn from_arc(inner: Arc<T>) -> Self {
+            Self {
+                inner,
+                accept_compression_encodings: Default::default(),
+                send_compression_encodings: Default::default(),
+                max_decoding_message_size: None,
+                max_encoding_message_size: None,
+            }
+        }
+        pub fn with_interceptor<F>(
+            inner: T,
+            interceptor: F,
+        ) -> InterceptedService<Self, F>
+        where
+            F: tonic::service::Interceptor,
+        {
+            InterceptedService::new(Self::new(inner), interceptor)
+        }
+        /// Enable decompressing requests with the given encoding.
+        #[must_use]
+        pub fn accept_compressed(mut self, encoding: CompressionEncoding) -> Self {
+            self.accept_compression_encodings.enable(encoding);
+            self
+        }
+        /// Compress responses with the given encoding, if the client supports it.
+        #[must_use]
+        pub fn send_compressed(mut self, encoding: CompressionEncoding) -> Self {
+            self.send_compression_encodings.enable(encoding);
+            self
+        }
+        /// Limits the maximum size of a decoded message.
+        ///
+        /// Default: `4MB`
+        #[must_use]
+        pub fn max_decoding_message_size(mut self, limit: usize) -> Self {
+            self.max_decoding_message_size = Some(limit);
+            self
+        }
+        /// Limits the maximum size of an encoded message.
+        ///
+        /// Default: `usize::MAX`
+        #[must_use]
+        pub fn max_encoding_message_size(mut self, limit: usize) -> Self {
+            self.max_encoding_message_size = Some(limit);
+            self
+        }
+    }
+    impl<T, B> tonic::codegen::Service<http::Request<B>> for DeviceGroupsServer<T>
+    where
+        T: DeviceGroups,
+        B: Body + std::marker::Send + 'static,
+        B::Error: Into<StdError> + std::marker::Send + 'static,
+    {
+        type Response = http::Response<tonic::body::Body>;
+        type Error = std::convert::Infallible;
+        type Future = BoxFuture<Self::Response, Self::Error>;
+        fn poll_ready(
+            &mut self,
+            _cx: &mut Context<'_>,
+        ) -> Poll<std::result::Result<(), Self::Error>> {
+            Poll::Ready(Ok(()))
+        }
+        fn call(&mut self, req: http::Request<B>) -> Self::Future {
+            match req.uri().path() {
+                "/drover.v1.DeviceGroups/PutDeviceGroup" => {
+                    #[allow(non_camel_case_types)]
+                    struct PutDeviceGroupSvc<T: DeviceGroups>(pub Arc<T>);
+                    impl<
+                        T: DeviceGroups,
+                    > tonic::server::UnaryService<super::PutDeviceGroupRequest>
+                    for PutDeviceGroupSvc<T> {
+                        type Response = super::DeviceGroup;
+                        type Future = BoxFuture<
+                            tonic::Response<Self::Response>,
+                            tonic::Status,
+                        >;
+                        fn call(
+                            &mut self,
+                            request: tonic::Request<super::PutDeviceGroupRequest>,
+                        ) -> Self::Future {
+                            let inner = Arc::clone(&self.0);
+                            let fut = async move {
+                                <T as DeviceGroups>::put_device_group(&inner, request).await
+                            };
+                            Box::pin(fut)
+                        }
+                    }
+                    let accept_compression_encodings = self.accept_compression_encodings;
+                    let send_compression_encodings = self.send_compression_encodings;
+                    let max_decoding_message_size = self.max_decoding_message_size;
+                    let max_encoding_message_size = self.max_encoding_message_size;
+                    let inner = self.inner.clone();
+                    let fut = async move {
+                        let method = PutDeviceGroupSvc(inner);
+                        let codec = tonic_prost::ProstCodec::default();
+                        let mut grpc = tonic::server::Grpc::new(codec)
+                            .apply_compression_config(
+                                accept_compression_encodings,
+                                send_compression_encodings,
+                            )
+                            .apply_max_message_size_config(
+                                max_decoding_message_size,
+                                max_encoding_message_size,
+                            );
+                        let res = grpc.unary(method, req).await;
+                        Ok(res)
+                    };
+                    Box::pin(fut)
+                }
+                "/drover.v1.DeviceGroups/GetDeviceGroup" => {
+                    #[allow(non_camel_case_types)]
+                    struct GetDeviceGroupSvc<T: DeviceGroups>(pub Arc<T>);
+                    impl<
+                        T: DeviceGroups,
+                    > tonic::server::UnaryService<super::GetDeviceGroupRequest>
+                    for GetDeviceGroupSvc<T> {
+                        type Response = super::DeviceGroup;
+                        type Future = BoxFuture<
+                            tonic::Response<Self::Response>,
+                            tonic::Status,
+                        >;
+                        fn call(
+                            &mut self,
+                            request: tonic::Request<super::GetDeviceGroupRequest>,
+                        ) -> Self::Future {
+                            let inner = Arc::clone(&self.0);
+                            let fut = async move {
+                                <T as DeviceGroups>::get_device_group(&inner, request).await
+                            };
+                            Box::pin(fut)
+                        }
+                    }
+                    let accept_compression_encodings = self.accept_compression_encodings;
+                    let send_compression_encodings = self.send_compression_encodings;
+                    let max_decoding_message_size = self.max_decoding_message_size;
+                    let max_encoding_message_size = self.max_encoding_message_size;
+                    let inner = self.inner.clone();
+                    let fut = async move {
+                        let method = GetDeviceGroupSvc(inner);
+                        let codec = tonic_prost::ProstCodec::default();
+                        let mut grpc = tonic::server::Grpc::new(codec)
+                            .apply_compression_config(
+                                accept_compression_encodings,
+                                send_compression_encodings,
+                            )
+                            .apply_max_message_size_config(
+                                max_decoding_message_size,
+                                max_encoding_message_size,
+                            );
+                        let res = grpc.unary(method, req).await;
+                        Ok(res)
+                    };
+                    Box::pin(fut)
+                }
+                "/drover.v1.DeviceGroups/ListDeviceGroups" => {
+                    #[allow(non_camel_case_types)]
+                    struct ListDeviceGroupsSvc<T: DeviceGroups>(pub Arc<T>);
+                    impl<
+                        T: DeviceGroups,
+                    > tonic::server::UnaryService<super::ListDeviceGroupsRequest>
+                    for ListDeviceGroupsSvc<T> {
+                        type Response = super::ListDeviceGroupsResponse;
+                        type Future = BoxFuture<
+                            tonic::Response<Self::Response>,
+                            tonic::Status,
+                        >;
+                        fn call(
+                            &mut self,
+                            request: tonic::Request<super::ListDeviceGroupsRequest>,
+                        ) -> Self::Future {
+                            let inner = Arc::clone(&self.0);
+                            let fut = async move {
+                                <T as DeviceGroups>::list_device_groups(&inner, request)
+                                    .await
+                            };
+                            Box::pin(fut)
+                        }
+                    }
+                    let accept_compression_encodings = self.accept_compression_encodings;
+                    let send_compression_encodings = self.send_compression_encodings;
+                    let max_decoding_message_size = self.max_decoding_message_size;
+                    let max_encoding_message_size = self.max_encoding_message_size;
+                    let inner = self.inner.clone();
+                    let fut = async move {
+                        let method = ListDeviceGroupsSvc(inner);
+                        let codec = tonic_prost::ProstCodec::default();
+                        let mut grpc = tonic::server::Grpc::new(codec)
+                            .apply_compression_config(
+                                accept_compression_encodings,
+                                send_compression_encodings,
+                            )
+                            .apply_max_message_size_config(
+                                max_decoding_message_size,
+                                max_encoding_message_size,
+                            );
+                        let res = grpc.unary(method, req).await;
+                        Ok(res)
+                    };
+                    Box::pin(fut)
+                }
+                "/drover.v1.DeviceGroups/DeleteDeviceGroup" => {
+                    #[allow(non_camel_case_types)]
+                    struct DeleteDeviceGroupSvc<T: DeviceGroups>(pub Arc<T>);
+                    impl<
+                        T: DeviceGroups,
+                    > tonic::server::UnaryService<super::DeleteDeviceGroupRequest>
+                    for DeleteDeviceGroupSvc<T> {
+                        type Response = super::DeleteDeviceGroupResponse;
+                        type Future = BoxFuture<
+                            tonic::Response<Self::Response>,
+                            tonic::Status,
+                        >;
+                        fn call(
+                            &mut self,
+                            request: tonic::Request<super::DeleteDeviceGroupRequest>,
+                        ) -> Self::Future {
+                            let inner = Arc::clone(&self.0);
+                            let fut = async move {
+                                <T as DeviceGroups>::delete_device_group(&inner, request)
+                                    .await
+                            };
+                            Box::pin(fut)
+                        }
+                    }
+                    let accept_compression_encodings = self.accept_compression_encodings;
+                    let send_compression_encodings = self.send_compression_encodings;
+                    let max_decoding_message_size = self.max_decoding_message_size;
+                    let max_encoding_message_size = self.max_encoding_message_size;
+                    let inner = self.inner.clone();
+                    let fut = async move {
+                        let method = DeleteDeviceGroupSvc(inner);
+                        let codec = tonic_prost::ProstCodec::default();
+                        let mut grpc = tonic::server::Grpc::new(codec)
+                            .apply_compression_config(
+                                accept_compression_encodings,
+                                send_compression_encodings,
+                            )
+                            .apply_max_message_size_config(
+                                max_decoding_message_size,
+                                max_encoding_message_size,
+                            );
+                        let res = grpc.unary(method, req).await;
+                        Ok(res)
+                    };
+                    Box::pin(fut)
+                }
+                _ => {
+                    Box::pin(async move {
+                        let mut response = http::Response::new(
+                            tonic::body::Body::default(),
+                        );
+                        let headers = response.headers_mut();
+                        headers
+                            .insert(
+                                tonic::Status::GRPC_STATUS,
+                                (tonic::Code::Unimplemented as i32).into(),
+                            );
+                        headers
+                            .insert(
+                                http::header::CONTENT_TYPE,
+                                tonic::metadata::GRPC_CONTENT_TYPE,
+                            );
+                        Ok(response)
+                    })
+                }
+            }
+        }
+    }
+    impl<T> Clone for DeviceGroupsServer<T> {
+        fn clone(&self) -> Self {
+            let inner = self.inner.clone();
+            Self {
+                inner,
+                accept_compression_encodings: self.accept_compression_encodings,
+                send_compression_encodings: self.send_compression_encodings,
+                max_decoding_message_size: self.max_decoding_message_size,
+                max_encoding_message_size: self.max_encoding_message_size,
+            }
+        }
+    }
+    /// Generated gRPC service name
+    pub const SERVICE_NAME: &str = "drover.v1.DeviceGroups";
+    impl<T> tonic::server::NamedService for DeviceGroupsServer<T> {
         const NAME: &'static str = SERVICE_NAME;
     }
 }

@@ -8,7 +8,7 @@ use device_state::campaign::{
     Phase, Plan, Promotion, Schedule, Selector, Share, SkipReason, Sweep, Tally, Transfer, Wave,
     WaveCourse, WaveState, Window,
 };
-use device_state::{Command, Row};
+use device_state::{Command, Group, Row};
 use proptest::collection::vec;
 use proptest::option::of;
 use proptest::prelude::*;
@@ -387,8 +387,20 @@ fn tally() -> impl Strategy<Value = Tally> {
         })
 }
 
+fn group() -> impl Strategy<Value = Group> {
+    (namespace(), name(), selector(), ".{0,9}").prop_map(
+        |(namespace, name, selector, description)| Group {
+            namespace,
+            name,
+            selector,
+            description,
+        },
+    )
+}
+
 pub(crate) fn row() -> impl Strategy<Value = Row> {
     prop_oneof![
+        group().prop_map(Row::Group),
         campaign().prop_map(|row| Row::Campaign(Box::new(row))),
         part().prop_map(|row| Row::CampaignPart(Box::new(row))),
         ledger().prop_map(Row::CampaignDevice),
@@ -413,6 +425,9 @@ pub(crate) fn row() -> impl Strategy<Value = Row> {
 pub(crate) fn command() -> impl Strategy<Value = Command> {
     let abort = select(vec![Abort::No, Abort::Now]);
     prop_oneof![
+        group().prop_map(|group| Command::PutGroup { group }),
+        (namespace(), name())
+            .prop_map(|(namespace, name)| Command::RemoveGroup { namespace, name }),
         campaign().prop_map(|campaign| Command::PutCampaign {
             campaign: Box::new(campaign)
         }),

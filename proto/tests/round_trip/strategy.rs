@@ -816,6 +816,8 @@ fn rejection() -> impl Strategy<Value = Rejection> {
         Rejection::CampaignRuns,
         Rejection::TooManyCampaigns,
         Rejection::UnknownWave,
+        Rejection::UnknownGroup,
+        Rejection::TooManyGroups,
         Rejection::CourseMoved,
     ])
 }

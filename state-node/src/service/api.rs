@@ -28,6 +28,7 @@ mod desired;
 mod devices;
 mod diagnose;
 mod events;
+mod groups;
 mod models;
 mod observations;
 mod observe;

@@ -39,6 +39,7 @@ const CAMPAIGN_DEVICE: u8 = 0x42;
 const CAMPAIGN_QUEUE: u8 = 0x43;
 const CAMPAIGN_TALLY: u8 = 0x44;
 const DEVICE_CAMPAIGN: u8 = 0x45;
+const GROUP: u8 = 0x46;
 
 /// Tables whose rows hold something sealed.
 pub const SEALED: [u8; 3] = [SESSION, CREDENTIAL, RESUMPTION];
@@ -70,6 +71,7 @@ const LISTED_PATH: u8 = 0x02;
 const CHILD_PREFIX: u8 = 0x03;
 
 /// The bytes of a row's key.
+#[expect(clippy::too_many_lines, reason = "one arm for each kind of row")]
 pub fn encode(key: &RowKey) -> Vec<u8> {
     let mut bytes = Vec::with_capacity(64);
     match key {
@@ -166,6 +168,7 @@ pub fn encode(key: &RowKey) -> Vec<u8> {
             bytes.put_u64(node.0);
         }
         RowKey::Campaign(name) => put_name(&mut bytes, CAMPAIGN, name),
+        RowKey::Group(name) => put_name(&mut bytes, GROUP, name),
         RowKey::CampaignPart(id) => {
             bytes.put_u8(CAMPAIGN_PART);
             bytes.put_u64(id.0);
@@ -430,6 +433,7 @@ mod tests {
             (number(), any::<u8>())
                 .prop_map(|(id, slot)| RowKey::CampaignTally(CampaignId(id), slot)),
             endpoint().prop_map(RowKey::DeviceCampaign),
+            "[a-c]{1,3}".prop_map(RowKey::Group),
         ]
     }
 

@@ -17,12 +17,12 @@ use crate::cluster::{Cluster, eventually};
 use crate::device::Ingress;
 use crate::endpoint;
 
-fn reason(status: &Status) -> String {
+pub(crate) fn reason(status: &Status) -> String {
     let info = status.get_details_error_info();
     info.map(|info| info.reason).unwrap_or_default()
 }
 
-fn labelled(name: &str, labels: &[(&str, &str)]) -> public::UpdateDeviceRequest {
+pub(crate) fn labelled(name: &str, labels: &[(&str, &str)]) -> public::UpdateDeviceRequest {
     let text = |(key, value): &(&str, &str)| ((*key).to_owned(), (*value).to_owned());
     public::UpdateDeviceRequest {
         device: Some(public::Device {

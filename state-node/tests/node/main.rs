@@ -4,6 +4,7 @@
 
 mod api;
 mod bootstrap;
+mod campaigns;
 mod cluster;
 mod device;
 mod tenancy;

@@ -282,16 +282,15 @@ impl Tally {
 
     /// So many more devices failed so.
     pub fn add_failures(&mut self, failure: Failure, devices: u64) {
-        match self
+        let known = self
             .failures
             .iter_mut()
-            .find(|(known, _)| *known == failure)
-        {
-            Some((_, known)) => *known += devices,
-            None => {
-                self.failures.push((failure, devices));
-                self.failures.sort_unstable();
-            }
+            .find(|(known, _)| *known == failure);
+        if let Some((_, known)) = known {
+            *known += devices;
+        } else {
+            self.failures.push((failure, devices));
+            self.failures.sort_unstable();
         }
     }
 }

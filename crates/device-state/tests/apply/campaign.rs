@@ -13,7 +13,7 @@ use device_state::command::{Live, Missing};
 use device_state::selection::{Condition, DeviceTest, Pattern, TextTest};
 use device_state::{Command, Namespace, OperationState, Outcome, Rejection, query};
 
-use self::gadget::Gadget;
+use self::gadget::{Gadget, Oddity};
 use crate::world::{World, endpoint};
 
 const ID: CampaignId = CampaignId(7);
@@ -163,7 +163,7 @@ fn a_device_gets_the_firmware_and_succeeds_by_its_version() {
 #[test]
 fn a_device_that_never_notifies_is_asked() {
     let (world, gadget) = played(Gadget {
-        notifies: false,
+        oddity: Some(Oddity::NeverNotifies),
         ..Gadget::new("a")
     });
     assert_eq!(phase(&world, "a"), Phase::Succeeded);
@@ -173,7 +173,7 @@ fn a_device_that_never_notifies_is_asked() {
 #[test]
 fn a_restart_that_takes_the_result_with_it_is_judged_by_the_version() {
     let (world, _) = played(Gadget {
-        forgets_result: true,
+        oddity: Some(Oddity::ForgetsResult),
         ..Gadget::new("a")
     });
     assert_eq!(phase(&world, "a"), Phase::Succeeded);
@@ -247,7 +247,7 @@ fn who_runs_the_version_already_is_left_out() {
 #[test]
 fn who_has_no_firmware_object_is_left_out() {
     let (world, _) = played(Gadget {
-        has_object: false,
+        oddity: Some(Oddity::NoObject),
         ..Gadget::new("a")
     });
     assert_eq!(phase(&world, "a"), Phase::Skipped(SkipReason::Unsupported));
@@ -282,7 +282,7 @@ fn an_order_that_was_lost_is_given_again_only_if_the_device_waits_for_it() {
 #[test]
 fn a_device_that_updates_by_itself_refuses_the_order() {
     let (world, gadget) = played(Gadget {
-        refuses_order: true,
+        oddity: Some(Oddity::RefusesOrder),
         ..Gadget::new("a")
     });
     assert_eq!(phase(&world, "a"), Phase::Succeeded);
@@ -401,7 +401,7 @@ fn a_campaign_that_halts_takes_back_what_can_be_taken_back() {
         assert_eq!(phase(&world, name), Phase::Cancelled);
     }
     let queue = query::operations(&world.tables, &endpoint(begun.unwrap()));
-    assert!(queue.iter().all(|record| record.is_finished()));
+    assert!(queue.iter().all(device_state::OperationRecord::is_finished));
     admit(&mut world, ID, 1, 2);
     assert_eq!(tally(&world, 1).active(), 0);
 }

@@ -174,12 +174,13 @@ fn schedule(asked: public::CampaignSchedule) -> Result<Schedule, ConvertError> {
 }
 
 fn window(asked: public::campaign_schedule::Window) -> Result<Window, ConvertError> {
-    let minutes =
-        |field, text: &str| minutes(text).ok_or(ConvertError::new(field, Reason::TimeOfDay));
+    let minutes = |field, text: &str| {
+        minutes(text).ok_or_else(|| ConvertError::new(field, Reason::TimeOfDay))
+    };
     Ok(Window {
         days: match asked.days.as_slice() {
             [] => EVERY_DAY,
-            names => days(names).ok_or(ConvertError::new("days", Reason::Days))?,
+            names => days(names).ok_or_else(|| ConvertError::new("days", Reason::Days))?,
         },
         start: minutes("start", &asked.start)?,
         end: minutes("end", &asked.end)?,

@@ -198,6 +198,12 @@ changes! {
     ApproveCampaignRequest { scope: |request| request.name.clone(), etag: |_| "", without: |_| {} }
     AbortCampaignRequest { scope: |request| request.name.clone(), etag: |_| "", without: |_| {} }
     DeleteCampaignRequest { scope: |request| request.name.clone(), etag: |_| "", without: |_| {} }
+    PutDeviceGroupRequest {
+        scope: |_| String::new(),
+        etag: |request| request.group.as_ref().map_or("", |group| &group.etag),
+        without: |_| {}
+    }
+    DeleteDeviceGroupRequest { scope: |_| String::new(), etag: |request| &request.etag, without: |_| {} }
     PutObjectModelsRequest { scope: |_| String::new(), etag: |_| "", without: |_| {} }
     DeleteObjectModelRequest { scope: |_| String::new(), etag: |_| "", without: |_| {} }
 }

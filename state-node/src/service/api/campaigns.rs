@@ -27,8 +27,13 @@ impl Campaigns for Api {
         &self,
         request: Request<public::CreateCampaignRequest>,
     ) -> Result<Response<public::Campaign>, Status> {
-        let asked = tenant(request)?;
+        let mut asked = tenant(request)?;
         let terms = terms(&asked)?;
+        if let Some(campaign) = &mut asked.request.campaign
+            && let Some(plan) = &mut campaign.plan
+        {
+            plan.filter = self.filter_of(&asked.namespace, &plan.group, &plan.filter)?;
+        }
         let campaign = Campaign::try_from(asked).map_err(|error| status::convert(&error))?;
         check(&campaign)?;
         let rehearsal = terms.is_rehearsal();

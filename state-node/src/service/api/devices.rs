@@ -110,10 +110,8 @@ impl Devices for Api {
             let problem = "is neither empty nor \"endpoint\", the one order that there is";
             return Err(status::field("order_by", &problem));
         }
-        let question = format!(
-            "{}\0{}\0{}",
-            request.endpoint_prefix, request.filter, request.view
-        );
+        let filter = self.filter_of(&namespace, &request.group, &request.filter)?;
+        let question = format!("{}\0{filter}\0{}", request.endpoint_prefix, request.view);
         let mut page = PageToken::of_request(
             &self.signer,
             &request.page_token,
@@ -121,7 +119,7 @@ impl Devices for Api {
             self.cluster_id(),
         )?;
         let mut listing = Listing {
-            filter: device_filter(&request.filter).map_err(|error| status::convert(&error))?,
+            filter: device_filter(&filter).map_err(|error| status::convert(&error))?,
             prefix: DevicePrefix::new(&namespace, &request.endpoint_prefix),
             view: view_or(request.view, DeviceView::Basic)?,
             size: page_size(request.page_size),

@@ -10,8 +10,8 @@ use crate::query::{self, DeviceQuery};
 use crate::range::{self, Range};
 use crate::table::{Row, RowKey};
 
-/// Devices that wait and are looked at for one that can have its turn: the others are in another campaign.
-const LOOKED_AT: usize = 4;
+/// Devices that wait and are looked at, at least: some are in another campaign, and must not keep the others back.
+const LOOKED_AT: usize = 1_024;
 
 impl Change<'_> {
     pub(in super::super) fn open_campaign(&mut self, part: &Part) -> Outcome {
@@ -115,7 +115,7 @@ impl Change<'_> {
         let wanted = wanted.min(MAX_ADMITTED);
         let lane = lane_of(&part, wave);
         let mut left = wanted;
-        for row in query::campaign_queue(self.tables, id, lane, wanted * LOOKED_AT) {
+        for row in query::campaign_queue(self.tables, id, lane, LOOKED_AT) {
             if left == 0 {
                 break;
             }

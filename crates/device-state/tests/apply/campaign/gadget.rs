@@ -12,6 +12,17 @@ const URI: Path = Path::Resource(5, 0, 1);
 const STATE: Path = Path::Resource(5, 0, 3);
 const RESULT: Path = Path::Resource(5, 0, 5);
 
+/// What a device does otherwise than the others.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Oddity {
+    NoObject,
+    NeverNotifies,
+    /// It restarts with the result 0.
+    ForgetsResult,
+    /// It begins by itself, and says 4.05 when it is told.
+    RefusesOrder,
+}
+
 #[derive(Clone)]
 pub(crate) struct Gadget {
     pub(crate) name: &'static str,
@@ -21,15 +32,11 @@ pub(crate) struct Gadget {
     pub(crate) battery: i64,
     pub(crate) state: i64,
     pub(crate) result: i64,
-    pub(crate) has_object: bool,
-    pub(crate) notifies: bool,
-    pub(crate) forgets_result: bool,
+    pub(crate) oddity: Option<Oddity>,
     pub(crate) fails_with: Option<u8>,
     pub(crate) failures_left: u32,
     /// Of the first order the answer is lost; whether the order got there.
     pub(crate) loses_orders: Option<bool>,
-    /// It begins by itself, and says 4.05 when it is told.
-    pub(crate) refuses_order: bool,
     /// It stays in this state.
     pub(crate) stalls_in: Option<i64>,
     pub(crate) installed: u32,
@@ -46,13 +53,10 @@ impl Gadget {
             battery: 100,
             state: 0,
             result: 0,
-            has_object: true,
-            notifies: true,
-            forgets_result: false,
+            oddity: None,
             fails_with: None,
             failures_left: u32::MAX,
             loses_orders: None,
-            refuses_order: false,
             stalls_in: None,
             installed: 0,
             uris: Vec::new(),
@@ -123,7 +127,9 @@ impl Gadget {
                     (Path::Resource(3, 0, 9), Value::Integer(self.battery)),
                 ],
             ),
-            Operation::Read { .. } if !self.has_object => Some(rejected(NOT_FOUND)),
+            Operation::Read { .. } if self.oddity == Some(Oddity::NoObject) => {
+                Some(rejected(NOT_FOUND))
+            }
             Operation::Read {
                 path: Path::ObjectInstance(5, 0),
                 ..
@@ -150,7 +156,7 @@ impl Gadget {
                     self.state = if reached { 3 } else { self.state };
                     None
                 }
-                None if self.state == 2 && !self.refuses_order => {
+                None if self.state == 2 && self.oddity != Some(Oddity::RefusesOrder) => {
                     self.state = 3;
                     delivered(CHANGED, Vec::new())
                 }
@@ -181,7 +187,7 @@ impl Gadget {
                 self.installed += 1;
                 self.installs.clone_into(&mut self.version);
                 self.state = 0;
-                self.result = i64::from(!self.forgets_result);
+                self.result = i64::from(self.oddity != Some(Oddity::ForgetsResult));
                 self.registrations += 1;
                 world.register(self.name, self.registrations % 3);
             }
@@ -194,7 +200,7 @@ impl Gadget {
             self.failures_left = self.failures_left.saturating_sub(1);
         }
         (self.state, self.result) = (state, i64::from(result));
-        if self.notifies {
+        if self.oddity != Some(Oddity::NeverNotifies) {
             for (path, value) in [(STATE, self.state), (RESULT, self.result)] {
                 self.notify(world, path, value);
             }

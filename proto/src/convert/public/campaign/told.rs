@@ -247,6 +247,7 @@ impl From<Plan> for public::CampaignPlan {
         Self {
             image: Some(plan.image.into()),
             filter: plan.selector.text,
+            group: String::new(),
             membership: match plan.membership {
                 Membership::Dynamic => wire::Membership::Dynamic,
                 Membership::Snapshot | Membership::UpdatedBy(_) => wire::Membership::Snapshot,
