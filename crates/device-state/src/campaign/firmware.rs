@@ -377,11 +377,11 @@ impl Walk<'_> {
     }
 
     fn verify(&mut self) {
-        let deadline = match self.ledger.phase {
-            Phase::Updating => self.ledger.deadline,
-            _ => self.after(self.wanted.policy.install_timeout),
-        };
-        self.enter(Phase::Verifying, deadline);
+        // It may have fallen asleep behind it.
+        self.enter(
+            Phase::Verifying,
+            self.after(self.wanted.policy.wake_up_deadline),
+        );
         self.read(DEVICE);
     }
 
@@ -395,11 +395,24 @@ impl Walk<'_> {
                 }
                 OperationOutcome::Rejected { .. } => self.succeed(),
                 OperationOutcome::Delivered { .. } if self.runs_the_image() => self.succeed(),
-                // It may restart only now.
+                OperationOutcome::Delivered { .. } => self.mismatch(),
                 _ => self.look_again(),
             },
             Input::Registered | Input::Due => self.poll(DEVICE),
             _ => {}
+        }
+    }
+
+    /// It may restart only now; but not for ever.
+    fn mismatch(&mut self) {
+        let until = self
+            .ledger
+            .since
+            .saturating_add(self.wanted.policy.install_timeout);
+        if self.now >= until {
+            self.fail(Failure::VersionMismatch);
+        } else {
+            self.look_again();
         }
     }
 
@@ -418,8 +431,7 @@ impl Walk<'_> {
                 self.enter(Phase::Expired, Timestamp::NEVER);
             }
             Phase::Downloading => self.fail(Failure::DownloadTimeout),
-            Phase::Updating => self.fail(Failure::InstallTimeout),
-            Phase::Verifying => self.fail(Failure::VersionMismatch),
+            Phase::Updating | Phase::Verifying => self.fail(Failure::InstallTimeout),
             Phase::Retrying => {
                 self.ledger.retries = self.ledger.retries.saturating_add(1);
                 self.schedule();

@@ -1,5 +1,6 @@
 //! Campaigns: every way that a device can go.
 
+mod fleets;
 mod gadget;
 
 use std::time::Duration;

@@ -5,6 +5,7 @@ use std::time::Duration;
 use device_state::{Command, OperationId, OperationOutcome, OperationState, ValueOrigin, query};
 use lwm2m::{Operation, Path, Value};
 
+use super::fleets::Lost;
 use crate::world::{CHANGED, CONTENT, NODE, NOT_ALLOWED, World, endpoint, text};
 
 const NOT_FOUND: u8 = 0x84;
@@ -23,7 +24,7 @@ pub(crate) enum Oddity {
     RefusesOrder,
 }
 
-#[derive(Clone)]
+#[derive(Clone, Debug)]
 pub(crate) struct Gadget {
     pub(crate) name: &'static str,
     pub(crate) version: String,
@@ -79,15 +80,42 @@ impl Gadget {
             }
             world.advance(Duration::from_secs(20));
             world.expire();
-            match world.next_operation(self.name) {
-                Some(operation) => {
-                    world.start(self.name, operation);
-                    self.finish_started(world, operation);
-                }
-                None => self.live(world),
-            }
+            self.turn(world);
         }
         panic!("it does not end");
+    }
+
+    /// What is asked of it is done, or time passes on it.
+    pub(crate) fn turn(&mut self, world: &mut World) {
+        match world.next_operation(self.name) {
+            Some(operation) => {
+                world.start(self.name, operation);
+                self.finish_started(world, operation);
+            }
+            None => self.live(world),
+        }
+    }
+
+    /// An exchange with it is lost: before it, or behind it.
+    pub(super) fn lose(&mut self, world: &mut World, lost: Lost) {
+        let Some(id) = world.next_operation(self.name) else {
+            return;
+        };
+        world.start(self.name, id);
+        if lost == Lost::Answer {
+            let operation = world.operation(self.name, id).operation;
+            self.answer(&operation);
+        }
+        world.run(Command::Requeue {
+            endpoint: endpoint(self.name),
+            operation: id,
+        });
+    }
+
+    pub(crate) fn register(&mut self, world: &mut World) {
+        self.registrations += 1;
+        let own = self.name.as_bytes()[0];
+        world.register(self.name, u64::from(own) * 16 + self.registrations % 3);
     }
 
     pub(crate) fn finish_started(&mut self, world: &mut World, id: OperationId) {
@@ -188,8 +216,7 @@ impl Gadget {
                 self.installs.clone_into(&mut self.version);
                 self.state = 0;
                 self.result = i64::from(self.oddity != Some(Oddity::ForgetsResult));
-                self.registrations += 1;
-                world.register(self.name, self.registrations % 3);
+                self.register(world);
             }
             _ => {}
         }
