@@ -5,9 +5,13 @@ use std::ops::Range;
 use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use futures::FutureExt;
+use proto::drover::v1::campaigns_client::CampaignsClient;
+use proto::drover::v1::{
+    Campaign, CampaignImage, CampaignPlan, CreateCampaignRequest, GetCampaignRequest,
+};
 use state_client::Client;
 use tests::resident_bytes;
 
@@ -103,6 +107,9 @@ pub(crate) fn million() {
         eprintln!("  {} bytes on the disk", bytes_below(node.volume()));
     }
 
+    let seconds = runtime.block_on(seconds_to_begin(&nodes.nodes[0].api));
+    figure("campaign-start-million", seconds);
+
     nodes.nodes[2].stop();
     let seconds = seconds_to_start(&mut nodes, 2);
     figure("restart-million", seconds);
@@ -114,6 +121,47 @@ pub(crate) fn million() {
         .map(|bytes| bytes.expect("the node runs"))
         .collect();
     eprintln!("  resident after the restarts: {resident:?} bytes");
+}
+
+/// Until every device was asked whether it takes part in a campaign, and the first ones have their turn.
+async fn seconds_to_begin(api: &str) -> f64 {
+    let mut campaigns = CampaignsClient::connect(format!("http://{api}"))
+        .await
+        .expect("the node serves");
+    let plan = CampaignPlan {
+        image: Some(CampaignImage {
+            name: "app".to_owned(),
+            version: "2.0".to_owned(),
+            uri: "coap://images/app".to_owned(),
+        }),
+        max_unavailable: "100".to_owned(),
+        ..Default::default()
+    };
+    let request = CreateCampaignRequest {
+        campaign: Some(Campaign {
+            name: "everybody".to_owned(),
+            plan: Some(plan),
+            ..Default::default()
+        }),
+        ..Default::default()
+    };
+    let begun = Instant::now();
+    let created = campaigns.create_campaign(request).await;
+    created.expect("the campaign is sound");
+    loop {
+        let name = "everybody".to_owned();
+        let told = campaigns.get_campaign(GetCampaignRequest { name }).await;
+        let told = told.expect("the campaign is there").into_inner();
+        if told.counts.is_some_and(|counts| counts.scheduled > 0) {
+            let seconds = begun.elapsed().as_secs_f64();
+            eprintln!(
+                "  a campaign of {} devices began after {seconds:.2} s",
+                told.members
+            );
+            return seconds;
+        }
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
 }
 
 /// Until a node is ready and is behind in no shard.

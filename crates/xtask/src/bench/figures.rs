@@ -342,6 +342,11 @@ const FIGURES: [Figure; 61] = [
         limit: Limit::Gigabytes(2.0),
     },
     Figure {
+        name: "campaign-start-million",
+        what: "A firmware campaign over 1,000,000 devices begins",
+        limit: Limit::Seconds(30.0),
+    },
+    Figure {
         name: "restart-million",
         what: "A state node with 1,000,000 devices is stopped and started: has caught up",
         limit: Limit::Seconds(30.0),
