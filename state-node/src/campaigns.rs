@@ -212,6 +212,7 @@ fn part(campaign: &Campaign) -> Part {
     Part {
         id: campaign.id,
         namespace: campaign.namespace.clone(),
+        name: campaign.name.clone(),
         image,
         transfer,
         selector,

@@ -7,6 +7,7 @@ use lwm2m::{ChildPrefix, Path, RegistrationId, Value};
 
 pub use self::filter::{Devices, EventFilter, EventKind};
 use crate::bootstrap::BootstrapRecord;
+use crate::campaign::Phase;
 use crate::id::{OperationId, Revision, Timestamp};
 use crate::label::Metadata;
 use crate::name::DeviceName;
@@ -61,6 +62,13 @@ pub enum Event {
     },
     /// Everything that was known of the device was deleted.
     Forgotten,
+    /// A campaign took the device in hand, or is done with it.
+    CampaignMoved {
+        /// Its name.
+        campaign: String,
+        /// [`Phase::Scheduled`], or a final one.
+        phase: Phase,
+    },
     /// A desired resource changed its state, or with `None` is no longer desired.
     DesiredChanged {
         path: Path,

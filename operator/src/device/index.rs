@@ -126,6 +126,7 @@ impl Index {
                 // Those that are present are not asked for: all objects are looked at when a watch begins.
                 Kind::OperationFinished(_)
                 | Kind::Bootstrapped(_)
+                | Kind::CampaignMoved(_)
                 | Kind::LabelsChanged(_)
                 | Kind::Present(_) => false,
             };

@@ -62,6 +62,10 @@ fn wire_event(event: Event) -> Kind {
         Event::Bootstrapped { record } => Kind::Bootstrapped(record.into()),
         Event::MetadataChanged { metadata } => Kind::MetadataChanged(metadata.into()),
         Event::Forgotten => Kind::Forgotten(true),
+        Event::CampaignMoved { campaign, phase } => Kind::CampaignMoved(wire::CampaignMoved {
+            campaign,
+            phase: Some(phase.into()),
+        }),
         Event::DesiredChanged {
             path,
             generation,
@@ -118,6 +122,10 @@ fn domain_event(event: Kind) -> Result<Event, ConvertError> {
             metadata: metadata.try_into().within("metadata_changed")?,
         },
         Kind::Forgotten(_) => Event::Forgotten,
+        Kind::CampaignMoved(moved) => Event::CampaignMoved {
+            campaign: moved.campaign,
+            phase: message("phase", moved.phase).within("campaign_moved")?,
+        },
         Kind::DesiredChanged(changed) => desired_changed(changed).within("desired_changed")?,
     })
 }

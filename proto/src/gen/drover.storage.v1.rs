@@ -216,6 +216,8 @@ pub struct CampaignPart {
     pub enrolment: ::core::option::Option<CampaignSweep>,
     #[prost(message, optional, tag = "11")]
     pub halt: ::core::option::Option<CampaignSweep>,
+    #[prost(string, tag = "12")]
+    pub name: ::prost::alloc::string::String,
 }
 /// Nested message and enum types in `CampaignPart`.
 pub mod campaign_part {
@@ -499,6 +501,14 @@ pub struct Group {
     pub selector: ::prost::alloc::string::String,
     #[prost(string, tag = "4")]
     pub description: ::prost::alloc::string::String,
+}
+/// Of the feed: a campaign took a device in hand, or is done with it.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct CampaignMoved {
+    #[prost(string, tag = "1")]
+    pub campaign: ::prost::alloc::string::String,
+    #[prost(message, optional, tag = "2")]
+    pub phase: ::core::option::Option<CampaignPhase>,
 }
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, ::prost::Enumeration)]
 #[repr(i32)]
@@ -1655,7 +1665,10 @@ pub struct FeedEntry {
     pub at_ms: u64,
     #[prost(string, tag = "4")]
     pub endpoint: ::prost::alloc::string::String,
-    #[prost(oneof = "feed_entry::Event", tags = "5, 6, 7, 8, 9, 10, 11, 12, 13, 20, 21")]
+    #[prost(
+        oneof = "feed_entry::Event",
+        tags = "5, 6, 7, 8, 9, 10, 11, 12, 30, 13, 20, 21"
+    )]
     pub event: ::core::option::Option<feed_entry::Event>,
 }
 /// Nested message and enum types in `FeedEntry`.
@@ -1715,6 +1728,8 @@ pub mod feed_entry {
         DesiredChanged(DesiredChanged),
         #[prost(message, tag = "12")]
         Bootstrapped(super::BootstrapRecord),
+        #[prost(message, tag = "30")]
+        CampaignMoved(super::CampaignMoved),
         #[prost(message, tag = "13")]
         ChildValuesReported(ChildValuesReported),
         #[prost(message, tag = "20")]

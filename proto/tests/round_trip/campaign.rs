@@ -269,16 +269,17 @@ fn sweep() -> impl Strategy<Value = Sweep> {
 
 fn part() -> impl Strategy<Value = Part> {
     (
-        (id(), namespace(), image(), selector()),
+        (id(), (namespace(), name()), image(), selector()),
         (membership(), name(), vec(of(selector()), 0..3)),
         (policy(), sweep(), sweep()),
     )
         .prop_map(
-            |((id, namespace, image, selector), (membership, seed, waves), rest)| {
+            |((id, (namespace, name), image, selector), (membership, seed, waves), rest)| {
                 let (device, enrolment, halt) = rest;
                 Part {
                     id,
                     namespace,
+                    name,
                     image,
                     transfer: Transfer::Pull,
                     selector,
@@ -306,7 +307,7 @@ fn failure() -> impl Strategy<Value = Failure> {
     ]
 }
 
-fn phase() -> impl Strategy<Value = Phase> {
+pub(crate) fn phase() -> impl Strategy<Value = Phase> {
     prop_oneof![
         select(vec![
             Phase::Waiting,

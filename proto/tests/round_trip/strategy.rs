@@ -746,6 +746,8 @@ fn event() -> impl Strategy<Value = Event> {
                 }
             ),
         bootstrap_record().prop_map(|record| Event::Bootstrapped { record }),
+        ("[a-z]{1,9}", crate::campaign::phase())
+            .prop_map(|(campaign, phase)| Event::CampaignMoved { campaign, phase }),
         metadata().prop_map(|metadata| Event::MetadataChanged { metadata }),
         Just(Event::Forgotten),
         (path(), any::<u64>(), option::of(desired_state())).prop_map(

@@ -32,8 +32,8 @@ Examples:
   drover watch --resume-token \"$TOKEN\" --count 100 -o json
 
 JSON: one line for each event, {\"time\", \"endpoint\", \"event\", …, \"resumeToken\"}; event is Registered,
-  Updated, Deregistered, Expired, ValuesReported, OperationFinished, DesiredChanged, DesiredRemoved
-  or Bootstrapped; with --initial also Present, and InitialComplete when every device that was
+  Updated, Deregistered, Expired, ValuesReported, OperationFinished, DesiredChanged, DesiredRemoved,
+  Bootstrapped, LabelsChanged, Deleted or CampaignMoved; with --initial also Present, and InitialComplete when every device that was
   there has come. Each event comes at least once, those of one device in order. When a node goes
   away, the watch goes on at another one.")]
 pub(crate) struct Watch {
@@ -82,6 +82,7 @@ enum Kind {
     Bootstrapped,
     LabelsChanged,
     Deleted,
+    CampaignMoved,
 }
 
 impl From<Kind> for EventKind {
@@ -98,6 +99,7 @@ impl From<Kind> for EventKind {
             Kind::Bootstrapped => Self::Bootstrapped,
             Kind::LabelsChanged => Self::LabelsChanged,
             Kind::Deleted => Self::Deleted,
+            Kind::CampaignMoved => Self::CampaignMoved,
         }
     }
 }

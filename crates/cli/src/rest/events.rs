@@ -62,6 +62,7 @@ impl ShimEvent {
             | Kind::DesiredChanged(_)
             | Kind::DesiredRemoved(_)
             | Kind::Bootstrapped(_)
+            | Kind::CampaignMoved(_)
             | Kind::LabelsChanged(_)
             | Kind::Deleted(_)
             // Not asked for.

@@ -69,6 +69,11 @@ enum KindView {
         annotations: BTreeMap<String, String>,
     },
     Deleted,
+    CampaignMoved {
+        campaign: String,
+        phase: String,
+        reason: String,
+    },
     Unknown,
 }
 
@@ -133,6 +138,7 @@ impl KindView {
             Self::Bootstrapped { .. } => "Bootstrapped",
             Self::LabelsChanged { .. } => "LabelsChanged",
             Self::Deleted => "Deleted",
+            Self::CampaignMoved { .. } => "CampaignMoved",
             Self::Unknown => "Unknown",
         }
     }
@@ -219,6 +225,16 @@ fn described(kind: Kind) -> (KindView, String) {
             let bootstrap = BootstrapView::from(record);
             let detail = bootstrap.line();
             (KindView::Bootstrapped { bootstrap }, detail)
+        }
+        Kind::CampaignMoved(moved) => {
+            let phase = moved.phase().as_str_name().trim_start_matches("PHASE_");
+            let detail = format!("{} {phase} {}", moved.campaign, moved.reason);
+            let view = KindView::CampaignMoved {
+                phase: phase.to_owned(),
+                campaign: moved.campaign,
+                reason: moved.reason,
+            };
+            (view, detail)
         }
         Kind::LabelsChanged(changed) => {
             let detail = changed.labels.iter();

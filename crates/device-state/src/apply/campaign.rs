@@ -11,6 +11,7 @@ use lwm2m::{NotificationAttributes, Observed, Operation, Path, Value};
 use super::Change;
 use crate::campaign::firmware::{self, Input, Known, Step, Wanted};
 use crate::campaign::{CampaignId, FailureSample, Ledger, Part, Phase, Tally};
+use crate::event::Event;
 use crate::id::{OperationId, Timestamp};
 use crate::name::DeviceName;
 use crate::query;
@@ -106,6 +107,7 @@ impl Change<'_> {
             after.operation = None;
         }
         self.put_ledger(before, after.clone());
+        self.tell_move(part, before, &after);
         if let Some(replaced) = replaced {
             self.take_back(&after.endpoint, replaced);
         }
@@ -128,6 +130,19 @@ impl Change<'_> {
             }
         }
         self.watch(before, &after);
+    }
+
+    /// Watchers hear of the beginning and of the end; what is between them is in the ledger.
+    fn tell_move(&mut self, part: &Part, before: &Ledger, after: &Ledger) {
+        let begins = before.phase == Phase::Waiting && after.phase.is_active();
+        let ends = before.phase.is_active() && after.phase.is_final();
+        if begins || ends {
+            let event = Event::CampaignMoved {
+                campaign: part.name.clone(),
+                phase: after.phase,
+            };
+            self.emit(&after.endpoint, event);
+        }
     }
 
     /// What the device said since it was asked. While nothing was asked, all that is known counts.

@@ -9,6 +9,8 @@ use crate::name::{DeviceName, Namespace};
 pub struct Part {
     pub id: CampaignId,
     pub namespace: Namespace,
+    /// Of the campaign, for what is told of it.
+    pub name: String,
     pub image: Image,
     pub transfer: Transfer,
     pub selector: Selector,

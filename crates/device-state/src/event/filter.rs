@@ -22,6 +22,7 @@ pub enum EventKind {
     Bootstrapped = 9,
     LabelsChanged = 10,
     Deleted = 11,
+    CampaignMoved = 12,
 }
 
 impl Event {
@@ -39,6 +40,7 @@ impl Event {
             Self::Bootstrapped { .. } => EventKind::Bootstrapped,
             Self::MetadataChanged { .. } => EventKind::LabelsChanged,
             Self::Forgotten => EventKind::Deleted,
+            Self::CampaignMoved { .. } => EventKind::CampaignMoved,
         }
     }
 }

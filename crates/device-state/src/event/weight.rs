@@ -37,6 +37,7 @@ impl FeedEntry {
             Event::Bootstrapped { record } => of_bootstrap(record),
             Event::MetadataChanged { metadata } => of_metadata(metadata),
             Event::Forgotten => 0,
+            Event::CampaignMoved { campaign, .. } => VALUE + campaign.len(),
             Event::DesiredChanged { state, .. } => VALUE + state.as_ref().map_or(0, of_desired),
         };
         (ENTRY + self.endpoint.stored().len() + event) as u64

@@ -12,7 +12,7 @@ use device_state::campaign::{
 };
 use device_state::command::{Live, Missing};
 use device_state::selection::{Condition, DeviceTest, Pattern, TextTest};
-use device_state::{Command, Namespace, OperationState, Outcome, Rejection, query};
+use device_state::{Command, Event, Namespace, OperationState, Outcome, Rejection, Row, query};
 
 use self::gadget::{Gadget, Oddity};
 use crate::world::{World, endpoint};
@@ -40,6 +40,7 @@ pub(crate) fn part(id: CampaignId) -> Part {
     Part {
         id,
         namespace: Namespace::default(),
+        name: "c".to_owned(),
         image: Image {
             name: "app".to_owned(),
             version: VERSION.to_owned(),
@@ -155,6 +156,14 @@ fn a_device_gets_the_firmware_and_succeeds_by_its_version() {
         (tally(&world, 0).succeeded, tally(&world, 0).ended()),
         (1, 1)
     );
+    let told = world.tables.rows().filter_map(|row| match row {
+        Row::Feed(entry) => match &entry.event {
+            Event::CampaignMoved { phase, .. } => Some(*phase),
+            _ => None,
+        },
+        _ => None,
+    });
+    assert!(told.eq([Phase::Scheduled, Phase::Succeeded]));
     // Nothing is left of it: no lock, no hold, nothing that waits.
     assert_eq!(query::campaign_of(&world.tables, &endpoint("a")), None);
     assert!(query::observations(&world.tables, &endpoint("a")).is_empty());

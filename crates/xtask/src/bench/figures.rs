@@ -50,7 +50,7 @@ enum Unit {
     Seconds,
 }
 
-const FIGURES: [Figure; 61] = [
+const FIGURES: [Figure; 62] = [
     Figure {
         name: "server/psk handshake, cid",
         what: "DTLS: PSK handshakes, server side, one core",

@@ -33,6 +33,7 @@ impl From<Part> for wire::CampaignPart {
         Self {
             id: part.id.0,
             namespace: part.namespace.stored().to_owned(),
+            name: part.name,
             image: Some(part.image.into()),
             transfer: wire_transfer(part.transfer),
             selector: part.selector.text,
@@ -51,11 +52,13 @@ impl TryFrom<wire::CampaignPart> for Part {
 
     fn try_from(part: wire::CampaignPart) -> Result<Self, ConvertError> {
         bounded("seed", &part.seed, Campaign::MAX_NAME)?;
+        bounded("name", &part.name, Campaign::MAX_NAME)?;
         let wave =
             |wave: wire::campaign_part::WaveSelector| wave.selector.map(selector).transpose();
         Ok(Self {
             id: CampaignId(part.id),
             namespace: namespace(&part.namespace)?,
+            name: part.name,
             image: message::<_, Image>("image", part.image)?,
             transfer: transfer("transfer", part.transfer)?,
             selector: selector(part.selector).within("selector")?,

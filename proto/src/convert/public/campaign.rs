@@ -17,6 +17,7 @@ use crate::convert::list::each;
 use crate::convert::{ConvertError, Reason, Within, narrow, required};
 use crate::drover::v1 as public;
 
+pub(super) use self::told::campaign_moved;
 pub use self::told::{Standing, campaign_device, phases};
 
 const EVERY_DAY: u8 = 0b111_1111;

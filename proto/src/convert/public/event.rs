@@ -3,6 +3,7 @@
 use device_state::{Event, FeedEntry};
 use lwm2m::RegistrationId;
 
+use super::campaign::campaign_moved;
 use super::device::{desired_state, texts};
 use super::operation::finished;
 use super::timestamp;
@@ -49,6 +50,9 @@ impl From<FeedEntry> for public::Event {
                 annotations: texts(&metadata.annotations, String::as_str),
             }),
             Event::Forgotten => Kind::Deleted(Deleted {}),
+            Event::CampaignMoved { campaign, phase } => {
+                Kind::CampaignMoved(campaign_moved(campaign, phase))
+            }
             Event::DesiredChanged {
                 path,
                 generation,

@@ -115,6 +115,7 @@ fn kind(number: i32) -> Result<EventKind, ConvertError> {
         Ok(Wire::Bootstrapped) => EventKind::Bootstrapped,
         Ok(Wire::LabelsChanged) => EventKind::LabelsChanged,
         Ok(Wire::Deleted) => EventKind::Deleted,
+        Ok(Wire::CampaignMoved) => EventKind::CampaignMoved,
         Ok(Wire::Unspecified) | Err(_) => {
             return Err(ConvertError::new(
                 "filter.kinds",

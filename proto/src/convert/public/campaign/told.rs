@@ -165,6 +165,19 @@ pub fn campaign_device(ledger: &Ledger, waves: &[Wave]) -> public::CampaignDevic
     }
 }
 
+/// What watchers are told.
+pub(in crate::convert::public) fn campaign_moved(
+    campaign: String,
+    phase: Phase,
+) -> public::CampaignMoved {
+    let (phase, reason) = self::phase(phase);
+    public::CampaignMoved {
+        campaign,
+        phase: phase.into(),
+        reason,
+    }
+}
+
 fn phase(phase: Phase) -> (PublicPhase, String) {
     match phase {
         Phase::Failed(failure) => (PublicPhase::Failed, failure_text(failure)),
