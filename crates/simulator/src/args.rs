@@ -143,7 +143,7 @@ pub struct Run {
     /// Notifications are confirmable
     #[arg(long)]
     pub confirmable: bool,
-    /// What becomes of firmware: succeeds, out-of-storage, fails-integrity-check or fails-update
+    /// What becomes of firmware, which devices take from their server and get from coap:// URIs: succeeds, out-of-storage, fails-integrity-check or fails-update
     #[arg(long, value_name = "OUTCOME", default_value = "succeeds", value_parser = parse_firmware)]
     pub firmware: FirmwareBehaviour,
     /// Devices have every object that the simulator knows: access control, connectivity statistics, cellular, portfolio,

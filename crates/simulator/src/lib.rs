@@ -10,7 +10,7 @@
 //! ```
 //!
 //! A server tells devices apart by their address, so every device has a socket of its own; towards
-//! a loopback server they spread over 127.0.0.0/8. [`Fleet`] runs any number of shards. The crate
+//! a loopback server they spread over 127.0.0.0/8. Firmware packages come to them by a socket besides. [`Fleet`] runs any number of shards. The crate
 //! never holds more than it was asked to simulate, and takes nothing from the server on trust.
 //!
 //! ```no_run
@@ -29,6 +29,7 @@ pub mod args;
 mod bench;
 mod contexts;
 mod credentials;
+mod download;
 mod fleet;
 mod link;
 mod node;

@@ -10,11 +10,12 @@ use std::time::{Duration, Instant};
 
 use coap::reliable::{self, Capabilities, Connection};
 use dtls::{Client, ClientOutput, CloseReason, HandshakeFailure};
-use lwm2m_client::{Device, Event, Output, RegistrationFailure};
+use lwm2m_client::{Device, Event, Output, Pull, PullId, RegistrationFailure};
 use oscore::Carried;
 use rand::{Rng, RngCore, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 
+use crate::download::Got;
 use crate::plan::{DevicePlan, TransportPlan};
 
 const SHORTEST_RETRY: Duration = Duration::from_secs(1);
@@ -29,6 +30,8 @@ pub(crate) enum LinkOutput {
     Connect,
     /// Close the connection.
     Disconnect,
+    /// Get a firmware package, then [`Link::handle_package`].
+    Pull(Pull),
     Device(Event),
     Connected,
     HandshakeFailed(HandshakeFailure),
@@ -160,6 +163,12 @@ impl Link {
             }
         }
         self.drain(now);
+    }
+
+    /// What became of a pull.
+    pub(crate) fn handle_package(&mut self, now: Instant, pull: PullId, package: &Got) {
+        let package = package.as_deref().map_err(|failure| *failure);
+        self.with_device(now, |device| device.handle_package(now, pull, package));
     }
 
     pub(crate) fn poll_output(&mut self) -> Option<LinkOutput> {
@@ -302,8 +311,7 @@ impl Link {
             (Output::Transmit(datagram), None) => self.transmit(Carried::Datagram(datagram)),
             (Output::Send(message), None) => self.transmit(Carried::Message(message)),
             (Output::Event(event), _) => self.device_event(now, event),
-            // No simulated device is configured to pull.
-            (Output::Pull(_), _) => {}
+            (Output::Pull(pull), _) => self.outputs.push_back(LinkOutput::Pull(pull)),
         }
     }
 

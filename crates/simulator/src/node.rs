@@ -4,9 +4,10 @@ use std::io;
 use std::time::Instant;
 
 use lwm2m::{Path, Value};
-use lwm2m_client::Event;
+use lwm2m_client::{Event, PullFailure, PullId};
 use rand_chacha::ChaCha8Rng;
 
+use crate::download::{Download, Got};
 use crate::link::{Link, LinkOutput};
 use crate::socket::{Arrived, Socket};
 use crate::stats::Stats;
@@ -21,6 +22,8 @@ pub(crate) struct Node {
     /// The time for which this node is in the heap of timers.
     pub(crate) armed: Option<Instant>,
     pub(crate) walk: Option<Walk>,
+    /// The firmware package that it gets now.
+    download: Option<Box<Download>>,
     registered: Presence,
 }
 
@@ -48,6 +51,7 @@ impl Node {
             phase: Phase::Waiting,
             armed: None,
             walk: None,
+            download: None,
             registered: Presence::Absent,
         }
     }
@@ -109,15 +113,53 @@ impl Node {
         }
     }
 
+    /// Gets a package, in place of one that was on its way.
+    pub(crate) fn download(
+        &mut self,
+        now: Instant,
+        pull: PullId,
+        begun: Result<Download, PullFailure>,
+        buffer: &mut [u8],
+    ) {
+        match begun {
+            Ok(download) => {
+                self.download = Some(Box::new(download));
+                self.go_on_downloading(now, buffer);
+            }
+            Err(failure) => self.downloaded(now, pull, &Err(failure)),
+        }
+    }
+
+    /// Looks at what came of the package, and what is due.
+    pub(crate) fn go_on_downloading(&mut self, now: Instant, buffer: &mut [u8]) {
+        if let Some(download) = &mut self.download
+            && let Some(got) = download.go_on(now, buffer)
+        {
+            let pull = download.id;
+            self.downloaded(now, pull, &got);
+        }
+    }
+
+    fn downloaded(&mut self, now: Instant, pull: PullId, got: &Got) {
+        self.download = None;
+        self.link.handle_package(now, pull, got);
+    }
+
     pub(crate) fn next_timeout(&self) -> Option<Instant> {
         if self.phase == Phase::Waiting {
             return None;
         }
         let walk = self.walk.as_ref().map(Walk::next);
-        [self.link.poll_timeout(), walk].into_iter().flatten().min()
+        let download = self.download.as_ref();
+        let download = download.and_then(|download| download.poll_timeout());
+        [self.link.poll_timeout(), walk, download]
+            .into_iter()
+            .flatten()
+            .min()
     }
 
-    pub(crate) fn handle_timeout(&mut self, now: Instant, rng: &mut ChaCha8Rng) {
+    pub(crate) fn handle_timeout(&mut self, now: Instant, rng: &mut ChaCha8Rng, buffer: &mut [u8]) {
+        self.go_on_downloading(now, buffer);
         if let Some(value) = self.walk.as_mut().and_then(|walk| walk.step(now, rng)) {
             self.link.with_device(now, |device| {
                 // A server may have deleted the sensor; then there is nothing to move.
@@ -139,7 +181,10 @@ impl Node {
     /// Counts what happened.
     pub(crate) fn count(&mut self, output: &LinkOutput, stats: &Stats) {
         match output {
-            LinkOutput::Transmit(_) | LinkOutput::Connect | LinkOutput::Disconnect => {}
+            LinkOutput::Transmit(_)
+            | LinkOutput::Connect
+            | LinkOutput::Disconnect
+            | LinkOutput::Pull(_) => {}
             LinkOutput::Connected => stats.handshakes.increment(),
             LinkOutput::HandshakeFailed(_) | LinkOutput::ConnectionFailed => {
                 stats.handshake_failures.increment();

@@ -9,7 +9,7 @@ use anyhow::{Context as _, ensure};
 use coap::Reliability;
 use dtls::{CidOffer, ClientConfig, Psk};
 use lwm2m::{Binding, EndpointName, Lifetime, QueueMode};
-use lwm2m_client::{Config, OptionalObject, Profile};
+use lwm2m_client::{Config, OptionalObject, Profile, PullProtocol};
 use rand::{Rng, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 use rustls::RootCertStore;
@@ -95,6 +95,7 @@ impl Plan {
             (!run.temperature_interval.is_zero()).then_some(run.temperature_interval);
         plan.events = run.output;
         plan.template.firmware = run.firmware;
+        plan.template.pull = vec![PullProtocol::Coap];
         plan.template.faults.clone_from(&run.faults);
         if run.all_objects {
             plan.template.profile.optional = OptionalObject::ALL.to_vec();

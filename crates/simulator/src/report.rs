@@ -41,7 +41,10 @@ pub(crate) fn event(format: Format, endpoint: &EndpointName, output: &LinkOutput
 
 fn describe(output: &LinkOutput) -> Option<Map<String, Value>> {
     let value = match output {
-        LinkOutput::Transmit(_) | LinkOutput::Connect | LinkOutput::Disconnect => return None,
+        LinkOutput::Transmit(_)
+        | LinkOutput::Connect
+        | LinkOutput::Disconnect
+        | LinkOutput::Pull(_) => return None,
         LinkOutput::Connected => json!({"event": "connected"}),
         LinkOutput::HandshakeFailed(reason) => {
             json!({"event": "handshake-failed", "reason": reason.to_string()})

@@ -7,11 +7,12 @@ use std::sync::atomic::{AtomicU8, Ordering};
 use std::sync::{Arc, Barrier};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
-use lwm2m_client::Event;
+use lwm2m_client::{Event, Pull};
 use mio::{Events, Interest, Poll, Token, Waker};
 use rand::SeedableRng;
 use rand_chacha::ChaCha8Rng;
 
+use crate::download::Download;
 use crate::fleet::Command;
 use crate::link::{Link, LinkOutput};
 use crate::node::{Node, Phase};
@@ -22,6 +23,8 @@ use crate::stats::Stats;
 use crate::walk::Walk;
 
 const WAKER: Token = Token(usize::MAX);
+/// Of the socket by which a node gets a package: this with the node's place.
+const DOWNLOAD: usize = 1 << (usize::BITS - 1);
 
 /// How long a fleet that deregisters waits for the next answer of the server.
 const DEREGISTER_TIMEOUT: Duration = Duration::from_secs(5);
@@ -150,8 +153,12 @@ impl Shard {
             }
             let now = Instant::now();
             for event in &events {
-                if event.token() != WAKER {
-                    self.receive(now, event.token().0);
+                match event.token() {
+                    WAKER => {}
+                    Token(place) if place & DOWNLOAD != 0 => {
+                        self.receive_package(now, place & !DOWNLOAD);
+                    }
+                    Token(place) => self.receive(now, place),
                 }
             }
             self.fire(now);
@@ -230,6 +237,13 @@ impl Shard {
         }
     }
 
+    fn receive_package(&mut self, now: Instant, index: usize) {
+        if let Some(node) = self.nodes.get_mut(index) {
+            node.go_on_downloading(now, &mut self.buffer);
+            self.settle(now, index);
+        }
+    }
+
     fn fire(&mut self, now: Instant) {
         while let Some(&Reverse((at, index))) = self.timers.peek() {
             if at > now {
@@ -244,7 +258,7 @@ impl Shard {
                 continue;
             }
             node.armed = None;
-            node.handle_timeout(now, &mut self.rng);
+            node.handle_timeout(now, &mut self.rng, &mut self.buffer);
             self.settle(now, index);
         }
     }
@@ -278,6 +292,7 @@ impl Shard {
         match &output {
             LinkOutput::Transmit(bytes) => return node.transmit(bytes, &self.shared.stats),
             LinkOutput::Connect => return self.connect(now, index),
+            LinkOutput::Pull(pull) => return self.download(now, index, pull),
             LinkOutput::Disconnect => {
                 // What is unwritten now goes with it, as with a device that loses its power.
                 node.socket = Socket::Stream(None);
@@ -312,6 +327,15 @@ impl Shard {
         match made {
             Ok(stream) => node.socket = Socket::Stream(Some(stream)),
             Err(_) => node.link.handle_end(now),
+        }
+    }
+
+    fn download(&mut self, now: Instant, index: usize, pull: &Pull) {
+        let place = self.from + index * self.step;
+        let token = Token(DOWNLOAD | index);
+        let begun = Download::begin(now, pull, place, self.poll.registry(), token);
+        if let Some(node) = self.nodes.get_mut(index) {
+            node.download(now, pull.id, begun, &mut self.buffer);
         }
     }
 
