@@ -1,10 +1,9 @@
 //! The Firmware Update object, 751 to 779.
 
 use lwm2m_client::{Config, Event, FirmwareBehaviour, FirmwareState, PullProtocol};
-use tests::LiveDevice;
+use tests::{LiveDevice, PackageServer};
 
 use crate::cases::{Case, short};
-use crate::packages::PackageServer;
 use crate::reporting::Observer;
 use crate::stage::Stage;
 

@@ -1,114 +1,13 @@
-//! Firmware packages that a device pulls over CoAP: the server that has them, and how a device gets them.
+//! How a device of a test gets a firmware package over CoAP.
 
 use std::net::{SocketAddr, ToSocketAddrs, UdpSocket};
-use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
-use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
-use coap::{Code, Endpoint, Event, Failure, Output, Request, Response};
+use coap::{Code, Endpoint, Event, Failure, Output, Request};
 use lwm2m_client::PullFailure;
 
-/// The longest that either side waits for a datagram before it looks at its timers.
+/// The longest that it waits for a datagram before it looks at its timers.
 const TURN: Duration = Duration::from_millis(10);
-
-/// Blocks that come before a server falls silent.
-const BLOCKS_BEFORE_SILENCE: usize = 2;
-
-/// Where the package of a [`PackageServer`] is.
-const PATH: [&str; 2] = ["packages", "meter"];
-
-/// A CoAP server with one package; ended when dropped.
-pub(crate) struct PackageServer {
-    address: SocketAddr,
-    ends: Arc<AtomicBool>,
-    thread: Option<JoinHandle<()>>,
-}
-
-impl PackageServer {
-    pub(crate) fn start(package: &[u8]) -> Self {
-        Self::serve(package, None)
-    }
-
-    /// It says nothing more after some blocks.
-    pub(crate) fn that_falls_silent(package: &[u8]) -> Self {
-        Self::serve(package, Some(BLOCKS_BEFORE_SILENCE))
-    }
-
-    fn serve(package: &[u8], until_silent: Option<usize>) -> Self {
-        let socket = UdpSocket::bind("127.0.0.1:0").unwrap();
-        socket.set_read_timeout(Some(TURN)).unwrap();
-        let address = socket.local_addr().unwrap();
-        let ends = Arc::new(AtomicBool::new(false));
-        let (ended, package) = (Arc::clone(&ends), package.to_vec());
-        let thread = std::thread::spawn(move || {
-            let mut endpoint = Endpoint::new(coap::Config::default(), rand::random());
-            let mut left = until_silent.unwrap_or(usize::MAX);
-            let mut datagram = [0; 2048];
-            while !ended.load(Ordering::SeqCst) {
-                let received = socket.recv_from(&mut datagram);
-                if let Ok((length, peer)) = received
-                    && left > 0
-                {
-                    left -= 1;
-                    endpoint.handle_datagram(Instant::now(), peer, &datagram[..length]);
-                }
-                endpoint.handle_timeout(Instant::now());
-                settle(&mut endpoint, &socket, &package);
-            }
-        });
-        Self {
-            address,
-            ends,
-            thread: Some(thread),
-        }
-    }
-
-    /// The URI of the package.
-    pub(crate) fn uri(&self) -> String {
-        self.uri_of(&PATH.join("/"))
-    }
-
-    pub(crate) fn uri_of(&self, path: &str) -> String {
-        format!("coap://{}/{path}", self.address)
-    }
-}
-
-impl Drop for PackageServer {
-    fn drop(&mut self) {
-        self.ends.store(true, Ordering::SeqCst);
-        if let Some(thread) = self.thread.take() {
-            let ended = thread.join();
-            assert!(ended.is_ok() || std::thread::panicking());
-        }
-    }
-}
-
-fn settle(endpoint: &mut Endpoint<SocketAddr>, socket: &UdpSocket, package: &[u8]) {
-    while let Some(output) = endpoint.poll_output() {
-        match output {
-            Output::Transmit { peer, datagram } => {
-                // What is lost is repeated.
-                let _lost = socket.send_to(&datagram, peer);
-            }
-            Output::Event(Event::Request {
-                exchange, request, ..
-            }) => {
-                let response = if request.method == Code::GET && request.path == PATH {
-                    Response {
-                        payload: package.to_vec(),
-                        ..Response::new(Code::CONTENT_2_05)
-                    }
-                } else {
-                    Response::new(Code::NOT_FOUND_4_04)
-                };
-                endpoint.respond(Instant::now(), exchange, response);
-            }
-            Output::Event(_) => {}
-            Output::Send { .. } => unreachable!("it is on no stream"),
-        }
-    }
-}
 
 /// Gets what is at a `coap` URI, within seconds.
 pub(crate) fn get(uri: &str, max_bytes: usize) -> Result<Vec<u8>, PullFailure> {
