@@ -7,6 +7,7 @@ use std::time::Duration;
 use node_runtime::files;
 use proto::drover::v1::backups_client::BackupsClient;
 use proto::drover::v1::bootstrap_client::BootstrapClient;
+use proto::drover::v1::campaigns_client::CampaignsClient;
 use proto::drover::v1::cluster_client::ClusterClient;
 use proto::drover::v1::credentials_client::CredentialsClient;
 use proto::drover::v1::desired_state_client::DesiredStateClient;
@@ -279,6 +280,10 @@ impl Api {
 
     pub(crate) fn bootstrap(&self) -> BootstrapClient<Channel> {
         BootstrapClient::new(self.channel.clone())
+    }
+
+    pub(crate) fn campaigns(&self) -> CampaignsClient<Channel> {
+        CampaignsClient::new(self.channel.clone()).max_decoding_message_size(MAX_MESSAGE_BYTES)
     }
 
     pub(crate) fn cluster(&self) -> ClusterClient<Channel> {

@@ -8,7 +8,7 @@ use clap::{Args, Parser, Subcommand};
 
 use crate::command::{
     apply, backup, bootstrap, children, cluster, composite, credentials, devices, label, models,
-    observations, operations, raw, read, rest_shim, stream, watch, write,
+    observations, operations, raw, read, rest_shim, rollout, stream, watch, write,
 };
 use crate::failure::Failure;
 use crate::output::Format;
@@ -25,6 +25,7 @@ Examples:
   drover exec sim-0001 /3/0/4                execute a resource
   drover observe sim-0001 /3303/0/5700       follow a resource
   drover watch                               follow the events of the fleet
+  drover rollout create fw-2 --version 2.0 --uri coap://10.0.0.1/fw     give the fleet a firmware
 
 Where the API is: --api, else DROVER_API, else endpoints.json in --dir, DROVER_DIR or ./.drover.
 Who calls: --api-token-file, --api-token, or --api-cert with --api-key; else what that directory has.
@@ -177,6 +178,9 @@ JSON: {\"endpoint\", \"findings\": [{\"severity\": Problem|Warning|Notice, \"sum
     /// Objects that vendors define in XML: add, list, show, remove.
     #[command(subcommand)]
     Models(models::Models),
+    /// Firmware campaigns: create, list, get, status, devices, pause, resume, approve, abort, delete.
+    #[command(subcommand)]
+    Rollout(rollout::Rollout),
     /// Copies of the state tier: create, list, show, verify, delete, prune.
     #[command(subcommand)]
     Backup(backup::Backup),

@@ -16,6 +16,7 @@ pub(crate) mod operations;
 pub(crate) mod raw;
 pub(crate) mod read;
 pub(crate) mod rest_shim;
+pub(crate) mod rollout;
 pub(crate) mod stream;
 pub(crate) mod watch;
 pub(crate) mod write;
@@ -25,11 +26,13 @@ use clap_complete::Shell;
 
 use crate::arguments::{Arguments, Command};
 use crate::failure::Failure;
+use crate::output::Format;
 use crate::{dev, output, tether};
 
 /// Does what the command line says.
 pub(crate) async fn run(arguments: Arguments) -> Result<(), Failure> {
     let global = arguments.global;
+    check_format(global.output, &arguments.command)?;
     match arguments.command {
         Command::Dev(options) => dev::run(options, &global).await,
         Command::Devices(devices) => devices.run(&global).await,
@@ -55,6 +58,7 @@ pub(crate) async fn run(arguments: Arguments) -> Result<(), Failure> {
         Command::Credentials(credentials) => credentials.run(&global).await,
         Command::Bootstrap(bootstrap) => bootstrap.run(&global).await,
         Command::Models(models) => models.run(&global).await,
+        Command::Rollout(rollout) => rollout.run(&global).await,
         Command::Backup(backup) => backup.run(&global).await,
         Command::Cluster { command: None } => cluster::status(&global).await,
         Command::Cluster {
@@ -66,6 +70,15 @@ pub(crate) async fn run(arguments: Arguments) -> Result<(), Failure> {
         Command::Completions { shell } => completions(shell),
         Command::Version => output::write(concat!("drover ", env!("CARGO_PKG_VERSION"), "\n")),
         Command::Tether(options) => tether::run(options),
+    }
+}
+
+/// Before anything is done.
+fn check_format(format: Format, command: &Command) -> Result<(), Failure> {
+    match command {
+        Command::Rollout(rollout) if rollout.has_csv() => Ok(()),
+        _ if format == Format::Csv => Err(output::no_csv()),
+        _ => Ok(()),
     }
 }
 

@@ -47,6 +47,12 @@ pub(crate) enum Failure {
     /// An operation was accepted and did not end well.
     #[error("{}", operation_end(operation))]
     Operation { operation: Box<Operation> },
+    /// A firmware campaign ended otherwise than well, or stopped.
+    #[error("{message}")]
+    Campaign { message: String, hint: String },
+    /// What was waited for did not come in time.
+    #[error("{message}")]
+    Unfinished { message: String, hint: String },
     /// Standard output cannot be written.
     #[error("cannot write the output: {0}")]
     Output(#[source] io::Error),
@@ -102,14 +108,14 @@ impl Failure {
         match self {
             Self::Usage { .. } | Self::NoAddress(_) => USAGE,
             Self::NotFound { .. } => NOT_FOUND,
-            Self::Unreachable { .. } => UNAVAILABLE,
+            Self::Unreachable { .. } | Self::Unfinished { .. } => UNAVAILABLE,
             Self::Call { status, .. } => status_code(status),
             Self::Operation { operation } => match operation.state() {
                 operation::State::Expired => UNAVAILABLE,
                 operation::State::Rejected if operation.coap_code == "4.04" => NOT_FOUND,
                 _ => FAILED,
             },
-            Self::Output(_) | Self::Other(_) => FAILED,
+            Self::Campaign { .. } | Self::Output(_) | Self::Other(_) => FAILED,
         }
     }
 
@@ -138,7 +144,10 @@ impl Failure {
 
     fn hint(&self) -> Option<String> {
         match self {
-            Self::Usage { hint, .. } | Self::NotFound { hint, .. } => Some(hint.clone()),
+            Self::Usage { hint, .. }
+            | Self::NotFound { hint, .. }
+            | Self::Campaign { hint, .. }
+            | Self::Unfinished { hint, .. } => Some(hint.clone()),
             Self::NoAddress(_) => Some(
                 "give --api HOST:PORT or set DROVER_API; or name the directory of a running `drover dev` \
                  with --dir DIR or DROVER_DIR"

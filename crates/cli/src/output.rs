@@ -16,6 +16,8 @@ pub(crate) enum Format {
     Json,
     /// The same fields as JSON. A stream is one document each.
     Yaml,
+    /// Comma-separated values, of one command only.
+    Csv,
 }
 
 impl Format {
@@ -29,6 +31,7 @@ impl Format {
             Self::Table => table(view),
             Self::Json => serde_json::to_string_pretty(view)? + "\n",
             Self::Yaml => serde_yaml_ng::to_string(view)?,
+            Self::Csv => return Err(no_csv()),
         };
         write(&text)
     }
@@ -43,9 +46,17 @@ impl Format {
             Self::Table => line(view),
             Self::Json => serde_json::to_string(view)? + "\n",
             Self::Yaml => format!("---\n{}", serde_yaml_ng::to_string(view)?),
+            Self::Csv => return Err(no_csv()),
         };
         write(&text)
     }
+}
+
+pub(crate) fn no_csv() -> Failure {
+    Failure::usage(
+        "this command has no -o csv",
+        "`drover rollout devices` has; -o json gives any other output to a program",
+    )
 }
 
 /// Writes text to standard output at once.

@@ -2,6 +2,7 @@
 
 pub(crate) mod backup;
 pub(crate) mod bootstrap;
+pub(crate) mod campaign;
 pub(crate) mod cluster;
 pub(crate) mod contact;
 pub(crate) mod credential;
