@@ -22,6 +22,7 @@ mod one_device;
 mod queued_commands;
 mod rest_shim;
 mod resume;
+mod rollout;
 mod split_brain;
 mod spray;
 mod take_over;
