@@ -70,7 +70,7 @@ enum Screen {
     /// What is as it was is not shown again.
     Lines {
         format: Format,
-        last: Option<Campaign>,
+        last: Option<Box<Campaign>>,
     },
 }
 
@@ -81,9 +81,9 @@ impl Screen {
                 let text = tree::text(campaign, time::now());
                 output::write(&format!("{HOME}{text}"))
             }
-            Self::Lines { last, .. } if last.as_ref() == Some(campaign) => Ok(()),
+            Self::Lines { last, .. } if last.as_deref() == Some(campaign) => Ok(()),
             Self::Lines { format, last } => {
-                *last = Some(campaign.clone());
+                *last = Some(Box::new(campaign.clone()));
                 let view = CampaignView::from(campaign.clone());
                 format.show_item(&view, |_| dated(campaign))
             }
