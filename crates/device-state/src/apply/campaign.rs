@@ -257,15 +257,41 @@ impl Change<'_> {
             }
             // The deadline of the phase that follows is a later one; until then the hold has to last.
             let until = after.deadline.saturating_add(firmware::POLL);
-            for path in &paths {
-                let parameters = NotificationAttributes::default();
-                // Refused if somebody observes it otherwise, which is as good, or too much: then it is asked.
-                let _: Result<_, _> =
-                    self.hold_observation(&after.endpoint, path, parameters, holder, until);
+            for path in paths {
+                self.follow(after, path, holder, until);
             }
         } else if is_watched(before.phase) {
             for path in &paths {
                 self.release_observation(&after.endpoint, path, holder);
+            }
+            self.stop_following(&after.endpoint);
+        }
+    }
+
+    /// Wants a path reported. A device is asked now, and again whenever it registers while it is wanted.
+    fn follow(&mut self, ledger: &Ledger, path: Observed, holder: u64, until: Timestamp) {
+        let parameters = NotificationAttributes::default();
+        let endpoint = &ledger.endpoint;
+        let is_new = query::observation(self.tables, endpoint, &path).is_none();
+        // Refused if somebody observes it otherwise, which is as good, or too much: then the device is read.
+        let held = self.hold_observation(endpoint, &path, parameters, holder, until);
+        if is_new && held.is_ok() {
+            let observe = Operation::Observe {
+                observed: path,
+                parameters,
+            };
+            let source = OperationSource::Campaign;
+            self.add_operation(endpoint, observe, source, ledger.deadline, 0);
+        }
+    }
+
+    /// Nobody is asked for reports any more that were not asked for yet.
+    fn stop_following(&mut self, endpoint: &DeviceName) {
+        for record in query::operations(self.tables, endpoint) {
+            let of_campaign = record.source == OperationSource::Campaign;
+            let observes = matches!(record.operation, Operation::Observe { .. });
+            if of_campaign && observes && record.is_pending() {
+                self.conclude(record, OperationOutcome::Cancelled);
             }
         }
     }

@@ -193,6 +193,8 @@ impl Gadget {
                     Some(rejected(NOT_ALLOWED))
                 }
             },
+            // What it reports is up to the test.
+            Operation::Observe { .. } => delivered(CONTENT, Vec::new()),
             other => panic!("{other:?}"),
         }
     }
