@@ -11,6 +11,7 @@ use proto::drover::v1::campaigns_client::CampaignsClient;
 use proto::drover::v1::cluster_client::ClusterClient;
 use proto::drover::v1::credentials_client::CredentialsClient;
 use proto::drover::v1::desired_state_client::DesiredStateClient;
+use proto::drover::v1::device_groups_client::DeviceGroupsClient;
 use proto::drover::v1::devices_client::DevicesClient;
 use proto::drover::v1::diagnostics_client::DiagnosticsClient;
 use proto::drover::v1::object_models_client::ObjectModelsClient;
@@ -284,6 +285,10 @@ impl Api {
 
     pub(crate) fn campaigns(&self) -> CampaignsClient<Channel> {
         CampaignsClient::new(self.channel.clone()).max_decoding_message_size(MAX_MESSAGE_BYTES)
+    }
+
+    pub(crate) fn groups(&self) -> DeviceGroupsClient<Channel> {
+        DeviceGroupsClient::new(self.channel.clone())
     }
 
     pub(crate) fn cluster(&self) -> ClusterClient<Channel> {

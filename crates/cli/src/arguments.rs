@@ -7,8 +7,8 @@ use std::time::Duration;
 use clap::{Args, Parser, Subcommand};
 
 use crate::command::{
-    apply, backup, bootstrap, children, cluster, composite, credentials, devices, label, models,
-    observations, operations, raw, read, rest_shim, rollout, stream, watch, write,
+    apply, backup, bootstrap, children, cluster, composite, credentials, devices, groups, label,
+    models, observations, operations, raw, read, rest_shim, rollout, stream, watch, write,
 };
 use crate::failure::Failure;
 use crate::output::Format;
@@ -115,6 +115,9 @@ pub(crate) enum Command {
     Label(label::Label),
     /// Set, remove or show annotations of a device.
     Annotate(label::Annotate),
+    /// Names for the devices that a filter lets through: put, list, get, remove.
+    #[command(subcommand)]
+    Groups(groups::Groups),
     /// Delete everything that is known of a device.
     DeleteDevice(label::DeleteDevice),
     /// Ask a device how it is, and say in words what is wrong.

@@ -9,6 +9,7 @@ pub(crate) mod composite;
 pub(crate) mod credentials;
 pub(crate) mod devices;
 pub(crate) mod diagnose;
+pub(crate) mod groups;
 pub(crate) mod label;
 pub(crate) mod models;
 pub(crate) mod observations;
@@ -56,6 +57,7 @@ pub(crate) async fn run(arguments: Arguments) -> Result<(), Failure> {
         Command::Watch(watch) => watch.run(&global).await,
         Command::Operations(operations) => operations.run(&global).await,
         Command::Credentials(credentials) => credentials.run(&global).await,
+        Command::Groups(groups) => groups.run(&global).await,
         Command::Bootstrap(bootstrap) => bootstrap.run(&global).await,
         Command::Models(models) => models.run(&global).await,
         Command::Rollout(rollout) => rollout.run(&global).await,

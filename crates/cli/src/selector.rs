@@ -1,5 +1,28 @@
 //! Label selectors as kubectl has them, put into the language of the API's filters.
 
+use clap::Args;
+
+/// Which devices, by their labels or by a filter, or by both.
+#[derive(Clone, Debug, Default, Args)]
+pub(crate) struct Selection {
+    /// Only devices with such labels, as of kubectl: a=b, a!=b, a in (b,c), a notin (b,c), a, !a.
+    #[arg(short = 'l', long, value_name = "SELECTOR", value_parser = filter)]
+    selector: Option<String>,
+    /// Only devices that pass this filter, as of the API.
+    #[arg(long, value_name = "FILTER")]
+    filter: Option<String>,
+}
+
+impl Selection {
+    /// As the API takes it; `None` if nothing is given.
+    pub(crate) fn filter(self) -> Option<String> {
+        match (self.selector, self.filter) {
+            (Some(selector), Some(filter)) => Some(format!("{selector} AND ({filter})")),
+            (selector, filter) => selector.or(filter),
+        }
+    }
+}
+
 /// Why a text is no selector.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub(crate) enum SelectorError {

@@ -8,6 +8,7 @@ pub(crate) mod contact;
 pub(crate) mod credential;
 pub(crate) mod device;
 pub(crate) mod event;
+pub(crate) mod group;
 pub(crate) mod model;
 pub(crate) mod operation;
 pub(crate) mod value;

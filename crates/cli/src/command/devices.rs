@@ -7,7 +7,7 @@ use crate::api::Api;
 use crate::arguments::Global;
 use crate::failure::Failure;
 use crate::model;
-use crate::selector;
+use crate::selector::Selection;
 use crate::time;
 use crate::view::device::{Columns, DeviceDetailView, DeviceView, DevicesView};
 
@@ -21,6 +21,7 @@ Examples:
   drover devices --prefix sim- -o json | jq -r '.devices[].endpoint'
   drover devices -l 'site=north,tier in (gold,silver)' --show-labels
   drover devices --filter 'firmware_version = 1.2.* AND NOT state = REGISTERED'
+  drover devices --group north
   drover devices --filter 'last_update_time < 2026-11-30T17:00:00Z AND objects:3303'
 
 Fields of filters: endpoint, labels.KEY, state, lwm2m_version, binding, transport,
@@ -40,12 +41,16 @@ pub(crate) struct Devices {
         hide_default_value = true
     )]
     prefix: String,
-    /// Only devices with such labels, as of kubectl: a=b, a!=b, a in (b,c), a notin (b,c), a, !a.
-    #[arg(short = 'l', long, value_name = "SELECTOR", value_parser = selector::filter)]
-    selector: Option<String>,
-    /// Only devices that pass this filter, as of the API.
-    #[arg(long, value_name = "FILTER")]
-    filter: Option<String>,
+    #[command(flatten)]
+    selection: Selection,
+    /// Only devices of this group.
+    #[arg(
+        long,
+        value_name = "NAME",
+        default_value = "",
+        hide_default_value = true
+    )]
+    group: String,
     /// Show labels.
     #[arg(long)]
     show_labels: bool,
@@ -54,12 +59,13 @@ pub(crate) struct Devices {
 impl Devices {
     pub(crate) async fn run(self, global: &Global) -> Result<(), Failure> {
         let api = Api::connect(global).await?;
-        let filter = match (self.selector, self.filter) {
-            (Some(selector), Some(filter)) => format!("{selector} AND ({filter})"),
-            (Some(one), None) | (None, Some(one)) => one,
-            (None, None) => String::new(),
+        let question = ListDevicesRequest {
+            endpoint_prefix: self.prefix,
+            filter: self.selection.filter().unwrap_or_default(),
+            group: self.group,
+            ..Default::default()
         };
-        let mut devices = all(&api, &self.prefix, &filter).await?;
+        let mut devices = listed(&api, question).await?;
         // The API lists one shard after the other.
         devices.sort_by(|a, b| a.endpoint.cmp(&b.endpoint));
         let columns = if self.show_labels {
@@ -78,21 +84,25 @@ impl Devices {
 
 /// Every device whose endpoint name starts with `prefix` and that passes `filter`.
 pub(crate) async fn all(api: &Api, prefix: &str, filter: &str) -> Result<Vec<Device>, Failure> {
+    let question = ListDevicesRequest {
+        endpoint_prefix: prefix.to_owned(),
+        filter: filter.to_owned(),
+        ..Default::default()
+    };
+    listed(api, question).await
+}
+
+/// All pages of a list.
+async fn listed(api: &Api, mut request: ListDevicesRequest) -> Result<Vec<Device>, Failure> {
+    request.page_size = PAGE;
     let mut devices = Vec::new();
-    let mut page_token = String::new();
     loop {
-        let request = ListDevicesRequest {
-            page_size: PAGE,
-            page_token,
-            endpoint_prefix: prefix.to_owned(),
-            filter: filter.to_owned(),
-            ..Default::default()
-        };
-        let answer = api.devices().list_devices(api.request(request)).await;
+        let asked = api.request(request.clone());
+        let answer = api.devices().list_devices(asked).await;
         let page = answer.map_err(Failure::call("list devices"))?.into_inner();
         devices.extend(page.devices);
-        page_token = page.next_page_token;
-        if page_token.is_empty() {
+        request.page_token = page.next_page_token;
+        if request.page_token.is_empty() {
             return Ok(devices);
         }
     }

@@ -9,6 +9,7 @@ use serde::Serialize;
 use crate::table::printable;
 use crate::time::rfc3339;
 use crate::view::bootstrap::BootstrapView;
+use crate::view::campaign::device::phase_name;
 use crate::view::device::{DesiredView, DeviceDetailView, DeviceView};
 use crate::view::operation::{OperationView, state_name};
 use crate::view::value::ReportedView;
@@ -71,7 +72,7 @@ enum KindView {
     Deleted,
     CampaignMoved {
         campaign: String,
-        phase: String,
+        phase: &'static str,
         reason: String,
     },
     Unknown,
@@ -227,10 +228,10 @@ fn described(kind: Kind) -> (KindView, String) {
             (KindView::Bootstrapped { bootstrap }, detail)
         }
         Kind::CampaignMoved(moved) => {
-            let phase = moved.phase().as_str_name().trim_start_matches("PHASE_");
+            let phase = phase_name(moved.phase());
             let detail = format!("{} {phase} {}", moved.campaign, moved.reason);
             let view = KindView::CampaignMoved {
-                phase: phase.to_owned(),
+                phase,
                 campaign: moved.campaign,
                 reason: moved.reason,
             };

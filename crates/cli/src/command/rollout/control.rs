@@ -59,7 +59,7 @@ async fn until_noticed(name: &str, global: &Global) -> Result<Campaign, Failure>
     let noticed = until_not_stopped(&mut looks);
     timeout(global.timeout, noticed).await.unwrap_or_else(|_| {
         Err(Failure::Unfinished {
-            message: format!("the campaign {name} is told to pause, and has not done so yet"),
+            message: format!("the campaign {name} was told, and is still stopped"),
             hint: "the cluster may be electing a leader: say it again".to_owned(),
         })
     })
@@ -149,7 +149,10 @@ pub(crate) async fn abort(named: Named, global: &Global) -> Result<(), Failure> 
     });
     let answer = api.campaigns().abort_campaign(request).await;
     let action = format!("abort the campaign {name}");
-    let campaign = answer.map_err(Failure::call(action))?.into_inner();
+    let mut campaign = answer.map_err(Failure::call(action))?.into_inner();
+    if campaign.state() == State::Stopped && !once.dry_run {
+        campaign = until_noticed(&name, global).await?;
+    }
     let text = format!(
         "{name} ends for good: no further device begins, devices that were not told to install are taken back, those that \
          were come to their end; `drover rollout status {name}` waits for it"

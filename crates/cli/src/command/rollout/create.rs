@@ -36,6 +36,14 @@ pub(crate) struct Create {
         hide_default_value = true
     )]
     owner: String,
+    /// Only devices of this group, as it is now.
+    #[arg(
+        long,
+        value_name = "NAME",
+        default_value = "",
+        hide_default_value = true
+    )]
+    group: String,
     #[command(flatten)]
     once: Once,
     #[command(flatten)]
@@ -46,7 +54,10 @@ impl Create {
     pub(crate) async fn run(self, global: &Global) -> Result<(), Failure> {
         let plan = self.plan.plan(&self.name)?;
         let campaign = Campaign {
-            plan: Some(plan.into()),
+            plan: Some(CampaignPlan {
+                group: self.group,
+                ..plan.into()
+            }),
             owner: self.owner,
             paused: self.paused,
             approved_through: self.approved_through,

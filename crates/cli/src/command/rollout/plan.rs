@@ -6,7 +6,7 @@ use clap::Args;
 
 use super::{wave, window};
 use crate::failure::Failure;
-use crate::selector;
+use crate::selector::Selection;
 use crate::view::campaign::plan::{
     ImageView, Membership, Moment, OnFailure, PlanView, Span, WaveView, WindowView,
 };
@@ -25,12 +25,8 @@ pub(crate) struct PlanArgs {
     /// Name of the firmware, for people [default: that of the campaign].
     #[arg(long, value_name = "TEXT")]
     image_name: Option<String>,
-    /// Only devices with such labels, as of kubectl: a=b, a!=b, a in (b,c), a notin (b,c), a, !a.
-    #[arg(short = 'l', long, value_name = "SELECTOR", value_parser = selector::filter)]
-    selector: Option<String>,
-    /// Only devices that pass this filter, as `drover devices --filter`.
-    #[arg(long, value_name = "FILTER")]
-    filter: Option<String>,
+    #[command(flatten)]
+    selection: Selection,
     /// Who takes part: snapshot for who is there at the beginning, dynamic for who comes later, too.
     #[arg(long, value_enum, value_name = "WHO", hide_possible_values = true)]
     membership: Option<Membership>,
@@ -131,11 +127,7 @@ impl PlanArgs {
         put(&mut plan.image.version, self.version);
         put(&mut plan.image.uri, self.uri);
         put(&mut plan.image.name, self.image_name);
-        let filter = match (self.selector, self.filter) {
-            (Some(selector), Some(filter)) => Some(format!("{selector} AND ({filter})")),
-            (selector, filter) => selector.or(filter),
-        };
-        put(&mut plan.filter, filter);
+        put(&mut plan.filter, self.selection.filter());
         put(&mut plan.membership, self.membership);
         put(&mut plan.seed, self.seed);
         put(&mut plan.max_unavailable, self.max_unavailable);

@@ -38,7 +38,7 @@ impl From<CampaignDevice> for DeviceView {
     }
 }
 
-const fn phase_name(phase: Phase) -> &'static str {
+pub(crate) const fn phase_name(phase: Phase) -> &'static str {
     match phase {
         Phase::Unspecified => "Unknown",
         Phase::Waiting => "Waiting",

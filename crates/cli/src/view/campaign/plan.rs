@@ -221,6 +221,7 @@ impl From<PlanView> for CampaignPlan {
         Self {
             image: Some(plan.image.into()),
             filter: plan.filter,
+            group: String::new(),
             membership: membership.into(),
             seed: plan.seed,
             waves: plan.waves.into_iter().map(CampaignWave::from).collect(),
