@@ -104,10 +104,10 @@ pub struct FirmwareImageSpec {
 #[serde(rename_all = "camelCase")]
 #[x_kube(validation = Rule::new("[has(self.uri), has(self.ociRef), has(self.objectRef)].filter(given, given).size() == 1").message("exactly one of uri, ociRef and objectRef must be set"))]
 pub struct ImageSource {
-    /// An HTTP server.
+    /// What devices are told to fetch it from.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(max = 2048))]
-    #[x_kube(validation = Rule::new("self.matches('^https?://[^/ ]+/.*$')").message("uri must begin with http:// or https:// and have a path"))]
+    #[x_kube(validation = Rule::new("self.matches('^(https?|coaps?([+]tcp)?)://[^/ ]+/.*$')").message("uri must begin with http://, https://, coap://, coaps://, coap+tcp:// or coaps+tcp:// and have a path"))]
     pub uri: Option<String>,
     /// A registry of container images.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -234,6 +234,8 @@ impl FirmwareImage {
             ConditionType::Accepted,
             &[
                 Reason::Accepted,
+                Reason::Unsupported,
+                Reason::InvalidValue,
                 Reason::SecretNotFound,
                 Reason::KeyNotFound,
             ],
@@ -241,6 +243,7 @@ impl FirmwareImage {
         (
             ConditionType::Verified,
             &[
+                Reason::NotChecked,
                 Reason::Verified,
                 Reason::Fetching,
                 Reason::FetchFailed,
@@ -253,6 +256,8 @@ impl FirmwareImage {
         (
             ConditionType::Available,
             &[
+                Reason::NotChecked,
+                Reason::NotAccepted,
                 Reason::Available,
                 Reason::NotVerified,
                 Reason::Yanked,

@@ -196,6 +196,12 @@ impl FirmwareRollout {
                 Reason::ImageNotFound,
                 Reason::ImageNotVerified,
                 Reason::GroupNotFound,
+                Reason::Unsupported,
+                Reason::InvalidValue,
+                Reason::InvalidFilter,
+                Reason::Yanked,
+                Reason::IdentityConflict,
+                Reason::QuotaExceeded,
                 Reason::SelectorEmpty,
                 Reason::OverlapsRollout,
             ],
@@ -203,18 +209,25 @@ impl FirmwareRollout {
         (
             ConditionType::Progressing,
             &[
+                Reason::Evaluating,
                 Reason::WaveRunning,
                 Reason::Soaking,
                 Reason::OutsideWindow,
                 Reason::AwaitingApproval,
+                Reason::UserPaused,
+                Reason::Yanked,
+                Reason::FailureThresholdExceeded,
+                Reason::Aborted,
                 Reason::ProgressDeadlineExceeded,
                 Reason::Complete,
+                Reason::NotAccepted,
             ],
         ),
         (
             ConditionType::Paused,
             &[
                 Reason::UserPaused,
+                Reason::Yanked,
                 Reason::FailureThresholdExceeded,
                 Reason::FleetUnhealthy,
                 Reason::NotPaused,
@@ -225,6 +238,7 @@ impl FirmwareRollout {
             &[
                 Reason::Complete,
                 Reason::Running,
+                Reason::NotAccepted,
                 Reason::Aborted,
                 Reason::FailureThresholdExceeded,
                 Reason::ProgressDeadlineExceeded,
@@ -232,17 +246,30 @@ impl FirmwareRollout {
         ),
         (
             ConditionType::RolledBack,
-            &[Reason::Complete, Reason::Running, Reason::AwaitingApproval],
-        ),
-        (
-            ConditionType::Ready,
             &[
                 Reason::Complete,
                 Reason::Running,
-                Reason::Suspended,
-                Reason::NotAccepted,
                 Reason::Aborted,
+                Reason::FailureThresholdExceeded,
+                Reason::ProgressDeadlineExceeded,
+                Reason::AwaitingApproval,
             ],
         ),
+        (ConditionType::Ready, SUMMARY),
+        (ConditionType::Reconciling, SUMMARY),
+        (ConditionType::Stalled, SUMMARY),
     ];
 }
+
+/// What Ready, Reconciling and Stalled say together.
+const SUMMARY: &[Reason] = &[
+    Reason::Complete,
+    Reason::Running,
+    Reason::Suspended,
+    Reason::AwaitingApproval,
+    Reason::NotAccepted,
+    Reason::SelectorEmpty,
+    Reason::FailureThresholdExceeded,
+    Reason::Aborted,
+    Reason::ProgressDeadlineExceeded,
+];

@@ -33,5 +33,9 @@ words! {
         RolledBack,
         /// Summary: what this generation asks for is so.
         Ready,
+        /// Summary: it is not so yet, and will be without a person.
+        Reconciling,
+        /// Summary: it is not so, and stays so until a person does something.
+        Stalled,
     }
 }

@@ -10,8 +10,10 @@ words! {
         Accepted,
         /// The spec is not accepted; the condition Accepted tells why.
         NotAccepted,
-        /// An older object has the same name or id.
+        /// Something else has the same name or id, and had it before.
         IdentityConflict,
+        /// The spec asks for something that this release cannot do.
+        Unsupported,
         /// A path names an object or a resource without a known definition.
         UnknownObjectModel,
         /// A value, a path or the endpoint name cannot be what the spec says.
@@ -128,6 +130,8 @@ words! {
         UntrustedKey,
         /// The image is right.
         Verified,
+        /// Nobody has looked at the image's bytes.
+        NotChecked,
         /// The image is not verified; the condition Verified tells why.
         NotVerified,
         /// Devices can get the image.

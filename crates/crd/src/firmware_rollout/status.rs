@@ -133,6 +133,12 @@ pub struct RolloutCounts {
     pub expired: i64,
     /// The device is not compatible, or runs it already.
     pub skipped: i64,
+    /// The device waits to be tried again.
+    #[serde(default)]
+    pub retrying: i64,
+    /// The rollout was aborted before the device had a result.
+    #[serde(default)]
+    pub cancelled: i64,
 }
 
 /// How often updates failed for one reason.
