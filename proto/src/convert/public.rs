@@ -22,7 +22,7 @@ mod watch;
 
 use device_state::{OperationId, ShardId, Timestamp};
 
-pub use campaign::{Standing, campaign_device, checked_name, phases};
+pub use campaign::{Standing, campaign_device, checked_name, heard_campaign, heard_counts, phases};
 pub use child::children;
 pub use device::{desired_resources, device};
 pub use filter::{device_filter, operation_filter};

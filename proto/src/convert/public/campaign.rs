@@ -1,5 +1,6 @@
 //! Campaigns: what is asked for, and what is told of them.
 
+mod heard;
 mod text;
 mod told;
 
@@ -18,6 +19,7 @@ use crate::convert::{ConvertError, Reason, Within, narrow, required};
 use crate::drover::v1 as public;
 
 pub(super) use self::told::campaign_moved;
+pub use self::heard::{heard_campaign, heard_counts};
 pub use self::told::{Standing, campaign_device, phases};
 
 const EVERY_DAY: u8 = 0b111_1111;
