@@ -1,7 +1,7 @@
 //! The operator's decisions as pure functions.
 //!
 //! Takes what an object says and what the state tier knows, and answers what to do and what the
-//! object's status should be: [`device::plan`]. It never talks to an API server or to the state
+//! object's status should be: [`device::plan`], [`rollout::plan`], [`image::status_change`]. It never talks to an API server or to the state
 //! tier, never reads a clock and keeps nothing between two calls; acting on a plan is the
 //! operator's business. Planning the same twice gives the same, byte for byte, so that an idle
 //! operator writes nothing.
@@ -23,4 +23,8 @@
 //! ```
 
 pub mod budget;
+mod conditions;
 pub mod device;
+pub mod image;
+mod refusal;
+pub mod rollout;

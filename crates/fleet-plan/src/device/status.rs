@@ -10,6 +10,7 @@ use lwm2m::{Path, Value};
 
 use super::accept::Refusal;
 use super::{Observed, Registration, RegistrationEnd, StoredResource, StoredState};
+use crate::conditions::retain_own;
 
 /// A longer answer of a device is cut.
 const MAX_DIAGNOSTIC_BYTES: usize = 256;
@@ -314,12 +315,7 @@ impl<'a> Report<'a> {
 
 /// A status without the conditions that other controllers have set: they are not ours to repeat.
 pub(super) fn own_part(mut status: DeviceStatus) -> DeviceStatus {
-    let is_own = |type_: &str| {
-        Device::CONDITIONS
-            .iter()
-            .any(|(own, _)| own.as_str() == type_)
-    };
-    status.conditions.retain(|one| is_own(&one.type_));
+    retain_own(&mut status.conditions, Device::CONDITIONS);
     status
 }
 

@@ -1,0 +1,67 @@
+//! The conditions of an object in the making.
+
+use crd::condition::{ConditionRow, set_condition};
+use crd::{ConditionStatus, ConditionType, Observation, Reason};
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, Time};
+
+/// Starts as what the object has, ends as what it should have.
+pub(crate) struct Conditions<'a> {
+    generation: i64,
+    now: &'a Time,
+    list: Vec<Condition>,
+}
+
+impl<'a> Conditions<'a> {
+    /// `known` are those of the object; conditions that other controllers have set are not ours to repeat.
+    pub(crate) fn new(
+        known: Vec<Condition>,
+        rows: &[ConditionRow],
+        generation: i64,
+        now: &'a Time,
+    ) -> Self {
+        let mut list = known;
+        retain_own(&mut list, rows);
+        Self {
+            generation,
+            now,
+            list,
+        }
+    }
+
+    pub(crate) fn set(
+        &mut self,
+        condition: ConditionType,
+        status: ConditionStatus,
+        reason: Reason,
+        message: impl Into<String>,
+    ) {
+        let observation = Observation {
+            condition,
+            status,
+            reason,
+            message: message.into(),
+        };
+        set_condition(&mut self.list, observation, self.generation, self.now);
+    }
+
+    /// Leaves a condition out that says nothing any more.
+    pub(crate) fn remove(&mut self, condition: ConditionType) {
+        self.list.retain(|one| one.type_ != condition.as_str());
+    }
+
+    /// The status of a condition.
+    pub(crate) fn get(&self, condition: ConditionType) -> Option<&str> {
+        let mut list = self.list.iter();
+        let found = list.find(|one| one.type_ == condition.as_str())?;
+        Some(&found.status)
+    }
+
+    pub(crate) fn finish(self) -> Vec<Condition> {
+        self.list
+    }
+}
+
+/// Leaves those of a kind, which are the ones of its controller.
+pub(crate) fn retain_own(list: &mut Vec<Condition>, rows: &[ConditionRow]) {
+    list.retain(|one| rows.iter().any(|(own, _)| own.as_str() == one.type_));
+}

@@ -1,0 +1,150 @@
+//! When devices may begin, what is granted to each, and how they get the image.
+
+use std::time::Duration;
+
+use crd::firmware_rollout::{DevicePolicy, Schedule, Transfer, TransferMode, TransferProtocol};
+use crd::window::{Weekday, Window};
+use device_state::Timestamp;
+use device_state::campaign;
+
+use crate::image::scheme;
+use crate::refusal::Refusal;
+
+pub(super) fn transfer(transfer: &Transfer, uri: &str) -> Result<(), Refusal> {
+    if transfer.mode == TransferMode::Push {
+        return Err(Refusal::unsupported(
+            "spec.transfer.mode",
+            "Push: devices fetch images themselves; use Pull",
+        ));
+    }
+    for (is_given, field) in [
+        (transfer.block_size_bytes.is_some(), "blockSizeBytes"),
+        (transfer.bytes_per_second.is_some(), "bytesPerSecond"),
+    ] {
+        if is_given {
+            return Err(Refusal::unsupported(
+                &format!("spec.transfer.{field}"),
+                "is for whoever serves the image, which nothing here does; leave it out",
+            ));
+        }
+    }
+    match transfer.protocol {
+        Some(protocol) if !is_of(protocol, uri) => Err(Refusal::invalid(
+            "spec.transfer.protocol",
+            &format!("the image's URI is {uri}, and its scheme decides; leave protocol out"),
+        )),
+        _ => Ok(()),
+    }
+}
+
+fn is_of(protocol: TransferProtocol, uri: &str) -> bool {
+    let schemes: &[&str] = match protocol {
+        TransferProtocol::CoAP => &["coap", "coap+tcp"],
+        TransferProtocol::CoAPS => &["coaps", "coaps+tcp"],
+        TransferProtocol::HTTP => &["http"],
+        TransferProtocol::HTTPS => &["https"],
+    };
+    scheme(uri).is_some_and(|scheme| schemes.contains(&scheme))
+}
+
+pub(super) fn schedule(schedule: Option<&Schedule>) -> Result<campaign::Schedule, Refusal> {
+    let Some(schedule) = schedule else {
+        return Ok(campaign::Schedule::default());
+    };
+    let not_before = schedule.not_before_time.as_ref().map(|time| {
+        let millis = time.0.as_millisecond();
+        Timestamp(u64::try_from(millis).unwrap_or(0))
+    });
+    Ok(campaign::Schedule {
+        not_before,
+        windows: windows(Some(schedule))?,
+        deadline: schedule.deadline_seconds.map(seconds),
+    })
+}
+
+/// The windows of a schedule, which alone of it can be changed.
+pub(super) fn windows(schedule: Option<&Schedule>) -> Result<Vec<campaign::Window>, Refusal> {
+    let given = schedule.map(|schedule| schedule.windows.as_slice());
+    let given = given.unwrap_or_default().iter().enumerate();
+    given
+        .map(|(place, given)| window(&format!("spec.schedule.windows[{place}]"), given))
+        .collect()
+}
+
+fn window(field: &str, window: &Window) -> Result<campaign::Window, Refusal> {
+    if window.time_zone == "Device" {
+        return Err(Refusal::unsupported(
+            &format!("{field}.timeZone"),
+            "Device: nobody knows the time zones of devices yet; name one such as Europe/Berlin",
+        ));
+    }
+    let time = |name: &str, text: &str| {
+        let field = format!("{field}.{name}");
+        minutes(text).ok_or_else(|| Refusal::invalid(&field, "is not a time of day such as 22:00"))
+    };
+    Ok(campaign::Window {
+        days: match window.days.as_slice() {
+            [] => 0b111_1111,
+            days => days.iter().fold(0, |bits, day| bits | bit(*day)),
+        },
+        start: time("startTime", &window.start_time)?,
+        end: time("endTime", &window.end_time)?,
+        time_zone: window.time_zone.clone(),
+    })
+}
+
+const fn bit(day: Weekday) -> u8 {
+    match day {
+        Weekday::Monday => 1,
+        Weekday::Tuesday => 1 << 1,
+        Weekday::Wednesday => 1 << 2,
+        Weekday::Thursday => 1 << 3,
+        Weekday::Friday => 1 << 4,
+        Weekday::Saturday => 1 << 5,
+        Weekday::Sunday => 1 << 6,
+    }
+}
+
+fn minutes(text: &str) -> Option<u16> {
+    let (hours, minutes) = text.split_once(':')?;
+    let number = |text: &str| -> Option<u16> {
+        let digits = text.len() == 2 && text.bytes().all(|byte| byte.is_ascii_digit());
+        text.parse().ok().filter(|_| digits)
+    };
+    let (hours, minutes) = (number(hours)?, number(minutes)?);
+    (hours < 24 && minutes < 60).then_some(hours * 60 + minutes)
+}
+
+/// What is absent is as the definition says, which grants no second try unless asked.
+pub(super) fn device(policy: Option<&DevicePolicy>) -> campaign::DevicePolicy {
+    let usual = campaign::DevicePolicy {
+        retries: 0,
+        ..campaign::DevicePolicy::default()
+    };
+    let Some(policy) = policy else {
+        return usual;
+    };
+    let (retries, retry_backoff) = match &policy.retry {
+        Some(retry) => (byte(retry.limit), seconds(retry.initial_backoff_seconds)),
+        None => (usual.retries, usual.retry_backoff),
+    };
+    let preconditions = policy.preconditions.as_ref();
+    let battery = preconditions.and_then(|wanted| wanted.minimum_battery_percent);
+    campaign::DevicePolicy {
+        wake_up_deadline: seconds(policy.wakeup_deadline_seconds),
+        download_timeout: seconds(policy.download_timeout_seconds),
+        install_timeout: seconds(policy.install_timeout_seconds),
+        retries,
+        retry_backoff,
+        minimum_battery: battery.map_or(0, byte),
+    }
+}
+
+/// Too many for a byte are too many for a campaign, which says so.
+fn byte(number: i32) -> u8 {
+    u8::try_from(number).unwrap_or(u8::MAX)
+}
+
+pub(super) fn seconds(seconds: i64) -> Duration {
+    Duration::from_secs(u64::try_from(seconds).unwrap_or(0))
+}

@@ -1,0 +1,211 @@
+//! A campaign that is there.
+
+use device_state::campaign::PauseReason;
+
+use super::*;
+
+const BEGUN: [WaveState; 2] = [WaveState::Running, WaveState::Pending];
+
+#[test]
+fn only_what_people_say_is_passed_on() {
+    let running = || Rig::new().made(CampaignState::Running, &BEGUN);
+    assert_eq!(running().plan().actions, []);
+    let mut rig = running();
+    rig.rollout.spec.paused = true;
+    assert_eq!(rig.plan().actions, [Action::Pause]);
+    says(&rig.plan(), "Paused", "True", "UserPaused");
+    rig.seen().campaign.control.paused = true;
+    assert_eq!(rig.plan().actions, []);
+    rig.rollout.spec.paused = false;
+    assert_eq!(rig.plan().actions, [Action::Resume]);
+    rig.rollout.spec.approved_through = Some("canary".to_owned());
+    let approve = Action::Approve("canary".to_owned());
+    assert_eq!(rig.plan().actions, [Action::Resume, approve]);
+    rig.rollout.spec.abort = true;
+    assert_eq!(rig.plan().actions, [Action::Abort]);
+    rig.seen().campaign.course.state = CampaignState::Aborting;
+    assert_eq!(rig.plan().actions, []);
+}
+
+#[test]
+fn an_approval_is_not_taken_back() {
+    let mut rig = Rig::new().made(CampaignState::Running, &BEGUN);
+    rig.seen().campaign.control.approved_through = "rest".to_owned();
+    rig.rollout.spec.approved_through = Some("canary".to_owned());
+    assert_eq!(rig.plan().actions, []);
+    rig.rollout.spec.approved_through = None;
+    assert_eq!(rig.plan().actions, []);
+}
+
+#[test]
+fn a_yanked_image_holds_the_campaign() {
+    let mut rig = Rig::new().made(CampaignState::Running, &BEGUN);
+    rig.image.as_mut().unwrap().spec.yanked = true;
+    assert_eq!(rig.plan().actions, [Action::Pause]);
+    rig.seen().campaign.control.paused = true;
+    rig.seen().campaign.course.state = CampaignState::Paused(PauseReason::Asked);
+    says(&rig.plan(), "Paused", "True", "Yanked");
+    // Without the image nobody knows whether it is good again.
+    let image = rig.image.take();
+    assert_eq!(rig.plan().actions, []);
+    rig.image = image;
+    rig.image.as_mut().unwrap().spec.yanked = false;
+    assert_eq!(rig.plan().actions, [Action::Resume]);
+}
+
+#[test]
+fn a_campaign_goes_on_without_its_image() {
+    let mut rig = Rig::new().made(CampaignState::Running, &BEGUN);
+    rig.image = None;
+    let plan = rig.plan();
+    assert_eq!(plan.actions, []);
+    says(&plan, "Accepted", "True", "Accepted");
+    says(&plan, "Progressing", "True", "WaveRunning");
+}
+
+#[test]
+fn a_change_that_the_campaign_cannot_follow_is_told() {
+    let changes = [
+        (
+            "{schedule: {windows: []}}",
+            "spec.schedule.windows was changed",
+        ),
+        (
+            "{strategy: {waves: [{name: canary, size: '2', maxConcurrent: 1}, {name: rest, size: 100%}]}}",
+            "spec.strategy.waves[0].maxConcurrent was changed",
+        ),
+        (
+            "{schedule: {windows: [{startTime: '01:00', endTime: '02:00', timeZone: Device}]}}",
+            "spec.schedule.windows[0].timeZone: Device",
+        ),
+    ];
+    for (change, message) in changes {
+        let mut rig = Rig::new().made(CampaignState::Running, &BEGUN);
+        rig.rollout.spec = Rig::with(change, "{}").rollout.spec;
+        rig.rollout.spec.abort = true;
+        let plan = rig.plan();
+        says(&plan, "Accepted", "False", "Unsupported");
+        says(&plan, "Stalled", "True", "NotAccepted");
+        let told = plan.refusal.unwrap().message.replacen(": was", " was", 1);
+        assert!(told.starts_with(message), "{told}");
+        // It can be ended all the same.
+        assert_eq!(plan.actions, [Action::Abort]);
+    }
+}
+
+#[test]
+fn a_campaign_that_was_deleted_is_not_made_again() {
+    let mut rig = Rig::new().made(CampaignState::Running, &BEGUN);
+    rig.publish();
+    rig.observed = Observed::default();
+    let plan = rig.plan();
+    assert_eq!(plan.actions, []);
+    says(&plan, "Succeeded", "False", "Aborted");
+    // What came of one that had ended stays.
+    let mut rig = Rig::new().made(CampaignState::Succeeded, &[WaveState::Succeeded; 2]);
+    rig.publish();
+    rig.observed = Observed::default();
+    assert_eq!(rig.plan().actions, []);
+    assert_eq!(rig.plan().status_change(&rig.rollout), None);
+}
+
+#[test]
+fn what_is_aborted_before_it_begins_never_does() {
+    let rig = Rig::with("{abort: true}", "{}");
+    let plan = rig.plan();
+    assert_eq!(plan.actions, []);
+    says(&plan, "Succeeded", "False", "Aborted");
+}
+
+#[test]
+fn a_status_counts_devices_in_its_own_words() {
+    let mut rig = Rig::new().made(CampaignState::Running, &BEGUN);
+    let seen = rig.seen();
+    seen.counts = Tally {
+        waiting: 3,
+        scheduled: 1,
+        offered: 1,
+        downloading: 1,
+        updating: 1,
+        verifying: 1,
+        retrying: 1,
+        failed: 2,
+        ..Tally::default()
+    };
+    seen.waves[0].failed = 1;
+    seen.failures = vec![("update result 5: integrity check failed".to_owned(), 2)];
+    seen.samples = vec![Sample {
+        endpoint: "meter-1".to_owned(),
+        reason: "refused with 4.04".to_owned(),
+        at: Some(Timestamp(1_000)),
+    }];
+    let status = rig.plan().status;
+    let counts = status.counts.unwrap();
+    assert_eq!((counts.total, counts.scheduled, counts.asleep), (11, 3, 2));
+    assert_eq!((counts.updating, counts.retrying, counts.failed), (2, 1, 2));
+    // Of the two of the wave one has no result yet.
+    let wave = status.waves[0].counts;
+    assert_eq!((wave.total, wave.scheduled, wave.failed), (2, 1, 1));
+    assert_eq!(status.current_wave.as_deref(), Some("canary"));
+    assert_eq!(
+        status.failure_reasons[0].reason,
+        "UpdateResult5IntegrityCheckFailed"
+    );
+    assert_eq!(status.failure_samples[0].reason, "RefusedWith404");
+    assert_eq!(status.membership.unwrap().snapshot_id, "c-1f");
+    assert_eq!(status.ledger.unwrap().id, "m200-2-3-1");
+}
+
+#[test]
+fn progress_says_what_is_waited_for() {
+    use WaveState::{AwaitingApproval, Pending, Running, Soaking, Succeeded};
+    let until = Timestamp(9_000_000);
+    for (waves, status, reason) in [
+        ([Running, Pending], "True", "WaveRunning"),
+        ([Soaking { until }, Pending], "True", "Soaking"),
+        ([AwaitingApproval, Pending], "False", "AwaitingApproval"),
+        ([Succeeded, Running], "True", "WaveRunning"),
+    ] {
+        let rig = Rig::new().made(CampaignState::Running, &waves);
+        says(&rig.plan(), "Progressing", status, reason);
+        assert_eq!(rig.plan().pace, Pace::Running);
+    }
+    let mut rig = Rig::new().made(CampaignState::Running, &BEGUN);
+    rig.seen().window = Some(until);
+    says(&rig.plan(), "Progressing", "False", "OutsideWindow");
+}
+
+#[test]
+fn a_rollback_is_followed_to_its_end() {
+    let spec = "{onFailure: Rollback, rollback: {imageRef: {name: old}, policy: Automatic}}";
+    let mut rig = Rig::with(spec, "{}");
+    rig.rollback_image.clone_from(&rig.image);
+    let failed = [WaveState::Failed, WaveState::Skipped];
+    let mut rig = rig.made(CampaignState::Aborted, &failed);
+    says(&rig.plan(), "RolledBack", "False", "Running");
+    assert_eq!(rig.plan().pace, Pace::Running);
+    let mut back = rig.observed.campaign.clone().unwrap();
+    back.campaign.course.state = CampaignState::Succeeded;
+    rig.observed.way_back = Some(back);
+    says(&rig.plan(), "RolledBack", "True", "Complete");
+    says(
+        &rig.plan(),
+        "Succeeded",
+        "False",
+        "FailureThresholdExceeded",
+    );
+    assert_eq!(rig.plan().pace, Pace::Resting);
+    // A person aborted it: nobody goes back.
+    rig.seen().campaign.course.waves = vec![course(WaveState::Skipped); 2];
+    says(&rig.plan(), "RolledBack", "", "");
+    says(&rig.plan(), "Succeeded", "False", "Aborted");
+}
+
+#[test]
+fn nobody_selected_is_not_a_success_to_rely_on() {
+    let mut rig = Rig::new().made(CampaignState::Succeeded, &[WaveState::Succeeded; 2]);
+    rig.seen().campaign.course.members = 0;
+    says(&rig.plan(), "Accepted", "False", "SelectorEmpty");
+    says(&rig.plan(), "Ready", "False", "SelectorEmpty");
+    says(&rig.plan(), "Succeeded", "True", "Complete");
+}
