@@ -114,6 +114,8 @@ pub(crate) struct Config {
     pub(crate) debounce_ms: u32,
     /// Every object is reconciled at least this often, in seconds, give or take a fifth.
     pub(crate) resync_seconds: u32,
+    /// How often a rollout that goes on is looked at, in seconds, give or take a fifth.
+    pub(crate) rollout_poll_seconds: u32,
     /// Seconds that ending may take.
     pub(crate) grace_seconds: u64,
     /// Certificates for addresses with https://.
@@ -139,6 +141,7 @@ impl Default for Config {
             concurrency: 32,
             debounce_ms: 250,
             resync_seconds: 900,
+            rollout_poll_seconds: 5,
             grace_seconds: 20,
             log: LogConfig::default(),
         }

@@ -14,60 +14,32 @@
 
 mod events;
 mod index;
-mod memory;
 mod reconcile;
 mod release;
-mod triggers;
 
 use std::sync::Arc;
-use std::time::Duration;
 
 use crd::Device;
-use futures::{Stream, StreamExt, TryStreamExt};
+use futures::StreamExt;
+use kube::Client;
 use kube::api::Api;
-use kube::runtime::controller::{Config as ControllerConfig, Controller};
-use kube::runtime::{WatchStreamExt, reflector, watcher};
-use kube::{Client, ResourceExt};
-use node_runtime::{Condition, Drain, random};
+use kube::runtime::controller::Controller;
+use kube::runtime::{reflector, watcher};
+use node_runtime::{Condition, Drain};
 
-use crate::config::Config;
+use crate::controller::{Settings, Shared, changes, triggered};
 use crate::metrics::Metrics;
 use crate::state_tier::StateTier;
 use index::Index;
-use memory::Memory;
 use release::Releases;
-use triggers::Triggers;
 
-/// The server ends a watch after this many seconds; shorter than what load balancers cut off.
-const WATCH_SECONDS: u32 = 200;
-
-/// What of the configuration the controller needs.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct Settings {
-    concurrency: u16,
-    debounce: Duration,
-    resync: Duration,
-}
-
-impl From<&Config> for Settings {
-    fn from(config: &Config) -> Self {
-        Self {
-            concurrency: config.concurrency.max(1),
-            debounce: Duration::from_millis(u64::from(config.debounce_ms)),
-            resync: Duration::from_secs(u64::from(config.resync_seconds.max(1))),
-        }
-    }
-}
+/// Who writes the status, for server-side apply.
+const FIELD_MANAGER: &str = "drover-operator/device";
 
 /// What every reconciliation needs.
 pub(crate) struct Context {
-    client: Client,
-    state_tier: StateTier,
-    pub(crate) metrics: Metrics,
-    settings: Settings,
+    shared: Shared<Device>,
     index: Index,
-    memory: Memory,
-    triggers: Triggers,
     releases: Releases,
 }
 
@@ -79,13 +51,8 @@ impl Context {
         settings: Settings,
     ) -> Self {
         Self {
-            client,
-            state_tier,
-            metrics,
-            settings,
+            shared: Shared::new(client, state_tier, metrics, settings, FIELD_MANAGER),
             index: Index::default(),
-            memory: Memory::default(),
-            triggers: Triggers::default(),
             releases: Releases::default(),
         }
     }
@@ -94,11 +61,11 @@ impl Context {
     fn take_in(&self, event: &watcher::Event<Device>) -> Option<Device> {
         let taken = self.index.take_in(event);
         for device in taken.gone {
-            self.memory.forget(&device);
+            self.shared.memory.forget(&device);
             self.releases.add(device);
         }
-        self.triggers.add(taken.touched);
-        self.metrics.devices.set(taken.devices);
+        self.shared.triggers.add(taken.touched);
+        self.shared.metrics.devices.set(taken.devices);
         taken.changed
     }
 }
@@ -112,15 +79,13 @@ pub(crate) async fn run(
 ) {
     watching.fail("listing the devices");
     let (reader, writer) = reflector::store();
-    let changes = changes(Arc::clone(&context), devices, watching).boxed();
-    let settings = context.settings;
-    let config = ControllerConfig::default()
-        .concurrency(settings.concurrency)
-        .debounce(settings.debounce);
-    let changes = reflect(changes, writer, Arc::clone(&context));
+    let taking = Arc::clone(&context);
+    let metrics = context.shared.metrics.clone();
+    let take_in = move |event: &watcher::Event<Device>| taking.take_in(event);
+    let changes = changes(devices, watching, metrics, writer, take_in);
     let controller = Controller::for_stream(changes, reader)
-        .with_config(config)
-        .reconcile_on(triggers::stream(Arc::clone(&context)))
+        .with_config(context.shared.settings.controller())
+        .reconcile_on(triggered(Arc::clone(&context.shared.triggers)))
         .graceful_shutdown_on(drain.started_owned())
         .run(
             reconcile::reconcile,
@@ -138,46 +103,4 @@ pub(crate) async fn run(
         () = events::follow(&context) => {}
         () = release::run(&context) => {}
     }
-}
-
-type Changes = futures::stream::BoxStream<'static, watcher::Result<watcher::Event<Device>>>;
-
-/// Every event of the watch, without what nobody reads.
-fn changes(
-    context: Arc<Context>,
-    devices: Api<Device>,
-    watching: Condition,
-) -> impl Stream<Item = watcher::Result<watcher::Event<Device>>> + Send {
-    watcher(devices, watcher::Config::default().timeout(WATCH_SECONDS))
-        .default_backoff()
-        .modify(|device| device.managed_fields_mut().clear())
-        .inspect(move |event| match event {
-            Ok(watcher::Event::InitDone) => watching.meet(),
-            Ok(_) => {}
-            Err(error) => {
-                tracing::warn!(%error, "the watch of devices broke");
-                let reason = "watch";
-                let label = crate::metrics::ReasonLabel { reason };
-                context.metrics.reconcile_errors.get_or_create(&label).inc();
-                watching.fail("the watch of devices broke");
-            }
-        })
-}
-
-/// Keeps the store and the index, and passes on what is to be reconciled.
-fn reflect(
-    changes: Changes,
-    writer: reflector::store::Writer<Device>,
-    context: Arc<Context>,
-) -> impl Stream<Item = watcher::Result<Device>> + Send {
-    changes.reflect(writer).try_filter_map(move |event| {
-        let changed = context.take_in(&event);
-        std::future::ready(Ok(changed))
-    })
-}
-
-/// `duration`, give or take a fifth: what began together does not stay together.
-fn jittered(duration: Duration) -> Duration {
-    let spread = (random::random_u64() % 401) as f64 / 1000.0;
-    duration.mul_f64(0.8 + spread)
 }

@@ -1,16 +1,17 @@
 //! The way to the API server.
 
+use std::fmt::Debug;
 use std::path::Path;
 use std::time::Duration;
 
 use anyhow::Context;
-use crd::Device;
+use k8s_openapi::NamespaceResourceScope;
 use kube::api::{Api, ListParams};
 use kube::config::{KubeConfigOptions, Kubeconfig};
-use kube::{Client, Config};
+use kube::{Client, Config, Resource};
 use node_runtime::Condition;
-
-use crate::metrics::Metrics;
+use prometheus_client::metrics::gauge::Gauge;
+use serde::de::DeserializeOwned;
 
 /// How often the definitions are looked for until they are there.
 const DEFINITION_POLL: Duration = Duration::from_secs(2);
@@ -30,34 +31,63 @@ pub(crate) async fn client(kubeconfig: Option<&Path>) -> anyhow::Result<Client> 
     Ok(Client::try_from(config)?)
 }
 
-/// All devices, or those of one namespace.
-pub(crate) fn devices(client: Client, namespace: Option<&str>) -> Api<Device> {
+/// A kind of this operator: its objects are in namespaces.
+pub(crate) trait Kind:
+    Resource<DynamicType = (), Scope = NamespaceResourceScope>
+    + Clone
+    + Debug
+    + DeserializeOwned
+    + Send
+    + Sync
+    + 'static
+{
+}
+
+impl<K> Kind for K where
+    K: Resource<DynamicType = (), Scope = NamespaceResourceScope>
+        + Clone
+        + Debug
+        + DeserializeOwned
+        + Send
+        + Sync
+        + 'static
+{
+}
+
+/// The name of a kind in URLs, such as `devices`.
+pub(crate) fn plural<K: Kind>() -> String {
+    K::plural(&()).into_owned()
+}
+
+/// All objects of a kind, or those of one namespace.
+pub(crate) fn objects<K: Kind>(client: Client, namespace: Option<&str>) -> Api<K> {
     match namespace {
         Some(namespace) => Api::namespaced(client, namespace),
         None => Api::all(client),
     }
 }
 
-/// Waits until the API server serves devices: an operator may be installed before its definitions.
-pub(crate) async fn definitions_served(
-    devices: &Api<Device>,
-    metrics: &Metrics,
+/// Waits until the API server serves the kind: an operator may be installed before its definitions.
+pub(crate) async fn definition_served<K: Kind>(
+    objects: &Api<K>,
+    missing: &Gauge,
     ready: &Condition,
 ) {
+    let kind = plural::<K>();
     loop {
-        match devices.list_metadata(&ListParams::default().limit(1)).await {
+        match objects.list_metadata(&ListParams::default().limit(1)).await {
             Ok(_) => {
-                metrics.crd_missing.set(0);
+                missing.set(0);
                 return ready.meet();
             }
             Err(kube::Error::Api(status)) if status.code == 404 => {
-                metrics.crd_missing.set(1);
-                tracing::warn!("devices.drover.dev is not installed; waiting for it");
-                ready.fail("devices.drover.dev is not installed");
+                missing.set(1);
+                tracing::warn!("{kind}.drover.dev is not installed; waiting for it");
+                ready.fail(format!("{kind}.drover.dev is not installed"));
             }
             Err(error) => {
-                tracing::warn!(%error, "the API server cannot be asked for devices");
-                ready.fail("the API server cannot be asked for devices");
+                tracing::warn!(%error, "the API server cannot be asked for {kind}");
+                ready.fail(format!("the API server cannot be asked for {kind}"));
             }
         }
         tokio::time::sleep(DEFINITION_POLL).await;

@@ -17,7 +17,7 @@ use kube::api::{Api, ObjectMeta, PostParams};
 use kube::{Client, Resource};
 use node_runtime::{Drain, clock, random};
 use thiserror::Error;
-use tokio::sync::oneshot;
+use tokio::sync::watch;
 
 use crate::metrics::Metrics;
 
@@ -107,11 +107,20 @@ impl Lease {
     }
 }
 
+/// What this replica does.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Role {
+    /// It waits to take over.
+    StandingBy,
+    /// It works.
+    Leading,
+}
+
 /// Waits for the Lease, says so through `leading`, and renews it until the drain. Ends the process
 /// when it is lost.
 pub(crate) async fn hold(
     mut lease: Lease,
-    leading: oneshot::Sender<()>,
+    leading: watch::Sender<Role>,
     metrics: Metrics,
     drain: Drain,
 ) {
@@ -130,8 +139,7 @@ pub(crate) async fn hold(
     }
     tracing::info!("holding the lease");
     metrics.leader.set(1);
-    // Fails only when the controllers have already ended.
-    let _ = leading.send(());
+    leading.send_replace(Role::Leading);
     tokio::select! {
         () = renew(&mut lease) => lost(),
         () = drain.started() => {}

@@ -5,12 +5,15 @@
 //! and the state tier say at that moment. With the operator down, what was declared stays in force.
 
 mod config;
+mod controller;
 mod definitions;
 mod device;
+mod image;
 mod kubernetes;
 mod lease;
 mod metrics;
 mod node;
+mod rollout;
 mod state_tier;
 
 use std::process::ExitCode;

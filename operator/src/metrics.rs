@@ -12,6 +12,18 @@ pub(crate) struct ReasonLabel {
     pub(crate) reason: &'static str,
 }
 
+/// Of which kind, by its plural.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+pub(crate) struct KindLabel {
+    pub(crate) kind: &'static str,
+}
+
+/// What was asked of a campaign, one word of a closed set.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+pub(crate) struct CallLabel {
+    pub(crate) call: &'static str,
+}
+
 /// Counters and gauges; clones count together.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Metrics {
@@ -20,9 +32,12 @@ pub(crate) struct Metrics {
     pub(crate) status_writes: Counter,
     pub(crate) status_writes_postponed: Counter,
     pub(crate) desired_sets: Counter,
+    pub(crate) campaign_calls: Family<CallLabel, Counter>,
     pub(crate) devices: Gauge,
+    pub(crate) images: Gauge,
+    pub(crate) rollouts: Gauge,
     pub(crate) leader: Gauge,
-    pub(crate) crd_missing: Gauge,
+    pub(crate) crd_missing: Family<KindLabel, Gauge>,
     pub(crate) event_streams_broken: Counter,
 }
 
@@ -58,18 +73,19 @@ impl Metrics {
         }
         let gauges = [
             ("devices", "Device objects", &all.devices),
+            ("images", "FirmwareImage objects", &all.images),
+            ("rollouts", "FirmwareRollout objects", &all.rollouts),
             ("leader", "Whether this replica works", &all.leader),
-            (
-                "crd_missing",
-                "Whether a definition is not installed",
-                &all.crd_missing,
-            ),
         ];
         for (name, help, gauge) in gauges {
             registry.register(name, help, gauge.clone());
         }
         let help = "Reconciliations that failed and are tried again";
         registry.register("reconcile_errors", help, all.reconcile_errors.clone());
+        let help = "Whether the definition of a kind is not installed";
+        registry.register("crd_missing", help, all.crd_missing.clone());
+        let help = "What the state tier was asked to do with campaigns";
+        registry.register("campaign_calls", help, all.campaign_calls.clone());
         all
     }
 }

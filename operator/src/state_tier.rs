@@ -1,5 +1,6 @@
 //! The state tier as the operator uses it: its public API, over whichever node answers.
 
+mod campaigns;
 mod convert;
 mod credentials;
 

@@ -132,6 +132,7 @@ impl Operator {
             .env("KUBECONFIG", &kubernetes.kubeconfig)
             // An idle operator looks at every object often enough for a test to watch it.
             .env("DROVER_OPERATOR__RESYNC_SECONDS", "1")
+            .env("DROVER_OPERATOR__ROLLOUT_POLL_SECONDS", "1")
             .args(["run", "--api", &drover.apis()]);
         command.args(["--admin-listen", &admin, "--no-leader-election"]);
         let log = drover.scratch().join(format!("operator-{name}.log"));

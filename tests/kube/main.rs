@@ -5,6 +5,7 @@
 mod access;
 mod cluster;
 mod resources;
+mod rollouts;
 
 use std::time::Duration;
 

@@ -2,7 +2,14 @@
 
 use std::time::{Duration, SystemTime};
 
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
+use k8s_openapi::jiff;
 use prost_types::Timestamp;
+
+/// Now, as conditions of custom resources have it.
+pub(crate) fn kubernetes() -> Time {
+    Time(jiff::Timestamp::try_from(now()).unwrap_or_default())
+}
 
 /// RFC 3339 in UTC, as it stands in JSON.
 pub(crate) fn rfc3339(time: Option<&Timestamp>) -> Option<String> {

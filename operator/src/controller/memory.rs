@@ -4,11 +4,10 @@ use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
-use crd::Device;
 use fleet_plan::budget::Budget;
 use kube::runtime::reflector::ObjectRef;
 
-use super::index::DeviceRef;
+use crate::kubernetes::Kind;
 
 /// Statuses that one object may get at once, and how often one more after that.
 const STATUS_BURST: u32 = 10;
@@ -17,83 +16,101 @@ const FIRST_RETRY: Duration = Duration::from_secs(1);
 const LAST_RETRY: Duration = Duration::from_secs(300);
 
 /// Bounded by the objects that the API server has.
-#[derive(Default)]
-pub(super) struct Memory {
-    objects: Mutex<HashMap<DeviceRef, Remembered>>,
+pub(crate) struct Memory<K: Kind> {
+    objects: Mutex<HashMap<ObjectRef<K>, Remembered<K>>>,
 }
 
-#[derive(Default)]
-struct Remembered {
+struct Remembered<K> {
     failures: u32,
     budget: Option<Budget>,
-    written: Option<Written>,
+    written: Option<Written<K>>,
 }
 
 /// The object after its status was written, until the watch shows anything newer than `based_on`.
-struct Written {
+struct Written<K> {
     based_on: Option<String>,
-    device: Arc<Device>,
+    object: Arc<K>,
 }
 
-impl Memory {
-    fn with<T>(&self, device: &Device, work: impl FnOnce(&mut Remembered) -> T) -> T {
+impl<K: Kind> Default for Memory<K> {
+    fn default() -> Self {
+        Self {
+            objects: Mutex::default(),
+        }
+    }
+}
+
+impl<K> Default for Remembered<K> {
+    fn default() -> Self {
+        Self {
+            failures: 0,
+            budget: None,
+            written: None,
+        }
+    }
+}
+
+impl<K: Kind> Memory<K> {
+    fn with<T>(&self, object: &K, work: impl FnOnce(&mut Remembered<K>) -> T) -> T {
         let mut objects = self.objects.lock().unwrap_or_else(PoisonError::into_inner);
-        work(objects.entry(ObjectRef::from_obj(device)).or_default())
+        work(objects.entry(ObjectRef::from_obj(object)).or_default())
     }
 
     /// The object as it is after the last write: the watch may not show that one yet, and a plan
     /// that does not know it would write the same again with a later transition time.
-    pub(super) fn freshest(&self, device: Arc<Device>) -> Arc<Device> {
-        self.with(&device, |remembered| {
-            let same = |written: &&Written| written.based_on == device.metadata.resource_version;
+    pub(crate) fn freshest(&self, object: Arc<K>) -> Arc<K> {
+        self.with(&object, |remembered| {
+            let same = |written: &&Written<K>| written.based_on == object.meta().resource_version;
             let written = remembered.written.as_ref().filter(same);
             written.map_or_else(
-                || Arc::clone(&device),
-                |written| Arc::clone(&written.device),
+                || Arc::clone(&object),
+                |written| Arc::clone(&written.object),
             )
         })
     }
 
     /// Notes that writing the status of `before`, as the watch showed it, gave `after`.
-    pub(super) fn wrote(&self, before: &Device, after: Device) {
-        let based_on = before.metadata.resource_version.clone();
+    pub(crate) fn wrote(&self, before: &K, after: K) {
+        let based_on = before.meta().resource_version.clone();
         self.with(before, |remembered| {
             remembered.written = Some(Written {
                 based_on,
-                device: Arc::new(after),
+                object: Arc::new(after),
             });
         });
     }
 
     /// Whether a status may be written now, or else when.
-    pub(super) fn take_budget(&self, device: &Device, now: Instant) -> Result<(), Duration> {
-        self.with(device, |remembered| {
+    pub(crate) fn take_budget(&self, object: &K, now: Instant) -> Result<(), Duration> {
+        self.with(object, |remembered| {
             let full = || Budget::new(STATUS_BURST, STATUS_INTERVAL, now);
             remembered.budget.get_or_insert_with(full).take(now)
         })
     }
 
-    pub(super) fn succeeded(&self, device: &Device) {
-        self.with(device, |remembered| remembered.failures = 0);
+    pub(crate) fn succeeded(&self, object: &K) {
+        self.with(object, |remembered| remembered.failures = 0);
     }
 
     /// Counts a failure and says how long to wait before the next attempt.
-    pub(super) fn failed(&self, device: &Device) -> Duration {
-        self.with(device, |remembered| {
+    pub(crate) fn failed(&self, object: &K) -> Duration {
+        self.with(object, |remembered| {
             let factor = 2_u32.saturating_pow(remembered.failures);
             remembered.failures = remembered.failures.saturating_add(1);
             FIRST_RETRY.saturating_mul(factor).min(LAST_RETRY)
         })
     }
 
-    pub(super) fn forget(&self, device: &Device) {
+    pub(crate) fn forget(&self, object: &K) {
         let mut objects = self.objects.lock().unwrap_or_else(PoisonError::into_inner);
-        objects.remove(&ObjectRef::from_obj(device));
+        objects.remove(&ObjectRef::from_obj(object));
     }
 }
 
 #[cfg(test)]
 mod tests {
+    use crd::Device;
+
     use super::*;
 
     fn device(version: &str) -> Arc<Device> {
@@ -111,7 +128,7 @@ mod tests {
 
     #[test]
     fn attempts_become_rarer_until_one_succeeds() {
-        let (memory, device) = (Memory::default(), device("1"));
+        let (memory, device) = (Memory::<Device>::default(), device("1"));
         let waits: Vec<u64> = (0..12).map(|_| memory.failed(&device).as_secs()).collect();
         assert_eq!(waits, [1, 2, 4, 8, 16, 32, 64, 128, 256, 300, 300, 300]);
         memory.succeeded(&device);
@@ -120,7 +137,7 @@ mod tests {
 
     #[test]
     fn a_written_object_counts_until_the_watch_shows_something_newer() {
-        let memory = Memory::default();
+        let memory = Memory::<Device>::default();
         memory.wrote(&device("1"), (*device("2")).clone());
         let fresh = |seen: &str| {
             memory

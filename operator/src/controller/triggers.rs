@@ -4,28 +4,36 @@ use std::collections::HashSet;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use futures::{Stream, StreamExt, stream};
+use kube::runtime::reflector::ObjectRef;
 use tokio::sync::Notify;
 
-use super::Context;
-use super::index::DeviceRef;
+use crate::kubernetes::Kind;
 
 /// A set, not a queue: it is bounded by the objects that there are, and nothing is ever dropped.
-#[derive(Default)]
-pub(super) struct Triggers {
-    waiting: Mutex<HashSet<DeviceRef>>,
+pub(crate) struct Triggers<K: Kind> {
+    waiting: Mutex<HashSet<ObjectRef<K>>>,
     added: Notify,
 }
 
-impl Triggers {
-    pub(super) fn add(&self, devices: impl IntoIterator<Item = DeviceRef>) {
+impl<K: Kind> Default for Triggers<K> {
+    fn default() -> Self {
+        Self {
+            waiting: Mutex::default(),
+            added: Notify::new(),
+        }
+    }
+}
+
+impl<K: Kind> Triggers<K> {
+    pub(crate) fn add(&self, objects: impl IntoIterator<Item = ObjectRef<K>>) {
         let mut waiting = self.waiting.lock().unwrap_or_else(PoisonError::into_inner);
-        waiting.extend(devices);
+        waiting.extend(objects);
         if !waiting.is_empty() {
             self.added.notify_one();
         }
     }
 
-    async fn take(&self) -> HashSet<DeviceRef> {
+    async fn take(&self) -> HashSet<ObjectRef<K>> {
         loop {
             let taken = {
                 let mut waiting = self.waiting.lock().unwrap_or_else(PoisonError::into_inner);
@@ -39,11 +47,13 @@ impl Triggers {
     }
 }
 
-/// Everything that is added, for as long as the context lives.
-pub(super) fn stream(context: Arc<Context>) -> impl Stream<Item = DeviceRef> + Send {
-    stream::unfold(context, |context| async move {
-        let taken = context.triggers.take().await;
-        Some((stream::iter(taken), context))
+/// Everything that is added, for ever.
+pub(crate) fn stream<K: Kind>(
+    triggers: Arc<Triggers<K>>,
+) -> impl Stream<Item = ObjectRef<K>> + Send {
+    stream::unfold(triggers, |triggers| async move {
+        let taken = triggers.take().await;
+        Some((stream::iter(taken), triggers))
     })
     .flatten()
 }

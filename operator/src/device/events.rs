@@ -4,7 +4,8 @@ use std::time::Duration;
 
 use tonic::Code;
 
-use super::{Context, jittered};
+use super::Context;
+use crate::controller::jittered;
 use crate::state_tier::CallError;
 
 /// How long until a broken stream is opened again.
@@ -21,19 +22,19 @@ pub(super) async fn follow(context: &Context) {
             }
             tracing::info!(%error, "the stream of events broke");
         }
-        context.metrics.event_streams_broken.inc();
+        context.shared.metrics.event_streams_broken.inc();
         tokio::time::sleep(jittered(RETRY)).await;
     }
 }
 
 async fn follow_once(context: &Context, resume_token: &mut String) -> Result<(), CallError> {
-    let mut events = context.state_tier.events(resume_token).await?;
+    let mut events = context.shared.state_tier.events(resume_token).await?;
     if resume_token.is_empty() {
-        context.triggers.add(context.index.all());
+        context.shared.triggers.add(context.index.all());
     }
     while let Some(message) = events.message().await? {
         if let Some(event) = &message.event {
-            context.triggers.add(context.index.concerned(event));
+            context.shared.triggers.add(context.index.concerned(event));
         }
         *resume_token = message.resume_token;
     }

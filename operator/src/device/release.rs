@@ -7,7 +7,8 @@ use std::time::Duration;
 use crd::Device;
 use tokio::sync::Notify;
 
-use super::{Context, jittered};
+use super::Context;
+use crate::controller::jittered;
 use crate::state_tier::CallError;
 
 /// How long until a release that failed is tried again.
@@ -70,10 +71,10 @@ pub(super) async fn run(context: &Context) {
 
 async fn release(context: &Context, device: &Device) -> Result<(), CallError> {
     let endpoint = &device.spec.endpoint_name;
-    let observed = context.state_tier.observe(endpoint).await?;
+    let observed = context.shared.state_tier.observe(endpoint).await?;
     if let Some(action) = fleet_plan::device::release(device, &observed) {
-        context.state_tier.act(&action).await?;
-        context.metrics.desired_sets.inc();
+        context.shared.state_tier.act(&action).await?;
+        context.shared.metrics.desired_sets.inc();
         tracing::info!(endpoint, "the object is gone: its desired set is withdrawn");
     }
     Ok(())

@@ -4,6 +4,7 @@ use fleet_plan::device::{Observed, Registration, ReportedValue, StoredResource, 
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 use k8s_openapi::jiff::Timestamp;
 use lwm2m::{Path, Value};
+use proto::convert::ConvertError;
 use proto::drover::v1 as api;
 use thiserror::Error;
 
@@ -16,6 +17,8 @@ pub(crate) enum AnswerError {
     State(String),
     #[error("the state tier gave {0} a value that is out of range")]
     Value(String),
+    #[error("the state tier told of a campaign that cannot be: {0}")]
+    Campaign(#[from] ConvertError),
 }
 
 pub(super) fn observed(

@@ -4,7 +4,7 @@ mod fake;
 
 use std::time::Duration;
 
-use crd::{DesiredResource, DeviceSpec, ManagementPolicy};
+use crd::{DesiredResource, DeviceSpec, DeviceStatus, ManagementPolicy};
 use http::{Method, Request, Response, StatusCode};
 use http_body_util::BodyExt;
 use kube::Client;
@@ -16,7 +16,7 @@ use tower_test::mock::Handle;
 use self::fake::FakeStateTier;
 use super::*;
 use crate::config::Config;
-use crate::device::Settings;
+use crate::controller::Settings;
 use crate::metrics::Metrics;
 
 type ApiServer = Handle<Request<Body>, Response<Body>>;
@@ -101,8 +101,8 @@ async fn a_new_object_is_sent_and_its_status_written_once() {
     // request would fail because nobody answers it.
     drop(api_server);
     reconciled(&context, &device).await.unwrap();
-    assert_eq!(context.metrics.status_writes.get(), 1);
-    assert_eq!(context.metrics.desired_sets.get(), 1);
+    assert_eq!(context.shared.metrics.status_writes.get(), 1);
+    assert_eq!(context.shared.metrics.desired_sets.get(), 1);
 }
 
 #[tokio::test]
@@ -148,7 +148,7 @@ async fn an_object_that_is_gone_needs_no_status() {
     };
     let (outcome, ()) = tokio::join!(reconciled(&context, &device), gone);
     outcome.unwrap();
-    assert_eq!(context.metrics.status_writes.get(), 0);
+    assert_eq!(context.shared.metrics.status_writes.get(), 0);
 }
 
 #[tokio::test]

@@ -1,0 +1,124 @@
+//! `Device`: the desired values of one device.
+
+use anyhow::Context;
+use crd::{Device, DeviceStatus};
+use fleet_plan::device::{Action, Observed, StoredResource, StoredState, plan};
+use proto::drover::v1::{
+    DesiredResource, DesiredResources, DesiredValue, GetDesiredRequest, SetDesiredRequest,
+    desired_resource,
+};
+
+use super::{Applied, AppliedDevice};
+use crate::api::Api;
+use crate::failure::Failure;
+use crate::time;
+
+/// Observes, plans and acts for one device.
+pub(super) async fn apply(api: &Api, device: &Device) -> Result<AppliedDevice, Failure> {
+    let endpoint = device.spec.endpoint_name.clone();
+    let action = format!("apply {endpoint}");
+    let request = api.request(GetDesiredRequest {
+        endpoint: endpoint.clone(),
+    });
+    let stored = match api.desired_state().get_desired(request).await {
+        Ok(answer) => answer.into_inner(),
+        // A device may be declared before it was ever seen.
+        Err(status) if status.code() == tonic::Code::NotFound => DesiredResources::default(),
+        Err(status) => return Err(Failure::call(action)(status)),
+    };
+    let mut owner = device.clone();
+    // No status says here who declared what stands: applying replaces it, whoever did.
+    owner.status = Some(DeviceStatus {
+        desired_generation: i64::try_from(stored.generation)
+            .ok()
+            .filter(|generation| *generation > 0),
+        ..DeviceStatus::default()
+    });
+    let planned = plan(&owner, &[], &observed(stored)?, &time::kubernetes());
+    if let Some(reason) = refusal(&planned.status) {
+        return Err(Failure::usage(
+            format!(
+                "{}: {reason}",
+                device.metadata.name.as_deref().unwrap_or(&endpoint)
+            ),
+            "nothing was changed",
+        ));
+    }
+    let result = if planned.actions.is_empty() {
+        Applied::Unchanged
+    } else {
+        Applied::Configured
+    };
+    for Action::SetDesired {
+        endpoint,
+        generation,
+        resources,
+    } in planned.actions
+    {
+        let value = |(path, value): &(lwm2m::Path, lwm2m::Value)| DesiredValue {
+            path: path.to_string(),
+            text: value.to_text(),
+        };
+        let request = SetDesiredRequest {
+            endpoint: endpoint.to_string(),
+            generation,
+            resources: resources.iter().map(value).collect(),
+            ..Default::default()
+        };
+        let answer = api.desired_state().set_desired(api.request(request)).await;
+        answer.map_err(Failure::call(action.clone()))?;
+    }
+    let name = device
+        .metadata
+        .name
+        .clone()
+        .unwrap_or_else(|| endpoint.clone());
+    Ok(AppliedDevice {
+        name,
+        endpoint,
+        result,
+    })
+}
+
+/// Why the spec is not accepted, if it is not.
+fn refusal(status: &DeviceStatus) -> Option<String> {
+    let accepted = status
+        .conditions
+        .iter()
+        .find(|condition| condition.type_ == "Accepted")?;
+    (accepted.status == "False").then(|| accepted.message.clone())
+}
+
+fn observed(stored: DesiredResources) -> Result<Observed, Failure> {
+    let one = |resource: DesiredResource| -> Result<StoredResource, Failure> {
+        let state = match resource.state() {
+            desired_resource::State::InSync => StoredState::InSync,
+            desired_resource::State::Rejected => StoredState::Rejected {
+                coap_code: resource.coap_code,
+                diagnostic: resource.diagnostic,
+                since: None,
+            },
+            desired_resource::State::Pending | desired_resource::State::Unspecified => {
+                StoredState::Pending
+            }
+        };
+        let path = resource
+            .path
+            .parse()
+            .with_context(|| format!("the API named {:?}, which is not a path", resource.path))?;
+        Ok(StoredResource {
+            path,
+            text: resource.text,
+            state,
+        })
+    };
+    Ok(Observed {
+        desired_generation: stored.generation,
+        desired: stored
+            .resources
+            .into_iter()
+            .map(one)
+            .collect::<Result<_, _>>()?,
+        ..Observed::default()
+    })
+}

@@ -1,0 +1,192 @@
+//! What the files of `apply` hold.
+
+use std::collections::BTreeSet;
+use std::io::Read;
+use std::path::{Path, PathBuf};
+
+use anyhow::Context;
+use crd::{Device, FirmwareImage, FirmwareRollout};
+use serde::Deserialize;
+use serde::de::DeserializeOwned;
+use serde_yaml_ng::Value;
+
+use crate::failure::Failure;
+
+const VERSION: &str = "drover.dev/v1alpha1";
+
+/// The objects of all files; each has passed the rules of its definition.
+#[derive(Debug, Default)]
+pub(super) struct Documents {
+    pub(super) devices: Vec<Device>,
+    pub(super) images: Vec<FirmwareImage>,
+    pub(super) rollouts: Vec<FirmwareRollout>,
+}
+
+impl Documents {
+    /// Reads the files. What is in a namespace of its own must be in `namespace`, where campaigns are made.
+    pub(super) fn read(files: &[PathBuf], namespace: &str) -> Result<Self, Failure> {
+        let mut documents = Self::default();
+        for file in files {
+            for (source, text) in sources(file)? {
+                documents.parse(&source, &text)?;
+            }
+        }
+        documents.one_object_each()?;
+        documents.images_belong_to_rollouts()?;
+        documents.all_in(namespace)?;
+        Ok(documents)
+    }
+
+    fn parse(&mut self, source: &str, text: &str) -> Result<(), Failure> {
+        let invalid = |what: String| {
+            Failure::usage(
+                format!("{source}: {what}"),
+                "see examples/device.yaml and examples/rollout.yaml",
+            )
+        };
+        for document in serde_yaml_ng::Deserializer::from_str(text) {
+            let value = Value::deserialize(document).map_err(|error| invalid(error.to_string()))?;
+            if !value.is_null() {
+                self.take(value).map_err(invalid)?;
+            }
+        }
+        Ok(())
+    }
+
+    fn take(&mut self, value: Value) -> Result<(), String> {
+        let field = |name: &str| value.get(name).and_then(Value::as_str);
+        let version = field("apiVersion").unwrap_or_default();
+        let kind = field("kind").unwrap_or_default().to_owned();
+        match (version, kind.as_str()) {
+            (VERSION, "Device") => {
+                let device = object::<Device>(value)?;
+                device.validate_cel().map_err(|errors| joined(&errors))?;
+                self.devices.push(device);
+            }
+            (VERSION, "FirmwareImage") => {
+                let image = object::<FirmwareImage>(value)?;
+                image.validate_cel().map_err(|errors| joined(&errors))?;
+                self.images.push(image);
+            }
+            (VERSION, "FirmwareRollout") => {
+                let rollout = object::<FirmwareRollout>(value)?;
+                rollout.validate_cel().map_err(|errors| joined(&errors))?;
+                self.rollouts.push(rollout);
+            }
+            _ => return Err(format!("kind {kind:?} of {version:?} is not known here")),
+        }
+        Ok(())
+    }
+
+    /// Two objects would take turns in overwriting each other.
+    fn one_object_each(&self) -> Result<(), Failure> {
+        let endpoints = self
+            .devices
+            .iter()
+            .map(|one| one.spec.endpoint_name.clone());
+        let images = self.images.iter().map(|one| one.metadata.name.clone());
+        let rollouts = self.rollouts.iter().map(|one| one.metadata.name.clone());
+        let repeated = [
+            ("endpointName", repeated(endpoints)),
+            ("name of a FirmwareImage", repeated(images.flatten())),
+            ("name of a FirmwareRollout", repeated(rollouts.flatten())),
+        ];
+        for (what, name) in repeated {
+            if let Some(name) = name {
+                return Err(Failure::usage(
+                    format!("more than one object has the {what} {name:?}"),
+                    "nothing was changed",
+                ));
+            }
+        }
+        Ok(())
+    }
+
+    /// An image is kept nowhere but in the campaigns of its rollouts.
+    fn images_belong_to_rollouts(&self) -> Result<(), Failure> {
+        let is_named = |image: &FirmwareImage| {
+            let name = image.metadata.name.as_deref().unwrap_or_default();
+            self.rollouts.iter().any(|rollout| {
+                let rollback = rollout.spec.rollback.as_ref();
+                rollout.spec.image_ref.name == name
+                    || rollback.is_some_and(|rollback| rollback.image_ref.name == name)
+            })
+        };
+        match self.images.iter().find(|image| !is_named(image)) {
+            None => Ok(()),
+            Some(image) => Err(Failure::usage(
+                format!(
+                    "the FirmwareImage {:?} is named by no FirmwareRollout of this call",
+                    image.metadata.name.as_deref().unwrap_or_default()
+                ),
+                "give both in one call; nothing was changed",
+            )),
+        }
+    }
+
+    fn all_in(&self, namespace: &str) -> Result<(), Failure> {
+        let rollouts = self.rollouts.iter().map(|one| &one.metadata);
+        let images = self.images.iter().map(|one| &one.metadata);
+        let mut given = rollouts
+            .chain(images)
+            .filter_map(|one| one.namespace.as_deref());
+        match given.find(|given| *given != namespace) {
+            None => Ok(()),
+            Some(other) => Err(Failure::usage(
+                format!(
+                    "an object is in the namespace {other:?}, and campaigns are made in {namespace:?}"
+                ),
+                format!("use -n {other}; nothing was changed"),
+            )),
+        }
+    }
+}
+
+fn object<K: DeserializeOwned>(value: Value) -> Result<K, String> {
+    serde_yaml_ng::from_value(value).map_err(|error| error.to_string())
+}
+
+fn joined(errors: &[impl ToString]) -> String {
+    let errors: Vec<String> = errors.iter().map(ToString::to_string).collect();
+    errors.join("; ")
+}
+
+fn repeated(names: impl Iterator<Item = String>) -> Option<String> {
+    let mut known = BTreeSet::new();
+    names.into_iter().find(|name| !known.insert(name.clone()))
+}
+
+/// The texts behind a file argument, each with its name.
+fn sources(file: &Path) -> Result<Vec<(String, String)>, Failure> {
+    if file == Path::new("-") {
+        let mut text = String::new();
+        std::io::stdin()
+            .read_to_string(&mut text)
+            .context("cannot read standard input")?;
+        return Ok(vec![("standard input".to_owned(), text)]);
+    }
+    let read = |path: &Path| -> Result<(String, String), Failure> {
+        let text = std::fs::read_to_string(path)
+            .with_context(|| format!("cannot read {}", path.display()))?;
+        Ok((path.display().to_string(), text))
+    };
+    if !file.is_dir() {
+        return Ok(vec![read(file)?]);
+    }
+    let listing =
+        std::fs::read_dir(file).with_context(|| format!("cannot list {}", file.display()))?;
+    let mut paths = Vec::new();
+    for entry in listing {
+        let path = entry
+            .with_context(|| format!("cannot list {}", file.display()))?
+            .path();
+        if path
+            .extension()
+            .is_some_and(|extension| extension == "yaml" || extension == "yml")
+        {
+            paths.push(path);
+        }
+    }
+    paths.sort();
+    paths.iter().map(|path| read(path)).collect()
+}
