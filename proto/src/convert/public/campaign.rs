@@ -18,8 +18,8 @@ use crate::convert::list::each;
 use crate::convert::{ConvertError, Reason, Within, narrow, required};
 use crate::drover::v1 as public;
 
-pub(super) use self::told::campaign_moved;
 pub use self::heard::{heard_campaign, heard_counts};
+pub(super) use self::told::campaign_moved;
 pub use self::told::{Standing, campaign_device, phases};
 
 const EVERY_DAY: u8 = 0b111_1111;
