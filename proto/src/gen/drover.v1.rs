@@ -349,7 +349,7 @@ pub mod campaign_plan {
 /// A firmware, which devices get by themselves from a URI.
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct CampaignImage {
-    /// For people
+    /// For people. Unset: the name of the campaign
     #[prost(string, tag = "1")]
     pub name: ::prost::alloc::string::String,
     /// What a device says in /3/0/3 once it runs it; compared exactly.

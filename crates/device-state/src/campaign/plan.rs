@@ -116,7 +116,7 @@ pub struct Wave {
     /// The part of the devices with a result that must have succeeded before the next wave begins; in millionths.
     pub success_threshold: u32,
     pub failure_threshold: FailureThreshold,
-    /// No failure threshold is applied before so many devices have a result.
+    /// A part of failed devices is not looked at before so many have a result; a number of them counts at once.
     pub minimum_results: u64,
     /// From the last result to the next wave.
     pub soak: Duration,

@@ -73,7 +73,7 @@ fn plan(asked: public::CampaignPlan, name: &str) -> Result<Plan, ConvertError> {
         _ => each("waves", asked.waves, Campaign::MAX_WAVES, wave)?,
     };
     Ok(Plan {
-        image: required("image", asked.image).map(image)?,
+        image: required("image", asked.image).map(|asked| named_image(asked, name))?,
         transfer: Transfer::Pull,
         selector: selector("filter", asked.filter)?,
         membership: match public::campaign_plan::Membership::try_from(asked.membership) {
@@ -97,6 +97,15 @@ fn plan(asked: public::CampaignPlan, name: &str) -> Result<Plan, ConvertError> {
         },
         rollback_image: asked.rollback_image.map(image),
     })
+}
+
+/// An image that has no name is called as its campaign.
+fn named_image(asked: public::CampaignImage, campaign: &str) -> Image {
+    let mut image = image(asked);
+    if image.name.is_empty() {
+        campaign.clone_into(&mut image.name);
+    }
+    image
 }
 
 fn image(asked: public::CampaignImage) -> Image {
