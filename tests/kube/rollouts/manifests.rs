@@ -7,7 +7,7 @@ apiVersion: drover.dev/v1alpha1
 kind: FirmwareImage
 metadata: {{name: {name}, namespace: default}}
 spec:
-  source: {{uri: 'coap://127.0.0.1:9/{name}.bin'}}
+  source: {{uri: 'http://127.0.0.1:9/{name}.bin'}}
   packageName: sim
   version: \"{version}\"
   versionScheme: Opaque
