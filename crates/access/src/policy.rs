@@ -202,15 +202,20 @@ fn built_in() -> BTreeMap<String, Vec<Grant>> {
         "objectmodels",
         "bootstrapprofiles",
         "cluster",
+        "devicegroups",
+        "firmwarerollouts",
     ];
     let viewer = Grant::new(&seen, &looking);
     let all = [AnyVerb::Any(Star::Star)];
-    let operator = Grant::new(&["devices", "devices/*"], &all);
+    let operator = Grant::new(&["devices", "devices/*", "devicegroups"], &all);
+    // Who plans a campaign is not the one who approves it, unless somebody says so.
+    let planning = [Verb::Create, Verb::Update, Verb::Delete].map(AnyVerb::One);
+    let planner = Grant::new(&["firmwarerollouts"], &planning);
     let admin = Grant::new(&["*"], &all);
     let role = |name: &str, grants: Vec<Grant>| (name.to_owned(), grants);
     BTreeMap::from([
         role("viewer", vec![viewer.clone()]),
-        role("operator", vec![viewer, operator]),
+        role("operator", vec![viewer, operator, planner]),
         role("admin", vec![admin]),
     ])
 }

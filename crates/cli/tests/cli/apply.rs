@@ -183,6 +183,7 @@ async fn manifests_are_read_from_standard_input() {
     let applied: serde_json::Value = serde_json::from_str(&out).unwrap();
     let expected = serde_json::json!({
         "devices": [{"name": "meter-1", "endpoint": "dev-1", "result": "configured"}],
+        "rollouts": [],
     });
     assert_eq!(applied, expected);
 }
