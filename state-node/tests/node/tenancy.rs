@@ -103,7 +103,21 @@ impl Tenant {
                 },
             )
             .await;
+        let groups: public::ListDeviceGroupsResponse = self
+            .get(
+                "/drover.v1.DeviceGroups/ListDeviceGroups",
+                &public::ListDeviceGroupsRequest {},
+            )
+            .await;
+        let campaigns: public::ListCampaignsResponse = self
+            .get(
+                "/drover.v1.Campaigns/ListCampaigns",
+                &public::ListCampaignsRequest {},
+            )
+            .await;
         vec![
+            format!("{groups:?}"),
+            format!("{campaigns:?}"),
             format!("{devices:?}"),
             format!("{credentials:?}"),
             format!("{profiles:?}"),
@@ -133,6 +147,16 @@ impl Tenant {
         self.get::<public::BootstrapProfile>(
             "/drover.v1.Bootstrap/PutBootstrapProfile",
             &profile("coap://acme.example.com"),
+        )
+        .await;
+        self.get::<public::DeviceGroup>(
+            "/drover.v1.DeviceGroups/PutDeviceGroup",
+            &group("acme.example.com"),
+        )
+        .await;
+        self.get::<public::Campaign>(
+            "/drover.v1.Campaigns/CreateCampaign",
+            &campaign("coap://acme.example.com"),
         )
         .await;
         self.get::<public::DesiredResources>("/drover.v1.DesiredState/SetDesired", &desired(MARK))
@@ -187,6 +211,37 @@ fn profile(uri: &str) -> public::PutBootstrapProfileRequest {
                 binding: "U".to_owned(),
                 ..Default::default()
             }],
+            ..Default::default()
+        }),
+        ..Default::default()
+    }
+}
+
+fn group(description: &str) -> public::PutDeviceGroupRequest {
+    public::PutDeviceGroupRequest {
+        group: Some(public::DeviceGroup {
+            name: MARK.to_owned(),
+            description: description.to_owned(),
+            ..Default::default()
+        }),
+        ..Default::default()
+    }
+}
+
+/// Nobody has a turn in it.
+fn campaign(uri: &str) -> public::CreateCampaignRequest {
+    public::CreateCampaignRequest {
+        campaign: Some(public::Campaign {
+            name: MARK.to_owned(),
+            paused: true,
+            plan: Some(public::CampaignPlan {
+                image: Some(public::CampaignImage {
+                    name: "app".to_owned(),
+                    version: "2.0".to_owned(),
+                    uri: uri.to_owned(),
+                }),
+                ..Default::default()
+            }),
             ..Default::default()
         }),
         ..Default::default()
@@ -265,6 +320,7 @@ fn intrusion(path: &str, operation: &str) -> Vec<u8> {
     let endpoint = DEVICE.to_owned();
     let id = operation.to_owned();
     let (resource, delivery) = ("/3/0/0".to_owned(), accepted());
+    let name = MARK.to_owned();
     let identity = public::CredentialId {
         kind: Some(public::credential_id::Kind::PskIdentity(
             MARK.as_bytes().to_vec(),
@@ -383,6 +439,21 @@ fn intrusion(path: &str, operation: &str) -> Vec<u8> {
             name: MARK.to_owned(),
         }),
         "Bootstrap/StartBootstrap" => request!(StartBootstrapRequest { endpoint, delivery }),
+        "DeviceGroups/PutDeviceGroup" => group("rival.example.com").encode_to_vec(),
+        "DeviceGroups/GetDeviceGroup" => request!(GetDeviceGroupRequest { name, count: true }),
+        "DeviceGroups/ListDeviceGroups" => request!(ListDeviceGroupsRequest {}),
+        "DeviceGroups/DeleteDeviceGroup" => request!(DeleteDeviceGroupRequest { name }),
+        "Campaigns/CreateCampaign" => campaign("coap://rival.example.com").encode_to_vec(),
+        "Campaigns/GetCampaign" => request!(GetCampaignRequest { name }),
+        "Campaigns/ListCampaigns" => request!(ListCampaignsRequest {}),
+        "Campaigns/PauseCampaign" => request!(PauseCampaignRequest { name, resume: true }),
+        "Campaigns/ApproveCampaign" => request!(ApproveCampaignRequest {
+            name,
+            through: "all".to_owned(),
+        }),
+        "Campaigns/AbortCampaign" => request!(AbortCampaignRequest { name }),
+        "Campaigns/DeleteCampaign" => request!(DeleteCampaignRequest { name }),
+        "Campaigns/ListCampaignDevices" => request!(ListCampaignDevicesRequest { name }),
         "Diagnostics/Diagnose" => request!(DiagnoseRequest { endpoint }),
         other => panic!("say what {other} is called with"),
     }
@@ -429,13 +500,18 @@ async fn no_method_shows_or_changes_what_another_tenant_has() {
         let now = owner.possessions().await;
         let still = std::mem::replace(&mut before, now.clone()) == now;
         still
+            // As it was made.
+            && now[1].contains("state: Paused")
             && now.iter().all(|text| {
                 text.contains("meter-1") || text.contains("acme") || text.contains("5700")
             })
     })
     .await;
 
-    for (text, has) in before.iter().zip([MARK, DEVICE, MARK, DEVICE, "5700"]) {
+    for (text, has) in before
+        .iter()
+        .zip([MARK, MARK, MARK, DEVICE, MARK, DEVICE, "5700"])
+    {
         assert!(text.contains(has), "{text}");
     }
 
@@ -454,9 +530,14 @@ async fn no_method_shows_or_changes_what_another_tenant_has() {
             let answer = tenant.send(&path, request.clone()).await;
             let answer = answer.unwrap_or_default();
             // What it put there itself comes back; nothing of the other is in it.
-            let own = [".Credentials/", ".Bootstrap/"]
-                .iter()
-                .any(|part| path.contains(part));
+            let own = [
+                ".Credentials/",
+                ".Bootstrap/",
+                ".DeviceGroups/",
+                ".Campaigns/",
+            ]
+            .iter()
+            .any(|part| path.contains(part));
             let foreign: &[&str] = if own {
                 &["acme.example.com", DEVICE]
             } else {

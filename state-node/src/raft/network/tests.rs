@@ -223,7 +223,17 @@ async fn a_node_that_starts_again_votes_for_nobody_while_a_lease_may_last() {
     tasks
         .shut_down(Duration::from_secs(5), std::future::pending())
         .await;
+    // A task that ends holds the rows a little longer, and they are opened once only.
+    let rows = Arc::downgrade(group.store());
     drop(group);
+    let closed = async {
+        while rows.strong_count() > 0 {
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+    };
+    tokio::time::timeout(Duration::from_secs(10), closed)
+        .await
+        .expect("the rows are closed");
 
     let begun = tokio::time::Instant::now();
     let tasks = Tasks::new();
