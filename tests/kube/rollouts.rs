@@ -11,7 +11,7 @@ use crate::cluster::{Kubernetes, Operator};
 
 use manifests::{image, rollout};
 
-const SOON: Duration = Duration::from_secs(90);
+const SOON: Duration = Duration::from_secs(180);
 
 /// One cluster of each, and what kubectl is asked.
 struct Rig {
@@ -112,7 +112,7 @@ fn begins_with_its_image_and_goes_on_with_a_word(rig: &Rig) {
     let wait = [
         "wait",
         "--for=condition=Succeeded",
-        "--timeout=90s",
+        "--timeout=180s",
         "fwr/current",
     ];
     rig.kubectl(&wait);

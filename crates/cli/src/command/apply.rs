@@ -25,8 +25,8 @@ ENDPOINT` shows how far it is. What is no longer in the YAML is no longer kept; 
 the device.
 
 A FirmwareRollout becomes a campaign in the namespace of -n, once. After that, paused, abort and
-approvedThrough are passed on. The FirmwareImage that it names has to be in the same call, as long
-as there is no campaign: the campaign carries what it says.
+approvedThrough are passed on. The FirmwareImage that it names has to be in the same call: nothing
+but the campaign keeps what it says.
 
 Examples:
   drover apply -f examples/device.yaml

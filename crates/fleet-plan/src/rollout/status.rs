@@ -346,12 +346,7 @@ fn current(seen: &Seen) -> Option<(&str, WaveState)> {
         )
     };
     let has_begun = |state: WaveState| !matches!(state, WaveState::Pending | WaveState::Skipped);
-    let last = || {
-        waves
-            .clone()
-            .filter(|(_, state)| has_begun(*state))
-            .next_back()
-    };
+    let last = || waves.clone().rfind(|(_, state)| has_begun(*state));
     if campaign.course.state.is_final() || is_stopped(seen) {
         return last();
     }
@@ -383,9 +378,7 @@ fn stopped_text(seen: &Seen) -> String {
         .iter()
         .zip(&seen.campaign.course.waves);
     let mut failed = waves.filter(|(_, course)| course.state == WaveState::Failed);
-    let name = failed
-        .next_back()
-        .map_or("", |(wave, _)| wave.name.as_str());
+    let name = failed.next_back().map_or("", |(wave, _)| wave.name.as_str());
     let reason = match seen.reason.as_str() {
         "" => "too many devices failed, or too few succeeded",
         told => told,
