@@ -378,7 +378,9 @@ fn stopped_text(seen: &Seen) -> String {
         .iter()
         .zip(&seen.campaign.course.waves);
     let mut failed = waves.filter(|(_, course)| course.state == WaveState::Failed);
-    let name = failed.next_back().map_or("", |(wave, _)| wave.name.as_str());
+    let name = failed
+        .next_back()
+        .map_or("", |(wave, _)| wave.name.as_str());
     let reason = match seen.reason.as_str() {
         "" => "too many devices failed, or too few succeeded",
         told => told,

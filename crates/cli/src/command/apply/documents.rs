@@ -190,3 +190,50 @@ fn sources(file: &Path) -> Result<Vec<(String, String)>, Failure> {
     paths.sort();
     paths.iter().map(|path| read(path)).collect()
 }
+
+#[cfg(test)]
+mod tests {
+    #![expect(clippy::unwrap_used, reason = "a failed unwrap is the test's failure")]
+
+    use super::*;
+
+    const EXAMPLE: &str = include_str!("../../../../../examples/rollout.yaml");
+
+    fn read(text: &str, namespace: &str) -> Result<Documents, String> {
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join("a.yaml");
+        std::fs::write(&file, text).unwrap();
+        Documents::read(&[file], namespace).map_err(|failure| failure.to_string())
+    }
+
+    #[test]
+    fn an_image_and_its_rollout_are_of_one_call() {
+        let documents = read(EXAMPLE, "default").unwrap();
+        assert_eq!((documents.images.len(), documents.rollouts.len()), (1, 1));
+        let (image, _) = EXAMPLE.split_once("---").unwrap();
+        let refused = read(image, "default").unwrap_err();
+        assert!(refused.contains("named by no FirmwareRollout"), "{refused}");
+    }
+
+    #[test]
+    fn what_would_go_to_another_namespace_is_refused() {
+        let refused = read(EXAMPLE, "acme").unwrap_err();
+        assert!(refused.contains("\"default\""), "{refused}");
+    }
+
+    #[test]
+    fn one_name_is_one_object() {
+        let twice = format!("{EXAMPLE}\n---\n{EXAMPLE}");
+        let refused = read(&twice, "default").unwrap_err();
+        assert!(refused.contains("more than one object"), "{refused}");
+    }
+
+    #[test]
+    fn the_rules_of_the_definition_hold() {
+        let refused = read(&EXAMPLE.replace("size: 100%", "size: 50%"), "default").unwrap_err();
+        assert!(
+            refused.contains("the last wave must have size 100%"),
+            "{refused}"
+        );
+    }
+}
