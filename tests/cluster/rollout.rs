@@ -23,7 +23,7 @@ fn done(drover: &Drover, arguments: &[&str]) -> String {
     answer.stdout
 }
 
-fn wave<'a>(campaign: &'a Value, place: usize) -> &'a Value {
+fn wave(campaign: &Value, place: usize) -> &Value {
     &campaign["waves"][place]
 }
 

@@ -3,7 +3,9 @@
 use std::collections::BTreeSet;
 use std::time::Duration;
 
-use device_state::campaign::{Campaign, DevicePolicy, Image, Plan, Schedule, Share, Wave, Window};
+use device_state::campaign::{
+    Campaign, DevicePolicy, Image, OnFailure, Plan, Schedule, Share, Wave, Window,
+};
 use thiserror::Error;
 
 use crate::schedule::Zone;
@@ -22,6 +24,8 @@ pub struct PlanError {
 pub enum Problem {
     #[error("give it at least 1 and at most {maximum} bytes")]
     Length { maximum: usize },
+    #[error("say what devices go back to, or do not ask for a rollback")]
+    Missing,
     #[error("use printable ASCII characters without spaces")]
     Characters,
     #[error("use letters, digits, -, _ and . only, with a letter or a digit first and last")]
@@ -59,15 +63,22 @@ pub enum Problem {
 const MAX_TIME: Duration = Duration::from_hours(366 * 24);
 /// In millionths.
 const ALL: u32 = 1_000_000;
-/// Of the name of an image: as of any object of Kubernetes.
-const MAX_IMAGE_NAME: usize = 253;
-const MAX_SEED: usize = 128;
+const MAX_SEED: usize = Campaign::MAX_NAME;
 /// Their pause doubles: more are never reached.
 const MAX_RETRIES: u8 = 10;
 
 /// Checks a whole plan. The first thing that is wrong is told.
 pub fn check(plan: &Plan) -> Result<(), PlanError> {
-    check_image(&plan.image)?;
+    check_image(&plan.image, "image")?;
+    if let Some(image) = &plan.rollback_image {
+        check_image(image, "rollback_image")?;
+    }
+    let goes_back = plan.on_failure == OnFailure::Rollback;
+    ensure(
+        !goes_back || plan.rollback_image.is_some(),
+        "rollback_image",
+        || Problem::Missing,
+    )?;
     ensure(plan.seed.len() <= MAX_SEED, "seed", || Problem::TooMany {
         maximum: MAX_SEED as u64,
     })?;
@@ -93,12 +104,13 @@ fn ensure(
     })
 }
 
-fn check_image(image: &Image) -> Result<(), PlanError> {
-    check_length(&image.name, MAX_IMAGE_NAME, "image.name")?;
-    check_length(&image.version, Image::MAX_VERSION, "image.version")?;
-    check_length(&image.uri, Image::MAX_URI, "image.uri")?;
+fn check_image(image: &Image, field: &str) -> Result<(), PlanError> {
+    let at = |part: &str| format!("{field}.{part}");
+    check_length(&image.name, Image::MAX_NAME, &at("name"))?;
+    check_length(&image.version, Image::MAX_VERSION, &at("version"))?;
+    check_length(&image.uri, Image::MAX_URI, &at("uri"))?;
     let is_printable = image.uri.bytes().all(|byte| byte.is_ascii_graphic());
-    ensure(is_printable, "image.uri", || Problem::Characters)
+    ensure(is_printable, at("uri"), || Problem::Characters)
 }
 
 fn check_length(text: &str, maximum: usize, field: &str) -> Result<(), PlanError> {

@@ -11,7 +11,7 @@
 //! ```
 
 mod bootstrap;
-mod campaign;
+pub(crate) mod campaign;
 mod credential;
 mod dedup;
 mod desired;

@@ -12,8 +12,8 @@ use std::cmp::Reverse;
 use lwm2m::{ChildPrefix, ObjectModel, Observed, Path, PowerSaving, RegistrationId};
 
 pub use self::campaign::{
-    LedgerPage, LedgerQuery, campaign, campaign_of, campaign_part, campaign_parts,
-    campaign_tallies, campaigns, ledger, select_ledger,
+    LedgerPage, LedgerQuery, campaign, campaign_can_admit, campaign_of, campaign_part,
+    campaign_parts, campaign_tallies, campaigns, ledger, select_ledger,
 };
 pub(crate) use self::campaign::{campaign_queue, campaign_tally, ledgers_after, updated_by};
 pub use self::feed::{FeedPage, FeedPosition, feed};
@@ -352,7 +352,9 @@ pub fn groups(tables: &dyn Tables, namespace: &Namespace) -> Vec<Group> {
 
 /// The group of this name.
 pub fn group(tables: &dyn Tables, namespace: &Namespace, name: &str) -> Option<Group> {
-    row!(tables, RowKey::Group(namespace.qualify(name)), Group)
+    let found = row!(tables, RowKey::Group(namespace.qualify(name)), Group);
+    // A name that looks as if it were in another namespace names nothing.
+    found.filter(|group: &Group| group.namespace == *namespace)
 }
 
 /// The objects that vendors define, by id and version. In shard 0 only.

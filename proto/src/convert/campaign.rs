@@ -150,7 +150,7 @@ impl TryFrom<wire::CampaignImage> for Image {
     type Error = ConvertError;
 
     fn try_from(image: wire::CampaignImage) -> Result<Self, ConvertError> {
-        bounded("name", &image.name, Campaign::MAX_OWNER)?;
+        bounded("name", &image.name, Self::MAX_NAME)?;
         bounded("version", &image.version, Self::MAX_VERSION)?;
         bounded("uri", &image.uri, Self::MAX_URI)?;
         Ok(Self {

@@ -13,6 +13,7 @@ use device_state::{
 use node_runtime::{Stage, Tasks, clock, random};
 use proto::convert::NewCredential;
 use proto::convert::public::Terms;
+use proto::storage::v1 as wire;
 use tokio::sync::oneshot;
 use tonic::{Code, Status};
 
@@ -50,6 +51,9 @@ async fn commit_once(
     request_id: Option<RequestId>,
     command: Command,
 ) -> Result<Outcome, Status> {
+    // What stands in the log has to be readable on every replica, for ever: nothing goes in that does not come out.
+    Command::try_from(wire::Command::from(command.clone()))
+        .map_err(|error| status::convert(&error))?;
     let outcome = router
         .propose(shard, request_id, command, COMMIT_TIMEOUT)
         .await;

@@ -72,7 +72,7 @@ fn what_is_wrong_with_the_image_and_the_devices_is_told() {
         ("image.uri: use printable ASCII", |p| {
             p.image.uri = "coap://a b".into();
         }),
-        ("seed: give at most 128", |p| p.seed = "s".repeat(129)),
+        ("seed: give at most 63", |p| p.seed = "s".repeat(64)),
         ("max_unavailable: give at least", |p| {
             p.max_unavailable = Some(Share::Devices(0));
         }),

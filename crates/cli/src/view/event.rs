@@ -145,6 +145,7 @@ impl KindView {
     }
 }
 
+#[expect(clippy::too_many_lines, reason = "one arm for each kind of event")]
 fn described(kind: Kind) -> (KindView, String) {
     match kind {
         Kind::Registered(device) => {

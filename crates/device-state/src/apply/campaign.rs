@@ -4,13 +4,13 @@
 //! observations of a device in one place, so that they cannot disagree.
 
 mod definition;
-mod membership;
+pub(crate) mod membership;
 
 use lwm2m::{NotificationAttributes, Observed, Operation, Path, Value};
 
 use super::Change;
-use crate::campaign::firmware::{self, Input, Known, Step, Wanted};
-use crate::campaign::{CampaignId, FailureSample, Ledger, Part, Phase, Tally};
+use crate::campaign::firmware::{self, Going, Input, Known, Step, Wanted};
+use crate::campaign::{CampaignId, FailureSample, Ledger, Part, Phase, Sweep, Tally};
 use crate::event::Event;
 use crate::id::{OperationId, Timestamp};
 use crate::name::DeviceName;
@@ -96,6 +96,10 @@ impl Change<'_> {
         let wanted = Wanted {
             image: &part.image,
             policy: &part.device,
+            going: match part.halt {
+                Sweep::NotBegun => Going::On,
+                Sweep::Through(_) | Sweep::Done => Going::Halted,
+            },
         };
         let known = self.known(before);
         let Step { ledger, operation } = firmware::step(wanted, before, &known, input, self.now);

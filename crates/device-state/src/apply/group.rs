@@ -25,9 +25,8 @@ impl Change<'_> {
         namespace: &Namespace,
         name: &str,
     ) -> Result<Outcome, Rejection> {
-        let key = RowKey::Group(namespace.qualify(name));
-        self.tables.get(&key).ok_or(Rejection::UnknownGroup)?;
-        self.tables.delete(&key);
+        query::group(self.tables, namespace, name).ok_or(Rejection::UnknownGroup)?;
+        self.tables.delete(&RowKey::Group(namespace.qualify(name)));
         Ok(Outcome::Done)
     }
 }

@@ -54,13 +54,20 @@ pub struct Restored {
 /// What is looked at next.
 #[derive(Clone, Debug)]
 enum Stage {
+    /// First: what is made on the way has an id, too.
+    Counters,
     Sessions,
     Resumptions,
     Members,
-    Registrations { after: Option<DeviceName> },
-    Contexts { from: Vec<u8> },
-    Operations { from: Option<(DeviceName, u64)> },
-    Counters,
+    Registrations {
+        after: Option<DeviceName>,
+    },
+    Contexts {
+        from: Vec<u8>,
+    },
+    Operations {
+        from: Option<(DeviceName, u64)>,
+    },
     Done,
 }
 
@@ -74,7 +81,7 @@ impl Restoration {
                 first_index: 0,
             },
             now,
-            stage: Stage::Sessions,
+            stage: Stage::Counters,
             restored: Restored::default(),
         }
     }
@@ -119,7 +126,7 @@ impl Change<'_> {
                 let counters = &mut self.counters;
                 counters.next_operation += SKIPPED_OPERATIONS;
                 counters.context_floor = skipped(counters.context_floor);
-                Stage::Done
+                Stage::Sessions
             }
             Stage::Done => Stage::Done,
         }
@@ -221,7 +228,7 @@ impl Change<'_> {
         }
         match next {
             Some(from) => Stage::Operations { from: Some(from) },
-            None => Stage::Counters,
+            None => Stage::Done,
         }
     }
 

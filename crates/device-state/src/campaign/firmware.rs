@@ -103,6 +103,15 @@ pub struct Step {
 pub struct Wanted<'w> {
     pub image: &'w Image,
     pub policy: &'w DevicePolicy,
+    pub going: Going,
+}
+
+/// Whether a campaign still begins something.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Going {
+    On,
+    /// It was halted: what was told to install comes to its end, and nothing is begun anew.
+    Halted,
 }
 
 /// Moves a device on. Nothing of what it says is trusted to come in order, or at all.
@@ -304,6 +313,11 @@ impl Walk<'_> {
             Phase::Downloaded,
             self.after(self.wanted.policy.wake_up_deadline),
         );
+        self.order();
+    }
+
+    /// Until the phase's deadline, however often it is given.
+    fn order(&mut self) {
         self.ledger.asked_at = self.now;
         self.operation = Some(Operation::Execute {
             path: UPDATE,
@@ -313,18 +327,13 @@ impl Walk<'_> {
 
     fn downloaded(&mut self, input: Input<'_>) {
         match input {
+            Input::Ended { operation, outcome } if operation.path() == UPDATE => {
+                self.ordered(outcome);
+            }
+            // It was asked because nobody knew whether the order reached it.
             Input::Ended { outcome, .. } => match outcome {
-                OperationOutcome::Rejected { code, .. } if parts(*code) != METHOD_NOT_ALLOWED => {
-                    let (class, detail) = parts(*code);
-                    self.fail(Failure::Refused(class, detail));
-                }
-                OperationOutcome::Expired if self.now >= self.ledger.deadline => self.run_out(),
-                OperationOutcome::Delivered { .. } => self.updates(),
-                // Refused because it is at it already, or nobody knows whether it was told: it is asked how far it is.
-                _ => {
-                    self.updates();
-                    self.read(FIRMWARE);
-                }
+                OperationOutcome::Delivered { .. } => self.judge_order(),
+                _ => self.lost(FIRMWARE),
             },
             Input::Reported => match (self.known.state, self.known.result) {
                 (Some(state::IDLE), Some(result::SUCCESS)) => self.verify(),
@@ -334,6 +343,35 @@ impl Walk<'_> {
                 _ => {}
             },
             _ => {}
+        }
+    }
+
+    fn ordered(&mut self, outcome: &OperationOutcome) {
+        match outcome {
+            OperationOutcome::Delivered { .. } => self.updates(),
+            OperationOutcome::Rejected { code, .. } if parts(*code) != METHOD_NOT_ALLOWED => {
+                let (class, detail) = parts(*code);
+                self.fail(Failure::Refused(class, detail));
+            }
+            // Some refuse it because they are at it already.
+            OperationOutcome::Rejected { .. } => {
+                self.updates();
+                self.read(FIRMWARE);
+            }
+            _ => self.lost(FIRMWARE),
+        }
+    }
+
+    /// What came of an order of which nobody knows whether it arrived.
+    fn judge_order(&mut self) {
+        let waits = matches!(
+            (self.known.state, self.known.result),
+            (Some(state::DOWNLOADED), Some(result::NONE) | None)
+        );
+        match self.wanted.going {
+            Going::On if waits => self.order(),
+            Going::Halted if waits => self.halt(),
+            _ => self.updates(),
         }
     }
 
@@ -368,10 +406,7 @@ impl Walk<'_> {
             (Some(state::IDLE), Some(result::SUCCESS)) => self.verify(),
             // A restart took the result with it.
             (Some(state::IDLE), _) if heard == Heard::Asked => self.verify(),
-            // The order was lost: it still waits for it.
-            (Some(state::DOWNLOADED), Some(result::NONE) | None) if heard == Heard::Asked => {
-                self.install();
-            }
+            // One that keeps what it got is not told again: some install at night.
             _ => {}
         }
     }
@@ -441,7 +476,8 @@ impl Walk<'_> {
     }
 
     fn fail(&mut self, failure: Failure) {
-        if failure.may_pass() && self.ledger.retries < self.wanted.policy.retries {
+        let again = self.wanted.going == Going::On && failure.may_pass();
+        if again && self.ledger.retries < self.wanted.policy.retries {
             let doubled = 1_u32 << self.ledger.retries.min(16);
             let backoff = self.wanted.policy.retry_backoff.saturating_mul(doubled);
             self.enter(Phase::Retrying, self.after(backoff));

@@ -45,6 +45,8 @@ pub struct Image {
 }
 
 impl Image {
+    /// The longest name in bytes: as of any object of Kubernetes.
+    pub const MAX_NAME: usize = 253;
     /// The longest version in bytes.
     pub const MAX_VERSION: usize = 128;
     // LwM2M Core 1.2 §E.6: a Package URI of 0 to 255 bytes.

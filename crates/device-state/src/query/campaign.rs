@@ -1,5 +1,6 @@
 //! Campaigns, and the devices in them.
 
+use crate::apply::campaign::membership::can_admit;
 use crate::campaign::{Campaign, CampaignId, Ledger, Part, Phase, Tally};
 use crate::name::{DeviceName, Namespace};
 use crate::range;
@@ -19,7 +20,8 @@ pub fn campaigns(tables: &dyn Tables, namespace: Option<&Namespace>) -> Vec<Camp
 /// The campaign of this name.
 pub fn campaign(tables: &dyn Tables, namespace: &Namespace, name: &str) -> Option<Campaign> {
     match tables.get(&RowKey::Campaign(namespace.qualify(name))) {
-        Some(Row::Campaign(campaign)) => Some(*campaign),
+        // A name that looks as if it were in another namespace names nothing.
+        Some(Row::Campaign(campaign)) if campaign.namespace == *namespace => Some(*campaign),
         _ => None,
     }
 }
@@ -52,6 +54,11 @@ pub fn campaign_tallies(tables: &dyn Tables, id: CampaignId) -> Vec<(u8, Tally)>
         _ => None,
     });
     tallies.collect()
+}
+
+/// Whether a device of the shard could have its turn in a wave of a campaign now.
+pub fn campaign_can_admit(tables: &dyn Tables, id: CampaignId, wave: u8) -> bool {
+    campaign_part(tables, id).is_some_and(|part| can_admit(tables, &part, wave))
 }
 
 pub(crate) fn campaign_tally(tables: &dyn Tables, id: CampaignId, slot: u8) -> Tally {

@@ -572,3 +572,71 @@ fn a_campaign_ends_before_it_is_removed_and_an_abort_stays() {
         Outcome::Rejected(Rejection::UnknownCampaign)
     );
 }
+
+#[test]
+fn a_device_that_keeps_what_it_got_is_not_told_again_and_again() {
+    let (world, gadget) = played(Gadget {
+        stalls_in: Some(2),
+        oddity: Some(Oddity::SitsOnIt),
+        ..Gadget::new("a")
+    });
+    assert_eq!(phase(&world, "a"), Phase::Failed(Failure::InstallTimeout));
+    assert_eq!(gadget.orders, 1);
+}
+
+#[test]
+fn a_device_that_was_deleted_while_it_waited_is_not_made_known_again() {
+    let mut world = begun(part(ID), &["a"]);
+    world.run(Command::Forget {
+        endpoint: endpoint("a"),
+        live: Live::Deregistered,
+        missing: Missing::Refused,
+    });
+    admit(&mut world, ID, 0, 1);
+    assert_eq!(phase(&world, "a"), Phase::Skipped(SkipReason::Forgotten));
+    assert!(!query::is_known(&world.tables, &endpoint("a")));
+}
+
+#[test]
+fn nothing_is_tried_again_once_a_campaign_is_halted() {
+    let mut world = begun(part(ID), &["a"]);
+    admit(&mut world, ID, 0, 1);
+    let mut gadget = Gadget {
+        loses_orders: Some(false),
+        ..Gadget::new("a")
+    };
+    gadget.play_until(&mut world, |world| phase(world, "a") == Phase::Downloaded);
+    let order = ledger(&world, "a").operation.unwrap();
+    world.start("a", order);
+    world.run(Command::HaltCampaign { id: ID, limit: 10 });
+    gadget.finish_started(&mut world, order);
+    gadget.play(&mut world);
+    assert_eq!(
+        (phase(&world, "a"), gadget.installed),
+        (Phase::Cancelled, 0)
+    );
+}
+
+#[test]
+fn a_name_reaches_no_other_namespace() {
+    let mut world = World::new();
+    let theirs = Namespace::new("acme").unwrap();
+    let mut campaign = campaign("fw");
+    campaign.namespace = theirs.clone();
+    world.run(Command::PutCampaign {
+        campaign: Box::new(campaign),
+    });
+    let control = Command::ControlCampaign {
+        namespace: Namespace::default(),
+        name: "\u{1f}acme\u{1f}fw".to_owned(),
+        paused: None,
+        approved_through: None,
+        abort: Abort::Now,
+    };
+    assert_eq!(
+        world.run(control),
+        Outcome::Rejected(Rejection::UnknownCampaign)
+    );
+    let stored = query::campaign(&world.tables, &theirs, "fw").unwrap();
+    assert!(!stored.control.aborted);
+}

@@ -95,7 +95,7 @@ fn plan(asked: public::CampaignPlan, name: &str) -> Result<Plan, ConvertError> {
             Ok(_) => OnFailure::Pause,
             Err(_) => return Err(unknown("on_failure", asked.on_failure)),
         },
-        rollback_image: asked.rollback_image.map(image),
+        rollback_image: asked.rollback_image.map(|asked| named_image(asked, name)),
     })
 }
 
@@ -267,35 +267,61 @@ fn moment(field: &str, at: prost_types::Timestamp) -> Result<Timestamp, ConvertE
     ))
 }
 
-impl From<InNamespace<public::PauseCampaignRequest>> for Command {
-    fn from(asked: InNamespace<public::PauseCampaignRequest>) -> Self {
-        Self::ControlCampaign {
+impl TryFrom<InNamespace<public::PauseCampaignRequest>> for Command {
+    type Error = ConvertError;
+
+    fn try_from(asked: InNamespace<public::PauseCampaignRequest>) -> Result<Self, ConvertError> {
+        checked_name("name", &asked.request.name)?;
+        Ok(Self::ControlCampaign {
             namespace: asked.namespace,
             name: asked.request.name,
             paused: Some(!asked.request.resume),
             approved_through: None,
             abort: Abort::No,
-        }
+        })
     }
 }
 
-impl From<InNamespace<public::AbortCampaignRequest>> for Command {
-    fn from(asked: InNamespace<public::AbortCampaignRequest>) -> Self {
-        Self::ControlCampaign {
+impl TryFrom<InNamespace<public::AbortCampaignRequest>> for Command {
+    type Error = ConvertError;
+
+    fn try_from(asked: InNamespace<public::AbortCampaignRequest>) -> Result<Self, ConvertError> {
+        checked_name("name", &asked.request.name)?;
+        Ok(Self::ControlCampaign {
             namespace: asked.namespace,
             name: asked.request.name,
             paused: None,
             approved_through: None,
             abort: Abort::Now,
-        }
+        })
     }
 }
 
-impl From<InNamespace<public::DeleteCampaignRequest>> for Command {
-    fn from(asked: InNamespace<public::DeleteCampaignRequest>) -> Self {
-        Self::RemoveCampaign {
+impl TryFrom<InNamespace<public::DeleteCampaignRequest>> for Command {
+    type Error = ConvertError;
+
+    fn try_from(asked: InNamespace<public::DeleteCampaignRequest>) -> Result<Self, ConvertError> {
+        checked_name("name", &asked.request.name)?;
+        Ok(Self::RemoveCampaign {
             namespace: asked.namespace,
             name: asked.request.name,
-        }
+        })
+    }
+}
+
+impl TryFrom<InNamespace<public::ApproveCampaignRequest>> for Command {
+    type Error = ConvertError;
+
+    /// The wave has to be named.
+    fn try_from(asked: InNamespace<public::ApproveCampaignRequest>) -> Result<Self, ConvertError> {
+        checked_name("name", &asked.request.name)?;
+        checked_name("through", &asked.request.through)?;
+        Ok(Self::ControlCampaign {
+            namespace: asked.namespace,
+            name: asked.request.name,
+            paused: None,
+            approved_through: Some(asked.request.through),
+            abort: Abort::No,
+        })
     }
 }

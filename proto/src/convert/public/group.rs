@@ -42,12 +42,17 @@ impl TryFrom<InNamespace<public::PutDeviceGroupRequest>> for Group {
     }
 }
 
-impl From<InNamespace<public::DeleteDeviceGroupRequest>> for Command {
-    fn from(asked: InNamespace<public::DeleteDeviceGroupRequest>) -> Self {
-        Self::RemoveGroup {
+impl TryFrom<InNamespace<public::DeleteDeviceGroupRequest>> for Command {
+    type Error = ConvertError;
+
+    fn try_from(
+        asked: InNamespace<public::DeleteDeviceGroupRequest>,
+    ) -> Result<Self, ConvertError> {
+        checked_name("name", &asked.request.name)?;
+        Ok(Self::RemoveGroup {
             namespace: asked.namespace,
             name: asked.request.name,
-        }
+        })
     }
 }
 

@@ -1,6 +1,6 @@
 //! `drover.v1.Campaigns`.
 
-use device_state::campaign::{Abort, Campaign, Plan};
+use device_state::campaign::{Campaign, Plan};
 use device_state::query::{self, LedgerQuery};
 use device_state::{Command, Namespace, ShardId};
 use proto::convert::public::{InNamespace, campaign_device, checked_name, phases};
@@ -77,7 +77,8 @@ impl Campaigns for Api {
         let asked = tenant(request)?;
         let terms = terms(&asked)?;
         let place = (asked.namespace.clone(), asked.request.name.clone());
-        self.commit_on(COMMON, &terms, asked.into()).await?;
+        let command = Command::try_from(asked).map_err(|error| status::convert(&error))?;
+        self.commit_on(COMMON, &terms, command).await?;
         self.campaign(&place.0, &place.1).await
     }
 
@@ -87,21 +88,16 @@ impl Campaigns for Api {
     ) -> Result<Response<public::Campaign>, Status> {
         let asked = tenant(request)?;
         let terms = terms(&asked)?;
-        let InNamespace { namespace, request } = asked;
-        let through = match request.through.as_str() {
-            "" => campaigns::next_to_approve(&self.stored(&namespace, &request.name).await?)
-                .ok_or_else(|| status::field("through", &"is empty, and no wave is left"))?,
-            wave => wave.to_owned(),
-        };
-        let command = Command::ControlCampaign {
-            namespace: namespace.clone(),
-            name: request.name.clone(),
-            paused: None,
-            approved_through: Some(through),
-            abort: Abort::No,
-        };
+        let mut asked = asked;
+        let place = (asked.namespace.clone(), asked.request.name.clone());
+        if asked.request.through.is_empty() {
+            let next = campaigns::next_to_approve(&self.stored(&place.0, &place.1).await?);
+            asked.request.through =
+                next.ok_or_else(|| status::field("through", &"is empty, and no wave is left"))?;
+        }
+        let command = Command::try_from(asked).map_err(|error| status::convert(&error))?;
         self.commit_on(COMMON, &terms, command).await?;
-        self.campaign(&namespace, &request.name).await
+        self.campaign(&place.0, &place.1).await
     }
 
     async fn abort_campaign(
@@ -111,7 +107,8 @@ impl Campaigns for Api {
         let asked = tenant(request)?;
         let terms = terms(&asked)?;
         let place = (asked.namespace.clone(), asked.request.name.clone());
-        self.commit_on(COMMON, &terms, asked.into()).await?;
+        let command = Command::try_from(asked).map_err(|error| status::convert(&error))?;
+        self.commit_on(COMMON, &terms, command).await?;
         self.campaign(&place.0, &place.1).await
     }
 
@@ -121,7 +118,8 @@ impl Campaigns for Api {
     ) -> Result<Response<public::DeleteCampaignResponse>, Status> {
         let asked = tenant(request)?;
         let terms = terms(&asked)?;
-        self.commit_on(COMMON, &terms, asked.into()).await?;
+        let command = Command::try_from(asked).map_err(|error| status::convert(&error))?;
+        self.commit_on(COMMON, &terms, command).await?;
         Ok(Response::new(public::DeleteCampaignResponse {}))
     }
 

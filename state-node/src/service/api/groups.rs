@@ -5,7 +5,7 @@ use std::collections::HashMap;
 use device_state::query::{self, DeviceQuery};
 use device_state::{Command, DeviceName, DevicePrefix, Group, Namespace};
 use lwm2m::{Path, Value};
-use proto::convert::public::{InNamespace, both};
+use proto::convert::public::{InNamespace, both, checked_name};
 use proto::drover::v1 as public;
 use proto::drover::v1::device_group::{Counts, FirmwareVersion};
 use proto::drover::v1::device_groups_server::DeviceGroups;
@@ -78,13 +78,15 @@ impl DeviceGroups for Api {
     ) -> Result<Response<public::DeleteDeviceGroupResponse>, Status> {
         let asked = tenant(request)?;
         let terms = terms(&asked)?;
-        self.commit_on(COMMON, &terms, asked.into()).await?;
+        let command = Command::try_from(asked).map_err(|error| status::convert(&error))?;
+        self.commit_on(COMMON, &terms, command).await?;
         Ok(Response::new(public::DeleteDeviceGroupResponse {}))
     }
 }
 
 impl Api {
     fn group(&self, namespace: &Namespace, name: &str) -> Result<Group, Status> {
+        checked_name("group", name).map_err(|error| status::convert(&error))?;
         let common = self.router().common_group();
         let found = common
             .store()

@@ -187,14 +187,13 @@ impl Looks {
     }
 
     async fn look(&mut self) -> Result<Campaign, Failure> {
-        let api = match self.api.take() {
-            Some(api) => api,
-            None => {
-                let (channel, number) = self.addresses.connect_from(self.turn).await?;
-                // If this node fails, another one may answer.
-                self.turn = number + 1;
-                Api::new(channel, self.timeout)
-            }
+        let api = if let Some(api) = self.api.take() {
+            api
+        } else {
+            let (channel, number) = self.addresses.connect_from(self.turn).await?;
+            // If this node fails, another one may answer.
+            self.turn = number + 1;
+            Api::new(channel, self.timeout)
         };
         let request = api.request(GetCampaignRequest {
             name: self.name.clone(),

@@ -1,7 +1,7 @@
 //! Campaigns as they are declared and steered: rows of shard 0.
 
 use super::super::Change;
-use crate::campaign::{Abort, Campaign, CampaignId, CampaignState, Course, WaveCourse};
+use crate::campaign::{Abort, Campaign, CampaignId, CampaignState, Course, Membership, WaveCourse};
 use crate::command::{Outcome, Rejection};
 use crate::name::Namespace;
 use crate::query;
@@ -89,6 +89,15 @@ impl Change<'_> {
             return Err(Rejection::CampaignRuns);
         }
         let (namespace, name) = name;
+        // The one that goes back looks for its members in the ledger of this one.
+        let others = query::campaigns(self.tables, Some(namespace));
+        let needed = others.iter().any(|other| {
+            other.plan.membership == Membership::UpdatedBy(campaign.id)
+                && other.course.state == CampaignState::Enrolling
+        });
+        if needed {
+            return Err(Rejection::CampaignRuns);
+        }
         self.tables
             .delete(&RowKey::Campaign(namespace.qualify(name)));
         Ok(Outcome::Done)

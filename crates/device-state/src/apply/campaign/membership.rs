@@ -1,5 +1,7 @@
 //! Who takes part in a campaign, and whose turn it is: commands of the planner, each of a bounded size.
 
+use lwm2m::Operation;
+
 use super::super::Change;
 use crate::campaign::firmware::Input;
 use crate::campaign::{CampaignId, Ledger, Membership, Part, Phase, Sweep, Tally};
@@ -8,7 +10,7 @@ use crate::limit::MAX_ADMITTED;
 use crate::name::{DeviceName, DevicePrefix};
 use crate::query::{self, DeviceQuery};
 use crate::range::{self, Range};
-use crate::table::{Row, RowKey};
+use crate::table::{Row, RowKey, Tables};
 
 /// Devices that wait and are looked at, at least: some are in another campaign, and must not keep the others back.
 const LOOKED_AT: usize = 1_024;
@@ -123,10 +125,15 @@ impl Change<'_> {
                 && query::campaign_of(self.tables, endpoint).is_none()
                 && let Some(ledger) = query::ledger(self.tables, id, endpoint)
             {
-                left -= 1;
                 self.tables.delete(&row.key());
-                self.walk(&part, &ledger, Input::Admitted { wave });
-                self.settle_queue(endpoint);
+                if query::is_known(self.tables, endpoint) {
+                    left -= 1;
+                    self.walk(&part, &ledger, Input::Admitted { wave });
+                    self.settle_queue(endpoint);
+                } else {
+                    // It was deleted while it waited, and must not be made known again.
+                    self.walk(&part, &ledger, Input::Forgotten);
+                }
             }
         }
         Ok(Outcome::Done)
@@ -146,10 +153,10 @@ impl Change<'_> {
         let last = (rows.len() == limit)
             .then(|| rows.last().map(|ledger| ledger.endpoint.clone()))
             .flatten();
+        part.halt = Sweep::to(last);
         for ledger in rows {
             self.halt_device(&part, &ledger);
         }
-        part.halt = Sweep::to(last);
         self.tables.put(Row::CampaignPart(Box::new(part)));
         Ok(Outcome::Done)
     }
@@ -166,12 +173,14 @@ impl Change<'_> {
         }
     }
 
-    /// Whether what is to be done with the device has not been sent.
+    /// Whether the order to install has not been sent.
     fn waits(&self, ledger: &Ledger) -> bool {
         let record = ledger
             .operation
             .and_then(|operation| query::operation(self.tables, &ledger.endpoint, operation));
-        record.is_some_and(|record| record.is_pending())
+        record.is_some_and(|record| {
+            record.is_pending() && matches!(record.operation, Operation::Execute { .. })
+        })
     }
 
     /// Devices that are still on their way are let go: their campaign is not there any more.
@@ -217,6 +226,17 @@ impl Change<'_> {
     fn part(&self, id: CampaignId) -> Result<Part, Rejection> {
         query::campaign_part(self.tables, id).ok_or(Rejection::UnknownCampaign)
     }
+}
+
+/// Whether a device of the shard could have its turn in a wave now: as far as the first ones in line show it.
+pub(crate) fn can_admit(tables: &dyn Tables, part: &Part, wave: u8) -> bool {
+    let lane = lane_of(part, wave);
+    let waiting = query::campaign_queue(tables, part.id, lane, LOOKED_AT);
+    part.halt == Sweep::NotBegun
+        && waiting.iter().any(|row| match row {
+            Row::CampaignQueue { endpoint, .. } => query::campaign_of(tables, endpoint).is_none(),
+            _ => false,
+        })
 }
 
 /// Whom a wave takes: those that meet its selector, those that meet none, or as the last one everybody.

@@ -37,6 +37,7 @@ fn gadget() -> impl Strategy<Value = Gadget> {
         Oddity::NeverNotifies,
         Oddity::ForgetsResult,
         Oddity::RefusesOrder,
+        Oddity::SitsOnIt,
     ]));
     (
         oddity,
@@ -48,13 +49,13 @@ fn gadget() -> impl Strategy<Value = Gadget> {
     )
         .prop_map(
             |(oddity, fails_with, failures_left, loses_orders, installs, (state, result))| Gadget {
+                installs,
+                state,
+                result,
                 oddity,
                 fails_with,
                 failures_left,
                 loses_orders,
-                installs,
-                state,
-                result,
                 ..Gadget::new("a")
             },
         )

@@ -22,6 +22,8 @@ pub(crate) enum Oddity {
     ForgetsResult,
     /// It begins by itself, and says 4.05 when it is told.
     RefusesOrder,
+    /// It takes the order and stays where it is.
+    SitsOnIt,
 }
 
 #[derive(Clone, Debug)]
@@ -41,6 +43,7 @@ pub(crate) struct Gadget {
     /// It stays in this state.
     pub(crate) stalls_in: Option<i64>,
     pub(crate) installed: u32,
+    pub(crate) orders: u32,
     pub(crate) uris: Vec<String>,
     pub(crate) registrations: u64,
 }
@@ -60,6 +63,7 @@ impl Gadget {
             loses_orders: None,
             stalls_in: None,
             installed: 0,
+            orders: 0,
             uris: Vec::new(),
             registrations: 0,
         }
@@ -177,6 +181,10 @@ impl Gadget {
                 self.uris.push(uri.clone());
                 self.result = 0;
                 self.state = i64::from(!uri.is_empty());
+                delivered(CHANGED, Vec::new())
+            }
+            Operation::Execute { .. } if self.oddity == Some(Oddity::SitsOnIt) => {
+                self.orders += 1;
                 delivered(CHANGED, Vec::new())
             }
             Operation::Execute { .. } => match self.loses_orders.take() {
