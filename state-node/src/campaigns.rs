@@ -9,11 +9,12 @@ use std::time::Duration;
 
 use ::campaign::{Decision, ShardView, WindowState, decide, window};
 use device_state::campaign::{
-    Campaign, CampaignState, Control, Course, Membership, OnFailure, Part, Plan, Promotion, Sweep,
-    Tally, WaveState,
+    Campaign, CampaignState, Control, Course, FailureThreshold, Membership, OnFailure, Part, Plan,
+    Promotion, Schedule, Share, Sweep, Tally, Wave, WaveState,
 };
 use device_state::{CampaignId, Command, FeatureLevel, Outcome, Timestamp, query};
-use futures::future::try_join_all;
+use futures::StreamExt;
+use futures::future::join_all;
 use node_runtime::{Drain, clock};
 use proto::convert::public::Standing;
 
@@ -27,6 +28,8 @@ const TICK: Duration = Duration::from_millis(500);
 const SWEEP: u32 = 1_000;
 /// Steps of a sweep in one round, of one shard: others have their turn then.
 const STEPS: usize = 64;
+/// Campaigns that are looked after side by side.
+const AT_ONCE: usize = 16;
 /// How long a proposal may take; the next round repeats what was not done.
 const PATIENCE: Duration = Duration::from_secs(5);
 
@@ -59,27 +62,42 @@ async fn round(router: &Router) {
         .store()
         .read(|tables| query::campaigns(tables, None));
     drop_others(router, &campaigns).await;
-    for campaign in campaigns {
+    // What holds up one campaign, such as a shard without a leader, holds up no other.
+    let all = futures::stream::iter(campaigns);
+    all.for_each_concurrent(AT_ONCE, async |campaign| {
         if let Err(error) = advance(router, &campaign).await {
             tracing::debug!(campaign = campaign.name, %error, "a campaign does not go on this time");
         }
-    }
+    })
+    .await;
 }
 
 async fn advance(router: &Router, campaign: &Campaign) -> Result<(), ProposeError> {
     if campaign.course.state.is_final() {
         return Ok(());
     }
-    if campaign.course.state == CampaignState::Enrolling && !campaign.control.aborted {
+    let is_ending = campaign.course.state == CampaignState::Aborting || campaign.control.aborted;
+    if !is_ending {
         enrol(router, campaign).await?;
     }
     let views = views(router, campaign);
-    for decision in decide(campaign, &views, Timestamp(clock::now_ms())) {
+    let decisions = decide(campaign, &views, Timestamp(clock::now_ms()));
+    let (admissions, others): (Vec<_>, Vec<_>) = decisions
+        .into_iter()
+        .partition(|decision| matches!(decision, Decision::Admit { .. }));
+    for decision in others {
         if !carry_out(router, campaign, decision).await? {
-            break;
+            return Ok(());
         }
     }
-    Ok(())
+    // Shard by shard, side by side: one without a leader holds up its own devices only.
+    let admissions = admissions
+        .into_iter()
+        .map(|decision| carry_out(router, campaign, decision));
+    join_all(admissions)
+        .await
+        .into_iter()
+        .try_for_each(|done| done.map(drop))
 }
 
 /// Whether the decisions behind it still hold.
@@ -106,6 +124,15 @@ async fn carry_out(
             Ok(outcome == Outcome::Done)
         }
         Decision::Admit { shard, wave, until } => {
+            // Those that wait may all be in another campaign, for days.
+            let can = router.group(shard).is_some_and(|group| {
+                group
+                    .store()
+                    .read(|tables| query::campaign_can_admit(tables, campaign.id, wave))
+            });
+            if !can {
+                return Ok(true);
+            }
             let command = Command::AdmitDevices {
                 id: campaign.id,
                 wave,
@@ -115,40 +142,64 @@ async fn carry_out(
             Ok(true)
         }
         Decision::Halt => {
-            let halt = |limit| Command::HaltCampaign {
-                id: campaign.id,
-                limit,
-            };
-            for group in router.groups() {
-                sweep(
-                    router,
-                    group,
-                    halt,
-                    |part| part.halt == Sweep::Done,
-                    campaign.id,
-                )
-                .await?;
-            }
+            let shards = router.groups().iter();
+            let halted = shards.map(|group| halt_shard(router, group, campaign));
+            join_all(halted)
+                .await
+                .into_iter()
+                .collect::<Result<(), _>>()?;
             Ok(true)
         }
-        Decision::RollBack => {
-            let Some(campaign) = way_back(campaign) else {
-                return Ok(true);
-            };
-            let campaign = Box::new(campaign);
-            let command = Command::PutCampaign { campaign };
-            // One that is there already is the one that is wanted.
-            router.propose(COMMON, None, command, PATIENCE).await?;
-            Ok(true)
-        }
+        Decision::RollBack => go_back(router, campaign).await,
     }
+}
+
+async fn halt_shard(
+    router: &Router,
+    group: &Group,
+    campaign: &Campaign,
+) -> Result<(), ProposeError> {
+    // A replica that does not know of the campaign may only be behind.
+    open(router, group, campaign).await?;
+    let halt = |limit| Command::HaltCampaign {
+        id: campaign.id,
+        limit,
+    };
+    let done = |part: &Part| part.halt == Sweep::Done;
+    sweep(router, group, halt, done, campaign.id).await
+}
+
+/// Begins the campaign that brings back what was there. Whether it has begun.
+async fn go_back(router: &Router, campaign: &Campaign) -> Result<bool, ProposeError> {
+    let Some(back) = way_back(campaign) else {
+        return Ok(true);
+    };
+    let (namespace, name) = (back.namespace.clone(), back.name.clone());
+    let command = Command::PutCampaign {
+        campaign: Box::new(back),
+    };
+    let outcome = router.propose(COMMON, None, command, PATIENCE).await?;
+    let Outcome::Rejected(rejection) = outcome else {
+        return Ok(true);
+    };
+    let stored = router
+        .common_group()
+        .store()
+        .read(|tables| query::campaign(tables, &namespace, &name));
+    let is_it =
+        stored.is_some_and(|stored| stored.plan.membership == Membership::UpdatedBy(campaign.id));
+    if !is_it {
+        // The campaign does not end before: somebody has to make room for it.
+        tracing::warn!(campaign = campaign.name, back = name, %rejection, "cannot go back");
+    }
+    Ok(is_it)
 }
 
 /// Every shard takes part, and asks its devices; side by side, as a million devices are many steps.
 async fn enrol(router: &Router, campaign: &Campaign) -> Result<(), ProposeError> {
     let shards = router.groups().iter();
-    let shards = shards.map(|group| enrol_shard(router, group, campaign));
-    try_join_all(shards).await.map(drop)
+    let enrolled = shards.map(|group| enrol_shard(router, group, campaign));
+    join_all(enrolled).await.into_iter().collect()
 }
 
 async fn enrol_shard(
@@ -156,20 +207,29 @@ async fn enrol_shard(
     group: &Group,
     campaign: &Campaign,
 ) -> Result<(), ProposeError> {
-    let known = group
-        .store()
-        .read(|tables| query::campaign_part(tables, campaign.id));
-    if known.is_none() {
-        let part = Box::new(part(campaign));
-        let open = Command::OpenCampaign { part };
-        router.propose(group.shard(), None, open, PATIENCE).await?;
-    }
+    open(router, group, campaign).await?;
     let enrol = |limit| Command::EnrolDevices {
         id: campaign.id,
         limit,
     };
     let done = |part: &Part| part.enrolment == Sweep::Done;
     sweep(router, group, enrol, done, campaign.id).await
+}
+
+/// Makes a shard take part, unless this node's replica says that it does.
+async fn open(router: &Router, group: &Group, campaign: &Campaign) -> Result<(), ProposeError> {
+    let known = group
+        .store()
+        .read(|tables| query::campaign_part(tables, campaign.id));
+    if known.is_some() {
+        return Ok(());
+    }
+    let part = Box::new(part(campaign));
+    let open = Command::OpenCampaign { part };
+    router
+        .propose(group.shard(), None, open, PATIENCE)
+        .await
+        .map(drop)
 }
 
 /// Repeats a step until this node's replica says that it is done, or for as long as a round may take.
@@ -225,7 +285,8 @@ fn part(campaign: &Campaign) -> Part {
     }
 }
 
-/// The campaign that brings back what was there; `None` if nobody said what.
+/// The campaign that brings back what was there; `None` if nobody said what. It waits for nobody and nothing: no
+/// approval, no soak, no window.
 fn way_back(campaign: &Campaign) -> Option<Campaign> {
     let image = campaign.plan.rollback_image.clone()?;
     let kept = Campaign::MAX_NAME - WAY_BACK.len();
@@ -237,6 +298,14 @@ fn way_back(campaign: &Campaign) -> Option<Campaign> {
         plan: Plan {
             image,
             membership: Membership::UpdatedBy(campaign.id),
+            waves: campaign
+                .plan
+                .waves
+                .last()
+                .map(everybody)
+                .into_iter()
+                .collect(),
+            schedule: Schedule::default(),
             on_failure: OnFailure::Pause,
             rollback_image: None,
             ..campaign.plan.clone()
@@ -246,6 +315,21 @@ fn way_back(campaign: &Campaign) -> Option<Campaign> {
         created_at: Timestamp(0),
         owner: campaign.owner.clone(),
     })
+}
+
+/// The one wave of a campaign that goes back, which hurries no more than the last one of the other.
+fn everybody(last: &Wave) -> Wave {
+    Wave {
+        name: last.name.clone(),
+        size: Share::ALL,
+        selector: None,
+        max_concurrent: last.max_concurrent,
+        success_threshold: 0,
+        failure_threshold: FailureThreshold::default(),
+        minimum_results: 0,
+        soak: Duration::ZERO,
+        promotion: Promotion::Automatic,
+    }
 }
 
 /// What this node's replicas of the shards have counted; they may be a little behind.
@@ -259,8 +343,7 @@ fn views(router: &Router, campaign: &Campaign) -> Vec<ShardView> {
             enrolled: part
                 .as_ref()
                 .is_some_and(|part| part.enrolment == Sweep::Done),
-            // A shard that was never asked has nobody to take back.
-            halted: part.is_none_or(|part| part.halt == Sweep::Done),
+            halted: part.is_some_and(|part| part.halt == Sweep::Done),
             waves,
             common,
         }
@@ -290,25 +373,52 @@ fn by_wave(tallies: Vec<(u8, Tally)>, waves: usize) -> (Vec<Tally>, Tally) {
 /// The rows of campaigns that were deleted go.
 async fn drop_others(router: &Router, campaigns: &[Campaign]) {
     let known: BTreeSet<CampaignId> = campaigns.iter().map(|campaign| campaign.id).collect();
-    for group in router.groups() {
+    let left = |group: &Group| {
         let parts = group.store().read(|tables| query::campaign_parts(tables));
-        for part in parts.into_iter().filter(|part| !known.contains(&part.id)) {
-            let drop = |limit| Command::DropCampaign { id: part.id, limit };
-            let shard = group.shard();
-            for _ in 0..STEPS {
-                let there = group
-                    .store()
-                    .read(|tables| query::campaign_part(tables, part.id).is_some());
-                if !there {
-                    break;
-                }
-                if let Err(error) = router.propose(shard, None, drop(SWEEP), PATIENCE).await {
-                    tracing::debug!(%shard, %error, "a campaign that is gone is not dropped this time");
-                    break;
-                }
+        let ids = parts.into_iter().map(|part| part.id);
+        ids.filter(|id| !known.contains(id)).collect::<Vec<_>>()
+    };
+    let left: Vec<_> = router
+        .groups()
+        .iter()
+        .map(|group| (group, left(group)))
+        .filter(|(_, ids)| !ids.is_empty())
+        .collect();
+    if left.is_empty() {
+        return;
+    }
+    // This node may have fallen behind with the list, and what is dropped does not come back: a quorum is asked.
+    let confirmed = router.common_group().read_confirmed(|tables| {
+        let campaigns = query::campaigns(tables, None).into_iter();
+        campaigns
+            .map(|campaign| campaign.id)
+            .collect::<BTreeSet<_>>()
+    });
+    let Ok(confirmed) = confirmed.await else {
+        return;
+    };
+    for (group, ids) in left {
+        for id in ids.into_iter().filter(|id| !confirmed.contains(id)) {
+            if let Err(error) = drop_campaign(router, group, id).await {
+                let shard = group.shard();
+                tracing::debug!(%shard, %error, "a campaign that is gone is not dropped this time");
             }
         }
     }
+}
+
+async fn drop_campaign(router: &Router, group: &Group, id: CampaignId) -> Result<(), ProposeError> {
+    for _ in 0..STEPS {
+        let part = group
+            .store()
+            .read(|tables| query::campaign_part(tables, id));
+        if part.is_none() {
+            break;
+        }
+        let drop = Command::DropCampaign { id, limit: SWEEP };
+        router.propose(group.shard(), None, drop, PATIENCE).await?;
+    }
+    Ok(())
 }
 
 /// A campaign with what this node's replicas have counted, and with its window.
