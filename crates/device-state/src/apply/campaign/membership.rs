@@ -1,5 +1,7 @@
 //! Who takes part in a campaign, and whose turn it is: commands of the planner, each of a bounded size.
 
+use std::collections::BTreeMap;
+
 use lwm2m::Operation;
 
 use super::super::Change;
@@ -42,8 +44,15 @@ impl Change<'_> {
         }
         let limit = usize::try_from(limit).unwrap_or(usize::MAX);
         let (devices, last) = self.next_candidates(&part, limit);
+        // A wave is counted once for all that join it, not written for each.
+        let mut joined: BTreeMap<u8, u64> = BTreeMap::new();
         for endpoint in devices {
-            self.enrol(&part, &endpoint);
+            if let Some(slot) = self.enrol(&part, &endpoint) {
+                *joined.entry(slot).or_default() += 1;
+            }
+        }
+        for (slot, devices) in joined {
+            self.change_tally(id, slot, |tally| tally.waiting += devices);
         }
         part.enrolment = Sweep::to(last);
         self.tables.put(Row::CampaignPart(Box::new(part)));
@@ -78,15 +87,19 @@ impl Change<'_> {
             let open = part.membership == Membership::Dynamic
                 && part.halt == Sweep::NotBegun
                 && endpoint.is_in(&part.namespace);
-            if open && query::meets_filter(self.tables, endpoint, &part.selector.filter) {
-                self.enrol(&part, endpoint);
+            if open
+                && query::meets_filter(self.tables, endpoint, &part.selector.filter)
+                && let Some(slot) = self.enrol(&part, endpoint)
+            {
+                self.change_tally(part.id, slot, |tally| tally.waiting += 1);
             }
         }
     }
 
-    fn enrol(&mut self, part: &Part, endpoint: &DeviceName) {
+    /// Puts a device in line and returns where it is to be counted; `None` for one that is there already.
+    fn enrol(&mut self, part: &Part, endpoint: &DeviceName) -> Option<u8> {
         if query::ledger(self.tables, part.id, endpoint).is_some() {
-            return;
+            return None;
         }
         let meets = |selector: &crate::campaign::Selector| {
             query::meets_filter(self.tables, endpoint, &selector.filter)
@@ -97,9 +110,10 @@ impl Change<'_> {
             .position(|selector| selector.as_ref().is_some_and(meets));
         let lane = lane.and_then(|lane| u8::try_from(lane).ok());
         let ledger = Ledger::waiting(part, endpoint, lane, self.now);
+        let slot = ledger.slot();
         self.tables.put(queue_row(&ledger));
-        self.count_in(&ledger);
         self.tables.put(Row::CampaignDevice(ledger));
+        Some(slot)
     }
 
     pub(in super::super) fn admit_devices(
