@@ -9,8 +9,8 @@ use std::time::Duration;
 
 use ::campaign::{Decision, ShardView, WindowState, decide, window};
 use device_state::campaign::{
-    Campaign, CampaignState, Control, Course, FailureThreshold, Membership, OnFailure, Part, Plan,
-    Promotion, Schedule, Share, Sweep, Tally, Wave, WaveState,
+    Campaign, CampaignState, Control, Course, Membership, OnFailure, Part, Plan, Promotion,
+    Schedule, Sweep, Tally, Wave, WaveState,
 };
 use device_state::{CampaignId, Command, FeatureLevel, Outcome, Timestamp, query};
 use futures::StreamExt;
@@ -291,6 +291,12 @@ fn way_back(campaign: &Campaign) -> Option<Campaign> {
     let image = campaign.plan.rollback_image.clone()?;
     let kept = Campaign::MAX_NAME - WAY_BACK.len();
     let name: String = campaign.name.chars().take(kept).collect();
+    // It hurries no more than the last wave of the other.
+    let waves = campaign.plan.waves.last().map(|last| Wave {
+        max_concurrent: last.max_concurrent,
+        ..Wave::everybody(last.name.clone())
+    });
+    let waves = waves.into_iter().collect();
     Some(Campaign {
         id: CampaignId(0),
         namespace: campaign.namespace.clone(),
@@ -298,13 +304,7 @@ fn way_back(campaign: &Campaign) -> Option<Campaign> {
         plan: Plan {
             image,
             membership: Membership::UpdatedBy(campaign.id),
-            waves: campaign
-                .plan
-                .waves
-                .last()
-                .map(everybody)
-                .into_iter()
-                .collect(),
+            waves,
             schedule: Schedule::default(),
             on_failure: OnFailure::Pause,
             rollback_image: None,
@@ -315,21 +315,6 @@ fn way_back(campaign: &Campaign) -> Option<Campaign> {
         created_at: Timestamp(0),
         owner: campaign.owner.clone(),
     })
-}
-
-/// The one wave of a campaign that goes back, which hurries no more than the last one of the other.
-fn everybody(last: &Wave) -> Wave {
-    Wave {
-        name: last.name.clone(),
-        size: Share::ALL,
-        selector: None,
-        max_concurrent: last.max_concurrent,
-        success_threshold: 0,
-        failure_threshold: FailureThreshold::default(),
-        minimum_results: 0,
-        soak: Duration::ZERO,
-        promotion: Promotion::Automatic,
-    }
 }
 
 /// What this node's replicas of the shards have counted; they may be a little behind.

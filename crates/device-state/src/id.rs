@@ -28,16 +28,20 @@ impl ShardId {
         Self::of_bytes(&bytes, shards)
     }
 
-    /// FNV-1a with a final mix. Never change: the placement of every stored row depends on it.
     fn of_bytes(bytes: &[u8], shards: u16) -> Self {
-        let mut hash = bytes.iter().fold(0xcbf2_9ce4_8422_2325_u64, |hash, byte| {
-            (hash ^ u64::from(*byte)).wrapping_mul(0x0100_0000_01b3)
-        });
-        hash ^= hash >> 32;
-        hash = hash.wrapping_mul(0xd6e8_feb8_6659_fd93);
-        hash ^= hash >> 32;
-        Self((hash % u64::from(shards.max(1))) as u16)
+        Self((spread(bytes.iter().copied()) % u64::from(shards.max(1))) as u16)
     }
+}
+
+/// FNV-1a with a final mix, so that names that follow each other lie far apart. Never change: the placement of every
+/// stored row depends on it, and the order in which devices have their turn.
+pub(crate) fn spread(bytes: impl Iterator<Item = u8>) -> u64 {
+    let mut hash = bytes.fold(0xcbf2_9ce4_8422_2325_u64, |hash, byte| {
+        (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3)
+    });
+    hash ^= hash >> 32;
+    hash = hash.wrapping_mul(0xd6e8_feb8_6659_fd93);
+    hash ^ (hash >> 32)
 }
 
 impl fmt::Display for ShardId {

@@ -12,7 +12,7 @@ use super::Change;
 use crate::campaign::firmware::{self, Going, Input, Known, Step, Wanted};
 use crate::campaign::{CampaignId, FailureSample, Ledger, Part, Phase, Sweep, Tally};
 use crate::event::Event;
-use crate::id::{OperationId, Timestamp};
+use crate::id::{OperationId, Timestamp, spread};
 use crate::name::DeviceName;
 use crate::query;
 use crate::record::{OperationOutcome, OperationSource};
@@ -330,13 +330,7 @@ impl Ledger {
     }
 }
 
-/// The place of a device among the others: FNV-1a with a final mix, so that names that follow each other do not.
+/// The place of a device among the others.
 fn rank(seed: &str, endpoint: &DeviceName) -> u64 {
-    let bytes = seed.bytes().chain([0]).chain(endpoint.stored().bytes());
-    let mut hash = bytes.fold(0xcbf2_9ce4_8422_2325_u64, |hash, byte| {
-        (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3)
-    });
-    hash ^= hash >> 32;
-    hash = hash.wrapping_mul(0xd6e8_feb8_6659_fd93);
-    hash ^ (hash >> 32)
+    spread(seed.bytes().chain([0]).chain(endpoint.stored().bytes()))
 }

@@ -235,27 +235,9 @@ impl Tally {
         }
     }
 
-    /// Adds what another shard counted.
-    pub fn add(&mut self, other: &Self) {
-        let counts = |tally: &Self| {
-            [
-                tally.waiting,
-                tally.scheduled,
-                tally.offered,
-                tally.downloading,
-                tally.downloaded,
-                tally.updating,
-                tally.verifying,
-                tally.retrying,
-                tally.succeeded,
-                tally.failed,
-                tally.expired,
-                tally.skipped,
-                tally.cancelled,
-            ]
-        };
-        let theirs = counts(other);
-        let ours = [
+    /// All counts, in the order in which they are stored: only ever longer.
+    pub const fn counts_mut(&mut self) -> [&mut u64; 13] {
+        [
             &mut self.waiting,
             &mut self.scheduled,
             &mut self.offered,
@@ -265,13 +247,18 @@ impl Tally {
             &mut self.verifying,
             &mut self.retrying,
             &mut self.succeeded,
-            &mut self.failed,
             &mut self.expired,
-            &mut self.skipped,
             &mut self.cancelled,
-        ];
-        for (ours, theirs) in ours.into_iter().zip(theirs) {
-            *ours += theirs;
+            &mut self.failed,
+            &mut self.skipped,
+        ]
+    }
+
+    /// Adds what another shard counted.
+    pub fn add(&mut self, other: &Self) {
+        let mut theirs = other.clone();
+        for (ours, theirs) in self.counts_mut().into_iter().zip(theirs.counts_mut()) {
+            *ours += *theirs;
         }
         for (failure, devices) in &other.failures {
             self.add_failures(*failure, *devices);

@@ -125,6 +125,26 @@ pub struct Wave {
     pub promotion: Promotion,
 }
 
+impl Wave {
+    /// Everybody at once: no threshold, no soak, no approval.
+    pub const fn everybody(name: String) -> Self {
+        Self {
+            name,
+            size: Share::ALL,
+            selector: None,
+            max_concurrent: Share::ALL,
+            success_threshold: 0,
+            failure_threshold: FailureThreshold {
+                devices: None,
+                millionths: None,
+            },
+            minimum_results: 0,
+            soak: Duration::ZERO,
+            promotion: Promotion::Automatic,
+        }
+    }
+}
+
 /// When a wave is stopped; whichever comes first.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 pub struct FailureThreshold {

@@ -3,12 +3,10 @@
 mod fleets;
 mod gadget;
 
-use std::time::Duration;
-
 use device_state::campaign::{
-    Abort, Campaign, CampaignId, CampaignState, Control, Course, DevicePolicy, Failure,
-    FailureThreshold, Image, Ledger, Membership, OnFailure, Part, Phase, Plan, Promotion, Schedule,
-    Selector, Share, SkipReason, Sweep, Tally, Transfer, Wave,
+    Abort, Campaign, CampaignId, CampaignState, Control, Course, DevicePolicy, Failure, Image,
+    Ledger, Membership, OnFailure, Part, Phase, Plan, Schedule, Selector, SkipReason, Sweep, Tally,
+    Transfer, Wave,
 };
 use device_state::command::{Live, Missing};
 use device_state::selection::{Condition, DeviceTest, Pattern, TextTest};
@@ -59,17 +57,7 @@ pub(crate) fn part(id: CampaignId) -> Part {
 
 fn campaign(name: &str) -> Campaign {
     let part = part(ID);
-    let wave = |name: &str| Wave {
-        name: name.to_owned(),
-        size: Share::ALL,
-        selector: None,
-        max_concurrent: Share::ALL,
-        success_threshold: 0,
-        failure_threshold: FailureThreshold::default(),
-        minimum_results: 0,
-        soak: Duration::ZERO,
-        promotion: Promotion::Automatic,
-    };
+    let wave = |name: &str| Wave::everybody(name.to_owned());
     Campaign {
         id: CampaignId(0),
         namespace: Namespace::default(),

@@ -241,31 +241,12 @@ impl TryFrom<wire::CampaignFailure> for Failure {
     }
 }
 
-/// The counts in the order in which they are stored: only ever longer.
-fn counts(tally: &mut Tally) -> [&mut u64; 13] {
-    [
-        &mut tally.waiting,
-        &mut tally.scheduled,
-        &mut tally.offered,
-        &mut tally.downloading,
-        &mut tally.downloaded,
-        &mut tally.updating,
-        &mut tally.verifying,
-        &mut tally.retrying,
-        &mut tally.succeeded,
-        &mut tally.expired,
-        &mut tally.cancelled,
-        &mut tally.failed,
-        &mut tally.skipped,
-    ]
-}
-
 pub(in crate::convert) fn wire_tally(
     campaign: CampaignId,
     slot: u8,
     mut tally: Tally,
 ) -> wire::CampaignTally {
-    let counts = counts(&mut tally).map(|count| *count).to_vec();
+    let counts = tally.counts_mut().map(|count| *count).to_vec();
     let failure = |(failure, devices): (Failure, u64)| wire::campaign_tally::Failure {
         failure: Some(failure.into()),
         devices,
@@ -300,7 +281,7 @@ fn tally(row: wire::CampaignTally) -> Result<Tally, ConvertError> {
         samples: each("samples", row.samples, Tally::MAX_SAMPLES, sample)?,
         ..Tally::default()
     };
-    for (count, stored) in counts(&mut tally).into_iter().zip(row.counts) {
+    for (count, stored) in tally.counts_mut().into_iter().zip(row.counts) {
         *count = stored;
     }
     Ok(tally)

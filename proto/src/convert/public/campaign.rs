@@ -69,7 +69,8 @@ fn plan(asked: public::CampaignPlan, name: &str) -> Result<Plan, ConvertError> {
         seed => return Err(ConvertError::new("seed", Reason::Length(seed.len()))),
     };
     let waves = match asked.waves.len() {
-        0 => vec![everybody()],
+        // The one wave of a plan that names none.
+        0 => vec![Wave::everybody("all".to_owned())],
         _ => each("waves", asked.waves, Campaign::MAX_WAVES, wave)?,
     };
     Ok(Plan {
@@ -118,21 +119,6 @@ fn image(asked: public::CampaignImage) -> Image {
 
 fn unknown(field: &str, number: i32) -> ConvertError {
     ConvertError::new(field, Reason::UnknownEnum(number))
-}
-
-/// The one wave of a plan that names none.
-fn everybody() -> Wave {
-    Wave {
-        name: "all".to_owned(),
-        size: Share::ALL,
-        selector: None,
-        max_concurrent: Share::ALL,
-        success_threshold: 0,
-        failure_threshold: FailureThreshold::default(),
-        minimum_results: 0,
-        soak: Duration::ZERO,
-        promotion: Promotion::Automatic,
-    }
 }
 
 fn wave(asked: public::CampaignWave) -> Result<Wave, ConvertError> {
