@@ -4,7 +4,7 @@ use std::process::Command;
 use std::time::Duration;
 
 use serde_json::Value;
-use tests::{Drover, Options, PackageServer, Program, binary, until_some};
+use tests::{Drover, HttpPackageServer, Options, PackageServer, Program, binary, until_some};
 
 /// A device takes about ten seconds, most of which is its reboot; when a notification is lost, a minute more.
 const LIMIT: Duration = Duration::from_secs(240);
@@ -134,6 +134,36 @@ fn a_campaign_updates_a_canary_then_after_approval_everybody() {
     done(&drover, &["rollout", "delete", "again"]);
     let gone = drover.run(&["rollout", "get", "again"]);
     assert_eq!(gone.code, 3, "{gone:?}");
+}
+
+#[test]
+fn devices_get_their_packages_over_http_too() {
+    let drover = Drover::start(&Options {
+        devices: 3,
+        ..Options::default()
+    });
+    let packages = HttpPackageServer::start(&package("2.0.0"));
+    let uri = packages.uri();
+    let create = [
+        "rollout",
+        "create",
+        "by-http",
+        "--version",
+        "2.0.0",
+        "--uri",
+        &uri,
+    ];
+    done(&drover, &create);
+    done(
+        &drover,
+        &["rollout", "status", "by-http", "--timeout", PATIENCE],
+    );
+    let campaign = drover.json(&["rollout", "get", "by-http"]);
+    assert_eq!(campaign["counts"]["succeeded"], 3, "{campaign}");
+    for device in drover.devices() {
+        let read = drover.json(&["read", &device, "/3/0/3"]);
+        assert_eq!(read["values"][0]["value"], "2.0.0", "{read}");
+    }
 }
 
 #[test]

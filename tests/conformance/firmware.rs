@@ -200,7 +200,7 @@ fn connection_lost(stage: &Stage, id: &str) {
 
 fn unsupported_type(stage: &Stage, id: &str) {
     let device = pulling(stage, id, |config| {
-        config.firmware = FirmwareBehaviour::UnsupportedType;
+        config.firmware = FirmwareBehaviour::FailsDownload(6);
     });
     let server = PackageServer::start(&content());
     assert_pull_fails(stage, &device, &server.uri(), 6);
@@ -216,11 +216,11 @@ fn invalid_uri(stage: &Stage, id: &str) {
 }
 
 fn no_storage(stage: &Stage, id: &str) {
-    refused(stage, id, FirmwareBehaviour::OutOfStorage, 2);
+    refused(stage, id, FirmwareBehaviour::FailsDownload(2), 2);
 }
 
 fn no_integrity(stage: &Stage, id: &str) {
-    refused(stage, id, FirmwareBehaviour::FailsIntegrityCheck, 5);
+    refused(stage, id, FirmwareBehaviour::FailsDownload(5), 5);
 }
 
 fn update_fails(stage: &Stage, id: &str) {

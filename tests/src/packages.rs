@@ -1,6 +1,7 @@
-//! The server that has the firmware packages that devices pull over CoAP.
+//! The servers that have the firmware packages that devices pull, over CoAP and over HTTP.
 
-use std::net::{SocketAddr, UdpSocket};
+use std::io::{Read, Write};
+use std::net::{SocketAddr, TcpListener, TcpStream, UdpSocket};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::JoinHandle;
@@ -112,4 +113,61 @@ fn settle(endpoint: &mut Endpoint<SocketAddr>, socket: &UdpSocket, package: &[u8
             Output::Send { .. } => unreachable!("it is on no stream"),
         }
     }
+}
+
+/// An HTTP server with one package; ended when dropped.
+#[derive(Debug)]
+pub struct HttpPackageServer {
+    address: SocketAddr,
+    ends: Arc<AtomicBool>,
+}
+
+impl HttpPackageServer {
+    /// Serves the package for as long as it lives.
+    pub fn start(package: &[u8]) -> Self {
+        let listener = TcpListener::bind("127.0.0.1:0").expect("loopback has ports");
+        let address = listener.local_addr().expect("the socket is bound");
+        let ends = Arc::new(AtomicBool::new(false));
+        let (ended, package) = (Arc::clone(&ends), Arc::new(package.to_vec()));
+        std::thread::spawn(move || {
+            for stream in listener.incoming().flatten() {
+                if ended.load(Ordering::SeqCst) {
+                    return;
+                }
+                let package = Arc::clone(&package);
+                std::thread::spawn(move || answer(stream, &package));
+            }
+        });
+        Self { address, ends }
+    }
+
+    /// The URI of the package.
+    pub fn uri(&self) -> String {
+        format!("http://{}/{}", self.address, PATH.join("/"))
+    }
+}
+
+impl Drop for HttpPackageServer {
+    fn drop(&mut self) {
+        self.ends.store(true, Ordering::SeqCst);
+        // Nobody else connects any more: the server looks up once.
+        let _refused = TcpStream::connect(self.address);
+    }
+}
+
+/// Whatever is asked for is the package. A device that goes away asks again.
+fn answer(mut stream: TcpStream, package: &[u8]) {
+    let mut request = Vec::new();
+    let mut piece = [0; 1024];
+    while !request.windows(4).any(|end| end == b"\r\n\r\n") {
+        match stream.read(&mut piece) {
+            Ok(length @ 1..) => request.extend_from_slice(piece.get(..length).unwrap_or_default()),
+            Ok(0) | Err(_) => return,
+        }
+    }
+    let length = package.len();
+    let head = format!("HTTP/1.1 200 OK\r\nContent-Length: {length}\r\nConnection: close\r\n\r\n");
+    let _gone = stream
+        .write_all(head.as_bytes())
+        .and_then(|()| stream.write_all(package));
 }

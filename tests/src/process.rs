@@ -37,7 +37,7 @@ pub fn kill(pid: u32, signal: Signal) -> Result<()> {
 }
 
 /// Whether a process has not ended, or nobody has asked how it did.
-pub(crate) fn is_alive(pid: u32) -> bool {
+pub fn is_alive(pid: u32) -> bool {
     let pid = i32::try_from(pid).ok().and_then(Pid::from_raw);
     pid.is_some_and(|pid| test_kill_process(pid).is_ok())
 }

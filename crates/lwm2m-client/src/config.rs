@@ -154,12 +154,8 @@ pub enum FirmwareBehaviour {
     /// It is installed.
     #[default]
     Succeeds,
-    /// Result 2 after the download.
-    OutOfStorage,
-    /// Result 5 after the download.
-    FailsIntegrityCheck,
-    /// Result 6 after the download.
-    UnsupportedType,
+    /// This result after the download: 2 to 7, or 9 (LwM2M Core 1.2 §E.6, `/5/0/5`).
+    FailsDownload(u8),
     /// Result 8 after the update was started.
     FailsUpdate,
 }

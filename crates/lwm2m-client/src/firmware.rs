@@ -21,11 +21,8 @@ use crate::output::{FirmwareState, Pull, PullFailure, PullId};
 mod result {
     pub(super) const NONE: u8 = 0;
     pub(super) const SUCCESS: u8 = 1;
-    pub(super) const OUT_OF_STORAGE: u8 = 2;
     pub(super) const OUT_OF_MEMORY: u8 = 3;
     pub(super) const CONNECTION_LOST: u8 = 4;
-    pub(super) const INTEGRITY_CHECK_FAILED: u8 = 5;
-    pub(super) const UNSUPPORTED_TYPE: u8 = 6;
     pub(super) const INVALID_URI: u8 = 7;
     pub(super) const UPDATE_FAILED: u8 = 8;
     pub(super) const UNSUPPORTED_PROTOCOL: u8 = 9;
@@ -235,11 +232,7 @@ impl Firmware {
         match std::mem::replace(&mut self.state, State::Idle) {
             State::Checking { package, .. } => {
                 match self.behaviour {
-                    FirmwareBehaviour::OutOfStorage => self.result = result::OUT_OF_STORAGE,
-                    FirmwareBehaviour::FailsIntegrityCheck => {
-                        self.result = result::INTEGRITY_CHECK_FAILED;
-                    }
-                    FirmwareBehaviour::UnsupportedType => self.result = result::UNSUPPORTED_TYPE,
+                    FirmwareBehaviour::FailsDownload(result) => self.result = result,
                     FirmwareBehaviour::Succeeds | FirmwareBehaviour::FailsUpdate => {
                         self.state = State::Downloaded(package);
                     }

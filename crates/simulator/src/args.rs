@@ -143,7 +143,7 @@ pub struct Run {
     /// Notifications are confirmable
     #[arg(long)]
     pub confirmable: bool,
-    /// What becomes of firmware, which devices take from their server and get from coap:// URIs: succeeds, out-of-storage, fails-integrity-check or fails-update
+    /// What becomes of firmware, which devices take from their server and get from coap:// and http:// URIs: succeeds, out-of-storage, fails-integrity-check, fails-update, or a result of /5/0/5, result-2 to result-9
     #[arg(long, value_name = "OUTCOME", default_value = "succeeds", value_parser = parse_firmware)]
     pub firmware: FirmwareBehaviour,
     /// Devices have every object that the simulator knows: access control, connectivity statistics, cellular, portfolio,
@@ -308,10 +308,19 @@ fn parse_cid(text: &str) -> Result<CidOffer, String> {
 fn parse_firmware(text: &str) -> Result<FirmwareBehaviour, String> {
     match text {
         "succeeds" => Ok(FirmwareBehaviour::Succeeds),
-        "out-of-storage" => Ok(FirmwareBehaviour::OutOfStorage),
-        "fails-integrity-check" => Ok(FirmwareBehaviour::FailsIntegrityCheck),
+        "out-of-storage" => Ok(FirmwareBehaviour::FailsDownload(2)),
+        "fails-integrity-check" => Ok(FirmwareBehaviour::FailsDownload(5)),
         "fails-update" => Ok(FirmwareBehaviour::FailsUpdate),
-        _ => Err("unknown outcome".to_owned()),
+        _ => {
+            let result = text
+                .strip_prefix("result-")
+                .and_then(|one| one.parse().ok());
+            match result {
+                Some(8) => Ok(FirmwareBehaviour::FailsUpdate),
+                Some(result @ 2..=9) => Ok(FirmwareBehaviour::FailsDownload(result)),
+                _ => Err("unknown outcome; result-2 to result-9 are those of /5/0/5".to_owned()),
+            }
+        }
     }
 }
 

@@ -9,7 +9,7 @@ use anyhow::{Context as _, ensure};
 use coap::Reliability;
 use dtls::{CidOffer, ClientConfig, Psk};
 use lwm2m::{Binding, EndpointName, Lifetime, QueueMode};
-use lwm2m_client::{Config, OptionalObject, Profile, PullProtocol};
+use lwm2m_client::{Config, OptionalObject, Profile};
 use rand::{Rng, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 use rustls::RootCertStore;
@@ -19,6 +19,7 @@ use rustls::pki_types::{CertificateDer, ServerName};
 use crate::args::{Commands, FleetArgs, Notify, Register, Request, Run};
 use crate::contexts::Contexts;
 use crate::credentials::{Credentials, CredentialsError, numbered};
+use crate::download::PROTOCOLS;
 use crate::report::Format;
 use crate::server::{Scheme, ServerUrl};
 use crate::socket::Tls;
@@ -95,7 +96,7 @@ impl Plan {
             (!run.temperature_interval.is_zero()).then_some(run.temperature_interval);
         plan.events = run.output;
         plan.template.firmware = run.firmware;
-        plan.template.pull = vec![PullProtocol::Coap];
+        plan.template.pull = PROTOCOLS.to_vec();
         plan.template.faults.clone_from(&run.faults);
         if run.all_objects {
             plan.template.profile.optional = OptionalObject::ALL.to_vec();

@@ -61,7 +61,7 @@ fn a_failed_update_keeps_the_package() {
 
 #[test]
 fn a_broken_package_is_dropped() {
-    let (mut firmware, now) = pushed(FirmwareBehaviour::FailsIntegrityCheck);
+    let (mut firmware, now) = pushed(FirmwareBehaviour::FailsDownload(5));
     assert_eq!(firmware.handle_timeout(now), Some(Step::Changed));
     assert_eq!(
         (firmware.state(), firmware.result()),

@@ -53,9 +53,9 @@ fn firmware_is_pushed_and_installed() {
 #[test]
 fn firmware_can_fail_in_two_places() {
     for (behaviour, state, result) in [
-        (FirmwareBehaviour::FailsIntegrityCheck, "0", "5"),
-        (FirmwareBehaviour::OutOfStorage, "0", "2"),
-        (FirmwareBehaviour::UnsupportedType, "0", "6"),
+        (FirmwareBehaviour::FailsDownload(5), "0", "5"),
+        (FirmwareBehaviour::FailsDownload(2), "0", "2"),
+        (FirmwareBehaviour::FailsDownload(6), "0", "6"),
         (FirmwareBehaviour::FailsUpdate, "2", "8"),
     ] {
         let mut pair = Pair::registered(Config {
