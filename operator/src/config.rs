@@ -114,8 +114,10 @@ pub(crate) struct Config {
     pub(crate) debounce_ms: u32,
     /// Every object is reconciled at least this often, in seconds, give or take a fifth.
     pub(crate) resync_seconds: u32,
-    /// How often a rollout that goes on is looked at, in seconds, give or take a fifth.
+    /// How often a rollout, a profile or an operation that goes on is looked at, in seconds, give or take a fifth.
     pub(crate) rollout_poll_seconds: u32,
+    /// How often the devices of groups and profiles are counted anew, in seconds, give or take a fifth.
+    pub(crate) recount_seconds: u32,
     /// Seconds that ending may take.
     pub(crate) grace_seconds: u64,
     /// Certificates for addresses with https://.
@@ -142,6 +144,7 @@ impl Default for Config {
             debounce_ms: 250,
             resync_seconds: 900,
             rollout_poll_seconds: 5,
+            recount_seconds: 60,
             grace_seconds: 20,
             log: LogConfig::default(),
         }

@@ -3,15 +3,20 @@
 mod changes;
 mod known;
 mod memory;
+#[cfg(test)]
+pub(crate) mod rig;
+mod run;
+pub(crate) mod sweep;
 mod triggers;
 
 use std::fmt::Display;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use fleet_plan::Pace;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 use k8s_openapi::jiff::Timestamp;
-use kube::api::{Api, Patch, PatchParams};
+use kube::api::{Patch, PatchParams};
 use kube::runtime::controller::{Action, Config as ControllerConfig};
 use kube::{Client, ResourceExt};
 use node_runtime::{clock, random};
@@ -19,14 +24,16 @@ use serde::Serialize;
 use serde_json::json;
 
 use crate::config::Config;
-use crate::kubernetes::Kind;
-use crate::metrics::{Metrics, ReasonLabel};
+use crate::kubernetes::{Kind, objects, plural};
+use crate::metrics::{ChangeLabel, Metrics, ReasonLabel};
 use crate::state_tier::StateTier;
 
-pub(crate) use changes::changes;
-pub(crate) use known::Known;
+pub(crate) use known::{Known, TakenIn};
 pub(crate) use memory::Memory;
-pub(crate) use triggers::{Triggers, stream as triggered};
+pub(crate) use run::{Control, ReconcileError, Settled, run};
+#[cfg(test)]
+pub(crate) use run::{reconcile, retry_later, take_in};
+pub(crate) use triggers::Triggers;
 
 /// What of the configuration controllers need.
 #[derive(Clone, Copy, Debug)]
@@ -34,22 +41,46 @@ pub(crate) struct Settings {
     pub(crate) concurrency: u16,
     pub(crate) debounce: Duration,
     pub(crate) resync: Duration,
+    /// While something goes on by itself.
     pub(crate) poll: Duration,
+    /// While something has to happen that nobody tells.
+    pub(crate) wait: Duration,
+    /// Between two counts of devices.
+    pub(crate) recount: Duration,
 }
+
+/// How much longer than while something goes on.
+const WAITING: u32 = 6;
 
 impl From<&Config> for Settings {
     fn from(config: &Config) -> Self {
         let seconds = |seconds: u32| Duration::from_secs(u64::from(seconds.max(1)));
+        let (resync, poll) = (
+            seconds(config.resync_seconds),
+            seconds(config.rollout_poll_seconds),
+        );
         Self {
             concurrency: config.concurrency.max(1),
             debounce: Duration::from_millis(u64::from(config.debounce_ms)),
-            resync: seconds(config.resync_seconds),
-            poll: seconds(config.rollout_poll_seconds),
+            resync,
+            poll,
+            wait: poll.saturating_mul(WAITING).min(resync),
+            recount: seconds(config.recount_seconds).min(resync),
         }
     }
 }
 
 impl Settings {
+    /// How long until an object is looked at again.
+    pub(crate) const fn until_next(self, pace: Pace) -> Duration {
+        match pace {
+            Pace::Running => self.poll,
+            Pace::Waiting => self.wait,
+            Pace::Counting => self.recount,
+            Pace::Resting => self.resync,
+        }
+    }
+
     pub(crate) fn controller(self) -> ControllerConfig {
         ControllerConfig::default()
             .concurrency(self.concurrency)
@@ -65,8 +96,12 @@ pub(crate) struct Shared<K: Kind> {
     pub(crate) settings: Settings,
     pub(crate) memory: Memory<K>,
     pub(crate) triggers: Arc<Triggers<K>>,
-    /// Who writes the status, for server-side apply.
-    field_manager: &'static str,
+    pub(crate) known: Known<K>,
+    pub(crate) departures: sweep::Departures,
+    /// The only one whose objects are seen.
+    pub(crate) namespace: Option<String>,
+    /// Who writes the status, for server-side apply: one for each kind.
+    field_manager: String,
 }
 
 /// What became of a status.
@@ -83,7 +118,6 @@ impl<K: Kind> Shared<K> {
         state_tier: StateTier,
         metrics: Metrics,
         settings: Settings,
-        field_manager: &'static str,
     ) -> Self {
         Self {
             client,
@@ -92,8 +126,40 @@ impl<K: Kind> Shared<K> {
             settings,
             memory: Memory::default(),
             triggers: Arc::default(),
-            field_manager,
+            known: Known::default(),
+            departures: sweep::Departures::default(),
+            namespace: None,
+            field_manager: format!("drover-operator/{}", K::kind(&()).to_lowercase()),
         }
+    }
+
+    /// Counts something that the state tier was asked for.
+    pub(crate) fn changed(&self, call: &'static str) {
+        let kind = plural::<K>();
+        let label = ChangeLabel { kind, call };
+        self.metrics.changes.get_or_create(&label).inc();
+    }
+
+    /// Has all objects of a namespace looked at.
+    pub(crate) fn trigger_in(&self, namespace: &str) {
+        let names = self.known.names().into_iter();
+        let here = names.filter(|name| name.namespace.as_deref().unwrap_or_default() == namespace);
+        self.triggers.add(here);
+    }
+
+    /// An object of another kind, if there is one.
+    pub(crate) async fn read<O: Kind>(
+        &self,
+        namespace: Option<&str>,
+        name: &str,
+    ) -> Result<Option<O>, ReconcileError> {
+        let api = objects::<O>(self.client.clone(), namespace);
+        let found = api.get_opt(name).await;
+        found.map_err(|error| ReconcileError::Read {
+            kind: O::kind(&()).into_owned(),
+            name: name.to_owned(),
+            source: Box::new(error),
+        })
     }
 
     /// Writes the status of `object`, which is `seen` as it was after the last write.
@@ -107,17 +173,20 @@ impl<K: Kind> Shared<K> {
             self.metrics.status_writes_postponed.inc();
             return Ok(Published::Postponed(wait));
         }
-        let namespace = object.namespace().unwrap_or_default();
         let name = object.name_any();
-        let api: Api<K> = Api::namespaced(self.client.clone(), &namespace);
+        let api = objects::<K>(self.client.clone(), object.namespace().as_deref());
         // The uid keeps this from an object of the same name that was made meanwhile.
+        let mut metadata = json!({"name": name, "uid": object.uid()});
+        if let Some(namespace) = object.namespace() {
+            metadata["namespace"] = namespace.into();
+        }
         let patch = json!({
             "apiVersion": K::api_version(&()),
             "kind": K::kind(&()),
-            "metadata": {"name": name, "namespace": namespace, "uid": object.uid()},
+            "metadata": metadata,
             "status": status,
         });
-        let params = PatchParams::apply(self.field_manager).force();
+        let params = PatchParams::apply(&self.field_manager).force();
         match api
             .patch_status(&name, &params, &Patch::Apply(&patch))
             .await

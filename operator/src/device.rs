@@ -1,10 +1,10 @@
 //! The controller of `Device`.
 //!
 //! ```text
-//! API server ─ watch ─▶ index ──▶ reconcile ─ GetDevice, GetDesired ─▶ state tier
-//!                         ▲           │  plan (fleet-plan)
-//! state tier ─ events ────┘           ├─ SetDesired, when the content differs
-//!                                     └─ status, when it differs (server-side apply)
+//! API server ─ watch ─▶ index ──▶ settle ─ GetDevice, GetDesired ─▶ state tier
+//!                         ▲         │  plan (fleet-plan)
+//! state tier ─ events ────┘         ├─ SetDesired, when the content differs
+//!                                   └─ status, when it differs (server-side apply)
 //! ```
 //!
 //! There is no finalizer, so that no deletion ever waits for this operator. When a deletion is
@@ -19,22 +19,17 @@ mod release;
 
 use std::sync::Arc;
 
-use crd::Device;
-use futures::StreamExt;
-use kube::Client;
+use crd::{Device, DeviceStatus};
 use kube::api::Api;
-use kube::runtime::controller::Controller;
-use kube::runtime::{reflector, watcher};
+use kube::runtime::reflector;
+use kube::runtime::watcher::Event;
 use node_runtime::{Condition, Drain};
+use prometheus_client::metrics::gauge::Gauge;
 
-use crate::controller::{Settings, Shared, changes, triggered};
+use crate::controller::{self, Control, ReconcileError, Settled, Shared, TakenIn};
 use crate::metrics::Metrics;
-use crate::state_tier::StateTier;
 use index::Index;
 use release::Releases;
-
-/// Who writes the status, for server-side apply.
-const FIELD_MANAGER: &str = "drover-operator/device";
 
 /// What every reconciliation needs.
 pub(crate) struct Context {
@@ -44,29 +39,41 @@ pub(crate) struct Context {
 }
 
 impl Context {
-    pub(crate) fn new(
-        client: Client,
-        state_tier: StateTier,
-        metrics: Metrics,
-        settings: Settings,
-    ) -> Self {
+    pub(crate) fn new(shared: Shared<Device>) -> Self {
         Self {
-            shared: Shared::new(client, state_tier, metrics, settings, FIELD_MANAGER),
+            shared,
             index: Index::default(),
             releases: Releases::default(),
         }
     }
+}
 
-    /// Takes in what the API server says and returns the object, if it is to be reconciled.
-    fn take_in(&self, event: &watcher::Event<Device>) -> Option<Device> {
-        let taken = self.index.take_in(event);
-        for device in taken.gone {
-            self.shared.memory.forget(&device);
-            self.releases.add(device);
+impl Control for Context {
+    type Kind = Device;
+    type Status = DeviceStatus;
+
+    fn shared(&self) -> &Shared<Device> {
+        &self.shared
+    }
+
+    fn gauge(metrics: &Metrics) -> &Gauge {
+        &metrics.devices
+    }
+
+    fn take_in(&self, _: &Event<Device>, taken: &TakenIn<Device>) -> Option<Device> {
+        for device in &taken.gone {
+            self.releases.add(Arc::clone(device));
         }
-        self.shared.triggers.add(taken.touched);
-        self.shared.metrics.devices.set(taken.devices);
-        taken.changed
+        self.shared.triggers.add(self.index.take_in(taken));
+        taken.changed().cloned()
+    }
+
+    async fn settle(&self, device: &Device) -> Result<Settled<DeviceStatus>, ReconcileError> {
+        let plan = reconcile::carry_out(device, self).await?;
+        Ok(Settled::Decided {
+            status: plan.status_change(device).cloned(),
+            again: self.shared.settings.resync,
+        })
     }
 }
 
@@ -77,29 +84,9 @@ pub(crate) async fn run(
     watching: Condition,
     drain: Drain,
 ) {
-    watching.fail("listing the devices");
-    let (reader, writer) = reflector::store();
-    let taking = Arc::clone(&context);
-    let metrics = context.shared.metrics.clone();
-    let take_in = move |event: &watcher::Event<Device>| taking.take_in(event);
-    let changes = changes(devices, watching, metrics, writer, take_in);
-    let controller = Controller::for_stream(changes, reader)
-        .with_config(context.shared.settings.controller())
-        .reconcile_on(triggered(Arc::clone(&context.shared.triggers)))
-        .graceful_shutdown_on(drain.started_owned())
-        .run(
-            reconcile::reconcile,
-            reconcile::retry_later,
-            Arc::clone(&context),
-        )
-        .for_each(|outcome| {
-            if let Err(error) = outcome {
-                tracing::debug!(%error, "reconciliation");
-            }
-            std::future::ready(())
-        });
+    let store = reflector::store();
     tokio::select! {
-        () = controller => {}
+        () = controller::run(Arc::clone(&context), devices, store, watching, drain) => {}
         () = events::follow(&context) => {}
         () = release::run(&context) => {}
     }

@@ -3,56 +3,81 @@
 //! Nothing here has the bytes of an image: the status says whether rollouts can bring it to devices, and how many that
 //! are not at an end name it.
 
-mod reconcile;
-
 use std::sync::Arc;
 
-use crd::{FirmwareImage, FirmwareRollout};
-use futures::StreamExt;
+use crd::{FirmwareImage, FirmwareImageStatus, FirmwareRollout};
+use fleet_plan::image::status_change;
+use futures::FutureExt;
 use kube::ResourceExt;
-use kube::api::Api;
-use kube::runtime::controller::Controller;
-use kube::runtime::reflector::store::Writer;
 use kube::runtime::reflector::{ObjectRef, Store};
 use kube::runtime::watcher::Event;
-use node_runtime::{Condition, Drain};
+use prometheus_client::metrics::gauge::Gauge;
 
-use crate::controller::{Known, Shared, Triggers, changes, triggered};
-use crate::rollout::names;
-
-/// Who writes the status, for server-side apply.
-pub(crate) const FIELD_MANAGER: &str = "drover-operator/firmwareimage";
+use crate::controller::{Control, ReconcileError, Settled, Shared, TakenIn, Triggers, now};
+use crate::metrics::Metrics;
+use crate::rollout::{is_at_end, names};
 
 /// What every reconciliation needs.
 pub(crate) struct Context {
     shared: Shared<FirmwareImage>,
-    images: Store<FirmwareImage>,
     rollouts: Store<FirmwareRollout>,
-    known: Known<FirmwareImage>,
     rollout_triggers: Arc<Triggers<FirmwareRollout>>,
 }
 
 impl Context {
     pub(crate) fn new(
         shared: Shared<FirmwareImage>,
-        (images, rollouts): (Store<FirmwareImage>, Store<FirmwareRollout>),
+        rollouts: Store<FirmwareRollout>,
         rollout_triggers: Arc<Triggers<FirmwareRollout>>,
     ) -> Self {
         Self {
             shared,
-            images,
             rollouts,
-            known: Known::default(),
             rollout_triggers,
         }
     }
 
-    /// Takes in what the API server says and returns the object, if it is to be reconciled.
-    fn take_in(&self, event: &Event<FirmwareImage>) -> Option<FirmwareImage> {
-        let taken = self.known.take_in(event);
-        self.shared.metrics.images.set(taken.count);
+    /// Rollouts that name the image are to be looked at.
+    fn concern(&self, image: &FirmwareImage) {
+        let (namespace, name) = (image.namespace(), image.name_any());
+        let rollouts = self.rollouts.state();
+        let concerned = rollouts
+            .iter()
+            .filter(|one| one.namespace() == namespace && names(one, &name));
+        self.rollout_triggers
+            .add(concerned.map(|one| ObjectRef::from_obj(&**one)));
+    }
+
+    /// The rollouts that are not at an end and name the image; `None` while they are not listed.
+    fn references(&self, image: &FirmwareImage) -> Option<i32> {
+        self.rollouts.wait_until_ready().now_or_never()?.ok()?;
+        let (namespace, name) = (image.namespace(), image.name_any());
+        let rollouts = self.rollouts.state();
+        let counted = rollouts
+            .iter()
+            .filter(|one| one.namespace() == namespace && names(one, &name) && !is_at_end(one));
+        i32::try_from(counted.count()).ok()
+    }
+}
+
+impl Control for Context {
+    type Kind = FirmwareImage;
+    type Status = FirmwareImageStatus;
+
+    fn shared(&self) -> &Shared<FirmwareImage> {
+        &self.shared
+    }
+
+    fn gauge(metrics: &Metrics) -> &Gauge {
+        &metrics.images
+    }
+
+    fn take_in(
+        &self,
+        event: &Event<FirmwareImage>,
+        taken: &TakenIn<FirmwareImage>,
+    ) -> Option<FirmwareImage> {
         for image in &taken.gone {
-            self.shared.memory.forget(image);
             self.concern(image);
         }
         if matches!(event, Event::InitDone) {
@@ -66,44 +91,14 @@ impl Context {
         Some(changed.clone())
     }
 
-    /// Rollouts that name the image are to be looked at.
-    fn concern(&self, image: &FirmwareImage) {
-        let (namespace, name) = (image.namespace(), image.name_any());
-        let rollouts = self.rollouts.state();
-        let concerned = rollouts
-            .iter()
-            .filter(|one| one.namespace() == namespace && names(one, &name));
-        self.rollout_triggers
-            .add(concerned.map(|one| ObjectRef::from_obj(&**one)));
-    }
-}
-
-/// Runs until the drain.
-pub(crate) async fn run(
-    context: Arc<Context>,
-    (images, writer): (Api<FirmwareImage>, Writer<FirmwareImage>),
-    watching: Condition,
-    drain: Drain,
-) {
-    watching.fail("listing the images");
-    let taking = Arc::clone(&context);
-    let metrics = context.shared.metrics.clone();
-    let take_in = move |event: &Event<FirmwareImage>| taking.take_in(event);
-    let changes = changes(images, watching, metrics, writer, take_in);
-    Controller::for_stream(changes, context.images.clone())
-        .with_config(context.shared.settings.controller())
-        .reconcile_on(triggered(Arc::clone(&context.shared.triggers)))
-        .graceful_shutdown_on(drain.started_owned())
-        .run(
-            reconcile::reconcile,
-            reconcile::retry_later,
-            Arc::clone(&context),
-        )
-        .for_each(|outcome| {
-            if let Err(error) = outcome {
-                tracing::debug!(%error, "reconciliation");
-            }
-            std::future::ready(())
+    /// Counts the rollouts that name it.
+    async fn settle(
+        &self,
+        image: &FirmwareImage,
+    ) -> Result<Settled<FirmwareImageStatus>, ReconcileError> {
+        Ok(Settled::Decided {
+            status: status_change(image, self.references(image), &now()),
+            again: self.shared.settings.resync,
         })
-        .await;
+    }
 }

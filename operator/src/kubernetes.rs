@@ -5,7 +5,7 @@ use std::path::Path;
 use std::time::Duration;
 
 use anyhow::Context;
-use k8s_openapi::NamespaceResourceScope;
+use k8s_openapi::{ClusterResourceScope, NamespaceResourceScope};
 use kube::api::{Api, ListParams};
 use kube::config::{KubeConfigOptions, Kubeconfig};
 use kube::{Client, Config, Resource};
@@ -31,20 +31,48 @@ pub(crate) async fn client(kubeconfig: Option<&Path>) -> anyhow::Result<Client> 
     Ok(Client::try_from(config)?)
 }
 
-/// A kind of this operator: its objects are in namespaces.
+/// Whether the objects of a kind are in namespaces.
+pub(crate) trait Place: Sized + 'static {
+    const IS_NAMESPACED: bool;
+
+    fn objects<K>(client: Client, namespace: Option<&str>) -> Api<K>
+    where
+        K: Resource<DynamicType = (), Scope = Self>;
+}
+
+impl Place for NamespaceResourceScope {
+    const IS_NAMESPACED: bool = true;
+
+    fn objects<K>(client: Client, namespace: Option<&str>) -> Api<K>
+    where
+        K: Resource<DynamicType = (), Scope = Self>,
+    {
+        match namespace {
+            Some(namespace) => Api::namespaced(client, namespace),
+            None => Api::all(client),
+        }
+    }
+}
+
+impl Place for ClusterResourceScope {
+    const IS_NAMESPACED: bool = false;
+
+    fn objects<K>(client: Client, _: Option<&str>) -> Api<K>
+    where
+        K: Resource<DynamicType = (), Scope = Self>,
+    {
+        Api::all(client)
+    }
+}
+
+/// A kind of this operator.
 pub(crate) trait Kind:
-    Resource<DynamicType = (), Scope = NamespaceResourceScope>
-    + Clone
-    + Debug
-    + DeserializeOwned
-    + Send
-    + Sync
-    + 'static
+    Resource<DynamicType = (), Scope: Place> + Clone + Debug + DeserializeOwned + Send + Sync + 'static
 {
 }
 
 impl<K> Kind for K where
-    K: Resource<DynamicType = (), Scope = NamespaceResourceScope>
+    K: Resource<DynamicType = (), Scope: Place>
         + Clone
         + Debug
         + DeserializeOwned
@@ -61,10 +89,7 @@ pub(crate) fn plural<K: Kind>() -> String {
 
 /// All objects of a kind, or those of one namespace.
 pub(crate) fn objects<K: Kind>(client: Client, namespace: Option<&str>) -> Api<K> {
-    match namespace {
-        Some(namespace) => Api::namespaced(client, namespace),
-        None => Api::all(client),
-    }
+    <K::Scope as Place>::objects::<K>(client, namespace)
 }
 
 /// Waits until the API server serves the kind: an operator may be installed before its definitions.

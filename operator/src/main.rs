@@ -4,15 +4,20 @@
 //! It keeps nothing of its own: every decision is made by `fleet-plan` from what the API server
 //! and the state tier say at that moment. With the operator down, what was declared stays in force.
 
+mod bootstrap;
 mod config;
 mod controller;
 mod definitions;
 mod device;
+mod group;
 mod image;
 mod kubernetes;
 mod lease;
 mod metrics;
+mod model;
 mod node;
+mod operation;
+mod profile;
 mod rollout;
 mod state_tier;
 

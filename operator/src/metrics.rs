@@ -15,12 +15,21 @@ pub(crate) struct ReasonLabel {
 /// Of which kind, by its plural.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
 pub(crate) struct KindLabel {
-    pub(crate) kind: &'static str,
+    pub(crate) kind: String,
 }
 
 /// What was asked of a campaign, one word of a closed set.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
 pub(crate) struct CallLabel {
+    pub(crate) call: &'static str,
+}
+
+/// What was asked of the state tier of what a kind keeps there.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+pub(crate) struct ChangeLabel {
+    /// By its plural.
+    pub(crate) kind: String,
+    /// One word of a closed set.
     pub(crate) call: &'static str,
 }
 
@@ -33,9 +42,15 @@ pub(crate) struct Metrics {
     pub(crate) status_writes_postponed: Counter,
     pub(crate) desired_sets: Counter,
     pub(crate) campaign_calls: Family<CallLabel, Counter>,
+    pub(crate) changes: Family<ChangeLabel, Counter>,
     pub(crate) devices: Gauge,
+    pub(crate) groups: Gauge,
+    pub(crate) profiles: Gauge,
     pub(crate) images: Gauge,
     pub(crate) rollouts: Gauge,
+    pub(crate) operations: Gauge,
+    pub(crate) bootstrap_profiles: Gauge,
+    pub(crate) object_models: Gauge,
     pub(crate) leader: Gauge,
     pub(crate) crd_missing: Family<KindLabel, Gauge>,
     pub(crate) event_streams_broken: Counter,
@@ -73,8 +88,17 @@ impl Metrics {
         }
         let gauges = [
             ("devices", "Device objects", &all.devices),
+            ("groups", "DeviceGroup objects", &all.groups),
+            ("profiles", "DeviceProfile objects", &all.profiles),
             ("images", "FirmwareImage objects", &all.images),
             ("rollouts", "FirmwareRollout objects", &all.rollouts),
+            ("operations", "DeviceOperation objects", &all.operations),
+            (
+                "bootstrap_profiles",
+                "BootstrapProfile objects",
+                &all.bootstrap_profiles,
+            ),
+            ("object_models", "ObjectModel objects", &all.object_models),
             ("leader", "Whether this replica works", &all.leader),
         ];
         for (name, help, gauge) in gauges {
@@ -86,6 +110,8 @@ impl Metrics {
         registry.register("crd_missing", help, all.crd_missing.clone());
         let help = "What the state tier was asked to do with campaigns";
         registry.register("campaign_calls", help, all.campaign_calls.clone());
+        let help = "What the state tier was asked to change of what objects keep there";
+        registry.register("changes", help, all.changes.clone());
         all
     }
 }

@@ -4,7 +4,7 @@ use std::future::Future;
 use std::sync::Arc;
 use std::time::Duration;
 
-use crd::{Device, FirmwareImage, FirmwareRollout};
+use crd::{FirmwareImage, FirmwareRollout};
 use kube::runtime::reflector;
 use kube::{Api, Client};
 use node_runtime::files::Reloading;
@@ -12,12 +12,15 @@ use node_runtime::{Condition, Drain, Readiness, Stage, Tasks};
 use tokio::sync::watch;
 
 use crate::config::Config;
-use crate::controller::{Settings, Shared, Triggers};
+use crate::controller::sweep::Sweep;
+use crate::controller::{self, Settings, Shared, Triggers};
 use crate::kubernetes::Kind;
 use crate::lease::{Lease, Role, Terms};
 use crate::metrics::{KindLabel, Metrics};
 use crate::state_tier::{Credentials, StateTier};
-use crate::{device, image, kubernetes, lease, rollout};
+use crate::{
+    bootstrap, device, group, image, kubernetes, lease, model, operation, profile, rollout,
+};
 
 /// What every controller is made of.
 struct Parts<'a> {
@@ -69,90 +72,84 @@ pub(crate) async fn start(
     };
     parts.devices();
     parts.firmware();
+    parts.operations();
+    parts.swept(group::Context::new(parts.shared()));
+    parts.swept(profile::Context::new(parts.shared()));
+    parts.swept(bootstrap::Context::new(parts.shared()));
+    // They are of no namespace: an operator that sees only one leaves them to another.
+    if parts.namespace.is_none() {
+        parts.swept(model::Context::new(parts.shared()));
+    }
     Ok(())
 }
 
 impl Parts<'_> {
-    fn shared<K: Kind>(&self, field_manager: &'static str) -> Shared<K> {
-        Shared::new(
+    fn shared<K: Kind>(&self) -> Shared<K> {
+        let mut shared = Shared::new(
             self.client.clone(),
             self.state_tier.clone(),
             self.metrics.clone(),
             self.settings,
-            field_manager,
-        )
+        );
+        shared.namespace.clone_from(&self.namespace);
+        shared
     }
 
     fn devices(&self) {
-        let context = Arc::new(device::Context::new(
-            self.client.clone(),
-            self.state_tier.clone(),
-            self.metrics.clone(),
-            self.settings,
-        ));
-        self.control(
-            ["devices", "devices-definition", "devices-watch"],
-            |api: Api<Device>, watching, drain| device::run(context, api, watching, drain),
-        );
+        let context = Arc::new(device::Context::new(self.shared()));
+        self.control(|api, watching, drain| device::run(context, api, watching, drain));
+    }
+
+    fn operations(&self) {
+        let context = Arc::new(operation::Context::new(self.shared()));
+        self.control(|api, watching, drain| operation::run(context, api, watching, drain));
     }
 
     /// Images and rollouts look at each other.
     fn firmware(&self) {
-        let (images, image_writer) = reflector::store::<FirmwareImage>();
-        let (rollouts, rollout_writer) = reflector::store::<FirmwareRollout>();
+        let images = reflector::store::<FirmwareImage>();
+        let rollouts = reflector::store::<FirmwareRollout>();
         let image_triggers = Arc::new(Triggers::default());
         let rollout_triggers = Arc::new(Triggers::default());
-        let mut shared = self.shared(image::FIELD_MANAGER);
+        let mut shared = self.shared();
         shared.triggers = Arc::clone(&image_triggers);
-        let context = image::Context::new(
-            shared,
-            (images.clone(), rollouts.clone()),
-            Arc::clone(&rollout_triggers),
-        );
-        let names = [
-            "firmwareimages",
-            "firmwareimages-definition",
-            "firmwareimages-watch",
-        ];
-        self.control(names, |api, watching, drain| {
-            image::run(Arc::new(context), (api, image_writer), watching, drain)
-        });
-        let mut shared = self.shared(rollout::FIELD_MANAGER);
+        let seen = rollouts.0.clone();
+        let context = image::Context::new(shared, seen, Arc::clone(&rollout_triggers));
+        let mut shared = self.shared();
         shared.triggers = rollout_triggers;
-        let context = rollout::Context::new(
-            shared,
-            (images, rollouts),
-            image_triggers,
-            self.namespace.clone(),
-        );
-        let names = [
-            "firmwarerollouts",
-            "firmwarerollouts-definition",
-            "firmwarerollouts-watch",
-        ];
-        self.control(names, |api, watching, drain| {
-            rollout::run(Arc::new(context), (api, rollout_writer), watching, drain)
+        let rollout_context = rollout::Context::new(shared, images.0.clone(), image_triggers);
+        self.control(|api, watching, drain| {
+            controller::run(Arc::new(context), api, images, watching, drain)
+        });
+        self.control(|api, watching, drain| {
+            let context = Arc::new(rollout_context);
+            controller::sweep::control(context, api, rollouts, watching, drain)
         });
     }
 
-    /// Runs a controller once its kind is served and this replica leads. `names` are those of its task, of the
-    /// condition that the kind is served, and of that on its watch.
-    fn control<K, F>(
-        &self,
-        [name, served, watching]: [&'static str; 3],
-        run: impl FnOnce(Api<K>, Condition, Drain) -> F + Send + 'static,
-    ) where
+    /// A kind whose objects leave something behind in the state tier.
+    fn swept<S: Sweep>(&self, context: S) {
+        self.control(|api, watching, drain| {
+            let store = reflector::store();
+            controller::sweep::control(Arc::new(context), api, store, watching, drain)
+        });
+    }
+
+    /// Runs a controller once its kind is served and this replica leads.
+    fn control<K, F>(&self, run: impl FnOnce(Api<K>, Condition, Drain) -> F + Send + 'static)
+    where
         K: Kind,
         F: Future<Output = ()> + Send + 'static,
     {
         let api = kubernetes::objects::<K>(self.client.clone(), self.namespace.as_deref());
-        let served = self.readiness.condition(served);
-        let watching = self.readiness.condition(watching);
-        let label = KindLabel { kind: name };
+        let kind = kubernetes::plural::<K>();
+        let served = self.readiness.condition(format!("{kind}-definition"));
+        let watching = self.readiness.condition(format!("{kind}-watch"));
+        let label = KindLabel { kind: kind.clone() };
         let missing = self.metrics.crd_missing.get_or_create_owned(&label);
         let mut role = self.role.clone();
         self.tasks
-            .spawn_service(name, Stage::Intake, |drain| async move {
+            .spawn_service(&kind, Stage::Intake, |drain| async move {
                 let wait = async {
                     kubernetes::definition_served(&api, &missing, &served).await;
                     // Standing by is a healthy state.

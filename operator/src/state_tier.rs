@@ -1,30 +1,43 @@
 //! The state tier as the operator uses it: its public API, over whichever node answers.
 
+mod bootstrap;
 mod campaigns;
 mod convert;
 mod credentials;
+mod groups;
+mod models;
+mod operations;
+mod profiles;
+mod refusal;
 
 use std::future::Future;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
+use device_state::Namespace;
+use device_state::selection::DeviceFilter;
 use fleet_plan::device::{Action, Observed, StoredResource};
 use lwm2m::EndpointName;
 use proto::drover::v1 as api;
 use proto::drover::v1::desired_state_client::DesiredStateClient;
 use proto::drover::v1::devices_client::DevicesClient;
 use thiserror::Error;
+use tonic::metadata::{Ascii, MetadataValue};
 use tonic::transport::Endpoint;
-use tonic::{Code, Response, Status, Streaming};
+use tonic::{Code, Request, Response, Status, Streaming};
 
 pub(crate) use convert::AnswerError;
 use credentials::Channel;
 pub(crate) use credentials::Credentials;
+pub(crate) use refusal::refusal;
 
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(2);
 const CALL_TIMEOUT: Duration = Duration::from_secs(10);
 const KEEP_ALIVE: Duration = Duration::from_secs(10);
+
+/// By this metadata callers say whose devices they speak of.
+const NAMESPACE: &str = "drover-namespace";
 
 /// Clients of the public API; clones share connections.
 #[derive(Clone)]
@@ -49,8 +62,8 @@ pub(crate) enum AddressError {
 /// Why the state tier did not do what was asked.
 #[derive(Debug, Error)]
 pub(crate) enum CallError {
-    /// A newer desired set was stored between looking and sending.
-    #[error("a newer desired set is stored")]
+    /// Something newer was stored between looking and sending.
+    #[error("something newer is stored")]
     Stale,
     #[error("the state tier answered {:?}: {}", .0.code(), .0.message())]
     Refused(Box<Status>),
@@ -178,11 +191,23 @@ impl StateTier {
     where
         F: Future<Output = Result<Response<T>, Status>>,
     {
+        self.call_for(CALL_TIMEOUT, call).await
+    }
+
+    /// As `call`, of which each node may take so long.
+    async fn call_for<T, F>(
+        &self,
+        limit: Duration,
+        call: impl Fn(Channel) -> F,
+    ) -> Result<T, CallError>
+    where
+        F: Future<Output = Result<Response<T>, Status>>,
+    {
         let first = self.preferred.load(Ordering::Relaxed);
         let mut last = CallError::Timeout;
         for offset in 0..self.channels.len() {
             let index = (first + offset) % self.channels.len();
-            match tokio::time::timeout(CALL_TIMEOUT, call(self.channels[index].clone())).await {
+            match tokio::time::timeout(limit, call(self.channels[index].clone())).await {
                 Ok(Ok(answer)) => {
                     self.preferred.store(index, Ordering::Relaxed);
                     return Ok(answer.into_inner());
@@ -209,4 +234,20 @@ fn known<T>(answer: Result<T, CallError>) -> Result<Option<T>, CallError> {
         Err(CallError::Refused(status)) if status.code() == Code::NotFound => Ok(None),
         Err(error) => Err(error),
     }
+}
+
+/// A request about the devices of a namespace.
+fn about<T>(namespace: &Namespace, message: T) -> Request<T> {
+    let mut request = Request::new(message);
+    let name: MetadataValue<Ascii> = namespace
+        .as_str()
+        .parse()
+        .expect("a namespace has letters, digits and - only");
+    request.metadata_mut().insert(NAMESPACE, name);
+    request
+}
+
+/// What a filter says, in the language of the API.
+pub(crate) fn read_filter(text: &str) -> Result<DeviceFilter, String> {
+    proto::convert::public::device_filter(text).map_err(|error| error.to_string())
 }

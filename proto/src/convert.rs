@@ -14,6 +14,7 @@ mod model;
 mod operation;
 mod outcome;
 mod prepared;
+mod profile;
 pub mod public;
 mod record;
 mod row;
@@ -119,6 +120,8 @@ pub enum Reason {
     UnknownServer,
     #[error("is a second rule for one place")]
     RepeatedRule,
+    #[error("has {0} twice")]
+    Repeated(String),
     #[error("has object {0}, which no management server has rights to")]
     NoAccessRule(u16),
     #[error("are not some of the letters rwedc, each once")]

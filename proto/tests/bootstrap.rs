@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 
 use prost::Message as _;
 
-const FILES: [&str; 10] = [
+const FILES: [&str; 11] = [
     "storage/v1/campaign.proto",
     "storage/v1/storage.proto",
     "rpc/v1/raft.proto",
@@ -18,6 +18,7 @@ const FILES: [&str; 10] = [
     "drover/v1/backup.proto",
     "drover/v1/campaign.proto",
     "drover/v1/group.proto",
+    "drover/v1/profile.proto",
     "drover/v1/watch.proto",
 ];
 

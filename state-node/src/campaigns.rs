@@ -20,10 +20,9 @@ use proto::convert::public::Standing;
 
 use crate::raft::group::Group;
 use crate::raft::proposals::ProposeError;
+use crate::rounds;
 use crate::router::{COMMON, Router};
 
-/// Between two rounds.
-const TICK: Duration = Duration::from_millis(500);
 /// Rows that one command of a sweep looks at.
 const SWEEP: u32 = 1_000;
 /// Steps of a sweep in one round, of one shard: others have their turn then.
@@ -38,22 +37,8 @@ const WAY_BACK: &str = "-rollback";
 
 /// Carries campaigns out while this node leads the common shard.
 pub async fn run(router: Arc<Router>, drain: Drain) {
-    let mut tick = tokio::time::interval(TICK);
-    tick.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
-    loop {
-        tokio::select! {
-            () = drain.started() => return,
-            _ = tick.tick() => {}
-        }
-        let group = router.common_group();
-        if !group.leads() || group.feature_level() < FeatureLevel::CAMPAIGNS {
-            continue;
-        }
-        tokio::select! {
-            () = drain.started() => return,
-            () = round(&router) => {}
-        }
-    }
+    let round = |router: Arc<Router>| async move { round(&router).await };
+    rounds::run(router, FeatureLevel::CAMPAIGNS, drain, round).await;
 }
 
 async fn round(router: &Router) {

@@ -18,6 +18,7 @@ use proto::drover::v1::cluster_server::ClusterServer;
 use proto::drover::v1::credentials_server::CredentialsServer;
 use proto::drover::v1::desired_state_server::DesiredStateServer;
 use proto::drover::v1::device_groups_server::DeviceGroupsServer;
+use proto::drover::v1::device_profiles_server::DeviceProfilesServer;
 use proto::drover::v1::devices_server::DevicesServer;
 use proto::drover::v1::diagnostics_server::DiagnosticsServer;
 use proto::drover::v1::object_models_server::ObjectModelsServer;
@@ -47,6 +48,7 @@ use crate::fail_stop::FailStop;
 use crate::identity::{IdentityError, IdentityFile};
 use crate::listen::{self, OnlyFrom};
 use crate::metrics::StateCollector;
+use crate::profiles;
 use crate::raft::bootstrap::Bootstrap;
 use crate::raft::caretaker::Caretaker;
 use crate::raft::group::{Group, GroupParts};
@@ -475,6 +477,7 @@ impl Parts {
             .add_service(BootstrapServer::new(api.clone()))
             .add_service(CampaignsServer::new(api.clone()))
             .add_service(DeviceGroupsServer::new(api.clone()))
+            .add_service(DeviceProfilesServer::new(api.clone()))
             .add_service(ClusterServer::new(api.clone()))
             .add_service(ObjectModelsServer::new(api.clone()))
             .add_service(ObservationsServer::new(api.clone()))
@@ -560,6 +563,11 @@ impl Parts {
         self.tasks
             .spawn_service("campaigns", Stage::HandOver, |drain| {
                 campaigns::run(router, drain)
+            });
+        let router = self.router.clone();
+        self.tasks
+            .spawn_service("profiles", Stage::HandOver, |drain| {
+                profiles::run(router, drain)
             });
         let (progress, ready) = watch::channel(Progress::Starting);
         let (groups, fail_stop) = (self.groups.clone(), self.fail_stop.clone());

@@ -143,6 +143,7 @@ async fn set(
     let value = DesiredValue {
         path: PATH.to_owned(),
         text: generation.to_string(),
+        ..DesiredValue::default()
     };
     let set = SetDesiredRequest {
         endpoint: endpoint.to_owned(),

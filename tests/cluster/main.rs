@@ -19,6 +19,7 @@ mod main_job;
 mod membership;
 mod observations;
 mod one_device;
+mod profiles;
 mod queued_commands;
 mod rest_shim;
 mod resume;

@@ -133,6 +133,7 @@ impl Operator {
             // An idle operator looks at every object often enough for a test to watch it.
             .env("DROVER_OPERATOR__RESYNC_SECONDS", "1")
             .env("DROVER_OPERATOR__ROLLOUT_POLL_SECONDS", "1")
+            .env("DROVER_OPERATOR__RECOUNT_SECONDS", "1")
             .args(["run", "--api", &drover.apis()]);
         command.args(["--admin-listen", &admin, "--no-leader-election"]);
         let log = drover.scratch().join(format!("operator-{name}.log"));

@@ -212,6 +212,16 @@ const SERVICES: &[(&str, &[Method])] = &[
         ],
     ),
     (
+        "DeviceProfiles",
+        &[
+            ("PutDeviceProfile", "deviceprofiles", Verb::Update),
+            ("GetDeviceProfile", "deviceprofiles", Verb::Get),
+            ("ListDeviceProfiles", "deviceprofiles", Verb::List),
+            ("DeleteDeviceProfile", "deviceprofiles", Verb::Delete),
+            ("ListProfileDevices", "deviceprofiles", Verb::Get),
+        ],
+    ),
+    (
         "ObjectModels",
         &[
             ("PutObjectModels", "objectmodels", Verb::Update),

@@ -203,11 +203,13 @@ fn built_in() -> BTreeMap<String, Vec<Grant>> {
         "bootstrapprofiles",
         "cluster",
         "devicegroups",
+        "deviceprofiles",
         "firmwarerollouts",
     ];
     let viewer = Grant::new(&seen, &looking);
     let all = [AnyVerb::Any(Star::Star)];
-    let operator = Grant::new(&["devices", "devices/*", "devicegroups"], &all);
+    let handled = ["devices", "devices/*", "devicegroups", "deviceprofiles"];
+    let operator = Grant::new(&handled, &all);
     // Who plans a campaign is not the one who approves it, unless somebody says so.
     let planning = [Verb::Create, Verb::Update, Verb::Delete].map(AnyVerb::One);
     let planner = Grant::new(&["firmwarerollouts"], &planning);

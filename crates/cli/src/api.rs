@@ -12,6 +12,7 @@ use proto::drover::v1::cluster_client::ClusterClient;
 use proto::drover::v1::credentials_client::CredentialsClient;
 use proto::drover::v1::desired_state_client::DesiredStateClient;
 use proto::drover::v1::device_groups_client::DeviceGroupsClient;
+use proto::drover::v1::device_profiles_client::DeviceProfilesClient;
 use proto::drover::v1::devices_client::DevicesClient;
 use proto::drover::v1::diagnostics_client::DiagnosticsClient;
 use proto::drover::v1::object_models_client::ObjectModelsClient;
@@ -23,7 +24,7 @@ use tonic::transport::{self, Endpoint};
 
 use crate::arguments::Global;
 use crate::endpoints::{self, Endpoints};
-use crate::failure::Failure;
+use crate::failure::{Failure, innermost};
 use crate::proof::{Bearer, Files, Proof};
 
 /// The directory that is looked into when none is named.
@@ -223,14 +224,6 @@ pub(crate) async fn connect(host: &str, proof: &Proof) -> Result<Channel, String
     Ok(InterceptedService::new(channel, proof.bearer()))
 }
 
-fn innermost(error: &dyn std::error::Error) -> String {
-    let mut cause = error;
-    while let Some(inner) = cause.source() {
-        cause = inner;
-    }
-    cause.to_string()
-}
-
 /// A connection to the public API, and how long a call may take.
 #[derive(Clone, Debug)]
 pub(crate) struct Api {
@@ -289,6 +282,10 @@ impl Api {
 
     pub(crate) fn groups(&self) -> DeviceGroupsClient<Channel> {
         DeviceGroupsClient::new(self.channel.clone())
+    }
+
+    pub(crate) fn profiles(&self) -> DeviceProfilesClient<Channel> {
+        DeviceProfilesClient::new(self.channel.clone()).max_decoding_message_size(MAX_MESSAGE_BYTES)
     }
 
     pub(crate) fn cluster(&self) -> ClusterClient<Channel> {

@@ -8,7 +8,8 @@ use clap::{Args, Parser, Subcommand};
 
 use crate::command::{
     apply, backup, bootstrap, children, cluster, composite, credentials, devices, groups, label,
-    models, observations, operations, raw, read, rest_shim, rollout, stream, watch, write,
+    models, observations, operations, profiles, raw, read, rest_shim, rollout, stream, watch,
+    write,
 };
 use crate::failure::Failure;
 use crate::output::Format;
@@ -118,6 +119,9 @@ pub(crate) enum Command {
     /// Names for the devices that a filter lets through: put, list, get, remove.
     #[command(subcommand)]
     Groups(groups::Groups),
+    /// What many devices are to be like: put, list, get, devices, remove.
+    #[command(subcommand)]
+    Profiles(profiles::Profiles),
     /// Delete everything that is known of a device.
     DeleteDevice(label::DeleteDevice),
     /// Ask a device how it is, and say in words what is wrong.

@@ -14,6 +14,7 @@ pub(crate) mod label;
 pub(crate) mod models;
 pub(crate) mod observations;
 pub(crate) mod operations;
+pub(crate) mod profiles;
 pub(crate) mod raw;
 pub(crate) mod read;
 pub(crate) mod rest_shim;
@@ -58,6 +59,7 @@ pub(crate) async fn run(arguments: Arguments) -> Result<(), Failure> {
         Command::Operations(operations) => operations.run(&global).await,
         Command::Credentials(credentials) => credentials.run(&global).await,
         Command::Groups(groups) => groups.run(&global).await,
+        Command::Profiles(profiles) => profiles.run(&global).await,
         Command::Bootstrap(bootstrap) => bootstrap.run(&global).await,
         Command::Models(models) => models.run(&global).await,
         Command::Rollout(rollout) => rollout.run(&global).await,

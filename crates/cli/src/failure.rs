@@ -1,5 +1,6 @@
 //! Why a command did not succeed: what it was, where, what to do about it, and the exit code.
 
+use std::error::Error;
 use std::fmt::Write as _;
 use std::io;
 use std::process::ExitCode;
@@ -39,7 +40,7 @@ pub(crate) enum Failure {
         cause: String,
     },
     /// A call was answered with an error; `action` continues "cannot …".
-    #[error("cannot {action}: {}", status.message())]
+    #[error("cannot {action}: {}", told(status))]
     Call {
         action: String,
         status: Box<tonic::Status>,
@@ -163,6 +164,29 @@ impl Failure {
     }
 }
 
+/// What the API said; if the connection failed instead, why.
+fn told(status: &tonic::Status) -> String {
+    match broken(status) {
+        Some(error) => format!("the connection failed: {}", innermost(error)),
+        None => status.message().to_owned(),
+    }
+}
+
+/// The error of the connection, if that is what ended the call; not the time that a call may take.
+fn broken(status: &tonic::Status) -> Option<&(dyn Error + 'static)> {
+    let by_time = matches!(status.code(), Code::Cancelled | Code::DeadlineExceeded);
+    status.source().filter(|_| !by_time)
+}
+
+/// The cause of all causes.
+pub(crate) fn innermost(error: &(dyn Error + 'static)) -> String {
+    let mut cause = error;
+    while let Some(inner) = cause.source() {
+        cause = inner;
+    }
+    cause.to_string()
+}
+
 fn operation_end(operation: &Operation) -> String {
     let end = match operation.state() {
         operation::State::Rejected => "was refused by the device",
@@ -279,6 +303,10 @@ fn call_hint(status: &tonic::Status) -> Option<String> {
         (Code::DeadlineExceeded | Code::Cancelled, _) => Some(again.unwrap_or_else(|| {
             "allow more time with --timeout, for example --timeout 2m".to_owned()
         })),
+        _ if broken(status).is_some() => Some(
+            "a server that speaks TLS is reached by --api https://HOST:PORT, one that does not by --api HOST:PORT"
+                .to_owned(),
+        ),
         (Code::Unavailable, _) => Some(
             again.unwrap_or_else(|| "the cluster may be electing a leader: try again".to_owned()),
         ),

@@ -11,4 +11,5 @@ pub(crate) mod event;
 pub(crate) mod group;
 pub(crate) mod model;
 pub(crate) mod operation;
+pub(crate) mod profile;
 pub(crate) mod value;

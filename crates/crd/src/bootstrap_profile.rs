@@ -180,6 +180,9 @@ impl BootstrapProfile {
                 Reason::Accepted,
                 Reason::ProfileNotFound,
                 Reason::InvalidValue,
+                Reason::Unsupported,
+                Reason::IdentityConflict,
+                Reason::QuotaExceeded,
             ],
         ),
         (

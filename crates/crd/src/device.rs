@@ -11,6 +11,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::condition::{ConditionRow, ConditionType, Reason, conditions_schema};
+use crate::desired_value::DriftPolicy;
 
 /// What one device should be.
 #[derive(CustomResource, KubeSchema, Serialize, Deserialize, Clone, Debug, PartialEq)]
@@ -169,6 +170,9 @@ pub struct DesiredResource {
     /// seconds since 1970, object:instance, or the string itself. At most 4096 bytes.
     #[schemars(length(max = 4096))]
     pub value: String,
+    /// What happens when the device tells another value.
+    #[serde(default)]
+    pub drift_policy: DriftPolicy,
 }
 
 impl DesiredResource {

@@ -132,11 +132,26 @@ impl DeviceGroup {
     pub const CONDITIONS: &[ConditionRow] = &[
         (
             ConditionType::Accepted,
-            &[Reason::Accepted, Reason::InvalidFilter],
+            &[
+                Reason::Accepted,
+                Reason::InvalidFilter,
+                Reason::InvalidValue,
+                Reason::Unsupported,
+                Reason::IdentityConflict,
+                Reason::QuotaExceeded,
+            ],
         ),
         (
             ConditionType::Ready,
-            &[Reason::Evaluated, Reason::Evaluating, Reason::InvalidFilter],
+            &[
+                Reason::Evaluated,
+                Reason::Evaluating,
+                Reason::InvalidFilter,
+                Reason::InvalidValue,
+                Reason::Unsupported,
+                Reason::IdentityConflict,
+                Reason::QuotaExceeded,
+            ],
         ),
     ];
 }

@@ -278,8 +278,10 @@ impl DeviceOperation {
             &[
                 Reason::Accepted,
                 Reason::DeviceNotFound,
-                Reason::GroupNotFound,
                 Reason::InvalidValue,
+                Reason::Unsupported,
+                Reason::QuotaExceeded,
+                Reason::GroupNotFound,
                 Reason::SecretNotFound,
             ],
         ),
@@ -289,7 +291,13 @@ impl DeviceOperation {
         ),
         (
             ConditionType::Complete,
-            &[Reason::Complete, Reason::Running, Reason::AwaitingWakeup],
+            &[
+                Reason::Complete,
+                Reason::Running,
+                Reason::AwaitingWakeup,
+                Reason::Suspended,
+                Reason::NotAccepted,
+            ],
         ),
         (
             ConditionType::Failed,
@@ -297,6 +305,8 @@ impl DeviceOperation {
                 Reason::AsExpected,
                 Reason::DevicesFailed,
                 Reason::DeadlineExceeded,
+                Reason::OutcomeUnknown,
+                Reason::NotAccepted,
             ],
         ),
         (
@@ -304,8 +314,12 @@ impl DeviceOperation {
             &[
                 Reason::Complete,
                 Reason::Running,
+                Reason::AwaitingWakeup,
+                Reason::Suspended,
                 Reason::DevicesFailed,
                 Reason::DeadlineExceeded,
+                Reason::OutcomeUnknown,
+                Reason::NotAccepted,
             ],
         ),
     ];

@@ -225,29 +225,41 @@ impl DeviceProfile {
                 Reason::Accepted,
                 Reason::UnknownObjectModel,
                 Reason::InvalidValue,
-                Reason::SecretNotFound,
+                Reason::InvalidFilter,
+                Reason::Unsupported,
                 Reason::GroupNotFound,
+                Reason::IdentityConflict,
+                Reason::QuotaExceeded,
+                Reason::SecretNotFound,
             ],
         ),
         (
             ConditionType::Progressing,
             &[
                 Reason::Applying,
+                Reason::InSync,
+                Reason::Suspended,
+                Reason::NotAccepted,
                 Reason::OutsideWindow,
                 Reason::FailureThresholdExceeded,
-                Reason::InSync,
             ],
         ),
         (
             ConditionType::Degraded,
-            &[Reason::WriteRejected, Reason::Conflicts, Reason::AsExpected],
+            &[
+                Reason::WriteRejected,
+                Reason::Drifted,
+                Reason::Conflicts,
+                Reason::AsExpected,
+                Reason::NotAccepted,
+            ],
         ),
         (
             ConditionType::Paused,
             &[
                 Reason::UserPaused,
-                Reason::FailureThresholdExceeded,
                 Reason::NotPaused,
+                Reason::FailureThresholdExceeded,
             ],
         ),
         (
@@ -255,9 +267,11 @@ impl DeviceProfile {
             &[
                 Reason::InSync,
                 Reason::Applying,
-                Reason::AwaitingWakeup,
                 Reason::WriteRejected,
+                Reason::Drifted,
                 Reason::Suspended,
+                Reason::NotAccepted,
+                Reason::AwaitingWakeup,
             ],
         ),
     ];

@@ -53,6 +53,7 @@ pub mod window;
 
 pub use bootstrap_profile::{BootstrapProfile, BootstrapProfileSpec, BootstrapProfileStatus};
 pub use condition::{ConditionStatus, ConditionType, Observation, Reason, set_condition};
+pub use desired_value::DriftPolicy;
 pub use device::{
     DesiredResource, Device, DeviceSpec, DeviceStatus, Drift, ManagementPolicy, RegistrationState,
     RegistrationStatus, ResourceState, ResourceStatus,

@@ -218,6 +218,9 @@ impl ObjectModel {
             Reason::InvalidDefinition,
             Reason::IdentityConflict,
             Reason::NotNewer,
+            Reason::InvalidValue,
+            Reason::Unsupported,
+            Reason::QuotaExceeded,
         ],
     )];
 }

@@ -15,6 +15,7 @@ pub(crate) mod campaign;
 mod credential;
 mod dedup;
 mod desired;
+mod drift;
 mod expiry;
 mod feed;
 mod forget;
@@ -25,6 +26,7 @@ mod metadata;
 mod model;
 mod observation;
 mod operation;
+mod profile;
 mod registration;
 pub mod restore;
 mod resumption;
@@ -168,7 +170,13 @@ impl<'t> Change<'t> {
                 if let Some(links) = links {
                     registration.links.clone_from(links);
                 }
-                Ok(self.update(registration, *owner, before))
+                let endpoint = links.is_some().then(|| registration.endpoint.clone());
+                let outcome = self.update(registration, *owner, before);
+                // It told which objects it has.
+                if let Some(endpoint) = endpoint {
+                    self.settle_profiles(&endpoint);
+                }
+                Ok(outcome)
             }
             Command::MoveRegistration { id, session, owner } => {
                 self.move_registration(id, *session, *owner)
@@ -319,6 +327,18 @@ impl<'t> Change<'t> {
             Command::AdmitDevices { id, wave, until } => self.admit_devices(*id, *wave, *until),
             Command::HaltCampaign { id, limit } => self.halt_campaign(*id, *limit),
             Command::DropCampaign { id, limit } => Ok(self.drop_campaign(*id, *limit)),
+            Command::PutProfile { profile } => self.put_device_profile(profile),
+            Command::RemoveProfile { namespace, name } => {
+                self.remove_device_profile(namespace, name)
+            }
+            Command::InstallProfile { profile, standing } => {
+                Ok(self.install_profile(profile, *standing))
+            }
+            Command::SpreadProfile {
+                namespace,
+                name,
+                limit,
+            } => self.spread_profile(namespace, name, *limit),
             Command::PutGroup { group } => self.put_group(group),
             Command::RemoveGroup { namespace, name } => self.remove_group(namespace, name),
             Command::Guarded { guard, command } => self.guarded(guard, command),

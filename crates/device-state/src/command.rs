@@ -16,10 +16,11 @@ use crate::guard::Guard;
 use crate::id::{NodeId, OperationId, RequestId, SessionGeneration, Timestamp};
 use crate::label::{LabelValue, MapChange};
 use crate::name::{DeviceName, Namespace};
+use crate::profile::{Profile, Standing};
 use crate::record::{
-    BoundCredential, ContextOwner, Credential, CredentialKey, CredentialName, Member, Observation,
-    OperationOutcome, Queueing, Quirks, Registration, Resumption, ResumptionId, SecurityIdentity,
-    Session, SessionCid, StateNode, Transport, ValueOrigin,
+    BoundCredential, ContextOwner, Credential, CredentialKey, CredentialName, DesiredValue, Member,
+    Observation, OperationOutcome, Queueing, Quirks, Registration, Resumption, ResumptionId,
+    SecurityIdentity, Session, SessionCid, StateNode, Transport, ValueOrigin,
 };
 
 /// A command as it stands in the log.
@@ -153,7 +154,7 @@ pub enum Command {
     SetDesired {
         endpoint: DeviceName,
         generation: u64,
-        resources: Vec<(Path, Value)>,
+        resources: Vec<DesiredValue>,
     },
     /// Accepts an operation for delivery until `deadline`.
     Enqueue {
@@ -314,6 +315,26 @@ pub enum Command {
         id: CampaignId,
         limit: u32,
     },
+    /// Adds a profile or replaces the one of its name in its namespace; its revision is given by `apply`. To shard 0 only.
+    PutProfile {
+        profile: Box<Profile>,
+    },
+    /// To shard 0 only.
+    RemoveProfile {
+        namespace: Namespace,
+        name: String,
+    },
+    /// The shard goes by this revision of a profile; nothing changes if it knows it, or a newer one.
+    InstallProfile {
+        profile: Box<Profile>,
+        standing: Standing,
+    },
+    /// Asks further devices whether they have a profile, about as many as `limit`.
+    SpreadProfile {
+        namespace: Namespace,
+        name: String,
+        limit: u32,
+    },
     /// Adds a group or replaces the one of its name in its namespace. To shard 0 only.
     PutGroup {
         group: Group,
@@ -344,6 +365,7 @@ impl Command {
             Self::RecordBootstrap { record } => record.endpoint.namespace(),
             Self::PutCampaign { campaign } => campaign.namespace.clone(),
             Self::PutGroup { group } => group.namespace.clone(),
+            Self::PutProfile { profile } => profile.namespace.clone(),
             Self::BindEndpoint { endpoint, .. }
             | Self::SetDesired { endpoint, .. }
             | Self::Enqueue { endpoint, .. }
@@ -356,12 +378,26 @@ impl Command {
 
     /// What replicas have to understand to apply it.
     pub fn needs(&self) -> FeatureLevel {
+        if self.is_of_profiles() {
+            return FeatureLevel::PROFILES;
+        }
         if self.is_of_fleet() {
             return FeatureLevel::CAMPAIGNS;
         }
         match self.begins_in() {
             Some(namespace) if !namespace.is_default() => FeatureLevel::NAMESPACES,
             _ => FeatureLevel::default(),
+        }
+    }
+
+    fn is_of_profiles(&self) -> bool {
+        match self {
+            Self::PutProfile { .. }
+            | Self::RemoveProfile { .. }
+            | Self::InstallProfile { .. }
+            | Self::SpreadProfile { .. } => true,
+            Self::Guarded { command, .. } => command.is_of_profiles(),
+            _ => false,
         }
     }
 
@@ -424,6 +460,8 @@ impl Command {
                 | Self::RemoveCampaign { .. }
                 | Self::PutGroup { .. }
                 | Self::RemoveGroup { .. }
+                | Self::PutProfile { .. }
+                | Self::RemoveProfile { .. }
         )
     }
 }
@@ -469,6 +507,10 @@ pub enum Outcome {
     },
     Enqueued {
         operation: OperationId,
+    },
+    /// The profile has this revision now.
+    Revised {
+        revision: u64,
     },
     /// The membership was renewed.
     Members {
@@ -552,6 +594,10 @@ pub enum Rejection {
     TooManyLabels,
     #[error("longer annotations than a device may have")]
     AnnotationsTooLong,
+    #[error("no such device profile")]
+    UnknownDeviceProfile,
+    #[error("too many device profiles")]
+    TooManyDeviceProfiles,
     #[error("no such group")]
     UnknownGroup,
     #[error("too many groups")]

@@ -3,12 +3,14 @@
 
 use std::fmt;
 
+use lwm2m::{Path, Value};
 use sha2::{Digest, Sha256};
 
 use crate::bootstrap::{AccessRule, BootstrapProfile, BootstrapSecurity, BootstrapServer};
 use crate::group::Group;
 use crate::label::Metadata;
-use crate::record::{Credential, DesiredResource};
+use crate::profile::{Activity, Profile};
+use crate::record::{Credential, DesiredOrigin, DesiredResource, DriftPolicy};
 
 /// The first bytes of a digest of a content.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -31,14 +33,45 @@ impl Etag {
         content.end()
     }
 
-    /// Of the desired set of a device: what is wanted, not how far the device is.
+    /// Of what is desired of a device itself: what is wanted, not how far the device is.
     pub fn of_desired(generation: Option<u64>, resources: &[DesiredResource]) -> Self {
         let mut content = Content::of("desired");
         content.number(generation.unwrap_or_default());
-        for resource in resources {
+        let own = resources.iter();
+        for resource in own.filter(|resource| resource.origin == DesiredOrigin::Device) {
+            content.desired(resource.path, &resource.value, resource.drift);
+        }
+        content.end()
+    }
+
+    /// Of a profile of devices.
+    pub fn of_device_profile(profile: &Profile) -> Self {
+        let mut content = Content::of("device profile");
+        content
+            .text(&profile.name)
+            .text(&profile.description)
+            .text(&profile.selector.text)
+            .text(&profile.group)
+            .number(i64::from(profile.priority) as u64)
+            .number(u64::from(profile.activity == Activity::Paused))
+            .number(profile.requires.objects.len() as u64);
+        for object in &profile.requires.objects {
+            content.number(u64::from(*object));
+        }
+        let version = profile.requires.version;
+        content.text(
+            &version
+                .map(|version| version.to_string())
+                .unwrap_or_default(),
+        );
+        content.number(profile.resources.len() as u64);
+        for resource in &profile.resources {
+            content.desired(resource.path, &resource.value, resource.drift);
+        }
+        for observation in &profile.observations {
             content
-                .text(&resource.path.to_string())
-                .text(&resource.value.to_text());
+                .text(&observation.observed.to_string())
+                .text(&observation.parameters.to_query().join("&"));
         }
         content.end()
     }
@@ -112,6 +145,16 @@ impl Content {
 
     fn text(&mut self, text: &str) -> &mut Self {
         self.bytes(text.as_bytes())
+    }
+
+    fn desired(&mut self, path: Path, value: &Value, drift: DriftPolicy) {
+        self.text(&path.to_string())
+            .text(&value.to_text())
+            .number(match drift {
+                DriftPolicy::Enforce => 0,
+                DriftPolicy::Report => 1,
+                DriftPolicy::InitOnly => 2,
+            });
     }
 
     fn server(&mut self, server: &BootstrapServer) {

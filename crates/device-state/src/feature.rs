@@ -10,13 +10,16 @@ pub struct FeatureLevel(pub u32);
 
 impl FeatureLevel {
     /// What this release understands. A replica that meets a higher one stops: it would guess.
-    pub const SUPPORTED: Self = Self(3);
+    pub const SUPPORTED: Self = Self(4);
 
     /// There are other namespaces than the default one. Releases before cannot read what is in them.
     pub const NAMESPACES: Self = Self(2);
 
     /// There are campaigns and groups.
     pub const CAMPAIGNS: Self = Self(3);
+
+    /// There are profiles, and drift is looked at.
+    pub const PROFILES: Self = Self(4);
 
     /// Whether this release understands the level.
     pub const fn is_supported(self) -> bool {

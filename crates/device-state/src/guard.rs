@@ -55,6 +55,12 @@ pub(crate) fn current_etag(tables: &dyn Tables, command: &Command) -> Option<Eta
         Command::RemoveBootstrapProfile { namespace, name } => {
             stored_profile(tables, namespace, name)
         }
+        Command::PutProfile { profile } => {
+            stored_device_profile(tables, &profile.namespace, &profile.name)
+        }
+        Command::RemoveProfile { namespace, name } => {
+            stored_device_profile(tables, namespace, name)
+        }
         Command::PutGroup { group } => stored_group(tables, &group.namespace, &group.name),
         Command::RemoveGroup { namespace, name } => stored_group(tables, namespace, name),
         _ => None,
@@ -63,6 +69,10 @@ pub(crate) fn current_etag(tables: &dyn Tables, command: &Command) -> Option<Eta
 
 fn stored_group(tables: &dyn Tables, namespace: &Namespace, name: &str) -> Option<Etag> {
     query::group(tables, namespace, name).map(|group| Etag::of_group(&group))
+}
+
+fn stored_device_profile(tables: &dyn Tables, namespace: &Namespace, name: &str) -> Option<Etag> {
+    query::profile(tables, namespace, name).map(|profile| Etag::of_device_profile(&profile))
 }
 
 fn stored_profile(tables: &dyn Tables, namespace: &Namespace, name: &str) -> Option<Etag> {

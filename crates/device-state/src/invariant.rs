@@ -15,10 +15,11 @@ use crate::limit::{
 };
 use crate::memory::MemoryTables;
 use crate::name::DeviceName;
+use crate::profile::{ProfileDevice, ProfileTally};
 use crate::query;
 use crate::record::{
-    DesiredResource, DesiredState, Observation, OperationRecord, OperationSource, Registration,
-    Resumption, ResumptionId,
+    DesiredOrigin, DesiredResource, DesiredState, Observation, OperationRecord, OperationSource,
+    Registration, Resumption, ResumptionId,
 };
 use crate::table::{Counters, Expiring, Row, RowKey, Tables};
 
@@ -62,6 +63,15 @@ pub enum Violation {
     CampaignLock(DeviceName),
     #[error("campaign {campaign} has another number of devices in slot {slot} than it counts")]
     CampaignTally { campaign: CampaignId, slot: u8 },
+    #[error("desired {path} of {endpoint:?} is of a profile that the device does not have")]
+    DesiredOrigin { endpoint: DeviceName, path: Path },
+    #[error("profile {0:?} has other devices than it counts")]
+    ProfileTally(String),
+    #[error("{endpoint:?} has the profile {profile:?}, which the shard does not know")]
+    ProfileDevice {
+        endpoint: DeviceName,
+        profile: String,
+    },
     #[error("a request's outcome and its place in the order of requests disagree")]
     DedupOrder,
     #[error("the feed has an entry below its floor")]
@@ -138,6 +148,8 @@ pub fn check(tables: &MemoryTables) -> Result<(), Violation> {
         rows: BTreeMap::new(),
         tallies: BTreeMap::new(),
         counted_tallies: BTreeMap::new(),
+        profile_tallies: BTreeMap::new(),
+        counted_profile_tallies: BTreeMap::new(),
     };
     for row in tables.rows() {
         audit.row(row)?;
@@ -153,9 +165,12 @@ struct Audit<'t> {
     rows: BTreeMap<(DeviceName, Bound), usize>,
     tallies: BTreeMap<(CampaignId, u8), Tally>,
     counted_tallies: BTreeMap<(CampaignId, u8), Tally>,
+    profile_tallies: BTreeMap<String, ProfileTally>,
+    counted_profile_tallies: BTreeMap<String, ProfileTally>,
 }
 
 impl Audit<'_> {
+    #[expect(clippy::too_many_lines, reason = "one arm for each kind of row")]
     fn row(&mut self, row: &Row) -> Result<(), Violation> {
         match row {
             Row::Registration(registration) => self.registration(registration),
@@ -172,6 +187,20 @@ impl Audit<'_> {
             Row::Resumption(resumption) => self.resumption(resumption),
             Row::Operation(record) => self.operation(record),
             Row::Desired(resource) => self.desired(resource),
+            Row::ProfilePart(_) => {
+                self.counted.profiles += 1;
+                Ok(())
+            }
+            Row::ProfileDevice(device) => self.profile_device(device),
+            Row::ProfileTally {
+                namespace,
+                profile,
+                tally,
+            } => {
+                self.profile_tallies
+                    .insert(namespace.qualify(profile), *tally);
+                Ok(())
+            }
             Row::Observation(observation) => self.observation(observation),
             Row::LastValue(value) => {
                 self.count(&value.endpoint, Bound::LastValues);
@@ -246,6 +275,7 @@ impl Audit<'_> {
             }
             Row::Campaign(_)
             | Row::Group(_)
+            | Row::Profile(_)
             | Row::Credential(_)
             | Row::ContextOwner(_)
             | Row::BootstrapProfile(_)
@@ -255,6 +285,31 @@ impl Audit<'_> {
             | Row::Counters(_)
             | Row::DesiredGeneration { .. } => Ok(()),
         }
+    }
+
+    fn profile_device(&mut self, device: &ProfileDevice) -> Result<(), Violation> {
+        let key = device.namespace.qualify(&device.profile);
+        let part = self.tables.get(&RowKey::ProfilePart(key.clone()));
+        *self
+            .counted_profile_tallies
+            .entry(key)
+            .or_default()
+            .of(device.state) += 1;
+        ensure(part.is_some(), || Violation::ProfileDevice {
+            endpoint: device.endpoint.clone(),
+            profile: device.profile.clone(),
+        })
+    }
+
+    fn profile_tallies(&self) -> Result<(), Violation> {
+        let (told, counted) = (&self.profile_tallies, &self.counted_profile_tallies);
+        let wrong = told
+            .keys()
+            .chain(counted.keys())
+            .find(|profile| told.get(*profile) != counted.get(*profile));
+        wrong.map_or(Ok(()), |profile| {
+            Err(Violation::ProfileTally(profile.clone()))
+        })
     }
 
     fn ledger(&mut self, ledger: &Ledger) -> Result<(), Violation> {
@@ -376,16 +431,31 @@ impl Audit<'_> {
             endpoint,
             path,
             generation,
+            origin,
             ..
         } = resource;
         self.count(endpoint, Bound::Desired);
-        let newest = query::desired_generation(self.tables, endpoint);
-        ensure(newest.is_some_and(|newest| *generation <= newest), || {
-            Violation::DesiredGeneration {
-                endpoint: endpoint.clone(),
-                path: *path,
+        match origin {
+            DesiredOrigin::Device => {
+                let newest = query::desired_generation(self.tables, endpoint);
+                ensure(newest.is_some_and(|newest| *generation <= newest), || {
+                    Violation::DesiredGeneration {
+                        endpoint: endpoint.clone(),
+                        path: *path,
+                    }
+                })?;
             }
-        })?;
+            DesiredOrigin::Profile(profile) => {
+                let key = endpoint.namespace().qualify(profile);
+                let key = RowKey::ProfileDevice(key, endpoint.clone());
+                ensure(self.tables.get(&key).is_some(), || {
+                    Violation::DesiredOrigin {
+                        endpoint: endpoint.clone(),
+                        path: *path,
+                    }
+                })?;
+            }
+        }
         let DesiredState::Pending { operation } = resource.state else {
             return Ok(());
         };
@@ -427,6 +497,7 @@ impl Audit<'_> {
 
     fn totals(self) -> Result<(), Violation> {
         self.tallies()?;
+        self.profile_tallies()?;
         ensure(self.order_rows == self.counted.dedup_rows, || {
             Violation::DedupOrder
         })?;
@@ -436,6 +507,7 @@ impl Audit<'_> {
             feed_floor: stored.feed_floor,
             model_changes: stored.model_changes,
             context_floor: stored.context_floor,
+            feature_level: stored.feature_level,
             ..self.counted
         };
         ensure(stored == counted, || Violation::Counters {

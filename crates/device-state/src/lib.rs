@@ -57,6 +57,7 @@ pub mod label;
 pub mod limit;
 pub mod memory;
 pub mod name;
+pub mod profile;
 pub mod query;
 mod range;
 pub mod record;
@@ -87,12 +88,13 @@ pub use index::{IndexEntry, Indexed};
 pub use label::{LabelError, LabelKey, LabelValue, MapChange, Metadata};
 pub use memory::MemoryTables;
 pub use name::{DeviceName, DeviceNameError, DevicePrefix, Namespace, NamespaceError};
+pub use profile::Profile;
 pub use record::{
     BoundCredential, ChildValue, ContextOwner, Credential, CredentialId, CredentialKey,
-    CredentialName, CredentialOrigin, DesiredResource, DesiredState, LastValue, Leadership, Member,
-    MemberPhase, Observation, ObservationHolder, OperationOutcome, OperationRecord,
-    OperationSource, OperationState, OscoreSecret, Queueing, Quirks, Registration, Resumption,
-    ResumptionId, Secret, SecurityIdentity, Session, SessionCid, StateNode, StateNodeRole,
-    Transport, ValueOrigin,
+    CredentialName, CredentialOrigin, DesiredOrigin, DesiredResource, DesiredState, DesiredValue,
+    DriftPolicy, LastValue, Leadership, Member, MemberPhase, Observation, ObservationHolder,
+    OperationOutcome, OperationRecord, OperationSource, OperationState, OscoreSecret, Queueing,
+    Quirks, Registration, Resumption, ResumptionId, Secret, SecurityIdentity, Session, SessionCid,
+    StateNode, StateNodeRole, Transport, ValueOrigin,
 };
 pub use table::{Counters, Expiring, Row, RowKey, Tables};

@@ -3,6 +3,8 @@
 
 use std::time::Duration;
 
+use crate::record::Observation;
+
 /// Added to a lifetime before the registration ends, so that an Update that is being retransmitted
 /// still finds it.
 // RFC 7252 §4.8.2: MAX_TRANSMIT_WAIT is 93 s with the default transmission parameters.
@@ -20,9 +22,13 @@ pub const MAX_QUEUED_OPERATIONS: usize = 64;
 pub const MAX_FINISHED_OPERATIONS: usize = 64;
 
 /// More rows than the queue of one device ever has: the operations of callers, a write in flight, a
-/// waiting write per desired resource, and what ended before or during the same command.
-pub const MAX_OPERATION_ROWS: usize =
-    MAX_QUEUED_OPERATIONS + 2 * (MAX_DESIRED + 1) + MAX_FINISHED_OPERATIONS + 1;
+/// waiting write and a waiting read per desired resource, what asks for each observation, and what ended before or during
+/// the same command.
+pub const MAX_OPERATION_ROWS: usize = MAX_QUEUED_OPERATIONS
+    + 4 * (MAX_DESIRED + 1)
+    + 2 * Observation::MAX_PATHS
+    + MAX_FINISHED_OPERATIONS
+    + 1;
 
 /// How long the result of an ended operation is kept.
 pub const OPERATION_RETENTION: Duration = Duration::from_hours(1);
@@ -42,6 +48,16 @@ pub const MAX_ENDPOINT_CREDENTIALS: usize = 64;
 
 /// Desired resources of one device.
 pub const MAX_DESIRED: usize = 256;
+
+/// Between two writes of a desired value because the device had another one: a device that takes what it is given and
+/// tells something else must not be written to for ever.
+pub const CORRECTION_GAP: Duration = Duration::from_hours(1);
+
+/// How long a device that registers again is not asked what it has for a desired value that it confirmed or told.
+pub const READ_BACK_GAP: Duration = Duration::from_mins(10);
+
+/// Desired values that a device is asked for when it registers: those that were confirmed or told the longest time ago.
+pub const MAX_READ_BACK: usize = 16;
 
 /// Last values that are kept of one device. A value of a further resource is still reported in the
 /// feed, but not kept.

@@ -4,6 +4,7 @@ mod campaign;
 mod feed;
 mod known;
 mod list;
+mod profile;
 mod records;
 mod select;
 
@@ -22,9 +23,14 @@ pub use self::list::{
     CredentialPage, PendingCursor, PendingPage, any_credentials, list_credentials, list_devices,
     list_present, pending_devices,
 };
+pub(crate) use self::profile::profile_members;
+pub use self::profile::{
+    ProfileDevicePage, all_profile_parts, profile, profile_device, profile_devices, profile_part,
+    profile_parts, profile_tally, profiles,
+};
 pub use self::records::{OperationPage, OperationPlace, is_selected, select_operations};
-pub(crate) use self::select::meets_filter;
 pub use self::select::{DevicePage, DeviceQuery, DeviceSummary, select_devices};
+pub(crate) use self::select::{has_object, meets_filter};
 use crate::bootstrap::{BootstrapProfile, BootstrapRecord};
 use crate::group::Group;
 use crate::id::{NodeId, OperationId, RequestId, Timestamp};

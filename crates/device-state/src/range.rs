@@ -7,6 +7,7 @@ use crate::campaign::{Campaign, CampaignId};
 use crate::group::Group;
 use crate::id::{NodeId, RequestId, Revision, Timestamp};
 use crate::name::{DeviceName, DevicePrefix, Namespace};
+use crate::profile::Profile;
 use crate::record::{CredentialId, CredentialName, ResumptionId, SessionCid};
 use crate::table::{Expiring, RowKey};
 
@@ -163,6 +164,46 @@ pub(crate) fn groups(namespace: &Namespace) -> Range {
         RowKey::Group(namespace.qualify(" ")),
         RowKey::Group(namespace.qualify(&above)),
     )
+}
+
+/// The profiles of a namespace.
+pub(crate) fn profiles(namespace: &Namespace) -> Range {
+    let (first, last) = profile_names(namespace);
+    (RowKey::Profile(first), RowKey::Profile(last))
+}
+
+/// The profiles of all namespaces.
+pub(crate) fn all_profiles() -> Range {
+    let (_, last) = profile_names(&Namespace::default());
+    (RowKey::Profile(String::new()), RowKey::Profile(last))
+}
+
+pub(crate) fn profile_parts(namespace: &Namespace) -> Range {
+    let (first, last) = profile_names(namespace);
+    (RowKey::ProfilePart(first), RowKey::ProfilePart(last))
+}
+
+/// The parts of the profiles of all namespaces.
+pub(crate) fn all_profile_parts() -> Range {
+    let (_, last) = profile_names(&Namespace::default());
+    (
+        RowKey::ProfilePart(String::new()),
+        RowKey::ProfilePart(last),
+    )
+}
+
+/// The devices of a profile.
+pub(crate) fn profile_devices(profile: &str) -> Range {
+    let all = DevicePrefix::everything();
+    (
+        RowKey::ProfileDevice(profile.to_owned(), all.first()),
+        RowKey::ProfileDevice(profile.to_owned(), all.last()),
+    )
+}
+
+fn profile_names(namespace: &Namespace) -> (String, String) {
+    let above = char::MAX.to_string().repeat(Profile::MAX_NAME);
+    (namespace.qualify(" "), namespace.qualify(&above))
 }
 
 pub(crate) fn campaign_parts() -> Range {

@@ -386,7 +386,7 @@ impl fmt::Debug for Secret {
 pub enum OperationSource {
     /// A call of the API.
     Caller,
-    /// The desired state of the resource that the operation writes.
+    /// What is desired of the device: a resource that the operation writes or reads, or what it observes.
     Desired,
     /// The campaign that the device is in.
     Campaign,
@@ -493,15 +493,68 @@ pub enum OperationOutcome {
     Superseded,
 }
 
-/// One resource that an operator wants to have a value.
+/// A value that somebody wants a resource to have.
+#[derive(Clone, Debug, PartialEq)]
+pub struct DesiredValue {
+    pub path: Path,
+    pub value: Value,
+    pub drift: DriftPolicy,
+}
+
+impl DesiredValue {
+    /// One that is written once, and then the device's own business.
+    pub const fn initial(path: Path, value: Value) -> Self {
+        Self {
+            path,
+            value,
+            drift: DriftPolicy::InitOnly,
+        }
+    }
+}
+
+/// What happens when a device tells another value than the one that is desired.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+pub enum DriftPolicy {
+    /// It is written again, not more often than [`CORRECTION_GAP`](crate::limit::CORRECTION_GAP) says.
+    #[default]
+    Enforce,
+    /// It is told.
+    Report,
+    /// Nothing: the value was written once.
+    InitOnly,
+}
+
+/// One resource that is to have a value.
 #[derive(Clone, Debug, PartialEq)]
 pub struct DesiredResource {
     pub endpoint: DeviceName,
     pub path: Path,
     pub value: Value,
-    /// The generation of the intent that set it (`metadata.generation` of the custom resource).
+    pub drift: DriftPolicy,
+    pub origin: DesiredOrigin,
+    /// The generation of the intent that set it (`metadata.generation` of the custom resource), or
+    /// the revision of the profile.
     pub generation: u64,
     pub state: DesiredState,
+    /// When it was written last because the device had another value.
+    pub corrected_at: Option<Timestamp>,
+}
+
+/// Who wants a resource to have a value.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
+pub enum DesiredOrigin {
+    /// Somebody who spoke of the device itself.
+    #[default]
+    Device,
+    /// The profile of this name.
+    Profile(String),
+}
+
+impl DesiredOrigin {
+    /// Whether it is this profile.
+    pub fn is_profile(&self, name: &str) -> bool {
+        matches!(self, Self::Profile(profile) if profile == name)
+    }
 }
 
 /// How far the device is from a desired value.
@@ -511,6 +564,8 @@ pub enum DesiredState {
     Pending { operation: OperationId },
     /// The device confirmed the write.
     InSync { since: Timestamp },
+    /// The device told another value afterwards.
+    Drifted { since: Timestamp },
     /// The device refused the write; `code` is the CoAP code byte.
     Rejected {
         code: u8,

@@ -11,7 +11,8 @@ use crate::group::Group;
 use crate::id::{NodeId, RequestId, Revision, SessionGeneration, Timestamp};
 use crate::index::{IndexEntry, Indexed};
 use crate::label::Metadata;
-use crate::name::DeviceName;
+use crate::name::{DeviceName, Namespace};
+use crate::profile::{Profile, ProfileDevice, ProfilePart, ProfileTally};
 use crate::record::{
     BoundCredential, ChildValue, ContextOwner, Credential, CredentialName, DesiredResource,
     LastValue, Member, Observation, OperationRecord, Registration, Resumption, ResumptionId,
@@ -86,6 +87,12 @@ pub enum RowKey {
     DeviceCampaign(DeviceName),
     /// By namespace and name, as text; in shard 0 only.
     Group(String),
+    /// By namespace and name, as text; in shard 0 only.
+    Profile(String),
+    /// By namespace and name of the profile, as the others.
+    ProfilePart(String),
+    ProfileDevice(String, DeviceName),
+    ProfileTally(String),
 }
 
 /// A row.
@@ -158,6 +165,15 @@ pub enum Row {
         campaign: CampaignId,
     },
     Group(Group),
+    Profile(Box<Profile>),
+    ProfilePart(Box<ProfilePart>),
+    ProfileDevice(ProfileDevice),
+    /// Not there for a profile without devices.
+    ProfileTally {
+        namespace: Namespace,
+        profile: String,
+        tally: ProfileTally,
+    },
 }
 
 /// Numbers that `apply` keeps about its shard.
@@ -186,6 +202,8 @@ pub struct Counters {
     pub campaign_devices: u64,
     /// Campaigns that devices join later.
     pub dynamic_campaigns: u64,
+    /// Profiles that the shard goes by.
+    pub profiles: u64,
 }
 
 impl Row {
@@ -239,6 +257,14 @@ impl Row {
             Self::CampaignTally { campaign, slot, .. } => RowKey::CampaignTally(*campaign, *slot),
             Self::DeviceCampaign { endpoint, .. } => RowKey::DeviceCampaign(endpoint.clone()),
             Self::Group(row) => RowKey::Group(row.namespace.qualify(&row.name)),
+            Self::Profile(row) => RowKey::Profile(row.key()),
+            Self::ProfilePart(row) => RowKey::ProfilePart(row.profile.key()),
+            Self::ProfileDevice(row) => {
+                RowKey::ProfileDevice(row.namespace.qualify(&row.profile), row.endpoint.clone())
+            }
+            Self::ProfileTally {
+                namespace, profile, ..
+            } => RowKey::ProfileTally(namespace.qualify(profile)),
         }
     }
 }

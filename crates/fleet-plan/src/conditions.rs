@@ -62,6 +62,30 @@ impl<'a> Conditions<'a> {
 }
 
 /// Leaves those of a kind, which are the ones of its controller.
-pub(crate) fn retain_own(list: &mut Vec<Condition>, rows: &[ConditionRow]) {
+fn retain_own(list: &mut Vec<Condition>, rows: &[ConditionRow]) {
     list.retain(|one| rows.iter().any(|(own, _)| own.as_str() == one.type_));
+}
+
+/// Whether a status is another one than the object has. Conditions that other controllers have set do not count;
+/// `conditions` says where they are.
+pub(crate) fn differs<S: Clone + PartialEq>(
+    known: Option<&S>,
+    wanted: &S,
+    rows: &[ConditionRow],
+    conditions: fn(&mut S) -> &mut Vec<Condition>,
+) -> bool {
+    known.is_none_or(|known| {
+        let mut known = known.clone();
+        retain_own(conditions(&mut known), rows);
+        known != *wanted
+    })
+}
+
+/// Whether a condition, as it was written, is one that its kind is said to have.
+#[cfg(test)]
+pub(crate) fn documented(rows: &[ConditionRow], one: &Condition) {
+    let row = rows.iter().find(|(kind, _)| kind.as_str() == one.type_);
+    let reasons = row.map_or(&[][..], |(_, reasons)| reasons);
+    let is_known = reasons.iter().any(|reason| reason.as_str() == one.reason);
+    assert!(is_known, "{}: {}", one.type_, one.reason);
 }

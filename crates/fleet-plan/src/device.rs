@@ -15,12 +15,13 @@ mod accept;
 mod observe_only;
 mod status;
 
-use crd::{Device, DeviceStatus, ManagementPolicy};
+use crd::{Device, DeviceStatus, DriftPolicy, ManagementPolicy};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 use lwm2m::{EndpointName, Path, Value};
 
 use self::accept::{Refusal, accept};
-use self::status::{Report, own_part};
+use self::status::Report;
+use crate::conditions::differs;
 
 /// What the state tier knows of the endpoint of a `Device`.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -68,8 +69,21 @@ pub struct StoredResource {
     pub path: Path,
     /// Its desired value in the canonical text form.
     pub text: String,
+    /// What happens when the device tells another value.
+    pub drift: DriftPolicy,
     /// How far the device is.
     pub state: StoredState,
+}
+
+/// A desired resource as the spec has it.
+#[derive(Clone, Debug, PartialEq)]
+pub struct WantedResource {
+    /// Which resource.
+    pub path: Path,
+    /// Its value.
+    pub value: Value,
+    /// What happens when the device tells another value.
+    pub drift: DriftPolicy,
 }
 
 /// How far a device is from a desired value.
@@ -79,6 +93,8 @@ pub enum StoredState {
     Pending,
     /// The device confirmed it.
     InSync,
+    /// The device told another value afterwards.
+    Drifted,
     /// The device refused it.
     Rejected {
         /// CoAP code, for example 4.05.
@@ -139,7 +155,7 @@ pub enum Action {
         /// Above the stored one, so that it is never refused as old.
         generation: u64,
         /// By path.
-        resources: Vec<(Path, Value)>,
+        resources: Vec<WantedResource>,
     },
 }
 
@@ -155,8 +171,9 @@ pub struct Plan {
 impl Plan {
     /// The status, if it differs from what `device` has; conditions of others do not count.
     pub fn status_change(&self, device: &Device) -> Option<&DeviceStatus> {
-        let own = device.status.clone().map(own_part);
-        (own.as_ref() != Some(&self.status)).then_some(&self.status)
+        let (known, rows) = (device.status.as_ref(), Device::CONDITIONS);
+        let differs = differs(known, &self.status, rows, |status| &mut status.conditions);
+        differs.then_some(&self.status)
     }
 }
 
@@ -238,13 +255,12 @@ fn refused(mut report: Report<'_>, observed: &Observed, refusal: &Refusal) -> Pl
 }
 
 /// Whether the state tier holds exactly these values.
-fn holds(observed: &Observed, wanted: &[(Path, Value)]) -> bool {
-    let stored = |(path, value): &(Path, Value)| {
-        let text = value.to_text();
-        observed
-            .desired
-            .iter()
-            .any(|stored| stored.path == *path && stored.text == text)
+fn holds(observed: &Observed, wanted: &[WantedResource]) -> bool {
+    let stored = |wanted: &WantedResource| {
+        let text = wanted.value.to_text();
+        observed.desired.iter().any(|stored| {
+            stored.path == wanted.path && stored.text == text && stored.drift == wanted.drift
+        })
     };
     observed.desired.len() == wanted.len() && wanted.iter().all(stored)
 }

@@ -8,8 +8,8 @@ use crd::{ConditionStatus, ConditionType, FirmwareImage, Reason};
 use device_state::campaign::Image;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 
-use crate::conditions::{Conditions, retain_own};
-use crate::refusal::Refusal;
+use crate::Refusal;
+use crate::conditions::{Conditions, differs};
 
 // LwM2M Core 1.2 §E.6, Firmware Update Protocol Support (/5/0/8).
 const SCHEMES: [&str; 6] = ["coap", "coaps", "coap+tcp", "coaps+tcp", "http", "https"];
@@ -108,23 +108,19 @@ pub fn status_change(
     references: Option<i32>,
     now: &Time,
 ) -> Option<FirmwareImageStatus> {
-    let mut known = image.status.clone().unwrap_or_default();
-    retain_own(&mut known.conditions, FirmwareImage::CONDITIONS);
-    let wanted = status(image, &known, references, now);
-    (image.status.is_none() || wanted != known).then_some(wanted)
+    let wanted = status(image, references, now);
+    let (known, rows) = (image.status.as_ref(), FirmwareImage::CONDITIONS);
+    differs(known, &wanted, rows, |status| &mut status.conditions).then_some(wanted)
 }
 
-fn status(
-    image: &FirmwareImage,
-    known: &FirmwareImageStatus,
-    references: Option<i32>,
-    now: &Time,
-) -> FirmwareImageStatus {
+fn status(image: &FirmwareImage, references: Option<i32>, now: &Time) -> FirmwareImageStatus {
     use ConditionStatus::{False, True, Unknown};
     use ConditionType::{Accepted, Available, Verified};
     let generation = image.metadata.generation.unwrap_or(1);
     let rows = FirmwareImage::CONDITIONS;
-    let mut conditions = Conditions::new(known.conditions.clone(), rows, generation, now);
+    let known = image.status.as_ref();
+    let known = known.map_or_else(Vec::new, |status| status.conditions.clone());
+    let mut conditions = Conditions::new(known, rows, generation, now);
     let usable = usable(image);
     match &usable {
         Ok(_) => {

@@ -1,8 +1,8 @@
 //! The operator's decisions as pure functions.
 //!
 //! Takes what an object says and what the state tier knows, and answers what to do and what the
-//! object's status should be: [`device::plan`], [`rollout::plan`], [`image::status_change`]. It never talks to an API server or to the state
-//! tier, never reads a clock and keeps nothing between two calls; acting on a plan is the
+//! object's status should be: one module for each kind. It never talks to an API server or to the
+//! state tier, never reads a clock and keeps nothing between two calls; acting on a plan is the
 //! operator's business. Planning the same twice gives the same, byte for byte, so that an idle
 //! operator writes nothing.
 //!
@@ -15,16 +15,31 @@
 //! let device = Device::new("meter-1", DeviceSpec {
 //!     endpoint_name: "urn:imei:1".to_owned(),
 //!     management_policy: ManagementPolicy::Managed,
-//!     resources: vec![DesiredResource { path: "/3/0/14".to_owned(), value: "+02:00".to_owned() }],
+//!     resources: vec![DesiredResource { path: "/3/0/14".to_owned(), value: "+02:00".to_owned(), drift_policy: Default::default() }],
 //! });
 //! let rivals: [Rival; 0] = [];
 //! let plan = plan(&device, &rivals, &Observed::default(), &Time(Timestamp::UNIX_EPOCH));
 //! assert!(matches!(plan.actions[0], Action::SetDesired { generation: 1, .. }));
 //! ```
 
+pub mod bootstrap;
 pub mod budget;
 mod conditions;
 pub mod device;
+pub mod group;
 pub mod image;
+pub mod model;
+pub mod operation;
+mod owner;
+mod pace;
+pub mod profile;
 mod refusal;
 pub mod rollout;
+mod selection;
+mod text;
+mod typing;
+
+pub use owner::Owner;
+pub use pace::Pace;
+pub use refusal::Refusal;
+pub use selection::ReadFilter;

@@ -2,6 +2,8 @@
 
 use crd::Reason;
 
+use crate::Pace;
+
 /// What is said to whoever wrote the spec.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Refusal {
@@ -36,6 +38,15 @@ impl Refusal {
         }
     }
 
+    /// When to look again whether it is gone.
+    pub(crate) const fn pace(&self) -> Pace {
+        if self.may_pass() {
+            Pace::Waiting
+        } else {
+            Pace::Resting
+        }
+    }
+
     /// Whether it can go by itself, without a change of the spec.
     pub const fn may_pass(&self) -> bool {
         matches!(
@@ -45,6 +56,9 @@ impl Refusal {
                 | Reason::QuotaExceeded
                 | Reason::Yanked
                 | Reason::IdentityConflict
+                | Reason::UnknownObjectModel
+                | Reason::ProfileNotFound
+                | Reason::DeviceNotFound
         )
     }
 }

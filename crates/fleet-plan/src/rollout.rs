@@ -11,22 +11,20 @@
 mod amount;
 mod compile;
 mod counts;
-mod selection;
 mod status;
 mod terms;
 
 use crd::{DeviceGroup, FirmwareImage, FirmwareRollout, FirmwareRolloutStatus};
 use device_state::campaign::{Campaign, CampaignState, Tally};
-use device_state::selection::DeviceFilter;
 use device_state::{Namespace, Timestamp};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
-
-pub use crate::refusal::Refusal;
 
 use self::compile::change_refused;
 pub use self::compile::compile;
 use self::status::{Held, Report};
-use crate::conditions::retain_own;
+use crate::conditions::differs;
+use crate::selection::ReadFilter;
+use crate::{Pace, Refusal};
 
 /// The owner of campaigns that objects have made: this, and the uid of the object.
 pub const OWNER_PREFIX: &str = "firmwarerollouts.drover.dev/";
@@ -48,7 +46,7 @@ pub struct Surroundings<'a> {
     /// `spec.groupRef`, if there is one.
     pub group: Option<&'a DeviceGroup>,
     /// The language of filters, which knows the fields of devices.
-    pub read_filter: fn(&str) -> Result<DeviceFilter, String>,
+    pub read_filter: ReadFilter,
 }
 
 /// What the state tier told.
@@ -107,17 +105,6 @@ pub enum Action {
     Abort,
 }
 
-/// When to look again.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Pace {
-    /// The campaign goes on by itself.
-    Running,
-    /// Something else has to happen, which nobody tells.
-    Waiting,
-    /// Nothing more happens unless somebody changes something.
-    Resting,
-}
-
 /// What follows from a spec and an observation.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Plan {
@@ -134,11 +121,9 @@ pub struct Plan {
 impl Plan {
     /// The status, if it differs from what `rollout` has; conditions of others do not count.
     pub fn status_change(&self, rollout: &FirmwareRollout) -> Option<&FirmwareRolloutStatus> {
-        let mut known = rollout.status.clone();
-        if let Some(known) = &mut known {
-            retain_own(&mut known.conditions, FirmwareRollout::CONDITIONS);
-        }
-        (known.as_ref() != Some(&self.status)).then_some(&self.status)
+        let (known, rows) = (rollout.status.as_ref(), FirmwareRollout::CONDITIONS);
+        let differs = differs(known, &self.status, rows, |status| &mut status.conditions);
+        differs.then_some(&self.status)
     }
 }
 
@@ -302,11 +287,7 @@ fn refused(mut report: Report<'_>, refusal: Refusal) -> Plan {
     Plan {
         actions: Vec::new(),
         status: report.finish(),
-        pace: if refusal.may_pass() {
-            Pace::Waiting
-        } else {
-            Pace::Resting
-        },
+        pace: refusal.pace(),
         refusal: Some(refusal),
     }
 }

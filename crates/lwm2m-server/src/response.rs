@@ -82,6 +82,8 @@ pub(crate) fn rejected(rejection: Rejection) -> Response {
         | Rejection::CampaignRuns
         | Rejection::TooManyCampaigns
         | Rejection::UnknownWave
+        | Rejection::UnknownDeviceProfile
+        | Rejection::TooManyDeviceProfiles
         | Rejection::UnknownGroup
         | Rejection::TooManyGroups
         | Rejection::CourseMoved

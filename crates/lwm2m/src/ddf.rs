@@ -17,12 +17,14 @@
 //! ```
 
 mod error;
+mod write;
 mod xml;
 
 use std::borrow::Cow;
 use std::collections::BTreeSet;
 
 pub use self::error::{DdfError, Fault, Position};
+pub use self::write::write;
 use self::xml::Element;
 use crate::path::RESERVED_ID;
 use crate::registry::{ModelError, ObjectModel, ObjectVersion, Operations, ResourceModel};

@@ -5,12 +5,15 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use kube::runtime::reflector::ObjectRef;
 use kube::runtime::watcher::Event;
+use tokio::sync::watch;
 
 use crate::kubernetes::Kind;
 
 /// Bounded by the objects that the API server has.
 pub(crate) struct Known<K: Kind> {
     inner: Mutex<Inner<K>>,
+    /// Whether all of them were shown once.
+    listed: watch::Sender<bool>,
 }
 
 struct Inner<K: Kind> {
@@ -45,6 +48,7 @@ impl<K: Kind> Default for Known<K> {
                 objects: HashMap::new(),
                 listed: HashSet::new(),
             }),
+            listed: watch::Sender::new(false),
         }
     }
 }
@@ -55,7 +59,7 @@ impl<K: Kind> Known<K> {
     }
 
     pub(crate) fn take_in(&self, event: &Event<K>) -> TakenIn<K> {
-        self.with(|inner| {
+        let taken = self.with(|inner| {
             let mut taken = TakenIn {
                 applied: None,
                 gone: Vec::new(),
@@ -80,12 +84,32 @@ impl<K: Kind> Known<K> {
             }
             taken.count = i64::try_from(inner.objects.len()).unwrap_or(i64::MAX);
             taken
-        })
+        });
+        if matches!(event, Event::InitDone) {
+            self.listed.send_replace(true);
+        }
+        taken
     }
 
     /// All of them.
     pub(crate) fn all(&self) -> Vec<Arc<K>> {
         self.with(|inner| inner.objects.values().cloned().collect())
+    }
+
+    /// The names of all of them.
+    pub(crate) fn names(&self) -> Vec<ObjectRef<K>> {
+        self.with(|inner| inner.objects.keys().cloned().collect())
+    }
+
+    pub(crate) fn get(&self, name: &ObjectRef<K>) -> Option<Arc<K>> {
+        self.with(|inner| inner.objects.get(name).cloned())
+    }
+
+    /// Until all objects that there are were shown once.
+    pub(crate) async fn until_listed(&self) {
+        let mut listed = self.listed.subscribe();
+        // The sender lives as long as this.
+        drop(listed.wait_for(|listed| *listed).await);
     }
 }
 

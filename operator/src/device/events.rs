@@ -30,11 +30,12 @@ pub(super) async fn follow(context: &Context) {
 async fn follow_once(context: &Context, resume_token: &mut String) -> Result<(), CallError> {
     let mut events = context.shared.state_tier.events(resume_token).await?;
     if resume_token.is_empty() {
-        context.shared.triggers.add(context.index.all());
+        context.shared.triggers.add(context.shared.known.names());
     }
     while let Some(message) = events.message().await? {
         if let Some(event) = &message.event {
-            context.shared.triggers.add(context.index.concerned(event));
+            let concerned = context.index.concerned(event, &context.shared.known);
+            context.shared.triggers.add(concerned);
         }
         *resume_token = message.resume_token;
     }

@@ -1,29 +1,22 @@
 //! Which objects describe which endpoint, as the watch says.
 
-use std::collections::{BTreeMap, HashMap, HashSet};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::collections::{BTreeMap, HashMap};
+use std::sync::{Mutex, PoisonError};
 
 use crd::{Device, ManagementPolicy};
 use fleet_plan::device::{RegistrationEnd, Rival};
 use kube::ResourceExt;
 use kube::runtime::reflector::ObjectRef;
-use kube::runtime::watcher::Event;
 use proto::drover::v1 as api;
+
+use crate::controller::{Known, TakenIn};
 
 pub(super) type DeviceRef = ObjectRef<Device>;
 
 /// Bounded by the objects that the API server has.
 #[derive(Default)]
 pub(super) struct Index {
-    inner: Mutex<Inner>,
-}
-
-#[derive(Default)]
-struct Inner {
-    endpoints: HashMap<String, Endpoint>,
-    devices: HashMap<DeviceRef, Arc<Device>>,
-    /// What a list under way has shown so far.
-    listed: HashSet<DeviceRef>,
+    endpoints: Mutex<HashMap<String, Endpoint>>,
 }
 
 #[derive(Default)]
@@ -32,76 +25,66 @@ struct Endpoint {
     ended: Option<RegistrationEnd>,
 }
 
-/// What follows from an event of the watch.
-#[derive(Debug, Default)]
-pub(super) struct TakenIn {
-    /// The object, if its spec changed.
-    pub(super) changed: Option<Device>,
-    /// Objects whose rivals have changed.
-    pub(super) touched: Vec<DeviceRef>,
-    /// Objects that are gone.
-    pub(super) gone: Vec<Arc<Device>>,
-    /// How many objects there are now.
-    pub(super) devices: i64,
-}
-
 impl Index {
-    fn with<T>(&self, work: impl FnOnce(&mut Inner) -> T) -> T {
-        work(&mut self.inner.lock().unwrap_or_else(PoisonError::into_inner))
+    fn with<T>(&self, work: impl FnOnce(&mut HashMap<String, Endpoint>) -> T) -> T {
+        work(
+            &mut self
+                .endpoints
+                .lock()
+                .unwrap_or_else(PoisonError::into_inner),
+        )
     }
 
-    pub(super) fn take_in(&self, event: &Event<Device>) -> TakenIn {
-        self.with(|inner| {
-            let mut taken = TakenIn::default();
-            match event {
-                Event::Apply(device) => inner.put(device, &mut taken),
-                Event::InitApply(device) => {
-                    inner.listed.insert(ObjectRef::from_obj(device));
-                    inner.put(device, &mut taken);
-                }
-                Event::Delete(device) => inner.remove(&ObjectRef::from_obj(device), &mut taken),
-                Event::Init => inner.listed.clear(),
-                Event::InitDone => inner.keep_listed(&mut taken),
+    /// Returns the objects whose rivals have changed.
+    pub(super) fn take_in(&self, taken: &TakenIn<Device>) -> Vec<DeviceRef> {
+        self.with(|endpoints| {
+            let mut touched = Vec::new();
+            for device in &taken.gone {
+                touched.extend(remove(endpoints, device));
             }
-            taken.devices = i64::try_from(inner.devices.len()).unwrap_or(i64::MAX);
-            taken
+            // What is known already has its place: an endpoint name never changes.
+            if let Some((device, None)) = &taken.applied {
+                touched.extend(of_endpoint(endpoints, &device.spec.endpoint_name).cloned());
+                let endpoint = endpoints.entry(device.spec.endpoint_name.clone());
+                let devices = &mut endpoint.or_default().devices;
+                devices.insert(place(device), ObjectRef::from_obj(device));
+            }
+            touched
         })
     }
 
     /// The other objects with the endpoint name of `device`.
-    pub(super) fn rivals(&self, device: &Device) -> Vec<Rival> {
+    pub(super) fn rivals(&self, device: &Device, known: &Known<Device>) -> Vec<Rival> {
         let own = ObjectRef::from_obj(device);
-        self.with(|inner| {
-            let same = inner.of_endpoint(&device.spec.endpoint_name);
-            let others = same.filter(|known| **known != own);
-            others
-                .filter_map(|known| inner.devices.get(known))
-                .map(|known| Rival::from_device(known))
+        let same: Vec<DeviceRef> = self.with(|endpoints| {
+            of_endpoint(endpoints, &device.spec.endpoint_name)
+                .cloned()
                 .collect()
-        })
+        });
+        let others = same.iter().filter(|one| **one != own);
+        others
+            .filter_map(|one| known.get(one))
+            .map(|one| Rival::from_device(&one))
+            .collect()
     }
 
     /// How the last registration of an endpoint ended, if that was seen.
     pub(super) fn ended(&self, endpoint: &str) -> Option<RegistrationEnd> {
-        self.with(|inner| inner.endpoints.get(endpoint)?.ended)
+        self.with(|endpoints| endpoints.get(endpoint)?.ended)
     }
 
     pub(super) fn is_described(&self, endpoint: &str) -> bool {
-        self.with(|inner| inner.endpoints.contains_key(endpoint))
-    }
-
-    pub(super) fn all(&self) -> Vec<DeviceRef> {
-        self.with(|inner| inner.devices.keys().cloned().collect())
+        self.with(|endpoints| endpoints.contains_key(endpoint))
     }
 
     /// The objects that an event of the state tier may change the status of.
-    pub(super) fn concerned(&self, event: &api::Event) -> Vec<DeviceRef> {
+    pub(super) fn concerned(&self, event: &api::Event, known: &Known<Device>) -> Vec<DeviceRef> {
         use api::event::Kind;
         let Some(kind) = &event.kind else {
             return Vec::new();
         };
-        self.with(|inner| {
-            let Some(endpoint) = inner.endpoints.get_mut(&event.endpoint) else {
+        let described: Vec<DeviceRef> = self.with(|endpoints| {
+            let Some(endpoint) = endpoints.get_mut(&event.endpoint) else {
                 return Vec::new();
             };
             match kind {
@@ -110,34 +93,35 @@ impl Index {
                 Kind::Expired(_) => endpoint.ended = Some(RegistrationEnd::Expired),
                 _ => {}
             }
-            let matters = |device: &Device| match kind {
-                Kind::Registered(_)
-                | Kind::Deregistered(_)
-                | Kind::Expired(_)
-                | Kind::DesiredChanged(_)
-                | Kind::DesiredRemoved(_)
-                | Kind::Deleted(_) => true,
-                Kind::Updated(now) => is_news(device, now),
-                // What a device behind a gateway reports is not of the gateway.
-                Kind::ValuesReported(reported) => {
-                    device.spec.management_policy == ManagementPolicy::ObserveOnly
-                        && reported.values.iter().all(|value| value.child.is_empty())
-                }
-                // Those that are present are not asked for: all objects are looked at when a watch begins.
-                Kind::OperationFinished(_)
-                | Kind::Bootstrapped(_)
-                | Kind::CampaignMoved(_)
-                | Kind::LabelsChanged(_)
-                | Kind::Present(_) => false,
-            };
-            let is_concerned =
-                |known: &&DeviceRef| inner.devices.get(*known).is_some_and(|one| matters(one));
-            inner
-                .of_endpoint(&event.endpoint)
-                .filter(is_concerned)
-                .cloned()
-                .collect()
-        })
+            endpoint.devices.values().cloned().collect()
+        });
+        let is_concerned = |one: &DeviceRef| known.get(one).is_some_and(|one| matters(&one, kind));
+        described.into_iter().filter(is_concerned).collect()
+    }
+}
+
+/// Whether an event may change the status of an object that describes its device.
+fn matters(device: &Device, kind: &api::event::Kind) -> bool {
+    use api::event::Kind;
+    match kind {
+        Kind::Registered(_)
+        | Kind::Deregistered(_)
+        | Kind::Expired(_)
+        | Kind::DesiredChanged(_)
+        | Kind::DesiredRemoved(_)
+        | Kind::Deleted(_) => true,
+        Kind::Updated(now) => is_news(device, now),
+        // What a device behind a gateway reports is not of the gateway.
+        Kind::ValuesReported(reported) => {
+            device.spec.management_policy == ManagementPolicy::ObserveOnly
+                && reported.values.iter().all(|value| value.child.is_empty())
+        }
+        // Those that are present are not asked for: all objects are looked at when a watch begins.
+        Kind::OperationFinished(_)
+        | Kind::Bootstrapped(_)
+        | Kind::CampaignMoved(_)
+        | Kind::LabelsChanged(_)
+        | Kind::Present(_) => false,
     }
 }
 
@@ -157,68 +141,30 @@ fn is_news(device: &Device, now: &api::Device) -> bool {
         && shown.lifetime_seconds == lifetime)
 }
 
-impl Inner {
-    fn of_endpoint(&self, endpoint: &str) -> impl Iterator<Item = &DeviceRef> {
-        self.endpoints
-            .get(endpoint)
-            .into_iter()
-            .flat_map(|known| known.devices.values())
-    }
+fn place(device: &Device) -> (Option<String>, String) {
+    (device.namespace(), device.name_any())
+}
 
-    fn put(&mut self, device: &Device, taken: &mut TakenIn) {
-        let key = ObjectRef::from_obj(device);
-        let previous = self.devices.get(&key);
-        let known = previous.filter(|known| known.metadata.uid == device.metadata.uid);
-        let changed =
-            known.is_none_or(|known| known.metadata.generation != device.metadata.generation);
-        if known.is_none() {
-            // The same name again may be another endpoint.
-            self.remove(&key, taken);
-            taken
-                .touched
-                .extend(self.of_endpoint(&device.spec.endpoint_name).cloned());
-        }
-        let endpoint = self
-            .endpoints
-            .entry(device.spec.endpoint_name.clone())
-            .or_default();
-        endpoint
-            .devices
-            .insert((device.namespace(), device.name_any()), key.clone());
-        self.devices.insert(key, Arc::new(device.clone()));
-        taken.changed = changed.then(|| device.clone());
-    }
+fn of_endpoint<'e>(
+    endpoints: &'e HashMap<String, Endpoint>,
+    name: &str,
+) -> impl Iterator<Item = &'e DeviceRef> {
+    let known = endpoints.get(name).into_iter();
+    known.flat_map(|known| known.devices.values())
+}
 
-    fn remove(&mut self, key: &DeviceRef, taken: &mut TakenIn) {
-        let Some(device) = self.devices.remove(key) else {
-            return;
-        };
-        let name = &device.spec.endpoint_name;
-        if let Some(endpoint) = self.endpoints.get_mut(name) {
-            endpoint
-                .devices
-                .remove(&(device.namespace(), device.name_any()));
-            if endpoint.devices.is_empty() {
-                self.endpoints.remove(name);
-            } else {
-                taken.touched.extend(endpoint.devices.values().cloned());
-            }
-        }
-        taken.gone.push(device);
+/// Returns those that describe the same endpoint and stay.
+fn remove(endpoints: &mut HashMap<String, Endpoint>, device: &Device) -> Vec<DeviceRef> {
+    let name = &device.spec.endpoint_name;
+    let Some(endpoint) = endpoints.get_mut(name) else {
+        return Vec::new();
+    };
+    endpoint.devices.remove(&place(device));
+    if endpoint.devices.is_empty() {
+        endpoints.remove(name);
+        return Vec::new();
     }
-
-    fn keep_listed(&mut self, taken: &mut TakenIn) {
-        let listed = std::mem::take(&mut self.listed);
-        let gone: Vec<DeviceRef> = self
-            .devices
-            .keys()
-            .filter(|known| !listed.contains(*known))
-            .cloned()
-            .collect();
-        for key in gone {
-            self.remove(&key, taken);
-        }
-    }
+    endpoint.devices.values().cloned().collect()
 }
 
 #[cfg(test)]

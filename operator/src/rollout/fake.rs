@@ -7,12 +7,11 @@ use std::sync::{Arc, Mutex};
 
 use proto::drover::v1 as api;
 use proto::drover::v1::campaigns_server::{Campaigns, CampaignsServer};
-use tokio::net::TcpListener;
-use tokio_stream::wrappers::TcpListenerStream;
 use tonic::transport::Server;
 use tonic::{Request, Response, Status};
 
-use crate::state_tier::{Credentials, StateTier};
+use crate::controller::rig;
+use crate::state_tier::StateTier;
 
 type Answer<T> = Result<Response<T>, Status>;
 
@@ -23,21 +22,10 @@ pub(super) struct FakeStateTier {
     calls: Arc<Mutex<Vec<String>>>,
 }
 
-/// Starts it on a port of its own; it ends with the test's runtime.
-#[expect(
-    clippy::disallowed_methods,
-    reason = "a server that lives as long as the test's runtime"
-)]
 pub(super) async fn start() -> (StateTier, FakeStateTier) {
     let fake = FakeStateTier::default();
-    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-    let addresses = [listener.local_addr().unwrap().to_string()];
-    let server = Server::builder()
-        .add_service(CampaignsServer::new(fake.clone()))
-        .serve_with_incoming(TcpListenerStream::new(listener));
-    tokio::spawn(server);
-    let state_tier = StateTier::new(&addresses, &Credentials::none()).unwrap();
-    (state_tier, fake)
+    let services = Server::builder().add_service(CampaignsServer::new(fake.clone()));
+    (rig::state_tier(services).await, fake)
 }
 
 impl FakeStateTier {

@@ -1,86 +1,33 @@
-//! One rollout: observe, plan, act, and write the status if it changed.
+//! One rollout: observe, plan, act.
 
-use std::sync::Arc;
-use std::time::Duration;
-
-use crd::{DeviceGroup, FirmwareImage, FirmwareRollout, Reason};
+use crd::{DeviceGroup, FirmwareImage, FirmwareRollout, FirmwareRolloutStatus};
+use device_state::Namespace;
 use device_state::campaign::CampaignState;
-use device_state::selection::DeviceFilter;
-use device_state::{Namespace, NamespaceError};
 use fleet_plan::rollout::{
-    Action as Act, Observed, Pace, Plan, Refusal, Seen, Surroundings, campaign_name, owner, plan,
-    way_back_name,
+    Action as Act, Observed, Plan, Seen, Surroundings, campaign_name, owner, plan, way_back_name,
 };
 use futures::FutureExt;
 use kube::ResourceExt;
-use kube::api::Api;
-use kube::runtime::controller::Action;
 use kube::runtime::reflector::ObjectRef;
-use thiserror::Error;
-use tonic::Code;
 
 use super::Context;
-use crate::controller::{Published, jittered, now};
+use crate::controller::{ReconcileError, Settled, now};
 use crate::metrics::CallLabel;
-use crate::state_tier::CallError;
+use crate::state_tier::{read_filter, refusal};
 
-/// How much longer than while a campaign runs.
-const WAITING: u32 = 6;
-
-/// Why a reconciliation is to be tried again.
-#[derive(Debug, Error)]
-pub(super) enum ReconcileError {
-    #[error(transparent)]
-    StateTier(#[from] CallError),
-    #[error("the status was not written: {0}")]
-    Status(#[from] Box<kube::Error>),
-    #[error("the group cannot be read: {0}")]
-    Group(#[source] Box<kube::Error>),
-    #[error(transparent)]
-    Namespace(#[from] NamespaceError),
-}
-
-impl ReconcileError {
-    const fn reason(&self) -> &'static str {
-        match self {
-            Self::StateTier(error) => error.reason(),
-            Self::Status(_) => "status_write",
-            Self::Group(_) => "group_read",
-            Self::Namespace(_) => "namespace",
-        }
-    }
-}
-
-pub(super) async fn reconcile(
-    seen: Arc<FirmwareRollout>,
-    context: Arc<Context>,
-) -> Result<Action, ReconcileError> {
-    if seen.metadata.deletion_timestamp.is_some() {
-        // Somebody's finalizer holds it; the campaign ends once it is gone.
-        return Ok(Action::await_change());
-    }
-    let shared = &context.shared;
-    if !is_listed(&context) {
+pub(super) async fn settle(
+    rollout: &FirmwareRollout,
+    context: &Context,
+) -> Result<Settled<FirmwareRolloutStatus>, ReconcileError> {
+    if !is_listed(context) {
         // Whether an image is missing or yanked cannot be told yet. A campaign goes on meanwhile.
-        return Ok(Action::requeue(jittered(shared.settings.poll)));
+        return Ok(Settled::NotYet(context.shared.settings.poll));
     }
-    let rollout = shared.memory.freshest(Arc::clone(&seen));
-    let plan = settle(&rollout, &context).await?;
-    if let Some(status) = plan.status_change(&rollout) {
-        match shared.publish(&seen, &rollout, status).await? {
-            Published::Done => {}
-            Published::Postponed(wait) => return Ok(Action::requeue(wait)),
-        }
-    }
-    Ok(shared.succeeded(&rollout, again(plan.pace, &context)))
-}
-
-pub(super) fn retry_later(
-    rollout: Arc<FirmwareRollout>,
-    error: &ReconcileError,
-    context: Arc<Context>,
-) -> Action {
-    context.shared.retry_later(&*rollout, error.reason(), error)
+    let plan = carry_out(rollout, context).await?;
+    Ok(Settled::Decided {
+        status: plan.status_change(rollout).cloned(),
+        again: context.shared.settings.until_next(plan.pace),
+    })
 }
 
 fn is_listed(context: &Context) -> bool {
@@ -88,17 +35,8 @@ fn is_listed(context: &Context) -> bool {
     listed.is_some_and(|listed| listed.is_ok())
 }
 
-fn again(pace: Pace, context: &Context) -> Duration {
-    let settings = context.shared.settings;
-    match pace {
-        Pace::Running => settings.poll,
-        Pace::Waiting => settings.poll.saturating_mul(WAITING).min(settings.resync),
-        Pace::Resting => settings.resync,
-    }
-}
-
 /// Carries out what is to be done, and plans again with what stands then.
-async fn settle(rollout: &FirmwareRollout, context: &Context) -> Result<Plan, ReconcileError> {
+async fn carry_out(rollout: &FirmwareRollout, context: &Context) -> Result<Plan, ReconcileError> {
     let namespace = Namespace::new(&rollout.namespace().unwrap_or_default())?;
     let image = |name: &str| {
         let reference = ObjectRef::<FirmwareImage>::new(name).within(namespace.as_str());
@@ -133,10 +71,6 @@ async fn settle(rollout: &FirmwareRollout, context: &Context) -> Result<Plan, Re
     Ok(plan(rollout, &around, &observed, &now))
 }
 
-fn read_filter(text: &str) -> Result<DeviceFilter, String> {
-    proto::convert::public::device_filter(text).map_err(|error| error.to_string())
-}
-
 async fn group(
     rollout: &FirmwareRollout,
     context: &Context,
@@ -144,10 +78,11 @@ async fn group(
     let Some(reference) = &rollout.spec.group_ref else {
         return Ok(None);
     };
-    let namespace = rollout.namespace().unwrap_or_default();
-    let groups: Api<DeviceGroup> = Api::namespaced(context.shared.client.clone(), &namespace);
-    let found = groups.get_opt(&reference.name).await;
-    found.map_err(|error| ReconcileError::Group(Box::new(error)))
+    let namespace = rollout.namespace();
+    context
+        .shared
+        .read(namespace.as_deref(), &reference.name)
+        .await
 }
 
 async fn observe(
@@ -212,9 +147,9 @@ async fn act(
         Err(error) if error.is_there_already() => {
             *observed = observe(rollout, namespace, context).await?;
         }
-        Err(error) => match refusal(action, &error) {
-            Some(refusal) => observed.refused = Some(refusal),
-            None => return Err(error.into()),
+        Err(error) => match (action, refusal("the campaign", &error)) {
+            (Act::Create(_), Some(refusal)) => observed.refused = Some(refusal),
+            _ => return Err(error.into()),
         },
     }
     Ok(())
@@ -228,22 +163,6 @@ const fn word(action: &Act) -> &'static str {
         Act::Approve(_) => "approve",
         Act::Abort => "abort",
     }
-}
-
-/// Why a campaign cannot be made, if it is for whoever wrote the spec to know.
-fn refusal(action: &Act, error: &CallError) -> Option<Refusal> {
-    let (Act::Create(_), CallError::Refused(status)) = (action, error) else {
-        return None;
-    };
-    let reason = match status.code() {
-        Code::InvalidArgument => Reason::InvalidValue,
-        Code::ResourceExhausted => Reason::QuotaExceeded,
-        _ => return None,
-    };
-    Some(Refusal {
-        reason,
-        message: format!("the state tier refused the campaign: {}", status.message()),
-    })
 }
 
 #[cfg(test)]

@@ -6,13 +6,8 @@ use fleet_plan::rollout::{Action, Sample, Seen};
 use proto::convert::public::{heard_campaign, heard_counts};
 use proto::drover::v1 as api;
 use proto::drover::v1::campaigns_client::CampaignsClient;
-use tonic::metadata::{Ascii, MetadataValue};
-use tonic::{Code, Request};
 
-use super::{AnswerError, CallError, StateTier, known};
-
-/// By this metadata callers say whose devices they speak of.
-const NAMESPACE: &str = "drover-namespace";
+use super::{AnswerError, CallError, StateTier, about, known};
 
 impl StateTier {
     /// A campaign and how far it is; `None` if there is none of this name.
@@ -124,23 +119,6 @@ impl StateTier {
         });
         known(answer.await).map(drop)
     }
-}
-
-impl CallError {
-    /// Whether something of the same name is there already.
-    pub(crate) fn is_there_already(&self) -> bool {
-        matches!(self, Self::Refused(status) if status.code() == Code::AlreadyExists)
-    }
-}
-
-fn about<T>(namespace: &Namespace, message: T) -> Request<T> {
-    let mut request = Request::new(message);
-    let name: MetadataValue<Ascii> = namespace
-        .as_str()
-        .parse()
-        .expect("a namespace has letters, digits and - only");
-    request.metadata_mut().insert(NAMESPACE, name);
-    request
 }
 
 fn seen(namespace: &Namespace, told: api::Campaign) -> Result<Seen, AnswerError> {

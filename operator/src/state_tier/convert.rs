@@ -1,6 +1,9 @@
 //! Messages of the public API as what `fleet-plan` reads.
 
-use fleet_plan::device::{Observed, Registration, ReportedValue, StoredResource, StoredState};
+use crd::DriftPolicy;
+use fleet_plan::device::{
+    Observed, Registration, ReportedValue, StoredResource, StoredState, WantedResource,
+};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 use k8s_openapi::jiff::Timestamp;
 use lwm2m::{Path, Value};
@@ -17,8 +20,8 @@ pub(crate) enum AnswerError {
     State(String),
     #[error("the state tier gave {0} a value that is out of range")]
     Value(String),
-    #[error("the state tier told of a campaign that cannot be: {0}")]
-    Campaign(#[from] ConvertError),
+    #[error("the state tier told of something that cannot be: {0}")]
+    Convert(#[from] ConvertError),
 }
 
 pub(super) fn observed(
@@ -56,9 +59,11 @@ pub(super) fn stored_resources(
     resources: Vec<api::DesiredResource>,
 ) -> Result<Vec<StoredResource>, AnswerError> {
     let one = |resource: api::DesiredResource| {
+        let drift = drift(resource.drift_policy());
         let state = match resource.state() {
             api::desired_resource::State::Pending => StoredState::Pending,
             api::desired_resource::State::InSync => StoredState::InSync,
+            api::desired_resource::State::Drifted => StoredState::Drifted,
             api::desired_resource::State::Rejected => StoredState::Rejected {
                 coap_code: resource.coap_code,
                 diagnostic: resource.diagnostic,
@@ -70,17 +75,34 @@ pub(super) fn stored_resources(
         };
         Ok(StoredResource {
             path: path(&resource.path)?,
+            drift,
             text: resource.text,
             state,
         })
     };
-    resources.into_iter().map(one).collect()
+    // What profiles desire of the device is not of its object.
+    let of_device = resources.into_iter().filter(|one| one.profile.is_empty());
+    of_device.map(one).collect()
 }
 
-pub(super) fn desired_value((path, value): &(Path, Value)) -> api::DesiredValue {
+const fn drift(policy: api::DriftPolicy) -> DriftPolicy {
+    match policy {
+        api::DriftPolicy::Unspecified | api::DriftPolicy::Enforce => DriftPolicy::Enforce,
+        api::DriftPolicy::Report => DriftPolicy::Report,
+        api::DriftPolicy::InitOnly => DriftPolicy::InitOnly,
+    }
+}
+
+pub(super) fn desired_value(wanted: &WantedResource) -> api::DesiredValue {
+    let drift = match wanted.drift {
+        DriftPolicy::Enforce => api::DriftPolicy::Enforce,
+        DriftPolicy::Report => api::DriftPolicy::Report,
+        DriftPolicy::InitOnly => api::DriftPolicy::InitOnly,
+    };
     api::DesiredValue {
-        path: path.to_string(),
-        text: value.to_text(),
+        path: wanted.path.to_string(),
+        text: wanted.value.to_text(),
+        drift_policy: drift.into(),
     }
 }
 
@@ -101,6 +123,6 @@ fn path(text: &str) -> Result<Path, AnswerError> {
 }
 
 /// Whole seconds: that is what a status in etcd carries.
-fn time(second: i64) -> Option<Time> {
+pub(super) fn time(second: i64) -> Option<Time> {
     Timestamp::from_second(second).ok().map(Time)
 }

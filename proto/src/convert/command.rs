@@ -5,14 +5,15 @@ use std::time::Duration;
 use device_state::campaign::{Abort, CampaignId};
 use device_state::command::{Live, Missing};
 use device_state::guard::Effectiveness;
+use device_state::profile::Standing;
 use device_state::{
-    Command, ContextOwner, DeviceName, Envelope, Etag, Guard, Namespace, OperationId, Queueing,
-    Session, SessionGeneration,
+    Command, ContextOwner, DesiredValue, DeviceName, Envelope, Etag, Guard, Namespace, OperationId,
+    Queueing, Session, SessionGeneration,
 };
 use lwm2m::{ChildPrefix, ObjectModel};
 
 use super::campaign;
-use super::list::{bounded, timed_values, values, wire_timed_values, wire_values};
+use super::list::{MAX_VALUES, bounded, each, timed_values, wire_timed_values};
 use super::metadata::{annotation_change, label_change, wire_annotation_change, wire_label_change};
 use super::model::optional_version;
 use super::operation::attributes;
@@ -217,7 +218,7 @@ impl From<Command> for wire::Command {
             } => Kind::SetDesired(command::SetDesired {
                 endpoint: endpoint.stored().to_owned(),
                 generation,
-                resources: wire_values(resources),
+                resources: resources.into_iter().map(Into::into).collect(),
             }),
             Command::Enqueue {
                 endpoint,
@@ -332,6 +333,24 @@ impl From<Command> for wire::Command {
                     until,
                 })
             }
+            Command::PutProfile { profile } => Kind::PutProfile((*profile).into()),
+            Command::RemoveProfile { namespace, name } => {
+                Kind::RemoveProfile(campaign::wire_name(&namespace, name))
+            }
+            Command::InstallProfile { profile, standing } => {
+                Kind::InstallProfile(command::InstallProfile {
+                    profile: Some((*profile).into()),
+                    removed: standing == Standing::Removed,
+                })
+            }
+            Command::SpreadProfile {
+                namespace,
+                name,
+                limit,
+            } => Kind::SpreadProfile(command::SpreadProfile {
+                profile: Some(campaign::wire_name(&namespace, name)),
+                limit,
+            }),
             Command::PutGroup { group } => Kind::PutGroup(group.into()),
             Command::RemoveGroup { namespace, name } => {
                 Kind::RemoveGroup(campaign::wire_name(&namespace, name))
@@ -573,6 +592,15 @@ fn domain_command(kind: Kind) -> Result<Command, ConvertError> {
             wave: narrow("admit_devices.wave", admitted.wave)?,
             until: admitted.until,
         }),
+        Kind::PutProfile(profile) => Ok(Command::PutProfile {
+            profile: Box::new(profile.try_into().within("put_profile")?),
+        }),
+        Kind::RemoveProfile(name) => {
+            let (namespace, name) = campaign::name(name).within("remove_profile")?;
+            Ok(Command::RemoveProfile { namespace, name })
+        }
+        Kind::InstallProfile(message) => message.try_into().within("install_profile"),
+        Kind::SpreadProfile(message) => message.try_into().within("spread_profile"),
         Kind::PutGroup(group) => Ok(Command::PutGroup {
             group: group.try_into().within("put_group")?,
         }),
@@ -808,7 +836,12 @@ impl TryFrom<command::SetDesired> for Command {
         Ok(Self::SetDesired {
             endpoint: endpoint(&set.endpoint)?,
             generation: set.generation,
-            resources: values("resources", set.resources)?,
+            resources: each(
+                "resources",
+                set.resources,
+                MAX_VALUES,
+                DesiredValue::try_from,
+            )?,
         })
     }
 }

@@ -31,6 +31,8 @@ wire_enum!(Rejection, wire::Rejection, wire_rejection, rejection, {
     SecurityRequired,
     TooManyCredentials,
     ObservedOtherwise,
+    UnknownDeviceProfile,
+    TooManyDeviceProfiles,
     UnknownProfile,
     TooManyProfiles,
     UnknownModel,
@@ -92,6 +94,7 @@ impl From<Outcome> for wire::Outcome {
                 })
             }
             Outcome::Enqueued { operation } => Kind::Enqueued(operation.into()),
+            Outcome::Revised { revision } => Kind::Revised(revision),
             Outcome::Members { stood, members } => Kind::Members(outcome::Members {
                 stood,
                 members: members.into_iter().map(Into::into).collect(),
@@ -160,6 +163,7 @@ fn domain_outcome(kind: Kind) -> Result<Outcome, ConvertError> {
         Kind::Enqueued(operation) => Outcome::Enqueued {
             operation: operation.try_into().within("enqueued")?,
         },
+        Kind::Revised(revision) => Outcome::Revised { revision },
         Kind::Members(list) => Outcome::Members {
             stood: list.stood,
             members: each(

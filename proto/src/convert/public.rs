@@ -15,6 +15,7 @@ mod metadata;
 mod model;
 mod observation;
 mod operation;
+mod profile;
 mod request;
 mod terms;
 mod value;
@@ -30,6 +31,7 @@ pub use group::both;
 pub use model::{new_models, summary};
 pub use observation::observed;
 pub use operation::raw_answer;
+pub use profile::{profile_device, profile_overlaps, profile_states};
 pub use request::{
     Defined, Delivery, DeviceRequest, DurableRequest, InNamespace, OperationTarget, RawCall, Wait,
     WaitTarget, operation_id,

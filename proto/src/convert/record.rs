@@ -1,14 +1,16 @@
 //! The records of the state tier.
 
 use device_state::{
-    ChildValue, DesiredResource, DesiredState, FeatureLevel, LastValue, Leadership, Member,
-    MemberPhase, Observation, ObservationHolder, OperationRecord, OperationSource, OperationState,
-    Quirks, Registration, Resumption, Session, SessionGeneration, StateNode, StateNodeRole,
+    ChildValue, DesiredOrigin, DesiredResource, DesiredState, FeatureLevel, LastValue, Leadership,
+    Member, MemberPhase, Observation, ObservationHolder, OperationRecord, OperationSource,
+    OperationState, Quirks, Registration, Resumption, Session, SessionGeneration, StateNode,
+    StateNodeRole,
 };
 use lwm2m::{ContentFormat, Lifetime};
 
 use super::list::each;
 use super::operation::attributes;
+use super::profile::{drift, wire_drift};
 use super::value::{
     observed, origin, transport, wire_enum, wire_observed, wire_origin, wire_transport,
 };
@@ -278,6 +280,7 @@ impl From<DesiredState> for wire::DesiredState {
         let kind = match state {
             DesiredState::Pending { operation } => Kind::Pending(operation.into()),
             DesiredState::InSync { since } => Kind::InSyncSinceMs(since.0),
+            DesiredState::Drifted { since } => Kind::DriftedSinceMs(since.0),
             DesiredState::Rejected {
                 code,
                 diagnostic,
@@ -302,6 +305,7 @@ impl TryFrom<wire::DesiredState> for DesiredState {
                 operation: operation.try_into().within("pending")?,
             },
             Kind::InSyncSinceMs(since) => Self::InSync { since: time(since) },
+            Kind::DriftedSinceMs(since) => Self::Drifted { since: time(since) },
             Kind::Rejected(rejected) => Self::Rejected {
                 code: narrow("rejected.code", rejected.code)?,
                 diagnostic: rejected.diagnostic,
@@ -319,6 +323,12 @@ impl From<DesiredResource> for wire::DesiredResource {
             value: Some(row.value.into()),
             generation: row.generation,
             state: Some(row.state.into()),
+            drift: wire_drift(row.drift),
+            profile: match row.origin {
+                DesiredOrigin::Device => String::new(),
+                DesiredOrigin::Profile(profile) => profile,
+            },
+            corrected_at_ms: row.corrected_at.map_or(0, |at| at.0),
         }
     }
 }
@@ -333,6 +343,12 @@ impl TryFrom<wire::DesiredResource> for DesiredResource {
             value: message("value", row.value)?,
             generation: row.generation,
             state: message("state", row.state)?,
+            drift: drift("drift", row.drift)?,
+            origin: match row.profile {
+                none if none.is_empty() => DesiredOrigin::Device,
+                profile => DesiredOrigin::Profile(profile),
+            },
+            corrected_at: (row.corrected_at_ms > 0).then(|| time(row.corrected_at_ms)),
         })
     }
 }

@@ -7,6 +7,7 @@ use device_state::{BoundCredential, Revision, Row, SessionGeneration};
 
 use super::campaign;
 use super::list::each;
+use super::profile;
 use super::record::feature_level;
 use super::value::{observed, wire_observed};
 use super::{
@@ -88,6 +89,14 @@ impl From<Row> for wire::Row {
                 })
             }
             Row::Group(row) => Kind::Group(row.into()),
+            Row::Profile(row) => Kind::Profile((*row).into()),
+            Row::ProfilePart(row) => Kind::ProfilePart((*row).into()),
+            Row::ProfileDevice(row) => Kind::ProfileDevice(row.into()),
+            Row::ProfileTally {
+                namespace,
+                profile,
+                tally,
+            } => Kind::ProfileTally(profile::wire_tally(&namespace, profile, tally)),
             Row::BootstrapProfile(row) => Kind::BootstrapProfile(row.into()),
             Row::Bootstrap(row) => Kind::Bootstrap(row.into()),
             Row::ObjectModel(row) => Kind::ObjectModel(row.into()),
@@ -173,6 +182,12 @@ fn domain_row(kind: Kind) -> Result<Row, ConvertError> {
             campaign: CampaignId(row.campaign),
         },
         Kind::Group(row) => Row::Group(row.try_into().within("group")?),
+        Kind::Profile(row) => Row::Profile(Box::new(row.try_into().within("profile")?)),
+        Kind::ProfilePart(row) => {
+            Row::ProfilePart(Box::new(row.try_into().within("profile_part")?))
+        }
+        Kind::ProfileDevice(row) => Row::ProfileDevice(row.try_into().within("profile_device")?),
+        Kind::ProfileTally(row) => profile::tally_row(row).within("profile_tally")?,
         Kind::BootstrapProfile(row) => {
             Row::BootstrapProfile(row.try_into().within("bootstrap_profile")?)
         }
@@ -249,6 +264,7 @@ impl From<Counters> for wire::Counters {
             context_floor: u32::from(counters.context_floor.0),
             campaign_devices: counters.campaign_devices,
             dynamic_campaigns: counters.dynamic_campaigns,
+            profiles: counters.profiles,
         }
     }
 }
@@ -271,6 +287,7 @@ impl TryFrom<wire::Counters> for Counters {
             context_floor: SessionGeneration(narrow("context_floor", counters.context_floor)?),
             campaign_devices: counters.campaign_devices,
             dynamic_campaigns: counters.dynamic_campaigns,
+            profiles: counters.profiles,
         })
     }
 }

@@ -1356,7 +1356,7 @@ pub mod operation_record {
 }
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct DesiredState {
-    #[prost(oneof = "desired_state::Kind", tags = "1, 2, 3")]
+    #[prost(oneof = "desired_state::Kind", tags = "1, 2, 3, 4")]
     pub kind: ::core::option::Option<desired_state::Kind>,
 }
 /// Nested message and enum types in `DesiredState`.
@@ -1378,7 +1378,19 @@ pub mod desired_state {
         InSyncSinceMs(u64),
         #[prost(message, tag = "3")]
         Rejected(Rejected),
+        #[prost(uint64, tag = "4")]
+        DriftedSinceMs(u64),
     }
+}
+/// Earlier releases wrote a PathValue in its place.
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub struct DesiredValue {
+    #[prost(message, optional, tag = "1")]
+    pub path: ::core::option::Option<Path>,
+    #[prost(message, optional, tag = "2")]
+    pub value: ::core::option::Option<Value>,
+    #[prost(enumeration = "DriftPolicy", tag = "4")]
+    pub drift: i32,
 }
 #[derive(Clone, PartialEq, ::prost::Message)]
 pub struct DesiredResource {
@@ -1392,6 +1404,14 @@ pub struct DesiredResource {
     pub generation: u64,
     #[prost(message, optional, tag = "5")]
     pub state: ::core::option::Option<DesiredState>,
+    #[prost(enumeration = "DriftPolicy", tag = "6")]
+    pub drift: i32,
+    /// The profile that desires it; empty: it is desired of the device itself.
+    #[prost(string, tag = "7")]
+    pub profile: ::prost::alloc::string::String,
+    /// 0: it was not corrected.
+    #[prost(uint64, tag = "8")]
+    pub corrected_at_ms: u64,
 }
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct DesiredGeneration {
@@ -1792,6 +1812,89 @@ pub struct Counters {
     pub campaign_devices: u64,
     #[prost(uint64, tag = "71")]
     pub dynamic_campaigns: u64,
+    #[prost(uint64, tag = "80")]
+    pub profiles: u64,
+}
+/// What the devices that meet a condition are to be like. In shard 0.
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub struct Profile {
+    #[prost(string, tag = "1")]
+    pub namespace: ::prost::alloc::string::String,
+    #[prost(string, tag = "2")]
+    pub name: ::prost::alloc::string::String,
+    #[prost(string, tag = "3")]
+    pub description: ::prost::alloc::string::String,
+    /// A filter
+    #[prost(string, tag = "4")]
+    pub selector: ::prost::alloc::string::String,
+    #[prost(string, tag = "5")]
+    pub group: ::prost::alloc::string::String,
+    #[prost(sint32, tag = "6")]
+    pub priority: i32,
+    #[prost(bool, tag = "7")]
+    pub paused: bool,
+    #[prost(uint32, repeated, tag = "8")]
+    pub required_objects: ::prost::alloc::vec::Vec<u32>,
+    /// Empty: any
+    #[prost(string, tag = "9")]
+    pub required_version: ::prost::alloc::string::String,
+    #[prost(message, repeated, tag = "10")]
+    pub resources: ::prost::alloc::vec::Vec<DesiredValue>,
+    #[prost(message, repeated, tag = "11")]
+    pub observations: ::prost::alloc::vec::Vec<ProfileObservation>,
+    #[prost(uint64, tag = "12")]
+    pub revision: u64,
+}
+/// As in Observation
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub struct ProfileObservation {
+    #[prost(message, repeated, tag = "1")]
+    pub paths: ::prost::alloc::vec::Vec<Path>,
+    #[prost(string, tag = "2")]
+    pub parameters: ::prost::alloc::string::String,
+}
+/// What a shard knows of a profile.
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub struct ProfilePart {
+    #[prost(message, optional, tag = "1")]
+    pub profile: ::core::option::Option<Profile>,
+    #[prost(bool, tag = "2")]
+    pub removed: bool,
+    #[prost(message, optional, tag = "3")]
+    pub members: ::core::option::Option<CampaignSweep>,
+    #[prost(message, optional, tag = "4")]
+    pub candidates: ::core::option::Option<CampaignSweep>,
+}
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct ProfileDevice {
+    #[prost(string, tag = "1")]
+    pub namespace: ::prost::alloc::string::String,
+    #[prost(string, tag = "2")]
+    pub profile: ::prost::alloc::string::String,
+    #[prost(string, tag = "3")]
+    pub endpoint: ::prost::alloc::string::String,
+    #[prost(enumeration = "ProfileState", tag = "4")]
+    pub state: i32,
+}
+/// The devices of a profile in a shard.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct ProfileTally {
+    #[prost(string, tag = "1")]
+    pub namespace: ::prost::alloc::string::String,
+    #[prost(string, tag = "2")]
+    pub profile: ::prost::alloc::string::String,
+    #[prost(uint64, tag = "3")]
+    pub unsupported: u64,
+    #[prost(uint64, tag = "4")]
+    pub rejected: u64,
+    #[prost(uint64, tag = "5")]
+    pub pending: u64,
+    #[prost(uint64, tag = "6")]
+    pub drifted: u64,
+    #[prost(uint64, tag = "7")]
+    pub superseded: u64,
+    #[prost(uint64, tag = "8")]
+    pub in_sync: u64,
 }
 /// What is wanted of a state node, where it differs from what the groups were made with. In shard 0.
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
@@ -1812,7 +1915,7 @@ pub struct StateNode {
 pub struct Row {
     #[prost(
         oneof = "row::Kind",
-        tags = "1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15, 16, 17, 18, 19, 20, 21, 22, 23, 24, 29, 70, 71, 72, 73, 74, 75, 76"
+        tags = "1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15, 16, 17, 18, 19, 20, 21, 22, 23, 24, 29, 70, 71, 72, 73, 74, 75, 76, 80, 81, 82, 83"
     )]
     pub kind: ::core::option::Option<row::Kind>,
 }
@@ -1884,18 +1987,41 @@ pub mod row {
         DeviceCampaign(super::DeviceCampaign),
         #[prost(message, tag = "76")]
         Group(super::Group),
+        #[prost(message, tag = "80")]
+        Profile(super::Profile),
+        #[prost(message, tag = "81")]
+        ProfilePart(super::ProfilePart),
+        #[prost(message, tag = "82")]
+        ProfileDevice(super::ProfileDevice),
+        #[prost(message, tag = "83")]
+        ProfileTally(super::ProfileTally),
     }
 }
 #[derive(Clone, PartialEq, ::prost::Message)]
 pub struct Command {
     #[prost(
         oneof = "command::Kind",
-        tags = "1, 2, 3, 4, 5, 6, 7, 8, 10, 11, 12, 13, 14, 15, 16, 17, 18, 19, 20, 21, 22, 23, 24, 25, 26, 27, 28, 29, 30, 31, 32, 33, 34, 35, 36, 37, 38, 39, 40, 41, 45, 46, 50, 70, 71, 72, 73, 74, 75, 76, 77, 78, 79, 80"
+        tags = "1, 2, 3, 4, 5, 6, 7, 8, 10, 11, 12, 13, 14, 15, 16, 17, 18, 19, 20, 21, 22, 23, 24, 25, 26, 27, 28, 29, 30, 31, 32, 33, 34, 35, 36, 37, 38, 39, 40, 41, 45, 46, 50, 70, 71, 72, 73, 74, 75, 76, 77, 78, 79, 80, 90, 91, 92, 93"
     )]
     pub kind: ::core::option::Option<command::Kind>,
 }
 /// Nested message and enum types in `Command`.
 pub mod command {
+    #[derive(Clone, PartialEq, ::prost::Message)]
+    pub struct InstallProfile {
+        #[prost(message, optional, tag = "1")]
+        pub profile: ::core::option::Option<super::Profile>,
+        #[prost(bool, tag = "2")]
+        pub removed: bool,
+    }
+    /// `profile` is a name.
+    #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+    pub struct SpreadProfile {
+        #[prost(message, optional, tag = "1")]
+        pub profile: ::core::option::Option<CampaignName>,
+        #[prost(uint32, tag = "2")]
+        pub limit: u32,
+    }
     #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
     pub struct CampaignName {
         #[prost(string, tag = "1")]
@@ -2087,7 +2213,7 @@ pub mod command {
         #[prost(uint64, tag = "2")]
         pub generation: u64,
         #[prost(message, repeated, tag = "3")]
-        pub resources: ::prost::alloc::vec::Vec<super::PathValue>,
+        pub resources: ::prost::alloc::vec::Vec<super::DesiredValue>,
     }
     #[derive(Clone, PartialEq, ::prost::Message)]
     pub struct Enqueue {
@@ -2297,6 +2423,15 @@ pub mod command {
         /// Of a group
         #[prost(message, tag = "80")]
         RemoveGroup(CampaignName),
+        #[prost(message, tag = "90")]
+        PutProfile(super::Profile),
+        /// Of a profile
+        #[prost(message, tag = "91")]
+        RemoveProfile(CampaignName),
+        #[prost(message, tag = "92")]
+        InstallProfile(InstallProfile),
+        #[prost(message, tag = "93")]
+        SpreadProfile(SpreadProfile),
     }
 }
 #[derive(Clone, PartialEq, ::prost::Message)]
@@ -2319,7 +2454,7 @@ pub struct Entry {
 }
 #[derive(Clone, PartialEq, ::prost::Message)]
 pub struct Outcome {
-    #[prost(oneof = "outcome::Kind", tags = "1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11")]
+    #[prost(oneof = "outcome::Kind", tags = "1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12")]
     pub kind: ::core::option::Option<outcome::Kind>,
 }
 /// Nested message and enum types in `Outcome`.
@@ -2391,6 +2526,8 @@ pub mod outcome {
         /// The endpoint that the credential was of, and its serial
         #[prost(message, tag = "11")]
         CredentialTaken(CredentialTaken),
+        #[prost(uint64, tag = "12")]
+        Revised(u64),
     }
 }
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, ::prost::Enumeration)]
@@ -2526,6 +2663,39 @@ impl OperationSource {
 }
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, ::prost::Enumeration)]
 #[repr(i32)]
+pub enum DriftPolicy {
+    /// In what earlier releases wrote: as DRIFT_POLICY_INIT_ONLY
+    Unspecified = 0,
+    Enforce = 1,
+    Report = 2,
+    InitOnly = 3,
+}
+impl DriftPolicy {
+    /// String value of the enum field names used in the ProtoBuf definition.
+    ///
+    /// The values are not transformed in any way and thus are considered stable
+    /// (if the ProtoBuf definition does not change) and safe for programmatic use.
+    pub fn as_str_name(&self) -> &'static str {
+        match self {
+            Self::Unspecified => "DRIFT_POLICY_UNSPECIFIED",
+            Self::Enforce => "DRIFT_POLICY_ENFORCE",
+            Self::Report => "DRIFT_POLICY_REPORT",
+            Self::InitOnly => "DRIFT_POLICY_INIT_ONLY",
+        }
+    }
+    /// Creates an enum from field names used in the ProtoBuf definition.
+    pub fn from_str_name(value: &str) -> ::core::option::Option<Self> {
+        match value {
+            "DRIFT_POLICY_UNSPECIFIED" => Some(Self::Unspecified),
+            "DRIFT_POLICY_ENFORCE" => Some(Self::Enforce),
+            "DRIFT_POLICY_REPORT" => Some(Self::Report),
+            "DRIFT_POLICY_INIT_ONLY" => Some(Self::InitOnly),
+            _ => None,
+        }
+    }
+}
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, ::prost::Enumeration)]
+#[repr(i32)]
 pub enum CertificateUse {
     Unspecified = 0,
     CaConstraint = 1,
@@ -2637,6 +2807,47 @@ impl BootstrapResult {
 }
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, ::prost::Enumeration)]
 #[repr(i32)]
+pub enum ProfileState {
+    Unspecified = 0,
+    Unsupported = 1,
+    Rejected = 2,
+    Pending = 3,
+    Drifted = 4,
+    Superseded = 5,
+    InSync = 6,
+}
+impl ProfileState {
+    /// String value of the enum field names used in the ProtoBuf definition.
+    ///
+    /// The values are not transformed in any way and thus are considered stable
+    /// (if the ProtoBuf definition does not change) and safe for programmatic use.
+    pub fn as_str_name(&self) -> &'static str {
+        match self {
+            Self::Unspecified => "PROFILE_STATE_UNSPECIFIED",
+            Self::Unsupported => "PROFILE_STATE_UNSUPPORTED",
+            Self::Rejected => "PROFILE_STATE_REJECTED",
+            Self::Pending => "PROFILE_STATE_PENDING",
+            Self::Drifted => "PROFILE_STATE_DRIFTED",
+            Self::Superseded => "PROFILE_STATE_SUPERSEDED",
+            Self::InSync => "PROFILE_STATE_IN_SYNC",
+        }
+    }
+    /// Creates an enum from field names used in the ProtoBuf definition.
+    pub fn from_str_name(value: &str) -> ::core::option::Option<Self> {
+        match value {
+            "PROFILE_STATE_UNSPECIFIED" => Some(Self::Unspecified),
+            "PROFILE_STATE_UNSUPPORTED" => Some(Self::Unsupported),
+            "PROFILE_STATE_REJECTED" => Some(Self::Rejected),
+            "PROFILE_STATE_PENDING" => Some(Self::Pending),
+            "PROFILE_STATE_DRIFTED" => Some(Self::Drifted),
+            "PROFILE_STATE_SUPERSEDED" => Some(Self::Superseded),
+            "PROFILE_STATE_IN_SYNC" => Some(Self::InSync),
+            _ => None,
+        }
+    }
+}
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, ::prost::Enumeration)]
+#[repr(i32)]
 pub enum StateNodeRole {
     Unspecified = 0,
     Voter = 1,
@@ -2738,6 +2949,8 @@ pub enum Rejection {
     UnknownWave = 45,
     UnknownGroup = 46,
     TooManyGroups = 47,
+    UnknownDeviceProfile = 48,
+    TooManyDeviceProfiles = 49,
     /// Never from a replica: nodes that admit commands say so.
     QuotaExceeded = 33,
 }
@@ -2787,6 +3000,8 @@ impl Rejection {
             Self::UnknownWave => "REJECTION_UNKNOWN_WAVE",
             Self::UnknownGroup => "REJECTION_UNKNOWN_GROUP",
             Self::TooManyGroups => "REJECTION_TOO_MANY_GROUPS",
+            Self::UnknownDeviceProfile => "REJECTION_UNKNOWN_DEVICE_PROFILE",
+            Self::TooManyDeviceProfiles => "REJECTION_TOO_MANY_DEVICE_PROFILES",
             Self::QuotaExceeded => "REJECTION_QUOTA_EXCEEDED",
         }
     }
@@ -2832,6 +3047,8 @@ impl Rejection {
             "REJECTION_UNKNOWN_WAVE" => Some(Self::UnknownWave),
             "REJECTION_UNKNOWN_GROUP" => Some(Self::UnknownGroup),
             "REJECTION_TOO_MANY_GROUPS" => Some(Self::TooManyGroups),
+            "REJECTION_UNKNOWN_DEVICE_PROFILE" => Some(Self::UnknownDeviceProfile),
+            "REJECTION_TOO_MANY_DEVICE_PROFILES" => Some(Self::TooManyDeviceProfiles),
             "REJECTION_QUOTA_EXCEEDED" => Some(Self::QuotaExceeded),
             _ => None,
         }

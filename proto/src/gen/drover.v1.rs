@@ -2521,6 +2521,8 @@ pub struct DesiredValue {
     pub path: ::prost::alloc::string::String,
     #[prost(string, tag = "2")]
     pub text: ::prost::alloc::string::String,
+    #[prost(enumeration = "DriftPolicy", tag = "3")]
+    pub drift_policy: i32,
 }
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct GetDesiredRequest {
@@ -2553,6 +2555,11 @@ pub struct DesiredResource {
     pub diagnostic: ::prost::alloc::string::String,
     #[prost(message, optional, tag = "7")]
     pub since: ::core::option::Option<::prost_types::Timestamp>,
+    #[prost(enumeration = "DriftPolicy", tag = "8")]
+    pub drift_policy: i32,
+    /// The profile that desires it; empty: it is desired of this device.
+    #[prost(string, tag = "9")]
+    pub profile: ::prost::alloc::string::String,
 }
 /// Nested message and enum types in `DesiredResource`.
 pub mod desired_resource {
@@ -2573,6 +2580,8 @@ pub mod desired_resource {
         Pending = 1,
         InSync = 2,
         Rejected = 3,
+        /// The device told another value.
+        Drifted = 4,
     }
     impl State {
         /// String value of the enum field names used in the ProtoBuf definition.
@@ -2585,6 +2594,7 @@ pub mod desired_resource {
                 Self::Pending => "STATE_PENDING",
                 Self::InSync => "STATE_IN_SYNC",
                 Self::Rejected => "STATE_REJECTED",
+                Self::Drifted => "STATE_DRIFTED",
             }
         }
         /// Creates an enum from field names used in the ProtoBuf definition.
@@ -2594,6 +2604,7 @@ pub mod desired_resource {
                 "STATE_PENDING" => Some(Self::Pending),
                 "STATE_IN_SYNC" => Some(Self::InSync),
                 "STATE_REJECTED" => Some(Self::Rejected),
+                "STATE_DRIFTED" => Some(Self::Drifted),
                 _ => None,
             }
         }
@@ -3346,6 +3357,43 @@ impl DeviceView {
             "DEVICE_VIEW_UNSPECIFIED" => Some(Self::Unspecified),
             "DEVICE_VIEW_BASIC" => Some(Self::Basic),
             "DEVICE_VIEW_FULL" => Some(Self::Full),
+            _ => None,
+        }
+    }
+}
+/// What happens when a device tells another value than the one that is desired.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, ::prost::Enumeration)]
+#[repr(i32)]
+pub enum DriftPolicy {
+    /// As DRIFT_POLICY_ENFORCE
+    Unspecified = 0,
+    /// It is written again; not more than once an hour, and until then the resource has drifted.
+    Enforce = 1,
+    /// Nothing is written: the resource has drifted.
+    Report = 2,
+    /// It is written once, and then the device's own business.
+    InitOnly = 3,
+}
+impl DriftPolicy {
+    /// String value of the enum field names used in the ProtoBuf definition.
+    ///
+    /// The values are not transformed in any way and thus are considered stable
+    /// (if the ProtoBuf definition does not change) and safe for programmatic use.
+    pub fn as_str_name(&self) -> &'static str {
+        match self {
+            Self::Unspecified => "DRIFT_POLICY_UNSPECIFIED",
+            Self::Enforce => "DRIFT_POLICY_ENFORCE",
+            Self::Report => "DRIFT_POLICY_REPORT",
+            Self::InitOnly => "DRIFT_POLICY_INIT_ONLY",
+        }
+    }
+    /// Creates an enum from field names used in the ProtoBuf definition.
+    pub fn from_str_name(value: &str) -> ::core::option::Option<Self> {
+        match value {
+            "DRIFT_POLICY_UNSPECIFIED" => Some(Self::Unspecified),
+            "DRIFT_POLICY_ENFORCE" => Some(Self::Enforce),
+            "DRIFT_POLICY_REPORT" => Some(Self::Report),
+            "DRIFT_POLICY_INIT_ONLY" => Some(Self::InitOnly),
             _ => None,
         }
     }
@@ -10274,6 +10322,866 @@ pub mod device_groups_server {
     /// Generated gRPC service name
     pub const SERVICE_NAME: &str = "drover.v1.DeviceGroups";
     impl<T> tonic::server::NamedService for DeviceGroupsServer<T> {
+        const NAME: &'static str = SERVICE_NAME;
+    }
+}
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub struct DeviceProfile {
+    /// 1 to 63 of a-z, 0-9 and -
+    #[prost(string, tag = "1")]
+    pub name: ::prost::alloc::string::String,
+    /// For people; at most 1 kB
+    #[prost(string, tag = "2")]
+    pub description: ::prost::alloc::string::String,
+    /// As in ListDevicesRequest; empty: every device of the namespace
+    #[prost(string, tag = "3")]
+    pub filter: ::prost::alloc::string::String,
+    /// Only devices of this group, as the group is at any time
+    #[prost(string, tag = "4")]
+    pub group: ::prost::alloc::string::String,
+    /// The higher one counts, then the name that comes first.
+    #[prost(int32, tag = "5")]
+    pub priority: i32,
+    /// Changes of the profile, and of who is in it, wait.
+    #[prost(bool, tag = "6")]
+    pub paused: bool,
+    /// At most 64, with paths of their own
+    #[prost(message, repeated, tag = "7")]
+    pub resources: ::prost::alloc::vec::Vec<ProfileResource>,
+    /// At most 16, with paths of their own
+    #[prost(message, repeated, tag = "8")]
+    pub observations: ::prost::alloc::vec::Vec<ProfileObservation>,
+    /// What a device has to have; it is unsupported otherwise.
+    #[prost(message, optional, tag = "9")]
+    pub requires: ::core::option::Option<ProfileRequirements>,
+    /// Given to PutDeviceProfile, the profile has to be as it was, else ABORTED. Empty: whatever is there
+    #[prost(string, tag = "10")]
+    pub etag: ::prost::alloc::string::String,
+    /// Told by the server.
+    #[prost(message, optional, tag = "11")]
+    pub status: ::core::option::Option<ProfileStatus>,
+}
+/// `text` in the canonical form, typed by the object's definition; at most 4,096 bytes.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct ProfileResource {
+    /// "/3/0/14"
+    #[prost(string, tag = "1")]
+    pub path: ::prost::alloc::string::String,
+    #[prost(string, tag = "2")]
+    pub text: ::prost::alloc::string::String,
+    #[prost(enumeration = "DriftPolicy", tag = "3")]
+    pub drift_policy: i32,
+}
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct ProfileObservation {
+    /// One observation; several paths are a composite one
+    #[prost(string, repeated, tag = "1")]
+    pub paths: ::prost::alloc::vec::Vec<::prost::alloc::string::String>,
+    /// As in ObserveRequest
+    #[prost(string, tag = "2")]
+    pub parameters: ::prost::alloc::string::String,
+}
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct ProfileRequirements {
+    /// Objects that it registers, by id; at most 16
+    #[prost(uint32, repeated, tag = "1")]
+    pub objects: ::prost::alloc::vec::Vec<u32>,
+    /// "1.1": the release of LwM2M that it registers with, at least. Empty: any
+    #[prost(string, tag = "2")]
+    pub minimum_version: ::prost::alloc::string::String,
+}
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub struct ProfileStatus {
+    /// Counts every change of the profile.
+    #[prost(uint64, tag = "1")]
+    pub revision: u64,
+    /// Whether all shards have gone through their devices since the last change
+    #[prost(bool, tag = "2")]
+    pub applied: bool,
+    /// As the node that answers has applied it
+    #[prost(message, optional, tag = "3")]
+    pub counts: ::core::option::Option<ProfileCounts>,
+    /// Other profiles that say something of the same paths; at most 10. Whether they have devices in common is not looked at.
+    #[prost(message, repeated, tag = "4")]
+    pub overlaps: ::prost::alloc::vec::Vec<ProfileOverlap>,
+}
+#[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct ProfileCounts {
+    #[prost(uint64, tag = "1")]
+    pub matched: u64,
+    /// Each device of `matched` is in one of these.
+    #[prost(uint64, tag = "2")]
+    pub in_sync: u64,
+    #[prost(uint64, tag = "3")]
+    pub pending: u64,
+    #[prost(uint64, tag = "4")]
+    pub drifted: u64,
+    #[prost(uint64, tag = "5")]
+    pub rejected: u64,
+    /// It lacks what the profile requires.
+    #[prost(uint64, tag = "6")]
+    pub unsupported: u64,
+    /// Others count for all of its paths.
+    #[prost(uint64, tag = "7")]
+    pub superseded: u64,
+}
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct ProfileOverlap {
+    #[prost(string, tag = "1")]
+    pub profile: ::prost::alloc::string::String,
+    #[prost(string, tag = "2")]
+    pub path: ::prost::alloc::string::String,
+    /// Whether the other one counts
+    #[prost(bool, tag = "3")]
+    pub wins: bool,
+}
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub struct PutDeviceProfileRequest {
+    #[prost(message, optional, tag = "1")]
+    pub profile: ::core::option::Option<DeviceProfile>,
+    /// As in Delivery
+    #[prost(string, tag = "2")]
+    pub request_id: ::prost::alloc::string::String,
+    /// Only check whether it could be done.
+    #[prost(bool, tag = "3")]
+    pub validate_only: bool,
+}
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct GetDeviceProfileRequest {
+    #[prost(string, tag = "1")]
+    pub name: ::prost::alloc::string::String,
+}
+#[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct ListDeviceProfilesRequest {}
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub struct ListDeviceProfilesResponse {
+    #[prost(message, repeated, tag = "1")]
+    pub profiles: ::prost::alloc::vec::Vec<DeviceProfile>,
+}
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct DeleteDeviceProfileRequest {
+    #[prost(string, tag = "1")]
+    pub name: ::prost::alloc::string::String,
+    /// As it was in DeviceProfile; empty: whatever it is
+    #[prost(string, tag = "2")]
+    pub etag: ::prost::alloc::string::String,
+    /// As in Delivery
+    #[prost(string, tag = "3")]
+    pub request_id: ::prost::alloc::string::String,
+    /// Only check whether it could be done.
+    #[prost(bool, tag = "4")]
+    pub validate_only: bool,
+}
+#[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct DeleteDeviceProfileResponse {}
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct ListProfileDevicesRequest {
+    #[prost(string, tag = "1")]
+    pub name: ::prost::alloc::string::String,
+    /// At most 1000; unset: 50
+    #[prost(uint32, tag = "2")]
+    pub page_size: u32,
+    #[prost(string, tag = "3")]
+    pub page_token: ::prost::alloc::string::String,
+    /// Only devices in one of these states; empty: all
+    #[prost(enumeration = "profile_device::State", repeated, tag = "4")]
+    pub states: ::prost::alloc::vec::Vec<i32>,
+}
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub struct ListProfileDevicesResponse {
+    #[prost(message, repeated, tag = "1")]
+    pub devices: ::prost::alloc::vec::Vec<ProfileDevice>,
+    /// Empty: there are no more.
+    #[prost(string, tag = "2")]
+    pub next_page_token: ::prost::alloc::string::String,
+}
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct ProfileDevice {
+    #[prost(string, tag = "1")]
+    pub endpoint: ::prost::alloc::string::String,
+    #[prost(enumeration = "profile_device::State", tag = "2")]
+    pub state: i32,
+    /// What explains it: a resource that is not in sync, if there is one
+    #[prost(string, tag = "3")]
+    pub path: ::prost::alloc::string::String,
+    /// "4.05", if the device refused the value
+    #[prost(string, tag = "4")]
+    pub coap_code: ::prost::alloc::string::String,
+    #[prost(string, tag = "5")]
+    pub diagnostic: ::prost::alloc::string::String,
+    #[prost(message, optional, tag = "6")]
+    pub since: ::core::option::Option<::prost_types::Timestamp>,
+}
+/// Nested message and enum types in `ProfileDevice`.
+pub mod profile_device {
+    #[derive(
+        Clone,
+        Copy,
+        Debug,
+        PartialEq,
+        Eq,
+        Hash,
+        PartialOrd,
+        Ord,
+        ::prost::Enumeration
+    )]
+    #[repr(i32)]
+    pub enum State {
+        Unspecified = 0,
+        InSync = 1,
+        Pending = 2,
+        Drifted = 3,
+        Rejected = 4,
+        Unsupported = 5,
+        Superseded = 6,
+    }
+    impl State {
+        /// String value of the enum field names used in the ProtoBuf definition.
+        ///
+        /// The values are not transformed in any way and thus are considered stable
+        /// (if the ProtoBuf definition does not change) and safe for programmatic use.
+        pub fn as_str_name(&self) -> &'static str {
+            match self {
+                Self::Unspecified => "STATE_UNSPECIFIED",
+                Self::InSync => "STATE_IN_SYNC",
+                Self::Pending => "STATE_PENDING",
+                Self::Drifted => "STATE_DRIFTED",
+                Self::Rejected => "STATE_REJECTED",
+                Self::Unsupported => "STATE_UNSUPPORTED",
+                Self::Superseded => "STATE_SUPERSEDED",
+            }
+        }
+        /// Creates an enum from field names used in the ProtoBuf definition.
+        pub fn from_str_name(value: &str) -> ::core::option::Option<Self> {
+            match value {
+                "STATE_UNSPECIFIED" => Some(Self::Unspecified),
+                "STATE_IN_SYNC" => Some(Self::InSync),
+                "STATE_PENDING" => Some(Self::Pending),
+                "STATE_DRIFTED" => Some(Self::Drifted),
+                "STATE_REJECTED" => Some(Self::Rejected),
+                "STATE_UNSUPPORTED" => Some(Self::Unsupported),
+                "STATE_SUPERSEDED" => Some(Self::Superseded),
+                _ => None,
+            }
+        }
+    }
+}
+/// Generated client implementations.
+pub mod device_profiles_client {
+    #![allow(
+        unused_variables,
+        dead_code,
+        missing_docs,
+        clippy::wildcard_imports,
+        clippy::let_unit_value,
+    )]
+    use tonic::codegen::*;
+    use tonic::codegen::http::Uri;
+    /// Desired values and observations of all devices that meet a filter. Which devices these are is looked at whenever one
+    /// registers, is labelled or tells something that filters ask for; devices come and go by themselves. What is desired of one
+    /// device by DesiredState counts before any profile; of several profiles the one of the highest priority counts, path by path.
+    #[derive(Debug, Clone)]
+    pub struct DeviceProfilesClient<T> {
+        inner: tonic::client::Grpc<T>,
+    }
+    impl DeviceProfilesClient<tonic::transport::Channel> {
+        /// Attempt to create a new client by connecting to a given endpoint.
+        pub async fn connect<D>(dst: D) -> Result<Self, tonic::transport::Error>
+        where
+            D: TryInto<tonic::transport::Endpoint>,
+            D::Error: Into<StdError>,
+        {
+            let conn = tonic::transport::Endpoint::new(dst)?.connect().await?;
+            Ok(Self::new(conn))
+        }
+    }
+    impl<T> DeviceProfilesClient<T>
+    where
+        T: tonic::client::GrpcService<tonic::body::Body>,
+        T::Error: Into<StdError>,
+        T::ResponseBody: Body<Data = Bytes> + std::marker::Send + 'static,
+        <T::ResponseBody as Body>::Error: Into<StdError> + std::marker::Send,
+    {
+        pub fn new(inner: T) -> Self {
+            let inner = tonic::client::Grpc::new(inner);
+            Self { inner }
+        }
+        pub fn with_origin(inner: T, origin: Uri) -> Self {
+            let inner = tonic::client::Grpc::with_origin(inner, origin);
+            Self { inner }
+        }
+        pub fn with_interceptor<F>(
+            inner: T,
+            interceptor: F,
+        ) -> DeviceProfilesClient<InterceptedService<T, F>>
+        where
+            F: tonic::service::Interceptor,
+            T::ResponseBody: Default,
+            T: tonic::codegen::Service<
+                http::Request<tonic::body::Body>,
+                Response = http::Response<
+                    <T as tonic::client::GrpcService<tonic::body::Body>>::ResponseBody,
+                >,
+            >,
+            <T as tonic::codegen::Service<
+                http::Request<tonic::body::Body>,
+            >>::Error: Into<StdError> + std::marker::Send + std::marker::Sync,
+        {
+            DeviceProfilesClient::new(InterceptedService::new(inner, interceptor))
+        }
+        /// Compress requests with the given encoding.
+        ///
+        /// This requires the server to support it otherwise it might respond with an
+        /// error.
+        #[must_use]
+        pub fn send_compressed(mut self, encoding: CompressionEncoding) -> Self {
+            self.inner = self.inner.send_compressed(encoding);
+            self
+        }
+        /// Enable decompressing responses.
+        #[must_use]
+        pub fn accept_compressed(mut self, encoding: CompressionEncoding) -> Self {
+            self.inner = self.inner.accept_compressed(encoding);
+            self
+        }
+        /// Limits the maximum size of a decoded message.
+        ///
+        /// Default: `4MB`
+        #[must_use]
+        pub fn max_decoding_message_size(mut self, limit: usize) -> Self {
+            self.inner = self.inner.max_decoding_message_size(limit);
+            self
+        }
+        /// Limits the maximum size of an encoded message.
+        ///
+        /// Default: `usize::MAX`
+        #[must_use]
+        pub fn max_encoding_message_size(mut self, limit: usize) -> Self {
+            self.inner = self.inner.max_encoding_message_size(limit);
+            self
+        }
+        /// Adds a profile or replaces the one of its name. Only what changed is written to devices.
+        pub async fn put_device_profile(
+            &mut self,
+            request: impl tonic::IntoRequest<super::PutDeviceProfileRequest>,
+        ) -> std::result::Result<tonic::Response<super::DeviceProfile>, tonic::Status> {
+            self.inner
+                .ready()
+                .await
+                .map_err(|e| {
+                    tonic::Status::unknown(
+                        format!("Service was not ready: {}", e.into()),
+                    )
+                })?;
+            let codec = tonic_prost::ProstCodec::default();
+            let path = http::uri::PathAndQuery::from_static(
+                "/drover.v1.DeviceProfiles/PutDeviceProfile",
+            );
+            let mut req = request.into_request();
+            req.extensions_mut()
+                .insert(GrpcMethod::new("drover.v1.DeviceProfiles", "PutDeviceProfile"));
+            self.inner.unary(req, path, codec).await
+        }
+        pub async fn get_device_profile(
+            &mut self,
+            request: impl tonic::IntoRequest<super::GetDeviceProfileRequest>,
+        ) -> std::result::Result<tonic::Response<super::DeviceProfile>, tonic::Status> {
+            self.inner
+                .ready()
+                .await
+                .map_err(|e| {
+                    tonic::Status::unknown(
+                        format!("Service was not ready: {}", e.into()),
+                    )
+                })?;
+            let codec = tonic_prost::ProstCodec::default();
+            let path = http::uri::PathAndQuery::from_static(
+                "/drover.v1.DeviceProfiles/GetDeviceProfile",
+            );
+            let mut req = request.into_request();
+            req.extensions_mut()
+                .insert(GrpcMethod::new("drover.v1.DeviceProfiles", "GetDeviceProfile"));
+            self.inner.unary(req, path, codec).await
+        }
+        /// By name.
+        pub async fn list_device_profiles(
+            &mut self,
+            request: impl tonic::IntoRequest<super::ListDeviceProfilesRequest>,
+        ) -> std::result::Result<
+            tonic::Response<super::ListDeviceProfilesResponse>,
+            tonic::Status,
+        > {
+            self.inner
+                .ready()
+                .await
+                .map_err(|e| {
+                    tonic::Status::unknown(
+                        format!("Service was not ready: {}", e.into()),
+                    )
+                })?;
+            let codec = tonic_prost::ProstCodec::default();
+            let path = http::uri::PathAndQuery::from_static(
+                "/drover.v1.DeviceProfiles/ListDeviceProfiles",
+            );
+            let mut req = request.into_request();
+            req.extensions_mut()
+                .insert(
+                    GrpcMethod::new("drover.v1.DeviceProfiles", "ListDeviceProfiles"),
+                );
+            self.inner.unary(req, path, codec).await
+        }
+        /// What it desired is desired no more; devices keep the values that they have, and observations end.
+        pub async fn delete_device_profile(
+            &mut self,
+            request: impl tonic::IntoRequest<super::DeleteDeviceProfileRequest>,
+        ) -> std::result::Result<
+            tonic::Response<super::DeleteDeviceProfileResponse>,
+            tonic::Status,
+        > {
+            self.inner
+                .ready()
+                .await
+                .map_err(|e| {
+                    tonic::Status::unknown(
+                        format!("Service was not ready: {}", e.into()),
+                    )
+                })?;
+            let codec = tonic_prost::ProstCodec::default();
+            let path = http::uri::PathAndQuery::from_static(
+                "/drover.v1.DeviceProfiles/DeleteDeviceProfile",
+            );
+            let mut req = request.into_request();
+            req.extensions_mut()
+                .insert(
+                    GrpcMethod::new("drover.v1.DeviceProfiles", "DeleteDeviceProfile"),
+                );
+            self.inner.unary(req, path, codec).await
+        }
+        /// The devices of a profile and how far each is.
+        pub async fn list_profile_devices(
+            &mut self,
+            request: impl tonic::IntoRequest<super::ListProfileDevicesRequest>,
+        ) -> std::result::Result<
+            tonic::Response<super::ListProfileDevicesResponse>,
+            tonic::Status,
+        > {
+            self.inner
+                .ready()
+                .await
+                .map_err(|e| {
+                    tonic::Status::unknown(
+                        format!("Service was not ready: {}", e.into()),
+                    )
+                })?;
+            let codec = tonic_prost::ProstCodec::default();
+            let path = http::uri::PathAndQuery::from_static(
+                "/drover.v1.DeviceProfiles/ListProfileDevices",
+            );
+            let mut req = request.into_request();
+            req.extensions_mut()
+                .insert(
+                    GrpcMethod::new("drover.v1.DeviceProfiles", "ListProfileDevices"),
+                );
+            self.inner.unary(req, path, codec).await
+        }
+    }
+}
+/// Generated server implementations.
+pub mod device_profiles_server {
+    #![allow(
+        unused_variables,
+        dead_code,
+        missing_docs,
+        clippy::wildcard_imports,
+        clippy::let_unit_value,
+    )]
+    use tonic::codegen::*;
+    /// Generated trait containing gRPC methods that should be implemented for use with DeviceProfilesServer.
+    #[async_trait]
+    pub trait DeviceProfiles: std::marker::Send + std::marker::Sync + 'static {
+        /// Adds a profile or replaces the one of its name. Only what changed is written to devices.
+        async fn put_device_profile(
+            &self,
+            request: tonic::Request<super::PutDeviceProfileRequest>,
+        ) -> std::result::Result<tonic::Response<super::DeviceProfile>, tonic::Status>;
+        async fn get_device_profile(
+            &self,
+            request: tonic::Request<super::GetDeviceProfileRequest>,
+        ) -> std::result::Result<tonic::Response<super::DeviceProfile>, tonic::Status>;
+        /// By name.
+        async fn list_device_profiles(
+            &self,
+            request: tonic::Request<super::ListDeviceProfilesRequest>,
+        ) -> std::result::Result<
+            tonic::Response<super::ListDeviceProfilesResponse>,
+            tonic::Status,
+        >;
+        /// What it desired is desired no more; devices keep the values that they have, and observations end.
+        async fn delete_device_profile(
+            &self,
+            request: tonic::Request<super::DeleteDeviceProfileRequest>,
+        ) -> std::result::Result<
+            tonic::Response<super::DeleteDeviceProfileResponse>,
+            tonic::Status,
+        >;
+        /// The devices of a profile and how far each is.
+        async fn list_profile_devices(
+            &self,
+            request: tonic::Request<super::ListProfileDevicesRequest>,
+        ) -> std::result::Result<
+            tonic::Response<super::ListProfileDevicesResponse>,
+            tonic::Status,
+        >;
+    }
+    /// Desired values and observations of all devices that meet a filter. Which devices these are is looked at whenever one
+    /// registers, is labelled or tells something that filters ask for; devices come and go by themselves. What is desired of one
+    /// device by DesiredState counts before any profile; of several profiles the one of the highest priority counts, path by path.
+    #[derive(Debug)]
+    pub struct DeviceProfilesServer<T> {
+        inner: Arc<T>,
+        accept_compression_encodings: EnabledCompressionEncodings,
+        send_compression_encodings: EnabledCompressionEncodings,
+        max_decoding_message_size: Option<usize>,
+        max_encoding_message_size: Option<usize>,
+    }
+    impl<T> DeviceProfilesServer<T> {
+        pub fn new(inner: T) -> Self {
+            Self::from_arc(Arc::new(inner))
+        }
+        pub fn from_arc(inner: Arc<T>) -> Self {
+            Self {
+                inner,
+                accept_compression_encodings: Default::default(),
+                send_compression_encodings: Default::default(),
+                max_decoding_message_size: None,
+                max_encoding_message_size: None,
+            }
+        }
+        pub fn with_interceptor<F>(
+            inner: T,
+            interceptor: F,
+        ) -> InterceptedService<Self, F>
+        where
+            F: tonic::service::Interceptor,
+        {
+            InterceptedService::new(Self::new(inner), interceptor)
+        }
+        /// Enable decompressing requests with the given encoding.
+        #[must_use]
+        pub fn accept_compressed(mut self, encoding: CompressionEncoding) -> Self {
+            self.accept_compression_encodings.enable(encoding);
+            self
+        }
+        /// Compress responses with the given encoding, if the client supports it.
+        #[must_use]
+        pub fn send_compressed(mut self, encoding: CompressionEncoding) -> Self {
+            self.send_compression_encodings.enable(encoding);
+            self
+        }
+        /// Limits the maximum size of a decoded message.
+        ///
+        /// Default: `4MB`
+        #[must_use]
+        pub fn max_decoding_message_size(mut self, limit: usize) -> Self {
+            self.max_decoding_message_size = Some(limit);
+            self
+        }
+        /// Limits the maximum size of an encoded message.
+        ///
+        /// Default: `usize::MAX`
+        #[must_use]
+        pub fn max_encoding_message_size(mut self, limit: usize) -> Self {
+            self.max_encoding_message_size = Some(limit);
+            self
+        }
+    }
+    impl<T, B> tonic::codegen::Service<http::Request<B>> for DeviceProfilesServer<T>
+    where
+        T: DeviceProfiles,
+        B: Body + std::marker::Send + 'static,
+        B::Error: Into<StdError> + std::marker::Send + 'static,
+    {
+        type Response = http::Response<tonic::body::Body>;
+        type Error = std::convert::Infallible;
+        type Future = BoxFuture<Self::Response, Self::Error>;
+        fn poll_ready(
+            &mut self,
+            _cx: &mut Context<'_>,
+        ) -> Poll<std::result::Result<(), Self::Error>> {
+            Poll::Ready(Ok(()))
+        }
+        fn call(&mut self, req: http::Request<B>) -> Self::Future {
+            match req.uri().path() {
+                "/drover.v1.DeviceProfiles/PutDeviceProfile" => {
+                    #[allow(non_camel_case_types)]
+                    struct PutDeviceProfileSvc<T: DeviceProfiles>(pub Arc<T>);
+                    impl<
+                        T: DeviceProfiles,
+                    > tonic::server::UnaryService<super::PutDeviceProfileRequest>
+                    for PutDeviceProfileSvc<T> {
+                        type Response = super::DeviceProfile;
+                        type Future = BoxFuture<
+                            tonic::Response<Self::Response>,
+                            tonic::Status,
+                        >;
+                        fn call(
+                            &mut self,
+                            request: tonic::Request<super::PutDeviceProfileRequest>,
+                        ) -> Self::Future {
+                            let inner = Arc::clone(&self.0);
+                            let fut = async move {
+                                <T as DeviceProfiles>::put_device_profile(&inner, request)
+                                    .await
+                            };
+                            Box::pin(fut)
+                        }
+                    }
+                    let accept_compression_encodings = self.accept_compression_encodings;
+                    let send_compression_encodings = self.send_compression_encodings;
+                    let max_decoding_message_size = self.max_decoding_message_size;
+                    let max_encoding_message_size = self.max_encoding_message_size;
+                    let inner = self.inner.clone();
+                    let fut = async move {
+                        let method = PutDeviceProfileSvc(inner);
+                        let codec = tonic_prost::ProstCodec::default();
+                        let mut grpc = tonic::server::Grpc::new(codec)
+                            .apply_compression_config(
+                                accept_compression_encodings,
+                                send_compression_encodings,
+                            )
+                            .apply_max_message_size_config(
+                                max_decoding_message_size,
+                                max_encoding_message_size,
+                            );
+                        let res = grpc.unary(method, req).await;
+                        Ok(res)
+                    };
+                    Box::pin(fut)
+                }
+                "/drover.v1.DeviceProfiles/GetDeviceProfile" => {
+                    #[allow(non_camel_case_types)]
+                    struct GetDeviceProfileSvc<T: DeviceProfiles>(pub Arc<T>);
+                    impl<
+                        T: DeviceProfiles,
+                    > tonic::server::UnaryService<super::GetDeviceProfileRequest>
+                    for GetDeviceProfileSvc<T> {
+                        type Response = super::DeviceProfile;
+                        type Future = BoxFuture<
+                            tonic::Response<Self::Response>,
+                            tonic::Status,
+                        >;
+                        fn call(
+                            &mut self,
+                            request: tonic::Request<super::GetDeviceProfileRequest>,
+                        ) -> Self::Future {
+                            let inner = Arc::clone(&self.0);
+                            let fut = async move {
+                                <T as DeviceProfiles>::get_device_profile(&inner, request)
+                                    .await
+                            };
+                            Box::pin(fut)
+                        }
+                    }
+                    let accept_compression_encodings = self.accept_compression_encodings;
+                    let send_compression_encodings = self.send_compression_encodings;
+                    let max_decoding_message_size = self.max_decoding_message_size;
+                    let max_encoding_message_size = self.max_encoding_message_size;
+                    let inner = self.inner.clone();
+                    let fut = async move {
+                        let method = GetDeviceProfileSvc(inner);
+                        let codec = tonic_prost::ProstCodec::default();
+                        let mut grpc = tonic::server::Grpc::new(codec)
+                            .apply_compression_config(
+                                accept_compression_encodings,
+                                send_compression_encodings,
+                            )
+                            .apply_max_message_size_config(
+                                max_decoding_message_size,
+                                max_encoding_message_size,
+                            );
+                        let res = grpc.unary(method, req).await;
+                        Ok(res)
+                    };
+                    Box::pin(fut)
+                }
+                "/drover.v1.DeviceProfiles/ListDeviceProfiles" => {
+                    #[allow(non_camel_case_types)]
+                    struct ListDeviceProfilesSvc<T: DeviceProfiles>(pub Arc<T>);
+                    impl<
+                        T: DeviceProfiles,
+                    > tonic::server::UnaryService<super::ListDeviceProfilesRequest>
+                    for ListDeviceProfilesSvc<T> {
+                        type Response = super::ListDeviceProfilesResponse;
+                        type Future = BoxFuture<
+                            tonic::Response<Self::Response>,
+                            tonic::Status,
+                        >;
+                        fn call(
+                            &mut self,
+                            request: tonic::Request<super::ListDeviceProfilesRequest>,
+                        ) -> Self::Future {
+                            let inner = Arc::clone(&self.0);
+                            let fut = async move {
+                                <T as DeviceProfiles>::list_device_profiles(&inner, request)
+                                    .await
+                            };
+                            Box::pin(fut)
+                        }
+                    }
+                    let accept_compression_encodings = self.accept_compression_encodings;
+                    let send_compression_encodings = self.send_compression_encodings;
+                    let max_decoding_message_size = self.max_decoding_message_size;
+                    let max_encoding_message_size = self.max_encoding_message_size;
+                    let inner = self.inner.clone();
+                    let fut = async move {
+                        let method = ListDeviceProfilesSvc(inner);
+                        let codec = tonic_prost::ProstCodec::default();
+                        let mut grpc = tonic::server::Grpc::new(codec)
+                            .apply_compression_config(
+                                accept_compression_encodings,
+                                send_compression_encodings,
+                            )
+                            .apply_max_message_size_config(
+                                max_decoding_message_size,
+                                max_encoding_message_size,
+                            );
+                        let res = grpc.unary(method, req).await;
+                        Ok(res)
+                    };
+                    Box::pin(fut)
+                }
+                "/drover.v1.DeviceProfiles/DeleteDeviceProfile" => {
+                    #[allow(non_camel_case_types)]
+                    struct DeleteDeviceProfileSvc<T: DeviceProfiles>(pub Arc<T>);
+                    impl<
+                        T: DeviceProfiles,
+                    > tonic::server::UnaryService<super::DeleteDeviceProfileRequest>
+                    for DeleteDeviceProfileSvc<T> {
+                        type Response = super::DeleteDeviceProfileResponse;
+                        type Future = BoxFuture<
+                            tonic::Response<Self::Response>,
+                            tonic::Status,
+                        >;
+                        fn call(
+                            &mut self,
+                            request: tonic::Request<super::DeleteDeviceProfileRequest>,
+                        ) -> Self::Future {
+                            let inner = Arc::clone(&self.0);
+                            let fut = async move {
+                                <T as DeviceProfiles>::delete_device_profile(
+                                        &inner,
+                                        request,
+                                    )
+                                    .await
+                            };
+                            Box::pin(fut)
+                        }
+                    }
+                    let accept_compression_encodings = self.accept_compression_encodings;
+                    let send_compression_encodings = self.send_compression_encodings;
+                    let max_decoding_message_size = self.max_decoding_message_size;
+                    let max_encoding_message_size = self.max_encoding_message_size;
+                    let inner = self.inner.clone();
+                    let fut = async move {
+                        let method = DeleteDeviceProfileSvc(inner);
+                        let codec = tonic_prost::ProstCodec::default();
+                        let mut grpc = tonic::server::Grpc::new(codec)
+                            .apply_compression_config(
+                                accept_compression_encodings,
+                                send_compression_encodings,
+                            )
+                            .apply_max_message_size_config(
+                                max_decoding_message_size,
+                                max_encoding_message_size,
+                            );
+                        let res = grpc.unary(method, req).await;
+                        Ok(res)
+                    };
+                    Box::pin(fut)
+                }
+                "/drover.v1.DeviceProfiles/ListProfileDevices" => {
+                    #[allow(non_camel_case_types)]
+                    struct ListProfileDevicesSvc<T: DeviceProfiles>(pub Arc<T>);
+                    impl<
+                        T: DeviceProfiles,
+                    > tonic::server::UnaryService<super::ListProfileDevicesRequest>
+                    for ListProfileDevicesSvc<T> {
+                        type Response = super::ListProfileDevicesResponse;
+                        type Future = BoxFuture<
+                            tonic::Response<Self::Response>,
+                            tonic::Status,
+                        >;
+                        fn call(
+                            &mut self,
+                            request: tonic::Request<super::ListProfileDevicesRequest>,
+                        ) -> Self::Future {
+                            let inner = Arc::clone(&self.0);
+                            let fut = async move {
+                                <T as DeviceProfiles>::list_profile_devices(&inner, request)
+                                    .await
+                            };
+                            Box::pin(fut)
+                        }
+                    }
+                    let accept_compression_encodings = self.accept_compression_encodings;
+                    let send_compression_encodings = self.send_compression_encodings;
+                    let max_decoding_message_size = self.max_decoding_message_size;
+                    let max_encoding_message_size = self.max_encoding_message_size;
+                    let inner = self.inner.clone();
+                    let fut = async move {
+                        let method = ListProfileDevicesSvc(inner);
+                        let codec = tonic_prost::ProstCodec::default();
+                        let mut grpc = tonic::server::Grpc::new(codec)
+                            .apply_compression_config(
+                                accept_compression_encodings,
+                                send_compression_encodings,
+                            )
+                            .apply_max_message_size_config(
+                                max_decoding_message_size,
+                                max_encoding_message_size,
+                            );
+                        let res = grpc.unary(method, req).await;
+                        Ok(res)
+                    };
+                    Box::pin(fut)
+                }
+                _ => {
+                    Box::pin(async move {
+                        let mut response = http::Response::new(
+                            tonic::body::Body::default(),
+                        );
+                        let headers = response.headers_mut();
+                        headers
+                            .insert(
+                                tonic::Status::GRPC_STATUS,
+                                (tonic::Code::Unimplemented as i32).into(),
+                            );
+                        headers
+                            .insert(
+                                http::header::CONTENT_TYPE,
+                                tonic::metadata::GRPC_CONTENT_TYPE,
+                            );
+                        Ok(response)
+                    })
+                }
+            }
+        }
+    }
+    impl<T> Clone for DeviceProfilesServer<T> {
+        fn clone(&self) -> Self {
+            let inner = self.inner.clone();
+            Self {
+                inner,
+                accept_compression_encodings: self.accept_compression_encodings,
+                send_compression_encodings: self.send_compression_encodings,
+                max_decoding_message_size: self.max_decoding_message_size,
+                max_encoding_message_size: self.max_encoding_message_size,
+            }
+        }
+    }
+    /// Generated gRPC service name
+    pub const SERVICE_NAME: &str = "drover.v1.DeviceProfiles";
+    impl<T> tonic::server::NamedService for DeviceProfilesServer<T> {
         const NAME: &'static str = SERVICE_NAME;
     }
 }

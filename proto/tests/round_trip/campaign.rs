@@ -21,11 +21,11 @@ fn id() -> impl Strategy<Value = CampaignId> {
     any::<u64>().prop_map(CampaignId)
 }
 
-fn name() -> impl Strategy<Value = String> {
+pub(crate) fn name() -> impl Strategy<Value = String> {
     "[a-z0-9-]{1,12}"
 }
 
-fn selector() -> impl Strategy<Value = Selector> {
+pub(crate) fn selector() -> impl Strategy<Value = Selector> {
     let texts = vec![
         "",
         "labels.site = north",

@@ -3,6 +3,7 @@
 
 mod campaign;
 mod conditions;
+mod profile;
 mod public;
 mod strategy;
 
@@ -203,10 +204,10 @@ fn identities_connection_ids_and_addresses_have_their_lengths() {
 
 #[test]
 fn a_list_longer_than_its_bound_is_refused() {
-    let item = wire::PathValue {
+    let item = wire::DesiredValue {
         path: Some(Path::Resource(3, 0, 14).into()),
         value: Some(Value::Integer(1).into()),
-        at_ms: 0,
+        drift: 0,
     };
     let set = wire::command::SetDesired {
         endpoint: "e".to_owned(),

@@ -5,8 +5,8 @@ use std::time::Duration;
 
 use device_state::query::DeviceView;
 use device_state::{
-    BootstrapProfile, Command, CredentialId, DeviceName, FeedEntry, Namespace, OperationRecord,
-    Registration, Revision,
+    BootstrapProfile, Command, CredentialId, DesiredValue, DeviceName, DriftPolicy, FeedEntry,
+    Namespace, OperationRecord, Registration, Revision,
 };
 use lwm2m::{Entry, Operation, Path, Registry, Value, WriteMode};
 use proptest::prelude::*;
@@ -239,11 +239,20 @@ fn a_deadline_is_more_than_nothing_and_at_most_a_year() {
     assert!(with(Delivery::LONGEST.as_secs() as i64).is_ok());
 }
 
+const fn enforced(path: Path, value: Value) -> DesiredValue {
+    DesiredValue {
+        path,
+        value,
+        drift: DriftPolicy::Enforce,
+    }
+}
+
 #[test]
 fn desired_texts_are_typed() {
     let desired = |path: &str, text: &str| public::DesiredValue {
         path: path.to_owned(),
         text: text.to_owned(),
+        drift_policy: 0,
     };
     let request = public::SetDesiredRequest {
         endpoint: "meter".to_owned(),
@@ -252,8 +261,8 @@ fn desired_texts_are_typed() {
         ..Default::default()
     };
     let resources = vec![
-        (Path::Resource(1, 0, 1), Value::Integer(60)),
-        (Path::Resource(3, 0, 14), Value::String("+01:00".to_owned())),
+        enforced(Path::Resource(1, 0, 1), Value::Integer(60)),
+        enforced(Path::Resource(3, 0, 14), Value::String("+01:00".to_owned())),
     ];
     let endpoint = DeviceName::parse("meter").unwrap();
     let expected = Command::SetDesired {

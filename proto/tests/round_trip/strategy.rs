@@ -10,14 +10,15 @@ use device_state::table::{Counters, Expiring};
 use device_state::{
     AccessRule, Attempt, BootstrapProfile, BootstrapRecord, BootstrapResult, BootstrapSecurity,
     BootstrapServer, BoundCredential, CertificateUse, ChildValue, Command, Contact, ContextOwner,
-    Credential, CredentialId, CredentialKey, CredentialName, CredentialOrigin, DesiredResource,
-    DesiredState, DeviceName, Envelope, Etag, Event, FeatureLevel, FeedEntry, Guard, IndexEntry,
-    Indexed, LabelKey, LabelValue, LastValue, Leadership, MapChange, Member, MemberPhase, Metadata,
-    Move, Namespace, NodeId, Observation, ObservationHolder, OperationId, OperationOutcome,
-    OperationRecord, OperationSource, OperationState, Outcome, Queueing, Quirks, RefusedAttempt,
-    Registration, Rejection, RequestId, Resumption, ResumptionId, Revision, Row, SecurityIdentity,
-    ServerCertificate, Session, SessionCid, SessionGeneration, ShardId, StateNode, StateNodeRole,
-    Timestamp, Transport, ValueOrigin,
+    Credential, CredentialId, CredentialKey, CredentialName, CredentialOrigin, DesiredOrigin,
+    DesiredResource, DesiredState, DesiredValue, DeviceName, DriftPolicy, Envelope, Etag, Event,
+    FeatureLevel, FeedEntry, Guard, IndexEntry, Indexed, LabelKey, LabelValue, LastValue,
+    Leadership, MapChange, Member, MemberPhase, Metadata, Move, Namespace, NodeId, Observation,
+    ObservationHolder, OperationId, OperationOutcome, OperationRecord, OperationSource,
+    OperationState, Outcome, Queueing, Quirks, RefusedAttempt, Registration, Rejection, RequestId,
+    Resumption, ResumptionId, Revision, Row, SecurityIdentity, ServerCertificate, Session,
+    SessionCid, SessionGeneration, ShardId, StateNode, StateNodeRole, Timestamp, Transport,
+    ValueOrigin,
 };
 use lwm2m::{
     Binding, ChildPrefix, CompositePaths, ContentFormat, Entry, ExecuteArguments, Lifetime,
@@ -306,7 +307,7 @@ fn attributes() -> impl Strategy<Value = NotificationAttributes> {
     query.prop_map(|item| NotificationAttributes::parse_query(&[item, "lt=-3"]).unwrap())
 }
 
-fn parameters() -> impl Strategy<Value = NotificationAttributes> {
+pub(crate) fn parameters() -> impl Strategy<Value = NotificationAttributes> {
     prop_oneof![Just(NotificationAttributes::default()), attributes()]
 }
 
@@ -314,7 +315,7 @@ fn child() -> impl Strategy<Value = ChildPrefix> {
     select(vec!["dev0", "a4:c1:38", "~"]).prop_map(|prefix| prefix.parse().unwrap())
 }
 
-fn observed() -> impl Strategy<Value = Observed> {
+pub(crate) fn observed() -> impl Strategy<Value = Observed> {
     prop_oneof![
         path().prop_map(Observed::Path),
         (child(), path()).prop_map(|(child, path)| Observed::Behind { child, path }),
@@ -631,6 +632,7 @@ fn desired_state() -> impl Strategy<Value = DesiredState> {
     prop_oneof![
         operation_id().prop_map(|operation| DesiredState::Pending { operation }),
         time().prop_map(|since| DesiredState::InSync { since }),
+        time().prop_map(|since| DesiredState::Drifted { since }),
         (any::<u8>(), ".{0,9}", time()).prop_map(|(code, diagnostic, since)| {
             DesiredState::Rejected {
                 code,
@@ -641,16 +643,41 @@ fn desired_state() -> impl Strategy<Value = DesiredState> {
     ]
 }
 
+pub(crate) fn drift() -> impl Strategy<Value = DriftPolicy> {
+    prop_oneof![
+        Just(DriftPolicy::Enforce),
+        Just(DriftPolicy::Report),
+        Just(DriftPolicy::InitOnly),
+    ]
+}
+
+pub(crate) fn desired_value() -> impl Strategy<Value = DesiredValue> {
+    (path(), value(), drift()).prop_map(|(path, value, drift)| DesiredValue { path, value, drift })
+}
+
 fn desired() -> impl Strategy<Value = DesiredResource> {
-    (endpoint(), path(), value(), any::<u64>(), desired_state()).prop_map(
-        |(endpoint, path, value, generation, state)| DesiredResource {
-            endpoint,
-            path,
-            value,
-            generation,
-            state,
-        },
+    let origin = prop_oneof![
+        Just(DesiredOrigin::Device),
+        "[a-c]{1,3}".prop_map(DesiredOrigin::Profile),
+    ];
+    let corrected = option::of((1..u64::MAX).prop_map(Timestamp));
+    (
+        (endpoint(), desired_value(), any::<u64>(), desired_state()),
+        origin,
+        corrected,
     )
+        .prop_map(
+            |((endpoint, wanted, generation, state), origin, corrected_at)| DesiredResource {
+                endpoint,
+                path: wanted.path,
+                value: wanted.value,
+                drift: wanted.drift,
+                origin,
+                generation,
+                state,
+                corrected_at,
+            },
+        )
 }
 
 fn observation() -> impl Strategy<Value = Observation> {
@@ -862,6 +889,7 @@ pub(crate) fn outcome() -> impl Strategy<Value = Outcome> {
             session: Box::new(session)
         }),
         operation_id().prop_map(|operation| Outcome::Enqueued { operation }),
+        any::<u64>().prop_map(|revision| Outcome::Revised { revision }),
         (any::<bool>(), vec(member(), 0..4))
             .prop_map(|(stood, members)| Outcome::Members { stood, members }),
         (endpoint(), any::<u64>())
@@ -872,7 +900,7 @@ pub(crate) fn outcome() -> impl Strategy<Value = Outcome> {
 }
 
 fn counters() -> impl Strategy<Value = Counters> {
-    (any::<[u64; 11]>(), any::<u16>()).prop_map(
+    (any::<[u64; 12]>(), any::<u16>()).prop_map(
         |(
             [
                 next_operation,
@@ -886,6 +914,7 @@ fn counters() -> impl Strategy<Value = Counters> {
                 model_changes,
                 campaign_devices,
                 dynamic_campaigns,
+                profiles,
             ],
             context_floor,
         )| Counters {
@@ -902,6 +931,7 @@ fn counters() -> impl Strategy<Value = Counters> {
             context_floor: SessionGeneration(context_floor),
             campaign_devices,
             dynamic_campaigns,
+            profiles,
         },
     )
 }
@@ -925,6 +955,7 @@ pub(crate) fn child_value() -> impl Strategy<Value = ChildValue> {
 pub(crate) fn row() -> impl Strategy<Value = Row> {
     prop_oneof![
         6 => crate::campaign::row(),
+        4 => crate::profile::row(),
         24 => other_row(),
     ]
 }
@@ -1075,7 +1106,7 @@ fn session_or_credential_command() -> impl Strategy<Value = Command> {
 
 fn operation_command() -> impl Strategy<Value = Command> {
     prop_oneof![
-        (endpoint(), any::<u64>(), vec((path(), value()), 0..4)).prop_map(
+        (endpoint(), any::<u64>(), vec(desired_value(), 0..4)).prop_map(
             |(endpoint, generation, resources)| Command::SetDesired {
                 endpoint,
                 generation,
@@ -1118,6 +1149,7 @@ fn operation_command() -> impl Strategy<Value = Command> {
 pub(crate) fn command() -> impl Strategy<Value = Command> {
     prop_oneof![
         9 => crate::campaign::command(),
+        4 => crate::profile::command(),
         40 => other_command(),
     ]
 }

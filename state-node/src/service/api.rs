@@ -33,8 +33,11 @@ mod models;
 mod observations;
 mod observe;
 mod operations;
+mod profiles;
 mod records;
 mod token;
+
+use token::PageToken;
 
 /// How long a call waits for a device if its caller sets no deadline.
 const DEFAULT_TIMEOUT: Duration = Duration::from_secs(30);
@@ -76,6 +79,13 @@ impl Api {
         command: Command,
     ) -> Result<Outcome, Status> {
         keeper::commit_part(self.router(), shard, (terms, ""), command).await
+    }
+
+    /// Where to go on, if there is anything behind a page; empty if not.
+    fn next_token(&self, page: &PageToken) -> String {
+        let more = self.router().group(ShardId(page.shard)).is_some();
+        let token = more.then(|| token::encode(&self.signer, page));
+        token.unwrap_or_default()
     }
 
     /// Everything known of a device, as its shard's leader knows it now.

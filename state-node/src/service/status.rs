@@ -366,6 +366,8 @@ pub fn rejection(rejection: Rejection) -> Status {
         Rejection::ObservedOtherwise => (Code::FailedPrecondition, "OBSERVED_OTHERWISE"),
         Rejection::UnknownProfile => (Code::NotFound, "UNKNOWN_PROFILE"),
         Rejection::TooManyProfiles => (Code::ResourceExhausted, "TOO_MANY_PROFILES"),
+        Rejection::UnknownDeviceProfile => (Code::NotFound, "UNKNOWN_DEVICE_PROFILE"),
+        Rejection::TooManyDeviceProfiles => (Code::ResourceExhausted, "TOO_MANY_DEVICE_PROFILES"),
         Rejection::UnknownGroup => (Code::NotFound, "UNKNOWN_GROUP"),
         Rejection::TooManyGroups => (Code::ResourceExhausted, "TOO_MANY_GROUPS"),
         Rejection::UnknownCampaign => (Code::NotFound, "UNKNOWN_CAMPAIGN"),

@@ -40,6 +40,10 @@ const CAMPAIGN_QUEUE: u8 = 0x43;
 const CAMPAIGN_TALLY: u8 = 0x44;
 const DEVICE_CAMPAIGN: u8 = 0x45;
 const GROUP: u8 = 0x46;
+const PROFILE: u8 = 0x47;
+const PROFILE_PART: u8 = 0x48;
+const PROFILE_DEVICE: u8 = 0x49;
+const PROFILE_TALLY: u8 = 0x4a;
 
 /// Tables whose rows hold something sealed.
 pub const SEALED: [u8; 3] = [SESSION, CREDENTIAL, RESUMPTION];
@@ -169,6 +173,13 @@ pub fn encode(key: &RowKey) -> Vec<u8> {
         }
         RowKey::Campaign(name) => put_name(&mut bytes, CAMPAIGN, name),
         RowKey::Group(name) => put_name(&mut bytes, GROUP, name),
+        RowKey::Profile(name) => put_name(&mut bytes, PROFILE, name),
+        RowKey::ProfilePart(name) => put_name(&mut bytes, PROFILE_PART, name),
+        RowKey::ProfileDevice(name, endpoint) => {
+            put_name(&mut bytes, PROFILE_DEVICE, name);
+            put_last(&mut bytes, endpoint);
+        }
+        RowKey::ProfileTally(name) => put_name(&mut bytes, PROFILE_TALLY, name),
         RowKey::CampaignPart(id) => {
             bytes.put_u8(CAMPAIGN_PART);
             bytes.put_u64(id.0);
@@ -434,6 +445,11 @@ mod tests {
                 .prop_map(|(id, slot)| RowKey::CampaignTally(CampaignId(id), slot)),
             endpoint().prop_map(RowKey::DeviceCampaign),
             "[a-c]{1,3}".prop_map(RowKey::Group),
+            "[a-c]{1,3}".prop_map(RowKey::Profile),
+            "[a-c]{1,3}".prop_map(RowKey::ProfilePart),
+            ("[a-c]{1,3}", endpoint())
+                .prop_map(|(name, endpoint)| RowKey::ProfileDevice(name, endpoint)),
+            "[a-c]{1,3}".prop_map(RowKey::ProfileTally),
         ]
     }
 

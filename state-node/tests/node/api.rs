@@ -174,6 +174,7 @@ async fn changes_are_made_once_as_seen_or_only_tried() {
         resources: vec![public::DesiredValue {
             path: "/3/0/15".to_owned(),
             text: format!("Zone/{generation}"),
+            ..Default::default()
         }],
         etag: etag.to_owned(),
         ..Default::default()

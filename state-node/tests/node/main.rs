@@ -7,12 +7,13 @@ mod bootstrap;
 mod campaigns;
 mod cluster;
 mod device;
+mod profiles;
 mod tenancy;
 mod watch;
 
 use std::time::Duration;
 
-use device_state::{Command, CredentialId, DeviceName, Outcome, Secret};
+use device_state::{Command, CredentialId, DesiredValue, DeviceName, Outcome, Secret};
 use lwm2m::{Observed, Operation, Path, Value};
 use proto::drover::v1 as public;
 use proto::drover::v1::devices_client::DevicesClient;
@@ -31,7 +32,10 @@ fn desired(endpoint: &DeviceName, text: &str) -> Command {
     Command::SetDesired {
         endpoint: endpoint.clone(),
         generation: 1,
-        resources: vec![(Path::Resource(3, 0, 15), Value::String(text.into()))],
+        resources: vec![DesiredValue::initial(
+            Path::Resource(3, 0, 15),
+            Value::String(text.into()),
+        )],
     }
 }
 

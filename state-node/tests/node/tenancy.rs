@@ -109,13 +109,23 @@ impl Tenant {
                 &public::ListDeviceGroupsRequest {},
             )
             .await;
+        let device_profiles: public::ListDeviceProfilesResponse = self
+            .get(
+                "/drover.v1.DeviceProfiles/ListDeviceProfiles",
+                &public::ListDeviceProfilesRequest {},
+            )
+            .await;
         let campaigns: public::ListCampaignsResponse = self
             .get(
                 "/drover.v1.Campaigns/ListCampaigns",
                 &public::ListCampaignsRequest {},
             )
             .await;
+        // How far it is spread is not of interest.
+        let names = device_profiles.profiles.into_iter();
+        let names: Vec<_> = names.map(|one| (one.name, one.description)).collect();
         vec![
+            format!("{names:?}"),
             format!("{groups:?}"),
             format!("{campaigns:?}"),
             format!("{devices:?}"),
@@ -152,6 +162,11 @@ impl Tenant {
         self.get::<public::DeviceGroup>(
             "/drover.v1.DeviceGroups/PutDeviceGroup",
             &group("acme.example.com"),
+        )
+        .await;
+        self.get::<public::DeviceProfile>(
+            "/drover.v1.DeviceProfiles/PutDeviceProfile",
+            &device_profile("acme.example.com"),
         )
         .await;
         self.get::<public::Campaign>(
@@ -228,6 +243,19 @@ fn group(description: &str) -> public::PutDeviceGroupRequest {
     }
 }
 
+/// Nobody has it.
+fn device_profile(description: &str) -> public::PutDeviceProfileRequest {
+    public::PutDeviceProfileRequest {
+        profile: Some(public::DeviceProfile {
+            name: MARK.to_owned(),
+            description: description.to_owned(),
+            filter: "labels.site = nowhere".to_owned(),
+            ..Default::default()
+        }),
+        ..Default::default()
+    }
+}
+
 /// Nobody has a turn in it.
 fn campaign(uri: &str) -> public::CreateCampaignRequest {
     public::CreateCampaignRequest {
@@ -255,6 +283,7 @@ fn desired(text: &str) -> public::SetDesiredRequest {
         resources: vec![public::DesiredValue {
             path: "/3/0/15".to_owned(),
             text: text.to_owned(),
+            ..Default::default()
         }],
         ..Default::default()
     }
@@ -443,6 +472,11 @@ fn intrusion(path: &str, operation: &str) -> Vec<u8> {
         "DeviceGroups/GetDeviceGroup" => request!(GetDeviceGroupRequest { name, count: true }),
         "DeviceGroups/ListDeviceGroups" => request!(ListDeviceGroupsRequest {}),
         "DeviceGroups/DeleteDeviceGroup" => request!(DeleteDeviceGroupRequest { name }),
+        "DeviceProfiles/PutDeviceProfile" => device_profile("rival.example.com").encode_to_vec(),
+        "DeviceProfiles/GetDeviceProfile" => request!(GetDeviceProfileRequest { name }),
+        "DeviceProfiles/ListDeviceProfiles" => request!(ListDeviceProfilesRequest {}),
+        "DeviceProfiles/DeleteDeviceProfile" => request!(DeleteDeviceProfileRequest { name }),
+        "DeviceProfiles/ListProfileDevices" => request!(ListProfileDevicesRequest { name }),
         "Campaigns/CreateCampaign" => campaign("coap://rival.example.com").encode_to_vec(),
         "Campaigns/GetCampaign" => request!(GetCampaignRequest { name }),
         "Campaigns/ListCampaigns" => request!(ListCampaignsRequest {}),
@@ -501,7 +535,7 @@ async fn no_method_shows_or_changes_what_another_tenant_has() {
         let still = std::mem::replace(&mut before, now.clone()) == now;
         still
             // As it was made.
-            && now[1].contains("state: Paused")
+            && now[2].contains("state: Paused")
             && now.iter().all(|text| {
                 text.contains("meter-1") || text.contains("acme") || text.contains("5700")
             })
@@ -510,7 +544,7 @@ async fn no_method_shows_or_changes_what_another_tenant_has() {
 
     for (text, has) in before
         .iter()
-        .zip([MARK, MARK, MARK, DEVICE, MARK, DEVICE, "5700"])
+        .zip([MARK, MARK, MARK, MARK, DEVICE, MARK, DEVICE, "5700"])
     {
         assert!(text.contains(has), "{text}");
     }
@@ -534,6 +568,7 @@ async fn no_method_shows_or_changes_what_another_tenant_has() {
                 ".Credentials/",
                 ".Bootstrap/",
                 ".DeviceGroups/",
+                ".DeviceProfiles/",
                 ".Campaigns/",
             ]
             .iter()

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Instant;
 
-use device_state::{Command, ShardId};
+use device_state::{Command, DesiredValue, ShardId};
 use futures::FutureExt;
 use lwm2m::{Path, Value};
 use rand::{RngCore, SeedableRng};
@@ -95,7 +95,10 @@ fn desire(number: u64) -> (ShardId, Command) {
     let command = Command::SetDesired {
         endpoint,
         generation: number / DEVICES + 1,
-        resources: vec![(Path::Resource(9, 0, 2), Value::Opaque(bytes))],
+        resources: vec![DesiredValue::initial(
+            Path::Resource(9, 0, 2),
+            Value::Opaque(bytes),
+        )],
     };
     (shard, command)
 }

@@ -60,26 +60,26 @@ pub(super) const REFUSALS: &[Refusal] = &[
     ),
     (
         "device-profile.yaml",
-        "path: /3311/0",
-        "path: /3311",
+        "  driftPolicy: Enforce",
+        "  instances: [{path: /3311}]",
         "path must be /object/instance, for example /3311/0",
     ),
     (
         "device-profile.yaml",
-        "maxConcurrent: 2%",
-        "maxConcurrent: 0",
+        "  driftPolicy: Enforce",
+        "  rollout: {maxConcurrent: 0}",
         "greater than or equal to 1",
     ),
     (
         "device-profile.yaml",
-        "maxConcurrent: 2%",
-        "maxConcurrent: 0%",
+        "  driftPolicy: Enforce",
+        "  rollout: {maxConcurrent: 0%}",
         "should match",
     ),
     (
         "device-profile.yaml",
-        "endTime: \"04:00\"",
-        "endTime: \"01:00\"",
+        "  driftPolicy: Enforce",
+        "  rollout: {windows: [{startTime: '01:00', endTime: '01:00'}]}",
         "startTime and endTime must differ",
     ),
     (
@@ -198,8 +198,8 @@ pub(super) const REFUSALS: &[Refusal] = &[
     ),
     (
         "device-operation.yaml",
-        "  groupRef:",
-        "  endpointName: a\n  groupRef:",
+        "  endpointName:",
+        "  groupRef: {name: a}\n  endpointName:",
         "exactly one of deviceRef, endpointName",
     ),
     (
@@ -222,7 +222,7 @@ pub(super) const REFUSALS: &[Refusal] = &[
     ),
     (
         "device-operation.yaml",
-        "parallelism: 50",
+        "parallelism: 1",
         "parallelism: 0",
         "greater than or equal to 1",
     ),

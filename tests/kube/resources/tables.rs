@@ -161,14 +161,14 @@ pub(super) const FIXED: &[Refusal] = &[
     ),
     (
         "device-operation.yaml",
-        "parallelism: 50",
+        "parallelism: 1",
         "parallelism: 51",
         "parallelism is immutable",
     ),
     (
         "device-operation.yaml",
-        "  groupRef:\n    name: berlin-old",
-        "  endpointName: a",
+        "  endpointName: sim-0001",
+        "  groupRef: {name: a}",
         "the devices of an operation cannot be changed",
     ),
     (
@@ -284,7 +284,7 @@ pub(super) const SELECTORS: &[(&str, &str, &str)] = &[
     (
         "securityprofiles.drover.dev",
         "spec.mode=Certificate",
-        "spec.mode=PSK",
+        "spec.mode=OSCORE",
     ),
     (
         "objectmodels.drover.dev",

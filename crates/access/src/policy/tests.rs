@@ -56,7 +56,8 @@ fn roles_give_what_they_say_and_nothing_else() {
         let Permission { resource, verb } = permission;
         let has = |name, groups: &[&str]| allowed(&policy, name, groups, resource, verb);
         assert!(has("alice@example.com", &[]), "{path}");
-        let is_device = resource.starts_with("devices") || resource == "devicegroups";
+        let of_fleets = ["devicegroups", "deviceprofiles"].contains(&resource);
+        let is_device = resource.starts_with("devices") || of_fleets;
         let is_planned = resource == "firmwarerollouts" && verb != Verb::Approve;
         let looks = !verb.is_change() && !["credentials", "backups"].contains(&resource);
         let works = is_device || is_planned || looks;

@@ -27,6 +27,16 @@ fn field_violations_and_reasons_are_named() {
 }
 
 #[test]
+fn a_connection_that_breaks_is_told_with_its_cause() {
+    let cause = io::Error::other("received corrupt message of type InvalidContentType");
+    let failure = Failure::call("list devices")(Status::from_error(Box::new(cause)));
+    insta::assert_snapshot!(failure.report(), @r"
+    error: cannot list devices: the connection failed: received corrupt message of type InvalidContentType [UNKNOWN]
+    hint: a server that speaks TLS is reached by --api https://HOST:PORT, one that does not by --api HOST:PORT
+    ");
+}
+
+#[test]
 fn the_time_to_wait_is_the_hint() {
     let details = ErrorDetails::with_retry_info(Some(Duration::from_secs(20)));
     let failure = answered(Code::Unavailable, "the device sleeps", details);

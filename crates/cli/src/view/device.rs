@@ -12,6 +12,7 @@ use crate::model::object_name;
 use crate::table;
 use crate::time::{age, rfc3339, short};
 use crate::view::bootstrap::BootstrapView;
+use crate::view::profile::drift;
 use crate::view::value::ReportedView;
 
 /// A device as `drover devices -o json` lists it.
@@ -188,8 +189,8 @@ impl DeviceView {
     }
 }
 
-/// A desired resource: `{"path", "value", "generation", "state", "coapCode", "diagnostic", "since"}`; `state` is
-/// `Pending`, `InSync` or `Rejected`.
+/// A desired resource: `{"path", "value", "generation", "state", "coapCode", "diagnostic", "since", "drift",
+/// "profile"}`; `state` is `Pending`, `InSync`, `Drifted` or `Rejected`.
 #[derive(Clone, Debug, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub(crate) struct DesiredView {
@@ -200,6 +201,8 @@ pub(crate) struct DesiredView {
     coap_code: Option<String>,
     diagnostic: Option<String>,
     since: Option<String>,
+    drift: &'static str,
+    profile: Option<String>,
 }
 
 impl From<DesiredResource> for DesiredView {
@@ -207,9 +210,12 @@ impl From<DesiredResource> for DesiredView {
         let state = match desired.state() {
             desired_resource::State::InSync => "InSync",
             desired_resource::State::Rejected => "Rejected",
+            desired_resource::State::Drifted => "Drifted",
             desired_resource::State::Pending | desired_resource::State::Unspecified => "Pending",
         };
         Self {
+            drift: drift(desired.drift_policy()),
+            profile: some(desired.profile),
             path: desired.path,
             value: desired.text,
             generation: desired.generation,
@@ -222,12 +228,13 @@ impl From<DesiredResource> for DesiredView {
 }
 
 impl DesiredView {
-    /// `PATH VALUE STATE CODE DIAGNOSTIC`.
+    /// `PATH VALUE STATE PROFILE CODE DIAGNOSTIC`.
     pub(crate) fn row(&self) -> Vec<String> {
         vec![
             self.path.clone(),
             self.value.clone(),
             self.state.to_owned(),
+            self.profile.clone().unwrap_or_default(),
             self.coap_code.clone().unwrap_or_default(),
             self.diagnostic.clone().unwrap_or_default(),
         ]
@@ -316,7 +323,7 @@ impl DeviceDetailView {
         text.push_str(&reported("Values of devices behind it", &self.child_values));
         if !self.desired.is_empty() {
             text.push_str("\nDesired:\n");
-            let headings = ["PATH", "VALUE", "STATE", "CODE", "DIAGNOSTIC"];
+            let headings = ["PATH", "VALUE", "STATE", "PROFILE", "CODE", "DIAGNOSTIC"];
             text.push_str(&table::render(
                 &headings,
                 self.desired.iter().map(DesiredView::row),

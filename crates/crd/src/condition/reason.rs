@@ -108,6 +108,8 @@ words! {
         ProgressDeadlineExceeded,
         /// Devices did not answer in the time that they had.
         DeadlineExceeded,
+        /// Nobody knows what became of it.
+        OutcomeUnknown,
         /// It is going on.
         Running,
         /// It is through.

@@ -8,6 +8,7 @@ fn device(endpoint: &str, paths: &[&str]) -> Device {
         .map(|path| DesiredResource {
             path: (*path).to_owned(),
             value: "1".to_owned(),
+            drift_policy: DriftPolicy::Enforce,
         })
         .collect();
     Device::new(

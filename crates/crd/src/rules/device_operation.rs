@@ -10,9 +10,10 @@ fn a_device_operation() {
         file: FILE,
         accepted: &[
             "{}",
-            "{groupRef: null, endpointName: 'urn:imei:1'}",
-            "{groupRef: null, deviceRef: {name: meter-1}}",
-            "{groupRef: null, selector: {matchLabels: {a: b}}}",
+            "{endpointName: 'urn:imei:1'}",
+            "{endpointName: null, groupRef: {name: g}}",
+            "{endpointName: null, deviceRef: {name: meter-1}}",
+            "{endpointName: null, selector: {matchLabels: {a: b}}}",
             "{action: {arguments: \"0='5',1,2='a b'\"}}",
             "{action: {type: Read, path: /3}}",
             "{action: {type: Discover, path: /3/0}}",
@@ -25,9 +26,9 @@ fn a_device_operation() {
             "{action: {type: Observe, path: /3303/0/5700}}",
         ],
         refused: &[
-            ("{groupRef: null}", "exactly one of deviceRef, endpointName"),
-            ("{endpointName: a}", "exactly one of deviceRef, endpointName"),
-            ("{groupRef: null, selector: {matchExpressions: [{key: a, operator: In}]}}", "In and NotIn need values"),
+            ("{endpointName: null}", "exactly one of deviceRef, endpointName"),
+            ("{groupRef: {name: a}}", "exactly one of deviceRef, endpointName"),
+            ("{endpointName: null, selector: {matchExpressions: [{key: a, operator: In}]}}", "In and NotIn need values"),
             ("{action: {path: null}}", "path belongs to every type but"),
             ("{action: {type: Bootstrap}}", "path belongs to every type but"),
             ("{action: {type: Write, values: [{path: /3/0/14, value: a}]}}", "path belongs to every type but"),
@@ -45,8 +46,8 @@ fn a_device_operation() {
         ],
         changed: &["{suspend: true, ttlSecondsAfterFinished: 5, activeDeadlineSeconds: 5}"],
         fixed: &[
-            ("{groupRef: {name: other}}", "groupRef is immutable"),
-            ("{groupRef: null, endpointName: a}", "the devices of an operation cannot be changed"),
+            ("{endpointName: other}", "endpointName is immutable"),
+            ("{endpointName: null, groupRef: {name: a}}", "the devices of an operation cannot be changed"),
             ("{action: {path: /3/0/5}}", "action is immutable"),
             ("{dispatchPolicy: Immediate}", "dispatchPolicy is immutable"),
             ("{executionGuarantee: AtLeastOnce}", "executionGuarantee is immutable"),
@@ -56,7 +57,7 @@ fn a_device_operation() {
     }
     .check_but(&[
         "deviceRef is immutable",
-        "endpointName is immutable",
+        "groupRef is immutable",
         "selector is immutable",
     ]);
 }
@@ -65,7 +66,7 @@ fn a_device_operation() {
 fn the_devices_of_an_operation_stay_the_same() {
     for (field, old, new) in [
         ("deviceRef", json!({"name": "a"}), json!({"name": "b"})),
-        ("endpointName", json!("a"), json!("b")),
+        ("groupRef", json!({"name": "a"}), json!({"name": "b"})),
         (
             "selector",
             json!({"matchLabels": {"a": "b"}}),
@@ -75,7 +76,7 @@ fn the_devices_of_an_operation_stay_the_same() {
         let with = |value| {
             let mut object = example(FILE);
             let spec = object["spec"].as_object_mut();
-            assert!(spec.is_some_and(|spec| spec.remove("groupRef").is_some()));
+            assert!(spec.is_some_and(|spec| spec.remove("endpointName").is_some()));
             object["spec"][field] = value;
             object
         };

@@ -1,4 +1,7 @@
 //! The desired set of a device: what changed is written to it, what did not change is left alone.
+//!
+//! What is desired of the device itself and what its profiles say is one set here, path by path; see
+//! [`profile`](super::profile) for how it is put together.
 
 use std::collections::BTreeMap;
 
@@ -7,41 +10,102 @@ use lwm2m::{Entry, Operation, Path, Value, WriteMode};
 use super::Change;
 use crate::command::{Outcome, Rejection};
 use crate::event::Event;
+use crate::feature::FeatureLevel;
 use crate::id::{OperationId, Timestamp};
 use crate::limit::MAX_DESIRED;
 use crate::name::DeviceName;
+use crate::profile::Profile;
 use crate::query;
 use crate::record::{
-    DesiredResource, DesiredState, OperationOutcome, OperationRecord, OperationSource,
-    OperationState,
+    DesiredOrigin, DesiredResource, DesiredState, DesiredValue, DriftPolicy, OperationOutcome,
+    OperationRecord, OperationSource, OperationState,
 };
 use crate::table::{Row, RowKey};
 
+/// What a resource of a device is to be.
+#[derive(Clone, Debug)]
+pub(super) struct Wanted {
+    value: Value,
+    drift: DriftPolicy,
+    origin: DesiredOrigin,
+    generation: u64,
+    /// Whether a value that the device refused is tried again.
+    retry: Retry,
+}
+
+/// Whether a value that a device refused is written again.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Retry {
+    Never,
+    /// If it was refused before this generation.
+    IfOlder,
+    Now,
+}
+
+impl Wanted {
+    pub(super) fn of_profile(profile: &Profile, resource: &DesiredValue) -> Self {
+        Self {
+            value: resource.value.clone(),
+            drift: resource.drift,
+            origin: DesiredOrigin::Profile(profile.name.clone()),
+            generation: profile.revision,
+            retry: Retry::IfOlder,
+        }
+    }
+}
+
+impl From<DesiredResource> for Wanted {
+    /// What is there already.
+    fn from(row: DesiredResource) -> Self {
+        Self {
+            value: row.value,
+            drift: row.drift,
+            origin: row.origin,
+            generation: row.generation,
+            retry: Retry::Never,
+        }
+    }
+}
+
 impl Change<'_> {
-    /// Replaces the desired set. An empty set of generation 0 withdraws the intent and forgets the
+    /// Replaces what is desired of the device itself. An empty set of generation 0 withdraws the intent and forgets the
     /// generation, because the generations of an intent that is made anew start again at 1.
     pub(super) fn set_desired(
         &mut self,
         endpoint: &DeviceName,
         generation: u64,
-        resources: &[(Path, Value)],
+        resources: &[DesiredValue],
     ) -> Result<Outcome, Rejection> {
         let withdrawn = generation == 0 && resources.is_empty();
         let stored = query::desired_generation(self.tables, endpoint);
         if !withdrawn && stored.is_some_and(|stored| generation < stored) {
             return Err(Rejection::StaleGeneration);
         }
-        let wanted: BTreeMap<Path, &Value> = resources
+        let retry = if stored.is_none_or(|stored| generation > stored) {
+            Retry::Now
+        } else {
+            Retry::Never
+        };
+        let wanted = |resource: &DesiredValue| Wanted {
+            value: resource.value.clone(),
+            // Replicas of releases before write a value once, and keep no policy.
+            drift: if self.counters.feature_level < FeatureLevel::PROFILES {
+                DriftPolicy::InitOnly
+            } else {
+                resource.drift
+            },
+            origin: DesiredOrigin::Device,
+            generation,
+            retry,
+        };
+        let own: BTreeMap<Path, Wanted> = resources
             .iter()
-            .map(|(path, value)| (*path, value))
+            .map(|resource| (resource.path, wanted(resource)))
             .collect();
-        if wanted.len() > MAX_DESIRED {
+        if own.len() > MAX_DESIRED {
             return Err(Rejection::TooManyDesired);
         }
-        let retry_rejected = stored.is_none_or(|stored| generation > stored);
-        if self.replace_desired(endpoint, generation, &wanted, retry_rejected) > 0 {
-            self.settle_queue(endpoint);
-        }
+        // First: it may be what makes the device known, and profiles look at that.
         if withdrawn {
             self.tables
                 .delete(&RowKey::DesiredGeneration(endpoint.clone()));
@@ -51,6 +115,7 @@ impl Change<'_> {
                 generation,
             });
         }
+        self.settle_desired_set(endpoint, own);
         Ok(Outcome::Done)
     }
 
@@ -72,7 +137,9 @@ impl Change<'_> {
             | OperationOutcome::Superseded => return,
         };
         if let Some(row) = self.desired_of(record) {
+            let endpoint = row.endpoint.clone();
             self.put_desired(DesiredResource { state, ..row });
+            self.refresh_profiles(&endpoint);
         }
     }
 
@@ -81,7 +148,9 @@ impl Change<'_> {
         &self,
         record: &OperationRecord,
     ) -> Option<OperationOutcome> {
-        if record.source != OperationSource::Desired || self.desired_of(record).is_some() {
+        let writes = matches!(record.operation, Operation::Write { .. });
+        if record.source != OperationSource::Desired || !writes || self.desired_of(record).is_some()
+        {
             return None;
         }
         let path = record.operation.path();
@@ -93,13 +162,20 @@ impl Change<'_> {
         )
     }
 
+    /// What is desired of the device itself.
+    pub(super) fn own_desired(&self, endpoint: &DeviceName) -> BTreeMap<Path, Wanted> {
+        query::desired(self.tables, endpoint)
+            .into_iter()
+            .filter(|row| row.origin == DesiredOrigin::Device)
+            .map(|row| (row.path, row.into()))
+            .collect()
+    }
+
     /// The number of resources that changed.
-    fn replace_desired(
+    pub(super) fn replace_desired(
         &mut self,
         endpoint: &DeviceName,
-        generation: u64,
-        wanted: &BTreeMap<Path, &Value>,
-        retry_rejected: bool,
+        wanted: &BTreeMap<Path, Wanted>,
     ) -> usize {
         let mut changes = 0;
         let mut current = BTreeMap::new();
@@ -107,40 +183,63 @@ impl Change<'_> {
             if wanted.contains_key(&row.path) {
                 current.insert(row.path, row);
             } else {
-                self.drop_desired(&row, generation);
+                self.drop_desired(&row);
                 changes += 1;
             }
         }
-        for (path, value) in wanted {
-            let known = current.get(path);
-            let settled = known.is_some_and(|known| {
-                let retried =
-                    retry_rejected && matches!(known.state, DesiredState::Rejected { .. });
-                known.value == **value && !retried
-            });
-            if settled {
-                continue;
-            }
-            if let Some(known) = known {
-                self.end_waiting_write(known, OperationOutcome::Superseded);
-            }
-            let operation = self.enqueue_write(endpoint, *path, (*value).clone());
-            self.put_desired(DesiredResource {
-                endpoint: endpoint.clone(),
-                path: *path,
-                value: (*value).clone(),
-                generation,
-                state: DesiredState::Pending { operation },
-            });
-            changes += 1;
+        for (path, wanted) in wanted {
+            changes += usize::from(self.want(endpoint, *path, wanted, current.get(path)));
         }
         changes
     }
 
-    fn drop_desired(&mut self, row: &DesiredResource, generation: u64) {
+    /// Whether the resource changed.
+    fn want(
+        &mut self,
+        endpoint: &DeviceName,
+        path: Path,
+        wanted: &Wanted,
+        known: Option<&DesiredResource>,
+    ) -> bool {
+        if let Some(known) = known {
+            if known.value == wanted.value && !wanted.retries(known) {
+                if known.drift != wanted.drift || known.origin != wanted.origin {
+                    self.tables.put(Row::Desired(DesiredResource {
+                        drift: wanted.drift,
+                        origin: wanted.origin.clone(),
+                        generation: wanted.generation,
+                        ..known.clone()
+                    }));
+                }
+                return false;
+            }
+            self.end_waiting_write(known, OperationOutcome::Superseded);
+        }
+        let operation = self.enqueue_write(endpoint, path, wanted.value.clone());
+        self.put_desired(DesiredResource {
+            endpoint: endpoint.clone(),
+            path,
+            value: wanted.value.clone(),
+            drift: wanted.drift,
+            origin: wanted.origin.clone(),
+            generation: wanted.generation,
+            state: DesiredState::Pending { operation },
+            corrected_at: None,
+        });
+        true
+    }
+
+    fn drop_desired(&mut self, row: &DesiredResource) {
         self.end_waiting_write(row, OperationOutcome::Cancelled);
         self.tables
             .delete(&RowKey::Desired(row.endpoint.clone(), row.path));
+        let generation = match row.origin {
+            // Of the set that has it no longer.
+            DesiredOrigin::Device => {
+                query::desired_generation(self.tables, &row.endpoint).unwrap_or_default()
+            }
+            DesiredOrigin::Profile(_) => row.generation,
+        };
         self.emit(
             &row.endpoint,
             Event::DesiredChanged {
@@ -151,7 +250,12 @@ impl Change<'_> {
         );
     }
 
-    fn enqueue_write(&mut self, endpoint: &DeviceName, path: Path, value: Value) -> OperationId {
+    pub(super) fn enqueue_write(
+        &mut self,
+        endpoint: &DeviceName,
+        path: Path,
+        value: Value,
+    ) -> OperationId {
         let values = vec![Entry::new(path, value)];
         let write = Operation::Write {
             path,
@@ -180,7 +284,7 @@ impl Change<'_> {
         }
     }
 
-    fn put_desired(&mut self, row: DesiredResource) {
+    pub(super) fn put_desired(&mut self, row: DesiredResource) {
         let event = Event::DesiredChanged {
             path: row.path,
             generation: row.generation,
@@ -200,5 +304,18 @@ impl Change<'_> {
                     }
             },
         )
+    }
+}
+
+impl Wanted {
+    /// Whether what the device refused is written again.
+    fn retries(&self, known: &DesiredResource) -> bool {
+        let refused = matches!(known.state, DesiredState::Rejected { .. });
+        refused
+            && match self.retry {
+                Retry::Never => false,
+                Retry::IfOlder => known.generation < self.generation,
+                Retry::Now => true,
+            }
     }
 }

@@ -32,6 +32,7 @@ impl Change<'_> {
             self.dissolve(registration);
         }
         self.campaign_forgotten(endpoint);
+        self.forget_profiles(endpoint);
         self.forget_operations(endpoint);
         self.forget_observations(endpoint);
         self.forget_values(endpoint);

@@ -36,6 +36,7 @@ impl Change<'_> {
             self.put_metadata(&before, after.clone());
             self.emit(endpoint, Event::MetadataChanged { metadata: after });
             self.join_dynamic_campaigns(endpoint);
+            self.settle_profiles(endpoint);
         }
         Ok(Outcome::Done)
     }
@@ -61,12 +62,13 @@ impl Change<'_> {
         }
     }
 
-    /// Writes a value of a device that replaces `before`, and what changes in the index.
-    pub(super) fn put_last_value(&mut self, before: Option<&LastValue>, value: LastValue) {
+    /// Writes a value of a device that replaces `before`, and what changes in the index. Whether something does.
+    pub(super) fn put_last_value(&mut self, before: Option<&LastValue>, value: LastValue) -> bool {
         let entry = IndexEntry::of_value(&value.endpoint, value.path, &value.value);
         let known = before
             .and_then(|before| IndexEntry::of_value(&before.endpoint, before.path, &before.value));
-        if entry != known {
+        let moves = entry != known;
+        if moves {
             if let Some(gone) = known {
                 self.tables.delete(&gone.key());
             }
@@ -75,5 +77,6 @@ impl Change<'_> {
             }
         }
         self.tables.put(Row::LastValue(value));
+        moves
     }
 }

@@ -63,6 +63,8 @@ impl Change<'_> {
         // is answered.
         self.release_in_flight(endpoint, None);
         self.campaign_registered(endpoint);
+        self.settle_profiles(endpoint);
+        self.read_back(endpoint);
         self.settle_queue(endpoint);
         Ok(Outcome::Registered {
             id: row.id,

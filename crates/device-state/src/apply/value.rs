@@ -81,8 +81,8 @@ impl Change<'_> {
         }
     }
 
-    /// Keeps each value unless a newer one is known. A time in the future counts as now: a device
-    /// whose clock is wrong must not keep later values out.
+    /// Keeps each value unless a newer one is known, and draws the conclusions. A time in the future counts as now: a
+    /// device whose clock is wrong must not keep later values out.
     fn keep_values<'v>(
         &mut self,
         subject: Subject<'_>,
@@ -90,6 +90,7 @@ impl Change<'_> {
         values: impl Iterator<Item = (Path, &'v Value, Timestamp)>,
     ) {
         let mut room = None;
+        let (mut told, mut found_otherwise) = (Vec::new(), false);
         for (path, value, at) in values {
             let at = at.min(self.now);
             if subject.1.is_some() && length(value) > MAX_CHILD_VALUE_BYTES {
@@ -116,12 +117,19 @@ impl Change<'_> {
                 at,
             };
             match child.cloned() {
-                None => self.put_last_value(known.as_ref(), value),
+                None => {
+                    told.push(path);
+                    found_otherwise |= self.put_last_value(known.as_ref(), value);
+                }
                 Some(child) => self
                     .tables
                     .put(Row::ChildValue(ChildValue { child, value })),
             }
         }
+        if found_otherwise {
+            self.settle_profiles(subject.0);
+        }
+        self.compare_with_desired(subject.0, origin, &told);
     }
 
     fn kept(&self, (endpoint, child): Subject<'_>, path: Path) -> Option<LastValue> {

@@ -91,6 +91,8 @@ fn of_metadata(metadata: &Metadata) -> usize {
 fn of_desired(state: &DesiredState) -> usize {
     match state {
         DesiredState::Rejected { diagnostic, .. } => diagnostic.len(),
-        DesiredState::Pending { .. } | DesiredState::InSync { .. } => 0,
+        DesiredState::Pending { .. }
+        | DesiredState::InSync { .. }
+        | DesiredState::Drifted { .. } => 0,
     }
 }

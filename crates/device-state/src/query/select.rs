@@ -228,7 +228,8 @@ fn meets(tables: &dyn Tables, device: &DeviceSummary, test: &DeviceTest) -> bool
     }
 }
 
-fn has_object(registration: &Registration, object: u16, instance: Option<u16>) -> bool {
+/// Whether a device registered with an object, or with this instance of it.
+pub(crate) fn has_object(registration: &Registration, object: u16, instance: Option<u16>) -> bool {
     let links = ObjectLinks::parse(&registration.links).unwrap_or_default();
     links.iter().any(|link| {
         link.path.object_id() == Some(object)

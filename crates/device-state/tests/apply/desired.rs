@@ -2,8 +2,8 @@
 
 use device_state::limit::MAX_DESIRED;
 use device_state::{
-    Command, DesiredState, Effect, Event, OperationId, OperationOutcome, OperationSource, Outcome,
-    Rejection, Timestamp, ValueOrigin,
+    Command, DesiredState, DesiredValue, Effect, Event, OperationId, OperationOutcome,
+    OperationSource, Outcome, Rejection, Timestamp, ValueOrigin,
 };
 use lwm2m::{Operation, Path, WriteMode};
 
@@ -247,7 +247,7 @@ fn a_desired_set_is_bounded() {
     let mut world = World::registered("meter");
     let resources = |count: usize| {
         (0..count)
-            .map(|id| (Path::Resource(3303, id as u16, 5601), text("1")))
+            .map(|id| DesiredValue::initial(Path::Resource(3303, id as u16, 5601), text("1")))
             .collect()
     };
     let set = |count| Command::SetDesired {

@@ -2,7 +2,9 @@
 
 use device_state::command::{Live, Missing};
 use device_state::guard::Effectiveness;
-use device_state::{Command, Etag, Guard, MemoryTables, Metadata, Outcome, Rejection, query};
+use device_state::{
+    Command, DesiredValue, Etag, Guard, MemoryTables, Metadata, Outcome, Rejection, query,
+};
 
 use crate::metadata::label;
 use crate::world::{UTC_OFFSET, World, endpoint, request, text};
@@ -58,7 +60,7 @@ fn the_desired_set_has_an_etag_of_what_is_wanted() {
     let set = |generation, value: &str| Command::SetDesired {
         endpoint: endpoint("m"),
         generation,
-        resources: vec![(UTC_OFFSET, text(value))],
+        resources: vec![DesiredValue::initial(UTC_OFFSET, text(value))],
     };
     let etag = |world: &World| {
         let view = world.device("m");
@@ -102,7 +104,7 @@ fn a_rehearsal_finds_what_would_be_refused_and_changes_nothing() {
     let desired = Command::SetDesired {
         endpoint: endpoint("m"),
         generation: 1,
-        resources: vec![(UTC_OFFSET, text("+01:00"))],
+        resources: vec![DesiredValue::initial(UTC_OFFSET, text("+01:00"))],
     };
     assert_eq!(world.run(guarded(tried, desired)), Outcome::Done);
     assert_eq!(world.tables, before);

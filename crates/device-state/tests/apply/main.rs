@@ -14,6 +14,7 @@ mod metadata;
 mod model;
 mod observation;
 mod operation;
+mod profile;
 mod properties;
 mod query;
 mod registration;

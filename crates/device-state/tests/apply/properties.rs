@@ -1,16 +1,20 @@
 //! Properties of every sequence of commands.
 
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use device_state::campaign::{CampaignId, Membership, Part};
 use device_state::command::{Live, Missing};
 use device_state::guard::Effectiveness;
+use device_state::profile::{Activity, Profile, ProfileObservation, Standing};
+use device_state::selection::Condition;
 use device_state::{
     BoundCredential, Command, Counters, Credential, CredentialId, CredentialKey, CredentialName,
-    CredentialOrigin, DesiredResource, DesiredState, Envelope, Guard, LabelKey, LabelValue,
-    MapChange, Member, MemberPhase, MemoryTables, Namespace, NodeId, OperationId, OperationOutcome,
-    Queueing, RequestId, Resumption, ResumptionId, Revision, Row, Session, SessionCid,
-    SessionGeneration, Timestamp, ValueOrigin, apply_entry, invariant, query,
+    CredentialOrigin, DesiredOrigin, DesiredResource, DesiredState, DesiredValue, DeviceName,
+    DriftPolicy, Envelope, FeatureLevel, Guard, LabelKey, LabelValue, MapChange, Member,
+    MemberPhase, MemoryTables, Namespace, NodeId, OperationId, OperationOutcome, Queueing,
+    RequestId, Resumption, ResumptionId, Revision, Row, Session, SessionCid, SessionGeneration,
+    Timestamp, ValueOrigin, apply_entry, invariant, query,
 };
 use lwm2m::{
     ChildPrefix, CompositePaths, Lifetime, NotificationAttributes, Observed, Operation, Path, Value,
@@ -19,6 +23,8 @@ use proptest::collection::vec;
 use proptest::prelude::*;
 
 use crate::campaign::part;
+use crate::metadata::label;
+use crate::profile::profile;
 use crate::world::id as registration_id;
 use crate::world::{
     SHARD, delivered, endpoint, execute, id, identity, read, refused, register, registration, text,
@@ -213,7 +219,15 @@ fn intents() -> impl Strategy<Value = Command> {
 fn set_desired((name, generation, wish): (&str, u64, Vec<(Path, String)>)) -> Command {
     let resources = wish
         .into_iter()
-        .map(|(path, value)| (path, text(&value)))
+        .map(|(path, value)| DesiredValue {
+            path,
+            drift: if value == "x" {
+                DriftPolicy::Enforce
+            } else {
+                DriftPolicy::Report
+            },
+            value: text(&value),
+        })
         .collect();
     Command::SetDesired {
         endpoint: endpoint(name),
@@ -352,6 +366,69 @@ fn campaigns() -> impl Strategy<Value = Command> {
     ]
 }
 
+/// What shards are told of them, in any order and of any age.
+fn profiles() -> impl Strategy<Value = Command> {
+    let called = || prop::sample::select(vec!["p", "q"]);
+    let values = vec((path(), prop::sample::select(vec!["x", "y"])), 0..3);
+    let everybody = any::<bool>();
+    let activity = prop::sample::select(vec![Activity::Active, Activity::Active, Activity::Paused]);
+    let standing = prop_oneof![3 => Just(Standing::Declared), 1 => Just(Standing::Removed)];
+    let observed = prop::option::of(path());
+    let declared = (
+        called(),
+        0..3,
+        values,
+        everybody,
+        activity,
+        observed,
+        0..4_u64,
+    )
+        .prop_map(
+            |(name, priority, values, everybody, activity, observed, revision)| {
+                let mut profile = profile(name, priority, &values);
+                if everybody {
+                    profile.selector.filter = Condition::everything();
+                }
+                profile.activity = activity;
+                profile.observations = observed
+                    .map(|path| ProfileObservation {
+                        observed: Observed::Path(path),
+                        parameters: NotificationAttributes::default(),
+                    })
+                    .into_iter()
+                    .collect();
+                profile.requires.objects = (revision == 3).then_some(1).into_iter().collect();
+                Profile {
+                    revision,
+                    ..profile
+                }
+            },
+        );
+    prop_oneof![
+        3 => (declared, standing).prop_map(|(profile, standing)| Command::InstallProfile {
+            profile: Box::new(profile),
+            standing,
+        }),
+        4 => (called(), 1..3_u32).prop_map(|(name, limit)| Command::SpreadProfile {
+            namespace: Namespace::default(),
+            name: name.to_owned(),
+            limit,
+        }),
+        2 => (name(), any::<bool>()).prop_map(|(name, north)| {
+            let set: &[(&str, &str)] = if north { &[("site", "north")] } else { &[] };
+            label(name, set, if north { &[] } else { &["site"] })
+        }),
+        1 => Just(Command::RaiseFeatureLevel { level: FeatureLevel::PROFILES }),
+        2 => (name(), random(), path()).prop_map(|(name, random, path)| Command::RecordValues {
+            endpoint: endpoint(name),
+            registration: registration_id(random),
+            child: None,
+            origin: ValueOrigin::Notify,
+            values: vec![(path, text("x"), Timestamp::NEVER)],
+        }),
+    ]
+}
+
 /// As they are, or tried only.
 fn rehearsed(command: Command) -> Command {
     if !command.is_of_caller() {
@@ -369,7 +446,7 @@ fn rehearsed(command: Command) -> Command {
 
 /// Commands with request ids of their own, under a clock that mostly goes forward.
 fn history() -> impl Strategy<Value = Vec<Envelope>> {
-    let command = prop_oneof![3 => registrations(), 4 => operations(), 3 => intents(), 1 => sessions(), 2 => metadata(), 3 => campaigns()];
+    let command = prop_oneof![3 => registrations(), 4 => operations(), 3 => intents(), 1 => sessions(), 2 => metadata(), 3 => campaigns(), 4 => profiles()];
     vec((command, 0..90_000_u64, any::<bool>()), 1..120).prop_map(|commands| {
         let mut now = Timestamp(START);
         let envelope = |(sequence, (command, pause, identified))| {
@@ -395,6 +472,77 @@ fn replay(history: &[Envelope], entry: usize) -> MemoryTables {
         apply_entry(&mut tables, SHARD, Revision(revision), envelopes);
     }
     tables
+}
+
+/// What is to be desired of a device by its own set and by all profiles, none of which is paused.
+fn expected(
+    tables: &MemoryTables,
+    endpoint: &DeviceName,
+) -> BTreeMap<Path, (Value, DesiredOrigin)> {
+    let own = query::desired(tables, endpoint).into_iter();
+    let mut expected: BTreeMap<_, _> = own
+        .filter(|row| row.origin == DesiredOrigin::Device)
+        .map(|row| (row.path, (row.value, row.origin)))
+        .collect();
+    let metadata = query::metadata(tables, endpoint);
+    let north = metadata.is_some_and(|metadata| {
+        let site = metadata.labels.get(&LabelKey::new("site").unwrap());
+        site.is_some_and(|site| site.as_str() == "north")
+    });
+    let is_registered = query::registration(tables, endpoint).is_some();
+    for part in query::profile_parts(tables, &Namespace::default()) {
+        let profile = part.profile;
+        let everybody = profile.selector.filter == Condition::everything();
+        let has = part.standing == Standing::Declared
+            && (north || everybody)
+            && (profile.requires.is_empty() || is_registered)
+            && query::is_known(tables, endpoint);
+        for resource in profile.resources.iter().filter(|_| has) {
+            let origin = DesiredOrigin::Profile(profile.name.clone());
+            let value = resource.value.clone();
+            expected.entry(resource.path).or_insert((value, origin));
+        }
+    }
+    expected
+}
+
+/// Asks every device once more, as somebody who changed a profile would.
+fn spread(tables: &mut MemoryTables) {
+    let mut revision = 10_000;
+    let mut run = |tables: &mut MemoryTables, command| {
+        let envelope = Envelope {
+            request_id: None,
+            leader_time: Timestamp(START + 100_000_000),
+            command,
+        };
+        revision += 1;
+        apply_entry(tables, SHARD, Revision(revision), &[envelope]);
+    };
+    for part in query::all_profile_parts(tables) {
+        let profile = Box::new(Profile {
+            revision: part.profile.revision + 1,
+            ..part.profile
+        });
+        let (namespace, name) = (profile.namespace.clone(), profile.name.clone());
+        let standing = part.standing;
+        run(tables, Command::InstallProfile { profile, standing });
+        let pending = |tables: &MemoryTables| {
+            let part = query::profile_part(tables, &namespace, &name);
+            part.is_some_and(|part| !part.is_spread())
+        };
+        while pending(tables) {
+            let (namespace, name) = (namespace.clone(), name.clone());
+            let limit = 1;
+            run(
+                tables,
+                Command::SpreadProfile {
+                    namespace,
+                    name,
+                    limit,
+                },
+            );
+        }
+    }
 }
 
 fn without_feed(tables: &MemoryTables) -> Vec<Row> {
@@ -487,6 +635,23 @@ proptest! {
         apply_entry(&mut tables, SHARD, Revision(1_000), &[end.clone(), end]);
         prop_assert_eq!(invariant::check(&tables), Ok(()));
         prop_assert_eq!(query::next_expiry(&tables), None);
+    }
+
+    #[test]
+    fn a_device_has_what_its_profiles_and_its_own_set_say(history in history()) {
+        let mut tables = replay(&history, 1);
+        spread(&mut tables);
+        prop_assert_eq!(invariant::check(&tables), Ok(()));
+        let parts = query::all_profile_parts(&tables);
+        prop_assume!(parts.iter().all(|part| part.profile.activity == Activity::Active));
+        for name in ["a", "b"] {
+            let endpoint = endpoint(name);
+            let rows = query::desired(&tables, &endpoint).into_iter();
+            let found: BTreeMap<_, _> = rows
+                .map(|row| (row.path, (row.value, row.origin)))
+                .collect();
+            prop_assert_eq!(found, expected(&tables, &endpoint));
+        }
     }
 
     #[test]

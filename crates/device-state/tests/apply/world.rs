@@ -4,10 +4,10 @@ use std::time::Duration;
 
 use device_state::query::{self, DeviceView};
 use device_state::{
-    Applied, Command, Context, DesiredState, DeviceName, Effect, Envelope, Event, MemoryTables,
-    Namespace, NodeId, OperationId, OperationOutcome, OperationRecord, Outcome, Queueing, Quirks,
-    Registration, RequestId, Revision, Row, SecurityIdentity, ShardId, Timestamp, Transport, apply,
-    invariant,
+    Applied, Command, Context, DesiredState, DesiredValue, DeviceName, Effect, Envelope, Event,
+    MemoryTables, Namespace, NodeId, OperationId, OperationOutcome, OperationRecord, Outcome,
+    Queueing, Quirks, Registration, RequestId, Revision, Row, SecurityIdentity, ShardId, Timestamp,
+    Transport, apply, invariant,
 };
 use lwm2m::{
     Binding, Entry, Lifetime, LwM2mVersion, Operation, Path, RegistrationId, Value, WriteMode,
@@ -139,7 +139,7 @@ impl World {
     ) -> Outcome {
         let resources = resources
             .iter()
-            .map(|(path, value)| (*path, text(value)))
+            .map(|(path, value)| DesiredValue::initial(*path, text(value)))
             .collect();
         self.run(Command::SetDesired {
             endpoint: endpoint(name),

@@ -1,34 +1,28 @@
 //! `ObserveOnly`: what the device reported, compared with what the spec has.
 
 use crd::{ConditionStatus, Drift, Reason, ResourceState};
-use lwm2m::{Path, Value};
 
-use super::Observed;
-use super::status::{Report, cut};
-
-/// A longer reported value is cut.
-const MAX_VALUE_BYTES: usize = 128;
+use super::status::Report;
+use super::{Observed, WantedResource};
 
 impl Report<'_> {
-    pub(super) fn observed_only(&mut self, observed: &Observed, wanted: &[(Path, Value)]) {
+    pub(super) fn observed_only(&mut self, observed: &Observed, wanted: &[WantedResource]) {
         let mut drift = Drift::default();
-        for (path, value) in wanted {
+        for wanted in wanted {
             drift.desired += 1;
             let reported = observed
                 .values
                 .iter()
-                .find(|reported| reported.path == *path);
+                .find(|reported| reported.path == wanted.path);
             match reported.map(|reported| reported.text.as_str()) {
-                Some(text) if text == value.to_text() => drift.in_sync += 1,
-                Some(text) => {
+                Some(text) if text == wanted.value.to_text() => drift.in_sync += 1,
+                Some(_) => {
                     drift.drifted += 1;
-                    if let Some(listed) = self.list(*path, ResourceState::Drifted) {
-                        listed.observed_value = Some(cut(text, MAX_VALUE_BYTES).to_owned());
-                    }
+                    self.drifted(observed, wanted.path);
                 }
                 None => {
                     drift.pending += 1;
-                    self.list(*path, ResourceState::NotReported);
+                    self.list(wanted.path, ResourceState::NotReported);
                 }
             }
         }

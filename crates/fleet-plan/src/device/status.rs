@@ -1,46 +1,50 @@
 //! The status that follows from an observation.
 
-use crd::condition::set_condition;
 use crd::{
-    ConditionStatus, ConditionType, Device, DeviceStatus, Drift, Observation, Reason,
-    RegistrationState, RegistrationStatus, ResourceState, ResourceStatus,
+    ConditionStatus, ConditionType, Device, DeviceStatus, Drift, Reason, RegistrationState,
+    RegistrationStatus, ResourceState, ResourceStatus,
 };
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
-use lwm2m::{Path, Value};
+use lwm2m::Path;
 
 use super::accept::Refusal;
-use super::{Observed, Registration, RegistrationEnd, StoredResource, StoredState};
-use crate::conditions::retain_own;
+use super::{Observed, Registration, RegistrationEnd, StoredResource, StoredState, WantedResource};
+use crate::conditions::Conditions;
+use crate::text::{cut, non_empty};
 
 /// A longer answer of a device is cut.
 const MAX_DIAGNOSTIC_BYTES: usize = 256;
+/// A longer reported value is cut.
+const MAX_VALUE_BYTES: usize = 128;
 
 /// A status in the making: starts as what the object has, ends as what it should have.
 pub(super) struct Report<'a> {
-    generation: i64,
-    now: &'a Time,
-    previous: DeviceStatus,
+    conditions: Conditions<'a>,
+    /// The registration that was shown before.
+    previous: Option<RegistrationStatus>,
     status: DeviceStatus,
 }
 
 impl<'a> Report<'a> {
     pub(super) fn new(device: &Device, now: &'a Time) -> Self {
-        let previous = own_part(device.status.clone().unwrap_or_default());
+        let known = device.status.clone().unwrap_or_default();
         let generation = device.metadata.generation.unwrap_or(1);
         Self {
-            generation,
-            now,
+            conditions: Conditions::new(known.conditions, Device::CONDITIONS, generation, now),
+            previous: known.registration.clone(),
             status: DeviceStatus {
                 observed_generation: Some(generation),
+                conditions: Vec::new(),
+                registration: known.registration,
+                desired_generation: known.desired_generation,
                 drift: None,
                 resources: Vec::new(),
-                ..previous.clone()
             },
-            previous,
         }
     }
 
-    pub(super) fn finish(self) -> DeviceStatus {
+    pub(super) fn finish(mut self) -> DeviceStatus {
+        self.status.conditions = self.conditions.finish();
         self.status
     }
 
@@ -51,18 +55,7 @@ impl<'a> Report<'a> {
         reason: Reason,
         message: impl Into<String>,
     ) {
-        let observation = Observation {
-            condition,
-            status,
-            reason,
-            message: message.into(),
-        };
-        set_condition(
-            &mut self.status.conditions,
-            observation,
-            self.generation,
-            self.now,
-        );
+        self.conditions.set(condition, status, reason, message);
     }
 
     pub(super) fn accepted(&mut self) {
@@ -128,7 +121,7 @@ impl<'a> Report<'a> {
     }
 
     fn no_registration(&mut self, ended: Option<RegistrationEnd>) {
-        let last = self.previous.registration.take();
+        let last = self.previous.take();
         // The end itself may have been missed, for example while no operator ran.
         let state = match (last.as_ref().map(|last| last.state), ended) {
             (None | Some(RegistrationState::NeverSeen), None) => RegistrationState::NeverSeen,
@@ -188,13 +181,16 @@ impl<'a> Report<'a> {
         self.set(ConditionType::Ready, unknown, reason, message);
     }
 
-    pub(super) fn managed(&mut self, observed: &Observed, wanted: &[(Path, Value)]) {
+    pub(super) fn managed(&mut self, observed: &Observed, wanted: &[WantedResource]) {
         let mut drift = Drift::default();
-        for (path, value) in wanted {
-            let text = value.to_text();
-            let is_this = |stored: &&StoredResource| stored.path == *path && stored.text == text;
+        for wanted in wanted {
+            let (path, text) = (wanted.path, wanted.value.to_text());
+            let is_this = |stored: &&StoredResource| stored.path == path && stored.text == text;
             let stored = observed.desired.iter().find(is_this);
-            self.count(&mut drift, *path, stored.map(|stored| &stored.state));
+            self.count(&mut drift, path, stored.map(|stored| &stored.state));
+            if stored.is_some_and(|stored| stored.state == StoredState::Drifted) {
+                self.drifted(observed, path);
+            }
         }
         self.status.drift = Some(drift);
         self.synced(drift);
@@ -205,6 +201,7 @@ impl<'a> Report<'a> {
         drift.desired += 1;
         match state {
             Some(StoredState::InSync) => drift.in_sync += 1,
+            Some(StoredState::Drifted) => drift.drifted += 1,
             Some(StoredState::Pending) | None => {
                 drift.pending += 1;
                 self.list(path, ResourceState::Pending);
@@ -221,6 +218,15 @@ impl<'a> Report<'a> {
                     listed.last_transition_time.clone_from(since);
                 }
             }
+        }
+    }
+
+    /// Adds a resource of which the device told another value, if there is room.
+    pub(super) fn drifted(&mut self, observed: &Observed, path: Path) {
+        let reported = observed.values.iter().find(|one| one.path == path);
+        if let Some(listed) = self.list(path, ResourceState::Drifted) {
+            let text = reported.map(|reported| cut(&reported.text, MAX_VALUE_BYTES).to_owned());
+            listed.observed_value = text;
         }
     }
 
@@ -248,6 +254,8 @@ impl<'a> Report<'a> {
             (ConditionStatus::False, Reason::Rejected)
         } else if drift.pending > 0 {
             (ConditionStatus::False, Reason::Pending)
+        } else if drift.drifted > 0 {
+            (ConditionStatus::False, Reason::Drifted)
         } else {
             (ConditionStatus::True, Reason::InSync)
         };
@@ -275,6 +283,8 @@ impl<'a> Report<'a> {
             )
         } else if drift.pending > 0 {
             (ConditionStatus::False, Reason::Applying, counted(drift))
+        } else if drift.drifted > 0 {
+            (ConditionStatus::False, Reason::Drifted, counted(drift))
         } else {
             (ConditionStatus::True, Reason::InSync, counted(drift))
         };
@@ -311,12 +321,6 @@ impl<'a> Report<'a> {
         };
         self.set(ConditionType::Ready, status, reason, message);
     }
-}
-
-/// A status without the conditions that other controllers have set: they are not ours to repeat.
-pub(super) fn own_part(mut status: DeviceStatus) -> DeviceStatus {
-    retain_own(&mut status.conditions, Device::CONDITIONS);
-    status
 }
 
 impl Registration {
@@ -357,12 +361,4 @@ fn counted(drift: Drift) -> String {
         }
     }
     message
-}
-
-fn non_empty(text: &str) -> Option<String> {
-    (!text.is_empty()).then(|| text.to_owned())
-}
-
-pub(super) fn cut(text: &str, bytes: usize) -> &str {
-    text.get(..text.floor_char_boundary(bytes)).unwrap_or(text)
 }

@@ -1,6 +1,6 @@
 #![expect(clippy::unwrap_used, reason = "a failed unwrap is the test's failure")]
 
-use crd::{DesiredResource, DeviceSpec};
+use crd::{DesiredResource, DeviceSpec, DriftPolicy};
 use k8s_openapi::jiff::Timestamp;
 
 use super::*;
@@ -16,6 +16,7 @@ fn device(policy: ManagementPolicy, resources: &[&str]) -> Device {
         DesiredResource {
             path: path.to_owned(),
             value: value.to_owned(),
+            drift_policy: DriftPolicy::Enforce,
         }
     });
     let mut device = Device::new(
@@ -61,7 +62,9 @@ fn stored(mut observed: Observed, generation: u64, resources: &[&str]) -> Observ
             StoredResource {
                 path: path.parse().unwrap(),
                 text: text.to_owned(),
+                drift: DriftPolicy::Enforce,
                 state: match state {
+                    "drifted" => StoredState::Drifted,
                     "in-sync" => StoredState::InSync,
                     "pending" => StoredState::Pending,
                     code => StoredState::Rejected {
@@ -102,11 +105,9 @@ fn sent(plan: &Plan) -> Vec<String> {
             resources,
             ..
         } = action;
-        resources
-            .iter()
-            .fold(generation.to_string(), |text, (path, value)| {
-                format!("{text} {path}={value}")
-            })
+        resources.iter().fold(generation.to_string(), |text, one| {
+            format!("{text} {}={}", one.path, one.value)
+        })
     };
     plan.actions.iter().map(one).collect()
 }

@@ -3,7 +3,7 @@
 use crd::amount::Amount;
 use device_state::campaign::Share;
 
-use crate::refusal::Refusal;
+use crate::Refusal;
 
 /// Millionths in a percent.
 const PERCENT: u32 = 10_000;

@@ -8,10 +8,9 @@ use device_state::campaign::{
 use device_state::{Timestamp, campaign};
 
 use super::amount::{percent, share, share_text};
-use super::selection::Selection;
 use super::{Surroundings, terms};
-use crate::image;
-use crate::refusal::Refusal;
+use crate::selection::Selection;
+use crate::{Refusal, image};
 
 /// The longest seed in bytes.
 const MAX_SEED: usize = Campaign::MAX_NAME;
@@ -149,7 +148,9 @@ fn members(
                     reference.name
                 ),
             })?;
-            (Selection::default().group(group)?, field)
+            let name = group.metadata.name.as_deref().unwrap_or_default();
+            let spec = format!("{field}: the DeviceGroup {name}: spec");
+            (Selection::default().group(&group.spec, &spec)?, field)
         }
         (Some(selector), None) => {
             let field = "spec.selector";
@@ -157,7 +158,9 @@ fn members(
         }
         (None, None) => return Err(Refusal::invalid("spec.selector", "is missing")),
     };
-    selection.models_of(object).finish(field, around)
+    selection
+        .models_of(object)
+        .finish(field, around.read_filter)
 }
 
 fn seed(rollout: &FirmwareRollout) -> Result<String, Refusal> {
@@ -201,7 +204,7 @@ fn wave(field: &str, wave: &Wave, around: &Surroundings<'_>) -> Result<campaign:
         let field = at("selector");
         Selection::default()
             .labels(selector, &field)?
-            .finish(&field, around)
+            .finish(&field, around.read_filter)
     });
     let part = |name: &str, text: &Option<String>| {
         let given = text.as_deref();

@@ -8,11 +8,10 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 use k8s_openapi::jiff;
 
 use super::{Sample, Seen};
+use crate::text::{cut, word};
 
 /// Reasons of failures that a status lists.
 const MAX_REASONS: usize = 12;
-/// A longer word is cut.
-const MAX_WORD: usize = 64;
 /// A longer message is cut.
 const MAX_MESSAGE: usize = 256;
 
@@ -108,25 +107,6 @@ pub(super) fn failure_samples(samples: &[Sample]) -> Vec<FailureSample> {
         .take(FailureSample::MAX)
         .map(sample)
         .collect()
-}
-
-/// A text as one CamelCase word: of "refused with 4.04" `RefusedWith404`.
-fn word(text: &str) -> String {
-    let mut word = String::new();
-    for part in text.split(|character: char| !character.is_ascii_alphanumeric() && character != '.')
-    {
-        let mut characters = part.chars().filter(|character| *character != '.');
-        word.extend(characters.next().map(|first| first.to_ascii_uppercase()));
-        word.extend(characters);
-    }
-    if word.is_empty() {
-        return "Unknown".to_owned();
-    }
-    cut(&word, MAX_WORD).to_owned()
-}
-
-fn cut(text: &str, bytes: usize) -> &str {
-    text.get(..text.floor_char_boundary(bytes)).unwrap_or(text)
 }
 
 /// Whole seconds: that is what a status in etcd carries.

@@ -9,7 +9,8 @@ use crd::{ConditionStatus, ConditionType, FirmwareRollout, FirmwareRolloutStatus
 use device_state::campaign::{CampaignState, Membership, WaveState};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 
-use super::{Refusal, Seen, counts};
+use super::{Seen, counts};
+use crate::Refusal;
 use crate::conditions::Conditions;
 
 use ConditionStatus::{False, True, Unknown};

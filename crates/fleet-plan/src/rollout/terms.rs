@@ -7,8 +7,8 @@ use crd::window::{Weekday, Window};
 use device_state::Timestamp;
 use device_state::campaign;
 
+use crate::Refusal;
 use crate::image::scheme;
-use crate::refusal::Refusal;
 
 pub(super) fn transfer(transfer: &Transfer, uri: &str) -> Result<(), Refusal> {
     if transfer.mode == TransferMode::Push {

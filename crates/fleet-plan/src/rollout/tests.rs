@@ -7,6 +7,7 @@ mod refusing;
 use device_state::campaign::{
     CampaignId, Course, FailureThreshold, OnFailure, Promotion, Share, WaveCourse, WaveState,
 };
+use device_state::selection::DeviceFilter;
 use k8s_openapi::jiff;
 use serde_yaml_ng::Value;
 

@@ -398,3 +398,12 @@ proptest! {
         let _anything = parse(&bent);
     }
 }
+
+#[test]
+fn what_is_written_reads_as_the_same_object() {
+    let mut pump = pump();
+    assert_eq!(parse(&write(&pump)).unwrap(), [pump.clone()]);
+    pump.name = "a < b & \"c\"".into();
+    pump.description = Some("Moves water.\nmade by somebody".into());
+    assert_eq!(parse(&write(&pump)).unwrap(), [pump]);
+}

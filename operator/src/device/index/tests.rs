@@ -1,4 +1,5 @@
 use crd::DeviceSpec;
+use kube::runtime::watcher::Event;
 
 use super::*;
 
@@ -21,80 +22,78 @@ fn names(devices: &[DeviceRef]) -> Vec<&str> {
     devices.iter().map(|one| one.name.as_str()).collect()
 }
 
-#[test]
-fn only_a_changed_spec_is_reconciled() {
-    let index = Index::default();
-    assert!(
-        index
-            .take_in(&Event::Apply(device("a", "ep", "1", 1)))
-            .changed
-            .is_some()
-    );
-    assert!(
-        index
-            .take_in(&Event::Apply(device("a", "ep", "1", 1)))
-            .changed
-            .is_none()
-    );
-    assert!(
-        index
-            .take_in(&Event::Apply(device("a", "ep", "1", 2)))
-            .changed
-            .is_some()
-    );
-    // Deleted and made anew between two events.
-    let taken = index.take_in(&Event::Apply(device("a", "ep", "2", 2)));
-    assert!(taken.changed.is_some());
-    assert_eq!(taken.gone.len(), 1);
+/// What the watch has shown.
+#[derive(Default)]
+struct Seen {
+    known: Known<Device>,
+    index: Index,
+}
+
+impl Seen {
+    /// What an event came to, and whose rivals have changed.
+    fn take_in(&self, event: &Event<Device>) -> (TakenIn<Device>, Vec<DeviceRef>) {
+        let taken = self.known.take_in(event);
+        let touched = self.index.take_in(&taken);
+        (taken, touched)
+    }
 }
 
 #[test]
 fn rivals_are_told_when_one_comes_or_goes() {
-    let index = Index::default();
-    index.take_in(&Event::Apply(device("a", "ep", "1", 1)));
-    let taken = index.take_in(&Event::Apply(device("b", "ep", "2", 1)));
-    assert_eq!(names(&taken.touched), ["a"]);
-    assert_eq!(index.rivals(&device("a", "ep", "1", 1))[0].name, "acme/b");
-    let taken = index.take_in(&Event::Delete(device("a", "ep", "1", 1)));
-    assert_eq!(names(&taken.touched), ["b"]);
-    assert!(index.is_described("ep"));
+    let seen = Seen::default();
+    seen.take_in(&Event::Apply(device("a", "ep", "1", 1)));
+    let (_, touched) = seen.take_in(&Event::Apply(device("b", "ep", "2", 1)));
+    assert_eq!(names(&touched), ["a"]);
+    let rivals = seen.index.rivals(&device("a", "ep", "1", 1), &seen.known);
+    assert_eq!(rivals[0].name, "acme/b");
+    let (_, touched) = seen.take_in(&Event::Delete(device("a", "ep", "1", 1)));
+    assert_eq!(names(&touched), ["b"]);
+    assert!(seen.index.is_described("ep"));
 }
 
 #[test]
-fn what_a_new_list_does_not_show_is_gone() {
-    let index = Index::default();
+fn an_object_of_the_same_name_may_be_of_another_endpoint() {
+    let seen = Seen::default();
+    seen.take_in(&Event::Apply(device("a", "old", "1", 1)));
+    let (taken, _) = seen.take_in(&Event::Apply(device("a", "new", "2", 1)));
+    assert_eq!(taken.gone.len(), 1);
+    assert!(seen.index.is_described("new"));
+    assert!(!seen.index.is_described("old"));
+}
+
+#[test]
+fn what_a_new_list_does_not_show_is_not_described() {
+    let seen = Seen::default();
     for event in [
         Event::Init,
         Event::InitApply(device("a", "ep-a", "1", 1)),
         Event::InitApply(device("b", "ep-b", "2", 1)),
+        Event::InitDone,
+        Event::Init,
+        Event::InitApply(device("b", "ep-b", "2", 1)),
     ] {
-        assert!(index.take_in(&event).gone.is_empty());
+        assert!(seen.take_in(&event).0.gone.is_empty());
     }
-    assert!(index.take_in(&Event::InitDone).gone.is_empty());
-    index.take_in(&Event::Init);
-    index.take_in(&Event::InitApply(device("b", "ep-b", "2", 1)));
-    let taken = index.take_in(&Event::InitDone);
+    let (taken, _) = seen.take_in(&Event::InitDone);
     assert_eq!(taken.gone[0].name_any(), "a");
-    assert_eq!(taken.devices, 1);
-    assert!(!index.is_described("ep-a"));
+    assert!(!seen.index.is_described("ep-a"));
+    assert!(seen.index.is_described("ep-b"));
 }
 
 #[test]
 fn events_concern_described_endpoints_only() {
-    let index = Index::default();
-    index.take_in(&Event::Apply(device("a", "ep", "1", 1)));
+    let seen = Seen::default();
+    let concerned = |event| seen.index.concerned(&event, &seen.known);
+    seen.take_in(&Event::Apply(device("a", "ep", "1", 1)));
     let event = |endpoint: &str, kind| api::Event {
         endpoint: endpoint.to_owned(),
         time: None,
         kind: Some(kind),
     };
     let expired = api::event::Kind::Expired(api::event::Deregistered::default());
-    assert_eq!(
-        names(&index.concerned(&event("ep", expired.clone()))),
-        ["a"]
-    );
-    assert_eq!(index.ended("ep"), Some(RegistrationEnd::Expired));
-    assert!(index.concerned(&event("other", expired)).is_empty());
+    assert_eq!(names(&concerned(event("ep", expired.clone()))), ["a"]);
+    assert_eq!(seen.index.ended("ep"), Some(RegistrationEnd::Expired));
+    assert!(concerned(event("other", expired)).is_empty());
     let reported = |child: &str| {
         let value = api::ReportedValue {
             child: child.to_owned(),
@@ -103,11 +102,10 @@ fn events_concern_described_endpoints_only() {
         let values = vec![value];
         api::event::Kind::ValuesReported(api::event::ValuesReported { values })
     };
-    assert!(index.concerned(&event("ep", reported(""))).is_empty());
+    assert!(concerned(event("ep", reported(""))).is_empty());
     let mut observed = device("a", "ep", "2", 1);
     observed.spec.management_policy = ManagementPolicy::ObserveOnly;
-    index.take_in(&Event::Apply(observed));
-    assert_eq!(names(&index.concerned(&event("ep", reported("")))), ["a"]);
-    let behind = reported("dev0");
-    assert!(index.concerned(&event("ep", behind)).is_empty());
+    seen.take_in(&Event::Apply(observed));
+    assert_eq!(names(&concerned(event("ep", reported("")))), ["a"]);
+    assert!(concerned(event("ep", reported("dev0"))).is_empty());
 }

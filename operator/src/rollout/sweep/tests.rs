@@ -4,11 +4,12 @@ use kube::runtime::watcher::Event;
 use proto::drover::v1::campaign::State;
 
 use super::*;
+use crate::controller::take_in;
 use crate::rollout::rig::{Rig, rollout};
 
 #[tokio::test]
 async fn campaigns_without_their_object_end_and_go() {
-    let mut rig = Rig::new().await;
+    let rig = Rig::new().await;
     rig.list_rollouts(vec![rollout()]);
     let own = format!("{OWNER_PREFIX}uid-1");
     let gone = format!("{OWNER_PREFIX}uid-0");
@@ -18,33 +19,33 @@ async fn campaigns_without_their_object_end_and_go() {
     // Made through the API, whatever its state.
     rig.fake.put("foreign", "somebody", State::Succeeded);
 
-    let left = sweep(&rig.context, "acme").await.unwrap();
+    let left = rig.context.sweep("acme").await.unwrap();
     assert_eq!(left, Left::Something);
     assert_eq!(
         rig.fake.calls(),
         ["delete acme/ended", "abort acme/running"]
     );
     // It comes to its end.
-    assert_eq!(sweep(&rig.context, "acme").await.unwrap(), Left::Something);
+    assert_eq!(rig.context.sweep("acme").await.unwrap(), Left::Something);
     rig.fake
         .change("running", |campaign| campaign.set_state(State::Aborted));
-    assert_eq!(sweep(&rig.context, "acme").await.unwrap(), Left::Something);
-    assert_eq!(sweep(&rig.context, "acme").await.unwrap(), Left::Nothing);
+    assert_eq!(rig.context.sweep("acme").await.unwrap(), Left::Something);
+    assert_eq!(rig.context.sweep("acme").await.unwrap(), Left::Nothing);
     assert_eq!(rig.fake.names(), ["foreign", "kept"]);
 }
 
 #[tokio::test]
 async fn the_campaign_of_an_object_that_goes_is_aborted() {
-    let mut rig = Rig::new().await;
+    let rig = Rig::new().await;
     rig.list_rollouts(vec![rollout()]);
     rig.fake.put(
         "m200-2-3-1",
         &format!("{OWNER_PREFIX}uid-1"),
         State::Running,
     );
-    rig.context.take_in(&Event::Delete(rollout()));
-    let departed = rig.context.departures.take();
+    take_in(&*rig.context, &Event::Delete(rollout()));
+    let departed = rig.context.shared.departures.take();
     assert_eq!(departed.into_iter().collect::<Vec<_>>(), ["acme"]);
-    sweep(&rig.context, "acme").await.unwrap();
+    rig.context.sweep("acme").await.unwrap();
     assert_eq!(rig.fake.calls(), ["abort acme/m200-2-3-1"]);
 }

@@ -3,9 +3,12 @@
 use std::collections::BTreeMap;
 
 use device_state::query::{DeviceSummary, DeviceView};
-use device_state::{DesiredResource, DesiredState, Etag, LabelKey, Metadata, Quirks, Registration};
+use device_state::{
+    DesiredOrigin, DesiredResource, DesiredState, Etag, LabelKey, Metadata, Quirks, Registration,
+};
 use lwm2m::{Link, LwM2mVersion, ObjectLinks};
 
+use super::profile::told_drift;
 use super::{coap_code, timestamp};
 use crate::drover::v1 as public;
 
@@ -151,6 +154,11 @@ impl From<DesiredResource> for public::DesiredResource {
     fn from(row: DesiredResource) -> Self {
         Self {
             text: row.value.to_text(),
+            drift_policy: told_drift(row.drift).into(),
+            profile: match row.origin {
+                DesiredOrigin::Device => String::new(),
+                DesiredOrigin::Profile(profile) => profile,
+            },
             ..desired_state(row.path, row.generation, row.state)
         }
     }
@@ -175,6 +183,11 @@ pub(super) fn desired_state(
         },
         DesiredState::InSync { since } => public::DesiredResource {
             state: State::InSync.into(),
+            since: timestamp(since),
+            ..bare
+        },
+        DesiredState::Drifted { since } => public::DesiredResource {
+            state: State::Drifted.into(),
             since: timestamp(since),
             ..bare
         },

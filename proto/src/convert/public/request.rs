@@ -6,13 +6,14 @@ use device_state::guard::Effectiveness;
 use device_state::{Command, DeviceName, Namespace, OperationId, Queueing, RequestId};
 use lwm2m::operation::OperationError;
 use lwm2m::{
-    Entry, ExecuteArguments, Method, Observed, Operation, Patch, Path, RawRequest, Registry, Value,
+    Entry, ExecuteArguments, Method, Observed, Operation, Patch, Path, RawRequest, Registry,
     WriteMode,
 };
 use sha2::{Digest, Sha256};
 
 use super::observation::{composite, observed, paths};
 use super::parse_operation_id;
+use super::profile::desired_value;
 use super::value::{entries, path, typed_value};
 use crate::convert::list::each;
 use crate::convert::operation::{attributes, format};
@@ -111,6 +112,14 @@ impl<'r> Definitions<'r> {
             Self::Kept(definitions)
         }
     }
+}
+
+/// Whether some device could accept the operation, as far as the definitions of objects tell.
+pub(super) fn checked_by(
+    operation: Operation,
+    definitions: &Registry,
+) -> Result<Operation, ConvertError> {
+    checked(operation, Definitions::Kept(definitions))
 }
 
 /// Whether some device could accept the operation; the error names the field that is wrong.
@@ -618,7 +627,8 @@ impl TryFrom<Defined<'_, public::SetDesiredRequest>> for Command {
             definitions,
         } = defined;
         let resources = each("resources", request.resources, MAX_VALUES, |desired| {
-            desired_value(&desired, definitions)
+            let parts = (&*desired.path, &*desired.text, desired.drift_policy);
+            desired_value(parts, definitions)
         })?;
         Ok(Self::SetDesired {
             endpoint: device_in(namespace, &request.endpoint)?,
@@ -626,15 +636,6 @@ impl TryFrom<Defined<'_, public::SetDesiredRequest>> for Command {
             resources,
         })
     }
-}
-
-fn desired_value(
-    desired: &public::DesiredValue,
-    definitions: &Registry,
-) -> Result<(Path, Value), ConvertError> {
-    let path = path("path", &desired.path)?;
-    let value = typed_value(path, &desired.text, definitions).in_field("text")?;
-    Ok((path, value))
 }
 
 /// An operation's id as [`OperationId`] prints it.

@@ -204,6 +204,12 @@ changes! {
         without: |_| {}
     }
     DeleteDeviceGroupRequest { scope: |_| String::new(), etag: |request| &request.etag, without: |_| {} }
+    PutDeviceProfileRequest {
+        scope: |_| String::new(),
+        etag: |request| request.profile.as_ref().map_or("", |profile| &profile.etag),
+        without: |_| {}
+    }
+    DeleteDeviceProfileRequest { scope: |_| String::new(), etag: |request| &request.etag, without: |_| {} }
     PutObjectModelsRequest { scope: |_| String::new(), etag: |_| "", without: |_| {} }
     DeleteObjectModelRequest { scope: |_| String::new(), etag: |_| "", without: |_| {} }
 }

@@ -11,7 +11,7 @@ use tonic::{Request, Response, Status};
 use crate::campaigns;
 use crate::router::COMMON;
 use crate::service::api::devices::after_name;
-use crate::service::api::token::{self, PageToken};
+use crate::service::api::token::PageToken;
 use crate::service::api::{Api, page_size, tenant, terms};
 use crate::service::state::Origin;
 use crate::service::status;
@@ -204,11 +204,9 @@ impl Api {
             }
             tokio::task::yield_now().await;
         }
-        let more = self.router().group(ShardId(page.shard)).is_some();
-        let next = more.then(|| token::encode(&self.signer, &page));
         Ok(public::ListCampaignDevicesResponse {
             devices,
-            next_page_token: next.unwrap_or_default(),
+            next_page_token: self.next_token(&page),
         })
     }
 }

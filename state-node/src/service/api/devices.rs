@@ -15,7 +15,7 @@ use proto::drover::v1::{
 use tonic::{Request, Response, Status};
 
 use crate::raft::group::Group;
-use crate::service::api::token::{self, PageToken};
+use crate::service::api::token::PageToken;
 use crate::service::api::{Api, named, page_size, tenant, terms};
 use crate::service::status;
 
@@ -139,14 +139,9 @@ impl Devices for Api {
             }
             tokio::task::yield_now().await;
         }
-        let more = self.router().group(ShardId(page.shard)).is_some();
         Ok(Response::new(ListDevicesResponse {
+            next_page_token: self.next_token(&page),
             devices: listing.devices,
-            next_page_token: if more {
-                token::encode(&self.signer, &page)
-            } else {
-                String::new()
-            },
         }))
     }
 

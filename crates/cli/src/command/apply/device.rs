@@ -1,11 +1,11 @@
 //! `Device`: the desired values of one device.
 
 use anyhow::Context;
-use crd::{Device, DeviceStatus};
-use fleet_plan::device::{Action, Observed, StoredResource, StoredState, plan};
+use crd::{Device, DeviceStatus, DriftPolicy};
+use fleet_plan::device::{Action, Observed, StoredResource, StoredState, WantedResource, plan};
 use proto::drover::v1::{
-    DesiredResource, DesiredResources, DesiredValue, GetDesiredRequest, SetDesiredRequest,
-    desired_resource,
+    DesiredResource, DesiredResources, DesiredValue, DriftPolicy as WireDrift, GetDesiredRequest,
+    SetDesiredRequest, desired_resource,
 };
 
 use super::{Applied, AppliedDevice};
@@ -55,9 +55,10 @@ pub(super) async fn apply(api: &Api, device: &Device) -> Result<AppliedDevice, F
         resources,
     } in planned.actions
     {
-        let value = |(path, value): &(lwm2m::Path, lwm2m::Value)| DesiredValue {
-            path: path.to_string(),
-            text: value.to_text(),
+        let value = |wanted: &WantedResource| DesiredValue {
+            path: wanted.path.to_string(),
+            text: wanted.value.to_text(),
+            drift_policy: wire_drift(wanted.drift).into(),
         };
         let request = SetDesiredRequest {
             endpoint: endpoint.to_string(),
@@ -80,6 +81,22 @@ pub(super) async fn apply(api: &Api, device: &Device) -> Result<AppliedDevice, F
     })
 }
 
+const fn wire_drift(policy: DriftPolicy) -> WireDrift {
+    match policy {
+        DriftPolicy::Enforce => WireDrift::Enforce,
+        DriftPolicy::Report => WireDrift::Report,
+        DriftPolicy::InitOnly => WireDrift::InitOnly,
+    }
+}
+
+const fn drift(policy: WireDrift) -> DriftPolicy {
+    match policy {
+        WireDrift::Unspecified | WireDrift::Enforce => DriftPolicy::Enforce,
+        WireDrift::Report => DriftPolicy::Report,
+        WireDrift::InitOnly => DriftPolicy::InitOnly,
+    }
+}
+
 /// Why the spec is not accepted, if it is not.
 fn refusal(status: &DeviceStatus) -> Option<String> {
     let accepted = status
@@ -91,6 +108,7 @@ fn refusal(status: &DeviceStatus) -> Option<String> {
 
 fn observed(stored: DesiredResources) -> Result<Observed, Failure> {
     let one = |resource: DesiredResource| -> Result<StoredResource, Failure> {
+        let drift = drift(resource.drift_policy());
         let state = match resource.state() {
             desired_resource::State::InSync => StoredState::InSync,
             desired_resource::State::Rejected => StoredState::Rejected {
@@ -98,6 +116,7 @@ fn observed(stored: DesiredResources) -> Result<Observed, Failure> {
                 diagnostic: resource.diagnostic,
                 since: None,
             },
+            desired_resource::State::Drifted => StoredState::Drifted,
             desired_resource::State::Pending | desired_resource::State::Unspecified => {
                 StoredState::Pending
             }
@@ -108,15 +127,18 @@ fn observed(stored: DesiredResources) -> Result<Observed, Failure> {
             .with_context(|| format!("the API named {:?}, which is not a path", resource.path))?;
         Ok(StoredResource {
             path,
+            drift,
             text: resource.text,
             state,
         })
     };
     Ok(Observed {
         desired_generation: stored.generation,
+        // What profiles say is not the object's.
         desired: stored
             .resources
             .into_iter()
+            .filter(|resource| resource.profile.is_empty())
             .map(one)
             .collect::<Result<_, _>>()?,
         ..Observed::default()

@@ -5,13 +5,12 @@ use std::sync::{Arc, Mutex};
 use proto::drover::v1 as api;
 use proto::drover::v1::desired_state_server::{DesiredState, DesiredStateServer};
 use proto::drover::v1::devices_server::{Devices, DevicesServer};
-use tokio::net::TcpListener;
 use tokio::sync::watch;
-use tokio_stream::wrappers::TcpListenerStream;
 use tonic::transport::Server;
 use tonic::{Request, Response, Status};
 
-use crate::state_tier::{Credentials, StateTier};
+use crate::controller::rig;
+use crate::state_tier::StateTier;
 
 #[derive(Clone)]
 pub(super) struct FakeStateTier {
@@ -25,31 +24,15 @@ enum Overtake {
     Next,
 }
 
-/// Starts it on a port of its own; it ends with the test's runtime.
-#[expect(
-    clippy::disallowed_methods,
-    reason = "a server that lives as long as the test's runtime"
-)]
 pub(super) async fn start() -> (StateTier, FakeStateTier) {
     let fake = FakeStateTier {
         set: Arc::new(watch::channel(api::DesiredResources::default()).0),
         overtake: Arc::new(Mutex::new(Overtake::No)),
     };
-    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-    // Nobody listens on the first address: the second one is to be used.
-    let addresses = [
-        "127.0.0.1:1".to_owned(),
-        listener.local_addr().unwrap().to_string(),
-    ];
-    let server = Server::builder()
+    let services = Server::builder()
         .add_service(DevicesServer::new(fake.clone()))
-        .add_service(DesiredStateServer::new(fake.clone()))
-        .serve_with_incoming(TcpListenerStream::new(listener));
-    tokio::spawn(server);
-    (
-        StateTier::new(&addresses, &Credentials::none()).unwrap(),
-        fake,
-    )
+        .add_service(DesiredStateServer::new(fake.clone()));
+    (rig::state_tier(services).await, fake)
 }
 
 impl FakeStateTier {

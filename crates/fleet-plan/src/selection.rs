@@ -1,22 +1,25 @@
 //! Selectors and groups as filters of the API.
 
 use crd::selector::{Operator, Requirement, Selector};
-use crd::{DeviceGroup, FirmwareImage, Membership, Reason};
+use crd::{DeviceGroupSpec, FirmwareImage, Membership, Reason};
 use device_state::campaign;
+use device_state::selection::DeviceFilter;
 use filter::{Argument, Comparator, Expression, Field, Restriction, Tail};
 
-use super::Surroundings;
-use crate::refusal::Refusal;
+use crate::Refusal;
+
+/// The language of filters, which knows the fields of devices.
+pub type ReadFilter = fn(&str) -> Result<DeviceFilter, String>;
 
 /// What must hold of a device; all of it.
 #[derive(Default)]
-pub(super) struct Selection {
+pub(crate) struct Selection {
     parts: Vec<Expression>,
 }
 
 impl Selection {
     /// `field` is where the selector stands.
-    pub(super) fn labels(mut self, selector: &Selector, field: &str) -> Result<Self, Refusal> {
+    pub(crate) fn labels(mut self, selector: &Selector, field: &str) -> Result<Self, Refusal> {
         let labels = &selector.match_labels;
         self.parts
             .extend(labels.iter().map(|(key, value)| equal(label(key), value)));
@@ -27,10 +30,8 @@ impl Selection {
         Ok(self)
     }
 
-    pub(super) fn group(self, group: &DeviceGroup) -> Result<Self, Refusal> {
-        let spec = &group.spec;
-        let name = group.metadata.name.as_deref().unwrap_or_default();
-        let field = format!("spec.groupRef: the DeviceGroup {name}: spec");
+    /// `field` is where the spec of the group stands.
+    pub(crate) fn group(self, spec: &DeviceGroupSpec, field: &str) -> Result<Self, Refusal> {
         if spec.membership == Membership::Snapshot {
             let why = "Snapshot: nobody keeps the members of groups yet; use Dynamic";
             return Err(Refusal::unsupported(&format!("{field}.membership"), why));
@@ -50,7 +51,7 @@ impl Selection {
     }
 
     /// Only models that the image is for.
-    pub(super) fn models_of(mut self, image: &FirmwareImage) -> Self {
+    pub(crate) fn models_of(mut self, image: &FirmwareImage) -> Self {
         let compatibility = image.spec.compatibility.as_ref();
         let models = compatibility.map(|one| one.models.as_slice());
         let model = || Field {
@@ -73,13 +74,13 @@ impl Selection {
         }
     }
 
-    pub(super) fn finish(
+    pub(crate) fn finish(
         self,
         field: &str,
-        around: &Surroundings<'_>,
+        read_filter: ReadFilter,
     ) -> Result<campaign::Selector, Refusal> {
         let text = self.text();
-        let filter = (around.read_filter)(&text).map_err(|why| Refusal {
+        let filter = read_filter(&text).map_err(|why| Refusal {
             reason: Reason::InvalidFilter,
             message: format!("{field}: as the filter {text:?}: {why}"),
         })?;

@@ -1,0 +1,149 @@
+//! Drift: devices that have another value than the one that is desired.
+//!
+//! ```text
+//!  InSync ── the device tells another value ──▶ Enforce: a write (Pending), once in a while
+//!     ▲                                         Report, or too soon after a write: Drifted
+//!     └── it tells the value ── Drifted         InitOnly: nothing
+//! ```
+//!
+//! What a device does not report by itself it is asked for when it registers: that is when it comes back from a reset.
+
+use lwm2m::{Observed, Operation, Path, Value};
+
+use super::Change;
+use crate::id::Timestamp;
+use crate::limit::{CORRECTION_GAP, MAX_READ_BACK, READ_BACK_GAP};
+use crate::name::DeviceName;
+use crate::query;
+use crate::record::{
+    DesiredResource, DesiredState, DriftPolicy, OperationRecord, OperationSource, ValueOrigin,
+};
+
+impl Change<'_> {
+    /// Compares what a device told with what is desired. What was written to it tells nothing.
+    pub(super) fn compare_with_desired(
+        &mut self,
+        endpoint: &DeviceName,
+        origin: ValueOrigin,
+        told: &[Path],
+    ) {
+        if origin == ValueOrigin::Write {
+            return;
+        }
+        let mut changed = false;
+        for path in told {
+            if let Some(row) = query::desired_resource(self.tables, endpoint, *path)
+                && let Some(value) = query::last_value(self.tables, endpoint, *path)
+            {
+                changed |= self.compare(row, &value.value, value.at);
+            }
+        }
+        if changed {
+            self.refresh_profiles(endpoint);
+            self.settle_queue(endpoint);
+        }
+    }
+
+    /// Whether the state of the resource changed.
+    fn compare(&mut self, row: DesiredResource, told: &Value, at: Timestamp) -> bool {
+        let since = match row.state {
+            DesiredState::InSync { since } | DesiredState::Drifted { since } => since,
+            DesiredState::Pending { .. } | DesiredState::Rejected { .. } => return false,
+        };
+        // A device may send what it measured before the write.
+        if row.drift == DriftPolicy::InitOnly || at < since {
+            return false;
+        }
+        let has_drifted = matches!(row.state, DesiredState::Drifted { .. });
+        let since = self.now;
+        if same(told, &row.value) {
+            if has_drifted {
+                self.put_desired(DesiredResource {
+                    state: DesiredState::InSync { since },
+                    ..row
+                });
+            }
+            return has_drifted;
+        }
+        let may_correct = row
+            .corrected_at
+            .is_none_or(|last| last.saturating_add(CORRECTION_GAP) <= self.now);
+        if row.drift == DriftPolicy::Enforce && may_correct {
+            let operation = self.enqueue_write(&row.endpoint, row.path, row.value.clone());
+            self.put_desired(DesiredResource {
+                state: DesiredState::Pending { operation },
+                corrected_at: Some(self.now),
+                ..row
+            });
+            return true;
+        }
+        if !has_drifted {
+            self.put_desired(DesiredResource {
+                state: DesiredState::Drifted { since },
+                ..row
+            });
+        }
+        !has_drifted
+    }
+
+    /// Asks a device that registered what it has, as far as it does not report it by itself.
+    pub(super) fn read_back(&mut self, endpoint: &DeviceName) {
+        let mut rows: Vec<(Timestamp, Path)> = query::desired(self.tables, endpoint)
+            .into_iter()
+            .filter(|row| row.drift != DriftPolicy::InitOnly)
+            .filter_map(|row| Some((self.heard_of(&row)?, row.path)))
+            .filter(|(heard, _)| heard.saturating_add(READ_BACK_GAP) <= self.now)
+            .collect();
+        if rows.is_empty() {
+            return;
+        }
+        rows.sort_unstable();
+        let queue = query::operations(self.tables, endpoint);
+        let asked = |path: Path| queue.iter().any(|record| reads_back(record, path));
+        let rows = rows.into_iter().map(|(_, path)| path);
+        let unasked: Vec<Path> = rows
+            .filter(|path| !asked(*path) && !self.is_observed(endpoint, *path))
+            .take(MAX_READ_BACK)
+            .collect();
+        for path in unasked {
+            let read = Operation::Read { path, accept: None };
+            let source = OperationSource::Desired;
+            self.add_operation(endpoint, read, source, Timestamp::NEVER, 0);
+        }
+    }
+
+    /// When a value that was confirmed was heard of last.
+    fn heard_of(&self, row: &DesiredResource) -> Option<Timestamp> {
+        let (DesiredState::InSync { since } | DesiredState::Drifted { since }) = row.state else {
+            return None;
+        };
+        let told = query::last_value(self.tables, &row.endpoint, row.path);
+        Some(told.map_or(since, |told| told.at.max(since)))
+    }
+
+    fn is_observed(&self, endpoint: &DeviceName, path: Path) -> bool {
+        query::observation(self.tables, endpoint, &Observed::Path(path)).is_some()
+    }
+}
+
+/// Whether an operation asks a device for a desired value, and has not ended.
+fn reads_back(record: &OperationRecord, path: Path) -> bool {
+    record.source == OperationSource::Desired
+        && !record.is_finished()
+        && matches!(record.operation, Operation::Read { path: read, .. } if read == path)
+}
+
+/// Whether a device that tells `told` has what it was given. It may keep a number in another width than it was written.
+fn same(told: &Value, desired: &Value) -> bool {
+    let number = |value: &Value| match value {
+        Value::Integer(number) => Some(i128::from(*number)),
+        Value::Unsigned(number) => Some(i128::from(*number)),
+        _ => None,
+    };
+    match (told, desired) {
+        (Value::Float(told), Value::Float(desired)) => {
+            (told - desired).abs() <= desired.abs() * f64::from(f32::EPSILON)
+        }
+        _ => told == desired || (number(told).is_some() && number(told) == number(desired)),
+    }
+}

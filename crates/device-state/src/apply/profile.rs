@@ -1,0 +1,441 @@
+//! Profiles in a shard: who has which, and what that makes of a device.
+//!
+//! Every way in leads through [`Change::settle_profiles`], which looks at all profiles of a device at once: what one of
+//! them says may hide what another says.
+
+use std::collections::BTreeMap;
+
+use lwm2m::{Operation, Path};
+
+use super::Change;
+use super::desired::Wanted;
+use crate::campaign::Sweep;
+use crate::command::{Outcome, Rejection};
+use crate::id::{Timestamp, spread};
+use crate::limit::MAX_DESIRED;
+use crate::name::{DeviceName, DevicePrefix, Namespace};
+use crate::profile::{
+    Activity, Profile, ProfileDevice, ProfileObservation, ProfilePart, ProfileState, ProfileTally,
+    Requirements, Standing,
+};
+use crate::query::{self, DeviceQuery};
+use crate::record::{DesiredResource, DesiredState, OperationSource};
+use crate::table::{Row, RowKey};
+
+/// Marks the holds of profiles among those of callers and campaigns.
+const HOLDER: u64 = 1 << 62;
+
+/// How a profile stands to a device.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Bearing {
+    /// The device has nothing of it.
+    None,
+    /// The device keeps what it has of it.
+    Frozen,
+    /// The device lacks what it requires.
+    Unsupported,
+    Counts,
+}
+
+impl Change<'_> {
+    /// Adds a profile to shard 0 or replaces the one of its name.
+    pub(super) fn put_device_profile(&mut self, profile: &Profile) -> Result<Outcome, Rejection> {
+        let others = query::profiles(self.tables, Some(&profile.namespace));
+        let known = others.iter().any(|other| other.name == profile.name);
+        if !known && others.len() >= Profile::MAX_PROFILES {
+            return Err(Rejection::TooManyDeviceProfiles);
+        }
+        // Later than that of any profile of this name that was removed, whose parts may still be there.
+        let revision = self.counters.next_operation;
+        self.counters.next_operation += 1;
+        self.tables.put(Row::Profile(Box::new(Profile {
+            revision,
+            ..profile.clone()
+        })));
+        Ok(Outcome::Revised { revision })
+    }
+
+    pub(super) fn remove_device_profile(
+        &mut self,
+        namespace: &Namespace,
+        name: &str,
+    ) -> Result<Outcome, Rejection> {
+        query::profile(self.tables, namespace, name).ok_or(Rejection::UnknownDeviceProfile)?;
+        self.tables
+            .delete(&RowKey::Profile(namespace.qualify(name)));
+        Ok(Outcome::Done)
+    }
+
+    /// The shard goes by this revision from now on; its devices are asked by [`Self::spread_profile`].
+    pub(super) fn install_profile(&mut self, profile: &Profile, standing: Standing) -> Outcome {
+        let known = query::profile_part(self.tables, &profile.namespace, &profile.name);
+        let stands = known
+            .as_ref()
+            .is_some_and(|known| known.profile == *profile && known.standing == standing);
+        let is_older = known
+            .as_ref()
+            .is_some_and(|known| known.profile.revision > profile.revision);
+        // What was never there needs no removal.
+        let needless = known.is_none() && standing == Standing::Removed;
+        if stands || is_older || needless {
+            return Outcome::Done;
+        }
+        if known.is_none() {
+            self.counters.profiles += 1;
+        }
+        let part = ProfilePart::new(profile.clone(), standing);
+        self.tables.put(Row::ProfilePart(Box::new(part)));
+        Outcome::Done
+    }
+
+    /// Asks further devices whether they have the profile, about as many as `limit`.
+    pub(super) fn spread_profile(
+        &mut self,
+        namespace: &Namespace,
+        name: &str,
+        limit: u32,
+    ) -> Result<Outcome, Rejection> {
+        let mut part = query::profile_part(self.tables, namespace, name)
+            .ok_or(Rejection::UnknownDeviceProfile)?;
+        let limit = usize::try_from(limit).unwrap_or(usize::MAX).max(1);
+        if part.members != Sweep::Done {
+            let after = part.members.after();
+            let (devices, last) =
+                query::profile_members(self.tables, namespace, name, after, limit);
+            for endpoint in devices {
+                self.settle_profiles(&endpoint);
+            }
+            part.members = Sweep::to(last);
+        } else if part.candidates != Sweep::Done {
+            let (devices, last) = self.next_of_profile(&part, limit);
+            for endpoint in devices {
+                self.settle_profiles(&endpoint);
+            }
+            part.candidates = Sweep::to(last);
+        }
+        let is_over = part.standing == Standing::Removed && part.members == Sweep::Done;
+        if is_over {
+            let key = part.profile.key();
+            self.tables.delete(&RowKey::ProfileTally(key.clone()));
+            self.tables.delete(&RowKey::ProfilePart(key));
+            self.counters.profiles = self.counters.profiles.saturating_sub(1);
+        } else {
+            self.tables.put(Row::ProfilePart(Box::new(part)));
+        }
+        Ok(Outcome::Done)
+    }
+
+    fn next_of_profile(
+        &self,
+        part: &ProfilePart,
+        limit: usize,
+    ) -> (Vec<DeviceName>, Option<DeviceName>) {
+        let prefix = DevicePrefix::of(&part.profile.namespace);
+        let page = query::select_devices(
+            self.tables,
+            &DeviceQuery {
+                filter: &part.profile.selector.filter,
+                prefix: &prefix,
+                after: part.candidates.after(),
+                limit,
+                examine: limit,
+            },
+        );
+        let devices = page.devices.into_iter().map(|device| device.endpoint);
+        (devices.collect(), page.next)
+    }
+
+    /// Makes of a device what its profiles say, after something changed by which they are chosen.
+    pub(super) fn settle_profiles(&mut self, endpoint: &DeviceName) {
+        // Most of the time there is no profile at all.
+        if self.counters.profiles == 0 {
+            return;
+        }
+        let parts = self.bearings(endpoint);
+        let concerned = |(part, bearing): &(ProfilePart, Bearing)| {
+            *bearing != Bearing::None
+                || query::profile_device(self.tables, &part.profile, endpoint).is_some()
+        };
+        if parts.iter().any(concerned) {
+            let own = self.own_desired(endpoint);
+            self.settle_with(endpoint, own, parts);
+        }
+    }
+
+    /// Makes of a device what is desired of it by itself, and what its profiles add to that.
+    pub(super) fn settle_desired_set(
+        &mut self,
+        endpoint: &DeviceName,
+        own: BTreeMap<Path, Wanted>,
+    ) {
+        let parts = self.bearings(endpoint);
+        self.settle_with(endpoint, own, parts);
+    }
+
+    fn settle_with(
+        &mut self,
+        endpoint: &DeviceName,
+        own: BTreeMap<Path, Wanted>,
+        parts: Vec<(ProfilePart, Bearing)>,
+    ) {
+        let wanted = self.with_profiles(endpoint, own, &parts);
+        let mut changes = self.replace_desired(endpoint, &wanted);
+        // What one profile lets go another one may want otherwise.
+        for (part, bearing) in &parts {
+            self.release_unwanted(part, *bearing, endpoint);
+        }
+        for (part, bearing) in &parts {
+            if *bearing == Bearing::Counts {
+                changes += self.observe_wanted(part, endpoint);
+            }
+        }
+        if changes > 0 {
+            self.settle_queue(endpoint);
+        }
+        for (part, bearing) in parts {
+            let state = self.state_of(&part, bearing, endpoint);
+            self.put_profile_device(&part.profile, endpoint, state);
+        }
+    }
+
+    /// Brings the states of a device's profiles up to date, after something became of a value.
+    pub(super) fn refresh_profiles(&mut self, endpoint: &DeviceName) {
+        if self.counters.profiles == 0 {
+            return;
+        }
+        for part in query::profile_parts(self.tables, &endpoint.namespace()) {
+            let profile = &part.profile;
+            let known = query::profile_device(self.tables, profile, endpoint);
+            // One that it does not support, it did not support before.
+            let counts = known.is_some_and(|known| known.state != ProfileState::Unsupported);
+            if counts {
+                let state = self.state_of(&part, Bearing::Counts, endpoint);
+                self.put_profile_device(profile, endpoint, state);
+            }
+        }
+    }
+
+    /// A device that is gone has no profiles.
+    pub(super) fn forget_profiles(&mut self, endpoint: &DeviceName) {
+        if self.counters.profiles == 0 {
+            return;
+        }
+        for part in query::profile_parts(self.tables, &endpoint.namespace()) {
+            self.put_profile_device(&part.profile, endpoint, None);
+        }
+    }
+
+    /// The profiles of the namespace, the ones that count first, and how each stands to a device.
+    fn bearings(&self, endpoint: &DeviceName) -> Vec<(ProfilePart, Bearing)> {
+        if self.counters.profiles == 0 {
+            return Vec::new();
+        }
+        let parts = query::profile_parts(self.tables, &endpoint.namespace());
+        let with_bearing = |part| {
+            let bearing = self.bearing(&part, endpoint);
+            (part, bearing)
+        };
+        parts.into_iter().map(with_bearing).collect()
+    }
+
+    fn bearing(&self, part: &ProfilePart, endpoint: &DeviceName) -> Bearing {
+        let ProfilePart {
+            profile, standing, ..
+        } = part;
+        if *standing == Standing::Removed || !query::is_known(self.tables, endpoint) {
+            return Bearing::None;
+        }
+        if profile.activity == Activity::Paused {
+            return match query::profile_device(self.tables, profile, endpoint) {
+                Some(_) => Bearing::Frozen,
+                None => Bearing::None,
+            };
+        }
+        if !query::meets_filter(self.tables, endpoint, &profile.selector.filter) {
+            Bearing::None
+        } else if self.meets(endpoint, &profile.requires) {
+            Bearing::Counts
+        } else {
+            Bearing::Unsupported
+        }
+    }
+
+    fn meets(&self, endpoint: &DeviceName, requires: &Requirements) -> bool {
+        if requires.is_empty() {
+            return true;
+        }
+        // One that is not registered has nothing that anybody knows of.
+        query::registration(self.tables, endpoint).is_some_and(|registration| {
+            let mut objects = requires.objects.iter();
+            objects.all(|object| query::has_object(&registration, *object, None))
+                && requires
+                    .version
+                    .is_none_or(|least| registration.version >= least)
+        })
+    }
+
+    fn with_profiles(
+        &self,
+        endpoint: &DeviceName,
+        mut wanted: BTreeMap<Path, Wanted>,
+        parts: &[(ProfilePart, Bearing)],
+    ) -> BTreeMap<Path, Wanted> {
+        for (part, bearing) in parts {
+            let profile = &part.profile;
+            match bearing {
+                Bearing::None | Bearing::Unsupported => {}
+                Bearing::Frozen => {
+                    let rows = query::desired(self.tables, endpoint).into_iter();
+                    for row in rows.filter(|row| row.origin.is_profile(&profile.name)) {
+                        wanted.entry(row.path).or_insert_with(|| row.into());
+                    }
+                }
+                Bearing::Counts => {
+                    for resource in &profile.resources {
+                        if wanted.len() < MAX_DESIRED {
+                            let added = || Wanted::of_profile(profile, resource);
+                            wanted.entry(resource.path).or_insert_with(added);
+                        }
+                    }
+                }
+            }
+        }
+        wanted
+    }
+
+    fn release_unwanted(&mut self, part: &ProfilePart, bearing: Bearing, endpoint: &DeviceName) {
+        let profile = &part.profile;
+        let holder = holder(profile);
+        let wanted: &[_] = match bearing {
+            Bearing::Frozen => return,
+            Bearing::Counts => &profile.observations,
+            Bearing::None | Bearing::Unsupported => &[],
+        };
+        for held in query::observations(self.tables, endpoint) {
+            let is_held = held.holders.iter().any(|one| one.id == holder);
+            let stands = wanted.iter().any(|wanted| {
+                wanted.observed == held.observed && wanted.parameters == held.parameters
+            });
+            if is_held && !stands {
+                self.release_observation(endpoint, &held.observed, holder);
+            }
+        }
+    }
+
+    /// How many operations that takes.
+    fn observe_wanted(&mut self, part: &ProfilePart, endpoint: &DeviceName) -> usize {
+        let holder = holder(&part.profile);
+        let mut operations = 0;
+        for ProfileObservation {
+            observed,
+            parameters,
+        } in &part.profile.observations
+        {
+            let is_new = query::observation(self.tables, endpoint, observed).is_none();
+            let until = Timestamp::NEVER;
+            // The state of the profile tells of one that somebody else observes otherwise, or that is one too many.
+            let held = self.hold_observation(endpoint, observed, *parameters, holder, until);
+            // One that registers later is asked then.
+            if is_new && held.is_ok() && query::registration(self.tables, endpoint).is_some() {
+                let observe = Operation::Observe {
+                    observed: observed.clone(),
+                    parameters: *parameters,
+                };
+                self.add_operation(endpoint, observe, OperationSource::Desired, until, 0);
+                operations += 1;
+            }
+        }
+        operations
+    }
+
+    /// How far a device is from a profile; `None` for one that has nothing of it.
+    fn state_of(
+        &self,
+        part: &ProfilePart,
+        bearing: Bearing,
+        endpoint: &DeviceName,
+    ) -> Option<ProfileState> {
+        match bearing {
+            Bearing::None => return None,
+            Bearing::Unsupported => return Some(ProfileState::Unsupported),
+            Bearing::Frozen | Bearing::Counts => {}
+        }
+        let profile = &part.profile;
+        let rows = query::desired(self.tables, endpoint);
+        let own = || {
+            rows.iter()
+                .filter(|row| row.origin.is_profile(&profile.name))
+        };
+        let holder = holder(profile);
+        let unobserved = profile.observations.iter().any(|wanted| {
+            let held = query::observation(self.tables, endpoint, &wanted.observed);
+            !held.is_some_and(|held| held.holders.iter().any(|one| one.id == holder))
+        });
+        let homeless = profile
+            .resources
+            .iter()
+            .any(|resource| !rows.iter().any(|row| row.path == resource.path));
+        let any = |test: fn(&DesiredResource) -> bool| own().any(test);
+        let refused = any(|row| matches!(row.state, DesiredState::Rejected { .. }));
+        let paused = bearing == Bearing::Frozen || profile.activity == Activity::Paused;
+        Some(if refused || (!paused && (unobserved || homeless)) {
+            ProfileState::Rejected
+        } else if any(|row| matches!(row.state, DesiredState::Pending { .. })) {
+            ProfileState::Pending
+        } else if any(|row| matches!(row.state, DesiredState::Drifted { .. })) {
+            ProfileState::Drifted
+        } else if own().next().is_none()
+            && !profile.resources.is_empty()
+            && profile.observations.is_empty()
+        {
+            ProfileState::Superseded
+        } else {
+            ProfileState::InSync
+        })
+    }
+
+    /// Writes how far a device is, and counts it.
+    fn put_profile_device(
+        &mut self,
+        profile: &Profile,
+        endpoint: &DeviceName,
+        state: Option<ProfileState>,
+    ) {
+        let before = query::profile_device(self.tables, profile, endpoint);
+        let before = before.map(|before| before.state);
+        if before == state {
+            return;
+        }
+        let mut tally = query::profile_tally(self.tables, &profile.namespace, &profile.name);
+        if let Some(before) = before {
+            let counted = tally.of(before);
+            *counted = counted.saturating_sub(1);
+        }
+        if let Some(state) = state {
+            *tally.of(state) += 1;
+            self.tables.put(Row::ProfileDevice(ProfileDevice {
+                namespace: profile.namespace.clone(),
+                profile: profile.name.clone(),
+                endpoint: endpoint.clone(),
+                state,
+            }));
+        } else {
+            let key = RowKey::ProfileDevice(profile.key(), endpoint.clone());
+            self.tables.delete(&key);
+        }
+        if tally == ProfileTally::default() {
+            self.tables.delete(&RowKey::ProfileTally(profile.key()));
+        } else {
+            self.tables.put(Row::ProfileTally {
+                namespace: profile.namespace.clone(),
+                profile: profile.name.clone(),
+                tally,
+            });
+        }
+    }
+}
+
+/// Who holds the observations of a profile.
+fn holder(profile: &Profile) -> u64 {
+    HOLDER | (spread(profile.name.bytes()) >> 2)
+}

@@ -1,0 +1,178 @@
+//! From a spec to a profile. Each field of a spec is carried out, or the spec is refused with its name.
+
+use crd::desired_observation::DesiredObservation;
+use crd::desired_value::ProfileResource;
+use crd::device_profile::{DeviceProfileSpec, ProfileRequirements};
+use crd::{DeviceProfile, Reason};
+
+use super::{OWNER, Observation, Profile, Resource};
+use crate::Refusal;
+use crate::owner::{checked_name, is_sound_name};
+use crate::selection::{ReadFilter, Selection};
+use crate::typing::{Problems, typed};
+
+/// Observations of a profile.
+const MAX_OBSERVATIONS: usize = 16;
+/// Objects that a profile requires.
+const MAX_OBJECTS: usize = 16;
+
+/// The profile that carries an object out, and whether it names objects or resources that the OMA does not define; or why
+/// there can be none.
+pub(super) fn compile(
+    profile: &DeviceProfile,
+    read_filter: ReadFilter,
+) -> Result<(Profile, bool), Refusal> {
+    let spec = &profile.spec;
+    let name = checked_name(&profile.metadata)?;
+    not_yet(spec)?;
+    let (resources, unknown_models) = resources(spec)?;
+    let requires = spec.requires.as_ref();
+    let compiled = Profile {
+        name,
+        description: OWNER.of(&profile.metadata),
+        filter: filter(spec, read_filter)?,
+        group: group(spec),
+        priority: spec.priority,
+        paused: spec.paused,
+        resources,
+        observations: observations(&spec.observations)?,
+        objects: requires.map_or_else(|| Ok(Vec::new()), objects)?,
+        minimum_version: requires
+            .and_then(|requires| requires.minimum_lwm2m_version.clone())
+            .unwrap_or_default(),
+        etag: String::new(),
+    };
+    Ok((compiled, unknown_models))
+}
+
+/// What profiles cannot do.
+fn not_yet(spec: &DeviceProfileSpec) -> Result<(), Refusal> {
+    for (is_given, field, why) in [
+        (
+            !spec.instances.is_empty(),
+            "spec.instances",
+            "profiles neither create nor delete object instances yet; leave it out, and use a DeviceOperation of the \
+             type CreateInstance or DeleteInstance",
+        ),
+        (
+            spec.rollout.is_some(),
+            "spec.rollout",
+            "a change goes to all devices at once yet; leave it out, and widen the selector step by step",
+        ),
+    ] {
+        if is_given {
+            return Err(Refusal::unsupported(field, why));
+        }
+    }
+    Ok(())
+}
+
+fn filter(spec: &DeviceProfileSpec, read_filter: ReadFilter) -> Result<String, Refusal> {
+    const FIELD: &str = "spec.selector";
+    let Some(selector) = &spec.selector else {
+        return Ok(String::new());
+    };
+    let selection = Selection::default().labels(selector, FIELD)?;
+    Ok(selection.finish(FIELD, read_filter)?.text)
+}
+
+/// One that the state tier can have no group for is one that is not there.
+fn group(spec: &DeviceProfileSpec) -> String {
+    let reference = spec.group_ref.as_ref();
+    let name = reference.map(|reference| reference.name.as_str());
+    name.filter(|name| is_sound_name(name))
+        .unwrap_or_default()
+        .to_owned()
+}
+
+/// The values by the definitions of the OMA. What the OMA does not define the state tier may know, and decides.
+fn resources(spec: &DeviceProfileSpec) -> Result<(Vec<Resource>, bool), Refusal> {
+    let mut resources = Vec::with_capacity(spec.resources.len());
+    let (mut problems, mut unknown_models) = (Problems::default(), false);
+    for (place, one) in spec.resources.iter().enumerate() {
+        let text = value(place, one)?;
+        let drift_policy = one.drift_policy.unwrap_or(spec.drift_policy);
+        let text = match typed(&one.path, text) {
+            Ok((_, value)) => value.to_text(),
+            Err(problem) if problem.is_unknown_model() => {
+                unknown_models = true;
+                text.to_owned()
+            }
+            Err(problem) => {
+                problems.add(&one.path, problem);
+                continue;
+            }
+        };
+        resources.push(Resource {
+            path: one.path.clone(),
+            text,
+            drift_policy,
+        });
+    }
+    if problems.is_empty() {
+        return Ok((resources, unknown_models));
+    }
+    Err(Refusal {
+        reason: Reason::InvalidValue,
+        message: format!("spec.resources: {}", problems.message()),
+    })
+}
+
+fn value(place: usize, resource: &ProfileResource) -> Result<&str, Refusal> {
+    match (&resource.value, &resource.value_from) {
+        (Some(value), None) => Ok(value),
+        (_, Some(_)) => Err(Refusal::unsupported(
+            &format!("spec.resources[{place}].valueFrom"),
+            "values of Secrets are not fetched yet, since whoever may look at what is desired would see them; write it to \
+             the devices by `drover write`, and leave it out here",
+        )),
+        (None, None) => Err(Refusal::invalid(
+            &format!("spec.resources[{place}].value"),
+            "is missing",
+        )),
+    }
+}
+
+fn observations(observations: &[DesiredObservation]) -> Result<Vec<Observation>, Refusal> {
+    if observations.len() > MAX_OBSERVATIONS {
+        let why = format!(
+            "a profile has at most {MAX_OBSERVATIONS} of them; put the others into another DeviceProfile"
+        );
+        return Err(Refusal::unsupported("spec.observations", &why));
+    }
+    let one = |one: &DesiredObservation| Observation {
+        path: one.path.clone(),
+        parameters: parameters(one),
+    };
+    Ok(observations.iter().map(one).collect())
+}
+
+// LwM2M-Core 1.2 §5.1.2: notification attributes.
+fn parameters(observation: &DesiredObservation) -> String {
+    let seconds = |seconds: Option<i64>| seconds.map(|seconds| seconds.to_string());
+    let given = [
+        ("pmin", seconds(observation.minimum_period_seconds)),
+        ("pmax", seconds(observation.maximum_period_seconds)),
+        ("gt", observation.greater_than.clone()),
+        ("lt", observation.less_than.clone()),
+        ("st", observation.step.clone()),
+    ];
+    let given = given.into_iter();
+    let texts: Vec<String> = given
+        .filter_map(|(name, value)| value.map(|value| format!("{name}={value}")))
+        .collect();
+    texts.join("&")
+}
+
+fn objects(requires: &ProfileRequirements) -> Result<Vec<u16>, Refusal> {
+    const FIELD: &str = "spec.requires.objectIDs";
+    if requires.object_ids.len() > MAX_OBJECTS {
+        let why = format!("a profile requires at most {MAX_OBJECTS} of them; leave the others out");
+        return Err(Refusal::unsupported(FIELD, &why));
+    }
+    let ids = requires.object_ids.iter();
+    ids.map(|id| {
+        u16::try_from(*id).map_err(|_| Refusal::invalid(FIELD, "is not the id of an object"))
+    })
+    .collect()
+}

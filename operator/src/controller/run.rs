@@ -1,0 +1,168 @@
+//! Running a controller: its watch, its triggers, and what is done for one object.
+
+use std::future::Future;
+use std::sync::Arc;
+use std::time::Duration;
+
+use device_state::NamespaceError;
+use futures::StreamExt;
+use kube::Resource as _;
+use kube::api::Api;
+use kube::runtime::controller::{Action, Controller};
+use kube::runtime::reflector::Store;
+use kube::runtime::reflector::store::Writer;
+use kube::runtime::watcher::Event;
+use node_runtime::{Condition, Drain};
+use prometheus_client::metrics::gauge::Gauge;
+use serde::Serialize;
+use thiserror::Error;
+
+use super::known::TakenIn;
+use super::{Published, Shared, changes, jittered, triggers};
+use crate::kubernetes::{Kind, plural};
+use crate::metrics::Metrics;
+use crate::state_tier::CallError;
+
+/// What a controller does with the objects of its kind.
+pub(crate) trait Control: Send + Sync + Sized + 'static {
+    type Kind: Kind;
+    type Status: Serialize + Send + Sync;
+
+    fn shared(&self) -> &Shared<Self::Kind>;
+
+    /// Where the number of objects is shown.
+    fn gauge(metrics: &Metrics) -> &Gauge;
+
+    /// Takes in what an event of the watch came to, and returns its object, if that is to be reconciled.
+    fn take_in(
+        &self,
+        _event: &Event<Self::Kind>,
+        taken: &TakenIn<Self::Kind>,
+    ) -> Option<Self::Kind> {
+        taken.changed().cloned()
+    }
+
+    /// Observes, plans and acts for one object.
+    fn settle(
+        &self,
+        object: &Self::Kind,
+    ) -> impl Future<Output = Result<Settled<Self::Status>, ReconcileError>> + Send;
+}
+
+/// What an object comes to.
+pub(crate) enum Settled<S> {
+    /// Nothing can be decided yet; to be tried again after so long.
+    NotYet(Duration),
+    Decided {
+        /// What the status should be, if it is something else than the object has.
+        status: Option<S>,
+        /// How long until it is looked at again, whatever happens.
+        again: Duration,
+    },
+}
+
+/// Why a reconciliation is to be tried again.
+#[derive(Debug, Error)]
+pub(crate) enum ReconcileError {
+    #[error(transparent)]
+    StateTier(#[from] CallError),
+    #[error("the status was not written: {0}")]
+    Status(#[from] Box<kube::Error>),
+    #[error("the {kind} {name} cannot be read: {source}")]
+    Read {
+        kind: String,
+        name: String,
+        source: Box<kube::Error>,
+    },
+    #[error("the object is through and cannot be deleted: {0}")]
+    Delete(#[source] Box<kube::Error>),
+    #[error(transparent)]
+    Namespace(#[from] NamespaceError),
+    #[error("the state tier holds something else than what it was just given")]
+    Unsettled,
+}
+
+impl ReconcileError {
+    const fn reason(&self) -> &'static str {
+        match self {
+            Self::StateTier(error) => error.reason(),
+            Self::Status(_) => "status_write",
+            Self::Read { .. } => "object_read",
+            Self::Delete(_) => "object_delete",
+            Self::Namespace(_) => "namespace",
+            Self::Unsettled => "unsettled",
+        }
+    }
+}
+
+/// Runs until the drain.
+pub(crate) async fn run<C: Control>(
+    context: Arc<C>,
+    api: Api<C::Kind>,
+    (reader, writer): (Store<C::Kind>, Writer<C::Kind>),
+    watching: Condition,
+    drain: Drain,
+) {
+    watching.fail(format!("listing {}", plural::<C::Kind>()));
+    let shared = context.shared();
+    let taking = Arc::clone(&context);
+    let take_in = move |event: &Event<C::Kind>| take_in(&*taking, event);
+    let changes = changes::changes(api, watching, shared.metrics.clone(), writer, take_in);
+    Controller::for_stream(changes, reader)
+        .with_config(shared.settings.controller())
+        .reconcile_on(triggers::stream(Arc::clone(&shared.triggers)))
+        .graceful_shutdown_on(drain.started_owned())
+        .run(reconcile::<C>, retry_later::<C>, Arc::clone(&context))
+        .for_each(|outcome| {
+            if let Err(error) = outcome {
+                tracing::debug!(%error, "reconciliation");
+            }
+            std::future::ready(())
+        })
+        .await;
+}
+
+/// Takes in what the API server says and returns the object, if it is to be reconciled.
+pub(crate) fn take_in<C: Control>(context: &C, event: &Event<C::Kind>) -> Option<C::Kind> {
+    let shared = context.shared();
+    let taken = shared.known.take_in(event);
+    C::gauge(&shared.metrics).set(taken.count);
+    for object in &taken.gone {
+        shared.memory.forget(&**object);
+        shared.departures.add_of(&**object);
+    }
+    context.take_in(event, &taken)
+}
+
+/// Brings one object and what it asks for together, and writes the status if it changed.
+pub(crate) async fn reconcile<C: Control>(
+    seen: Arc<C::Kind>,
+    context: Arc<C>,
+) -> Result<Action, ReconcileError> {
+    if seen.meta().deletion_timestamp.is_some() {
+        // Somebody's finalizer holds it; what it has put into the state tier goes once it is gone.
+        return Ok(Action::await_change());
+    }
+    let shared = context.shared();
+    let object = shared.memory.freshest(Arc::clone(&seen));
+    let (status, again) = match context.settle(&object).await? {
+        Settled::NotYet(wait) => return Ok(Action::requeue(jittered(wait))),
+        Settled::Decided { status, again } => (status, again),
+    };
+    if let Some(status) = &status {
+        match shared.publish(&seen, &object, status).await? {
+            Published::Done => {}
+            Published::Postponed(wait) => return Ok(Action::requeue(wait)),
+        }
+    }
+    Ok(shared.succeeded(&object, again))
+}
+
+pub(crate) fn retry_later<C: Control>(
+    object: Arc<C::Kind>,
+    error: &ReconcileError,
+    context: Arc<C>,
+) -> Action {
+    let shared = context.shared();
+    shared.retry_later(&*object, error.reason(), error)
+}

@@ -1,0 +1,34 @@
+#![expect(clippy::unwrap_used, reason = "a failed unwrap is the test's failure")]
+
+use kube::runtime::watcher::Event;
+
+use super::*;
+use crate::controller::rig::stored;
+use crate::controller::take_in;
+use crate::group::fake;
+
+const EXAMPLE: &str = include_str!("../../../../examples/resources/device-group.yaml");
+
+#[tokio::test]
+async fn only_groups_of_objects_that_are_gone_go() {
+    let (context, _api_server, fake) = fake::start().await;
+    let group: DeviceGroup = stored(EXAMPLE, "uid-1");
+    for event in [
+        Event::Init,
+        Event::InitApply(group.clone()),
+        Event::InitDone,
+    ] {
+        take_in(&*context, &event);
+    }
+    fake.put("berlin-old", "devicegroups.drover.dev/uid-1");
+    fake.put("gone", "devicegroups.drover.dev/uid-0");
+    fake.put("by-hand", "to be updated");
+    assert_eq!(context.sweep("acme").await.unwrap(), Left::Nothing);
+    assert_eq!(fake.calls(), ["delete acme/gone"]);
+
+    take_in(&*context, &Event::Delete(group));
+    let departed = context.shared.departures.take();
+    assert_eq!(departed.into_iter().collect::<Vec<_>>(), ["acme"]);
+    context.sweep("acme").await.unwrap();
+    assert_eq!(fake.names(), ["by-hand"]);
+}

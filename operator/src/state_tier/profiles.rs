@@ -1,0 +1,189 @@
+//! Profiles of devices.
+
+use crd::DriftPolicy;
+use crd::failure_sample::FailureSample;
+use device_state::Namespace;
+use fleet_plan::profile::{Counts, Overlap, Profile, Rejected, Stored};
+use proto::drover::v1 as api;
+use proto::drover::v1::device_profiles_client::DeviceProfilesClient;
+
+use super::{CallError, StateTier, about, convert, known};
+
+impl StateTier {
+    /// The profile of a name, if there is one.
+    pub(crate) async fn profile(
+        &self,
+        namespace: &Namespace,
+        name: &str,
+    ) -> Result<Option<Stored>, CallError> {
+        let request = api::GetDeviceProfileRequest {
+            name: name.to_owned(),
+        };
+        let answer = self.call(|channel| {
+            let request = about(namespace, request.clone());
+            async move {
+                DeviceProfilesClient::new(channel)
+                    .get_device_profile(request)
+                    .await
+            }
+        });
+        Ok(known(answer.await)?.map(stored))
+    }
+
+    /// All profiles of a namespace.
+    pub(crate) async fn profiles(&self, namespace: &Namespace) -> Result<Vec<Stored>, CallError> {
+        let answer = self.call(|channel| {
+            let request = about(namespace, api::ListDeviceProfilesRequest {});
+            async move {
+                DeviceProfilesClient::new(channel)
+                    .list_device_profiles(request)
+                    .await
+            }
+        });
+        Ok(answer.await?.profiles.into_iter().map(stored).collect())
+    }
+
+    /// Puts a profile in the place of the one of its name, if that is as its etag says.
+    pub(crate) async fn put_profile(
+        &self,
+        namespace: &Namespace,
+        profile: &Profile,
+    ) -> Result<Stored, CallError> {
+        let request = api::PutDeviceProfileRequest {
+            profile: Some(asked(profile)),
+            ..Default::default()
+        };
+        let answer = self.call(|channel| {
+            let request = about(namespace, request.clone());
+            async move {
+                DeviceProfilesClient::new(channel)
+                    .put_device_profile(request)
+                    .await
+            }
+        });
+        Ok(stored(answer.await?))
+    }
+
+    /// Deletes a profile that is as its etag says. One that is not there is deleted.
+    pub(crate) async fn delete_profile(
+        &self,
+        namespace: &Namespace,
+        profile: &Stored,
+    ) -> Result<(), CallError> {
+        let request = api::DeleteDeviceProfileRequest {
+            name: profile.name.clone(),
+            etag: profile.etag.clone(),
+            ..Default::default()
+        };
+        let answer = self.call(|channel| {
+            let request = about(namespace, request.clone());
+            async move {
+                DeviceProfilesClient::new(channel)
+                    .delete_device_profile(request)
+                    .await
+            }
+        });
+        known(answer.await).map(drop)
+    }
+
+    /// Some of the devices that refused something of a profile.
+    pub(crate) async fn rejected(
+        &self,
+        namespace: &Namespace,
+        name: &str,
+    ) -> Result<Vec<Rejected>, CallError> {
+        let request = api::ListProfileDevicesRequest {
+            name: name.to_owned(),
+            page_size: u32::try_from(FailureSample::MAX).unwrap_or_default(),
+            states: vec![api::profile_device::State::Rejected.into()],
+            ..Default::default()
+        };
+        let answer = self.call(|channel| {
+            let request = about(namespace, request.clone());
+            async move {
+                DeviceProfilesClient::new(channel)
+                    .list_profile_devices(request)
+                    .await
+            }
+        });
+        let rejected = |device: api::ProfileDevice| Rejected {
+            endpoint: device.endpoint,
+            path: device.path,
+            coap_code: device.coap_code,
+            diagnostic: device.diagnostic,
+            since: device.since.and_then(|since| convert::time(since.seconds)),
+        };
+        Ok(answer.await?.devices.into_iter().map(rejected).collect())
+    }
+}
+
+fn asked(profile: &Profile) -> api::DeviceProfile {
+    let resources = profile.resources.iter();
+    let observations = profile.observations.iter();
+    let requires = api::ProfileRequirements {
+        objects: profile.objects.iter().map(|id| u32::from(*id)).collect(),
+        minimum_version: profile.minimum_version.clone(),
+    };
+    api::DeviceProfile {
+        name: profile.name.clone(),
+        description: profile.description.clone(),
+        filter: profile.filter.clone(),
+        group: profile.group.clone(),
+        priority: profile.priority,
+        paused: profile.paused,
+        resources: resources
+            .map(|one| api::ProfileResource {
+                path: one.path.clone(),
+                text: one.text.clone(),
+                drift_policy: drift_policy(one.drift_policy).into(),
+            })
+            .collect(),
+        observations: observations
+            .map(|one| api::ProfileObservation {
+                paths: vec![one.path.clone()],
+                parameters: one.parameters.clone(),
+            })
+            .collect(),
+        requires: Some(requires)
+            .filter(|requires| *requires != api::ProfileRequirements::default()),
+        etag: profile.etag.clone(),
+        status: None,
+    }
+}
+
+const fn drift_policy(policy: DriftPolicy) -> api::DriftPolicy {
+    match policy {
+        DriftPolicy::Enforce => api::DriftPolicy::Enforce,
+        DriftPolicy::Report => api::DriftPolicy::Report,
+        DriftPolicy::InitOnly => api::DriftPolicy::InitOnly,
+    }
+}
+
+fn stored(profile: api::DeviceProfile) -> Stored {
+    let status = profile.status.unwrap_or_default();
+    let counts = status.counts.unwrap_or_default();
+    let overlaps = status.overlaps.into_iter();
+    Stored {
+        name: profile.name,
+        description: profile.description,
+        etag: profile.etag,
+        revision: status.revision,
+        applied: status.applied,
+        counts: Counts {
+            matched: counts.matched,
+            in_sync: counts.in_sync,
+            pending: counts.pending,
+            drifted: counts.drifted,
+            rejected: counts.rejected,
+            unsupported: counts.unsupported,
+            superseded: counts.superseded,
+        },
+        overlaps: overlaps
+            .map(|one| Overlap {
+                profile: one.profile,
+                path: one.path,
+                wins: one.wins,
+            })
+            .collect(),
+    }
+}

@@ -1,0 +1,355 @@
+//! Profiles of devices: what is asked for, and what is told of them.
+
+use std::collections::BTreeSet;
+
+use device_state::campaign::Selector;
+use device_state::profile::{
+    Activity, Profile, ProfileDevice, ProfileObservation, ProfileState, ProfileTally, Requirements,
+};
+use device_state::{
+    Command, DesiredResource, DesiredState, DesiredValue, DriftPolicy, Etag, Group,
+};
+use lwm2m::{NotificationAttributes, Observed, Operation, Path, Registry};
+
+use super::observation::observed;
+use super::request::checked_by;
+use super::value::path;
+use super::{Defined, InNamespace, checked_name, coap_code, device_filter, timestamp, typed_value};
+use crate::convert::list::{bounded, each};
+use crate::convert::operation::attributes;
+use crate::convert::{ConvertError, InField, Reason, Within, narrow, required};
+use crate::drover::v1 as public;
+
+impl TryFrom<Defined<'_, public::PutDeviceProfileRequest>> for Profile {
+    type Error = ConvertError;
+
+    fn try_from(
+        defined: Defined<'_, public::PutDeviceProfileRequest>,
+    ) -> Result<Self, ConvertError> {
+        let asked = required("profile", defined.request.profile)?;
+        let profile = profile(asked, defined.definitions).within("profile")?;
+        Ok(Self {
+            namespace: defined.namespace.clone(),
+            ..profile
+        })
+    }
+}
+
+fn profile(asked: public::DeviceProfile, definitions: &Registry) -> Result<Profile, ConvertError> {
+    checked_name("name", &asked.name)?;
+    if asked.description.len() > Profile::MAX_DESCRIPTION {
+        let reason = Reason::Length(asked.description.len());
+        return Err(ConvertError::new("description", reason));
+    }
+    if !asked.group.is_empty() {
+        checked_name("group", &asked.group)?;
+    }
+    let filter = device_filter(&asked.filter)?;
+    let resources = each(
+        "resources",
+        asked.resources,
+        Profile::MAX_RESOURCES,
+        |one| resource(one, definitions),
+    )?;
+    let observations = each(
+        "observations",
+        asked.observations,
+        Profile::MAX_OBSERVATIONS,
+        |one| observation(one, definitions),
+    )?;
+    once(
+        "resources",
+        resources.iter().map(|one| one.path.to_string()),
+    )?;
+    once(
+        "observations",
+        observations.iter().map(|one| one.observed.to_string()),
+    )?;
+    Ok(Profile {
+        namespace: device_state::Namespace::default(),
+        name: asked.name,
+        description: asked.description,
+        selector: Selector {
+            text: asked.filter,
+            filter,
+        },
+        group: asked.group,
+        priority: asked.priority,
+        activity: if asked.paused {
+            Activity::Paused
+        } else {
+            Activity::Active
+        },
+        requires: asked
+            .requires
+            .map(|requires| requirements(requires).within("requires"))
+            .transpose()?
+            .unwrap_or_default(),
+        resources,
+        observations,
+        revision: 0,
+    })
+}
+
+fn once(field: &str, mut names: impl Iterator<Item = String>) -> Result<(), ConvertError> {
+    let mut seen = BTreeSet::new();
+    match names.find(|name| !seen.insert(name.clone())) {
+        Some(name) => Err(ConvertError::new(field, Reason::Repeated(name))),
+        None => Ok(()),
+    }
+}
+
+fn requirements(asked: public::ProfileRequirements) -> Result<Requirements, ConvertError> {
+    bounded("objects", &asked.objects, Profile::MAX_REQUIRED)?;
+    let objects = asked.objects.into_iter();
+    let objects = objects.map(|object| narrow("objects", object));
+    let version = match asked.minimum_version.as_str() {
+        "" => None,
+        version => Some(version.parse().in_field("minimum_version")?),
+    };
+    Ok(Requirements {
+        objects: objects.collect::<Result<_, _>>()?,
+        version,
+    })
+}
+
+fn resource(
+    asked: public::ProfileResource,
+    definitions: &Registry,
+) -> Result<DesiredValue, ConvertError> {
+    let (path, text, drift) = (&asked.path, &asked.text, asked.drift_policy);
+    if text.len() > Profile::MAX_VALUE_BYTES {
+        return Err(ConvertError::new("text", Reason::Length(text.len())));
+    }
+    desired_value((path, text, drift), definitions)
+}
+
+/// A value that is to be kept, by its path, its text and its policy.
+pub(super) fn desired_value(
+    (path_text, text, drift): (&str, &str, i32),
+    definitions: &Registry,
+) -> Result<DesiredValue, ConvertError> {
+    let path = path("path", path_text)?;
+    let value = typed_value(path, text, definitions).in_field("text")?;
+    let asked = public::DriftPolicy::try_from(drift)
+        .map_err(|_| ConvertError::new("drift_policy", Reason::UnknownEnum(drift)))?;
+    let drift = match asked {
+        // What cannot be read is never told, and asking for it would be refused.
+        _ if is_hidden(path, definitions) => DriftPolicy::InitOnly,
+        public::DriftPolicy::Unspecified | public::DriftPolicy::Enforce => DriftPolicy::Enforce,
+        public::DriftPolicy::Report => DriftPolicy::Report,
+        public::DriftPolicy::InitOnly => DriftPolicy::InitOnly,
+    };
+    Ok(DesiredValue { path, value, drift })
+}
+
+/// Whether the definition of the object says that the resource cannot be read.
+fn is_hidden(path: Path, definitions: &Registry) -> bool {
+    let definition = definitions.resource(path);
+    definition.is_some_and(|definition| !definition.operations.readable)
+}
+
+fn observation(
+    asked: public::ProfileObservation,
+    definitions: &Registry,
+) -> Result<ProfileObservation, ConvertError> {
+    let observed = observed("", &asked.paths)?;
+    let parameters = attributes("parameters", &asked.parameters)?;
+    let operation = Operation::Observe {
+        observed: observed.clone(),
+        parameters,
+    };
+    checked_by(operation, definitions)?;
+    Ok(ProfileObservation {
+        observed,
+        parameters,
+    })
+}
+
+impl TryFrom<InNamespace<public::DeleteDeviceProfileRequest>> for Command {
+    type Error = ConvertError;
+
+    fn try_from(
+        asked: InNamespace<public::DeleteDeviceProfileRequest>,
+    ) -> Result<Self, ConvertError> {
+        checked_name("name", &asked.request.name)?;
+        Ok(Self::RemoveProfile {
+            namespace: asked.namespace,
+            name: asked.request.name,
+        })
+    }
+}
+
+impl From<Profile> for public::DeviceProfile {
+    /// Without its status.
+    fn from(profile: Profile) -> Self {
+        let etag = Etag::of_device_profile(&profile).to_string();
+        let requires = (!profile.requires.is_empty()).then(|| public::ProfileRequirements {
+            objects: profile
+                .requires
+                .objects
+                .into_iter()
+                .map(u32::from)
+                .collect(),
+            minimum_version: profile
+                .requires
+                .version
+                .map(|version| version.to_string())
+                .unwrap_or_default(),
+        });
+        Self {
+            name: profile.name,
+            description: profile.description,
+            filter: profile.selector.text,
+            group: profile.group,
+            priority: profile.priority,
+            paused: profile.activity == Activity::Paused,
+            resources: profile.resources.into_iter().map(told_resource).collect(),
+            observations: profile
+                .observations
+                .into_iter()
+                .map(|one| told_observation(&one.observed, one.parameters))
+                .collect(),
+            requires,
+            etag,
+            status: None,
+        }
+    }
+}
+
+fn told_resource(resource: DesiredValue) -> public::ProfileResource {
+    public::ProfileResource {
+        path: resource.path.to_string(),
+        text: resource.value.to_text(),
+        drift_policy: told_drift(resource.drift).into(),
+    }
+}
+
+fn told_observation(
+    observed: &Observed,
+    parameters: NotificationAttributes,
+) -> public::ProfileObservation {
+    let paths = observed.paths().iter();
+    public::ProfileObservation {
+        paths: paths.map(ToString::to_string).collect(),
+        parameters: parameters.to_query().join("&"),
+    }
+}
+
+pub(super) const fn told_drift(drift: DriftPolicy) -> public::DriftPolicy {
+    match drift {
+        DriftPolicy::Enforce => public::DriftPolicy::Enforce,
+        DriftPolicy::Report => public::DriftPolicy::Report,
+        DriftPolicy::InitOnly => public::DriftPolicy::InitOnly,
+    }
+}
+
+impl From<ProfileTally> for public::ProfileCounts {
+    fn from(tally: ProfileTally) -> Self {
+        Self {
+            matched: tally.matched(),
+            in_sync: tally.in_sync,
+            pending: tally.pending,
+            drifted: tally.drifted,
+            rejected: tally.rejected,
+            unsupported: tally.unsupported,
+            superseded: tally.superseded,
+        }
+    }
+}
+
+/// Profiles that are told as saying something of the same paths.
+const MAX_OVERLAPS: usize = 10;
+
+/// Which others say something of the same paths, as far as is told.
+pub fn profile_overlaps(profile: &Profile, others: &[Profile]) -> Vec<public::ProfileOverlap> {
+    let overlap = |other: &Profile| {
+        let own = &profile.resources;
+        let shared = own
+            .iter()
+            .find(|one| other.resources.iter().any(|two| two.path == one.path))?;
+        Some(public::ProfileOverlap {
+            profile: other.name.clone(),
+            path: shared.path.to_string(),
+            wins: other.precedence() < profile.precedence(),
+        })
+    };
+    others
+        .iter()
+        .filter(|other| other.name != profile.name)
+        .filter_map(overlap)
+        .take(MAX_OVERLAPS)
+        .collect()
+}
+
+/// The states that are asked for; none: all.
+pub fn profile_states(numbers: &[i32]) -> Result<Vec<ProfileState>, ConvertError> {
+    use public::profile_device::State;
+    let state = |number: &i32| match State::try_from(*number) {
+        Ok(State::InSync) => Ok(ProfileState::InSync),
+        Ok(State::Pending) => Ok(ProfileState::Pending),
+        Ok(State::Drifted) => Ok(ProfileState::Drifted),
+        Ok(State::Rejected) => Ok(ProfileState::Rejected),
+        Ok(State::Unsupported) => Ok(ProfileState::Unsupported),
+        Ok(State::Superseded) => Ok(ProfileState::Superseded),
+        Ok(State::Unspecified) | Err(_) => {
+            Err(ConvertError::new("states", Reason::UnknownEnum(*number)))
+        }
+    };
+    numbers.iter().map(state).collect()
+}
+
+/// A device of a profile, with the resource that explains its state.
+pub fn profile_device(device: ProfileDevice, desired: &[DesiredResource]) -> public::ProfileDevice {
+    use public::profile_device::State;
+    let own = desired
+        .iter()
+        .filter(|row| row.origin.is_profile(&device.profile));
+    let cause = own
+        .filter(|row| !matches!(row.state, DesiredState::InSync { .. }))
+        .min_by_key(|row| urgency(&row.state));
+    let bare = public::ProfileDevice {
+        endpoint: device.endpoint.endpoint_str().to_owned(),
+        state: match device.state {
+            ProfileState::InSync => State::InSync,
+            ProfileState::Pending => State::Pending,
+            ProfileState::Drifted => State::Drifted,
+            ProfileState::Rejected => State::Rejected,
+            ProfileState::Unsupported => State::Unsupported,
+            ProfileState::Superseded => State::Superseded,
+        }
+        .into(),
+        path: cause.map(|row| row.path.to_string()).unwrap_or_default(),
+        ..Default::default()
+    };
+    match cause.map(|row| &row.state) {
+        Some(DesiredState::Rejected {
+            code,
+            diagnostic,
+            since,
+        }) => public::ProfileDevice {
+            coap_code: coap_code(*code),
+            diagnostic: diagnostic.clone(),
+            since: timestamp(*since),
+            ..bare
+        },
+        Some(DesiredState::Drifted { since }) => public::ProfileDevice {
+            since: timestamp(*since),
+            ..bare
+        },
+        Some(DesiredState::Pending { .. } | DesiredState::InSync { .. }) | None => bare,
+    }
+}
+
+/// What explains the state of a device comes first.
+const fn urgency(state: &DesiredState) -> u8 {
+    match state {
+        DesiredState::Rejected { .. } => 0,
+        DesiredState::Pending { .. } => 1,
+        DesiredState::Drifted { .. } => 2,
+        DesiredState::InSync { .. } => 3,
+    }
+}
+
+/// The longest name of a group is that of a profile, so one check is enough for both.
+const _: () = assert!(Group::MAX_NAME == Profile::MAX_NAME);

@@ -1,0 +1,219 @@
+//! Profiles of devices: makes every shard go by what is declared, on the leader of the common shard.
+//!
+//! Level-based, as [`campaigns`](crate::campaigns): each round compares what is declared with what the shards go by and
+//! proposes what is missing. Nothing here is remembered.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+use std::time::Duration;
+
+use device_state::campaign::Selector;
+use device_state::profile::{ProfilePart, ProfileTally, Standing};
+use device_state::{Command, FeatureLevel, Namespace, Outcome, Profile, Tables, query};
+use futures::future::join_all;
+use node_runtime::Drain;
+use proto::convert::public::{both, device_filter};
+
+use crate::raft::group::Group;
+use crate::raft::proposals::ProposeError;
+use crate::rounds;
+use crate::router::Router;
+
+/// Devices that one command asks.
+const SWEEP: u32 = 500;
+/// Commands of a shard in one round: others have their turn then.
+const STEPS: usize = 64;
+/// How long a proposal may take; the next round repeats what was not done.
+const PATIENCE: Duration = Duration::from_secs(5);
+
+/// What profiles are found by.
+type Name = (Namespace, String);
+
+/// Spreads profiles while this node leads the common shard.
+pub async fn run(router: Arc<Router>, drain: Drain) {
+    let round = |router: Arc<Router>| async move { round(&router).await };
+    rounds::run(router, FeatureLevel::PROFILES, drain, round).await;
+}
+
+async fn round(router: &Router) {
+    let common = router.common_group();
+    let declared = common.store().read(|tables| effective(tables));
+    let gone = confirmed_gone(router, &declared).await;
+    // What holds up one shard, such as a lost leader, holds up no other.
+    let shards = router.groups().iter();
+    let settled = shards.map(|group| settle(router, group, &declared, &gone));
+    for (group, outcome) in router.groups().iter().zip(join_all(settled).await) {
+        if let Err(error) = outcome {
+            tracing::debug!(shard = %group.shard(), %error, "profiles are not spread this time");
+        }
+    }
+}
+
+/// What shards are to go by: profiles with the filters of their groups. One whose group is not there has no devices.
+fn effective(tables: &dyn Tables) -> BTreeMap<Name, Option<Profile>> {
+    let profiles = query::profiles(tables, None).into_iter();
+    profiles
+        .map(|profile| {
+            let name = (profile.namespace.clone(), profile.name.clone());
+            (name, with_group(tables, profile))
+        })
+        .collect()
+}
+
+fn with_group(tables: &dyn Tables, mut profile: Profile) -> Option<Profile> {
+    if !profile.group.is_empty() {
+        let group = query::group(tables, &profile.namespace, &profile.group)?;
+        let text = both(&group.selector.text, &profile.selector.text);
+        // Each of the two was read before.
+        let filter = device_filter(&text).ok()?;
+        profile.selector = Selector { text, filter };
+    }
+    Some(profile)
+}
+
+fn declared_names(tables: &dyn Tables) -> BTreeSet<Name> {
+    let profiles = query::profiles(tables, None).into_iter();
+    profiles
+        .map(|profile| (profile.namespace, profile.name))
+        .collect()
+}
+
+/// Profiles that some shard goes by and that are not there. This node may have fallen behind with the list: a quorum is
+/// asked before devices lose anything.
+async fn confirmed_gone(
+    router: &Router,
+    declared: &BTreeMap<Name, Option<Profile>>,
+) -> BTreeSet<Name> {
+    let parts = router.groups().iter().flat_map(|group| parts_of(group));
+    let suspects: BTreeSet<Name> = parts
+        .map(|part| name_of(&part))
+        .filter(|name| !declared.contains_key(name))
+        .collect();
+    if suspects.is_empty() {
+        return suspects;
+    }
+    let confirmed = router
+        .common_group()
+        .read_confirmed(|tables| declared_names(tables))
+        .await;
+    confirmed.map_or_else(
+        |_| BTreeSet::new(),
+        |declared| suspects.difference(&declared).cloned().collect(),
+    )
+}
+
+fn parts_of(group: &Group) -> Vec<ProfilePart> {
+    group
+        .store()
+        .read(|tables| query::all_profile_parts(tables))
+}
+
+fn name_of(part: &ProfilePart) -> Name {
+    (part.profile.namespace.clone(), part.profile.name.clone())
+}
+
+async fn settle(
+    router: &Router,
+    group: &Group,
+    declared: &BTreeMap<Name, Option<Profile>>,
+    gone: &BTreeSet<Name>,
+) -> Result<(), ProposeError> {
+    let known: BTreeMap<Name, ProfilePart> = parts_of(group)
+        .into_iter()
+        .map(|part| (name_of(&part), part))
+        .collect();
+    for (name, profile) in declared {
+        let part = known.get(name);
+        let install = match (profile, part) {
+            (Some(profile), part) if !goes_by(part, profile) => {
+                Some((profile.clone(), Standing::Declared))
+            }
+            (None, Some(part)) if part.standing == Standing::Declared => {
+                Some((part.profile.clone(), Standing::Removed))
+            }
+            (Some(_) | None, _) => None,
+        };
+        if let Some((profile, standing)) = install {
+            propose_install(router, group, profile, standing).await?;
+        }
+    }
+    for part in gone.iter().filter_map(|name| known.get(name)) {
+        if part.standing == Standing::Declared {
+            let profile = part.profile.clone();
+            propose_install(router, group, profile, Standing::Removed).await?;
+        }
+    }
+    for part in parts_of(group) {
+        if !part.is_spread() {
+            spread(router, group, &part).await?;
+        }
+    }
+    Ok(())
+}
+
+/// Whether a shard goes by this very profile.
+fn goes_by(part: Option<&ProfilePart>, profile: &Profile) -> bool {
+    part.is_some_and(|part| part.profile == *profile && part.standing == Standing::Declared)
+}
+
+async fn propose_install(
+    router: &Router,
+    group: &Group,
+    profile: Profile,
+    standing: Standing,
+) -> Result<(), ProposeError> {
+    let profile = Box::new(profile);
+    let install = Command::InstallProfile { profile, standing };
+    router
+        .propose(group.shard(), None, install, PATIENCE)
+        .await
+        .map(drop)
+}
+
+/// Asks devices until this node's replica says that all were asked, or for as long as a round may take.
+async fn spread(router: &Router, group: &Group, part: &ProfilePart) -> Result<(), ProposeError> {
+    let (namespace, name) = name_of(part);
+    for _ in 0..STEPS {
+        let known = group
+            .store()
+            .read(|tables| query::profile_part(tables, &namespace, &name));
+        if known.is_none_or(|known| known.is_spread()) {
+            return Ok(());
+        }
+        let step = Command::SpreadProfile {
+            namespace: namespace.clone(),
+            name: name.clone(),
+            limit: SWEEP,
+        };
+        let outcome = router.propose(group.shard(), None, step, PATIENCE).await?;
+        if let Outcome::Rejected(rejection) = outcome {
+            tracing::debug!(shard = %group.shard(), %rejection, "a step of a profile is refused");
+            return Ok(());
+        }
+    }
+    Ok(())
+}
+
+/// How far the shards are with a profile, and how many devices it has, as this node has applied them.
+pub fn standing(router: &Router, profile: &Profile) -> (bool, ProfileTally) {
+    let effective = router
+        .common_group()
+        .store()
+        .read(|tables| with_group(tables, profile.clone()));
+    let (mut applied, mut total) = (true, ProfileTally::default());
+    for group in router.groups() {
+        let (part, tally) = group.store().read(|tables| {
+            let part = query::profile_part(tables, &profile.namespace, &profile.name);
+            let tally = query::profile_tally(tables, &profile.namespace, &profile.name);
+            (part, tally)
+        });
+        total.add(tally);
+        applied &= match &effective {
+            Some(effective) => {
+                goes_by(part.as_ref(), effective) && part.is_some_and(|part| part.is_spread())
+            }
+            None => part.is_none(),
+        };
+    }
+    (applied, total)
+}
