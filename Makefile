@@ -83,7 +83,7 @@ examples: setup ## Runs the client examples in Python and Go against a cluster
 	@$(rocksdb); cargo build --workspace --bins; cargo test --workspace --test examples
 
 kube: setup ## Tests against a real Kubernetes API
-	@scripts/packages.sh go=golang-go openssl=openssl
+	@scripts/packages.sh go=golang-go openssl=openssl lua5.4=lua5.4
 	@$(rocksdb); cargo build --workspace --bins; cargo test --workspace --test kube
 
 bench: setup ## Measures, against etcd as well, and writes docs/performance.md

@@ -3,8 +3,12 @@
 #![expect(clippy::unwrap_used, reason = "a failed unwrap is the test's failure")]
 
 mod access;
+mod canary;
 mod cluster;
+mod gitops;
+mod kinds;
 mod resources;
+mod rig;
 mod rollouts;
 
 use std::time::Duration;
@@ -46,6 +50,9 @@ fn declared_device_is_kept_as_declared() {
     assert!(applied.status.success(), "{applied:?}");
     kubernetes.wait_for_ready("pinned");
     assert_eq!(offset_of(&drover, &device), "+07:00");
+    let pinned = kubernetes.kubectl(&["get", "devices.drover.dev", "pinned", "-o", "json"]);
+    let pinned = serde_json::from_slice(&pinned.stdout).unwrap();
+    gitops::expect(&pinned, "Healthy", "current");
 
     // A changed value arrives.
     let applied = kubernetes.apply(&manifest("pinned", &device, "+08:00"));

@@ -1,0 +1,297 @@
+//! What is declared beside devices and firmware: groups, profiles, operations, servers and definitions, on a real API
+//! server, an operator, and the state tier.
+
+mod manifests;
+
+use serde_json::Value;
+use tests::{until, until_some};
+
+use crate::cluster::Operator;
+use crate::rig::{Rig, SOON};
+
+use manifests::{BOOTSTRAP, MODEL, SECURITY, group, operation, profile};
+
+#[test]
+fn what_is_declared_is_so_and_goes_with_its_object() {
+    let rig = Rig::start(2);
+    let operator = Operator::start(&rig.kubernetes, &rig.drover, "kinds");
+    a_group_is_counted(&rig);
+    a_group_of_people_is_left_alone(&rig);
+    a_profile_is_brought_to_its_devices(&rig);
+    a_definition_is_added(&rig);
+    devices_are_told_of_servers(&rig);
+    an_operation_is_done_once(&rig);
+    what_cannot_be_done_is_said(&rig);
+    nothing_is_written_while_nothing_happens(&rig, &operator);
+    what_is_deleted_is_taken_back(&rig);
+    what_was_deleted_meanwhile_is_taken_back(&rig, operator);
+}
+
+/// The names in a list of the command line.
+fn listed(rig: &Rig, command: &[&str], list: &str, name: &str) -> Vec<String> {
+    let told = rig.drover.json(command);
+    let told = told[list].as_array().cloned().unwrap_or_default();
+    let text = |one: &Value| match &one[name] {
+        Value::String(text) => text.clone(),
+        other => other.to_string(),
+    };
+    told.iter().map(text).collect()
+}
+
+fn groups(rig: &Rig) -> Vec<String> {
+    listed(rig, &["groups", "list"], "groups", "name")
+}
+
+fn servers(rig: &Rig) -> Vec<String> {
+    let names = listed(rig, &["bootstrap", "list"], "profiles", "name");
+    let begin = |name: &String| name.split("-k8s-").next().unwrap_or_default().to_owned();
+    names.iter().map(begin).collect()
+}
+
+fn definitions(rig: &Rig) -> Vec<String> {
+    listed(rig, &["models", "list"], "models", "id")
+}
+
+fn a_group_is_counted(rig: &Rig) {
+    rig.apply(&group("north", "selector: {matchLabels: {site: north}}"));
+    let counted = rig.until("lwg/north", "Ready", "True", "Evaluated");
+    assert_eq!(counted["status"]["devices"], 2);
+    assert_eq!(counted["status"]["registered"], 2);
+    let versions = &counted["status"]["firmwareVersions"];
+    assert_eq!(versions[0]["devices"], 2, "{versions}");
+    assert_eq!(groups(rig), ["north"]);
+    let columns = rig.kubectl(&["get", "lwg", "north"]);
+    assert!(columns.contains("Evaluated"), "{columns}");
+
+    // One fewer.
+    let device = &rig.drover.devices()[0];
+    let labelled = rig
+        .drover
+        .run(&["label", device, "site=south", "--overwrite"]);
+    assert_eq!(labelled.code, 0, "{labelled:?}");
+    until_some("a group with one device", SOON, || {
+        let devices = rig.object("lwg/north")["status"]["devices"].clone();
+        if devices == 1 { Ok(()) } else { Err(devices) }
+    });
+    let labelled = rig
+        .drover
+        .run(&["label", device, "site=north", "--overwrite"]);
+    assert_eq!(labelled.code, 0, "{labelled:?}");
+}
+
+fn a_group_of_people_is_left_alone(rig: &Rig) {
+    let put = ["groups", "put", "by-hand", "-l", "site=north"];
+    let put = rig.drover.run(&put);
+    assert_eq!(put.code, 0, "{put:?}");
+    rig.apply(&group("by-hand", "selector: {}"));
+    let said = rig.until_refused("lwg/by-hand", "IdentityConflict");
+    assert!(said.contains("drover groups remove by-hand"), "{said}");
+    rig.kubectl(&["delete", "lwg", "by-hand", "--timeout=10s"]);
+    assert_eq!(groups(rig), ["by-hand", "north"]);
+}
+
+fn a_profile_is_brought_to_its_devices(rig: &Rig) {
+    rig.apply(&profile("offset", "groupRef: {name: nobody}", "+05:00"));
+    rig.until_refused("lwp/offset", "GroupNotFound");
+    rig.apply(&profile("offset", "groupRef: {name: north}", "+05:00"));
+    let written = rig.until("lwp/offset", "Ready", "True", "InSync");
+    assert_eq!(written["status"]["counts"]["matched"], 2);
+    for device in rig.drover.devices() {
+        assert_eq!(rig.value(&device, "/3/0/14"), "+05:00");
+    }
+    rig.apply(&profile("offset", "groupRef: {name: north}", "+06:00"));
+    for device in rig.drover.devices() {
+        until_some("the changed value", SOON, || {
+            let found = rig.value(&device, "/3/0/14");
+            if found == "+06:00" {
+                Ok(())
+            } else {
+                Err(found)
+            }
+        });
+    }
+    rig.until("lwp/offset", "Ready", "True", "InSync");
+
+    // Another profile that counts before it is told of.
+    rig.apply(&profile(
+        "above",
+        "priority: 200\n  groupRef: {name: north}",
+        "+07:00",
+    ));
+    let lost = rig.until("lwp/offset", "Degraded", "True", "Conflicts");
+    assert_eq!(lost["status"]["conflictsWith"][0]["name"], "above");
+    rig.kubectl(&["delete", "lwp", "above", "--timeout=10s"]);
+    rig.until("lwp/offset", "Degraded", "False", "AsExpected");
+    rig.until("lwp/offset", "Ready", "True", "InSync");
+}
+
+fn a_definition_is_added(rig: &Rig) {
+    rig.apply(MODEL);
+    rig.until("lwom/pump", "Accepted", "True", "Accepted");
+    assert_eq!(rig.object("lwom/pump")["status"]["resources"], 2);
+    assert_eq!(definitions(rig), ["26241"]);
+    rig.apply(&MODEL.replace("name: pump", "name: again"));
+    rig.until_refused("lwom/again", "IdentityConflict");
+    rig.kubectl(&["delete", "lwom", "again", "--timeout=10s"]);
+}
+
+fn devices_are_told_of_servers(rig: &Rig) {
+    let servers_object = "bootstrapprofiles.drover.dev/servers";
+    rig.apply(BOOTSTRAP);
+    rig.until_refused(servers_object, "ProfileNotFound");
+    rig.apply(SECURITY);
+    rig.until(servers_object, "Ready", "True", "InForce");
+    assert_eq!(servers(rig), ["servers"]);
+}
+
+fn an_operation_is_done_once(rig: &Rig) {
+    let device = &rig.drover.devices()[0];
+    let on = format!("endpointName: {device}");
+    rig.apply(&operation("read", &on, "{type: Read, path: /3/0/14}"));
+    let read = rig.until("lwop/read", "Succeeded", "True", "Complete");
+    assert_eq!(read["status"]["results"][0]["value"], "+06:00");
+    assert_eq!(read["status"]["counts"]["succeeded"], 1);
+    let wait = [
+        "wait",
+        "--for=condition=Complete",
+        "--timeout=30s",
+        "lwop/read",
+    ];
+    rig.kubectl(&wait);
+
+    let write = "{type: Write, values: [{path: /3/0/15, value: Europe/Berlin}]}";
+    rig.apply(&operation("write", &on, write));
+    let written = rig.until("lwop/write", "Succeeded", "True", "Complete");
+    assert_eq!(written["status"]["results"][0]["coapCode"], "2.04");
+    assert_eq!(rig.value(device, "/3/0/15"), "Europe/Berlin");
+
+    // What a device refuses has failed.
+    rig.apply(&operation(
+        "missing",
+        &on,
+        "{type: Read, path: /3303/77/5700}",
+    ));
+    rig.until("lwop/missing", "Failed", "True", "DevicesFailed");
+
+    // One that nobody looks at any more goes.
+    let short = format!("{on}\n  ttlSecondsAfterFinished: 1");
+    rig.apply(&operation("short", &short, "{type: Discover, path: /3}"));
+    until("the operation has gone", SOON, || {
+        let found = rig.kubernetes.kubectl(&["get", "lwop/short"]);
+        !found.status.success()
+    });
+}
+
+fn what_cannot_be_done_is_said(rig: &Rig) {
+    let read = "{type: Read, path: /3}";
+    for (manifest, object, begin) in [
+        (
+            group("frozen", "selector: {}\n  membership: Snapshot"),
+            "lwg/frozen",
+            "spec.membership: Snapshot",
+        ),
+        (
+            profile(
+                "staged",
+                "selector: {}\n  rollout: {maxConcurrent: 5}",
+                "+00:00",
+            ),
+            "lwp/staged",
+            "spec.rollout: ",
+        ),
+        (
+            operation("many", "groupRef: {name: north}", read),
+            "lwop/many",
+            "spec.groupRef: ",
+        ),
+        (
+            BOOTSTRAP.replace("name: servers", "name: chosen").replace(
+                "  servers:",
+                "  selector: {matchLabels: {site: north}}\n  servers:",
+            ),
+            "bootstrapprofiles.drover.dev/chosen",
+            "spec.selector: ",
+        ),
+    ] {
+        rig.apply(&manifest);
+        let said = rig.until_refused(object, "Unsupported");
+        assert!(said.starts_with(begin), "{object}: {said}");
+    }
+    rig.apply(
+        &MODEL
+            .replace("name: pump", "name: old")
+            .replace("26241", "3303"),
+    );
+    rig.until_refused("lwom/old", "NotNewer");
+    assert_eq!(groups(rig), ["by-hand", "north"]);
+    for object in [
+        "lwg/frozen",
+        "lwp/staged",
+        "lwop/many",
+        "bootstrapprofiles.drover.dev/chosen",
+        "lwom/old",
+    ] {
+        rig.kubectl(&["delete", object, "--timeout=10s"]);
+    }
+}
+
+fn nothing_is_written_while_nothing_happens(rig: &Rig, operator: &Operator) {
+    let writes = || operator.metric("drover_operator_status_writes_total");
+    let looked = || operator.metric("drover_operator_reconciliations_total");
+    let versions = || {
+        rig.kubectl(&[
+            "get",
+            "lwg,lwp,lwop,lwom,bootstrapprofiles.drover.dev",
+            "-o",
+            "jsonpath={.items[*].metadata.resourceVersion}",
+        ])
+    };
+    // What the deletions have changed of others is still to be written.
+    let before = looked();
+    until("a look at everything", SOON, || looked() >= before + 30.0);
+    let (quiet, settled, since) = (writes(), versions(), looked());
+    until("another look", SOON, || looked() >= since + 30.0);
+    assert!((writes() - quiet).abs() < f64::EPSILON, "{settled}");
+    assert_eq!(versions(), settled);
+}
+
+fn what_is_deleted_is_taken_back(rig: &Rig) {
+    rig.kubectl(&["delete", "lwp", "offset", "--timeout=10s"]);
+    rig.kubectl(&["delete", "lwg", "north", "--timeout=10s"]);
+    until_some("no group but that of people", SOON, || {
+        let left = groups(rig);
+        if left == ["by-hand"] {
+            Ok(())
+        } else {
+            Err(left)
+        }
+    });
+    // Devices keep what they have.
+    let device = &rig.drover.devices()[0];
+    assert_eq!(rig.value(device, "/3/0/14"), "+06:00");
+}
+
+fn what_was_deleted_meanwhile_is_taken_back(rig: &Rig, operator: Operator) {
+    rig.apply(&group("later", "selector: {}"));
+    rig.until("lwg/later", "Ready", "True", "Evaluated");
+    drop(operator);
+    for object in [
+        "lwg/later",
+        "lwom/pump",
+        "bootstrapprofiles.drover.dev/servers",
+    ] {
+        rig.kubectl(&["delete", object, "--timeout=10s"]);
+    }
+    assert_eq!(groups(rig), ["by-hand", "later"]);
+    assert_eq!(definitions(rig), ["26241"]);
+    assert_eq!(servers(rig), ["servers"]);
+    let _operator = Operator::start(&rig.kubernetes, &rig.drover, "kinds-again");
+    until_some("nothing that is without its object", SOON, || {
+        let left = (groups(rig), definitions(rig), servers(rig));
+        if left.0 == ["by-hand"] && left.1.is_empty() && left.2.is_empty() {
+            Ok(())
+        } else {
+            Err(format!("{left:?}"))
+        }
+    });
+}
