@@ -8,7 +8,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use device_state::campaign::Selector;
-use device_state::profile::{ProfilePart, ProfileTally, Standing};
+use device_state::profile::{Activity, ProfilePart, ProfileTally, Standing};
 use device_state::{Command, FeatureLevel, Namespace, Outcome, Profile, Tables, query};
 use futures::future::join_all;
 use node_runtime::Drain;
@@ -20,7 +20,7 @@ use crate::rounds;
 use crate::router::Router;
 
 /// Devices that one command asks.
-const SWEEP: u32 = 500;
+const SWEEP: u32 = 200;
 /// Commands of a shard in one round: others have their turn then.
 const STEPS: usize = 64;
 /// How long a proposal may take; the next round repeats what was not done.
@@ -49,8 +49,16 @@ async fn round(router: &Router) {
     }
 }
 
-/// What shards are to go by: profiles with the filters of their groups. One whose group is not there has no devices.
-fn effective(tables: &dyn Tables) -> BTreeMap<Name, Option<Profile>> {
+/// What the shards are to go by.
+enum Effective {
+    Profile(Box<Profile>),
+    /// The group of the profile is not there: it has no devices.
+    Nobody,
+    /// As they do: it is paused and without its group, or its filter and that of its group are too much together.
+    Unchanged,
+}
+
+fn effective(tables: &dyn Tables) -> BTreeMap<Name, Effective> {
     let profiles = query::profiles(tables, None).into_iter();
     profiles
         .map(|profile| {
@@ -60,15 +68,23 @@ fn effective(tables: &dyn Tables) -> BTreeMap<Name, Option<Profile>> {
         .collect()
 }
 
-fn with_group(tables: &dyn Tables, mut profile: Profile) -> Option<Profile> {
-    if !profile.group.is_empty() {
-        let group = query::group(tables, &profile.namespace, &profile.group)?;
-        let text = both(&group.selector.text, &profile.selector.text);
-        // Each of the two was read before.
-        let filter = device_filter(&text).ok()?;
-        profile.selector = Selector { text, filter };
+/// With the filter of its group in its own.
+fn with_group(tables: &dyn Tables, mut profile: Profile) -> Effective {
+    if profile.group.is_empty() {
+        return Effective::Profile(Box::new(profile));
     }
-    Some(profile)
+    let Some(group) = query::group(tables, &profile.namespace, &profile.group) else {
+        return match profile.activity {
+            Activity::Active => Effective::Nobody,
+            Activity::Paused => Effective::Unchanged,
+        };
+    };
+    let text = both(&group.selector.text, &profile.selector.text);
+    let Ok(filter) = device_filter(&text) else {
+        return Effective::Unchanged;
+    };
+    profile.selector = Selector { text, filter };
+    Effective::Profile(Box::new(profile))
 }
 
 fn declared_names(tables: &dyn Tables) -> BTreeSet<Name> {
@@ -80,10 +96,7 @@ fn declared_names(tables: &dyn Tables) -> BTreeSet<Name> {
 
 /// Profiles that some shard goes by and that are not there. This node may have fallen behind with the list: a quorum is
 /// asked before devices lose anything.
-async fn confirmed_gone(
-    router: &Router,
-    declared: &BTreeMap<Name, Option<Profile>>,
-) -> BTreeSet<Name> {
+async fn confirmed_gone(router: &Router, declared: &BTreeMap<Name, Effective>) -> BTreeSet<Name> {
     let parts = router.groups().iter().flat_map(|group| parts_of(group));
     let suspects: BTreeSet<Name> = parts
         .map(|part| name_of(&part))
@@ -115,7 +128,7 @@ fn name_of(part: &ProfilePart) -> Name {
 async fn settle(
     router: &Router,
     group: &Group,
-    declared: &BTreeMap<Name, Option<Profile>>,
+    declared: &BTreeMap<Name, Effective>,
     gone: &BTreeSet<Name>,
 ) -> Result<(), ProposeError> {
     let known: BTreeMap<Name, ProfilePart> = parts_of(group)
@@ -125,13 +138,13 @@ async fn settle(
     for (name, profile) in declared {
         let part = known.get(name);
         let install = match (profile, part) {
-            (Some(profile), part) if !goes_by(part, profile) => {
-                Some((profile.clone(), Standing::Declared))
+            (Effective::Profile(profile), part) if !goes_by(part, profile) => {
+                Some((Profile::clone(profile), Standing::Declared))
             }
-            (None, Some(part)) if part.standing == Standing::Declared => {
+            (Effective::Nobody, Some(part)) if part.standing == Standing::Declared => {
                 Some((part.profile.clone(), Standing::Removed))
             }
-            (Some(_) | None, _) => None,
+            _ => None,
         };
         if let Some((profile, standing)) = install {
             propose_install(router, group, profile, standing).await?;
@@ -209,10 +222,11 @@ pub fn standing(router: &Router, profile: &Profile) -> (bool, ProfileTally) {
         });
         total.add(tally);
         applied &= match &effective {
-            Some(effective) => {
-                goes_by(part.as_ref(), effective) && part.is_some_and(|part| part.is_spread())
+            Effective::Profile(profile) => {
+                goes_by(part.as_ref(), profile) && part.is_some_and(|part| part.is_spread())
             }
-            None => part.is_none(),
+            Effective::Nobody => part.is_none(),
+            Effective::Unchanged => false,
         };
     }
     (applied, total)

@@ -264,7 +264,12 @@ impl<'t> Change<'t> {
                 endpoint,
                 observed,
                 holder,
-            } => Ok(self.release_observation(endpoint, observed, *holder)),
+            } => {
+                let outcome = self.release_observation(endpoint, observed, *holder);
+                // A profile may have wanted it otherwise.
+                self.settle_profiles(endpoint);
+                Ok(outcome)
+            }
             Command::PutBootstrapProfile { profile } => self.put_profile(profile),
             Command::RemoveBootstrapProfile { namespace, name } => {
                 self.remove_profile(namespace, name)

@@ -148,13 +148,17 @@ impl Content {
     }
 
     fn desired(&mut self, path: Path, value: &Value, drift: DriftPolicy) {
-        self.text(&path.to_string())
-            .text(&value.to_text())
-            .number(match drift {
-                DriftPolicy::Enforce => 0,
-                DriftPolicy::Report => 1,
-                DriftPolicy::InitOnly => 2,
-            });
+        self.text(&path.to_string()).text(&value.to_text());
+        // Replicas of releases before know no policy, and must come to the same.
+        match drift {
+            DriftPolicy::InitOnly => {}
+            DriftPolicy::Enforce => {
+                self.text("enforce");
+            }
+            DriftPolicy::Report => {
+                self.text("report");
+            }
+        }
     }
 
     fn server(&mut self, server: &BootstrapServer) {

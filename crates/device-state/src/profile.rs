@@ -88,8 +88,10 @@ impl Profile {
     pub const MAX_PROFILES: usize = 64;
     /// The most values of one profile.
     pub const MAX_RESOURCES: usize = 64;
-    /// The longest value as text: every shard has a copy of it.
+    /// The longest value as text.
     pub const MAX_VALUE_BYTES: usize = 4_096;
+    /// The longest values of one profile together: all profiles of a namespace are read for each device that registers.
+    pub const MAX_BYTES: usize = 16_384;
     /// The most observations of one profile.
     pub const MAX_OBSERVATIONS: usize = 16;
     /// The most objects that it requires.

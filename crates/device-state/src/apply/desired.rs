@@ -137,9 +137,11 @@ impl Change<'_> {
             | OperationOutcome::Superseded => return,
         };
         if let Some(row) = self.desired_of(record) {
-            let endpoint = row.endpoint.clone();
+            let (endpoint, origin) = (row.endpoint.clone(), row.origin.clone());
             self.put_desired(DesiredResource { state, ..row });
-            self.refresh_profiles(&endpoint);
+            self.refresh_profile(&endpoint, &origin);
+        } else {
+            self.was_read_back(record);
         }
     }
 

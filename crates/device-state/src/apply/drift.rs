@@ -18,6 +18,7 @@ use crate::query;
 use crate::record::{
     DesiredResource, DesiredState, DriftPolicy, OperationRecord, OperationSource, ValueOrigin,
 };
+use crate::table::Row;
 
 impl Change<'_> {
     /// Compares what a device told with what is desired. What was written to it tells nothing.
@@ -35,11 +36,14 @@ impl Change<'_> {
             if let Some(row) = query::desired_resource(self.tables, endpoint, *path)
                 && let Some(value) = query::last_value(self.tables, endpoint, *path)
             {
-                changed |= self.compare(row, &value.value, value.at);
+                let origin = row.origin.clone();
+                if self.compare(row, &value.value, value.at) {
+                    self.refresh_profile(endpoint, &origin);
+                    changed = true;
+                }
             }
         }
         if changed {
-            self.refresh_profiles(endpoint);
             self.settle_queue(endpoint);
         }
     }
@@ -54,7 +58,7 @@ impl Change<'_> {
         if row.drift == DriftPolicy::InitOnly || at < since {
             return false;
         }
-        let has_drifted = matches!(row.state, DesiredState::Drifted { .. });
+        let has_drifted = has_drifted(&row);
         let since = self.now;
         if same(told, &row.value) {
             if has_drifted {
@@ -86,11 +90,13 @@ impl Change<'_> {
         !has_drifted
     }
 
-    /// Asks a device that registered what it has, as far as it does not report it by itself.
+    /// Asks a device that registered what it has, as far as it does not report it by itself or has another value than
+    /// it should.
     pub(super) fn read_back(&mut self, endpoint: &DeviceName) {
         let mut rows: Vec<(Timestamp, Path)> = query::desired(self.tables, endpoint)
             .into_iter()
             .filter(|row| row.drift != DriftPolicy::InitOnly)
+            .filter(|row| has_drifted(row) || !self.is_observed(endpoint, row.path))
             .filter_map(|row| Some((self.heard_of(&row)?, row.path)))
             .filter(|(heard, _)| heard.saturating_add(READ_BACK_GAP) <= self.now)
             .collect();
@@ -102,13 +108,29 @@ impl Change<'_> {
         let asked = |path: Path| queue.iter().any(|record| reads_back(record, path));
         let rows = rows.into_iter().map(|(_, path)| path);
         let unasked: Vec<Path> = rows
-            .filter(|path| !asked(*path) && !self.is_observed(endpoint, *path))
+            .filter(|path| !asked(*path))
             .take(MAX_READ_BACK)
             .collect();
         for path in unasked {
             let read = Operation::Read { path, accept: None };
             let source = OperationSource::Desired;
             self.add_operation(endpoint, read, source, Timestamp::NEVER, 0);
+        }
+    }
+
+    /// A value that was asked for and did not turn out to be another one: others have their turn before it is asked for
+    /// again, also if the device does not let it be read.
+    pub(super) fn was_read_back(&mut self, record: &OperationRecord) {
+        let Operation::Read { path, .. } = record.operation else {
+            return;
+        };
+        let row = query::desired_resource(self.tables, &record.endpoint, path);
+        if let Some(row) = row.filter(|_| record.source == OperationSource::Desired)
+            && let DesiredState::InSync { .. } = row.state
+        {
+            let state = DesiredState::InSync { since: self.now };
+            self.tables
+                .put(Row::Desired(DesiredResource { state, ..row }));
         }
     }
 
@@ -124,6 +146,10 @@ impl Change<'_> {
     fn is_observed(&self, endpoint: &DeviceName, path: Path) -> bool {
         query::observation(self.tables, endpoint, &Observed::Path(path)).is_some()
     }
+}
+
+const fn has_drifted(row: &DesiredResource) -> bool {
+    matches!(row.state, DesiredState::Drifted { .. })
 }
 
 /// Whether an operation asks a device for a desired value, and has not ended.

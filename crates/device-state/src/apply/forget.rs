@@ -20,6 +20,8 @@ impl Change<'_> {
         missing: Missing,
     ) -> Result<Outcome, Rejection> {
         if !query::is_known(self.tables, endpoint) {
+            // What it had of profiles may have outlived all else.
+            self.settle_profiles(endpoint);
             return match missing {
                 Missing::Refused => Err(Rejection::UnknownDevice),
                 Missing::Allowed => Ok(Outcome::Done),

@@ -94,6 +94,8 @@ impl Change<'_> {
         let due = observation.holders.iter().any(due);
         if due {
             self.drop_hold(observation, holder);
+            // A profile may have wanted it otherwise.
+            self.settle_profiles(endpoint);
         }
         due
     }

@@ -5,7 +5,7 @@
 
 use std::collections::BTreeMap;
 
-use lwm2m::{Operation, Path};
+use lwm2m::{Observed, Operation, Path};
 
 use super::Change;
 use super::desired::Wanted;
@@ -19,7 +19,9 @@ use crate::profile::{
     Requirements, Standing,
 };
 use crate::query::{self, DeviceQuery};
-use crate::record::{DesiredResource, DesiredState, OperationSource};
+use crate::record::{
+    DesiredOrigin, DesiredResource, DesiredState, OperationOutcome, OperationSource,
+};
 use crate::table::{Row, RowKey};
 
 /// Marks the holds of profiles among those of callers and campaigns.
@@ -44,6 +46,18 @@ impl Change<'_> {
         let known = others.iter().any(|other| other.name == profile.name);
         if !known && others.len() >= Profile::MAX_PROFILES {
             return Err(Rejection::TooManyDeviceProfiles);
+        }
+        if let Some(stored) = others.iter().find(|other| other.name == profile.name) {
+            let asked = Profile {
+                revision: stored.revision,
+                ..profile.clone()
+            };
+            // Nobody is asked again for what is as it was.
+            if *stored == asked {
+                return Ok(Outcome::Revised {
+                    revision: stored.revision,
+                });
+            }
         }
         // Later than that of any profile of this name that was removed, whose parts may still be there.
         let revision = self.counters.next_operation;
@@ -98,18 +112,19 @@ impl Change<'_> {
         let mut part = query::profile_part(self.tables, namespace, name)
             .ok_or(Rejection::UnknownDeviceProfile)?;
         let limit = usize::try_from(limit).unwrap_or(usize::MAX).max(1);
+        let parts = self.profile_parts(namespace);
         if part.members != Sweep::Done {
             let after = part.members.after();
             let (devices, last) =
                 query::profile_members(self.tables, namespace, name, after, limit);
             for endpoint in devices {
-                self.settle_profiles(&endpoint);
+                self.settle_profiles_by(&endpoint, &parts);
             }
             part.members = Sweep::to(last);
         } else if part.candidates != Sweep::Done {
             let (devices, last) = self.next_of_profile(&part, limit);
             for endpoint in devices {
-                self.settle_profiles(&endpoint);
+                self.settle_profiles_by(&endpoint, &parts);
             }
             part.candidates = Sweep::to(last);
         }
@@ -147,18 +162,19 @@ impl Change<'_> {
 
     /// Makes of a device what its profiles say, after something changed by which they are chosen.
     pub(super) fn settle_profiles(&mut self, endpoint: &DeviceName) {
-        // Most of the time there is no profile at all.
-        if self.counters.profiles == 0 {
-            return;
-        }
-        let parts = self.bearings(endpoint);
-        let concerned = |(part, bearing): &(ProfilePart, Bearing)| {
+        let parts = self.profile_parts(&endpoint.namespace());
+        self.settle_profiles_by(endpoint, &parts);
+    }
+
+    fn settle_profiles_by(&mut self, endpoint: &DeviceName, parts: &[ProfilePart]) {
+        let bearings = self.bearings(parts, endpoint);
+        let concerned = |(part, bearing): &(&ProfilePart, Bearing)| {
             *bearing != Bearing::None
                 || query::profile_device(self.tables, &part.profile, endpoint).is_some()
         };
-        if parts.iter().any(concerned) {
+        if bearings.iter().any(concerned) {
             let own = self.own_desired(endpoint);
-            self.settle_with(endpoint, own, parts);
+            self.settle_with(endpoint, own, &bearings);
         }
     }
 
@@ -168,23 +184,28 @@ impl Change<'_> {
         endpoint: &DeviceName,
         own: BTreeMap<Path, Wanted>,
     ) {
-        let parts = self.bearings(endpoint);
-        self.settle_with(endpoint, own, parts);
+        let parts = self.profile_parts(&endpoint.namespace());
+        let bearings = self.bearings(&parts, endpoint);
+        self.settle_with(endpoint, own, &bearings);
     }
 
     fn settle_with(
         &mut self,
         endpoint: &DeviceName,
         own: BTreeMap<Path, Wanted>,
-        parts: Vec<(ProfilePart, Bearing)>,
+        parts: &[(&ProfilePart, Bearing)],
     ) {
-        let wanted = self.with_profiles(endpoint, own, &parts);
+        let wanted = self.with_profiles(endpoint, own, parts);
         let mut changes = self.replace_desired(endpoint, &wanted);
         // What one profile lets go another one may want otherwise.
-        for (part, bearing) in &parts {
-            self.release_unwanted(part, *bearing, endpoint);
+        let mut claims: Vec<&ProfileObservation> = Vec::new();
+        for (part, bearing) in parts {
+            self.release_unwanted(part, *bearing, &claims, endpoint);
+            if *bearing == Bearing::Counts {
+                claims.extend(&part.profile.observations);
+            }
         }
-        for (part, bearing) in &parts {
+        for (part, bearing) in parts {
             if *bearing == Bearing::Counts {
                 changes += self.observe_wanted(part, endpoint);
             }
@@ -193,49 +214,46 @@ impl Change<'_> {
             self.settle_queue(endpoint);
         }
         for (part, bearing) in parts {
-            let state = self.state_of(&part, bearing, endpoint);
+            let state = self.state_of(part, *bearing, endpoint);
             self.put_profile_device(&part.profile, endpoint, state);
         }
     }
 
-    /// Brings the states of a device's profiles up to date, after something became of a value.
-    pub(super) fn refresh_profiles(&mut self, endpoint: &DeviceName) {
-        if self.counters.profiles == 0 {
+    /// Brings the state of a device's profile up to date, after something became of one of its values.
+    pub(super) fn refresh_profile(&mut self, endpoint: &DeviceName, origin: &DesiredOrigin) {
+        let DesiredOrigin::Profile(name) = origin else {
             return;
-        }
-        for part in query::profile_parts(self.tables, &endpoint.namespace()) {
-            let profile = &part.profile;
-            let known = query::profile_device(self.tables, profile, endpoint);
-            // One that it does not support, it did not support before.
-            let counts = known.is_some_and(|known| known.state != ProfileState::Unsupported);
-            if counts {
-                let state = self.state_of(&part, Bearing::Counts, endpoint);
-                self.put_profile_device(profile, endpoint, state);
-            }
+        };
+        if let Some(part) = query::profile_part(self.tables, &endpoint.namespace(), name) {
+            let state = self.state_of(&part, Bearing::Counts, endpoint);
+            self.put_profile_device(&part.profile, endpoint, state);
         }
     }
 
     /// A device that is gone has no profiles.
     pub(super) fn forget_profiles(&mut self, endpoint: &DeviceName) {
-        if self.counters.profiles == 0 {
-            return;
-        }
-        for part in query::profile_parts(self.tables, &endpoint.namespace()) {
+        for part in self.profile_parts(&endpoint.namespace()) {
             self.put_profile_device(&part.profile, endpoint, None);
         }
     }
 
-    /// The profiles of the namespace, the ones that count first, and how each stands to a device.
-    fn bearings(&self, endpoint: &DeviceName) -> Vec<(ProfilePart, Bearing)> {
+    /// The profiles of a namespace, the ones that count first.
+    fn profile_parts(&self, namespace: &Namespace) -> Vec<ProfilePart> {
+        // Most of the time there is no profile at all.
         if self.counters.profiles == 0 {
             return Vec::new();
         }
-        let parts = query::profile_parts(self.tables, &endpoint.namespace());
-        let with_bearing = |part| {
-            let bearing = self.bearing(&part, endpoint);
-            (part, bearing)
-        };
-        parts.into_iter().map(with_bearing).collect()
+        query::profile_parts(self.tables, namespace)
+    }
+
+    /// How profiles stand to a device.
+    fn bearings<'p>(
+        &self,
+        parts: &'p [ProfilePart],
+        endpoint: &DeviceName,
+    ) -> Vec<(&'p ProfilePart, Bearing)> {
+        let with_bearing = |part| (part, self.bearing(part, endpoint));
+        parts.iter().map(with_bearing).collect()
     }
 
     fn bearing(&self, part: &ProfilePart, endpoint: &DeviceName) -> Bearing {
@@ -246,7 +264,10 @@ impl Change<'_> {
             return Bearing::None;
         }
         if profile.activity == Activity::Paused {
-            return match query::profile_device(self.tables, profile, endpoint) {
+            let known = query::profile_device(self.tables, profile, endpoint);
+            return match known.map(|known| known.state) {
+                // Nothing was made of it.
+                Some(ProfileState::Unsupported) => Bearing::Unsupported,
                 Some(_) => Bearing::Frozen,
                 None => Bearing::None,
             };
@@ -278,7 +299,7 @@ impl Change<'_> {
         &self,
         endpoint: &DeviceName,
         mut wanted: BTreeMap<Path, Wanted>,
-        parts: &[(ProfilePart, Bearing)],
+        parts: &[(&ProfilePart, Bearing)],
     ) -> BTreeMap<Path, Wanted> {
         for (part, bearing) in parts {
             let profile = &part.profile;
@@ -287,7 +308,9 @@ impl Change<'_> {
                 Bearing::Frozen => {
                     let rows = query::desired(self.tables, endpoint).into_iter();
                     for row in rows.filter(|row| row.origin.is_profile(&profile.name)) {
-                        wanted.entry(row.path).or_insert_with(|| row.into());
+                        if wanted.len() < MAX_DESIRED {
+                            wanted.entry(row.path).or_insert_with(|| row.into());
+                        }
                     }
                 }
                 Bearing::Counts => {
@@ -303,7 +326,14 @@ impl Change<'_> {
         wanted
     }
 
-    fn release_unwanted(&mut self, part: &ProfilePart, bearing: Bearing, endpoint: &DeviceName) {
+    /// Lets go what a profile does not want, or a profile that counts before it wants otherwise.
+    fn release_unwanted(
+        &mut self,
+        part: &ProfilePart,
+        bearing: Bearing,
+        claims: &[&ProfileObservation],
+        endpoint: &DeviceName,
+    ) {
         let profile = &part.profile;
         let holder = holder(profile);
         let wanted: &[_] = match bearing {
@@ -313,11 +343,27 @@ impl Change<'_> {
         };
         for held in query::observations(self.tables, endpoint) {
             let is_held = held.holders.iter().any(|one| one.id == holder);
-            let stands = wanted.iter().any(|wanted| {
-                wanted.observed == held.observed && wanted.parameters == held.parameters
-            });
+            let is_this = |one: &ProfileObservation| {
+                one.observed == held.observed && one.parameters == held.parameters
+            };
+            let claim = claims.iter().find(|claim| claim.observed == held.observed);
+            let stands = wanted.iter().any(is_this) && claim.is_none_or(|claim| is_this(claim));
             if is_held && !stands {
                 self.release_observation(endpoint, &held.observed, holder);
+                self.stop_asking_for(endpoint, &held.observed);
+            }
+        }
+    }
+
+    /// Nobody is asked any more to report what nobody wants.
+    fn stop_asking_for(&mut self, endpoint: &DeviceName, released: &Observed) {
+        if query::observation(self.tables, endpoint, released).is_some() {
+            return;
+        }
+        for record in query::operations(self.tables, endpoint) {
+            let asks = matches!(&record.operation, Operation::Observe { observed, .. } if observed == released);
+            if asks && record.source == OperationSource::Desired && record.is_pending() {
+                self.conclude(record, OperationOutcome::Cancelled);
             }
         }
     }

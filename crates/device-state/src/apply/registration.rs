@@ -256,6 +256,10 @@ impl Change<'_> {
             Expiring::Registration(endpoint.clone()),
         );
         self.counters.registrations = self.counters.registrations.saturating_sub(1);
+        // A name that nothing else is known of is in no profile.
+        if self.counters.profiles > 0 && !query::is_known(self.tables, endpoint) {
+            self.settle_profiles(endpoint);
+        }
         self.effects.push(Effect::RegistrationChanged {
             endpoint: endpoint.clone(),
         });

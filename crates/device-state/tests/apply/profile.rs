@@ -17,8 +17,8 @@ use lwm2m::{NotificationAttributes, Observed, Operation, Path};
 
 use crate::metadata::label;
 use crate::world::{
-    BATTERY, CONTENT, UTC_OFFSET, World, delivered, endpoint, id, refused, register, registration,
-    text,
+    BATTERY, CONTENT, UTC_OFFSET, World, delivered, endpoint, id, identity, refused, register,
+    registration, text,
 };
 
 const TIMEZONE: Path = Path::Resource(3, 0, 15);
@@ -251,7 +251,13 @@ fn what_a_device_refused_is_tried_again_with_the_next_revision() {
     assert_eq!(world.tally("base").rejected, 1);
     world.register("a", 9);
     assert_eq!(world.next_operation("a"), None);
+    // The same again is no change.
     world.put_profile(profile("base", 1, &[(UTC_OFFSET, "+01:00")]));
+    assert_eq!(world.next_operation("a"), None);
+    world.put_profile(Profile {
+        description: "once more".to_owned(),
+        ..profile("base", 1, &[(UTC_OFFSET, "+01:00")])
+    });
     assert_eq!(world.obey("a"), ["write"]);
     assert_eq!(world.tally("base").in_sync, 1);
 }
@@ -349,18 +355,122 @@ fn an_observation_goes_from_one_profile_to_another_that_wants_it_otherwise() {
         ..profile(name, priority, &[])
     };
     world.put_profile(observing("low", 1, None));
+    // There is one observation of a path, and the higher one counts.
     world.put_profile(observing("high", 2, Some(1)));
     assert_eq!(
-        world.tally("high").rejected,
-        1,
-        "there is one observation of a path"
+        (world.tally("high").in_sync, world.tally("low").rejected),
+        (1, 1)
     );
-    // The higher one is looked at first, and the lower one lets go in the same moment.
-    world.put_profile(profile("low", 1, &[]));
-    world.put_profile(observing("high", 2, Some(1)));
-    assert_eq!(world.tally("high").in_sync, 1);
     let held = &world.device("a").observations[0];
     assert_eq!(held.parameters.pmin.value(), Some(1));
+    // What nobody wants is not asked for.
+    assert_eq!(world.obey("a"), ["observe"]);
+    world.remove_profile("high");
+    assert_eq!(world.tally("low").in_sync, 1);
+}
+
+#[test]
+fn an_observation_that_a_caller_lets_go_is_that_of_the_profile() {
+    let mut world = World::with_profiles();
+    world.in_the_north("a", 1);
+    let observed = Observed::Path(BATTERY);
+    let (endpoint, holder) = (endpoint("a"), 7);
+    world.run(Command::HoldObservation {
+        endpoint: endpoint.clone(),
+        observed: observed.clone(),
+        parameters: NotificationAttributes {
+            pmin: Some(5).into(),
+            ..NotificationAttributes::default()
+        },
+        holder,
+        lease_until: device_state::Timestamp::NEVER,
+    });
+    world.put_profile(Profile {
+        observations: vec![ProfileObservation {
+            observed: observed.clone(),
+            parameters: NotificationAttributes::default(),
+        }],
+        ..profile("watch", 1, &[])
+    });
+    assert_eq!(world.tally("watch").rejected, 1);
+    world.run(Command::ReleaseObservation {
+        endpoint,
+        observed,
+        holder,
+    });
+    assert_eq!(world.tally("watch").in_sync, 1);
+}
+
+#[test]
+fn observations_that_come_and_go_do_not_pile_up_for_a_device_that_sleeps() {
+    let mut world = World::with_profiles();
+    world.in_the_north("a", 1);
+    world.put_profile(Profile {
+        observations: vec![ProfileObservation {
+            observed: Observed::Path(BATTERY),
+            parameters: NotificationAttributes::default(),
+        }],
+        ..profile("watch", 1, &[])
+    });
+    for _ in 0..9 {
+        world.run(label("a", &[("site", "south")], &[]));
+        world.run(label("a", &[("site", "north")], &[]));
+    }
+    assert_eq!(world.obey("a"), ["observe"]);
+}
+
+#[test]
+fn a_device_that_was_unsupported_stays_so_while_its_profile_is_paused_and_goes_with_its_registration()
+ {
+    let mut world = World::with_profiles();
+    world.in_the_north("a", 1);
+    world.run(label("a", &[], &["site"]));
+    let everybody = |activity| {
+        let mut profile = profile("base", 1, &[(UTC_OFFSET, "+01:00")]);
+        profile.selector.filter = Condition::everything();
+        profile.requires.objects = vec![3303];
+        profile.activity = activity;
+        profile
+    };
+    world.put_profile(everybody(Activity::Active));
+    world.put_profile(everybody(Activity::Paused));
+    assert_eq!(world.tally("base").unsupported, 1);
+    let deregister = Command::Deregister {
+        namespace: Namespace::default(),
+        id: id(1),
+        identity: identity("a"),
+    };
+    world.run(deregister);
+    assert_eq!(world.tally("base"), ProfileTally::default());
+}
+
+#[test]
+fn a_paused_profile_leaves_the_room_that_others_need() {
+    let mut world = World::with_profiles();
+    world.in_the_north("a", 1);
+    let low: Vec<(Path, &str)> = (0..64).map(|id| (Path::Resource(3, 0, id), "x")).collect();
+    world.put_profile(profile("base", 1, &low));
+    world.put_profile(Profile {
+        activity: Activity::Paused,
+        ..profile("base", 1, &low)
+    });
+    let own: Vec<(Path, &str)> = (0..256).map(|id| (Path::Resource(9, 0, id), "x")).collect();
+    assert_eq!(world.set_desired("a", 1, &own), Outcome::Done);
+    assert_eq!(world.device("a").desired.len(), 256);
+    assert_eq!(world.set_desired("a", 0, &[]), Outcome::Done);
+    assert!(world.wanted("a").iter().all(|row| row.ends_with("base")));
+}
+
+#[test]
+fn a_value_that_cannot_be_read_does_not_keep_others_from_being_read() {
+    let mut world = confirmed(DriftPolicy::Enforce);
+    world.advance(READ_BACK_GAP);
+    world.register("a", 2);
+    let operation = world.next_operation("a").unwrap();
+    world.start("a", operation);
+    world.finish("a", operation, refused());
+    world.register("a", 3);
+    assert_eq!(world.next_operation("a"), None);
 }
 
 #[test]

@@ -45,6 +45,7 @@ fn profile(asked: public::DeviceProfile, definitions: &Registry) -> Result<Profi
         checked_name("group", &asked.group)?;
     }
     let filter = device_filter(&asked.filter)?;
+    let texts: usize = asked.resources.iter().map(|one| one.text.len()).sum();
     let resources = each(
         "resources",
         asked.resources,
@@ -57,6 +58,10 @@ fn profile(asked: public::DeviceProfile, definitions: &Registry) -> Result<Profi
         Profile::MAX_OBSERVATIONS,
         |one| observation(one, definitions),
     )?;
+    let bytes: usize = texts + asked.description.len();
+    if bytes > Profile::MAX_BYTES {
+        return Err(ConvertError::new("resources", Reason::Length(bytes)));
+    }
     once(
         "resources",
         resources.iter().map(|one| one.path.to_string()),

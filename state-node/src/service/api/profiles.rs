@@ -3,7 +3,8 @@
 use device_state::query;
 use device_state::{Command, DeviceName, Namespace, Outcome, Profile, ShardId};
 use proto::convert::public::{
-    Defined, InNamespace, checked_name, profile_device, profile_overlaps, profile_states,
+    Defined, InNamespace, checked_name, device_filter, profile_device, profile_overlaps,
+    profile_states,
 };
 use proto::drover::v1 as public;
 use proto::drover::v1::device_profiles_server::DeviceProfiles;
@@ -35,10 +36,9 @@ impl DeviceProfiles for Api {
             definitions: &self.definitions(),
         });
         let profile = profile.map_err(|error| status::convert(&error))?;
-        if !profile.group.is_empty() {
-            // One that is misspelled would have no devices, for ever.
-            self.filter_of(&profile.namespace, &profile.group, "")?;
-        }
+        // A group that is misspelled would have no devices, for ever, and both filters together have to be one.
+        let both = self.filter_of(&profile.namespace, &profile.group, &profile.selector.text)?;
+        device_filter(&both).map_err(|error| status::field("profile.filter", &error))?;
         let command = Command::PutProfile {
             profile: Box::new(profile.clone()),
         };
