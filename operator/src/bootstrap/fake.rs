@@ -11,14 +11,14 @@ use tonic::transport::Server;
 use tonic::{Request, Response, Status};
 
 use super::Context;
-use crate::controller::rig::{self, ApiServer};
+use crate::controller::rig::{self, ApiServer, Calls};
 
 type Answer<T> = Result<Response<T>, Status>;
 
 #[derive(Clone, Default)]
 pub(super) struct FakeStateTier {
     profiles: Arc<Mutex<BTreeMap<String, api::BootstrapProfile>>>,
-    calls: Arc<Mutex<Vec<String>>>,
+    calls: Calls,
 }
 
 /// A controller between a scripted API server and this.
@@ -32,7 +32,7 @@ pub(super) async fn start() -> (Arc<Context>, ApiServer, FakeStateTier) {
 impl FakeStateTier {
     /// What was asked for that changes something, so far: the call and the beginning of the name.
     pub(super) fn calls(&self) -> Vec<String> {
-        self.calls.lock().unwrap().clone()
+        self.calls.all()
     }
 
     pub(super) fn put(&self, name: &str) {
@@ -49,11 +49,8 @@ impl FakeStateTier {
     }
 
     fn asked<T>(&self, call: &str, request: &Request<T>, name: &str) {
-        let namespace = request.metadata().get("drover-namespace").unwrap();
-        let namespace = namespace.to_str().unwrap();
         let begin = name.split('-').next().unwrap();
-        let mut calls = self.calls.lock().unwrap();
-        calls.push(format!("{call} {namespace}/{begin}"));
+        self.calls.add_of(call, request, begin);
     }
 }
 

@@ -2,6 +2,8 @@
 
 #![expect(clippy::unwrap_used, reason = "a failed unwrap is the test's failure")]
 
+use std::sync::{Arc, Mutex};
+
 use http::{Method, Request, Response, StatusCode};
 use http_body_util::BodyExt;
 use kube::Client;
@@ -26,6 +28,29 @@ pub(crate) const NAMESPACE: &str = "acme";
 
 /// Answers what the controller asks of Kubernetes, one request after the other.
 pub(crate) struct ApiServer(Handle<Request<Body>, Response<Body>>);
+
+/// What a state tier in memory was asked for.
+#[derive(Clone, Default)]
+pub(crate) struct Calls(Arc<Mutex<Vec<String>>>);
+
+impl Calls {
+    /// So far, in order.
+    pub(crate) fn all(&self) -> Vec<String> {
+        self.0.lock().unwrap().clone()
+    }
+
+    pub(crate) fn add(&self, call: String) {
+        self.0.lock().unwrap().push(call);
+    }
+
+    /// Adds a call with the namespace that it is for and what it is about, and returns the namespace.
+    pub(crate) fn add_of<T>(&self, call: &str, request: &tonic::Request<T>, about: &str) -> String {
+        let namespace = request.metadata().get("drover-namespace").unwrap();
+        let namespace = namespace.to_str().unwrap().to_owned();
+        self.add(format!("{call} {namespace}/{about}"));
+        namespace
+    }
+}
 
 /// Serves a state tier on a port of its own; it ends with the test's runtime.
 #[expect(

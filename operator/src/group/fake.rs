@@ -12,7 +12,7 @@ use tonic::transport::Server;
 use tonic::{Request, Response, Status};
 
 use super::Context;
-use crate::controller::rig::{self, ApiServer};
+use crate::controller::rig::{self, ApiServer, Calls};
 
 type Answer<T> = Result<Response<T>, Status>;
 
@@ -20,7 +20,7 @@ type Answer<T> = Result<Response<T>, Status>;
 pub(super) struct FakeStateTier {
     groups: Arc<Mutex<BTreeMap<String, api::DeviceGroup>>>,
     devices: Arc<Mutex<u64>>,
-    calls: Arc<Mutex<Vec<String>>>,
+    calls: Calls,
 }
 
 /// A controller between a scripted API server and this.
@@ -34,7 +34,7 @@ pub(super) async fn start() -> (Arc<Context>, ApiServer, FakeStateTier) {
 impl FakeStateTier {
     /// What was asked for that changes something, so far.
     pub(super) fn calls(&self) -> Vec<String> {
-        self.calls.lock().unwrap().clone()
+        self.calls.all()
     }
 
     pub(super) fn names(&self) -> Vec<String> {
@@ -55,13 +55,6 @@ impl FakeStateTier {
         self.groups.lock().unwrap().insert(name.to_owned(), group);
     }
 
-    fn asked<T>(&self, call: &str, request: &Request<T>, name: &str) {
-        let namespace = request.metadata().get("drover-namespace").unwrap();
-        let namespace = namespace.to_str().unwrap();
-        let mut calls = self.calls.lock().unwrap();
-        calls.push(format!("{call} {namespace}/{name}"));
-    }
-
     fn unchanged(&self, name: &str, etag: &str) -> Result<(), Status> {
         let groups = self.groups.lock().unwrap();
         match groups.get(name) {
@@ -80,7 +73,7 @@ impl DeviceGroups for FakeStateTier {
         request: Request<api::PutDeviceGroupRequest>,
     ) -> Answer<api::DeviceGroup> {
         let group = request.get_ref().group.clone().unwrap();
-        self.asked("put", &request, &group.name);
+        self.calls.add_of("put", &request, &group.name);
         self.unchanged(&group.name, &group.etag)?;
         if group.filter.contains("refused") {
             return Err(Status::invalid_argument("group.filter: not like this"));
@@ -126,7 +119,7 @@ impl DeviceGroups for FakeStateTier {
         request: Request<api::DeleteDeviceGroupRequest>,
     ) -> Answer<api::DeleteDeviceGroupResponse> {
         let asked = request.get_ref();
-        self.asked("delete", &request, &asked.name);
+        self.calls.add_of("delete", &request, &asked.name);
         self.unchanged(&asked.name, &asked.etag)?;
         self.groups.lock().unwrap().remove(&asked.name);
         Ok(Response::new(api::DeleteDeviceGroupResponse {}))

@@ -11,14 +11,14 @@ use tonic::transport::Server;
 use tonic::{Request, Response, Status};
 
 use super::Context;
-use crate::controller::rig::{self, ApiServer};
+use crate::controller::rig::{self, ApiServer, Calls};
 
 type Answer<T> = Result<Response<T>, Status>;
 
 #[derive(Clone, Default)]
 pub(super) struct FakeStateTier {
     models: Arc<Mutex<Vec<api::ObjectModel>>>,
-    calls: Arc<Mutex<Vec<String>>>,
+    calls: Calls,
 }
 
 /// A controller between a scripted API server and this.
@@ -32,7 +32,7 @@ pub(super) async fn start() -> (Arc<Context>, ApiServer, FakeStateTier) {
 impl FakeStateTier {
     /// What was asked for that changes something, so far.
     pub(super) fn calls(&self) -> Vec<String> {
-        self.calls.lock().unwrap().clone()
+        self.calls.all()
     }
 
     pub(super) fn put(&self, id: u32, description: &str) {
@@ -48,8 +48,7 @@ impl FakeStateTier {
     }
 
     fn asked(&self, call: &str, id: u32, version: &str) {
-        let mut calls = self.calls.lock().unwrap();
-        calls.push(format!("{call} {id}/{version}"));
+        self.calls.add(format!("{call} {id}/{version}"));
     }
 }
 

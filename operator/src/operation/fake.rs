@@ -13,7 +13,7 @@ use tonic::{Code, Request, Response, Status};
 use tonic_types::{ErrorDetails, StatusExt as _};
 
 use super::Context;
-use crate::controller::rig::{self, ApiServer};
+use crate::controller::rig::{self, ApiServer, Calls};
 
 type Answer<T> = Result<Response<T>, Status>;
 
@@ -22,7 +22,7 @@ pub(super) struct FakeStateTier {
     /// By request id.
     operations: Arc<Mutex<HashMap<String, api::Operation>>>,
     is_awake: Arc<Mutex<bool>>,
-    calls: Arc<Mutex<Vec<String>>>,
+    calls: Calls,
 }
 
 /// A controller between a scripted API server and this.
@@ -36,7 +36,7 @@ pub(super) async fn start() -> (Arc<Context>, ApiServer, FakeStateTier) {
 impl FakeStateTier {
     /// What was asked for, so far.
     pub(super) fn calls(&self) -> Vec<String> {
-        self.calls.lock().unwrap().clone()
+        self.calls.all()
     }
 
     pub(super) fn wake_up(&self) {
@@ -45,13 +45,6 @@ impl FakeStateTier {
             operation.set_state(State::Delivered);
             operation.coap_code = "2.04".to_owned();
         }
-    }
-
-    fn asked<T>(&self, call: &str, request: &Request<T>, what: &str) {
-        let namespace = request.metadata().get("drover-namespace").unwrap();
-        let namespace = namespace.to_str().unwrap();
-        let mut calls = self.calls.lock().unwrap();
-        calls.push(format!("{call} {namespace}/{what}"));
     }
 
     fn with(&self, id: &str, work: impl FnOnce(&mut api::Operation)) -> Answer<api::Operation> {
@@ -95,7 +88,7 @@ impl Operations for FakeStateTier {
 
     async fn read(&self, request: Request<api::ReadRequest>) -> Answer<api::ReadResponse> {
         let path = request.get_ref().path.clone();
-        self.asked("read", &request, &path);
+        self.calls.add_of("read", &request, &path);
         if !*self.is_awake.lock().unwrap() {
             let message = "the device sleeps";
             return Err(refused(Code::Unavailable, "DEVICE_ASLEEP", message));
@@ -117,7 +110,8 @@ impl Operations for FakeStateTier {
         &self,
         request: Request<api::ExecuteRequest>,
     ) -> Answer<api::OperationResponse> {
-        self.asked("execute", &request, &request.get_ref().path);
+        self.calls
+            .add_of("execute", &request, &request.get_ref().path);
         self.enqueue(request.get_ref().delivery.as_ref())
     }
 
@@ -133,7 +127,7 @@ impl Operations for FakeStateTier {
         request: Request<api::CancelOperationRequest>,
     ) -> Answer<api::Operation> {
         let id = &request.get_ref().id;
-        self.asked("cancel", &request, id);
+        self.calls.add_of("cancel", &request, id);
         self.with(id, |one| one.set_state(State::Cancelled))
     }
 

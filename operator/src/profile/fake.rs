@@ -12,7 +12,7 @@ use tonic::transport::Server;
 use tonic::{Request, Response, Status};
 
 use super::Context;
-use crate::controller::rig::{self, ApiServer};
+use crate::controller::rig::{self, ApiServer, Calls};
 
 type Answer<T> = Result<Response<T>, Status>;
 
@@ -21,7 +21,7 @@ pub(super) struct FakeStateTier {
     profiles: Arc<Mutex<BTreeMap<String, api::DeviceProfile>>>,
     /// The one that is there.
     group: Arc<Mutex<String>>,
-    calls: Arc<Mutex<Vec<String>>>,
+    calls: Calls,
 }
 
 /// A controller between a scripted API server and this.
@@ -37,7 +37,7 @@ pub(super) async fn start() -> (Arc<Context>, ApiServer, FakeStateTier) {
 impl FakeStateTier {
     /// What was asked for that changes something, so far.
     pub(super) fn calls(&self) -> Vec<String> {
-        self.calls.lock().unwrap().clone()
+        self.calls.all()
     }
 
     pub(super) fn names(&self) -> Vec<String> {
@@ -65,13 +65,6 @@ impl FakeStateTier {
         let mut profiles = self.profiles.lock().unwrap();
         profiles.insert(name.to_owned(), profile);
     }
-
-    fn asked<T>(&self, call: &str, request: &Request<T>, name: &str) {
-        let namespace = request.metadata().get("drover-namespace").unwrap();
-        let namespace = namespace.to_str().unwrap();
-        let mut calls = self.calls.lock().unwrap();
-        calls.push(format!("{call} {namespace}/{name}"));
-    }
 }
 
 #[tonic::async_trait]
@@ -81,7 +74,7 @@ impl DeviceProfiles for FakeStateTier {
         request: Request<api::PutDeviceProfileRequest>,
     ) -> Answer<api::DeviceProfile> {
         let profile = request.get_ref().profile.clone().unwrap();
-        self.asked("put", &request, &profile.name);
+        self.calls.add_of("put", &request, &profile.name);
         if profile.priority == 13 {
             return Err(Status::invalid_argument("profile.priority: not like this"));
         }
@@ -127,7 +120,7 @@ impl DeviceProfiles for FakeStateTier {
         request: Request<api::DeleteDeviceProfileRequest>,
     ) -> Answer<api::DeleteDeviceProfileResponse> {
         let name = &request.get_ref().name;
-        self.asked("delete", &request, name);
+        self.calls.add_of("delete", &request, name);
         self.profiles.lock().unwrap().remove(name);
         Ok(Response::new(api::DeleteDeviceProfileResponse {}))
     }

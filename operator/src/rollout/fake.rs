@@ -10,7 +10,7 @@ use proto::drover::v1::campaigns_server::{Campaigns, CampaignsServer};
 use tonic::transport::Server;
 use tonic::{Request, Response, Status};
 
-use crate::controller::rig;
+use crate::controller::rig::{self, Calls};
 use crate::state_tier::StateTier;
 
 type Answer<T> = Result<Response<T>, Status>;
@@ -19,7 +19,7 @@ type Answer<T> = Result<Response<T>, Status>;
 pub(super) struct FakeStateTier {
     /// By namespace and name.
     campaigns: Arc<Mutex<BTreeMap<(String, String), api::Campaign>>>,
-    calls: Arc<Mutex<Vec<String>>>,
+    calls: Calls,
 }
 
 pub(super) async fn start() -> (StateTier, FakeStateTier) {
@@ -31,7 +31,7 @@ pub(super) async fn start() -> (StateTier, FakeStateTier) {
 impl FakeStateTier {
     /// What was asked for that changes something, so far.
     pub(super) fn calls(&self) -> Vec<String> {
-        self.calls.lock().unwrap().clone()
+        self.calls.all()
     }
 
     pub(super) fn names(&self) -> Vec<String> {
@@ -71,10 +71,7 @@ impl FakeStateTier {
     }
 
     fn asked<T>(&self, call: &str, request: &Request<T>, name: &str) -> (String, String) {
-        let namespace = request.metadata().get("drover-namespace").unwrap();
-        let namespace = namespace.to_str().unwrap().to_owned();
-        let mut calls = self.calls.lock().unwrap();
-        calls.push(format!("{call} {namespace}/{name}"));
+        let namespace = self.calls.add_of(call, request, name);
         (namespace, name.to_owned())
     }
 

@@ -93,16 +93,19 @@ const fn drift(policy: api::DriftPolicy) -> DriftPolicy {
     }
 }
 
-pub(super) fn desired_value(wanted: &WantedResource) -> api::DesiredValue {
-    let drift = match wanted.drift {
+pub(super) const fn wire_drift(policy: DriftPolicy) -> api::DriftPolicy {
+    match policy {
         DriftPolicy::Enforce => api::DriftPolicy::Enforce,
         DriftPolicy::Report => api::DriftPolicy::Report,
         DriftPolicy::InitOnly => api::DriftPolicy::InitOnly,
-    };
+    }
+}
+
+pub(super) fn desired_value(wanted: &WantedResource) -> api::DesiredValue {
     api::DesiredValue {
         path: wanted.path.to_string(),
         text: wanted.value.to_text(),
-        drift_policy: drift.into(),
+        drift_policy: wire_drift(wanted.drift).into(),
     }
 }
 

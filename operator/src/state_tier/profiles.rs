@@ -1,6 +1,5 @@
 //! Profiles of devices.
 
-use crd::DriftPolicy;
 use crd::failure_sample::FailureSample;
 use device_state::Namespace;
 use fleet_plan::profile::{Counts, Overlap, Profile, Rejected, Stored};
@@ -135,7 +134,7 @@ fn asked(profile: &Profile) -> api::DeviceProfile {
             .map(|one| api::ProfileResource {
                 path: one.path.clone(),
                 text: one.text.clone(),
-                drift_policy: drift_policy(one.drift_policy).into(),
+                drift_policy: convert::wire_drift(one.drift_policy).into(),
             })
             .collect(),
         observations: observations
@@ -148,14 +147,6 @@ fn asked(profile: &Profile) -> api::DeviceProfile {
             .filter(|requires| *requires != api::ProfileRequirements::default()),
         etag: profile.etag.clone(),
         status: None,
-    }
-}
-
-const fn drift_policy(policy: DriftPolicy) -> api::DriftPolicy {
-    match policy {
-        DriftPolicy::Enforce => api::DriftPolicy::Enforce,
-        DriftPolicy::Report => api::DriftPolicy::Report,
-        DriftPolicy::InitOnly => api::DriftPolicy::InitOnly,
     }
 }
 
