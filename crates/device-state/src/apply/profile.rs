@@ -112,7 +112,7 @@ impl Change<'_> {
         let mut part = query::profile_part(self.tables, namespace, name)
             .ok_or(Rejection::UnknownDeviceProfile)?;
         let limit = usize::try_from(limit).unwrap_or(usize::MAX).max(1);
-        let parts = self.profile_parts(namespace);
+        let parts = query::profile_parts(self.tables, namespace);
         if part.members != Sweep::Done {
             let after = part.members.after();
             let (devices, last) =
@@ -162,7 +162,7 @@ impl Change<'_> {
 
     /// Makes of a device what its profiles say, after something changed by which they are chosen.
     pub(super) fn settle_profiles(&mut self, endpoint: &DeviceName) {
-        let parts = self.profile_parts(&endpoint.namespace());
+        let parts = self.profiles_for(endpoint);
         self.settle_profiles_by(endpoint, &parts);
     }
 
@@ -184,7 +184,7 @@ impl Change<'_> {
         endpoint: &DeviceName,
         own: BTreeMap<Path, Wanted>,
     ) {
-        let parts = self.profile_parts(&endpoint.namespace());
+        let parts = self.profiles_for(endpoint);
         let bearings = self.bearings(&parts, endpoint);
         self.settle_with(endpoint, own, &bearings);
     }
@@ -232,18 +232,18 @@ impl Change<'_> {
 
     /// A device that is gone has no profiles.
     pub(super) fn forget_profiles(&mut self, endpoint: &DeviceName) {
-        for part in self.profile_parts(&endpoint.namespace()) {
+        for part in self.profiles_for(endpoint) {
             self.put_profile_device(&part.profile, endpoint, None);
         }
     }
 
-    /// The profiles of a namespace, the ones that count first.
-    fn profile_parts(&self, namespace: &Namespace) -> Vec<ProfilePart> {
+    /// The profiles of a device's namespace, the ones that count first.
+    fn profiles_for(&self, endpoint: &DeviceName) -> Vec<ProfilePart> {
         // Most of the time there is no profile at all.
         if self.counters.profiles == 0 {
             return Vec::new();
         }
-        query::profile_parts(self.tables, namespace)
+        query::profile_parts(self.tables, &endpoint.namespace())
     }
 
     /// How profiles stand to a device.
