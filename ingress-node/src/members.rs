@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 use device_state::{Command, Member, MemberPhase, NodeId, Outcome, ShardId, Timestamp};
 use forward::{Key, Rendezvous, WorkerId};
 use hashbrown::HashMap;
-use node_runtime::Drain;
+use node_runtime::{Condition, Drain};
 use state_client::Client;
 use tokio::sync::mpsc;
 
@@ -22,6 +22,9 @@ const RENEWAL: Duration = Duration::from_millis(500);
 /// How long it lasts: a client that repeats a lost datagram for the first time, after 2 s (RFC 7252 §4.8), finds that a
 /// dead owner is gone.
 const LEASE: Duration = Duration::from_millis(1800);
+/// After so many renewals every other node has renewed its own lease since this one joined, and knows of it. Before, they
+/// would not agree on whom a handshake belongs to, and one whose datagrams come by several nodes would not come about.
+const SETTLED: u32 = 3;
 /// Where a lease is kept.
 const SHARD: ShardId = ShardId(0);
 
@@ -98,6 +101,8 @@ pub(crate) struct Membership {
     /// How long datagrams are still forwarded after leaving.
     pub(crate) linger: Duration,
     pub(crate) metrics: Metrics,
+    /// Met once the others know of this node, or if nobody has to.
+    pub(crate) settled: Condition,
 }
 
 impl Membership {
@@ -105,7 +110,10 @@ impl Membership {
     pub(crate) async fn run(self, drain: Drain) {
         let mut tick = tokio::time::interval(RENEWAL);
         tick.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
-        let mut joined = false;
+        let mut renewals = 0_u32;
+        if self.key.is_none() {
+            self.settled.meet();
+        }
         let mut leaving: Option<Instant> = None;
         let mut has_other = false;
         loop {
@@ -122,14 +130,17 @@ impl Membership {
             };
             if let Some(renewed) = self.renew(phase).await {
                 has_other = renewed.members.has_other(self.node);
-                if joined && !renewed.stood {
+                if renewals > 0 && !renewed.stood {
                     tracing::warn!("others took this node for dead; it starts anew");
                     self.tell(|| Input::Fenced).await;
                 }
-                joined = true;
                 self.metrics.members.set(renewed.members.nodes.len() as i64);
                 let members = Arc::new(renewed.members);
                 self.tell(|| Input::Members(Arc::clone(&members))).await;
+                renewals += 1;
+                if renewals == SETTLED {
+                    self.settled.meet();
+                }
             }
             if leaving.is_some_and(|until| !has_other || until <= Instant::now()) {
                 self.tell(|| Input::Stop).await;

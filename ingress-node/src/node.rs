@@ -47,6 +47,7 @@ pub(crate) async fn start(
         "awake_window_seconds: nothing could be sent to devices in queue mode within 0 s"
     );
     let state_tier = readiness.condition("state-tier");
+    let settled = readiness.condition("members");
     let key = cluster_key(config.cluster_key_file.as_deref())?;
     let files = TrustFiles::of(config)?;
     let trust = Arc::new(files.read()?);
@@ -111,6 +112,7 @@ pub(crate) async fn start(
         workers: senders.clone(),
         linger: Duration::from_secs(config.linger_seconds),
         metrics,
+        settled,
     };
     let every = Duration::from_secs(config.trust_reload_seconds.max(1));
     let (told, counted) = (senders.clone(), membership.metrics.clone());

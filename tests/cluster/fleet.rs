@@ -40,7 +40,6 @@ pub(crate) fn three_nodes() -> (Drover, Vec<Node>) {
         ..Options::default()
     });
     let nodes: Vec<Node> = (0..3).map(|index| node(&drover, index)).collect();
-    members_known(&nodes);
     (drover, nodes)
 }
 
