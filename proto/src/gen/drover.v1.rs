@@ -10345,7 +10345,7 @@ pub struct DeviceProfile {
     /// Changes of the profile, and of who is in it, wait.
     #[prost(bool, tag = "6")]
     pub paused: bool,
-    /// At most 64, with paths of their own
+    /// At most 64, with paths of their own, and 16 kB with the description
     #[prost(message, repeated, tag = "7")]
     pub resources: ::prost::alloc::vec::Vec<ProfileResource>,
     /// At most 16, with paths of their own
@@ -10392,7 +10392,7 @@ pub struct ProfileRequirements {
 }
 #[derive(Clone, PartialEq, ::prost::Message)]
 pub struct ProfileStatus {
-    /// Counts every change of the profile.
+    /// Grows with every change of the profile, by one or more.
     #[prost(uint64, tag = "1")]
     pub revision: u64,
     /// Whether all shards have gone through their devices since the last change
