@@ -4,12 +4,13 @@ use std::collections::BTreeMap;
 use std::fmt;
 use std::time::{Duration, Instant};
 
+use ledger::Work;
 use rand::Rng;
 use rand_chacha::ChaCha8Rng;
 use rustix::process::Signal;
 
 use crate::lab::{Lab, MACHINES, NODES, Room};
-use crate::{Work, tell};
+use crate::{tell, wait};
 
 /// A clock is never wrong by more: a request id is forgotten ten minutes later.
 const WRONG_SECONDS: i64 = 60;
@@ -48,13 +49,18 @@ impl fmt::Display for Faults {
 }
 
 /// Breaks and mends until the time is over.
-pub(crate) fn strike(lab: &mut Lab, mut rng: ChaCha8Rng, length: Duration, work: &Work) -> Faults {
+pub(crate) fn strike(
+    lab: &mut Lab,
+    mut rng: ChaCha8Rng,
+    length: Duration,
+    work: &mut Work,
+) -> Faults {
     let end = Instant::now() + length;
     let mut faults = Faults::default();
     if !lab.has_clocks() {
         tell("clocks are left alone: there is no libfaketime");
     }
-    work.wait(Duration::from_secs(2));
+    wait(work, Duration::from_secs(2));
     while Instant::now() < end {
         let blows = Fault::draw_some(&mut rng, lab.has_clocks());
         for (fault, _) in &blows {
@@ -66,14 +72,14 @@ pub(crate) fn strike(lab: &mut Lab, mut rng: ChaCha8Rng, length: Duration, work:
         ));
         for (fault, time) in &blows {
             fault.begin(lab);
-            work.wait(*time);
+            wait(work, *time);
         }
         for (fault, _) in &blows {
             fault.end(lab);
         }
         lab.all_run();
         // Most blows fall on a cluster that is well, some on one that is not yet.
-        work.wait(Duration::from_millis(rng.random_range(200..4_000)));
+        wait(work, Duration::from_millis(rng.random_range(200..4_000)));
     }
     faults
 }

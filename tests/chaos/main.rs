@@ -6,34 +6,21 @@
 
 #![expect(clippy::unwrap_used, reason = "a failed unwrap is the test's failure")]
 
-mod calls;
-mod commands;
-mod credentials;
 mod devices;
 mod fault;
 mod lab;
-mod registers;
-mod replicas;
-mod tally;
-mod watcher;
 
 use std::process::Command;
-use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
+use ledger::{Calls, Watcher, Work};
 use rand::SeedableRng;
 use rand_chacha::ChaCha8Rng;
 use tokio::runtime::Runtime;
-use tokio::task::JoinSet;
+use tonic::transport::Endpoint;
 
-use calls::Calls;
-use commands::Asked;
-use credentials::Kept;
-use devices::{Devices, Executed};
+use devices::Devices;
 use lab::Lab;
-use registers::History;
-use watcher::Watcher;
 
 /// Set where the test runs in namespaces of its own.
 const INSIDE: &str = "DROVER_TEST_OWN_NETWORK";
@@ -82,111 +69,40 @@ fn inside() {
     ));
     let mut lab = Lab::start(seed);
     let runtime = Runtime::new().unwrap();
-    let calls = Calls::new(&runtime, &Lab::apis(), seed);
-    let watcher = Watcher::start(&runtime, calls.clone());
-    let devices = Devices::start(&runtime, &lab, &calls);
+    let calls = {
+        let _inside = runtime.enter();
+        Calls::new(&Lab::apis(), seed, |endpoint: Endpoint| {
+            endpoint.connect_lazy()
+        })
+    };
+    let watcher = runtime.block_on(Watcher::start(calls.clone()));
+    let devices = Devices::start(&lab);
 
-    let work = Work::start(&runtime, &calls);
-    let faults = fault::strike(&mut lab, ChaCha8Rng::seed_from_u64(seed), length, &work);
+    let mut work = {
+        let _inside = runtime.enter();
+        Work::start(&calls, &devices::names())
+    };
+    let faults = fault::strike(&mut lab, ChaCha8Rng::seed_from_u64(seed), length, &mut work);
     lab.heal();
-    let records = work.stop(&runtime);
+    let records = runtime.block_on(work.stop());
 
-    let last = runtime.block_on(registers::last_reads(&calls, &records.history));
-    registers::check(&records.history, last);
-    watcher.saw_all(&records.history, &records.asked);
-    runtime.block_on(credentials::check(&calls, &records.kept));
+    runtime.block_on(records.check(&calls, &watcher));
     let live = devices.check(&watcher, &records.executed);
     drop(devices);
-    runtime.block_on(replicas::are_equal(&calls, &watcher.beginning()));
+    runtime.block_on(ledger::are_equal(&calls, &watcher.beginning()));
     lab.all_run();
-    let ledger = calls.tally.ledger(&records.history);
+    let ledger = records.ledger(&calls);
     tell(&format!(
         "CHAOS_SEED={seed} seconds {}\n{ledger}{live}{faults}lost: 0",
         length.as_secs()
     ));
 }
 
-/// Callers that work until they are told to stop.
-struct Work {
-    stop: Arc<AtomicBool>,
-    histories: JoinSet<History>,
-    commands: JoinSet<Vec<Asked>>,
-    credentials: JoinSet<Vec<Kept>>,
-    executes: JoinSet<Vec<Executed>>,
-}
-
-/// What callers were told.
-struct Records {
-    history: History,
-    asked: Vec<Asked>,
-    kept: Vec<Kept>,
-    executed: Vec<Executed>,
-}
-
-impl Work {
-    fn start(runtime: &Runtime, calls: &Calls) -> Self {
-        let stop = Arc::new(AtomicBool::new(false));
-        let (mut histories, mut commands) = (JoinSet::new(), JoinSet::new());
-        let (mut credentials, mut executes) = (JoinSet::new(), JoinSet::new());
-        for register in registers::all() {
-            for caller in 0..registers::CALLERS {
-                let work = register.clone().work(caller, calls.clone(), stop.clone());
-                histories.spawn_on(work, runtime.handle());
-            }
-        }
-        for caller in 0..commands::CALLERS {
-            let work = commands::work(caller, calls.clone(), stop.clone());
-            commands.spawn_on(work, runtime.handle());
-        }
-        for caller in 0..credentials::CALLERS {
-            let work = credentials::work(caller, calls.clone(), stop.clone());
-            credentials.spawn_on(work, runtime.handle());
-        }
-        for caller in 0..devices::CALLERS {
-            let work = devices::work(caller, calls.clone(), stop.clone());
-            executes.spawn_on(work, runtime.handle());
-        }
-        Self {
-            stop,
-            histories,
-            commands,
-            credentials,
-            executes,
-        }
-    }
-
-    /// Waits, unless a caller failed: none ends before it is told to.
-    fn wait(&self, time: Duration) {
-        let end = Instant::now() + time;
-        let all = registers::COUNT * registers::CALLERS
-            + commands::CALLERS
-            + credentials::CALLERS
-            + devices::CALLERS;
-        while Instant::now() < end {
-            let running = self.histories.len()
-                + self.commands.len()
-                + self.credentials.len()
-                + self.executes.len();
-            assert_eq!(running, all);
-            std::thread::park_timeout(Duration::from_millis(20));
-        }
-    }
-
-    fn stop(self, runtime: &Runtime) -> Records {
-        self.stop.store(true, Ordering::SeqCst);
-        runtime.block_on(async {
-            Records {
-                history: self
-                    .histories
-                    .join_all()
-                    .await
-                    .into_iter()
-                    .flatten()
-                    .collect(),
-                asked: self.commands.join_all().await.concat(),
-                kept: self.credentials.join_all().await.concat(),
-                executed: self.executes.join_all().await.concat(),
-            }
-        })
+/// Waits, unless a caller failed.
+fn wait(work: &mut Work, time: Duration) {
+    let end = Instant::now() + time;
+    while Instant::now() < end {
+        work.goes_on();
+        std::thread::park_timeout(Duration::from_millis(20));
     }
 }

@@ -4,7 +4,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use device_state::{Command, DeviceName, Outcome, Rejection, query};
-use linearizable::{Invocation, Model};
+use ledger::registers::{Answer, Call, Register};
+use linearizable::Invocation;
 use node_runtime::Drain;
 use rand::{Rng, SeedableRng};
 use rand_chacha::ChaCha8Rng;
@@ -18,44 +19,6 @@ pub(super) const REGISTERS: usize = 2;
 /// Of each register.
 pub(super) const CALLERS: usize = 4;
 const PATIENCE: Duration = Duration::from_secs(3);
-
-#[derive(Debug)]
-pub(super) struct Register;
-
-#[derive(Clone, Copy, Debug)]
-pub(super) enum Call {
-    Set(u64),
-    Get,
-}
-
-#[derive(Clone, Copy, Debug)]
-pub(super) enum Answer {
-    Done,
-    Stale,
-    Found(u64),
-}
-
-impl Model for Register {
-    type State = u64;
-    type Call = Call;
-    type Answer = Answer;
-
-    fn answered(state: &u64, call: &Call, answer: &Answer) -> Option<u64> {
-        match (call, answer) {
-            (Call::Set(generation), Answer::Done) => (generation >= state).then_some(*generation),
-            (Call::Set(generation), Answer::Stale) => (generation < state).then_some(*state),
-            (Call::Get, Answer::Found(found)) => (found == state).then_some(*state),
-            _ => None,
-        }
-    }
-
-    fn unanswered(state: &u64, call: &Call) -> Option<u64> {
-        match call {
-            Call::Set(generation) => (generation > state).then_some(*generation),
-            Call::Get => None,
-        }
-    }
-}
 
 /// Calls and the registers that they were about.
 pub(super) type History = Vec<(usize, Invocation<Register>)>;

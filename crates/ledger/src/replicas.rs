@@ -3,6 +3,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use futures::future::try_join_all;
 use proto::drover::v1::Event;
 use tonic::Status;
 
@@ -22,22 +23,18 @@ async fn rows(calls: &Calls, node: usize, beginning: &str) -> Result<Rows, Statu
     })
 }
 
-/// Waits until nodes that lag behind have caught up.
-pub(crate) async fn are_equal(calls: &Calls, beginning: &str) {
+/// Waits until nodes that lag behind have caught up. `beginning`: where a watch has begun.
+pub async fn are_equal(calls: &Calls, beginning: &str) {
     let mut rng = calls.rng();
     let deadline = Deadline::new();
     loop {
-        let (first, second, third) = tokio::join!(
-            rows(calls, 0, beginning),
-            rows(calls, 1, beginning),
-            rows(calls, 2, beginning),
-        );
-        let different = match (first, second, third) {
-            (Ok(first), Ok(second), Ok(third)) => match differing(&[first, second, third]) {
+        let all = (0..calls.nodes()).map(|node| rows(calls, node, beginning));
+        let different = match try_join_all(all).await {
+            Ok(nodes) => match differing(&nodes) {
                 None => return,
                 Some(different) => Status::data_loss(different),
             },
-            (Err(status), ..) | (_, Err(status), _) | (.., Err(status)) => status,
+            Err(status) => status,
         };
         deadline.check("equal replicas", &different);
         rest(&mut rng, 200..300).await;
@@ -45,8 +42,10 @@ pub(crate) async fn are_equal(calls: &Calls, beginning: &str) {
 }
 
 /// The first difference.
-fn differing(nodes: &[Rows; 3]) -> Option<String> {
-    let [first, others @ ..] = nodes;
+fn differing(nodes: &[Rows]) -> Option<String> {
+    let [first, others @ ..] = nodes else {
+        return None;
+    };
     let other = others.iter().position(|other| other != first)?;
     let (number, other) = (other + 1, &others[other]);
     if first.credentials != other.credentials {

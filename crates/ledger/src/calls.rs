@@ -1,12 +1,12 @@
-//! The public API of three nodes, of which any may be away.
+//! The public API of some nodes, of which any may be away.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use rand::{Rng, SeedableRng};
 use rand_chacha::ChaCha8Rng;
-use tokio::runtime::Runtime;
+use tokio::time::Instant;
 use tonic::transport::{Channel, Endpoint};
 use tonic::{Code, Request, Status};
 
@@ -17,25 +17,26 @@ const PATIENCE: Duration = Duration::from_secs(4);
 /// How long a caller asks again for a definite answer once all is well.
 const SETTLED: Duration = Duration::from_secs(120);
 
+/// The way to the nodes, and what became of the calls.
 #[derive(Clone, Debug)]
-pub(crate) struct Calls {
+pub struct Calls {
     channels: Vec<Channel>,
-    pub(crate) tally: Arc<Tally>,
+    tally: Arc<Tally>,
     begun: Instant,
     seed: u64,
     callers: Arc<AtomicU64>,
 }
 
 impl Calls {
-    pub(crate) fn new(runtime: &Runtime, apis: &[String], seed: u64) -> Self {
-        let _inside = runtime.enter();
+    /// The nodes at these addresses (`host:port`), connected to by `connect`. Callers choose at random, by `seed`.
+    pub fn new(apis: &[String], seed: u64, connect: impl Fn(Endpoint) -> Channel) -> Self {
         let channel = |api: &String| {
-            Endpoint::from_shared(format!("http://{api}"))
+            let endpoint = Endpoint::from_shared(format!("http://{api}"))
                 .unwrap()
                 .connect_timeout(Duration::from_secs(1))
                 .http2_keep_alive_interval(Duration::from_secs(1))
-                .keep_alive_timeout(Duration::from_secs(2))
-                .connect_lazy()
+                .keep_alive_timeout(Duration::from_secs(2));
+            connect(endpoint)
         };
         Self {
             channels: apis.iter().map(channel).collect(),
@@ -44,6 +45,10 @@ impl Calls {
             seed,
             callers: Arc::default(),
         }
+    }
+
+    pub(crate) fn tally(&self) -> &Tally {
+        &self.tally
     }
 
     /// A generator for one more caller.

@@ -13,7 +13,6 @@ use tonic::{Code, Status};
 
 use crate::calls::{Calls, Deadline, is_mistake, request, rest};
 use crate::tally::End;
-use crate::tell;
 
 /// Registers, which are spread over the shards.
 pub(crate) const COUNT: usize = 6;
@@ -24,16 +23,16 @@ const PATH: &str = "/3/0/15";
 
 /// The generation of the desired state of one device. Its value tells the generation, too.
 #[derive(Debug)]
-pub(crate) struct Register;
+pub struct Register;
 
 #[derive(Clone, Copy, Debug)]
-pub(crate) enum Call {
+pub enum Call {
     Set(u64),
     Get,
 }
 
 #[derive(Clone, Copy, Debug)]
-pub(crate) enum Answer {
+pub enum Answer {
     Done,
     /// A later generation is there.
     Stale,
@@ -121,9 +120,9 @@ async fn invoke(
     let answer = answer(call, result);
     match (call, answer) {
         (Call::Get, _) => {}
-        (Call::Set(_), Some(Answer::Stale)) => calls.tally.count(End::Refused),
-        (Call::Set(_), Some(_)) => calls.tally.count(End::Acknowledged),
-        (Call::Set(_), None) => calls.tally.count(End::Indefinite),
+        (Call::Set(_), Some(Answer::Stale)) => calls.tally().count(End::Refused),
+        (Call::Set(_), Some(_)) => calls.tally().count(End::Acknowledged),
+        (Call::Set(_), None) => calls.tally().count(End::Indefinite),
     }
     Invocation {
         caller,
@@ -208,12 +207,12 @@ pub(crate) async fn last_reads(calls: &Calls, history: &History) -> History {
     reads
 }
 
-pub(crate) fn check(history: &History, last: History) {
+pub(crate) fn check(history: &History, last: &History) {
     for number in 0..COUNT {
         let endpoint = name(number);
         let of_it = history
             .iter()
-            .chain(&last)
+            .chain(last)
             .filter(|(device, _)| *device == endpoint);
         let calls: Vec<_> = of_it.map(|(_, call)| call.clone()).collect();
         if let Err(violation) = linearizable::check(&0, &calls) {
@@ -221,10 +220,8 @@ pub(crate) fn check(history: &History, last: History) {
                 .window
                 .first()
                 .map_or(Duration::ZERO, |call| call.invoked);
-            for call in around_it(calls, around) {
-                tell(&call);
-            }
-            panic!("{endpoint}: {violation}");
+            let calls = around_it(calls, around).join("\n");
+            panic!("{endpoint}: {violation}\n{calls}");
         }
     }
 }
@@ -256,6 +253,3 @@ pub(crate) fn acknowledged(history: &History) -> impl Iterator<Item = (&str, u64
             _ => None,
         })
 }
-
-/// How long a watch may take to tell what is there.
-pub(crate) const TOLD: Duration = Duration::from_secs(60);

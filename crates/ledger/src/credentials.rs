@@ -88,7 +88,7 @@ async fn delete(calls: &Calls, rng: &mut ChaCha8Rng, identity: &str) -> Result<(
 }
 
 fn counted(calls: &Calls, result: Result<(), Status>) -> Result<(), Status> {
-    calls.tally.count(match &result {
+    calls.tally().count(match &result {
         Ok(()) => End::Acknowledged,
         Err(status) if is_mistake(status) => panic!("{status:?}"),
         Err(_) => End::Indefinite,

@@ -100,14 +100,14 @@ impl Caller {
             let mut client = OperationsClient::new(self.calls.any(&mut self.rng));
             let status = match client.write(request(write.clone())).await {
                 Ok(answer) => {
-                    self.calls.tally.count(End::Acknowledged);
+                    self.calls.tally().count(End::Acknowledged);
                     return Some(answer.into_inner().operation.unwrap().id);
                 }
                 Err(status) => status,
             };
             assert!(!is_mistake(&status), "{status:?}");
             if status.code() == Code::ResourceExhausted && is_queue_full(&status) {
-                self.calls.tally.count(End::Refused);
+                self.calls.tally().count(End::Refused);
                 return None;
             }
             self.again(&mut deadline, "a command", &status).await;
@@ -125,7 +125,7 @@ impl Caller {
             };
             let status = match client.cancel_operation(request(cancel)).await {
                 Ok(answer) => {
-                    self.calls.tally.count(End::Acknowledged);
+                    self.calls.tally().count(End::Acknowledged);
                     return Some(answer.into_inner().state());
                 }
                 Err(status) => status,
@@ -133,7 +133,7 @@ impl Caller {
             assert!(!is_mistake(&status), "{status:?}");
             // Ended, or so long ago that it is forgotten.
             if matches!(status.code(), Code::FailedPrecondition | Code::NotFound) {
-                self.calls.tally.count(End::Refused);
+                self.calls.tally().count(End::Refused);
                 return None;
             }
             self.again(&mut deadline, "a cancellation", &status).await;
@@ -141,7 +141,7 @@ impl Caller {
     }
 
     async fn again(&mut self, deadline: &mut Deadline, what: &str, status: &Status) {
-        self.calls.tally.count(End::Indefinite);
+        self.calls.tally().count(End::Indefinite);
         if !self.stopped() {
             deadline.renew();
         }

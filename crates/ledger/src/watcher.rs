@@ -8,20 +8,19 @@ use proto::drover::v1::devices_client::DevicesClient;
 use proto::drover::v1::event::Kind;
 use proto::drover::v1::operation::State;
 use proto::drover::v1::{Event, WatchEventsRequest, value};
-use tests::until_some;
-use tokio::runtime::Runtime;
 use tokio::task::JoinSet;
 use tonic::{Code, Request, Status};
 
 use crate::calls::{Calls, rest};
 use crate::commands::Asked;
-use crate::registers::{self, History, TOLD};
+use crate::registers::{self, History};
+use crate::wait::until_some;
 
 /// A node tells a token every ten seconds at least.
 const SILENCE: Duration = Duration::from_secs(13);
 
 /// A device and a value that it reported.
-pub(crate) type Report = (String, String);
+pub type Report = (String, String);
 
 #[derive(Debug, Default)]
 struct Seen {
@@ -30,8 +29,9 @@ struct Seen {
     events: Vec<Event>,
 }
 
+/// Somebody who follows all events, at one node after the other.
 #[derive(Debug)]
-pub(crate) struct Watcher {
+pub struct Watcher {
     seen: Arc<Mutex<Seen>>,
     _task: JoinSet<()>,
 }
@@ -42,7 +42,7 @@ fn lock(seen: &Mutex<Seen>) -> MutexGuard<'_, Seen> {
 
 impl Watcher {
     /// Watches, and waits until it has begun.
-    pub(crate) fn start(runtime: &Runtime, calls: Calls) -> Self {
+    pub async fn start(calls: Calls) -> Self {
         let seen = Arc::new(Mutex::new(Seen::default()));
         let mut task = JoinSet::new();
         let events = seen.clone();
@@ -62,26 +62,27 @@ impl Watcher {
                 rest(&mut rng, 50..300).await;
             }
         };
-        task.spawn_on(follow, runtime.handle());
+        task.spawn(follow);
         let watcher = Self { seen, _task: task };
-        until_some("a watch that has begun", TOLD, || {
+        until_some("a watch that has begun", || {
             lock(&watcher.seen).beginning.clone().ok_or(())
-        });
+        })
+        .await;
         watcher
     }
 
     /// Where the watch began.
-    pub(crate) fn beginning(&self) -> String {
+    pub fn beginning(&self) -> String {
         lock(&self.seen).beginning.clone().unwrap()
     }
 
     /// Waits until every acknowledged change was told, and looks at the order and the number of what was.
-    pub(crate) fn saw_all(&self, history: &History, asked: &[Asked]) {
+    pub(crate) async fn saw_all(&self, history: &History, asked: &[Asked]) {
         let changes: BTreeSet<_> = registers::acknowledged(history)
             .map(|(endpoint, generation)| (endpoint.to_owned(), generation))
             .collect();
         let ended: BTreeSet<_> = asked.iter().map(|command| command.id.clone()).collect();
-        until_some("every acknowledged change in a watch", TOLD, || {
+        until_some("every acknowledged change in a watch", || {
             let told = self.told();
             let lost: Vec<_> = changes.difference(&told.changes).collect();
             let unended: Vec<_> = ended
@@ -93,7 +94,8 @@ impl Watcher {
             } else {
                 Err(format!("never told: {lost:?}; never ended: {unended:?}"))
             }
-        });
+        })
+        .await;
         let told = self.told();
         for (id, ends) in &told.ends {
             assert_eq!(ends.len(), 1, "operation {id} ended as {ends:?}");
@@ -111,7 +113,7 @@ impl Watcher {
     }
 
     /// What was reported of temperatures.
-    pub(crate) fn reports(&self) -> BTreeSet<Report> {
+    pub fn reports(&self) -> BTreeSet<Report> {
         let seen = lock(&self.seen);
         let reported = seen.events.iter().filter_map(|event| match &event.kind {
             Some(Kind::ValuesReported(reported)) => Some((event, &reported.values)),
