@@ -1,5 +1,7 @@
 //! How this node connects to other state nodes.
 
+use std::fmt;
+use std::sync::Arc;
 use std::time::Duration;
 
 use node_runtime::tls::Connector;
@@ -9,14 +11,30 @@ use tonic::transport::{Channel, Endpoint};
 pub const CONNECT_TIMEOUT: Duration = Duration::from_secs(1);
 
 /// Makes channels to the internal service of other nodes.
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub enum Dialer {
     Plaintext,
-    /// This node shows its certificate, and wants that of a state node.
-    Tls(Connector),
+    /// By whoever makes lazy channels of endpoints.
+    Secured(Arc<dyn Fn(Endpoint) -> Channel + Send + Sync>),
+}
+
+impl fmt::Debug for Dialer {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str(match self {
+            Self::Plaintext => "Plaintext",
+            Self::Secured(_) => "Secured",
+        })
+    }
 }
 
 impl Dialer {
+    /// This node shows its certificate, and wants that of a state node.
+    pub fn tls(connector: Connector) -> Self {
+        Self::Secured(Arc::new(move |endpoint| {
+            endpoint.connect_with_connector_lazy(connector.clone())
+        }))
+    }
+
     /// A lazy channel to the internal service at `address` (`host:port`).
     pub fn channel(&self, address: &str) -> Channel {
         // The scheme says nothing here: a connection is secured by what makes it.
@@ -33,7 +51,7 @@ impl Dialer {
             .initial_connection_window_size(32 << 20);
         match self {
             Self::Plaintext => endpoint.connect_lazy(),
-            Self::Tls(connector) => endpoint.connect_with_connector_lazy(connector.clone()),
+            Self::Secured(connect) => connect(endpoint),
         }
     }
 }

@@ -1,10 +1,11 @@
 //! Proposes the passing of time: only a leader does, so that all replicas let the same things end.
 
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use device_state::{Command, Timestamp, query};
 use node_runtime::{Drain, clock};
+use tokio::time::Instant;
 
 use crate::raft::group::Group;
 

@@ -43,6 +43,22 @@ pub struct Connection {
 enum Io {
     Plaintext(TcpStream),
     Tls(Box<ServerStream>),
+    #[cfg(test)]
+    InMemory(tokio::io::DuplexStream),
+}
+
+#[cfg(test)]
+impl Connection {
+    /// Within this process.
+    pub(crate) fn in_memory(stream: tokio::io::DuplexStream, address: SocketAddr) -> Self {
+        Self {
+            io: Io::InMemory(stream),
+            info: PeerInfo {
+                address,
+                certificate: None,
+            },
+        }
+    }
 }
 
 impl Connected for Connection {
@@ -194,6 +210,8 @@ impl AsyncRead for Connection {
         match &mut self.io {
             Io::Plaintext(stream) => Pin::new(stream).poll_read(cx, buffer),
             Io::Tls(stream) => Pin::new(stream).poll_read(cx, buffer),
+            #[cfg(test)]
+            Io::InMemory(stream) => Pin::new(stream).poll_read(cx, buffer),
         }
     }
 }
@@ -207,6 +225,8 @@ impl AsyncWrite for Connection {
         match &mut self.io {
             Io::Plaintext(stream) => Pin::new(stream).poll_write(cx, bytes),
             Io::Tls(stream) => Pin::new(stream).poll_write(cx, bytes),
+            #[cfg(test)]
+            Io::InMemory(stream) => Pin::new(stream).poll_write(cx, bytes),
         }
     }
 
@@ -218,6 +238,8 @@ impl AsyncWrite for Connection {
         match &mut self.io {
             Io::Plaintext(stream) => Pin::new(stream).poll_write_vectored(cx, slices),
             Io::Tls(stream) => Pin::new(stream).poll_write_vectored(cx, slices),
+            #[cfg(test)]
+            Io::InMemory(stream) => Pin::new(stream).poll_write_vectored(cx, slices),
         }
     }
 
@@ -225,6 +247,8 @@ impl AsyncWrite for Connection {
         match &self.io {
             Io::Plaintext(stream) => stream.is_write_vectored(),
             Io::Tls(stream) => stream.is_write_vectored(),
+            #[cfg(test)]
+            Io::InMemory(stream) => stream.is_write_vectored(),
         }
     }
 
@@ -232,6 +256,8 @@ impl AsyncWrite for Connection {
         match &mut self.io {
             Io::Plaintext(stream) => Pin::new(stream).poll_flush(cx),
             Io::Tls(stream) => Pin::new(stream).poll_flush(cx),
+            #[cfg(test)]
+            Io::InMemory(stream) => Pin::new(stream).poll_flush(cx),
         }
     }
 
@@ -239,6 +265,8 @@ impl AsyncWrite for Connection {
         match &mut self.io {
             Io::Plaintext(stream) => Pin::new(stream).poll_shutdown(cx),
             Io::Tls(stream) => Pin::new(stream).poll_shutdown(cx),
+            #[cfg(test)]
+            Io::InMemory(stream) => Pin::new(stream).poll_shutdown(cx),
         }
     }
 }

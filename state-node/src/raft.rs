@@ -20,7 +20,7 @@ pub mod placement;
 pub mod proposals;
 pub mod restart;
 #[cfg(test)]
-mod sim;
+pub(crate) mod sim;
 pub mod state_machine;
 pub mod unstick;
 

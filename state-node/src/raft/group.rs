@@ -172,7 +172,7 @@ fn elect_after(silence: Duration, raft: &Raft, tasks: &Tasks) {
 
 /// When a leader was last heard.
 struct Heard {
-    start: std::time::Instant,
+    start: Instant,
     /// Since the start.
     last_ms: AtomicU64,
 }
@@ -180,7 +180,7 @@ struct Heard {
 impl Heard {
     fn now() -> Self {
         Self {
-            start: std::time::Instant::now(),
+            start: Instant::now(),
             last_ms: AtomicU64::new(0),
         }
     }

@@ -8,6 +8,7 @@
 #![expect(clippy::unwrap_used, reason = "a failed unwrap is the test's failure")]
 
 use std::collections::BTreeSet;
+use std::future::Future;
 use std::ops::Range;
 use std::time::Duration;
 
@@ -26,6 +27,7 @@ use replica::Replica;
 mod callers;
 mod network;
 mod replica;
+pub(crate) mod volume;
 
 const REPLICAS: u64 = 5;
 /// The first members are the replicas 1 to this; others join and leave.
@@ -146,7 +148,7 @@ impl Cluster {
 
     async fn crash(&mut self, ids: &[u64], down: Range<u64>, rng: &mut ChaCha8Rng) {
         for id in ids {
-            self.replica(*id).crash(rng).await;
+            self.replica(*id).crash().await;
         }
         sleep(Duration::from_millis(rng.random_range(down))).await;
         for id in ids {
@@ -222,28 +224,33 @@ async fn play(seed: u64) {
     cluster.agree().await;
     callers::check(&history);
     for replica in &mut cluster.replicas {
-        replica.crash(&mut rng).await;
+        replica.crash().await;
     }
 }
 
-fn number(variable: &str, default: u64) -> u64 {
-    std::env::var(variable).map_or(default, |text| text.parse().unwrap())
-}
-
-#[test]
-fn what_callers_see_is_linearizable_and_replicas_agree_whatever_breaks() {
-    let (first, seeds) = (number("DROVER_SEED", 0), number("DROVER_SEEDS", SEEDS));
+/// Plays one seed after the other, each on virtual time: `DROVER_SEEDS` many, from `DROVER_SEED` on.
+pub(crate) fn play_seeds<F: Future<Output = ()>>(seeds: u64, play: impl Fn(u64) -> F) {
+    let number = |variable: &str, default: u64| {
+        std::env::var(variable).map_or(default, |text| text.parse().unwrap())
+    };
+    let (first, seeds) = (number("DROVER_SEED", 0), number("DROVER_SEEDS", seeds));
     for seed in first..first + seeds {
+        let game = std::panic::AssertUnwindSafe(play(seed));
         let played = std::panic::catch_unwind(|| {
             let runtime = tokio::runtime::Builder::new_current_thread()
                 .enable_all()
                 .start_paused(true)
                 .build()
                 .unwrap();
-            runtime.block_on(play(seed));
+            runtime.block_on(game);
         });
         assert!(played.is_ok(), "DROVER_SEED={seed}");
     }
+}
+
+#[test]
+fn what_callers_see_is_linearizable_and_replicas_agree_whatever_breaks() {
+    play_seeds(SEEDS, play);
 }
 
 /// Nobody else renews its lease.
@@ -260,12 +267,12 @@ async fn a_group_of_one_answers_reads_however_long_it_was_idle() {
     assert!(found.is_ok(), "{found:?}");
     drop(group);
     for replica in &mut cluster.replicas {
-        replica.crash(&mut rng).await;
+        replica.crash().await;
     }
 }
 
 /// For whoever has to wait in this module.
-async fn until(what: &str, mut holds: impl FnMut() -> bool) {
+pub(crate) async fn until(what: &str, mut holds: impl FnMut() -> bool) {
     let end = Instant::now() + SOON;
     while !holds() {
         assert!(Instant::now() < end, "not in time: {what}");
