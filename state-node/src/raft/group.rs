@@ -133,6 +133,8 @@ pub struct Group {
     proposer: Proposer,
     votes_from: Instant,
     heard: Heard,
+    /// Up to this term the lease of this node proves nothing: see [`Group::hand_over`].
+    handed_over: AtomicU64,
 }
 
 impl std::fmt::Debug for Group {
@@ -239,6 +241,7 @@ impl Group {
             proposer,
             votes_from: Instant::now() + silence,
             heard: Heard::now(),
+            handed_over: AtomicU64::new(0),
         })
     }
 
@@ -397,6 +400,17 @@ impl Group {
     }
 
     async fn prove_leadership(&self, policy: ReadPolicy) -> Result<(), NotLeader> {
+        if self.has_lease() {
+            self.prove_once(policy).await?;
+        }
+        // It may have lost it meanwhile.
+        if !self.has_lease() {
+            self.prove_once(ReadPolicy::ReadIndex).await?;
+        }
+        Ok(())
+    }
+
+    async fn prove_once(&self, policy: ReadPolicy) -> Result<(), NotLeader> {
         if !self.leads() {
             return Err(self.not_leader());
         }
@@ -475,7 +489,19 @@ impl Group {
         }
     }
 
+    /// Whether nobody else is elected while voters keep to the lease that they gave to this leader. They do not once it has
+    /// handed its leadership over; and if one voter is left, and it is another one, that elects itself at once.
+    fn has_lease(&self) -> bool {
+        let metrics = self.raft.metrics();
+        let metrics = metrics.borrow_watched();
+        let members = metrics.membership_config.membership();
+        let mut voters = members.get_joint_config().iter();
+        metrics.current_term > self.handed_over.load(Ordering::SeqCst)
+            && voters.any(|voters| voters.contains(&self.node.0))
+    }
+
     /// Hands the leadership to a voter, unless this node does not lead or the members are changing.
+    // From then on others vote, although the lease that they gave has not ended, and openraft goes on to answer by it.
     // A leader that hands over proposes nothing until another one is elected. If the other is taken out meanwhile and
     // nobody else is left to be elected, that is for ever.
     pub async fn hand_over(&self, to: NodeId) {
@@ -489,6 +515,9 @@ impl Group {
         if !can || !self.leads() {
             return;
         }
+        // What is known of the term may be one behind.
+        let term = self.status().term.saturating_add(1);
+        self.handed_over.fetch_max(term, Ordering::SeqCst);
         if let Err(error) = self.raft.trigger().transfer_leader(to.0).await {
             tracing::warn!(shard = %self.shard(), %error, "the leadership was not handed over");
         }

@@ -253,6 +253,53 @@ fn what_callers_see_is_linearizable_and_replicas_agree_whatever_breaks() {
     play_seeds(SEEDS, play);
 }
 
+/// It may not hear that another one is elected.
+#[tokio::test(start_paused = true)]
+async fn a_leader_that_has_handed_over_answers_nothing_by_its_lease() {
+    let mut rng = ChaCha8Rng::seed_from_u64(1);
+    let mut cluster = Cluster::start(&mut rng).await;
+    until("a leader", || cluster.leader().is_some()).await;
+    let leader = cluster.leader().unwrap();
+    let group = cluster.network.group(leader).unwrap();
+    until("a lease", || group.silence() < Duration::from_millis(50)).await;
+    let next = leader % FIRST_MEMBERS + 1;
+    for other in (1..=REPLICAS).filter(|other| *other != leader) {
+        cluster.network.cut(other, leader);
+    }
+    let found = group.read_current(|_| ()).await;
+    assert!(found.is_ok(), "{found:?}");
+    group.hand_over(NodeId(next)).await;
+    let another = cluster.network.group(next).unwrap();
+    until("another leader", || another.leads()).await;
+    let found = group.read_current(|_| ()).await;
+    assert!(found.is_err(), "{found:?}");
+    drop((group, another));
+    for replica in &mut cluster.replicas {
+        replica.crash().await;
+    }
+}
+
+/// The one voter that is left elects itself at once, while the lease lasts that it gave to the leader before.
+#[tokio::test(start_paused = true)]
+async fn a_leader_that_is_no_voter_any_more_answers_nothing_by_its_lease() {
+    let mut rng = ChaCha8Rng::seed_from_u64(1);
+    let mut cluster = Cluster::start(&mut rng).await;
+    until("a leader", || cluster.leader().is_some()).await;
+    let leader = cluster.leader().unwrap();
+    let last = leader % FIRST_MEMBERS + 1;
+    assert!(cluster.make_voters([last].into()).await);
+    cluster.network.cut(last, leader);
+    let another = cluster.network.group(last).unwrap();
+    until("another leader", || another.leads()).await;
+    let group = cluster.network.group(leader).unwrap();
+    let found = group.read_current(|_| ()).await;
+    assert!(found.is_err(), "{found:?}");
+    drop((group, another));
+    for replica in &mut cluster.replicas {
+        replica.crash().await;
+    }
+}
+
 /// Nobody else renews its lease.
 #[tokio::test(start_paused = true)]
 async fn a_group_of_one_answers_reads_however_long_it_was_idle() {
