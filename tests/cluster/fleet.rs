@@ -5,7 +5,7 @@ use std::process::Command;
 use std::time::Duration;
 
 use serde_json::Value;
-use tests::{Drover, Options, Program, Spray, binary, until_some, wait_for_members};
+use tests::{Drover, Options, Program, Spray, binary, metric, until_some, wait_for_members};
 
 pub(crate) const KEY: &str = "000102030405060708090a0b0c0d0e0f";
 /// How long anything may take.
@@ -119,6 +119,19 @@ pub(crate) fn keys(drover: &Drover, kind: &str, devices: usize) -> String {
 pub(crate) fn registered(fleet: &Fleet) {
     progress(&fleet.program, "all registered", |seen| {
         seen["registered"] == fleet.devices
+    });
+}
+
+/// Waits until the nodes tell of a session for each of so many devices: they count once in a while.
+pub(crate) fn sessions_counted(nodes: &[Node], devices: usize) {
+    until_some("a session each", SOON, || {
+        let of_node = |node: &Node| metric(&node.admin, "drover_ingress_sessions") as usize;
+        let counted: Vec<usize> = nodes.iter().map(of_node).collect();
+        if counted.iter().sum::<usize>() == devices {
+            Ok(())
+        } else {
+            Err(counted)
+        }
     });
 }
 

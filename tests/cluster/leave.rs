@@ -6,7 +6,8 @@ use rustix::process::Signal;
 use tests::{Drover, Program, Spray, binary, kill, metric, until};
 
 use crate::fleet::{
-    Node, SOON, all_answer, answer, ask, fleet, progress, registered, three_nodes, undisturbed,
+    Node, SOON, all_answer, answer, ask, fleet, progress, registered, sessions_counted,
+    three_nodes, undisturbed,
 };
 
 const DEVICES: usize = 30;
@@ -21,6 +22,7 @@ fn a_node_that_ends_hands_its_sessions_over_and_forwards() {
     registered(&fleet);
     let leaver = &nodes[0];
     let sessions = |admin: &str| metric(admin, "drover_ingress_sessions") as u64;
+    sessions_counted(&nodes, DEVICES);
     let owned = sessions(&leaver.admin);
     assert!(owned > 0, "the sessions are spread over the nodes");
 

@@ -6,8 +6,8 @@ use rustix::process::Signal;
 use tests::{Drover, Program, kill, metric, until, until_some};
 
 use crate::fleet::{
-    Fleet, Node, SOON, all_answer, fleet, members_known, progress, registered, three_nodes,
-    undisturbed,
+    Fleet, Node, SOON, all_answer, fleet, members_known, progress, registered, sessions_counted,
+    three_nodes, undisturbed,
 };
 
 const DEVICES: usize = 30;
@@ -24,6 +24,7 @@ fn an_owner_that_slept_repeats_no_nonce_and_is_not_heard() {
     let coaps: Vec<String> = nodes.iter().map(|node| node.coaps.clone()).collect();
     let fleet = fleet(&drover, "cid", DEVICES, &coaps, &["--cid", "8"]);
     registered(&fleet);
+    sessions_counted(&nodes, DEVICES);
     let owned = sessions(&nodes[0]);
     assert!(owned > 0, "the sessions are spread over the nodes");
 
