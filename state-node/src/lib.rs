@@ -28,6 +28,9 @@
 //! # }
 //! ```
 
+// The futures of calls that go from node to node and wait for Raft are nested deeply.
+#![recursion_limit = "256"]
+
 pub mod access;
 pub mod attachments;
 pub mod audit;
