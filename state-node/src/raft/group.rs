@@ -378,7 +378,13 @@ impl Group {
         &self,
         query: impl FnOnce(&ReadTables<'_>) -> T,
     ) -> Result<T, NotLeader> {
-        self.prove_leadership(ReadPolicy::LeaseRead).await?;
+        if self.has_lease() {
+            self.prove_leadership(ReadPolicy::LeaseRead).await?;
+        }
+        // It may have lost it meanwhile.
+        if !self.has_lease() {
+            self.prove_leadership(ReadPolicy::ReadIndex).await?;
+        }
         Ok(self.store.read(query))
     }
 
@@ -400,17 +406,6 @@ impl Group {
     }
 
     async fn prove_leadership(&self, policy: ReadPolicy) -> Result<(), NotLeader> {
-        if self.has_lease() {
-            self.prove_once(policy).await?;
-        }
-        // It may have lost it meanwhile.
-        if !self.has_lease() {
-            self.prove_once(ReadPolicy::ReadIndex).await?;
-        }
-        Ok(())
-    }
-
-    async fn prove_once(&self, policy: ReadPolicy) -> Result<(), NotLeader> {
         if !self.leads() {
             return Err(self.not_leader());
         }

@@ -84,6 +84,21 @@ impl Cluster {
         Self { network, replicas }
     }
 
+    /// With a leader, and its id.
+    async fn start_led() -> (Self, u64) {
+        let mut rng = ChaCha8Rng::seed_from_u64(1);
+        let cluster = Self::start(&mut rng).await;
+        until("a leader", || cluster.leader().is_some()).await;
+        let leader = cluster.leader().unwrap();
+        (cluster, leader)
+    }
+
+    async fn stop(mut self) {
+        for replica in &mut self.replicas {
+            replica.crash().await;
+        }
+    }
+
     fn replica(&mut self, id: u64) -> &mut Replica {
         &mut self.replicas[(id - 1) as usize]
     }
@@ -223,9 +238,7 @@ async fn play(seed: u64) {
     history.extend(callers::last_reads(&cluster.network, SOON).await);
     cluster.agree().await;
     callers::check(&history);
-    for replica in &mut cluster.replicas {
-        replica.crash().await;
-    }
+    cluster.stop().await;
 }
 
 /// Plays one seed after the other, each on virtual time: `DROVER_SEEDS` many, from `DROVER_SEED` on.
@@ -256,10 +269,7 @@ fn what_callers_see_is_linearizable_and_replicas_agree_whatever_breaks() {
 /// It may not hear that another one is elected.
 #[tokio::test(start_paused = true)]
 async fn a_leader_that_has_handed_over_answers_nothing_by_its_lease() {
-    let mut rng = ChaCha8Rng::seed_from_u64(1);
-    let mut cluster = Cluster::start(&mut rng).await;
-    until("a leader", || cluster.leader().is_some()).await;
-    let leader = cluster.leader().unwrap();
+    let (cluster, leader) = Cluster::start_led().await;
     let group = cluster.network.group(leader).unwrap();
     until("a lease", || group.silence() < Duration::from_millis(50)).await;
     let next = leader % FIRST_MEMBERS + 1;
@@ -274,18 +284,13 @@ async fn a_leader_that_has_handed_over_answers_nothing_by_its_lease() {
     let found = group.read_current(|_| ()).await;
     assert!(found.is_err(), "{found:?}");
     drop((group, another));
-    for replica in &mut cluster.replicas {
-        replica.crash().await;
-    }
+    cluster.stop().await;
 }
 
 /// The one voter that is left elects itself at once, while the lease lasts that it gave to the leader before.
 #[tokio::test(start_paused = true)]
 async fn a_leader_that_is_no_voter_any_more_answers_nothing_by_its_lease() {
-    let mut rng = ChaCha8Rng::seed_from_u64(1);
-    let mut cluster = Cluster::start(&mut rng).await;
-    until("a leader", || cluster.leader().is_some()).await;
-    let leader = cluster.leader().unwrap();
+    let (cluster, leader) = Cluster::start_led().await;
     let last = leader % FIRST_MEMBERS + 1;
     assert!(cluster.make_voters([last].into()).await);
     cluster.network.cut(last, leader);
@@ -295,27 +300,20 @@ async fn a_leader_that_is_no_voter_any_more_answers_nothing_by_its_lease() {
     let found = group.read_current(|_| ()).await;
     assert!(found.is_err(), "{found:?}");
     drop((group, another));
-    for replica in &mut cluster.replicas {
-        replica.crash().await;
-    }
+    cluster.stop().await;
 }
 
 /// Nobody else renews its lease.
 #[tokio::test(start_paused = true)]
 async fn a_group_of_one_answers_reads_however_long_it_was_idle() {
-    let mut rng = ChaCha8Rng::seed_from_u64(1);
-    let mut cluster = Cluster::start(&mut rng).await;
-    until("one voter", || cluster.leader().is_some()).await;
-    let leader = cluster.leader().unwrap();
+    let (cluster, leader) = Cluster::start_led().await;
     assert!(cluster.make_voters([leader].into()).await);
     sleep(Duration::from_secs(300)).await;
     let group = cluster.network.group(leader).unwrap();
     let found = group.read_current(|_| ()).await;
     assert!(found.is_ok(), "{found:?}");
     drop(group);
-    for replica in &mut cluster.replicas {
-        replica.crash().await;
-    }
+    cluster.stop().await;
 }
 
 /// For whoever has to wait in this module.

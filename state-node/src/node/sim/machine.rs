@@ -156,7 +156,7 @@ impl Machine {
         }
     }
 
-    /// Panics if it stopped itself, or one of its services ended.
+    /// Panics if it stopped itself.
     pub(super) fn is_well(&self) {
         let given_up = self.given_up.lock().unwrap();
         assert!(given_up.is_empty(), "node {}: {given_up:?}", self.place);
