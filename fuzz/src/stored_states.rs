@@ -8,6 +8,9 @@ use oscore::{Algorithm, Carried, Config, ContextState, Secrets, Server};
 use crate::dtls_rig::{Rig, address, client, client_config};
 use crate::script::{Script, put_chunk};
 
+/// The content type of RFC 9146 §4.
+const TLS12_CID: u8 = 25;
+
 /// A byte for what it is, the bytes of it as a chunk, then a message that claims to be of it. What can be read is written
 /// as something that reads the same, and can be gone on with.
 pub fn run(data: &[u8]) {
@@ -42,6 +45,7 @@ fn session(stored: &[u8], message: &[u8]) {
     };
     let written = export.encode();
     assert_eq!(SessionExport::decode(&written).as_ref(), Ok(&export));
+    let message = first_record(message);
     let authentic = export.authenticates(message);
     let mut rig = Rig::new([0; 32]);
     let Some(generation) = export.generation.checked_add(1) else {
@@ -56,6 +60,19 @@ fn session(stored: &[u8], message: &[u8]) {
         let written = released.encode();
         assert_eq!(SessionExport::decode(&written), Ok(released));
     }
+}
+
+/// Of a datagram of records with Connection IDs of ours. Records after a forged one may be authentic.
+fn first_record(datagram: &[u8]) -> &[u8] {
+    const HEADER: usize = 13 + ConnectionId::LENGTH;
+    let length = match datagram {
+        [TLS12_CID, ..] => datagram.get(HEADER - 2..HEADER),
+        _ => None,
+    };
+    length.map_or(datagram, |length| {
+        let end = HEADER + usize::from(u16::from_be_bytes([length[0], length[1]]));
+        datagram.get(..end).unwrap_or(datagram)
+    })
 }
 
 fn context(stored: &[u8], message: &[u8]) {
@@ -87,6 +104,8 @@ fn sessions() -> Vec<Vec<u8>> {
         if let Some(export) = rig.server.export(session) {
             let mut seed = vec![0];
             put_chunk(&mut seed, &export.encode());
+            let forged = [&record[..record.len() - 1], &[!record[record.len() - 1]]].concat();
+            seeds.push([&seed[..], &forged, &record].concat());
             seeds.push([seed, record].concat());
         }
     }
