@@ -435,6 +435,9 @@ impl Audit<'_> {
             ..
         } = resource;
         self.count(endpoint, Bound::Desired);
+        if let Some(at) = resource.correction_at() {
+            self.ends(at, Expiring::Correction(endpoint.clone(), *path))?;
+        }
         match origin {
             DesiredOrigin::Device => {
                 let newest = query::desired_generation(self.tables, endpoint);
@@ -569,6 +572,9 @@ impl Audit<'_> {
             Expiring::CampaignDevice(endpoint) => {
                 let campaign = query::campaign_of(self.tables, endpoint)?;
                 query::ledger(self.tables, campaign, endpoint).map(|ledger| ledger.due)
+            }
+            Expiring::Correction(endpoint, path) => {
+                query::desired_resource(self.tables, endpoint, *path)?.correction_at()
             }
             Expiring::Hold(endpoint, observed, holder) => {
                 let observation = query::observation(self.tables, endpoint, observed)?;

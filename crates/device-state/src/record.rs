@@ -9,7 +9,7 @@ use lwm2m::{
 };
 
 use crate::id::{NodeId, OperationId, SessionGeneration, ShardId, Timestamp};
-use crate::limit::EXCHANGE_GRACE;
+use crate::limit::{CORRECTION_GAP, EXCHANGE_GRACE};
 use crate::name::{DeviceName, Namespace};
 
 /// Who a device proved to be when its session was set up.
@@ -538,6 +538,17 @@ pub struct DesiredResource {
     pub state: DesiredState,
     /// When it was written last because the device had another value.
     pub corrected_at: Option<Timestamp>,
+}
+
+impl DesiredResource {
+    /// When the value that the device does not have is written once more; `None` while that is not to be.
+    pub fn correction_at(&self) -> Option<Timestamp> {
+        let DesiredState::Drifted { since } = self.state else {
+            return None;
+        };
+        let gap = |last: Timestamp| last.saturating_add(CORRECTION_GAP);
+        (self.drift == DriftPolicy::Enforce).then(|| self.corrected_at.map_or(since, gap))
+    }
 }
 
 /// Who wants a resource to have a value.

@@ -32,6 +32,8 @@ pub enum Expiring {
     Resumption(ResumptionId),
     /// The device is to be looked after by its campaign.
     CampaignDevice(DeviceName),
+    /// A desired value that is to be corrected.
+    Correction(DeviceName, Path),
 }
 
 /// The key of a row. The order of variants and of keys within a variant is the order of a scan.

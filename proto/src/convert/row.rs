@@ -15,7 +15,7 @@ use super::{
     session_cid, time,
 };
 use crate::storage::v1 as wire;
-use crate::storage::v1::expiry::{HoldRef, OperationRef, What};
+use crate::storage::v1::expiry::{HoldRef, OperationRef, ResourceRef, What};
 use crate::storage::v1::row::Kind;
 
 impl From<Row> for wire::Row {
@@ -211,6 +211,10 @@ fn wire_expiring(what: Expiring) -> What {
         Expiring::Resumption(id) => What::Resumption(id.0.to_vec()),
         Expiring::Member(node) => What::Member(node.0),
         Expiring::CampaignDevice(endpoint) => What::CampaignDevice(endpoint.stored().to_owned()),
+        Expiring::Correction(endpoint, path) => What::Correction(ResourceRef {
+            endpoint: endpoint.stored().to_owned(),
+            path: Some(path.into()),
+        }),
         Expiring::Operation(endpoint, sequence) => What::Operation(OperationRef {
             endpoint: endpoint.stored().to_owned(),
             sequence,
@@ -237,6 +241,12 @@ fn expiring(what: What) -> Result<Expiring, ConvertError> {
         What::CampaignDevice(name) => {
             Expiring::CampaignDevice(endpoint(&name).within("campaign_device")?)
         }
+        What::Correction(row) => Expiring::Correction(
+            endpoint(&row.endpoint).within("correction")?,
+            required("correction.path", row.path)?
+                .try_into()
+                .within("correction")?,
+        ),
         What::Operation(row) => {
             Expiring::Operation(endpoint(&row.endpoint).within("operation")?, row.sequence)
         }

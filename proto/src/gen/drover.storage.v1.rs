@@ -1472,11 +1472,18 @@ pub struct ChildValue {
 pub struct Expiry {
     #[prost(uint64, tag = "1")]
     pub at_ms: u64,
-    #[prost(oneof = "expiry::What", tags = "2, 3, 4, 5, 6, 7, 8")]
+    #[prost(oneof = "expiry::What", tags = "2, 3, 4, 5, 6, 7, 8, 9")]
     pub what: ::core::option::Option<expiry::What>,
 }
 /// Nested message and enum types in `Expiry`.
 pub mod expiry {
+    #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+    pub struct ResourceRef {
+        #[prost(string, tag = "1")]
+        pub endpoint: ::prost::alloc::string::String,
+        #[prost(message, optional, tag = "2")]
+        pub path: ::core::option::Option<super::Path>,
+    }
     #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
     pub struct OperationRef {
         #[prost(string, tag = "1")]
@@ -1513,6 +1520,9 @@ pub mod expiry {
         Resumption(::prost::alloc::vec::Vec<u8>),
         #[prost(string, tag = "8")]
         CampaignDevice(::prost::alloc::string::String),
+        /// A desired value that is to be corrected.
+        #[prost(message, tag = "9")]
+        Correction(ResourceRef),
     }
 }
 #[derive(Clone, PartialEq, ::prost::Message)]

@@ -738,6 +738,7 @@ fn expiring() -> impl Strategy<Value = Expiring> {
             .prop_map(|(endpoint, observed, holder)| Expiring::Hold(endpoint, observed, holder)),
         owner().prop_map(Expiring::Member),
         endpoint().prop_map(Expiring::CampaignDevice),
+        (endpoint(), path()).prop_map(|(endpoint, path)| Expiring::Correction(endpoint, path)),
     ]
 }
 

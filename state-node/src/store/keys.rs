@@ -63,6 +63,7 @@ const EXPIRING_HOLD: u8 = 0x04;
 const EXPIRING_MEMBER: u8 = 0x05;
 const EXPIRING_RESUMPTION: u8 = 0x06;
 const EXPIRING_CAMPAIGN_DEVICE: u8 = 0x07;
+const EXPIRING_CORRECTION: u8 = 0x08;
 
 /// Ends a name, a prefix or a path inside a key. Names and prefixes hold no control characters but the one
 /// (1F) around a namespace, and a path's ids are preceded by
@@ -251,6 +252,10 @@ fn put_expiring(bytes: &mut Vec<u8>, what: &Expiring) {
         }
         Expiring::CampaignDevice(endpoint) => {
             put_name(bytes, EXPIRING_CAMPAIGN_DEVICE, endpoint.stored());
+        }
+        Expiring::Correction(endpoint, path) => {
+            put_name(bytes, EXPIRING_CORRECTION, endpoint.stored());
+            put_path(bytes, *path);
         }
     }
 }

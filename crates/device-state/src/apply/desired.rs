@@ -20,7 +20,7 @@ use crate::record::{
     DesiredOrigin, DesiredResource, DesiredState, DesiredValue, DriftPolicy, OperationOutcome,
     OperationRecord, OperationSource, OperationState,
 };
-use crate::table::{Row, RowKey};
+use crate::table::{Expiring, Row, RowKey};
 
 /// What a resource of a device is to be.
 #[derive(Clone, Debug)]
@@ -206,12 +206,12 @@ impl Change<'_> {
         if let Some(known) = known {
             if known.value == wanted.value && !wanted.retries(known) {
                 if known.drift != wanted.drift || known.origin != wanted.origin {
-                    self.tables.put(Row::Desired(DesiredResource {
+                    self.keep_desired(DesiredResource {
                         drift: wanted.drift,
                         origin: wanted.origin.clone(),
                         generation: wanted.generation,
                         ..known.clone()
-                    }));
+                    });
                 }
                 return false;
             }
@@ -233,8 +233,7 @@ impl Change<'_> {
 
     fn drop_desired(&mut self, row: &DesiredResource) {
         self.end_waiting_write(row, OperationOutcome::Cancelled);
-        self.tables
-            .delete(&RowKey::Desired(row.endpoint.clone(), row.path));
+        self.delete_desired(row);
         let generation = match row.origin {
             // Of the set that has it no longer.
             DesiredOrigin::Device => {
@@ -293,7 +292,23 @@ impl Change<'_> {
             state: Some(row.state.clone()),
         };
         self.emit(&row.endpoint, event);
+        self.keep_desired(row);
+    }
+
+    /// Stores the row, and has it looked at when its value may be corrected.
+    fn keep_desired(&mut self, row: DesiredResource) {
+        let before = query::desired_resource(self.tables, &row.endpoint, row.path);
+        let before = before.and_then(|before| before.correction_at());
+        let what = Expiring::Correction(row.endpoint.clone(), row.path);
+        self.reschedule(before, row.correction_at(), what);
         self.tables.put(Row::Desired(row));
+    }
+
+    pub(super) fn delete_desired(&mut self, row: &DesiredResource) {
+        let what = Expiring::Correction(row.endpoint.clone(), row.path);
+        self.reschedule(row.correction_at(), None, what);
+        self.tables
+            .delete(&RowKey::Desired(row.endpoint.clone(), row.path));
     }
 
     /// The desired resource that waits for this very operation.

@@ -2,8 +2,8 @@
 //!
 //! ```text
 //!  InSync ── the device tells another value ──▶ Enforce: a write (Pending), once in a while
-//!     ▲                                         Report, or too soon after a write: Drifted
-//!     └── it tells the value ── Drifted         InitOnly: nothing
+//!     ▲                                         Enforce, too soon after a write: Drifted until it is not
+//!     └── it tells the value ── Drifted         Report: Drifted; InitOnly: nothing
 //! ```
 //!
 //! What a device does not report by itself it is asked for when it registers: that is when it comes back from a reset.
@@ -73,12 +73,7 @@ impl Change<'_> {
             .corrected_at
             .is_none_or(|last| last.saturating_add(CORRECTION_GAP) <= self.now);
         if row.drift == DriftPolicy::Enforce && may_correct {
-            let operation = self.enqueue_write(&row.endpoint, row.path, row.value.clone());
-            self.put_desired(DesiredResource {
-                state: DesiredState::Pending { operation },
-                corrected_at: Some(self.now),
-                ..row
-            });
+            self.correct(row);
             return true;
         }
         if !has_drifted {
@@ -88,6 +83,29 @@ impl Change<'_> {
             });
         }
         !has_drifted
+    }
+
+    /// A value that drifted is written again: the device told nothing better meanwhile.
+    pub(super) fn end_drift(&mut self, endpoint: &DeviceName, path: Path) -> bool {
+        let row = query::desired_resource(self.tables, endpoint, path);
+        let due = |row: &DesiredResource| row.correction_at().is_some_and(|at| at <= self.now);
+        let Some(row) = row.filter(due) else {
+            return false;
+        };
+        let origin = row.origin.clone();
+        self.correct(row);
+        self.refresh_profile(endpoint, &origin);
+        self.settle_queue(endpoint);
+        true
+    }
+
+    fn correct(&mut self, row: DesiredResource) {
+        let operation = self.enqueue_write(&row.endpoint, row.path, row.value.clone());
+        self.put_desired(DesiredResource {
+            state: DesiredState::Pending { operation },
+            corrected_at: Some(self.now),
+            ..row
+        });
     }
 
     /// Asks a device that registered what it has, as far as it does not report it by itself or has another value than

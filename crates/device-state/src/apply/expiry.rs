@@ -62,6 +62,7 @@ impl Change<'_> {
                 self.end_hold(endpoint, observed, *holder)
             }
             Expiring::CampaignDevice(endpoint) => self.campaign_due(endpoint),
+            Expiring::Correction(endpoint, path) => self.end_drift(endpoint, *path),
         }
     }
 

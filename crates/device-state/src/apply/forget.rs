@@ -39,7 +39,7 @@ impl Change<'_> {
         self.forget_observations(endpoint);
         self.forget_values(endpoint);
         for row in query::desired(self.tables, endpoint) {
-            self.tables.delete(&RowKey::Desired(row.endpoint, row.path));
+            self.delete_desired(&row);
         }
         for key in [RowKey::DesiredGeneration, RowKey::Bootstrap] {
             self.tables.delete(&key(endpoint.clone()));

@@ -571,6 +571,49 @@ fn drift_is_corrected_once_in_a_while() {
 }
 
 #[test]
+fn what_drifted_too_soon_is_corrected_when_its_time_has_come() {
+    let mut world = confirmed(DriftPolicy::Enforce);
+    world.advance(Duration::from_mins(1));
+    world.tell("a", 1, UTC_OFFSET, "Z");
+    assert_eq!(world.obey("a"), ["write"]);
+    world.advance(Duration::from_mins(1));
+    world.tell("a", 1, UTC_OFFSET, "Z");
+    world.advance(Duration::from_mins(58));
+    world.expire();
+    assert!(world.obey("a").is_empty());
+    // The device says nothing more.
+    world.advance(Duration::from_mins(1));
+    world.expire();
+    assert_eq!(world.obey("a"), ["write"]);
+
+    world.advance(Duration::from_mins(1));
+    world.register("a", 2);
+    world.tell("a", 2, UTC_OFFSET, "Z");
+    world.tell("a", 2, UTC_OFFSET, "+01:00");
+    world.advance(CORRECTION_GAP);
+    world.expire();
+    assert!(world.obey("a").is_empty(), "it came right by itself");
+}
+
+#[test]
+fn what_is_to_be_enforced_from_now_on_is_corrected() {
+    let mut world = confirmed(DriftPolicy::Report);
+    world.advance(Duration::from_mins(1));
+    world.tell("a", 1, UTC_OFFSET, "Z");
+    world.run(Command::SetDesired {
+        endpoint: endpoint("a"),
+        generation: 2,
+        resources: vec![DesiredValue {
+            path: UTC_OFFSET,
+            value: text("+01:00"),
+            drift: DriftPolicy::Enforce,
+        }],
+    });
+    world.expire();
+    assert_eq!(world.obey("a"), ["write"]);
+}
+
+#[test]
 fn drift_is_only_told_if_that_is_wanted_and_not_looked_at_otherwise() {
     let mut world = confirmed(DriftPolicy::Report);
     world.advance(Duration::from_mins(1));
