@@ -126,7 +126,7 @@ impl Wires {
 
     /// A channel that connects from `place` when it is first used.
     pub(super) fn channel(&self, place: Place, endpoint: &Endpoint) -> Channel {
-        endpoint.connect_with_connector_lazy(From {
+        endpoint.connect_with_connector_lazy(Outlet {
             wires: self.clone(),
             place,
         })
@@ -207,14 +207,14 @@ async fn carry(
     let _gone = sink.shutdown().await;
 }
 
-/// Connects from a place.
+/// Where a place connects to others.
 #[derive(Clone)]
-struct From {
+struct Outlet {
     wires: Wires,
     place: Place,
 }
 
-impl Service<Uri> for From {
+impl Service<Uri> for Outlet {
     type Response = TokioIo<DuplexStream>;
     type Error = io::Error;
     type Future = Pin<Box<dyn Future<Output = io::Result<Self::Response>> + Send>>;
