@@ -3,6 +3,7 @@
 #![expect(clippy::unwrap_used, reason = "a failed unwrap is the test's failure")]
 
 mod access;
+mod apply;
 mod backup;
 mod bad_input;
 mod corruption;

@@ -39,7 +39,7 @@ mod selection;
 mod text;
 mod typing;
 
-pub use owner::Owner;
+pub use owner::{APPLIED, Owner};
 pub use pace::Pace;
 pub use refusal::Refusal;
 pub use selection::ReadFilter;

@@ -9,6 +9,10 @@ use crate::Refusal;
 #[derive(Clone, Copy, Debug)]
 pub struct Owner(&'static str);
 
+/// The uid of all objects in files that `drover apply` was given: they have none of Kubernetes. What it has put stays until
+/// somebody removes it, or an object of Kubernetes says the same and takes it over.
+pub const APPLIED: &str = "drover-apply";
+
 /// The most bytes of the names of groups and profiles.
 const MAX_NAME: usize = 63;
 

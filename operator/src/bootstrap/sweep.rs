@@ -4,7 +4,7 @@ use device_state::Namespace;
 use fleet_plan::bootstrap::maker;
 
 use super::Context;
-use crate::controller::sweep::{Left, Sweep, uids};
+use crate::controller::sweep::{Left, Sweep, is_left_behind, uids};
 use crate::state_tier::CallError;
 
 impl Sweep for Context {
@@ -19,7 +19,7 @@ impl Sweep for Context {
         let uids = uids(&self.shared);
         for stored in profiles {
             let name = &stored.profile.name;
-            if maker(name).is_none_or(|uid| uids.contains(uid)) {
+            if !is_left_behind(maker(name), &uids) {
                 continue;
             }
             state_tier

@@ -10,6 +10,7 @@ use std::future::Future;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Instant;
 
+use fleet_plan::APPLIED;
 use k8s_openapi::api::core::v1::Namespace as KubernetesNamespace;
 use kube::ResourceExt;
 use kube::api::{Api, ListParams};
@@ -140,4 +141,10 @@ async fn places<K: Kind>(shared: &Shared<K>) -> Vec<String> {
 pub(crate) fn uids<K: Kind>(shared: &Shared<K>) -> HashSet<String> {
     let objects = shared.known.all();
     objects.iter().filter_map(|one| one.uid()).collect()
+}
+
+/// Whether what says that the object of the uid `maker` has made it is without that object. What `drover apply` has put is of
+/// files, and stays.
+pub(crate) fn is_left_behind(maker: Option<&str>, uids: &HashSet<String>) -> bool {
+    maker.is_some_and(|uid| uid != APPLIED && !uids.contains(uid))
 }

@@ -3,7 +3,7 @@
 use fleet_plan::model::maker;
 
 use super::Context;
-use crate::controller::sweep::{Left, Sweep, uids};
+use crate::controller::sweep::{Left, Sweep, is_left_behind, uids};
 use crate::state_tier::CallError;
 
 impl Sweep for Context {
@@ -16,7 +16,7 @@ impl Sweep for Context {
         }
         let uids = uids(&self.shared);
         for model in added {
-            if maker(&model).is_none_or(|uid| uids.contains(uid)) {
+            if !is_left_behind(maker(&model), &uids) {
                 continue;
             }
             state_tier.delete_model(model.id, model.version).await?;

@@ -5,7 +5,7 @@ use device_state::Namespace;
 use fleet_plan::profile::OWNER;
 
 use super::Context;
-use crate::controller::sweep::{Left, Sweep, uids};
+use crate::controller::sweep::{Left, Sweep, is_left_behind, uids};
 use crate::state_tier::CallError;
 
 impl Sweep for Context {
@@ -20,7 +20,7 @@ impl Sweep for Context {
         let uids = uids::<DeviceProfile>(&self.shared);
         for profile in profiles {
             let maker = OWNER.maker(&profile.description);
-            if maker.is_none_or(|uid| uids.contains(uid)) {
+            if !is_left_behind(maker, &uids) {
                 continue;
             }
             // By its etag: an object of the same name may have taken it over meanwhile.

@@ -1,7 +1,11 @@
 //! `apply`: the manifests that kubectl takes, through the operator's own planners.
 
+mod declared;
 mod device;
 mod documents;
+mod group;
+mod model;
+mod profile;
 mod rollout;
 
 use std::path::PathBuf;
@@ -17,25 +21,30 @@ use documents::Documents;
 
 #[derive(Debug, Args)]
 #[command(after_help = "\
-The same YAML that kubectl apply takes, planned by the same code. Kinds: Device, FirmwareImage,
-FirmwareRollout.
+The same YAML that kubectl apply takes, planned by the same code. Kinds: Device, DeviceGroup,
+DeviceProfile, ObjectModel, FirmwareImage, FirmwareRollout. All go into the namespace of -n.
 
 Values of a Device are kept in the cluster and written when the device is awake; `drover device
 ENDPOINT` shows how far it is. What is no longer in the YAML is no longer kept; its value stays on
 the device.
 
-A FirmwareRollout becomes a campaign in the namespace of -n, once. After that, paused, abort and
-approvedThrough are passed on. The FirmwareImage that it names has to be in the same call: nothing
-but the campaign keeps what it says.
+A DeviceGroup, DeviceProfile or ObjectModel becomes the group, profile or definition of its name,
+and stays until `drover groups|profiles|models remove`. What Kubernetes has declared is left alone.
+
+A FirmwareRollout becomes a campaign, once. After that, paused, abort and approvedThrough are passed
+on. The FirmwareImage that it names has to be in the same call, and so has the DeviceGroup: nothing
+but the campaign keeps what they say.
 
 Examples:
   drover apply -f examples/device.yaml
   drover apply -f devices/ -o json
+  drover apply -f examples/resources/device-group.yaml -f examples/resources/device-profile.yaml
   drover apply -f examples/rollout.yaml
   cat device.yaml | drover apply -f -
 
-JSON: {\"devices\": [{\"name\", \"endpoint\", \"result\"}], \"rollouts\": [{\"name\", \"campaign\",
-\"result\"}]}; result is created (of a rollout), configured or unchanged.")]
+JSON: {\"models\", \"groups\", \"profiles\": [{\"name\", \"result\"}], \"devices\": [{\"name\",
+\"endpoint\", \"result\"}], \"rollouts\": [{\"name\", \"campaign\", \"result\"}]}; result is created (never of
+a device), configured or unchanged.")]
 pub(crate) struct Apply {
     /// A file, a folder of .yaml files, or - for standard input.
     #[arg(short = 'f', long = "filename", value_name = "FILE", required = true)]
@@ -45,8 +54,18 @@ pub(crate) struct Apply {
 /// What became of each object.
 #[derive(Debug, Default, Serialize)]
 struct AppliedView {
+    models: Vec<AppliedObject>,
+    groups: Vec<AppliedObject>,
+    profiles: Vec<AppliedObject>,
     devices: Vec<AppliedDevice>,
     rollouts: Vec<AppliedRollout>,
+}
+
+/// What the state tier keeps under the name of the object.
+#[derive(Debug, Serialize)]
+struct AppliedObject {
+    name: String,
+    result: Applied,
 }
 
 #[derive(Debug, Serialize)]
@@ -91,7 +110,7 @@ impl Apply {
         let applied = apply(&api, &documents, global, &mut view).await;
         match applied {
             // What was changed before is told, too.
-            Err(failure) if view.is_empty() => Err(failure),
+            Err(failure) if view.lines().is_empty() => Err(failure),
             applied => view.show(global).and(applied),
         }
     }
@@ -103,33 +122,58 @@ async fn apply(
     global: &Global,
     view: &mut AppliedView,
 ) -> Result<(), Failure> {
+    // What others name comes first: values are typed by definitions, and profiles are of groups.
+    for model in &documents.models {
+        view.models.push(model::apply(api, model).await?);
+    }
+    for group in &documents.groups {
+        view.groups.push(group::apply(api, group).await?);
+    }
+    for profile in &documents.profiles {
+        view.profiles.push(profile::apply(api, profile).await?);
+    }
     for device in &documents.devices {
         view.devices.push(device::apply(api, device).await?);
     }
     let namespace = global.proof.namespace();
     for rollout in &documents.rollouts {
-        let applied = rollout::apply(api, namespace, rollout, &documents.images).await?;
+        let named = (documents.images.as_slice(), documents.groups.as_slice());
+        let applied = rollout::apply(api, namespace, rollout, named).await?;
         view.rollouts.push(applied);
     }
     Ok(())
 }
 
 impl AppliedView {
-    const fn is_empty(&self) -> bool {
-        self.devices.is_empty() && self.rollouts.is_empty()
+    /// Kind, name and result of each object.
+    fn lines(&self) -> Vec<(&str, &str, Applied)> {
+        let devices = self.devices.iter();
+        let rollouts = self.rollouts.iter();
+        of_kind("objectmodel", &self.models)
+            .chain(of_kind("devicegroup", &self.groups))
+            .chain(of_kind("deviceprofile", &self.profiles))
+            .chain(devices.map(|one| ("device", one.name.as_str(), one.result)))
+            .chain(rollouts.map(|one| ("firmwarerollout", one.name.as_str(), one.result)))
+            .collect()
     }
 
     fn show(&self, global: &Global) -> Result<(), Failure> {
         global.output.show(self, |view| {
-            let line = |kind: &str, name: &str, result: Applied| {
-                format!("{kind}.drover.dev/{name} {}\n", result.as_str())
-            };
-            let devices = view.devices.iter();
-            let rollouts = view.rollouts.iter();
-            devices
-                .map(|one| line("device", &one.name, one.result))
-                .chain(rollouts.map(|one| line("firmwarerollout", &one.name, one.result)))
+            let lines = view.lines().into_iter();
+            lines
+                .map(|(kind, name, result)| {
+                    format!("{kind}.drover.dev/{name} {}\n", result.as_str())
+                })
                 .collect()
         })
     }
+}
+
+/// What became of objects of a kind that is kept under its name.
+fn of_kind<'a>(
+    kind: &'static str,
+    objects: &'a [AppliedObject],
+) -> impl Iterator<Item = (&'static str, &'a str, Applied)> {
+    let line = move |one: &'a AppliedObject| (kind, one.name.as_str(), one.result);
+    objects.iter().map(line)
 }

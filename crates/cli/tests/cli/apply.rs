@@ -182,6 +182,9 @@ async fn manifests_are_read_from_standard_input() {
     assert_eq!(code, 0, "{err}");
     let applied: serde_json::Value = serde_json::from_str(&out).unwrap();
     let expected = serde_json::json!({
+        "models": [],
+        "groups": [],
+        "profiles": [],
         "devices": [{"name": "meter-1", "endpoint": "dev-1", "result": "configured"}],
         "rollouts": [],
     });

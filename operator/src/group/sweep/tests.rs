@@ -23,6 +23,7 @@ async fn only_groups_of_objects_that_are_gone_go() {
     fake.put("berlin-old", "devicegroups.drover.dev/uid-1");
     fake.put("gone", "devicegroups.drover.dev/uid-0");
     fake.put("by-hand", "to be updated");
+    fake.put("of-a-file", "devicegroups.drover.dev/drover-apply");
     assert_eq!(context.sweep("acme").await.unwrap(), Left::Nothing);
     assert_eq!(fake.calls(), ["delete acme/gone"]);
 
@@ -30,5 +31,5 @@ async fn only_groups_of_objects_that_are_gone_go() {
     let departed = context.shared.departures.take();
     assert_eq!(departed.into_iter().collect::<Vec<_>>(), ["acme"]);
     context.sweep("acme").await.unwrap();
-    assert_eq!(fake.names(), ["by-hand"]);
+    assert_eq!(fake.names(), ["by-hand", "of-a-file"]);
 }

@@ -8,7 +8,7 @@ use proto::drover::v1::{
     SetDesiredRequest, desired_resource,
 };
 
-use super::{Applied, AppliedDevice};
+use super::{Applied, AppliedDevice, declared};
 use crate::api::Api;
 use crate::failure::Failure;
 use crate::time;
@@ -35,15 +35,8 @@ pub(super) async fn apply(api: &Api, device: &Device) -> Result<AppliedDevice, F
         ..DeviceStatus::default()
     });
     let planned = plan(&owner, &[], &observed(stored)?, &time::kubernetes());
-    if let Some(reason) = refusal(&planned.status) {
-        return Err(Failure::usage(
-            format!(
-                "{}: {reason}",
-                device.metadata.name.as_deref().unwrap_or(&endpoint)
-            ),
-            "nothing was changed",
-        ));
-    }
+    let named = device.metadata.name.as_deref().unwrap_or(&endpoint);
+    declared::accepted(named, &planned.status.conditions)?;
     let result = if planned.actions.is_empty() {
         Applied::Unchanged
     } else {
@@ -81,7 +74,7 @@ pub(super) async fn apply(api: &Api, device: &Device) -> Result<AppliedDevice, F
     })
 }
 
-const fn wire_drift(policy: DriftPolicy) -> WireDrift {
+pub(super) const fn wire_drift(policy: DriftPolicy) -> WireDrift {
     match policy {
         DriftPolicy::Enforce => WireDrift::Enforce,
         DriftPolicy::Report => WireDrift::Report,
@@ -95,15 +88,6 @@ const fn drift(policy: WireDrift) -> DriftPolicy {
         WireDrift::Report => DriftPolicy::Report,
         WireDrift::InitOnly => DriftPolicy::InitOnly,
     }
-}
-
-/// Why the spec is not accepted, if it is not.
-fn refusal(status: &DeviceStatus) -> Option<String> {
-    let accepted = status
-        .conditions
-        .iter()
-        .find(|condition| condition.type_ == "Accepted")?;
-    (accepted.status == "False").then(|| accepted.message.clone())
 }
 
 fn observed(stored: DesiredResources) -> Result<Observed, Failure> {

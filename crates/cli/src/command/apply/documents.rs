@@ -5,7 +5,8 @@ use std::io::Read;
 use std::path::{Path, PathBuf};
 
 use anyhow::Context;
-use crd::{Device, FirmwareImage, FirmwareRollout};
+use crd::{Device, DeviceGroup, DeviceProfile, FirmwareImage, FirmwareRollout, ObjectModel};
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
 use serde_yaml_ng::Value;
@@ -17,13 +18,16 @@ const VERSION: &str = "drover.dev/v1alpha1";
 /// The objects of all files; each has passed the rules of its definition.
 #[derive(Debug, Default)]
 pub(super) struct Documents {
+    pub(super) models: Vec<ObjectModel>,
+    pub(super) groups: Vec<DeviceGroup>,
+    pub(super) profiles: Vec<DeviceProfile>,
     pub(super) devices: Vec<Device>,
     pub(super) images: Vec<FirmwareImage>,
     pub(super) rollouts: Vec<FirmwareRollout>,
 }
 
 impl Documents {
-    /// Reads the files. What is in a namespace of its own must be in `namespace`, where campaigns are made.
+    /// Reads the files. What names a namespace must be in `namespace`, which everything is put into.
     pub(super) fn read(files: &[PathBuf], namespace: &str) -> Result<Self, Failure> {
         let mut documents = Self::default();
         for file in files {
@@ -41,7 +45,7 @@ impl Documents {
         let invalid = |what: String| {
             Failure::usage(
                 format!("{source}: {what}"),
-                "see examples/device.yaml and examples/rollout.yaml",
+                "see examples/device.yaml, examples/rollout.yaml and examples/resources",
             )
         };
         for document in serde_yaml_ng::Deserializer::from_str(text) {
@@ -58,20 +62,24 @@ impl Documents {
         let version = field("apiVersion").unwrap_or_default();
         let kind = field("kind").unwrap_or_default().to_owned();
         match (version, kind.as_str()) {
-            (VERSION, "Device") => {
-                let device = object::<Device>(value)?;
-                device.validate_cel().map_err(|errors| joined(&errors))?;
-                self.devices.push(device);
+            (VERSION, "Device") => self.devices.push(object(value, Device::validate_cel)?),
+            (VERSION, "DeviceGroup") => {
+                self.groups.push(object(value, DeviceGroup::validate_cel)?);
+            }
+            (VERSION, "DeviceProfile") => {
+                self.profiles
+                    .push(object(value, DeviceProfile::validate_cel)?);
+            }
+            (VERSION, "ObjectModel") => {
+                self.models.push(object(value, ObjectModel::validate_cel)?);
             }
             (VERSION, "FirmwareImage") => {
-                let image = object::<FirmwareImage>(value)?;
-                image.validate_cel().map_err(|errors| joined(&errors))?;
-                self.images.push(image);
+                self.images
+                    .push(object(value, FirmwareImage::validate_cel)?);
             }
             (VERSION, "FirmwareRollout") => {
-                let rollout = object::<FirmwareRollout>(value)?;
-                rollout.validate_cel().map_err(|errors| joined(&errors))?;
-                self.rollouts.push(rollout);
+                self.rollouts
+                    .push(object(value, FirmwareRollout::validate_cel)?);
             }
             _ => return Err(format!("kind {kind:?} of {version:?} is not known here")),
         }
@@ -84,13 +92,11 @@ impl Documents {
             .devices
             .iter()
             .map(|one| one.spec.endpoint_name.clone());
-        let images = self.images.iter().map(|one| one.metadata.name.clone());
-        let rollouts = self.rollouts.iter().map(|one| one.metadata.name.clone());
-        let repeated = [
-            ("endpointName", repeated(endpoints)),
-            ("name of a FirmwareImage", repeated(images.flatten())),
-            ("name of a FirmwareRollout", repeated(rollouts.flatten())),
-        ];
+        let mut repeated = vec![("endpointName", repeated(endpoints))];
+        for (kind, all) in self.named() {
+            let names = all.iter().filter_map(|one| one.name.clone());
+            repeated.push((kind, self::repeated(names)));
+        }
         for (what, name) in repeated {
             if let Some(name) = name {
                 return Err(Failure::usage(
@@ -100,6 +106,22 @@ impl Documents {
             }
         }
         Ok(())
+    }
+
+    /// What is known by its name, and is of a namespace or of none.
+    fn named(&self) -> [(&'static str, Vec<&ObjectMeta>); 5] {
+        let of_groups = self.groups.iter().map(|one| &one.metadata);
+        let of_profiles = self.profiles.iter().map(|one| &one.metadata);
+        let of_models = self.models.iter().map(|one| &one.metadata);
+        let of_images = self.images.iter().map(|one| &one.metadata);
+        let of_rollouts = self.rollouts.iter().map(|one| &one.metadata);
+        [
+            ("name of a DeviceGroup", of_groups.collect()),
+            ("name of a DeviceProfile", of_profiles.collect()),
+            ("name of an ObjectModel", of_models.collect()),
+            ("name of a FirmwareImage", of_images.collect()),
+            ("name of a FirmwareRollout", of_rollouts.collect()),
+        ]
     }
 
     /// An image is kept nowhere but in the campaigns of its rollouts.
@@ -125,16 +147,14 @@ impl Documents {
     }
 
     fn all_in(&self, namespace: &str) -> Result<(), Failure> {
-        let rollouts = self.rollouts.iter().map(|one| &one.metadata);
-        let images = self.images.iter().map(|one| &one.metadata);
-        let mut given = rollouts
-            .chain(images)
-            .filter_map(|one| one.namespace.as_deref());
+        let named = self.named();
+        let all = named.iter().flat_map(|(_, all)| all);
+        let mut given = all.filter_map(|one| one.namespace.as_deref());
         match given.find(|given| *given != namespace) {
             None => Ok(()),
             Some(other) => Err(Failure::usage(
                 format!(
-                    "an object is in the namespace {other:?}, and campaigns are made in {namespace:?}"
+                    "an object is in the namespace {other:?}, and everything is put into {namespace:?}"
                 ),
                 format!("use -n {other}; nothing was changed"),
             )),
@@ -142,13 +162,20 @@ impl Documents {
     }
 }
 
-fn object<K: DeserializeOwned>(value: Value) -> Result<K, String> {
-    serde_yaml_ng::from_value(value).map_err(|error| error.to_string())
-}
-
-fn joined(errors: &[impl ToString]) -> String {
-    let errors: Vec<String> = errors.iter().map(ToString::to_string).collect();
-    errors.join("; ")
+/// An object that keeps the rules of its definition.
+fn object<K, E>(value: Value, check: fn(&K) -> Result<(), E>) -> Result<K, String>
+where
+    K: DeserializeOwned,
+    E: IntoIterator<Item: ToString>,
+{
+    let object = serde_yaml_ng::from_value(value).map_err(|error| error.to_string())?;
+    match check(&object) {
+        Ok(()) => Ok(object),
+        Err(errors) => {
+            let errors: Vec<String> = errors.into_iter().map(|one| one.to_string()).collect();
+            Err(errors.join("; "))
+        }
+    }
 }
 
 fn repeated(names: impl Iterator<Item = String>) -> Option<String> {

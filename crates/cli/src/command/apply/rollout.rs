@@ -1,9 +1,8 @@
 //! `FirmwareRollout`: a campaign, with what its image says.
 
-use crd::{FirmwareImage, FirmwareRollout, FirmwareRolloutStatus, Reason};
+use crd::{DeviceGroup, FirmwareImage, FirmwareRollout, FirmwareRolloutStatus, Reason};
 use device_state::Namespace;
 use device_state::campaign::{Campaign, Tally};
-use device_state::selection::DeviceFilter;
 use fleet_plan::rollout::{Action, Observed, Seen, Surroundings, campaign_name, compile, plan};
 use proto::convert::public::heard_campaign;
 use proto::drover::v1::{
@@ -12,7 +11,7 @@ use proto::drover::v1::{
 };
 use tonic::Code;
 
-use super::{Applied, AppliedRollout};
+use super::{Applied, AppliedRollout, declared};
 use crate::api::Api;
 use crate::failure::Failure;
 use crate::time;
@@ -25,7 +24,7 @@ pub(super) async fn apply(
     api: &Api,
     namespace: &Namespace,
     rollout: &FirmwareRollout,
-    images: &[FirmwareImage],
+    (images, groups): (&[FirmwareImage], &[DeviceGroup]),
 ) -> Result<AppliedRollout, Failure> {
     let refused = |why: &str| {
         let name = rollout.metadata.name.as_deref().unwrap_or_default();
@@ -51,8 +50,11 @@ pub(super) async fn apply(
         owner: OWNER,
         image: image(named),
         rollback_image: rollback.and_then(|rollback| image(&rollback.image_ref.name)),
-        group: None,
-        read_filter,
+        group: groups.iter().find(|group| {
+            let named = rollout.spec.group_ref.as_ref();
+            named.is_some_and(|named| group.metadata.name.as_ref() == Some(&named.name))
+        }),
+        read_filter: declared::read_filter,
     };
     // What stands of it is what the state tier says, not what the file may have been saved with.
     let mut asked = rollout.clone();
@@ -95,10 +97,6 @@ fn is_of(
         "the campaign {name} was made of something else, and its plan cannot be changed; give the object another \
          name, or delete the campaign by `drover rollout delete {name}`"
     ))
-}
-
-fn read_filter(text: &str) -> Result<DeviceFilter, String> {
-    proto::convert::public::device_filter(text).map_err(|error| error.to_string())
 }
 
 async fn stored(api: &Api, namespace: &Namespace, name: &str) -> Result<Option<Seen>, Failure> {

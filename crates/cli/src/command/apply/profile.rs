@@ -1,0 +1,116 @@
+//! `DeviceProfile`: what many devices are to be like.
+
+use crd::{DeviceProfile, DeviceProfileStatus};
+use fleet_plan::profile::{OWNER, Observed, Profile, Stored, plan};
+use proto::drover::v1::{self as public, GetDeviceProfileRequest, PutDeviceProfileRequest};
+use tonic::Code;
+
+use super::{Applied, AppliedObject, declared, device, group};
+use crate::api::Api;
+use crate::failure::Failure;
+use crate::time;
+
+/// Observes, plans and acts for one profile.
+pub(super) async fn apply(api: &Api, profile: &DeviceProfile) -> Result<AppliedObject, Failure> {
+    let name = declared::name(&profile.metadata, fleet_plan::profile::name(profile))?;
+    let stored = stored(api, &name).await?;
+    let maker = stored.as_ref().and_then(|it| OWNER.maker(&it.description));
+    declared::not_of_kubernetes(maker, "deviceprofile", &name)?;
+    let has_group = match fleet_plan::profile::group(profile) {
+        None => false,
+        Some(named) => group::stored(api, named).await?.is_some(),
+    };
+    let mut asked = profile.clone();
+    declared::of_file(&mut asked.metadata);
+    // No status tells here what was put: it is put again, and the state tier knows whether it is as it was.
+    asked.status = Some(DeviceProfileStatus::default());
+    let before = stored.as_ref().map(|stored| stored.revision);
+    let observed = Observed {
+        stored,
+        has_group,
+        ..Observed::default()
+    };
+    let planned = plan(
+        &asked,
+        &observed,
+        declared::read_filter,
+        &time::kubernetes(),
+    );
+    declared::accepted(&name, &planned.status.conditions)?;
+    let result = match planned.put {
+        None => Applied::Unchanged,
+        Some(wanted) => {
+            let request = PutDeviceProfileRequest {
+                profile: Some(message(wanted)),
+                ..Default::default()
+            };
+            let answer = api
+                .profiles()
+                .put_device_profile(api.request(request))
+                .await;
+            let put = answer.map_err(Failure::call(format!("put the profile {name}")))?;
+            let status = put.into_inner().status.unwrap_or_default();
+            if before == Some(status.revision) {
+                Applied::Unchanged
+            } else {
+                declared::put_over(before.is_some())
+            }
+        }
+    };
+    Ok(AppliedObject { name, result })
+}
+
+/// The profile of a name, if there is one.
+async fn stored(api: &Api, name: &str) -> Result<Option<Stored>, Failure> {
+    let request = api.request(GetDeviceProfileRequest {
+        name: name.to_owned(),
+    });
+    match api.profiles().get_device_profile(request).await {
+        Ok(answer) => {
+            let profile = answer.into_inner();
+            Ok(Some(Stored {
+                name: profile.name,
+                description: profile.description,
+                etag: profile.etag,
+                revision: profile.status.unwrap_or_default().revision,
+                ..Stored::default()
+            }))
+        }
+        Err(status) if status.code() == Code::NotFound => Ok(None),
+        Err(status) => Err(Failure::call(format!("look at the profile {name}"))(status)),
+    }
+}
+
+fn message(profile: Profile) -> public::DeviceProfile {
+    let requires = public::ProfileRequirements {
+        objects: profile.objects.into_iter().map(u32::from).collect(),
+        minimum_version: profile.minimum_version,
+    };
+    let resources = profile.resources.into_iter();
+    let observations = profile.observations.into_iter();
+    public::DeviceProfile {
+        name: profile.name,
+        description: profile.description,
+        filter: profile.filter,
+        group: profile.group,
+        priority: profile.priority,
+        paused: profile.paused,
+        resources: resources
+            .map(|one| public::ProfileResource {
+                path: one.path,
+                text: one.text,
+                drift_policy: device::wire_drift(one.drift_policy).into(),
+            })
+            .collect(),
+        observations: observations
+            .map(|one| public::ProfileObservation {
+                paths: vec![one.path],
+                parameters: one.parameters,
+            })
+            .collect(),
+        requires: Some(requires)
+            .filter(|requires| *requires != public::ProfileRequirements::default()),
+        etag: profile.etag,
+        status: None,
+    }
+}
