@@ -45,7 +45,7 @@ pub(super) const RULES: &[Rule] = &[
                 "blockwise::tests::block_numbers_go_up_to_twenty_bits",
             ),
             layer("blockwise::a_body_of_more_than_65_536_blocks_arrives_and_is_sent"),
-            layer("blockwise::a_shared_body_is_served_without_being_counted"),
+            layer("blockwise::nothing_is_kept_of_a_shared_body"),
         ],
     },
     Rule {

@@ -18,7 +18,7 @@ pub(crate) struct StoredBody {
     /// Options of every block but the block and observe ones.
     pub(crate) options: Options,
     pub(crate) body: Bytes,
-    /// Bytes charged to the budget; 0 for a body that others share.
+    /// Bytes charged to the budget.
     pub(crate) charged: usize,
 }
 

@@ -20,6 +20,13 @@ use crate::retransmit::Owner;
 /// does not come back at once.
 const OVERLOAD_MAX_AGE: std::ops::RangeInclusive<u32> = 10..=40;
 
+/// Who keeps a body for the requests of its later blocks.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Keeper {
+    Endpoint,
+    Caller,
+}
+
 impl<P: PeerKey> Endpoint<P> {
     pub(super) fn request_arrived(&mut self, now: Instant, peer: P, message: Message) {
         let reliability = match message.kind {
@@ -197,12 +204,13 @@ impl<P: PeerKey> Endpoint<P> {
     /// gone is ignored.
     pub fn respond(&mut self, now: Instant, exchange: ExchangeId, mut response: Response) {
         let body = Bytes::from(std::mem::take(&mut response.payload));
-        let charged = body.len();
-        self.respond_with(now, exchange, response, &body, charged);
+        self.respond_with(now, exchange, response, (&body, Keeper::Endpoint));
     }
 
     /// As [`Self::respond`] with `body` in place of `response.payload`, for a large body that
-    /// many peers fetch: it is shared, and not counted against the bound of bodies.
+    /// many peers fetch and the caller keeps. Nothing of it is kept here: requests of later blocks
+    /// come up like the first one, and so does a GET that is sent again (RFC 7252 §4.5 allows that
+    /// for what only reads).
     pub fn respond_shared(
         &mut self,
         now: Instant,
@@ -210,7 +218,7 @@ impl<P: PeerKey> Endpoint<P> {
         response: Response,
         body: &Bytes,
     ) {
-        self.respond_with(now, exchange, response, body, 0);
+        self.respond_with(now, exchange, response, (body, Keeper::Caller));
     }
 
     fn respond_with(
@@ -218,8 +226,7 @@ impl<P: PeerKey> Endpoint<P> {
         now: Instant,
         exchange: ExchangeId,
         response: Response,
-        body: &Bytes,
-        charged: usize,
+        (body, keeper): (&Bytes, Keeper),
     ) {
         self.clock = Some(now);
         let Some(incoming) = self.incoming.remove(&exchange) else {
@@ -237,8 +244,11 @@ impl<P: PeerKey> Endpoint<P> {
             peer.served(exchange);
         }
         self.note_observer(&incoming, &response);
-        let message = self.shape_response(now, &incoming, response, body, charged);
+        let message = self.shape_response(now, &incoming, response, (body, keeper));
         self.deliver(now, exchange, &incoming, message);
+        if keeper == Keeper::Caller && incoming.progress == Progress::Unacknowledged {
+            self.dedup.unsee(MessageKey::new(call.slot, call.id));
+        }
     }
 
     fn deliver(
@@ -311,8 +321,7 @@ impl<P: PeerKey> Endpoint<P> {
         now: Instant,
         incoming: &Incoming,
         mut response: Response,
-        body: &Bytes,
-        charged: usize,
+        (body, keeper): (&Bytes, Keeper),
     ) -> Message {
         let call = incoming.call;
         let mut message = Message::new(Type::Acknowledgement, response.code, call.id);
@@ -334,9 +343,9 @@ impl<P: PeerKey> Endpoint<P> {
             message.options = response.options();
             message.payload = payload.to_vec();
             block.push(number::BLOCK2, &mut message.options);
-            if block.more {
+            if block.more && keeper == Keeper::Endpoint {
                 response.observe = None;
-                let resource = incoming.resource;
+                let (resource, charged) = (incoming.resource, body.len());
                 self.store_body(now, call.slot, resource, &response, body.clone(), charged);
             }
         } else {
