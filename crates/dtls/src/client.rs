@@ -110,6 +110,11 @@ impl Client {
         }
     }
 
+    /// What it was made with.
+    pub const fn config(&self) -> &ClientConfig {
+        &self.config
+    }
+
     /// What a later client can resume the newest session from; also once that is closed. `None`
     /// when the server does not offer it, or after a fatal alert (RFC 5246 §7.2.2).
     pub const fn resumption(&self) -> Option<&ClientResumption> {

@@ -8,11 +8,18 @@ mod http;
 
 use std::time::Instant;
 
+use dtls::ClientConfig;
 use lwm2m_client::{Pull, PullFailure, PullId, PullProtocol};
 use mio::{Registry, Token};
 
-/// What devices can get packages by.
-pub(crate) const PROTOCOLS: [PullProtocol; 2] = [PullProtocol::Coap, PullProtocol::Http];
+/// What a device can get packages by: securely as it secures its own session, if it does.
+pub(crate) fn protocols(has_dtls: bool) -> Vec<PullProtocol> {
+    let secured = has_dtls.then_some(PullProtocol::Coaps);
+    [PullProtocol::Coap, PullProtocol::Http]
+        .into_iter()
+        .chain(secured)
+        .collect()
+}
 
 /// The package, or why there is none.
 pub(crate) type Got = Result<Vec<u8>, PullFailure>;
@@ -28,11 +35,12 @@ enum Way {
 }
 
 impl Download {
-    /// Asks for the package. `index` is the device's place in the fleet, which says where it sends from.
+    /// Asks for the package. `index` is the device's place in the fleet, which says where it sends from; `security` is how
+    /// it secures its own session.
     pub(crate) fn begin(
         now: Instant,
         pull: &Pull,
-        index: usize,
+        (index, security): (usize, Option<ClientConfig>),
         registry: &Registry,
         token: Token,
     ) -> Result<Self, PullFailure> {
@@ -43,7 +51,7 @@ impl Download {
         let way = if is_http {
             http::Download::begin(pull, registry, token).map(Way::Http)
         } else {
-            let begun = coap::Download::begin(now, pull, index, registry, token);
+            let begun = coap::Download::begin(now, pull, (index, security), registry, token);
             begun.map(|download| Way::Coap(Box::new(download)))
         };
         Ok(Self {

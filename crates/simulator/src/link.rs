@@ -9,7 +9,7 @@ use std::collections::VecDeque;
 use std::time::{Duration, Instant};
 
 use coap::reliable::{self, Capabilities, Connection};
-use dtls::{Client, ClientOutput, CloseReason, HandshakeFailure};
+use dtls::{Client, ClientConfig, ClientOutput, CloseReason, HandshakeFailure};
 use lwm2m_client::{Device, Event, Output, Pull, PullId, RegistrationFailure};
 use oscore::Carried;
 use rand::{Rng, RngCore, SeedableRng};
@@ -110,6 +110,14 @@ impl Link {
 
     pub(crate) fn device(&self) -> &Device {
         &self.device
+    }
+
+    /// How the device secures a session, if it does by DTLS.
+    pub(crate) fn security(&self) -> Option<ClientConfig> {
+        match &self.transport {
+            Transport::Dtls(client) => Some(client.config().clone()),
+            Transport::Udp | Transport::Stream(_) => None,
+        }
     }
 
     pub(crate) fn start(&mut self, now: Instant) {

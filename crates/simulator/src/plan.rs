@@ -19,7 +19,7 @@ use rustls::pki_types::{CertificateDer, ServerName};
 use crate::args::{Commands, FleetArgs, Notify, Register, Request, Run};
 use crate::contexts::Contexts;
 use crate::credentials::{Credentials, CredentialsError, numbered};
-use crate::download::PROTOCOLS;
+use crate::download::protocols;
 use crate::report::Format;
 use crate::server::{Scheme, ServerUrl};
 use crate::socket::Tls;
@@ -96,7 +96,7 @@ impl Plan {
             (!run.temperature_interval.is_zero()).then_some(run.temperature_interval);
         plan.events = run.output;
         plan.template.firmware = run.firmware;
-        plan.template.pull = PROTOCOLS.to_vec();
+        plan.template.pull = protocols(plan.scheme == Scheme::Coaps);
         plan.template.faults.clone_from(&run.faults);
         if run.all_objects {
             plan.template.profile.optional = OptionalObject::ALL.to_vec();

@@ -333,7 +333,10 @@ impl Shard {
     fn download(&mut self, now: Instant, index: usize, pull: &Pull) {
         let place = self.from + index * self.step;
         let token = Token(DOWNLOAD | index);
-        let begun = Download::begin(now, pull, place, self.poll.registry(), token);
+        let node = self.nodes.get(index);
+        let security = node.and_then(|node| node.link.security());
+        let from = (place, security);
+        let begun = Download::begin(now, pull, from, self.poll.registry(), token);
         if let Some(node) = self.nodes.get_mut(index) {
             node.download(now, pull.id, begun, &mut self.buffer);
         }
