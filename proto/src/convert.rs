@@ -1,5 +1,6 @@
 //! Messages to domain types and back.
 
+mod artefact;
 mod bootstrap;
 mod campaign;
 mod command;
@@ -166,6 +167,8 @@ pub enum Reason {
     /// Of another kind of key, or not a SubjectPublicKeyInfo.
     #[error("is not the DER of an uncompressed P-256 public key")]
     NotP256,
+    #[error(transparent)]
+    Digest(#[from] device_state::artefact::DigestError),
     #[error(transparent)]
     Label(#[from] device_state::LabelError),
     #[error(

@@ -8,13 +8,14 @@ use std::path::{Path, PathBuf};
 
 use prost::Message as _;
 
-const FILES: [&str; 11] = [
+const FILES: [&str; 12] = [
     "storage/v1/campaign.proto",
     "storage/v1/storage.proto",
     "rpc/v1/raft.proto",
     "rpc/v1/state.proto",
     "drover/v1/drover.proto",
     "drover/v1/cluster.proto",
+    "drover/v1/artefact.proto",
     "drover/v1/backup.proto",
     "drover/v1/campaign.proto",
     "drover/v1/group.proto",
@@ -23,11 +24,13 @@ const FILES: [&str; 11] = [
 ];
 
 /// Fields that carry whole log entries or file contents: shared, not copied, when they are decoded.
-const BYTES_FIELDS: [&str; 5] = [
+const BYTES_FIELDS: [&str; 7] = [
     ".drover.rpc.v1.RaftRequest",
     ".drover.rpc.v1.RaftResponse",
     ".drover.rpc.v1.SnapshotChunk",
     ".drover.rpc.v1.SnapshotInstalled",
+    ".drover.rpc.v1.ReadArtefactResponse",
+    ".drover.v1.PutArtefactRequest",
     ".drover.v1.ReadBackupFileResponse",
 ];
 

@@ -1,6 +1,7 @@
 //! The gRPC services: the internal ones for ingress nodes and state nodes, and the public API.
 
 pub mod api;
+pub(crate) mod artefact;
 pub mod backups;
 pub(crate) mod bootstrap;
 pub mod calls;

@@ -203,6 +203,15 @@ const SERVICES: &[(&str, &[Method])] = &[
         ],
     ),
     (
+        "Artefacts",
+        &[
+            ("PutArtefact", "artefacts", Verb::Create),
+            ("GetArtefact", "artefacts", Verb::Get),
+            ("ListArtefacts", "artefacts", Verb::List),
+            ("DeleteArtefact", "artefacts", Verb::Delete),
+        ],
+    ),
+    (
         "DeviceGroups",
         &[
             ("PutDeviceGroup", "devicegroups", Verb::Update),

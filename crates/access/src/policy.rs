@@ -205,6 +205,7 @@ fn built_in() -> BTreeMap<String, Vec<Grant>> {
         "devicegroups",
         "deviceprofiles",
         "firmwarerollouts",
+        "artefacts",
     ];
     let viewer = Grant::new(&seen, &looking);
     let all = [AnyVerb::Any(Star::Star)];
@@ -212,7 +213,7 @@ fn built_in() -> BTreeMap<String, Vec<Grant>> {
     let operator = Grant::new(&handled, &all);
     // Who plans a campaign is not the one who approves it, unless somebody says so.
     let planning = [Verb::Create, Verb::Update, Verb::Delete].map(AnyVerb::One);
-    let planner = Grant::new(&["firmwarerollouts"], &planning);
+    let planner = Grant::new(&["firmwarerollouts", "artefacts"], &planning);
     let admin = Grant::new(&["*"], &all);
     let role = |name: &str, grants: Vec<Grant>| (name.to_owned(), grants);
     BTreeMap::from([

@@ -10,6 +10,7 @@
 //!             outcome kept under the request id, counters written
 //! ```
 
+mod artefact;
 mod bootstrap;
 pub(crate) mod campaign;
 mod credential;
@@ -346,6 +347,9 @@ impl<'t> Change<'t> {
             } => self.spread_profile(namespace, name, *limit),
             Command::PutGroup { group } => self.put_group(group),
             Command::RemoveGroup { namespace, name } => self.remove_group(namespace, name),
+            Command::BeginArtefact { artefact } => self.begin_artefact(artefact),
+            Command::PutArtefactChunk { chunk } => self.put_artefact_chunk(chunk),
+            Command::RemoveArtefact { artefact } => self.remove_artefact(artefact),
             Command::Guarded { guard, command } => self.guarded(guard, command),
         }
     }

@@ -8,6 +8,7 @@ use lwm2m::{
     Operation, Path, RegistrationId, Value,
 };
 
+use crate::artefact::{Artefact, ArtefactChunk, ArtefactName};
 use crate::bootstrap::{BootstrapProfile, BootstrapRecord};
 use crate::campaign::{Abort, Campaign, CampaignId, Course, Part};
 use crate::feature::FeatureLevel;
@@ -344,6 +345,18 @@ pub enum Command {
         namespace: Namespace,
         name: String,
     },
+    /// Makes room for a package; its own state and time do not count. To the package's shard, as all that follow.
+    BeginArtefact {
+        artefact: Artefact,
+    },
+    /// Stores a part of a package that has begun. The last one completes it.
+    PutArtefactChunk {
+        chunk: ArtefactChunk,
+    },
+    /// Removes a package, however much of it is there.
+    RemoveArtefact {
+        artefact: ArtefactName,
+    },
     /// A command of a caller ([`Command::is_of_caller`]) that is carried out under conditions.
     Guarded {
         guard: Guard,
@@ -366,6 +379,7 @@ impl Command {
             Self::PutCampaign { campaign } => campaign.namespace.clone(),
             Self::PutGroup { group } => group.namespace.clone(),
             Self::PutProfile { profile } => profile.namespace.clone(),
+            Self::BeginArtefact { artefact } => artefact.name.namespace.clone(),
             Self::BindEndpoint { endpoint, .. }
             | Self::SetDesired { endpoint, .. }
             | Self::Enqueue { endpoint, .. }
@@ -378,6 +392,9 @@ impl Command {
 
     /// What replicas have to understand to apply it.
     pub fn needs(&self) -> FeatureLevel {
+        if self.is_of_artefacts() {
+            return FeatureLevel::ARTEFACTS;
+        }
         if self.is_of_profiles() {
             return FeatureLevel::PROFILES;
         }
@@ -387,6 +404,16 @@ impl Command {
         match self.begins_in() {
             Some(namespace) if !namespace.is_default() => FeatureLevel::NAMESPACES,
             _ => FeatureLevel::default(),
+        }
+    }
+
+    fn is_of_artefacts(&self) -> bool {
+        match self {
+            Self::BeginArtefact { .. }
+            | Self::PutArtefactChunk { .. }
+            | Self::RemoveArtefact { .. } => true,
+            Self::Guarded { command, .. } => command.is_of_artefacts(),
+            _ => false,
         }
     }
 
@@ -462,6 +489,7 @@ impl Command {
                 | Self::RemoveGroup { .. }
                 | Self::PutProfile { .. }
                 | Self::RemoveProfile { .. }
+                | Self::RemoveArtefact { .. }
         )
     }
 }
@@ -511,6 +539,11 @@ pub enum Outcome {
     /// The profile has this revision now.
     Revised {
         revision: u64,
+    },
+    /// A part of a package is stored, or room is made for it.
+    Arrived {
+        /// Whether all of it is there.
+        complete: bool,
     },
     /// The membership was renewed.
     Members {
@@ -602,6 +635,12 @@ pub enum Rejection {
     UnknownGroup,
     #[error("too many groups")]
     TooManyGroups,
+    #[error("no such package")]
+    UnknownArtefact,
+    #[error("no room for the package: too many, or too large together")]
+    TooManyArtefacts,
+    #[error("the part is not one of the package")]
+    WrongChunk,
     #[error("no such campaign")]
     UnknownCampaign,
     #[error("a campaign of this name is there already")]

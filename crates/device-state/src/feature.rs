@@ -10,7 +10,7 @@ pub struct FeatureLevel(pub u32);
 
 impl FeatureLevel {
     /// What this release understands. A replica that meets a higher one stops: it would guess.
-    pub const SUPPORTED: Self = Self(4);
+    pub const SUPPORTED: Self = Self(5);
 
     /// There are other namespaces than the default one. Releases before cannot read what is in them.
     pub const NAMESPACES: Self = Self(2);
@@ -20,6 +20,9 @@ impl FeatureLevel {
 
     /// There are profiles, and drift is looked at.
     pub const PROFILES: Self = Self(4);
+
+    /// There are packages that devices fetch from the cluster.
+    pub const ARTEFACTS: Self = Self(5);
 
     /// Whether this release understands the level.
     pub const fn is_supported(self) -> bool {

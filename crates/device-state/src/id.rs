@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use lwm2m::RegistrationId;
 
+use crate::artefact::ArtefactName;
 use crate::name::DeviceName;
 use crate::record::CredentialName;
 
@@ -26,6 +27,12 @@ impl ShardId {
         let mut bytes = name.namespace.qualify("").into_bytes();
         bytes.extend(name.id.as_bytes());
         Self::of_bytes(&bytes, shards)
+    }
+
+    /// The shard that has a package.
+    pub fn of_artefact(name: &ArtefactName, shards: u16) -> Self {
+        let key = name.namespace.qualify(&name.digest.to_hex());
+        Self::of_bytes(key.as_bytes(), shards)
     }
 
     fn of_bytes(bytes: &[u8], shards: u16) -> Self {

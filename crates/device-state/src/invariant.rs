@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use lwm2m::{Observed, Path};
 
+use crate::artefact::{Artefact, ArtefactChunk, ArtefactName, ArtefactState};
 use crate::campaign::{CampaignId, Ledger, Membership, Phase, Tally};
 use crate::id::Timestamp;
 use crate::index::{IndexEntry, Indexed};
@@ -72,6 +73,8 @@ pub enum Violation {
         endpoint: DeviceName,
         profile: String,
     },
+    #[error("package {0:?} has other parts than it counts")]
+    Artefact(ArtefactName),
     #[error("a request's outcome and its place in the order of requests disagree")]
     DedupOrder,
     #[error("the feed has an entry below its floor")]
@@ -273,6 +276,8 @@ impl Audit<'_> {
                 self.counted.dynamic_campaigns += u64::from(joins);
                 Ok(())
             }
+            Row::Artefact(artefact) => self.artefact(artefact),
+            Row::ArtefactChunk(chunk) => self.artefact_chunk(chunk),
             Row::Campaign(_)
             | Row::Group(_)
             | Row::Profile(_)
@@ -402,6 +407,32 @@ impl Audit<'_> {
             Violation::ResumptionState(resumption.id)
         })?;
         self.ends(resumption.expires_at, Expiring::Resumption(resumption.id))
+    }
+
+    fn artefact(&self, artefact: &Artefact) -> Result<(), Violation> {
+        if let Some(at) = artefact.ends_at() {
+            self.ends(at, Expiring::Artefact(artefact.name.clone()))?;
+        }
+        let chunk = |number| query::artefact_chunk(self.tables, &artefact.name, number);
+        let found = (0..artefact.chunks()).filter_map(chunk);
+        let found: u64 = found.map(|chunk| chunk.bytes.len() as u64).sum();
+        let counted = match artefact.state {
+            ArtefactState::Arriving { stored, .. } => stored,
+            ArtefactState::Complete => artefact.size,
+        };
+        let is_short = matches!(artefact.state, ArtefactState::Arriving { .. });
+        ensure(
+            found == counted && is_short == (counted < artefact.size),
+            || Violation::Artefact(artefact.name.clone()),
+        )
+    }
+
+    fn artefact_chunk(&self, chunk: &ArtefactChunk) -> Result<(), Violation> {
+        let artefact = query::artefact(self.tables, &chunk.artefact);
+        let length = artefact.and_then(|artefact| artefact.chunk_length(chunk.number));
+        ensure(length == Some(chunk.bytes.len() as u64), || {
+            Violation::Artefact(chunk.artefact.clone())
+        })
     }
 
     fn operation(&mut self, record: &OperationRecord) -> Result<(), Violation> {
@@ -573,6 +604,7 @@ impl Audit<'_> {
                 let campaign = query::campaign_of(self.tables, endpoint)?;
                 query::ledger(self.tables, campaign, endpoint).map(|ledger| ledger.due)
             }
+            Expiring::Artefact(name) => query::artefact(self.tables, name)?.ends_at(),
             Expiring::Correction(endpoint, path) => {
                 query::desired_resource(self.tables, endpoint, *path)?.correction_at()
             }

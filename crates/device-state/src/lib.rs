@@ -39,6 +39,7 @@
 //! ```
 
 pub mod apply;
+pub mod artefact;
 pub mod bootstrap;
 pub mod campaign;
 pub mod command;
@@ -66,6 +67,7 @@ pub mod table;
 
 pub use apply::restore::{Restoration, Restored};
 pub use apply::{Applied, Context, apply, apply_entry};
+pub use artefact::{Artefact, ArtefactChunk, ArtefactName, ArtefactState, Digest};
 pub use bootstrap::{
     AccessRule, BootstrapProfile, BootstrapRecord, BootstrapResult, BootstrapSecurity,
     BootstrapServer, CertificateUse, ServerCertificate,

@@ -79,6 +79,15 @@ pub const MAX_ANNOTATION_BYTES: usize = 64 << 10;
 /// Devices of a campaign that have their turn by one command.
 pub const MAX_ADMITTED: usize = 256;
 
+/// Packages of one namespace in one shard.
+pub const MAX_ARTEFACTS: usize = 256;
+
+/// What the packages of one namespace in one shard weigh together, at most.
+pub const MAX_ARTEFACT_BYTES: u64 = 1 << 30;
+
+/// How long a package that has begun may take to arrive as a whole.
+pub const ARTEFACT_ARRIVAL: Duration = Duration::from_hours(1);
+
 /// Versions of objects that vendors define, all objects together.
 pub const MAX_MODELS: usize = 128;
 

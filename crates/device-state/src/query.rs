@@ -31,6 +31,7 @@ pub use self::profile::{
 pub use self::records::{OperationPage, OperationPlace, is_selected, select_operations};
 pub use self::select::{DevicePage, DeviceQuery, DeviceSummary, select_devices};
 pub(crate) use self::select::{has_object, meets_filter};
+use crate::artefact::{Artefact, ArtefactChunk, ArtefactName};
 use crate::bootstrap::{BootstrapProfile, BootstrapRecord};
 use crate::group::Group;
 use crate::id::{NodeId, OperationId, RequestId, Timestamp};
@@ -361,6 +362,34 @@ pub fn group(tables: &dyn Tables, namespace: &Namespace, name: &str) -> Option<G
     let found = row!(tables, RowKey::Group(namespace.qualify(name)), Group);
     // A name that looks as if it were in another namespace names nothing.
     found.filter(|group: &Group| group.namespace == *namespace)
+}
+
+/// The packages of a namespace in this shard, by digest.
+pub fn artefacts(tables: &dyn Tables, namespace: &Namespace) -> Vec<Artefact> {
+    rows!(
+        tables,
+        range::artefacts(namespace),
+        limit::MAX_ARTEFACTS,
+        Artefact
+    )
+}
+
+/// The package of a digest, however much of it is there.
+pub fn artefact(tables: &dyn Tables, name: &ArtefactName) -> Option<Artefact> {
+    row!(tables, RowKey::Artefact(name.clone()), Artefact)
+}
+
+/// A part of a package.
+pub fn artefact_chunk(
+    tables: &dyn Tables,
+    name: &ArtefactName,
+    number: u32,
+) -> Option<ArtefactChunk> {
+    row!(
+        tables,
+        RowKey::ArtefactChunk(name.clone(), number),
+        ArtefactChunk
+    )
 }
 
 /// The objects that vendors define, by id and version. In shard 0 only.

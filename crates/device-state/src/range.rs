@@ -2,6 +2,7 @@
 
 use lwm2m::{ChildPrefix, ObjectVersion, Observed, Path};
 
+use crate::artefact::{ArtefactName, Digest};
 use crate::bootstrap::BootstrapProfile;
 use crate::campaign::{Campaign, CampaignId};
 use crate::group::Group;
@@ -164,6 +165,18 @@ pub(crate) fn groups(namespace: &Namespace) -> Range {
         RowKey::Group(namespace.qualify(" ")),
         RowKey::Group(namespace.qualify(&above)),
     )
+}
+
+/// The packages of a namespace.
+pub(crate) fn artefacts(namespace: &Namespace) -> Range {
+    // Nobody knows what has a digest of all ones.
+    let key = |byte| {
+        RowKey::Artefact(ArtefactName {
+            namespace: namespace.clone(),
+            digest: Digest([byte; Digest::BYTES]),
+        })
+    };
+    (key(0), key(u8::MAX))
 }
 
 /// The profiles of a namespace.

@@ -2,6 +2,7 @@
 
 use lwm2m::{ChildPrefix, ObjectModel, ObjectVersion, Observed, Path, RegistrationId};
 
+use crate::artefact::{Artefact, ArtefactChunk, ArtefactName};
 use crate::bootstrap::{BootstrapProfile, BootstrapRecord};
 use crate::campaign::{Campaign, CampaignId, Ledger, Part, Tally};
 use crate::command::Outcome;
@@ -34,6 +35,8 @@ pub enum Expiring {
     CampaignDevice(DeviceName),
     /// A desired value that is to be corrected.
     Correction(DeviceName, Path),
+    /// A package that does not arrive as a whole.
+    Artefact(ArtefactName),
 }
 
 /// The key of a row. The order of variants and of keys within a variant is the order of a scan.
@@ -95,6 +98,8 @@ pub enum RowKey {
     ProfilePart(String),
     ProfileDevice(String, DeviceName),
     ProfileTally(String),
+    Artefact(ArtefactName),
+    ArtefactChunk(ArtefactName, u32),
 }
 
 /// A row.
@@ -176,6 +181,8 @@ pub enum Row {
         profile: String,
         tally: ProfileTally,
     },
+    Artefact(Artefact),
+    ArtefactChunk(ArtefactChunk),
 }
 
 /// Numbers that `apply` keeps about its shard.
@@ -267,6 +274,8 @@ impl Row {
             Self::ProfileTally {
                 namespace, profile, ..
             } => RowKey::ProfileTally(namespace.qualify(profile)),
+            Self::Artefact(row) => RowKey::Artefact(row.name.clone()),
+            Self::ArtefactChunk(row) => RowKey::ArtefactChunk(row.artefact.clone(), row.number),
         }
     }
 }

@@ -86,6 +86,9 @@ pub(crate) fn rejected(rejection: Rejection) -> Response {
         | Rejection::TooManyDeviceProfiles
         | Rejection::UnknownGroup
         | Rejection::TooManyGroups
+        | Rejection::UnknownArtefact
+        | Rejection::TooManyArtefacts
+        | Rejection::WrongChunk
         | Rejection::CourseMoved
         | Rejection::TooManyProfiles
         | Rejection::UnknownModel

@@ -1,5 +1,6 @@
 //! The client: what callers see.
 
+mod artefact;
 mod definitions;
 mod device;
 mod query;

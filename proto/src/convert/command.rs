@@ -351,6 +351,9 @@ impl From<Command> for wire::Command {
                 profile: Some(campaign::wire_name(&namespace, name)),
                 limit,
             }),
+            Command::BeginArtefact { artefact } => Kind::BeginArtefact(artefact.into()),
+            Command::PutArtefactChunk { chunk } => Kind::PutArtefactChunk(chunk.into()),
+            Command::RemoveArtefact { artefact } => Kind::RemoveArtefact(artefact.into()),
             Command::PutGroup { group } => Kind::PutGroup(group.into()),
             Command::RemoveGroup { namespace, name } => {
                 Kind::RemoveGroup(campaign::wire_name(&namespace, name))
@@ -601,6 +604,15 @@ fn domain_command(kind: Kind) -> Result<Command, ConvertError> {
         }
         Kind::InstallProfile(message) => message.try_into().within("install_profile"),
         Kind::SpreadProfile(message) => message.try_into().within("spread_profile"),
+        Kind::BeginArtefact(artefact) => Ok(Command::BeginArtefact {
+            artefact: artefact.try_into().within("begin_artefact")?,
+        }),
+        Kind::PutArtefactChunk(chunk) => Ok(Command::PutArtefactChunk {
+            chunk: chunk.try_into().within("put_artefact_chunk")?,
+        }),
+        Kind::RemoveArtefact(artefact) => Ok(Command::RemoveArtefact {
+            artefact: artefact.try_into().within("remove_artefact")?,
+        }),
         Kind::PutGroup(group) => Ok(Command::PutGroup {
             group: group.try_into().within("put_group")?,
         }),

@@ -50,6 +50,9 @@ wire_enum!(Rejection, wire::Rejection, wire_rejection, rejection, {
     CampaignRuns,
     TooManyCampaigns,
     UnknownWave,
+    UnknownArtefact,
+    TooManyArtefacts,
+    WrongChunk,
     UnknownGroup,
     TooManyGroups,
     CourseMoved,
@@ -95,6 +98,7 @@ impl From<Outcome> for wire::Outcome {
             }
             Outcome::Enqueued { operation } => Kind::Enqueued(operation.into()),
             Outcome::Revised { revision } => Kind::Revised(revision),
+            Outcome::Arrived { complete } => Kind::Arrived(complete),
             Outcome::Members { stood, members } => Kind::Members(outcome::Members {
                 stood,
                 members: members.into_iter().map(Into::into).collect(),
@@ -164,6 +168,7 @@ fn domain_outcome(kind: Kind) -> Result<Outcome, ConvertError> {
             operation: operation.try_into().within("enqueued")?,
         },
         Kind::Revised(revision) => Outcome::Revised { revision },
+        Kind::Arrived(complete) => Outcome::Arrived { complete },
         Kind::Members(list) => Outcome::Members {
             stood: list.stood,
             members: each(

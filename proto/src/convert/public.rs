@@ -3,6 +3,7 @@
 //! What a service asks for is checked here once: paths, numbers and texts are read, an operation is one that some
 //! device could accept, and values have the types that the object definitions give them.
 
+mod artefact;
 mod bootstrap;
 mod campaign;
 mod child;
@@ -23,6 +24,7 @@ mod watch;
 
 use device_state::{OperationId, ShardId, Timestamp};
 
+pub use artefact::{NewArtefact, artefact_name};
 pub use campaign::{Standing, campaign_device, checked_name, heard_campaign, heard_counts, phases};
 pub use child::children;
 pub use device::{desired_resources, device};

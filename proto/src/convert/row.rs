@@ -97,6 +97,8 @@ impl From<Row> for wire::Row {
                 profile,
                 tally,
             } => Kind::ProfileTally(profile::wire_tally(&namespace, profile, tally)),
+            Row::Artefact(row) => Kind::Artefact(row.into()),
+            Row::ArtefactChunk(row) => Kind::ArtefactChunk(row.into()),
             Row::BootstrapProfile(row) => Kind::BootstrapProfile(row.into()),
             Row::Bootstrap(row) => Kind::Bootstrap(row.into()),
             Row::ObjectModel(row) => Kind::ObjectModel(row.into()),
@@ -188,6 +190,8 @@ fn domain_row(kind: Kind) -> Result<Row, ConvertError> {
         }
         Kind::ProfileDevice(row) => Row::ProfileDevice(row.try_into().within("profile_device")?),
         Kind::ProfileTally(row) => profile::tally_row(row).within("profile_tally")?,
+        Kind::Artefact(row) => Row::Artefact(row.try_into().within("artefact")?),
+        Kind::ArtefactChunk(row) => Row::ArtefactChunk(row.try_into().within("artefact_chunk")?),
         Kind::BootstrapProfile(row) => {
             Row::BootstrapProfile(row.try_into().within("bootstrap_profile")?)
         }
@@ -215,6 +219,7 @@ fn wire_expiring(what: Expiring) -> What {
             endpoint: endpoint.stored().to_owned(),
             path: Some(path.into()),
         }),
+        Expiring::Artefact(name) => What::Artefact(name.into()),
         Expiring::Operation(endpoint, sequence) => What::Operation(OperationRef {
             endpoint: endpoint.stored().to_owned(),
             sequence,
@@ -247,6 +252,7 @@ fn expiring(what: What) -> Result<Expiring, ConvertError> {
                 .try_into()
                 .within("correction")?,
         ),
+        What::Artefact(name) => Expiring::Artefact(name.try_into().within("artefact")?),
         What::Operation(row) => {
             Expiring::Operation(endpoint(&row.endpoint).within("operation")?, row.sequence)
         }

@@ -1371,6 +1371,30 @@ pub struct FinishBootstrapRequest {
 }
 #[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct FinishBootstrapResponse {}
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct ReadArtefactRequest {
+    #[prost(message, optional, tag = "1")]
+    pub artefact: ::core::option::Option<super::super::storage::v1::ArtefactName>,
+    /// Without its bytes.
+    #[prost(bool, tag = "2")]
+    pub head_only: bool,
+}
+/// What is known of it first, then all bytes in order.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct ReadArtefactResponse {
+    #[prost(oneof = "read_artefact_response::Kind", tags = "1, 2")]
+    pub kind: ::core::option::Option<read_artefact_response::Kind>,
+}
+/// Nested message and enum types in `ReadArtefactResponse`.
+pub mod read_artefact_response {
+    #[derive(Clone, PartialEq, Eq, Hash, ::prost::Oneof)]
+    pub enum Kind {
+        #[prost(message, tag = "1")]
+        Head(super::super::super::storage::v1::Artefact),
+        #[prost(bytes, tag = "2")]
+        Data(::prost::bytes::Bytes),
+    }
+}
 /// `changes` of the last answer, so that nothing is sent twice.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct ListDefinitionsRequest {
@@ -1709,6 +1733,31 @@ pub mod state_client {
                 .insert(GrpcMethod::new("drover.rpc.v1.State", "FinishBootstrap"));
             self.inner.unary(req, path, codec).await
         }
+        /// A package, chunk by chunk, from the leader of its shard. NOT_FOUND if there is none, or not all of it.
+        pub async fn read_artefact(
+            &mut self,
+            request: impl tonic::IntoRequest<super::ReadArtefactRequest>,
+        ) -> std::result::Result<
+            tonic::Response<tonic::codec::Streaming<super::ReadArtefactResponse>>,
+            tonic::Status,
+        > {
+            self.inner
+                .ready()
+                .await
+                .map_err(|e| {
+                    tonic::Status::unknown(
+                        format!("Service was not ready: {}", e.into()),
+                    )
+                })?;
+            let codec = tonic_prost::ProstCodec::default();
+            let path = http::uri::PathAndQuery::from_static(
+                "/drover.rpc.v1.State/ReadArtefact",
+            );
+            let mut req = request.into_request();
+            req.extensions_mut()
+                .insert(GrpcMethod::new("drover.rpc.v1.State", "ReadArtefact"));
+            self.inner.server_streaming(req, path, codec).await
+        }
         /// The objects that vendors define, as this node knows them.
         pub async fn list_definitions(
             &mut self,
@@ -1850,6 +1899,20 @@ pub mod state_server {
             request: tonic::Request<super::FinishBootstrapRequest>,
         ) -> std::result::Result<
             tonic::Response<super::FinishBootstrapResponse>,
+            tonic::Status,
+        >;
+        /// Server streaming response type for the ReadArtefact method.
+        type ReadArtefactStream: tonic::codegen::tokio_stream::Stream<
+                Item = std::result::Result<super::ReadArtefactResponse, tonic::Status>,
+            >
+            + std::marker::Send
+            + 'static;
+        /// A package, chunk by chunk, from the leader of its shard. NOT_FOUND if there is none, or not all of it.
+        async fn read_artefact(
+            &self,
+            request: tonic::Request<super::ReadArtefactRequest>,
+        ) -> std::result::Result<
+            tonic::Response<Self::ReadArtefactStream>,
             tonic::Status,
         >;
         /// The objects that vendors define, as this node knows them.
@@ -2257,6 +2320,52 @@ pub mod state_server {
                                 max_encoding_message_size,
                             );
                         let res = grpc.unary(method, req).await;
+                        Ok(res)
+                    };
+                    Box::pin(fut)
+                }
+                "/drover.rpc.v1.State/ReadArtefact" => {
+                    #[allow(non_camel_case_types)]
+                    struct ReadArtefactSvc<T: State>(pub Arc<T>);
+                    impl<
+                        T: State,
+                    > tonic::server::ServerStreamingService<super::ReadArtefactRequest>
+                    for ReadArtefactSvc<T> {
+                        type Response = super::ReadArtefactResponse;
+                        type ResponseStream = T::ReadArtefactStream;
+                        type Future = BoxFuture<
+                            tonic::Response<Self::ResponseStream>,
+                            tonic::Status,
+                        >;
+                        fn call(
+                            &mut self,
+                            request: tonic::Request<super::ReadArtefactRequest>,
+                        ) -> Self::Future {
+                            let inner = Arc::clone(&self.0);
+                            let fut = async move {
+                                <T as State>::read_artefact(&inner, request).await
+                            };
+                            Box::pin(fut)
+                        }
+                    }
+                    let accept_compression_encodings = self.accept_compression_encodings;
+                    let send_compression_encodings = self.send_compression_encodings;
+                    let max_decoding_message_size = self.max_decoding_message_size;
+                    let max_encoding_message_size = self.max_encoding_message_size;
+                    let inner = self.inner.clone();
+                    let fut = async move {
+                        let method = ReadArtefactSvc(inner);
+                        let codec = tonic_prost::ProstCodec::default();
+                        let mut grpc = tonic::server::Grpc::new(codec)
+                            .apply_compression_config(
+                                accept_compression_encodings,
+                                send_compression_encodings,
+                            )
+                            .apply_max_message_size_config(
+                                max_decoding_message_size,
+                                max_encoding_message_size,
+                            );
+                        let res = grpc.server_streaming(method, req).await;
                         Ok(res)
                     };
                     Box::pin(fut)

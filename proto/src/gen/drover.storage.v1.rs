@@ -1472,7 +1472,7 @@ pub struct ChildValue {
 pub struct Expiry {
     #[prost(uint64, tag = "1")]
     pub at_ms: u64,
-    #[prost(oneof = "expiry::What", tags = "2, 3, 4, 5, 6, 7, 8, 9")]
+    #[prost(oneof = "expiry::What", tags = "2, 3, 4, 5, 6, 7, 8, 9, 10")]
     pub what: ::core::option::Option<expiry::What>,
 }
 /// Nested message and enum types in `Expiry`.
@@ -1523,6 +1523,9 @@ pub mod expiry {
         /// A desired value that is to be corrected.
         #[prost(message, tag = "9")]
         Correction(ResourceRef),
+        /// A package that does not arrive as a whole.
+        #[prost(message, tag = "10")]
+        Artefact(super::ArtefactName),
     }
 }
 #[derive(Clone, PartialEq, ::prost::Message)]
@@ -1921,11 +1924,53 @@ pub struct StateNode {
     #[prost(enumeration = "Leadership", tag = "5")]
     pub leadership: i32,
 }
+/// A package that devices fetch from the cluster, without its bytes.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct Artefact {
+    #[prost(message, optional, tag = "1")]
+    pub name: ::core::option::Option<ArtefactName>,
+    #[prost(uint64, tag = "2")]
+    pub size: u64,
+    #[prost(string, tag = "3")]
+    pub title: ::prost::alloc::string::String,
+    #[prost(uint64, tag = "4")]
+    pub created_at_ms: u64,
+    /// Unset: all of it is there.
+    #[prost(message, optional, tag = "5")]
+    pub arrival: ::core::option::Option<artefact::Arrival>,
+}
+/// Nested message and enum types in `Artefact`.
+pub mod artefact {
+    #[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
+    pub struct Arrival {
+        #[prost(uint64, tag = "1")]
+        pub stored: u64,
+        #[prost(uint64, tag = "2")]
+        pub until_ms: u64,
+    }
+}
+/// `digest` is the SHA-256 of all its bytes.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct ArtefactName {
+    #[prost(string, tag = "1")]
+    pub namespace: ::prost::alloc::string::String,
+    #[prost(bytes = "vec", tag = "2")]
+    pub digest: ::prost::alloc::vec::Vec<u8>,
+}
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct ArtefactChunk {
+    #[prost(message, optional, tag = "1")]
+    pub artefact: ::core::option::Option<ArtefactName>,
+    #[prost(uint32, tag = "2")]
+    pub number: u32,
+    #[prost(bytes = "vec", tag = "3")]
+    pub data: ::prost::alloc::vec::Vec<u8>,
+}
 #[derive(Clone, PartialEq, ::prost::Message)]
 pub struct Row {
     #[prost(
         oneof = "row::Kind",
-        tags = "1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15, 16, 17, 18, 19, 20, 21, 22, 23, 24, 29, 70, 71, 72, 73, 74, 75, 76, 80, 81, 82, 83"
+        tags = "1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15, 16, 17, 18, 19, 20, 21, 22, 23, 24, 29, 70, 71, 72, 73, 74, 75, 76, 80, 81, 82, 83, 90, 91"
     )]
     pub kind: ::core::option::Option<row::Kind>,
 }
@@ -2005,13 +2050,17 @@ pub mod row {
         ProfileDevice(super::ProfileDevice),
         #[prost(message, tag = "83")]
         ProfileTally(super::ProfileTally),
+        #[prost(message, tag = "90")]
+        Artefact(super::Artefact),
+        #[prost(message, tag = "91")]
+        ArtefactChunk(super::ArtefactChunk),
     }
 }
 #[derive(Clone, PartialEq, ::prost::Message)]
 pub struct Command {
     #[prost(
         oneof = "command::Kind",
-        tags = "1, 2, 3, 4, 5, 6, 7, 8, 10, 11, 12, 13, 14, 15, 16, 17, 18, 19, 20, 21, 22, 23, 24, 25, 26, 27, 28, 29, 30, 31, 32, 33, 34, 35, 36, 37, 38, 39, 40, 41, 45, 46, 50, 70, 71, 72, 73, 74, 75, 76, 77, 78, 79, 80, 90, 91, 92, 93"
+        tags = "1, 2, 3, 4, 5, 6, 7, 8, 10, 11, 12, 13, 14, 15, 16, 17, 18, 19, 20, 21, 22, 23, 24, 25, 26, 27, 28, 29, 30, 31, 32, 33, 34, 35, 36, 37, 38, 39, 40, 41, 45, 46, 50, 70, 71, 72, 73, 74, 75, 76, 77, 78, 79, 80, 90, 91, 92, 93, 100, 101, 102"
     )]
     pub kind: ::core::option::Option<command::Kind>,
 }
@@ -2442,6 +2491,12 @@ pub mod command {
         InstallProfile(InstallProfile),
         #[prost(message, tag = "93")]
         SpreadProfile(SpreadProfile),
+        #[prost(message, tag = "100")]
+        BeginArtefact(super::Artefact),
+        #[prost(message, tag = "101")]
+        PutArtefactChunk(super::ArtefactChunk),
+        #[prost(message, tag = "102")]
+        RemoveArtefact(super::ArtefactName),
     }
 }
 #[derive(Clone, PartialEq, ::prost::Message)]
@@ -2464,7 +2519,7 @@ pub struct Entry {
 }
 #[derive(Clone, PartialEq, ::prost::Message)]
 pub struct Outcome {
-    #[prost(oneof = "outcome::Kind", tags = "1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12")]
+    #[prost(oneof = "outcome::Kind", tags = "1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13")]
     pub kind: ::core::option::Option<outcome::Kind>,
 }
 /// Nested message and enum types in `Outcome`.
@@ -2538,6 +2593,9 @@ pub mod outcome {
         CredentialTaken(CredentialTaken),
         #[prost(uint64, tag = "12")]
         Revised(u64),
+        /// Whether all of a package is there.
+        #[prost(bool, tag = "13")]
+        Arrived(bool),
     }
 }
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, ::prost::Enumeration)]
@@ -2961,6 +3019,9 @@ pub enum Rejection {
     TooManyGroups = 47,
     UnknownDeviceProfile = 48,
     TooManyDeviceProfiles = 49,
+    UnknownArtefact = 50,
+    TooManyArtefacts = 51,
+    WrongChunk = 52,
     /// Never from a replica: nodes that admit commands say so.
     QuotaExceeded = 33,
 }
@@ -3012,6 +3073,9 @@ impl Rejection {
             Self::TooManyGroups => "REJECTION_TOO_MANY_GROUPS",
             Self::UnknownDeviceProfile => "REJECTION_UNKNOWN_DEVICE_PROFILE",
             Self::TooManyDeviceProfiles => "REJECTION_TOO_MANY_DEVICE_PROFILES",
+            Self::UnknownArtefact => "REJECTION_UNKNOWN_ARTEFACT",
+            Self::TooManyArtefacts => "REJECTION_TOO_MANY_ARTEFACTS",
+            Self::WrongChunk => "REJECTION_WRONG_CHUNK",
             Self::QuotaExceeded => "REJECTION_QUOTA_EXCEEDED",
         }
     }
@@ -3059,6 +3123,9 @@ impl Rejection {
             "REJECTION_TOO_MANY_GROUPS" => Some(Self::TooManyGroups),
             "REJECTION_UNKNOWN_DEVICE_PROFILE" => Some(Self::UnknownDeviceProfile),
             "REJECTION_TOO_MANY_DEVICE_PROFILES" => Some(Self::TooManyDeviceProfiles),
+            "REJECTION_UNKNOWN_ARTEFACT" => Some(Self::UnknownArtefact),
+            "REJECTION_TOO_MANY_ARTEFACTS" => Some(Self::TooManyArtefacts),
+            "REJECTION_WRONG_CHUNK" => Some(Self::WrongChunk),
             "REJECTION_QUOTA_EXCEEDED" => Some(Self::QuotaExceeded),
             _ => None,
         }

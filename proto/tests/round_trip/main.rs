@@ -1,6 +1,7 @@
 //! What is written to the log and to the tables is read back as it was, and nothing else is read.
 #![expect(clippy::unwrap_used, reason = "a failed unwrap is the test's failure")]
 
+mod artefact;
 mod campaign;
 mod conditions;
 mod profile;

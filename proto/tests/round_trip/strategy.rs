@@ -739,6 +739,7 @@ fn expiring() -> impl Strategy<Value = Expiring> {
         owner().prop_map(Expiring::Member),
         endpoint().prop_map(Expiring::CampaignDevice),
         (endpoint(), path()).prop_map(|(endpoint, path)| Expiring::Correction(endpoint, path)),
+        crate::artefact::name().prop_map(Expiring::Artefact),
     ]
 }
 
@@ -846,6 +847,9 @@ fn rejection() -> impl Strategy<Value = Rejection> {
         Rejection::CampaignRuns,
         Rejection::TooManyCampaigns,
         Rejection::UnknownWave,
+        Rejection::UnknownArtefact,
+        Rejection::TooManyArtefacts,
+        Rejection::WrongChunk,
         Rejection::UnknownGroup,
         Rejection::TooManyGroups,
         Rejection::CourseMoved,
@@ -891,6 +895,7 @@ pub(crate) fn outcome() -> impl Strategy<Value = Outcome> {
         }),
         operation_id().prop_map(|operation| Outcome::Enqueued { operation }),
         any::<u64>().prop_map(|revision| Outcome::Revised { revision }),
+        any::<bool>().prop_map(|complete| Outcome::Arrived { complete }),
         (any::<bool>(), vec(member(), 0..4))
             .prop_map(|(stood, members)| Outcome::Members { stood, members }),
         (endpoint(), any::<u64>())
@@ -957,6 +962,7 @@ pub(crate) fn row() -> impl Strategy<Value = Row> {
     prop_oneof![
         6 => crate::campaign::row(),
         4 => crate::profile::row(),
+        2 => crate::artefact::row(),
         24 => other_row(),
     ]
 }
@@ -1151,6 +1157,7 @@ pub(crate) fn command() -> impl Strategy<Value = Command> {
     prop_oneof![
         9 => crate::campaign::command(),
         4 => crate::profile::command(),
+        3 => crate::artefact::command(),
         40 => other_command(),
     ]
 }

@@ -60,7 +60,7 @@ impl Meaning {
             "endpoint" => Self::Endpoint,
             "path" | "paths" => Self::Path,
             "child" => Self::Child,
-            "name" | "address" | "checkpoint" => Self::Name,
+            "name" | "address" | "checkpoint" | "digest" => Self::Name,
             "id" => Self::Id,
             "request_id" => Self::RequestId,
             _ => return None,

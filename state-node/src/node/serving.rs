@@ -7,6 +7,7 @@ use std::time::Duration;
 use node_runtime::telemetry::LogLevel;
 use node_runtime::{Readiness, Stage, admin};
 use prometheus_client::registry::Registry;
+use proto::drover::v1::artefacts_server::ArtefactsServer;
 use proto::drover::v1::backups_server::BackupsServer;
 use proto::drover::v1::bootstrap_server::BootstrapServer;
 use proto::drover::v1::campaigns_server::CampaignsServer;
@@ -32,7 +33,7 @@ use crate::metrics::StateCollector;
 use crate::node::NodeError;
 use crate::node::parts::Parts;
 use crate::raft::network::{MAX_MESSAGE, server};
-use crate::service::api::Api;
+use crate::service::api::{Api, Uploads};
 use crate::service::backups::BackupService;
 use crate::service::calls::Calls;
 use crate::service::keeper::Keeper;
@@ -114,6 +115,7 @@ impl Parts {
             tasks: self.tasks.clone(),
             signer: self.seal.signer().clone(),
             watchers: self.watchers.clone(),
+            uploads: Uploads::default(),
         };
         let reflection = self.config.reflection.then(reflection).transpose()?;
         let router = builder()
@@ -126,6 +128,7 @@ impl Parts {
             .add_service(DesiredStateServer::new(api.clone()))
             .add_service(BootstrapServer::new(api.clone()))
             .add_service(CampaignsServer::new(api.clone()))
+            .add_service(ArtefactsServer::new(api.clone()))
             .add_service(DeviceGroupsServer::new(api.clone()))
             .add_service(DeviceProfilesServer::new(api.clone()))
             .add_service(ClusterServer::new(api.clone()))

@@ -7,9 +7,10 @@ use std::time::Duration;
 
 use node_runtime::{Condition, Drain};
 use proto::drover::v1::{
-    backups_server, bootstrap_server, campaigns_server, cluster_server, credentials_server,
-    desired_state_server, device_groups_server, device_profiles_server, devices_server,
-    diagnostics_server, object_models_server, observations_server, operations_server,
+    artefacts_server, backups_server, bootstrap_server, campaigns_server, cluster_server,
+    credentials_server, desired_state_server, device_groups_server, device_profiles_server,
+    devices_server, diagnostics_server, object_models_server, observations_server,
+    operations_server,
 };
 use tokio::sync::watch;
 use tonic_health::ServingStatus;
@@ -27,7 +28,7 @@ const LOOK: Duration = Duration::from_millis(250);
 const HAND_OVER: Duration = Duration::from_secs(5);
 
 /// What clients may ask the health of.
-const SERVICES: [&str; 14] = [
+const SERVICES: [&str; 15] = [
     "",
     devices_server::SERVICE_NAME,
     operations_server::SERVICE_NAME,
@@ -36,6 +37,7 @@ const SERVICES: [&str; 14] = [
     credentials_server::SERVICE_NAME,
     bootstrap_server::SERVICE_NAME,
     campaigns_server::SERVICE_NAME,
+    artefacts_server::SERVICE_NAME,
     device_groups_server::SERVICE_NAME,
     device_profiles_server::SERVICE_NAME,
     object_models_server::SERVICE_NAME,

@@ -20,6 +20,7 @@ use crate::service::state::{Known, Origin, StateService};
 use crate::service::status;
 use crate::service::watch::Watchers;
 
+mod artefacts;
 mod bootstrap;
 mod campaigns;
 mod cluster;
@@ -37,6 +38,7 @@ mod profiles;
 mod records;
 mod token;
 
+pub use artefacts::Uploads;
 use token::PageToken;
 
 /// How long a call waits for a device if its caller sets no deadline.
@@ -54,6 +56,7 @@ pub struct Api {
     /// Of page tokens and resume tokens.
     pub signer: Signer,
     pub watchers: Watchers,
+    pub uploads: Uploads,
 }
 
 impl Api {

@@ -19,7 +19,8 @@ use proto::rpc::v1::{
     DescribeCampaignResponse, DescribeClusterRequest, DescribeClusterResponse,
     DescribeDeviceRequest, DescribeDeviceResponse, FinishBootstrapRequest, FinishBootstrapResponse,
     JoinRequest, JoinResponse, ListDefinitionsRequest, ListDefinitionsResponse, OperateRequest,
-    OperateResponse, PrepareBootstrapRequest, PrepareBootstrapResponse, attach_down, attach_up,
+    OperateResponse, PrepareBootstrapRequest, PrepareBootstrapResponse, ReadArtefactRequest,
+    ReadArtefactResponse, attach_down, attach_up,
 };
 use tokio::sync::mpsc;
 use tokio_stream::wrappers::ReceiverStream;
@@ -33,6 +34,7 @@ use crate::raft::caretaker::members_of;
 use crate::raft::group::Group;
 use crate::raft::network::peers::NODE_HEADER;
 use crate::router::{FORWARDED_HEADER, Route, Router};
+use crate::service::artefact;
 use crate::service::bootstrap;
 use crate::service::calls::{self, Calls};
 use crate::service::keeper::Keeper;
@@ -45,7 +47,7 @@ const MAX_OPERATE: Duration = Duration::from_secs(24 * 3_600);
 /// How long a call that is passed on may take beyond what the caller allows.
 const FORWARD_MARGIN: Duration = Duration::from_secs(5);
 /// How long a question for a device may take.
-const DESCRIBE_TIMEOUT: Duration = Duration::from_secs(10);
+pub(super) const DESCRIBE_TIMEOUT: Duration = Duration::from_secs(10);
 const PAUSE: Duration = Duration::from_millis(50);
 
 /// The service of one node.
@@ -370,7 +372,7 @@ impl StateService {
 }
 
 /// Tries again while a caller waits and there is no leader.
-async fn at_leader<T, F>(origin: Origin, attempt: impl Fn() -> F) -> Result<T, Status>
+pub(super) async fn at_leader<T, F>(origin: Origin, attempt: impl Fn() -> F) -> Result<T, Status>
 where
     F: Future<Output = Result<T, Status>>,
 {
@@ -427,6 +429,16 @@ impl State for StateService {
         let record = BootstrapRecord::try_from(record).map_err(|error| status::convert(&error))?;
         bootstrap::finish(&self.keeper, record, &request.made).await?;
         Ok(Response::new(FinishBootstrapResponse {}))
+    }
+
+    type ReadArtefactStream = BoxStream<'static, Result<ReadArtefactResponse, Status>>;
+
+    async fn read_artefact(
+        &self,
+        request: Request<ReadArtefactRequest>,
+    ) -> Result<Response<Self::ReadArtefactStream>, Status> {
+        let parts = artefact::read(&self.router, request.into_inner()).await?;
+        Ok(Response::new(parts))
     }
 
     async fn list_definitions(

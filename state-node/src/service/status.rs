@@ -7,7 +7,7 @@ use std::collections::HashMap;
 use std::fmt::Display;
 use std::time::Duration;
 
-use device_state::{Namespace, OperationOutcome, Rejection};
+use device_state::{Digest, Namespace, OperationOutcome, Rejection};
 use proto::convert::ConvertError;
 use tonic::{Code, Status};
 use tonic_types::{ErrorDetails, StatusExt};
@@ -265,6 +265,54 @@ pub fn no_state_node(address: &str) -> Status {
     )
 }
 
+/// Other packages are on their way to this node.
+pub fn too_many_uploads() -> Status {
+    retry(
+        Code::ResourceExhausted,
+        "TOO_MANY_UPLOADS",
+        "other packages are on their way to this node",
+        Duration::from_secs(5),
+    )
+}
+
+/// A package that devices may still be sent for.
+pub fn artefact_in_use(campaign: &str) -> Status {
+    with_reason(
+        Code::FailedPrecondition,
+        "ARTEFACT_IN_USE",
+        format!("the campaign {campaign} offers it to devices: abort it, or wait for its end"),
+    )
+}
+
+/// Not every state node knows of what is asked for.
+pub fn not_upgraded() -> Status {
+    retry(
+        Code::Unavailable,
+        "NOT_UPGRADED",
+        "not all state nodes have been upgraded to a release that knows of this",
+        Duration::from_secs(10),
+    )
+}
+
+/// A package that somebody removed while it was being stored.
+pub fn artefact_removed() -> Status {
+    retry(
+        Code::Aborted,
+        "ARTEFACT_REMOVED",
+        "somebody removed the package while it was being stored",
+        Duration::from_secs(1),
+    )
+}
+
+/// A campaign is to offer a package that is not stored.
+pub fn no_artefact(digest: Digest) -> Status {
+    with_reason(
+        Code::FailedPrecondition,
+        "UNKNOWN_ARTEFACT",
+        format!("there is no package {digest}: store it first"),
+    )
+}
+
 /// A stored secret that cannot be sealed or opened.
 pub fn seal(error: &crate::seal::SealError) -> Status {
     with_reason(Code::Internal, "SEAL", error.to_string())
@@ -368,6 +416,9 @@ pub fn rejection(rejection: Rejection) -> Status {
         Rejection::TooManyProfiles => (Code::ResourceExhausted, "TOO_MANY_PROFILES"),
         Rejection::UnknownDeviceProfile => (Code::NotFound, "UNKNOWN_DEVICE_PROFILE"),
         Rejection::TooManyDeviceProfiles => (Code::ResourceExhausted, "TOO_MANY_DEVICE_PROFILES"),
+        Rejection::UnknownArtefact => (Code::NotFound, "UNKNOWN_ARTEFACT"),
+        Rejection::TooManyArtefacts => (Code::ResourceExhausted, "TOO_MANY_ARTEFACTS"),
+        Rejection::WrongChunk => (Code::Internal, "WRONG_CHUNK"),
         Rejection::UnknownGroup => (Code::NotFound, "UNKNOWN_GROUP"),
         Rejection::TooManyGroups => (Code::ResourceExhausted, "TOO_MANY_GROUPS"),
         Rejection::UnknownCampaign => (Code::NotFound, "UNKNOWN_CAMPAIGN"),

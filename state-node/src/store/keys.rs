@@ -2,7 +2,7 @@
 
 use bytes::BufMut;
 use device_state::table::Expiring;
-use device_state::{CredentialId, DeviceName, Indexed, Namespace, RequestId, RowKey};
+use device_state::{ArtefactName, CredentialId, DeviceName, Indexed, Namespace, RequestId, RowKey};
 use lwm2m::{ChildPrefix, Observed, Path};
 
 /// The key of the position that the rows stand at. Sorts before every row.
@@ -44,6 +44,8 @@ const PROFILE: u8 = 0x47;
 const PROFILE_PART: u8 = 0x48;
 const PROFILE_DEVICE: u8 = 0x49;
 const PROFILE_TALLY: u8 = 0x4a;
+const ARTEFACT: u8 = 0x4b;
+const ARTEFACT_CHUNK: u8 = 0x4c;
 
 /// Tables whose rows hold something sealed.
 pub const SEALED: [u8; 3] = [SESSION, CREDENTIAL, RESUMPTION];
@@ -64,6 +66,10 @@ const EXPIRING_MEMBER: u8 = 0x05;
 const EXPIRING_RESUMPTION: u8 = 0x06;
 const EXPIRING_CAMPAIGN_DEVICE: u8 = 0x07;
 const EXPIRING_CORRECTION: u8 = 0x08;
+const EXPIRING_ARTEFACT: u8 = 0x09;
+
+/// Precedes a digest, so that it sorts behind [`OF_NAMESPACE`].
+const DIGEST: u8 = 0x01;
 
 /// Ends a name, a prefix or a path inside a key. Names and prefixes hold no control characters but the one
 /// (1F) around a namespace, and a path's ids are preceded by
@@ -181,6 +187,11 @@ pub fn encode(key: &RowKey) -> Vec<u8> {
             put_last(&mut bytes, endpoint);
         }
         RowKey::ProfileTally(name) => put_name(&mut bytes, PROFILE_TALLY, name),
+        RowKey::Artefact(name) => put_artefact(&mut bytes, ARTEFACT, name),
+        RowKey::ArtefactChunk(name, number) => {
+            put_artefact(&mut bytes, ARTEFACT_CHUNK, name);
+            bytes.put_u32(*number);
+        }
         RowKey::CampaignPart(id) => {
             bytes.put_u8(CAMPAIGN_PART);
             bytes.put_u64(id.0);
@@ -257,6 +268,7 @@ fn put_expiring(bytes: &mut Vec<u8>, what: &Expiring) {
             put_name(bytes, EXPIRING_CORRECTION, endpoint.stored());
             put_path(bytes, *path);
         }
+        Expiring::Artefact(name) => put_artefact(bytes, EXPIRING_ARTEFACT, name),
     }
 }
 
@@ -265,6 +277,13 @@ fn put_namespace(bytes: &mut Vec<u8>, namespace: &Namespace) {
     if !namespace.is_default() {
         put_name(bytes, OF_NAMESPACE, namespace.as_str());
     }
+}
+
+fn put_artefact(bytes: &mut Vec<u8>, table: u8, name: &ArtefactName) {
+    bytes.put_u8(table);
+    put_namespace(bytes, &name.namespace);
+    bytes.put_u8(DIGEST);
+    bytes.put_slice(&name.digest.0);
 }
 
 fn credential_kind(id: &CredentialId) -> u8 {
@@ -320,7 +339,8 @@ fn put_request_id(bytes: &mut Vec<u8>, id: RequestId) {
 #[cfg(test)]
 mod tests {
     use device_state::{
-        CampaignId, CredentialName, LabelKey, NodeId, ResumptionId, Revision, SessionCid, Timestamp,
+        CampaignId, CredentialName, Digest, LabelKey, NodeId, ResumptionId, Revision, SessionCid,
+        Timestamp,
     };
     use lwm2m::{CompositePaths, ObjectVersion, RegistrationId};
     use proptest::prelude::*;
@@ -376,6 +396,8 @@ mod tests {
             number().prop_map(|node| Expiring::Member(NodeId(node))),
             any::<[u8; 32]>().prop_map(|id| Expiring::Resumption(ResumptionId(id))),
             endpoint().prop_map(Expiring::CampaignDevice),
+            (endpoint(), path()).prop_map(|(endpoint, path)| Expiring::Correction(endpoint, path)),
+            artefact().prop_map(Expiring::Artefact),
         ]
     }
 
@@ -390,6 +412,13 @@ mod tests {
             (0_u8..3).prop_map(|byte| CredentialId::PublicKey([byte; 32])),
             bytes().prop_map(CredentialId::OscoreId),
         ]
+    }
+
+    fn artefact() -> impl Strategy<Value = ArtefactName> {
+        (namespace(), 0_u8..3).prop_map(|(namespace, byte)| ArtefactName {
+            namespace,
+            digest: Digest([byte; Digest::BYTES]),
+        })
     }
 
     fn attribute() -> impl Strategy<Value = Indexed> {
@@ -455,6 +484,9 @@ mod tests {
             ("[a-c]{1,3}", endpoint())
                 .prop_map(|(name, endpoint)| RowKey::ProfileDevice(name, endpoint)),
             "[a-c]{1,3}".prop_map(RowKey::ProfileTally),
+            artefact().prop_map(RowKey::Artefact),
+            (artefact(), any::<u32>())
+                .prop_map(|(artefact, number)| RowKey::ArtefactChunk(artefact, number)),
         ]
     }
 

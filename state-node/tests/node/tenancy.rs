@@ -5,11 +5,14 @@ use std::time::Duration;
 
 use access::{Scope, methods};
 use bytes::{Buf, BufMut};
-use device_state::{DeviceName, Namespace, Outcome, Rejection};
+use device_state::{DeviceName, Digest, Namespace, Outcome, Rejection};
+use futures::stream;
 use lwm2m::{EndpointName, Path, Value};
 use prost::Message;
 use prost_types::FileDescriptorSet;
 use proto::drover::v1 as public;
+use proto::drover::v1::put_artefact_request;
+use sha2::{Digest as _, Sha256};
 use tonic::client::Grpc;
 use tonic::codec::{Codec, DecodeBuf, Decoder, EncodeBuf, Encoder};
 use tonic::transport::{Channel, Endpoint};
@@ -22,6 +25,8 @@ use crate::device::Ingress;
 /// Stands in everything that the first tenant has; whoever reads it in an answer to the second has seen too much.
 const MARK: &str = "acme-only";
 const DEVICE: &str = "meter-1";
+/// Both know what is in it.
+const PACKAGE: &[u8] = b"meters 2.0.0";
 
 struct Tenant {
     channel: Channel,
@@ -43,17 +48,18 @@ impl Tenant {
 
     /// What a method answers, one message after the other; a stream that goes on for a while and says nothing has ended.
     async fn send(&self, path: &str, message: Vec<u8>) -> Result<Vec<Vec<u8>>, Status> {
+        self.send_all(path, vec![message]).await
+    }
+
+    async fn send_all(&self, path: &str, messages: Vec<Vec<u8>>) -> Result<Vec<Vec<u8>>, Status> {
         let mut grpc = Grpc::new(self.channel.clone());
         grpc.ready().await.unwrap();
-        let mut request = Request::new(message);
+        let mut request = Request::new(stream::iter(messages));
         request.set_timeout(Duration::from_secs(20));
         let name = self.name.parse().unwrap();
         request.metadata_mut().insert("drover-namespace", name);
         let path = path.parse().unwrap();
-        let mut stream = grpc
-            .server_streaming(request, path, Bytes)
-            .await?
-            .into_inner();
+        let mut stream = grpc.streaming(request, path, Bytes).await?.into_inner();
         let mut messages = Vec::new();
         while let Ok(next) =
             tokio::time::timeout(Duration::from_millis(700), stream.message()).await
@@ -70,6 +76,20 @@ impl Tenant {
         let answer = self.call(path, request).await;
         let answer = answer.unwrap_or_else(|error| panic!("{}: {path}: {error}", self.name));
         T::decode(answer[0].as_slice()).unwrap()
+    }
+
+    async fn store_package(&self) {
+        let parts = [
+            put_artefact_request::Kind::Description(description(MARK)),
+            put_artefact_request::Kind::Data(PACKAGE.into()),
+        ];
+        let parts = parts.map(|kind| {
+            let part = public::PutArtefactRequest { kind: Some(kind) };
+            part.encode_to_vec()
+        });
+        let path = "/drover.v1.Artefacts/PutArtefact";
+        let stored = self.send_all(path, parts.to_vec()).await;
+        assert_eq!(stored.unwrap().len(), 1);
     }
 
     /// Everything that the tenant has and can be read.
@@ -121,6 +141,12 @@ impl Tenant {
                 &public::ListCampaignsRequest {},
             )
             .await;
+        let artefacts: public::ListArtefactsResponse = self
+            .get(
+                "/drover.v1.Artefacts/ListArtefacts",
+                &public::ListArtefactsRequest {},
+            )
+            .await;
         // How far it is spread is not of interest.
         let names = device_profiles.profiles.into_iter();
         let names: Vec<_> = names.map(|one| (one.name, one.description)).collect();
@@ -133,6 +159,7 @@ impl Tenant {
             format!("{profiles:?}"),
             format!("{operations:?}"),
             format!("{observations:?}"),
+            format!("{artefacts:?}"),
         ]
     }
 
@@ -468,6 +495,14 @@ fn intrusion(path: &str, operation: &str) -> Vec<u8> {
             name: MARK.to_owned(),
         }),
         "Bootstrap/StartBootstrap" => request!(StartBootstrapRequest { endpoint, delivery }),
+        "Artefacts/PutArtefact" => request!(PutArtefactRequest {
+            kind: Some(put_artefact_request::Kind::Description(description(
+                "rival"
+            ))),
+        }),
+        "Artefacts/GetArtefact" => request!(GetArtefactRequest { digest: digest() }),
+        "Artefacts/ListArtefacts" => request!(ListArtefactsRequest {}),
+        "Artefacts/DeleteArtefact" => request!(DeleteArtefactRequest { digest: digest() }),
         "DeviceGroups/PutDeviceGroup" => group("rival.example.com").encode_to_vec(),
         "DeviceGroups/GetDeviceGroup" => request!(GetDeviceGroupRequest { name, count: true }),
         "DeviceGroups/ListDeviceGroups" => request!(ListDeviceGroupsRequest {}),
@@ -490,6 +525,18 @@ fn intrusion(path: &str, operation: &str) -> Vec<u8> {
         "Campaigns/ListCampaignDevices" => request!(ListCampaignDevicesRequest { name }),
         "Diagnostics/Diagnose" => request!(DiagnoseRequest { endpoint }),
         other => panic!("say what {other} is called with"),
+    }
+}
+
+fn digest() -> String {
+    Digest(Sha256::digest(PACKAGE).into()).to_string()
+}
+
+fn description(title: &str) -> put_artefact_request::Description {
+    put_artefact_request::Description {
+        digest: digest(),
+        size_bytes: PACKAGE.len() as u64,
+        title: title.to_owned(),
     }
 }
 
@@ -517,6 +564,7 @@ async fn no_method_shows_or_changes_what_another_tenant_has() {
     })
     .await;
     let operation = owner.endow().await;
+    owner.store_package().await;
     let device = DeviceName::new(&acme(), &EndpointName::new(DEVICE).unwrap());
     let identity = device_state::SecurityIdentity::CertificateNames(vec![DEVICE.to_owned()]);
     let registration = ingress.register_with(&device, identity).await;
@@ -544,7 +592,7 @@ async fn no_method_shows_or_changes_what_another_tenant_has() {
 
     for (text, has) in before
         .iter()
-        .zip([MARK, MARK, MARK, MARK, DEVICE, MARK, DEVICE, "5700"])
+        .zip([MARK, MARK, MARK, MARK, DEVICE, MARK, DEVICE, "5700", MARK])
     {
         assert!(text.contains(has), "{text}");
     }

@@ -58,7 +58,8 @@ fn roles_give_what_they_say_and_nothing_else() {
         assert!(has("alice@example.com", &[]), "{path}");
         let of_fleets = ["devicegroups", "deviceprofiles"].contains(&resource);
         let is_device = resource.starts_with("devices") || of_fleets;
-        let is_planned = resource == "firmwarerollouts" && verb != Verb::Approve;
+        let of_campaigns = ["firmwarerollouts", "artefacts"].contains(&resource);
+        let is_planned = of_campaigns && verb != Verb::Approve;
         let looks = !verb.is_change() && !["credentials", "backups"].contains(&resource);
         let works = is_device || is_planned || looks;
         assert_eq!(has("bob", &["ops-east"]), works, "{path}");

@@ -63,6 +63,7 @@ impl Change<'_> {
             }
             Expiring::CampaignDevice(endpoint) => self.campaign_due(endpoint),
             Expiring::Correction(endpoint, path) => self.end_drift(endpoint, *path),
+            Expiring::Artefact(name) => self.end_artefact(name),
         }
     }
 

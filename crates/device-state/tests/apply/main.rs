@@ -3,6 +3,7 @@
 
 #![expect(clippy::unwrap_used, reason = "a failed unwrap is the test's failure")]
 
+mod artefact;
 mod bootstrap;
 mod campaign;
 mod desired;

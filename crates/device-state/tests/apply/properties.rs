@@ -9,10 +9,10 @@ use device_state::guard::Effectiveness;
 use device_state::profile::{Activity, Profile, ProfileObservation, Standing};
 use device_state::selection::Condition;
 use device_state::{
-    BoundCredential, Command, Counters, Credential, CredentialId, CredentialKey, CredentialName,
-    CredentialOrigin, DesiredOrigin, DesiredResource, DesiredState, DesiredValue, DeviceName,
-    DriftPolicy, Envelope, FeatureLevel, Guard, LabelKey, LabelValue, MapChange, Member,
-    MemberPhase, MemoryTables, Namespace, NodeId, OperationId, OperationOutcome, Queueing,
+    ArtefactChunk, BoundCredential, Command, Counters, Credential, CredentialId, CredentialKey,
+    CredentialName, CredentialOrigin, DesiredOrigin, DesiredResource, DesiredState, DesiredValue,
+    DeviceName, DriftPolicy, Envelope, FeatureLevel, Guard, LabelKey, LabelValue, MapChange,
+    Member, MemberPhase, MemoryTables, Namespace, NodeId, OperationId, OperationOutcome, Queueing,
     RequestId, Resumption, ResumptionId, Revision, Row, Session, SessionCid, SessionGeneration,
     Timestamp, ValueOrigin, apply_entry, invariant, query,
 };
@@ -22,6 +22,7 @@ use lwm2m::{
 use proptest::collection::vec;
 use proptest::prelude::*;
 
+use crate::artefact::{artefact, chunk};
 use crate::campaign::part;
 use crate::metadata::label;
 use crate::profile::profile;
@@ -429,6 +430,18 @@ fn profiles() -> impl Strategy<Value = Command> {
     ]
 }
 
+/// Two packages of two parts, of which some do not fit.
+fn artefacts() -> impl Strategy<Value = Command> {
+    let name = || (0..2_u8).prop_map(|byte| artefact(byte, ArtefactChunk::BYTES + 1));
+    let length = prop::sample::select(vec![1, ArtefactChunk::BYTES]);
+    prop_oneof![
+        2 => name().prop_map(|artefact| Command::BeginArtefact { artefact }),
+        4 => (name(), 0..3_u32, length)
+            .prop_map(|(artefact, number, length)| chunk(&artefact, number, length)),
+        1 => name().prop_map(|artefact| Command::RemoveArtefact { artefact: artefact.name }),
+    ]
+}
+
 /// As they are, or tried only.
 fn rehearsed(command: Command) -> Command {
     if !command.is_of_caller() {
@@ -446,7 +459,7 @@ fn rehearsed(command: Command) -> Command {
 
 /// Commands with request ids of their own, under a clock that mostly goes forward.
 fn history() -> impl Strategy<Value = Vec<Envelope>> {
-    let command = prop_oneof![3 => registrations(), 4 => operations(), 3 => intents(), 1 => sessions(), 2 => metadata(), 3 => campaigns(), 4 => profiles()];
+    let command = prop_oneof![3 => registrations(), 4 => operations(), 3 => intents(), 1 => sessions(), 2 => metadata(), 3 => campaigns(), 4 => profiles(), 1 => artefacts()];
     vec((command, 0..90_000_u64, any::<bool>()), 1..120).prop_map(|commands| {
         let mut now = Timestamp(START);
         let envelope = |(sequence, (command, pause, identified))| {

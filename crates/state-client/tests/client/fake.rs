@@ -5,8 +5,10 @@ use std::pin::Pin;
 use std::sync::{Arc, Mutex};
 
 use device_state::Outcome;
+use proto::rpc::v1::read_artefact_response::Kind;
 use proto::rpc::v1::state_server::{State, StateServer};
 use proto::rpc::v1::{self as rpc, call, call_error, call_result};
+use proto::storage::v1 as storage;
 use tokio::net::TcpListener;
 use tokio::sync::{mpsc, watch};
 use tokio::task::JoinSet;
@@ -209,6 +211,7 @@ type Down<T> = Pin<Box<dyn Stream<Item = Result<T, Status>> + Send>>;
 impl State for Service {
     type CallStream = Down<rpc::CallResults>;
     type AttachStream = Down<rpc::AttachDown>;
+    type ReadArtefactStream = Down<rpc::ReadArtefactResponse>;
 
     async fn join(
         &self,
@@ -295,6 +298,28 @@ impl State for Service {
         _request: Request<rpc::FinishBootstrapRequest>,
     ) -> Result<Response<rpc::FinishBootstrapResponse>, Status> {
         Ok(Response::new(rpc::FinishBootstrapResponse {}))
+    }
+
+    async fn read_artefact(
+        &self,
+        request: Request<rpc::ReadArtefactRequest>,
+    ) -> Result<Response<Self::ReadArtefactStream>, Status> {
+        let name = request.into_inner().artefact.unwrap_or_default();
+        // The first byte of the digest says how many bytes there are, the second one how many are told.
+        let [size, told, ..] = name.digest[..] else {
+            return Err(Status::invalid_argument("digest"));
+        };
+        if size == 0 {
+            return Err(Status::not_found("no such package"));
+        }
+        let part = |kind| rpc::ReadArtefactResponse { kind: Some(kind) };
+        let size = part(Kind::Head(storage::Artefact {
+            size: size.into(),
+            ..Default::default()
+        }));
+        let bytes = (0..told).map(move |byte| part(Kind::Data(vec![byte].into())));
+        let parts = std::iter::once(size).chain(bytes).map(Ok);
+        Ok(Response::new(Box::pin(tokio_stream::iter(parts))))
     }
 
     async fn list_definitions(

@@ -1,6 +1,7 @@
 //! The client against state nodes that misbehave as a test tells them to.
 #![expect(clippy::unwrap_used, reason = "a failed unwrap is the test's failure")]
 
+mod artefact;
 mod attachment;
 mod device;
 mod fake;

@@ -7,9 +7,9 @@ use device_state::profile::{
     Activity, Profile, ProfileDevice, ProfileObservation, ProfileState, ProfileTally, Requirements,
 };
 use device_state::{
-    Command, DesiredResource, DesiredState, DesiredValue, DriftPolicy, Etag, Group,
+    Command, DesiredResource, DesiredState, DesiredValue, Digest, DriftPolicy, Etag, Group,
 };
-use lwm2m::{NotificationAttributes, Observed, Operation, Path, Registry};
+use lwm2m::{NotificationAttributes, Observed, Operation, Path, Registry, Value};
 
 use super::observation::observed;
 use super::request::checked_by;
@@ -141,11 +141,17 @@ pub(super) fn desired_value(
     let drift = match asked {
         // What cannot be read is never told, and asking for it would be refused.
         _ if is_hidden(path, definitions) => DriftPolicy::InitOnly,
+        // The device is given another URI, and tells that one.
+        _ if names_package(&value) => DriftPolicy::InitOnly,
         public::DriftPolicy::Unspecified | public::DriftPolicy::Enforce => DriftPolicy::Enforce,
         public::DriftPolicy::Report => DriftPolicy::Report,
         public::DriftPolicy::InitOnly => DriftPolicy::InitOnly,
     };
     Ok(DesiredValue { path, value, drift })
+}
+
+fn names_package(value: &Value) -> bool {
+    matches!(value, Value::String(text) if Digest::of_package_uri(text).is_some())
 }
 
 /// Whether the definition of the object says that the resource cannot be read.

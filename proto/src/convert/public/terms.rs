@@ -210,6 +210,7 @@ changes! {
         without: |_| {}
     }
     DeleteDeviceProfileRequest { scope: |_| String::new(), etag: |request| &request.etag, without: |_| {} }
+    DeleteArtefactRequest { scope: |request| request.digest.clone(), etag: |_| "", without: |_| {} }
     PutObjectModelsRequest { scope: |_| String::new(), etag: |_| "", without: |_| {} }
     DeleteObjectModelRequest { scope: |_| String::new(), etag: |_| "", without: |_| {} }
 }

@@ -37,6 +37,10 @@ impl Campaigns for Api {
         let campaign = Campaign::try_from(asked).map_err(|error| status::convert(&error))?;
         check(&campaign)?;
         let rehearsal = terms.is_rehearsal();
+        if !rehearsal {
+            // They may be stored in between.
+            self.packages_are_there(&campaign).await?;
+        }
         let command = Command::PutCampaign {
             campaign: Box::new(campaign.clone()),
         };
