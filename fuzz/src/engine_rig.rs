@@ -4,6 +4,7 @@ use std::collections::{BTreeSet, VecDeque};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use bytes::Bytes;
 use coap::reliable::Capabilities;
 use coap::{BlockSize, Message, MessageId, Type, number};
 use device_state::{
@@ -303,6 +304,19 @@ impl EngineRig {
                     observations,
                     ..
                 } => self.looked_up.push_back((registration, peer, observations)),
+                Output::Address { tag, peer } => {
+                    let base = format!("coap://192.0.2.1:{peer}");
+                    self.engine.take_address(self.clock(), tag, Ok(base));
+                }
+                Output::Package { request, digest } => {
+                    let package = Bytes::from_static(&[0x5a; 3_000]);
+                    let found = (digest.0[0] & 1 == 0).then_some(&package);
+                    self.engine
+                        .take_package(self.clock(), request, &digest, Ok(found));
+                    // Once more, which changes nothing.
+                    self.engine
+                        .take_package(self.clock(), request, &digest, Ok(found));
+                }
                 Output::OperationDone { tag, result } => self.done(tag, result.err()),
                 Output::Awake { .. } | Output::Refused { .. } => {}
             }

@@ -10,6 +10,7 @@ use node_runtime::telemetry::LogConfig;
 use node_runtime::tls::NodeTls;
 use serde::{Deserialize, Serialize};
 
+use crate::packages::PackageUris;
 use crate::trust::{DtlsKey, ExpiredLists};
 
 /// UDP, DTLS and CoAP edge of Drover: terminates LwM2M sessions and keeps their state in the state tier.
@@ -193,6 +194,13 @@ pub(crate) struct Config {
     /// in place of the list.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub(crate) profile_ids: BTreeMap<String, String>,
+    /// Where devices find packages of the cluster, by the scheme that they talk by: coap, coaps, coap+tcp or coaps+tcp, each
+    /// with the beginning of a URI, such as "coaps://lwm2m.example.com:5684". Without one, devices are told the address that
+    /// they talk to, which is not right behind a load balancer that translates addresses.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub(crate) package_uris: PackageUris,
+    /// Bytes of packages that are kept in memory, and not fetched from the state tier anew, for all workers.
+    pub(crate) package_cache_bytes: u64,
     /// Seconds for which a device in queue mode takes requests after its last message, unless it says itself that it
     /// sleeps sooner. What state nodes have as awake_window.
     pub(crate) awake_window_seconds: u32,
@@ -249,6 +257,8 @@ impl Default for Config {
             handshakes_per_second_per_source: 10_000,
             max_devices: 1_000_000,
             profile_ids: BTreeMap::new(),
+            package_uris: PackageUris::new(),
+            package_cache_bytes: 256 << 20,
             // RFC 7252 §4.8.2: MAX_TRANSMIT_WAIT, as LwM2M-Transport 1.2 recommends.
             awake_window_seconds: 93,
             linger_seconds: 15,

@@ -20,6 +20,7 @@ mod contexts;
 mod leave;
 mod operation;
 mod pace;
+mod package;
 mod principal;
 mod resumption;
 mod revocation;
@@ -46,6 +47,7 @@ use tokio::sync::mpsc;
 use crate::config::BootstrapFor;
 use crate::cookies::{Cookies, Period};
 use crate::metrics::Metrics;
+use crate::packages::{PackageUris, Packages};
 use crate::tcp::event::StreamId;
 use crate::tcp::streams::Streams;
 use crate::tcp::{self, Listener};
@@ -87,6 +89,9 @@ pub(crate) struct Parts {
     pub(crate) index: u8,
     pub(crate) node: NodeId,
     pub(crate) client: Client,
+    pub(crate) packages: Packages,
+    /// Where devices find packages, if not where they find this node.
+    pub(crate) package_uris: Arc<PackageUris>,
     pub(crate) inputs: mpsc::Receiver<Input>,
     /// All workers' inputs, this one's too, by index.
     pub(crate) workers: Vec<mpsc::Sender<Input>>,
@@ -143,6 +148,8 @@ pub(crate) struct Driver {
     coap: Option<Socket>,
     streams: Streams,
     client: Client,
+    packages: Packages,
+    package_uris: Arc<PackageUris>,
     inputs: mpsc::Receiver<Input>,
     workers: Vec<mpsc::Sender<Input>>,
     dtls: dtls::Server,
@@ -221,6 +228,8 @@ impl Driver {
             coap,
             streams: Streams::new(listeners, parts.trust.tls.clone(), parts.streams),
             client: parts.client,
+            packages: parts.packages,
+            package_uris: parts.package_uris,
             inputs: parts.inputs,
             workers: parts.workers,
             dtls,
@@ -387,6 +396,8 @@ impl Driver {
                 observations,
                 moved_from,
             } => self.look_up(registration, peer, (observations, moved_from)),
+            Output::Address { tag, peer } => self.tell_address(tag, peer),
+            Output::Package { request, digest } => self.fetch_package(request, digest),
             Output::OperationDone { tag, result } => self.operation_done(tag, result),
             Output::Awake { endpoint } => self.attachment.awake(&endpoint),
             Output::Refused {

@@ -8,6 +8,7 @@ mod driver;
 mod members;
 mod metrics;
 mod node;
+mod packages;
 mod tcp;
 mod trust;
 mod udp;

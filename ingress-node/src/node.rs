@@ -8,9 +8,9 @@ use std::time::Duration;
 
 use anyhow::{Context, ensure};
 use coap::reliable;
-use device_state::{Namespace, NodeId};
+use device_state::{Artefact, Namespace, NodeId};
 use lwm2m_server::bootstrap::{BootstrapConfig, BootstrapEngine};
-use lwm2m_server::{Engine, Profiles};
+use lwm2m_server::{Engine, MAX_BASE, Profiles};
 use node_runtime::files::Reloading;
 use node_runtime::tls::Connector;
 use node_runtime::{Readiness, Stage, Tasks, random};
@@ -25,6 +25,7 @@ use crate::downlink_stream;
 use crate::driver::{Application, Driver, Fresh, INPUTS, Input, Limits, Parts, Sockets, Unsecured};
 use crate::members::{self, Membership};
 use crate::metrics::Metrics;
+use crate::packages::{PackageUris, Packages};
 use crate::tcp::{self, Listener, Security};
 use crate::trust::{self, TrustFiles};
 use crate::udp::Socket;
@@ -61,6 +62,14 @@ pub(crate) async fn start(
         .unzip();
     // Without a key of the cluster everything that is derived is this node's own.
     let secret = key.unwrap_or_else(random::seed);
+    ensure!(
+        config.package_cache_bytes >= Artefact::MAX_SIZE,
+        "package_cache_bytes: {} is less than one package may have, {}",
+        config.package_cache_bytes,
+        Artefact::MAX_SIZE
+    );
+    let packages = Packages::new(client.clone(), config.package_cache_bytes);
+    let package_uris = Arc::new(package_uris(config)?);
     let mut addresses = Vec::new();
     for (index, inputs) in (0..).zip(receivers) {
         let engine = lwm2m_server::Config {
@@ -71,6 +80,8 @@ pub(crate) async fn start(
             index,
             node,
             client: client.clone(),
+            packages: packages.clone(),
+            package_uris: package_uris.clone(),
             inputs,
             workers: senders.clone(),
             cookies: Cookies::new(secret),
@@ -125,6 +136,31 @@ pub(crate) async fn start(
     });
     state_tier.meet();
     Ok(())
+}
+
+/// Where devices find packages, if not where they find this node.
+fn package_uris(config: &Config) -> anyhow::Result<PackageUris> {
+    const SCHEMES: [&str; 4] = ["coap", "coaps", "coap+tcp", "coaps+tcp"];
+    for (scheme, base) in &config.package_uris {
+        ensure!(
+            SCHEMES.contains(&scheme.as_str()),
+            "package_uris: {scheme} is none of {}",
+            SCHEMES.join(", ")
+        );
+        let rest = base
+            .split_once("://")
+            .filter(|(scheme, _)| SCHEMES.contains(scheme));
+        ensure!(
+            base.len() <= MAX_BASE,
+            "package_uris.{scheme}: has more than {MAX_BASE} bytes, and devices take URIs of 255"
+        );
+        ensure!(
+            rest.is_some_and(|(_, host)| !host.trim_end_matches('/').is_empty()),
+            "package_uris.{scheme}: {base:?} does not begin with one of {} and a host",
+            SCHEMES.join(", ")
+        );
+    }
+    Ok(config.package_uris.clone())
 }
 
 /// How state nodes are reached.

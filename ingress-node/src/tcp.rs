@@ -12,6 +12,7 @@ use std::task::{Poll, ready};
 use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt, ReadBuf, ReadHalf, WriteHalf};
 use tokio::net::{TcpListener, TcpSocket, TcpStream};
 use tokio::sync::oneshot;
+use tokio_rustls::server::TlsStream;
 
 /// Connections that the kernel keeps until they are accepted.
 const BACKLOG: u32 = 1024;
@@ -19,9 +20,22 @@ const BACKLOG: u32 = 1024;
 const READ: usize = 8 * 1024;
 
 /// A byte stream in both directions, secured or not.
-pub(crate) trait Duplex: AsyncRead + AsyncWrite + Unpin {}
+pub(crate) trait Duplex: AsyncRead + AsyncWrite + Unpin {
+    /// This host's end of it.
+    fn local_address(&self) -> Option<SocketAddr>;
+}
 
-impl<T: AsyncRead + AsyncWrite + Unpin> Duplex for T {}
+impl Duplex for TcpStream {
+    fn local_address(&self) -> Option<SocketAddr> {
+        self.local_addr().ok()
+    }
+}
+
+impl Duplex for TlsStream<TcpStream> {
+    fn local_address(&self) -> Option<SocketAddr> {
+        self.get_ref().0.local_address()
+    }
+}
 
 pub(crate) type Io = Box<dyn Duplex>;
 

@@ -79,6 +79,15 @@ impl Socket {
         self.inner.local_addr()
     }
 
+    /// Where a peer reaches this socket; `None` if it is not known to.
+    pub(crate) fn reached_by(&self, peer: SocketAddr) -> Option<SocketAddr> {
+        let bound = self.local_addr().ok()?;
+        match &self.local {
+            None => Some(bound),
+            Some(_) => Some(SocketAddr::new(self.local_of(peer)?, bound.port())),
+        }
+    }
+
     fn open(address: SocketAddr, shared: bool) -> io::Result<Self> {
         let family = match address {
             SocketAddr::V4(_) => AddressFamily::Inet,

@@ -19,7 +19,8 @@ use lwm2m::{
 use crate::device::Device;
 use crate::engine::Engine;
 use crate::observation::{Observations, is_final};
-use crate::output::{Now, OperationFailure, OperationReply, OperationTag};
+use crate::output::{Now, OperationFailure, OperationReply, OperationTag, Output};
+use crate::package::names_package;
 use crate::quirks::may_be_unknown_to_device;
 use crate::uplink::Awaiting;
 use answer::Place;
@@ -46,7 +47,7 @@ pub(crate) struct Downlink<P> {
 pub(crate) struct Waiting {
     tag: OperationTag,
     child: Option<ChildPrefix>,
-    operation: Operation,
+    pub(crate) operation: Operation,
 }
 
 /// How an operation is carried out.
@@ -162,6 +163,13 @@ impl<P: PeerKey> Engine<P> {
             }
             return;
         }
+        if waiting.operation.writes_text(&names_package)
+            && let Some(peer) = self.peer_of(registration)
+        {
+            let (tag, registration) = (waiting.tag, registration.clone());
+            self.unaddressed.insert(tag, (registration, waiting));
+            return self.outputs.push_back(Output::Address { tag, peer });
+        }
         let Waiting {
             tag,
             child,
@@ -178,6 +186,7 @@ impl<P: PeerKey> Engine<P> {
 
     /// The caller no longer waits. What was sent stays sent; what was not is dropped.
     pub fn cancel_operation(&mut self, now: Now, tag: OperationTag) {
+        self.unaddressed.remove(&tag);
         for waiting in self.early.values_mut() {
             waiting.operations.retain(|waits| waits.tag != tag);
         }

@@ -9,8 +9,8 @@ use std::time::Instant;
 use coap::reliable::Capabilities;
 use coap::{Event, ExchangeId, PeerKey, Response};
 use device_state::{Command, Observation, Outcome, Registration, ShardId};
-use hashbrown::HashMap;
 use hashbrown::hash_map::Entry;
+use hashbrown::{HashMap, HashSet};
 use lwm2m::{QueueMode, RegistrationId, Registry};
 use rand::{Rng, SeedableRng};
 use rand_chacha::ChaCha12Rng;
@@ -21,7 +21,9 @@ use crate::contact::Again;
 use crate::device::{Device, Devices};
 use crate::downlink::{Downlink, Waiting};
 use crate::observation::Kept;
-use crate::output::{CommitError, CommitId, Now, OperationFailure, OperationTag, Origin, Output};
+use crate::output::{
+    CommitError, CommitId, Now, OperationFailure, OperationTag, Origin, Output, PackageRequest,
+};
 use crate::response::{overloaded, rejected};
 use crate::uplink::Awaiting;
 
@@ -58,6 +60,10 @@ pub struct Engine<P: PeerKey> {
     /// Operations that wait until their device has been answered: the state tier may know of its message, and that it
     /// listens, before this engine does.
     pub(crate) early: HashMap<RegistrationId, Early>,
+    /// Operations that name packages of the cluster, until it is known where the device reaches these.
+    pub(crate) unaddressed: HashMap<OperationTag, (RegistrationId, Waiting)>,
+    /// Devices that wait for a package.
+    pub(crate) fetching: HashSet<PackageRequest>,
     /// The registrations whose operations wait for a commit.
     held_back: HashMap<CommitId, RegistrationId>,
     pub(crate) outputs: VecDeque<Output<P>>,
@@ -89,6 +95,8 @@ impl<P: PeerKey> Engine<P> {
             downlinks: HashMap::new(),
             tags: HashMap::new(),
             early: HashMap::new(),
+            unaddressed: HashMap::new(),
+            fetching: HashSet::new(),
             held_back: HashMap::new(),
             outputs: VecDeque::new(),
             rng,
@@ -216,6 +224,11 @@ impl<P: PeerKey> Engine<P> {
             self.restore_observation(now, &registration.id, observation);
         }
         self.drain_coap(now, None);
+    }
+
+    /// Where the device of a registration talks from, if it is here.
+    pub(crate) fn peer_of(&self, registration: &RegistrationId) -> Option<P> {
+        self.devices.get(registration).map(|device| device.peer)
     }
 
     /// Whether a device that talks from `peer` is here.

@@ -24,6 +24,7 @@ mod downlink;
 mod engine;
 mod observation;
 mod output;
+mod package;
 mod presence;
 mod profile;
 mod quirks;
@@ -34,6 +35,7 @@ pub use config::Config;
 pub use engine::{Counters, Engine};
 pub use output::{
     CommitError, CommitId, Now, OperationFailure, OperationReply, OperationTag, Origin, Output,
-    Principal,
+    PackageRequest, Principal,
 };
+pub use package::MAX_BASE;
 pub use profile::{ProfileError, Profiles};

@@ -4,9 +4,10 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use coap::ExchangeId;
 use device_state::{
-    Command, Observation, OperationOutcome, SecurityIdentity, SessionCid, ShardId, Timestamp,
-    Transport,
+    Command, Digest, Observation, OperationOutcome, SecurityIdentity, SessionCid, ShardId,
+    Timestamp, Transport,
 };
 use lwm2m::{EndpointName, RegistrationId};
 
@@ -86,6 +87,14 @@ pub enum Output<P> {
         /// Where the device talked from before, for [`Engine::came_from`](crate::Engine::came_from).
         moved_from: Option<SocketAddr>,
     },
+    /// A device wants a package: fetch it and report back with [`Engine::take_package`](crate::Engine::take_package).
+    Package {
+        request: PackageRequest,
+        digest: Digest,
+    },
+    /// An operation names packages of the cluster: say where the device at `peer` reaches this server, with
+    /// [`Engine::take_address`](crate::Engine::take_address).
+    Address { tag: OperationTag, peer: P },
     /// An operation ended.
     OperationDone {
         tag: OperationTag,
@@ -101,6 +110,10 @@ pub enum Output<P> {
         reason: String,
     },
 }
+
+/// A device that waits for a package.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct PackageRequest(pub(crate) ExchangeId);
 
 /// The device's answer to an operation.
 #[derive(Clone, Debug, PartialEq)]

@@ -19,6 +19,7 @@ use crate::config::Config;
 use crate::engine::Engine;
 use crate::observation::{Bond, Kept};
 use crate::output::{Now, Origin, Output};
+use crate::package::PACKAGES;
 use crate::response::Refusal;
 
 /// What to answer once a commit is known.
@@ -105,7 +106,10 @@ impl<P: PeerKey> Engine<P> {
             }
             ["rd", id] if request.method == Code::DELETE => self.deregister(origin, exchange, id),
             ["dp"] if request.method == Code::POST => self.send(now, peer, exchange, request),
-            ["rd" | "dp"] | ["rd", _] => Err(Refusal::MethodNotAllowed),
+            [PACKAGES, digest] if request.method == Code::GET => {
+                self.package(now, exchange, digest)
+            }
+            ["rd" | "dp"] | ["rd" | PACKAGES, _] => Err(Refusal::MethodNotAllowed),
             _ => Err(Refusal::NotFound),
         };
         if let Err(refusal) = refused {

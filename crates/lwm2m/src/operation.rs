@@ -167,6 +167,68 @@ pub enum OperationError {
 }
 
 impl Operation {
+    /// Whether one of the texts that it writes is like this.
+    pub fn writes_text(&self, is_meant: &dyn Fn(&str) -> bool) -> bool {
+        let is_meant_value = |value: &Value| matches!(value, Value::String(text) if is_meant(text));
+        match self {
+            Self::Write { values, .. } | Self::Create { values, .. } => {
+                values.iter().any(|entry| is_meant_value(&entry.value))
+            }
+            Self::WriteComposite { patches } => {
+                let is_meant = |patch: &Patch| match patch {
+                    Patch::Set(entry) => is_meant_value(&entry.value),
+                    Patch::Remove(_) => false,
+                };
+                patches.iter().any(is_meant)
+            }
+            Self::Behind { operation, .. } => operation.writes_text(is_meant),
+            Self::Read { .. }
+            | Self::Execute { .. }
+            | Self::Discover { .. }
+            | Self::Observe { .. }
+            | Self::CancelObserve { .. }
+            | Self::ReadComposite { .. }
+            | Self::Delete { .. }
+            | Self::WriteAttributes { .. }
+            | Self::Raw(_) => false,
+        }
+    }
+
+    /// Writes other texts, where `replacement` gives one.
+    pub fn replace_texts(&mut self, replacement: &dyn Fn(&str) -> Option<String>) {
+        let replace = |value: &mut Value| {
+            if let Value::String(text) = value
+                && let Some(other) = replacement(text)
+            {
+                *text = other;
+            }
+        };
+        match self {
+            Self::Write { values, .. } | Self::Create { values, .. } => {
+                for entry in values {
+                    replace(&mut entry.value);
+                }
+            }
+            Self::WriteComposite { patches } => {
+                for patch in patches {
+                    if let Patch::Set(entry) = patch {
+                        replace(&mut entry.value);
+                    }
+                }
+            }
+            Self::Behind { operation, .. } => operation.replace_texts(replacement),
+            Self::Read { .. }
+            | Self::Execute { .. }
+            | Self::Discover { .. }
+            | Self::Observe { .. }
+            | Self::CancelObserve { .. }
+            | Self::ReadComposite { .. }
+            | Self::Delete { .. }
+            | Self::WriteAttributes { .. }
+            | Self::Raw(_) => {}
+        }
+    }
+
     /// The path the operation is about; the root for one that names several.
     pub const fn path(&self) -> Path {
         match self {

@@ -15,6 +15,7 @@ use node_runtime::clock;
 use state_client::PreparedBootstrap;
 
 use super::contexts::{ClaimedContext, Unclaimed, Unopened};
+use super::package::Fetched;
 use super::resumption::{Resumable, stored_id};
 use super::session::{Proof, session_cid};
 use super::take_over::{Claimed, Whose};
@@ -56,7 +57,10 @@ pub(super) enum Resolved {
         claimed: Result<Box<ClaimedContext>, Unclaimed>,
     },
     /// Whether the credential of a session still stands.
-    LookedAt { peer: Peer, stands: bool },
+    LookedAt {
+        peer: Peer,
+        stands: bool,
+    },
     /// The accounts that a device is to get.
     Prepared {
         id: BootstrapId,
@@ -81,6 +85,7 @@ pub(super) enum Resolved {
         cid: dtls::ConnectionId,
         claimed: Option<Box<Claimed>>,
     },
+    Package(Fetched),
     /// Nothing follows.
     Forgotten,
 }
@@ -325,6 +330,7 @@ impl Driver {
             Resolved::Located { cid, whose } => self.located(now, cid, whose),
             Resolved::Claimed { cid, claimed } => self.claimed(now, cid, claimed),
             Resolved::Prepared { id, result } => self.prepared(id, result),
+            Resolved::Package(fetched) => self.package_fetched(&fetched),
             Resolved::Forgotten => {}
         }
     }

@@ -69,6 +69,8 @@ pub(crate) struct Counters {
 struct Open {
     connection: Connection,
     address: SocketAddr,
+    /// This host's end.
+    local: Option<SocketAddr>,
     transport: Transport,
     proved: Proved,
     /// `None` while a read is under way, and after the end of the input.
@@ -196,10 +198,12 @@ impl Streams {
         proved: Proved,
         io: Io,
     ) {
+        let local = io.local_address();
         let (reader, writer, drop) = split(io);
         let open = Open {
             connection: Connection::new(self.now, self.limits.connection.clone()),
             address,
+            local,
             transport,
             proved,
             reader: Some(reader),
@@ -403,6 +407,11 @@ impl Streams {
             principal: open.proved.principal.clone(),
             session: None,
         })
+    }
+
+    /// Where the peer of a connection reaches this host.
+    pub(crate) fn local_address(&self, id: StreamId) -> Option<SocketAddr> {
+        self.open.get(&id)?.local
     }
 
     pub(crate) fn len(&self) -> usize {

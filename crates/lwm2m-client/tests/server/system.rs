@@ -382,6 +382,8 @@ impl System {
                 lwm2m_server::Output::Commit { id, command, .. } => {
                     self.commit(id, command);
                 }
+                lwm2m_server::Output::Package { digest, .. } => panic!("who wants {digest}?"),
+                lwm2m_server::Output::Address { tag, .. } => panic!("no package in {tag:?}"),
                 lwm2m_server::Output::OperationDone { tag, result } => {
                     self.done.push((tag, result));
                 }

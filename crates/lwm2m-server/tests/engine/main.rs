@@ -12,6 +12,7 @@ mod gateway;
 mod identity;
 mod observing;
 mod operations;
+mod packages;
 mod profiles;
 mod queue;
 mod registering;

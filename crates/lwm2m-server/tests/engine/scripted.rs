@@ -1,13 +1,14 @@
 //! A device that answers as the test says, and does nothing of its own; with an engine and a state machine in memory.
 
-use std::collections::VecDeque;
+use std::collections::{HashMap, VecDeque};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use bytes::Bytes;
 use coap::{Code, Event, Reliability, Request, Response};
 use device_state::{
-    Command, Context, DeviceName, Envelope, MemoryTables, Namespace, NodeId, OperationOutcome,
-    Outcome, Registration, Revision, ShardId, Timestamp, Transport, apply, query,
+    Command, Context, DeviceName, Digest, Envelope, MemoryTables, Namespace, NodeId,
+    OperationOutcome, Outcome, Registration, Revision, ShardId, Timestamp, Transport, apply, query,
 };
 use lwm2m::{
     ChildPrefix, ContentFormat, EndpointName, NotificationAttributes, Observed, Operation, Path,
@@ -47,6 +48,8 @@ pub(crate) struct Scripted {
     held: VecDeque<(CommitId, Command)>,
     /// Whether nothing reaches the device.
     pub(crate) lose_everything: bool,
+    /// What the state tier says of packages.
+    pub(crate) packages: Result<HashMap<Digest, Bytes>, CommitError>,
 }
 
 pub(crate) fn endpoint() -> EndpointName {
@@ -121,6 +124,7 @@ impl Scripted {
             holds_commits: false,
             held: VecDeque::new(),
             lose_everything: false,
+            packages: Ok(HashMap::new()),
         }
     }
 
@@ -384,6 +388,18 @@ impl Scripted {
                 let now = self.clock();
                 let outcome = self.apply(command);
                 self.engine.handle_committed(now, id, Ok(outcome));
+            }
+            Output::Address { tag, .. } => {
+                let now = self.clock();
+                let base = "coap://192.0.2.9:5683".to_owned();
+                self.engine.take_address(now, tag, Ok(base));
+            }
+            Output::Package { request, digest } => {
+                let now = self.clock();
+                let packages = self.packages.as_ref();
+                let found = packages.map(|known| known.get(&digest));
+                let found = found.map_err(|error| *error);
+                self.engine.take_package(now, request, &digest, found);
             }
             Output::OperationDone { tag, result } => self.done.push((tag, result)),
             Output::LookUp {

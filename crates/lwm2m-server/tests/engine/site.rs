@@ -241,6 +241,8 @@ impl Site {
                 Output::Refused {
                     endpoint, reason, ..
                 } => self.refused.push((endpoint, reason)),
+                Output::Package { digest, .. } => panic!("who wants {digest}?"),
+                Output::Address { tag, .. } => panic!("no package in {tag:?}"),
                 Output::LookUp { registration, .. } => panic!("{registration} is here"),
             }
         }
