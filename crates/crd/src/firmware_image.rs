@@ -107,7 +107,7 @@ pub struct ImageSource {
     /// What devices are told to fetch it from.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(max = 2048))]
-    #[x_kube(validation = Rule::new("self.matches('^(https?|coaps?([+]tcp)?)://[^/ ]+/.*$')").message("uri must begin with http://, https://, coap://, coaps://, coap+tcp:// or coaps+tcp:// and have a path"))]
+    #[x_kube(validation = Rule::new("self.matches('^((https?|coaps?([+]tcp)?)://[^/ ]+/.*|drover:sha256:[0-9a-f]{64})$')").message("uri must begin with http://, https://, coap://, coaps://, coap+tcp:// or coaps+tcp:// and have a path, or be drover:sha256: and 64 hex digits"))]
     pub uri: Option<String>,
     /// A registry of container images.
     #[serde(default, skip_serializing_if = "Option::is_none")]

@@ -1,10 +1,12 @@
 //! `FirmwareImage`: whether a rollout can bring it to devices.
 //!
-//! Devices fetch an image by themselves from its URI, and check it by themselves. Nothing here has its bytes, so that
-//! what asks for somebody between the image and the device is refused, and nothing is called verified.
+//! Devices fetch an image by themselves from its URI, and check it by themselves. The operator does not have its bytes, so
+//! that what asks for somebody between the image and the device is refused, and nothing is called verified. A package of
+//! the cluster was checked when it was stored, and has the digest of the image.
 
 use crd::firmware_image::{Compatibility, FirmwareImageSpec, FirmwareImageStatus};
 use crd::{ConditionStatus, ConditionType, FirmwareImage, Reason};
+use device_state::Digest;
 use device_state::campaign::Image;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 
@@ -82,8 +84,17 @@ fn uri(spec: &FirmwareImageSpec) -> Result<&str, Refusal> {
     let Some(uri) = spec.source.uri.as_deref() else {
         return Err(Refusal::invalid(FIELD, "is missing"));
     };
+    if let Some(digest) = Digest::of_package_uri(uri) {
+        if digest.to_string() != spec.digest {
+            return Err(Refusal::invalid(
+                FIELD,
+                "names a package with another digest",
+            ));
+        }
+        return Ok(uri);
+    }
     if scheme(uri).is_none() {
-        let why = "devices fetch from coap, coaps, coap+tcp, coaps+tcp, http and https only";
+        let why = "devices fetch from coap, coaps, coap+tcp, coaps+tcp, http and https only, and packages of the cluster are drover:sha256:…";
         return Err(Refusal::invalid(FIELD, why));
     }
     let fits = uri.len() <= Image::MAX_URI && uri.bytes().all(|byte| byte.is_ascii_graphic());

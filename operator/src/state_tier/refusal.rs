@@ -17,6 +17,8 @@ pub(crate) fn refusal(what: &str, error: &CallError) -> Option<Refusal> {
     };
     let reason = match status.code() {
         Code::InvalidArgument => Reason::InvalidValue,
+        // A package that the image names.
+        Code::FailedPrecondition if error.told() == "UNKNOWN_ARTEFACT" => Reason::ImageNotFound,
         Code::ResourceExhausted if !PASSING.contains(&error.told().as_str()) => {
             Reason::QuotaExceeded
         }

@@ -7,6 +7,7 @@ fn a_firmware_image() {
         accepted: &[
             "{}",
             "{source: {uri: 'coaps+tcp://firmware.example.com/m200/2.3.1.bin'}}",
+            "{source: {uri: 'drover:sha256:0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef'}}",
             "{source: {uri: null, objectRef: {bucket: firmware, key: m200.bin}}}",
             "{source: {uri: null, ociRef: {repository: r.example.com/m200, digest: 'sha256:0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef'}}, signature: {type: Cosign, value: null}}",
             "{version: 2.4.0-rc.1+build.5}",
@@ -18,6 +19,7 @@ fn a_firmware_image() {
             ("{source: {uri: null}}", "exactly one of uri, ociRef and objectRef"),
             ("{source: {uri: 'ftp://example.com/a'}}", "uri must begin with http://, https://"),
             ("{source: {uri: 'https://example.com'}}", "uri must begin with http://, https://"),
+            ("{source: {uri: 'drover:sha256:0123'}}", "uri must begin with http://, https://"),
             ("{source: {uri: null, ociRef: {repository: r, digest: 'sha256:0'}}}", "ociRef.digest must be sha256:"),
             ("{version: '2.3'}", "version must be a semantic version"),
             ("{version: 2.03.1}", "version must be a semantic version"),

@@ -47,6 +47,18 @@ fn an_image_that_nobody_can_fetch_is_not_accepted() {
 }
 
 #[test]
+fn a_package_of_the_cluster_has_the_digest_of_the_image() {
+    let digest = Digest([0xa5; Digest::BYTES]);
+    let mut image = image(&format!("{{uri: '{}'}}", digest.package_uri()));
+    let other = status(&image, None).unwrap();
+    assert_eq!(condition(&other, "Accepted"), ("False", "InvalidValue"));
+    image.spec.digest = digest.to_string();
+    let same = status(&image, None).unwrap();
+    assert_eq!(condition(&same, "Accepted"), ("True", "Accepted"));
+    assert_eq!(usable(&image).unwrap().uri, digest.package_uri());
+}
+
+#[test]
 fn a_status_is_written_when_it_differs_only() {
     let mut image = image("{uri: 'coap://a/b'}");
     image.status = status(&image, Some(0));

@@ -24,7 +24,7 @@ pub(super) fn transfer(transfer: &Transfer, uri: &str) -> Result<(), Refusal> {
         if is_given {
             return Err(Refusal::unsupported(
                 &format!("spec.transfer.{field}"),
-                "is for whoever serves the image, which nothing here does; leave it out",
+                "is for whoever serves the image, and nothing here keeps to it yet; leave it out",
             ));
         }
     }
