@@ -4,6 +4,7 @@
 
 mod access;
 mod apply;
+mod artefacts;
 mod backup;
 mod bad_input;
 mod corruption;

@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use node_runtime::files;
+use proto::drover::v1::artefacts_client::ArtefactsClient;
 use proto::drover::v1::backups_client::BackupsClient;
 use proto::drover::v1::bootstrap_client::BootstrapClient;
 use proto::drover::v1::campaigns_client::CampaignsClient;
@@ -278,6 +279,10 @@ impl Api {
 
     pub(crate) fn campaigns(&self) -> CampaignsClient<Channel> {
         CampaignsClient::new(self.channel.clone()).max_decoding_message_size(MAX_MESSAGE_BYTES)
+    }
+
+    pub(crate) fn artefacts(&self) -> ArtefactsClient<Channel> {
+        ArtefactsClient::new(self.channel.clone())
     }
 
     pub(crate) fn groups(&self) -> DeviceGroupsClient<Channel> {

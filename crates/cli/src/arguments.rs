@@ -7,9 +7,9 @@ use std::time::Duration;
 use clap::{Args, Parser, Subcommand};
 
 use crate::command::{
-    apply, backup, bootstrap, children, cluster, composite, credentials, devices, groups, label,
-    models, observations, operations, profiles, raw, read, rest_shim, rollout, stream, watch,
-    write,
+    apply, artefacts, backup, bootstrap, children, cluster, composite, credentials, devices,
+    groups, label, models, observations, operations, profiles, raw, read, rest_shim, rollout,
+    stream, watch, write,
 };
 use crate::failure::Failure;
 use crate::output::Format;
@@ -119,6 +119,9 @@ pub(crate) enum Command {
     /// Names for the devices that a filter lets through: put, list, get, remove.
     #[command(subcommand)]
     Groups(groups::Groups),
+    /// Packages that devices fetch from the cluster: put, list, get, remove.
+    #[command(subcommand)]
+    Artefacts(artefacts::Artefacts),
     /// What many devices are to be like: put, list, get, devices, remove.
     #[command(subcommand)]
     Profiles(profiles::Profiles),

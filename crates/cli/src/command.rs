@@ -1,6 +1,7 @@
 //! One module for each command, or for a few that work alike.
 
 pub(crate) mod apply;
+pub(crate) mod artefacts;
 pub(crate) mod backup;
 pub(crate) mod bootstrap;
 pub(crate) mod children;
@@ -58,6 +59,7 @@ pub(crate) async fn run(arguments: Arguments) -> Result<(), Failure> {
         Command::Watch(watch) => watch.run(&global).await,
         Command::Operations(operations) => operations.run(&global).await,
         Command::Credentials(credentials) => credentials.run(&global).await,
+        Command::Artefacts(artefacts) => artefacts.run(&global).await,
         Command::Groups(groups) => groups.run(&global).await,
         Command::Profiles(profiles) => profiles.run(&global).await,
         Command::Bootstrap(bootstrap) => bootstrap.run(&global).await,

@@ -1,5 +1,6 @@
 //! What commands print: the JSON shapes, which are stable, and their tables.
 
+pub(crate) mod artefact;
 pub(crate) mod backup;
 pub(crate) mod bootstrap;
 pub(crate) mod campaign;

@@ -52,7 +52,7 @@ pub(crate) struct Create {
 
 impl Create {
     pub(crate) async fn run(self, global: &Global) -> Result<(), Failure> {
-        let plan = self.plan.plan(&self.name)?;
+        let (plan, package) = self.plan.plan(&self.name)?;
         let campaign = Campaign {
             plan: Some(CampaignPlan {
                 group: self.group,
@@ -66,6 +66,9 @@ impl Create {
         };
         let name = campaign.name.clone();
         let api = Api::connect(global).await?;
+        if let Some(package) = package.filter(|_| !self.once.dry_run) {
+            package.store(&api).await?;
+        }
         let request = api.request(CreateCampaignRequest {
             campaign: Some(campaign),
             request_id: self.once.request_id,

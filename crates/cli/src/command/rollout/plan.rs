@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 use clap::Args;
 
 use super::{wave, window};
+use crate::command::artefacts::Package;
 use crate::failure::Failure;
 use crate::selector::Selection;
 use crate::view::campaign::plan::{
@@ -19,9 +20,13 @@ pub(crate) struct PlanArgs {
     /// What a device says in /3/0/3 once it runs the firmware; compared exactly.
     #[arg(long, value_name = "VERSION")]
     version: Option<String>,
-    /// Where devices get the firmware: coap, coaps, coap+tcp, coaps+tcp, http or https.
+    /// Where devices get the firmware: coap, coaps, coap+tcp, coaps+tcp, http or https, or drover:sha256:… for a package of the
+    /// cluster.
     #[arg(long, value_name = "URI")]
     uri: Option<String>,
+    /// The firmware itself, which is stored in the cluster; in place of --uri.
+    #[arg(long, value_name = "FILE", conflicts_with = "uri")]
+    package: Option<PathBuf>,
     /// Name of the firmware, for people [default: that of the campaign].
     #[arg(long, value_name = "TEXT")]
     image_name: Option<String>,
@@ -92,13 +97,17 @@ struct DeviceArgs {
 }
 
 impl PlanArgs {
-    /// The plan of the campaign with this name.
-    pub(crate) fn plan(self, campaign: &str) -> Result<PlanView, Failure> {
+    /// The plan of the campaign with this name, and the package that is to be stored for it.
+    pub(crate) fn plan(self, campaign: &str) -> Result<(PlanView, Option<Package>), Failure> {
         let mut plan = match &self.file {
             Some(file) => read(file)?,
             None => PlanView::default(),
         };
+        let package = self.package.as_deref().map(Package::read).transpose()?;
         self.put_into(&mut plan);
+        if let Some(package) = &package {
+            plan.image.uri = package.digest.package_uri();
+        }
         let mut images = vec![(&mut plan.image, campaign.to_owned())];
         if let Some(image) = &mut plan.rollback_image {
             images.push((image, format!("{campaign}-rollback")));
@@ -111,7 +120,7 @@ impl PlanArgs {
         if plan.image.version.is_empty() || plan.image.uri.is_empty() {
             return Err(Failure::usage(
                 "which firmware is it?",
-                "give its --version and its --uri, or both as image in the plan of --file",
+                "give its --version, and its --uri or its --package, or version and uri as image in the plan of --file",
             ));
         }
         if plan.on_failure == OnFailure::Rollback && plan.rollback_image.is_none() {
@@ -120,7 +129,7 @@ impl PlanArgs {
                 "give --rollback-version and --rollback-uri",
             ));
         }
-        Ok(plan)
+        Ok((plan, package))
     }
 
     fn put_into(self, plan: &mut PlanView) {
@@ -208,7 +217,7 @@ mod tests {
 
     fn plan(words: &[&str]) -> Result<PlanView, Failure> {
         let line = Line::try_parse_from([&["create"], words].concat()).unwrap();
-        line.plan.plan("fw")
+        line.plan.plan("fw").map(|(plan, _)| plan)
     }
 
     #[test]
