@@ -179,7 +179,7 @@ impl Blocks {
             budget.release(upload.len());
         }
         for body in self.bodies.extract_if(.., |body| gone(body.expires)) {
-            budget.release(body.charged);
+            budget.release(body.body.len());
         }
     }
 }

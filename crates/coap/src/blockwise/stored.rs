@@ -17,9 +17,8 @@ pub(crate) struct StoredBody {
     pub(crate) code: Code,
     /// Options of every block but the block and observe ones.
     pub(crate) options: Options,
+    /// All of it is charged to the budget.
     pub(crate) body: Bytes,
-    /// Bytes charged to the budget.
-    pub(crate) charged: usize,
 }
 
 /// The block of `body` with this number, `None` if the body ends before it.

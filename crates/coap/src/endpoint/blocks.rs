@@ -189,7 +189,6 @@ impl<P: PeerKey> Endpoint<P> {
         key: u64,
         response: &Response,
         body: Bytes,
-        charged: usize,
     ) {
         self.drop_body(slot, key);
         let max = self.config.max_transfers_per_peer.max(1);
@@ -199,16 +198,15 @@ impl<P: PeerKey> Endpoint<P> {
         let blocks = peer.blocks();
         if blocks.bodies.len() >= max {
             let oldest = blocks.bodies.remove(0);
-            self.bodies.release(oldest.charged);
+            self.bodies.release(oldest.body.len());
         }
-        if self.bodies.charge(charged).is_ok() {
+        if self.bodies.charge(body.len()).is_ok() {
             blocks.bodies.push(StoredBody {
                 key,
                 expires: now + self.config.exchange_lifetime,
                 code: response.code,
                 options: response.options(),
                 body,
-                charged,
             });
         }
         self.settle_blocks(slot);
@@ -224,7 +222,7 @@ impl<P: PeerKey> Endpoint<P> {
         };
         if let Some(at) = blocks.bodies.iter().position(|body| body.key == key) {
             let body = blocks.bodies.remove(at);
-            self.bodies.release(body.charged);
+            self.bodies.release(body.body.len());
         }
         self.settle_blocks(slot);
     }

@@ -400,15 +400,7 @@ impl<P: PeerKey> Endpoint<P> {
         if let Some(observer) = observer {
             // The later blocks are fetched without Observe.
             response.observe = None;
-            let charged = body.len();
-            self.store_body(
-                now,
-                slot,
-                observer.resource,
-                &response,
-                body.into(),
-                charged,
-            );
+            self.store_body(now, slot, observer.resource, &response, body.into());
         }
         message
     }

@@ -345,8 +345,8 @@ impl<P: PeerKey> Endpoint<P> {
             block.push(number::BLOCK2, &mut message.options);
             if block.more && keeper == Keeper::Endpoint {
                 response.observe = None;
-                let (resource, charged) = (incoming.resource, body.len());
-                self.store_body(now, call.slot, resource, &response, body.clone(), charged);
+                let resource = incoming.resource;
+                self.store_body(now, call.slot, resource, &response, body.clone());
             }
         } else {
             // The block that was asked for lies behind the end of the body.
