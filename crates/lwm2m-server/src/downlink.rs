@@ -10,7 +10,7 @@ use std::collections::VecDeque;
 use std::sync::Arc;
 
 use coap::{Code, ExchangeId, PeerKey, Request, Response, SendError, Token};
-use device_state::{Command, Observation, Quirks, registration_shard};
+use device_state::{Command, Digest, Observation, Quirks, registration_shard};
 use lwm2m::{
     AlternatePath, ChildPrefix, ContentFormat, Entry, ObjectLinks, Observed, Operation, Path,
     RegistrationId, Value,
@@ -20,7 +20,6 @@ use crate::device::Device;
 use crate::engine::Engine;
 use crate::observation::{Observations, is_final};
 use crate::output::{Now, OperationFailure, OperationReply, OperationTag, Output};
-use crate::package::names_package;
 use crate::quirks::may_be_unknown_to_device;
 use crate::uplink::Awaiting;
 use answer::Place;
@@ -147,7 +146,7 @@ impl<P: PeerKey> Engine<P> {
         &mut self,
         now: Now,
         registration: &RegistrationId,
-        waiting: Waiting,
+        mut waiting: Waiting,
     ) {
         if let Some(early) = self.early.get_mut(registration) {
             // LwM2M Core 1.2 §6.2.1: what comes before the 2.01 is ignored by the client, so it waits.
@@ -163,7 +162,8 @@ impl<P: PeerKey> Engine<P> {
             }
             return;
         }
-        if waiting.operation.writes_text(&names_package)
+        let mut texts = waiting.operation.texts_mut().into_iter();
+        if texts.any(|text| Digest::of_package_uri(text).is_some())
             && let Some(peer) = self.peer_of(registration)
         {
             let (tag, registration) = (waiting.tag, registration.clone());

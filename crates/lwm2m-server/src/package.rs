@@ -15,11 +15,6 @@ use crate::response::Refusal;
 /// Stands before the hex digits of a digest in the path of a package.
 pub(crate) const PACKAGES: &str = "fw";
 
-/// Whether a text stands for a package of the cluster.
-pub(crate) fn names_package(text: &str) -> bool {
-    Digest::of_package_uri(text).is_some()
-}
-
 /// The longest beginning of the URI of a package on this server.
 // LwM2M Core 1.2 §E.6: a Package URI has at most 255 bytes.
 pub const MAX_BASE: usize = 255 - "/".len() - PACKAGES.len() - "/".len() - 2 * Digest::BYTES;
@@ -57,10 +52,11 @@ impl<P: PeerKey> Engine<P> {
             Ok(base) => base,
             Err(failure) => return self.operation_done(tag, Err(failure)),
         };
-        waiting.operation.replace_texts(&|text| {
-            let digest = Digest::of_package_uri(text)?;
-            Some(format!("{base}/{PACKAGES}/{}", digest.to_hex()))
-        });
+        for text in waiting.operation.texts_mut() {
+            if let Some(digest) = Digest::of_package_uri(text) {
+                *text = format!("{base}/{PACKAGES}/{}", digest.to_hex());
+            }
+        }
         self.handle_waiting(now, &registration, waiting);
     }
 

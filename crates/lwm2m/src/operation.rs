@@ -167,56 +167,26 @@ pub enum OperationError {
 }
 
 impl Operation {
-    /// Whether one of the texts that it writes is like this.
-    pub fn writes_text(&self, is_meant: &dyn Fn(&str) -> bool) -> bool {
-        let is_meant_value = |value: &Value| matches!(value, Value::String(text) if is_meant(text));
-        match self {
-            Self::Write { values, .. } | Self::Create { values, .. } => {
-                values.iter().any(|entry| is_meant_value(&entry.value))
+    /// The texts that it writes.
+    pub fn texts_mut(&mut self) -> Vec<&mut String> {
+        const fn text(entry: &mut Entry) -> Option<&mut String> {
+            match &mut entry.value {
+                Value::String(text) => Some(text),
+                _ => None,
             }
-            Self::WriteComposite { patches } => {
-                let is_meant = |patch: &Patch| match patch {
-                    Patch::Set(entry) => is_meant_value(&entry.value),
-                    Patch::Remove(_) => false,
-                };
-                patches.iter().any(is_meant)
-            }
-            Self::Behind { operation, .. } => operation.writes_text(is_meant),
-            Self::Read { .. }
-            | Self::Execute { .. }
-            | Self::Discover { .. }
-            | Self::Observe { .. }
-            | Self::CancelObserve { .. }
-            | Self::ReadComposite { .. }
-            | Self::Delete { .. }
-            | Self::WriteAttributes { .. }
-            | Self::Raw(_) => false,
         }
-    }
-
-    /// Writes other texts, where `replacement` gives one.
-    pub fn replace_texts(&mut self, replacement: &dyn Fn(&str) -> Option<String>) {
-        let replace = |value: &mut Value| {
-            if let Value::String(text) = value
-                && let Some(other) = replacement(text)
-            {
-                *text = other;
-            }
-        };
         match self {
             Self::Write { values, .. } | Self::Create { values, .. } => {
-                for entry in values {
-                    replace(&mut entry.value);
-                }
+                values.iter_mut().filter_map(text).collect()
             }
             Self::WriteComposite { patches } => {
-                for patch in patches {
-                    if let Patch::Set(entry) = patch {
-                        replace(&mut entry.value);
-                    }
-                }
+                let entries = patches.iter_mut().filter_map(|patch| match patch {
+                    Patch::Set(entry) => Some(entry),
+                    Patch::Remove(_) => None,
+                });
+                entries.filter_map(text).collect()
             }
-            Self::Behind { operation, .. } => operation.replace_texts(replacement),
+            Self::Behind { operation, .. } => operation.texts_mut(),
             Self::Read { .. }
             | Self::Execute { .. }
             | Self::Discover { .. }
@@ -225,7 +195,7 @@ impl Operation {
             | Self::ReadComposite { .. }
             | Self::Delete { .. }
             | Self::WriteAttributes { .. }
-            | Self::Raw(_) => {}
+            | Self::Raw(_) => Vec::new(),
         }
     }
 
