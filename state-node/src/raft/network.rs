@@ -25,15 +25,15 @@ use crate::raft::state_machine::Snapshot;
 use crate::raft::{Member, TypeConfig, Vote};
 use crate::store::Checkpoint;
 use peers::{LinkError, Peer, Peers};
+use pipeline::pipeline;
 
 pub mod peers;
+pub mod pipeline;
 pub mod server;
 pub mod snapshot;
 #[cfg(test)]
 mod tests;
 
-/// Requests of one group that may be on their way to one node.
-const PIPELINE: usize = 32;
 /// An answer may take this long even where openraft allows less: its allowance is one heartbeat, which an `fdatasync` on
 /// a busy disk exceeds without anything being wrong.
 const MIN_ANSWER_TIME: Duration = Duration::from_millis(1_000);
@@ -158,25 +158,14 @@ impl RaftNetworkV2<TypeConfig> for Connection {
         S: Stream<Item = AppendEntriesRequest<TypeConfig>> + OptionalSend + Unpin + 'static,
     {
         let allowance = option.soft_ttl().max(MIN_ANSWER_TIME);
-        // `start` queues the request when the mapping runs, in order; only the answers are awaited side by side.
-        let answers = input
-            .map(move |rpc| {
-                self.start(
-                    encode(&rpc).map(Kind::Append),
-                    RPCTypes::AppendEntries,
-                    allowance,
-                )
-            })
-            .buffered(PIPELINE);
-        let until_error = answers.scan(
-            false,
-            |ended, answer: RpcResult<StreamAppendResult<TypeConfig>>| {
-                let item = (!*ended).then_some(answer);
-                *ended |= !matches!(item, Some(Ok(Ok(_))));
-                std::future::ready(item)
-            },
-        );
-        std::future::ready(Ok(until_error.boxed())).boxed()
+        let answers = pipeline(input, move |rpc| {
+            self.start(
+                encode(&rpc).map(Kind::Append),
+                RPCTypes::AppendEntries,
+                allowance,
+            )
+        });
+        std::future::ready(Ok(answers.boxed())).boxed()
     }
 
     async fn vote(

@@ -52,6 +52,8 @@ enum Fault {
     Cut(u64, u64),
     CutOneWay(u64, u64),
     Isolate(u64),
+    /// What it sends and is sent arrives once all is healed, as if it had been paused.
+    Pause(u64),
     Lose(u32),
     Heal,
     TransferLeader(u64),
@@ -122,6 +124,7 @@ impl Cluster {
             }
             Fault::CutOneWay(from, to) => self.network.cut(from, to),
             Fault::Isolate(id) => self.network.isolate(id),
+            Fault::Pause(id) => self.network.pause(id),
             Fault::Lose(percent) => self.network.lose(percent),
             Fault::Heal => self.network.heal(),
             Fault::TransferLeader(to) => {
@@ -204,6 +207,7 @@ fn draw(rng: &mut ChaCha8Rng) -> Fault {
         Fault::Cut(id, other),
         Fault::CutOneWay(id, other),
         Fault::Isolate(id),
+        Fault::Pause(id),
         Fault::Lose(rng.random_range(1..25)),
         Fault::Heal,
         Fault::Heal,
@@ -284,6 +288,61 @@ async fn a_leader_that_has_handed_over_answers_nothing_by_its_lease() {
     let found = group.read_current(|_| ()).await;
     assert!(found.is_err(), "{found:?}");
     drop((group, another));
+    cluster.stop().await;
+}
+
+/// A leader hears late what its followers answered before they elected another one, and tells them what is committed when it
+/// hears the first: what it hears then says nothing of now.
+#[tokio::test(start_paused = true)]
+async fn answers_that_come_late_renew_no_lease() {
+    let (cluster, leader) = Cluster::start_led().await;
+    let network = &cluster.network;
+    let group = network.group(leader).unwrap();
+    let ids = (1..=FIRST_MEMBERS).filter(|id| *id != leader);
+    let others: Vec<_> = ids.map(|id| (id, network.group(id).unwrap())).collect();
+    assert!(callers::set(&group, 1).await);
+    until("the first entry with all", || {
+        others
+            .iter()
+            .all(|(_, other)| other.status().applied == group.status().last_log)
+    })
+    .await;
+    for (id, _) in &others {
+        network.hold(*id, leader);
+    }
+    let before = group.status().last_log;
+    let proposing = group.clone();
+    let mut proposed = JoinSet::new();
+    proposed.spawn(async move { callers::set(&proposing, 2).await });
+    until("the next entry", || {
+        others
+            .iter()
+            .all(|(_, other)| other.status().last_log > before)
+    })
+    .await;
+    // Longer than anything takes: their answers are on their way.
+    sleep(Duration::from_millis(100)).await;
+    network.isolate(leader);
+    let elected = || others.iter().find(|(_, other)| other.leads());
+    until("another leader", || elected().is_some()).await;
+    let (_, another) = elected().unwrap();
+    let replaced = async {
+        while !callers::set(another, 3).await {
+            sleep(Duration::from_millis(10)).await;
+        }
+    };
+    timeout(SOON, replaced).await.unwrap();
+    for (id, _) in &others {
+        network.let_go(*id, leader);
+        until("what is committed", || group.status().applied > before).await;
+        for _ in 0..100 {
+            let found = group.read_current(|_| ()).await;
+            assert!(found.is_err(), "{found:?}");
+            sleep(Duration::from_millis(1)).await;
+        }
+    }
+    proposed.shutdown().await;
+    drop((group, others));
     cluster.stop().await;
 }
 

@@ -90,6 +90,12 @@ async fn invoke(
     }
 }
 
+/// Whether the first register was set.
+pub(super) async fn set(group: &Arc<Group>, generation: u64) -> bool {
+    let answer = answer(group, 0, Call::Set(generation)).await;
+    matches!(answer, Some(Answer::Done))
+}
+
 /// What the caller knows then.
 async fn answer(group: &Arc<Group>, register: usize, call: Call) -> Option<Answer> {
     let endpoint = endpoint(register);

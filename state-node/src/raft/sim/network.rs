@@ -4,13 +4,16 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::Duration;
 
+use futures::future::BoxFuture;
+use futures::stream::BoxStream;
+use futures::{FutureExt, Stream, StreamExt};
 use openraft::OptionalSend;
 use openraft::async_runtime::WatchReceiver as _;
 use openraft::errors::{NetworkError, RPCError, ReplicationClosed, StreamingError, Unreachable};
 use openraft::network::{RPCOption, RaftNetworkFactory, RaftNetworkV2};
 use openraft::raft::{
-    AppendEntriesRequest, AppendEntriesResponse, SnapshotResponse, TransferLeaderRequest,
-    TransferLeaderResponse, VoteRequest, VoteResponse,
+    AppendEntriesRequest, AppendEntriesResponse, SnapshotResponse, StreamAppendResult,
+    TransferLeaderRequest, TransferLeaderResponse, VoteRequest, VoteResponse,
 };
 use rand::{Rng, SeedableRng};
 use rand_chacha::ChaCha8Rng;
@@ -18,6 +21,7 @@ use tokio::task::JoinSet;
 use tokio::time::{Instant, sleep};
 
 use crate::raft::group::Group;
+use crate::raft::network::pipeline::pipeline;
 use crate::raft::state_machine::Snapshot;
 use crate::raft::{Member, TypeConfig, Vote};
 use crate::store::Checkpoint;
@@ -32,6 +36,8 @@ struct State {
     rng: ChaCha8Rng,
     groups: BTreeMap<u64, Arc<Group>>,
     cut: BTreeSet<(u64, u64)>,
+    /// What the first sends to the second arrives when it is let go.
+    held: BTreeSet<(u64, u64)>,
     lost_percent: u32,
     copies: JoinSet<()>,
 }
@@ -51,6 +57,7 @@ impl SimNetwork {
             rng: ChaCha8Rng::seed_from_u64(seed),
             groups: BTreeMap::new(),
             cut: BTreeSet::new(),
+            held: BTreeSet::new(),
             lost_percent: 0,
             copies: JoinSet::new(),
         })))
@@ -104,6 +111,26 @@ impl SimNetwork {
         }
     }
 
+    pub(super) fn hold(&self, from: u64, to: u64) {
+        self.state().held.insert((from, to));
+    }
+
+    pub(super) fn let_go(&self, from: u64, to: u64) {
+        self.state().held.remove(&(from, to));
+    }
+
+    fn holds(&self, from: u64, to: u64) -> bool {
+        self.state().held.contains(&(from, to))
+    }
+
+    /// As if the node was paused.
+    pub(super) fn pause(&self, id: u64) {
+        for other in (1..=super::REPLICAS).filter(|other| *other != id) {
+            self.hold(id, other);
+            self.hold(other, id);
+        }
+    }
+
     pub(super) fn lose(&self, percent: u32) {
         self.state().lost_percent = percent;
     }
@@ -111,6 +138,7 @@ impl SimNetwork {
     pub(super) fn heal(&self) {
         let mut state = self.state();
         state.cut.clear();
+        state.held.clear();
         state.lost_percent = 0;
     }
 
@@ -123,6 +151,9 @@ impl SimNetwork {
             (state.rng.random_range(0..LONGEST), lost)
         };
         sleep(Duration::from_millis(delay)).await;
+        while self.holds(from, to) {
+            sleep(Duration::from_millis(1)).await;
+        }
         if lost {
             // Whoever waits for an answer waits in vain.
             sleep(Duration::from_millis(300)).await;
@@ -156,6 +187,7 @@ impl RaftNetworkFactory<TypeConfig> for SimNode {
             network: self.network.clone(),
             from: self.id,
             to: target,
+            turn: tokio::sync::Mutex::new(()),
         }
     }
 }
@@ -171,6 +203,8 @@ pub(super) struct Way {
     network: SimNetwork,
     from: u64,
     to: u64,
+    /// Whose message is next: they keep their order.
+    turn: tokio::sync::Mutex<()>,
 }
 
 type RpcResult<T> = Result<T, RPCError<TypeConfig>>;
@@ -185,7 +219,10 @@ impl Way {
         &self,
         answer: impl AsyncFnOnce(Arc<Group>) -> Result<T, E>,
     ) -> RpcResult<T> {
-        self.network.carry(self.from, self.to).await.map_err(lost)?;
+        {
+            let _turn = self.turn.lock().await;
+            self.network.carry(self.from, self.to).await.map_err(lost)?;
+        }
         let group = self.network.group(self.to).ok_or(Lost);
         let group = group.map_err(|lost| RPCError::Unreachable(Unreachable::new(&lost)))?;
         let answer = answer(group).await.map_err(lost)?;
@@ -202,9 +239,29 @@ impl RaftNetworkV2<TypeConfig> for Way {
         rpc: AppendEntriesRequest<TypeConfig>,
         _option: RPCOption,
     ) -> RpcResult<AppendEntriesResponse<TypeConfig>> {
-        self.network.repeat_late(self.to, &rpc);
         self.ask(async |group| group.raft().append_entries(rpc).await)
             .await
+    }
+
+    fn stream_append<S>(
+        &mut self,
+        input: S,
+        _option: RPCOption,
+    ) -> BoxFuture<'_, RpcResult<BoxStream<'_, RpcResult<StreamAppendResult<TypeConfig>>>>>
+    where
+        S: Stream<Item = AppendEntriesRequest<TypeConfig>> + OptionalSend + Unpin + 'static,
+    {
+        let way = &*self;
+        let answers = pipeline(input, move |rpc| async move {
+            way.network.repeat_late(way.to, &rpc);
+            let answer = way.ask(async |group| {
+                let rpc = futures::stream::iter([rpc]);
+                let mut answers = Box::pin(group.raft().stream_append(rpc));
+                answers.next().await.expect("one for each request")
+            });
+            answer.await
+        });
+        std::future::ready(Ok(answers.boxed())).boxed()
     }
 
     async fn vote(
