@@ -105,10 +105,7 @@ impl SimNetwork {
     }
 
     pub(super) fn isolate(&self, id: u64) {
-        for other in (1..=super::REPLICAS).filter(|other| *other != id) {
-            self.cut(id, other);
-            self.cut(other, id);
-        }
+        self.state().cut.extend(ways_of(id));
     }
 
     pub(super) fn hold(&self, from: u64, to: u64) {
@@ -119,16 +116,9 @@ impl SimNetwork {
         self.state().held.remove(&(from, to));
     }
 
-    fn holds(&self, from: u64, to: u64) -> bool {
-        self.state().held.contains(&(from, to))
-    }
-
     /// As if the node was paused.
     pub(super) fn pause(&self, id: u64) {
-        for other in (1..=super::REPLICAS).filter(|other| *other != id) {
-            self.hold(id, other);
-            self.hold(other, id);
-        }
+        self.state().held.extend(ways_of(id));
     }
 
     pub(super) fn lose(&self, percent: u32) {
@@ -151,7 +141,7 @@ impl SimNetwork {
             (state.rng.random_range(0..LONGEST), lost)
         };
         sleep(Duration::from_millis(delay)).await;
-        while self.holds(from, to) {
+        while self.state().held.contains(&(from, to)) {
             sleep(Duration::from_millis(1)).await;
         }
         if lost {
@@ -177,6 +167,12 @@ impl SimNetwork {
             }
         });
     }
+}
+
+/// From a node to every other one, and back.
+fn ways_of(id: u64) -> impl Iterator<Item = (u64, u64)> {
+    let others = (1..=super::REPLICAS).filter(move |other| *other != id);
+    others.flat_map(move |other| [(id, other), (other, id)])
 }
 
 impl RaftNetworkFactory<TypeConfig> for SimNode {
