@@ -6,7 +6,9 @@
 //!     └── it tells the value ── Drifted         Report: Drifted; InitOnly: nothing
 //! ```
 //!
-//! What a device does not report by itself it is asked for when it registers: that is when it comes back from a reset.
+//! What somebody wrote to a device counts as told by it: it has taken it, and what it reports of that may come before the
+//! answer to the write does, and count as older. What a device does not report by itself it is asked for when it
+//! registers: that is when it comes back from a reset.
 
 use lwm2m::{Observed, Operation, Path, Value};
 
@@ -15,22 +17,12 @@ use crate::id::Timestamp;
 use crate::limit::{CORRECTION_GAP, MAX_READ_BACK, READ_BACK_GAP};
 use crate::name::DeviceName;
 use crate::query;
-use crate::record::{
-    DesiredResource, DesiredState, DriftPolicy, OperationRecord, OperationSource, ValueOrigin,
-};
+use crate::record::{DesiredResource, DesiredState, DriftPolicy, OperationRecord, OperationSource};
 use crate::table::Row;
 
 impl Change<'_> {
-    /// Compares what a device told with what is desired. What was written to it tells nothing.
-    pub(super) fn compare_with_desired(
-        &mut self,
-        endpoint: &DeviceName,
-        origin: ValueOrigin,
-        told: &[Path],
-    ) {
-        if origin == ValueOrigin::Write {
-            return;
-        }
+    /// Compares what a device told with what is desired.
+    pub(super) fn compare_with_desired(&mut self, endpoint: &DeviceName, told: &[Path]) {
         let mut changed = false;
         for path in told {
             if let Some(row) = query::desired_resource(self.tables, endpoint, *path)

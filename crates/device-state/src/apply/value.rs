@@ -129,7 +129,7 @@ impl Change<'_> {
         if found_otherwise {
             self.settle_profiles(subject.0);
         }
-        self.compare_with_desired(subject.0, origin, &told);
+        self.compare_with_desired(subject.0, &told);
     }
 
     fn kept(&self, (endpoint, child): Subject<'_>, path: Path) -> Option<LastValue> {

@@ -11,14 +11,14 @@ use device_state::profile::{
 use device_state::selection::{Condition, DeviceTest, Pattern, TextTest};
 use device_state::{
     Command, DesiredOrigin, DesiredState, DesiredValue, DriftPolicy, Etag, FeatureLevel, LabelKey,
-    Namespace, OperationOutcome, Outcome, Rejection, Row, ValueOrigin, query,
+    Namespace, OperationOutcome, Outcome, Rejection, Row, Timestamp, ValueOrigin, query,
 };
 use lwm2m::{NotificationAttributes, Observed, Operation, Path};
 
 use crate::metadata::label;
 use crate::world::{
     BATTERY, CONTENT, UTC_OFFSET, World, delivered, endpoint, id, identity, refused, register,
-    registration, text,
+    registration, text, write,
 };
 
 const TIMEZONE: Path = Path::Resource(3, 0, 15);
@@ -135,7 +135,10 @@ impl World {
     }
 
     fn tell(&mut self, name: &str, random: u64, path: Path, value: &str) {
-        let at = self.now;
+        self.tell_at(name, random, (path, value), self.now);
+    }
+
+    fn tell_at(&mut self, name: &str, random: u64, (path, value): (Path, &str), at: Timestamp) {
         let outcome = self.run(Command::RecordValues {
             endpoint: endpoint(name),
             registration: id(random),
@@ -328,7 +331,7 @@ fn observations_of_a_profile_begin_and_end_with_it() {
             ..NotificationAttributes::default()
         },
         holder: 7,
-        lease_until: device_state::Timestamp::NEVER,
+        lease_until: Timestamp::NEVER,
     });
     world.put_profile(Profile {
         observations: vec![ProfileObservation {
@@ -383,7 +386,7 @@ fn an_observation_that_a_caller_lets_go_is_that_of_the_profile() {
             ..NotificationAttributes::default()
         },
         holder,
-        lease_until: device_state::Timestamp::NEVER,
+        lease_until: Timestamp::NEVER,
     });
     world.put_profile(Profile {
         observations: vec![ProfileObservation {
@@ -568,6 +571,34 @@ fn drift_is_corrected_once_in_a_while() {
     world.tell("a", 1, UTC_OFFSET, "+01:00");
     let restored = world.desired_state("a", UTC_OFFSET).unwrap();
     assert!(matches!(restored, DesiredState::InSync { .. }));
+}
+
+#[test]
+fn what_somebody_wrote_is_drift_though_the_device_told_it_before_it_answered() {
+    let mut world = confirmed(DriftPolicy::Enforce);
+    world.advance(Duration::from_mins(1));
+    let operation = world.enqueue("a", write("Z"));
+    world.start("a", operation);
+    // The notification comes first, and is committed last.
+    let told_at = world.now;
+    world.advance(Duration::from_millis(1));
+    world.finish("a", operation, delivered());
+    world.tell_at("a", 1, (UTC_OFFSET, "Z"), told_at);
+    let correction = world.next_operation("a").unwrap();
+    world.start("a", correction);
+    world.finish("a", correction, delivered());
+    let state = world.desired_state("a", UTC_OFFSET).unwrap();
+    assert!(matches!(state, DesiredState::InSync { .. }));
+
+    // Nobody writes the value that is desired for nothing.
+    world.advance(Duration::from_mins(1));
+    world.tell("a", 1, UTC_OFFSET, "Z");
+    let operation = world.enqueue("a", write("+01:00"));
+    world.start("a", operation);
+    world.finish("a", operation, delivered());
+    world.advance(CORRECTION_GAP);
+    world.expire();
+    assert!(world.obey("a").is_empty());
 }
 
 #[test]
