@@ -81,16 +81,20 @@ fn inside() {
             sent => Err(sent),
         }
     });
-    let flooded = read_p99(&drover, &devices);
+    // Other programs take the processors for a moment; what a flood costs stays for as long as the flood does.
+    until_some("reads as before", Duration::from_secs(60), || {
+        let flooded = read_p99(&drover, &devices);
+        // Below a millisecond the clock of a busy machine decides.
+        if flooded <= 5.0 * idle.max(1.0) {
+            Ok(())
+        } else {
+            Err(format!("p99 {idle} ms, {flooded} ms in the flood"))
+        }
+    });
     let (grown, sent) = (resident(&drover) - before, flood.stop());
 
     let arrived = received() - received_before;
     assert!(arrived > 0.9 * sent as f64, "{arrived} of {sent} arrived");
-    // Below a millisecond the clock of a busy machine decides.
-    assert!(
-        flooded <= 5.0 * idle.max(1.0),
-        "p99 {idle} ms, {flooded} ms in the flood"
-    );
     assert!(grown < 16e6, "{grown} bytes more after {sent} handshakes");
     let dtls_failures = metric(&admin, "drover_ingress_handshakes_failed_total");
     assert!(
