@@ -107,6 +107,12 @@ pub(crate) enum Transfer {
     Download(Download),
 }
 
+impl Transfer {
+    pub(crate) fn is_upload_in_blocks(&self) -> bool {
+        matches!(self, Self::Upload(upload) if upload.is_in_blocks())
+    }
+}
+
 /// What the present leg waits for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Wait {

@@ -90,6 +90,8 @@ pub(crate) struct Outbound {
     /// How many of them count for NSTART.
     pub(crate) in_flight: u16,
     pub(crate) queue: VecDeque<Queued>,
+    /// Whether a later leg went out last.
+    transferred: bool,
     /// The newest non-confirmable notifications, for a reset that may come.
     pub(crate) unreliable: VecDeque<(MessageId, Token)>,
 }
@@ -121,16 +123,26 @@ impl Queued {
 }
 
 impl Outbound {
-    /// A later leg goes before what has not begun, and takes turns with other transfers.
-    pub(crate) fn enqueue(&mut self, queued: Queued) {
+    /// A later leg takes turns with other transfers, and goes before what has not begun. Of a single transfer it lets one
+    /// request begin after each leg, so that nothing waits for the end of a long one; not, if `begins_transfer` says that
+    /// this would begin another one: the peer has room for few bodies.
+    pub(crate) fn enqueue(&mut self, queued: Queued, begins_transfer: impl Fn(&Queued) -> bool) {
+        let is_later = |queued: &&Queued| matches!(queued, Queued::Later(_));
         let at = match queued {
-            Queued::Later(_) => self
-                .queue
-                .iter()
-                .position(|other| !matches!(other, Queued::Later(_))),
-            _ => None,
+            Queued::Later(_) => match self.queue.front() {
+                Some(next) if self.transferred && !is_later(&next) && !begins_transfer(next) => 1,
+                _ => self.queue.iter().take_while(is_later).count(),
+            },
+            _ => self.queue.len(),
         };
-        self.queue.insert(at.unwrap_or(self.queue.len()), queued);
+        self.queue.insert(at, queued);
+    }
+
+    /// Takes what is next; of what is queued at `at`.
+    pub(crate) fn take_queued(&mut self, at: usize) -> Option<Queued> {
+        let queued = self.queue.remove(at)?;
+        self.transferred = matches!(queued, Queued::Later(_));
+        Some(queued)
     }
 
     /// Enough to place a reset to one of a burst of notifications.

@@ -1,5 +1,7 @@
 //! Sending a request body, in blocks when it is large (Block1, RFC 7959 §2.3 and §2.9).
 
+use bytes::Bytes;
+
 use super::{Block, BlockSize, Portion, fits};
 use crate::message::{Code, Message};
 use crate::option::number;
@@ -8,7 +10,7 @@ use crate::response::ParsedResponse;
 /// A request body on its way out.
 #[derive(Debug)]
 pub(crate) struct Upload {
-    body: Vec<u8>,
+    body: Bytes,
     portion: Portion,
     offset: usize,
     framing: Framing,
@@ -36,7 +38,7 @@ pub(crate) enum UploadStep {
 
 impl Upload {
     /// `None` if the body has more bytes than 2^20 blocks.
-    pub(crate) fn new(body: Vec<u8>, portion: Portion) -> Option<Self> {
+    pub(crate) fn new(body: Bytes, portion: Portion) -> Option<Self> {
         let framing = if body.len() > portion.whole {
             Framing::Blocks
         } else {
@@ -58,6 +60,11 @@ impl Upload {
             Framing::Whole => &self.body,
             Framing::Blocks => &[],
         }
+    }
+
+    /// Whether the body goes out in several messages.
+    pub(crate) fn is_in_blocks(&self) -> bool {
+        self.framing == Framing::Blocks
     }
 
     fn remaining(&self) -> &[u8] {

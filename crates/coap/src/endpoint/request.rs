@@ -2,6 +2,8 @@
 
 use std::time::{Duration, Instant};
 
+use bytes::Bytes;
+
 use super::{Endpoint, Event, Receipt, Timer};
 use crate::blockwise::{Block, Download, DownloadStep, Upload, UploadStep};
 use crate::error::SendError;
@@ -31,7 +33,20 @@ impl<P: PeerKey> Endpoint<P> {
         &mut self,
         now: Instant,
         peer: P,
+        mut request: Request,
+    ) -> Result<ExchangeId, SendError> {
+        let body = std::mem::take(&mut request.payload).into();
+        self.send_request_shared(now, peer, request, body)
+    }
+
+    /// As [`Endpoint::send_request`], with `body` in place of the payload of the request. Blocks are cut from it as it is,
+    /// so that a large one which goes to many peers is there once.
+    pub fn send_request_shared(
+        &mut self,
+        now: Instant,
+        peer: P,
         request: Request,
+        body: Bytes,
     ) -> Result<ExchangeId, SendError> {
         self.clock = Some(now);
         let template = request.template().ok_or(SendError::TooLarge)?;
@@ -44,7 +59,7 @@ impl<P: PeerKey> Endpoint<P> {
             .ok_or(SendError::Overloaded)?;
         self.schedule_housekeeping(now);
         let portion = self.portion(slot, None, || template.content_len());
-        let upload = Upload::new(request.payload, portion).ok_or(SendError::TooLarge)?;
+        let upload = Upload::new(body, portion).ok_or(SendError::TooLarge)?;
         self.check_room(now, slot)?;
         let token = self.claim_token(slot, request.token)?;
         if request.observe == Some(1) {
@@ -153,7 +168,10 @@ impl<P: PeerKey> Endpoint<P> {
             return;
         };
         let outbound = peer.outbound();
-        outbound.enqueue(queued);
+        outbound.enqueue(queued, |next| {
+            let next = next.exchange().and_then(|id| self.outgoing.get(&id));
+            next.is_some_and(|next| next.transfer.is_upload_in_blocks())
+        });
         if !outbound.exchanges.contains(&id) {
             outbound.exchanges.push(id);
         }
@@ -193,13 +211,13 @@ impl<P: PeerKey> Endpoint<P> {
     fn next_queued(&mut self, slot: PeerSlot) -> Option<Queued> {
         let outbound = self.peers.get_mut(slot)?.outbound.as_mut()?;
         if outbound.in_flight < self.config.nstart.max(1) {
-            return outbound.queue.pop_front();
+            return outbound.take_queued(0);
         }
         let at = outbound.queue.iter().position(|queued| {
             let out = queued.exchange().and_then(|id| self.outgoing.get(&id));
             out.is_some_and(|out| out.reliability == Reliability::NonConfirmable)
         })?;
-        outbound.queue.remove(at)
+        outbound.take_queued(at)
     }
 
     fn start_leg(&mut self, now: Instant, exchange: ExchangeId, id: MessageId) {

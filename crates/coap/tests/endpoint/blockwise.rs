@@ -370,21 +370,15 @@ fn the_following_blocks_of_a_response_are_fetched() {
     let mut rig = Rig::new();
     let body = pattern(150);
     rig.send(Request::new(Code::GET, ["3"]));
-    let other = rig.send(Request::new(Code::GET, ["4"]));
-    let mut request = rig.one_sent();
     for (at, more) in [(0, 1), (1, 1), (2, 0)] {
+        let request = rig.one_sent();
         assert_eq!(request.options.first(number::URI_PATH), Some(&b"3"[..]));
         if at > 0 {
             assert_eq!(block_of(&request, BLOCK2), Some((at, false, 64)));
         }
         rig.receive(&part(&request, (at, more, 64), 1, &body));
-        request = rig.one_sent();
     }
     assert_eq!(rig.one_response().payload, body);
-    // The request that waited goes after the last block.
-    assert_eq!(request.options.first(number::URI_PATH), Some(&b"4"[..]));
-    rig.receive(&ack(&request, Code::CONTENT_2_05));
-    assert!(matches!(rig.one_event(), Event::Response { exchange, .. } if exchange == other));
     assert_eq!(rig.endpoint.body_bytes(), 0);
 }
 
@@ -560,6 +554,50 @@ fn transfers_take_turns_and_go_before_what_has_not_begun() {
     }
     assert_eq!(path(&rig.one_sent()), b"c");
     assert_eq!(rig.events().len(), 3);
+}
+
+/// The requests that are sent, by path, until there is no more; each part of the body is asked for with 2.31.
+fn begun_while_a_body_is_sent(waiting: Vec<Request>) -> Vec<String> {
+    let mut rig = Rig::with(small_blocks(BlockSize::B64));
+    rig.send(Request {
+        payload: pattern(200),
+        ..Request::new(Code::PUT, ["a"])
+    });
+    for request in waiting {
+        rig.send(request);
+    }
+    let mut order = Vec::new();
+    while let [request] = &rig.sent()[..] {
+        let path = request.options.first(number::URI_PATH).unwrap();
+        order.push(String::from_utf8(path.to_vec()).unwrap());
+        let code = match block_of(request, BLOCK1) {
+            Some((_, true, _)) => Code::CONTINUE_2_31,
+            _ => Code::CHANGED_2_04,
+        };
+        let answer = ack(request, code);
+        rig.receive(&match block_of(request, BLOCK1) {
+            Some((number, more, _)) => with_block(answer, BLOCK1, (number, more.into(), 64)),
+            None => answer,
+        });
+    }
+    order
+}
+
+#[test]
+fn a_transfer_lets_one_request_begin_after_each_leg() {
+    let waiting = ["b", "c", "d"].map(|path| Request::new(Code::GET, [path]));
+    let order = begun_while_a_body_is_sent(waiting.into());
+    assert_eq!(order, ["a", "a", "b", "a", "c", "a", "d"]);
+}
+
+#[test]
+fn a_transfer_lets_no_other_one_begin() {
+    let large = Request {
+        payload: pattern(100),
+        ..Request::new(Code::PUT, ["b"])
+    };
+    let order = begun_while_a_body_is_sent(vec![large]);
+    assert_eq!(order, ["a", "a", "a", "a", "b", "b"]);
 }
 
 #[test]
