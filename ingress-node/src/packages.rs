@@ -1,8 +1,8 @@
-//! Packages that devices fetch from this node, by one memory for all workers, and where devices find them.
+//! Packages that devices get from this node, by one memory for all workers, and where devices find them.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
 use std::net::SocketAddr;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError, Weak};
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -13,11 +13,12 @@ use sha2::{Digest as _, Sha256};
 use state_client::{Client, DescribeError};
 use tokio::sync::Semaphore;
 
-/// Packages on their way from the state tier at a time: with [`Packages::new`]'s capacity they bound the memory.
+/// Packages on their way from the state tier at a time: with [`Packages::new`]'s capacity they bound the memory, but for
+/// those that are being pushed.
 const MAX_FETCHES: usize = 2;
 /// How long the largest one may take.
 const FETCH_TIMEOUT: Duration = Duration::from_secs(60);
-/// How long one that was removed is still served.
+/// How long one that was removed is still served, at least.
 const LIFETIME: Duration = Duration::from_mins(10);
 
 /// Packages that were fetched from the state tier. Clones share everything.
@@ -25,6 +26,8 @@ const LIFETIME: Duration = Duration::from_mins(10);
 pub(crate) struct Packages {
     client: Client,
     known: Cache<Digest, Bytes>,
+    /// Packages that are pushed may be kept longer than in the cache, and are not to be there twice.
+    used: Arc<Mutex<HashMap<Digest, Weak<Package>>>>,
     fetches: Arc<Semaphore>,
 }
 
@@ -57,6 +60,7 @@ impl Packages {
         Self {
             client,
             known: known.build(),
+            used: Arc::default(),
             fetches: Arc::new(Semaphore::new(MAX_FETCHES)),
         }
     }
@@ -64,14 +68,45 @@ impl Packages {
     /// The package. Whoever asks for it while it is on its way waits for the same one.
     pub(crate) async fn get(&self, wanted: Digest) -> Result<Bytes, Arc<FetchError>> {
         let fetch = async {
+            if let Some(package) = self.used(wanted) {
+                return Ok(package);
+            }
             let _one = self.fetches.try_acquire().map_err(|_| FetchError::Busy)?;
             let found = self.client.artefact(wanted, FETCH_TIMEOUT).await?;
             let package = found.ok_or(FetchError::Unknown)?;
             // A tenth of a second for the largest one, in which others are served.
             let checked = tokio::task::spawn_blocking(move || checked(wanted, package));
-            checked.await.map_err(|_| FetchError::Interrupted)?
+            let package = checked.await.map_err(|_| FetchError::Interrupted)??;
+            Ok(self.share(wanted, package))
         };
         self.known.try_get_with(wanted, fetch).await
+    }
+
+    /// A package that somebody still has.
+    fn used(&self, wanted: Digest) -> Option<Bytes> {
+        let used = self.used.lock().unwrap_or_else(PoisonError::into_inner);
+        let package = used.get(&wanted)?.upgrade()?;
+        Some(Bytes::from_owner(Shared(package)))
+    }
+
+    fn share(&self, digest: Digest, package: Bytes) -> Bytes {
+        let package = Arc::new(Package(package));
+        let mut used = self.used.lock().unwrap_or_else(PoisonError::into_inner);
+        used.retain(|_, package| package.strong_count() > 0);
+        used.insert(digest, Arc::downgrade(&package));
+        Bytes::from_owner(Shared(package))
+    }
+}
+
+/// There as long as somebody has a part of it.
+#[derive(Debug)]
+struct Package(Bytes);
+
+struct Shared(Arc<Package>);
+
+impl AsRef<[u8]> for Shared {
+    fn as_ref(&self) -> &[u8] {
+        &self.0.0
     }
 }
 

@@ -20,6 +20,43 @@ fn done(drover: &Drover, arguments: &[&str]) -> String {
 }
 
 #[test]
+fn a_package_is_pushed_to_devices_while_a_state_node_is_killed() {
+    let drover = Drover::start(&Options {
+        devices: 4,
+        ingress_nodes: 2,
+        ..Options::default()
+    });
+    let file = drover.scratch().join("meters-2.0.0.bin");
+    std::fs::write(&file, package("2.0.0")).unwrap();
+    let create = ["rollout", "create", "pushed", "--version", "2.0.0"];
+    let elsewhere = [&create[..], &["--uri", "coap://h/1", "--push"]].concat();
+    let refused = drover.run(&elsewhere);
+    assert_eq!(refused.code, 2, "{refused:?}");
+    assert!(refused.stderr.contains("image.uri"), "{refused:?}");
+    let create = [
+        &create[..],
+        &["--package", file.to_str().unwrap(), "--push"],
+    ]
+    .concat();
+    done(&drover, &create);
+    // Its leaderships go to others, which begin again what it was about.
+    drover.kill_state_node(drover.leading_state_node());
+    done(
+        &drover,
+        &["rollout", "status", "pushed", "--timeout", PATIENCE],
+    );
+    let campaign = drover.json(&["rollout", "get", "pushed"]);
+    assert_eq!(campaign["counts"]["succeeded"], 4, "{campaign}");
+    for device in drover.devices() {
+        let read = drover.json(&["read", &device, "/5/0/1"]);
+        // Nothing was offered to be fetched.
+        assert_eq!(read["values"][0]["value"], "", "{read}");
+        let read = drover.json(&["read", &device, "/3/0/3"]);
+        assert_eq!(read["values"][0]["value"], "2.0.0", "{read}");
+    }
+}
+
+#[test]
 fn a_package_is_stored_once_and_devices_fetch_it_from_where_they_are() {
     let drover = Drover::start(&Options {
         devices: 3,

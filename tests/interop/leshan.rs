@@ -177,6 +177,72 @@ fn leshan_device_answers_composite_operations() {
     assert_eq!(quirks, serde_json::json!([]), "it knows them all");
 }
 
+/// Pushed in blocks to its `/5/0/0`, installed, and followed by what it says of itself.
+#[test]
+fn leshan_device_gets_firmware_by_a_push() {
+    let drover = Drover::start(&Options::default());
+    let endpoint = "leshan-firmware";
+    drover.add_psk(endpoint, "leshan-identity", KEY);
+    let uri = format!("coaps://{}", drover.endpoint("/ingress/0/coaps"));
+    let mut device = start_device(
+        &drover,
+        endpoint,
+        &[&uri, "300", "0", "psk", "leshan-identity", KEY],
+    );
+    drover.wait_for_device(endpoint, SOON);
+
+    let damaged = push(&drover, "damaged", b"garbage", "2.0.0");
+    assert_eq!(damaged["phase"], "Failed", "{damaged}");
+    let reason = damaged["reason"].as_str().unwrap_or_default();
+    assert!(reason.contains('5'), "an integrity check failed: {damaged}");
+
+    let mut package = b"meters 2.0.0\n".to_vec();
+    package.extend((0..50_000_u32).map(|byte| byte as u8));
+    let good = push(&drover, "good", &package, "2.0.0");
+    assert_eq!(good["phase"], "Succeeded", "{good}");
+    assert_eq!(good["versionBefore"], "1.0.0", "{good}");
+    device.wait_for_output(&format!("package of {} bytes", package.len()), SOON);
+    assert_eq!(value_of(&drover, endpoint, "/3/0/3"), "2.0.0");
+    let told = device.output();
+    let states = told.lines().filter(|line| line.starts_with("firmware"));
+    let states: Vec<&str> = states.collect();
+    assert_eq!(
+        states,
+        [
+            "firmware state 0 result 5",
+            "firmware state 2 result 0",
+            "firmware state 3 result 0",
+            "firmware state 0 result 1"
+        ]
+    );
+}
+
+/// What became of the one device in a campaign that pushes a package.
+fn push(drover: &Drover, campaign: &str, package: &[u8], version: &str) -> Value {
+    let file = drover.scratch().join(campaign);
+    std::fs::write(&file, package).unwrap();
+    let create = [
+        "rollout",
+        "create",
+        campaign,
+        "--version",
+        version,
+        "--package",
+        file.to_str().unwrap(),
+        "--push",
+    ];
+    let created = drover.run(&create);
+    assert_eq!(created.code, 0, "{created:?}");
+    until_some("the end of the device", 2 * SOON, || {
+        let devices = drover.json(&["rollout", "devices", campaign]);
+        let device = devices["devices"][0].clone();
+        match device["phase"].as_str() {
+            Some("Succeeded" | "Failed") => Ok(device),
+            _ => Err(devices),
+        }
+    })
+}
+
 /// What was read, by path.
 fn values(read: &Value) -> Vec<(&str, String)> {
     let mut values: Vec<(&str, String)> = read["values"]

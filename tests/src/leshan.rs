@@ -37,7 +37,14 @@ fn compile() -> String {
     run(Command::new("javac")
         .args(["-cp", &path, "-d"])
         .arg(&classes)
-        .args(["InteropDevice.java", "InteropServer.java"].map(|name| source.join(name))));
+        .args(
+            [
+                "FirmwareUpdate.java",
+                "InteropDevice.java",
+                "InteropServer.java",
+            ]
+            .map(|name| source.join(name)),
+        ));
     std::fs::copy(source.join("logback.xml"), classes.join("logback.xml"))
         .expect("it can be copied");
     format!("{}:{path}", classes.display())

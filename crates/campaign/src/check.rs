@@ -3,8 +3,9 @@
 use std::collections::BTreeSet;
 use std::time::Duration;
 
+use device_state::Digest;
 use device_state::campaign::{
-    Campaign, DevicePolicy, Image, OnFailure, Plan, Schedule, Share, Wave, Window,
+    Campaign, DevicePolicy, Image, OnFailure, Plan, Schedule, Share, Transfer, Wave, Window,
 };
 use thiserror::Error;
 
@@ -28,6 +29,10 @@ pub enum Problem {
     Missing,
     #[error("use printable ASCII characters without spaces")]
     Characters,
+    #[error(
+        "only packages of the cluster can be pushed: store it (drover artefacts put), and give drover:sha256:…"
+    )]
+    NotInTheCluster,
     #[error("use letters, digits, -, _ and . only, with a letter or a digit first and last")]
     Name,
     #[error("another wave has this name; give each its own")]
@@ -69,9 +74,9 @@ const MAX_RETRIES: u8 = 10;
 
 /// Checks a whole plan. The first thing that is wrong is told.
 pub fn check(plan: &Plan) -> Result<(), PlanError> {
-    check_image(&plan.image, "image")?;
+    check_image(&plan.image, plan.transfer, "image")?;
     if let Some(image) = &plan.rollback_image {
-        check_image(image, "rollback_image")?;
+        check_image(image, plan.transfer, "rollback_image")?;
     }
     let goes_back = plan.on_failure == OnFailure::Rollback;
     ensure(
@@ -104,13 +109,18 @@ fn ensure(
     })
 }
 
-fn check_image(image: &Image, field: &str) -> Result<(), PlanError> {
+fn check_image(image: &Image, transfer: Transfer, field: &str) -> Result<(), PlanError> {
     let at = |part: &str| format!("{field}.{part}");
     check_length(&image.name, Image::MAX_NAME, &at("name"))?;
     check_length(&image.version, Image::MAX_VERSION, &at("version"))?;
     check_length(&image.uri, Image::MAX_URI, &at("uri"))?;
     let is_printable = image.uri.bytes().all(|byte| byte.is_ascii_graphic());
-    ensure(is_printable, at("uri"), || Problem::Characters)
+    ensure(is_printable, at("uri"), || Problem::Characters)?;
+    let can_come = match transfer {
+        Transfer::Pull => true,
+        Transfer::Push => Digest::of_package_uri(&image.uri).is_some(),
+    };
+    ensure(can_come, at("uri"), || Problem::NotInTheCluster)
 }
 
 fn check_length(text: &str, maximum: usize, field: &str) -> Result<(), PlanError> {

@@ -1,4 +1,4 @@
-//! Artefacts: packages that devices fetch from the cluster itself, known by what they consist of.
+//! Artefacts: packages that devices get from the cluster itself, known by what they consist of.
 //!
 //! ```text
 //!  BeginArtefact ──▶ Arriving ── a chunk, in any order ──▶ … ── the last one ──▶ Complete
@@ -10,6 +10,7 @@
 use std::fmt;
 use std::str::FromStr;
 
+use lwm2m::{Entry, Operation, Path, Value};
 use thiserror::Error;
 
 use crate::id::Timestamp;
@@ -73,6 +74,24 @@ impl fmt::Display for Digest {
 impl fmt::Debug for Digest {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         fmt::Display::fmt(self, f)
+    }
+}
+
+/// The package that a Write is to bring to the device, where its value is the URI of one in this cluster and not the bytes.
+/// Nobody but campaigns asks for that; a device behind a gateway is brought none.
+pub fn pushed_package(operation: &Operation) -> Option<Digest> {
+    let Operation::Write { values, .. } = operation else {
+        return None;
+    };
+    match values.as_slice() {
+        [
+            Entry {
+                path: Path::Resource(5, _, 0),
+                value: Value::String(uri),
+                ..
+            },
+        ] => Digest::of_package_uri(uri),
+        _ => None,
     }
 }
 

@@ -10,7 +10,7 @@ use lwm2m::{
 
 use crate::artefact::{Artefact, ArtefactChunk, ArtefactName};
 use crate::bootstrap::{BootstrapProfile, BootstrapRecord};
-use crate::campaign::{Abort, Campaign, CampaignId, Course, Part};
+use crate::campaign::{Abort, Campaign, CampaignId, Course, Part, Transfer};
 use crate::feature::FeatureLevel;
 use crate::group::Group;
 use crate::guard::Guard;
@@ -412,6 +412,8 @@ impl Command {
             Self::BeginArtefact { .. }
             | Self::PutArtefactChunk { .. }
             | Self::RemoveArtefact { .. } => true,
+            Self::PutCampaign { campaign } => campaign.plan.transfer == Transfer::Push,
+            Self::OpenCampaign { part } => part.transfer == Transfer::Push,
             Self::Guarded { command, .. } => command.is_of_artefacts(),
             _ => false,
         }

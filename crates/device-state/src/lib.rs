@@ -67,7 +67,7 @@ pub mod table;
 
 pub use apply::restore::{Restoration, Restored};
 pub use apply::{Applied, Context, apply, apply_entry};
-pub use artefact::{Artefact, ArtefactChunk, ArtefactName, ArtefactState, Digest};
+pub use artefact::{Artefact, ArtefactChunk, ArtefactName, ArtefactState, Digest, pushed_package};
 pub use bootstrap::{
     AccessRule, BootstrapProfile, BootstrapRecord, BootstrapResult, BootstrapSecurity,
     BootstrapServer, CertificateUse, ServerCertificate,

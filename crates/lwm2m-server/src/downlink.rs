@@ -9,8 +9,9 @@ use std::borrow::Cow;
 use std::collections::VecDeque;
 use std::sync::Arc;
 
+use bytes::Bytes;
 use coap::{Code, ExchangeId, PeerKey, Request, Response, SendError, Token};
-use device_state::{Command, Digest, Observation, Quirks, registration_shard};
+use device_state::{Command, Digest, Observation, Quirks, pushed_package, registration_shard};
 use lwm2m::{
     AlternatePath, ChildPrefix, ContentFormat, Entry, ObjectLinks, Observed, Operation, Path,
     RegistrationId, Value,
@@ -35,6 +36,8 @@ pub(crate) struct Downlink<P> {
     /// The device behind it that is meant, where it is a gateway.
     child: Option<ChildPrefix>,
     operation: Operation,
+    /// What is written, in place of the value that the operation names.
+    package: Option<Bytes>,
     course: Course,
     purpose: Purpose,
     /// Formats that are still to be tried when the device refuses this one, next one last.
@@ -44,9 +47,11 @@ pub(crate) struct Downlink<P> {
 /// An operation that was asked for and has not begun.
 #[derive(Debug)]
 pub(crate) struct Waiting {
-    tag: OperationTag,
+    pub(crate) tag: OperationTag,
     child: Option<ChildPrefix>,
     pub(crate) operation: Operation,
+    /// What it writes, in place of the value that it names.
+    pub(crate) package: Option<Bytes>,
 }
 
 /// How an operation is carried out.
@@ -108,6 +113,25 @@ impl<P> Downlink<P> {
     }
 }
 
+/// What a device is asked for.
+struct Asked {
+    child: Option<ChildPrefix>,
+    operation: Operation,
+    package: Option<Bytes>,
+    purpose: Purpose,
+}
+
+impl Asked {
+    const fn for_us(child: Option<ChildPrefix>, operation: Operation, purpose: Purpose) -> Self {
+        Self {
+            child,
+            operation,
+            package: None,
+            purpose,
+        }
+    }
+}
+
 /// Who waits for the answer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Purpose {
@@ -137,6 +161,7 @@ impl<P: PeerKey> Engine<P> {
             tag,
             child,
             operation,
+            package: None,
         };
         self.handle_waiting(now, registration, waiting);
     }
@@ -162,31 +187,44 @@ impl<P: PeerKey> Engine<P> {
             }
             return;
         }
+        if let Some(digest) = pushed_package(&waiting.operation) {
+            let tag = waiting.tag;
+            if let Err(failure) = self.push_package(now, registration, waiting, digest) {
+                self.operation_done(tag, Err(failure));
+            }
+            return;
+        }
         let mut texts = waiting.operation.texts_mut().into_iter();
         if texts.any(|text| Digest::of_package_uri(text).is_some())
             && let Some(peer) = self.peer_of(registration)
         {
             let (tag, registration) = (waiting.tag, registration.clone());
-            self.unaddressed.insert(tag, (registration, waiting));
+            self.unresolved.insert(tag, (registration, waiting));
             return self.outputs.push_back(Output::Address { tag, peer });
         }
         let Waiting {
             tag,
             child,
             operation,
+            package,
         } = waiting;
         if let Operation::CancelObserve { observed } = &operation {
             return self.cancel_observation(now, tag, registration, observed);
         }
-        let purpose = Purpose::Asked(tag);
-        if let Err(failure) = self.start_downlink(now, registration, child, operation, purpose) {
+        let asked = Asked {
+            child,
+            operation,
+            package,
+            purpose: Purpose::Asked(tag),
+        };
+        if let Err(failure) = self.start_downlink(now, registration, asked) {
             self.operation_done(tag, Err(failure));
         }
     }
 
     /// The caller no longer waits. What was sent stays sent; what was not is dropped.
     pub fn cancel_operation(&mut self, now: Now, tag: OperationTag) {
-        self.unaddressed.remove(&tag);
+        self.unresolved.remove(&tag);
         for waiting in self.early.values_mut() {
             waiting.operations.retain(|waits| waits.tag != tag);
         }
@@ -218,8 +256,9 @@ impl<P: PeerKey> Engine<P> {
             device.is_asked(now.instant);
         }
         let (child, operation) = operation.split_child();
+        let asked = Asked::for_us(child, operation, Purpose::Restored);
         // A device that is not reached is asked again when it says something (`Engine::restore_missing`).
-        let _lost = self.start_downlink(now, registration, child, operation, Purpose::Restored);
+        let _lost = self.start_downlink(now, registration, asked);
     }
 
     /// Whether the device is being asked for this observation.
@@ -244,21 +283,50 @@ impl<P: PeerKey> Engine<P> {
         }
     }
 
+    /// Ends what brings a package to a peer: another operation does. A leader of the device's shard that was replaced may have
+    /// begun the same, and a device takes one at a time (RFC 7959 §2.5).
+    fn end_pushes(&mut self, now: Now, peer: P) {
+        let asked = self.downlinks.values().filter_map(|downlink| {
+            let pushes = downlink.package.is_some() && downlink.peer == peer;
+            match downlink.purpose {
+                Purpose::Asked(tag) if pushes => Some(tag),
+                _ => None,
+            }
+        });
+        for tag in asked.collect::<Vec<OperationTag>>() {
+            self.cancel_operation(now, tag);
+            self.operation_done(tag, Err(OperationFailure::Timeout));
+        }
+    }
+
+    /// The device of the registration, if it can be asked for something now.
+    pub(crate) fn check_listening(
+        &self,
+        now: Now,
+        registration: &RegistrationId,
+    ) -> Result<&Device<P>, OperationFailure> {
+        let device = self.devices.get(registration);
+        let device = device.ok_or(OperationFailure::NotHere)?;
+        if device.listens(now.instant, self.config.awake_window) {
+            Ok(device)
+        } else {
+            Err(OperationFailure::Asleep)
+        }
+    }
+
     fn start_downlink(
         &mut self,
         now: Now,
         registration: &RegistrationId,
-        child: Option<ChildPrefix>,
-        operation: Operation,
-        purpose: Purpose,
+        asked: Asked,
     ) -> Result<(), OperationFailure> {
-        let device = self
-            .devices
-            .get(registration)
-            .ok_or(OperationFailure::NotHere)?;
-        if !device.listens(now.instant, self.config.awake_window) {
-            return Err(OperationFailure::Asleep);
-        }
+        let Asked {
+            child,
+            operation,
+            package,
+            purpose,
+        } = asked;
+        let device = self.check_listening(now, registration)?;
         let pieces = pieces::needed(&operation, device)?;
         let peer = device.peer;
         if let Operation::Observe {
@@ -276,11 +344,15 @@ impl<P: PeerKey> Engine<P> {
             }
             self.cancel_changed(now, registration, observed, *parameters);
         }
+        if package.is_some() {
+            self.end_pushes(now, peer);
+        }
         let downlink = Downlink {
             peer,
             registration: registration.clone(),
             child,
             operation,
+            package,
             course: Course::Whole,
             purpose,
             untried: Vec::new(),
@@ -317,6 +389,10 @@ impl<P: PeerKey> Engine<P> {
             .devices
             .get(&downlink.registration)
             .ok_or(OperationFailure::NotHere)?;
+        if downlink.package.is_some() {
+            // In every other format it would have to be copied.
+            return self.transmit(now, downlink, Some(ContentFormat::OPAQUE));
+        }
         downlink.untried = request::formats(downlink.current(), device);
         let format = downlink.untried.pop().flatten();
         self.transmit(now, downlink, format)
@@ -344,18 +420,22 @@ impl<P: PeerKey> Engine<P> {
             request.response_timeout = Some(self.config.composite_timeout);
         }
         request.token = downlink.refreshed(&device.observations);
-        let exchange =
-            self.send_request(now, downlink.peer, request)
-                .map_err(|error| match error {
-                    SendError::PeerBusy { retry_after }
-                    | SendError::OutOfMessageIds { retry_after } => {
-                        OperationFailure::Busy { retry_after }
-                    }
-                    SendError::Overloaded => OperationFailure::Busy {
-                        retry_after: self.config.retry_after,
-                    },
-                    error => OperationFailure::Invalid(error.to_string()),
-                })?;
+        let sent = match downlink.package.clone() {
+            Some(package) => {
+                self.coap
+                    .send_request_shared(now.instant, downlink.peer, request, package)
+            }
+            None => self.send_request(now, downlink.peer, request),
+        };
+        let exchange = sent.map_err(|error| match error {
+            SendError::PeerBusy { retry_after } | SendError::OutOfMessageIds { retry_after } => {
+                OperationFailure::Busy { retry_after }
+            }
+            SendError::Overloaded => OperationFailure::Busy {
+                retry_after: self.config.retry_after,
+            },
+            error => OperationFailure::Invalid(error.to_string()),
+        })?;
         if let Purpose::Asked(tag) = downlink.purpose {
             self.tags.insert(tag, exchange);
         }

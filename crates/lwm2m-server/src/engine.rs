@@ -60,9 +60,9 @@ pub struct Engine<P: PeerKey> {
     /// Operations that wait until their device has been answered: the state tier may know of its message, and that it
     /// listens, before this engine does.
     pub(crate) early: HashMap<RegistrationId, Early>,
-    /// Operations that name packages of the cluster, until it is known where the device reaches these.
-    pub(crate) unaddressed: HashMap<OperationTag, (RegistrationId, Waiting)>,
-    /// Devices that wait for a package.
+    /// Operations that name packages of the cluster, until it is known where the device reaches these, or what they bring.
+    pub(crate) unresolved: HashMap<OperationTag, (RegistrationId, Waiting)>,
+    /// What waits for a package.
     pub(crate) fetching: HashSet<PackageRequest>,
     /// The registrations whose operations wait for a commit.
     held_back: HashMap<CommitId, RegistrationId>,
@@ -95,7 +95,7 @@ impl<P: PeerKey> Engine<P> {
             downlinks: HashMap::new(),
             tags: HashMap::new(),
             early: HashMap::new(),
-            unaddressed: HashMap::new(),
+            unresolved: HashMap::new(),
             fetching: HashSet::new(),
             held_back: HashMap::new(),
             outputs: VecDeque::new(),

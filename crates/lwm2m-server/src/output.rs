@@ -87,7 +87,8 @@ pub enum Output<P> {
         /// Where the device talked from before, for [`Engine::came_from`](crate::Engine::came_from).
         moved_from: Option<SocketAddr>,
     },
-    /// A device wants a package: fetch it and report back with [`Engine::take_package`](crate::Engine::take_package).
+    /// A device wants a package, or is to be brought one: fetch it and report back with
+    /// [`Engine::take_package`](crate::Engine::take_package).
     Package {
         request: PackageRequest,
         digest: Digest,
@@ -111,9 +112,18 @@ pub enum Output<P> {
     },
 }
 
-/// A device that waits for a package.
+/// What waits for a package.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub struct PackageRequest(pub(crate) ExchangeId);
+pub struct PackageRequest(pub(crate) Delivery);
+
+/// How a package comes to a device.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub(crate) enum Delivery {
+    /// It asks for it.
+    Fetch(ExchangeId),
+    /// It is written to it.
+    Push(OperationTag),
+}
 
 /// The device's answer to an operation.
 #[derive(Clone, Debug, PartialEq)]

@@ -1,4 +1,4 @@
-//! Packages that devices fetch from this node, and what they are told where these are.
+//! Packages that devices get from this node, and what they are told where these are.
 
 use std::time::Duration;
 

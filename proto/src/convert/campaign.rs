@@ -20,9 +20,7 @@ use crate::storage::v1::command as stored;
 
 pub(super) use ledger::{queue, tally_row, wire_tally};
 
-wire_enum!(Transfer, wire::CampaignTransfer, wire_transfer, transfer, {
-    Pull
-});
+wire_enum!(Transfer, wire::CampaignTransfer, wire_transfer, transfer, { Pull, Push });
 wire_enum!(Promotion, wire::CampaignPromotion, wire_promotion, promotion, { Automatic, Manual });
 wire_enum!(OnFailure, wire::CampaignOnFailure, wire_on_failure, on_failure, {
     Pause,

@@ -515,6 +515,7 @@ pub struct CampaignMoved {
 pub enum CampaignTransfer {
     Unspecified = 0,
     Pull = 1,
+    Push = 2,
 }
 impl CampaignTransfer {
     /// String value of the enum field names used in the ProtoBuf definition.
@@ -525,6 +526,7 @@ impl CampaignTransfer {
         match self {
             Self::Unspecified => "CAMPAIGN_TRANSFER_UNSPECIFIED",
             Self::Pull => "CAMPAIGN_TRANSFER_PULL",
+            Self::Push => "CAMPAIGN_TRANSFER_PUSH",
         }
     }
     /// Creates an enum from field names used in the ProtoBuf definition.
@@ -532,6 +534,7 @@ impl CampaignTransfer {
         match value {
             "CAMPAIGN_TRANSFER_UNSPECIFIED" => Some(Self::Unspecified),
             "CAMPAIGN_TRANSFER_PULL" => Some(Self::Pull),
+            "CAMPAIGN_TRANSFER_PUSH" => Some(Self::Push),
             _ => None,
         }
     }

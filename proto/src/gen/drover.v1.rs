@@ -255,9 +255,53 @@ pub struct CampaignPlan {
     /// Only devices of this group, as it is when the campaign is made; told as a part of `filter`.
     #[prost(string, tag = "11")]
     pub group: ::prost::alloc::string::String,
+    #[prost(enumeration = "campaign_plan::Transfer", tag = "12")]
+    pub transfer: i32,
 }
 /// Nested message and enum types in `CampaignPlan`.
 pub mod campaign_plan {
+    #[derive(
+        Clone,
+        Copy,
+        Debug,
+        PartialEq,
+        Eq,
+        Hash,
+        PartialOrd,
+        Ord,
+        ::prost::Enumeration
+    )]
+    #[repr(i32)]
+    pub enum Transfer {
+        /// Pull
+        Unspecified = 0,
+        /// Each device gets the URI in /5/0/1, and fetches the image.
+        Pull = 1,
+        /// The image is written to /5/0/0 of each device. Only packages of the cluster.
+        Push = 2,
+    }
+    impl Transfer {
+        /// String value of the enum field names used in the ProtoBuf definition.
+        ///
+        /// The values are not transformed in any way and thus are considered stable
+        /// (if the ProtoBuf definition does not change) and safe for programmatic use.
+        pub fn as_str_name(&self) -> &'static str {
+            match self {
+                Self::Unspecified => "TRANSFER_UNSPECIFIED",
+                Self::Pull => "TRANSFER_PULL",
+                Self::Push => "TRANSFER_PUSH",
+            }
+        }
+        /// Creates an enum from field names used in the ProtoBuf definition.
+        pub fn from_str_name(value: &str) -> ::core::option::Option<Self> {
+            match value {
+                "TRANSFER_UNSPECIFIED" => Some(Self::Unspecified),
+                "TRANSFER_PULL" => Some(Self::Pull),
+                "TRANSFER_PUSH" => Some(Self::Push),
+                _ => None,
+            }
+        }
+    }
     #[derive(
         Clone,
         Copy,
@@ -346,7 +390,7 @@ pub mod campaign_plan {
         }
     }
 }
-/// A firmware, which devices get by themselves from a URI.
+/// A firmware.
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct CampaignImage {
     /// For people. Unset: the name of the campaign
@@ -355,7 +399,7 @@ pub struct CampaignImage {
     /// What a device says in /3/0/3 once it runs it; compared exactly.
     #[prost(string, tag = "2")]
     pub version: ::prost::alloc::string::String,
-    /// coap, coaps, coap+tcp, coaps+tcp, http or https; at most 255 bytes.
+    /// coap, coaps, coap+tcp, coaps+tcp, http or https, or drover:sha256:… for a package of the cluster; at most 255 bytes.
     #[prost(string, tag = "3")]
     pub uri: ::prost::alloc::string::String,
 }

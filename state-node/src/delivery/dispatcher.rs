@@ -8,6 +8,7 @@
 //! 3. A new leader finds what waits in the rows. What an old leader had started gets some time to be reported by it.
 
 use std::collections::{BTreeSet, HashMap, VecDeque};
+use std::sync::Arc;
 use std::time::Duration;
 
 use device_state::{
@@ -18,6 +19,7 @@ use futures::StreamExt;
 use futures::future::BoxFuture;
 use futures::stream::FuturesUnordered;
 use node_runtime::Drain;
+use tokio::sync::Semaphore;
 use tokio::time::Instant;
 
 use crate::delivery::DeliveryParts;
@@ -26,6 +28,8 @@ use crate::shard_events::{Scope, Work};
 
 /// Devices that are served at the same time.
 const MAX_RUNNING: usize = 10_000;
+/// Packages that are brought to devices at the same time. Each may take hours, and the other devices have their turn.
+const MAX_PUSHES: usize = MAX_RUNNING / 2;
 /// Rows read at a time when a new leader looks for what waits.
 const SCAN: usize = 1_000;
 /// How often a change of leadership is looked for.
@@ -54,8 +58,8 @@ enum Phase {
     Resting { until: Instant },
     /// Nothing is tried before this time, unless the device is heard from.
     Asleep { until: Instant },
-    /// An operation is under way, and meanwhile the device was to be looked at.
-    Running { meanwhile: Option<Hint> },
+    /// An operation is under way, and meanwhile the device was to be looked at. What an earlier run comes to says nothing.
+    Running { run: u64, meanwhile: Option<Hint> },
 }
 
 /// Why a device is looked at.
@@ -71,7 +75,9 @@ enum Hint {
 pub struct Dispatcher {
     parts: DeliveryParts,
     devices: HashMap<DeviceName, Device>,
-    running: FuturesUnordered<BoxFuture<'static, (DeviceName, Step)>>,
+    running: FuturesUnordered<BoxFuture<'static, (DeviceName, u64, Step)>>,
+    runs: u64,
+    pushes: Arc<Semaphore>,
     resting: BTreeSet<(Instant, DeviceName)>,
     cancelling: FuturesUnordered<BoxFuture<'static, ()>>,
     orphans: VecDeque<(Instant, OperationRecord)>,
@@ -98,6 +104,8 @@ impl Dispatcher {
             parts,
             devices: HashMap::new(),
             running: FuturesUnordered::new(),
+            runs: 0,
+            pushes: Arc::new(Semaphore::new(MAX_PUSHES)),
             resting: BTreeSet::new(),
             cancelling: FuturesUnordered::new(),
             orphans: VecDeque::new(),
@@ -122,7 +130,7 @@ impl Dispatcher {
             tokio::select! {
                 () = drain.started() => return,
                 work = events.take_work() => self.take(work),
-                Some((endpoint, step)) = self.running.next() => self.stepped(endpoint, step),
+                Some((endpoint, run, step)) = self.running.next() => self.stepped(endpoint, run, step),
                 Some(()) = self.cancelling.next() => {}
                 () = rest => self.wake_rested(),
                 () = tokio::task::yield_now(), if self.scan.is_some() => self.scan_page(),
@@ -277,8 +285,9 @@ impl Dispatcher {
                 started: None,
             });
         match device.phase {
-            Phase::Running { meanwhile } => {
+            Phase::Running { run, meanwhile } => {
                 device.phase = Phase::Running {
+                    run,
                     meanwhile: meanwhile.max(Some(hint)),
                 }
             }
@@ -301,16 +310,22 @@ impl Dispatcher {
             self.resting.insert((until, endpoint));
             return;
         }
-        device.phase = Phase::Running { meanwhile: None };
+        self.runs += 1;
+        let run = self.runs;
+        device.phase = Phase::Running {
+            run,
+            meanwhile: None,
+        };
         let serve = Serve {
             parts: self.parts.clone(),
             endpoint: endpoint.clone(),
             started: device.started,
             heard: device.heard,
+            pushes: Arc::clone(&self.pushes),
         };
         self.running.push(Box::pin(async move {
             let step = serve.run().await;
-            (endpoint, step)
+            (endpoint, run, step)
         }));
     }
 
@@ -330,16 +345,20 @@ impl Dispatcher {
         }
     }
 
-    fn stepped(&mut self, endpoint: DeviceName, step: Step) {
+    fn stepped(&mut self, endpoint: DeviceName, run: u64, step: Step) {
         self.notice_leadership();
         let Some(device) = self.devices.get_mut(&endpoint) else {
             return;
         };
-        let answered = matches!(step, Step::Answered);
+        // What began before the leadership was lost, and regained, is past.
         let hint = match device.phase {
-            Phase::Running { meanwhile } => meanwhile,
-            Phase::Resting { .. } | Phase::Asleep { .. } => None,
+            Phase::Running {
+                run: now,
+                meanwhile,
+            } if now == run => meanwhile,
+            _ => return,
         };
+        let answered = matches!(step, Step::Answered);
         let pause = match step {
             Step::Empty if hint.is_some() => return self.start(endpoint),
             Step::Empty => {

@@ -1,14 +1,16 @@
 //! Serving one device once: the next operation of its queue is sent, and its end is committed.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use device_state::table::Tables;
 use device_state::{
     Command, DeviceName, OperationId, OperationOutcome, OperationRecord, Outcome, Registration,
-    Timestamp, ValueOrigin, query,
+    Timestamp, ValueOrigin, pushed_package, query,
 };
 use lwm2m::{Observed, Operation, QueueMode, RegistrationId};
 use node_runtime::clock;
+use tokio::sync::Semaphore;
 use tokio::time::Instant;
 
 use crate::attachments::{Delivery, DeliveryError};
@@ -17,6 +19,10 @@ use crate::delivery::DeliveryParts;
 /// The longest that one exchange takes.
 // RFC 7252 §4.8.2: MAX_TRANSMIT_WAIT.
 const EXCHANGE_TIMEOUT: Duration = Duration::from_secs(93);
+/// The longest that a package takes, of which every block is such an exchange.
+const TRANSFER_TIMEOUT: Duration = Duration::from_hours(24);
+/// Between two looks whether another device may be brought a package.
+const PUSH_PAUSE: Duration = Duration::from_secs(10);
 
 /// What came of serving a device once.
 #[derive(Clone, Debug)]
@@ -48,6 +54,8 @@ pub(super) struct Serve {
     pub started: Option<OperationId>,
     /// When the device was heard from last, as far as this leader was told.
     pub heard: Option<Instant>,
+    /// For those that may be brought a package at the same time.
+    pub pushes: Arc<Semaphore>,
 }
 
 impl Serve {
@@ -116,15 +124,32 @@ impl Serve {
             }
         }
         let left = Duration::from_millis(record.deadline.0.saturating_sub(clock::now_ms()));
+        let pushes = pushed_package(&record.operation).is_some();
+        let (longest, _permit) = if pushes {
+            let Ok(permit) = self.pushes.try_acquire() else {
+                return Step::Pause {
+                    at_least: Some(PUSH_PAUSE),
+                    started,
+                };
+            };
+            (TRANSFER_TIMEOUT, Some(permit))
+        } else {
+            (EXCHANGE_TIMEOUT, None)
+        };
         let observed = observed(&record.operation).cloned();
         let begun = Timestamp(clock::now_ms());
         let delivery = Delivery {
             endpoint: self.endpoint.clone(),
             registration: to.id.clone(),
             operation: record.operation,
-            timeout: left.clamp(Duration::from_secs(1), EXCHANGE_TIMEOUT),
+            timeout: left.clamp(Duration::from_secs(1), longest),
         };
-        match self.parts.attachments.deliver(to.owner, delivery).await {
+        let delivered = self.parts.attachments.deliver(to.owner, delivery);
+        let delivered = tokio::select! {
+            delivered = delivered => delivered,
+            () = self.taken_back(record.id), if pushes => return Step::Next,
+        };
+        match delivered {
             Ok(answer) => {
                 if let Some(observed) = observed {
                     self.observes(&to.id, observed, &answer.outcome, begun)
@@ -217,6 +242,20 @@ impl Serve {
                 )
                 .await
             }
+        }
+    }
+
+    /// Waits until somebody else ends the operation, as who aborts a campaign does. A delivery that nobody waits for any more
+    /// is cancelled, which is worth it where it takes hours.
+    async fn taken_back(&self, operation: OperationId) {
+        let ended = self.parts.group.events().operation_finished(operation);
+        let is_open = self.parts.group.store().read(|tables| {
+            let record = query::operation(tables, &self.endpoint, operation);
+            record.is_some_and(|record| record.finished_at().is_none())
+        });
+        if is_open {
+            // Also if the rows were replaced: then they have to be looked at again.
+            let _signal = ended.await;
         }
     }
 

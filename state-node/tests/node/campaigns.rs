@@ -1,14 +1,17 @@
 //! Groups, and campaigns from their creation to their end, over real processes.
 
-use device_state::{Command, DeviceName, Timestamp, ValueOrigin};
-use lwm2m::{Path, RegistrationId, Value};
+use device_state::{Command, DeviceName, Digest, Timestamp, ValueOrigin, pushed_package};
+use lwm2m::{Operation, Path, RegistrationId, Value};
 use proto::drover::v1 as public;
+use proto::drover::v1::artefacts_client::ArtefactsClient;
 use proto::drover::v1::campaign::State;
 use proto::drover::v1::campaign::wave_status::State as WaveState;
 use proto::drover::v1::campaign_device::Phase;
 use proto::drover::v1::campaigns_client::CampaignsClient;
 use proto::drover::v1::device_groups_client::DeviceGroupsClient;
 use proto::drover::v1::devices_client::DevicesClient;
+use proto::drover::v1::put_artefact_request::{Description, Kind};
+use sha2::{Digest as _, Sha256};
 use state_client::Client;
 use tonic::Code;
 use tonic::transport::Channel;
@@ -260,6 +263,67 @@ async fn a_campaign_is_paused_approved_aborted_and_deleted_at_any_node() {
         .await
         .unwrap();
     until_state(&campaigns, "spring", State::Running).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn who_aborts_a_campaign_ends_what_it_pushes() {
+    let cluster = Cluster::start(1).await;
+    let client = cluster.client().await;
+    let ingress = Ingress::attach(&client, 1).await;
+    ingress.register(&endpoint(1)).await;
+    let digest = stored(&cluster, b"app 2.0").await;
+    let mut campaigns = CampaignsClient::connect(cluster.api(0)).await.unwrap();
+    let plan = public::CampaignPlan {
+        image: Some(public::CampaignImage {
+            uri: digest.package_uri(),
+            ..image().unwrap()
+        }),
+        transfer: public::campaign_plan::Transfer::Push.into(),
+        ..Default::default()
+    };
+    campaigns
+        .create_campaign(create("app", plan))
+        .await
+        .unwrap();
+    let is_push = |operation: &Operation| pushed_package(operation) == Some(digest);
+    eventually("the package is on its way", async || {
+        ingress.seen().iter().any(is_push)
+    })
+    .await;
+    let abort = public::AbortCampaignRequest {
+        name: "app".to_owned(),
+        ..Default::default()
+    };
+    campaigns.abort_campaign(abort).await.unwrap();
+    // Nothing else is sent to a device before the end of what is being sent.
+    eventually("the device is to throw away what it has", async || {
+        let is_reset = |operation: &Operation| {
+            operation.path() == Path::Resource(5, 0, 0) && !is_push(operation)
+        };
+        ingress.seen().iter().any(is_reset)
+    })
+    .await;
+    assert_eq!(get(&campaigns, "app").await.counts.unwrap().cancelled, 1);
+}
+
+/// Stores a package.
+async fn stored(cluster: &Cluster, package: &'static [u8]) -> Digest {
+    let digest = Digest(Sha256::digest(package).into());
+    let artefacts = ArtefactsClient::connect(cluster.api(0)).await.unwrap();
+    // Not before all nodes are known to understand it.
+    eventually("the package is stored", async || {
+        let description = Description {
+            digest: digest.to_string(),
+            size_bytes: package.len() as u64,
+            title: String::new(),
+        };
+        let parts = [Kind::Description(description), Kind::Data(package.into())];
+        let parts = parts.map(|kind| public::PutArtefactRequest { kind: Some(kind) });
+        let parts = futures::stream::iter(parts);
+        artefacts.clone().put_artefact(parts).await.is_ok()
+    })
+    .await;
+    digest
 }
 
 /// A device that tells how far its update is.

@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex};
 
 use device_state::{
     Command, DeviceName, NodeId, OperationOutcome, Outcome, Quirks, Registration, SecurityIdentity,
-    ShardId, Timestamp, Transport, ValueOrigin,
+    ShardId, Timestamp, Transport, ValueOrigin, pushed_package,
 };
 use lwm2m::{ChildPrefix, Lifetime, LwM2mVersion, Operation, Path, RegistrationId, Value};
 use state_client::{
@@ -173,6 +173,10 @@ async fn answer_all(
             continue;
         };
         seen.lock().unwrap().push(operation.operation.clone());
+        if pushed_package(&operation.operation).is_some() {
+            // That takes longer than any test.
+            continue;
+        }
         let answer = if asleep.load(Ordering::SeqCst) {
             OperationAnswer::Failed {
                 reason: FailureReason::Asleep,

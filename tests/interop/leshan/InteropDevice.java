@@ -86,8 +86,10 @@ public final class InteropDevice {
             objects.setInstancesForObject(1, new Server(SHORT_SERVER_ID, Long.parseLong(args[2]),
                     EnumSet.of(BindingMode.U), false, BindingMode.U));
         }
-        objects.setInstancesForObject(3, new DeviceObject());
-        objects.setDummyInstancesForObject(4, 5);
+        DeviceObject device = new DeviceObject();
+        objects.setInstancesForObject(3, device);
+        objects.setDummyInstancesForObject(4);
+        objects.setInstancesForObject(5, new FirmwareUpdate(device::installed));
         objects.setInstancesForObject(3303, new Temperature());
 
         CaliforniumClientEndpointsProvider.Builder endpoints = new CaliforniumClientEndpointsProvider.Builder(
@@ -146,8 +148,14 @@ public final class InteropDevice {
      * printed. The serial number is the endpoint name.
      */
     public static final class DeviceObject extends BaseInstanceEnabler {
+        private volatile String firmware = "1.0.0";
         private String utcOffset = "+00:00";
         private String timezone = "Europe/Berlin";
+
+        void installed(String version) {
+            firmware = version;
+            fireResourceChange(3);
+        }
 
         @Override
         public ReadResponse read(LwM2mServer server, int resource) {
@@ -155,7 +163,7 @@ public final class InteropDevice {
                 case 0 -> ReadResponse.success(resource, "Drover");
                 case 1 -> ReadResponse.success(resource, "sim-1");
                 case 2 -> ReadResponse.success(resource, serialNumber);
-                case 3 -> ReadResponse.success(resource, "1.0.0");
+                case 3 -> ReadResponse.success(resource, firmware);
                 case 6 -> ReadResponse.success(resource, java.util.Map.of(0, 1L, 1, 5L), Type.INTEGER);
                 case 7 -> ReadResponse.success(resource, java.util.Map.of(0, 3800L, 1, 5000L), Type.INTEGER);
                 case 9 -> ReadResponse.success(resource, 100L);

@@ -1,7 +1,9 @@
 use std::time::Duration;
 
 use campaign::check;
-use device_state::campaign::{DevicePolicy, FailureThreshold, Plan, Schedule, Share, Window};
+use device_state::campaign::{
+    DevicePolicy, FailureThreshold, OnFailure, Plan, Schedule, Share, Transfer, Window,
+};
 
 use crate::rig::{plan, selector, wave};
 
@@ -40,6 +42,24 @@ fn a_sound_plan_is_taken() {
         .map(|i| wave(&format!("w{i}"), Share::ALL))
         .collect();
     assert_eq!(check(&plan), Ok(()));
+}
+
+#[test]
+fn packages_of_the_cluster_can_be_pushed_and_nothing_else() {
+    let mut plan = sound();
+    plan.transfer = Transfer::Push;
+    let refused = check(&plan).expect_err("it is elsewhere").to_string();
+    assert!(
+        refused.starts_with("image.uri: only packages of the cluster"),
+        "{refused}"
+    );
+    let elsewhere = plan.image.clone();
+    plan.image.uri = format!("drover:sha256:{}", "0b".repeat(32));
+    assert_eq!(check(&plan), Ok(()));
+    plan.on_failure = OnFailure::Rollback;
+    plan.rollback_image = Some(elsewhere);
+    let refused = check(&plan).expect_err("it is elsewhere");
+    assert_eq!(refused.field, "rollback_image.uri");
 }
 
 #[track_caller]

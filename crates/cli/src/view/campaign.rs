@@ -8,7 +8,8 @@ use std::time::SystemTime;
 
 use proto::drover::v1::campaign::wave_status::State as WaveState;
 use proto::drover::v1::campaign::{State, WaveStatus};
-use proto::drover::v1::{Campaign, CampaignCounts};
+use proto::drover::v1::campaign_plan::Transfer;
+use proto::drover::v1::{Campaign, CampaignCounts, CampaignPlan};
 use serde::Serialize;
 
 use crate::table;
@@ -180,6 +181,16 @@ pub(crate) fn present_wave(campaign: &Campaign) -> Option<&WaveStatus> {
 /// Devices with a result.
 pub(crate) const fn ended(counts: &CampaignCounts) -> u64 {
     counts.succeeded + counts.failed + counts.expired + counts.skipped + counts.cancelled
+}
+
+/// What devices get, and how: `2.0.0 from coap://h/2`.
+pub(crate) fn firmware(plan: &CampaignPlan) -> String {
+    let image = plan.image.clone().unwrap_or_default();
+    let pushed = match plan.transfer() {
+        Transfer::Push => ", pushed",
+        Transfer::Unspecified | Transfer::Pull => "",
+    };
+    format!("{} from {}{pushed}", image.version, image.uri)
 }
 
 /// Where devices are, without what is nowhere: `3 succeeded, 1 failed`.

@@ -95,6 +95,7 @@ impl Change<'_> {
     fn walk(&mut self, part: &Part, before: &Ledger, input: Input<'_>) {
         let wanted = Wanted {
             image: &part.image,
+            transfer: part.transfer,
             policy: &part.device,
             going: match part.halt {
                 Sweep::NotBegun => Going::On,

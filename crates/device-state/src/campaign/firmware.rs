@@ -9,6 +9,9 @@
 //!                          Succeeded ◀── the version read back is the image's ── Verifying ◀────────────┘
 //! ```
 //!
+//! Of a push nothing is offered: the device is Downloading while the package is written to it, and what it says counts when
+//! that is over.
+//!
 //! A device is believed by what it says in `/5/0/3` and `/5/0/5` after it was asked for something, never by what was
 //! known before. It says so in notifications; as those are lost with a reboot, `/5/0` is read whenever it registers, and
 //! once a minute otherwise. What decides is the version that it runs.
@@ -17,18 +20,21 @@ use std::time::Duration;
 
 use lwm2m::{Entry, ExecuteArguments, Operation, Path, Value, WriteMode};
 
-use super::{DevicePolicy, Failure, Image, Ledger, Phase, SkipReason};
+use super::{DevicePolicy, Failure, Image, Ledger, Phase, SkipReason, Transfer};
 use crate::id::Timestamp;
 use crate::record::OperationOutcome;
 
 /// How long nothing is heard of a device that is busy before it is asked.
 pub const POLL: Duration = Duration::from_mins(1);
+/// How long a device may take to say what it makes of a package that was written to it, before it is asked.
+const AFTER_PUSH: Duration = Duration::from_secs(5);
 
 const DEVICE: Path = Path::ObjectInstance(3, 0);
 /// What it runs.
 pub const VERSION: Path = Path::Resource(3, 0, 3);
 pub(crate) const BATTERY: Path = Path::Resource(3, 0, 9);
 const FIRMWARE: Path = Path::ObjectInstance(5, 0);
+const PACKAGE: Path = Path::Resource(5, 0, 0);
 const PACKAGE_URI: Path = Path::Resource(5, 0, 1);
 const UPDATE: Path = Path::Resource(5, 0, 2);
 /// How far the update is.
@@ -55,6 +61,8 @@ mod result {
 }
 
 const METHOD_NOT_ALLOWED: (u8, u8) = (4, 5);
+/// RFC 7959 §2.9.2: it lost the blocks that it had.
+const REQUEST_ENTITY_INCOMPLETE: (u8, u8) = (4, 8);
 
 /// What the device said since it was asked.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -102,6 +110,7 @@ pub struct Step {
 #[derive(Clone, Copy, Debug)]
 pub struct Wanted<'w> {
     pub image: &'w Image,
+    pub transfer: Transfer,
     pub policy: &'w DevicePolicy,
     pub going: Going,
 }
@@ -231,7 +240,7 @@ impl Walk<'_> {
         match self.known.state {
             Some(state::DOWNLOADING | state::DOWNLOADED) => {
                 self.enter(Phase::Offered, self.ledger.deadline);
-                self.write_uri("");
+                self.reset();
             }
             Some(state::UPDATING) => self.look_again(),
             _ => self.offer(),
@@ -239,9 +248,22 @@ impl Walk<'_> {
     }
 
     fn offer(&mut self) {
-        self.enter(Phase::Offered, self.ledger.deadline);
-        let uri = self.wanted.image.uri.clone();
-        self.write_uri(&uri);
+        let uri = &self.wanted.image.uri;
+        match self.wanted.transfer {
+            Transfer::Pull => {
+                self.enter(Phase::Offered, self.ledger.deadline);
+                self.ask(write(PACKAGE_URI, Value::String(uri.clone())));
+            }
+            Transfer::Push => {
+                // Whether it sleeps or is being written to, nobody tells.
+                let policy = self.wanted.policy;
+                let time = policy
+                    .wake_up_deadline
+                    .saturating_add(policy.download_timeout);
+                self.enter(Phase::Downloading, self.after(time));
+                self.ask(write(PACKAGE, Value::String(uri.clone())));
+            }
+        }
     }
 
     fn unsupported(&mut self, code: u8) {
@@ -257,10 +279,9 @@ impl Walk<'_> {
         let Input::Ended { operation, outcome } = input else {
             return;
         };
-        let cleared = *operation == write_uri("");
+        let cleared = *operation == reset(self.wanted.transfer);
         match outcome {
-            // LwM2M Core 1.2 §E.6: an empty URI resets. A device that knows only the other way, an empty package, takes
-            // the new URI all the same, or says why not.
+            // A device that knows only the other way takes what comes all the same, or says why not.
             OperationOutcome::Delivered { .. } | OperationOutcome::Rejected { .. } if cleared => {
                 self.offer();
             }
@@ -282,6 +303,11 @@ impl Walk<'_> {
 
     fn downloading(&mut self, input: Input<'_>) {
         match input {
+            Input::Ended { operation, outcome } if operation.path() == PACKAGE => {
+                self.pushed(outcome);
+            }
+            // It is of before: what there is to say of this package comes with the end of it.
+            Input::Reported if self.is_pushing() => {}
             Input::Reported => self.judge_download(Heard::Unasked),
             Input::Ended { outcome, .. } => {
                 self.look_again();
@@ -292,6 +318,20 @@ impl Walk<'_> {
             Input::Registered | Input::Due => self.poll(FIRMWARE),
             _ => {}
         }
+    }
+
+    fn is_pushing(&self) -> bool {
+        self.wanted.transfer == Transfer::Push && self.ledger.operation.is_some()
+    }
+
+    /// What came of a push. What the device makes of the package, it says from now on.
+    fn pushed(&mut self, outcome: &OperationOutcome) {
+        if let OperationOutcome::Rejected { code, .. } = outcome {
+            let (class, detail) = parts(*code);
+            return self.fail(Failure::Refused(class, detail));
+        }
+        self.ledger.asked_at = self.now;
+        self.ledger.due = self.after(AFTER_PUSH).min(self.ledger.deadline);
     }
 
     fn judge_download(&mut self, heard: Heard) {
@@ -318,8 +358,7 @@ impl Walk<'_> {
 
     /// Until the phase's deadline, however often it is given.
     fn order(&mut self) {
-        self.ledger.asked_at = self.now;
-        self.operation = Some(Operation::Execute {
+        self.ask(Operation::Execute {
             path: UPDATE,
             arguments: ExecuteArguments::default(),
         });
@@ -495,7 +534,7 @@ impl Walk<'_> {
             // Without the order to install, what it has got or gets is of no use.
             Phase::Downloading | Phase::Downloaded => {
                 self.enter(Phase::Cancelled, Timestamp::NEVER);
-                self.write_uri("");
+                self.reset();
             }
             _ => {}
         }
@@ -529,9 +568,15 @@ impl Walk<'_> {
         }
     }
 
-    fn write_uri(&mut self, uri: &str) {
+    /// Has the device throw away what it has of a package.
+    fn reset(&mut self) {
+        self.ask(reset(self.wanted.transfer));
+    }
+
+    /// What it says from now on says something of it.
+    fn ask(&mut self, operation: Operation) {
         self.ledger.asked_at = self.now;
-        self.operation = Some(write_uri(uri));
+        self.operation = Some(operation);
     }
 
     fn look_again(&mut self) {
@@ -552,11 +597,20 @@ enum Heard {
     Unasked,
 }
 
-fn write_uri(uri: &str) -> Operation {
+/// In place of the URI of a package of the cluster, its bytes are written to [`PACKAGE`].
+fn write(path: Path, value: Value) -> Operation {
     Operation::Write {
-        path: PACKAGE_URI,
+        path,
         mode: WriteMode::Replace,
-        values: vec![Entry::new(PACKAGE_URI, Value::String(uri.to_owned()))],
+        values: vec![Entry::new(path, value)],
+    }
+}
+
+/// LwM2M Core 1.2 §E.6: an empty URI does it, and a package of a zero byte, which a device takes that cannot fetch.
+fn reset(transfer: Transfer) -> Operation {
+    match transfer {
+        Transfer::Pull => write(PACKAGE_URI, Value::String(String::new())),
+        Transfer::Push => write(PACKAGE, Value::Opaque(vec![0])),
     }
 }
 
@@ -582,7 +636,9 @@ impl Failure {
             Self::UpdateResult(result) => {
                 matches!(result, result::OUT_OF_MEMORY | result::CONNECTION_LOST)
             }
-            Self::Refused(class, _) => class == 5,
+            Self::Refused(class, detail) => {
+                class == 5 || matches!((class, detail), REQUEST_ENTITY_INCOMPLETE)
+            }
             Self::DownloadTimeout | Self::Interrupted => true,
             Self::InstallTimeout | Self::VersionMismatch => false,
         }

@@ -40,7 +40,7 @@ pub struct Image {
     pub name: String,
     /// What a device says in `/3/0/3` once it runs it; compared exactly.
     pub version: String,
-    /// Where devices get it, for a pull.
+    /// Where it is.
     pub uri: String,
 }
 
@@ -57,9 +57,11 @@ impl Image {
 /// How a device gets the image.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 pub enum Transfer {
-    /// It gets the URI in `/5/0/1`.
+    /// It gets the URI in `/5/0/1`, and fetches it.
     #[default]
     Pull,
+    /// It gets the package in `/5/0/0`. The image's URI is that of a package of the cluster.
+    Push,
 }
 
 /// Who takes part.

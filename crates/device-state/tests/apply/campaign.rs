@@ -126,7 +126,20 @@ fn tally(world: &World, slot: u8) -> Tally {
 
 /// The device `a` in a wave of its own, played until nothing more happens.
 fn played(gadget: Gadget) -> (World, Gadget) {
-    let mut world = begun(part(ID), &["a"]);
+    played_in(part(ID), gadget)
+}
+
+/// As [`played`], by a push.
+fn pushed(gadget: Gadget) -> (World, Gadget) {
+    let pushing = Part {
+        transfer: Transfer::Push,
+        ..part(ID)
+    };
+    played_in(pushing, gadget)
+}
+
+fn played_in(part: Part, gadget: Gadget) -> (World, Gadget) {
+    let mut world = begun(part, &["a"]);
     admit(&mut world, ID, 0, 1);
     let mut gadget = gadget;
     gadget.play(&mut world);
@@ -156,6 +169,107 @@ fn a_device_gets_the_firmware_and_succeeds_by_its_version() {
     assert_eq!(query::campaign_of(&world.tables, &endpoint("a")), None);
     assert!(query::observations(&world.tables, &endpoint("a")).is_empty());
     assert_eq!(query::counters(&world.tables).campaign_devices, 0);
+}
+
+#[test]
+fn a_package_is_pushed_once_and_installed() {
+    for oddity in [None, Some(Oddity::NeverNotifies)] {
+        let (world, gadget) = pushed(Gadget {
+            oddity,
+            ..Gadget::new("a")
+        });
+        assert_eq!(phase(&world, "a"), Phase::Succeeded);
+        assert_eq!((gadget.installed, gadget.version.as_str()), (1, VERSION));
+        assert_eq!(gadget.pushes, ["coap://images/app"]);
+        assert!(gadget.uris.is_empty());
+    }
+}
+
+#[test]
+fn what_an_earlier_update_left_is_cleared_before_a_push() {
+    let (world, gadget) = pushed(Gadget {
+        state: 2,
+        ..Gadget::new("a")
+    });
+    assert_eq!(phase(&world, "a"), Phase::Succeeded);
+    assert_eq!(gadget.pushes, ["", "coap://images/app"]);
+    // It may know no URIs at all.
+    assert!(gadget.uris.is_empty());
+}
+
+/// A periodic notification, or an observation that is asked for again when the device registers.
+#[test]
+fn what_is_told_of_an_earlier_update_during_a_push_counts_for_nothing() {
+    for old in [1, 5] {
+        let mut world = begun(
+            Part {
+                transfer: Transfer::Push,
+                ..part(ID)
+            },
+            &["a"],
+        );
+        admit(&mut world, ID, 0, 1);
+        let mut gadget = Gadget {
+            result: old,
+            ..Gadget::new("a")
+        };
+        gadget.play_until(&mut world, |world| phase(world, "a") == Phase::Downloading);
+        gadget.tell(&mut world);
+        assert_eq!(phase(&world, "a"), Phase::Downloading, "{old}");
+        gadget.play(&mut world);
+        assert_eq!(phase(&world, "a"), Phase::Succeeded, "{old}");
+        assert_eq!((gadget.pushes.len(), gadget.installed), (1, 1));
+    }
+}
+
+#[test]
+fn a_push_ends_by_what_the_device_says_of_the_package() {
+    let (world, _) = pushed(Gadget {
+        fails_with: Some(5),
+        ..Gadget::new("a")
+    });
+    let wrong = Failure::UpdateResult(5);
+    assert_eq!(phase(&world, "a"), Phase::Failed(wrong));
+    let (world, gadget) = pushed(Gadget {
+        oddity: Some(Oddity::RefusesPackage),
+        ..Gadget::new("a")
+    });
+    assert_eq!(phase(&world, "a"), Phase::Failed(Failure::Refused(4, 15)));
+    assert_eq!(gadget.pushes.len(), 1);
+}
+
+#[test]
+fn a_device_that_lost_blocks_gets_the_package_again() {
+    let (world, gadget) = pushed(Gadget {
+        oddity: Some(Oddity::LosesBlocks),
+        failures_left: 1,
+        ..Gadget::new("a")
+    });
+    assert_eq!(phase(&world, "a"), Phase::Succeeded);
+    assert_eq!((gadget.pushes.len(), gadget.installed), (2, 1));
+}
+
+#[test]
+fn a_push_has_its_time() {
+    let mut world = begun(
+        Part {
+            transfer: Transfer::Push,
+            device: DevicePolicy {
+                retries: 0,
+                wake_up_deadline: std::time::Duration::from_hours(1),
+                ..DevicePolicy::default()
+            },
+            ..part(ID)
+        },
+        &["a"],
+    );
+    admit(&mut world, ID, 0, 1);
+    let mut gadget = Gadget {
+        stalls_in: Some(1),
+        ..Gadget::new("a")
+    };
+    gadget.play(&mut world);
+    assert_eq!(phase(&world, "a"), Phase::Failed(Failure::DownloadTimeout));
 }
 
 #[test]

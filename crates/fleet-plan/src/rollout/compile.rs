@@ -3,7 +3,7 @@
 use crd::firmware_rollout::{FailureAction, FailureThreshold, Promotion, Strategy, Wave};
 use crd::{FirmwareImage, FirmwareRollout, Membership, Reason};
 use device_state::campaign::{
-    Campaign, CampaignId, Control, Course, Image, OnFailure, Plan, Share, Transfer,
+    Campaign, CampaignId, Control, Course, Image, OnFailure, Plan, Share,
 };
 use device_state::{Timestamp, campaign};
 
@@ -56,13 +56,14 @@ fn plan(
 ) -> Result<Plan, Refusal> {
     let spec = &rollout.spec;
     let image = usable("spec.imageRef", object)?;
-    if let Some(transfer) = &spec.transfer {
-        terms::transfer(transfer, &image.uri)?;
-    }
+    let transfer = terms::transfer(spec.transfer.as_ref(), &image.uri)?;
     let rollback_image = rollback(rollout, object, around)?;
+    if let Some(image) = &rollback_image {
+        terms::transfer(spec.transfer.as_ref(), &image.uri)?;
+    }
     Ok(Plan {
         image,
-        transfer: Transfer::Pull,
+        transfer,
         selector: members(rollout, object, around)?,
         membership: match spec.membership {
             Membership::Snapshot => campaign::Membership::Snapshot,

@@ -4,19 +4,20 @@ use std::time::Duration;
 
 use crd::firmware_rollout::{DevicePolicy, Schedule, Transfer, TransferMode, TransferProtocol};
 use crd::window::{Weekday, Window};
-use device_state::Timestamp;
 use device_state::campaign;
+use device_state::{Digest, Timestamp};
 
 use crate::Refusal;
 use crate::image::scheme;
 
-pub(super) fn transfer(transfer: &Transfer, uri: &str) -> Result<(), Refusal> {
-    if transfer.mode == TransferMode::Push {
-        return Err(Refusal::unsupported(
-            "spec.transfer.mode",
-            "Push: devices fetch images themselves; use Pull",
-        ));
-    }
+/// How devices get an image from a URI.
+pub(super) fn transfer(
+    transfer: Option<&Transfer>,
+    uri: &str,
+) -> Result<campaign::Transfer, Refusal> {
+    let Some(transfer) = transfer else {
+        return Ok(campaign::Transfer::Pull);
+    };
     for (is_given, field) in [
         (transfer.block_size_bytes.is_some(), "blockSizeBytes"),
         (transfer.bytes_per_second.is_some(), "bytesPerSecond"),
@@ -33,7 +34,21 @@ pub(super) fn transfer(transfer: &Transfer, uri: &str) -> Result<(), Refusal> {
             "spec.transfer.protocol",
             &format!("the image's URI is {uri}, and its scheme decides; leave protocol out"),
         )),
-        _ => Ok(()),
+        _ => mode(transfer.mode, uri),
+    }
+}
+
+fn mode(mode: TransferMode, uri: &str) -> Result<campaign::Transfer, Refusal> {
+    match mode {
+        TransferMode::Pull => Ok(campaign::Transfer::Pull),
+        TransferMode::Push if Digest::of_package_uri(uri).is_some() => Ok(campaign::Transfer::Push),
+        TransferMode::Push => Err(Refusal::invalid(
+            "spec.transfer.mode",
+            &format!(
+                "Push is for packages of the cluster, drover:sha256:…, and the image's URI is {uri}; store it \
+                 (drover artefacts put), or use Pull"
+            ),
+        )),
     }
 }
 

@@ -5,7 +5,8 @@ mod kstatus;
 mod refusing;
 
 use device_state::campaign::{
-    CampaignId, Course, FailureThreshold, OnFailure, Promotion, Share, WaveCourse, WaveState,
+    CampaignId, Course, FailureThreshold, OnFailure, Promotion, Share, Transfer, WaveCourse,
+    WaveState,
 };
 use device_state::selection::DeviceFilter;
 use k8s_openapi::jiff;
@@ -237,6 +238,17 @@ fn what_is_absent_is_as_the_definition_says() {
     assert_eq!(plan.max_unavailable, Some(Share::Devices(500)));
     assert!(plan.schedule.windows.is_empty());
     assert!(plan.waves[0].selector.is_none());
+}
+
+#[test]
+fn a_package_of_the_cluster_can_be_pushed() {
+    let digest = format!("sha256:{}", "0b".repeat(32));
+    let image = format!("{{digest: '{digest}', source: {{uri: 'drover:{digest}'}}}}");
+    let plan = Rig::with("{transfer: {mode: Push, protocol: null}}", &image)
+        .campaign()
+        .plan;
+    assert_eq!(plan.transfer, Transfer::Push);
+    assert_eq!(plan.image.uri, format!("drover:{digest}"));
 }
 
 #[test]

@@ -6,7 +6,7 @@ use coap::{ExchangeId, Failure, PeerKey};
 use device_state::Quirks;
 use lwm2m::{Observed, Operation, Patch};
 
-use super::{Course, Downlink, Purpose, pieces};
+use super::{Asked, Course, Downlink, Purpose, pieces};
 use crate::engine::Engine;
 use crate::output::{Now, OperationFailure};
 use crate::quirks::has_composite;
@@ -55,8 +55,8 @@ impl<P: PeerKey> Engine<P> {
             accept: None,
         };
         // A device that is gone or busy is found out another time.
-        let _in_doubt =
-            self.start_downlink(now, &unanswered.registration, None, read, Purpose::Doubt);
+        let asked = Asked::for_us(None, read, Purpose::Doubt);
+        let _in_doubt = self.start_downlink(now, &unanswered.registration, asked);
     }
 
     pub(crate) fn handle_failure(&mut self, now: Now, exchange: ExchangeId, reason: Failure) {

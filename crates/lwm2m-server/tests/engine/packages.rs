@@ -2,19 +2,22 @@
 
 use bytes::Bytes;
 use coap::{Code, Request};
-use device_state::Digest;
+use device_state::{Digest, OperationOutcome};
 use lwm2m::{ContentFormat, Entry, Operation, Path, Value, WriteMode};
-use lwm2m_server::{CommitError, MAX_BASE, Principal};
+use lwm2m_server::{CommitError, MAX_BASE, OperationFailure, Principal};
 
-use crate::scripted::{Scripted, endpoint};
+use crate::scripted::{Scripted, endpoint, refused};
 
 const DIGEST: Digest = Digest([0xa5; Digest::BYTES]);
+
+fn package() -> Bytes {
+    (0..20_000_u32).map(|byte| byte as u8).collect()
+}
 
 /// Somebody who is not registered: packages are fetched by a session of their own.
 fn device() -> Scripted {
     let mut device = Scripted::of(Principal::anyone(), |_| None);
-    let package: Vec<u8> = (0..20_000_u32).map(|byte| byte as u8).collect();
-    device.packages = Ok([(DIGEST, Bytes::from(package))].into());
+    device.packages = Ok([(DIGEST, package())].into());
     device
 }
 
@@ -29,8 +32,7 @@ fn a_package_is_fetched_in_blocks_by_its_digest() {
     assert_eq!(got.code, Code::CONTENT_2_05);
     assert_eq!(got.content_format, Some(ContentFormat::OPAQUE.0));
     assert_eq!(got.etag.unwrap().as_bytes(), [0xa5; 8]);
-    let package: Vec<u8> = (0..20_000_u32).map(|byte| byte as u8).collect();
-    assert!(got.payload == package, "{} bytes", got.payload.len());
+    assert!(got.payload == package(), "{} bytes", got.payload.len());
 }
 
 #[test]
@@ -131,4 +133,81 @@ fn a_package_that_is_offered_early_is_offered_by_such_a_uri_too() {
     let told = written(&device);
     assert!(told[0].starts_with("coap://192.0.2.9:5683/fw/"), "{told:?}");
     device.cancel(tag);
+}
+
+fn push() -> Operation {
+    let path = Path::Resource(5, 0, 0);
+    Operation::Write {
+        path,
+        mode: WriteMode::Replace,
+        values: vec![Entry::new(path, Value::String(DIGEST.package_uri()))],
+    }
+}
+
+fn registered_with_package() -> Scripted {
+    let mut device = registered();
+    device.packages = Ok([(DIGEST, package())].into());
+    device
+}
+
+#[test]
+fn a_package_is_pushed_in_blocks() {
+    let mut device = registered_with_package();
+    let reply = device.operate(push()).unwrap();
+    assert!(matches!(
+        reply.outcome,
+        OperationOutcome::Delivered { code, .. } if Code::from_byte(code) == Code::CHANGED_2_04
+    ));
+    let [written] = device.asked.as_slice() else {
+        panic!("{:?}", device.asked)
+    };
+    assert_eq!(written.method, Code::PUT);
+    assert_eq!(written.path, ["5", "0", "0"]);
+    assert_eq!(written.content_format, Some(ContentFormat::OPAQUE.0));
+    assert!(written.payload == package(), "{}", written.payload.len());
+}
+
+#[test]
+fn a_package_that_cannot_be_had_is_not_pushed() {
+    let mut device = registered();
+    let missing = device.operate(push()).unwrap_err();
+    let OperationFailure::Invalid(missing) = missing else {
+        panic!("{missing:?}")
+    };
+    assert!(missing.contains(&DIGEST.to_string()), "{missing}");
+    device.packages = Err(CommitError::Unavailable);
+    let later = device.operate(push()).unwrap_err();
+    assert!(matches!(later, OperationFailure::Busy { .. }), "{later:?}");
+    assert!(device.asked.is_empty());
+}
+
+#[test]
+fn a_device_without_memory_for_a_package_says_so_once() {
+    let mut device = registered_with_package();
+    device.answer_by(|_| Some(coap::Response::new(Code::REQUEST_ENTITY_TOO_LARGE_4_13)));
+    let code = refused(device.operate(push()));
+    assert_eq!(code, Code::REQUEST_ENTITY_TOO_LARGE_4_13);
+}
+
+/// The leader of its shard was replaced in the middle of a push, and the next one begins it again.
+#[test]
+fn of_two_pushes_to_a_device_the_later_one_counts() {
+    let mut device = registered_with_package();
+    device.answer_by(|_| None);
+    let first = device.begin(push());
+    device.answer_by(|_| Some(coap::Response::new(Code::CHANGED_2_04)));
+    device.operate(push()).unwrap();
+    assert_eq!(device.asked.len(), 1);
+    assert_eq!(device.outcome(first), Err(OperationFailure::Timeout));
+}
+
+#[test]
+fn a_push_that_nobody_waits_for_ends() {
+    let mut device = registered_with_package();
+    device.answer_by(|_| None);
+    let push = device.begin(push());
+    device.cancel(push);
+    device.answer_by(|_| Some(coap::Response::new(Code::CHANGED_2_04)));
+    // What comes next is not held up by it.
+    device.operate(offer("coap://h/1")).unwrap();
 }

@@ -287,7 +287,11 @@ impl Scripted {
         self.engine.device_count()
     }
 
-    fn outcome(&mut self, tag: OperationTag) -> Result<OperationReply, OperationFailure> {
+    /// How an operation ends, however long that takes.
+    pub(crate) fn outcome(
+        &mut self,
+        tag: OperationTag,
+    ) -> Result<OperationReply, OperationFailure> {
         loop {
             if let Some(index) = self.done.iter().position(|(done, _)| *done == tag) {
                 return self.done.swap_remove(index).1;

@@ -75,7 +75,11 @@ fn plan(asked: public::CampaignPlan, name: &str) -> Result<Plan, ConvertError> {
     };
     Ok(Plan {
         image: required("image", asked.image).map(|asked| named_image(asked, name))?,
-        transfer: Transfer::Pull,
+        transfer: match public::campaign_plan::Transfer::try_from(asked.transfer) {
+            Ok(public::campaign_plan::Transfer::Push) => Transfer::Push,
+            Ok(_) => Transfer::Pull,
+            Err(_) => return Err(unknown("transfer", asked.transfer)),
+        },
         selector: selector("filter", asked.filter)?,
         membership: match public::campaign_plan::Membership::try_from(asked.membership) {
             Ok(public::campaign_plan::Membership::Dynamic) => Membership::Dynamic,

@@ -10,7 +10,7 @@ use crate::arguments::{Global, Once};
 use crate::command::devices;
 use crate::failure::Failure;
 use crate::table;
-use crate::view::campaign::CampaignView;
+use crate::view::campaign::{CampaignView, firmware};
 
 #[derive(Debug, Args)]
 pub(crate) struct Create {
@@ -94,11 +94,7 @@ async fn preview(api: &Api, campaign: &Campaign) -> Result<String, Failure> {
 }
 
 fn planned(plan: &CampaignPlan, members: u64) -> String {
-    let image = plan.image.clone().unwrap_or_default();
-    let mut text = format!(
-        "{members} devices would get {} from {}\n\n",
-        image.version, image.uri
-    );
+    let mut text = format!("{members} devices would get {}\n\n", firmware(plan));
     let mut left = members;
     let last = plan.waves.len().saturating_sub(1);
     let rows = plan.waves.iter().enumerate().map(|(place, wave)| {

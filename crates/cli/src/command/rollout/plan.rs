@@ -9,7 +9,7 @@ use crate::command::artefacts::Package;
 use crate::failure::Failure;
 use crate::selector::Selection;
 use crate::view::campaign::plan::{
-    ImageView, Membership, Moment, OnFailure, PlanView, Span, WaveView, WindowView,
+    ImageView, Membership, Moment, OnFailure, PlanView, Span, Transfer, WaveView, WindowView,
 };
 
 #[derive(Clone, Debug, Default, Args)]
@@ -20,13 +20,16 @@ pub(crate) struct PlanArgs {
     /// What a device says in /3/0/3 once it runs the firmware; compared exactly.
     #[arg(long, value_name = "VERSION")]
     version: Option<String>,
-    /// Where devices get the firmware: coap, coaps, coap+tcp, coaps+tcp, http or https, or drover:sha256:… for a package of the
+    /// Where the firmware is: coap, coaps, coap+tcp, coaps+tcp, http or https, or drover:sha256:… for a package of the
     /// cluster.
     #[arg(long, value_name = "URI")]
     uri: Option<String>,
     /// The firmware itself, which is stored in the cluster; in place of --uri.
     #[arg(long, value_name = "FILE", conflicts_with = "uri")]
     package: Option<PathBuf>,
+    /// The package of the cluster is written to each device, /5/0/0; without, a device gets a URI, /5/0/1, and fetches it.
+    #[arg(long)]
+    push: bool,
     /// Name of the firmware, for people [default: that of the campaign].
     #[arg(long, value_name = "TEXT")]
     image_name: Option<String>,
@@ -138,6 +141,7 @@ impl PlanArgs {
         put(&mut plan.image.name, self.image_name);
         put(&mut plan.filter, self.selection.filter());
         put(&mut plan.membership, self.membership);
+        put(&mut plan.transfer, self.push.then_some(Transfer::Push));
         put(&mut plan.seed, self.seed);
         put(&mut plan.max_unavailable, self.max_unavailable);
         put(&mut plan.on_failure, self.on_failure);
@@ -253,6 +257,14 @@ mod tests {
             failure.contains("plan.yaml") && failure.contains("waves"),
             "{failure}"
         );
+    }
+
+    #[test]
+    fn a_push_is_asked_for() {
+        let words = ["--version", "2", "--uri", "drover:sha256:00"];
+        assert_eq!(plan(&words).unwrap().transfer, Transfer::Pull);
+        let words = [words.as_slice(), &["--push"]].concat();
+        assert_eq!(plan(&words).unwrap().transfer, Transfer::Push);
     }
 
     #[test]

@@ -28,6 +28,7 @@ pub(crate) struct PlanView {
     pub(crate) device: PolicyView,
     pub(crate) on_failure: OnFailure,
     pub(crate) rollback_image: Option<ImageView>,
+    pub(crate) transfer: Transfer,
 }
 
 /// A firmware.
@@ -90,6 +91,16 @@ pub(crate) enum Membership {
     Snapshot,
     /// Also who meets it later, until the campaign ends
     Dynamic,
+}
+
+/// How a firmware comes to a device.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) enum Transfer {
+    /// By its URI, /5/0/1
+    #[default]
+    Pull,
+    /// It is written to it, /5/0/0
+    Push,
 }
 
 /// What a bad wave leads to.
@@ -192,6 +203,10 @@ impl From<CampaignPlan> for PlanView {
             wire::OnFailure::Rollback => OnFailure::Rollback,
             wire::OnFailure::Unspecified | wire::OnFailure::Pause => OnFailure::Pause,
         };
+        let transfer = match plan.transfer() {
+            wire::Transfer::Push => Transfer::Push,
+            wire::Transfer::Unspecified | wire::Transfer::Pull => Transfer::Pull,
+        };
         Self {
             image: plan.image.unwrap_or_default().into(),
             filter: plan.filter,
@@ -203,6 +218,7 @@ impl From<CampaignPlan> for PlanView {
             device: plan.device.unwrap_or_default().into(),
             on_failure,
             rollback_image: plan.rollback_image.map(ImageView::from),
+            transfer,
         }
     }
 }
@@ -218,6 +234,10 @@ impl From<PlanView> for CampaignPlan {
             OnFailure::Abort => wire::OnFailure::Abort,
             OnFailure::Rollback => wire::OnFailure::Rollback,
         };
+        let transfer = match plan.transfer {
+            Transfer::Pull => wire::Transfer::Pull,
+            Transfer::Push => wire::Transfer::Push,
+        };
         Self {
             image: Some(plan.image.into()),
             filter: plan.filter,
@@ -230,6 +250,7 @@ impl From<PlanView> for CampaignPlan {
             device: Some(plan.device.into()),
             on_failure: on_failure.into(),
             rollback_image: plan.rollback_image.map(CampaignImage::from),
+            transfer: transfer.into(),
         }
     }
 }

@@ -7,7 +7,7 @@ use proto::drover::v1::campaign::wave_status::State as WaveState;
 use proto::drover::v1::campaign::{FailureCount, State, WaveStatus};
 use proto::drover::v1::{Campaign, CampaignDevice, CampaignPlan};
 
-use super::{counted, ended, state_name, wave_state_name};
+use super::{counted, ended, firmware, state_name, wave_state_name};
 use crate::table::printable;
 use crate::time::{age, rfc3339};
 
@@ -33,7 +33,6 @@ pub(crate) fn text(campaign: &Campaign, now: SystemTime) -> String {
 
 fn header(campaign: &Campaign, now: SystemTime) -> String {
     let plan = campaign.plan.clone().unwrap_or_default();
-    let image = plan.image.clone().unwrap_or_default();
     let state = match campaign.reason.as_str() {
         "" => state_name(campaign.state()).to_owned(),
         reason => format!("{}: {reason}", state_name(campaign.state())),
@@ -41,7 +40,7 @@ fn header(campaign: &Campaign, now: SystemTime) -> String {
     let lines = [
         ("Name", campaign.name.clone()),
         ("State", format!("{} {state}", icon(campaign.state()))),
-        ("Image", format!("{} from {}", image.version, image.uri)),
+        ("Image", firmware(&plan)),
         ("Devices", devices(campaign, &plan)),
         ("Progress", progress(campaign)),
         ("Schedule", schedule(campaign, &plan)),

@@ -9,6 +9,9 @@ use super::fleets::Lost;
 use crate::world::{CHANGED, CONTENT, NODE, NOT_ALLOWED, World, endpoint, text};
 
 const NOT_FOUND: u8 = 0x84;
+const INCOMPLETE: u8 = 0x88;
+const UNSUPPORTED_FORMAT: u8 = 0x8f;
+const PACKAGE: Path = Path::Resource(5, 0, 0);
 const URI: Path = Path::Resource(5, 0, 1);
 const STATE: Path = Path::Resource(5, 0, 3);
 const RESULT: Path = Path::Resource(5, 0, 5);
@@ -24,6 +27,10 @@ pub(crate) enum Oddity {
     RefusesOrder,
     /// It takes the order and stays where it is.
     SitsOnIt,
+    /// Of a package that is pushed it says by the answer what is wrong with it.
+    RefusesPackage,
+    /// As it is, with a package that it has not kept the beginning of.
+    LosesBlocks,
 }
 
 #[derive(Clone, Debug)]
@@ -45,6 +52,7 @@ pub(crate) struct Gadget {
     pub(crate) installed: u32,
     pub(crate) orders: u32,
     pub(crate) uris: Vec<String>,
+    pub(crate) pushes: Vec<String>,
     pub(crate) registrations: u64,
 }
 
@@ -65,6 +73,7 @@ impl Gadget {
             installed: 0,
             orders: 0,
             uris: Vec::new(),
+            pushes: Vec::new(),
             registrations: 0,
         }
     }
@@ -183,6 +192,34 @@ impl Gadget {
                 self.state = i64::from(!uri.is_empty());
                 delivered(CHANGED, Vec::new())
             }
+            Operation::Write {
+                path: PACKAGE,
+                values,
+                ..
+            } => {
+                let uri = match &values[0].value {
+                    Value::String(uri) => uri.clone(),
+                    Value::Opaque(reset) if *reset == [0] => {
+                        self.pushes.push(String::new());
+                        (self.state, self.result) = (0, 0);
+                        return delivered(CHANGED, Vec::new());
+                    }
+                    other => panic!("{other:?}"),
+                };
+                self.pushes.push(uri);
+                match self.oddity {
+                    Some(Oddity::LosesBlocks) if self.failures_left > 0 => {
+                        self.failures_left -= 1;
+                        Some(rejected(INCOMPLETE))
+                    }
+                    Some(Oddity::RefusesPackage) => Some(rejected(UNSUPPORTED_FORMAT)),
+                    _ => {
+                        self.result = 0;
+                        self.state = 1;
+                        delivered(CHANGED, Vec::new())
+                    }
+                }
+            }
             Operation::Execute { .. } if self.oddity == Some(Oddity::SitsOnIt) => {
                 self.orders += 1;
                 delivered(CHANGED, Vec::new())
@@ -238,9 +275,14 @@ impl Gadget {
         }
         (self.state, self.result) = (state, i64::from(result));
         if self.oddity != Some(Oddity::NeverNotifies) {
-            for (path, value) in [(STATE, self.state), (RESULT, self.result)] {
-                self.notify(world, path, value);
-            }
+            self.tell(world);
+        }
+    }
+
+    /// It notifies how it stands.
+    pub(crate) fn tell(&self, world: &mut World) {
+        for (path, value) in [(STATE, self.state), (RESULT, self.result)] {
+            self.notify(world, path, value);
         }
     }
 

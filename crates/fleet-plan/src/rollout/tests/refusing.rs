@@ -7,8 +7,8 @@ const REFUSED: &[(&str, &str, &str, &str)] = &[
     (
         "{transfer: {mode: Push}}",
         "{}",
-        "Unsupported",
-        "spec.transfer.mode: Push",
+        "InvalidValue",
+        "spec.transfer.mode: Push is for packages of the cluster",
     ),
     (
         "{transfer: {bytesPerSecond: 5}}",

@@ -5,8 +5,8 @@ use std::time::Duration;
 use device_state::Timestamp;
 use device_state::campaign::{
     Campaign, CampaignState, DevicePolicy, Failure, FailureSample, Image, Ledger, Membership,
-    OnFailure, PauseReason, Phase, Plan, Promotion, Schedule, SkipReason, Tally, Wave, WaveCourse,
-    WaveState,
+    OnFailure, PauseReason, Phase, Plan, Promotion, Schedule, SkipReason, Tally, Transfer, Wave,
+    WaveCourse, WaveState,
 };
 
 use super::text::{day_names, minutes_text, percent_text, share_text};
@@ -278,6 +278,11 @@ impl From<Plan> for public::CampaignPlan {
             }
             .into(),
             rollback_image: plan.rollback_image.map(Into::into),
+            transfer: match plan.transfer {
+                Transfer::Pull => wire::Transfer::Pull,
+                Transfer::Push => wire::Transfer::Push,
+            }
+            .into(),
         }
     }
 }
