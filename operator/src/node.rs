@@ -9,6 +9,7 @@ use kube::runtime::reflector;
 use kube::{Api, Client};
 use node_runtime::files::Reloading;
 use node_runtime::{Condition, Drain, Readiness, Stage, Tasks};
+use package_source::Fetcher;
 use tokio::sync::watch;
 
 use crate::config::Config;
@@ -119,7 +120,14 @@ impl Parts<'_> {
         shared.triggers = rollout_triggers;
         let rollout_context = rollout::Context::new(shared, images.0.clone(), image_triggers);
         self.control(|api, watching, drain| {
-            controller::run(Arc::new(context), api, images, watching, drain)
+            image::run(
+                Arc::new(context),
+                api,
+                images,
+                Fetcher::new(),
+                watching,
+                drain,
+            )
         });
         self.control(|api, watching, drain| {
             let context = Arc::new(rollout_context);

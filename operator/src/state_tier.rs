@@ -7,6 +7,7 @@ mod credentials;
 mod groups;
 mod models;
 mod operations;
+mod packages;
 mod profiles;
 mod refusal;
 

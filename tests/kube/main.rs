@@ -6,6 +6,7 @@ mod access;
 mod canary;
 mod cluster;
 mod gitops;
+mod images;
 mod kinds;
 mod resources;
 mod rig;

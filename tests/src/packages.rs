@@ -3,7 +3,7 @@
 use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream, UdpSocket};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
@@ -120,6 +120,7 @@ fn settle(endpoint: &mut Endpoint<SocketAddr>, socket: &UdpSocket, package: &[u8
 pub struct HttpPackageServer {
     address: SocketAddr,
     ends: Arc<AtomicBool>,
+    served: Arc<AtomicUsize>,
 }
 
 impl HttpPackageServer {
@@ -128,17 +129,29 @@ impl HttpPackageServer {
         let listener = TcpListener::bind("127.0.0.1:0").expect("loopback has ports");
         let address = listener.local_addr().expect("the socket is bound");
         let ends = Arc::new(AtomicBool::new(false));
+        let served = Arc::new(AtomicUsize::new(0));
+        let counted = Arc::clone(&served);
         let (ended, package) = (Arc::clone(&ends), Arc::new(package.to_vec()));
         std::thread::spawn(move || {
             for stream in listener.incoming().flatten() {
                 if ended.load(Ordering::SeqCst) {
                     return;
                 }
+                counted.fetch_add(1, Ordering::SeqCst);
                 let package = Arc::clone(&package);
                 std::thread::spawn(move || answer(stream, &package));
             }
         });
-        Self { address, ends }
+        Self {
+            address,
+            ends,
+            served,
+        }
+    }
+
+    /// How often it was asked.
+    pub fn served(&self) -> usize {
+        self.served.load(Ordering::SeqCst)
     }
 
     /// The URI of the package.

@@ -11,6 +11,7 @@ mod endpoints;
 mod failure;
 mod model;
 mod output;
+mod package;
 mod proof;
 mod rest;
 mod selector;

@@ -57,7 +57,7 @@ pub struct FirmwareImageSpec {
     /// Where the bytes are fetched from.
     #[x_kube(validation = Rule::new("self == oldSelf").message("source is immutable"))]
     pub source: ImageSource,
-    /// What the source asks for.
+    /// A Secret with what the source asks for: username and password, token, .dockerconfigjson, or AWS_….
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[x_kube(validation = Rule::new("self == oldSelf").message("credentialsSecretRef is immutable"))]
     pub credentials_secret_ref: Option<ObjectReference>,
@@ -103,8 +103,10 @@ pub struct FirmwareImageSpec {
 #[derive(KubeSchema, Serialize, Deserialize, Clone, Debug, PartialEq, Eq)]
 #[serde(rename_all = "camelCase")]
 #[x_kube(validation = Rule::new("[has(self.uri), has(self.ociRef), has(self.objectRef)].filter(given, given).size() == 1").message("exactly one of uri, ociRef and objectRef must be set"))]
+#[x_kube(validation = Rule::new("!has(self.fetchedBy) || self.fetchedBy == 'Cluster' || has(self.uri)").message("devices fetch from a uri only"))]
+#[x_kube(validation = Rule::new("!has(self.fetchedBy) || self.fetchedBy == 'Devices' || !has(self.uri) || self.uri.matches('^https?://')").message("the cluster fetches from http and https only"))]
 pub struct ImageSource {
-    /// What devices are told to fetch it from.
+    /// A server, or drover:sha256: and the digest of what drover artefacts put has stored.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(max = 2048))]
     #[x_kube(validation = Rule::new("self.matches('^((https?|coaps?([+]tcp)?)://[^/ ]+/.*|drover:sha256:[0-9a-f]{64})$')").message("uri must begin with http://, https://, coap://, coaps://, coap+tcp:// or coaps+tcp:// and have a path, or be drover:sha256: and 64 hex digits"))]
@@ -112,9 +114,21 @@ pub struct ImageSource {
     /// A registry of container images.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub oci_ref: Option<OciReference>,
-    /// A bucket that the state nodes are configured for.
+    /// A bucket of an S3 store.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub object_ref: Option<BucketReference>,
+    /// Who fetches it. Absent: devices from a uri, the cluster from elsewhere.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub fetched_by: Option<FetchedBy>,
+}
+
+/// Who fetches an image.
+#[derive(JsonSchema, Serialize, Deserialize, Clone, Copy, Debug, PartialEq, Eq)]
+pub enum FetchedBy {
+    /// Each device by itself, from the uri.
+    Devices,
+    /// The operator, once; it checks the image and stores it for the devices.
+    Cluster,
 }
 
 /// An artefact in a registry.
@@ -260,6 +274,7 @@ impl FirmwareImage {
                 Reason::NotAccepted,
                 Reason::Available,
                 Reason::NotVerified,
+                Reason::NotStored,
                 Reason::Yanked,
                 Reason::StorageFull,
             ],

@@ -1,25 +1,44 @@
-//! `FirmwareImage`: whether a rollout can bring it to devices.
+//! `FirmwareImage`: where devices get it, whether it is right, and whether a rollout can bring it to them.
 //!
-//! Devices fetch an image by themselves from its URI, and check it by themselves. The operator does not have its bytes, so
-//! that what asks for somebody between the image and the device is refused, and nothing is called verified. A package of
-//! the cluster was checked when it was stored, and has the digest of the image.
+//! | source | who checks it |
+//! |---|---|
+//! | a URI, from which devices fetch it by themselves | the devices; nothing is called verified |
+//! | a package of the cluster | the cluster, when it was stored |
+//! | what the operator fetches, and stores in the cluster | the operator, before it stores it |
 
-use crd::firmware_image::{Compatibility, FirmwareImageSpec, FirmwareImageStatus};
+mod status;
+
+use crd::firmware_image::{Compatibility, FetchedBy, FirmwareImageSpec};
 use crd::{ConditionStatus, ConditionType, FirmwareImage, Reason};
-use device_state::Digest;
 use device_state::campaign::Image;
-use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
+use device_state::{Artefact, Digest};
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
+
+pub use status::{Fetched, Observed, status_change};
 
 use crate::Refusal;
-use crate::conditions::{Conditions, differs};
 
 // LwM2M Core 1.2 §E.6, Firmware Update Protocol Support (/5/0/8).
 const SCHEMES: [&str; 6] = ["coap", "coaps", "coap+tcp", "coaps+tcp", "http", "https"];
 
-/// An image as campaigns know it, or why devices cannot get it.
-pub(crate) fn usable(image: &FirmwareImage) -> Result<Image, Refusal> {
+/// Where devices get an image from.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Origin {
+    /// From this URI, each by itself.
+    Elsewhere(String),
+    /// From the cluster, where somebody has stored it.
+    Stored(Digest),
+    /// From the cluster, once it was fetched for it and checked.
+    Fetched {
+        /// `http://…`, `https://…`, `oci://repository@digest` or `s3://bucket/key`.
+        source: String,
+        digest: Digest,
+    },
+}
+
+/// Where devices get the image from, or why they cannot.
+pub fn origin(image: &FirmwareImage) -> Result<Origin, Refusal> {
     let spec = &image.spec;
-    nothing_in_between(spec)?;
     if let Some(compatibility) = &spec.compatibility {
         compared(compatibility)?;
     }
@@ -29,39 +48,122 @@ pub(crate) fn usable(image: &FirmwareImage) -> Result<Image, Refusal> {
             "has more than 128 bytes, and none can be compared with what devices report",
         ));
     }
+    let origin = source(spec)?;
+    if !matches!(origin, Origin::Fetched { .. }) {
+        nothing_for_fetching(spec)?;
+    }
+    Ok(origin)
+}
+
+/// An image as campaigns know it, or why devices cannot get it.
+pub(crate) fn usable(image: &FirmwareImage) -> Result<Image, Refusal> {
+    let uri = match origin(image)? {
+        Origin::Elsewhere(uri) => uri,
+        Origin::Stored(digest) => {
+            if condition(image, ConditionType::Verified).is_some_and(is_false) {
+                verified(image)?;
+            }
+            digest.package_uri()
+        }
+        Origin::Fetched { digest, .. } => {
+            verified(image)?;
+            digest.package_uri()
+        }
+    };
     Ok(Image {
         name: image.metadata.name.clone().unwrap_or_default(),
-        version: spec.version.clone(),
-        uri: uri(spec)?.to_owned(),
+        version: image.spec.version.clone(),
+        uri,
     })
 }
 
-fn nothing_in_between(spec: &FirmwareImageSpec) -> Result<(), Refusal> {
+/// Whether the operator has to fetch the image. `stored` says whether the cluster has the package of its digest: one that
+/// somebody else has stored was not checked for a signature.
+pub fn is_to_be_fetched(image: &FirmwareImage, stored: Option<u64>) -> bool {
+    matches!(origin(image), Ok(Origin::Fetched { .. }))
+        && (stored.is_none() || !holds(image, ConditionType::Verified))
+}
+
+fn source(spec: &FirmwareImageSpec) -> Result<Origin, Refusal> {
     let source = &spec.source;
-    let fetched = "nothing fetches images for devices yet; give spec.source.uri, from where they fetch it themselves";
-    for (is_given, field, why) in [
-        (source.oci_ref.is_some(), "spec.source.ociRef", fetched),
-        (
-            source.object_ref.is_some(),
-            "spec.source.objectRef",
-            fetched,
-        ),
-        (
-            spec.credentials_secret_ref.is_some(),
-            "spec.credentialsSecretRef",
-            "devices fetch the image themselves, and are not given credentials for it; leave it out",
-        ),
-        (
-            spec.signature.is_some(),
-            "spec.signature",
-            "nothing checks signatures yet but the devices themselves; leave it out",
-        ),
-    ] {
-        if is_given {
-            return Err(Refusal::unsupported(field, why));
+    let fetched = |source| {
+        let digest = digest(spec)?;
+        Ok(Origin::Fetched { source, digest })
+    };
+    match (&source.uri, &source.oci_ref, &source.object_ref) {
+        (Some(uri), None, None) if source.fetched_by == Some(FetchedBy::Cluster) => {
+            fetched(uri.clone())
         }
+        (Some(uri), None, None) => of_devices(spec, uri),
+        (None, Some(oci), None) => fetched(format!("oci://{}@{}", oci.repository, oci.digest)),
+        (None, None, Some(object)) => fetched(format!("s3://{}/{}", object.bucket, object.key)),
+        _ => Err(Refusal::invalid(
+            "spec.source",
+            "has to have exactly one of uri, ociRef and objectRef",
+        )),
     }
-    Ok(())
+}
+
+/// The digest of an image that the cluster is to store.
+fn digest(spec: &FirmwareImageSpec) -> Result<Digest, Refusal> {
+    if !u64::try_from(spec.size_bytes).is_ok_and(|size| (1..=Artefact::MAX_SIZE).contains(&size)) {
+        let why = format!(
+            "the cluster stores 1 to {} bytes; give a spec.source.uri from which devices fetch it themselves",
+            Artefact::MAX_SIZE
+        );
+        return Err(Refusal::invalid("spec.sizeBytes", &why));
+    }
+    let digest = spec.digest.parse();
+    digest.map_err(|_| Refusal::invalid("spec.digest", "is not sha256: and 64 hex digits"))
+}
+
+fn nothing_for_fetching(spec: &FirmwareImageSpec) -> Result<(), Refusal> {
+    let given = [
+        (
+            "spec.credentialsSecretRef",
+            spec.credentials_secret_ref.is_some(),
+        ),
+        ("spec.signature", spec.signature.is_some()),
+    ];
+    match given.into_iter().find(|(_, is_given)| *is_given) {
+        None => Ok(()),
+        Some((field, _)) => Err(Refusal::unsupported(
+            field,
+            "is for what the operator fetches: leave it out, or give spec.source.fetchedBy: Cluster, ociRef or objectRef",
+        )),
+    }
+}
+
+/// Whether the operator has fetched the image, found it right and stored it.
+fn verified(image: &FirmwareImage) -> Result<(), Refusal> {
+    if holds(image, ConditionType::Verified)
+        && (image.spec.yanked || holds(image, ConditionType::Available))
+    {
+        return Ok(());
+    }
+    let told = [ConditionType::Verified, ConditionType::Available];
+    let told = told.into_iter().find(|kind| !holds(image, *kind));
+    let known = told.and_then(|kind| condition(image, kind));
+    Err(Refusal {
+        reason: Reason::ImageNotVerified,
+        message: known.map_or_else(
+            || "it has not been fetched yet".to_owned(),
+            |known| format!("{}: {}", known.reason, known.message),
+        ),
+    })
+}
+
+fn holds(image: &FirmwareImage, kind: ConditionType) -> bool {
+    condition(image, kind).is_some_and(|known| known.status == ConditionStatus::True.as_str())
+}
+
+fn is_false(condition: &Condition) -> bool {
+    condition.status == ConditionStatus::False.as_str()
+}
+
+fn condition(image: &FirmwareImage, kind: ConditionType) -> Option<&Condition> {
+    let mut known = image.status.as_ref()?.conditions.iter();
+    known.find(|known| known.type_ == kind.as_str())
 }
 
 fn compared(compatibility: &Compatibility) -> Result<(), Refusal> {
@@ -79,11 +181,8 @@ fn compared(compatibility: &Compatibility) -> Result<(), Refusal> {
     }
 }
 
-fn uri(spec: &FirmwareImageSpec) -> Result<&str, Refusal> {
+fn of_devices(spec: &FirmwareImageSpec, uri: &str) -> Result<Origin, Refusal> {
     const FIELD: &str = "spec.source.uri";
-    let Some(uri) = spec.source.uri.as_deref() else {
-        return Err(Refusal::invalid(FIELD, "is missing"));
-    };
     if let Some(digest) = Digest::of_package_uri(uri) {
         if digest.to_string() != spec.digest {
             return Err(Refusal::invalid(
@@ -91,7 +190,7 @@ fn uri(spec: &FirmwareImageSpec) -> Result<&str, Refusal> {
                 "names a package with another digest",
             ));
         }
-        return Ok(uri);
+        return Ok(Origin::Stored(digest));
     }
     if scheme(uri).is_none() {
         let why = "devices fetch from coap, coaps, coap+tcp, coaps+tcp, http and https only, and packages of the cluster are drover:sha256:…";
@@ -99,69 +198,16 @@ fn uri(spec: &FirmwareImageSpec) -> Result<&str, Refusal> {
     }
     let fits = uri.len() <= Image::MAX_URI && uri.bytes().all(|byte| byte.is_ascii_graphic());
     if !fits {
-        let why = "a device takes at most 255 printable ASCII characters without spaces (/5/0/1)";
+        let why = "a device takes at most 255 printable ASCII characters without spaces (/5/0/1); with spec.source.fetchedBy: Cluster it is not given to devices";
         return Err(Refusal::invalid(FIELD, why));
     }
-    Ok(uri)
+    Ok(Origin::Elsewhere(uri.to_owned()))
 }
 
 /// The scheme of a URI, if devices have a protocol for it.
 pub(crate) fn scheme(uri: &str) -> Option<&'static str> {
     let (given, _) = uri.split_once("://")?;
     SCHEMES.into_iter().find(|known| *known == given)
-}
-
-/// The status that an image should have, if it is another one than it has.
-///
-/// `references` are the rollouts that are not at an end and name it; `None` if nobody knows them.
-pub fn status_change(
-    image: &FirmwareImage,
-    references: Option<i32>,
-    now: &Time,
-) -> Option<FirmwareImageStatus> {
-    let wanted = status(image, references, now);
-    let (known, rows) = (image.status.as_ref(), FirmwareImage::CONDITIONS);
-    differs(known, &wanted, rows, |status| &mut status.conditions).then_some(wanted)
-}
-
-fn status(image: &FirmwareImage, references: Option<i32>, now: &Time) -> FirmwareImageStatus {
-    use ConditionStatus::{False, True, Unknown};
-    use ConditionType::{Accepted, Available, Verified};
-    let generation = image.metadata.generation.unwrap_or(1);
-    let rows = FirmwareImage::CONDITIONS;
-    let known = image.status.as_ref();
-    let known = known.map_or_else(Vec::new, |status| status.conditions.clone());
-    let mut conditions = Conditions::new(known, rows, generation, now);
-    let usable = usable(image);
-    match &usable {
-        Ok(_) => {
-            let message = "rollouts can bring it to devices";
-            conditions.set(Accepted, True, Reason::Accepted, message);
-        }
-        Err(refusal) => conditions.set(Accepted, False, refusal.reason, &refusal.message),
-    }
-    let message = "devices fetch the image themselves and check it themselves; length, digest and \
-                   signature were not checked here";
-    conditions.set(Verified, Unknown, Reason::NotChecked, message);
-    let (status, reason, message) = if usable.is_err() {
-        (False, Reason::NotAccepted, "not accepted: see Accepted")
-    } else if image.spec.yanked {
-        (
-            False,
-            Reason::Yanked,
-            "yanked: no further device begins with it",
-        )
-    } else {
-        let message = "whether devices can reach spec.source.uri was not checked here";
-        (Unknown, Reason::NotChecked, message)
-    };
-    conditions.set(Available, status, reason, message);
-    FirmwareImageStatus {
-        observed_generation: Some(generation),
-        conditions: conditions.finish(),
-        references,
-        ..FirmwareImageStatus::default()
-    }
 }
 
 #[cfg(test)]

@@ -52,6 +52,9 @@ impl Refusal {
         matches!(
             self.reason,
             Reason::ImageNotFound
+                | Reason::ImageNotVerified
+                | Reason::SecretNotFound
+                | Reason::KeyNotFound
                 | Reason::GroupNotFound
                 | Reason::QuotaExceeded
                 | Reason::Yanked

@@ -83,6 +83,11 @@ pub(crate) enum ReconcileError {
 }
 
 impl ReconcileError {
+    /// Whether the operator may not read something.
+    pub(crate) fn is_forbidden(&self) -> bool {
+        matches!(self, Self::Read { source, .. } if matches!(&**source, kube::Error::Api(status) if status.code == 403))
+    }
+
     const fn reason(&self) -> &'static str {
         match self {
             Self::StateTier(error) => error.reason(),

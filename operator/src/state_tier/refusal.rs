@@ -41,7 +41,7 @@ impl CallError {
         self.is(Code::NotFound)
     }
 
-    fn is(&self, code: Code) -> bool {
+    pub(super) fn is(&self, code: Code) -> bool {
         matches!(self, Self::Refused(status) if status.code() == code)
     }
 

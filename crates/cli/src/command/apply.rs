@@ -33,7 +33,8 @@ and stays until `drover groups|profiles|models remove`. What Kubernetes has decl
 
 A FirmwareRollout becomes a campaign, once. After that, paused, abort and approvedThrough are passed
 on. The FirmwareImage that it names has to be in the same call, and so has the DeviceGroup: nothing
-but the campaign keeps what they say.
+but the campaign keeps what they say. An image that the cluster is to fetch is fetched by
+`drover artefacts put` first.
 
 Examples:
   drover apply -f examples/device.yaml

@@ -1,30 +1,18 @@
-//! `artefacts`: packages that devices fetch from the cluster.
+//! `artefacts`: packages that devices get from the cluster.
 
 use std::path::{Path, PathBuf};
-use std::time::Duration;
 
 use anyhow::Context;
-use bytes::Bytes;
 use clap::{Args, Subcommand};
-use device_state::Digest;
-use futures::stream;
-use proto::drover::v1::put_artefact_request::{Description, Kind};
-use proto::drover::v1::{
-    Artefact, DeleteArtefactRequest, GetArtefactRequest, ListArtefactsRequest, PutArtefactRequest,
-};
-use sha2::{Digest as _, Sha256};
+use device_state::{Artefact, Digest};
+use package_source::{Expected, PublicKey, Signature, SignedBy, Source, Wanted};
+use proto::drover::v1::{DeleteArtefactRequest, GetArtefactRequest, ListArtefactsRequest};
 
 use crate::api::Api;
 use crate::arguments::{Global, Once};
 use crate::failure::Failure;
-use crate::output::note;
+use crate::package::{Package, credentials};
 use crate::view::artefact::{ArtefactView, ArtefactsView};
-use crate::view::backup::size;
-
-/// How long storing a package may take, whatever `--timeout` says of an answer. State nodes wait no longer either.
-const STORE_TIMEOUT: Duration = Duration::from_mins(10);
-/// Bytes of one message.
-const PART: usize = 256 << 10;
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum Artefacts {
@@ -33,8 +21,15 @@ pub(crate) enum Artefacts {
 All ingress nodes serve it to devices, by the addresses that devices know. It is known by its digest,
 and never changes; storing it again changes nothing.
 
+What is fetched from elsewhere is checked before it is stored. A registry is asked with what
+`docker login` has written, if that is there; a bucket as AWS_REGION, AWS_ACCESS_KEY_ID,
+AWS_ENDPOINT_URL and the like say.
+
 Examples:
   drover artefacts put meters-2.0.0.bin
+  drover artefacts put https://firmware.example.com/meters-2.0.0.bin --digest sha256:…
+  drover artefacts put oci://registry.example.com/meters@sha256:… --public-key cosign.pub
+  drover artefacts put s3://firmware/meters-2.0.0.bin --public-key release.pem --signature …
   drover rollout create meters-2 --version 2.0.0 --uri drover:sha256:… --wave all
   drover rollout create meters-2 --version 2.0.0 --package meters-2.0.0.bin --wave all
 
@@ -66,15 +61,22 @@ JSON: {\"digest\", \"sizeBytes\", \"title\", \"uri\", \"createTime\"}.")]
 
 #[derive(Debug, Args)]
 pub(crate) struct Put {
-    /// The package.
-    #[arg(value_name = "FILE")]
-    file: PathBuf,
-    /// What people call it [default: the name of the file].
+    /// The package: a file, or where it lies: https://…, http://…, oci://HOST/REPOSITORY@sha256:… or s3://BUCKET/KEY.
+    #[arg(value_name = "FILE|URL")]
+    package: String,
+    /// What people call it [default: the end of its name].
     #[arg(long, value_name = "TEXT")]
     title: Option<String>,
     /// The digest that it must have: sha256: and 64 hex digits.
     #[arg(long, value_name = "DIGEST")]
     digest: Option<Digest>,
+    /// Who must have signed it, in PEM: Ed25519, or ECDSA on P-256 for cosign. Without --signature, cosign's in the registry
+    /// counts.
+    #[arg(long, value_name = "FILE")]
+    public_key: Option<PathBuf>,
+    /// The signature by the key of all bytes of the package: 64 bytes in Base64.
+    #[arg(long, value_name = "BASE64", requires = "public_key")]
+    signature: Option<String>,
 }
 
 impl Artefacts {
@@ -100,71 +102,89 @@ impl Artefacts {
 
 impl Put {
     async fn run(self, global: &Global) -> Result<(), Failure> {
-        let package = Package::read(&self.file)?;
-        if let Some(given) = self.digest
-            && given != package.digest
-        {
-            return Err(Failure::usage(
-                format!("{} has the digest {}", self.file.display(), package.digest),
-                format!("it should have {given}; nothing was stored"),
-            ));
-        }
-        let package = Package {
-            title: self.title.unwrap_or(package.title),
-            ..package
+        let signature = self.signature()?;
+        let package = if self.package.contains("://") {
+            self.fetched(signature).await?
+        } else {
+            self.read(signature.as_ref())?
+        };
+        let package = match self.title {
+            Some(title) => package.titled(title),
+            None => package,
         };
         let api = Api::connect(global).await?;
         let stored = package.store(&api).await?;
         let view = ArtefactView::from(stored);
         global.output.show(&view, |view| format!("{}\n", view.uri))
     }
-}
 
-/// A file that is to be stored.
-pub(crate) struct Package {
-    pub(crate) digest: Digest,
-    title: String,
-    bytes: Bytes,
-}
-
-impl Package {
-    pub(crate) fn read(file: &Path) -> Result<Self, Failure> {
-        let bytes =
-            std::fs::read(file).with_context(|| format!("cannot read {}", file.display()))?;
-        let title = file.file_name().unwrap_or_default().to_string_lossy();
-        Ok(Self {
-            digest: Digest(Sha256::digest(&bytes).into()),
-            title: title.into_owned(),
-            bytes: bytes.into(),
-        })
-    }
-
-    /// Sends it, and tells how far it is.
-    pub(crate) async fn store(self, api: &Api) -> Result<Artefact, Failure> {
-        let action = format!("store {}", self.title);
-        let all = self.bytes.len();
-        note(&format!(
-            "{}: {}, {}",
-            self.title,
-            size(all as u64),
-            self.digest
-        ));
-        let description = Description {
-            digest: self.digest.to_string(),
-            size_bytes: all as u64,
-            title: self.title,
+    fn signature(&self) -> Result<Option<Signature>, Failure> {
+        let Some(file) = &self.public_key else {
+            return Ok(None);
         };
-        let mut parts = vec![Kind::Description(description)];
-        let data = (0..all).step_by(PART);
-        parts.extend(data.map(|at| Kind::Data(self.bytes.slice(at..all.min(at + PART)))));
-        let parts = parts
-            .into_iter()
-            .map(|kind| PutArtefactRequest { kind: Some(kind) });
-        let timeout = api.timeout().max(STORE_TIMEOUT);
-        let request = Api::request_within(timeout, stream::iter(parts));
-        let answer = api.artefacts().put_artefact(request).await;
-        Ok(answer.map_err(Failure::call(action))?.into_inner())
+        let pem = std::fs::read_to_string(file);
+        let pem = pem.with_context(|| format!("cannot read {}", file.display()))?;
+        let key = PublicKey::from_pem(&pem);
+        let key = key.map_err(|error| invalid(&format!("{}: {error}", file.display())))?;
+        let by = match &self.signature {
+            None => SignedBy::Cosign,
+            Some(text) => {
+                let value = package_source::raw_signature(text);
+                SignedBy::Value(value.map_err(|fault| invalid(&format!("--signature: {fault}")))?)
+            }
+        };
+        Ok(Some(Signature { key, by }))
     }
+
+    async fn fetched(&self, signature: Option<Signature>) -> Result<Package, Failure> {
+        let source: Source = self
+            .package
+            .parse()
+            .map_err(|error| invalid(&format!("{error}")))?;
+        let wanted = Wanted {
+            credentials: credentials(&source)?,
+            source,
+            expected: Expected {
+                size: None,
+                digest: self.digest,
+                limit: Artefact::MAX_SIZE,
+            },
+            signature,
+        };
+        Package::fetch(&wanted).await
+    }
+
+    fn read(&self, signature: Option<&Signature>) -> Result<Package, Failure> {
+        let package = Package::read(Path::new(&self.package))?;
+        if let Some(given) = self.digest
+            && given != package.digest
+        {
+            return Err(Failure::usage(
+                format!("{} has the digest {}", self.package, package.digest),
+                format!("it should have {given}; nothing was stored"),
+            ));
+        }
+        match signature {
+            None => {}
+            Some(Signature {
+                key,
+                by: SignedBy::Value(value),
+            }) => package
+                .is_signed(key, value)
+                .map_err(|error| invalid(&format!("{}: {error}", self.package)))?,
+            Some(_) => {
+                return Err(Failure::usage(
+                    "--public-key: what did it sign?".to_owned(),
+                    "give the --signature of the file; only artefacts of registries have theirs beside them",
+                ));
+            }
+        }
+        Ok(package)
+    }
+}
+
+fn invalid(what: &str) -> Failure {
+    Failure::usage(what.to_owned(), "nothing was stored")
 }
 
 async fn list(global: &Global) -> Result<(), Failure> {

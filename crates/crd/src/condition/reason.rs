@@ -136,6 +136,8 @@ words! {
         NotChecked,
         /// The image is not verified; the condition Verified tells why.
         NotVerified,
+        /// The cluster has no package of this digest.
+        NotStored,
         /// Devices can get the image.
         Available,
         /// The image is withdrawn.

@@ -15,7 +15,7 @@ struct Door {
     inside: &'static [&'static str],
 }
 
-const DOORS: [Door; 9] = [
+const DOORS: [Door; 11] = [
     Door {
         library: "coap-lite",
         token: "coap_lite",
@@ -28,8 +28,14 @@ const DOORS: [Door; 9] = [
             "crates/dtls/",
             "crates/forward/",
             "crates/oscore/",
+            "crates/package-source/src/signature.rs",
             "state-node/src/seal",
         ],
+    },
+    Door {
+        library: "http-auth",
+        token: "http_auth",
+        inside: &["crates/package-source/src/registry/challenge.rs"],
     },
     Door {
         library: "minicbor",
@@ -54,12 +60,20 @@ const DOORS: [Door; 9] = [
     Door {
         library: "object_store",
         token: "object_store",
-        inside: &["crates/backup/src/target.rs"],
+        inside: &[
+            "crates/backup/src/target.rs",
+            "crates/package-source/src/bucket.rs",
+        ],
     },
     Door {
         library: "openraft",
         token: "openraft",
         inside: &["state-node/src/raft", "state-node/tests/"],
+    },
+    Door {
+        library: "reqwest",
+        token: "reqwest",
+        inside: &["crates/package-source/src/web.rs"],
     },
     Door {
         library: "rocksdb",

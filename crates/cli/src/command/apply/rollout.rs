@@ -3,6 +3,7 @@
 use crd::{DeviceGroup, FirmwareImage, FirmwareRollout, FirmwareRolloutStatus, Reason};
 use device_state::Namespace;
 use device_state::campaign::{Campaign, Tally};
+use fleet_plan::image::{Origin, origin};
 use fleet_plan::rollout::{Action, Observed, Seen, Surroundings, campaign_name, compile, plan};
 use proto::convert::public::heard_campaign;
 use proto::drover::v1::{
@@ -44,6 +45,17 @@ pub(super) async fn apply(
         return Err(refused(&format!(
             "spec.imageRef: the FirmwareImage {named} is not in this call"
         )));
+    }
+    for one in images {
+        if let Ok(Origin::Fetched { source, digest }) = origin(one) {
+            let name = one.metadata.name.as_deref().unwrap_or_default();
+            return Err(Failure::usage(
+                format!("the FirmwareImage {name}: only the operator in Kubernetes fetches images"),
+                format!(
+                    "store it by `drover artefacts put {source} --digest {digest}`, with the --public-key if it is signed, and give what it prints as spec.source.uri"
+                ),
+            ));
+        }
     }
     let around = Surroundings {
         namespace,

@@ -5,8 +5,8 @@ use std::path::{Path, PathBuf};
 use clap::Args;
 
 use super::{wave, window};
-use crate::command::artefacts::Package;
 use crate::failure::Failure;
+use crate::package::Package;
 use crate::selector::Selection;
 use crate::view::campaign::plan::{
     ImageView, Membership, Moment, OnFailure, PlanView, Span, Transfer, WaveView, WindowView,

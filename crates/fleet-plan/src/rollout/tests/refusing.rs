@@ -103,20 +103,20 @@ const REFUSED: &[(&str, &str, &str, &str)] = &[
     (
         "{}",
         "{source: {uri: null, ociRef: {repository: r, digest: d}}}",
-        "Unsupported",
-        "spec.imageRef: the FirmwareImage m200-2.3.1: spec.source.ociRef",
+        "ImageNotVerified",
+        "spec.imageRef: the FirmwareImage m200-2.3.1: it has not been fetched yet",
     ),
     (
         "{}",
         "{source: {uri: null, objectRef: {bucket: b, key: k}}}",
-        "Unsupported",
-        "spec.imageRef: the FirmwareImage m200-2.3.1: spec.source.objectRef",
+        "ImageNotVerified",
+        "spec.imageRef: the FirmwareImage m200-2.3.1: it has not been fetched yet",
     ),
     (
         "{}",
         "{source: {uri: null}}",
         "InvalidValue",
-        "spec.imageRef: the FirmwareImage m200-2.3.1: spec.source.uri: is missing",
+        "spec.imageRef: the FirmwareImage m200-2.3.1: spec.source: has to have exactly one",
     ),
     (
         "{}",
