@@ -72,9 +72,10 @@ conformance: setup ## Plays the interoperability cases of the OMA and writes doc
 
 interop: setup ## Tests against other implementations of LwM2M
 	@scripts/packages.sh javac=default-jdk-headless mvn=maven coap-client-openssl=libcoap3-bin openssl=openssl gnutls-cli=gnutls-bin \
-	  cc=gcc /usr/include/mbedtls/ssl.h=libmbedtls-dev \
+	  cc=gcc /usr/include/mbedtls/ssl.h=libmbedtls-dev go=golang-go curl=curl \
 	  '/usr/lib/python3*/ensurepip/__init__.py=python3-venv'
 	@scripts/venv.sh tests/interop/requirements.txt "$(DROVER_CACHE)/interop-venv"
+	@tests/interop/registry/build.sh "$(DROVER_CACHE)/registry"
 	@$(rocksdb); cargo build --workspace --bins; cargo test --workspace --test interop
 
 examples: setup ## Runs the client examples in Python and Go against a cluster

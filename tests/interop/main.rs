@@ -1,4 +1,4 @@
-//! What nobody here wrote, against a real cluster: devices, servers, tools of DTLS, an object store.
+//! What nobody here wrote, against a real cluster: devices, servers, tools of DTLS, an object store, a registry.
 
 #![expect(clippy::unwrap_used, reason = "a failed unwrap is the test's failure")]
 
@@ -12,5 +12,6 @@ mod leshan_security;
 mod leshan_server;
 mod libcoap;
 mod object_storage;
+mod registry;
 mod secured;
 mod tls;

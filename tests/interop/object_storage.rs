@@ -13,14 +13,14 @@ use crate::leshan::SOON;
 
 const BACKUPS: &str = "s3://backups/drover";
 
-struct Store {
-    address: String,
+pub(crate) struct Store {
+    pub(crate) address: String,
     _program: Program,
 }
 
 impl Store {
     /// Starts a store with a bucket.
-    fn start(folder: &Path) -> Self {
+    pub(crate) fn start(folder: &Path) -> Self {
         let server = cache().join("interop-venv/bin/moto_server");
         assert!(server.exists(), "moto is missing: run scripts/venv.sh");
         let address = free_address();
@@ -35,7 +35,7 @@ impl Store {
         }
     }
 
-    fn run(&self, mut command: Command) -> Answer {
+    pub(crate) fn run(&self, mut command: Command) -> Answer {
         command.env("AWS_ENDPOINT_URL", format!("http://{}", self.address));
         command.env("AWS_ALLOW_HTTP", "true");
         command.env("AWS_REGION", "eu-central-1");
