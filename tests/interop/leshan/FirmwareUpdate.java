@@ -45,6 +45,11 @@ public final class FirmwareUpdate extends BaseInstanceEnabler {
     private volatile long result = NO_RESULT;
     private volatile String version = "";
 
+    /** Leshan asks for it: further instances would be made by it. */
+    public FirmwareUpdate() {
+        this(version -> { });
+    }
+
     /** {@code installed} is told the version that an update brought. */
     public FirmwareUpdate(Consumer<String> installed) {
         this.installed = installed;
