@@ -84,7 +84,7 @@ fn stops_when_devices_fail_and_ends_when_told(rig: &Rig) {
 
 fn what_cannot_be_done_is_said(rig: &Rig) {
     rig.apply(&rollout("pushed", "current", "  transfer: {mode: Push}\n"));
-    let said = rig.until_refused("fwr/pushed", "Unsupported");
+    let said = rig.until_refused("fwr/pushed", "InvalidValue");
     assert!(said.starts_with("spec.transfer.mode: Push"), "{said}");
     let refused = rig.object("fwr/pushed");
     assert!(refused["status"]["counts"].is_null(), "{refused}");
