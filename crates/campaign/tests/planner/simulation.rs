@@ -24,17 +24,13 @@ fn play(world: &mut World, event: &Event) {
                 return;
             }
             let which = which % world.sent.len();
-            let decision = world.sent[which].clone();
+            let round = world.sent[which].clone();
             if !keep {
                 world.sent.remove(which);
             }
-            world.deliver(decision);
+            world.deliver(round);
         }
-        Event::Lose { which } => {
-            if !world.sent.is_empty() {
-                world.sent.remove(which % world.sent.len());
-            }
-        }
+        Event::Lose { which } => world.lose(*which),
         Event::Work => work(world),
         Event::End {
             shard,
@@ -72,8 +68,8 @@ fn play(world: &mut World, event: &Event) {
 fn work(world: &mut World) {
     world.decide(0, &[]);
     while !world.sent.is_empty() {
-        let decision = world.sent.remove(0);
-        world.deliver(decision);
+        let round = world.sent.remove(0);
+        world.deliver(round);
     }
 }
 
@@ -81,8 +77,8 @@ fn work(world: &mut World) {
 /// was still on its way arrives first.
 fn calm_down(world: &mut World, scenario: &Scenario) {
     while !world.sent.is_empty() {
-        let decision = world.sent.remove(0);
-        world.deliver(decision);
+        let round = world.sent.remove(0);
+        world.deliver(round);
     }
     for shard in 0..world.shards.len() {
         world.enrol(shard);

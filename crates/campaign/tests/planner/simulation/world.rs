@@ -13,8 +13,8 @@ pub(crate) struct World {
     pub(crate) now: Timestamp,
     pub(crate) campaign: Campaign,
     pub(crate) shards: Vec<Shard>,
-    /// Decisions on their way.
-    pub(crate) sent: Vec<Decision>,
+    /// Decisions on their way: each alone, but for those of which the second is carried out only once the first was.
+    pub(crate) sent: Vec<Vec<Decision>>,
     /// As it was, the newest last.
     rows: Vec<Campaign>,
     pub(crate) limit: Limit,
@@ -45,11 +45,35 @@ impl World {
             .collect();
         let decisions = decide(&row, &views, self.now);
         rules::check_decisions(&row, &decisions);
-        self.sent.extend(decisions);
+        if decisions.contains(&Decision::RollBack) {
+            self.sent.push(decisions);
+        } else {
+            let alone = decisions.into_iter().map(|decision| vec![decision]);
+            self.sent.extend(alone);
+        }
     }
 
-    /// A decision arrives; more than once, if it is kept.
-    pub(crate) fn deliver(&mut self, decision: Decision) {
+    /// Decisions arrive; more than once, if they are kept.
+    pub(crate) fn deliver(&mut self, decisions: Vec<Decision>) {
+        for decision in decisions {
+            self.carry_out(decision);
+            self.check();
+        }
+    }
+
+    /// The end of what is on its way is lost: nobody carries out what comes after something that failed.
+    pub(crate) fn lose(&mut self, which: usize) {
+        if self.sent.is_empty() {
+            return;
+        }
+        let which = which % self.sent.len();
+        self.sent[which].pop();
+        if self.sent[which].is_empty() {
+            self.sent.remove(which);
+        }
+    }
+
+    fn carry_out(&mut self, decision: Decision) {
         match decision {
             Decision::Steer(course) => self.steer(course),
             Decision::Admit { shard, wave, until } => {
@@ -65,7 +89,6 @@ impl World {
             Decision::Halt => self.shards.iter_mut().for_each(Shard::halt),
             Decision::RollBack => self.back += 1,
         }
-        self.check();
     }
 
     fn steer(&mut self, course: Course) {
