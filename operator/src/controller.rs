@@ -45,12 +45,14 @@ pub(crate) struct Settings {
     pub(crate) poll: Duration,
     /// While something has to happen that nobody tells.
     pub(crate) wait: Duration,
-    /// Between two counts of devices.
+    /// Between two counts of devices, and two looks at a device of which nothing is told.
     pub(crate) recount: Duration,
 }
 
 /// How much longer than while something goes on.
 const WAITING: u32 = 6;
+/// How much longer than changes of an object are collected.
+const TRIGGERING: u32 = 4;
 
 impl From<&Config> for Settings {
     fn from(config: &Config) -> Self {
@@ -79,6 +81,11 @@ impl Settings {
             Pace::Counting => self.recount,
             Pace::Resting => self.resync,
         }
+    }
+
+    /// How long an object is at least not triggered again.
+    fn trigger_pause(self) -> Duration {
+        self.debounce.saturating_mul(TRIGGERING)
     }
 
     pub(crate) fn controller(self) -> ControllerConfig {

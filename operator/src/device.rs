@@ -3,7 +3,7 @@
 //! ```text
 //! API server ─ watch ─▶ index ──▶ settle ─ GetDevice, GetDesired ─▶ state tier
 //!                         ▲         │  plan (fleet-plan)
-//! state tier ─ events ────┘         ├─ SetDesired, when the content differs
+//! state tier ─ feed ──────┘         ├─ SetDesired, when the content differs
 //!                                   └─ status, when it differs (server-side apply)
 //! ```
 //!
@@ -18,8 +18,10 @@ mod reconcile;
 mod release;
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use crd::{Device, DeviceStatus};
+use device_state::Namespace;
 use kube::api::Api;
 use kube::runtime::reflector;
 use kube::runtime::watcher::Event;
@@ -27,6 +29,7 @@ use node_runtime::{Condition, Drain};
 use prometheus_client::metrics::gauge::Gauge;
 
 use crate::controller::{self, Control, ReconcileError, Settled, Shared, TakenIn};
+use crate::feed::{Audience, Feed, Sight};
 use crate::metrics::Metrics;
 use index::Index;
 use release::Releases;
@@ -36,14 +39,38 @@ pub(crate) struct Context {
     shared: Shared<Device>,
     index: Index,
     releases: Releases,
+    feed: Feed,
+    /// Where the devices are in the state tier, whatever the namespaces of the objects are.
+    namespace: Namespace,
 }
 
 impl Context {
-    pub(crate) fn new(shared: Shared<Device>) -> Self {
+    pub(crate) fn new(shared: Shared<Device>, feed: Feed) -> Self {
         Self {
             shared,
             index: Index::default(),
             releases: Releases::default(),
+            feed,
+            namespace: Namespace::default(),
+        }
+    }
+
+    /// Wants the events that the objects need which there are now.
+    fn want(&self, taken: &TakenIn<Device>) {
+        if taken.count == 0 {
+            self.feed.forgo(Audience::Devices, &self.namespace);
+        } else if let Some((device, _)) = &taken.applied {
+            let depth = events::depth(device);
+            self.feed.want(Audience::Devices, &self.namespace, depth);
+        }
+    }
+
+    /// How long until an object is looked at again that has this status.
+    fn until_next(&self, status: &DeviceStatus) -> Duration {
+        let settings = self.shared.settings;
+        match self.feed.sight(&self.namespace) {
+            Sight::Untold if events::is_waiting(Some(status)) => settings.recount,
+            Sight::Told | Sight::Untold => settings.resync,
         }
     }
 }
@@ -65,6 +92,7 @@ impl Control for Context {
             self.releases.add(Arc::clone(device));
         }
         self.shared.triggers.add(self.index.take_in(taken));
+        self.want(taken);
         taken.changed().cloned()
     }
 
@@ -72,7 +100,7 @@ impl Control for Context {
         let plan = reconcile::carry_out(device, self).await?;
         Ok(Settled::Decided {
             status: plan.status_change(device).cloned(),
-            again: self.shared.settings.resync,
+            again: self.until_next(&plan.status),
         })
     }
 }
@@ -87,7 +115,6 @@ pub(crate) async fn run(
     let store = reflector::store();
     tokio::select! {
         () = controller::run(Arc::clone(&context), devices, store, watching, drain) => {}
-        () = events::follow(&context) => {}
         () = release::run(&context) => {}
     }
 }

@@ -9,6 +9,7 @@ mod config;
 mod controller;
 mod definitions;
 mod device;
+mod feed;
 mod group;
 mod image;
 mod kubernetes;

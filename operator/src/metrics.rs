@@ -24,6 +24,18 @@ pub(crate) struct CallLabel {
     pub(crate) call: &'static str,
 }
 
+/// How a stream of events stands, one word of a closed set.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+pub(crate) struct StateLabel {
+    pub(crate) state: &'static str,
+}
+
+/// Of which kind the objects are that events trigger, by its plural.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+pub(crate) struct TriggerLabel {
+    pub(crate) kind: &'static str,
+}
+
 /// What was asked of the state tier of what a kind keeps there.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
 pub(crate) struct ChangeLabel {
@@ -53,6 +65,10 @@ pub(crate) struct Metrics {
     pub(crate) object_models: Gauge,
     pub(crate) leader: Gauge,
     pub(crate) crd_missing: Family<KindLabel, Gauge>,
+    pub(crate) events: Counter,
+    pub(crate) event_triggers: Family<TriggerLabel, Counter>,
+    pub(crate) event_streams: Family<StateLabel, Gauge>,
+    pub(crate) event_streams_opened: Counter,
     pub(crate) event_streams_broken: Counter,
 }
 
@@ -77,9 +93,15 @@ impl Metrics {
                 "Desired sets sent to the state tier",
                 &all.desired_sets,
             ),
+            ("events", "Events of the state tier that came", &all.events),
+            (
+                "event_streams_opened",
+                "Times that a stream of events of the state tier was opened",
+                &all.event_streams_opened,
+            ),
             (
                 "event_streams_broken",
-                "Times that the stream of events of the state tier ended",
+                "Times that a stream of events of the state tier ended or could not be opened",
                 &all.event_streams_broken,
             ),
         ];
@@ -104,6 +126,10 @@ impl Metrics {
         for (name, help, gauge) in gauges {
             registry.register(name, help, gauge.clone());
         }
+        let help = "Objects that are looked at because of an event";
+        registry.register("event_triggers", help, all.event_triggers.clone());
+        let help = "Streams of events of the state tier, by how they stand";
+        registry.register("event_streams", help, all.event_streams.clone());
         let help = "Reconciliations that failed and are tried again";
         registry.register("reconcile_errors", help, all.reconcile_errors.clone());
         let help = "Whether the definition of a kind is not installed";

@@ -15,6 +15,7 @@ use tokio::sync::watch;
 use crate::config::Config;
 use crate::controller::sweep::Sweep;
 use crate::controller::{self, Settings, Shared, Triggers};
+use crate::feed::{Feed, Follower, Listener, Terms as FeedTerms};
 use crate::kubernetes::Kind;
 use crate::lease::{Lease, Role, Terms};
 use crate::metrics::{KindLabel, Metrics};
@@ -71,9 +72,10 @@ pub(crate) async fn start(
         tasks,
         readiness,
     };
-    parts.devices();
+    let feed = Feed::default();
+    let listeners = vec![parts.devices(&feed), parts.operations(&feed)];
+    parts.events(feed, listeners);
     parts.firmware();
-    parts.operations();
     parts.swept(group::Context::new(parts.shared()));
     parts.swept(profile::Context::new(parts.shared()));
     parts.swept(bootstrap::Context::new(parts.shared()));
@@ -96,14 +98,44 @@ impl Parts<'_> {
         shared
     }
 
-    fn devices(&self) {
-        let context = Arc::new(device::Context::new(self.shared()));
+    fn devices(&self, feed: &Feed) -> Arc<dyn Listener> {
+        let context = Arc::new(device::Context::new(self.shared(), feed.clone()));
+        let listener = Arc::clone(&context);
         self.control(|api, watching, drain| device::run(context, api, watching, drain));
+        listener
     }
 
-    fn operations(&self) {
-        let context = Arc::new(operation::Context::new(self.shared()));
+    fn operations(&self, feed: &Feed) -> Arc<dyn Listener> {
+        let context = Arc::new(operation::Context::new(self.shared(), feed.clone()));
+        let listener = Arc::clone(&context);
         self.control(|api, watching, drain| operation::run(context, api, watching, drain));
+        listener
+    }
+
+    /// Follows what happens in the state tier while this replica leads. A stream that is down makes no replica unready: all
+    /// that follows from it is that things are seen later.
+    fn events(&self, feed: Feed, listeners: Vec<Arc<dyn Listener>>) {
+        let follower = Follower {
+            feed,
+            state_tier: self.state_tier.clone(),
+            listeners,
+            metrics: self.metrics.clone(),
+            terms: FeedTerms::new(),
+        };
+        let mut role = self.role.clone();
+        self.tasks
+            .spawn_service("events", Stage::Intake, |drain| async move {
+                let follow = async {
+                    // The sender is dropped while the node ends only.
+                    if role.wait_for(|role| *role == Role::Leading).await.is_ok() {
+                        follower.run().await;
+                    }
+                };
+                tokio::select! {
+                    () = follow => {}
+                    () = drain.started() => {}
+                }
+            });
     }
 
     /// Images and rollouts look at each other.

@@ -3,7 +3,7 @@
 //! ```text
 //! API server ─ watch ─▶ settle ─ status: the start ────────────▶ API server
 //!                        ▲    ├─ Write, Execute, … once; Read and Discover until the device listens ─▶ state tier
-//!   until it has ended ──┘    ├─ GetOperation, of what the state tier keeps until the device listens
+//!   when its device is ──┘    ├─ GetOperation, of what the state tier keeps until the device listens
 //!                             ├─ status, when it differs (server-side apply)
 //!                             └─ deletes the object, some time after the end
 //! ```
@@ -11,6 +11,7 @@
 //! What waits for its device when its object is deleted is cancelled by [`withdraw`], as far as that is seen: what waits
 //! while no operator works ends with its deadline.
 
+mod awaited;
 #[cfg(test)]
 mod fake;
 mod reconcile;
@@ -29,7 +30,9 @@ use node_runtime::{Condition, Drain};
 use prometheus_client::metrics::gauge::Gauge;
 
 use crate::controller::{self, Control, ReconcileError, Settled, Shared, TakenIn};
+use crate::feed::Feed;
 use crate::metrics::Metrics;
+use awaited::Awaited;
 use withdraw::{Withdrawal, Withdrawals};
 
 /// What every reconciliation needs.
@@ -38,6 +41,8 @@ pub(crate) struct Context {
     /// By the uid of the object; lost without harm on a restart. Bounded by the objects that the API server has.
     asked: Mutex<HashMap<String, Asked>>,
     withdrawals: Withdrawals,
+    awaited: Awaited,
+    feed: Feed,
 }
 
 /// What is remembered of a device that was asked.
@@ -50,11 +55,13 @@ struct Asked {
 }
 
 impl Context {
-    pub(crate) fn new(shared: Shared<DeviceOperation>) -> Self {
+    pub(crate) fn new(shared: Shared<DeviceOperation>, feed: Feed) -> Self {
         Self {
             shared,
             asked: Mutex::default(),
             withdrawals: Withdrawals::default(),
+            awaited: Awaited::default(),
+            feed,
         }
     }
 
@@ -98,6 +105,7 @@ impl Control for Context {
         for operation in &taken.gone {
             self.leave(operation);
         }
+        self.await_no_more(taken);
         taken.changed().cloned()
     }
 

@@ -4,6 +4,7 @@ mod bootstrap;
 mod campaigns;
 mod convert;
 mod credentials;
+mod events;
 mod groups;
 mod models;
 mod operations;
@@ -26,11 +27,12 @@ use proto::drover::v1::devices_client::DevicesClient;
 use thiserror::Error;
 use tonic::metadata::{Ascii, MetadataValue};
 use tonic::transport::Endpoint;
-use tonic::{Code, Request, Response, Status, Streaming};
+use tonic::{Code, Request, Response, Status};
 
 pub(crate) use convert::AnswerError;
 use credentials::Channel;
 pub(crate) use credentials::Credentials;
+pub(crate) use events::Watched;
 pub(crate) use refusal::refusal;
 
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(2);
@@ -170,21 +172,6 @@ impl StateTier {
             generation: answer.generation,
             resources: convert::stored_resources(answer.resources)?,
         })
-    }
-
-    /// Events of all devices, from a resume token on or, with an empty one, from now on.
-    pub(crate) async fn events(
-        &self,
-        resume_token: &str,
-    ) -> Result<Streaming<api::WatchEventsResponse>, CallError> {
-        self.call(|channel| async move {
-            let request = api::WatchEventsRequest {
-                resume_token: resume_token.to_owned(),
-                ..Default::default()
-            };
-            DevicesClient::new(channel).watch_events(request).await
-        })
-        .await
     }
 
     /// Calls the node that answered last, and the others in turn while nodes are unavailable.

@@ -126,14 +126,25 @@ pub(crate) struct Operator {
 
 impl Operator {
     pub(crate) fn start(kubernetes: &Kubernetes, drover: &Drover, name: &str) -> Self {
+        // An idle one looks at every object often enough for a test to watch it.
+        Self::that_looks_every(1, kubernetes, drover, name)
+    }
+
+    /// One that looks at every object after so many seconds, whatever happens.
+    pub(crate) fn that_looks_every(
+        seconds: u32,
+        kubernetes: &Kubernetes,
+        drover: &Drover,
+        name: &str,
+    ) -> Self {
+        let seconds = seconds.to_string();
         let admin = free_address();
         let mut command = Command::new(binary("drover-operator"));
         command
             .env("KUBECONFIG", &kubernetes.kubeconfig)
-            // An idle operator looks at every object often enough for a test to watch it.
-            .env("DROVER_OPERATOR__RESYNC_SECONDS", "1")
-            .env("DROVER_OPERATOR__ROLLOUT_POLL_SECONDS", "1")
-            .env("DROVER_OPERATOR__RECOUNT_SECONDS", "1")
+            .env("DROVER_OPERATOR__RESYNC_SECONDS", &seconds)
+            .env("DROVER_OPERATOR__ROLLOUT_POLL_SECONDS", &seconds)
+            .env("DROVER_OPERATOR__RECOUNT_SECONDS", &seconds)
             .args(["run", "--api", &drover.apis()]);
         command.args(["--admin-listen", &admin, "--no-leader-election"]);
         let log = drover.scratch().join(format!("operator-{name}.log"));

@@ -5,6 +5,7 @@
 mod access;
 mod canary;
 mod cluster;
+mod events;
 mod gitops;
 mod images;
 mod kinds;
@@ -41,6 +42,7 @@ fn declared_device_is_kept_as_declared() {
     kubernetes.install_definitions();
     let drover = Drover::start(&Options {
         devices: 1,
+        flags: vec!["--coap".to_owned()],
         ..Options::default()
     });
     let device = drover.devices()[0].clone();
@@ -101,4 +103,7 @@ fn declared_device_is_kept_as_declared() {
     );
     assert!((operator.metric("drover_operator_status_writes_total")).abs() < f64::EPSILON);
     assert_eq!(kubernetes.resource_version("pinned"), before);
+    drop(operator);
+
+    events::what_happens_to_a_device_is_seen(&kubernetes, &drover);
 }

@@ -186,6 +186,8 @@ pub enum Again {
     At(Pace),
     /// Once so much time has passed, or sooner.
     Within(Duration),
+    /// Once it is told that the operation has ended, and now and then until that. After so much time it is to be cancelled.
+    Told(Duration),
 }
 
 /// What follows from how an operation is.
@@ -233,8 +235,7 @@ pub fn step(operation: &DeviceOperation, endpoint: Option<&str>, now: &Time) -> 
         return Step::Told(Outcome::Held);
     }
     let start = status.and_then(|status| status.start_time.as_ref());
-    let begun = start.or(operation.metadata.creation_timestamp.as_ref());
-    let left = spec.active_deadline_seconds - begun.map_or(0, |begun| passed(begun, now));
+    let left = left(operation, now);
     let Some(endpoint) = endpoint.map(str::to_owned) else {
         return Step::Told(if left > 0 {
             Outcome::Refused(device_not_found(operation))
@@ -267,6 +268,14 @@ pub fn step(operation: &DeviceOperation, endpoint: Option<&str>, now: &Time) -> 
         immediate: spec.dispatch_policy == DispatchPolicy::Immediate,
         request_id: operation.metadata.uid.clone().unwrap_or_default(),
     }))
+}
+
+/// Seconds until it is to be cancelled; negative once that time is over.
+fn left(operation: &DeviceOperation, now: &Time) -> i64 {
+    let start = operation.status.as_ref();
+    let start = start.and_then(|status| status.start_time.as_ref());
+    let begun = start.or(operation.metadata.creation_timestamp.as_ref());
+    operation.spec.active_deadline_seconds - begun.map_or(0, |begun| passed(begun, now))
 }
 
 /// Seconds from one time to another.

@@ -5,13 +5,13 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use device_state::NamespaceError;
-use futures::StreamExt;
+use futures::{Stream, StreamExt};
 use kube::Resource as _;
 use kube::api::Api;
 use kube::runtime::controller::{Action, Controller};
 use kube::runtime::reflector::Store;
 use kube::runtime::reflector::store::Writer;
-use kube::runtime::watcher::Event;
+use kube::runtime::watcher::{self, Event};
 use node_runtime::{Condition, Drain};
 use prometheus_client::metrics::gauge::Gauge;
 use serde::Serialize;
@@ -113,9 +113,25 @@ pub(crate) async fn run<C: Control>(
     let taking = Arc::clone(&context);
     let take_in = move |event: &Event<C::Kind>| take_in(&*taking, event);
     let changes = changes::changes(api, watching, shared.metrics.clone(), writer, take_in);
+    run_on(context, changes, reader, drain).await;
+}
+
+/// Runs on what a watch has shown, until the drain. An object that changes or is triggered while it is reconciled is reconciled
+/// once more afterwards.
+async fn run_on<C: Control>(
+    context: Arc<C>,
+    changes: impl Stream<Item = watcher::Result<C::Kind>> + Send + 'static,
+    reader: Store<C::Kind>,
+    drain: Drain,
+) {
+    let shared = context.shared();
+    let triggers = triggers::stream(
+        Arc::clone(&shared.triggers),
+        shared.settings.trigger_pause(),
+    );
     Controller::for_stream(changes, reader)
         .with_config(shared.settings.controller())
-        .reconcile_on(triggers::stream(Arc::clone(&shared.triggers)))
+        .reconcile_on(triggers)
         .graceful_shutdown_on(drain.started_owned())
         .run(reconcile::<C>, retry_later::<C>, Arc::clone(&context))
         .for_each(|outcome| {
@@ -171,3 +187,6 @@ pub(crate) fn retry_later<C: Control>(
     let shared = context.shared();
     shared.retry_later(&*object, error.reason(), error)
 }
+
+#[cfg(test)]
+mod tests;

@@ -1,51 +1,62 @@
 //! What happens in the state tier, as a reason to reconcile.
 
-use std::time::Duration;
-
-use tonic::Code;
+use crd::{ConditionStatus, ConditionType, Device, DeviceStatus, ManagementPolicy};
+use device_state::Namespace;
+use kube::runtime::reflector::ObjectRef;
+use proto::drover::v1 as api;
 
 use super::Context;
-use crate::controller::jittered;
-use crate::state_tier::CallError;
+use crate::feed::{Audience, Depth, Listener};
 
-/// How long until a broken stream is opened again.
-const RETRY: Duration = Duration::from_secs(1);
+impl Listener for Context {
+    fn audience(&self) -> Audience {
+        Audience::Devices
+    }
 
-/// Never ends. A stream that breaks goes on where it was; one that cannot is begun anew, and every
-/// object is looked at once, because anything may have happened in between.
-pub(super) async fn follow(context: &Context) {
-    let mut resume_token = String::new();
-    loop {
-        if let Err(error) = follow_once(context, &mut resume_token).await {
-            if is_compacted(&error) {
-                resume_token.clear();
-            }
-            tracing::info!(%error, "the stream of events broke");
+    fn hear(&self, namespace: &Namespace, event: &api::Event) -> usize {
+        // Those of other namespaces may have the same names.
+        if *namespace != self.namespace {
+            return 0;
         }
-        context.shared.metrics.event_streams_broken.inc();
-        tokio::time::sleep(jittered(RETRY)).await;
-    }
-}
-
-async fn follow_once(context: &Context, resume_token: &mut String) -> Result<(), CallError> {
-    let mut events = context.shared.state_tier.events(resume_token).await?;
-    if resume_token.is_empty() {
-        context.shared.triggers.add(context.shared.known.names());
-    }
-    while let Some(message) = events.message().await? {
-        if let Some(event) = &message.event {
-            let concerned = context.index.concerned(event, &context.shared.known);
-            context.shared.triggers.add(concerned);
+        let concerned = self.index.concerned(event, &self.shared.known);
+        let count = concerned.len();
+        if count > 0 {
+            self.shared.triggers.add(concerned);
         }
-        *resume_token = message.resume_token;
+        count
     }
-    Ok(())
+
+    fn miss(&self, namespace: &Namespace) {
+        if *namespace == self.namespace {
+            self.shared.triggers.add(self.shared.known.names());
+        }
+    }
+
+    fn lose_sight(&self, namespace: &Namespace) {
+        if *namespace == self.namespace {
+            let all = self.shared.known.all().into_iter();
+            let waiting = all.filter(|device| is_waiting(device.status.as_ref()));
+            let waiting = waiting.map(|device| ObjectRef::from_obj(&*device));
+            self.shared.triggers.add(waiting);
+        }
+    }
 }
 
-/// Whether the events after the resume token are no longer kept, or the token is of another cluster.
-fn is_compacted(error: &CallError) -> bool {
-    matches!(
-        error,
-        CallError::Refused(status) if matches!(status.code(), Code::OutOfRange | Code::InvalidArgument)
-    )
+/// Which events the status of an object comes from.
+pub(super) const fn depth(device: &Device) -> Depth {
+    match device.spec.management_policy {
+        ManagementPolicy::ObserveOnly => Depth::Values,
+        ManagementPolicy::Managed | ManagementPolicy::Suspended => Depth::Course,
+    }
 }
+
+/// Whether something has yet to happen, by a status: the device is not as it should be.
+pub(super) fn is_waiting(status: Option<&DeviceStatus>) -> bool {
+    let conditions = status.map(|status| status.conditions.as_slice());
+    let mut conditions = conditions.unwrap_or_default().iter();
+    let (ready, is_true) = (ConditionType::Ready.as_str(), ConditionStatus::True);
+    !conditions.any(|one| one.type_ == ready && one.status == is_true.as_str())
+}
+
+#[cfg(test)]
+mod tests;

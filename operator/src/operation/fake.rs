@@ -14,6 +14,7 @@ use tonic_types::{ErrorDetails, StatusExt as _};
 
 use super::Context;
 use crate::controller::rig::{self, ApiServer, Calls};
+use crate::feed::Feed;
 
 type Answer<T> = Result<Response<T>, Status>;
 
@@ -30,7 +31,8 @@ pub(super) async fn start() -> (Arc<Context>, ApiServer, FakeStateTier) {
     let fake = FakeStateTier::default();
     let services = Server::builder().add_service(OperationsServer::new(fake.clone()));
     let (shared, api_server) = rig::shared(rig::state_tier(services).await);
-    (Arc::new(Context::new(shared)), api_server, fake)
+    let context = Context::new(shared, Feed::default());
+    (Arc::new(context), api_server, fake)
 }
 
 impl FakeStateTier {

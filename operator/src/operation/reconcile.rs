@@ -21,6 +21,8 @@ pub(super) async fn settle(
 ) -> Result<Settled<DeviceOperationStatus>, ReconcileError> {
     let namespace = Namespace::new(&operation.namespace().unwrap_or_default())?;
     let endpoint = endpoint(operation, context).await?;
+    // Before anything is looked at, so that what happens after that is told.
+    context.await_device(operation, &namespace, endpoint.as_deref());
     let now = now();
     let outcome = match step(operation, endpoint.as_deref(), &now) {
         Step::Told(outcome) => outcome,
@@ -39,6 +41,7 @@ pub(super) async fn settle(
         again: match plan.again {
             Again::Now => Duration::ZERO,
             Again::At(pace) => settings.until_next(pace),
+            Again::Told(left) => context.until_told(&namespace, left),
             Again::Within(time) => time.clamp(Duration::from_secs(1), settings.resync),
         },
     })

@@ -8,7 +8,7 @@ use crd::{ConditionStatus, ConditionType, DeviceOperation, DeviceOperationStatus
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 use lwm2m::{Path, Registry};
 
-use super::{Again, Answer, Deafness, Outcome, Plan, passed, verb};
+use super::{Again, Answer, Deafness, Outcome, Plan, left, passed, verb};
 use crate::conditions::Conditions;
 use crate::text::{cut, non_empty};
 use crate::{Pace, Refusal};
@@ -201,7 +201,8 @@ impl Report<'_> {
             self.open(Reason::AwaitingWakeup, message);
             self.count(|counts| counts.pending = 1);
         }
-        self.plan(Again::At(Pace::Running))
+        let left = u64::try_from(left(self.operation, self.now)).unwrap_or_default();
+        self.plan(Again::Told(Duration::from_secs(left)))
     }
 
     fn succeeded(&mut self, answer: &Answer) {

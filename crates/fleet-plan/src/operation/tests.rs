@@ -112,10 +112,13 @@ fn the_example_is_asked_once_followed_and_deleted() {
     assert_eq!(ask.deadline, Duration::from_secs(86_390));
     let (path, arguments) = ("/3/0/4".parse().unwrap(), String::new());
     assert_eq!(ask.request, Request::Execute { path, arguments });
-    rig.tell(Outcome::Running {
+    rig.second = 1_400;
+    let plan = rig.tell(Outcome::Running {
         id: "12-345".to_owned(),
         in_flight: false,
     });
+    // Until the deadline of a day, which began with second 1000.
+    assert_eq!(plan.again, Again::Told(Duration::from_secs(86_000)));
     assert_eq!(
         rig.says(),
         [

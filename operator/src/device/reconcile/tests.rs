@@ -13,6 +13,7 @@ use self::fake::FakeStateTier;
 use super::*;
 use crate::controller::rig::{self, ApiServer};
 use crate::controller::{reconcile, retry_later, take_in};
+use crate::feed::Feed;
 use crate::state_tier::CallError;
 
 fn device(value: &str) -> Device {
@@ -39,7 +40,11 @@ fn device(value: &str) -> Device {
 async fn context() -> (Arc<Context>, ApiServer, FakeStateTier) {
     let (state_tier, fake) = fake::start().await;
     let (shared, api_server) = rig::shared(state_tier);
-    (Arc::new(Context::new(shared)), api_server, fake)
+    (
+        Arc::new(Context::new(shared, Feed::default())),
+        api_server,
+        fake,
+    )
 }
 
 async fn reconciled(context: &Arc<Context>, device: &Device) -> Result<Action, ReconcileError> {
