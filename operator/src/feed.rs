@@ -7,8 +7,9 @@
 //!         listeners ◀──────┘
 //! ```
 //!
-//! An event is a reason to look, and is never believed: what stands in a status was read from the state tier afterwards. So
-//! events may come twice, and what is lost costs time only, at most that of a resync. A stream that breaks goes on where it was;
+//! An event is a reason to look, and is not believed itself: what stands in a status was read from the state tier afterwards,
+//! but for the word by which a registration ended, which nothing else tells. So events may come twice, and what is lost costs
+//! time, at most that of a resync. A stream that breaks goes on where it was;
 //! one that cannot begins with what happens from then on, and the objects that it is for are looked at once. Nothing is queued
 //! here: an event becomes triggers, of which each object has at most one, before the next one is taken. A feed that is too slow
 //! is sent away by the state node and goes on by its token.

@@ -33,7 +33,11 @@ fn until_condition(kubernetes: &Kubernetes, object: &str, kind: &str, status: &s
         let conditions = shown["status"]["conditions"].as_array();
         let mut conditions = conditions.into_iter().flatten();
         let holds = conditions.any(|one| one["type"] == kind && one["status"] == status);
-        holds.then_some(()).ok_or(shown["status"].to_string())
+        if holds {
+            Ok(())
+        } else {
+            Err(shown["status"].to_string())
+        }
     });
 }
 

@@ -77,8 +77,7 @@ impl Follower {
             if missing.len() > room && !leaves_out {
                 tracing::warn!(
                     MAX_STREAMS,
-                    "more namespaces have objects than events are followed of: those of the others are looked at \
-                                             now and then"
+                    "too many namespaces have objects: of some no events are followed"
                 );
             }
             leaves_out = missing.len() > room;

@@ -55,6 +55,10 @@ struct Rig {
 impl Rig {
     /// Follows the events of acme for as long as the test goes on.
     async fn run<F: Future<Output = ()>>(test: impl FnOnce(Self) -> F) {
+        Self::run_on(TERMS, test).await;
+    }
+
+    async fn run_on<F: Future<Output = ()>>(terms: Terms, test: impl FnOnce(Self) -> F) {
         let (state_tier, fake) = fake::start().await;
         let rig = Self {
             feed: Feed::default(),
@@ -67,7 +71,7 @@ impl Rig {
             state_tier,
             listeners: vec![Arc::new(rig.witness.clone())],
             metrics: rig.metrics.clone(),
-            terms: TERMS,
+            terms,
         };
         rig.feed.want(Audience::Devices, &acme(), Depth::Course);
         tokio::select! {
@@ -181,6 +185,22 @@ async fn a_stream_that_stays_away_is_told_once() {
         until(|| rig.feed.sight(&acme()) == Sight::Told).await;
         // It went on where it was.
         rig.told(&["miss acme", "lose sight of acme"]).await;
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_stream_that_says_nothing_is_broken() {
+    let terms = Terms {
+        silence: Duration::from_millis(500),
+        ..TERMS
+    };
+    Rig::run_on(terms, |rig| async move {
+        let silent = rig.fake.serve();
+        silent.tell("1", None).await;
+        silent.closed().await;
+        rig.asked(1, "1").await;
+        assert_eq!(rig.witness.0.all(), ["miss acme"]);
     })
     .await;
 }

@@ -84,14 +84,14 @@ impl Context {
         work(&mut inner.lock().unwrap_or_else(PoisonError::into_inner))
     }
 
-    /// Has an object triggered by what happens to its device, until it is through or gone.
+    /// Has an object triggered by what happens to its device, for as long as it waits for that.
     pub(super) fn await_device(
         &self,
         operation: &DeviceOperation,
         namespace: &Namespace,
         endpoint: Option<&str>,
     ) {
-        let Some(endpoint) = endpoint.filter(|_| !is_through(operation)) else {
+        let Some(endpoint) = endpoint.filter(|_| is_waiting(operation)) else {
             return;
         };
         let object = ObjectRef::from_obj(operation);
@@ -110,10 +110,10 @@ impl Context {
         });
     }
 
-    /// Forgets objects that are through or gone.
+    /// Forgets objects that wait for nothing or are gone.
     pub(super) fn await_no_more(&self, taken: &TakenIn<DeviceOperation>) {
         let applied = taken.applied.as_ref().map(|(operation, _)| operation);
-        let through = applied.filter(|operation| is_through(operation));
+        let through = applied.filter(|operation| !is_waiting(operation));
         let gone = taken.gone.iter().map(|gone| &**gone);
         for operation in gone.chain(through) {
             self.with_awaited(|inner| {
@@ -188,9 +188,12 @@ impl Listener for Context {
     }
 }
 
-fn is_through(operation: &DeviceOperation) -> bool {
+/// Whether anything that happens to a device lets an operation go on: it is not through, and is not held before its begin.
+fn is_waiting(operation: &DeviceOperation) -> bool {
     let status = operation.status.as_ref();
-    status.is_some_and(|status| status.completion_time.is_some())
+    let is_through = status.is_some_and(|status| status.completion_time.is_some());
+    let is_held = operation.spec.suspend && unfinished(operation).is_none();
+    !is_through && !is_held
 }
 
 #[cfg(test)]
