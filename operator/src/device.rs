@@ -4,15 +4,18 @@
 //! API server ─ watch ─▶ index ──▶ settle ─ GetDevice, GetDesired ─▶ state tier
 //!                         ▲         │  plan (fleet-plan)
 //! state tier ─ feed ──────┘         ├─ SetDesired, when the content differs
+//!                                   ├─ labels and observations, likewise
 //!                                   └─ status, when it differs (server-side apply)
 //! ```
 //!
-//! There is no finalizer, so that no deletion ever waits for this operator. When a deletion is
-//! seen, the desired set that the object had put into the state tier is withdrawn; the values stay
-//! on the device. A deletion while no operator works leaves the set in force until a `Device` with
-//! the same endpoint name is made or the set is replaced through the API.
+//! With the deletion policy `Retain` there is no finalizer, so that no deletion waits for this
+//! operator. When a deletion is seen, what the object had put into the state tier is withdrawn; the
+//! values stay on the device. A deletion while no operator works leaves all in force until a
+//! `Device` with the same endpoint name is made or it is replaced through the API. The other
+//! policies hold their objects by a [finalizer](farewell).
 
 mod events;
+mod farewell;
 mod index;
 mod reconcile;
 mod release;
@@ -21,8 +24,10 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crd::{Device, DeviceStatus};
-use device_state::Namespace;
+use device_state::{Namespace, NamespaceError};
+use kube::ResourceExt;
 use kube::api::Api;
+use kube::runtime::controller::Action;
 use kube::runtime::reflector;
 use kube::runtime::watcher::Event;
 use node_runtime::{Condition, Drain};
@@ -40,8 +45,6 @@ pub(crate) struct Context {
     index: Index,
     releases: Releases,
     feed: Feed,
-    /// Where the devices are in the state tier, whatever the namespaces of the objects are.
-    namespace: Namespace,
 }
 
 impl Context {
@@ -51,28 +54,35 @@ impl Context {
             index: Index::default(),
             releases: Releases::default(),
             feed,
-            namespace: Namespace::default(),
         }
     }
 
     /// Wants the events that the objects need which there are now.
     fn want(&self, taken: &TakenIn<Device>) {
-        if taken.count == 0 {
-            self.feed.forgo(Audience::Devices, &self.namespace);
-        } else if let Some((device, _)) = &taken.applied {
+        let gone = taken.gone.iter().filter_map(|gone| namespace(gone).ok());
+        for left in gone.filter(|left| !self.index.has_any(left.as_str())) {
+            self.feed.forgo(Audience::Devices, &left);
+        }
+        let applied = taken.applied.as_ref().map(|(device, _)| device);
+        if let Some((device, Ok(namespace))) = applied.map(|device| (device, namespace(device))) {
             let depth = events::depth(device);
-            self.feed.want(Audience::Devices, &self.namespace, depth);
+            self.feed.want(Audience::Devices, &namespace, depth);
         }
     }
 
     /// How long until an object is looked at again that has this status.
-    fn until_next(&self, status: &DeviceStatus) -> Duration {
+    fn until_next(&self, namespace: &Namespace, status: &DeviceStatus) -> Duration {
         let settings = self.shared.settings;
-        match self.feed.sight(&self.namespace) {
+        match self.feed.sight(namespace) {
             Sight::Untold if events::is_waiting(Some(status)) => settings.recount,
             Sight::Told | Sight::Untold => settings.resync,
         }
     }
+}
+
+/// Where the device of an object is in the state tier.
+fn namespace(device: &Device) -> Result<Namespace, NamespaceError> {
+    Namespace::new(&device.namespace().unwrap_or_default())
 }
 
 impl Control for Context {
@@ -93,16 +103,35 @@ impl Control for Context {
         }
         self.shared.triggers.add(self.index.take_in(taken));
         self.want(taken);
-        taken.changed().cloned()
+        taken.changed().or_else(|| remarked(taken)).cloned()
+    }
+
+    async fn part(&self, seen: &Device, device: &Device) -> Result<Action, ReconcileError> {
+        farewell::part(seen, device, self).await
     }
 
     async fn settle(&self, device: &Device) -> Result<Settled<DeviceStatus>, ReconcileError> {
         let plan = reconcile::carry_out(device, self).await?;
+        if farewell::keep(device, &plan.status, self).await? {
+            // The status is for the object as it is with the finalizer, which is about to be shown.
+            return Ok(Settled::NotYet(self.shared.settings.poll));
+        }
         Ok(Settled::Decided {
             status: plan.status_change(device).cloned(),
-            again: self.until_next(&plan.status),
+            again: self.until_next(&namespace(device)?, &plan.status),
         })
     }
+}
+
+/// The object, if something changed beside its spec that says what is to be done.
+fn remarked(taken: &TakenIn<Device>) -> Option<&Device> {
+    let (device, before) = taken.applied.as_ref()?;
+    let before = before.as_deref()?;
+    let says_the_same = before.metadata.labels == device.metadata.labels
+        && before.metadata.finalizers == device.metadata.finalizers
+        && before.annotations().get(Device::ALLOW_WIPE)
+            == device.annotations().get(Device::ALLOW_WIPE);
+    (!says_the_same).then_some(device)
 }
 
 /// Runs until the drain.

@@ -60,8 +60,8 @@ pub(crate) enum Depth {
 impl Depth {
     fn kinds(self) -> Vec<api::EventKind> {
         use api::EventKind::{
-            Deleted, Deregistered, DesiredChanged, DesiredRemoved, Expired, OperationFinished,
-            Registered, Updated, ValuesReported,
+            Deleted, Deregistered, DesiredChanged, DesiredRemoved, Expired, LabelsChanged,
+            OperationFinished, Registered, Updated, ValuesReported,
         };
         let mut kinds = vec![
             Registered,
@@ -71,6 +71,7 @@ impl Depth {
             OperationFinished,
             DesiredChanged,
             DesiredRemoved,
+            LabelsChanged,
             Deleted,
         ];
         if self == Self::Values {

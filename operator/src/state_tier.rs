@@ -4,6 +4,7 @@ mod bootstrap;
 mod campaigns;
 mod convert;
 mod credentials;
+mod devices;
 mod events;
 mod groups;
 mod models;
@@ -19,11 +20,6 @@ use std::time::Duration;
 
 use device_state::Namespace;
 use device_state::selection::DeviceFilter;
-use fleet_plan::device::{Action, Observed, StoredResource};
-use lwm2m::EndpointName;
-use proto::drover::v1 as api;
-use proto::drover::v1::desired_state_client::DesiredStateClient;
-use proto::drover::v1::devices_client::DevicesClient;
 use thiserror::Error;
 use tonic::metadata::{Ascii, MetadataValue};
 use tonic::transport::Endpoint;
@@ -128,52 +124,6 @@ impl StateTier {
         })
     }
 
-    /// What is known of an endpoint; nothing is known of one that was never heard of.
-    pub(crate) async fn observe(&self, endpoint: &str) -> Result<Observed, CallError> {
-        let device = self.call(|channel| async move {
-            let request = api::GetDeviceRequest {
-                endpoint: endpoint.to_owned(),
-                ..Default::default()
-            };
-            DevicesClient::new(channel).get_device(request).await
-        });
-        let desired = self.call(|channel| async move {
-            let request = api::GetDesiredRequest {
-                endpoint: endpoint.to_owned(),
-            };
-            DesiredStateClient::new(channel).get_desired(request).await
-        });
-        let (device, desired) = tokio::join!(device, desired);
-        let device = known(device)?.unwrap_or_default();
-        let desired = known(desired)?.unwrap_or_default();
-        Ok(convert::observed(device, desired)?)
-    }
-
-    /// Carries an action out and returns the desired set that stands afterwards.
-    pub(crate) async fn act(&self, action: &Action) -> Result<DesiredSet, CallError> {
-        let Action::SetDesired {
-            endpoint,
-            generation,
-            resources,
-        } = action;
-        let resources: Vec<api::DesiredValue> =
-            resources.iter().map(convert::desired_value).collect();
-        let answer = self.call(|channel| {
-            let request = api::SetDesiredRequest {
-                endpoint: EndpointName::to_string(endpoint),
-                generation: *generation,
-                resources: resources.clone(),
-                ..Default::default()
-            };
-            async move { DesiredStateClient::new(channel).set_desired(request).await }
-        });
-        let answer = answer.await?;
-        Ok(DesiredSet {
-            generation: answer.generation,
-            resources: convert::stored_resources(answer.resources)?,
-        })
-    }
-
     /// Calls the node that answered last, and the others in turn while nodes are unavailable.
     async fn call<T, F>(&self, call: impl Fn(Channel) -> F) -> Result<T, CallError>
     where
@@ -207,13 +157,6 @@ impl StateTier {
         }
         Err(last)
     }
-}
-
-/// A desired set as it stands in the state tier.
-#[derive(Debug)]
-pub(crate) struct DesiredSet {
-    pub(crate) generation: u64,
-    pub(crate) resources: Vec<StoredResource>,
 }
 
 fn known<T>(answer: Result<T, CallError>) -> Result<Option<T>, CallError> {

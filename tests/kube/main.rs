@@ -5,6 +5,7 @@
 mod access;
 mod canary;
 mod cluster;
+mod devices;
 mod events;
 mod gitops;
 mod images;

@@ -11,10 +11,11 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::condition::{ConditionRow, ConditionType, Reason, conditions_schema};
+use crate::desired_observation::DesiredObservation;
 use crate::desired_value::DriftPolicy;
 
 /// What one device should be.
-#[derive(CustomResource, KubeSchema, Serialize, Deserialize, Clone, Debug, PartialEq)]
+#[derive(CustomResource, KubeSchema, Serialize, Deserialize, Clone, Debug, Default, PartialEq)]
 #[kube(
     group = "drover.dev",
     version = "v1alpha1",
@@ -70,6 +71,7 @@ use crate::desired_value::DriftPolicy;
     )
 )]
 #[serde(rename_all = "camelCase")]
+#[x_kube(validation = Rule::new("!has(self.wipeDeadlineSeconds) || self.deletionPolicy == 'Wipe'").message("wipeDeadlineSeconds is for deletionPolicy Wipe"))]
 pub struct DeviceSpec {
     /// The name the device registers under, 1 to 255 bytes. It cannot be changed: another name is
     /// another device. Of two objects with the same name the older one counts.
@@ -80,14 +82,39 @@ pub struct DeviceSpec {
     /// What may be done with the device.
     #[serde(default)]
     pub management_policy: ManagementPolicy,
+    /// Whether the object may be about a device that is known already.
+    #[serde(default)]
+    pub adoption_policy: AdoptionPolicy,
+    /// What becomes of the device when the object is deleted.
+    #[serde(default)]
+    pub deletion_policy: DeletionPolicy,
+    /// How long a deletion waits for the device to be reset; absent: 86400.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(range(min = 1, max = 2_592_000))]
+    pub wipe_deadline_seconds: Option<i64>,
     /// The values that resources should have; whatever is not listed is left alone.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(length(max = 64))]
     #[x_kube(merge_strategy = ListMerge::Map(vec!["path".into()]))]
     pub resources: Vec<DesiredResource>,
+    /// What the device should report by itself.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 16))]
+    #[x_kube(merge_strategy = ListMerge::Map(vec!["path".into()]))]
+    pub observations: Vec<DesiredObservation>,
+}
+
+impl DeviceSpec {
+    /// How long a deletion waits for the device to be reset if nothing else is said.
+    pub const WIPE_DEADLINE_SECONDS: i64 = 86_400;
 }
 
 impl Device {
+    /// Holds an object of another deletion policy than `Retain` until that is carried out.
+    pub const FINALIZER: &str = "drover.dev/device";
+    /// With the value true somebody has said that the device may be reset: what `Wipe` needs.
+    pub const ALLOW_WIPE: &str = "drover.dev/allow-wipe";
+
     /// Its conditions and their reasons, in the order in which they are written.
     pub const CONDITIONS: &[ConditionRow] = &[
         (
@@ -95,8 +122,10 @@ impl Device {
             &[
                 Reason::Accepted,
                 Reason::IdentityConflict,
+                Reason::AlreadyKnown,
                 Reason::UnknownObjectModel,
                 Reason::InvalidValue,
+                Reason::QuotaExceeded,
             ],
         ),
         (
@@ -108,6 +137,7 @@ impl Device {
                 Reason::NotRegistered,
                 Reason::NeverSeen,
                 Reason::IdentityConflict,
+                Reason::AlreadyKnown,
             ],
         ),
         (
@@ -119,10 +149,13 @@ impl Device {
                 Reason::PartiallyApplied,
                 Reason::Drifted,
                 Reason::NotReported,
+                Reason::ObservedOtherwise,
                 Reason::Suspended,
                 Reason::IdentityConflict,
+                Reason::AlreadyKnown,
                 Reason::UnknownObjectModel,
                 Reason::InvalidValue,
+                Reason::QuotaExceeded,
             ],
         ),
         (
@@ -135,13 +168,41 @@ impl Device {
                 Reason::Drifted,
                 Reason::NotReported,
                 Reason::NotRegistered,
+                Reason::ObservedOtherwise,
+                Reason::Wiping,
                 Reason::Suspended,
                 Reason::IdentityConflict,
+                Reason::AlreadyKnown,
                 Reason::UnknownObjectModel,
                 Reason::InvalidValue,
+                Reason::QuotaExceeded,
             ],
         ),
     ];
+}
+
+/// Whether an object may be about a device that is known already.
+#[derive(JsonSchema, Serialize, Deserialize, Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum AdoptionPolicy {
+    /// It may; what others desired of the device is replaced.
+    #[default]
+    Adopt,
+    /// An object of a device that is known before the object was in force is not accepted.
+    FailIfExists,
+}
+
+/// What becomes of a device when its object is deleted.
+#[derive(JsonSchema, Serialize, Deserialize, Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum DeletionPolicy {
+    /// What the object asked for ends; all else stays.
+    #[default]
+    Retain,
+    /// What is known of the device is forgotten, but for its credentials. A device that goes on
+    /// sending is told that it is not registered, and may register anew.
+    Deregister,
+    /// The device is reset to what it was made with (/3/0/5), then forgotten. The object has to
+    /// have the annotation drover.dev/allow-wipe: "true".
+    Wipe,
 }
 
 /// What may be done with a device.
@@ -201,6 +262,20 @@ pub struct DeviceStatus {
     /// state tier holds none of this object.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub desired_generation: Option<i64>,
+    /// The labels of the device that this object has set, by key.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 64))]
+    #[x_kube(merge_strategy = ListMerge::Set)]
+    pub labels: Vec<String>,
+    /// The paths of the observations that this object has asked for.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 16))]
+    #[x_kube(merge_strategy = ListMerge::Set)]
+    pub observations: Vec<String>,
+    /// The operation that resets the device, once the object is being deleted.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(max = 64))]
+    pub wipe_operation: Option<String>,
     /// The first 16 desired resources that are not in sync.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(length(max = 16))]
@@ -209,6 +284,8 @@ pub struct DeviceStatus {
 }
 
 impl DeviceStatus {
+    /// No more labels are set.
+    pub const MAX_LABELS: usize = 64;
     /// No more resources are listed.
     pub const MAX_RESOURCES: usize = 16;
 }

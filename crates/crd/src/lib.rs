@@ -55,8 +55,8 @@ pub use bootstrap_profile::{BootstrapProfile, BootstrapProfileSpec, BootstrapPro
 pub use condition::{ConditionStatus, ConditionType, Observation, Reason, set_condition};
 pub use desired_value::DriftPolicy;
 pub use device::{
-    DesiredResource, Device, DeviceSpec, DeviceStatus, Drift, ManagementPolicy, RegistrationState,
-    RegistrationStatus, ResourceState, ResourceStatus,
+    AdoptionPolicy, DeletionPolicy, DesiredResource, Device, DeviceSpec, DeviceStatus, Drift,
+    ManagementPolicy, RegistrationState, RegistrationStatus, ResourceState, ResourceStatus,
 };
 pub use device_group::{DeviceGroup, DeviceGroupSpec, DeviceGroupStatus, Membership};
 pub use device_operation::{DeviceOperation, DeviceOperationSpec, DeviceOperationStatus};

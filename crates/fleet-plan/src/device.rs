@@ -8,20 +8,31 @@
 //!    `metadata.generation` starts again at 1 when an object is deleted and made anew, while the
 //!    state tier refuses anything older than what it has seen. A change is sent one above the
 //!    stored generation.
-//! 4. The status is what was observed. After an action the caller observes and plans again before
+//! 4. The labels of the object are labels of the device, and its observations stand in the state
+//!    tier, whatever the policy, unless it is `Suspended`. The status says which of them this
+//!    object has set, so that those of others stay.
+//! 5. The status is what was observed. After an action the caller observes and plans again before
 //!    it writes the status.
 
 mod accept;
+mod farewell;
+mod labels;
+mod observations;
 mod observe_only;
 mod status;
 
-use crd::{Device, DeviceStatus, DriftPolicy, ManagementPolicy};
-use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
-use lwm2m::{EndpointName, Path, Value};
+use std::collections::{BTreeMap, BTreeSet};
 
-use self::accept::{Refusal, accept};
+use crd::{Device, DeviceStatus, DriftPolicy, ManagementPolicy, Reason};
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
+use lwm2m::{EndpointName, NotificationAttributes, Path, Value};
+
+use self::accept::{Accepted, accept};
 use self::status::Report;
+use crate::Refusal;
 use crate::conditions::differs;
+
+pub use self::farewell::{Farewell, farewell, wants_finalizer, wiping};
 
 /// What the state tier knows of the endpoint of a `Device`.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -36,6 +47,14 @@ pub struct Observed {
     pub desired_generation: u64,
     /// The newest known values.
     pub values: Vec<ReportedValue>,
+    /// Whether anything is known of the device.
+    pub is_known: bool,
+    /// The labels of the device.
+    pub labels: BTreeMap<String, String>,
+    /// What is observed of it, one path each. Only looked at if the object wants or wanted any.
+    pub observations: Vec<StoredObservation>,
+    /// Why the state tier did not take what the object asks for.
+    pub refused: Option<Refusal>,
 }
 
 /// A live registration.
@@ -115,7 +134,29 @@ pub struct ReportedValue {
     pub text: String,
 }
 
-/// Another `Device` with the same endpoint name.
+/// An observation as the state tier holds it.
+#[derive(Clone, Debug, PartialEq)]
+pub struct StoredObservation {
+    /// What is observed.
+    pub path: Path,
+    /// When the device reports.
+    pub parameters: NotificationAttributes,
+    /// Whether somebody has asked for it for good, as objects do.
+    pub declared: bool,
+    /// Whether profiles or callers observe it, too.
+    pub has_others: bool,
+}
+
+/// An observation as the spec has it.
+#[derive(Clone, Debug, PartialEq)]
+pub struct WantedObservation {
+    /// What to observe.
+    pub path: Path,
+    /// When the device is to report.
+    pub parameters: NotificationAttributes,
+}
+
+/// Another `Device` of the namespace with the same endpoint name.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Rival {
     /// `metadata.creationTimestamp`.
@@ -145,13 +186,30 @@ impl Rival {
     }
 }
 
-/// What is to be done in the state tier.
+/// What is to be done in the state tier about the endpoint of a `Device`.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Action {
+    /// Change labels of the device, which becomes known by that.
+    SetLabels {
+        /// These get values.
+        set: BTreeMap<String, String>,
+        /// These go.
+        remove: BTreeSet<String>,
+    },
+    /// Ask for an observation, or change the one of the path.
+    PutObservation {
+        /// What to observe.
+        path: Path,
+        /// When the device is to report.
+        parameters: NotificationAttributes,
+    },
+    /// Take an observation back.
+    DeleteObservation {
+        /// Which one.
+        path: Path,
+    },
     /// Replace the whole desired set of an endpoint. Generation 0 with an empty set withdraws it.
     SetDesired {
-        /// Whose.
-        endpoint: EndpointName,
         /// Above the stored one, so that it is never refused as old.
         generation: u64,
         /// By path.
@@ -177,13 +235,23 @@ impl Plan {
     }
 }
 
+/// The endpoint that an object is about, if its name can be one.
+pub fn endpoint(device: &Device) -> Option<EndpointName> {
+    EndpointName::new(&device.spec.endpoint_name).ok()
+}
+
+/// Whether [`Observed::observations`] matters for an object.
+pub fn observes(device: &Device) -> bool {
+    !device.spec.observations.is_empty() || observations::owned(device).next().is_some()
+}
+
 /// Decides what to do about a device and what its status should be.
 ///
-/// `rivals` are the other objects with the same endpoint name, in all namespaces; `now` is the
+/// `rivals` are the other objects with the same endpoint name in the same namespace; `now` is the
 /// wall clock and only stands in conditions whose status has changed.
 pub fn plan(device: &Device, rivals: &[Rival], observed: &Observed, now: &Time) -> Plan {
     let mut report = Report::new(device, now);
-    let accepted = match accept(device, rivals) {
+    let accepted = match accept(device, rivals, observed) {
         Ok(accepted) => accepted,
         Err(refusal) => return refused(report, observed, &refusal),
     };
@@ -192,25 +260,15 @@ pub fn plan(device: &Device, rivals: &[Rival], observed: &Observed, now: &Time) 
     let mut actions = Vec::new();
     match device.spec.management_policy {
         ManagementPolicy::Managed => {
-            let generation = generation_to_send(device, observed);
-            // Without values of its own, now and before, an object leaves the set of others alone.
-            let foreign = accepted.resources.is_empty() && owned_generation(device).is_none();
-            if foreign || holds(observed, &accepted.resources) {
-                report.owns(observed, accepted.resources.len());
-            } else {
-                actions.push(Action::SetDesired {
-                    endpoint: accepted.endpoint,
-                    generation,
-                    resources: accepted.resources.clone(),
-                });
-                report.owns_generation(generation);
-            }
-            report.managed(observed, &accepted.resources);
+            actions.extend(attached(device, observed, &accepted, &mut report));
+            actions.extend(desired(device, observed, &accepted, &mut report));
+            report.managed(observed, &accepted);
         }
         ManagementPolicy::ObserveOnly => {
-            actions.extend(release(device, observed));
+            actions.extend(attached(device, observed, &accepted, &mut report));
+            actions.extend(withdrawal(device, observed));
             report.owns_nothing();
-            report.observed_only(observed, &accepted.resources);
+            report.observed_only(observed, &accepted);
         }
         ManagementPolicy::Suspended => report.suspended(),
     }
@@ -220,16 +278,64 @@ pub fn plan(device: &Device, rivals: &[Rival], observed: &Observed, now: &Time) 
     }
 }
 
-/// What to do about the desired set of a device whose object is gone or only observes: withdraw
-/// it, if the set is the one that this object has put there.
+/// Labels and observations.
+fn attached(
+    device: &Device,
+    observed: &Observed,
+    accepted: &Accepted,
+    report: &mut Report<'_>,
+) -> Vec<Action> {
+    report.attached(accepted);
+    let labels = labels::change(device, observed, &accepted.labels);
+    let observations = observations::changes(device, observed, &accepted.observations);
+    labels.into_iter().chain(observations).collect()
+}
+
+fn desired(
+    device: &Device,
+    observed: &Observed,
+    accepted: &Accepted,
+    report: &mut Report<'_>,
+) -> Option<Action> {
+    // Without values of its own, now and before, an object leaves the set of others alone.
+    let foreign = accepted.resources.is_empty() && owned_generation(device).is_none();
+    if foreign || holds(observed, &accepted.resources) {
+        report.owns(observed, accepted.resources.len());
+        return None;
+    }
+    let generation = generation_to_send(device, observed);
+    report.owns_generation(generation);
+    Some(Action::SetDesired {
+        generation,
+        resources: accepted.resources.clone(),
+    })
+}
+
+/// What to do about a device whose object is gone: what the object has put there ends.
 ///
 /// The values stay on the device; only the wish to have them ends.
-pub fn release(device: &Device, observed: &Observed) -> Option<Action> {
+pub fn release(device: &Device, observed: &Observed) -> Vec<Action> {
+    let labels = labels::change(device, observed, &BTreeMap::new());
+    let observations = observations::changes(device, observed, &[]);
+    let mut actions: Vec<Action> = labels.into_iter().chain(observations).collect();
+    actions.extend(withdrawal(device, observed));
+    actions
+}
+
+/// Whether [`release`] may have anything to do.
+pub fn owns_something(device: &Device) -> bool {
+    device.status.as_ref().is_some_and(|status| {
+        status.desired_generation.is_some()
+            || !status.labels.is_empty()
+            || !status.observations.is_empty()
+    })
+}
+
+/// Withdraws the desired set, if it is the one that this object has put there.
+fn withdrawal(device: &Device, observed: &Observed) -> Option<Action> {
     let owned = owned_generation(device)?;
     let stands = u64::try_from(owned) == Ok(observed.desired_generation);
-    let endpoint = EndpointName::new(&device.spec.endpoint_name).ok()?;
     stands.then_some(Action::SetDesired {
-        endpoint,
         generation: 0,
         resources: Vec::new(),
     })
@@ -241,11 +347,13 @@ fn owned_generation(device: &Device) -> Option<i64> {
 }
 
 fn refused(mut report: Report<'_>, observed: &Observed, refusal: &Refusal) -> Plan {
-    match refusal {
-        Refusal::IdentityConflict { .. } => report.foreign(),
-        Refusal::UnknownObjectModel { .. } | Refusal::InvalidValue { .. } => {
-            report.registration(observed);
-        }
+    if matches!(
+        refusal.reason,
+        Reason::IdentityConflict | Reason::AlreadyKnown
+    ) {
+        report.foreign(refusal.reason);
+    } else {
+        report.registration(observed);
     }
     report.refused(refusal);
     Plan {

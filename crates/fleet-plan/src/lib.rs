@@ -7,15 +7,15 @@
 //! operator writes nothing.
 //!
 //! ```
-//! use crd::{Device, DeviceSpec, DesiredResource, ManagementPolicy};
+//! use crd::{Device, DeviceSpec, DesiredResource};
 //! use fleet_plan::device::{Action, Observed, Rival, plan};
 //! use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 //! use k8s_openapi::jiff::Timestamp;
 //!
 //! let device = Device::new("meter-1", DeviceSpec {
 //!     endpoint_name: "urn:imei:1".to_owned(),
-//!     management_policy: ManagementPolicy::Managed,
 //!     resources: vec![DesiredResource { path: "/3/0/14".to_owned(), value: "+02:00".to_owned(), drift_policy: Default::default() }],
+//!     ..DeviceSpec::default()
 //! });
 //! let rivals: [Rival; 0] = [];
 //! let plan = plan(&device, &rivals, &Observed::default(), &Time(Timestamp::UNIX_EPOCH));
@@ -29,6 +29,7 @@ pub mod device;
 pub mod group;
 pub mod image;
 pub mod model;
+mod observation;
 pub mod operation;
 mod owner;
 mod pace;

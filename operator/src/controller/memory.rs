@@ -118,8 +118,7 @@ mod tests {
             "a",
             crd::DeviceSpec {
                 endpoint_name: "ep".to_owned(),
-                management_policy: crd::ManagementPolicy::Managed,
-                resources: Vec::new(),
+                ..crd::DeviceSpec::default()
             },
         );
         device.metadata.resource_version = Some(version.to_owned());

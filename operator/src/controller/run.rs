@@ -42,6 +42,17 @@ pub(crate) trait Control: Send + Sync + Sized + 'static {
         taken.changed().cloned()
     }
 
+    /// Does what has to be done before an object may go that is being deleted. `seen` is what the watch has shown, `object`
+    /// the same as it is now.
+    fn part(
+        &self,
+        _seen: &Self::Kind,
+        _object: &Self::Kind,
+    ) -> impl Future<Output = Result<Action, ReconcileError>> + Send {
+        // Somebody's finalizer holds it; what it has put into the state tier goes once it is gone.
+        std::future::ready(Ok(Action::await_change()))
+    }
+
     /// Observes, plans and acts for one object.
     fn settle(
         &self,
@@ -76,6 +87,8 @@ pub(crate) enum ReconcileError {
     },
     #[error("the object is through and cannot be deleted: {0}")]
     Delete(#[source] Box<kube::Error>),
+    #[error("the finalizer of the object cannot be changed: {0}")]
+    Finalizer(#[source] Box<kube::Error>),
     #[error(transparent)]
     Namespace(#[from] NamespaceError),
     #[error("the state tier holds something else than what it was just given")]
@@ -94,6 +107,7 @@ impl ReconcileError {
             Self::Status(_) => "status_write",
             Self::Read { .. } => "object_read",
             Self::Delete(_) => "object_delete",
+            Self::Finalizer(_) => "object_finalizer",
             Self::Namespace(_) => "namespace",
             Self::Unsettled => "unsettled",
         }
@@ -160,12 +174,11 @@ pub(crate) async fn reconcile<C: Control>(
     seen: Arc<C::Kind>,
     context: Arc<C>,
 ) -> Result<Action, ReconcileError> {
-    if seen.meta().deletion_timestamp.is_some() {
-        // Somebody's finalizer holds it; what it has put into the state tier goes once it is gone.
-        return Ok(Action::await_change());
-    }
     let shared = context.shared();
     let object = shared.memory.freshest(Arc::clone(&seen));
+    if seen.meta().deletion_timestamp.is_some() {
+        return context.part(&seen, &object).await;
+    }
     let (status, again) = match context.settle(&object).await? {
         Settled::NotYet(wait) => return Ok(Action::requeue(jittered(wait))),
         Settled::Decided { status, again } => (status, again),

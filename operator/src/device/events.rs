@@ -2,6 +2,7 @@
 
 use crd::{ConditionStatus, ConditionType, Device, DeviceStatus, ManagementPolicy};
 use device_state::Namespace;
+use kube::ResourceExt;
 use kube::runtime::reflector::ObjectRef;
 use proto::drover::v1 as api;
 
@@ -14,11 +15,8 @@ impl Listener for Context {
     }
 
     fn hear(&self, namespace: &Namespace, event: &api::Event) -> usize {
-        // Those of other namespaces may have the same names.
-        if *namespace != self.namespace {
-            return 0;
-        }
-        let concerned = self.index.concerned(event, &self.shared.known);
+        let known = &self.shared.known;
+        let concerned = self.index.concerned(namespace.as_str(), event, known);
         let count = concerned.len();
         if count > 0 {
             self.shared.triggers.add(concerned);
@@ -27,18 +25,15 @@ impl Listener for Context {
     }
 
     fn miss(&self, namespace: &Namespace) {
-        if *namespace == self.namespace {
-            self.shared.triggers.add(self.shared.known.names());
-        }
+        self.shared.trigger_in(namespace.as_str());
     }
 
     fn lose_sight(&self, namespace: &Namespace) {
-        if *namespace == self.namespace {
-            let all = self.shared.known.all().into_iter();
-            let waiting = all.filter(|device| is_waiting(device.status.as_ref()));
-            let waiting = waiting.map(|device| ObjectRef::from_obj(&*device));
-            self.shared.triggers.add(waiting);
-        }
+        let all = self.shared.known.all().into_iter();
+        let here = all.filter(|device| device.namespace().as_deref() == Some(namespace.as_str()));
+        let waiting = here.filter(|device| is_waiting(device.status.as_ref()));
+        let waiting = waiting.map(|device| ObjectRef::from_obj(&*device));
+        self.shared.triggers.add(waiting);
     }
 }
 

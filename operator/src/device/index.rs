@@ -16,20 +16,24 @@ pub(super) type DeviceRef = ObjectRef<Device>;
 /// Bounded by the objects that the API server has.
 #[derive(Default)]
 pub(super) struct Index {
-    endpoints: Mutex<HashMap<String, Endpoint>>,
+    namespaces: Mutex<Namespaces>,
 }
+
+/// Endpoints by name, by namespace: those of another namespace are other devices.
+type Namespaces = HashMap<String, HashMap<String, Endpoint>>;
 
 #[derive(Default)]
 struct Endpoint {
-    devices: BTreeMap<(Option<String>, String), DeviceRef>,
+    /// By name.
+    devices: BTreeMap<String, DeviceRef>,
     ended: Option<RegistrationEnd>,
 }
 
 impl Index {
-    fn with<T>(&self, work: impl FnOnce(&mut HashMap<String, Endpoint>) -> T) -> T {
+    fn with<T>(&self, work: impl FnOnce(&mut Namespaces) -> T) -> T {
         work(
             &mut self
-                .endpoints
+                .namespaces
                 .lock()
                 .unwrap_or_else(PoisonError::into_inner),
         )
@@ -37,30 +41,28 @@ impl Index {
 
     /// Returns the objects whose rivals have changed.
     pub(super) fn take_in(&self, taken: &TakenIn<Device>) -> Vec<DeviceRef> {
-        self.with(|endpoints| {
+        self.with(|namespaces| {
             let mut touched = Vec::new();
             for device in &taken.gone {
-                touched.extend(remove(endpoints, device));
+                touched.extend(remove(namespaces, device));
             }
             // What is known already has its place: an endpoint name never changes.
             if let Some((device, None)) = &taken.applied {
-                touched.extend(of_endpoint(endpoints, &device.spec.endpoint_name).cloned());
+                touched.extend(of_endpoint(namespaces, device).cloned());
+                let endpoints = namespaces.entry(namespace(device)).or_default();
                 let endpoint = endpoints.entry(device.spec.endpoint_name.clone());
                 let devices = &mut endpoint.or_default().devices;
-                devices.insert(place(device), ObjectRef::from_obj(device));
+                devices.insert(device.name_any(), ObjectRef::from_obj(device));
             }
             touched
         })
     }
 
-    /// The other objects with the endpoint name of `device`.
+    /// The other objects of the namespace with the endpoint name of `device`.
     pub(super) fn rivals(&self, device: &Device, known: &Known<Device>) -> Vec<Rival> {
         let own = ObjectRef::from_obj(device);
-        let same: Vec<DeviceRef> = self.with(|endpoints| {
-            of_endpoint(endpoints, &device.spec.endpoint_name)
-                .cloned()
-                .collect()
-        });
+        let same: Vec<DeviceRef> =
+            self.with(|namespaces| of_endpoint(namespaces, device).cloned().collect());
         let others = same.iter().filter(|one| **one != own);
         others
             .filter_map(|one| known.get(one))
@@ -69,22 +71,34 @@ impl Index {
     }
 
     /// How the last registration of an endpoint ended, if that was seen.
-    pub(super) fn ended(&self, endpoint: &str) -> Option<RegistrationEnd> {
-        self.with(|endpoints| endpoints.get(endpoint)?.ended)
+    pub(super) fn ended(&self, namespace: &str, endpoint: &str) -> Option<RegistrationEnd> {
+        self.with(|namespaces| namespaces.get(namespace)?.get(endpoint)?.ended)
     }
 
-    pub(super) fn is_described(&self, endpoint: &str) -> bool {
-        self.with(|endpoints| endpoints.contains_key(endpoint))
+    pub(super) fn is_described(&self, namespace: &str, endpoint: &str) -> bool {
+        let known = |endpoints: &HashMap<String, Endpoint>| endpoints.contains_key(endpoint);
+        self.with(|namespaces| namespaces.get(namespace).is_some_and(known))
     }
 
-    /// The objects that an event of the state tier may change the status of.
-    pub(super) fn concerned(&self, event: &api::Event, known: &Known<Device>) -> Vec<DeviceRef> {
+    /// Whether a namespace has objects.
+    pub(super) fn has_any(&self, namespace: &str) -> bool {
+        self.with(|namespaces| namespaces.contains_key(namespace))
+    }
+
+    /// The objects that an event of a namespace of the state tier may change the status of.
+    pub(super) fn concerned(
+        &self,
+        namespace: &str,
+        event: &api::Event,
+        known: &Known<Device>,
+    ) -> Vec<DeviceRef> {
         use api::event::Kind;
         let Some(kind) = &event.kind else {
             return Vec::new();
         };
-        let described: Vec<DeviceRef> = self.with(|endpoints| {
-            let Some(endpoint) = endpoints.get_mut(&event.endpoint) else {
+        let described: Vec<DeviceRef> = self.with(|namespaces| {
+            let endpoints = namespaces.get_mut(namespace);
+            let Some(endpoint) = endpoints.and_then(|all| all.get_mut(&event.endpoint)) else {
                 return Vec::new();
             };
             match kind {
@@ -109,6 +123,7 @@ fn matters(device: &Device, kind: &api::event::Kind) -> bool {
         | Kind::Expired(_)
         | Kind::DesiredChanged(_)
         | Kind::DesiredRemoved(_)
+        | Kind::LabelsChanged(_)
         | Kind::Deleted(_) => true,
         Kind::Updated(now) => is_news(device, now),
         // What a device behind a gateway reports is not of the gateway.
@@ -120,7 +135,6 @@ fn matters(device: &Device, kind: &api::event::Kind) -> bool {
         Kind::OperationFinished(_)
         | Kind::Bootstrapped(_)
         | Kind::CampaignMoved(_)
-        | Kind::LabelsChanged(_)
         | Kind::Present(_) => false,
     }
 }
@@ -141,30 +155,38 @@ fn is_news(device: &Device, now: &api::Device) -> bool {
         && shown.lifetime_seconds == lifetime)
 }
 
-fn place(device: &Device) -> (Option<String>, String) {
-    (device.namespace(), device.name_any())
+fn namespace(device: &Device) -> String {
+    device.namespace().unwrap_or_default()
 }
 
+/// The objects that describe the device which `device` describes.
 fn of_endpoint<'e>(
-    endpoints: &'e HashMap<String, Endpoint>,
-    name: &str,
-) -> impl Iterator<Item = &'e DeviceRef> {
-    let known = endpoints.get(name).into_iter();
-    known.flat_map(|known| known.devices.values())
+    namespaces: &'e Namespaces,
+    device: &Device,
+) -> impl Iterator<Item = &'e DeviceRef> + use<'e> {
+    let endpoints = namespaces.get(&namespace(device));
+    let known = endpoints.and_then(|endpoints| endpoints.get(&device.spec.endpoint_name));
+    known.into_iter().flat_map(|known| known.devices.values())
 }
 
 /// Returns those that describe the same endpoint and stay.
-fn remove(endpoints: &mut HashMap<String, Endpoint>, device: &Device) -> Vec<DeviceRef> {
-    let name = &device.spec.endpoint_name;
+fn remove(namespaces: &mut Namespaces, device: &Device) -> Vec<DeviceRef> {
+    let (namespace, name) = (namespace(device), &device.spec.endpoint_name);
+    let Some(endpoints) = namespaces.get_mut(&namespace) else {
+        return Vec::new();
+    };
     let Some(endpoint) = endpoints.get_mut(name) else {
         return Vec::new();
     };
-    endpoint.devices.remove(&place(device));
-    if endpoint.devices.is_empty() {
-        endpoints.remove(name);
-        return Vec::new();
+    endpoint.devices.remove(&device.name_any());
+    if !endpoint.devices.is_empty() {
+        return endpoint.devices.values().cloned().collect();
     }
-    endpoint.devices.values().cloned().collect()
+    endpoints.remove(name);
+    if endpoints.is_empty() {
+        namespaces.remove(&namespace);
+    }
+    Vec::new()
 }
 
 #[cfg(test)]

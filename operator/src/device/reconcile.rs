@@ -1,18 +1,22 @@
 //! One object: observe, plan, act.
 
 use crd::Device;
-use fleet_plan::device::{Observed, Plan, plan};
+use fleet_plan::device::{Action, Observed, Plan, observes, plan};
 
-use super::Context;
+use super::{Context, namespace};
 use crate::controller::{ReconcileError, now};
+use crate::state_tier::refusal;
 
 /// Carries out what is to be done, and plans again with what stands then.
 pub(super) async fn carry_out(device: &Device, context: &Context) -> Result<Plan, ReconcileError> {
+    let namespace = namespace(device)?;
+    let state_tier = &context.shared.state_tier;
     let rivals = context.index.rivals(device, &context.shared.known);
     let endpoint = &device.spec.endpoint_name;
+    let observed = state_tier.observe(&namespace, endpoint, observes(device));
     let mut observed = Observed {
-        ended: context.index.ended(endpoint),
-        ..context.shared.state_tier.observe(endpoint).await?
+        ended: context.index.ended(namespace.as_str(), endpoint),
+        ..observed.await?
     };
     let now = now();
     let first = plan(device, &rivals, &observed, &now);
@@ -20,16 +24,32 @@ pub(super) async fn carry_out(device: &Device, context: &Context) -> Result<Plan
         return Ok(first);
     }
     for action in &first.actions {
-        let stands = context.shared.state_tier.act(action).await?;
-        context.shared.metrics.desired_sets.inc();
-        observed.desired_generation = stands.generation;
-        observed.desired = stands.resources;
+        let acted = state_tier.act(&namespace, endpoint, action, &mut observed);
+        if let Err(error) = acted.await {
+            let refused = refusal("what the object asks for", &error);
+            observed.refused = Some(refused.ok_or(error)?);
+            break;
+        }
+        count(action, context);
     }
     let settled = plan(device, &rivals, &observed, &now);
     if settled.actions.is_empty() {
         Ok(settled)
     } else {
         Err(ReconcileError::Unsettled)
+    }
+}
+
+/// Counts what the state tier was asked for.
+pub(super) fn count(action: &Action, context: &Context) {
+    let shared = &context.shared;
+    match action {
+        Action::SetDesired { .. } => {
+            shared.metrics.desired_sets.inc();
+        }
+        Action::SetLabels { .. } => shared.changed("label"),
+        Action::PutObservation { .. } => shared.changed("observe"),
+        Action::DeleteObservation { .. } => shared.changed("unobserve"),
     }
 }
 

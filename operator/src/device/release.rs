@@ -1,64 +1,64 @@
-//! Withdrawing the desired sets of objects that are gone.
+//! Taking back what objects that are gone have put into the state tier.
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use crd::Device;
+use fleet_plan::device::{observes, owns_something};
+use kube::ResourceExt;
 use tokio::sync::Notify;
 
-use super::Context;
-use crate::controller::jittered;
-use crate::state_tier::CallError;
+use super::{Context, namespace, reconcile};
+use crate::controller::{ReconcileError, jittered};
 
 /// How long until a release that failed is tried again.
 const RETRY: Duration = Duration::from_secs(5);
 
-/// Objects that are gone and had put a desired set into the state tier, by endpoint name.
+/// Objects that are gone and had put something into the state tier, by namespace and endpoint name.
 #[derive(Default)]
 pub(super) struct Releases {
-    waiting: Mutex<HashMap<String, Arc<Device>>>,
+    waiting: Mutex<HashMap<(String, String), Arc<Device>>>,
     added: Notify,
 }
 
 impl Releases {
     /// Only objects that had put something there are kept.
     pub(super) fn add(&self, device: Arc<Device>) {
-        let owned = device
-            .status
-            .as_ref()
-            .and_then(|status| status.desired_generation);
-        if owned.is_none() {
+        if !owns_something(&device) {
             return;
         }
         let mut waiting = self.waiting.lock().unwrap_or_else(PoisonError::into_inner);
-        waiting.insert(device.spec.endpoint_name.clone(), device);
+        waiting.insert(place(&device), device);
         self.added.notify_one();
     }
 
-    fn take(&self) -> HashMap<String, Arc<Device>> {
+    fn take(&self) -> HashMap<(String, String), Arc<Device>> {
         std::mem::take(&mut *self.waiting.lock().unwrap_or_else(PoisonError::into_inner))
     }
 
     /// Puts back what failed, unless a newer object with the same endpoint is gone since.
     fn put_back(&self, device: Arc<Device>) {
         let mut waiting = self.waiting.lock().unwrap_or_else(PoisonError::into_inner);
-        waiting
-            .entry(device.spec.endpoint_name.clone())
-            .or_insert(device);
+        waiting.entry(place(&device)).or_insert(device);
     }
+}
+
+fn place(device: &Device) -> (String, String) {
+    let namespace = device.namespace().unwrap_or_default();
+    (namespace, device.spec.endpoint_name.clone())
 }
 
 /// Never ends.
 pub(super) async fn run(context: &Context) {
     loop {
-        for (endpoint, device) in context.releases.take() {
-            // Another object describes the device now and has taken the set over.
-            if context.index.is_described(&endpoint) {
+        for ((namespace, endpoint), device) in context.releases.take() {
+            // Another object describes the device now and has taken all over.
+            if context.index.is_described(&namespace, &endpoint) {
                 continue;
             }
             if let Err(error) = release(context, &device).await {
-                tracing::warn!(endpoint, %error, "the desired set of a deleted object is not withdrawn yet");
+                tracing::warn!(namespace, endpoint, %error, "what a deleted object has asked for is not withdrawn yet");
                 context.releases.put_back(device);
             }
         }
@@ -69,13 +69,21 @@ pub(super) async fn run(context: &Context) {
     }
 }
 
-async fn release(context: &Context, device: &Device) -> Result<(), CallError> {
+async fn release(context: &Context, device: &Device) -> Result<(), ReconcileError> {
+    let shared = &context.shared;
+    let namespace = namespace(device)?;
     let endpoint = &device.spec.endpoint_name;
-    let observed = context.shared.state_tier.observe(endpoint).await?;
-    if let Some(action) = fleet_plan::device::release(device, &observed) {
-        context.shared.state_tier.act(&action).await?;
-        context.shared.metrics.desired_sets.inc();
-        tracing::info!(endpoint, "the object is gone: its desired set is withdrawn");
+    let observed = shared
+        .state_tier
+        .observe(&namespace, endpoint, observes(device));
+    let mut observed = observed.await?;
+    for action in fleet_plan::device::release(device, &observed) {
+        let acted = shared
+            .state_tier
+            .act(&namespace, endpoint, &action, &mut observed);
+        acted.await?;
+        reconcile::count(&action, context);
+        tracing::info!(%namespace, endpoint, ?action, "the object is gone: what it asked for is withdrawn");
     }
     Ok(())
 }

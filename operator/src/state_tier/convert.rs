@@ -2,11 +2,12 @@
 
 use crd::DriftPolicy;
 use fleet_plan::device::{
-    Observed, Registration, ReportedValue, StoredResource, StoredState, WantedResource,
+    Observed, Registration, ReportedValue, StoredObservation, StoredResource, StoredState,
+    WantedResource,
 };
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 use k8s_openapi::jiff::Timestamp;
-use lwm2m::{Path, Value};
+use lwm2m::{NotificationAttributes, Path, Value};
 use proto::convert::ConvertError;
 use proto::drover::v1 as api;
 use thiserror::Error;
@@ -24,10 +25,14 @@ pub(crate) enum AnswerError {
     Convert(#[from] ConvertError),
 }
 
+/// `device` is what is known of it, if anything is.
 pub(super) fn observed(
-    device: api::Device,
+    device: Option<api::Device>,
     desired: api::DesiredResources,
 ) -> Result<Observed, AnswerError> {
+    let is_known = device.is_some();
+    let mut device = device.unwrap_or_default();
+    let labels = std::mem::take(&mut device.labels).into_iter().collect();
     let values = device
         .values
         .iter()
@@ -38,7 +43,36 @@ pub(super) fn observed(
         ended: None,
         desired_generation: desired.generation,
         desired: stored_resources(desired.resources)?,
+        is_known,
+        labels,
+        observations: Vec::new(),
+        refused: None,
     })
+}
+
+/// Observations of one path of the device itself: objects ask for no others.
+pub(super) fn stored_observations(
+    observations: impl IntoIterator<Item = api::Observation>,
+) -> Result<Vec<StoredObservation>, AnswerError> {
+    let mut stored = Vec::new();
+    for one in observations {
+        let ([text], true) = (one.paths.as_slice(), one.child.is_empty()) else {
+            continue;
+        };
+        let query: Vec<&str> = one
+            .parameters
+            .split('&')
+            .filter(|one| !one.is_empty())
+            .collect();
+        let parameters = NotificationAttributes::parse_query(&query);
+        stored.push(StoredObservation {
+            path: path(text)?,
+            parameters: parameters.map_err(|_| AnswerError::Value(text.clone()))?,
+            declared: one.declared,
+            has_others: one.callers > 0,
+        });
+    }
+    Ok(stored)
 }
 
 fn registration(device: api::Device) -> Option<Registration> {

@@ -12,6 +12,12 @@ words! {
         NotAccepted,
         /// Something else has the same name or id, and had it before.
         IdentityConflict,
+        /// The device was known before the object was (`FailIfExists`).
+        AlreadyKnown,
+        /// The object is being deleted, and its device is reset first.
+        Wiping,
+        /// Somebody else observes the same path with other parameters.
+        ObservedOtherwise,
         /// The spec asks for something that this release cannot do.
         Unsupported,
         /// A path names an object or a resource without a known definition.

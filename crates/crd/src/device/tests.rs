@@ -15,8 +15,8 @@ fn device(endpoint: &str, paths: &[&str]) -> Device {
         "meter-1",
         DeviceSpec {
             endpoint_name: endpoint.to_owned(),
-            management_policy: ManagementPolicy::Managed,
             resources,
+            ..DeviceSpec::default()
         },
     )
 }

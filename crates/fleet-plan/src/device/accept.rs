@@ -1,65 +1,76 @@
 //! Whether a spec can be in force: who owns the endpoint, and what the values are.
 
-use crd::{DesiredResource, Device, DriftPolicy, Reason};
+use std::collections::BTreeMap;
+
+use crd::{AdoptionPolicy, ConditionType, DesiredResource, Device, DriftPolicy, Reason};
 use lwm2m::{EndpointName, Registry};
 
-use super::{Rival, WantedResource};
+use super::{Observed, Rival, WantedObservation, WantedResource, farewell, labels, observations};
+use crate::Refusal;
 use crate::typing::{self, Problem, Problems};
 
 /// A spec that is in force.
 pub(super) struct Accepted {
-    pub(super) endpoint: EndpointName,
     /// By path.
     pub(super) resources: Vec<WantedResource>,
+    pub(super) labels: BTreeMap<String, String>,
+    /// By path.
+    pub(super) observations: Vec<WantedObservation>,
 }
 
-/// Why a spec is not in force.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) enum Refusal {
-    /// Another object owns the endpoint.
-    IdentityConflict { message: String },
-    /// Objects or resources without a definition.
-    UnknownObjectModel { message: String },
-    /// Anything else that cannot be.
-    InvalidValue { message: String },
-}
-
-impl Refusal {
-    pub(super) const fn reason(&self) -> Reason {
-        match self {
-            Self::IdentityConflict { .. } => Reason::IdentityConflict,
-            Self::UnknownObjectModel { .. } => Reason::UnknownObjectModel,
-            Self::InvalidValue { .. } => Reason::InvalidValue,
-        }
-    }
-
-    pub(super) fn message(&self) -> &str {
-        match self {
-            Self::IdentityConflict { message }
-            | Self::UnknownObjectModel { message }
-            | Self::InvalidValue { message } => message,
-        }
-    }
-}
-
-pub(super) fn accept(device: &Device, rivals: &[Rival]) -> Result<Accepted, Refusal> {
-    let endpoint =
-        EndpointName::new(&device.spec.endpoint_name).map_err(|error| Refusal::InvalidValue {
-            message: format!("spec.endpointName: {error}"),
-        })?;
+pub(super) fn accept(
+    device: &Device,
+    rivals: &[Rival],
+    observed: &Observed,
+) -> Result<Accepted, Refusal> {
+    let endpoint = EndpointName::new(&device.spec.endpoint_name);
+    endpoint.map_err(|error| Refusal::invalid("spec.endpointName", &error.to_string()))?;
     if let Some(winner) = older(device, rivals) {
-        return Err(Refusal::IdentityConflict {
+        return Err(Refusal {
+            reason: Reason::IdentityConflict,
             message: format!("the older Device {} has the same endpointName", winner.name),
         });
     }
-    Ok(Accepted {
-        endpoint,
+    adoption(device, observed)?;
+    farewell::accepted(device)?;
+    let accepted = Accepted {
         resources: typed(&device.spec.resources)?,
+        labels: labels::wanted(device)?,
+        observations: observations::wanted(&device.spec.observations)?,
+    };
+    match &observed.refused {
+        None => Ok(accepted),
+        Some(refusal) => Err(refusal.clone()),
+    }
+}
+
+/// Whether the object may be about a device of which something is known. One that was accepted before knows it by itself.
+fn adoption(device: &Device, observed: &Observed) -> Result<(), Refusal> {
+    let strict = device.spec.adoption_policy == AdoptionPolicy::FailIfExists;
+    if !(strict && observed.is_known) || was_accepted(device) {
+        return Ok(());
+    }
+    Err(Refusal {
+        reason: Reason::AlreadyKnown,
+        message: "spec.adoptionPolicy: the device is known already; forget it by `drover delete-device`, or use Adopt"
+            .to_owned(),
+    })
+}
+
+/// Whether the object was once the one that its device is about.
+pub(super) fn was_accepted(device: &Device) -> bool {
+    let conditions = device.status.iter().flat_map(|status| &status.conditions);
+    let mut reasons = conditions
+        .filter(|one| one.type_ == ConditionType::Accepted.as_str())
+        .map(|one| one.reason.as_str());
+    // Refusals for what the spec says came after the device was taken.
+    reasons.any(|reason| {
+        reason != Reason::AlreadyKnown.as_str() && reason != Reason::IdentityConflict.as_str()
     })
 }
 
 /// The oldest rival, if it is older than the device.
-fn older<'a>(device: &Device, rivals: &'a [Rival]) -> Option<&'a Rival> {
+pub(super) fn older<'a>(device: &Device, rivals: &'a [Rival]) -> Option<&'a Rival> {
     let own = Rival::from_device(device);
     rivals
         .iter()
@@ -83,11 +94,14 @@ fn typed(resources: &[DesiredResource]) -> Result<Vec<WantedResource>, Refusal> 
         typed.sort_by_key(|one| one.path);
         return Ok(typed);
     }
-    let message = problems.message();
-    Err(if problems.are_of_unknown_models() {
-        Refusal::UnknownObjectModel { message }
+    let reason = if problems.are_of_unknown_models() {
+        Reason::UnknownObjectModel
     } else {
-        Refusal::InvalidValue { message }
+        Reason::InvalidValue
+    };
+    Err(Refusal {
+        reason,
+        message: problems.message(),
     })
 }
 

@@ -2,13 +2,14 @@
 
 use crd::{ConditionStatus, Drift, Reason, ResourceState};
 
+use super::Observed;
+use super::accept::Accepted;
 use super::status::Report;
-use super::{Observed, WantedResource};
 
 impl Report<'_> {
-    pub(super) fn observed_only(&mut self, observed: &Observed, wanted: &[WantedResource]) {
+    pub(super) fn observed_only(&mut self, observed: &Observed, accepted: &Accepted) {
         let mut drift = Drift::default();
-        for wanted in wanted {
+        for wanted in &accepted.resources {
             drift.desired += 1;
             let reported = observed
                 .values
@@ -34,5 +35,6 @@ impl Report<'_> {
             (ConditionStatus::True, Reason::InSync)
         };
         self.compared(drift, synced, observed.registration.is_some());
+        self.hindered(observed, accepted);
     }
 }

@@ -7,8 +7,9 @@ use crd::{
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 use lwm2m::Path;
 
-use super::accept::Refusal;
-use super::{Observed, Registration, RegistrationEnd, StoredResource, StoredState, WantedResource};
+use super::accept::Accepted;
+use super::{Observed, Registration, RegistrationEnd, StoredResource, StoredState, observations};
+use crate::Refusal;
 use crate::conditions::Conditions;
 use crate::text::{cut, non_empty};
 
@@ -37,6 +38,9 @@ impl<'a> Report<'a> {
                 conditions: Vec::new(),
                 registration: known.registration,
                 desired_generation: known.desired_generation,
+                labels: known.labels,
+                observations: known.observations,
+                wipe_operation: known.wipe_operation,
                 drift: None,
                 resources: Vec::new(),
             },
@@ -70,12 +74,12 @@ impl<'a> Report<'a> {
 
     /// The spec is not in force; what was in force before stays so.
     pub(super) fn refused(&mut self, refusal: &Refusal) {
-        let (reason, message) = (refusal.reason(), refusal.message());
+        let reason = refusal.reason;
         self.set(
             ConditionType::Accepted,
             ConditionStatus::False,
             reason,
-            message,
+            refusal.message.as_str(),
         );
         let message = "the spec is not in force: see Accepted";
         self.set(
@@ -92,12 +96,13 @@ impl<'a> Report<'a> {
         );
     }
 
-    /// The endpoint belongs to another object: nothing of it is shown here.
-    pub(super) fn foreign(&mut self) {
+    /// The endpoint is not of this object: nothing of it is shown here.
+    pub(super) fn foreign(&mut self, reason: Reason) {
         self.status.registration = None;
         self.status.desired_generation = None;
-        let message = "the device belongs to another object";
-        let reason = Reason::IdentityConflict;
+        self.status.labels.clear();
+        self.status.observations.clear();
+        let message = "the device is not of this object: see Accepted";
         self.set(
             ConditionType::Registered,
             ConditionStatus::Unknown,
@@ -174,6 +179,25 @@ impl<'a> Report<'a> {
         self.status.desired_generation = None;
     }
 
+    /// The labels and observations of this object stand in the state tier, or are about to.
+    pub(super) fn attached(&mut self, accepted: &Accepted) {
+        self.status.labels = accepted.labels.keys().cloned().collect();
+        let paths = accepted.observations.iter();
+        self.status.observations = paths.map(|one| one.path.to_string()).collect();
+    }
+
+    /// The device is being reset by an operation of the state tier.
+    pub(super) fn wiping(mut self, id: &str) -> DeviceStatus {
+        self.status.wipe_operation = Some(id.to_owned());
+        self.set(
+            ConditionType::Ready,
+            ConditionStatus::False,
+            Reason::Wiping,
+            "the object is being deleted: the device is reset first",
+        );
+        self.finish()
+    }
+
     pub(super) fn suspended(&mut self) {
         let message = "managementPolicy is Suspended: changes of this object have no effect";
         let (unknown, reason) = (ConditionStatus::Unknown, Reason::Suspended);
@@ -181,9 +205,9 @@ impl<'a> Report<'a> {
         self.set(ConditionType::Ready, unknown, reason, message);
     }
 
-    pub(super) fn managed(&mut self, observed: &Observed, wanted: &[WantedResource]) {
+    pub(super) fn managed(&mut self, observed: &Observed, accepted: &Accepted) {
         let mut drift = Drift::default();
-        for wanted in wanted {
+        for wanted in &accepted.resources {
             let (path, text) = (wanted.path, wanted.value.to_text());
             let is_this = |stored: &&StoredResource| stored.path == path && stored.text == text;
             let stored = observed.desired.iter().find(is_this);
@@ -195,6 +219,27 @@ impl<'a> Report<'a> {
         self.status.drift = Some(drift);
         self.synced(drift);
         self.ready(observed, drift);
+        self.hindered(observed, accepted);
+    }
+
+    /// Observations that cannot be had are told if nothing else is wrong.
+    pub(super) fn hindered(&mut self, observed: &Observed, accepted: &Accepted) {
+        let hindered = observations::hindered(observed, &accepted.observations);
+        let Some(first) = hindered.first() else {
+            return;
+        };
+        let message = format!(
+            "{} of {} observations are made otherwise by a profile or a caller of Observe, {first} among them; ask for \
+             the same parameters, or end the other one",
+            hindered.len(),
+            accepted.observations.len()
+        );
+        for condition in [ConditionType::Synced, ConditionType::Ready] {
+            if self.conditions.get(condition) == Some(ConditionStatus::True.as_str()) {
+                let (status, reason) = (ConditionStatus::False, Reason::ObservedOtherwise);
+                self.set(condition, status, reason, message.as_str());
+            }
+        }
     }
 
     fn count(&mut self, drift: &mut Drift, path: Path, state: Option<&StoredState>) {

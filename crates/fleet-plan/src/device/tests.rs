@@ -5,6 +5,9 @@ use k8s_openapi::jiff::Timestamp;
 
 use super::*;
 
+mod attached;
+mod parting;
+
 fn at(second: i64) -> Time {
     Time(Timestamp::from_second(second).unwrap())
 }
@@ -25,6 +28,7 @@ fn device(policy: ManagementPolicy, resources: &[&str]) -> Device {
             endpoint_name: "urn:imei:1".to_owned(),
             management_policy: policy,
             resources: resources.collect(),
+            ..DeviceSpec::default()
         },
     );
     device.metadata.namespace = Some("acme".to_owned());
@@ -99,17 +103,27 @@ fn planned(device: &Device, observed: &Observed) -> Plan {
 
 /// `generation path=value …` of every action.
 fn sent(plan: &Plan) -> Vec<String> {
-    let one = |action: &Action| {
-        let Action::SetDesired {
+    plan.actions.iter().map(said).collect()
+}
+
+fn said(action: &Action) -> String {
+    match action {
+        Action::SetDesired {
             generation,
             resources,
-            ..
-        } = action;
-        resources.iter().fold(generation.to_string(), |text, one| {
+        } => resources.iter().fold(generation.to_string(), |text, one| {
             format!("{text} {}={}", one.path, one.value)
-        })
-    };
-    plan.actions.iter().map(one).collect()
+        }),
+        Action::SetLabels { set, remove } => {
+            let set = set.iter().map(|(key, value)| format!("{key}={value}"));
+            let remove = remove.iter().map(|key| format!("{key}-"));
+            set.chain(remove).collect::<Vec<_>>().join(" ")
+        }
+        Action::PutObservation { path, parameters } => {
+            format!("+{path}?{}", parameters.to_query().join("&"))
+        }
+        Action::DeleteObservation { path } => format!("-{path}"),
+    }
 }
 
 /// `Type=Status/Reason` of every condition.
@@ -453,8 +467,8 @@ fn conditions_of_others_are_not_repeated() {
 fn a_released_object_withdraws_only_what_it_has_put_there() {
     let observed = stored(registered("U"), 3, &["/3/0/14=x!in-sync"]);
     let device = managed(&["/3/0/14=x"]);
-    assert_eq!(release(&device, &observed), None);
+    assert_eq!(release(&device, &observed), []);
     let device = with_status(device, &planned(&managed(&["/3/0/14=x"]), &observed));
-    assert!(release(&device, &observed).is_some());
-    assert_eq!(release(&device, &stored(registered("U"), 4, &[])), None);
+    assert_eq!(release(&device, &observed).len(), 1);
+    assert_eq!(release(&device, &stored(registered("U"), 4, &[])), []);
 }

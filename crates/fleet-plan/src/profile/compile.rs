@@ -7,6 +7,7 @@ use crd::{DeviceProfile, Reason};
 
 use super::{OWNER, Observation, Profile, Resource};
 use crate::Refusal;
+use crate::observation::parameters;
 use crate::owner::{checked_name, is_sound_name};
 use crate::selection::{ReadFilter, Selection};
 use crate::typing::{Problems, typed};
@@ -145,23 +146,6 @@ fn observations(observations: &[DesiredObservation]) -> Result<Vec<Observation>,
         parameters: parameters(one),
     };
     Ok(observations.iter().map(one).collect())
-}
-
-// LwM2M-Core 1.2 §5.1.2: notification attributes.
-fn parameters(observation: &DesiredObservation) -> String {
-    let seconds = |seconds: Option<i64>| seconds.map(|seconds| seconds.to_string());
-    let given = [
-        ("pmin", seconds(observation.minimum_period_seconds)),
-        ("pmax", seconds(observation.maximum_period_seconds)),
-        ("gt", observation.greater_than.clone()),
-        ("lt", observation.less_than.clone()),
-        ("st", observation.step.clone()),
-    ];
-    let given = given.into_iter();
-    let texts: Vec<String> = given
-        .filter_map(|(name, value)| value.map(|value| format!("{name}={value}")))
-        .collect();
-    texts.join("&")
 }
 
 fn objects(requires: &ProfileRequirements) -> Result<Vec<u16>, Refusal> {

@@ -4,7 +4,7 @@
 
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-use crd::{Device, DeviceSpec, DeviceStatus, ManagementPolicy};
+use crd::{Device, DeviceSpec, DeviceStatus};
 use futures::stream;
 use kube::runtime::reflector::{self, ObjectRef};
 use node_runtime::{Stage, Tasks};
@@ -50,8 +50,7 @@ fn device() -> Device {
         "meter-1",
         DeviceSpec {
             endpoint_name: "meter-1".to_owned(),
-            management_policy: ManagementPolicy::Managed,
-            resources: Vec::new(),
+            ..DeviceSpec::default()
         },
     );
     device.metadata.namespace = Some(rig::NAMESPACE.to_owned());

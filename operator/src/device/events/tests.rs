@@ -21,8 +21,7 @@ fn device(name: &str, ready: ConditionStatus) -> Device {
         name,
         DeviceSpec {
             endpoint_name: name.to_owned(),
-            management_policy: ManagementPolicy::Managed,
-            resources: Vec::new(),
+            ..DeviceSpec::default()
         },
     );
     device.metadata.namespace = Some(rig::NAMESPACE.to_owned());
@@ -55,12 +54,12 @@ fn expired(endpoint: &str) -> api::Event {
 async fn an_event_triggers_the_objects_of_its_device() {
     let context = context();
     take_in(&context, &Event::Apply(device("a", ConditionStatus::True)));
-    let here = Namespace::default();
+    let here = Namespace::new(rig::NAMESPACE).unwrap();
     assert_eq!(context.hear(&here, &expired("a")), 1);
     assert_eq!(context.hear(&here, &expired("a")), 1);
     assert_eq!(context.hear(&here, &expired("b")), 0);
     // The device of another tenant.
-    let elsewhere = Namespace::new("acme").unwrap();
+    let elsewhere = Namespace::default();
     assert_eq!(context.hear(&elsewhere, &expired("a")), 0);
     assert_eq!(context.shared.triggers.taken(), ["a"]);
 }
@@ -72,7 +71,7 @@ async fn nothing_is_told_of_what_was_missed_so_all_is_looked_at() {
         take_in(&context, &Event::Apply(device(name, ready)));
     }
     context.shared.triggers.taken();
-    let here = Namespace::default();
+    let here = Namespace::new(rig::NAMESPACE).unwrap();
     context.miss(&here);
     assert_eq!(context.shared.triggers.taken(), ["a", "b"]);
     // Without a stream those are looked at that wait for something.
@@ -80,7 +79,7 @@ async fn nothing_is_told_of_what_was_missed_so_all_is_looked_at() {
     assert_eq!(context.shared.triggers.taken(), ["b"]);
     let settings = context.shared.settings;
     assert_eq!(context.feed.sight(&here), Sight::Untold);
-    let until_next = |ready| context.until_next(&device("a", ready).status.unwrap());
+    let until_next = |ready| context.until_next(&here, &device("a", ready).status.unwrap());
     assert_eq!(until_next(ConditionStatus::True), settings.resync);
     assert_eq!(until_next(ConditionStatus::False), settings.recount);
 }

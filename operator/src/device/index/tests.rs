@@ -8,8 +8,7 @@ fn device(name: &str, endpoint: &str, uid: &str, generation: i64) -> Device {
         name,
         DeviceSpec {
             endpoint_name: endpoint.to_owned(),
-            management_policy: ManagementPolicy::Managed,
-            resources: Vec::new(),
+            ..DeviceSpec::default()
         },
     );
     device.metadata.namespace = Some("acme".to_owned());
@@ -48,7 +47,7 @@ fn rivals_are_told_when_one_comes_or_goes() {
     assert_eq!(rivals[0].name, "acme/b");
     let (_, touched) = seen.take_in(&Event::Delete(device("a", "ep", "1", 1)));
     assert_eq!(names(&touched), ["b"]);
-    assert!(seen.index.is_described("ep"));
+    assert!(seen.index.is_described("acme", "ep"));
 }
 
 #[test]
@@ -57,8 +56,8 @@ fn an_object_of_the_same_name_may_be_of_another_endpoint() {
     seen.take_in(&Event::Apply(device("a", "old", "1", 1)));
     let (taken, _) = seen.take_in(&Event::Apply(device("a", "new", "2", 1)));
     assert_eq!(taken.gone.len(), 1);
-    assert!(seen.index.is_described("new"));
-    assert!(!seen.index.is_described("old"));
+    assert!(seen.index.is_described("acme", "new"));
+    assert!(!seen.index.is_described("acme", "old"));
 }
 
 #[test]
@@ -76,14 +75,14 @@ fn what_a_new_list_does_not_show_is_not_described() {
     }
     let (taken, _) = seen.take_in(&Event::InitDone);
     assert_eq!(taken.gone[0].name_any(), "a");
-    assert!(!seen.index.is_described("ep-a"));
-    assert!(seen.index.is_described("ep-b"));
+    assert!(!seen.index.is_described("acme", "ep-a"));
+    assert!(seen.index.is_described("acme", "ep-b"));
 }
 
 #[test]
 fn events_concern_described_endpoints_only() {
     let seen = Seen::default();
-    let concerned = |event| seen.index.concerned(&event, &seen.known);
+    let concerned = |event| seen.index.concerned("acme", &event, &seen.known);
     seen.take_in(&Event::Apply(device("a", "ep", "1", 1)));
     let event = |endpoint: &str, kind| api::Event {
         endpoint: endpoint.to_owned(),
@@ -92,7 +91,10 @@ fn events_concern_described_endpoints_only() {
     };
     let expired = api::event::Kind::Expired(api::event::Deregistered::default());
     assert_eq!(names(&concerned(event("ep", expired.clone()))), ["a"]);
-    assert_eq!(seen.index.ended("ep"), Some(RegistrationEnd::Expired));
+    assert_eq!(
+        seen.index.ended("acme", "ep"),
+        Some(RegistrationEnd::Expired)
+    );
     assert!(concerned(event("other", expired)).is_empty());
     let reported = |child: &str| {
         let value = api::ReportedValue {

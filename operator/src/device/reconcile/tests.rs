@@ -5,9 +5,10 @@ mod fake;
 use std::sync::Arc;
 use std::time::Duration;
 
-use crd::{DesiredResource, DeviceSpec, DeviceStatus, DriftPolicy, ManagementPolicy};
+use crd::{DeletionPolicy, DesiredResource, DeviceSpec, DeviceStatus, DriftPolicy};
 use kube::runtime::controller::Action;
 use kube::runtime::watcher::Event;
+use serde_json::json;
 
 use self::fake::FakeStateTier;
 use super::*;
@@ -21,12 +22,12 @@ fn device(value: &str) -> Device {
         "meter-1",
         DeviceSpec {
             endpoint_name: "urn:imei:1".to_owned(),
-            management_policy: ManagementPolicy::Managed,
             resources: vec![DesiredResource {
                 path: "/3/0/14".to_owned(),
                 value: value.to_owned(),
                 drift_policy: DriftPolicy::Enforce,
             }],
+            ..DeviceSpec::default()
         },
     );
     device.metadata.namespace = Some("acme".to_owned());
@@ -140,4 +141,76 @@ async fn a_deleted_object_withdraws_what_it_has_put_there() {
         () = withdrawn => {}
     }
     assert_eq!(fake.desired(), (0, vec![]));
+}
+
+#[tokio::test]
+async fn labels_of_the_object_are_set_in_its_namespace() {
+    let (context, mut api_server, fake) = context().await;
+    let mut device = device("+02:00");
+    device.metadata.labels = Some([("site".to_owned(), "berlin".to_owned())].into());
+    let (outcome, (_, _, patch)) = tokio::join!(
+        reconciled(&context, &device),
+        api_server.answer_patch(&device)
+    );
+    outcome.unwrap();
+    assert_eq!(
+        fake.calls(),
+        ["UpdateDevice acme/urn:imei:1 labels.site true"]
+    );
+    assert_eq!(patch["status"]["labels"][0], "site");
+}
+
+#[tokio::test]
+async fn an_object_is_held_before_its_device_may_be_forgotten() {
+    let (context, mut api_server, fake) = context().await;
+    let mut device = device("+02:00");
+    device.spec.deletion_policy = DeletionPolicy::Deregister;
+    device.metadata.finalizers = Some(vec!["example.com/theirs".to_owned()]);
+    let (outcome, (_, uri, patch)) = tokio::join!(
+        reconciled(&context, &device),
+        api_server.answer_patch(&device)
+    );
+    outcome.unwrap();
+    assert!(uri.starts_with("/apis/drover.dev/v1alpha1/namespaces/acme/devices/meter-1?"));
+    let finalizers = &patch["metadata"]["finalizers"];
+    assert_eq!(
+        *finalizers,
+        json!(["example.com/theirs", Device::FINALIZER])
+    );
+    assert_eq!(patch["metadata"]["resourceVersion"], "1");
+
+    // Deleted, it goes once the device is forgotten; what others hold it for is theirs.
+    device.metadata.finalizers = serde_json::from_value(finalizers.clone()).unwrap();
+    device.metadata.deletion_timestamp = Some(now());
+    let accepted = json!({"conditions": [{
+        "type": "Accepted", "status": "True", "reason": "Accepted", "message": "",
+        "lastTransitionTime": "2026-01-01T00:00:00Z",
+    }]});
+    device.status = Some(serde_json::from_value(accepted).unwrap());
+    let (outcome, (_, _, patch)) = tokio::join!(
+        reconciled(&context, &device),
+        api_server.answer_patch(&device)
+    );
+    outcome.unwrap();
+    assert_eq!(fake.calls(), ["DeleteDevice acme/urn:imei:1"]);
+    assert_eq!(
+        patch["metadata"]["finalizers"],
+        json!(["example.com/theirs"])
+    );
+}
+
+#[tokio::test]
+async fn an_object_that_was_never_in_force_forgets_nothing() {
+    let (context, mut api_server, fake) = context().await;
+    let mut device = device("+02:00");
+    device.spec.deletion_policy = DeletionPolicy::Deregister;
+    device.metadata.finalizers = Some(vec![Device::FINALIZER.to_owned()]);
+    device.metadata.deletion_timestamp = Some(now());
+    let (outcome, (_, _, patch)) = tokio::join!(
+        reconciled(&context, &device),
+        api_server.answer_patch(&device)
+    );
+    outcome.unwrap();
+    assert_eq!(fake.calls(), [""; 0]);
+    assert_eq!(patch["metadata"]["finalizers"], json!([]));
 }

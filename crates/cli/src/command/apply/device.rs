@@ -1,12 +1,20 @@
-//! `Device`: the desired values of one device.
+//! `Device`: the desired values of one device, its labels and its observations.
+
+use std::collections::BTreeMap;
 
 use anyhow::Context;
 use crd::{Device, DeviceStatus, DriftPolicy};
-use fleet_plan::device::{Action, Observed, StoredResource, StoredState, WantedResource, plan};
-use proto::drover::v1::{
-    DesiredResource, DesiredResources, DesiredValue, DriftPolicy as WireDrift, GetDesiredRequest,
-    SetDesiredRequest, desired_resource,
+use fleet_plan::device::{
+    Action, Observed, StoredObservation, StoredResource, StoredState, WantedResource, plan,
 };
+use lwm2m::NotificationAttributes;
+use proto::drover::v1::{
+    DeleteObservationRequest, DesiredResource, DesiredResources, DesiredValue,
+    Device as WireDevice, DriftPolicy as WireDrift, GetDesiredRequest, GetDeviceRequest,
+    ListObservationsRequest, Observation, PutObservationRequest, SetDesiredRequest,
+    UpdateDeviceRequest, desired_resource,
+};
+use tonic::{Code, Response, Status};
 
 use super::{Applied, AppliedDevice, declared};
 use crate::api::Api;
@@ -17,24 +25,16 @@ use crate::time;
 pub(super) async fn apply(api: &Api, device: &Device) -> Result<AppliedDevice, Failure> {
     let endpoint = device.spec.endpoint_name.clone();
     let action = format!("apply {endpoint}");
-    let request = api.request(GetDesiredRequest {
-        endpoint: endpoint.clone(),
-    });
-    let stored = match api.desired_state().get_desired(request).await {
-        Ok(answer) => answer.into_inner(),
-        // A device may be declared before it was ever seen.
-        Err(status) if status.code() == tonic::Code::NotFound => DesiredResources::default(),
-        Err(status) => return Err(Failure::call(action)(status)),
-    };
+    let observed = observe(api, device, &action).await?;
     let mut owner = device.clone();
     // No status says here who declared what stands: applying replaces it, whoever did.
     owner.status = Some(DeviceStatus {
-        desired_generation: i64::try_from(stored.generation)
+        desired_generation: i64::try_from(observed.desired_generation)
             .ok()
             .filter(|generation| *generation > 0),
         ..DeviceStatus::default()
     });
-    let planned = plan(&owner, &[], &observed(stored)?, &time::kubernetes());
+    let planned = plan(&owner, &[], &observed, &time::kubernetes());
     let named = device.metadata.name.as_deref().unwrap_or(&endpoint);
     declared::accepted(named, &planned.status.conditions)?;
     let result = if planned.actions.is_empty() {
@@ -42,36 +42,112 @@ pub(super) async fn apply(api: &Api, device: &Device) -> Result<AppliedDevice, F
     } else {
         Applied::Configured
     };
-    for Action::SetDesired {
-        endpoint,
-        generation,
-        resources,
-    } in planned.actions
-    {
-        let value = |wanted: &WantedResource| DesiredValue {
-            path: wanted.path.to_string(),
-            text: wanted.value.to_text(),
-            drift_policy: wire_drift(wanted.drift).into(),
-        };
-        let request = SetDesiredRequest {
-            endpoint: endpoint.to_string(),
-            generation,
-            resources: resources.iter().map(value).collect(),
-            ..Default::default()
-        };
-        let answer = api.desired_state().set_desired(api.request(request)).await;
-        answer.map_err(Failure::call(action.clone()))?;
+    for one in planned.actions {
+        act(api, &endpoint, one)
+            .await
+            .map_err(Failure::call(action.clone()))?;
     }
-    let name = device
-        .metadata
-        .name
-        .clone()
-        .unwrap_or_else(|| endpoint.clone());
     Ok(AppliedDevice {
-        name,
+        name: named.to_owned(),
         endpoint,
         result,
     })
+}
+
+async fn observe(api: &Api, device: &Device, action: &str) -> Result<Observed, Failure> {
+    let endpoint = device.spec.endpoint_name.clone();
+    let request = api.request(GetDeviceRequest {
+        endpoint: endpoint.clone(),
+        ..Default::default()
+    });
+    let known = if_known(api.devices().get_device(request).await, action)?;
+    let request = api.request(GetDesiredRequest {
+        endpoint: endpoint.clone(),
+    });
+    let desired = if_known(api.desired_state().get_desired(request).await, action)?;
+    let request = api.request(ListObservationsRequest { endpoint });
+    let observations = if_known(api.observations().list_observations(request).await, action)?;
+    let observations = observations.map_or_else(Vec::new, |listed| listed.observations);
+    Ok(Observed {
+        is_known: known.is_some(),
+        labels: known.map_or_else(BTreeMap::new, |known| known.labels.into_iter().collect()),
+        observations: stored_observations(observations)?,
+        ..observed(desired.unwrap_or_default())?
+    })
+}
+
+/// A device may be declared before it was ever seen.
+fn if_known<T>(answer: Result<Response<T>, Status>, action: &str) -> Result<Option<T>, Failure> {
+    match answer {
+        Ok(answer) => Ok(Some(answer.into_inner())),
+        Err(status) if status.code() == Code::NotFound => Ok(None),
+        Err(status) => Err(Failure::call(action)(status)),
+    }
+}
+
+async fn act(api: &Api, endpoint: &str, action: Action) -> Result<(), Status> {
+    let endpoint = endpoint.to_owned();
+    match action {
+        Action::SetDesired {
+            generation,
+            resources,
+        } => {
+            let request = SetDesiredRequest {
+                endpoint,
+                generation,
+                resources: resources.iter().map(desired_value).collect(),
+                ..Default::default()
+            };
+            let answer = api.desired_state().set_desired(api.request(request)).await;
+            answer.map(drop)
+        }
+        Action::SetLabels { set, remove } => {
+            let paths = set.keys().chain(&remove);
+            let mask = prost_types::FieldMask {
+                paths: paths.map(|key| format!("labels.{key}")).collect(),
+            };
+            let request = UpdateDeviceRequest {
+                device: Some(WireDevice {
+                    endpoint,
+                    labels: set.into_iter().collect(),
+                    ..Default::default()
+                }),
+                update_mask: Some(mask),
+                allow_missing: true,
+                ..Default::default()
+            };
+            let answer = api.devices().update_device(api.request(request)).await;
+            answer.map(drop)
+        }
+        Action::PutObservation { path, parameters } => {
+            let request = PutObservationRequest {
+                endpoint,
+                paths: vec![path.to_string()],
+                parameters: parameters.to_query().join("&"),
+                ..Default::default()
+            };
+            let mut client = api.observations();
+            client.put_observation(api.request(request)).await.map(drop)
+        }
+        Action::DeleteObservation { path } => {
+            let request = DeleteObservationRequest {
+                endpoint,
+                paths: vec![path.to_string()],
+                ..Default::default()
+            };
+            let mut client = api.observations();
+            let request = api.request(request);
+            client.delete_observation(request).await.map(drop)
+        }
+    }
+}
+
+fn desired_value(wanted: &WantedResource) -> DesiredValue {
+    DesiredValue {
+        path: wanted.path.to_string(),
+        text: wanted.value.to_text(),
+        drift_policy: wire_drift(wanted.drift).into(),
+    }
 }
 
 pub(super) const fn wire_drift(policy: DriftPolicy) -> WireDrift {
@@ -127,4 +203,25 @@ fn observed(stored: DesiredResources) -> Result<Observed, Failure> {
             .collect::<Result<_, _>>()?,
         ..Observed::default()
     })
+}
+
+/// Observations of one path of the device itself: objects ask for no others.
+fn stored_observations(listed: Vec<Observation>) -> Result<Vec<StoredObservation>, Failure> {
+    let of_object = |one: &Observation| one.paths.len() == 1 && one.child.is_empty();
+    let stored = |one: Observation| -> Result<StoredObservation, Failure> {
+        let path = one.paths.join(",");
+        let what = || format!("the API named an observation that cannot be: {path}");
+        let query: Vec<&str> = one
+            .parameters
+            .split('&')
+            .filter(|one| !one.is_empty())
+            .collect();
+        Ok(StoredObservation {
+            path: path.parse().with_context(what)?,
+            parameters: NotificationAttributes::parse_query(&query).with_context(what)?,
+            declared: one.declared,
+            has_others: one.callers > 0,
+        })
+    };
+    listed.into_iter().filter(of_object).map(stored).collect()
 }

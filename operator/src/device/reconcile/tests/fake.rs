@@ -9,13 +9,15 @@ use tokio::sync::watch;
 use tonic::transport::Server;
 use tonic::{Request, Response, Status};
 
-use crate::controller::rig;
+use crate::controller::rig::{self, Calls};
 use crate::state_tier::StateTier;
 
 #[derive(Clone)]
 pub(super) struct FakeStateTier {
     set: Arc<watch::Sender<api::DesiredResources>>,
     overtake: Arc<Mutex<Overtake>>,
+    /// Changes of labels, and devices that were forgotten.
+    calls: Calls,
 }
 
 #[derive(PartialEq)]
@@ -28,6 +30,7 @@ pub(super) async fn start() -> (StateTier, FakeStateTier) {
     let fake = FakeStateTier {
         set: Arc::new(watch::channel(api::DesiredResources::default()).0),
         overtake: Arc::new(Mutex::new(Overtake::No)),
+        calls: Calls::default(),
     };
     let services = Server::builder()
         .add_service(DevicesServer::new(fake.clone()))
@@ -53,6 +56,10 @@ impl FakeStateTier {
             .iter()
             .map(|one| (one.path.clone(), one.text.clone()));
         (set.generation, values.collect())
+    }
+
+    pub(super) fn calls(&self) -> Vec<String> {
+        self.calls.all()
     }
 
     /// The next set meets one that somebody else has just stored.
@@ -134,16 +141,23 @@ impl Devices for FakeStateTier {
 
     async fn update_device(
         &self,
-        _: Request<api::UpdateDeviceRequest>,
+        request: Request<api::UpdateDeviceRequest>,
     ) -> Result<Response<api::Device>, Status> {
-        Err(Status::unimplemented("the operator changes no labels"))
+        let asked = request.get_ref().clone();
+        let device = asked.device.unwrap();
+        let paths = asked.update_mask.unwrap().paths.join(",");
+        let about = format!("{} {paths} {}", device.endpoint, asked.allow_missing);
+        self.calls.add_of("UpdateDevice", &request, &about);
+        Ok(Response::new(device))
     }
 
     async fn delete_device(
         &self,
-        _: Request<api::DeleteDeviceRequest>,
+        request: Request<api::DeleteDeviceRequest>,
     ) -> Result<Response<api::DeleteDeviceResponse>, Status> {
-        Err(Status::unimplemented("the operator deletes no devices"))
+        let endpoint = request.get_ref().endpoint.clone();
+        self.calls.add_of("DeleteDevice", &request, &endpoint);
+        Ok(Response::new(api::DeleteDeviceResponse {}))
     }
 
     async fn watch_events(

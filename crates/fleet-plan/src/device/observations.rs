@@ -1,0 +1,92 @@
+//! What a device should report by itself.
+//!
+//! A device has one observation of a path, whoever wants it: what an object asks for stays when others ask for the same,
+//! and cannot be had while they observe it otherwise.
+
+use crd::Device;
+use crd::desired_observation::DesiredObservation;
+use lwm2m::{NotificationAttributes, Path};
+
+use super::{Action, Observed, StoredObservation, WantedObservation};
+use crate::Refusal;
+use crate::observation::parameters;
+
+/// The observations of a spec, by path.
+pub(super) fn wanted(asked: &[DesiredObservation]) -> Result<Vec<WantedObservation>, Refusal> {
+    let mut wanted = Vec::with_capacity(asked.len());
+    for one in asked {
+        let of_path =
+            |why: &str| Refusal::invalid(&format!("spec.observations: {}", one.path), why);
+        let path: Path = one.path.parse().map_err(|_| of_path("is not a path"))?;
+        let query = parameters(one);
+        let query: Vec<&str> = query.split('&').filter(|part| !part.is_empty()).collect();
+        let parameters = NotificationAttributes::parse_query(&query);
+        let parameters = parameters
+            .and_then(|parameters| parameters.validate(path).map(|()| parameters))
+            .map_err(|error| of_path(&error.to_string()))?;
+        if wanted
+            .iter()
+            .any(|other: &WantedObservation| other.path == path)
+        {
+            return Err(of_path("is listed twice"));
+        }
+        wanted.push(WantedObservation { path, parameters });
+    }
+    wanted.sort_by_key(|one| one.path);
+    Ok(wanted)
+}
+
+/// Asks for what is missing, and takes back what the object no longer wants.
+pub(super) fn changes(
+    device: &Device,
+    observed: &Observed,
+    wanted: &[WantedObservation],
+) -> Vec<Action> {
+    let unwanted = owned(device).filter(|path| !wanted.iter().any(|one| one.path == *path));
+    let declared = |path: &Path| stored(observed, *path).is_some_and(|one| one.declared);
+    let delete = unwanted
+        .filter(declared)
+        .map(|path| Action::DeleteObservation { path });
+    let missing = wanted.iter().filter(|one| {
+        stored(observed, one.path).is_none_or(|stored| !stored.is(one) && !stored.hinders(one))
+    });
+    let put = missing.map(|one| Action::PutObservation {
+        path: one.path,
+        parameters: one.parameters,
+    });
+    delete.chain(put).collect()
+}
+
+/// Of those that are wanted, the paths that others observe otherwise.
+pub(super) fn hindered(observed: &Observed, wanted: &[WantedObservation]) -> Vec<Path> {
+    let is_hindered = |one: &&WantedObservation| {
+        stored(observed, one.path).is_some_and(|stored| stored.hinders(one))
+    };
+    wanted
+        .iter()
+        .filter(is_hindered)
+        .map(|one| one.path)
+        .collect()
+}
+
+/// What the object has asked for, as its status says.
+pub(super) fn owned(device: &Device) -> impl Iterator<Item = Path> {
+    let paths = device.status.iter().flat_map(|status| &status.observations);
+    paths.filter_map(|path| path.parse().ok())
+}
+
+fn stored(observed: &Observed, path: Path) -> Option<&StoredObservation> {
+    observed.observations.iter().find(|one| one.path == path)
+}
+
+impl StoredObservation {
+    /// Whether it is what an object asks for.
+    fn is(&self, wanted: &WantedObservation) -> bool {
+        self.declared && self.parameters == wanted.parameters
+    }
+
+    /// Whether it keeps what an object asks for from being asked for.
+    fn hinders(&self, wanted: &WantedObservation) -> bool {
+        self.has_others && self.parameters != wanted.parameters
+    }
+}

@@ -1,0 +1,182 @@
+//! Objects that are being deleted, and the finalizer that holds them until their policy is carried out.
+
+use std::time::Duration;
+
+use crd::{Device, DeviceStatus};
+use device_state::Namespace;
+use fleet_plan::device::{Farewell, farewell, wants_finalizer, wiping};
+use fleet_plan::operation::Outcome;
+use kube::ResourceExt;
+use kube::api::{Patch, PatchParams};
+use kube::runtime::controller::Action;
+use serde_json::json;
+
+use super::{Context, namespace};
+use crate::controller::{Published, ReconcileError, jittered, now};
+use crate::kubernetes::objects;
+
+/// What became of the device.
+enum Parting {
+    /// All that the policy says is done.
+    Done,
+    /// To be looked at again after so long.
+    NotYet(Duration),
+}
+
+/// Carries out what the policy says of the device, then lets the object go.
+pub(super) async fn part(
+    seen: &Device,
+    device: &Device,
+    context: &Context,
+) -> Result<Action, ReconcileError> {
+    if !is_held(device) {
+        // It is gone already, or somebody else holds it.
+        return Ok(Action::await_change());
+    }
+    match carry_out(seen, device, context).await? {
+        Parting::NotYet(wait) => Ok(Action::requeue(jittered(wait))),
+        Parting::Done => {
+            hold(device, false, context).await?;
+            Ok(Action::await_change())
+        }
+    }
+}
+
+async fn carry_out(
+    seen: &Device,
+    device: &Device,
+    context: &Context,
+) -> Result<Parting, ReconcileError> {
+    let shared = &context.shared;
+    let state_tier = &shared.state_tier;
+    let namespace = namespace(device)?;
+    let rivals = context.index.rivals(device, &shared.known);
+    match farewell(device, &rivals, &now()) {
+        Farewell::Leave => return Ok(Parting::Done),
+        Farewell::Forget => {}
+        Farewell::Reset(ask) => {
+            shared.changed("wipe");
+            match state_tier.ask(&namespace, &ask).await? {
+                Outcome::Running { id, .. } => return follow(seen, device, &id, context).await,
+                // The object goes all the same: a device must not hold it, or its namespace, for ever.
+                outcome => told(device, &outcome),
+            }
+        }
+        Farewell::Follow { id, overdue } => {
+            let endpoint = &device.spec.endpoint_name;
+            match state_tier.operation(&namespace, endpoint, &id).await? {
+                Some(Outcome::Running { in_flight, .. }) if in_flight || !overdue => {
+                    return Ok(Parting::NotYet(shared.settings.poll));
+                }
+                Some(Outcome::Running { .. }) => {
+                    state_tier.cancel(&namespace, endpoint, &id).await?;
+                    told(device, &Outcome::Expired);
+                }
+                outcome => told(device, &outcome.unwrap_or(Outcome::Lost)),
+            }
+        }
+    }
+    forget(&namespace, device, context).await
+}
+
+/// Has the status tell that the device is being reset, and by which operation.
+async fn follow(
+    seen: &Device,
+    device: &Device,
+    id: &str,
+    context: &Context,
+) -> Result<Parting, ReconcileError> {
+    let shared = &context.shared;
+    let status = wiping(device, id, &now());
+    // Asking once more meanwhile is the same request.
+    Ok(Parting::NotYet(
+        match shared.publish(seen, device, &status).await? {
+            Published::Done => shared.settings.poll,
+            Published::Postponed(wait) => wait,
+        },
+    ))
+}
+
+fn told(device: &Device, outcome: &Outcome) {
+    let (namespace, endpoint) = (device.namespace(), &device.spec.endpoint_name);
+    if matches!(outcome, Outcome::Succeeded(_)) {
+        tracing::info!(namespace, endpoint, "the device was reset");
+    } else {
+        tracing::warn!(
+            namespace,
+            endpoint,
+            ?outcome,
+            "the device was not reset, and is forgotten all the same"
+        );
+    }
+}
+
+async fn forget(
+    namespace: &Namespace,
+    device: &Device,
+    context: &Context,
+) -> Result<Parting, ReconcileError> {
+    let endpoint = &device.spec.endpoint_name;
+    context.shared.changed("forget");
+    context
+        .shared
+        .state_tier
+        .forget(namespace, endpoint)
+        .await?;
+    tracing::info!(%namespace, endpoint, "the object is being deleted: its device is forgotten");
+    Ok(Parting::Done)
+}
+
+/// Makes sure that an object is held if its policy needs that, and is not if it does not. Whether it was changed: the watch
+/// shows the object once more then.
+pub(super) async fn keep(
+    device: &Device,
+    status: &DeviceStatus,
+    context: &Context,
+) -> Result<bool, ReconcileError> {
+    let wanted = wants_finalizer(device, status);
+    if wanted == is_held(device) {
+        return Ok(false);
+    }
+    hold(device, wanted, context).await?;
+    Ok(true)
+}
+
+fn is_held(device: &Device) -> bool {
+    device
+        .finalizers()
+        .iter()
+        .any(|one| one == Device::FINALIZER)
+}
+
+/// Adds or removes the finalizer. The object has to be as it was seen: the list has the finalizers of others, too.
+async fn hold(device: &Device, held: bool, context: &Context) -> Result<(), ReconcileError> {
+    let others = device.finalizers().iter();
+    let mut finalizers: Vec<&str> = others
+        .map(String::as_str)
+        .filter(|one| *one != Device::FINALIZER)
+        .collect();
+    if held {
+        finalizers.push(Device::FINALIZER);
+    }
+    let patch = json!({"metadata": {
+        "uid": device.uid(),
+        "resourceVersion": device.resource_version(),
+        "finalizers": finalizers,
+    }});
+    let shared = &context.shared;
+    let api = objects::<Device>(shared.client.clone(), device.namespace().as_deref());
+    let patched = api
+        .patch_metadata(
+            &device.name_any(),
+            &PatchParams::default(),
+            &Patch::Merge(&patch),
+        )
+        .await;
+    match patched {
+        Ok(_) => Ok(()),
+        // It is gone; or it has changed, and is shown once more.
+        Err(kube::Error::Api(status)) if matches!(status.code, 404 | 409) => Ok(()),
+        Err(error) => Err(ReconcileError::Finalizer(Box::new(error))),
+    }
+}
