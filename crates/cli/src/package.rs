@@ -3,15 +3,14 @@
 use std::collections::BTreeMap;
 use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
-use std::time::Duration;
 
 use anyhow::Context;
 use bytes::Bytes;
 use device_state::Digest;
 use futures::stream;
 use package_source::{Credentials, Fetcher, PublicKey, SignatureError, Source, Wanted};
-use proto::drover::v1::put_artefact_request::{Description, Kind};
-use proto::drover::v1::{Artefact, PutArtefactRequest};
+use proto::convert::public::{STORE_TIMEOUT, artefact_parts};
+use proto::drover::v1::Artefact;
 use sha2::{Digest as _, Sha256};
 
 use crate::api::Api;
@@ -19,10 +18,6 @@ use crate::failure::Failure;
 use crate::output::note;
 use crate::view::backup::size;
 
-/// How long storing a package may take, whatever `--timeout` says of an answer. State nodes wait no longer either.
-const STORE_TIMEOUT: Duration = Duration::from_mins(10);
-/// Bytes of one message.
-const PART: usize = 256 << 10;
 /// As `docker login` writes it, and as a Secret of Kubernetes calls it.
 const LOGINS: &str = ".dockerconfigjson";
 
@@ -79,24 +74,9 @@ impl Package {
     /// Sends it, and tells how far it is.
     pub(crate) async fn store(self, api: &Api) -> Result<Artefact, Failure> {
         let action = format!("store {}", self.title);
-        let all = self.bytes.len();
-        note(&format!(
-            "{}: {}, {}",
-            self.title,
-            size(all as u64),
-            self.digest
-        ));
-        let description = Description {
-            digest: self.digest.to_string(),
-            size_bytes: all as u64,
-            title: self.title,
-        };
-        let mut parts = vec![Kind::Description(description)];
-        let data = (0..all).step_by(PART);
-        parts.extend(data.map(|at| Kind::Data(self.bytes.slice(at..all.min(at + PART)))));
-        let parts = parts
-            .into_iter()
-            .map(|kind| PutArtefactRequest { kind: Some(kind) });
+        let all = size(self.bytes.len() as u64);
+        note(&format!("{}: {all}, {}", self.title, self.digest));
+        let parts = artefact_parts(self.digest, &self.title, self.bytes);
         let timeout = api.timeout().max(STORE_TIMEOUT);
         let request = Api::request_within(timeout, stream::iter(parts));
         let answer = api.artefacts().put_artefact(request).await;

@@ -1,21 +1,15 @@
 //! Packages that devices get from the cluster.
 
-use std::time::Duration;
-
 use bytes::Bytes;
 use device_state::{Digest, Namespace};
 use futures::stream;
+use proto::convert::public::{STORE_TIMEOUT, artefact_parts};
 use proto::drover::v1 as api;
 use proto::drover::v1::artefacts_client::ArtefactsClient;
-use proto::drover::v1::put_artefact_request::{Description, Kind};
 use tonic::Code;
 
 use super::{CallError, StateTier, about, known};
 
-/// How long storing a package may take. State nodes wait no longer either.
-const STORE_TIMEOUT: Duration = Duration::from_mins(10);
-/// Bytes of one message.
-const PART: usize = 256 << 10;
 /// Reasons of RESOURCE_EXHAUSTED that say that there is no room.
 const NO_ROOM: [&str; 2] = ["DISK_NEARLY_FULL", "TOO_MANY_ARTEFACTS"];
 
@@ -44,22 +38,11 @@ impl StateTier {
         (digest, title): (Digest, &str),
         package: Bytes,
     ) -> Result<(), CallError> {
-        let all = package.len();
-        let description = Description {
-            digest: digest.to_string(),
-            size_bytes: all as u64,
-            title: title.to_owned(),
-        };
-        let parts = move || {
-            let package = package.clone();
-            let data = (0..all)
-                .step_by(PART)
-                .map(move |at| Kind::Data(package.slice(at..all.min(at + PART))));
-            let all = std::iter::once(Kind::Description(description.clone())).chain(data);
-            stream::iter(all.map(|kind| api::PutArtefactRequest { kind: Some(kind) }))
-        };
         let answer = self.call_for(STORE_TIMEOUT, |channel| {
-            let request = about(namespace, parts());
+            let request = about(
+                namespace,
+                stream::iter(artefact_parts(digest, title, package.clone())),
+            );
             async move { ArtefactsClient::new(channel).put_artefact(request).await }
         });
         answer.await.map(drop)

@@ -24,7 +24,7 @@ mod watch;
 
 use device_state::{OperationId, ShardId, Timestamp};
 
-pub use artefact::{NewArtefact, artefact_name};
+pub use artefact::{NewArtefact, STORE_TIMEOUT, artefact_name, artefact_parts};
 pub use campaign::{Standing, campaign_device, checked_name, heard_campaign, heard_counts, phases};
 pub use child::children;
 pub use device::{desired_resources, device};
