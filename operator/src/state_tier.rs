@@ -20,12 +20,12 @@ use std::time::Duration;
 
 use device_state::Namespace;
 use device_state::selection::DeviceFilter;
+use fleet_wire::AnswerError;
 use thiserror::Error;
 use tonic::metadata::{Ascii, MetadataValue};
 use tonic::transport::Endpoint;
 use tonic::{Code, Request, Response, Status};
 
-pub(crate) use convert::AnswerError;
 use credentials::Channel;
 pub(crate) use credentials::Credentials;
 pub(crate) use events::Watched;
@@ -170,12 +170,13 @@ fn known<T>(answer: Result<T, CallError>) -> Result<Option<T>, CallError> {
 /// A request about the devices of a namespace.
 fn about<T>(namespace: &Namespace, message: T) -> Request<T> {
     let mut request = Request::new(message);
-    let name: MetadataValue<Ascii> = namespace
-        .as_str()
-        .parse()
-        .expect("a namespace has letters, digits and - only");
-    request.metadata_mut().insert(NAMESPACE, name);
+    request.metadata_mut().insert(NAMESPACE, name_of(namespace));
     request
+}
+
+fn name_of(namespace: &Namespace) -> MetadataValue<Ascii> {
+    let name = namespace.as_str().parse();
+    name.expect("a namespace has letters, digits and - only")
 }
 
 /// What a filter says, in the language of the API.

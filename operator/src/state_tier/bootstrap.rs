@@ -1,12 +1,12 @@
 //! Bootstrap profiles.
 
-use device_state::{BootstrapProfile, Namespace};
+use device_state::Namespace;
 use fleet_plan::bootstrap::Stored;
-use proto::convert::public::InNamespace;
+use fleet_wire::bootstrap::{asked, stored};
 use proto::drover::v1 as api;
 use proto::drover::v1::bootstrap_client::BootstrapClient;
 
-use super::{AnswerError, CallError, StateTier, about, known};
+use super::{CallError, StateTier, about, known};
 
 impl StateTier {
     /// All bootstrap profiles of a namespace.
@@ -34,10 +34,7 @@ impl StateTier {
         profile: &Stored,
     ) -> Result<Stored, CallError> {
         let request = api::PutBootstrapProfileRequest {
-            profile: Some(api::BootstrapProfile {
-                etag: profile.etag.clone(),
-                ..profile.profile.clone().into()
-            }),
+            profile: Some(asked(profile)),
             ..Default::default()
         };
         let answer = self.call(|channel| {
@@ -72,18 +69,4 @@ impl StateTier {
         });
         known(answer.await).map(drop)
     }
-}
-
-/// What is told of a profile is what could be put.
-fn stored(namespace: &Namespace, told: api::BootstrapProfile) -> Result<Stored, AnswerError> {
-    let etag = told.etag.clone();
-    let request = api::PutBootstrapProfileRequest {
-        profile: Some(told),
-        ..Default::default()
-    };
-    let profile = BootstrapProfile::try_from(InNamespace {
-        namespace: namespace.clone(),
-        request,
-    })?;
-    Ok(Stored { profile, etag })
 }

@@ -1,29 +1,12 @@
 //! Messages of the public API as what `fleet-plan` reads.
 
-use crd::DriftPolicy;
 use fleet_plan::device::{
     Observed, Registration, ReportedValue, StoredObservation, StoredResource, StoredState,
     WantedResource,
 };
-use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
-use k8s_openapi::jiff::Timestamp;
+use fleet_wire::{AnswerError, drift, time, wire_drift};
 use lwm2m::{NotificationAttributes, Path, Value};
-use proto::convert::ConvertError;
 use proto::drover::v1 as api;
-use thiserror::Error;
-
-/// Why an answer of the state tier cannot be understood.
-#[derive(Debug, Error)]
-pub(crate) enum AnswerError {
-    #[error("the state tier named {0:?}, which is not a path")]
-    Path(String),
-    #[error("the state tier gave {0} no state that is known")]
-    State(String),
-    #[error("the state tier gave {0} a value that is out of range")]
-    Value(String),
-    #[error("the state tier told of something that cannot be: {0}")]
-    Convert(#[from] ConvertError),
-}
 
 /// `device` is what is known of it, if anything is.
 pub(super) fn observed(
@@ -119,22 +102,6 @@ pub(super) fn stored_resources(
     of_device.map(one).collect()
 }
 
-const fn drift(policy: api::DriftPolicy) -> DriftPolicy {
-    match policy {
-        api::DriftPolicy::Unspecified | api::DriftPolicy::Enforce => DriftPolicy::Enforce,
-        api::DriftPolicy::Report => DriftPolicy::Report,
-        api::DriftPolicy::InitOnly => DriftPolicy::InitOnly,
-    }
-}
-
-pub(super) const fn wire_drift(policy: DriftPolicy) -> api::DriftPolicy {
-    match policy {
-        DriftPolicy::Enforce => api::DriftPolicy::Enforce,
-        DriftPolicy::Report => api::DriftPolicy::Report,
-        DriftPolicy::InitOnly => api::DriftPolicy::InitOnly,
-    }
-}
-
 pub(super) fn desired_value(wanted: &WantedResource) -> api::DesiredValue {
     api::DesiredValue {
         path: wanted.path.to_string(),
@@ -157,9 +124,4 @@ fn reported(reported: &api::ReportedValue) -> Result<Option<ReportedValue>, Answ
 
 fn path(text: &str) -> Result<Path, AnswerError> {
     text.parse().map_err(|_| AnswerError::Path(text.to_owned()))
-}
-
-/// Whole seconds: that is what a status in etcd carries.
-pub(super) fn time(second: i64) -> Option<Time> {
-    Timestamp::from_second(second).ok().map(Time)
 }

@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use device_state::Namespace;
 use fleet_plan::group::{Counts, Stored};
+use fleet_wire::group::{asked, stored};
 use proto::drover::v1 as api;
 use proto::drover::v1::device_groups_client::DeviceGroupsClient;
 
@@ -81,13 +82,7 @@ impl StateTier {
         group: &Stored,
     ) -> Result<Stored, CallError> {
         let request = api::PutDeviceGroupRequest {
-            group: Some(api::DeviceGroup {
-                name: group.name.clone(),
-                filter: group.filter.clone(),
-                description: group.description.clone(),
-                etag: group.etag.clone(),
-                counts: None,
-            }),
+            group: Some(asked(group.clone())),
             ..Default::default()
         };
         let answer = self.call(|channel| {
@@ -121,14 +116,5 @@ impl StateTier {
             }
         });
         known(answer.await).map(drop)
-    }
-}
-
-fn stored(group: api::DeviceGroup) -> Stored {
-    Stored {
-        name: group.name,
-        filter: group.filter,
-        description: group.description,
-        etag: group.etag,
     }
 }

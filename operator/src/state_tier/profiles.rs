@@ -2,11 +2,13 @@
 
 use crd::failure_sample::FailureSample;
 use device_state::Namespace;
-use fleet_plan::profile::{Counts, Overlap, Profile, Rejected, Stored};
+use fleet_plan::profile::{Profile, Rejected, Stored};
+use fleet_wire::profile::{asked, stored};
+use fleet_wire::time;
 use proto::drover::v1 as api;
 use proto::drover::v1::device_profiles_client::DeviceProfilesClient;
 
-use super::{CallError, StateTier, about, convert, known};
+use super::{CallError, StateTier, about, known};
 
 impl StateTier {
     /// The profile of a name, if there is one.
@@ -49,7 +51,7 @@ impl StateTier {
         profile: &Profile,
     ) -> Result<Stored, CallError> {
         let request = api::PutDeviceProfileRequest {
-            profile: Some(asked(profile)),
+            profile: Some(asked(profile.clone())),
             ..Default::default()
         };
         let answer = self.call(|channel| {
@@ -110,71 +112,8 @@ impl StateTier {
             path: device.path,
             coap_code: device.coap_code,
             diagnostic: device.diagnostic,
-            since: device.since.and_then(|since| convert::time(since.seconds)),
+            since: device.since.and_then(|since| time(since.seconds)),
         };
         Ok(answer.await?.devices.into_iter().map(rejected).collect())
-    }
-}
-
-fn asked(profile: &Profile) -> api::DeviceProfile {
-    let resources = profile.resources.iter();
-    let observations = profile.observations.iter();
-    let requires = api::ProfileRequirements {
-        objects: profile.objects.iter().map(|id| u32::from(*id)).collect(),
-        minimum_version: profile.minimum_version.clone(),
-    };
-    api::DeviceProfile {
-        name: profile.name.clone(),
-        description: profile.description.clone(),
-        filter: profile.filter.clone(),
-        group: profile.group.clone(),
-        priority: profile.priority,
-        paused: profile.paused,
-        resources: resources
-            .map(|one| api::ProfileResource {
-                path: one.path.clone(),
-                text: one.text.clone(),
-                drift_policy: convert::wire_drift(one.drift_policy).into(),
-            })
-            .collect(),
-        observations: observations
-            .map(|one| api::ProfileObservation {
-                paths: vec![one.path.clone()],
-                parameters: one.parameters.clone(),
-            })
-            .collect(),
-        requires: Some(requires)
-            .filter(|requires| *requires != api::ProfileRequirements::default()),
-        etag: profile.etag.clone(),
-        status: None,
-    }
-}
-
-fn stored(profile: api::DeviceProfile) -> Stored {
-    let status = profile.status.unwrap_or_default();
-    let counts = status.counts.unwrap_or_default();
-    let overlaps = status.overlaps.into_iter();
-    Stored {
-        name: profile.name,
-        description: profile.description,
-        etag: profile.etag,
-        revision: status.revision,
-        applied: status.applied,
-        counts: Counts {
-            matched: counts.matched,
-            in_sync: counts.in_sync,
-            pending: counts.pending,
-            drifted: counts.drifted,
-            rejected: counts.rejected,
-            unsupported: counts.unsupported,
-            superseded: counts.superseded,
-        },
-        overlaps: overlaps
-            .map(|one| Overlap {
-                profile: one.profile,
-                path: one.path,
-                wins: one.wins,
-            })
-            .collect(),
     }
 }

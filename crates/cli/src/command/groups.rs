@@ -1,9 +1,10 @@
 //! `groups`: names for the devices that a filter lets through.
 
 use clap::{Args, Subcommand};
+use fleet_plan::group::Stored;
+use fleet_wire::group::asked;
 use proto::drover::v1::{
-    DeleteDeviceGroupRequest, DeviceGroup, GetDeviceGroupRequest, ListDeviceGroupsRequest,
-    PutDeviceGroupRequest,
+    DeleteDeviceGroupRequest, GetDeviceGroupRequest, ListDeviceGroupsRequest, PutDeviceGroupRequest,
 };
 
 use crate::api::Api;
@@ -99,13 +100,12 @@ impl Put {
         let action = format!("put the group {}", self.name);
         let api = Api::connect(global).await?;
         let request = api.request(PutDeviceGroupRequest {
-            group: Some(DeviceGroup {
+            group: Some(asked(Stored {
                 name: self.name,
                 filter: self.selection.filter().unwrap_or_default(),
                 description: self.description,
                 etag: self.seen.etag,
-                counts: None,
-            }),
+            })),
             request_id: self.once.request_id,
             validate_only: self.once.dry_run,
         });

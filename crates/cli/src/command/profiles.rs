@@ -1,11 +1,13 @@
 //! `profiles`: what many devices are to be like.
 
 use clap::{Args, Subcommand, ValueEnum};
+use crd::DriftPolicy;
+use fleet_plan::profile::{Observation, Profile, Resource};
+use fleet_wire::profile::asked;
 use proto::drover::v1::profile_device::State as WireState;
 use proto::drover::v1::{
-    DeleteDeviceProfileRequest, DeviceProfile, DriftPolicy, GetDeviceProfileRequest,
-    ListDeviceProfilesRequest, ListProfileDevicesRequest, ProfileObservation, ProfileRequirements,
-    ProfileResource, PutDeviceProfileRequest,
+    DeleteDeviceProfileRequest, GetDeviceProfileRequest, ListDeviceProfilesRequest,
+    ListProfileDevicesRequest, PutDeviceProfileRequest,
 };
 
 use crate::api::Api;
@@ -216,7 +218,7 @@ impl Put {
         let api = Api::connect(global).await?;
         let once = self.once.clone();
         let request = api.request(PutDeviceProfileRequest {
-            profile: Some(self.profile()),
+            profile: Some(asked(self.profile())),
             request_id: once.request_id,
             validate_only: once.dry_run,
         });
@@ -227,24 +229,14 @@ impl Put {
             .show(&ProfileView::from(stored), |_| String::new())
     }
 
-    fn profile(self) -> DeviceProfile {
-        let policy = DriftPolicy::from(self.drift).into();
-        let resource = |(path, text)| ProfileResource {
+    fn profile(self) -> Profile {
+        let drift_policy = DriftPolicy::from(self.drift);
+        let resource = |(path, text)| Resource {
             path,
             text,
-            drift_policy: policy,
+            drift_policy,
         };
-        let requires = !self.required_objects.is_empty() || !self.minimum_version.is_empty();
-        let requires = requires.then(|| ProfileRequirements {
-            objects: self
-                .required_objects
-                .iter()
-                .copied()
-                .map(u32::from)
-                .collect(),
-            minimum_version: self.minimum_version.clone(),
-        });
-        DeviceProfile {
+        Profile {
             name: self.name,
             description: self.description,
             filter: self.selection.filter().unwrap_or_default(),
@@ -257,17 +249,17 @@ impl Put {
                 .iter()
                 .map(|text| observed(text))
                 .collect(),
-            requires,
+            objects: self.required_objects,
+            minimum_version: self.minimum_version,
             etag: self.seen.etag,
-            status: None,
         }
     }
 }
 
-fn observed(text: &str) -> ProfileObservation {
+fn observed(text: &str) -> Observation {
     let (path, parameters) = text.split_once('?').unwrap_or((text, ""));
-    ProfileObservation {
-        paths: vec![path.to_owned()],
+    Observation {
+        path: path.to_owned(),
         parameters: parameters.to_owned(),
     }
 }

@@ -3,14 +3,15 @@
 use std::collections::BTreeMap;
 
 use anyhow::Context;
-use crd::{Device, DeviceStatus, DriftPolicy};
+use crd::{Device, DeviceStatus};
 use fleet_plan::device::{
     Action, Observed, StoredObservation, StoredResource, StoredState, WantedResource, plan,
 };
+use fleet_wire::{drift, wire_drift};
 use lwm2m::NotificationAttributes;
 use proto::drover::v1::{
     DeleteObservationRequest, DesiredResource, DesiredResources, DesiredValue,
-    Device as WireDevice, DriftPolicy as WireDrift, GetDesiredRequest, GetDeviceRequest,
+    Device as WireDevice, GetDesiredRequest, GetDeviceRequest,
     ListObservationsRequest, Observation, PutObservationRequest, SetDesiredRequest,
     UpdateDeviceRequest, desired_resource,
 };
@@ -147,22 +148,6 @@ fn desired_value(wanted: &WantedResource) -> DesiredValue {
         path: wanted.path.to_string(),
         text: wanted.value.to_text(),
         drift_policy: wire_drift(wanted.drift).into(),
-    }
-}
-
-pub(super) const fn wire_drift(policy: DriftPolicy) -> WireDrift {
-    match policy {
-        DriftPolicy::Enforce => WireDrift::Enforce,
-        DriftPolicy::Report => WireDrift::Report,
-        DriftPolicy::InitOnly => WireDrift::InitOnly,
-    }
-}
-
-const fn drift(policy: WireDrift) -> DriftPolicy {
-    match policy {
-        WireDrift::Unspecified | WireDrift::Enforce => DriftPolicy::Enforce,
-        WireDrift::Report => DriftPolicy::Report,
-        WireDrift::InitOnly => DriftPolicy::InitOnly,
     }
 }
 

@@ -2,7 +2,8 @@
 
 use crd::{DeviceGroup, DeviceGroupStatus};
 use fleet_plan::group::{OWNER, Observed, Stored, plan};
-use proto::drover::v1::{self as public, GetDeviceGroupRequest, PutDeviceGroupRequest};
+use fleet_wire::group as wire;
+use proto::drover::v1::{GetDeviceGroupRequest, PutDeviceGroupRequest};
 use tonic::Code;
 
 use super::{Applied, AppliedObject, declared};
@@ -35,13 +36,7 @@ pub(super) async fn apply(api: &Api, group: &DeviceGroup) -> Result<AppliedObjec
         None => Applied::Unchanged,
         Some(wanted) => {
             let request = PutDeviceGroupRequest {
-                group: Some(public::DeviceGroup {
-                    name: wanted.name,
-                    filter: wanted.filter,
-                    description: wanted.description,
-                    etag: wanted.etag,
-                    counts: None,
-                }),
+                group: Some(wire::asked(wanted)),
                 ..Default::default()
             };
             let answer = api.groups().put_device_group(api.request(request)).await;
@@ -59,15 +54,7 @@ pub(super) async fn stored(api: &Api, name: &str) -> Result<Option<Stored>, Fail
         count: false,
     });
     match api.groups().get_device_group(request).await {
-        Ok(answer) => {
-            let group = answer.into_inner();
-            Ok(Some(Stored {
-                name: group.name,
-                filter: group.filter,
-                description: group.description,
-                etag: group.etag,
-            }))
-        }
+        Ok(answer) => Ok(Some(wire::stored(answer.into_inner()))),
         Err(status) if status.code() == Code::NotFound => Ok(None),
         Err(status) => Err(Failure::call(format!("look at the group {name}"))(status)),
     }

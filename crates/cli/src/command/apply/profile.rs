@@ -1,11 +1,12 @@
 //! `DeviceProfile`: what many devices are to be like.
 
 use crd::{DeviceProfile, DeviceProfileStatus};
-use fleet_plan::profile::{OWNER, Observed, Profile, Stored, plan};
-use proto::drover::v1::{self as public, GetDeviceProfileRequest, PutDeviceProfileRequest};
+use fleet_plan::profile::{OWNER, Observed, Stored, plan};
+use fleet_wire::profile as wire;
+use proto::drover::v1::{GetDeviceProfileRequest, PutDeviceProfileRequest};
 use tonic::Code;
 
-use super::{Applied, AppliedObject, declared, device, group};
+use super::{Applied, AppliedObject, declared, group};
 use crate::api::Api;
 use crate::failure::Failure;
 use crate::time;
@@ -41,7 +42,7 @@ pub(super) async fn apply(api: &Api, profile: &DeviceProfile) -> Result<AppliedO
         None => Applied::Unchanged,
         Some(wanted) => {
             let request = PutDeviceProfileRequest {
-                profile: Some(message(wanted)),
+                profile: Some(wire::asked(wanted)),
                 ..Default::default()
             };
             let answer = api
@@ -66,51 +67,8 @@ async fn stored(api: &Api, name: &str) -> Result<Option<Stored>, Failure> {
         name: name.to_owned(),
     });
     match api.profiles().get_device_profile(request).await {
-        Ok(answer) => {
-            let profile = answer.into_inner();
-            Ok(Some(Stored {
-                name: profile.name,
-                description: profile.description,
-                etag: profile.etag,
-                revision: profile.status.unwrap_or_default().revision,
-                ..Stored::default()
-            }))
-        }
+        Ok(answer) => Ok(Some(wire::stored(answer.into_inner()))),
         Err(status) if status.code() == Code::NotFound => Ok(None),
         Err(status) => Err(Failure::call(format!("look at the profile {name}"))(status)),
-    }
-}
-
-fn message(profile: Profile) -> public::DeviceProfile {
-    let requires = public::ProfileRequirements {
-        objects: profile.objects.into_iter().map(u32::from).collect(),
-        minimum_version: profile.minimum_version,
-    };
-    let resources = profile.resources.into_iter();
-    let observations = profile.observations.into_iter();
-    public::DeviceProfile {
-        name: profile.name,
-        description: profile.description,
-        filter: profile.filter,
-        group: profile.group,
-        priority: profile.priority,
-        paused: profile.paused,
-        resources: resources
-            .map(|one| public::ProfileResource {
-                path: one.path,
-                text: one.text,
-                drift_policy: device::wire_drift(one.drift_policy).into(),
-            })
-            .collect(),
-        observations: observations
-            .map(|one| public::ProfileObservation {
-                paths: vec![one.path],
-                parameters: one.parameters,
-            })
-            .collect(),
-        requires: Some(requires)
-            .filter(|requires| *requires != public::ProfileRequirements::default()),
-        etag: profile.etag,
-        status: None,
     }
 }
