@@ -7,6 +7,7 @@ use std::process::Command;
 
 use serde_json::{Value, json};
 use tests::leshan::cache;
+use tests::openssl::{Curve, KeyPair, digest};
 use tests::{Answer, Drover, Options, Program, free_address, until};
 
 use crate::leshan::SOON;
@@ -27,25 +28,6 @@ fn output(command: &mut Command) -> Vec<u8> {
     let output = command.output().unwrap();
     assert!(output.status.success(), "{command:?}: {output:?}");
     output.stdout
-}
-
-fn openssl(folder: &Path, arguments: &[&str]) -> Vec<u8> {
-    output(Command::new("openssl").current_dir(folder).args(arguments))
-}
-
-/// A pair of keys as `cosign generate-key-pair` makes it: `NAME.key` and `NAME.pub`.
-fn key(folder: &Path, name: &str) -> String {
-    let (private, public) = (format!("{name}.key"), format!("{name}.pub"));
-    let curve = ["-pkeyopt", "ec_paramgen_curve:P-256", "-out", &private];
-    openssl(
-        folder,
-        &[&["genpkey", "-algorithm", "EC"], &curve[..]].concat(),
-    );
-    openssl(
-        folder,
-        &["pkey", "-in", &private, "-pubout", "-out", &public],
-    );
-    folder.join(public).to_str().unwrap().to_owned()
 }
 
 struct Registry {
@@ -75,7 +57,7 @@ impl Registry {
     }
 
     /// As `cosign sign --key` does.
-    fn sign(&self, folder: &Path, manifest: &str, key: &str) {
+    fn sign(&self, folder: &Path, manifest: &str, key: &KeyPair) {
         let payload = json!({"critical": {
             "identity": {"docker-reference": format!("{}/meters", self.address)},
             "image": {"docker-manifest-digest": manifest},
@@ -83,19 +65,7 @@ impl Registry {
         }, "optional": null});
         let file = folder.join("payload");
         fs::write(&file, payload.to_string()).unwrap();
-        let key = format!("{key}.key");
-        let sign = [
-            "dgst",
-            "-sha256",
-            "-sign",
-            &key,
-            "-out",
-            "signature",
-            "payload",
-        ];
-        openssl(folder, &sign);
-        let signature = openssl(folder, &["base64", "-A", "-in", "signature"]);
-        let signature = String::from_utf8(signature).unwrap();
+        let signature = key.sign(&file);
         let tag = format!("{}.sig", manifest.replace(':', "-"));
         self.push(&tag, &file, &[format!("{SIGNATURE}={signature}")]);
     }
@@ -110,9 +80,8 @@ fn package(folder: &Path) -> (PathBuf, String) {
     let mut bytes = b"meters 2.0.0\n".to_vec();
     bytes.extend((0..3_000_000_u32).map(|byte| (byte * 7 / 5) as u8));
     fs::write(&file, bytes).unwrap();
-    let digest = openssl(folder, &["dgst", "-sha256", "-r", "meters-2.0.0.bin"]);
-    let digest = String::from_utf8(digest).unwrap();
-    (file, format!("sha256:{}", &digest[..64]))
+    let digest = digest(&file);
+    (file, digest)
 }
 
 #[test]
@@ -123,21 +92,22 @@ fn a_package_comes_from_a_registry_if_it_is_signed() {
     });
     let folder = drover.scratch();
     let registry = Registry::start(folder);
-    let (release, other) = (key(folder, "release"), key(folder, "other"));
+    let key = |name| KeyPair::make(folder, name, Curve::P256);
+    let (release, other) = (key("release"), key("other"));
     let (file, digest) = package(folder);
     let manifest = registry.push("2.0.0", &file, &[]);
     assert_ne!(manifest, digest);
     let source = format!("oci://{}/meters@{manifest}", registry.address);
 
-    let unsigned = put(&drover, &source, &["--public-key", &release]);
+    let unsigned = put(&drover, &source, &["--public-key", release.public()]);
     assert!(unsigned.stderr.contains("no signature"), "{unsigned:?}");
-    registry.sign(folder, &manifest, "release");
-    let untrusted = put(&drover, &source, &["--public-key", &other]);
+    registry.sign(folder, &manifest, &release);
+    let untrusted = put(&drover, &source, &["--public-key", other.public()]);
     assert!(untrusted.stderr.contains("trusted key"), "{untrusted:?}");
     let missing = drover.run(&["artefacts", "get", &digest]);
     assert_eq!(missing.code, 3, "{missing:?}");
 
-    let stored: Value = put(&drover, &source, &["--public-key", &release]).json();
+    let stored: Value = put(&drover, &source, &["--public-key", release.public()]).json();
     assert_eq!(stored["digest"], digest, "{stored}");
 }
 

@@ -2,28 +2,12 @@
 
 use std::fs;
 use std::path::Path;
-use std::process::Command;
 
+use tests::openssl::{Curve, KeyPair, digest};
 use tests::{HttpPackageServer, until};
 
 use crate::cluster::Operator;
 use crate::rig::{Rig, SOON};
-
-/// What OpenSSL says to this; it has to succeed.
-fn openssl(folder: &Path, arguments: &[&str]) -> Vec<u8> {
-    let mut command = Command::new("openssl");
-    let output = command.current_dir(folder).args(arguments).output();
-    let output = output.unwrap();
-    assert!(output.status.success(), "{arguments:?}: {output:?}");
-    output.stdout
-}
-
-/// A pair of keys in the folder; returns the public one in PEM.
-fn key(folder: &Path, name: &str) -> String {
-    openssl(folder, &["genpkey", "-algorithm", "ed25519", "-out", name]);
-    let public = openssl(folder, &["pkey", "-in", name, "-pubout"]);
-    String::from_utf8(public).unwrap()
-}
 
 struct Package {
     server: HttpPackageServer,
@@ -33,22 +17,17 @@ struct Package {
 }
 
 impl Package {
-    /// For the simulated devices, signed by the key `release` of the folder.
-    fn start(folder: &Path) -> Self {
+    /// For the simulated devices, signed by the key.
+    fn start(folder: &Path, key: &KeyPair) -> Self {
         let mut bytes = b"meters 2.0.0\n".to_vec();
         bytes.resize(4_000, 0x5a);
-        fs::write(folder.join("package"), &bytes).unwrap();
-        let sign = ["pkeyutl", "-sign", "-rawin", "-inkey", "release"];
-        let files = ["-in", "package", "-out", "signature"];
-        openssl(folder, &[&sign[..], &files[..]].concat());
-        let digest = openssl(folder, &["dgst", "-sha256", "-r", "package"]);
-        let digest = String::from_utf8(digest).unwrap();
-        let signature = openssl(folder, &["base64", "-A", "-in", "signature"]);
+        let file = folder.join("package");
+        fs::write(&file, &bytes).unwrap();
         Self {
             server: HttpPackageServer::start(&bytes),
             size: bytes.len(),
-            digest: format!("sha256:{}", &digest[..64]),
-            signature: String::from_utf8(signature).unwrap(),
+            digest: digest(&file),
+            signature: key.sign(&file),
         }
     }
 
@@ -114,8 +93,9 @@ spec:
 fn an_image_is_fetched_once_checked_and_brought_to_devices() {
     let rig = Rig::start(2);
     let folder = rig.drover.scratch();
-    let (release, other) = (key(folder, "release"), key(folder, "other"));
-    let package = Package::start(folder);
+    let key = |name| KeyPair::make(folder, name, Curve::Ed25519);
+    let (release, other) = (key("release"), key("other"));
+    let package = Package::start(folder, &release);
     let wrong = format!("sha256:{}", "0123456789abcdef".repeat(4));
     let operator = Operator::start(&rig.kubernetes, &rig.drover, "images");
 
@@ -125,7 +105,7 @@ fn an_image_is_fetched_once_checked_and_brought_to_devices() {
     assert!(refused.contains("ConfigMap firmware-keys"), "{refused}");
     rig.until_refused("fwr/right", "ImageNotVerified");
 
-    rig.apply(&keys(&release, &other));
+    rig.apply(&keys(&release.pem(), &other.pem()));
     let right = rig.until("fwi/right", "Verified", "True", "Verified");
     assert_eq!(right["status"]["observedDigest"], package.digest);
     rig.until("fwi/right", "Available", "True", "Available");

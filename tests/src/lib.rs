@@ -5,6 +5,7 @@ mod device;
 mod drover;
 pub mod leshan;
 mod nonces;
+pub mod openssl;
 mod packages;
 mod process;
 mod spray;
