@@ -2,7 +2,6 @@
 
 mod bootstrap;
 mod campaigns;
-mod convert;
 mod credentials;
 mod devices;
 mod events;
@@ -23,6 +22,8 @@ use device_state::selection::DeviceFilter;
 use fleet_wire::AnswerError;
 use thiserror::Error;
 use tonic::metadata::{Ascii, MetadataValue};
+use tonic::service::Interceptor;
+use tonic::service::interceptor::InterceptedService;
 use tonic::transport::Endpoint;
 use tonic::{Code, Request, Response, Status};
 
@@ -177,6 +178,22 @@ fn about<T>(namespace: &Namespace, message: T) -> Request<T> {
 fn name_of(namespace: &Namespace) -> MetadataValue<Ascii> {
     let name = namespace.as_str().parse();
     name.expect("a namespace has letters, digits and - only")
+}
+
+/// A connection whose calls are about the devices of a namespace, and of which each device may take so long.
+fn of_namespace(
+    channel: Channel,
+    name: &MetadataValue<Ascii>,
+    patience: Option<Duration>,
+) -> InterceptedService<Channel, impl Interceptor + Clone + use<>> {
+    let name = name.clone();
+    InterceptedService::new(channel, move |mut request: Request<()>| {
+        request.metadata_mut().insert(NAMESPACE, name.clone());
+        if let Some(patience) = patience {
+            request.set_timeout(patience);
+        }
+        Ok(request)
+    })
 }
 
 /// What a filter says, in the language of the API.

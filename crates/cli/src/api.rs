@@ -20,6 +20,7 @@ use proto::drover::v1::object_models_client::ObjectModelsClient;
 use proto::drover::v1::observations_client::ObservationsClient;
 use proto::drover::v1::operations_client::OperationsClient;
 use tonic::Request;
+use tonic::service::Interceptor;
 use tonic::service::interceptor::InterceptedService;
 use tonic::transport::{self, Endpoint};
 
@@ -259,6 +260,17 @@ impl Api {
         let mut request = Request::new(message);
         request.set_timeout(timeout);
         request
+    }
+
+    /// The connection, on which each call ends after `timeout`.
+    pub(crate) fn service(
+        &self,
+        timeout: Duration,
+    ) -> InterceptedService<Channel, impl Interceptor + Clone + use<>> {
+        InterceptedService::new(self.channel.clone(), move |mut request: Request<()>| {
+            request.set_timeout(timeout);
+            Ok(request)
+        })
     }
 
     pub(crate) fn devices(&self) -> DevicesClient<Channel> {

@@ -19,6 +19,7 @@
 //! ```
 
 pub mod bootstrap;
+pub mod device;
 mod drift;
 mod error;
 pub mod group;

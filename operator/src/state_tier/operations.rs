@@ -7,10 +7,8 @@ use fleet_plan::operation::{Ask, Outcome};
 use fleet_wire::operation::{Call, PATIENCE, outcome};
 use proto::drover::v1 as api;
 use proto::drover::v1::operations_client::OperationsClient;
-use tonic::Request;
-use tonic::service::interceptor::InterceptedService;
 
-use super::{CallError, NAMESPACE, StateTier, about, known, name_of};
+use super::{CallError, StateTier, about, known, name_of, of_namespace};
 
 /// How long the state tier may take to tell of what is asked of a device.
 const ASK_TIMEOUT: Duration = Duration::from_secs(30);
@@ -20,12 +18,7 @@ impl StateTier {
     pub(crate) async fn ask(&self, namespace: &Namespace, ask: &Ask) -> Result<Outcome, CallError> {
         let name = name_of(namespace);
         let answer = self.call_for(ASK_TIMEOUT, |channel| {
-            let name = name.clone();
-            let service = InterceptedService::new(channel, move |mut request: Request<()>| {
-                request.metadata_mut().insert(NAMESPACE, name.clone());
-                request.set_timeout(PATIENCE);
-                Ok(request)
-            });
+            let service = of_namespace(channel, &name, Some(PATIENCE));
             Call::from(ask).send(service)
         });
         Ok(answer.await?.outcome()?)

@@ -1,0 +1,296 @@
+//! One device: what is known of it, and what its object asks for.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use fleet_plan::device::{
+    Action, Observed, Registration, ReportedValue, StoredObservation, StoredResource, StoredState,
+    WantedResource,
+};
+use lwm2m::{NotificationAttributes, Path, Value};
+use proto::drover::v1 as api;
+use proto::drover::v1::desired_state_client::DesiredStateClient;
+use proto::drover::v1::devices_client::DevicesClient;
+use proto::drover::v1::observations_client::ObservationsClient;
+use tonic::body::Body;
+use tonic::client::GrpcService;
+use tonic::codegen::{Body as HttpBody, Bytes, StdError};
+use tonic::{Response, Status};
+
+use crate::{AnswerError, drift, time, wire_drift};
+
+/// The call that carries an action out.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Call {
+    /// Values to have.
+    SetDesired(api::SetDesiredRequest),
+    /// Labels. A device of which nothing is known becomes known by it.
+    UpdateDevice(api::UpdateDeviceRequest),
+    /// Something to report.
+    PutObservation(api::PutObservationRequest),
+    /// What is not to be reported any more.
+    DeleteObservation(api::DeleteObservationRequest, Path),
+}
+
+/// What stands after a call.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Reply {
+    /// All that is desired.
+    Desired(api::DesiredResources),
+    /// The device with its labels.
+    Device(Box<api::Device>),
+    /// The observation that was asked for.
+    Observation(Option<api::Observation>),
+    /// The object asks for no observation of this path any more.
+    Released(Path),
+}
+
+impl Call {
+    /// The call for an action about an endpoint.
+    pub fn of(endpoint: &str, action: &Action) -> Self {
+        let endpoint = endpoint.to_owned();
+        match action {
+            Action::SetDesired {
+                generation,
+                resources,
+            } => Self::SetDesired(api::SetDesiredRequest {
+                endpoint,
+                generation: *generation,
+                resources: resources.iter().map(desired_value).collect(),
+                ..Default::default()
+            }),
+            Action::SetLabels { set, remove } => {
+                Self::UpdateDevice(label_change(endpoint, set, remove))
+            }
+            Action::PutObservation { path, parameters } => {
+                Self::PutObservation(api::PutObservationRequest {
+                    endpoint,
+                    paths: vec![path.to_string()],
+                    parameters: parameters.to_query().join("&"),
+                    ..Default::default()
+                })
+            }
+            Action::DeleteObservation { path } => {
+                let request = api::DeleteObservationRequest {
+                    endpoint,
+                    paths: vec![path.to_string()],
+                    ..Default::default()
+                };
+                Self::DeleteObservation(request, *path)
+            }
+        }
+    }
+
+    /// Makes the call. The service says who calls, of which namespace, and how long it may take.
+    pub async fn send<S>(self, service: S) -> Result<Response<Reply>, Status>
+    where
+        S: GrpcService<
+                Body,
+                Error: Into<StdError>,
+                ResponseBody: HttpBody<Data = Bytes, Error: Into<StdError> + Send> + Send + 'static,
+            >,
+    {
+        match self {
+            Self::SetDesired(request) => {
+                let answer = DesiredStateClient::new(service)
+                    .set_desired(request)
+                    .await?;
+                Ok(answer.map(Reply::Desired))
+            }
+            Self::UpdateDevice(request) => {
+                let answer = DevicesClient::new(service).update_device(request).await?;
+                Ok(answer.map(|device| Reply::Device(Box::new(device))))
+            }
+            Self::PutObservation(request) => {
+                let answer = ObservationsClient::new(service)
+                    .put_observation(request)
+                    .await?;
+                Ok(answer.map(|told| Reply::Observation(told.observation)))
+            }
+            Self::DeleteObservation(request, path) => {
+                let mut observations = ObservationsClient::new(service);
+                match observations.delete_observation(request).await {
+                    Ok(answer) => Ok(answer.map(|_| Reply::Released(path))),
+                    // One that is not there is deleted.
+                    Err(status) if status.code() == tonic::Code::NotFound => {
+                        Ok(Response::new(Reply::Released(path)))
+                    }
+                    Err(status) => Err(status),
+                }
+            }
+        }
+    }
+}
+
+impl Reply {
+    /// Takes what stands now into what was observed.
+    pub fn take_in(self, observed: &mut Observed) -> Result<(), AnswerError> {
+        match self {
+            Self::Desired(desired) => {
+                observed.desired_generation = desired.generation;
+                observed.desired = stored_resources(desired.resources)?;
+            }
+            Self::Device(device) => {
+                observed.labels = device.labels.into_iter().collect();
+                observed.is_known = true;
+            }
+            Self::Observation(observation) => {
+                let stands = stored_observations(observation)?;
+                let replaced =
+                    |one: &StoredObservation| stands.iter().any(|stands| stands.path == one.path);
+                observed.observations.retain(|one| !replaced(one));
+                observed.observations.extend(stands);
+                observed.is_known = true;
+            }
+            Self::Released(path) => {
+                for one in &mut observed.observations {
+                    one.declared &= one.path != path;
+                }
+            }
+        }
+        Ok(())
+    }
+}
+
+/// One update for the labels that change.
+fn label_change(
+    endpoint: String,
+    set: &BTreeMap<String, String>,
+    remove: &BTreeSet<String>,
+) -> api::UpdateDeviceRequest {
+    let paths = set.keys().chain(remove);
+    let mask = prost_types::FieldMask {
+        paths: paths.map(|key| format!("labels.{key}")).collect(),
+    };
+    let labels = set.iter();
+    api::UpdateDeviceRequest {
+        device: Some(api::Device {
+            endpoint,
+            labels: labels
+                .map(|(key, value)| (key.clone(), value.clone()))
+                .collect(),
+            ..Default::default()
+        }),
+        update_mask: Some(mask),
+        allow_missing: true,
+        ..Default::default()
+    }
+}
+
+/// What the planner compares: what is known of the device, if anything is, and what is asked of it.
+pub fn observed(
+    device: Option<api::Device>,
+    desired: api::DesiredResources,
+    observations: Vec<api::Observation>,
+) -> Result<Observed, AnswerError> {
+    let is_known = device.is_some();
+    let mut device = device.unwrap_or_default();
+    let labels = std::mem::take(&mut device.labels).into_iter().collect();
+    let values = device
+        .values
+        .iter()
+        .filter_map(|one| reported(one).transpose());
+    Ok(Observed {
+        values: values.collect::<Result<_, _>>()?,
+        registration: registration(device),
+        ended: None,
+        desired_generation: desired.generation,
+        desired: stored_resources(desired.resources)?,
+        is_known,
+        labels,
+        observations: stored_observations(observations)?,
+        refused: None,
+    })
+}
+
+/// Observations of one path of the device itself: objects ask for no others.
+fn stored_observations(
+    observations: impl IntoIterator<Item = api::Observation>,
+) -> Result<Vec<StoredObservation>, AnswerError> {
+    let mut stored = Vec::new();
+    for one in observations {
+        let ([text], true) = (one.paths.as_slice(), one.child.is_empty()) else {
+            continue;
+        };
+        let query: Vec<&str> = one
+            .parameters
+            .split('&')
+            .filter(|one| !one.is_empty())
+            .collect();
+        let parameters = NotificationAttributes::parse_query(&query);
+        stored.push(StoredObservation {
+            path: path(text)?,
+            parameters: parameters.map_err(|_| AnswerError::Value(text.clone()))?,
+            declared: one.declared,
+            has_others: one.callers > 0,
+        });
+    }
+    Ok(stored)
+}
+
+fn registration(device: api::Device) -> Option<Registration> {
+    if device.state() != api::device::State::Registered {
+        return None;
+    }
+    let lifetime = device.lifetime.map_or(0, |lifetime| lifetime.seconds);
+    Some(Registration {
+        id: device.registration_id,
+        lifetime_seconds: u32::try_from(lifetime).unwrap_or(0),
+        version: device.lwm2m_version,
+        binding: device.binding,
+        transport: device.transport,
+    })
+}
+
+fn stored_resources(
+    resources: Vec<api::DesiredResource>,
+) -> Result<Vec<StoredResource>, AnswerError> {
+    let one = |resource: api::DesiredResource| {
+        let drift = drift(resource.drift_policy());
+        let state = match resource.state() {
+            api::desired_resource::State::Pending => StoredState::Pending,
+            api::desired_resource::State::InSync => StoredState::InSync,
+            api::desired_resource::State::Drifted => StoredState::Drifted,
+            api::desired_resource::State::Rejected => StoredState::Rejected {
+                coap_code: resource.coap_code,
+                diagnostic: resource.diagnostic,
+                since: resource.since.and_then(|since| time(since.seconds)),
+            },
+            api::desired_resource::State::Unspecified => {
+                return Err(AnswerError::State(resource.path));
+            }
+        };
+        Ok(StoredResource {
+            path: path(&resource.path)?,
+            drift,
+            text: resource.text,
+            state,
+        })
+    };
+    // What profiles desire of the device is not of its object.
+    let of_device = resources.into_iter().filter(|one| one.profile.is_empty());
+    of_device.map(one).collect()
+}
+
+fn desired_value(wanted: &WantedResource) -> api::DesiredValue {
+    api::DesiredValue {
+        path: wanted.path.to_string(),
+        text: wanted.value.to_text(),
+        drift_policy: wire_drift(wanted.drift).into(),
+    }
+}
+
+fn reported(reported: &api::ReportedValue) -> Result<Option<ReportedValue>, AnswerError> {
+    let path = path(&reported.path)?;
+    let Some(value) = reported.value.clone().filter(|value| value.kind.is_some()) else {
+        return Ok(None);
+    };
+    let value = Value::try_from(value).map_err(|_| AnswerError::Value(reported.path.clone()))?;
+    Ok(Some(ReportedValue {
+        path,
+        text: value.to_text(),
+    }))
+}
+
+fn path(text: &str) -> Result<Path, AnswerError> {
+    text.parse().map_err(|_| AnswerError::Path(text.to_owned()))
+}
