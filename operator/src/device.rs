@@ -37,7 +37,11 @@ use crate::controller::{self, Control, ReconcileError, Settled, Shared, TakenIn}
 use crate::feed::{Audience, Feed, Sight};
 use crate::metrics::Metrics;
 use index::Index;
+use reconcile::Outcome;
 use release::Releases;
+
+/// After a status was written that only says what is about to be done.
+const AT_ONCE: Duration = Duration::from_millis(50);
 
 /// What every reconciliation needs.
 pub(crate) struct Context {
@@ -111,15 +115,22 @@ impl Control for Context {
     }
 
     async fn settle(&self, device: &Device) -> Result<Settled<DeviceStatus>, ReconcileError> {
-        let plan = reconcile::carry_out(device, self).await?;
-        if farewell::keep(device, &plan.status, self).await? {
-            // The status is for the object as it is with the finalizer, which is about to be shown.
-            return Ok(Settled::NotYet(self.shared.settings.poll));
+        let shared = &self.shared;
+        match reconcile::carry_out(device, self).await? {
+            Outcome::Hold => {
+                farewell::turn(device, self).await?;
+                // The watch is about to show the object as it is then; or it has changed meanwhile, which may not be shown.
+                Ok(Settled::NotYet(shared.settings.poll))
+            }
+            Outcome::Claim(status) => Ok(Settled::Decided {
+                status: Some(status),
+                again: AT_ONCE,
+            }),
+            Outcome::Settled(plan) => Ok(Settled::Decided {
+                status: plan.status_change(device).cloned(),
+                again: self.until_next(&namespace(device)?, &plan.status),
+            }),
         }
-        Ok(Settled::Decided {
-            status: plan.status_change(device).cloned(),
-            again: self.until_next(&namespace(device)?, &plan.status),
-        })
     }
 }
 

@@ -116,6 +116,7 @@ fn an_object_of_another_namespace_is_of_another_device(rig: &Rig, device: &str) 
 
 fn a_deleted_object_resets_its_device(rig: &Rig, device: &str) {
     let made_with = rig.value(device, "/3/0/14");
+    assert!(!["", "+07:00"].contains(&made_with.as_str()));
     let spec = "  deletionPolicy: Wipe\n  resources: [{path: /3/0/14, value: \"+07:00\"}]\n";
     rig.apply(&object("wiped", "default", device, spec));
     rig.until("lwd/wiped", "Ready", "True", "InSync");

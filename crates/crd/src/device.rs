@@ -262,14 +262,14 @@ pub struct DeviceStatus {
     /// state tier holds none of this object.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub desired_generation: Option<i64>,
-    /// The labels of the device that this object has set, by key.
+    /// The labels of the device that this object has set, by key; while they change, those before as well.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    #[schemars(length(max = 64))]
+    #[schemars(length(max = 128))]
     #[x_kube(merge_strategy = ListMerge::Set)]
     pub labels: Vec<String>,
-    /// The paths of the observations that this object has asked for.
+    /// The paths of the observations that this object has asked for; likewise.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    #[schemars(length(max = 16))]
+    #[schemars(length(max = 32))]
     #[x_kube(merge_strategy = ListMerge::Set)]
     pub observations: Vec<String>,
     /// The operation that resets the device, once the object is being deleted.

@@ -21,18 +21,21 @@ mod observations;
 mod observe_only;
 mod status;
 
+use std::cmp::Ordering;
 use std::collections::{BTreeMap, BTreeSet};
 
-use crd::{Device, DeviceStatus, DriftPolicy, ManagementPolicy, Reason};
+use crd::{
+    AdoptionPolicy, DeletionPolicy, Device, DeviceStatus, DriftPolicy, ManagementPolicy, Reason,
+};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 use lwm2m::{EndpointName, NotificationAttributes, Path, Value};
 
-use self::accept::{Accepted, accept};
+use self::accept::{Accepted, accept, was_accepted};
 use self::status::Report;
 use crate::Refusal;
 use crate::conditions::differs;
 
-pub use self::farewell::{Farewell, farewell, wants_finalizer, wiping};
+pub use self::farewell::{Farewell, farewell, is_overdue, wants_finalizer, wiping};
 
 /// What the state tier knows of the endpoint of a `Device`.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -180,6 +183,11 @@ impl Rival {
         }
     }
 
+    /// The older one is less.
+    pub fn by_seniority(&self, other: &Self) -> Ordering {
+        self.seniority().cmp(&other.seniority())
+    }
+
     /// Older objects come first; one without a creation time is not stored yet and comes last.
     fn seniority(&self) -> (bool, Option<&Time>, &str) {
         (self.created.is_none(), self.created.as_ref(), &self.uid)
@@ -260,13 +268,13 @@ pub fn plan(device: &Device, rivals: &[Rival], observed: &Observed, now: &Time) 
     let mut actions = Vec::new();
     match device.spec.management_policy {
         ManagementPolicy::Managed => {
-            actions.extend(attached(device, observed, &accepted, &mut report));
             actions.extend(desired(device, observed, &accepted, &mut report));
+            actions.extend(attached(device, observed, &accepted, &mut report));
             report.managed(observed, &accepted);
         }
         ManagementPolicy::ObserveOnly => {
-            actions.extend(attached(device, observed, &accepted, &mut report));
             actions.extend(withdrawal(device, observed));
+            actions.extend(attached(device, observed, &accepted, &mut report));
             report.owns_nothing();
             report.observed_only(observed, &accepted);
         }
@@ -285,7 +293,10 @@ fn attached(
     accepted: &Accepted,
     report: &mut Report<'_>,
 ) -> Vec<Action> {
-    report.attached(accepted);
+    report.attached(
+        labels::own(device, observed, &accepted.labels),
+        observations::own(device, observed, &accepted.observations),
+    );
     let labels = labels::change(device, observed, &accepted.labels);
     let observations = observations::changes(device, observed, &accepted.observations);
     labels.into_iter().chain(observations).collect()
@@ -311,15 +322,49 @@ fn desired(
     })
 }
 
-/// What to do about a device whose object is gone: what the object has put there ends.
+/// What to do about a device whose object is gone: what the object has put there ends, but for what its `heir` wants, the
+/// object that the device is of from now on.
 ///
 /// The values stay on the device; only the wish to have them ends.
-pub fn release(device: &Device, observed: &Observed) -> Vec<Action> {
-    let labels = labels::change(device, observed, &BTreeMap::new());
-    let observations = observations::changes(device, observed, &[]);
-    let mut actions: Vec<Action> = labels.into_iter().chain(observations).collect();
-    actions.extend(withdrawal(device, observed));
+pub fn release(device: &Device, observed: &Observed, heir: Option<&Device>) -> Vec<Action> {
+    // What an heir says whose spec cannot be in force does not count.
+    let heir = heir.filter(|heir| heir.spec.management_policy != ManagementPolicy::Suspended);
+    let heir = heir.and_then(|heir| accept(heir, &[], observed).ok());
+    let (labels, kept) = heir.as_ref().map_or_else(Default::default, |heir| {
+        (heir.labels.clone(), heir.observations.clone())
+    });
+    let has_values = heir.is_some_and(|heir| !heir.resources.is_empty());
+    let mut actions: Vec<Action> = withdrawal(device, observed)
+        .filter(|_| !has_values)
+        .into_iter()
+        .collect();
+    // What the heir wants and is not there yet it asks for itself.
+    actions.extend(labels::removal(device, observed, &labels));
+    actions.extend(observations::removal(device, observed, &kept));
     actions
+}
+
+/// The status to write before anything is done, if there has to be one: what an object puts into the state tier must be
+/// known to be its own, whatever happens then.
+pub fn claim(device: &Device, plan: &Plan) -> Option<DeviceStatus> {
+    let known = device.status.clone().unwrap_or_default();
+    let accepted = accept::is_accepted(&plan.status);
+    let is_strict = device.spec.adoption_policy != AdoptionPolicy::Adopt
+        || device.spec.deletion_policy != DeletionPolicy::Retain;
+    let union = |known: &[String], planned: &[String]| {
+        let all: BTreeSet<String> = known.iter().chain(planned).cloned().collect();
+        all.into_iter().collect::<Vec<_>>()
+    };
+    let labels = union(&known.labels, &plan.status.labels);
+    let observations = union(&known.observations, &plan.status.observations);
+    let claims_more =
+        labels.len() > known.labels.len() || observations.len() > known.observations.len();
+    let begins = is_strict && !was_accepted(device);
+    (accepted && !plan.actions.is_empty() && (claims_more || begins)).then(|| DeviceStatus {
+        labels,
+        observations,
+        ..plan.status.clone()
+    })
 }
 
 /// Whether [`release`] may have anything to do.

@@ -101,6 +101,11 @@ impl ReconcileError {
         matches!(self, Self::Read { source, .. } if matches!(&**source, kube::Error::Api(status) if status.code == 403))
     }
 
+    /// Whether the state tier does not let the operator do something.
+    pub(crate) fn is_denied(&self) -> bool {
+        matches!(self, Self::StateTier(error) if error.is_denied())
+    }
+
     const fn reason(&self) -> &'static str {
         match self {
             Self::StateTier(error) => error.reason(),
@@ -176,7 +181,8 @@ pub(crate) async fn reconcile<C: Control>(
 ) -> Result<Action, ReconcileError> {
     let shared = context.shared();
     let object = shared.memory.freshest(Arc::clone(&seen));
-    if seen.meta().deletion_timestamp.is_some() {
+    let is_leaving = |object: &C::Kind| object.meta().deletion_timestamp.is_some();
+    if is_leaving(&seen) || is_leaving(&object) {
         return context.part(&seen, &object).await;
     }
     let (status, again) = match context.settle(&object).await? {

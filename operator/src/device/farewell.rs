@@ -4,14 +4,16 @@ use std::time::Duration;
 
 use crd::{Device, DeviceStatus};
 use device_state::Namespace;
-use fleet_plan::device::{Farewell, farewell, wants_finalizer, wiping};
+use fleet_plan::device::{
+    Farewell, farewell, is_overdue, observes, release, wants_finalizer, wiping,
+};
 use fleet_plan::operation::Outcome;
 use kube::ResourceExt;
 use kube::api::{Patch, PatchParams};
 use kube::runtime::controller::Action;
 use serde_json::json;
 
-use super::{Context, namespace};
+use super::{Context, namespace, reconcile};
 use crate::controller::{Published, ReconcileError, jittered, now};
 use crate::kubernetes::objects;
 
@@ -33,13 +35,22 @@ pub(super) async fn part(
         // It is gone already, or somebody else holds it.
         return Ok(Action::await_change());
     }
-    match carry_out(seen, device, context).await? {
-        Parting::NotYet(wait) => Ok(Action::requeue(jittered(wait))),
-        Parting::Done => {
-            hold(device, false, context).await?;
-            Ok(Action::await_change())
+    let parting = match carry_out(seen, device, context).await {
+        // Neither a device nor the state tier holds an object, and the namespace that it is in, for ever.
+        Err(error) if error.is_denied() || is_overdue(device, &now()) => {
+            let (namespace, endpoint) = (device.namespace(), &device.spec.endpoint_name);
+            tracing::warn!(namespace, endpoint, %error, "the object goes, and its device is not forgotten");
+            Parting::Done
         }
-    }
+        parting => parting?,
+    };
+    let wait = match parting {
+        Parting::NotYet(wait) => wait,
+        Parting::Done if hold(device, false, context).await? => return Ok(Action::await_change()),
+        // It has changed meanwhile, by something that need not be shown.
+        Parting::Done => context.shared.settings.poll,
+    };
+    Ok(Action::requeue(jittered(wait)))
 }
 
 async fn carry_out(
@@ -55,6 +66,8 @@ async fn carry_out(
         Farewell::Leave => return Ok(Parting::Done),
         Farewell::Forget => {}
         Farewell::Reset(ask) => {
+            // A device that comes back from its reset must not get what it had.
+            withdraw(&namespace, device, context).await?;
             shared.changed("wipe");
             match state_tier.ask(&namespace, &ask).await? {
                 Outcome::Running { id, .. } => return follow(seen, device, &id, context).await,
@@ -66,7 +79,7 @@ async fn carry_out(
             let endpoint = &device.spec.endpoint_name;
             match state_tier.operation(&namespace, endpoint, &id).await? {
                 Some(Outcome::Running { in_flight, .. }) if in_flight || !overdue => {
-                    return Ok(Parting::NotYet(shared.settings.poll));
+                    return Ok(Parting::NotYet(shared.settings.wait));
                 }
                 Some(Outcome::Running { .. }) => {
                     state_tier.cancel(&namespace, endpoint, &id).await?;
@@ -91,7 +104,7 @@ async fn follow(
     // Asking once more meanwhile is the same request.
     Ok(Parting::NotYet(
         match shared.publish(seen, device, &status).await? {
-            Published::Done => shared.settings.poll,
+            Published::Done => shared.settings.wait,
             Published::Postponed(wait) => wait,
         },
     ))
@@ -127,19 +140,32 @@ async fn forget(
     Ok(Parting::Done)
 }
 
-/// Makes sure that an object is held if its policy needs that, and is not if it does not. Whether it was changed: the watch
-/// shows the object once more then.
-pub(super) async fn keep(
+/// Takes back what the object has asked for.
+async fn withdraw(
+    namespace: &Namespace,
     device: &Device,
-    status: &DeviceStatus,
     context: &Context,
-) -> Result<bool, ReconcileError> {
-    let wanted = wants_finalizer(device, status);
-    if wanted == is_held(device) {
-        return Ok(false);
+) -> Result<(), ReconcileError> {
+    let state_tier = &context.shared.state_tier;
+    let endpoint = &device.spec.endpoint_name;
+    let observed = state_tier.observe(namespace, endpoint, observes(device));
+    let mut observed = observed.await?;
+    for action in release(device, &observed, None) {
+        let acted = state_tier.act(namespace, endpoint, &action, &mut observed);
+        acted.await?;
+        reconcile::count(&action, context);
     }
-    hold(device, wanted, context).await?;
-    Ok(true)
+    Ok(())
+}
+
+/// Whether an object has to be held by its policy and is not, or the other way round.
+pub(super) fn holds_otherwise(device: &Device, status: &DeviceStatus) -> bool {
+    wants_finalizer(device, status) != is_held(device)
+}
+
+/// Has an object held that is not, or the other way round.
+pub(super) async fn turn(device: &Device, context: &Context) -> Result<(), ReconcileError> {
+    hold(device, !is_held(device), context).await.map(drop)
 }
 
 fn is_held(device: &Device) -> bool {
@@ -149,8 +175,9 @@ fn is_held(device: &Device) -> bool {
         .any(|one| one == Device::FINALIZER)
 }
 
-/// Adds or removes the finalizer. The object has to be as it was seen: the list has the finalizers of others, too.
-async fn hold(device: &Device, held: bool, context: &Context) -> Result<(), ReconcileError> {
+/// Adds or removes the finalizer, and returns whether that is done. The object has to be as it was seen: the list has the
+/// finalizers of others, too.
+async fn hold(device: &Device, held: bool, context: &Context) -> Result<bool, ReconcileError> {
     let others = device.finalizers().iter();
     let mut finalizers: Vec<&str> = others
         .map(String::as_str)
@@ -174,9 +201,10 @@ async fn hold(device: &Device, held: bool, context: &Context) -> Result<(), Reco
         )
         .await;
     match patched {
-        Ok(_) => Ok(()),
-        // It is gone; or it has changed, and is shown once more.
-        Err(kube::Error::Api(status)) if matches!(status.code, 404 | 409) => Ok(()),
+        Ok(_) => Ok(true),
+        // It is gone.
+        Err(kube::Error::Api(status)) if status.code == 404 => Ok(true),
+        Err(kube::Error::Api(status)) if status.code == 409 => Ok(false),
         Err(error) => Err(ReconcileError::Finalizer(Box::new(error))),
     }
 }

@@ -1,7 +1,7 @@
 //! Which objects describe which endpoint, as the watch says.
 
 use std::collections::{BTreeMap, HashMap};
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError};
 
 use crd::{Device, ManagementPolicy};
 use fleet_plan::device::{RegistrationEnd, Rival};
@@ -75,9 +75,12 @@ impl Index {
         self.with(|namespaces| namespaces.get(namespace)?.get(endpoint)?.ended)
     }
 
-    pub(super) fn is_described(&self, namespace: &str, endpoint: &str) -> bool {
-        let known = |endpoints: &HashMap<String, Endpoint>| endpoints.contains_key(endpoint);
-        self.with(|namespaces| namespaces.get(namespace).is_some_and(known))
+    /// The object that the device of `device` is of, now that this one is gone: the oldest.
+    pub(super) fn heir(&self, device: &Device, known: &Known<Device>) -> Option<Arc<Device>> {
+        let all: Vec<DeviceRef> =
+            self.with(|namespaces| of_endpoint(namespaces, device).cloned().collect());
+        let heirs = all.iter().filter_map(|one| known.get(one));
+        heirs.min_by(|one, other| Rival::from_device(one).by_seniority(&Rival::from_device(other)))
     }
 
     /// Whether a namespace has objects.

@@ -1,14 +1,26 @@
 //! One object: observe, plan, act.
 
-use crd::Device;
-use fleet_plan::device::{Action, Observed, Plan, observes, plan};
+use crd::{Device, DeviceStatus};
+use fleet_plan::device::{Action, Observed, Plan, claim, observes, plan};
 
-use super::{Context, namespace};
+use super::{Context, farewell, namespace};
 use crate::controller::{ReconcileError, now};
 use crate::state_tier::refusal;
 
+/// What an object comes to.
+pub(super) enum Outcome {
+    /// This is to be in its status before anything is done.
+    Claim(DeviceStatus),
+    /// It has to be held, or to be held no longer, before anything is done.
+    Hold,
+    Settled(Plan),
+}
+
 /// Carries out what is to be done, and plans again with what stands then.
-pub(super) async fn carry_out(device: &Device, context: &Context) -> Result<Plan, ReconcileError> {
+pub(super) async fn carry_out(
+    device: &Device,
+    context: &Context,
+) -> Result<Outcome, ReconcileError> {
     let namespace = namespace(device)?;
     let state_tier = &context.shared.state_tier;
     let rivals = context.index.rivals(device, &context.shared.known);
@@ -20,8 +32,14 @@ pub(super) async fn carry_out(device: &Device, context: &Context) -> Result<Plan
     };
     let now = now();
     let first = plan(device, &rivals, &observed, &now);
+    if farewell::holds_otherwise(device, &first.status) {
+        return Ok(Outcome::Hold);
+    }
+    if let Some(status) = claim(device, &first) {
+        return Ok(Outcome::Claim(status));
+    }
     if first.actions.is_empty() {
-        return Ok(first);
+        return Ok(Outcome::Settled(first));
     }
     for action in &first.actions {
         let acted = state_tier.act(&namespace, endpoint, action, &mut observed);
@@ -34,7 +52,7 @@ pub(super) async fn carry_out(device: &Device, context: &Context) -> Result<Plan
     }
     let settled = plan(device, &rivals, &observed, &now);
     if settled.actions.is_empty() {
-        Ok(settled)
+        Ok(Outcome::Settled(settled))
     } else {
         Err(ReconcileError::Unsettled)
     }

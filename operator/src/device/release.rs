@@ -7,6 +7,7 @@ use std::time::Duration;
 use crd::Device;
 use fleet_plan::device::{observes, owns_something};
 use kube::ResourceExt;
+use kube::runtime::reflector::ObjectRef;
 use tokio::sync::Notify;
 
 use super::{Context, namespace, reconcile};
@@ -53,10 +54,6 @@ fn place(device: &Device) -> (String, String) {
 pub(super) async fn run(context: &Context) {
     loop {
         for ((namespace, endpoint), device) in context.releases.take() {
-            // Another object describes the device now and has taken all over.
-            if context.index.is_described(&namespace, &endpoint) {
-                continue;
-            }
             if let Err(error) = release(context, &device).await {
                 tracing::warn!(namespace, endpoint, %error, "what a deleted object has asked for is not withdrawn yet");
                 context.releases.put_back(device);
@@ -77,7 +74,8 @@ async fn release(context: &Context, device: &Device) -> Result<(), ReconcileErro
         .state_tier
         .observe(&namespace, endpoint, observes(device));
     let mut observed = observed.await?;
-    for action in fleet_plan::device::release(device, &observed) {
+    let heir = context.index.heir(device, &shared.known);
+    for action in fleet_plan::device::release(device, &observed, heir.as_deref()) {
         let acted = shared
             .state_tier
             .act(&namespace, endpoint, &action, &mut observed);
@@ -85,5 +83,7 @@ async fn release(context: &Context, device: &Device) -> Result<(), ReconcileErro
         reconcile::count(&action, context);
         tracing::info!(%namespace, endpoint, ?action, "the object is gone: what it asked for is withdrawn");
     }
+    let heir = heir.map(|heir| ObjectRef::from_obj(&*heir));
+    shared.triggers.add(heir);
     Ok(())
 }

@@ -19,6 +19,11 @@ impl CallError {
         self.is(Code::AlreadyExists)
     }
 
+    /// Whether the operator may not make the call.
+    pub(crate) fn is_denied(&self) -> bool {
+        self.is(Code::PermissionDenied)
+    }
+
     /// Whether what the call is about is not known.
     pub(crate) fn is_unknown(&self) -> bool {
         self.is(Code::NotFound)

@@ -2,7 +2,10 @@
 
 use std::collections::BTreeMap;
 
-use crd::{AdoptionPolicy, ConditionType, DesiredResource, Device, DriftPolicy, Reason};
+use crd::{
+    AdoptionPolicy, ConditionStatus, ConditionType, DesiredResource, Device, DeviceStatus,
+    DriftPolicy, Reason,
+};
 use lwm2m::{EndpointName, Registry};
 
 use super::{Observed, Rival, WantedObservation, WantedResource, farewell, labels, observations};
@@ -67,6 +70,13 @@ pub(super) fn was_accepted(device: &Device) -> bool {
     reasons.any(|reason| {
         reason != Reason::AlreadyKnown.as_str() && reason != Reason::IdentityConflict.as_str()
     })
+}
+
+/// Whether a status says that the spec is in force.
+pub(super) fn is_accepted(status: &DeviceStatus) -> bool {
+    let (kind, is_true) = (ConditionType::Accepted, ConditionStatus::True);
+    let mut conditions = status.conditions.iter();
+    conditions.any(|one| one.type_ == kind.as_str() && one.status == is_true.as_str())
 }
 
 /// The oldest rival, if it is older than the device.

@@ -5,15 +5,12 @@
 
 use std::time::Duration;
 
-use crd::{
-    ConditionStatus, ConditionType, DeletionPolicy, Device, DeviceSpec, DeviceStatus,
-    ManagementPolicy, Reason,
-};
+use crd::{DeletionPolicy, Device, DeviceSpec, DeviceStatus, ManagementPolicy, Reason};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 use lwm2m::Path;
 
 use super::Rival;
-use super::accept::{older, was_accepted};
+use super::accept::{is_accepted, older, was_accepted};
 use super::status::Report;
 use crate::Refusal;
 use crate::operation::{Ask, Request};
@@ -102,14 +99,12 @@ pub fn wiping(device: &Device, id: &str, now: &Time) -> DeviceStatus {
 
 /// Whether an object has to stay until [`farewell`] was carried out, going by the status that it gets.
 pub fn wants_finalizer(device: &Device, status: &DeviceStatus) -> bool {
-    let mut accepted = status.conditions.iter().filter(|one| {
-        (one.type_.as_str(), one.status.as_str())
-            == (
-                ConditionType::Accepted.as_str(),
-                ConditionStatus::True.as_str(),
-            )
-    });
-    device.spec.deletion_policy != DeletionPolicy::Retain && accepted.next().is_some()
+    device.spec.deletion_policy != DeletionPolicy::Retain && is_accepted(status)
+}
+
+/// Whether an object that is being deleted has waited for as long as it may, whatever hinders it.
+pub fn is_overdue(device: &Device, now: &Time) -> bool {
+    left(device, now).is_none()
 }
 
 /// What a policy needs that erases.

@@ -8,8 +8,14 @@ use super::{Action, Observed};
 use crate::Refusal;
 
 /// Domains whose labels say something about the object, not about the device.
-// Kubernetes, "Well-Known Labels": these domains are reserved, and tools write them by themselves.
-const RESERVED: [&str; 2] = ["kubernetes.io", "k8s.io"];
+// Kubernetes, "Well-Known Labels", reserves the first two; tools that apply objects write the others by themselves.
+const RESERVED: [&str; 5] = [
+    "kubernetes.io",
+    "k8s.io",
+    "fluxcd.io",
+    "argoproj.io",
+    "helm.sh",
+];
 
 /// The labels that the device of an object should have.
 pub(super) fn wanted(device: &Device) -> Result<BTreeMap<String, String>, Refusal> {
@@ -40,17 +46,55 @@ pub(super) fn change(
     observed: &Observed,
     wanted: &BTreeMap<String, String>,
 ) -> Option<Action> {
-    let is_set = |(key, value): &(&String, &String)| observed.labels.get(*key) == Some(*value);
-    let set: BTreeMap<String, String> = wanted
-        .iter()
-        .filter(|label| !is_set(label))
+    let missing = wanted.iter().filter(|label| !is_set(observed, label));
+    let set: BTreeMap<String, String> = missing
         .map(|(key, value)| (key.clone(), value.clone()))
         .collect();
-    let owned = device.status.iter().flat_map(|status| &status.labels);
-    let remove: BTreeSet<String> = owned
+    let remove = unwanted(device, observed, wanted);
+    let changes = !set.is_empty() || !remove.is_empty();
+    changes.then_some(Action::SetLabels { set, remove })
+}
+
+/// What takes the labels of the object from the device that are not wanted.
+pub(super) fn removal(
+    device: &Device,
+    observed: &Observed,
+    wanted: &BTreeMap<String, String>,
+) -> Option<Action> {
+    let remove = unwanted(device, observed, wanted);
+    let set = BTreeMap::new();
+    (!remove.is_empty()).then_some(Action::SetLabels { set, remove })
+}
+
+fn unwanted(
+    device: &Device,
+    observed: &Observed,
+    wanted: &BTreeMap<String, String>,
+) -> BTreeSet<String> {
+    owned(device)
         .filter(|key| !wanted.contains_key(*key) && observed.labels.contains_key(*key))
         .cloned()
-        .collect();
-    let changes = !set.is_empty() || !remove.is_empty();
-    changes.then(|| Action::SetLabels { set, remove })
+        .collect()
+}
+
+/// Of the labels that are wanted, the keys of those that the object has set or is about to: what stood before as it is
+/// wanted stays when the object goes.
+pub(super) fn own(
+    device: &Device,
+    observed: &Observed,
+    wanted: &BTreeMap<String, String>,
+) -> Vec<String> {
+    let is_own = |label: &(&String, &String)| {
+        !is_set(observed, label) || owned(device).any(|key| key == label.0)
+    };
+    let own = wanted.iter().filter(is_own);
+    own.map(|(key, _)| key.clone()).collect()
+}
+
+fn owned(device: &Device) -> impl Iterator<Item = &String> {
+    device.status.iter().flat_map(|status| &status.labels)
+}
+
+fn is_set(observed: &Observed, (key, value): &(&String, &String)) -> bool {
+    observed.labels.get(*key) == Some(*value)
 }

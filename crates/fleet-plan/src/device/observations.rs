@@ -42,19 +42,45 @@ pub(super) fn changes(
     observed: &Observed,
     wanted: &[WantedObservation],
 ) -> Vec<Action> {
-    let unwanted = owned(device).filter(|path| !wanted.iter().any(|one| one.path == *path));
-    let declared = |path: &Path| stored(observed, *path).is_some_and(|one| one.declared);
-    let delete = unwanted
-        .filter(declared)
-        .map(|path| Action::DeleteObservation { path });
-    let missing = wanted.iter().filter(|one| {
-        stored(observed, one.path).is_none_or(|stored| !stored.is(one) && !stored.hinders(one))
-    });
-    let put = missing.map(|one| Action::PutObservation {
+    let mut actions = removal(device, observed, wanted);
+    let missing = wanted.iter().filter(|one| is_missing(observed, one));
+    actions.extend(missing.map(|one| Action::PutObservation {
         path: one.path,
         parameters: one.parameters,
-    });
-    delete.chain(put).collect()
+    }));
+    actions
+}
+
+/// Takes back what the object has asked for and nobody wants.
+pub(super) fn removal(
+    device: &Device,
+    observed: &Observed,
+    wanted: &[WantedObservation],
+) -> Vec<Action> {
+    let unwanted = owned(device).filter(|path| !wanted.iter().any(|one| one.path == *path));
+    let declared = |path: &Path| stored(observed, *path).is_some_and(|one| one.declared);
+    unwanted
+        .filter(declared)
+        .map(|path| Action::DeleteObservation { path })
+        .collect()
+}
+
+/// Of those that are wanted, the paths of those that the object has asked for or is about to: what stood before as it is
+/// wanted stays when the object goes.
+pub(super) fn own(
+    device: &Device,
+    observed: &Observed,
+    wanted: &[WantedObservation],
+) -> Vec<String> {
+    let is_own = |one: &&WantedObservation| {
+        is_missing(observed, one) || owned(device).any(|path| path == one.path)
+    };
+    let own = wanted.iter().filter(is_own);
+    own.map(|one| one.path.to_string()).collect()
+}
+
+fn is_missing(observed: &Observed, wanted: &WantedObservation) -> bool {
+    stored(observed, wanted.path).is_none_or(|stored| !stored.is(wanted) && !stored.hinders(wanted))
 }
 
 /// Of those that are wanted, the paths that others observe otherwise.

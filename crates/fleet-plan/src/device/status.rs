@@ -96,12 +96,11 @@ impl<'a> Report<'a> {
         );
     }
 
-    /// The endpoint is not of this object: nothing of it is shown here.
+    /// The endpoint is not of this object: nothing of it is shown here. What the object has put there before it takes back
+    /// when it goes.
     pub(super) fn foreign(&mut self, reason: Reason) {
         self.status.registration = None;
         self.status.desired_generation = None;
-        self.status.labels.clear();
-        self.status.observations.clear();
         let message = "the device is not of this object: see Accepted";
         self.set(
             ConditionType::Registered,
@@ -179,11 +178,10 @@ impl<'a> Report<'a> {
         self.status.desired_generation = None;
     }
 
-    /// The labels and observations of this object stand in the state tier, or are about to.
-    pub(super) fn attached(&mut self, accepted: &Accepted) {
-        self.status.labels = accepted.labels.keys().cloned().collect();
-        let paths = accepted.observations.iter();
-        self.status.observations = paths.map(|one| one.path.to_string()).collect();
+    /// These labels and observations are of this object in the state tier, or are about to be.
+    pub(super) fn attached(&mut self, labels: Vec<String>, observations: Vec<String>) {
+        self.status.labels = labels;
+        self.status.observations = observations;
     }
 
     /// The device is being reset by an operation of the state tier.

@@ -467,8 +467,8 @@ fn conditions_of_others_are_not_repeated() {
 fn a_released_object_withdraws_only_what_it_has_put_there() {
     let observed = stored(registered("U"), 3, &["/3/0/14=x!in-sync"]);
     let device = managed(&["/3/0/14=x"]);
-    assert_eq!(release(&device, &observed), []);
+    assert_eq!(release(&device, &observed, None), []);
     let device = with_status(device, &planned(&managed(&["/3/0/14=x"]), &observed));
-    assert_eq!(release(&device, &observed).len(), 1);
-    assert_eq!(release(&device, &stored(registered("U"), 4, &[])), []);
+    assert_eq!(release(&device, &observed, None).len(), 1);
+    assert_eq!(release(&device, &stored(registered("U"), 4, &[]), None), []);
 }

@@ -1,7 +1,7 @@
 //! `Device`: the desired values of one device, its labels and its observations.
 
 use anyhow::Context;
-use crd::{Device, DeviceStatus};
+use crd::{AdoptionPolicy, DeletionPolicy, Device, DeviceStatus};
 use fleet_plan::device::{Observed, plan};
 use fleet_wire::device::{Call, observed};
 use proto::drover::v1::{GetDesiredRequest, GetDeviceRequest, ListObservationsRequest};
@@ -16,6 +16,7 @@ use crate::time;
 pub(super) async fn apply(api: &Api, device: &Device) -> Result<AppliedDevice, Failure> {
     let endpoint = device.spec.endpoint_name.clone();
     let action = format!("apply {endpoint}");
+    of_kubernetes(device)?;
     let observed = observe(api, device, &action).await?;
     let mut owner = device.clone();
     // No status says here who declared what stands: applying replaces it, whoever did.
@@ -71,4 +72,28 @@ fn if_known<T>(answer: Result<Response<T>, Status>, action: &str) -> Result<Opti
         Err(status) if status.code() == Code::NotFound => Ok(None),
         Err(status) => Err(Failure::call(action)(status)),
     }
+}
+
+/// What only an object can say that stays.
+fn of_kubernetes(device: &Device) -> Result<(), Failure> {
+    let spec = &device.spec;
+    let name = device.metadata.name.as_deref().unwrap_or_default();
+    for (is_default, field) in [
+        (
+            spec.adoption_policy == AdoptionPolicy::Adopt,
+            "adoptionPolicy",
+        ),
+        (
+            spec.deletion_policy == DeletionPolicy::Retain,
+            "deletionPolicy",
+        ),
+    ] {
+        if !is_default {
+            let why = format!(
+                "spec.{field}: says something of the object that Kubernetes keeps, and nothing is kept of a file; leave it out"
+            );
+            return Err(declared::refused(name, &why));
+        }
+    }
+    Ok(())
 }

@@ -66,6 +66,12 @@ fn labels_of_the_object_become_those_of_the_device_and_others_stay() {
     let device = with_status(device, &first);
     assert_eq!(sent(&planned(&device, &stands)), [""; 0]);
 
+    let left: Vec<String> = release(&device, &stands, None).iter().map(said).collect();
+    assert_eq!(left, ["site-"]);
+    // Who has said the same before keeps it.
+    let later = planned(&labelled(managed(&[]), &given), &stands);
+    assert!(later.status.labels.is_empty());
+
     // One that looks like a reserved domain and is none.
     let device = labelled(device, &[("notk8s.io/a", "b")]);
     assert_eq!(sent(&planned(&device, &stands)), ["notk8s.io/a=b site-"]);
@@ -109,7 +115,7 @@ fn observations_are_asked_for_once_changed_and_taken_back() {
         sent(&planned(&changed, &stands)),
         ["-/3303/0/5700", "+/3/0?pmax=30"]
     );
-    let left: Vec<String> = release(&device, &stands).iter().map(said).collect();
+    let left: Vec<String> = release(&device, &stands, None).iter().map(said).collect();
     assert_eq!(left, ["-/3/0", "-/3303/0/5700"]);
 }
 
@@ -169,6 +175,73 @@ fn what_the_state_tier_refuses_is_told() {
 }
 
 #[test]
+fn what_an_object_puts_there_is_claimed_before() {
+    let device = labelled(managed(&[]), &[("site", "berlin")]);
+    let device = observing(device, &[("/3/0", 300)]);
+    let first = planned(&device, &registered("U"));
+    let claimed = claim(&device, &first).unwrap();
+    assert_eq!((claimed.labels.len(), claimed.observations.len()), (1, 1));
+    let device = with_status(
+        device,
+        &Plan {
+            actions: Vec::new(),
+            status: claimed,
+        },
+    );
+    let second = planned(&device, &registered("U"));
+    assert_eq!(sent(&second), ["site=berlin", "+/3/0?pmax=300"]);
+    assert_eq!(claim(&device, &second), None);
+
+    // What goes is claimed until it is gone.
+    let stands = with_labels(registered("U"), &[("site", "berlin")]);
+    let renamed = observing(labelled(device, &[("place", "berlin")]), &[("/3/0", 300)]);
+    let plan = planned(&renamed, &stands);
+    assert_eq!(plan.status.labels, ["place"]);
+    assert_eq!(claim(&renamed, &plan).unwrap().labels, ["place", "site"]);
+    // Values alone are found by their generation.
+    let device = managed(&["/3/0/14=+02:00"]);
+    assert_eq!(claim(&device, &planned(&device, &registered("U"))), None);
+}
+
+#[test]
+fn an_heir_keeps_what_it_wants() {
+    let gone = observing(
+        labelled(
+            managed(&["/3/0/14=+02:00"]),
+            &[("site", "berlin"), ("ring", "a")],
+        ),
+        &[("/3/0", 300), ("/1/0", 300)],
+    );
+    let gone = with_status(gone.clone(), &planned(&gone, &registered("U")));
+    let stands = stored(registered("U"), 1, &["/3/0/14=+02:00!in-sync"]);
+    let stands = with_labels(stands, &[("site", "berlin"), ("ring", "a")]);
+    let stands = with_observations(
+        stands,
+        &[
+            observation("/3/0", "pmax=300", true, false),
+            observation("/1/0", "pmax=300", true, false),
+        ],
+    );
+    let said_of = |heir: Option<&Device>| -> Vec<String> {
+        release(&gone, &stands, heir).iter().map(said).collect()
+    };
+    assert_eq!(said_of(None), ["0", "ring- site-", "-/1/0", "-/3/0"]);
+    let heir = observing(
+        labelled(managed(&[]), &[("site", "paris")]),
+        &[("/3/0", 60)],
+    );
+    assert_eq!(said_of(Some(&heir)), ["0", "ring-", "-/1/0"]);
+    assert_eq!(
+        said_of(Some(&managed(&["/3/0/15=UTC"]))),
+        ["ring- site-", "-/1/0", "-/3/0"]
+    );
+    // One that has no effect wants nothing.
+    let mut idle = heir.clone();
+    idle.spec.management_policy = ManagementPolicy::Suspended;
+    assert_eq!(said_of(Some(&idle)), said_of(None));
+}
+
+#[test]
 fn a_strict_object_takes_no_device_that_is_known_before_it() {
     let mut device = managed(&["/3/0/14=+02:00"]);
     device.spec.adoption_policy = AdoptionPolicy::FailIfExists;
@@ -188,4 +261,25 @@ fn a_strict_object_takes_no_device_that_is_known_before_it() {
     // What it has made known itself is its own.
     let device = with_status(device, &taken);
     assert!(conditions(&planned(&device, &known)).contains("Accepted=True/Accepted"));
+}
+
+#[test]
+fn a_strict_object_knows_the_device_that_it_makes_known() {
+    let mut device = labelled(managed(&["/3/0/14=+02:00"]), &[("site", "berlin")]);
+    device.spec.adoption_policy = AdoptionPolicy::FailIfExists;
+    let claimed = claim(&device, &planned(&device, &Observed::default())).unwrap();
+    let device = with_status(
+        device,
+        &Plan {
+            actions: Vec::new(),
+            status: claimed,
+        },
+    );
+    let half_done = Observed {
+        is_known: true,
+        ..Observed::default()
+    };
+    let plan = planned(&device, &half_done);
+    assert!(conditions(&plan).contains("Accepted=True/Accepted"));
+    assert_eq!(plan.actions.len(), 2);
 }

@@ -103,3 +103,10 @@ fn only_the_object_that_a_device_is_of_forgets_it() {
     never.spec.deletion_policy = DeletionPolicy::Deregister;
     assert_eq!(farewell(&never, &[], &at(1000)), Farewell::Leave);
 }
+
+#[test]
+fn no_deletion_waits_for_ever() {
+    let device = deleted(DeletionPolicy::Deregister);
+    assert!(!is_overdue(&device, &at(87_399)));
+    assert!(is_overdue(&device, &at(87_400)));
+}
