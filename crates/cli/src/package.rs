@@ -3,14 +3,17 @@
 use std::collections::BTreeMap;
 use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
+use std::pin::pin;
+use std::time::Duration;
 
 use anyhow::Context;
 use bytes::Bytes;
 use device_state::Digest;
 use futures::stream;
-use package_source::{Credentials, Fetcher, PublicKey, SignatureError, Source, Wanted};
+use package_source::{Credentials, Fetcher, Progress, PublicKey, SignatureError, Source, Wanted};
 use proto::convert::public::{STORE_TIMEOUT, artefact_parts};
 use proto::drover::v1::Artefact;
+use proto::drover::v1::put_artefact_request::Kind;
 use sha2::{Digest as _, Sha256};
 
 use crate::api::Api;
@@ -18,6 +21,8 @@ use crate::failure::Failure;
 use crate::output::note;
 use crate::view::backup::size;
 
+/// Between two lines about a package on its way.
+const TELL_EVERY: Duration = Duration::from_secs(5);
 /// As `docker login` writes it, and as a Secret of Kubernetes calls it.
 const LOGINS: &str = ".dockerconfigjson";
 
@@ -40,8 +45,13 @@ impl Package {
     pub(crate) async fn fetch(wanted: &Wanted) -> Result<Self, Failure> {
         let place = wanted.source.to_string();
         note(&format!("fetching {place}"));
+        let progress = Progress::default();
         let fetcher = Fetcher::new().map_err(anyhow::Error::from)?;
-        let bytes = fetcher.fetch_wanted(wanted).await;
+        let fetcher = fetcher.counting(progress.clone());
+        let all = wanted.expected.size;
+        let all = all.map_or_else(String::new, |bytes| format!(" of {}", size(bytes)));
+        let so_far = || format!("{place}: {}{all} fetched", size(progress.bytes()));
+        let bytes = told_meanwhile(fetcher.fetch_wanted(wanted), so_far).await;
         let bytes = bytes.map_err(|error| Failure::Unfinished {
             message: format!("{place} is not stored: {error}"),
             hint: "nothing was stored".to_owned(),
@@ -76,11 +86,31 @@ impl Package {
         let action = format!("store {}", self.title);
         let all = size(self.bytes.len() as u64);
         note(&format!("{}: {all}, {}", self.title, self.digest));
-        let parts = artefact_parts(self.digest, &self.title, self.bytes);
+        let (title, sent) = (self.title, Progress::default());
+        let parts = artefact_parts(self.digest, &title, self.bytes);
+        let counted = sent.clone();
+        let parts = parts.inspect(move |part| {
+            if let Some(Kind::Data(data)) = &part.kind {
+                counted.add(data.len());
+            }
+        });
         let timeout = api.timeout().max(STORE_TIMEOUT);
         let request = Api::request_within(timeout, stream::iter(parts));
-        let answer = api.artefacts().put_artefact(request).await;
+        let mut artefacts = api.artefacts();
+        let so_far = || format!("{title}: {} of {all} sent", size(sent.bytes()));
+        let answer = told_meanwhile(artefacts.put_artefact(request), so_far).await;
         Ok(answer.map_err(Failure::call(action))?.into_inner())
+    }
+}
+
+/// Tells of work that takes long how far it is.
+async fn told_meanwhile<T>(work: impl Future<Output = T>, so_far: impl Fn() -> String) -> T {
+    let mut work = pin!(work);
+    loop {
+        tokio::select! {
+            done = &mut work => return done,
+            () = tokio::time::sleep(TELL_EVERY) => note(&so_far()),
+        }
     }
 }
 
@@ -101,4 +131,25 @@ pub(crate) fn credentials(source: &Source) -> Result<Credentials, Failure> {
     let entries = BTreeMap::from([(LOGINS.to_owned(), logins)]);
     let credentials = Credentials::from_entries(&entries);
     Ok(credentials.with_context(|| format!("cannot use {}", file.display()))?)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::cell::Cell;
+
+    use super::*;
+
+    #[tokio::test(start_paused = true)]
+    async fn work_that_takes_long_is_told_of() {
+        let told = Cell::new(0);
+        let so_far = || {
+            told.set(told.get() + 1);
+            format!("so far: {}", told.get())
+        };
+        assert_eq!(told_meanwhile(async { 1 }, so_far).await, 1);
+        assert_eq!(told.get(), 0);
+        let long = tokio::time::sleep(TELL_EVERY * 2 + TELL_EVERY / 2);
+        told_meanwhile(long, so_far).await;
+        assert_eq!(told.get(), 2);
+    }
 }

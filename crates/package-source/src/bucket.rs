@@ -24,6 +24,7 @@ use crate::arrival::{Arrival, Expected};
 use crate::credentials::{Identity, StorageKeys};
 use crate::error::FetchError;
 use crate::limits::Limits;
+use crate::progress::Progress;
 use crate::web::USER_AGENT;
 
 /// Whoever wants the package asks again later, too.
@@ -46,7 +47,7 @@ pub(crate) async fn fetch(
     object: &Object<'_>,
     keys: &StorageKeys,
     expected: &Expected,
-    limits: Limits,
+    (limits, progress): (Limits, &Progress),
 ) -> Result<Bytes, FetchError> {
     let place = &object.place;
     let unusable = |source| FetchError::Bucket {
@@ -70,7 +71,9 @@ pub(crate) async fn fetch(
         .await
         .map_err(|_| silent())?
     {
-        arrival.push(&chunk.map_err(|error| interrupted(place, error))?)?;
+        let chunk = chunk.map_err(|error| interrupted(place, error))?;
+        arrival.push(&chunk)?;
+        progress.add(chunk.len());
     }
     arrival.finish()
 }

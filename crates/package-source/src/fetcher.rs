@@ -8,6 +8,7 @@ use crate::bucket;
 use crate::credentials::Credentials;
 use crate::error::FetchError;
 use crate::limits::Limits;
+use crate::progress::Progress;
 use crate::registry;
 use crate::signature::CosignSignature;
 use crate::source::Source;
@@ -36,6 +37,15 @@ impl Fetcher {
     pub(crate) fn with_limits(limits: Limits) -> Result<Self, FetcherError> {
         let web = Web::new(limits).map_err(FetcherError)?;
         Ok(Self { web, limits })
+    }
+
+    /// The same fetcher, of which what arrives is counted there.
+    #[must_use]
+    pub fn counting(self, progress: Progress) -> Self {
+        Self {
+            web: self.web.counting(progress),
+            ..self
+        }
     }
 
     /// The package that lies there, if it is the expected one.
@@ -79,7 +89,8 @@ impl Fetcher {
                     place: source.to_string(),
                 };
                 let keys = credentials.for_storage();
-                bucket::fetch(&object, keys, expected, self.limits).await
+                let progress = self.web.progress();
+                bucket::fetch(&object, keys, expected, (self.limits, progress)).await
             }
         }
     }

@@ -34,6 +34,7 @@ mod credentials;
 mod error;
 mod fetcher;
 mod limits;
+mod progress;
 mod registry;
 #[cfg(test)]
 mod scripted;
@@ -46,6 +47,7 @@ pub use arrival::{Expected, Measured};
 pub use credentials::{Credentials, CredentialsError};
 pub use error::{FetchError, FetchProblem, RedirectFault, RegistryFault};
 pub use fetcher::{Fetcher, FetcherError};
+pub use progress::Progress;
 pub use signature::{
     CosignSignature, KeyError, PublicKey, SignatureError, SignatureFault, raw_signature,
     verify_cosign, verify_raw,

@@ -15,6 +15,7 @@ use crate::arrival::{Arrival, Expected};
 use crate::credentials::Authorization;
 use crate::error::{FetchError, RedirectFault};
 use crate::limits::Limits;
+use crate::progress::Progress;
 use crate::source::shown;
 
 /// How this client names itself.
@@ -32,6 +33,7 @@ pub(crate) struct ClientError(#[source] reqwest::Error);
 pub(crate) struct Web {
     client: reqwest::Client,
     silence: Duration,
+    progress: Progress,
 }
 
 /// What is asked for.
@@ -60,7 +62,17 @@ impl Web {
         Ok(Self {
             client,
             silence: limits.silence,
+            progress: Progress::default(),
         })
+    }
+
+    /// What arrives is counted there.
+    pub(crate) fn counting(self, progress: Progress) -> Self {
+        Self { progress, ..self }
+    }
+
+    pub(crate) const fn progress(&self) -> &Progress {
+        &self.progress
     }
 
     /// The answer, after all redirects.
@@ -104,6 +116,7 @@ impl Web {
                 response,
                 place,
                 silence: self.silence,
+                progress: self.progress.clone(),
             }),
             Ok(Err(error)) => Err(failed(place, error)),
             Err(_) => Err(FetchError::Silent {
@@ -149,6 +162,7 @@ pub(crate) struct Answer {
     response: reqwest::Response,
     place: String,
     silence: Duration,
+    progress: Progress,
 }
 
 impl Answer {
@@ -184,6 +198,7 @@ impl Answer {
         let mut arrival = Arrival::new(expected, &place);
         while let Some(chunk) = self.chunk(&place).await? {
             arrival.push(&chunk)?;
+            self.progress.add(chunk.len());
         }
         arrival.finish()
     }

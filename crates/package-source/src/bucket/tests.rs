@@ -36,7 +36,18 @@ async fn get(endpoint: &str, key: &str, expected: &Expected) -> Result<Bytes, Fe
         place: format!("s3://firmware/{key}"),
     };
     let limits = Limits::default();
-    fetch(&object, credentials.for_storage(), expected, limits).await
+    let progress = Progress::default();
+    let package = fetch(
+        &object,
+        credentials.for_storage(),
+        expected,
+        (limits, &progress),
+    )
+    .await;
+    if let Ok(package) = &package {
+        assert_eq!(progress.bytes(), package.len() as u64);
+    }
+    package
 }
 
 #[tokio::test]

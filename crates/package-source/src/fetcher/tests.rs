@@ -53,10 +53,13 @@ async fn a_package_that_is_as_declared_is_fetched() {
         digest: Some(Digest(Sha256::digest(PACKAGE).into())),
         limit: 100,
     };
-    let package = fetch(&server.url("/pump.bin?v=2"), &expected)
-        .await
-        .unwrap();
-    assert_eq!(package, PACKAGE);
+    let source: Source = server.url("/pump.bin?v=2").parse().unwrap();
+    let progress = Progress::default();
+    let fetcher = Fetcher::new().unwrap().counting(progress.clone());
+    let credentials = Credentials::default();
+    let fetched = fetcher.fetch(&source, &credentials, &expected);
+    assert_eq!(fetched.await.unwrap(), PACKAGE);
+    assert_eq!(progress.bytes(), PACKAGE.len() as u64);
     let asked = &server.asked()[0];
     assert_eq!(asked.path, "/pump.bin?v=2");
     assert!(asked.header("user-agent").unwrap().starts_with("drover/"));
