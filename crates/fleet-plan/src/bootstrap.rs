@@ -3,7 +3,8 @@
 //! 1. A spec becomes one profile for every device of the namespace. A spec that says anything that the bootstrap server
 //!    cannot do is not accepted, and told which field it is; what was put there before stays.
 //! 2. The state tier keeps nothing with a profile that could say whose it is, so that its name does: the beginning of the
-//!    object's, and its uid. Nobody gives that name to a profile of their own.
+//!    object's, and its uid. Nobody gives that name to a profile of their own. One of an object in a file, which has no
+//!    uid, has the object's name and [`APPLIED`] as its name.
 //! 3. Of several objects of a namespace the one whose name comes first counts. The others have nothing in the state tier,
 //!    which would not know that.
 //! 4. What the state tier holds is compared by content.
@@ -21,8 +22,9 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::{ObjectMeta, Time};
 
 use self::compile::compile;
 use crate::conditions::{Conditions, differs};
+use crate::owner::is_sound_name;
 use crate::text::cut;
-use crate::{Pace, Refusal};
+use crate::{APPLIED, Pace, Refusal};
 
 /// Between the beginning of an object's name and its uid.
 const MARK: &str = "-k8s-";
@@ -92,8 +94,31 @@ pub fn name(metadata: &ObjectMeta) -> String {
     let room = device_state::BootstrapProfile::MAX_NAME - MARK.len() - UID;
     let name = metadata.name.as_deref().unwrap_or_default();
     let begin = cut(name, room).replace('.', "-");
-    let uid = metadata.uid.as_deref().unwrap_or_default();
-    format!("{begin}{MARK}{uid}")
+    match metadata.uid.as_deref().unwrap_or_default() {
+        APPLIED => of_file(name),
+        uid => format!("{begin}{MARK}{uid}"),
+    }
+}
+
+fn of_file(name: &str) -> String {
+    format!("{name}-{APPLIED}")
+}
+
+/// The name of the profile of an object in a file, if its own is fit for one. Another object can never have the same.
+pub fn name_of_file(metadata: &ObjectMeta) -> Result<String, Refusal> {
+    let name = metadata.name.as_deref().unwrap_or_default();
+    let whole = of_file(name);
+    if is_sound_name(name) && whole.len() <= device_state::BootstrapProfile::MAX_NAME {
+        return Ok(whole);
+    }
+    let room = device_state::BootstrapProfile::MAX_NAME - of_file("").len();
+    let why = format!("in the state tier it has 1 to {room} characters of a-z, 0-9 and -");
+    Err(Refusal::invalid("metadata.name", &why))
+}
+
+/// The name of the object in a file that has made a profile, if one has.
+pub fn applied(name: &str) -> Option<&str> {
+    name.strip_suffix(APPLIED)?.strip_suffix('-')
 }
 
 /// The uid of the object that has made a profile, if one has.

@@ -1,10 +1,12 @@
 //! `apply`: the manifests that kubectl takes, through the operator's own planners.
 
+mod bootstrap;
 mod declared;
 mod device;
 mod documents;
 mod group;
 mod model;
+mod operation;
 mod profile;
 mod rollout;
 
@@ -18,11 +20,13 @@ use crate::arguments::Global;
 use crate::failure::Failure;
 
 use documents::Documents;
+use operation::AppliedOperation;
 
 #[derive(Debug, Args)]
 #[command(after_help = "\
 The same YAML that kubectl apply takes, planned by the same code. Kinds: Device, DeviceGroup,
-DeviceProfile, ObjectModel, FirmwareImage, FirmwareRollout. All go into the namespace of -n.
+DeviceProfile, ObjectModel, BootstrapProfile with its SecurityProfiles, FirmwareRollout with its
+FirmwareImages, DeviceOperation. All go into the namespace of -n.
 
 Values of a Device are kept in the cluster and written when the device is awake; `drover device
 ENDPOINT` shows how far it is. What is no longer in the YAML is no longer kept; its value stays on
@@ -31,21 +35,35 @@ the device.
 A DeviceGroup, DeviceProfile or ObjectModel becomes the group, profile or definition of its name,
 and stays until `drover groups|profiles|models remove`. What Kubernetes has declared is left alone.
 
+A BootstrapProfile becomes the bootstrap profile NAME-drover-apply, for every device that
+bootstraps, and stays until `drover bootstrap remove`.
+
 A FirmwareRollout becomes a campaign, once. After that, paused, abort and approvedThrough are passed
-on. The FirmwareImage that it names has to be in the same call, and so has the DeviceGroup: nothing
-but the campaign keeps what they say. An image that the cluster is to fetch is fetched by
-`drover artefacts put` first.
+on. The FirmwareImages that it names have to be in the same call, and so has the DeviceGroup: only
+the campaign keeps what they say. An image that the cluster is to fetch is fetched by `drover
+artefacts put` first.
+
+A DeviceOperation is asked of one device: of that with its endpointName, or of that of a Device of
+the same call. The result is waited for as long as --timeout lets it; what waits for its device then
+stays in the queue (`drover operations wait`). The same name, device and action again, within ten
+minutes, is the same operation, and is not done twice; but what only reads is asked again.
 
 Examples:
   drover apply -f examples/device.yaml
   drover apply -f devices/ -o json
   drover apply -f examples/resources/device-group.yaml -f examples/resources/device-profile.yaml
   drover apply -f examples/rollout.yaml
+  drover apply -f examples/resources/bootstrap-profile.yaml \\
+    -f examples/resources/security-profile-psk.yaml
+  drover apply -f examples/resources/device-operation.yaml --timeout 2m
   cat device.yaml | drover apply -f -
 
-JSON: {\"models\", \"groups\", \"profiles\": [{\"name\", \"result\"}], \"devices\": [{\"name\",
-\"endpoint\", \"result\"}], \"rollouts\": [{\"name\", \"campaign\", \"result\"}]}; result is created (never of
-a device), configured or unchanged.")]
+JSON: {\"models\", \"groups\", \"profiles\", \"bootstrapProfiles\": [{\"name\", \"result\"}],
+  \"devices\": [{\"name\", \"endpoint\", \"result\"}],
+  \"rollouts\": [{\"name\", \"campaign\", \"result\"}], \"operations\": [{\"name\", \"endpoint\", \"result\",
+  \"message\", \"operation\", \"values\": [{\"coapCode\", \"value\"}]}]}. The result is created
+  (never of a device), configured or unchanged; of an operation succeeded, failed, expired,
+  pending, unheard or suspended.")]
 pub(crate) struct Apply {
     /// A file, a folder of .yaml files, or - for standard input.
     #[arg(short = 'f', long = "filename", value_name = "FILE", required = true)]
@@ -54,12 +72,15 @@ pub(crate) struct Apply {
 
 /// What became of each object.
 #[derive(Debug, Default, Serialize)]
+#[serde(rename_all = "camelCase")]
 struct AppliedView {
     models: Vec<AppliedObject>,
     groups: Vec<AppliedObject>,
     profiles: Vec<AppliedObject>,
     devices: Vec<AppliedDevice>,
+    bootstrap_profiles: Vec<AppliedObject>,
     rollouts: Vec<AppliedRollout>,
+    operations: Vec<AppliedOperation>,
 }
 
 /// What the state tier keeps under the name of the object.
@@ -106,12 +127,15 @@ impl Apply {
     pub(crate) async fn run(self, global: &Global) -> Result<(), Failure> {
         let namespace = global.proof.namespace();
         let documents = Documents::read(&self.files, namespace.as_str())?;
+        for one in &documents.operations {
+            operation::check(one, &documents.devices)?;
+        }
         let api = Api::connect(global).await?;
         let mut view = AppliedView::default();
         let applied = apply(&api, &documents, global, &mut view).await;
         match applied {
             // What was changed before is told, too.
-            Err(failure) if view.lines().is_empty() => Err(failure),
+            Err(failure) if view.is_empty() => Err(failure),
             applied => view.show(global).and(applied),
         }
     }
@@ -137,16 +161,34 @@ async fn apply(
         view.devices.push(device::apply(api, device).await?);
     }
     let namespace = global.proof.namespace();
+    let bootstraps = bootstrap::Call {
+        profiles: &documents.bootstraps,
+        security: &documents.security,
+    };
+    for profile in &documents.bootstraps {
+        let applied = bootstrap::apply(api, namespace, profile, &bootstraps).await?;
+        view.bootstrap_profiles.push(applied);
+    }
     for rollout in &documents.rollouts {
         let named = (documents.images.as_slice(), documents.groups.as_slice());
         let applied = rollout::apply(api, namespace, rollout, named).await?;
         view.rollouts.push(applied);
     }
-    Ok(())
+    // What is asked once comes after what is declared. One that fails keeps the others from nothing.
+    for one in &documents.operations {
+        let applied = operation::apply(api, one, &documents.devices).await?;
+        view.operations.push(applied);
+    }
+    let mut failures = view.operations.iter().filter_map(AppliedOperation::failure);
+    failures.next().map_or(Ok(()), Err)
 }
 
 impl AppliedView {
-    /// Kind, name and result of each object.
+    fn is_empty(&self) -> bool {
+        self.lines().is_empty() && self.operations.is_empty()
+    }
+
+    /// Kind, name and result of each object that was declared.
     fn lines(&self) -> Vec<(&str, &str, Applied)> {
         let devices = self.devices.iter();
         let rollouts = self.rollouts.iter();
@@ -154,19 +196,23 @@ impl AppliedView {
             .chain(of_kind("devicegroup", &self.groups))
             .chain(of_kind("deviceprofile", &self.profiles))
             .chain(devices.map(|one| ("device", one.name.as_str(), one.result)))
+            .chain(of_kind("bootstrapprofile", &self.bootstrap_profiles))
             .chain(rollouts.map(|one| ("firmwarerollout", one.name.as_str(), one.result)))
             .collect()
     }
 
+    fn text(&self) -> String {
+        let declared = self.lines().into_iter();
+        let declared = declared
+            .map(|(kind, name, result)| format!("{kind}.drover.dev/{name} {}\n", result.as_str()));
+        let asked = self.operations.iter();
+        let asked =
+            asked.map(|one| format!("deviceoperation.drover.dev/{} {}", one.name, one.lines()));
+        declared.chain(asked).collect()
+    }
+
     fn show(&self, global: &Global) -> Result<(), Failure> {
-        global.output.show(self, |view| {
-            let lines = view.lines().into_iter();
-            lines
-                .map(|(kind, name, result)| {
-                    format!("{kind}.drover.dev/{name} {}\n", result.as_str())
-                })
-                .collect()
-        })
+        global.output.show(self, Self::text)
     }
 }
 

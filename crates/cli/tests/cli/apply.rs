@@ -186,7 +186,71 @@ async fn manifests_are_read_from_standard_input() {
         "groups": [],
         "profiles": [],
         "devices": [{"name": "meter-1", "endpoint": "dev-1", "result": "configured"}],
+        "bootstrapProfiles": [],
         "rollouts": [],
+        "operations": [],
     });
     assert_eq!(applied, expected);
+}
+
+fn operation(name: &str, endpoint: &str, action: &str) -> String {
+    format!(
+        "apiVersion: drover.dev/v1alpha1\nkind: DeviceOperation\nmetadata: {{name: {name}}}\nspec:\n  \
+         endpointName: {endpoint}\n  action: {action}\n---\n"
+    )
+}
+
+#[tokio::test]
+async fn an_operation_is_asked_and_its_result_is_told() {
+    let (api, folder) = (FakeApi::start().await, Folder::new());
+    let write = "{type: Write, values: [{path: /3/0/14, value: \"+02:00\"}]}";
+    let both = operation("zone", "dev-1", write)
+        + &operation("battery", "dev-1", "{type: Read, path: /3/0/9}");
+    let file = folder.file("a.yaml", &both);
+    let (code, out, err) = apply(&api, &file).await;
+    assert_eq!(code, 0, "{err}");
+    let (zone, battery) = out.split_once('\n').unwrap();
+    let expected = "deviceoperation.drover.dev/zone succeeded: written: the device answered 2.04";
+    assert!(zone.starts_with(expected), "{out}");
+    assert_eq!(
+        battery,
+        "deviceoperation.drover.dev/battery succeeded: read: the device answered 2.05\n  88\n"
+    );
+    // The same again is the same operation to the state tier, which does it once.
+    let first = api.last_write().delivery.unwrap().request_id;
+    apply(&api, &file).await;
+    let again = api.last_write().delivery.unwrap().request_id;
+    assert!(first.starts_with("apply-"), "{first}");
+    assert_eq!(first, again);
+    let file = folder.file("a.yaml", &operation("zone", "dev-2", write));
+    apply(&api, &file).await;
+    assert_ne!(api.last_write().delivery.unwrap().request_id, first);
+}
+
+#[tokio::test]
+async fn an_operation_that_fails_keeps_no_other_from_being_asked() {
+    let (api, folder) = (FakeApi::start().await, Folder::new());
+    let text = operation("absent", "dev-1", "{type: Read, path: /3/0/0}")
+        + &operation("asleep", "gone", "{type: Read, path: /3/0/9}")
+        + &operation("battery", "dev-1", "{type: Read, path: /3/0/9}");
+    let file = folder.file("a.yaml", &text);
+    let arguments = ["apply", "-f", file.to_str().unwrap(), "--timeout", "500ms"];
+    let (code, out, err) = run(&api, &[&arguments[..], &["-o", "json"]].concat()).await;
+    assert_eq!(code, 1, "{err}");
+    assert!(
+        err.contains("the DeviceOperation absent: the device answered 4.04"),
+        "{err}"
+    );
+    let told: serde_json::Value = serde_json::from_str(&out).unwrap();
+    let results: Vec<&str> = told["operations"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|one| one["result"].as_str().unwrap())
+        .collect();
+    assert_eq!(results, ["failed", "unheard", "succeeded"]);
+    assert_eq!(
+        told["operations"][2]["values"],
+        serde_json::json!([{"coapCode": "2.05", "value": "88"}])
+    );
 }

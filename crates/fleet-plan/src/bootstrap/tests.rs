@@ -201,3 +201,28 @@ fn what_the_state_tier_refuses_stands_in_the_status() {
         ..with("{}")
     }));
 }
+
+#[test]
+fn the_profile_of_a_file_is_told_from_those_of_objects_and_of_people() {
+    let mut profile = with("{}");
+    profile.metadata.uid = Some(APPLIED.to_owned());
+    let named = name_of_file(&profile.metadata).unwrap();
+    assert_eq!(named, "meters-drover-apply");
+    assert_eq!(
+        put(planned(&profile, &Observed::default())).profile.name,
+        named
+    );
+    assert_eq!(applied(&named), Some("meters"));
+    assert_eq!(maker(&named), None);
+    assert_eq!(applied(&format!("meters-k8s-{UID}")), None);
+    assert_eq!(applied("drover-apply"), None);
+    for unfit in ["a.b", &"m".repeat(52)] {
+        profile.metadata.name = Some(unfit.to_owned());
+        let refused = name_of_file(&profile.metadata).unwrap_err();
+        assert!(
+            refused.message.contains("1 to 51 characters"),
+            "{}",
+            refused.message
+        );
+    }
+}

@@ -5,7 +5,10 @@ use std::io::Read;
 use std::path::{Path, PathBuf};
 
 use anyhow::Context;
-use crd::{Device, DeviceGroup, DeviceProfile, FirmwareImage, FirmwareRollout, ObjectModel};
+use crd::{
+    BootstrapProfile, Device, DeviceGroup, DeviceOperation, DeviceProfile, FirmwareImage,
+    FirmwareRollout, ObjectModel, SecurityProfile,
+};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
@@ -22,6 +25,10 @@ pub(super) struct Documents {
     pub(super) groups: Vec<DeviceGroup>,
     pub(super) profiles: Vec<DeviceProfile>,
     pub(super) devices: Vec<Device>,
+    /// By name: the first one counts.
+    pub(super) bootstraps: Vec<BootstrapProfile>,
+    pub(super) security: Vec<SecurityProfile>,
+    pub(super) operations: Vec<DeviceOperation>,
     pub(super) images: Vec<FirmwareImage>,
     pub(super) rollouts: Vec<FirmwareRollout>,
 }
@@ -37,7 +44,11 @@ impl Documents {
         }
         documents.one_object_each()?;
         documents.images_belong_to_rollouts()?;
+        documents.security_belongs_to_bootstraps()?;
         documents.all_in(namespace)?;
+        documents
+            .bootstraps
+            .sort_by(|one, other| one.metadata.name.cmp(&other.metadata.name));
         Ok(documents)
     }
 
@@ -72,6 +83,18 @@ impl Documents {
             }
             (VERSION, "ObjectModel") => {
                 self.models.push(object(value, ObjectModel::validate_cel)?);
+            }
+            (VERSION, "BootstrapProfile") => {
+                self.bootstraps
+                    .push(object(value, BootstrapProfile::validate_cel)?);
+            }
+            (VERSION, "SecurityProfile") => {
+                self.security
+                    .push(object(value, SecurityProfile::validate_cel)?);
+            }
+            (VERSION, "DeviceOperation") => {
+                self.operations
+                    .push(object(value, DeviceOperation::validate_cel)?);
             }
             (VERSION, "FirmwareImage") => {
                 self.images
@@ -109,16 +132,22 @@ impl Documents {
     }
 
     /// What is known by its name, and is of a namespace or of none.
-    fn named(&self) -> [(&'static str, Vec<&ObjectMeta>); 5] {
+    fn named(&self) -> [(&'static str, Vec<&ObjectMeta>); 8] {
         let of_groups = self.groups.iter().map(|one| &one.metadata);
         let of_profiles = self.profiles.iter().map(|one| &one.metadata);
         let of_models = self.models.iter().map(|one| &one.metadata);
+        let of_bootstraps = self.bootstraps.iter().map(|one| &one.metadata);
+        let of_security = self.security.iter().map(|one| &one.metadata);
+        let of_operations = self.operations.iter().map(|one| &one.metadata);
         let of_images = self.images.iter().map(|one| &one.metadata);
         let of_rollouts = self.rollouts.iter().map(|one| &one.metadata);
         [
             ("name of a DeviceGroup", of_groups.collect()),
             ("name of a DeviceProfile", of_profiles.collect()),
             ("name of an ObjectModel", of_models.collect()),
+            ("name of a BootstrapProfile", of_bootstraps.collect()),
+            ("name of a SecurityProfile", of_security.collect()),
+            ("name of a DeviceOperation", of_operations.collect()),
             ("name of a FirmwareImage", of_images.collect()),
             ("name of a FirmwareRollout", of_rollouts.collect()),
         ]
@@ -136,12 +165,23 @@ impl Documents {
         };
         match self.images.iter().find(|image| !is_named(image)) {
             None => Ok(()),
-            Some(image) => Err(Failure::usage(
-                format!(
-                    "the FirmwareImage {:?} is named by no FirmwareRollout of this call",
-                    image.metadata.name.as_deref().unwrap_or_default()
-                ),
-                "give both in one call; nothing was changed",
+            Some(image) => Err(unnamed("FirmwareImage", &image.metadata, "FirmwareRollout")),
+        }
+    }
+
+    /// What a security profile says is kept nowhere but in the accounts that devices get.
+    fn security_belongs_to_bootstraps(&self) -> Result<(), Failure> {
+        let is_named = |security: &SecurityProfile| {
+            let name = security.metadata.name.as_deref().unwrap_or_default();
+            let mut bootstraps = self.bootstraps.iter();
+            bootstraps.any(|one| fleet_plan::bootstrap::named(one).contains(name))
+        };
+        match self.security.iter().find(|one| !is_named(one)) {
+            None => Ok(()),
+            Some(one) => Err(unnamed(
+                "SecurityProfile",
+                &one.metadata,
+                "BootstrapProfile",
             )),
         }
     }
@@ -160,6 +200,14 @@ impl Documents {
             )),
         }
     }
+}
+
+fn unnamed(kind: &str, metadata: &ObjectMeta, by: &str) -> Failure {
+    let name = metadata.name.as_deref().unwrap_or_default();
+    Failure::usage(
+        format!("the {kind} {name:?} is named by no {by} of this call"),
+        "give both in one call; nothing was changed",
+    )
 }
 
 /// An object that keeps the rules of its definition.
@@ -262,5 +310,16 @@ mod tests {
             refused.contains("the last wave must have size 100%"),
             "{refused}"
         );
+    }
+
+    #[test]
+    fn what_nothing_comes_of_is_refused() {
+        let security = include_str!("../../../../../examples/resources/security-profile-psk.yaml");
+        let bootstrap = include_str!("../../../../../examples/resources/bootstrap-profile.yaml");
+        let both = format!("{security}\n---\n{bootstrap}");
+        assert_eq!(read(&both, "default").unwrap().security.len(), 1);
+        let refused = read(security, "default").unwrap_err();
+        let said = "named by no BootstrapProfile of this call";
+        assert!(refused.contains(said), "{refused}");
     }
 }
