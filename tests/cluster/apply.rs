@@ -1,7 +1,10 @@
 //! What files declare, without Kubernetes.
 
+use std::path::Path;
+
 use serde_json::Value;
-use tests::{Drover, Options, until_some};
+use tests::openssl::{Curve, KeyPair, digest};
+use tests::{Drover, HttpPackageServer, Options, until_some};
 
 use crate::fleet::SOON;
 
@@ -230,4 +233,124 @@ spec: {{endpointName: {device}, resources: [{{path: /3/0/14, value: '+05:00'}}]}
     let unheard = drover.run(&["apply", "-f", absent.to_str().unwrap(), "--timeout", "2s"]);
     assert_eq!(unheard.code, 4, "{unheard:?}");
     assert!(unheard.stdout.contains("absent unheard"), "{unheard:?}");
+}
+
+/// An image that the cluster is to fetch, its key, and a rollout of it.
+fn rollout(
+    server: &HttpPackageServer,
+    package: &Path,
+    (key, signature): (&KeyPair, &str),
+) -> String {
+    let size = std::fs::metadata(package).unwrap().len();
+    format!(
+        "apiVersion: v1
+kind: ConfigMap
+metadata: {{name: firmware-keys}}
+data: {{release.pem: {pem:?}}}
+---
+apiVersion: drover.dev/v1alpha1
+kind: FirmwareImage
+metadata: {{name: meters-2}}
+spec:
+  source: {{uri: '{uri}', fetchedBy: Cluster}}
+  packageName: meters
+  version: 2.0.0
+  sizeBytes: {size}
+  digest: '{digest}'
+  signature:
+    type: RawEd25519
+    publicKeyRef: {{kind: ConfigMap, name: firmware-keys, key: release.pem}}
+    value: {signature}
+---
+apiVersion: drover.dev/v1alpha1
+kind: FirmwareRollout
+metadata: {{name: meters-2}}
+spec:
+  imageRef: {{name: meters-2}}
+  selector: {{}}
+  transfer: {{mode: Push}}
+  strategy:
+    waves:
+    - {{name: all, size: 100%, promotion: Automatic}}
+",
+        pem = key.pem(),
+        uri = server.uri(),
+        digest = digest(package),
+    )
+}
+
+#[test]
+fn an_image_is_fetched_and_checked_before_its_rollout_begins() {
+    let drover = Drover::start(&Options {
+        devices: 2,
+        ..Options::default()
+    });
+    let folder = drover.scratch();
+    let key = |name| KeyPair::make(folder, name, Curve::Ed25519);
+    let (release, other) = (key("release"), key("other"));
+    let (package, mut bytes) = (folder.join("package"), b"meters 2.0.0\n".to_vec());
+    bytes.resize(400_000, 0x5a);
+    std::fs::write(&package, &bytes).unwrap();
+    let server = HttpPackageServer::start(&bytes);
+    let signature = release.sign(&package);
+    let file = folder.join("rollout.yaml");
+    let run = |text: &str| {
+        std::fs::write(&file, text).unwrap();
+        drover.run(&["apply", "-f", file.to_str().unwrap()])
+    };
+    let right = rollout(&server, &package, (&release, &signature));
+    let wrong_digest = right.replace(&digest(&package), &format!("sha256:{}", "01".repeat(32)));
+    for (wrong, why) in [
+        (
+            rollout(&server, &package, (&other, &signature)),
+            "signature",
+        ),
+        (wrong_digest, "digest"),
+        (
+            right.replace("sizeBytes: 400000", "sizeBytes: 7"),
+            "not the 7 that",
+        ),
+    ] {
+        let refused = run(&wrong);
+        assert_eq!(refused.code, 4, "{refused:?}");
+        assert!(refused.stderr.contains(why), "{why}: {refused:?}");
+    }
+    let none = drover.json(&["artefacts", "list"]);
+    assert_eq!(none["artefacts"], Value::Array(Vec::new()), "{none}");
+    let begun = drover.run(&["rollout", "get", "meters-2"]);
+    assert_eq!(begun.code, 3, "{begun:?}");
+
+    let applied = run(&right);
+    assert_eq!(applied.code, 0, "{applied:?}");
+    assert_eq!(
+        applied.stdout,
+        "firmwareimage.drover.dev/meters-2 created\nfirmwarerollout.drover.dev/meters-2 created\n"
+    );
+    let stored = drover.json(&["artefacts", "get", &digest(&package)]);
+    assert_eq!(stored["title"], "meters 2.0.0", "{stored}");
+    let served = server.served();
+    // Devices were told of it: it is not fetched again.
+    let again = run(&right);
+    assert_eq!(
+        again.stdout, "firmwarerollout.drover.dev/meters-2 unchanged\n",
+        "{again:?}"
+    );
+    assert_eq!(server.served(), served);
+    let ended = drover.run(&["rollout", "status", "meters-2", "--timeout", "240s"]);
+    assert_eq!(ended.code, 0, "{ended:?}");
+    // Another rollout of the same bytes, which nobody has to have signed.
+    let unsigned = right.split("  signature:").next().unwrap().to_owned();
+    let unsigned = unsigned.split_once("---\n").unwrap().1.to_owned();
+    let rollout = right.rsplit("---\n").next().unwrap();
+    let rollout = rollout.replace(
+        "metadata: {name: meters-2}",
+        "metadata: {name: meters-2-again}",
+    );
+    let another = run(&format!("{unsigned}---\n{rollout}"));
+    assert_eq!(
+        another.stdout,
+        "firmwareimage.drover.dev/meters-2 unchanged\nfirmwarerollout.drover.dev/meters-2-again created\n",
+        "{another:?}"
+    );
+    assert_eq!(server.served(), served);
 }

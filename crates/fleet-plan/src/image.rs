@@ -17,6 +17,7 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
 pub use status::{Fetched, Observed, status_change};
 
 use crate::Refusal;
+use crate::text::cut;
 
 // LwM2M Core 1.2 §E.6, Firmware Update Protocol Support (/5/0/8).
 const SCHEMES: [&str; 6] = ["coap", "coaps", "coap+tcp", "coaps+tcp", "http", "https"];
@@ -53,6 +54,13 @@ pub fn origin(image: &FirmwareImage) -> Result<Origin, Refusal> {
         nothing_for_fetching(spec)?;
     }
     Ok(origin)
+}
+
+/// What people call the package of an image that the cluster stores.
+pub fn title(image: &FirmwareImage) -> String {
+    let spec = &image.spec;
+    let title = format!("{} {}", spec.package_name, spec.version);
+    cut(&title, Artefact::MAX_TITLE).to_owned()
 }
 
 /// An image as campaigns know it, or why devices cannot get it.

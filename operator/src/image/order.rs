@@ -7,6 +7,7 @@ use crd::reference::{PublicKeyHolder, PublicKeyReference};
 use crd::{FirmwareImage, Reason};
 use device_state::{Artefact, Digest, Namespace};
 use fleet_plan::Refusal;
+use fleet_plan::image::title;
 use k8s_openapi::api::core::v1::{ConfigMap, Secret};
 use package_source::{
     Credentials, Expected, FetchProblem, Fetcher, FetcherError, PublicKey, Signature, SignedBy,
@@ -79,13 +80,6 @@ pub(super) async fn order(
         })
     };
     Ok(made())
-}
-
-fn title(image: &FirmwareImage) -> String {
-    let spec = &image.spec;
-    let mut title = format!("{} {}", spec.package_name, spec.version);
-    title.truncate(title.floor_char_boundary(Artefact::MAX_TITLE));
-    title
 }
 
 async fn credentials(

@@ -5,6 +5,7 @@ mod declared;
 mod device;
 mod documents;
 mod group;
+mod image;
 mod model;
 mod operation;
 mod profile;
@@ -13,6 +14,7 @@ mod rollout;
 use std::path::PathBuf;
 
 use clap::Args;
+use device_state::Namespace;
 use serde::Serialize;
 
 use crate::api::Api;
@@ -20,6 +22,7 @@ use crate::arguments::Global;
 use crate::failure::Failure;
 
 use documents::Documents;
+use image::AppliedImage;
 use operation::AppliedOperation;
 
 #[derive(Debug, Args)]
@@ -40,8 +43,10 @@ bootstraps, and stays until `drover bootstrap remove`.
 
 A FirmwareRollout becomes a campaign, once. After that, paused, abort and approvedThrough are passed
 on. The FirmwareImages that it names have to be in the same call, and so has the DeviceGroup: only
-the campaign keeps what they say. An image that the cluster is to fetch is fetched by `drover
-artefacts put` first.
+the campaign keeps what they say. An image that the cluster is to fetch is fetched here, checked and
+stored before anything begins, as `drover artefacts put` does. The public key of its signature is in
+a ConfigMap or Secret of the same call; so may be what its source asks for, which is else what
+`docker login` has written, or what AWS_ACCESS_KEY_ID and the like say.
 
 A DeviceOperation is asked of one device: of that with its endpointName, or of that of a Device of
 the same call. The result is waited for as long as --timeout lets it; what waits for its device then
@@ -59,11 +64,11 @@ Examples:
   cat device.yaml | drover apply -f -
 
 JSON: {\"models\", \"groups\", \"profiles\", \"bootstrapProfiles\": [{\"name\", \"result\"}],
-  \"devices\": [{\"name\", \"endpoint\", \"result\"}],
+  \"devices\": [{\"name\", \"endpoint\", \"result\"}], \"images\": [{\"name\", \"digest\", \"result\"}],
   \"rollouts\": [{\"name\", \"campaign\", \"result\"}], \"operations\": [{\"name\", \"endpoint\", \"result\",
-  \"message\", \"operation\", \"values\": [{\"coapCode\", \"value\"}]}]}. The result is created
-  (never of a device), configured or unchanged; of an operation succeeded, failed, expired,
-  pending, unheard or suspended.")]
+  \"message\", \"operation\", \"values\": [{\"coapCode\", \"value\"}]}]}. Images are those that a rollout
+  begins with and the cluster fetches. The result is created (never of a device), configured or
+  unchanged; of an operation succeeded, failed, expired, pending, unheard or suspended.")]
 pub(crate) struct Apply {
     /// A file, a folder of .yaml files, or - for standard input.
     #[arg(short = 'f', long = "filename", value_name = "FILE", required = true)]
@@ -79,6 +84,7 @@ struct AppliedView {
     profiles: Vec<AppliedObject>,
     devices: Vec<AppliedDevice>,
     bootstrap_profiles: Vec<AppliedObject>,
+    images: Vec<AppliedImage>,
     rollouts: Vec<AppliedRollout>,
     operations: Vec<AppliedOperation>,
 }
@@ -169,11 +175,7 @@ async fn apply(
         let applied = bootstrap::apply(api, namespace, profile, &bootstraps).await?;
         view.bootstrap_profiles.push(applied);
     }
-    for rollout in &documents.rollouts {
-        let named = (documents.images.as_slice(), documents.groups.as_slice());
-        let applied = rollout::apply(api, namespace, rollout, named).await?;
-        view.rollouts.push(applied);
-    }
+    roll_out(api, namespace, documents, view).await?;
     // What is asked once comes after what is declared. One that fails keeps the others from nothing.
     for one in &documents.operations {
         let applied = operation::apply(api, one, &documents.devices).await?;
@@ -181,6 +183,33 @@ async fn apply(
     }
     let mut failures = view.operations.iter().filter_map(AppliedOperation::failure);
     failures.next().map_or(Ok(()), Err)
+}
+
+/// All rollouts are planned before an image is fetched for one, and nothing begins before every image is where devices
+/// get it. What devices were told of before is not looked at again.
+async fn roll_out(
+    api: &Api,
+    namespace: &Namespace,
+    documents: &Documents,
+    view: &mut AppliedView,
+) -> Result<(), Failure> {
+    let images = documents.images.iter().map(image::planned);
+    let images = images.collect::<Result<Vec<_>, _>>()?;
+    let named = (images.as_slice(), documents.groups.as_slice());
+    let mut rollouts = Vec::new();
+    for rollout in &documents.rollouts {
+        rollouts.push(rollout::plan(api, namespace, rollout, named).await?);
+    }
+    for image in &images {
+        if rollouts.iter().any(|rollout| rollout.begins_with(image)) {
+            let provided = image::provide(api, image, documents).await?;
+            view.images.extend(provided);
+        }
+    }
+    for rollout in rollouts {
+        view.rollouts.push(rollout.carry_out(api).await?);
+    }
+    Ok(())
 }
 
 impl AppliedView {
@@ -191,12 +220,13 @@ impl AppliedView {
     /// Kind, name and result of each object that was declared.
     fn lines(&self) -> Vec<(&str, &str, Applied)> {
         let devices = self.devices.iter();
-        let rollouts = self.rollouts.iter();
+        let (images, rollouts) = (self.images.iter(), self.rollouts.iter());
         of_kind("objectmodel", &self.models)
             .chain(of_kind("devicegroup", &self.groups))
             .chain(of_kind("deviceprofile", &self.profiles))
             .chain(devices.map(|one| ("device", one.name.as_str(), one.result)))
             .chain(of_kind("bootstrapprofile", &self.bootstrap_profiles))
+            .chain(images.map(|one| ("firmwareimage", one.name.as_str(), one.result)))
             .chain(rollouts.map(|one| ("firmwarerollout", one.name.as_str(), one.result)))
             .collect()
     }

@@ -187,6 +187,7 @@ async fn manifests_are_read_from_standard_input() {
         "profiles": [],
         "devices": [{"name": "meter-1", "endpoint": "dev-1", "result": "configured"}],
         "bootstrapProfiles": [],
+        "images": [],
         "rollouts": [],
         "operations": [],
     });

@@ -1,14 +1,16 @@
 //! What the files of `apply` hold.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::io::Read;
 use std::path::{Path, PathBuf};
 
 use anyhow::Context;
+use crd::reference::PublicKeyHolder;
 use crd::{
     BootstrapProfile, Device, DeviceGroup, DeviceOperation, DeviceProfile, FirmwareImage,
     FirmwareRollout, ObjectModel, SecurityProfile,
 };
+use k8s_openapi::api::core::v1::{ConfigMap, Secret};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
@@ -31,6 +33,9 @@ pub(super) struct Documents {
     pub(super) operations: Vec<DeviceOperation>,
     pub(super) images: Vec<FirmwareImage>,
     pub(super) rollouts: Vec<FirmwareRollout>,
+    /// What images name.
+    pub(super) config_maps: Vec<ConfigMap>,
+    pub(super) secrets: Vec<Secret>,
 }
 
 impl Documents {
@@ -45,6 +50,7 @@ impl Documents {
         documents.one_object_each()?;
         documents.images_belong_to_rollouts()?;
         documents.security_belongs_to_bootstraps()?;
+        documents.what_holds_keys_belongs_to_images()?;
         documents.all_in(namespace)?;
         documents
             .bootstraps
@@ -104,6 +110,8 @@ impl Documents {
                 self.rollouts
                     .push(object(value, FirmwareRollout::validate_cel)?);
             }
+            ("v1", "ConfigMap") => self.config_maps.push(plain(value)?),
+            ("v1", "Secret") => self.secrets.push(plain(value)?),
             _ => return Err(format!("kind {kind:?} of {version:?} is not known here")),
         }
         Ok(())
@@ -132,7 +140,7 @@ impl Documents {
     }
 
     /// What is known by its name, and is of a namespace or of none.
-    fn named(&self) -> [(&'static str, Vec<&ObjectMeta>); 8] {
+    fn named(&self) -> [(&'static str, Vec<&ObjectMeta>); 10] {
         let of_groups = self.groups.iter().map(|one| &one.metadata);
         let of_profiles = self.profiles.iter().map(|one| &one.metadata);
         let of_models = self.models.iter().map(|one| &one.metadata);
@@ -141,7 +149,11 @@ impl Documents {
         let of_operations = self.operations.iter().map(|one| &one.metadata);
         let of_images = self.images.iter().map(|one| &one.metadata);
         let of_rollouts = self.rollouts.iter().map(|one| &one.metadata);
+        let of_config_maps = self.config_maps.iter().map(|one| &one.metadata);
+        let of_secrets = self.secrets.iter().map(|one| &one.metadata);
         [
+            ("name of a ConfigMap", of_config_maps.collect()),
+            ("name of a Secret", of_secrets.collect()),
             ("name of a DeviceGroup", of_groups.collect()),
             ("name of a DeviceProfile", of_profiles.collect()),
             ("name of an ObjectModel", of_models.collect()),
@@ -186,6 +198,57 @@ impl Documents {
         }
     }
 
+    /// Nothing else is made of it.
+    fn what_holds_keys_belongs_to_images(&self) -> Result<(), Failure> {
+        let keys = |holder: PublicKeyHolder| {
+            let signed = self
+                .images
+                .iter()
+                .filter_map(|image| image.spec.signature.as_ref());
+            let keys = signed.map(|signature| &signature.public_key_ref);
+            keys.filter(move |key| key.kind == holder)
+                .map(|key| key.name.as_str())
+        };
+        let credentials = self.images.iter().filter_map(|image| {
+            let secret = image.spec.credentials_secret_ref.as_ref()?;
+            Some(secret.name.as_str())
+        });
+        let config_maps: BTreeSet<&str> = keys(PublicKeyHolder::ConfigMap).collect();
+        let secrets: BTreeSet<&str> = keys(PublicKeyHolder::Secret).chain(credentials).collect();
+        let of_config_maps = self.config_maps.iter().map(|one| &one.metadata);
+        let of_secrets = self.secrets.iter().map(|one| &one.metadata);
+        let config_maps = unknown(of_config_maps, &config_maps).map(|one| ("ConfigMap", one));
+        let secrets = unknown(of_secrets, &secrets).map(|one| ("Secret", one));
+        match config_maps.or(secrets) {
+            None => Ok(()),
+            Some((kind, one)) => Err(unnamed(kind, one, "FirmwareImage")),
+        }
+    }
+
+    /// What a ConfigMap of the call has in it.
+    pub(super) fn config_map(&self, name: &str) -> Option<BTreeMap<String, Vec<u8>>> {
+        let mut all = self.config_maps.iter();
+        let found = all.find(|one| one.metadata.name.as_deref() == Some(name))?;
+        let texts = found.data.iter().flatten();
+        Some(
+            texts
+                .map(|(key, text)| (key.clone(), text.clone().into_bytes()))
+                .collect(),
+        )
+    }
+
+    /// What a Secret of the call has in it.
+    pub(super) fn secret(&self, name: &str) -> Option<BTreeMap<String, Vec<u8>>> {
+        let mut all = self.secrets.iter();
+        let found = all.find(|one| one.metadata.name.as_deref() == Some(name))?;
+        let data = found.data.iter().flatten();
+        let data = data.map(|(key, bytes)| (key.clone(), bytes.0.clone()));
+        // As in Kubernetes, the text counts before the bytes of the same key.
+        let texts = found.string_data.iter().flatten();
+        let texts = texts.map(|(key, text)| (key.clone(), text.clone().into_bytes()));
+        Some(data.chain(texts).collect())
+    }
+
     fn all_in(&self, namespace: &str) -> Result<(), Failure> {
         let named = self.named();
         let all = named.iter().flat_map(|(_, all)| all);
@@ -202,12 +265,25 @@ impl Documents {
     }
 }
 
+/// One whose name nobody says.
+fn unknown<'a>(
+    mut all: impl Iterator<Item = &'a ObjectMeta>,
+    named: &BTreeSet<&str>,
+) -> Option<&'a ObjectMeta> {
+    all.find(|one| !named.contains(one.name.as_deref().unwrap_or_default()))
+}
+
 fn unnamed(kind: &str, metadata: &ObjectMeta, by: &str) -> Failure {
     let name = metadata.name.as_deref().unwrap_or_default();
     Failure::usage(
         format!("the {kind} {name:?} is named by no {by} of this call"),
         "give both in one call; nothing was changed",
     )
+}
+
+/// An object of Kubernetes itself.
+fn plain<K: DeserializeOwned>(value: Value) -> Result<K, String> {
+    serde_yaml_ng::from_value(value).map_err(|error| error.to_string())
 }
 
 /// An object that keeps the rules of its definition.
@@ -318,8 +394,28 @@ mod tests {
         let bootstrap = include_str!("../../../../../examples/resources/bootstrap-profile.yaml");
         let both = format!("{security}\n---\n{bootstrap}");
         assert_eq!(read(&both, "default").unwrap().security.len(), 1);
-        let refused = read(security, "default").unwrap_err();
-        let said = "named by no BootstrapProfile of this call";
-        assert!(refused.contains(said), "{refused}");
+        let keys =
+            "apiVersion: v1\nkind: ConfigMap\nmetadata: {name: firmware-keys}\ndata: {a: b}\n";
+        for (alone, said) in [
+            (security, "named by no BootstrapProfile of this call"),
+            (keys, "named by no FirmwareImage of this call"),
+        ] {
+            let refused = read(alone, "default").unwrap_err();
+            assert!(refused.contains(said), "{refused}");
+        }
+    }
+
+    #[test]
+    fn what_images_name_is_read_from_the_call() {
+        let image = include_str!("../../../../../examples/resources/firmware-image.yaml");
+        let rollout = EXAMPLE.split_once("---").unwrap().1;
+        let secret = "apiVersion: v1\nkind: Secret\nmetadata: {name: firmware-server}\n\
+                      data: {username: bWU=, password: b2xk}\nstringData: {password: new}\n";
+        let call = format!("{image}\n---\n{rollout}\n---\n{secret}");
+        let documents = read(&call, "default").unwrap();
+        let entries = documents.secret("firmware-server").unwrap();
+        assert_eq!(entries["username"], b"me");
+        assert_eq!(entries["password"], b"new");
+        assert_eq!(documents.secret("other"), None);
     }
 }

@@ -3,8 +3,7 @@
 use crd::{DeviceGroup, FirmwareImage, FirmwareRollout, FirmwareRolloutStatus, Reason};
 use device_state::Namespace;
 use device_state::campaign::{Campaign, Tally};
-use fleet_plan::image::{Origin, origin};
-use fleet_plan::rollout::{Action, Observed, Seen, Surroundings, campaign_name, compile, plan};
+use fleet_plan::rollout::{Action, Observed, Seen, Surroundings, campaign_name, compile};
 use proto::convert::public::heard_campaign;
 use proto::drover::v1::{
     self as public, AbortCampaignRequest, ApproveCampaignRequest, CreateCampaignRequest,
@@ -20,17 +19,22 @@ use crate::time;
 /// The owner of campaigns that this command has made.
 const OWNER: &str = "drover apply";
 
-/// Observes, plans and acts for one rollout.
-pub(super) async fn apply(
+/// What is to be done for a rollout.
+pub(super) struct Planned<'a> {
+    rollout: &'a FirmwareRollout,
+    campaign: String,
+    actions: Vec<Action>,
+}
+
+/// Observes and plans for one rollout.
+pub(super) async fn plan<'a>(
     api: &Api,
     namespace: &Namespace,
-    rollout: &FirmwareRollout,
+    rollout: &'a FirmwareRollout,
     (images, groups): (&[FirmwareImage], &[DeviceGroup]),
-) -> Result<AppliedRollout, Failure> {
-    let refused = |why: &str| {
-        let name = rollout.metadata.name.as_deref().unwrap_or_default();
-        Failure::usage(format!("{name}: {why}"), "nothing was changed")
-    };
+) -> Result<Planned<'a>, Failure> {
+    let refused = |why: &str| refused(rollout, why);
+    let spec = &rollout.spec;
     let campaign = campaign_name(rollout).map_err(|refusal| refused(&refusal.message))?;
     let observed = Observed {
         campaign: stored(api, namespace, &campaign).await?,
@@ -40,22 +44,11 @@ pub(super) async fn apply(
         let mut images = images.iter();
         images.find(|image| image.metadata.name.as_deref() == Some(name))
     };
-    let (named, rollback) = (&rollout.spec.image_ref.name, rollout.spec.rollback.as_ref());
+    let (named, rollback) = (&spec.image_ref.name, spec.rollback.as_ref());
     if image(named).is_none() {
         return Err(refused(&format!(
             "spec.imageRef: the FirmwareImage {named} is not in this call"
         )));
-    }
-    for one in images {
-        if let Ok(Origin::Fetched { source, digest }) = origin(one) {
-            let name = one.metadata.name.as_deref().unwrap_or_default();
-            return Err(Failure::usage(
-                format!("the FirmwareImage {name}: only the operator in Kubernetes fetches images"),
-                format!(
-                    "store it by `drover artefacts put {source} --digest {digest}`, with the --public-key if it is signed, and give what it prints as spec.source.uri"
-                ),
-            ));
-        }
     }
     let around = Surroundings {
         namespace,
@@ -63,7 +56,7 @@ pub(super) async fn apply(
         image: image(named),
         rollback_image: rollback.and_then(|rollback| image(&rollback.image_ref.name)),
         group: groups.iter().find(|group| {
-            let named = rollout.spec.group_ref.as_ref();
+            let named = spec.group_ref.as_ref();
             named.is_some_and(|named| group.metadata.name.as_ref() == Some(&named.name))
         }),
         read_filter: declared::read_filter,
@@ -71,22 +64,48 @@ pub(super) async fn apply(
     // What stands of it is what the state tier says, not what the file may have been saved with.
     let mut asked = rollout.clone();
     asked.status = Some(FirmwareRolloutStatus::default());
-    let planned = plan(&asked, &around, &observed, &time::kubernetes());
+    let planned = fleet_plan::rollout::plan(&asked, &around, &observed, &time::kubernetes());
     if let Some(refusal) = &planned.refusal {
         return Err(refused(&refusal.message));
     }
     if let Some(seen) = &observed.campaign {
         is_of(&seen.campaign, rollout, &around).map_err(|why| refused(&why))?;
     }
-    let mut result = Applied::Unchanged;
-    for action in &planned.actions {
-        result = act(api, &campaign, action).await?;
-    }
-    Ok(AppliedRollout {
-        name: rollout.metadata.name.clone().unwrap_or_default(),
+    Ok(Planned {
+        rollout,
         campaign,
-        result,
+        actions: planned.actions,
     })
+}
+
+impl Planned<'_> {
+    /// Whether devices are about to be told of the image.
+    pub(super) fn begins_with(&self, image: &FirmwareImage) -> bool {
+        let spec = &self.rollout.spec;
+        let rollback = spec.rollback.as_ref().map(|rollback| &rollback.image_ref);
+        let mut named = [Some(&spec.image_ref), rollback].into_iter().flatten();
+        let is_named = named.any(|one| image.metadata.name.as_ref() == Some(&one.name));
+        let mut actions = self.actions.iter();
+        is_named && actions.any(|action| matches!(action, Action::Create(_)))
+    }
+
+    /// Does it.
+    pub(super) async fn carry_out(self, api: &Api) -> Result<AppliedRollout, Failure> {
+        let mut result = Applied::Unchanged;
+        for action in &self.actions {
+            result = act(api, &self.campaign, action).await?;
+        }
+        Ok(AppliedRollout {
+            name: self.rollout.metadata.name.clone().unwrap_or_default(),
+            campaign: self.campaign,
+            result,
+        })
+    }
+}
+
+fn refused(rollout: &FirmwareRollout, why: &str) -> Failure {
+    let name = rollout.metadata.name.as_deref().unwrap_or_default();
+    Failure::usage(format!("{name}: {why}"), "nothing was changed")
 }
 
 /// Whether the campaign is what the files say: nothing keeps them from being changed.
