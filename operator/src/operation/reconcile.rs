@@ -4,16 +4,15 @@ use std::time::Duration;
 
 use crd::{Device, DeviceOperation, DeviceOperationStatus};
 use device_state::Namespace;
-use fleet_plan::operation::{
-    Again, Ask, Deafness, Outcome, Request, Step, Target, report, step, target,
-};
+use fleet_plan::operation::{Again, Ask, Outcome, Request, Step, Target, report, step, target};
+use fleet_wire::operation::turned_down;
 use kube::ResourceExt;
 use kube::api::{DeleteParams, Preconditions};
 
 use super::Context;
 use crate::controller::{ReconcileError, Settled, now};
 use crate::kubernetes::objects;
-use crate::state_tier::{CallError, refusal};
+use crate::state_tier::CallError;
 
 pub(super) async fn settle(
     operation: &DeviceOperation,
@@ -89,39 +88,11 @@ async fn ask(
     let CallError::Refused(status) = &error else {
         return Err(error.into());
     };
-    let failed = |coap_code: String| Outcome::Failed {
-        coap_code,
-        message: status.message().to_owned(),
-        at: None,
-    };
-    let told = error.told();
-    if let Some(code) = told.strip_prefix("COAP_") {
-        return Ok(failed(code.replace('_', ".")));
+    let may_ask_again = || may_ask_again(operation, ask, context);
+    match turned_down(status, ask.immediate, may_ask_again) {
+        Some(outcome) => Ok(outcome),
+        None => Err(error.into()),
     }
-    let waits = |deafness| {
-        if ask.immediate {
-            failed(String::new())
-        } else {
-            Outcome::Waiting(deafness)
-        }
-    };
-    Ok(match told.as_str() {
-        "DEVICE_ASLEEP" | "DEVICE_MOVING" => waits(Deafness::Asleep),
-        "DEVICE_NOT_REGISTERED" => waits(Deafness::NotRegistered),
-        "DEVICE_BUSY" | "QUEUE_FULL" => waits(Deafness::Busy),
-        // It goes on, and is asked for by the same id again.
-        "OPERATION_PENDING" => Outcome::Waiting(Deafness::Busy),
-        "DEVICE_TIMEOUT" if may_ask_again(operation, ask, context) => {
-            Outcome::Waiting(Deafness::Busy)
-        }
-        "DEVICE_TIMEOUT" | "DEVICE_BAD_ANSWER" | "OBSERVED_OTHERWISE" | "TOO_MANY_OBSERVATIONS" => {
-            failed(String::new())
-        }
-        _ => match refusal("the operation", &error) {
-            Some(refusal) => Outcome::Refused(refusal),
-            None => return Err(error.into()),
-        },
-    })
 }
 
 /// Counts that a device did not answer.
