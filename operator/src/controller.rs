@@ -169,12 +169,14 @@ impl<K: Kind> Shared<K> {
         })
     }
 
-    /// Writes the status of `object`, which is `seen` as it was after the last write.
+    /// Writes the status of `object`, which is `seen` as it was after the last write. With `is_record` nothing is written
+    /// over an object that has changed since.
     pub(crate) async fn publish(
         &self,
         seen: &K,
         object: &K,
         status: &impl Serialize,
+        is_record: bool,
     ) -> Result<Published, Box<kube::Error>> {
         if let Err(wait) = self.memory.take_budget(object, Instant::now()) {
             self.metrics.status_writes_postponed.inc();
@@ -186,6 +188,9 @@ impl<K: Kind> Shared<K> {
         let mut metadata = json!({"name": name, "uid": object.uid()});
         if let Some(namespace) = object.namespace() {
             metadata["namespace"] = namespace.into();
+        }
+        if is_record && let Some(version) = object.resource_version() {
+            metadata["resourceVersion"] = version.into();
         }
         let patch = json!({
             "apiVersion": K::api_version(&()),

@@ -28,6 +28,10 @@ pub(crate) trait Control: Send + Sync + Sized + 'static {
     type Kind: Kind;
     type Status: Serialize + Send + Sync;
 
+    /// Whether the status says what was done, so that another one may only follow from it: it is written over nothing but
+    /// the object that it was decided upon.
+    const STATUS_IS_RECORD: bool = false;
+
     fn shared(&self) -> &Shared<Self::Kind>;
 
     /// Where the number of objects is shown.
@@ -190,7 +194,10 @@ pub(crate) async fn reconcile<C: Control>(
         Settled::Decided { status, again } => (status, again),
     };
     if let Some(status) = &status {
-        match shared.publish(&seen, &object, status).await? {
+        match shared
+            .publish(&seen, &object, status, C::STATUS_IS_RECORD)
+            .await?
+        {
             Published::Done => {}
             Published::Postponed(wait) => return Ok(Action::requeue(wait)),
         }
