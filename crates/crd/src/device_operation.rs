@@ -12,7 +12,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::condition::{ConditionRow, ConditionType, Reason, conditions_schema};
 use crate::desired_value::OperationValue;
-use crate::failure_sample::Ledger;
+use crate::failure_sample::{FailureSample, Ledger};
 use crate::reference::ObjectReference;
 use crate::selector::Selector;
 
@@ -89,7 +89,7 @@ pub struct DeviceOperationSpec {
     #[serde(default)]
     #[x_kube(validation = Rule::new("self == oldSelf").message("executionGuarantee is immutable"))]
     pub execution_guarantee: ExecutionGuarantee,
-    /// No more devices are asked at the same time.
+    /// No more devices of a set are asked at the same time. One that sleeps gives its place to the next after a minute.
     #[serde(default = "fifty")]
     #[schemars(range(min = 1, max = 100_000))]
     #[x_kube(validation = Rule::new("self == oldSelf").message("parallelism is immutable"))]
@@ -229,9 +229,63 @@ pub struct DeviceOperationStatus {
     #[schemars(length(max = 20))]
     #[x_kube(merge_strategy = ListMerge::Atomic)]
     pub results: Vec<OperationResult>,
-    /// Where every result is.
+    /// Some of the devices of a set on which it failed.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 10))]
+    #[x_kube(merge_strategy = ListMerge::Atomic)]
+    pub failure_samples: Vec<FailureSample>,
+    /// The operation of the state tier; of a set of devices what the ids of their requests begin with.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub ledger: Option<Ledger>,
+    /// How far the devices of a set are. The operator goes on from here after a restart.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub progress: Option<OperationProgress>,
+}
+
+/// Which devices of a set were asked. Written before any of them is.
+#[derive(KubeSchema, Serialize, Deserialize, Clone, Debug, Default, PartialEq)]
+#[serde(rename_all = "camelCase")]
+pub struct OperationProgress {
+    /// Which devices are meant, as it was at the start; empty for every device of the namespace.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    #[schemars(length(max = 2048))]
+    pub filter: String,
+    /// Every device up to this endpoint name, in the order of their bytes, is through or under way; empty before the first.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    #[schemars(length(max = 255))]
+    pub asked_through: String,
+    /// The devices that are not through.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 256))]
+    #[x_kube(merge_strategy = ListMerge::Atomic)]
+    pub under_way: Vec<DeviceUnderWay>,
+    /// Of those that failed: of how many nobody knows whether they have done it.
+    #[serde(default)]
+    pub unknown: i64,
+}
+
+/// A device of a set that is not through.
+#[derive(KubeSchema, Serialize, Deserialize, Clone, Debug, Default, PartialEq, Eq)]
+#[serde(rename_all = "camelCase")]
+pub struct DeviceUnderWay {
+    /// The device.
+    #[schemars(length(max = 255))]
+    pub endpoint_name: String,
+    /// Seconds after startTime from which on it may have been asked; none if it surely was not.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub asked: Option<i64>,
+    /// The operation of the state tier, once it is known.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(max = 64))]
+    pub id: Option<String>,
+    /// How often it did not answer, or had no room for another operation.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub attempts: i32,
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde passes references")]
+const fn is_zero(number: &i32) -> bool {
+    *number == 0
 }
 
 /// How many devices are in which state; each is in one.
@@ -282,6 +336,7 @@ impl DeviceOperation {
                 Reason::Unsupported,
                 Reason::QuotaExceeded,
                 Reason::GroupNotFound,
+                Reason::InvalidFilter,
                 Reason::SecretNotFound,
             ],
         ),

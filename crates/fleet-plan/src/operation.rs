@@ -6,8 +6,11 @@
 //! 2. Reads and discoveries are sent at once and kept nowhere: they are asked again until the device listens. All else is
 //!    kept by the state tier until the device listens, and only followed.
 //! 3. Whatever comes of it, the object is through then, and is deleted some time later.
+//!
+//! [`fleet`] does the same for a set of devices.
 
 mod compile;
+pub mod fleet;
 mod status;
 
 use std::time::Duration;

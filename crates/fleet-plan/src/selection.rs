@@ -1,7 +1,7 @@
 //! Selectors and groups as filters of the API.
 
 use crd::selector::{Operator, Requirement, Selector};
-use crd::{DeviceGroupSpec, FirmwareImage, Membership, Reason};
+use crd::{DeviceGroup, DeviceGroupSpec, FirmwareImage, Membership, Reason};
 use device_state::campaign;
 use device_state::selection::DeviceFilter;
 use filter::{Argument, Comparator, Expression, Field, Restriction, Tail};
@@ -48,6 +48,23 @@ impl Selection {
             selection.parts.extend(parsed);
         }
         Ok(selection)
+    }
+
+    /// The group that an object names, if there is one; `field` is where it names it.
+    pub(crate) fn named_group(
+        self,
+        group: Option<&DeviceGroup>,
+        name: &str,
+        field: &str,
+    ) -> Result<Self, Refusal> {
+        let group = group.ok_or_else(|| Refusal {
+            reason: Reason::GroupNotFound,
+            message: format!("{field}: there is no DeviceGroup {name} in the namespace"),
+        })?;
+        self.group(
+            &group.spec,
+            &format!("{field}: the DeviceGroup {name}: spec"),
+        )
     }
 
     /// Only models that the image is for.

@@ -231,13 +231,28 @@ pub fn outcome(operation: api::Operation) -> Result<Outcome, AnswerError> {
     })
 }
 
-/// What it says of an operation that a call was refused; `None`: nothing, and the call is to be repeated some time.
-/// `may_ask_again` tells of a device that did not answer whether it is asked once more.
-pub fn turned_down(
-    status: &Status,
-    immediate: bool,
-    may_ask_again: impl FnOnce() -> bool,
-) -> Option<Outcome> {
+/// What became of a device that was not asked, or has not done it.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Refused {
+    /// So it is.
+    Is(Outcome),
+    /// It did not answer: so it is, unless it is asked once more.
+    Silent(Outcome),
+    /// Too many operations wait for it. This answer is remembered as any other: who asks again by the same id has it again.
+    Full(Outcome),
+}
+
+impl Refused {
+    /// So it is, if the device is not asked again.
+    pub fn outcome(self) -> Outcome {
+        match self {
+            Self::Is(outcome) | Self::Silent(outcome) | Self::Full(outcome) => outcome,
+        }
+    }
+}
+
+/// What it says of the device that a call was refused; `None`: nothing, and the call is to be repeated some time.
+pub fn turned_down(status: &Status, immediate: bool) -> Option<Refused> {
     let failed = |coap_code: String| Outcome::Failed {
         coap_code,
         message: status.message().to_owned(),
@@ -252,19 +267,20 @@ pub fn turned_down(
     };
     let told = reason(status);
     if let Some(code) = told.strip_prefix("COAP_") {
-        return Some(failed(code.replace('_', ".")));
+        return Some(Refused::Is(failed(code.replace('_', "."))));
     }
     Some(match told.as_str() {
-        "DEVICE_ASLEEP" | "DEVICE_MOVING" => waits(Deafness::Asleep),
-        "DEVICE_NOT_REGISTERED" => waits(Deafness::NotRegistered),
-        "DEVICE_BUSY" | "QUEUE_FULL" => waits(Deafness::Busy),
+        "DEVICE_ASLEEP" | "DEVICE_MOVING" => Refused::Is(waits(Deafness::Asleep)),
+        "DEVICE_NOT_REGISTERED" => Refused::Is(waits(Deafness::NotRegistered)),
+        "DEVICE_BUSY" => Refused::Is(waits(Deafness::Busy)),
+        "QUEUE_FULL" => Refused::Full(waits(Deafness::Busy)),
         // It goes on, and is asked for by the same id again.
-        "OPERATION_PENDING" => Outcome::Waiting(Deafness::Busy),
-        "DEVICE_TIMEOUT" if may_ask_again() => Outcome::Waiting(Deafness::Busy),
-        "DEVICE_TIMEOUT" | "DEVICE_BAD_ANSWER" | "OBSERVED_OTHERWISE" | "TOO_MANY_OBSERVATIONS" => {
-            failed(String::new())
+        "OPERATION_PENDING" => Refused::Is(Outcome::Waiting(Deafness::Busy)),
+        "DEVICE_TIMEOUT" => Refused::Silent(failed(String::new())),
+        "DEVICE_BAD_ANSWER" | "OBSERVED_OTHERWISE" | "TOO_MANY_OBSERVATIONS" => {
+            Refused::Is(failed(String::new()))
         }
-        _ => Outcome::Refused(refusal("the operation", status)?),
+        _ => Refused::Is(Outcome::Refused(refusal("the operation", status)?)),
     })
 }
 

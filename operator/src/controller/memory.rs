@@ -88,6 +88,14 @@ impl<K: Kind> Memory<K> {
         })
     }
 
+    /// How long no status may be written, if so.
+    pub(crate) fn until_budget(&self, object: &K, now: Instant) -> Option<Duration> {
+        self.with(object, |remembered| {
+            let mut budget = remembered.budget.clone()?;
+            budget.take(now).err()
+        })
+    }
+
     pub(crate) fn succeeded(&self, object: &K) {
         self.with(object, |remembered| remembered.failures = 0);
     }

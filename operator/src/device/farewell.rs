@@ -103,7 +103,7 @@ async fn follow(
     let status = wiping(device, id, &now());
     // Asking once more meanwhile is the same request.
     Ok(Parting::NotYet(
-        match shared.publish(seen, device, &status).await? {
+        match shared.publish(seen, device, &status, false).await? {
             Published::Done => shared.settings.wait,
             Published::Postponed(wait) => wait,
         },

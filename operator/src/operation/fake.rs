@@ -1,4 +1,4 @@
-//! A state tier in memory with one device, which sleeps until it is woken.
+//! A state tier in memory with some devices, which sleep until they are woken.
 
 #![expect(clippy::unwrap_used, reason = "a failed unwrap is the test's failure")]
 
@@ -6,6 +6,7 @@ use std::collections::HashMap;
 use std::sync::{Arc, Mutex};
 
 use proto::drover::v1 as api;
+use proto::drover::v1::devices_server::{Devices, DevicesServer};
 use proto::drover::v1::operation::State;
 use proto::drover::v1::operations_server::{Operations, OperationsServer};
 use tonic::transport::Server;
@@ -23,29 +24,49 @@ pub(super) struct FakeStateTier {
     /// By request id.
     operations: Arc<Mutex<HashMap<String, api::Operation>>>,
     is_awake: Arc<Mutex<bool>>,
+    devices: Arc<Mutex<Vec<String>>>,
     calls: Calls,
 }
 
 /// A controller between a scripted API server and this.
 pub(super) async fn start() -> (Arc<Context>, ApiServer, FakeStateTier) {
     let fake = FakeStateTier::default();
-    let services = Server::builder().add_service(OperationsServer::new(fake.clone()));
-    let (shared, api_server) = rig::shared(rig::state_tier(services).await);
-    let context = Context::new(shared, Feed::default());
-    (Arc::new(context), api_server, fake)
+    let (context, api_server) = fake.restart().await;
+    (context, api_server, fake)
 }
 
 impl FakeStateTier {
+    /// Another controller, which knows nothing, and an API server of its own.
+    pub(super) async fn restart(&self) -> (Arc<Context>, ApiServer) {
+        let services = Server::builder()
+            .add_service(OperationsServer::new(self.clone()))
+            .add_service(DevicesServer::new(self.clone()));
+        let (shared, api_server) = rig::shared(rig::state_tier(services).await);
+        let context = Context::new(shared, Feed::default());
+        (Arc::new(context), api_server)
+    }
+
     /// What was asked for, so far.
     pub(super) fn calls(&self) -> Vec<String> {
         self.calls.all()
     }
 
+    /// Those of a namespace, in the order in which they are listed.
+    pub(super) fn have_devices(&self, names: &[&str]) {
+        *self.devices.lock().unwrap() = names.iter().map(|name| (*name).to_owned()).collect();
+    }
+
+    /// What was asked for, by the ids of requests.
+    pub(super) fn requests(&self) -> Vec<String> {
+        let mut all: Vec<String> = self.operations.lock().unwrap().keys().cloned().collect();
+        all.sort();
+        all
+    }
+
     pub(super) fn wake_up(&self) {
         *self.is_awake.lock().unwrap() = true;
         for operation in self.operations.lock().unwrap().values_mut() {
-            operation.set_state(State::Delivered);
-            operation.coap_code = "2.04".to_owned();
+            deliver(operation);
         }
     }
 
@@ -68,9 +89,19 @@ impl FakeStateTier {
                 state: State::Pending.into(),
                 ..Default::default()
             });
+        if *self.is_awake.lock().unwrap() {
+            deliver(operation);
+        }
         Ok(Response::new(api::OperationResponse {
             operation: Some(operation.clone()),
         }))
+    }
+}
+
+fn deliver(operation: &mut api::Operation) {
+    if operation.state() == State::Pending {
+        operation.set_state(State::Delivered);
+        operation.coap_code = "2.04".to_owned();
     }
 }
 
@@ -112,8 +143,13 @@ impl Operations for FakeStateTier {
         &self,
         request: Request<api::ExecuteRequest>,
     ) -> Answer<api::OperationResponse> {
-        self.calls
-            .add_of("execute", &request, &request.get_ref().path);
+        let asked = request.get_ref();
+        let about = if self.devices.lock().unwrap().is_empty() {
+            asked.path.clone()
+        } else {
+            format!("{}{}", asked.endpoint, asked.path)
+        };
+        self.calls.add_of("execute", &request, &about);
         self.enqueue(request.get_ref().delivery.as_ref())
     }
 
@@ -130,7 +166,11 @@ impl Operations for FakeStateTier {
     ) -> Answer<api::Operation> {
         let id = &request.get_ref().id;
         self.calls.add_of("cancel", &request, id);
-        self.with(id, |one| one.set_state(State::Cancelled))
+        self.with(id, |one| {
+            if one.state() == State::Pending {
+                one.set_state(State::Cancelled);
+            }
+        })
     }
 
     async fn write(&self, _: Request<api::WriteRequest>) -> Answer<api::OperationResponse> {
@@ -207,8 +247,59 @@ impl Operations for FakeStateTier {
 
     async fn wait_operation(
         &self,
-        _: Request<api::WaitOperationRequest>,
+        request: Request<api::WaitOperationRequest>,
     ) -> Answer<api::Operation> {
+        self.with(&request.get_ref().id, |_| {})
+    }
+}
+
+#[tonic::async_trait]
+impl Devices for FakeStateTier {
+    type WatchEventsStream = tokio_stream::Pending<Result<api::WatchEventsResponse, Status>>;
+
+    /// One device on each page.
+    async fn list_devices(
+        &self,
+        request: Request<api::ListDevicesRequest>,
+    ) -> Answer<api::ListDevicesResponse> {
+        let asked = request.get_ref();
+        self.calls.add_of("list", &request, &asked.filter);
+        let devices = self.devices.lock().unwrap();
+        let place: usize = asked.page_token.parse().unwrap_or_default();
+        let device = |endpoint: &String| api::Device {
+            endpoint: endpoint.clone(),
+            ..Default::default()
+        };
+        let is_last = place + 1 >= devices.len();
+        Ok(Response::new(api::ListDevicesResponse {
+            devices: devices.get(place).map(device).into_iter().collect(),
+            next_page_token: if is_last {
+                String::new()
+            } else {
+                (place + 1).to_string()
+            },
+        }))
+    }
+
+    async fn get_device(&self, _: Request<api::GetDeviceRequest>) -> Answer<api::Device> {
+        never()
+    }
+
+    async fn update_device(&self, _: Request<api::UpdateDeviceRequest>) -> Answer<api::Device> {
+        never()
+    }
+
+    async fn delete_device(
+        &self,
+        _: Request<api::DeleteDeviceRequest>,
+    ) -> Answer<api::DeleteDeviceResponse> {
+        never()
+    }
+
+    async fn watch_events(
+        &self,
+        _: Request<api::WatchEventsRequest>,
+    ) -> Answer<Self::WatchEventsStream> {
         never()
     }
 }

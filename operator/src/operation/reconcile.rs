@@ -4,20 +4,25 @@ use std::time::Duration;
 
 use crd::{Device, DeviceOperation, DeviceOperationStatus};
 use device_state::Namespace;
-use fleet_plan::operation::{Again, Ask, Outcome, Request, Step, Target, report, step, target};
-use fleet_wire::operation::turned_down;
+use fleet_plan::operation::{
+    Again, Ask, Deafness, Outcome, Request, Step, Target, report, step, target,
+};
+use fleet_wire::operation::Refused;
 use kube::ResourceExt;
 use kube::api::{DeleteParams, Preconditions};
 
-use super::Context;
+use super::answer::refused;
+use super::{Context, fleet};
 use crate::controller::{ReconcileError, Settled, now};
 use crate::kubernetes::objects;
-use crate::state_tier::CallError;
 
 pub(super) async fn settle(
     operation: &DeviceOperation,
     context: &Context,
 ) -> Result<Settled<DeviceOperationStatus>, ReconcileError> {
+    if let Ok(Target::Labels(_) | Target::Group(_)) = target(&operation.spec) {
+        return fleet::settle(operation, context).await;
+    }
     let namespace = Namespace::new(&operation.namespace().unwrap_or_default())?;
     let endpoint = endpoint(operation, context).await?;
     // Before anything is looked at, so that what happens after that is told.
@@ -33,17 +38,22 @@ pub(super) async fn settle(
         } => follow(&namespace, (&endpoint, &id), overdue, context).await?,
         Step::Delete => return delete(operation, context).await,
     };
-    let settings = context.shared.settings;
     let plan = report(operation, endpoint.as_deref(), outcome, &now);
     Ok(Settled::Decided {
         status: plan.status_change(operation).cloned(),
-        again: match plan.again {
-            Again::Now => Duration::ZERO,
-            Again::At(pace) => settings.until_next(pace),
-            Again::Told(left) => context.until_told(&namespace, left),
-            Again::Within(time) => time.clamp(Duration::from_secs(1), settings.resync),
-        },
+        again: until(plan.again, &namespace, context),
     })
+}
+
+/// How long until the object is looked at again.
+pub(super) fn until(again: Again, namespace: &Namespace, context: &Context) -> Duration {
+    let settings = context.shared.settings;
+    match again {
+        Again::Now => Duration::ZERO,
+        Again::At(pace) => settings.until_next(pace),
+        Again::Told(left) => context.until_told(namespace, left),
+        Again::Within(time) => time.clamp(Duration::from_secs(1), settings.resync),
+    }
 }
 
 /// The device that an object means; `None` if the object of that is not there. Once it was found it stays that one.
@@ -55,7 +65,7 @@ async fn endpoint(
         Ok(Target::Endpoint(endpoint)) => return Ok(Some(endpoint.to_owned())),
         Ok(Target::Device(name)) => name,
         // What it asks for cannot be done, which the next step says.
-        Err(_) => return Ok(None),
+        Ok(Target::Labels(_) | Target::Group(_)) | Err(_) => return Ok(None),
     };
     let uid = operation.uid().unwrap_or_default();
     let known = context.with_asked(|asked| asked.get(&uid).cloned());
@@ -85,14 +95,12 @@ async fn ask(
         Ok(outcome) => return Ok(outcome),
         Err(error) => error,
     };
-    let CallError::Refused(status) = &error else {
-        return Err(error.into());
-    };
-    let may_ask_again = || may_ask_again(operation, ask, context);
-    match turned_down(status, ask.immediate, may_ask_again) {
-        Some(outcome) => Ok(outcome),
-        None => Err(error.into()),
-    }
+    Ok(match refused(error, ask)? {
+        Refused::Silent(_) if may_ask_again(operation, ask, context) => {
+            Outcome::Waiting(Deafness::Busy)
+        }
+        Refused::Is(outcome) | Refused::Silent(outcome) | Refused::Full(outcome) => outcome,
+    })
 }
 
 /// Counts that a device did not answer.
@@ -131,7 +139,7 @@ async fn follow(
 }
 
 /// The object has stayed for as long as it should.
-async fn delete(
+pub(super) async fn delete(
     operation: &DeviceOperation,
     context: &Context,
 ) -> Result<Settled<DeviceOperationStatus>, ReconcileError> {

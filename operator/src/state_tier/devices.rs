@@ -1,4 +1,4 @@
-//! One device: what is known of it, and what its object asks for.
+//! Devices: which there are, what is known of one, and what its object asks for.
 
 use device_state::Namespace;
 use fleet_plan::device::{Action, Observed};
@@ -9,6 +9,16 @@ use proto::drover::v1::devices_client::DevicesClient;
 use proto::drover::v1::observations_client::ObservationsClient;
 
 use super::{CallError, StateTier, about, known, name_of, of_namespace};
+
+/// As many as a page can have.
+const PAGE: u32 = 1_000;
+
+/// Some of the devices that a filter lets through.
+pub(crate) struct DevicePage {
+    pub(crate) endpoints: Vec<String>,
+    /// By which the next ones are listed; empty if there are none.
+    pub(crate) next: String,
+}
 
 /// Calls a method of a client about a namespace.
 macro_rules! call {
@@ -96,5 +106,26 @@ impl StateTier {
         };
         let answer = call!(self, DevicesClient.delete_device, namespace, request);
         answer.await.map(drop)
+    }
+
+    /// Lists devices, by name within each shard. `token` is that of the page before, or empty.
+    pub(crate) async fn devices(
+        &self,
+        namespace: &Namespace,
+        filter: &str,
+        token: &str,
+    ) -> Result<DevicePage, CallError> {
+        let request = api::ListDevicesRequest {
+            page_size: PAGE,
+            page_token: token.to_owned(),
+            filter: filter.to_owned(),
+            view: api::DeviceView::Basic.into(),
+            ..Default::default()
+        };
+        let answer = call!(self, DevicesClient.list_devices, namespace, request).await?;
+        Ok(DevicePage {
+            endpoints: answer.devices.into_iter().map(|one| one.endpoint).collect(),
+            next: answer.next_page_token,
+        })
     }
 }

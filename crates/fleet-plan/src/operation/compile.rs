@@ -5,29 +5,36 @@ use crd::desired_value::OperationValue;
 use crd::device_operation::{
     Action, ActionType, DeviceOperationSpec, DispatchPolicy, ExecutionGuarantee,
 };
+use crd::selector::Selector;
 use lwm2m::{Path, Value};
 
 use super::Request;
 use crate::Refusal;
 use crate::typing::{Problems, typed};
 
-/// The device that an object means.
+/// The devices that an object means.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Target<'a> {
     /// That with this endpoint name.
     Endpoint(&'a str),
     /// That of this `Device`.
     Device(&'a str),
+    /// Those with these labels.
+    Labels(&'a Selector),
+    /// Those of this `DeviceGroup`.
+    Group(&'a str),
 }
 
-/// The device that an object means, if it means one.
+/// The devices that an object means.
 pub fn target(spec: &DeviceOperationSpec) -> Result<Target<'_>, Refusal> {
-    let one = "an operation is on one device yet; give deviceRef or endpointName, and make one DeviceOperation for each";
     match (&spec.endpoint_name, &spec.device_ref) {
-        (Some(endpoint), _) => Ok(Target::Endpoint(endpoint)),
-        (None, Some(reference)) => Ok(Target::Device(&reference.name)),
-        (None, None) if spec.selector.is_some() => Err(Refusal::unsupported("spec.selector", one)),
-        (None, None) if spec.group_ref.is_some() => Err(Refusal::unsupported("spec.groupRef", one)),
+        (Some(endpoint), _) => return Ok(Target::Endpoint(endpoint)),
+        (None, Some(reference)) => return Ok(Target::Device(&reference.name)),
+        (None, None) => {}
+    }
+    match (&spec.selector, &spec.group_ref) {
+        (Some(selector), _) => Ok(Target::Labels(selector)),
+        (None, Some(reference)) => Ok(Target::Group(&reference.name)),
         (None, None) => Err(Refusal::invalid("spec.endpointName", "is missing")),
     }
 }

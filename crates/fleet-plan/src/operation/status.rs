@@ -17,19 +17,19 @@ use ConditionStatus::{False, True, Unknown};
 use ConditionType::{Accepted, Complete, Failed, Succeeded, Suspended};
 
 /// Results that a status lists.
-const MAX_RESULTS: usize = 20;
+pub(super) const MAX_RESULTS: usize = 20;
 /// The bytes of all their values.
 const MAX_BYTES: usize = 8 * 1_024;
 /// A longer value is cut.
 const MAX_VALUE: usize = 256;
 
 /// A status in the making: starts as what the object has, ends as what it should have.
-struct Report<'a> {
+pub(super) struct Report<'a> {
     operation: &'a DeviceOperation,
     endpoint: &'a str,
-    now: &'a Time,
+    pub(super) now: &'a Time,
     conditions: Conditions<'a>,
-    status: DeviceOperationStatus,
+    pub(super) status: DeviceOperationStatus,
 }
 
 /// The status of an operation that is so. `endpoint` is the device that was asked, if it is known.
@@ -39,22 +39,27 @@ pub fn report(
     outcome: Outcome,
     now: &Time,
 ) -> Plan {
-    let mut status = operation.status.clone().unwrap_or_default();
-    let known = std::mem::take(&mut status.conditions);
-    let generation = operation.metadata.generation.unwrap_or(1);
-    status.observed_generation = Some(generation);
-    let rows = DeviceOperation::CONDITIONS;
-    let report = Report {
-        operation,
-        endpoint: endpoint.unwrap_or_default(),
-        now,
-        conditions: Conditions::new(known, rows, generation, now),
-        status,
-    };
-    report.with(outcome)
+    Report::new(operation, endpoint.unwrap_or_default(), now).with(outcome)
 }
 
-impl Report<'_> {
+impl<'a> Report<'a> {
+    pub(super) fn new(operation: &'a DeviceOperation, endpoint: &'a str, now: &'a Time) -> Self {
+        let mut status = operation.status.clone().unwrap_or_default();
+        let known = std::mem::take(&mut status.conditions);
+        let generation = operation.metadata.generation.unwrap_or(1);
+        status.observed_generation = Some(generation);
+        let rows = DeviceOperation::CONDITIONS;
+        Self {
+            operation,
+            endpoint,
+            now,
+            conditions: Conditions::new(known, rows, generation, now),
+            status,
+        }
+    }
+}
+
+impl<'a> Report<'a> {
     fn with(mut self, outcome: Outcome) -> Plan {
         match outcome {
             Outcome::Through => {}
@@ -126,7 +131,7 @@ impl Report<'_> {
         self.plan(Again::Within(stays))
     }
 
-    fn plan(mut self, again: Again) -> Plan {
+    pub(super) fn plan(mut self, again: Again) -> Plan {
         let is_through = self.status.completion_time.is_some();
         if self.operation.spec.suspend && !is_through {
             let message = "spec.suspend is true";
@@ -144,19 +149,19 @@ impl Report<'_> {
         }
     }
 
-    fn accepted(&mut self) {
+    pub(super) fn accepted(&mut self) {
         let message = "the spec is in force";
         self.conditions
             .set(Accepted, True, Reason::Accepted, message);
     }
 
-    fn refused(&mut self, refusal: &Refusal) {
+    pub(super) fn refused(&mut self, refusal: &Refusal) {
         let (reason, message) = (refusal.reason, refusal.message.as_str());
         self.conditions.set(Accepted, False, reason, message);
     }
 
     /// It is not through.
-    fn open(&mut self, reason: Reason, message: &str) {
+    pub(super) fn open(&mut self, reason: Reason, message: &str) {
         self.conditions.set(Complete, False, reason, message);
         let expected = "nothing has failed";
         self.conditions
@@ -165,7 +170,7 @@ impl Report<'_> {
     }
 
     /// It ended, and not as it should.
-    fn failed(&mut self, reason: Reason, message: &str) {
+    pub(super) fn failed(&mut self, reason: Reason, message: &str) {
         let ended = "nothing is left to do";
         self.conditions.set(Complete, True, Reason::Complete, ended);
         self.conditions.set(Failed, True, reason, message);
@@ -219,19 +224,24 @@ impl Report<'_> {
             message
         };
         self.status.results = results;
-        self.conditions
-            .set(Complete, True, Reason::Complete, &message);
-        let expected = "nothing has failed";
-        self.conditions
-            .set(Failed, False, Reason::AsExpected, expected);
-        self.conditions
-            .set(Succeeded, True, Reason::Complete, &message);
+        self.done(&message);
         self.through(answer.at.clone());
         self.count(|counts| counts.succeeded = 1);
     }
 
+    /// It ended as it should.
+    pub(super) fn done(&mut self, message: &str) {
+        self.conditions
+            .set(Complete, True, Reason::Complete, message);
+        let expected = "nothing has failed";
+        self.conditions
+            .set(Failed, False, Reason::AsExpected, expected);
+        self.conditions
+            .set(Succeeded, True, Reason::Complete, message);
+    }
+
     /// Nothing more comes of it.
-    fn through(&mut self, at: Option<Time>) {
+    pub(super) fn through(&mut self, at: Option<Time>) {
         self.status.completion_time = Some(at.unwrap_or_else(|| self.now.clone()));
     }
 
@@ -244,28 +254,14 @@ impl Report<'_> {
         self.status.counts = Some(counts);
     }
 
-    /// What a device told, as much as there is room for. Without anything to tell it has answered all the same.
     fn results(&self, answer: &Answer) -> Vec<OperationResult> {
-        if answer.coap_code.is_empty() {
-            return Vec::new();
-        }
-        let code = answer.coap_code.as_str();
-        if answer.values.is_empty() {
-            return vec![self.result(code, None, answer.at.clone())];
-        }
-        let asked = self.operation.spec.action.path.as_deref();
-        let mut room = MAX_BYTES;
-        let mut results = Vec::new();
-        for (path, text) in answer.values.iter().take(MAX_RESULTS) {
-            let text = shown(path, text, asked);
-            let text = cut(&text, MAX_VALUE);
-            let Some(rest) = room.checked_sub(text.len()) else {
-                break;
-            };
-            room = rest;
-            results.push(self.result(code, non_empty(text), answer.at.clone()));
-        }
-        results
+        let asked = self.asked();
+        let mut room = Room {
+            results: MAX_RESULTS,
+            bytes: MAX_BYTES,
+            each: 0,
+        };
+        results((self.endpoint, asked), answer, &mut room, self.now)
     }
 
     fn result(&self, code: &str, value: Option<String>, at: Option<Time>) -> OperationResult {
@@ -277,13 +273,63 @@ impl Report<'_> {
         }
     }
 
+    /// The path that devices are asked about.
+    pub(super) fn asked(&self) -> Option<&'a str> {
+        self.operation.spec.action.path.as_deref()
+    }
+
     /// How long the object stays.
-    fn stays(&self) -> Duration {
+    pub(super) fn stays(&self) -> Duration {
         let stays = self.operation.spec.ttl_seconds_after_finished;
         let completed = self.status.completion_time.as_ref();
         let left = stays - completed.map_or(0, |completed| passed(completed, self.now));
         Duration::from_secs(u64::try_from(left).unwrap_or(0))
     }
+}
+
+/// What is left of a status for results.
+pub(super) struct Room {
+    /// How many.
+    pub(super) results: usize,
+    /// How many bytes.
+    pub(super) bytes: usize,
+    /// What one takes besides its value, in bytes.
+    pub(super) each: usize,
+}
+
+/// What a device told about the path that was asked for, as much as there is room for. Without anything to tell it has
+/// answered all the same.
+pub(super) fn results(
+    (endpoint, asked): (&str, Option<&str>),
+    answer: &Answer,
+    room: &mut Room,
+    now: &Time,
+) -> Vec<OperationResult> {
+    if answer.coap_code.is_empty() {
+        return Vec::new();
+    }
+    let one = |value: Option<String>| OperationResult {
+        endpoint_name: endpoint.to_owned(),
+        coap_code: answer.coap_code.clone(),
+        value,
+        time: answer.at.clone().unwrap_or_else(|| now.clone()),
+    };
+    let mut values: Vec<String> = Vec::new();
+    for (path, text) in answer.values.iter().take(room.results) {
+        values.push(cut(&shown(path, text, asked), MAX_VALUE).to_owned());
+    }
+    if answer.values.is_empty() && room.results > 0 {
+        values.push(String::new());
+    }
+    let mut results = Vec::new();
+    for value in values {
+        let Some(rest) = room.bytes.checked_sub(value.len() + room.each) else {
+            break;
+        };
+        room.bytes = rest;
+        results.push(one(non_empty(&value)));
+    }
+    results
 }
 
 /// A value as it is shown: alone, if it is all that was asked for, and never what is secret.

@@ -323,11 +323,8 @@ fn values_of_one_instance_need_no_composite_operation() {
 
 #[test]
 fn what_operations_cannot_do_is_refused_by_its_field() {
-    let read = "action: {type: Read, path: /3}";
     let execute = "endpointName: a, action: {type: Execute, path: /3/0/4}";
     for (spec, begin) in [
-        (format!("{{groupRef: {{name: g}}, {read}}}"), "spec.groupRef: "),
-        (format!("{{selector: {{}}, {read}}}"), "spec.selector: "),
         (
             format!("{{{execute}, executionGuarantee: AtLeastOnce}}"),
             "spec.executionGuarantee: AtLeastOnce: ",

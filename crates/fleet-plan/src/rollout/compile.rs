@@ -142,16 +142,9 @@ fn members(
     let (selection, field) = match (&spec.selector, &spec.group_ref) {
         (_, Some(reference)) => {
             let field = "spec.groupRef";
-            let group = around.group.ok_or_else(|| Refusal {
-                reason: Reason::GroupNotFound,
-                message: format!(
-                    "{field}: there is no DeviceGroup {} in the namespace",
-                    reference.name
-                ),
-            })?;
-            let name = group.metadata.name.as_deref().unwrap_or_default();
-            let spec = format!("{field}: the DeviceGroup {name}: spec");
-            (Selection::default().group(&group.spec, &spec)?, field)
+            let selection = Selection::default();
+            let selection = selection.named_group(around.group, &reference.name, field)?;
+            (selection, field)
         }
         (Some(selector), None) => {
             let field = "spec.selector";

@@ -5,8 +5,8 @@ use std::time::{Duration, Instant};
 use anyhow::anyhow;
 use crd::device_operation::ActionType;
 use crd::{Device, DeviceOperation, DeviceOperationStatus};
-use fleet_plan::operation::{Again, Ask, Outcome, Request, Step, report, step};
-use fleet_wire::operation::{Call, Reply, outcome, turned_down};
+use fleet_plan::operation::{Again, Ask, Deafness, Outcome, Request, Step, report, step};
+use fleet_wire::operation::{Call, Refused, Reply, outcome, turned_down};
 use proto::drover::v1::GetOperationRequest;
 use serde::Serialize;
 use sha2::{Digest as _, Sha256};
@@ -178,12 +178,19 @@ impl Asking<'_> {
             Err(status) => status,
         };
         let is_read = matches!(ask.request, Request::Read(_) | Request::Discover(_));
-        let may_ask_again = || {
-            self.unanswered = self.unanswered.saturating_add(1);
-            is_read && self.unanswered <= self.operation.spec.backoff_limit
-        };
-        let outcome = turned_down(&status, ask.immediate, may_ask_again);
-        outcome.ok_or_else(|| self.failed()(status))
+        match turned_down(&status, ask.immediate) {
+            Some(Refused::Silent(_)) if is_read && self.may_ask_again() => {
+                Ok(Outcome::Waiting(Deafness::Busy))
+            }
+            Some(refused) => Ok(refused.outcome()),
+            None => Err(self.failed()(status)),
+        }
+    }
+
+    /// Counts that a device did not answer.
+    const fn may_ask_again(&mut self) -> bool {
+        self.unanswered = self.unanswered.saturating_add(1);
+        self.unanswered <= self.operation.spec.backoff_limit
     }
 
     async fn follow(&self, endpoint: String, id: String) -> Result<Outcome, Failure> {
