@@ -21,6 +21,7 @@ fn what_is_declared_is_so_and_goes_with_its_object() {
     a_definition_is_added(&rig);
     devices_are_told_of_servers(&rig);
     an_operation_is_done_once(&rig);
+    an_operation_on_a_set_is_done_once_by_each(&rig);
     what_cannot_be_done_is_said(&rig);
     nothing_is_written_while_nothing_happens(&rig, &operator);
     what_is_deleted_is_taken_back(&rig);
@@ -182,8 +183,56 @@ fn an_operation_is_done_once(rig: &Rig) {
     });
 }
 
+fn an_operation_on_a_set_is_done_once_by_each(rig: &Rig) {
+    let devices = rig.drover.devices();
+    let north = "selector: {matchLabels: {site: north}}";
+    let write = "{type: Write, values: [{path: /3/0/15, value: Europe/Paris}]}";
+    rig.apply(&operation("write-all", north, write));
+    let written = rig.until("lwop/write-all", "Succeeded", "True", "Complete");
+    let counts = &written["status"]["counts"];
+    assert_eq!(counts["total"], 2, "{counts}");
+    assert_eq!(counts["succeeded"], 2, "{counts}");
+    let progress = &written["status"]["progress"];
+    assert_eq!(progress["filter"], "labels.site = \"north\"", "{progress}");
+    for device in &devices {
+        assert_eq!(rig.value(device, "/3/0/15"), "Europe/Paris");
+    }
+
+    // One after the other.
+    let group = "groupRef: {name: north}\n  parallelism: 1";
+    rig.apply(&operation("read-all", group, "{type: Read, path: /3/0/14}"));
+    let read = rig.until("lwop/read-all", "Succeeded", "True", "Complete");
+    let results = read["status"]["results"].as_array().unwrap();
+    let mut asked: Vec<_> = results
+        .iter()
+        .map(|one| one["endpointName"].as_str().unwrap())
+        .collect();
+    asked.sort_unstable();
+    let mut expected: Vec<_> = devices.iter().map(String::as_str).collect();
+    expected.sort_unstable();
+    assert_eq!(asked, expected);
+    assert!(results.iter().all(|one| one["value"] == "+06:00"));
+
+    // What devices refuse has failed, and which they are is told.
+    let missing = "{type: Read, path: /3303/77/5700}";
+    rig.apply(&operation("missing-all", north, missing));
+    let failed = rig.until("lwop/missing-all", "Failed", "True", "DevicesFailed");
+    let samples = failed["status"]["failureSamples"].as_array().unwrap();
+    assert_eq!(samples.len(), 2, "{samples:?}");
+
+    let nobody = "selector: {matchLabels: {site: nowhere}}";
+    rig.apply(&operation("nobody", nobody, "{type: Read, path: /3}"));
+    let nobody = rig.until("lwop/nobody", "Succeeded", "True", "Complete");
+    assert_eq!(nobody["status"]["counts"]["total"], 0);
+
+    let unknown = "groupRef: {name: nobody}";
+    rig.apply(&operation("unknown", unknown, "{type: Read, path: /3}"));
+    rig.until_refused("lwop/unknown", "GroupNotFound");
+    rig.kubectl(&["delete", "lwop", "unknown", "--timeout=10s"]);
+}
+
 fn what_cannot_be_done_is_said(rig: &Rig) {
-    let read = "{type: Read, path: /3}";
+    let execute = "{type: Execute, path: /3/0/4}";
     for (manifest, object, begin) in [
         (
             group("frozen", "selector: {}\n  membership: Snapshot"),
@@ -200,9 +249,13 @@ fn what_cannot_be_done_is_said(rig: &Rig) {
             "spec.rollout: ",
         ),
         (
-            operation("many", "groupRef: {name: north}", read),
-            "lwop/many",
-            "spec.groupRef: ",
+            operation(
+                "twice",
+                "selector: {}\n  executionGuarantee: AtLeastOnce",
+                execute,
+            ),
+            "lwop/twice",
+            "spec.executionGuarantee: AtLeastOnce",
         ),
         (
             BOOTSTRAP.replace("name: servers", "name: chosen").replace(
@@ -227,7 +280,7 @@ fn what_cannot_be_done_is_said(rig: &Rig) {
     for object in [
         "lwg/frozen",
         "lwp/staged",
-        "lwop/many",
+        "lwop/twice",
         "bootstrapprofiles.drover.dev/chosen",
         "lwom/old",
     ] {
