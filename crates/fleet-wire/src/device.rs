@@ -24,7 +24,7 @@ pub enum Call {
     /// Values to have.
     SetDesired(api::SetDesiredRequest),
     /// Labels. A device of which nothing is known becomes known by it.
-    UpdateDevice(api::UpdateDeviceRequest),
+    UpdateDevice(Box<api::UpdateDeviceRequest>),
     /// Something to report.
     PutObservation(api::PutObservationRequest),
     /// What is not to be reported any more.
@@ -59,7 +59,7 @@ impl Call {
                 ..Default::default()
             }),
             Action::SetLabels { set, remove } => {
-                Self::UpdateDevice(label_change(endpoint, set, remove))
+                Self::UpdateDevice(Box::new(label_change(endpoint, set, remove)))
             }
             Action::PutObservation { path, parameters } => {
                 Self::PutObservation(api::PutObservationRequest {
@@ -97,7 +97,7 @@ impl Call {
                 Ok(answer.map(Reply::Desired))
             }
             Self::UpdateDevice(request) => {
-                let answer = DevicesClient::new(service).update_device(request).await?;
+                let answer = DevicesClient::new(service).update_device(*request).await?;
                 Ok(answer.map(|device| Reply::Device(Box::new(device))))
             }
             Self::PutObservation(request) => {
