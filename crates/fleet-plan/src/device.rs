@@ -280,6 +280,9 @@ pub fn plan(device: &Device, rivals: &[Rival], observed: &Observed, now: &Time) 
         }
         ManagementPolicy::Suspended => report.suspended(),
     }
+    if !actions.is_empty() {
+        report.applying();
+    }
     Plan {
         actions,
         status: report.finish(),

@@ -233,10 +233,21 @@ impl<'a> Report<'a> {
             accepted.observations.len()
         );
         for condition in [ConditionType::Synced, ConditionType::Ready] {
-            if self.conditions.get(condition) == Some(ConditionStatus::True.as_str()) {
-                let (status, reason) = (ConditionStatus::False, Reason::ObservedOtherwise);
-                self.set(condition, status, reason, message.as_str());
-            }
+            self.refute(condition, Reason::ObservedOtherwise, &message);
+        }
+    }
+
+    /// Something is yet to be done, by this very plan.
+    pub(super) fn applying(&mut self) {
+        let message = "what the object asks for is being brought into the state tier";
+        self.refute(ConditionType::Synced, Reason::Pending, message);
+        self.refute(ConditionType::Ready, Reason::Applying, message);
+    }
+
+    /// What would be told as true is not.
+    fn refute(&mut self, condition: ConditionType, reason: Reason, message: &str) {
+        if self.conditions.get(condition) == Some(ConditionStatus::True.as_str()) {
+            self.set(condition, ConditionStatus::False, reason, message);
         }
     }
 

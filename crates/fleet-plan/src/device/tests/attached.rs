@@ -181,6 +181,8 @@ fn what_an_object_puts_there_is_claimed_before() {
     let first = planned(&device, &registered("U"));
     let claimed = claim(&device, &first).unwrap();
     assert_eq!((claimed.labels.len(), claimed.observations.len()), (1, 1));
+    // Nothing is there yet.
+    assert!(conditions(&first).contains("Synced=False/Pending Ready=False/Applying"));
     let device = with_status(
         device,
         &Plan {
