@@ -32,8 +32,9 @@ DeviceProfile, ObjectModel, BootstrapProfile with its SecurityProfiles, Firmware
 FirmwareImages, DeviceOperation. All go into the namespace of -n.
 
 Values of a Device are kept in the cluster and written when the device is awake; `drover device
-ENDPOINT` shows how far it is. What is no longer in the YAML is no longer kept; its value stays on
-the device.
+ENDPOINT` shows how far it is. A value that is no longer in the YAML is no longer kept, and stays on
+the device. Its labels are set and its observations asked for; those that are no longer in the YAML
+stay.
 
 A DeviceGroup, DeviceProfile or ObjectModel becomes the group, profile or definition of its name,
 and stays until `drover groups|profiles|models remove`. What Kubernetes has declared is left alone.

@@ -26,7 +26,7 @@ use proto::drover::v1::{
     ReadCompositeRequest, ReadRequest, ReadResponse, ReportedValue, SendRawRequest,
     SendRawResponse, SetDesiredRequest, UpdateDeviceRequest, Value, WaitOperationRequest,
     WatchEventsRequest, WatchEventsResponse, WriteAttributesRequest, WriteCompositeRequest,
-    WriteRequest, device, event, operation,
+    WriteRequest, desired_resource, device, event, operation,
 };
 use tokio::net::TcpListener;
 use tokio::task::JoinSet;
@@ -547,6 +547,7 @@ impl DesiredState for Script {
         let resources = request.resources.into_iter().map(|value| DesiredResource {
             path: value.path,
             text: value.text,
+            state: desired_resource::State::Pending.into(),
             ..DesiredResource::default()
         });
         *stored = DesiredResources {

@@ -144,20 +144,26 @@ async fn a_deleted_object_withdraws_what_it_has_put_there() {
 }
 
 #[tokio::test]
-async fn labels_of_the_object_are_set_in_its_namespace() {
+async fn labels_of_the_object_are_claimed_then_set_in_its_namespace() {
     let (context, mut api_server, fake) = context().await;
     let mut device = device("+02:00");
     device.metadata.labels = Some([("site".to_owned(), "berlin".to_owned())].into());
-    let (outcome, (_, _, patch)) = tokio::join!(
+    let (outcome, (claimed, _, patch)) = tokio::join!(
         reconciled(&context, &device),
         api_server.answer_patch(&device)
     );
     outcome.unwrap();
+    // What is about to be set is said before: a deletion would not find it otherwise.
+    assert_eq!(patch["status"]["labels"][0], "site");
+    assert_eq!(fake.calls(), [""; 0]);
+    assert_eq!(fake.desired().0, 0);
+    // The status says all of it already: a write of another one would fail because nobody answers it.
+    drop(api_server);
+    reconciled(&context, &claimed).await.unwrap();
     assert_eq!(
         fake.calls(),
         ["UpdateDevice acme/urn:imei:1 labels.site true"]
     );
-    assert_eq!(patch["status"]["labels"][0], "site");
 }
 
 #[tokio::test]

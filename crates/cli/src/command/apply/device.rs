@@ -2,7 +2,7 @@
 
 use anyhow::Context;
 use crd::{AdoptionPolicy, DeletionPolicy, Device, DeviceStatus};
-use fleet_plan::device::{Observed, plan};
+use fleet_plan::device::{Observed, observes, plan};
 use fleet_wire::device::{Call, observed};
 use proto::drover::v1::{GetDesiredRequest, GetDeviceRequest, ListObservationsRequest};
 use tonic::{Code, Response, Status};
@@ -58,8 +58,12 @@ async fn observe(api: &Api, device: &Device, action: &str) -> Result<Observed, F
         endpoint: endpoint.clone(),
     });
     let desired = if_known(api.desired_state().get_desired(request).await, action)?;
-    let request = api.request(ListObservationsRequest { endpoint });
-    let listed = if_known(api.observations().list_observations(request).await, action)?;
+    let listed = if observes(device) {
+        let request = api.request(ListObservationsRequest { endpoint });
+        if_known(api.observations().list_observations(request).await, action)?
+    } else {
+        None
+    };
     let listed = listed.map_or_else(Vec::new, |listed| listed.observations);
     let told = observed(known, desired.unwrap_or_default(), listed);
     Ok(told.context("the API told something that cannot be")?)
