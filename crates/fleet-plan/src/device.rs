@@ -28,7 +28,7 @@ use crd::{
     AdoptionPolicy, DeletionPolicy, Device, DeviceStatus, DriftPolicy, ManagementPolicy, Reason,
 };
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
-use lwm2m::{EndpointName, NotificationAttributes, Path, Value};
+use lwm2m::{NotificationAttributes, Path, Value};
 
 use self::accept::{Accepted, accept, was_accepted};
 use self::status::Report;
@@ -243,11 +243,6 @@ impl Plan {
     }
 }
 
-/// The endpoint that an object is about, if its name can be one.
-pub fn endpoint(device: &Device) -> Option<EndpointName> {
-    EndpointName::new(&device.spec.endpoint_name).ok()
-}
-
 /// Whether [`Observed::observations`] matters for an object.
 pub fn observes(device: &Device) -> bool {
     !device.spec.observations.is_empty() || observations::owned(device).next().is_some()
@@ -350,8 +345,10 @@ pub fn release(device: &Device, observed: &Observed, heir: Option<&Device>) -> V
 /// The status to write before anything is done, if there has to be one: what an object puts into the state tier must be
 /// known to be its own, whatever happens then.
 pub fn claim(device: &Device, plan: &Plan) -> Option<DeviceStatus> {
+    if plan.actions.is_empty() || !accept::is_accepted(&plan.status) {
+        return None;
+    }
     let known = device.status.clone().unwrap_or_default();
-    let accepted = accept::is_accepted(&plan.status);
     let is_strict = device.spec.adoption_policy != AdoptionPolicy::Adopt
         || device.spec.deletion_policy != DeletionPolicy::Retain;
     let union = |known: &[String], planned: &[String]| {
@@ -363,7 +360,7 @@ pub fn claim(device: &Device, plan: &Plan) -> Option<DeviceStatus> {
     let claims_more =
         labels.len() > known.labels.len() || observations.len() > known.observations.len();
     let begins = is_strict && !was_accepted(device);
-    (accepted && !plan.actions.is_empty() && (claims_more || begins)).then(|| DeviceStatus {
+    (claims_more || begins).then(|| DeviceStatus {
         labels,
         observations,
         ..plan.status.clone()

@@ -4,16 +4,15 @@ use std::time::Duration;
 
 use crd::{Device, DeviceStatus};
 use device_state::Namespace;
-use fleet_plan::device::{
-    Farewell, farewell, is_overdue, observes, release, wants_finalizer, wiping,
-};
+use fleet_plan::device::{Farewell, farewell, is_overdue, wants_finalizer, wiping};
 use fleet_plan::operation::Outcome;
 use kube::ResourceExt;
 use kube::api::{Patch, PatchParams};
 use kube::runtime::controller::Action;
 use serde_json::json;
 
-use super::{Context, namespace, reconcile};
+use super::release::withdraw;
+use super::{Context, namespace};
 use crate::controller::{Published, ReconcileError, jittered, now};
 use crate::kubernetes::objects;
 
@@ -67,7 +66,7 @@ async fn carry_out(
         Farewell::Forget => {}
         Farewell::Reset(ask) => {
             // A device that comes back from its reset must not get what it had.
-            withdraw(&namespace, device, context).await?;
+            withdraw(device, None, context).await?;
             shared.changed("wipe");
             match state_tier.ask(&namespace, &ask).await? {
                 Outcome::Running { id, .. } => return follow(seen, device, &id, context).await,
@@ -77,16 +76,15 @@ async fn carry_out(
         }
         Farewell::Follow { id, overdue } => {
             let endpoint = &device.spec.endpoint_name;
-            match state_tier.operation(&namespace, endpoint, &id).await? {
-                Some(Outcome::Running { in_flight, .. }) if in_flight || !overdue => {
-                    return Ok(Parting::NotYet(shared.settings.wait));
-                }
-                Some(Outcome::Running { .. }) => {
-                    state_tier.cancel(&namespace, endpoint, &id).await?;
-                    told(device, &Outcome::Expired);
-                }
-                outcome => told(device, &outcome.unwrap_or(Outcome::Lost)),
+            let outcome = if overdue {
+                state_tier.give_up(&namespace, endpoint, &id).await?
+            } else {
+                state_tier.operation(&namespace, endpoint, &id).await?
+            };
+            if matches!(outcome, Some(Outcome::Running { .. })) {
+                return Ok(Parting::NotYet(shared.settings.wait));
             }
+            told(device, &outcome.unwrap_or(Outcome::Lost));
         }
     }
     forget(&namespace, device, context).await
@@ -138,24 +136,6 @@ async fn forget(
         .await?;
     tracing::info!(%namespace, endpoint, "the object is being deleted: its device is forgotten");
     Ok(Parting::Done)
-}
-
-/// Takes back what the object has asked for.
-async fn withdraw(
-    namespace: &Namespace,
-    device: &Device,
-    context: &Context,
-) -> Result<(), ReconcileError> {
-    let state_tier = &context.shared.state_tier;
-    let endpoint = &device.spec.endpoint_name;
-    let observed = state_tier.observe(namespace, endpoint, observes(device));
-    let mut observed = observed.await?;
-    for action in release(device, &observed, None) {
-        let acted = state_tier.act(namespace, endpoint, &action, &mut observed);
-        acted.await?;
-        reconcile::count(&action, context);
-    }
-    Ok(())
 }
 
 /// Whether an object has to be held by its policy and is not, or the other way round.

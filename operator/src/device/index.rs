@@ -60,14 +60,10 @@ impl Index {
 
     /// The other objects of the namespace with the endpoint name of `device`.
     pub(super) fn rivals(&self, device: &Device, known: &Known<Device>) -> Vec<Rival> {
-        let own = ObjectRef::from_obj(device);
-        let same: Vec<DeviceRef> =
-            self.with(|namespaces| of_endpoint(namespaces, device).cloned().collect());
-        let others = same.iter().filter(|one| **one != own);
-        others
-            .filter_map(|one| known.get(one))
-            .map(|one| Rival::from_device(&one))
-            .collect()
+        let own = device.name_any();
+        let all = self.describing(device, known).into_iter();
+        let others = all.filter(|one| one.name_any() != own);
+        others.map(|one| Rival::from_device(&one)).collect()
     }
 
     /// How the last registration of an endpoint ended, if that was seen.
@@ -77,10 +73,15 @@ impl Index {
 
     /// The object that the device of `device` is of, now that this one is gone: the oldest.
     pub(super) fn heir(&self, device: &Device, known: &Known<Device>) -> Option<Arc<Device>> {
+        let heirs = self.describing(device, known).into_iter();
+        heirs.min_by(|one, other| Rival::from_device(one).by_seniority(&Rival::from_device(other)))
+    }
+
+    /// All objects that describe the device which `device` describes.
+    fn describing(&self, device: &Device, known: &Known<Device>) -> Vec<Arc<Device>> {
         let all: Vec<DeviceRef> =
             self.with(|namespaces| of_endpoint(namespaces, device).cloned().collect());
-        let heirs = all.iter().filter_map(|one| known.get(one));
-        heirs.min_by(|one, other| Rival::from_device(one).by_seniority(&Rival::from_device(other)))
+        all.iter().filter_map(|one| known.get(one)).collect()
     }
 
     /// Whether a namespace has objects.

@@ -68,22 +68,29 @@ pub(super) async fn run(context: &Context) {
 
 async fn release(context: &Context, device: &Device) -> Result<(), ReconcileError> {
     let shared = &context.shared;
-    let namespace = namespace(device)?;
-    let endpoint = &device.spec.endpoint_name;
-    let observed = shared
-        .state_tier
-        .observe(&namespace, endpoint, observes(device));
-    let mut observed = observed.await?;
     let heir = context.index.heir(device, &shared.known);
-    for action in fleet_plan::device::release(device, &observed, heir.as_deref()) {
-        let acted = shared
-            .state_tier
-            .act(&namespace, endpoint, &action, &mut observed);
-        acted.await?;
-        reconcile::count(&action, context);
-        tracing::info!(%namespace, endpoint, ?action, "the object is gone: what it asked for is withdrawn");
-    }
+    withdraw(device, heir.as_deref(), context).await?;
     let heir = heir.map(|heir| ObjectRef::from_obj(&*heir));
     shared.triggers.add(heir);
+    Ok(())
+}
+
+/// Takes back what an object has asked for, but for what its heir wants.
+pub(super) async fn withdraw(
+    device: &Device,
+    heir: Option<&Device>,
+    context: &Context,
+) -> Result<(), ReconcileError> {
+    let state_tier = &context.shared.state_tier;
+    let namespace = namespace(device)?;
+    let endpoint = &device.spec.endpoint_name;
+    let observed = state_tier.observe(&namespace, endpoint, observes(device));
+    let mut observed = observed.await?;
+    for action in fleet_plan::device::release(device, &observed, heir) {
+        let acted = state_tier.act(&namespace, endpoint, &action, &mut observed);
+        acted.await?;
+        reconcile::count(&action, context);
+        tracing::info!(%namespace, endpoint, ?action, "the object goes: what it asked for is withdrawn");
+    }
     Ok(())
 }
