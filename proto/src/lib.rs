@@ -24,8 +24,11 @@
 //! # Ok::<(), proto::convert::ConvertError>(())
 //! ```
 
+mod broken;
 pub mod convert;
 pub mod drover;
 pub mod rpc;
 pub mod storage;
 mod watch;
+
+pub use broken::broken_connection;

@@ -5,6 +5,7 @@ use std::fmt::Write as _;
 use std::io;
 use std::process::ExitCode;
 
+use proto::broken_connection;
 use proto::drover::v1::{Operation, operation};
 use tonic::Code;
 use tonic_types::StatusExt as _;
@@ -166,16 +167,10 @@ impl Failure {
 
 /// What the API said; if the connection failed instead, why.
 fn told(status: &tonic::Status) -> String {
-    match broken(status) {
+    match broken_connection(status) {
         Some(error) => format!("the connection failed: {}", innermost(error)),
         None => status.message().to_owned(),
     }
-}
-
-/// The error of the connection, if that is what ended the call; not the time that a call may take.
-fn broken(status: &tonic::Status) -> Option<&(dyn Error + 'static)> {
-    let by_time = matches!(status.code(), Code::Cancelled | Code::DeadlineExceeded);
-    status.source().filter(|_| !by_time)
 }
 
 /// The cause of all causes.
@@ -209,6 +204,11 @@ fn operation_end(operation: &Operation) -> String {
 }
 
 impl Failure {
+    /// Whether the connection ended before the answer came.
+    pub(crate) fn is_broken(&self) -> bool {
+        matches!(self, Self::Call { status, .. } if broken_connection(status).is_some())
+    }
+
     /// The reason that the API gives, if it refused the call.
     pub(crate) fn reason(&self) -> Option<String> {
         match self {
@@ -303,7 +303,7 @@ fn call_hint(status: &tonic::Status) -> Option<String> {
         (Code::DeadlineExceeded | Code::Cancelled, _) => Some(again.unwrap_or_else(|| {
             "allow more time with --timeout, for example --timeout 2m".to_owned()
         })),
-        _ if broken(status).is_some() => Some(
+        _ if broken_connection(status).is_some() => Some(
             "a server that speaks TLS is reached by --api https://HOST:PORT, one that does not by --api HOST:PORT"
                 .to_owned(),
         ),

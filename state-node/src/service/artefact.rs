@@ -42,7 +42,10 @@ pub(super) async fn read(
 /// What is known of a package, from the leader of its shard; NOT_FOUND unless all of it is there.
 pub(super) async fn describe(router: &Router, name: &ArtefactName) -> Result<Artefact, Status> {
     let group = group(router, name)?;
-    at_leader(Origin::Caller, || describe_once(router, group, name)).await
+    at_leader(Origin::Caller, DESCRIBE_TIMEOUT, || {
+        describe_once(router, group, name)
+    })
+    .await
 }
 
 async fn describe_once(

@@ -24,7 +24,7 @@ use crate::raft::group::Group;
 use crate::raft::network::MAX_MESSAGE;
 use crate::raft::proposals::DiskGuard;
 use crate::raft::state_machine::Position;
-use crate::service::state::{Origin, StateService};
+use crate::service::state::{Origin, StateService, at_leader};
 use crate::service::status;
 
 /// How long it may take to measure a shard of which nothing was measured before.
@@ -33,7 +33,6 @@ const PREPARE: Duration = Duration::from_secs(600);
 const READ: Duration = Duration::from_secs(24 * 3_600);
 /// How long the shard may be without a leader.
 const PATIENCE: Duration = Duration::from_secs(10);
-const PAUSE: Duration = Duration::from_millis(50);
 /// Bytes of a file in one message.
 const CHUNK: usize = 256 << 10;
 
@@ -54,9 +53,8 @@ impl BackupService {
     ) -> Result<public::PrepareBackupResponse, Status> {
         let group = self.state.router.group(shard);
         let group = group.ok_or_else(|| status::field("shard", &"is none of this cluster"))?;
-        let deadline = tokio::time::Instant::now() + PATIENCE;
-        loop {
-            let result = match group.not_leader().leader {
+        at_leader(origin, PATIENCE, || async {
+            match group.not_leader().leader {
                 _ if group.leads() => self.prepare_here(group).await,
                 Some(leader) if origin == Origin::Caller => {
                     let request = public::PrepareBackupRequest {
@@ -70,18 +68,9 @@ impl BackupService {
                         .map(Response::into_inner)
                 }
                 Some(_) | None => Err(status::no_leader()),
-            };
-            match result {
-                Err(error)
-                    if status::is_no_leader(&error)
-                        && origin == Origin::Caller
-                        && tokio::time::Instant::now() < deadline =>
-                {
-                    tokio::time::sleep(PAUSE).await;
-                }
-                result => return result,
             }
-        }
+        })
+        .await
     }
 
     async fn prepare_here(

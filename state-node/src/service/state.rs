@@ -129,10 +129,9 @@ impl StateService {
             request_id: Some(request_id.into()),
             ..request
         };
-        let deadline = tokio::time::Instant::now() + timeout;
         let group = self.router.group_of(&endpoint);
-        loop {
-            let result = match self.router.route(group) {
+        at_leader(origin, timeout, || async {
+            match self.router.route(group) {
                 Route::Here(group) => {
                     let call = OperateCall {
                         endpoint: endpoint.clone(),
@@ -154,18 +153,9 @@ impl StateService {
                     client.operate(forwarded).await.map(Response::into_inner)
                 }
                 Route::There(_) | Route::Nowhere => Err(status::no_leader()),
-            };
-            match result {
-                Err(error)
-                    if status::is_no_leader(&error)
-                        && origin == Origin::Caller
-                        && tokio::time::Instant::now() < deadline =>
-                {
-                    tokio::time::sleep(PAUSE).await;
-                }
-                result => return result,
             }
-        }
+        })
+        .await
     }
 
     async fn operate_here(
@@ -196,7 +186,10 @@ impl StateService {
         origin: Origin,
     ) -> Result<DescribeDeviceResponse, Status> {
         let group = self.router.group_of(endpoint);
-        at_leader(origin, || self.describe_once(group, endpoint, what, origin)).await
+        at_leader(origin, DESCRIBE_TIMEOUT, || {
+            self.describe_once(group, endpoint, what, origin)
+        })
+        .await
     }
 
     async fn describe_once(
@@ -240,7 +233,10 @@ impl StateService {
         name: &str,
         origin: Origin,
     ) -> Result<Campaign, Status> {
-        at_leader(origin, || self.campaign_once(namespace, name, origin)).await
+        at_leader(origin, DESCRIBE_TIMEOUT, || {
+            self.campaign_once(namespace, name, origin)
+        })
+        .await
     }
 
     async fn campaign_once(
@@ -371,19 +367,24 @@ impl StateService {
     }
 }
 
-/// Tries again while a caller waits and there is no leader.
-pub(super) async fn at_leader<T, F>(origin: Origin, attempt: impl Fn() -> F) -> Result<T, Status>
+/// Tries again while a caller waits, at most for `patience`, and there is no leader or it goes away. What is tried changes
+/// nothing, or is known by its request id.
+pub(super) async fn at_leader<T, F>(
+    origin: Origin,
+    patience: Duration,
+    attempt: impl Fn() -> F,
+) -> Result<T, Status>
 where
     F: Future<Output = Result<T, Status>>,
 {
-    let deadline = tokio::time::Instant::now() + DESCRIBE_TIMEOUT;
+    let deadline = tokio::time::Instant::now() + patience;
     loop {
         match attempt().await {
-            Err(error)
-                if status::is_no_leader(&error)
-                    && origin == Origin::Caller
-                    && tokio::time::Instant::now() < deadline =>
-            {
+            Err(error) if status::is_no_leader(&error) => {
+                if origin == Origin::Forwarded || tokio::time::Instant::now() >= deadline {
+                    // What the connection met means nothing to the caller.
+                    return Err(status::no_leader());
+                }
                 tokio::time::sleep(PAUSE).await;
             }
             result => return result,

@@ -75,8 +75,10 @@ pub fn is_no_leader(status: &Status) -> bool {
             .get_details_error_info()
             .is_some_and(|info| info.reason == NO_LEADER)
     };
-    // A broken connection to the leader has no details.
-    status.code() == Code::Unavailable && (status.details().is_empty() || reason())
+    // A leader that could not be reached has given no details.
+    let unavailable =
+        status.code() == Code::Unavailable && (status.details().is_empty() || reason());
+    unavailable || proto::broken_connection(status).is_some()
 }
 
 /// Whether a status says that an observation cannot be held as it is wanted, now or later: not that the cluster is busy.

@@ -239,7 +239,9 @@ fn is_unreachable(status: &Status) -> bool {
             .get_details_error_info()
             .is_some_and(|info| PASSING.contains(&info.reason.as_str()))
     };
-    status.code() == Code::Unavailable && (status.details().is_empty() || passing())
+    let unavailable =
+        status.code() == Code::Unavailable && (status.details().is_empty() || passing());
+    unavailable || proto::broken_connection(status).is_some()
 }
 
 /// The server gives up with the caller.

@@ -3,6 +3,7 @@
 
 mod artefact;
 mod attachment;
+mod broken;
 mod device;
 mod fake;
 mod proposal;

@@ -43,7 +43,7 @@ pub(crate) struct Status {
 impl Get {
     pub(crate) async fn run(self, global: &Global) -> Result<(), Failure> {
         let mut looks = Looks::begin(global, self.name, global.timeout)?;
-        let campaign = looks.look().await?;
+        let campaign = looks.first().await?;
         if !self.watch {
             let text = tree::text(&campaign, time::now());
             let view = CampaignView::from(campaign);
@@ -101,7 +101,7 @@ impl Status {
     pub(crate) async fn run(self, global: &Global) -> Result<(), Failure> {
         let until = Instant::now() + global.timeout;
         let mut looks = Looks::begin(global, self.name, ANSWER.min(global.timeout))?;
-        let mut campaign = looks.look().await?;
+        let mut campaign = looks.first().await?;
         let mut told = String::new();
         loop {
             let now = line(&campaign);
@@ -170,6 +170,19 @@ impl Looks {
             name,
             timeout,
         })
+    }
+
+    /// The campaign now. Where a node ends before it answers, another one is asked.
+    async fn first(&mut self) -> Result<Campaign, Failure> {
+        for _ in 1..self.addresses.len() {
+            match self.look().await {
+                Err(failure) if failure.is_broken() => {
+                    note(&format!("interrupted, going on: {failure}"));
+                }
+                other => return other,
+            }
+        }
+        self.look().await
     }
 
     /// The campaign a moment later. What passes is waited for: it was there before.
