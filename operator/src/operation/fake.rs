@@ -24,6 +24,8 @@ pub(super) struct FakeStateTier {
     /// By request id.
     operations: Arc<Mutex<HashMap<String, api::Operation>>>,
     is_awake: Arc<Mutex<bool>>,
+    /// Whether the device wakes up just before something is cancelled.
+    is_faster: Arc<Mutex<bool>>,
     devices: Arc<Mutex<Vec<String>>>,
     calls: Calls,
 }
@@ -68,6 +70,11 @@ impl FakeStateTier {
         for operation in self.operations.lock().unwrap().values_mut() {
             deliver(operation);
         }
+    }
+
+    /// From now on the device wakes up just before something is cancelled.
+    pub(super) fn be_faster(&self) {
+        *self.is_faster.lock().unwrap() = true;
     }
 
     fn with(&self, id: &str, work: impl FnOnce(&mut api::Operation)) -> Answer<api::Operation> {
@@ -166,6 +173,9 @@ impl Operations for FakeStateTier {
     ) -> Answer<api::Operation> {
         let id = &request.get_ref().id;
         self.calls.add_of("cancel", &request, id);
+        if *self.is_faster.lock().unwrap() {
+            self.wake_up();
+        }
         self.with(id, |one| {
             if one.state() == State::Pending {
                 one.set_state(State::Cancelled);

@@ -131,8 +131,9 @@ async fn follow(
     match &outcome {
         Outcome::Running { in_flight, .. } if overdue && !in_flight => {
             context.shared.changed("cancel");
-            state_tier.cancel(namespace, endpoint, id).await?;
-            Ok(Outcome::Expired)
+            // It may have been sent between the look and this.
+            let outcome = state_tier.give_up(namespace, endpoint, id).await?;
+            Ok(outcome.unwrap_or(Outcome::Lost))
         }
         _ => Ok(outcome),
     }

@@ -142,6 +142,19 @@ async fn what_a_deleted_object_has_asked_for_is_cancelled() {
 }
 
 #[tokio::test]
+async fn what_was_sent_just_before_it_was_cancelled_is_not_called_expired() {
+    let (context, mut api_server, fake) = fake::start().await;
+    let operation = written(&context, &mut api_server, &example()).await;
+    let mut operation = written(&context, &mut api_server, &operation).await;
+    // Its time is over, and the device wakes up.
+    operation.spec.active_deadline_seconds = 0;
+    fake.be_faster();
+    let operation = written(&context, &mut api_server, &operation).await;
+    assert_eq!(fake.calls()[1], "cancel acme/1-1");
+    assert_eq!(condition(&operation, "Succeeded"), "True/Complete");
+}
+
+#[tokio::test]
 async fn a_device_object_names_the_device() {
     let (context, mut api_server, _fake) = fake::start().await;
     let mut operation = read("/3/0/0");
