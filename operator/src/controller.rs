@@ -13,16 +13,20 @@ use std::fmt::Display;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use crd::Conditioned;
 use fleet_plan::Pace;
+use fleet_plan::announcement::announcements;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 use k8s_openapi::jiff::Timestamp;
 use kube::api::{Patch, PatchParams};
+use kube::core::object::HasStatus;
 use kube::runtime::controller::{Action, Config as ControllerConfig};
 use kube::{Client, ResourceExt};
 use node_runtime::{clock, random};
 use serde::Serialize;
 use serde_json::json;
 
+use crate::announcer::Announcer;
 use crate::config::Config;
 use crate::kubernetes::{Kind, objects, plural};
 use crate::metrics::{ChangeLabel, Metrics, ReasonLabel};
@@ -101,6 +105,7 @@ pub(crate) struct Shared<K: Kind> {
     pub(crate) state_tier: StateTier,
     pub(crate) metrics: Metrics,
     pub(crate) settings: Settings,
+    pub(crate) announcer: Announcer,
     pub(crate) memory: Memory<K>,
     pub(crate) triggers: Arc<Triggers<K>>,
     pub(crate) known: Known<K>,
@@ -125,12 +130,14 @@ impl<K: Kind> Shared<K> {
         state_tier: StateTier,
         metrics: Metrics,
         settings: Settings,
+        announcer: Announcer,
     ) -> Self {
         Self {
             client,
             state_tier,
             metrics,
             settings,
+            announcer,
             memory: Memory::default(),
             triggers: Arc::default(),
             known: Known::default(),
@@ -169,15 +176,19 @@ impl<K: Kind> Shared<K> {
         })
     }
 
-    /// Writes the status of `object`, which is `seen` as it was after the last write. With `is_record` nothing is written
-    /// over an object that has changed since.
-    pub(crate) async fn publish(
+    /// Writes the status of `object`, which is `seen` as it was after the last write, and tells what is another one in it.
+    /// With `is_record` nothing is written over an object that has changed since.
+    pub(crate) async fn publish<S>(
         &self,
         seen: &K,
         object: &K,
-        status: &impl Serialize,
+        status: &S,
         is_record: bool,
-    ) -> Result<Published, Box<kube::Error>> {
+    ) -> Result<Published, Box<kube::Error>>
+    where
+        K: HasStatus<Status = S>,
+        S: Conditioned + Serialize,
+    {
         if let Err(wait) = self.memory.take_budget(object, Instant::now()) {
             self.metrics.status_writes_postponed.inc();
             return Ok(Published::Postponed(wait));
@@ -205,6 +216,9 @@ impl<K: Kind> Shared<K> {
         {
             Ok(written) => {
                 self.metrics.status_writes.inc();
+                let before = object.status().map(Conditioned::conditions);
+                let told = announcements(before.unwrap_or_default(), status.conditions());
+                self.announcer.tell(object, told);
                 self.memory.wrote(seen, written);
                 Ok(Published::Done)
             }

@@ -4,6 +4,7 @@
 //! It keeps nothing of its own: every decision is made by `fleet-plan` from what the API server
 //! and the state tier say at that moment. With the operator down, what was declared stays in force.
 
+mod announcer;
 mod bootstrap;
 mod config;
 mod controller;

@@ -70,6 +70,9 @@ pub(crate) struct Metrics {
     pub(crate) event_streams: Family<StateLabel, Gauge>,
     pub(crate) event_streams_opened: Counter,
     pub(crate) event_streams_broken: Counter,
+    pub(crate) events_published: Counter,
+    pub(crate) events_failed: Counter,
+    pub(crate) events_dropped: Counter,
 }
 
 impl Metrics {
@@ -103,6 +106,21 @@ impl Metrics {
                 "event_streams_broken",
                 "Times that a stream of events of the state tier ended or could not be opened",
                 &all.event_streams_broken,
+            ),
+            (
+                "events_published",
+                "Events of Kubernetes about objects that were published",
+                &all.events_published,
+            ),
+            (
+                "events_failed",
+                "Events of Kubernetes about objects that the API server did not take",
+                &all.events_failed,
+            ),
+            (
+                "events_dropped",
+                "Events of Kubernetes about objects that were dropped because there were too many",
+                &all.events_dropped,
             ),
         ];
         for (name, help, counter) in counters {

@@ -12,6 +12,7 @@ use node_runtime::{Condition, Drain, Readiness, Stage, Tasks};
 use package_source::Fetcher;
 use tokio::sync::watch;
 
+use crate::announcer::{self, Announcer};
 use crate::config::Config;
 use crate::controller::sweep::Sweep;
 use crate::controller::{self, Settings, Shared, Triggers};
@@ -31,6 +32,7 @@ struct Parts<'a> {
     state_tier: StateTier,
     metrics: Metrics,
     settings: Settings,
+    announcer: Announcer,
     role: watch::Receiver<Role>,
     tasks: &'a Tasks,
     readiness: &'a Readiness,
@@ -62,8 +64,15 @@ pub(crate) async fn start(
         metrics.leader.set(1);
         leading.send_replace(Role::Leading);
     }
+    let (announcer, told) = Announcer::new(metrics.clone());
+    let publisher = announcer::Publisher::new(client.clone(), metrics.clone());
+    // Until the controllers have ended, which tell.
+    tasks.spawn_service("announcer", Stage::Flush, |drain| {
+        publisher.run(told, drain)
+    });
     let parts = Parts {
         client,
+        announcer,
         settings: Settings::from(&config),
         namespace: config.namespace,
         state_tier,
@@ -93,6 +102,7 @@ impl Parts<'_> {
             self.state_tier.clone(),
             self.metrics.clone(),
             self.settings,
+            self.announcer.clone(),
         );
         shared.namespace.clone_from(&self.namespace);
         shared

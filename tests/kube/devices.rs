@@ -44,6 +44,7 @@ fn labels_and_observations_go_with_the_object(rig: &Rig, device: &str) {
     let spec = "  observations: [{path: /3303/0/5700, minimumPeriodSeconds: 1, maximumPeriodSeconds: 60}]\n";
     rig.apply(&object("pinned", "default", device, spec));
     rig.until("lwd/pinned", "Ready", "True", "InSync");
+    rig.until_told("lwd/pinned", "Normal", "InSync");
     assert_eq!(labels(rig, device)["ring"], "canary");
     assert_eq!(observed(rig, device), ["/3303/0/5700 pmin=1&pmax=60"]);
 
@@ -82,6 +83,7 @@ fn a_known_device_is_not_taken_by_a_strict_object(rig: &Rig, device: &str) {
         "  adoptionPolicy: FailIfExists\n",
     ));
     let why = rig.until_refused("lwd/strict", "AlreadyKnown");
+    rig.until_told("lwd/strict", "Warning", "AlreadyKnown");
     assert!(why.contains("drover delete-device"), "{why}");
     assert!(labels(rig, device)["ring"].is_null());
     rig.kubectl(&["delete", "lwd/strict"]);

@@ -87,6 +87,8 @@ fn a_group_of_people_is_left_alone(rig: &Rig) {
     rig.apply(&group("by-hand", "selector: {}"));
     let said = rig.until_refused("lwg/by-hand", "IdentityConflict");
     assert!(said.contains("drover groups remove by-hand"), "{said}");
+    let told = rig.until_told("lwg/by-hand", "Warning", "IdentityConflict");
+    assert!(told.contains("drover groups remove by-hand"), "{told}");
     rig.kubectl(&["delete", "lwg", "by-hand", "--timeout=10s"]);
     assert_eq!(groups(rig), ["by-hand", "north"]);
 }
@@ -94,9 +96,11 @@ fn a_group_of_people_is_left_alone(rig: &Rig) {
 fn a_profile_is_brought_to_its_devices(rig: &Rig) {
     rig.apply(&profile("offset", "groupRef: {name: nobody}", "+05:00"));
     rig.until_refused("lwp/offset", "GroupNotFound");
+    rig.until_told("lwp/offset", "Warning", "GroupNotFound");
     rig.apply(&profile("offset", "groupRef: {name: north}", "+05:00"));
     let written = rig.until("lwp/offset", "Ready", "True", "InSync");
     assert_eq!(written["status"]["counts"]["matched"], 2);
+    rig.until_told("lwp/offset", "Normal", "InSync");
     for device in rig.drover.devices() {
         assert_eq!(rig.value(&device, "/3/0/14"), "+05:00");
     }
@@ -133,6 +137,8 @@ fn a_definition_is_added(rig: &Rig) {
     assert_eq!(definitions(rig), ["26241"]);
     rig.apply(&MODEL.replace("name: pump", "name: again"));
     rig.until_refused("lwom/again", "IdentityConflict");
+    // It is in no namespace.
+    rig.until_told("lwom/again", "Warning", "IdentityConflict");
     rig.kubectl(&["delete", "lwom", "again", "--timeout=10s"]);
 }
 
@@ -164,6 +170,7 @@ fn an_operation_is_done_once(rig: &Rig) {
     rig.apply(&operation("write", &on, write));
     let written = rig.until("lwop/write", "Succeeded", "True", "Complete");
     assert_eq!(written["status"]["results"][0]["coapCode"], "2.04");
+    rig.until_told("lwop/write", "Normal", "Complete");
     assert_eq!(rig.value(device, "/3/0/15"), "Europe/Berlin");
 
     // What a device refuses has failed.

@@ -82,6 +82,17 @@ impl Rig {
         accepted["message"].as_str().unwrap().to_owned()
     }
 
+    /// Waits until `kubectl describe` shows an event of this type and reason about an object, and returns what it says.
+    pub(crate) fn until_told(&self, object: &str, kind: &str, reason: &str) -> String {
+        until_some(&format!("{object}: {kind} {reason}"), SOON, || {
+            let shown = self.kubectl(&["describe", object]);
+            let events = shown.split_once("\nEvents:").map_or("", |(_, events)| events);
+            let mut lines = events.lines().map(str::trim);
+            let is_it = |line: &&str| line.split_whitespace().take(2).eq([kind, reason]);
+            lines.find(is_it).map(str::to_owned).ok_or(shown)
+        })
+    }
+
     /// A value of a device.
     pub(crate) fn value(&self, device: &str, path: &str) -> String {
         let read = self.drover.run(&["read", device, path, "-o", "json"]);

@@ -31,6 +31,7 @@ pub mod bootstrap_profile;
 #[cfg(test)]
 mod compatibility;
 pub mod condition;
+pub mod conditioned;
 pub mod desired_instance;
 pub mod desired_observation;
 pub mod desired_value;
@@ -53,6 +54,7 @@ pub mod window;
 
 pub use bootstrap_profile::{BootstrapProfile, BootstrapProfileSpec, BootstrapProfileStatus};
 pub use condition::{ConditionStatus, ConditionType, Observation, Reason, set_condition};
+pub use conditioned::Conditioned;
 pub use desired_value::DriftPolicy;
 pub use device::{
     AdoptionPolicy, DeletionPolicy, DesiredResource, Device, DeviceSpec, DeviceStatus, Drift,

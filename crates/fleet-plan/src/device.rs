@@ -35,7 +35,9 @@ use self::status::Report;
 use crate::Refusal;
 use crate::conditions::differs;
 
-pub use self::farewell::{Farewell, farewell, is_overdue, wants_finalizer, wiping};
+pub use self::farewell::{
+    Farewell, farewell, is_overdue, not_forgotten, reset, wants_finalizer, wiping,
+};
 
 /// What the state tier knows of the endpoint of a `Device`.
 #[derive(Clone, Debug, Default, PartialEq)]

@@ -22,6 +22,7 @@
 //! assert!(matches!(plan.actions[0], Action::SetDesired { generation: 1, .. }));
 //! ```
 
+pub mod announcement;
 pub mod bootstrap;
 pub mod budget;
 mod conditions;

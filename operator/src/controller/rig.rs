@@ -11,13 +11,14 @@ use kube::client::Body;
 use prometheus_client::registry::Registry;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
-use serde_json::Value;
+use serde_json::{Value, json};
 use tokio::net::TcpListener;
 use tokio_stream::wrappers::TcpListenerStream;
 use tonic::transport::server::Router;
 use tower_test::mock::Handle;
 
 use super::{Settings, Shared};
+use crate::announcer::Announcer;
 use crate::config::Config;
 use crate::kubernetes::Kind;
 use crate::metrics::Metrics;
@@ -70,13 +71,20 @@ pub(crate) async fn state_tier(services: Router) -> StateTier {
 
 /// What the controller of a kind has between the two.
 pub(crate) fn shared<K: Kind>(state_tier: StateTier) -> (Shared<K>, ApiServer) {
-    let (service, api_server) = tower_test::mock::pair::<Request<Body>, Response<Body>>();
-    let client = Client::new(service, "default");
+    let (client, api_server) = api_server();
     let metrics = Metrics::register(&mut Registry::default());
     let settings = Settings::from(&Config::default());
-    let mut shared = Shared::new(client, state_tier, metrics, settings);
+    // Nobody listens to what is told.
+    let (announcer, _) = Announcer::new(metrics.clone());
+    let mut shared = Shared::new(client, state_tier, metrics, settings, announcer);
     shared.namespace = Some(NAMESPACE.to_owned());
-    (shared, ApiServer(api_server))
+    (shared, api_server)
+}
+
+/// A client, and whom it asks.
+pub(crate) fn api_server() -> (Client, ApiServer) {
+    let (service, api_server) = tower_test::mock::pair::<Request<Body>, Response<Body>>();
+    (Client::new(service, "default"), ApiServer(api_server))
 }
 
 /// The object of an example, as the API server keeps it.
@@ -118,6 +126,31 @@ impl ApiServer {
         let answer = serde_json::to_vec(&patched).unwrap();
         send.send_response(Response::new(Body::from(answer)));
         (serde_json::from_value(patched).unwrap(), uri, patch)
+    }
+
+    /// Answers one request with what was sent, or with an error that has this code, reason and cause, and returns how and
+    /// where it was asked for, and what was sent.
+    pub(crate) async fn echo(
+        &mut self,
+        error: Option<(u16, &str, &str)>,
+    ) -> (Method, String, Value) {
+        let (request, send) = self.0.next_request().await.unwrap();
+        let (method, uri) = (request.method().clone(), request.uri().to_string());
+        let body = request.into_body().collect().await.unwrap().to_bytes();
+        let answer = if let Some((code, reason, cause)) = error {
+            let error = json!({
+                "kind": "Status", "apiVersion": "v1", "metadata": {}, "status": "Failure",
+                "message": "no", "reason": reason, "code": code,
+                "details": {"causes": [{"reason": cause}]},
+            });
+            let mut answer = Response::new(Body::from(error.to_string().into_bytes()));
+            *answer.status_mut() = StatusCode::from_u16(code).unwrap();
+            answer
+        } else {
+            Response::new(Body::from(body.to_vec()))
+        };
+        send.send_response(answer);
+        (method, uri, serde_json::from_slice(&body).unwrap())
     }
 
     /// Answers one request with an object, or says that there is none, and returns what was asked for.

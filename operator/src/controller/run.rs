@@ -4,10 +4,12 @@ use std::future::Future;
 use std::sync::Arc;
 use std::time::Duration;
 
+use crd::Conditioned;
 use device_state::NamespaceError;
 use futures::{Stream, StreamExt};
 use kube::Resource as _;
 use kube::api::Api;
+use kube::core::object::HasStatus;
 use kube::runtime::controller::{Action, Controller};
 use kube::runtime::reflector::Store;
 use kube::runtime::reflector::store::Writer;
@@ -25,8 +27,8 @@ use crate::state_tier::CallError;
 
 /// What a controller does with the objects of its kind.
 pub(crate) trait Control: Send + Sync + Sized + 'static {
-    type Kind: Kind;
-    type Status: Serialize + Send + Sync;
+    type Kind: Kind + HasStatus<Status = Self::Status>;
+    type Status: Conditioned + Serialize + Send + Sync;
 
     /// Whether the status says what was done, so that another one may only follow from it: it is written over nothing but
     /// the object that it was decided upon.

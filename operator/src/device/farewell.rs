@@ -4,7 +4,9 @@ use std::time::Duration;
 
 use crd::{Device, DeviceStatus};
 use device_state::Namespace;
-use fleet_plan::device::{Farewell, farewell, is_overdue, wants_finalizer, wiping};
+use fleet_plan::device::{
+    Farewell, farewell, is_overdue, not_forgotten, reset, wants_finalizer, wiping,
+};
 use fleet_plan::operation::Outcome;
 use kube::ResourceExt;
 use kube::api::{Patch, PatchParams};
@@ -39,6 +41,8 @@ pub(super) async fn part(
         Err(error) if error.is_denied() || is_overdue(device, &now()) => {
             let (namespace, endpoint) = (device.namespace(), &device.spec.endpoint_name);
             tracing::warn!(namespace, endpoint, %error, "the object goes, and its device is not forgotten");
+            let told = not_forgotten(&error.to_string());
+            context.shared.announcer.tell(device, vec![told]);
             Parting::Done
         }
         parting => parting?,
@@ -71,7 +75,7 @@ async fn carry_out(
             match state_tier.ask(&namespace, &ask).await? {
                 Outcome::Running { id, .. } => return follow(seen, device, &id, context).await,
                 // The object goes all the same: a device must not hold it, or its namespace, for ever.
-                outcome => told(device, &outcome),
+                outcome => told(device, &outcome, context),
             }
         }
         Farewell::Follow { id, overdue } => {
@@ -84,7 +88,7 @@ async fn carry_out(
             if matches!(outcome, Some(Outcome::Running { .. })) {
                 return Ok(Parting::NotYet(shared.settings.wait));
             }
-            told(device, &outcome.unwrap_or(Outcome::Lost));
+            told(device, &outcome.unwrap_or(Outcome::Lost), context);
         }
     }
     forget(&namespace, device, context).await
@@ -108,7 +112,9 @@ async fn follow(
     ))
 }
 
-fn told(device: &Device, outcome: &Outcome) {
+fn told(device: &Device, outcome: &Outcome, context: &Context) {
+    let announcement = reset(outcome);
+    context.shared.announcer.tell(device, vec![announcement]);
     let (namespace, endpoint) = (device.namespace(), &device.spec.endpoint_name);
     if matches!(outcome, Outcome::Succeeded(_)) {
         tracing::info!(namespace, endpoint, "the device was reset");

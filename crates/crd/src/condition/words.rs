@@ -1,6 +1,6 @@
 //! Words of the API: an enum whose variants stand in etcd as they are written here.
 
-/// An enum of words with `ALL`, `as_str` and `Display`.
+/// An enum of words with `ALL`, `as_str`, `from_word` and `Display`.
 macro_rules! words {
     (
         $(#[$about:meta])*
@@ -17,6 +17,11 @@ macro_rules! words {
             /// The word as it stands in a condition.
             pub const fn as_str(self) -> &'static str {
                 match self { $( Self::$word => stringify!($word), )+ }
+            }
+
+            /// The one that stands in a condition as this word.
+            pub fn from_word(word: &str) -> Option<Self> {
+                Self::ALL.iter().copied().find(|one| one.as_str() == word)
             }
         }
 

@@ -13,7 +13,8 @@ use super::Rival;
 use super::accept::{is_accepted, older, was_accepted};
 use super::status::Report;
 use crate::Refusal;
-use crate::operation::{Ask, Request};
+use crate::announcement::{Announcement, Urgency};
+use crate::operation::{Ask, Outcome, Request};
 
 /// Factory Reset.
 // LwM2M-Core 1.2 appendix E.4, object Device.
@@ -95,6 +96,22 @@ fn left(device: &Device, now: &Time) -> Option<Duration> {
 /// The status of an object whose device is being reset by an operation.
 pub fn wiping(device: &Device, id: &str, now: &Time) -> DeviceStatus {
     Report::new(device, now).wiping(id)
+}
+
+/// What people are told of the device of an object that is being deleted, once it was asked to be reset and that has ended.
+pub fn reset(outcome: &Outcome) -> Announcement {
+    if matches!(outcome, Outcome::Succeeded(_)) {
+        let note = "the device was reset, and is forgotten";
+        return Announcement::new(Urgency::Information, "Wipe", "DeviceReset", note);
+    }
+    let note = "the device was not reset, and is forgotten all the same";
+    Announcement::new(Urgency::Warning, "Wipe", "DeviceNotReset", note)
+}
+
+/// What people are told if the object goes although its device is not forgotten.
+pub fn not_forgotten(why: &str) -> Announcement {
+    let note = format!("the object goes, and its device is not forgotten: {why}");
+    Announcement::new(Urgency::Warning, "Forget", "DeviceNotForgotten", &note)
 }
 
 /// Whether an object has to stay until [`farewell`] was carried out, going by the status that it gets.

@@ -12,6 +12,7 @@ use serde_json::json;
 
 use self::fake::FakeStateTier;
 use super::*;
+use crate::announcer::Announcer;
 use crate::controller::rig::{self, ApiServer};
 use crate::controller::{reconcile, retry_later, take_in};
 use crate::feed::Feed;
@@ -76,6 +77,37 @@ async fn a_new_object_is_sent_and_its_status_written_once() {
     reconciled(&context, &device).await.unwrap();
     assert_eq!(context.shared.metrics.status_writes.get(), 1);
     assert_eq!(context.shared.metrics.desired_sets.get(), 1);
+}
+
+#[tokio::test]
+async fn what_a_status_says_anew_is_told_once() {
+    let (state_tier, _fake) = fake::start().await;
+    let (mut shared, mut api_server) = rig::shared(state_tier);
+    let (announcer, mut told) = Announcer::new(shared.metrics.clone());
+    shared.announcer = announcer;
+    let context = Arc::new(Context::new(shared, Feed::default()));
+    let mut device = device("+02:00");
+    device.spec.resources[0].path = "/3/0/999".to_owned();
+    let (outcome, (written, ..)) = tokio::join!(
+        reconciled(&context, &device),
+        api_server.answer_patch(&device)
+    );
+    outcome.unwrap();
+    let said = told.try_recv().unwrap().to_string();
+    assert!(
+        said.starts_with("Device meter-1: Warning Accept UnknownObjectModel: "),
+        "{said}"
+    );
+    assert!(told.try_recv().is_err());
+    // Nothing else is said of the next generation than of this one.
+    device = written;
+    device.metadata.generation = Some(2);
+    let (outcome, _) = tokio::join!(
+        reconciled(&context, &device),
+        api_server.answer_patch(&device)
+    );
+    outcome.unwrap();
+    assert!(told.try_recv().is_err());
 }
 
 #[tokio::test]

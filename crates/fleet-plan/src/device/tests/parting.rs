@@ -5,7 +5,8 @@ use std::time::Duration;
 use crd::DeletionPolicy;
 
 use super::*;
-use crate::operation::Request;
+use crate::announcement::Urgency;
+use crate::operation::{Answer, Outcome, Request};
 
 /// An object that was in force, and is being deleted since second 1000.
 fn deleted(policy: DeletionPolicy) -> Device {
@@ -109,4 +110,18 @@ fn no_deletion_waits_for_ever() {
     let device = deleted(DeletionPolicy::Deregister);
     assert!(!is_overdue(&device, &at(87_399)));
     assert!(is_overdue(&device, &at(87_400)));
+}
+
+#[test]
+fn people_are_told_whether_a_device_was_reset() {
+    let through = Outcome::Succeeded(Answer::default());
+    for (outcome, expected) in [
+        (through, (Urgency::Information, "DeviceReset")),
+        (Outcome::Lost, (Urgency::Warning, "DeviceNotReset")),
+    ] {
+        let told = reset(&outcome);
+        assert_eq!((told.urgency, told.reason), expected);
+    }
+    let told = not_forgotten("no leader");
+    assert!(told.note.ends_with("is not forgotten: no leader"));
 }
