@@ -27,6 +27,7 @@ use serde::Serialize;
 use serde_json::json;
 
 use crate::announcer::Announcer;
+use crate::brake::Brake;
 use crate::config::Config;
 use crate::kubernetes::{Kind, objects, plural};
 use crate::metrics::{ChangeLabel, Metrics, ReasonLabel};
@@ -106,6 +107,7 @@ pub(crate) struct Shared<K: Kind> {
     pub(crate) metrics: Metrics,
     pub(crate) settings: Settings,
     pub(crate) announcer: Announcer,
+    pub(crate) brake: Brake,
     pub(crate) memory: Memory<K>,
     pub(crate) triggers: Arc<Triggers<K>>,
     pub(crate) known: Known<K>,
@@ -131,6 +133,7 @@ impl<K: Kind> Shared<K> {
         metrics: Metrics,
         settings: Settings,
         announcer: Announcer,
+        brake: Brake,
     ) -> Self {
         Self {
             client,
@@ -138,6 +141,7 @@ impl<K: Kind> Shared<K> {
             metrics,
             settings,
             announcer,
+            brake,
             memory: Memory::default(),
             triggers: Arc::default(),
             known: Known::default(),

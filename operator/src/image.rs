@@ -167,6 +167,10 @@ impl Control for Context {
         taken.changed().cloned()
     }
 
+    fn hold(&self, image: &FirmwareImage) {
+        self.fetches.forget(&image.uid().unwrap_or_default());
+    }
+
     async fn settle(
         &self,
         image: &FirmwareImage,

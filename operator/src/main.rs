@@ -6,6 +6,7 @@
 
 mod announcer;
 mod bootstrap;
+mod brake;
 mod config;
 mod controller;
 mod definitions;

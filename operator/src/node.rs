@@ -12,7 +12,8 @@ use node_runtime::{Condition, Drain, Readiness, Stage, Tasks};
 use package_source::Fetcher;
 use tokio::sync::watch;
 
-use crate::announcer::{self, Announcer};
+use crate::announcer::{Announcer, Publisher};
+use crate::brake::Brake;
 use crate::config::Config;
 use crate::controller::sweep::Sweep;
 use crate::controller::{self, Settings, Shared, Triggers};
@@ -33,6 +34,7 @@ struct Parts<'a> {
     metrics: Metrics,
     settings: Settings,
     announcer: Announcer,
+    brake: Brake,
     role: watch::Receiver<Role>,
     tasks: &'a Tasks,
     readiness: &'a Readiness,
@@ -65,14 +67,21 @@ pub(crate) async fn start(
         leading.send_replace(Role::Leading);
     }
     let (announcer, told) = Announcer::new(metrics.clone());
-    let publisher = announcer::Publisher::new(client.clone(), metrics.clone());
+    let publisher = Publisher::new(client.clone(), metrics.clone());
     // Until the controllers have ended, which tell.
     tasks.spawn_service("announcer", Stage::Flush, |drain| {
         publisher.run(told, drain)
     });
+    let (brake, namespaces) = Brake::new();
+    let watching = readiness.condition("namespaces-watch");
+    let (asking, only) = (client.clone(), config.namespace.clone());
+    tasks.spawn_service("namespaces", Stage::Intake, |drain| {
+        namespaces.watch(asking, only, watching, drain)
+    });
     let parts = Parts {
         client,
         announcer,
+        brake,
         settings: Settings::from(&config),
         namespace: config.namespace,
         state_tier,
@@ -103,6 +112,7 @@ impl Parts<'_> {
             self.metrics.clone(),
             self.settings,
             self.announcer.clone(),
+            self.brake.clone(),
         );
         shared.namespace.clone_from(&self.namespace);
         shared

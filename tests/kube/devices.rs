@@ -4,6 +4,7 @@ use serde_json::Value;
 use tests::{Options, until, until_some};
 
 use crate::cluster::Operator;
+use crate::gitops;
 use crate::rig::{Rig, SOON};
 
 #[test]
@@ -16,6 +17,7 @@ fn a_device_is_labelled_observed_and_forgotten_by_its_object() {
     let devices = rig.drover.devices();
     labels_and_observations_go_with_the_object(&rig, &devices[0]);
     a_known_device_is_not_taken_by_a_strict_object(&rig, &devices[0]);
+    an_object_that_is_held_waits(&rig, &devices[0]);
     an_object_of_another_namespace_is_of_another_device(&rig, &devices[0]);
     a_deleted_object_resets_its_device(&rig, &devices[1]);
 }
@@ -87,6 +89,50 @@ fn a_known_device_is_not_taken_by_a_strict_object(rig: &Rig, device: &str) {
     assert!(why.contains("drover delete-device"), "{why}");
     assert!(labels(rig, device)["ring"].is_null());
     rig.kubectl(&["delete", "lwd/strict"]);
+}
+
+fn an_object_that_is_held_waits(rig: &Rig, device: &str) {
+    let object = object(
+        "held",
+        "default",
+        device,
+        "  resources: [{path: /3/0/14, value: \"+05:00\"}]\n",
+    );
+    rig.apply(&object);
+    rig.until("lwd/held", "Ready", "True", "InSync");
+    rig.kubectl(&["annotate", "lwd/held", "drover.dev/paused=true"]);
+    let held = rig.until("lwd/held", "Paused", "True", "PausedByAnnotation");
+    gitops::expect(&held, "Suspended", "in progress");
+    rig.patch(
+        "lwd/held",
+        r#"{"resources": [{"path": "/3/0/14", "value": "+06:00"}]}"#,
+    );
+    until_some("a look at the other value", SOON, || {
+        let seen = rig.object("lwd/held");
+        let mut conditions = seen["status"]["conditions"].as_array().unwrap().iter();
+        let paused = conditions.find(|one| one["type"] == "Paused").unwrap();
+        let is_seen = paused["observedGeneration"] == seen["metadata"]["generation"];
+        if is_seen { Ok(()) } else { Err(seen) }
+    });
+    assert_eq!(rig.value(device, "/3/0/14"), "+05:00");
+
+    // The namespace holds it from now on, and then nothing does.
+    let namespace = ["annotate", "namespace", "default"];
+    rig.kubectl(&[&namespace[..], &["drover.dev/paused=true"]].concat());
+    rig.kubectl(&["annotate", "lwd/held", "drover.dev/paused-"]);
+    rig.until("lwd/held", "Paused", "True", "PausedByNamespace");
+    assert_eq!(rig.value(device, "/3/0/14"), "+05:00");
+    rig.kubectl(&[&namespace[..], &["drover.dev/paused-"]].concat());
+    rig.until("lwd/held", "Paused", "False", "NotPaused");
+    until_some("the other value", SOON, || {
+        let value = rig.value(device, "/3/0/14");
+        if value == "+06:00" {
+            Ok(())
+        } else {
+            Err(value)
+        }
+    });
+    rig.kubectl(&["delete", "lwd/held"]);
 }
 
 /// A namespace is a tenant: the same name there is another device, which nobody has heard of.

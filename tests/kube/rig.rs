@@ -86,7 +86,9 @@ impl Rig {
     pub(crate) fn until_told(&self, object: &str, kind: &str, reason: &str) -> String {
         until_some(&format!("{object}: {kind} {reason}"), SOON, || {
             let shown = self.kubectl(&["describe", object]);
-            let events = shown.split_once("\nEvents:").map_or("", |(_, events)| events);
+            let events = shown
+                .split_once("\nEvents:")
+                .map_or("", |(_, events)| events);
             let mut lines = events.lines().map(str::trim);
             let is_it = |line: &&str| line.split_whitespace().take(2).eq([kind, reason]);
             lines.find(is_it).map(str::to_owned).ok_or(shown)

@@ -10,7 +10,7 @@ use kube::{CustomResource, KubeSchema};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use crate::condition::{ConditionRow, ConditionType, Reason, conditions_schema};
+use crate::condition::{BRAKE, ConditionRow, ConditionType, Reason, conditions_schema};
 use crate::reference::ObjectReference;
 use crate::selector::Selector;
 
@@ -189,5 +189,6 @@ impl BootstrapProfile {
             ConditionType::Ready,
             &[Reason::InForce, Reason::Applying, Reason::NotAccepted],
         ),
+        BRAKE,
     ];
 }

@@ -13,6 +13,16 @@ pub use reason::Reason;
 /// A condition of a kind with the reasons that it can have.
 pub type ConditionRow = (ConditionType, &'static [Reason]);
 
+/// Of every kind that the operator acts on, if it has no other reason to pause.
+pub(crate) const BRAKE: ConditionRow = (
+    ConditionType::Paused,
+    &[
+        Reason::PausedByAnnotation,
+        Reason::PausedByNamespace,
+        Reason::NotPaused,
+    ],
+);
+
 /// Whether a condition holds.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum ConditionStatus {

@@ -10,7 +10,7 @@ use kube::{CustomResource, KubeSchema};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use crate::condition::{ConditionRow, ConditionType, Reason, conditions_schema};
+use crate::condition::{BRAKE, ConditionRow, ConditionType, Reason, conditions_schema};
 use crate::desired_observation::DesiredObservation;
 use crate::desired_value::DriftPolicy;
 
@@ -178,6 +178,7 @@ impl Device {
                 Reason::QuotaExceeded,
             ],
         ),
+        BRAKE,
     ];
 }
 

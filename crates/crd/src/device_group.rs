@@ -10,7 +10,7 @@ use kube::{CustomResource, KubeSchema};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use crate::condition::{ConditionRow, ConditionType, Reason, conditions_schema};
+use crate::condition::{BRAKE, ConditionRow, ConditionType, Reason, conditions_schema};
 use crate::selector::Selector;
 
 /// Which devices are in the group.
@@ -153,5 +153,6 @@ impl DeviceGroup {
                 Reason::QuotaExceeded,
             ],
         ),
+        BRAKE,
     ];
 }

@@ -10,7 +10,7 @@ use kube::{CustomResource, KubeSchema};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use crate::condition::{ConditionRow, ConditionType, Reason, conditions_schema};
+use crate::condition::{BRAKE, ConditionRow, ConditionType, Reason, conditions_schema};
 use crate::desired_value::OperationValue;
 use crate::failure_sample::{FailureSample, Ledger};
 use crate::reference::ObjectReference;
@@ -377,5 +377,6 @@ impl DeviceOperation {
                 Reason::NotAccepted,
             ],
         ),
+        BRAKE,
     ];
 }

@@ -258,6 +258,8 @@ impl DeviceProfile {
             ConditionType::Paused,
             &[
                 Reason::UserPaused,
+                Reason::PausedByAnnotation,
+                Reason::PausedByNamespace,
                 Reason::NotPaused,
                 Reason::FailureThresholdExceeded,
             ],

@@ -10,7 +10,7 @@ use kube::{CustomResource, KubeSchema};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use crate::condition::{ConditionRow, ConditionType, Reason, conditions_schema};
+use crate::condition::{BRAKE, ConditionRow, ConditionType, Reason, conditions_schema};
 use crate::reference::{ObjectReference, PublicKeyReference};
 
 /// A version of firmware. Only description and yanked can be changed: other bytes are another image.
@@ -279,5 +279,6 @@ impl FirmwareImage {
                 Reason::StorageFull,
             ],
         ),
+        BRAKE,
     ];
 }

@@ -230,6 +230,8 @@ impl FirmwareRollout {
                 Reason::Yanked,
                 Reason::FailureThresholdExceeded,
                 Reason::FleetUnhealthy,
+                Reason::PausedByAnnotation,
+                Reason::PausedByNamespace,
                 Reason::NotPaused,
             ],
         ),

@@ -72,3 +72,7 @@ pub use security_profile::{SecurityProfile, SecurityProfileSpec, SecurityProfile
 
 /// The API group of every kind here.
 pub const GROUP: &str = "drover.dev";
+
+/// With the value true, on an object or on its namespace, an emergency brake: of what the object asks for the operator changes
+/// nothing until it is taken away.
+pub const PAUSED: &str = "drover.dev/paused";

@@ -10,7 +10,7 @@ use kube::{CustomResource, KubeSchema};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use crate::condition::{ConditionRow, ConditionType, Reason, conditions_schema};
+use crate::condition::{BRAKE, ConditionRow, ConditionType, Reason, conditions_schema};
 
 /// The definition of an object. Every object of the OMA registry is known without one.
 #[derive(CustomResource, KubeSchema, Serialize, Deserialize, Clone, Debug, PartialEq)]
@@ -211,16 +211,19 @@ pub struct ObjectModelStatus {
 
 impl ObjectModel {
     /// Its conditions and their reasons.
-    pub const CONDITIONS: &[ConditionRow] = &[(
-        ConditionType::Accepted,
-        &[
-            Reason::Accepted,
-            Reason::InvalidDefinition,
-            Reason::IdentityConflict,
-            Reason::NotNewer,
-            Reason::InvalidValue,
-            Reason::Unsupported,
-            Reason::QuotaExceeded,
-        ],
-    )];
+    pub const CONDITIONS: &[ConditionRow] = &[
+        (
+            ConditionType::Accepted,
+            &[
+                Reason::Accepted,
+                Reason::InvalidDefinition,
+                Reason::IdentityConflict,
+                Reason::NotNewer,
+                Reason::InvalidValue,
+                Reason::Unsupported,
+                Reason::QuotaExceeded,
+            ],
+        ),
+        BRAKE,
+    ];
 }

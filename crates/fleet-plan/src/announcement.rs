@@ -74,7 +74,10 @@ pub fn announcements(before: &[Condition], after: &[Condition]) -> Vec<Announcem
         let Some(announcement) = announcement(known, now, is_stalled) else {
             continue;
         };
-        match all.iter_mut().find(|told| told.reason == announcement.reason) {
+        match all
+            .iter_mut()
+            .find(|told| told.reason == announcement.reason)
+        {
             Some(told) => told.urgency = told.urgency.max(announcement.urgency),
             None => all.push(announcement),
         }
@@ -96,7 +99,8 @@ fn announcement(
     let action = action(condition)?;
     let has = |status: ConditionStatus| now.status == status.as_str();
     let weight = weight(reason);
-    let is_unheard = known.is_none() && (has(ConditionStatus::Unknown) || weight == Weight::AtFirst);
+    let is_unheard =
+        known.is_none() && (has(ConditionStatus::Unknown) || weight == Weight::AtFirst);
     let is_refused = condition == ConditionType::Accepted && has(ConditionStatus::False);
     let is_stuck = condition == ConditionType::Ready && is_stalled;
     let urgency = match weight {
@@ -158,6 +162,8 @@ const fn weight(reason: Reason) -> Weight {
         | Reason::Evaluated
         | Reason::InForce
         | Reason::UserPaused
+        | Reason::PausedByAnnotation
+        | Reason::PausedByNamespace
         | Reason::OutsideWindow
         | Reason::AwaitingApproval
         | Reason::WaveRunning

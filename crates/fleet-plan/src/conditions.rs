@@ -12,8 +12,24 @@ pub(crate) struct Conditions<'a> {
 }
 
 impl<'a> Conditions<'a> {
-    /// `known` are those of the object; conditions that other controllers have set are not ours to repeat.
+    /// `known` are those of the object; conditions that other controllers have set are not ours to repeat. What is planned is
+    /// not paused.
     pub(crate) fn new(
+        known: Vec<Condition>,
+        rows: &[ConditionRow],
+        generation: i64,
+        now: &'a Time,
+    ) -> Self {
+        let mut conditions = Self::as_known(known, rows, generation, now);
+        if conditions.list.iter().any(is_brake) {
+            let (is_not, why) = (ConditionStatus::False, Reason::NotPaused);
+            conditions.set(ConditionType::Paused, is_not, why, "nothing holds it");
+        }
+        conditions
+    }
+
+    /// The same, of an object for which nothing is planned.
+    pub(crate) fn as_known(
         known: Vec<Condition>,
         rows: &[ConditionRow],
         generation: i64,
@@ -59,6 +75,13 @@ impl<'a> Conditions<'a> {
     pub(crate) fn finish(self) -> Vec<Condition> {
         self.list
     }
+}
+
+/// Whether a condition says that an annotation holds the object.
+fn is_brake(one: &Condition) -> bool {
+    let reasons = [Reason::PausedByAnnotation, Reason::PausedByNamespace];
+    one.type_ == ConditionType::Paused.as_str()
+        && reasons.iter().any(|reason| reason.as_str() == one.reason)
 }
 
 /// Leaves those of a kind, which are the ones of its controller.

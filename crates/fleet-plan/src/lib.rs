@@ -34,6 +34,7 @@ mod observation;
 pub mod operation;
 mod owner;
 mod pace;
+pub mod pause;
 pub mod profile;
 mod refusal;
 pub mod rollout;

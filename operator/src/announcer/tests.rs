@@ -94,7 +94,9 @@ async fn what_was_told_before_the_end_is_published_still() {
     let publisher = Publisher::new(client, metrics.clone());
     let drain = tasks.drain(Stage::Flush);
     let ends = async {
-        tasks.shut_down(Duration::from_secs(10), std::future::pending()).await;
+        tasks
+            .shut_down(Duration::from_secs(10), std::future::pending())
+            .await;
     };
     let ((), (), _) = tokio::join!(publisher.run(told, drain), ends, api_server.echo(None));
     assert_eq!(metrics.events_published.get(), 1);
@@ -114,10 +116,7 @@ fn what_comes_too_fast_is_dropped_and_drowns_no_warning() {
     let earned = begun.elapsed().as_millis() / INTERVAL.as_millis();
     let most = u128::from(BURST) + earned + 1;
     assert!(taken.len() > BURST as usize && taken.len() as u128 <= most);
-    assert_eq!(
-        taken.last().unwrap().announcement.urgency,
-        Urgency::Warning
-    );
+    assert_eq!(taken.last().unwrap().announcement.urgency, Urgency::Warning);
     let dropped = usize::try_from(metrics.events_dropped.get()).unwrap();
     assert_eq!(dropped + taken.len(), 101);
 }

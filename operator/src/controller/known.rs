@@ -3,6 +3,7 @@
 use std::collections::{HashMap, HashSet};
 use std::sync::{Arc, Mutex, PoisonError};
 
+use fleet_plan::pause::is_paused;
 use kube::runtime::reflector::ObjectRef;
 use kube::runtime::watcher::Event;
 use tokio::sync::watch;
@@ -33,10 +34,13 @@ pub(crate) struct TakenIn<K> {
 }
 
 impl<K: Kind> TakenIn<K> {
-    /// The object, if its spec changed.
+    /// The object, if its spec changed, or whether it holds itself.
     pub(crate) fn changed(&self) -> Option<&K> {
         let (object, before) = self.applied.as_ref()?;
-        let same = |before: &Arc<K>| before.meta().generation == object.meta().generation;
+        let same = |before: &Arc<K>| {
+            let (before, now) = (before.meta(), object.meta());
+            before.generation == now.generation && is_paused(before) == is_paused(now)
+        };
         (!before.as_ref().is_some_and(same)).then_some(object)
     }
 }

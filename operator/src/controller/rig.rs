@@ -19,6 +19,7 @@ use tower_test::mock::Handle;
 
 use super::{Settings, Shared};
 use crate::announcer::Announcer;
+use crate::brake::Brake;
 use crate::config::Config;
 use crate::kubernetes::Kind;
 use crate::metrics::Metrics;
@@ -76,7 +77,9 @@ pub(crate) fn shared<K: Kind>(state_tier: StateTier) -> (Shared<K>, ApiServer) {
     let settings = Settings::from(&Config::default());
     // Nobody listens to what is told.
     let (announcer, _) = Announcer::new(metrics.clone());
-    let mut shared = Shared::new(client, state_tier, metrics, settings, announcer);
+    let (brake, mut namespaces) = Brake::new();
+    namespaces.hold(&[]);
+    let mut shared = Shared::new(client, state_tier, metrics, settings, announcer, brake);
     shared.namespace = Some(NAMESPACE.to_owned());
     (shared, api_server)
 }
@@ -150,7 +153,11 @@ impl ApiServer {
             Response::new(Body::from(body.to_vec()))
         };
         send.send_response(answer);
-        (method, uri, serde_json::from_slice(&body).unwrap())
+        (
+            method,
+            uri,
+            serde_json::from_slice(&body).unwrap_or_default(),
+        )
     }
 
     /// Answers one request with an object, or says that there is none, and returns what was asked for.

@@ -6,21 +6,22 @@ use std::time::Duration;
 
 use crd::Conditioned;
 use device_state::NamespaceError;
+use fleet_plan::pause::status_change;
 use futures::{Stream, StreamExt};
-use kube::Resource as _;
 use kube::api::Api;
 use kube::core::object::HasStatus;
 use kube::runtime::controller::{Action, Controller};
 use kube::runtime::reflector::Store;
 use kube::runtime::reflector::store::Writer;
 use kube::runtime::watcher::{self, Event};
+use kube::{Resource as _, ResourceExt as _};
 use node_runtime::{Condition, Drain};
 use prometheus_client::metrics::gauge::Gauge;
 use serde::Serialize;
 use thiserror::Error;
 
 use super::known::TakenIn;
-use super::{Published, Shared, changes, jittered, triggers};
+use super::{Published, Shared, changes, jittered, now, triggers};
 use crate::kubernetes::{Kind, plural};
 use crate::metrics::Metrics;
 use crate::state_tier::CallError;
@@ -28,7 +29,7 @@ use crate::state_tier::CallError;
 /// What a controller does with the objects of its kind.
 pub(crate) trait Control: Send + Sync + Sized + 'static {
     type Kind: Kind + HasStatus<Status = Self::Status>;
-    type Status: Conditioned + Serialize + Send + Sync;
+    type Status: Conditioned + Clone + Default + PartialEq + Serialize + Send + Sync;
 
     /// Whether the status says what was done, so that another one may only follow from it: it is written over nothing but
     /// the object that it was decided upon.
@@ -58,6 +59,9 @@ pub(crate) trait Control: Send + Sync + Sized + 'static {
         // Somebody's finalizer holds it; what it has put into the state tier goes once it is gone.
         std::future::ready(Ok(Action::await_change()))
     }
+
+    /// Ends what goes on for an object beside its reconciliations, as somebody holds it.
+    fn hold(&self, _object: &Self::Kind) {}
 
     /// Observes, plans and acts for one object.
     fn settle(
@@ -138,7 +142,10 @@ pub(crate) async fn run<C: Control>(
     let taking = Arc::clone(&context);
     let take_in = move |event: &Event<C::Kind>| take_in(&*taking, event);
     let changes = changes::changes(api, watching, shared.metrics.clone(), writer, take_in);
-    run_on(context, changes, reader, drain).await;
+    tokio::select! {
+        () = run_on(Arc::clone(&context), changes, reader, drain) => {}
+        () = shared.brake.follow(|namespace| shared.trigger_in(namespace)) => {}
+    }
 }
 
 /// Runs on what a watch has shown, until the drain. An object that changes or is triggered while it is reconciled is reconciled
@@ -180,13 +187,27 @@ pub(crate) fn take_in<C: Control>(context: &C, event: &Event<C::Kind>) -> Option
     context.take_in(event, &taken)
 }
 
-/// Brings one object and what it asks for together, and writes the status if it changed.
+/// Brings one object and what it asks for together, unless somebody holds it, and writes the status if it changed.
 pub(crate) async fn reconcile<C: Control>(
     seen: Arc<C::Kind>,
     context: Arc<C>,
 ) -> Result<Action, ReconcileError> {
     let shared = context.shared();
+    shared.brake.until_known().await;
     let object = shared.memory.freshest(Arc::clone(&seen));
+    if let Some(pause) = shared.brake.pause(&*object) {
+        context.hold(&object);
+        let (metadata, known) = (object.meta(), object.status());
+        let called = format!(
+            "{}.{} {}",
+            plural::<C::Kind>(),
+            C::Kind::group(&()),
+            object.name_any()
+        );
+        let status = status_change(pause, &called, metadata, known, &now());
+        let next = (status, shared.settings.resync);
+        return write::<C>(&seen, &object, next, &context).await;
+    }
     let is_leaving = |object: &C::Kind| object.meta().deletion_timestamp.is_some();
     if is_leaving(&seen) || is_leaving(&object) {
         return context.part(&seen, &object).await;
@@ -195,16 +216,25 @@ pub(crate) async fn reconcile<C: Control>(
         Settled::NotYet(wait) => return Ok(Action::requeue(jittered(wait))),
         Settled::Decided { status, again } => (status, again),
     };
+    write::<C>(&seen, &object, (status, again), &context).await
+}
+
+/// Writes the status, if there is another one, and says when the object is looked at again.
+async fn write<C: Control>(
+    seen: &C::Kind,
+    object: &C::Kind,
+    (status, again): (Option<C::Status>, Duration),
+    context: &C,
+) -> Result<Action, ReconcileError> {
+    let shared = context.shared();
     if let Some(status) = &status {
-        match shared
-            .publish(&seen, &object, status, C::STATUS_IS_RECORD)
-            .await?
-        {
+        let published = shared.publish(seen, object, status, C::STATUS_IS_RECORD);
+        match published.await? {
             Published::Done => {}
             Published::Postponed(wait) => return Ok(Action::requeue(wait)),
         }
     }
-    Ok(shared.succeeded(&object, again))
+    Ok(shared.succeeded(object, again))
 }
 
 pub(crate) fn retry_later<C: Control>(

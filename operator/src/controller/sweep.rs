@@ -3,7 +3,8 @@
 //! There is no finalizer, so that no deletion ever waits for this operator. What is in the state tier without its object
 //! is looked for instead, by what it says of whose it is; what was made through the API says nothing of that kind and is
 //! left alone. Objects may go while no operator works, so that all places are looked at when a sweep begins and with each
-//! resync; those in which an object was seen to go are looked at until nothing is left of it.
+//! resync; those in which an object was seen to go are looked at until nothing is left of it. In a namespace that is held by
+//! its annotation all of it waits.
 
 use std::collections::{BTreeSet, HashSet};
 use std::future::Future;
@@ -91,6 +92,7 @@ async fn run<S: Sweep>(context: &S) {
     let shared = context.shared();
     // Before all objects are listed, everything would be without one.
     shared.known.until_listed().await;
+    shared.brake.until_known().await;
     let settings = shared.settings;
     let mut all_at = Instant::now();
     loop {
@@ -99,6 +101,10 @@ async fn run<S: Sweep>(context: &S) {
             all_at = Instant::now() + jittered(settings.resync);
         }
         for place in shared.departures.take() {
+            if shared.brake.holds(&place) {
+                shared.departures.put_back(place);
+                continue;
+            }
             match context.sweep(&place).await {
                 Ok(Left::Nothing) => {}
                 Ok(Left::Something) => shared.departures.put_back(place),
@@ -111,6 +117,7 @@ async fn run<S: Sweep>(context: &S) {
         }
         tokio::select! {
             () = shared.departures.added.notified() => {}
+            () = shared.brake.until_changed() => {}
             () = tokio::time::sleep(jittered(settings.poll)) => {}
         }
     }

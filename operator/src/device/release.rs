@@ -52,8 +52,14 @@ fn place(device: &Device) -> (String, String) {
 
 /// Never ends.
 pub(super) async fn run(context: &Context) {
+    let brake = &context.shared.brake;
+    brake.until_known().await;
     loop {
         for ((namespace, endpoint), device) in context.releases.take() {
+            if brake.holds(&namespace) {
+                context.releases.put_back(device);
+                continue;
+            }
             if let Err(error) = release(context, &device).await {
                 tracing::warn!(namespace, endpoint, %error, "what a deleted object has asked for is not withdrawn yet");
                 context.releases.put_back(device);
@@ -61,6 +67,7 @@ pub(super) async fn run(context: &Context) {
         }
         tokio::select! {
             () = context.releases.added.notified() => {}
+            () = brake.until_changed() => {}
             () = tokio::time::sleep(jittered(RETRY)) => {}
         }
     }

@@ -133,7 +133,7 @@ impl<O> Fetches<O> {
         }
     }
 
-    /// The object is gone, or its image came into the cluster in another way.
+    /// The object is gone or held, or its image came into the cluster in another way.
     pub(super) fn forget(&self, uid: &str) {
         let mut known = self.known();
         known.fetches.remove(uid);

@@ -15,6 +15,7 @@ use fleet_plan::operation::{Ask, Outcome, Plan, Request};
 use fleet_wire::operation::Refused;
 use futures::{StreamExt, stream};
 use kube::ResourceExt;
+use kube::runtime::reflector::ObjectRef;
 
 use super::Context;
 use super::answer::refused;
@@ -75,6 +76,7 @@ pub(super) async fn settle(
         Listed::Now(members) => members,
     };
     let visitor = Visitor {
+        object: ObjectRef::from_obj(operation),
         namespace: &namespace,
         uid: &uid,
         context,
@@ -168,6 +170,7 @@ fn taken((endpoint, seen): &(String, Seen)) -> Option<(String, String)> {
 
 /// Who visits devices for one object.
 struct Visitor<'a> {
+    object: ObjectRef<DeviceOperation>,
     namespace: &'a Namespace,
     uid: &'a str,
     context: &'a Context,
@@ -198,7 +201,17 @@ impl Visitor<'_> {
         }
     }
 
+    /// Whether somebody has stopped the operation since the round began.
+    fn is_held(&self) -> bool {
+        let shared = &self.context.shared;
+        let operation = shared.known.get(&self.object);
+        operation.is_some_and(|operation| shared.brake.pause(&*operation).is_some())
+    }
+
     async fn visit(&self, visit: &Visit) -> Result<Seen, CallError> {
+        if self.is_held() {
+            return Ok(Seen::Unclear);
+        }
         let state_tier = &self.context.shared.state_tier;
         let outcome = match visit {
             Visit::Ask(ask) => return self.ask(ask).await,

@@ -46,8 +46,14 @@ impl Withdrawals {
 
 /// Never ends.
 pub(super) async fn run(context: &Context) {
+    let brake = &context.shared.brake;
+    brake.until_known().await;
     loop {
         for withdrawal in context.withdrawals.take() {
+            if brake.holds(&withdrawal.namespace) {
+                context.withdrawals.put_back(withdrawal);
+                continue;
+            }
             if let Err(error) = cancel(context, &withdrawal).await {
                 let endpoint = &withdrawal.endpoint;
                 tracing::warn!(endpoint, %error, "what a deleted object has asked for is not cancelled yet");
@@ -56,6 +62,7 @@ pub(super) async fn run(context: &Context) {
         }
         tokio::select! {
             () = context.withdrawals.added.notified() => {}
+            () = brake.until_changed() => {}
             () = tokio::time::sleep(jittered(RETRY)) => {}
         }
     }

@@ -96,6 +96,10 @@ words! {
         AsExpected,
         /// The spec says so.
         UserPaused,
+        /// The annotation drover.dev/paused of the object holds it.
+        PausedByAnnotation,
+        /// The annotation drover.dev/paused of its namespace holds it.
+        PausedByNamespace,
         /// Nothing holds it.
         NotPaused,
         /// Too many devices failed.

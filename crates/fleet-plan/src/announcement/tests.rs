@@ -84,7 +84,10 @@ fn what_a_person_has_to_see_is_a_warning() {
             "Progressing False AwaitingApproval",
             "Information Progress AwaitingApproval",
         ),
-        ("Verified False DigestMismatch", "Warning Verify DigestMismatch"),
+        (
+            "Verified False DigestMismatch",
+            "Warning Verify DigestMismatch",
+        ),
         ("Failed True DevicesFailed", "Warning Finish DevicesFailed"),
     ] {
         assert_eq!(told(&[], &[after]), [expected]);

@@ -25,6 +25,12 @@ fn only_another_spec_is_a_change() {
     assert!(taken(image("a", "1", 1)).changed().is_some());
     assert!(taken(image("a", "1", 1)).changed().is_none());
     assert!(taken(image("a", "1", 2)).changed().is_some());
+    let mut paused = image("a", "1", 2);
+    let annotation = (crd::PAUSED.to_owned(), "true".to_owned());
+    paused.metadata.annotations = Some([annotation].into());
+    assert!(taken(paused.clone()).changed().is_some());
+    assert!(taken(paused).changed().is_none());
+    assert!(taken(image("a", "1", 2)).changed().is_some());
     // Another object of the same name.
     let again = taken(image("a", "2", 2));
     assert!(again.changed().is_some());

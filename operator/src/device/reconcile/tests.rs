@@ -13,6 +13,7 @@ use serde_json::json;
 use self::fake::FakeStateTier;
 use super::*;
 use crate::announcer::Announcer;
+use crate::brake::Brake;
 use crate::controller::rig::{self, ApiServer};
 use crate::controller::{reconcile, retry_later, take_in};
 use crate::feed::Feed;
@@ -171,6 +172,106 @@ async fn a_deleted_object_withdraws_what_it_has_put_there() {
     tokio::select! {
         () = crate::device::release::run(&context) => {}
         () = withdrawn => {}
+    }
+    assert_eq!(fake.desired(), (0, vec![]));
+}
+
+/// Held by its own annotation.
+fn paused(mut device: Device) -> Device {
+    let annotation = (crd::PAUSED.to_owned(), "true".to_owned());
+    device.metadata.annotations = Some([annotation].into());
+    device
+}
+
+#[tokio::test]
+async fn an_object_that_is_held_changes_nothing_until_it_is_not() {
+    let (context, mut api_server, fake) = context().await;
+    let mut device = paused(device("+02:00"));
+    let (outcome, (held, ..)) = tokio::join!(
+        reconciled(&context, &device),
+        api_server.answer_patch(&device)
+    );
+    outcome.unwrap();
+    assert_eq!(rig::condition(&held, "Paused"), "True/PausedByAnnotation");
+    assert_eq!(rig::condition(&held, "Accepted"), "");
+    assert_eq!(fake.desired().0, 0);
+    // Nothing more is written: that would fail, as nobody answers it.
+    reconciled(&context, &held).await.unwrap();
+
+    device = held;
+    device.metadata.annotations = None;
+    let (outcome, (goes_on, ..)) = tokio::join!(
+        reconciled(&context, &device),
+        api_server.answer_patch(&device)
+    );
+    outcome.unwrap();
+    assert_eq!(rig::condition(&goes_on, "Paused"), "False/NotPaused");
+    assert_eq!(fake.desired().0, 1);
+}
+
+#[tokio::test]
+async fn a_deletion_waits_while_the_namespace_is_held() {
+    let (state_tier, fake) = fake::start().await;
+    let (mut shared, mut api_server) = rig::shared(state_tier);
+    let (brake, mut namespaces) = Brake::new();
+    shared.brake = brake;
+    let context = Arc::new(Context::new(shared, Feed::default()));
+    let mut device = device("+02:00");
+    device.spec.deletion_policy = DeletionPolicy::Deregister;
+    device.metadata.finalizers = Some(vec![Device::FINALIZER.to_owned()]);
+    device.metadata.deletion_timestamp = Some(now());
+    let accepted = json!({"conditions": [{
+        "type": "Accepted", "status": "True", "reason": "Accepted", "message": "",
+        "lastTransitionTime": "2026-01-01T00:00:00Z",
+    }]});
+    device.status = Some(serde_json::from_value(accepted).unwrap());
+    // What is held has to be known first.
+    let known = async {
+        tokio::task::yield_now().await;
+        namespaces.hold(&["acme"]);
+        api_server.answer_patch(&device).await
+    };
+    let (outcome, (held, ..)) = tokio::join!(reconciled(&context, &device), known);
+    outcome.unwrap();
+    assert_eq!(rig::condition(&held, "Paused"), "True/PausedByNamespace");
+    assert_eq!(fake.calls(), [""; 0]);
+
+    namespaces.hold(&["other"]);
+    let (outcome, (.., patch)) =
+        tokio::join!(reconciled(&context, &held), api_server.answer_patch(&held));
+    outcome.unwrap();
+    assert_eq!(fake.calls(), ["DeleteDevice acme/urn:imei:1"]);
+    assert_eq!(patch["metadata"]["finalizers"], json!([]));
+}
+
+#[tokio::test]
+async fn what_objects_of_a_held_namespace_have_left_stays() {
+    let (state_tier, fake) = fake::start().await;
+    let (mut shared, _api_server) = rig::shared(state_tier);
+    let (brake, mut namespaces) = Brake::new();
+    namespaces.hold(&["acme"]);
+    shared.brake = brake;
+    let context = Context::new(shared, Feed::default());
+    fake.store(3, "/3/0/14", "x");
+    let mut device = device("x");
+    device.status = Some(DeviceStatus {
+        desired_generation: Some(3),
+        ..DeviceStatus::default()
+    });
+    take_in(&context, &Event::Apply(device.clone()));
+    take_in(&context, &Event::Delete(device));
+    let goes_on = async {
+        tokio::task::yield_now().await;
+        assert_eq!(fake.desired().0, 3);
+        namespaces.hold(&[]);
+        tokio::time::timeout(Duration::from_secs(10), fake.until_withdrawn())
+            .await
+            .unwrap();
+    };
+    tokio::select! {
+        biased;
+        () = crate::device::release::run(&context) => {}
+        () = goes_on => {}
     }
     assert_eq!(fake.desired(), (0, vec![]));
 }
