@@ -46,7 +46,12 @@ pub(crate) fn what_happens_to_a_device_is_seen(kubernetes: &Kubernetes, drover: 
     let operator = Operator::that_looks_every(3_600, kubernetes, drover, "told");
     let applied = kubernetes.apply(OBJECTS);
     assert!(applied.status.success(), "{applied:?}");
-    until_condition(kubernetes, "devices.drover.dev/told", "Registered", "False");
+    until_condition(
+        kubernetes,
+        "devices.drover.dev/told",
+        "Registered",
+        "Unknown",
+    );
     until_condition(kubernetes, "lwop/told", "Succeeded", "Unknown");
     until_some("streams of events", SOON, || {
         let live = operator.metric("drover_operator_event_streams{state=\"live\"}");
