@@ -1,26 +1,12 @@
 #![expect(clippy::unwrap_used, reason = "a failed unwrap is the test's failure")]
 
-use crd::{Device, DeviceSpec};
+use crd::Device;
 use http::Method;
 use node_runtime::{Stage, Tasks};
 use prometheus_client::registry::Registry;
 
 use super::*;
-use crate::controller::rig;
-
-fn device() -> Device {
-    let mut device = Device::new(
-        "meter-1",
-        DeviceSpec {
-            endpoint_name: "meter-1".to_owned(),
-            ..DeviceSpec::default()
-        },
-    );
-    device.metadata.namespace = Some(rig::NAMESPACE.to_owned());
-    device.metadata.uid = Some("uid-1".to_owned());
-    device.metadata.resource_version = Some("1".to_owned());
-    device
-}
+use crate::controller::rig::{self, device};
 
 fn announcement(urgency: Urgency) -> Announcement {
     Announcement {

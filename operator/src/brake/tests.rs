@@ -1,11 +1,10 @@
 use std::future::Future;
 
-use crd::{Device, DeviceSpec};
 use node_runtime::{Readiness, Stage, Tasks};
 use serde_json::{Value, json};
 
 use super::*;
-use crate::controller::rig::{self, ApiServer, Calls};
+use crate::controller::rig::{self, ApiServer, Calls, device};
 
 fn namespace(name: &str, version: u32, paused: &str) -> Value {
     json!({
@@ -68,11 +67,7 @@ async fn who_may_not_see_namespaces_goes_on_with_objects() {
         api_server.echo(Some((403, "Forbidden", ""))).await;
         brake.until_known().await;
         assert!(!brake.holds("acme"));
-        let spec = DeviceSpec {
-            endpoint_name: "meter-1".to_owned(),
-            ..DeviceSpec::default()
-        };
-        let mut device = Device::new("meter-1", spec);
+        let mut device = device();
         assert_eq!(brake.pause(&device), None);
         let annotation = (crd::PAUSED.to_owned(), "true".to_owned());
         device.metadata.annotations = Some([annotation].into());
@@ -84,13 +79,8 @@ async fn who_may_not_see_namespaces_goes_on_with_objects() {
 #[test]
 fn what_holds_a_namespace_is_told_from_what_holds_an_object() {
     let (brake, mut namespaces) = Brake::new();
-    namespaces.hold(&["acme"]);
-    let spec = DeviceSpec {
-        endpoint_name: "meter-1".to_owned(),
-        ..DeviceSpec::default()
-    };
-    let mut device = Device::new("meter-1", spec);
-    device.metadata.namespace = Some("acme".to_owned());
+    namespaces.hold(&[rig::NAMESPACE]);
+    let mut device = device();
     assert_eq!(brake.pause(&device), Some(Pause::Namespace));
     device.metadata.namespace = Some("other".to_owned());
     assert_eq!(brake.pause(&device), None);

@@ -4,6 +4,7 @@
 
 use std::sync::{Arc, Mutex};
 
+use crd::{Device, DeviceSpec};
 use http::{Method, Request, Response, StatusCode};
 use http_body_util::BodyExt;
 use kube::Client;
@@ -82,6 +83,21 @@ pub(crate) fn shared<K: Kind>(state_tier: StateTier) -> (Shared<K>, ApiServer) {
     let mut shared = Shared::new(client, state_tier, metrics, settings, announcer, brake);
     shared.namespace = Some(NAMESPACE.to_owned());
     (shared, api_server)
+}
+
+/// An object of the namespace, as the API server has it.
+pub(crate) fn device() -> Device {
+    let mut device = Device::new(
+        "meter-1",
+        DeviceSpec {
+            endpoint_name: "meter-1".to_owned(),
+            ..DeviceSpec::default()
+        },
+    );
+    device.metadata.namespace = Some(NAMESPACE.to_owned());
+    device.metadata.uid = Some("uid-1".to_owned());
+    device.metadata.resource_version = Some("1".to_owned());
+    device
 }
 
 /// A client, and whom it asks.

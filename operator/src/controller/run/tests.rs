@@ -4,14 +4,14 @@
 
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-use crd::{Device, DeviceSpec, DeviceStatus};
+use crd::{Device, DeviceStatus};
 use futures::stream;
 use kube::runtime::reflector::{self, ObjectRef};
 use node_runtime::{Stage, Tasks};
 use tokio::sync::Semaphore;
 
 use super::*;
-use crate::controller::rig;
+use crate::controller::rig::{self, device};
 use crate::state_tier::{Credentials, StateTier};
 
 /// Looks at objects for as long as it is told to.
@@ -43,18 +43,6 @@ impl Control for Slow {
             again: Duration::from_secs(3_600),
         })
     }
-}
-
-fn device() -> Device {
-    let mut device = Device::new(
-        "meter-1",
-        DeviceSpec {
-            endpoint_name: "meter-1".to_owned(),
-            ..DeviceSpec::default()
-        },
-    );
-    device.metadata.namespace = Some(rig::NAMESPACE.to_owned());
-    device
 }
 
 #[tokio::test]
