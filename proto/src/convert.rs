@@ -7,6 +7,7 @@ mod command;
 mod contact;
 mod credential;
 mod device;
+mod enrollment;
 mod feed;
 mod group;
 mod list;
@@ -97,6 +98,8 @@ pub enum Reason {
     Misuse(lwm2m::Misuse),
     #[error("is not for {0}, which makes no other operation obsolete")]
     NothingToSupersede(&'static str),
+    #[error("denies: labels, limits and a proof are for devices that register")]
+    NothingToGive,
     #[error("is not 1 to 64 of a-z, 0-9 and -")]
     ProfileName,
     #[error("is not 1 to 63 of a-z, 0-9 and -")]

@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 
 use prost::Message as _;
 
-const FILES: [&str; 12] = [
+const FILES: [&str; 13] = [
     "storage/v1/campaign.proto",
     "storage/v1/storage.proto",
     "rpc/v1/raft.proto",
@@ -18,6 +18,7 @@ const FILES: [&str; 12] = [
     "drover/v1/artefact.proto",
     "drover/v1/backup.proto",
     "drover/v1/campaign.proto",
+    "drover/v1/enrollment.proto",
     "drover/v1/group.proto",
     "drover/v1/profile.proto",
     "drover/v1/watch.proto",

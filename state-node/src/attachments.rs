@@ -44,6 +44,8 @@ pub enum DeliveryError {
     NoIngress,
     #[error("the device sleeps")]
     Asleep,
+    #[error("the device is in quarantine: its enrollment policy says so")]
+    Quarantined,
     #[error("the device did not answer in time")]
     Timeout,
     #[error("the device has too much to do")]

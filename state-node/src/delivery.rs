@@ -8,8 +8,8 @@ use std::time::Duration;
 
 use device_state::guard::Effectiveness;
 use device_state::{
-    Command, DeviceName, NodeId, OperationId, OperationOutcome, OperationState, Outcome, Queueing,
-    Rejection, RequestId, query,
+    Command, DeviceName, EnrollmentStanding, NodeId, OperationId, OperationOutcome, OperationState,
+    Outcome, Queueing, Rejection, RequestId, query,
 };
 use lwm2m::{Operation, QueueMode};
 use node_runtime::clock;
@@ -131,6 +131,10 @@ async fn check_reachable(
         return Ok(());
     }
     let (heard_at, registration) = registration.ok_or(DeliveryError::NotRegistered)?;
+    let enrollment = registration.enrollment.as_ref();
+    if enrollment.is_some_and(|known| known.standing == EnrollmentStanding::Quarantined) {
+        return Err(DeliveryError::Quarantined.into());
+    }
     let silent = clock::now_ms().saturating_sub(heard_at.0);
     let window = power_saving.awake_window(awake_window);
     if registration.binding.queue_mode() == QueueMode::On

@@ -41,6 +41,7 @@ pub mod config;
 pub mod corruption;
 pub mod delivery;
 pub mod dial;
+pub mod enrollment;
 pub mod expiry;
 pub mod fail_stop;
 pub mod identity;

@@ -14,6 +14,7 @@ use tonic::transport::Channel;
 use tonic::{Request, Status};
 
 use crate::dial::Dialer;
+use crate::enrollment::Enrollments;
 use crate::raft::group::{Group, NotLeader};
 use crate::raft::network::MAX_MESSAGE;
 use crate::raft::proposals::ProposeError;
@@ -39,6 +40,7 @@ pub struct Router {
     client: u64,
     sequence: AtomicU64,
     tenants: Arc<Tenants>,
+    enrollments: Enrollments,
 }
 
 /// Where a shard is led.
@@ -67,12 +69,18 @@ impl Router {
             client,
             sequence: AtomicU64::new(1),
             tenants,
+            enrollments: Enrollments::default(),
         }
     }
 
     /// What namespaces may have.
     pub fn tenants(&self) -> &Tenants {
         &self.tenants
+    }
+
+    /// Who may register.
+    pub fn enrollments(&self) -> &Enrollments {
+        &self.enrollments
     }
 
     /// How many shards there are.

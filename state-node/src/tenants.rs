@@ -4,7 +4,7 @@
 //! with what was let through meanwhile added to it: a quota can be passed by what is under way at that moment, on this
 //! node between its commit and its count, and on others. What is there already is never refused.
 
-mod bucket;
+pub(crate) mod bucket;
 
 use std::collections::{BTreeMap, HashMap};
 use std::sync::{Mutex, MutexGuard, PoisonError};

@@ -11,6 +11,7 @@ mod corruption;
 mod device;
 mod diagnosis;
 mod dual_stack;
+mod enrollment;
 mod fleet;
 mod flood;
 mod gateway;

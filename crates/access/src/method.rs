@@ -221,6 +221,15 @@ const SERVICES: &[(&str, &[Method])] = &[
         ],
     ),
     (
+        "EnrollmentPolicies",
+        &[
+            ("PutEnrollmentPolicy", "enrollmentpolicies", Verb::Update),
+            ("GetEnrollmentPolicy", "enrollmentpolicies", Verb::Get),
+            ("ListEnrollmentPolicies", "enrollmentpolicies", Verb::List),
+            ("DeleteEnrollmentPolicy", "enrollmentpolicies", Verb::Delete),
+        ],
+    ),
+    (
         "DeviceProfiles",
         &[
             ("PutDeviceProfile", "deviceprofiles", Verb::Update),

@@ -204,6 +204,7 @@ fn built_in() -> BTreeMap<String, Vec<Grant>> {
         "cluster",
         "devicegroups",
         "deviceprofiles",
+        "enrollmentpolicies",
         "firmwarerollouts",
         "artefacts",
     ];

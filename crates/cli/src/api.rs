@@ -16,6 +16,7 @@ use proto::drover::v1::device_groups_client::DeviceGroupsClient;
 use proto::drover::v1::device_profiles_client::DeviceProfilesClient;
 use proto::drover::v1::devices_client::DevicesClient;
 use proto::drover::v1::diagnostics_client::DiagnosticsClient;
+use proto::drover::v1::enrollment_policies_client::EnrollmentPoliciesClient;
 use proto::drover::v1::object_models_client::ObjectModelsClient;
 use proto::drover::v1::observations_client::ObservationsClient;
 use proto::drover::v1::operations_client::OperationsClient;
@@ -299,6 +300,10 @@ impl Api {
 
     pub(crate) fn groups(&self) -> DeviceGroupsClient<Channel> {
         DeviceGroupsClient::new(self.channel.clone())
+    }
+
+    pub(crate) fn enrollment(&self) -> EnrollmentPoliciesClient<Channel> {
+        EnrollmentPoliciesClient::new(self.channel.clone())
     }
 
     pub(crate) fn profiles(&self) -> DeviceProfilesClient<Channel> {

@@ -8,8 +8,8 @@ use clap::{Args, Parser, Subcommand};
 
 use crate::command::{
     apply, artefacts, backup, bootstrap, children, cluster, composite, credentials, devices,
-    groups, label, models, observations, operations, profiles, raw, read, rest_shim, rollout,
-    stream, watch, write,
+    enrollment, groups, label, models, observations, operations, profiles, raw, read, rest_shim,
+    rollout, stream, watch, write,
 };
 use crate::failure::Failure;
 use crate::output::Format;
@@ -119,6 +119,9 @@ pub(crate) enum Command {
     /// Names for the devices that a filter lets through: put, list, get, remove.
     #[command(subcommand)]
     Groups(groups::Groups),
+    /// Which devices may register, and as what: put, list, get, remove.
+    #[command(subcommand)]
+    Enrollment(enrollment::Enrollment),
     /// Packages that devices fetch from the cluster: put, list, get, remove.
     #[command(subcommand)]
     Artefacts(artefacts::Artefacts),

@@ -10,6 +10,7 @@ pub(crate) mod composite;
 pub(crate) mod credentials;
 pub(crate) mod devices;
 pub(crate) mod diagnose;
+pub(crate) mod enrollment;
 pub(crate) mod groups;
 pub(crate) mod label;
 pub(crate) mod models;
@@ -61,6 +62,7 @@ pub(crate) async fn run(arguments: Arguments) -> Result<(), Failure> {
         Command::Credentials(credentials) => credentials.run(&global).await,
         Command::Artefacts(artefacts) => artefacts.run(&global).await,
         Command::Groups(groups) => groups.run(&global).await,
+        Command::Enrollment(enrollment) => enrollment.run(&global).await,
         Command::Profiles(profiles) => profiles.run(&global).await,
         Command::Bootstrap(bootstrap) => bootstrap.run(&global).await,
         Command::Models(models) => models.run(&global).await,

@@ -8,6 +8,7 @@ pub(crate) mod cluster;
 pub(crate) mod contact;
 pub(crate) mod credential;
 pub(crate) mod device;
+pub(crate) mod enrollment;
 pub(crate) mod event;
 pub(crate) mod group;
 pub(crate) mod model;

@@ -17,6 +17,7 @@ mod credential;
 mod dedup;
 mod desired;
 mod drift;
+mod enrollment;
 mod expiry;
 mod feed;
 mod forget;
@@ -347,6 +348,10 @@ impl<'t> Change<'t> {
             } => self.spread_profile(namespace, name, *limit),
             Command::PutGroup { group } => self.put_group(group),
             Command::RemoveGroup { namespace, name } => self.remove_group(namespace, name),
+            Command::PutEnrollmentPolicy { policy } => self.put_enrollment_policy(policy),
+            Command::RemoveEnrollmentPolicy { namespace, name } => {
+                self.remove_enrollment_policy(namespace, name)
+            }
             Command::BeginArtefact { artefact } => self.begin_artefact(artefact),
             Command::PutArtefactChunk { chunk } => self.put_artefact_chunk(chunk),
             Command::RemoveArtefact { artefact } => self.remove_artefact(artefact),

@@ -11,6 +11,7 @@ use lwm2m::{
 use crate::artefact::{Artefact, ArtefactChunk, ArtefactName};
 use crate::bootstrap::{BootstrapProfile, BootstrapRecord};
 use crate::campaign::{Abort, Campaign, CampaignId, Course, Part, Transfer};
+use crate::enrollment::EnrollmentPolicy;
 use crate::feature::FeatureLevel;
 use crate::group::Group;
 use crate::guard::Guard;
@@ -357,6 +358,15 @@ pub enum Command {
     RemoveArtefact {
         artefact: ArtefactName,
     },
+    /// Adds an enrollment policy or replaces the one of its name in its namespace. To shard 0 only.
+    PutEnrollmentPolicy {
+        policy: Box<EnrollmentPolicy>,
+    },
+    /// To shard 0 only.
+    RemoveEnrollmentPolicy {
+        namespace: Namespace,
+        name: String,
+    },
     /// A command of a caller ([`Command::is_of_caller`]) that is carried out under conditions.
     Guarded {
         guard: Guard,
@@ -378,6 +388,7 @@ impl Command {
             Self::RecordBootstrap { record } => record.endpoint.namespace(),
             Self::PutCampaign { campaign } => campaign.namespace.clone(),
             Self::PutGroup { group } => group.namespace.clone(),
+            Self::PutEnrollmentPolicy { policy } => policy.namespace.clone(),
             Self::PutProfile { profile } => profile.namespace.clone(),
             Self::BeginArtefact { artefact } => artefact.name.namespace.clone(),
             Self::BindEndpoint { endpoint, .. }
@@ -392,6 +403,9 @@ impl Command {
 
     /// What replicas have to understand to apply it.
     pub fn needs(&self) -> FeatureLevel {
+        if self.is_of_enrollment() {
+            return FeatureLevel::ENROLLMENT;
+        }
         if self.is_of_artefacts() {
             return FeatureLevel::ARTEFACTS;
         }
@@ -404,6 +418,15 @@ impl Command {
         match self.begins_in() {
             Some(namespace) if !namespace.is_default() => FeatureLevel::NAMESPACES,
             _ => FeatureLevel::default(),
+        }
+    }
+
+    fn is_of_enrollment(&self) -> bool {
+        match self {
+            Self::PutEnrollmentPolicy { .. } | Self::RemoveEnrollmentPolicy { .. } => true,
+            Self::Register { registration } => registration.enrollment.is_some(),
+            Self::Guarded { command, .. } => command.is_of_enrollment(),
+            _ => false,
         }
     }
 
@@ -492,6 +515,8 @@ impl Command {
                 | Self::PutProfile { .. }
                 | Self::RemoveProfile { .. }
                 | Self::RemoveArtefact { .. }
+                | Self::PutEnrollmentPolicy { .. }
+                | Self::RemoveEnrollmentPolicy { .. }
         )
     }
 }
@@ -658,4 +683,17 @@ pub enum Rejection {
     /// Of nodes that admit commands; `apply` never says so.
     #[error("the namespace has as much as it may have")]
     QuotaExceeded,
+    #[error("no such enrollment policy")]
+    UnknownEnrollmentPolicy,
+    #[error("too many enrollment policies")]
+    TooManyEnrollmentPolicies,
+    /// As [`Rejection::QuotaExceeded`], of nodes only.
+    #[error("an enrollment policy denies it")]
+    EnrollmentDenied,
+    /// As [`Rejection::QuotaExceeded`], of nodes only.
+    #[error("the enrollment policy has as many devices as it may have")]
+    EnrollmentFull,
+    /// As [`Rejection::QuotaExceeded`], of nodes only.
+    #[error("more devices come by the enrollment policy than may come at once")]
+    EnrollmentTooFast,
 }

@@ -7,6 +7,7 @@ use lwm2m::{Path, Value};
 use sha2::{Digest, Sha256};
 
 use crate::bootstrap::{AccessRule, BootstrapProfile, BootstrapSecurity, BootstrapServer};
+use crate::enrollment::EnrollmentPolicy;
 use crate::group::Group;
 use crate::label::Metadata;
 use crate::profile::{Activity, Profile};
@@ -90,6 +91,28 @@ impl Etag {
             .text(&group.name)
             .text(&group.selector.text)
             .text(&group.description);
+        content.end()
+    }
+
+    /// Of an enrollment policy.
+    pub fn of_enrollment_policy(policy: &EnrollmentPolicy) -> Self {
+        let mut content = Content::of("enrollment policy");
+        content
+            .text(&policy.name)
+            .text(&policy.description)
+            .number(u64::from(policy.priority))
+            .text(&policy.criteria.endpoint_pattern)
+            .text(&policy.criteria.psk_identity_prefix)
+            .number(policy.action as u64)
+            .number(policy.proof.map_or(0, |proof| proof as u64 + 1))
+            .number(policy.max_devices.map_or(0, |most| most.saturating_add(1)))
+            .number(u64::from(
+                policy.registrations_per_second.unwrap_or_default(),
+            ))
+            .number(policy.labels.len() as u64);
+        for (key, value) in &policy.labels {
+            content.text(key.as_str()).text(value.as_str());
+        }
         content.end()
     }
 

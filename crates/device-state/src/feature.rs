@@ -10,7 +10,7 @@ pub struct FeatureLevel(pub u32);
 
 impl FeatureLevel {
     /// What this release understands. A replica that meets a higher one stops: it would guess.
-    pub const SUPPORTED: Self = Self(5);
+    pub const SUPPORTED: Self = Self(6);
 
     /// There are other namespaces than the default one. Releases before cannot read what is in them.
     pub const NAMESPACES: Self = Self(2);
@@ -23,6 +23,9 @@ impl FeatureLevel {
 
     /// There are packages that devices fetch from the cluster.
     pub const ARTEFACTS: Self = Self(5);
+
+    /// There are enrollment policies, and devices that are registered by one.
+    pub const ENROLLMENT: Self = Self(6);
 
     /// Whether this release understands the level.
     pub const fn is_supported(self) -> bool {

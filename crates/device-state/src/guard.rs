@@ -63,8 +63,19 @@ pub(crate) fn current_etag(tables: &dyn Tables, command: &Command) -> Option<Eta
         }
         Command::PutGroup { group } => stored_group(tables, &group.namespace, &group.name),
         Command::RemoveGroup { namespace, name } => stored_group(tables, namespace, name),
+        Command::PutEnrollmentPolicy { policy } => {
+            stored_policy(tables, &policy.namespace, &policy.name)
+        }
+        Command::RemoveEnrollmentPolicy { namespace, name } => {
+            stored_policy(tables, namespace, name)
+        }
         _ => None,
     }
+}
+
+fn stored_policy(tables: &dyn Tables, namespace: &Namespace, name: &str) -> Option<Etag> {
+    let stored = query::enrollment_policy(tables, namespace, name);
+    stored.map(|policy| Etag::of_enrollment_policy(&policy))
 }
 
 fn stored_group(tables: &dyn Tables, namespace: &Namespace, name: &str) -> Option<Etag> {

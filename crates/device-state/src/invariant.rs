@@ -6,6 +6,7 @@ use lwm2m::{Observed, Path};
 
 use crate::artefact::{Artefact, ArtefactChunk, ArtefactName, ArtefactState};
 use crate::campaign::{CampaignId, Ledger, Membership, Phase, Tally};
+use crate::enrollment::{Enrollment, EnrollmentTally};
 use crate::id::Timestamp;
 use crate::index::{IndexEntry, Indexed};
 use crate::label::Metadata;
@@ -73,6 +74,8 @@ pub enum Violation {
         endpoint: DeviceName,
         profile: String,
     },
+    #[error("enrollment policy {0:?} has other devices than it counts")]
+    EnrollmentTally(String),
     #[error("package {0:?} has other parts than it counts")]
     Artefact(ArtefactName),
     #[error("a request's outcome and its place in the order of requests disagree")]
@@ -153,6 +156,8 @@ pub fn check(tables: &MemoryTables) -> Result<(), Violation> {
         counted_tallies: BTreeMap::new(),
         profile_tallies: BTreeMap::new(),
         counted_profile_tallies: BTreeMap::new(),
+        enrollment_tallies: BTreeMap::new(),
+        counted_enrollment_tallies: BTreeMap::new(),
     };
     for row in tables.rows() {
         audit.row(row)?;
@@ -170,6 +175,8 @@ struct Audit<'t> {
     counted_tallies: BTreeMap<(CampaignId, u8), Tally>,
     profile_tallies: BTreeMap<String, ProfileTally>,
     counted_profile_tallies: BTreeMap<String, ProfileTally>,
+    enrollment_tallies: BTreeMap<String, EnrollmentTally>,
+    counted_enrollment_tallies: BTreeMap<String, EnrollmentTally>,
 }
 
 impl Audit<'_> {
@@ -202,6 +209,15 @@ impl Audit<'_> {
             } => {
                 self.profile_tallies
                     .insert(namespace.qualify(profile), *tally);
+                Ok(())
+            }
+            Row::EnrollmentTally {
+                namespace,
+                policy,
+                tally,
+            } => {
+                self.enrollment_tallies
+                    .insert(namespace.qualify(policy), *tally);
                 Ok(())
             }
             Row::Observation(observation) => self.observation(observation),
@@ -280,6 +296,7 @@ impl Audit<'_> {
             Row::ArtefactChunk(chunk) => self.artefact_chunk(chunk),
             Row::Campaign(_)
             | Row::Group(_)
+            | Row::EnrollmentPolicy(_)
             | Row::Profile(_)
             | Row::Credential(_)
             | Row::ContextOwner(_)
@@ -307,14 +324,20 @@ impl Audit<'_> {
     }
 
     fn profile_tallies(&self) -> Result<(), Violation> {
-        let (told, counted) = (&self.profile_tallies, &self.counted_profile_tallies);
-        let wrong = told
-            .keys()
-            .chain(counted.keys())
-            .find(|profile| told.get(*profile) != counted.get(*profile));
-        wrong.map_or(Ok(()), |profile| {
-            Err(Violation::ProfileTally(profile.clone()))
-        })
+        let wrong = first_difference(&self.profile_tallies, &self.counted_profile_tallies);
+        wrong.map_or(Ok(()), |profile| Err(Violation::ProfileTally(profile)))
+    }
+
+    fn enrollment_tallies(&self) -> Result<(), Violation> {
+        let wrong = first_difference(&self.enrollment_tallies, &self.counted_enrollment_tallies);
+        wrong.map_or(Ok(()), |policy| Err(Violation::EnrollmentTally(policy)))
+    }
+
+    fn enrollment(&mut self, endpoint: &DeviceName, enrollment: &Enrollment) {
+        self.counted.enrolled += 1;
+        let key = endpoint.namespace().qualify(&enrollment.policy);
+        let tally = self.counted_enrollment_tallies.entry(key).or_default();
+        *tally.of(enrollment.standing) += 1;
     }
 
     fn ledger(&mut self, ledger: &Ledger) -> Result<(), Violation> {
@@ -367,6 +390,9 @@ impl Audit<'_> {
         ensure(indexed.as_ref() == Some(endpoint), || {
             Violation::RegistrationIndex(endpoint.clone())
         })?;
+        if let Some(enrollment) = &registration.enrollment {
+            self.enrollment(endpoint, enrollment);
+        }
         self.ends(
             registration.expires_at,
             Expiring::Registration(endpoint.clone()),
@@ -532,6 +558,7 @@ impl Audit<'_> {
     fn totals(self) -> Result<(), Violation> {
         self.tallies()?;
         self.profile_tallies()?;
+        self.enrollment_tallies()?;
         ensure(self.order_rows == self.counted.dedup_rows, || {
             Violation::DedupOrder
         })?;
@@ -627,6 +654,16 @@ fn several_revisions(tables: &MemoryTables) -> bool {
     });
     let first = revisions.next();
     revisions.any(|revision| Some(revision) != first)
+}
+
+/// The first key under which one has what the other has not.
+fn first_difference<T: PartialEq>(
+    told: &BTreeMap<String, T>,
+    counted: &BTreeMap<String, T>,
+) -> Option<String> {
+    let mut keys = told.keys().chain(counted.keys());
+    keys.find(|key| told.get(*key) != counted.get(*key))
+        .cloned()
 }
 
 /// Turns a comparison into the result of a check.

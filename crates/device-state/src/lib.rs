@@ -45,6 +45,7 @@ pub mod campaign;
 pub mod command;
 pub mod contact;
 pub mod effect;
+pub mod enrollment;
 pub mod etag;
 pub mod event;
 pub mod feature;
@@ -76,6 +77,10 @@ pub use campaign::{Campaign, CampaignId};
 pub use command::{Command, Envelope, Outcome, Rejection};
 pub use contact::{Attempt, Contact, Move, RefusedAttempt};
 pub use effect::Effect;
+pub use enrollment::{
+    Enrollment, EnrollmentAction, EnrollmentCriteria, EnrollmentPolicy, EnrollmentProof,
+    EnrollmentStanding, EnrollmentTally,
+};
 pub use etag::Etag;
 pub use event::{Devices, Event, EventFilter, EventKind, FeedEntry};
 pub use feature::FeatureLevel;

@@ -33,6 +33,7 @@ pub use self::select::{DevicePage, DeviceQuery, DeviceSummary, select_devices};
 pub(crate) use self::select::{has_object, meets_filter};
 use crate::artefact::{Artefact, ArtefactChunk, ArtefactName};
 use crate::bootstrap::{BootstrapProfile, BootstrapRecord};
+use crate::enrollment::{EnrollmentPolicy, EnrollmentStanding, EnrollmentTally};
 use crate::group::Group;
 use crate::id::{NodeId, OperationId, RequestId, Timestamp};
 use crate::label::Metadata;
@@ -270,7 +271,14 @@ pub fn operation(
 /// What to deliver to the device now, if nothing is in flight: of what waits, the oldest of those with
 /// the highest priority.
 pub fn next_operation(tables: &dyn Tables, endpoint: &DeviceName) -> Option<OperationRecord> {
-    first_deliverable(&operations(tables, endpoint)).cloned()
+    let mut queue = operations(tables, endpoint);
+    let next = first_deliverable(&queue)?;
+    // What changes nothing is sent to a device in quarantine, too.
+    if is_quarantined(tables, endpoint) {
+        queue.retain(|record| !record.is_pending() || record.operation.is_safe());
+        return first_deliverable(&queue).cloned();
+    }
+    Some(next.clone())
 }
 
 /// Whether a request was applied lately, so that it gets the same outcome again.
@@ -355,6 +363,48 @@ pub fn groups(tables: &dyn Tables, namespace: &Namespace) -> Vec<Group> {
         _ => None,
     });
     groups.collect()
+}
+
+/// All enrollment policies of a namespace, by name.
+pub fn enrollment_policies(tables: &dyn Tables, namespace: &Namespace) -> Vec<EnrollmentPolicy> {
+    let (from, to) = range::enrollment_policies(namespace);
+    let rows = tables.scan(&from, &to, usize::MAX);
+    let policies = rows.into_iter().filter_map(|row| match row {
+        Row::EnrollmentPolicy(policy) => Some(*policy),
+        _ => None,
+    });
+    policies.collect()
+}
+
+/// The enrollment policy of this name.
+pub fn enrollment_policy(
+    tables: &dyn Tables,
+    namespace: &Namespace,
+    name: &str,
+) -> Option<EnrollmentPolicy> {
+    match tables.get(&RowKey::EnrollmentPolicy(namespace.qualify(name))) {
+        Some(Row::EnrollmentPolicy(policy)) if policy.namespace == *namespace => Some(*policy),
+        _ => None,
+    }
+}
+
+/// How many devices of the shard are registered by a policy, which may be gone by now.
+pub fn enrollment_tally(
+    tables: &dyn Tables,
+    namespace: &Namespace,
+    policy: &str,
+) -> EnrollmentTally {
+    match tables.get(&RowKey::EnrollmentTally(namespace.qualify(policy))) {
+        Some(Row::EnrollmentTally { tally, .. }) => tally,
+        _ => EnrollmentTally::default(),
+    }
+}
+
+/// Whether a device is registered in quarantine: nothing that changes it is sent.
+pub fn is_quarantined(tables: &dyn Tables, endpoint: &DeviceName) -> bool {
+    registration(tables, endpoint)
+        .and_then(|registration| registration.enrollment)
+        .is_some_and(|enrollment| enrollment.standing == EnrollmentStanding::Quarantined)
 }
 
 /// The group of this name.

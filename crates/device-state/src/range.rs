@@ -5,6 +5,7 @@ use lwm2m::{ChildPrefix, ObjectVersion, Observed, Path};
 use crate::artefact::{ArtefactName, Digest};
 use crate::bootstrap::BootstrapProfile;
 use crate::campaign::{Campaign, CampaignId};
+use crate::enrollment::EnrollmentPolicy;
 use crate::group::Group;
 use crate::id::{NodeId, RequestId, Revision, Timestamp};
 use crate::name::{DeviceName, DevicePrefix, Namespace};
@@ -164,6 +165,15 @@ pub(crate) fn groups(namespace: &Namespace) -> Range {
     (
         RowKey::Group(namespace.qualify(" ")),
         RowKey::Group(namespace.qualify(&above)),
+    )
+}
+
+/// The enrollment policies of a namespace.
+pub(crate) fn enrollment_policies(namespace: &Namespace) -> Range {
+    let above = char::MAX.to_string().repeat(EnrollmentPolicy::MAX_NAME);
+    (
+        RowKey::EnrollmentPolicy(namespace.qualify(" ")),
+        RowKey::EnrollmentPolicy(namespace.qualify(&above)),
     )
 }
 

@@ -8,6 +8,7 @@ use lwm2m::{
     Operation, Path, RegistrationId, Value,
 };
 
+use crate::enrollment::Enrollment;
 use crate::id::{NodeId, OperationId, SessionGeneration, ShardId, Timestamp};
 use crate::limit::{CORRECTION_GAP, EXCHANGE_GRACE};
 use crate::name::{DeviceName, Namespace};
@@ -125,6 +126,8 @@ pub struct Registration {
     pub expires_at: Timestamp,
     /// Learnt of the device while it registered with this release.
     pub quirks: Quirks,
+    /// By which policy it is registered; `None` if none is about it.
+    pub enrollment: Option<Enrollment>,
 }
 
 /// What a device turned out not to do as its release says.

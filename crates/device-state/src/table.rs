@@ -6,6 +6,7 @@ use crate::artefact::{Artefact, ArtefactChunk, ArtefactName};
 use crate::bootstrap::{BootstrapProfile, BootstrapRecord};
 use crate::campaign::{Campaign, CampaignId, Ledger, Part, Tally};
 use crate::command::Outcome;
+use crate::enrollment::{EnrollmentPolicy, EnrollmentTally};
 use crate::event::FeedEntry;
 use crate::feature::FeatureLevel;
 use crate::group::Group;
@@ -100,6 +101,10 @@ pub enum RowKey {
     ProfileTally(String),
     Artefact(ArtefactName),
     ArtefactChunk(ArtefactName, u32),
+    /// By namespace and name, as text; in shard 0 only.
+    EnrollmentPolicy(String),
+    /// By namespace and name of the policy.
+    EnrollmentTally(String),
 }
 
 /// A row.
@@ -183,6 +188,13 @@ pub enum Row {
     },
     Artefact(Artefact),
     ArtefactChunk(ArtefactChunk),
+    EnrollmentPolicy(Box<EnrollmentPolicy>),
+    /// Not there for a policy without registered devices.
+    EnrollmentTally {
+        namespace: Namespace,
+        policy: String,
+        tally: EnrollmentTally,
+    },
 }
 
 /// Numbers that `apply` keeps about its shard.
@@ -213,6 +225,8 @@ pub struct Counters {
     pub dynamic_campaigns: u64,
     /// Profiles that the shard goes by.
     pub profiles: u64,
+    /// Devices that are registered by an enrollment policy.
+    pub enrolled: u64,
 }
 
 impl Row {
@@ -276,6 +290,12 @@ impl Row {
             } => RowKey::ProfileTally(namespace.qualify(profile)),
             Self::Artefact(row) => RowKey::Artefact(row.name.clone()),
             Self::ArtefactChunk(row) => RowKey::ArtefactChunk(row.artefact.clone(), row.number),
+            Self::EnrollmentPolicy(row) => {
+                RowKey::EnrollmentPolicy(row.namespace.qualify(&row.name))
+            }
+            Self::EnrollmentTally {
+                namespace, policy, ..
+            } => RowKey::EnrollmentTally(namespace.qualify(policy)),
         }
     }
 }

@@ -3,7 +3,8 @@
 use std::time::Duration;
 
 use device_state::{
-    BootstrapResult, OperationOutcome, OperationState, Quirks, Registration, Timestamp,
+    BootstrapResult, EnrollmentStanding, OperationOutcome, OperationState, Quirks, Registration,
+    Timestamp,
 };
 use lwm2m::QueueMode;
 
@@ -68,8 +69,27 @@ fn registered(facts: &Facts<'_>, registration: &Registration) -> Vec<Finding> {
         ));
     }
     findings.extend(contact(facts, registration));
+    findings.extend(quarantine(facts, registration));
     findings.extend(quirks(registration.quirks));
     findings
+}
+
+fn quarantine(facts: &Facts<'_>, registration: &Registration) -> Option<Finding> {
+    let enrollment = registration.enrollment.as_ref()?;
+    (enrollment.standing == EnrollmentStanding::Quarantined).then(|| {
+        let queued = facts.view.operations.iter();
+        let waiting = queued.filter(|record| record.is_pending()).count();
+        Finding::new(
+            Severity::Warning,
+            "The device is in quarantine.",
+            format!(
+                "It is registered by the enrollment policy {}; {waiting} operations wait until it is admitted.",
+                enrollment.policy
+            ),
+            "No profile counts for it and nothing is written to it. `drover enrollment list` shows the policies; one with a \
+             higher priority may admit it.",
+        )
+    })
 }
 
 fn contact(facts: &Facts<'_>, registration: &Registration) -> Option<Finding> {

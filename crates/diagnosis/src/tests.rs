@@ -1,10 +1,12 @@
 #![expect(clippy::unwrap_used, reason = "a failed unwrap is the test's failure")]
 
+use std::collections::BTreeMap;
+
 use device_state::query::DeviceView;
 use device_state::{
-    Attempt, DeviceName, LastValue, Move, NodeId, Observation, ObservationHolder, OperationId,
-    OperationOutcome, OperationRecord, OperationSource, OperationState, Quirks, Registration,
-    SecurityIdentity, ShardId, Transport, ValueOrigin,
+    Attempt, DeviceName, Enrollment, EnrollmentStanding, LastValue, Move, NodeId, Observation,
+    ObservationHolder, OperationId, OperationOutcome, OperationRecord, OperationSource,
+    OperationState, Quirks, Registration, SecurityIdentity, ShardId, Transport, ValueOrigin,
 };
 use lwm2m::{Binding, Lifetime, LwM2mVersion, NotificationAttributes, Operation, Setting};
 
@@ -48,6 +50,7 @@ fn registration(silent: Duration) -> Registration {
         updated_at: ago(silent),
         expires_at: Timestamp::NEVER,
         quirks: Quirks::default(),
+        enrollment: None,
     }
 }
 
@@ -100,6 +103,28 @@ fn nothing_is_said_of_a_device_that_is_well() {
     let never_located = answered(&[("/6/0/5", Value::Time(0))]);
     assert_eq!(summaries(&view, &[never_located]), Vec::<String>::new());
     assert_eq!(summaries(&view, &[well]), Vec::<String>::new());
+}
+
+#[test]
+fn a_device_in_quarantine_is_said_to_be() {
+    let enrolled = |standing| {
+        let enrollment = Enrollment {
+            policy: "lab".to_owned(),
+            standing,
+            labels: BTreeMap::new(),
+        };
+        let well = answered(&[("/3/0/9", Value::Integer(100))]);
+        let view = view(Some(Registration {
+            enrollment: Some(enrollment),
+            ..registration(Duration::from_secs(30))
+        }));
+        summaries(&view, &[well])
+    };
+    assert_eq!(
+        enrolled(EnrollmentStanding::Quarantined),
+        ["Warning: The device is in quarantine."]
+    );
+    assert!(enrolled(EnrollmentStanding::Admitted).is_empty());
 }
 
 #[test]

@@ -301,6 +301,7 @@ mod tests {
                 updated_at: now.wall,
                 expires_at: Timestamp::NEVER,
                 quirks: Quirks::default(),
+                enrollment: None,
             };
             let device = Device::new(now, 0_u8, &registration);
             let replaced = devices.insert(registration.id, device);

@@ -58,15 +58,22 @@ impl Refusal {
     }
 }
 
+/// How long a device waits that registers faster than its enrollment policy allows.
+const TOO_FAST_SECONDS: u32 = 10;
+
 /// The answer to an uplink whose command changed nothing.
 pub(crate) fn rejected(rejection: Rejection) -> Response {
     let code = match rejection {
+        // RFC 7252 §5.9.3.4: it tries again after that.
+        Rejection::EnrollmentTooFast => return overloaded(TOO_FAST_SECONDS),
         Rejection::UnknownRegistration | Rejection::UnknownDevice => Code::NOT_FOUND_4_04,
         // LwM2M Transport 1.2 §6.4.3: the server does not let this client register. A namespace that has as many devices as
         // it may have is no overload, which 5.03 would say: waiting alone does not help.
-        Rejection::SecurityRequired | Rejection::UnknownCredential | Rejection::QuotaExceeded => {
-            Code::FORBIDDEN_4_03
-        }
+        Rejection::SecurityRequired
+        | Rejection::UnknownCredential
+        | Rejection::QuotaExceeded
+        | Rejection::EnrollmentDenied
+        | Rejection::EnrollmentFull => Code::FORBIDDEN_4_03,
         Rejection::UnknownOperation
         | Rejection::TooManyCredentials
         | Rejection::UnknownSession
@@ -86,6 +93,8 @@ pub(crate) fn rejected(rejection: Rejection) -> Response {
         | Rejection::TooManyDeviceProfiles
         | Rejection::UnknownGroup
         | Rejection::TooManyGroups
+        | Rejection::UnknownEnrollmentPolicy
+        | Rejection::TooManyEnrollmentPolicies
         | Rejection::UnknownArtefact
         | Rejection::TooManyArtefacts
         | Rejection::WrongChunk

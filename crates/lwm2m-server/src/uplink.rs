@@ -154,6 +154,7 @@ impl<P: PeerKey> Engine<P> {
             updated_at: now.wall,
             expires_at: Timestamp::NEVER,
             quirks: Quirks::default(),
+            enrollment: None,
         });
         let command = Command::Register {
             registration: registration.clone(),

@@ -18,7 +18,7 @@ use super::{ConvertError, Reason, Within, message, namespace, narrow, required, 
 use crate::storage::v1 as wire;
 use crate::storage::v1::command as stored;
 
-pub(super) use ledger::{queue, tally_row, wire_tally};
+pub(super) use ledger::{queue, tally_row, wire_queue, wire_tally};
 
 wire_enum!(Transfer, wire::CampaignTransfer, wire_transfer, transfer, { Pull, Push });
 wire_enum!(Promotion, wire::CampaignPromotion, wire_promotion, promotion, { Automatic, Manual });

@@ -354,6 +354,10 @@ impl From<Command> for wire::Command {
             Command::BeginArtefact { artefact } => Kind::BeginArtefact(artefact.into()),
             Command::PutArtefactChunk { chunk } => Kind::PutArtefactChunk(chunk.into()),
             Command::RemoveArtefact { artefact } => Kind::RemoveArtefact(artefact.into()),
+            Command::PutEnrollmentPolicy { policy } => Kind::PutEnrollmentPolicy((*policy).into()),
+            Command::RemoveEnrollmentPolicy { namespace, name } => {
+                Kind::RemoveEnrollmentPolicy(campaign::wire_name(&namespace, name))
+            }
             Command::PutGroup { group } => Kind::PutGroup(group.into()),
             Command::RemoveGroup { namespace, name } => {
                 Kind::RemoveGroup(campaign::wire_name(&namespace, name))
@@ -616,6 +620,13 @@ fn domain_command(kind: Kind) -> Result<Command, ConvertError> {
         Kind::PutGroup(group) => Ok(Command::PutGroup {
             group: group.try_into().within("put_group")?,
         }),
+        Kind::PutEnrollmentPolicy(policy) => Ok(Command::PutEnrollmentPolicy {
+            policy: Box::new(policy.try_into().within("put_enrollment_policy")?),
+        }),
+        Kind::RemoveEnrollmentPolicy(name) => {
+            let (namespace, name) = campaign::name(name).within("remove_enrollment_policy")?;
+            Ok(Command::RemoveEnrollmentPolicy { namespace, name })
+        }
         Kind::RemoveGroup(name) => {
             let (namespace, name) = campaign::name(name).within("remove_group")?;
             Ok(Command::RemoveGroup { namespace, name })

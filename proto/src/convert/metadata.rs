@@ -52,6 +52,20 @@ fn map<V>(
         .within(field)
 }
 
+/// Labels that are not those of a device.
+pub(crate) fn wire_label_map(labels: BTreeMap<LabelKey, LabelValue>) -> Vec<wire::KeyValue> {
+    wire_map(labels, label_text)
+}
+
+/// Labels that are not those of a device, so many at most.
+pub(crate) fn label_map(
+    field: &str,
+    list: Vec<wire::KeyValue>,
+    limit: usize,
+) -> Result<BTreeMap<LabelKey, LabelValue>, ConvertError> {
+    map(field, list, limit, label_value)
+}
+
 fn label_text(value: LabelValue) -> String {
     value.as_str().to_owned()
 }

@@ -57,6 +57,11 @@ wire_enum!(Rejection, wire::Rejection, wire_rejection, rejection, {
     TooManyGroups,
     CourseMoved,
     QuotaExceeded,
+    EnrollmentDenied,
+    EnrollmentFull,
+    EnrollmentTooFast,
+    UnknownEnrollmentPolicy,
+    TooManyEnrollmentPolicies,
 });
 
 impl From<Outcome> for wire::Outcome {

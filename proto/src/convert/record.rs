@@ -1,10 +1,10 @@
 //! The records of the state tier.
 
 use device_state::{
-    ChildValue, DesiredOrigin, DesiredResource, DesiredState, FeatureLevel, LastValue, Leadership,
-    Member, MemberPhase, Observation, ObservationHolder, OperationRecord, OperationSource,
-    OperationState, Quirks, Registration, Resumption, Session, SessionGeneration, StateNode,
-    StateNodeRole,
+    ChildValue, DesiredOrigin, DesiredResource, DesiredState, Enrollment, FeatureLevel, LastValue,
+    Leadership, Member, MemberPhase, Observation, ObservationHolder, OperationRecord,
+    OperationSource, OperationState, Quirks, Registration, Resumption, Session, SessionGeneration,
+    StateNode, StateNodeRole,
 };
 use lwm2m::{ContentFormat, Lifetime};
 
@@ -38,6 +38,7 @@ impl From<Registration> for wire::Registration {
             updated_at_ms: row.updated_at.0,
             expires_at_ms: row.expires_at.0,
             quirks: wire_quirks(row.quirks),
+            enrollment: row.enrollment.map(Into::into),
         }
     }
 }
@@ -62,6 +63,11 @@ impl TryFrom<wire::Registration> for Registration {
             updated_at: time(row.updated_at_ms),
             expires_at: time(row.expires_at_ms),
             quirks: quirks(row.quirks)?,
+            enrollment: row
+                .enrollment
+                .map(Enrollment::try_from)
+                .transpose()
+                .within("enrollment")?,
         })
     }
 }

@@ -6,6 +6,7 @@ use device_state::table::{Counters, Expiring};
 use device_state::{BoundCredential, Revision, Row, SessionGeneration};
 
 use super::campaign;
+use super::enrollment;
 use super::list::each;
 use super::profile;
 use super::record::feature_level;
@@ -71,12 +72,7 @@ impl From<Row> for wire::Row {
                 lane,
                 rank,
                 endpoint,
-            } => Kind::CampaignQueue(wire::CampaignQueue {
-                campaign: campaign.0,
-                lane: u32::from(lane),
-                rank,
-                endpoint: endpoint.stored().to_owned(),
-            }),
+            } => Kind::CampaignQueue(campaign::wire_queue(campaign, lane, rank, &endpoint)),
             Row::CampaignTally {
                 campaign,
                 slot,
@@ -99,6 +95,12 @@ impl From<Row> for wire::Row {
             } => Kind::ProfileTally(profile::wire_tally(&namespace, profile, tally)),
             Row::Artefact(row) => Kind::Artefact(row.into()),
             Row::ArtefactChunk(row) => Kind::ArtefactChunk(row.into()),
+            Row::EnrollmentPolicy(row) => Kind::EnrollmentPolicy((*row).into()),
+            Row::EnrollmentTally {
+                namespace,
+                policy,
+                tally,
+            } => Kind::EnrollmentTally(enrollment::wire_tally(&namespace, policy, tally)),
             Row::BootstrapProfile(row) => Kind::BootstrapProfile(row.into()),
             Row::Bootstrap(row) => Kind::Bootstrap(row.into()),
             Row::ObjectModel(row) => Kind::ObjectModel(row.into()),
@@ -192,6 +194,10 @@ fn domain_row(kind: Kind) -> Result<Row, ConvertError> {
         Kind::ProfileTally(row) => profile::tally_row(row).within("profile_tally")?,
         Kind::Artefact(row) => Row::Artefact(row.try_into().within("artefact")?),
         Kind::ArtefactChunk(row) => Row::ArtefactChunk(row.try_into().within("artefact_chunk")?),
+        Kind::EnrollmentPolicy(row) => {
+            Row::EnrollmentPolicy(Box::new(row.try_into().within("enrollment_policy")?))
+        }
+        Kind::EnrollmentTally(row) => enrollment::tally_row(row).within("enrollment_tally")?,
         Kind::BootstrapProfile(row) => {
             Row::BootstrapProfile(row.try_into().within("bootstrap_profile")?)
         }
@@ -281,6 +287,7 @@ impl From<Counters> for wire::Counters {
             campaign_devices: counters.campaign_devices,
             dynamic_campaigns: counters.dynamic_campaigns,
             profiles: counters.profiles,
+            enrolled: counters.enrolled,
         }
     }
 }
@@ -304,6 +311,7 @@ impl TryFrom<wire::Counters> for Counters {
             campaign_devices: counters.campaign_devices,
             dynamic_campaigns: counters.dynamic_campaigns,
             profiles: counters.profiles,
+            enrolled: counters.enrolled,
         })
     }
 }

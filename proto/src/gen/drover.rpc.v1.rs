@@ -829,14 +829,14 @@ pub mod call_result {
         Error(super::CallError),
     }
 }
-#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+#[derive(Clone, PartialEq, ::prost::Message)]
 pub struct QueryResult {
     #[prost(oneof = "query_result::Kind", tags = "1, 2, 3, 4, 5, 6")]
     pub kind: ::core::option::Option<query_result::Kind>,
 }
 /// Nested message and enum types in `QueryResult`.
 pub mod query_result {
-    #[derive(Clone, PartialEq, Eq, Hash, ::prost::Oneof)]
+    #[derive(Clone, PartialEq, ::prost::Oneof)]
     pub enum Kind {
         #[prost(bool, tag = "1")]
         None(bool),

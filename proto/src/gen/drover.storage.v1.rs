@@ -1124,7 +1124,7 @@ pub mod operation_outcome {
         Answered(Answered),
     }
 }
-#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+#[derive(Clone, PartialEq, ::prost::Message)]
 pub struct Registration {
     #[prost(string, tag = "1")]
     pub endpoint: ::prost::alloc::string::String,
@@ -1158,6 +1158,20 @@ pub struct Registration {
     pub expires_at_ms: u64,
     #[prost(message, optional, tag = "15")]
     pub quirks: ::core::option::Option<Quirks>,
+    /// Unset: by no policy
+    #[prost(message, optional, tag = "16")]
+    pub enrollment: ::core::option::Option<Enrollment>,
+}
+/// By which policy a device is registered.
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub struct Enrollment {
+    #[prost(string, tag = "1")]
+    pub policy: ::prost::alloc::string::String,
+    #[prost(enumeration = "EnrollmentStanding", tag = "2")]
+    pub standing: i32,
+    /// In a command: what the device gets. Empty in a row.
+    #[prost(message, repeated, tag = "3")]
+    pub labels: ::prost::alloc::vec::Vec<KeyValue>,
 }
 #[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct Quirks {
@@ -1830,6 +1844,47 @@ pub struct Counters {
     pub dynamic_campaigns: u64,
     #[prost(uint64, tag = "80")]
     pub profiles: u64,
+    #[prost(uint64, tag = "110")]
+    pub enrolled: u64,
+}
+/// What becomes of devices that register. In shard 0.
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub struct EnrollmentPolicy {
+    #[prost(string, tag = "1")]
+    pub namespace: ::prost::alloc::string::String,
+    #[prost(string, tag = "2")]
+    pub name: ::prost::alloc::string::String,
+    #[prost(string, tag = "3")]
+    pub description: ::prost::alloc::string::String,
+    #[prost(uint32, tag = "4")]
+    pub priority: u32,
+    #[prost(string, tag = "5")]
+    pub endpoint_pattern: ::prost::alloc::string::String,
+    #[prost(string, tag = "6")]
+    pub psk_identity_prefix: ::prost::alloc::string::String,
+    #[prost(enumeration = "EnrollmentAction", tag = "7")]
+    pub action: i32,
+    #[prost(message, repeated, tag = "8")]
+    pub labels: ::prost::alloc::vec::Vec<KeyValue>,
+    /// Unset: any number
+    #[prost(uint64, optional, tag = "9")]
+    pub max_devices: ::core::option::Option<u64>,
+    #[prost(uint32, optional, tag = "10")]
+    pub registrations_per_second: ::core::option::Option<u32>,
+    /// Unspecified: by anything
+    #[prost(enumeration = "EnrollmentProof", tag = "11")]
+    pub proof: i32,
+}
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct EnrollmentTally {
+    #[prost(string, tag = "1")]
+    pub namespace: ::prost::alloc::string::String,
+    #[prost(string, tag = "2")]
+    pub policy: ::prost::alloc::string::String,
+    #[prost(uint64, tag = "3")]
+    pub admitted: u64,
+    #[prost(uint64, tag = "4")]
+    pub quarantined: u64,
 }
 /// What the devices that meet a condition are to be like. In shard 0.
 #[derive(Clone, PartialEq, ::prost::Message)]
@@ -1973,7 +2028,7 @@ pub struct ArtefactChunk {
 pub struct Row {
     #[prost(
         oneof = "row::Kind",
-        tags = "1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15, 16, 17, 18, 19, 20, 21, 22, 23, 24, 29, 70, 71, 72, 73, 74, 75, 76, 80, 81, 82, 83, 90, 91"
+        tags = "1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15, 16, 17, 18, 19, 20, 21, 22, 23, 24, 29, 70, 71, 72, 73, 74, 75, 76, 80, 81, 82, 83, 90, 91, 110, 111"
     )]
     pub kind: ::core::option::Option<row::Kind>,
 }
@@ -2057,13 +2112,17 @@ pub mod row {
         Artefact(super::Artefact),
         #[prost(message, tag = "91")]
         ArtefactChunk(super::ArtefactChunk),
+        #[prost(message, tag = "110")]
+        EnrollmentPolicy(super::EnrollmentPolicy),
+        #[prost(message, tag = "111")]
+        EnrollmentTally(super::EnrollmentTally),
     }
 }
 #[derive(Clone, PartialEq, ::prost::Message)]
 pub struct Command {
     #[prost(
         oneof = "command::Kind",
-        tags = "1, 2, 3, 4, 5, 6, 7, 8, 10, 11, 12, 13, 14, 15, 16, 17, 18, 19, 20, 21, 22, 23, 24, 25, 26, 27, 28, 29, 30, 31, 32, 33, 34, 35, 36, 37, 38, 39, 40, 41, 45, 46, 50, 70, 71, 72, 73, 74, 75, 76, 77, 78, 79, 80, 90, 91, 92, 93, 100, 101, 102"
+        tags = "1, 2, 3, 4, 5, 6, 7, 8, 10, 11, 12, 13, 14, 15, 16, 17, 18, 19, 20, 21, 22, 23, 24, 25, 26, 27, 28, 29, 30, 31, 32, 33, 34, 35, 36, 37, 38, 39, 40, 41, 45, 46, 50, 70, 71, 72, 73, 74, 75, 76, 77, 78, 79, 80, 90, 91, 92, 93, 100, 101, 102, 110, 111"
     )]
     pub kind: ::core::option::Option<command::Kind>,
 }
@@ -2500,6 +2559,11 @@ pub mod command {
         PutArtefactChunk(super::ArtefactChunk),
         #[prost(message, tag = "102")]
         RemoveArtefact(super::ArtefactName),
+        #[prost(message, tag = "110")]
+        PutEnrollmentPolicy(super::EnrollmentPolicy),
+        /// Of an enrollment policy
+        #[prost(message, tag = "111")]
+        RemoveEnrollmentPolicy(CampaignName),
     }
 }
 #[derive(Clone, PartialEq, ::prost::Message)]
@@ -2667,6 +2731,35 @@ impl ValueOrigin {
             "VALUE_ORIGIN_SEND" => Some(Self::Send),
             "VALUE_ORIGIN_READ" => Some(Self::Read),
             "VALUE_ORIGIN_WRITE" => Some(Self::Write),
+            _ => None,
+        }
+    }
+}
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, ::prost::Enumeration)]
+#[repr(i32)]
+pub enum EnrollmentStanding {
+    Unspecified = 0,
+    Admitted = 1,
+    Quarantined = 2,
+}
+impl EnrollmentStanding {
+    /// String value of the enum field names used in the ProtoBuf definition.
+    ///
+    /// The values are not transformed in any way and thus are considered stable
+    /// (if the ProtoBuf definition does not change) and safe for programmatic use.
+    pub fn as_str_name(&self) -> &'static str {
+        match self {
+            Self::Unspecified => "ENROLLMENT_STANDING_UNSPECIFIED",
+            Self::Admitted => "ENROLLMENT_STANDING_ADMITTED",
+            Self::Quarantined => "ENROLLMENT_STANDING_QUARANTINED",
+        }
+    }
+    /// Creates an enum from field names used in the ProtoBuf definition.
+    pub fn from_str_name(value: &str) -> ::core::option::Option<Self> {
+        match value {
+            "ENROLLMENT_STANDING_UNSPECIFIED" => Some(Self::Unspecified),
+            "ENROLLMENT_STANDING_ADMITTED" => Some(Self::Admitted),
+            "ENROLLMENT_STANDING_QUARANTINED" => Some(Self::Quarantined),
             _ => None,
         }
     }
@@ -2878,6 +2971,73 @@ impl BootstrapResult {
 }
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, ::prost::Enumeration)]
 #[repr(i32)]
+pub enum EnrollmentProof {
+    Unspecified = 0,
+    Psk = 1,
+    PublicKey = 2,
+    Certificate = 3,
+    Oscore = 4,
+}
+impl EnrollmentProof {
+    /// String value of the enum field names used in the ProtoBuf definition.
+    ///
+    /// The values are not transformed in any way and thus are considered stable
+    /// (if the ProtoBuf definition does not change) and safe for programmatic use.
+    pub fn as_str_name(&self) -> &'static str {
+        match self {
+            Self::Unspecified => "ENROLLMENT_PROOF_UNSPECIFIED",
+            Self::Psk => "ENROLLMENT_PROOF_PSK",
+            Self::PublicKey => "ENROLLMENT_PROOF_PUBLIC_KEY",
+            Self::Certificate => "ENROLLMENT_PROOF_CERTIFICATE",
+            Self::Oscore => "ENROLLMENT_PROOF_OSCORE",
+        }
+    }
+    /// Creates an enum from field names used in the ProtoBuf definition.
+    pub fn from_str_name(value: &str) -> ::core::option::Option<Self> {
+        match value {
+            "ENROLLMENT_PROOF_UNSPECIFIED" => Some(Self::Unspecified),
+            "ENROLLMENT_PROOF_PSK" => Some(Self::Psk),
+            "ENROLLMENT_PROOF_PUBLIC_KEY" => Some(Self::PublicKey),
+            "ENROLLMENT_PROOF_CERTIFICATE" => Some(Self::Certificate),
+            "ENROLLMENT_PROOF_OSCORE" => Some(Self::Oscore),
+            _ => None,
+        }
+    }
+}
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, ::prost::Enumeration)]
+#[repr(i32)]
+pub enum EnrollmentAction {
+    Unspecified = 0,
+    Admit = 1,
+    Quarantine = 2,
+    Deny = 3,
+}
+impl EnrollmentAction {
+    /// String value of the enum field names used in the ProtoBuf definition.
+    ///
+    /// The values are not transformed in any way and thus are considered stable
+    /// (if the ProtoBuf definition does not change) and safe for programmatic use.
+    pub fn as_str_name(&self) -> &'static str {
+        match self {
+            Self::Unspecified => "ENROLLMENT_ACTION_UNSPECIFIED",
+            Self::Admit => "ENROLLMENT_ACTION_ADMIT",
+            Self::Quarantine => "ENROLLMENT_ACTION_QUARANTINE",
+            Self::Deny => "ENROLLMENT_ACTION_DENY",
+        }
+    }
+    /// Creates an enum from field names used in the ProtoBuf definition.
+    pub fn from_str_name(value: &str) -> ::core::option::Option<Self> {
+        match value {
+            "ENROLLMENT_ACTION_UNSPECIFIED" => Some(Self::Unspecified),
+            "ENROLLMENT_ACTION_ADMIT" => Some(Self::Admit),
+            "ENROLLMENT_ACTION_QUARANTINE" => Some(Self::Quarantine),
+            "ENROLLMENT_ACTION_DENY" => Some(Self::Deny),
+            _ => None,
+        }
+    }
+}
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, ::prost::Enumeration)]
+#[repr(i32)]
 pub enum ProfileState {
     Unspecified = 0,
     Unsupported = 1,
@@ -3027,6 +3187,11 @@ pub enum Rejection {
     WrongChunk = 52,
     /// Never from a replica: nodes that admit commands say so.
     QuotaExceeded = 33,
+    EnrollmentDenied = 34,
+    EnrollmentFull = 35,
+    EnrollmentTooFast = 36,
+    UnknownEnrollmentPolicy = 53,
+    TooManyEnrollmentPolicies = 54,
 }
 impl Rejection {
     /// String value of the enum field names used in the ProtoBuf definition.
@@ -3080,6 +3245,11 @@ impl Rejection {
             Self::TooManyArtefacts => "REJECTION_TOO_MANY_ARTEFACTS",
             Self::WrongChunk => "REJECTION_WRONG_CHUNK",
             Self::QuotaExceeded => "REJECTION_QUOTA_EXCEEDED",
+            Self::EnrollmentDenied => "REJECTION_ENROLLMENT_DENIED",
+            Self::EnrollmentFull => "REJECTION_ENROLLMENT_FULL",
+            Self::EnrollmentTooFast => "REJECTION_ENROLLMENT_TOO_FAST",
+            Self::UnknownEnrollmentPolicy => "REJECTION_UNKNOWN_ENROLLMENT_POLICY",
+            Self::TooManyEnrollmentPolicies => "REJECTION_TOO_MANY_ENROLLMENT_POLICIES",
         }
     }
     /// Creates an enum from field names used in the ProtoBuf definition.
@@ -3130,6 +3300,13 @@ impl Rejection {
             "REJECTION_TOO_MANY_ARTEFACTS" => Some(Self::TooManyArtefacts),
             "REJECTION_WRONG_CHUNK" => Some(Self::WrongChunk),
             "REJECTION_QUOTA_EXCEEDED" => Some(Self::QuotaExceeded),
+            "REJECTION_ENROLLMENT_DENIED" => Some(Self::EnrollmentDenied),
+            "REJECTION_ENROLLMENT_FULL" => Some(Self::EnrollmentFull),
+            "REJECTION_ENROLLMENT_TOO_FAST" => Some(Self::EnrollmentTooFast),
+            "REJECTION_UNKNOWN_ENROLLMENT_POLICY" => Some(Self::UnknownEnrollmentPolicy),
+            "REJECTION_TOO_MANY_ENROLLMENT_POLICIES" => {
+                Some(Self::TooManyEnrollmentPolicies)
+            }
             _ => None,
         }
     }

@@ -1654,6 +1654,12 @@ pub struct Device {
     /// Of labels and annotations. Given to UpdateDevice or DeleteDevice, they have to be as they were, else ABORTED.
     #[prost(string, tag = "22")]
     pub etag: ::prost::alloc::string::String,
+    /// The enrollment policy that it is registered by; empty: none
+    #[prost(string, tag = "23")]
+    pub enrollment_policy: ::prost::alloc::string::String,
+    /// No profile counts for it, and what changes it waits: its enrollment policy says so.
+    #[prost(bool, tag = "24")]
+    pub quarantined: bool,
 }
 /// Nested message and enum types in `Device`.
 pub mod device {
@@ -10360,6 +10366,771 @@ pub mod backups_server {
     /// Generated gRPC service name
     pub const SERVICE_NAME: &str = "drover.v1.Backups";
     impl<T> tonic::server::NamedService for BackupsServer<T> {
+        const NAME: &'static str = SERVICE_NAME;
+    }
+}
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub struct EnrollmentPolicy {
+    /// 1 to 63 of a-z, 0-9 and -
+    #[prost(string, tag = "1")]
+    pub name: ::prost::alloc::string::String,
+    /// For people; at most 1 kB
+    #[prost(string, tag = "2")]
+    pub description: ::prost::alloc::string::String,
+    /// 0 to 1,000,000
+    #[prost(uint32, tag = "3")]
+    pub priority: u32,
+    /// A regular expression of the whole endpoint name; at most 512 bytes, empty: any
+    #[prost(string, tag = "4")]
+    pub endpoint_pattern: ::prost::alloc::string::String,
+    /// How the identity begins of the pre-shared key that the device has proved to have; at most 128 bytes, empty: any device
+    #[prost(string, tag = "5")]
+    pub psk_identity_prefix: ::prost::alloc::string::String,
+    #[prost(enumeration = "enrollment_policy::Action", tag = "6")]
+    pub action: i32,
+    /// What devices get that register by it, unless they have another value; at most 16.
+    #[prost(btree_map = "string, string", tag = "7")]
+    pub labels: ::prost::alloc::collections::BTreeMap<
+        ::prost::alloc::string::String,
+        ::prost::alloc::string::String,
+    >,
+    /// Registered devices; 0: any number
+    #[prost(uint64, tag = "8")]
+    pub max_devices: u64,
+    /// Devices that are not registered by it yet and register in a second, at each state node; 0: any number
+    #[prost(uint32, tag = "9")]
+    pub registrations_per_second: u32,
+    /// Given to PutEnrollmentPolicy, the policy has to be as it was, else ABORTED. Empty: whatever is there
+    #[prost(string, tag = "10")]
+    pub etag: ::prost::alloc::string::String,
+    /// Told, never asked for.
+    #[prost(message, optional, tag = "11")]
+    pub counts: ::core::option::Option<enrollment_policy::Counts>,
+    /// By what a device has to prove who it is: one that does by something else, or not at all, is denied.
+    #[prost(enumeration = "enrollment_policy::Proof", tag = "12")]
+    pub proof: i32,
+}
+/// Nested message and enum types in `EnrollmentPolicy`.
+pub mod enrollment_policy {
+    #[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
+    pub struct Counts {
+        /// Registered devices, as the node that answers has applied it
+        #[prost(uint64, tag = "1")]
+        pub admitted: u64,
+        #[prost(uint64, tag = "2")]
+        pub quarantined: u64,
+        /// How often the node that answers has refused a device since it started
+        #[prost(uint64, tag = "3")]
+        pub denied: u64,
+    }
+    #[derive(
+        Clone,
+        Copy,
+        Debug,
+        PartialEq,
+        Eq,
+        Hash,
+        PartialOrd,
+        Ord,
+        ::prost::Enumeration
+    )]
+    #[repr(i32)]
+    pub enum Action {
+        /// ACTION_ADMIT
+        Unspecified = 0,
+        /// It registers.
+        Admit = 1,
+        /// It registers, but no profile counts for it, and what changes it waits until it is admitted.
+        Quarantine = 2,
+        /// It does not register, and is answered 4.03.
+        Deny = 3,
+    }
+    impl Action {
+        /// String value of the enum field names used in the ProtoBuf definition.
+        ///
+        /// The values are not transformed in any way and thus are considered stable
+        /// (if the ProtoBuf definition does not change) and safe for programmatic use.
+        pub fn as_str_name(&self) -> &'static str {
+            match self {
+                Self::Unspecified => "ACTION_UNSPECIFIED",
+                Self::Admit => "ACTION_ADMIT",
+                Self::Quarantine => "ACTION_QUARANTINE",
+                Self::Deny => "ACTION_DENY",
+            }
+        }
+        /// Creates an enum from field names used in the ProtoBuf definition.
+        pub fn from_str_name(value: &str) -> ::core::option::Option<Self> {
+            match value {
+                "ACTION_UNSPECIFIED" => Some(Self::Unspecified),
+                "ACTION_ADMIT" => Some(Self::Admit),
+                "ACTION_QUARANTINE" => Some(Self::Quarantine),
+                "ACTION_DENY" => Some(Self::Deny),
+                _ => None,
+            }
+        }
+    }
+    #[derive(
+        Clone,
+        Copy,
+        Debug,
+        PartialEq,
+        Eq,
+        Hash,
+        PartialOrd,
+        Ord,
+        ::prost::Enumeration
+    )]
+    #[repr(i32)]
+    pub enum Proof {
+        /// By anything
+        Unspecified = 0,
+        /// A pre-shared key
+        Psk = 1,
+        /// A raw public key, or a certificate that is stored for the device
+        PublicKey = 2,
+        /// A certificate that an authority vouches for
+        Certificate = 3,
+        /// An OSCORE context
+        Oscore = 4,
+    }
+    impl Proof {
+        /// String value of the enum field names used in the ProtoBuf definition.
+        ///
+        /// The values are not transformed in any way and thus are considered stable
+        /// (if the ProtoBuf definition does not change) and safe for programmatic use.
+        pub fn as_str_name(&self) -> &'static str {
+            match self {
+                Self::Unspecified => "PROOF_UNSPECIFIED",
+                Self::Psk => "PROOF_PSK",
+                Self::PublicKey => "PROOF_PUBLIC_KEY",
+                Self::Certificate => "PROOF_CERTIFICATE",
+                Self::Oscore => "PROOF_OSCORE",
+            }
+        }
+        /// Creates an enum from field names used in the ProtoBuf definition.
+        pub fn from_str_name(value: &str) -> ::core::option::Option<Self> {
+            match value {
+                "PROOF_UNSPECIFIED" => Some(Self::Unspecified),
+                "PROOF_PSK" => Some(Self::Psk),
+                "PROOF_PUBLIC_KEY" => Some(Self::PublicKey),
+                "PROOF_CERTIFICATE" => Some(Self::Certificate),
+                "PROOF_OSCORE" => Some(Self::Oscore),
+                _ => None,
+            }
+        }
+    }
+}
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub struct PutEnrollmentPolicyRequest {
+    #[prost(message, optional, tag = "1")]
+    pub policy: ::core::option::Option<EnrollmentPolicy>,
+    /// As in Delivery
+    #[prost(string, tag = "2")]
+    pub request_id: ::prost::alloc::string::String,
+    /// Only check whether it could be done.
+    #[prost(bool, tag = "3")]
+    pub validate_only: bool,
+}
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct GetEnrollmentPolicyRequest {
+    #[prost(string, tag = "1")]
+    pub name: ::prost::alloc::string::String,
+}
+#[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct ListEnrollmentPoliciesRequest {}
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub struct ListEnrollmentPoliciesResponse {
+    #[prost(message, repeated, tag = "1")]
+    pub policies: ::prost::alloc::vec::Vec<EnrollmentPolicy>,
+}
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct DeleteEnrollmentPolicyRequest {
+    #[prost(string, tag = "1")]
+    pub name: ::prost::alloc::string::String,
+    /// As it was in EnrollmentPolicy; empty: whatever it is
+    #[prost(string, tag = "2")]
+    pub etag: ::prost::alloc::string::String,
+    /// As in Delivery
+    #[prost(string, tag = "3")]
+    pub request_id: ::prost::alloc::string::String,
+    /// Only check whether it could be done.
+    #[prost(bool, tag = "4")]
+    pub validate_only: bool,
+}
+#[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct DeleteEnrollmentPolicyResponse {}
+/// Generated client implementations.
+pub mod enrollment_policies_client {
+    #![allow(
+        unused_variables,
+        dead_code,
+        missing_docs,
+        clippy::wildcard_imports,
+        clippy::let_unit_value,
+    )]
+    use tonic::codegen::*;
+    use tonic::codegen::http::Uri;
+    /// Policies decide what becomes of devices that register in a namespace: of those that are about a device the one of the
+    /// highest priority, of several the one whose name comes first. A device that no policy is about registers as ever. A change
+    /// holds from the next message of each device on, within a second: one about which it decides otherwise is told to register
+    /// anew.
+    #[derive(Debug, Clone)]
+    pub struct EnrollmentPoliciesClient<T> {
+        inner: tonic::client::Grpc<T>,
+    }
+    impl EnrollmentPoliciesClient<tonic::transport::Channel> {
+        /// Attempt to create a new client by connecting to a given endpoint.
+        pub async fn connect<D>(dst: D) -> Result<Self, tonic::transport::Error>
+        where
+            D: TryInto<tonic::transport::Endpoint>,
+            D::Error: Into<StdError>,
+        {
+            let conn = tonic::transport::Endpoint::new(dst)?.connect().await?;
+            Ok(Self::new(conn))
+        }
+    }
+    impl<T> EnrollmentPoliciesClient<T>
+    where
+        T: tonic::client::GrpcService<tonic::body::Body>,
+        T::Error: Into<StdError>,
+        T::ResponseBody: Body<Data = Bytes> + std::marker::Send + 'static,
+        <T::ResponseBody as Body>::Error: Into<StdError> + std::marker::Send,
+    {
+        pub fn new(inner: T) -> Self {
+            let inner = tonic::client::Grpc::new(inner);
+            Self { inner }
+        }
+        pub fn with_origin(inner: T, origin: Uri) -> Self {
+            let inner = tonic::client::Grpc::with_origin(inner, origin);
+            Self { inner }
+        }
+        pub fn with_interceptor<F>(
+            inner: T,
+            interceptor: F,
+        ) -> EnrollmentPoliciesClient<InterceptedService<T, F>>
+        where
+            F: tonic::service::Interceptor,
+            T::ResponseBody: Default,
+            T: tonic::codegen::Service<
+                http::Request<tonic::body::Body>,
+                Response = http::Response<
+                    <T as tonic::client::GrpcService<tonic::body::Body>>::ResponseBody,
+                >,
+            >,
+            <T as tonic::codegen::Service<
+                http::Request<tonic::body::Body>,
+            >>::Error: Into<StdError> + std::marker::Send + std::marker::Sync,
+        {
+            EnrollmentPoliciesClient::new(InterceptedService::new(inner, interceptor))
+        }
+        /// Compress requests with the given encoding.
+        ///
+        /// This requires the server to support it otherwise it might respond with an
+        /// error.
+        #[must_use]
+        pub fn send_compressed(mut self, encoding: CompressionEncoding) -> Self {
+            self.inner = self.inner.send_compressed(encoding);
+            self
+        }
+        /// Enable decompressing responses.
+        #[must_use]
+        pub fn accept_compressed(mut self, encoding: CompressionEncoding) -> Self {
+            self.inner = self.inner.accept_compressed(encoding);
+            self
+        }
+        /// Limits the maximum size of a decoded message.
+        ///
+        /// Default: `4MB`
+        #[must_use]
+        pub fn max_decoding_message_size(mut self, limit: usize) -> Self {
+            self.inner = self.inner.max_decoding_message_size(limit);
+            self
+        }
+        /// Limits the maximum size of an encoded message.
+        ///
+        /// Default: `usize::MAX`
+        #[must_use]
+        pub fn max_encoding_message_size(mut self, limit: usize) -> Self {
+            self.inner = self.inner.max_encoding_message_size(limit);
+            self
+        }
+        /// Adds a policy or replaces the one of its name.
+        pub async fn put_enrollment_policy(
+            &mut self,
+            request: impl tonic::IntoRequest<super::PutEnrollmentPolicyRequest>,
+        ) -> std::result::Result<
+            tonic::Response<super::EnrollmentPolicy>,
+            tonic::Status,
+        > {
+            self.inner
+                .ready()
+                .await
+                .map_err(|e| {
+                    tonic::Status::unknown(
+                        format!("Service was not ready: {}", e.into()),
+                    )
+                })?;
+            let codec = tonic_prost::ProstCodec::default();
+            let path = http::uri::PathAndQuery::from_static(
+                "/drover.v1.EnrollmentPolicies/PutEnrollmentPolicy",
+            );
+            let mut req = request.into_request();
+            req.extensions_mut()
+                .insert(
+                    GrpcMethod::new(
+                        "drover.v1.EnrollmentPolicies",
+                        "PutEnrollmentPolicy",
+                    ),
+                );
+            self.inner.unary(req, path, codec).await
+        }
+        pub async fn get_enrollment_policy(
+            &mut self,
+            request: impl tonic::IntoRequest<super::GetEnrollmentPolicyRequest>,
+        ) -> std::result::Result<
+            tonic::Response<super::EnrollmentPolicy>,
+            tonic::Status,
+        > {
+            self.inner
+                .ready()
+                .await
+                .map_err(|e| {
+                    tonic::Status::unknown(
+                        format!("Service was not ready: {}", e.into()),
+                    )
+                })?;
+            let codec = tonic_prost::ProstCodec::default();
+            let path = http::uri::PathAndQuery::from_static(
+                "/drover.v1.EnrollmentPolicies/GetEnrollmentPolicy",
+            );
+            let mut req = request.into_request();
+            req.extensions_mut()
+                .insert(
+                    GrpcMethod::new(
+                        "drover.v1.EnrollmentPolicies",
+                        "GetEnrollmentPolicy",
+                    ),
+                );
+            self.inner.unary(req, path, codec).await
+        }
+        /// By name.
+        pub async fn list_enrollment_policies(
+            &mut self,
+            request: impl tonic::IntoRequest<super::ListEnrollmentPoliciesRequest>,
+        ) -> std::result::Result<
+            tonic::Response<super::ListEnrollmentPoliciesResponse>,
+            tonic::Status,
+        > {
+            self.inner
+                .ready()
+                .await
+                .map_err(|e| {
+                    tonic::Status::unknown(
+                        format!("Service was not ready: {}", e.into()),
+                    )
+                })?;
+            let codec = tonic_prost::ProstCodec::default();
+            let path = http::uri::PathAndQuery::from_static(
+                "/drover.v1.EnrollmentPolicies/ListEnrollmentPolicies",
+            );
+            let mut req = request.into_request();
+            req.extensions_mut()
+                .insert(
+                    GrpcMethod::new(
+                        "drover.v1.EnrollmentPolicies",
+                        "ListEnrollmentPolicies",
+                    ),
+                );
+            self.inner.unary(req, path, codec).await
+        }
+        pub async fn delete_enrollment_policy(
+            &mut self,
+            request: impl tonic::IntoRequest<super::DeleteEnrollmentPolicyRequest>,
+        ) -> std::result::Result<
+            tonic::Response<super::DeleteEnrollmentPolicyResponse>,
+            tonic::Status,
+        > {
+            self.inner
+                .ready()
+                .await
+                .map_err(|e| {
+                    tonic::Status::unknown(
+                        format!("Service was not ready: {}", e.into()),
+                    )
+                })?;
+            let codec = tonic_prost::ProstCodec::default();
+            let path = http::uri::PathAndQuery::from_static(
+                "/drover.v1.EnrollmentPolicies/DeleteEnrollmentPolicy",
+            );
+            let mut req = request.into_request();
+            req.extensions_mut()
+                .insert(
+                    GrpcMethod::new(
+                        "drover.v1.EnrollmentPolicies",
+                        "DeleteEnrollmentPolicy",
+                    ),
+                );
+            self.inner.unary(req, path, codec).await
+        }
+    }
+}
+/// Generated server implementations.
+pub mod enrollment_policies_server {
+    #![allow(
+        unused_variables,
+        dead_code,
+        missing_docs,
+        clippy::wildcard_imports,
+        clippy::let_unit_value,
+    )]
+    use tonic::codegen::*;
+    /// Generated trait containing gRPC methods that should be implemented for use with EnrollmentPoliciesServer.
+    #[async_trait]
+    pub trait EnrollmentPolicies: std::marker::Send + std::marker::Sync + 'static {
+        /// Adds a policy or replaces the one of its name.
+        async fn put_enrollment_policy(
+            &self,
+            request: tonic::Request<super::PutEnrollmentPolicyRequest>,
+        ) -> std::result::Result<
+            tonic::Response<super::EnrollmentPolicy>,
+            tonic::Status,
+        >;
+        async fn get_enrollment_policy(
+            &self,
+            request: tonic::Request<super::GetEnrollmentPolicyRequest>,
+        ) -> std::result::Result<
+            tonic::Response<super::EnrollmentPolicy>,
+            tonic::Status,
+        >;
+        /// By name.
+        async fn list_enrollment_policies(
+            &self,
+            request: tonic::Request<super::ListEnrollmentPoliciesRequest>,
+        ) -> std::result::Result<
+            tonic::Response<super::ListEnrollmentPoliciesResponse>,
+            tonic::Status,
+        >;
+        async fn delete_enrollment_policy(
+            &self,
+            request: tonic::Request<super::DeleteEnrollmentPolicyRequest>,
+        ) -> std::result::Result<
+            tonic::Response<super::DeleteEnrollmentPolicyResponse>,
+            tonic::Status,
+        >;
+    }
+    /// Policies decide what becomes of devices that register in a namespace: of those that are about a device the one of the
+    /// highest priority, of several the one whose name comes first. A device that no policy is about registers as ever. A change
+    /// holds from the next message of each device on, within a second: one about which it decides otherwise is told to register
+    /// anew.
+    #[derive(Debug)]
+    pub struct EnrollmentPoliciesServer<T> {
+        inner: Arc<T>,
+        accept_compression_encodings: EnabledCompressionEncodings,
+        send_compression_encodings: EnabledCompressionEncodings,
+        max_decoding_message_size: Option<usize>,
+        max_encoding_message_size: Option<usize>,
+    }
+    impl<T> EnrollmentPoliciesServer<T> {
+        pub fn new(inner: T) -> Self {
+            Self::from_arc(Arc::new(inner))
+        }
+        pub fn from_arc(inner: Arc<T>) -> Self {
+            Self {
+                inner,
+                accept_compression_encodings: Default::default(),
+                send_compression_encodings: Default::default(),
+                max_decoding_message_size: None,
+                max_encoding_message_size: None,
+            }
+        }
+        pub fn with_interceptor<F>(
+            inner: T,
+            interceptor: F,
+        ) -> InterceptedService<Self, F>
+        where
+            F: tonic::service::Interceptor,
+        {
+            InterceptedService::new(Self::new(inner), interceptor)
+        }
+        /// Enable decompressing requests with the given encoding.
+        #[must_use]
+        pub fn accept_compressed(mut self, encoding: CompressionEncoding) -> Self {
+            self.accept_compression_encodings.enable(encoding);
+            self
+        }
+        /// Compress responses with the given encoding, if the client supports it.
+        #[must_use]
+        pub fn send_compressed(mut self, encoding: CompressionEncoding) -> Self {
+            self.send_compression_encodings.enable(encoding);
+            self
+        }
+        /// Limits the maximum size of a decoded message.
+        ///
+        /// Default: `4MB`
+        #[must_use]
+        pub fn max_decoding_message_size(mut self, limit: usize) -> Self {
+            self.max_decoding_message_size = Some(limit);
+            self
+        }
+        /// Limits the maximum size of an encoded message.
+        ///
+        /// Default: `usize::MAX`
+        #[must_use]
+        pub fn max_encoding_message_size(mut self, limit: usize) -> Self {
+            self.max_encoding_message_size = Some(limit);
+            self
+        }
+    }
+    impl<T, B> tonic::codegen::Service<http::Request<B>> for EnrollmentPoliciesServer<T>
+    where
+        T: EnrollmentPolicies,
+        B: Body + std::marker::Send + 'static,
+        B::Error: Into<StdError> + std::marker::Send + 'static,
+    {
+        type Response = http::Response<tonic::body::Body>;
+        type Error = std::convert::Infallible;
+        type Future = BoxFuture<Self::Response, Self::Error>;
+        fn poll_ready(
+            &mut self,
+            _cx: &mut Context<'_>,
+        ) -> Poll<std::result::Result<(), Self::Error>> {
+            Poll::Ready(Ok(()))
+        }
+        fn call(&mut self, req: http::Request<B>) -> Self::Future {
+            match req.uri().path() {
+                "/drover.v1.EnrollmentPolicies/PutEnrollmentPolicy" => {
+                    #[allow(non_camel_case_types)]
+                    struct PutEnrollmentPolicySvc<T: EnrollmentPolicies>(pub Arc<T>);
+                    impl<
+                        T: EnrollmentPolicies,
+                    > tonic::server::UnaryService<super::PutEnrollmentPolicyRequest>
+                    for PutEnrollmentPolicySvc<T> {
+                        type Response = super::EnrollmentPolicy;
+                        type Future = BoxFuture<
+                            tonic::Response<Self::Response>,
+                            tonic::Status,
+                        >;
+                        fn call(
+                            &mut self,
+                            request: tonic::Request<super::PutEnrollmentPolicyRequest>,
+                        ) -> Self::Future {
+                            let inner = Arc::clone(&self.0);
+                            let fut = async move {
+                                <T as EnrollmentPolicies>::put_enrollment_policy(
+                                        &inner,
+                                        request,
+                                    )
+                                    .await
+                            };
+                            Box::pin(fut)
+                        }
+                    }
+                    let accept_compression_encodings = self.accept_compression_encodings;
+                    let send_compression_encodings = self.send_compression_encodings;
+                    let max_decoding_message_size = self.max_decoding_message_size;
+                    let max_encoding_message_size = self.max_encoding_message_size;
+                    let inner = self.inner.clone();
+                    let fut = async move {
+                        let method = PutEnrollmentPolicySvc(inner);
+                        let codec = tonic_prost::ProstCodec::default();
+                        let mut grpc = tonic::server::Grpc::new(codec)
+                            .apply_compression_config(
+                                accept_compression_encodings,
+                                send_compression_encodings,
+                            )
+                            .apply_max_message_size_config(
+                                max_decoding_message_size,
+                                max_encoding_message_size,
+                            );
+                        let res = grpc.unary(method, req).await;
+                        Ok(res)
+                    };
+                    Box::pin(fut)
+                }
+                "/drover.v1.EnrollmentPolicies/GetEnrollmentPolicy" => {
+                    #[allow(non_camel_case_types)]
+                    struct GetEnrollmentPolicySvc<T: EnrollmentPolicies>(pub Arc<T>);
+                    impl<
+                        T: EnrollmentPolicies,
+                    > tonic::server::UnaryService<super::GetEnrollmentPolicyRequest>
+                    for GetEnrollmentPolicySvc<T> {
+                        type Response = super::EnrollmentPolicy;
+                        type Future = BoxFuture<
+                            tonic::Response<Self::Response>,
+                            tonic::Status,
+                        >;
+                        fn call(
+                            &mut self,
+                            request: tonic::Request<super::GetEnrollmentPolicyRequest>,
+                        ) -> Self::Future {
+                            let inner = Arc::clone(&self.0);
+                            let fut = async move {
+                                <T as EnrollmentPolicies>::get_enrollment_policy(
+                                        &inner,
+                                        request,
+                                    )
+                                    .await
+                            };
+                            Box::pin(fut)
+                        }
+                    }
+                    let accept_compression_encodings = self.accept_compression_encodings;
+                    let send_compression_encodings = self.send_compression_encodings;
+                    let max_decoding_message_size = self.max_decoding_message_size;
+                    let max_encoding_message_size = self.max_encoding_message_size;
+                    let inner = self.inner.clone();
+                    let fut = async move {
+                        let method = GetEnrollmentPolicySvc(inner);
+                        let codec = tonic_prost::ProstCodec::default();
+                        let mut grpc = tonic::server::Grpc::new(codec)
+                            .apply_compression_config(
+                                accept_compression_encodings,
+                                send_compression_encodings,
+                            )
+                            .apply_max_message_size_config(
+                                max_decoding_message_size,
+                                max_encoding_message_size,
+                            );
+                        let res = grpc.unary(method, req).await;
+                        Ok(res)
+                    };
+                    Box::pin(fut)
+                }
+                "/drover.v1.EnrollmentPolicies/ListEnrollmentPolicies" => {
+                    #[allow(non_camel_case_types)]
+                    struct ListEnrollmentPoliciesSvc<T: EnrollmentPolicies>(pub Arc<T>);
+                    impl<
+                        T: EnrollmentPolicies,
+                    > tonic::server::UnaryService<super::ListEnrollmentPoliciesRequest>
+                    for ListEnrollmentPoliciesSvc<T> {
+                        type Response = super::ListEnrollmentPoliciesResponse;
+                        type Future = BoxFuture<
+                            tonic::Response<Self::Response>,
+                            tonic::Status,
+                        >;
+                        fn call(
+                            &mut self,
+                            request: tonic::Request<super::ListEnrollmentPoliciesRequest>,
+                        ) -> Self::Future {
+                            let inner = Arc::clone(&self.0);
+                            let fut = async move {
+                                <T as EnrollmentPolicies>::list_enrollment_policies(
+                                        &inner,
+                                        request,
+                                    )
+                                    .await
+                            };
+                            Box::pin(fut)
+                        }
+                    }
+                    let accept_compression_encodings = self.accept_compression_encodings;
+                    let send_compression_encodings = self.send_compression_encodings;
+                    let max_decoding_message_size = self.max_decoding_message_size;
+                    let max_encoding_message_size = self.max_encoding_message_size;
+                    let inner = self.inner.clone();
+                    let fut = async move {
+                        let method = ListEnrollmentPoliciesSvc(inner);
+                        let codec = tonic_prost::ProstCodec::default();
+                        let mut grpc = tonic::server::Grpc::new(codec)
+                            .apply_compression_config(
+                                accept_compression_encodings,
+                                send_compression_encodings,
+                            )
+                            .apply_max_message_size_config(
+                                max_decoding_message_size,
+                                max_encoding_message_size,
+                            );
+                        let res = grpc.unary(method, req).await;
+                        Ok(res)
+                    };
+                    Box::pin(fut)
+                }
+                "/drover.v1.EnrollmentPolicies/DeleteEnrollmentPolicy" => {
+                    #[allow(non_camel_case_types)]
+                    struct DeleteEnrollmentPolicySvc<T: EnrollmentPolicies>(pub Arc<T>);
+                    impl<
+                        T: EnrollmentPolicies,
+                    > tonic::server::UnaryService<super::DeleteEnrollmentPolicyRequest>
+                    for DeleteEnrollmentPolicySvc<T> {
+                        type Response = super::DeleteEnrollmentPolicyResponse;
+                        type Future = BoxFuture<
+                            tonic::Response<Self::Response>,
+                            tonic::Status,
+                        >;
+                        fn call(
+                            &mut self,
+                            request: tonic::Request<super::DeleteEnrollmentPolicyRequest>,
+                        ) -> Self::Future {
+                            let inner = Arc::clone(&self.0);
+                            let fut = async move {
+                                <T as EnrollmentPolicies>::delete_enrollment_policy(
+                                        &inner,
+                                        request,
+                                    )
+                                    .await
+                            };
+                            Box::pin(fut)
+                        }
+                    }
+                    let accept_compression_encodings = self.accept_compression_encodings;
+                    let send_compression_encodings = self.send_compression_encodings;
+                    let max_decoding_message_size = self.max_decoding_message_size;
+                    let max_encoding_message_size = self.max_encoding_message_size;
+                    let inner = self.inner.clone();
+                    let fut = async move {
+                        let method = DeleteEnrollmentPolicySvc(inner);
+                        let codec = tonic_prost::ProstCodec::default();
+                        let mut grpc = tonic::server::Grpc::new(codec)
+                            .apply_compression_config(
+                                accept_compression_encodings,
+                                send_compression_encodings,
+                            )
+                            .apply_max_message_size_config(
+                                max_decoding_message_size,
+                                max_encoding_message_size,
+                            );
+                        let res = grpc.unary(method, req).await;
+                        Ok(res)
+                    };
+                    Box::pin(fut)
+                }
+                _ => {
+                    Box::pin(async move {
+                        let mut response = http::Response::new(
+                            tonic::body::Body::default(),
+                        );
+                        let headers = response.headers_mut();
+                        headers
+                            .insert(
+                                tonic::Status::GRPC_STATUS,
+                                (tonic::Code::Unimplemented as i32).into(),
+                            );
+                        headers
+                            .insert(
+                                http::header::CONTENT_TYPE,
+                                tonic::metadata::GRPC_CONTENT_TYPE,
+                            );
+                        Ok(response)
+                    })
+                }
+            }
+        }
+    }
+    impl<T> Clone for EnrollmentPoliciesServer<T> {
+        fn clone(&self) -> Self {
+            let inner = self.inner.clone();
+            Self {
+                inner,
+                accept_compression_encodings: self.accept_compression_encodings,
+                send_compression_encodings: self.send_compression_encodings,
+                max_decoding_message_size: self.max_decoding_message_size,
+                max_encoding_message_size: self.max_encoding_message_size,
+            }
+        }
+    }
+    /// Generated gRPC service name
+    pub const SERVICE_NAME: &str = "drover.v1.EnrollmentPolicies";
+    impl<T> tonic::server::NamedService for EnrollmentPoliciesServer<T> {
         const NAME: &'static str = SERVICE_NAME;
     }
 }

@@ -4,6 +4,7 @@
 mod artefact;
 mod campaign;
 mod conditions;
+mod enrollment;
 mod profile;
 mod public;
 mod strategy;

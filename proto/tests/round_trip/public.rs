@@ -489,6 +489,7 @@ fn a_device_shows_its_objects_and_times() {
         updated_at: device_state::Timestamp(2_000),
         expires_at: device_state::Timestamp::NEVER,
         quirks: device_state::Quirks::default(),
+        enrollment: None,
     };
     let device = public::Device::from(registration);
     let object = |object, instance, version: &str| public::ObjectInstance {

@@ -160,7 +160,9 @@ pub(crate) fn registration() -> impl Strategy<Value = Registration> {
         binding(),
     );
     let times = [time(), time(), time()];
-    (who, how, ".{0,20}", times, quirks()).prop_map(|(who, how, links, times, quirks)| {
+    let learnt = (quirks(), option::of(crate::enrollment::enrollment()));
+    (who, how, ".{0,20}", times, learnt).prop_map(|(who, how, links, times, learnt)| {
+        let (quirks, enrollment) = learnt;
         let (endpoint, id, identity, owner, peer) = who;
         let (transport, session, lifetime, version, binding) = how;
         let [registered_at, updated_at, expires_at] = times;
@@ -180,6 +182,7 @@ pub(crate) fn registration() -> impl Strategy<Value = Registration> {
             updated_at,
             expires_at,
             quirks,
+            enrollment,
         }
     })
 }
@@ -906,7 +909,7 @@ pub(crate) fn outcome() -> impl Strategy<Value = Outcome> {
 }
 
 fn counters() -> impl Strategy<Value = Counters> {
-    (any::<[u64; 12]>(), any::<u16>()).prop_map(
+    (any::<[u64; 13]>(), any::<u16>()).prop_map(
         |(
             [
                 next_operation,
@@ -921,6 +924,7 @@ fn counters() -> impl Strategy<Value = Counters> {
                 campaign_devices,
                 dynamic_campaigns,
                 profiles,
+                enrolled,
             ],
             context_floor,
         )| Counters {
@@ -938,6 +942,7 @@ fn counters() -> impl Strategy<Value = Counters> {
             campaign_devices,
             dynamic_campaigns,
             profiles,
+            enrolled,
         },
     )
 }
@@ -963,6 +968,7 @@ pub(crate) fn row() -> impl Strategy<Value = Row> {
         6 => crate::campaign::row(),
         4 => crate::profile::row(),
         2 => crate::artefact::row(),
+        2 => crate::enrollment::row(),
         24 => other_row(),
     ]
 }
@@ -1158,6 +1164,7 @@ pub(crate) fn command() -> impl Strategy<Value = Command> {
         9 => crate::campaign::command(),
         4 => crate::profile::command(),
         3 => crate::artefact::command(),
+        2 => crate::enrollment::command(),
         40 => other_command(),
     ]
 }

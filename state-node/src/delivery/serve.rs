@@ -208,7 +208,9 @@ impl Serve {
     ) -> Step {
         tracing::debug!(endpoint = %self.endpoint.shown(), operation = %id, %error, "not delivered");
         match error {
-            DeliveryError::Asleep | DeliveryError::NotRegistered => Step::Asleep { started },
+            DeliveryError::Asleep | DeliveryError::NotRegistered | DeliveryError::Quarantined => {
+                Step::Asleep { started }
+            }
             DeliveryError::Busy { retry_after } => Step::Pause {
                 at_least: Some(retry_after),
                 started,

@@ -18,6 +18,7 @@ use proto::drover::v1::device_groups_server::DeviceGroupsServer;
 use proto::drover::v1::device_profiles_server::DeviceProfilesServer;
 use proto::drover::v1::devices_server::DevicesServer;
 use proto::drover::v1::diagnostics_server::DiagnosticsServer;
+use proto::drover::v1::enrollment_policies_server::EnrollmentPoliciesServer;
 use proto::drover::v1::object_models_server::ObjectModelsServer;
 use proto::drover::v1::observations_server::ObservationsServer;
 use proto::drover::v1::operations_server::OperationsServer;
@@ -130,6 +131,7 @@ impl Parts {
             .add_service(CampaignsServer::new(api.clone()))
             .add_service(ArtefactsServer::new(api.clone()))
             .add_service(DeviceGroupsServer::new(api.clone()))
+            .add_service(EnrollmentPoliciesServer::new(api.clone()))
             .add_service(DeviceProfilesServer::new(api.clone()))
             .add_service(ClusterServer::new(api.clone()))
             .add_service(ObjectModelsServer::new(api.clone()))
@@ -160,6 +162,7 @@ impl Parts {
             data_dir: self.config.data_dir.clone(),
         }));
         self.watchers.register(&mut registry);
+        self.router.enrollments().register(&mut registry);
         let admin = admin::Admin {
             metrics: Arc::new(registry),
             readiness,

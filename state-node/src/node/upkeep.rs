@@ -9,8 +9,8 @@ use node_runtime::{Condition, Drain};
 use proto::drover::v1::{
     artefacts_server, backups_server, bootstrap_server, campaigns_server, cluster_server,
     credentials_server, desired_state_server, device_groups_server, device_profiles_server,
-    devices_server, diagnostics_server, object_models_server, observations_server,
-    operations_server,
+    devices_server, diagnostics_server, enrollment_policies_server, object_models_server,
+    observations_server, operations_server,
 };
 use tokio::sync::watch;
 use tonic_health::ServingStatus;
@@ -28,7 +28,7 @@ const LOOK: Duration = Duration::from_millis(250);
 const HAND_OVER: Duration = Duration::from_secs(5);
 
 /// What clients may ask the health of.
-const SERVICES: [&str; 15] = [
+const SERVICES: [&str; 16] = [
     "",
     devices_server::SERVICE_NAME,
     operations_server::SERVICE_NAME,
@@ -40,6 +40,7 @@ const SERVICES: [&str; 15] = [
     artefacts_server::SERVICE_NAME,
     device_groups_server::SERVICE_NAME,
     device_profiles_server::SERVICE_NAME,
+    enrollment_policies_server::SERVICE_NAME,
     object_models_server::SERVICE_NAME,
     diagnostics_server::SERVICE_NAME,
     cluster_server::SERVICE_NAME,

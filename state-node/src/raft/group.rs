@@ -366,6 +366,15 @@ impl Group {
         metrics.last_applied >= metrics.local_committed
     }
 
+    /// Whether the rows here are those of the shard, as far as this node was told: not of a replica that is being made.
+    pub fn has_its_rows(&self) -> bool {
+        let metrics = self.raft.metrics();
+        let metrics = metrics.borrow_watched();
+        metrics.current_leader.is_some()
+            && metrics.last_applied.is_some()
+            && metrics.last_applied >= metrics.local_committed
+    }
+
     /// Where to go instead of this node.
     pub fn not_leader(&self) -> NotLeader {
         NotLeader {

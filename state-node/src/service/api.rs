@@ -4,14 +4,16 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use device_state::query::DeviceView;
-use device_state::{Command, DeviceName, Namespace, Outcome, ShardId};
+use device_state::{Command, DeviceName, FeatureLevel, Namespace, Outcome, ShardId};
 use lwm2m::Registry;
 use node_runtime::Tasks;
 use proto::convert::device_in;
 use proto::convert::public::{Change, InNamespace, Terms};
 use proto::storage::v1 as wire;
+use tokio::time::{Instant, sleep};
 use tonic::{Request, Status};
 
+use crate::raft::group::Group;
 use crate::router::Router;
 use crate::seal::Signer;
 use crate::service::keeper;
@@ -28,6 +30,7 @@ mod credentials;
 mod desired;
 mod devices;
 mod diagnose;
+mod enrollment;
 mod events;
 mod groups;
 mod models;
@@ -59,7 +62,23 @@ pub struct Api {
     pub uploads: Uploads,
 }
 
+/// Between two looks at whether all state nodes have been told of something.
+const PAUSE: Duration = Duration::from_millis(50);
+
 impl Api {
+    /// Waits for state nodes that are just being told of a feature, before one of them is asked for it in vain.
+    async fn all_know(&self, level: FeatureLevel) -> Result<(), Status> {
+        let knows = |group: &Arc<Group>| group.feature_level() >= level;
+        let deadline = Instant::now() + keeper::COMMIT_TIMEOUT;
+        while !self.router().groups().iter().all(knows) {
+            if Instant::now() >= deadline {
+                return Err(status::not_upgraded());
+            }
+            sleep(PAUSE).await;
+        }
+        Ok(())
+    }
+
     fn router(&self) -> &Router {
         &self.state.router
     }

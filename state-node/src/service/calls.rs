@@ -5,8 +5,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use device_state::{
-    Command, CredentialName, DeviceName, Namespace, Outcome, Rejection, RequestId, ResumptionId,
-    Secret, SessionCid, ShardId, query,
+    Command, CredentialName, DeviceName, Namespace, Outcome, Registration, Rejection, RequestId,
+    ResumptionId, Secret, SessionCid, ShardId, query,
 };
 use futures::future::BoxFuture;
 use futures::stream::FuturesUnordered;
@@ -23,6 +23,7 @@ use proto::rpc::v1::{
 use tokio::sync::mpsc;
 use tonic::{Status, Streaming};
 
+use crate::enrollment::{Outdated, Refusal, live};
 use crate::raft::group::{Group, NotLeader};
 use crate::raft::proposals::{Pending, ProposeError};
 use crate::router::Router;
@@ -49,6 +50,16 @@ enum Started {
     Pending(Pending),
     /// It is not proposed.
     Rejected(Rejection),
+    /// Another command is proposed in its place, after which it is rejected.
+    Replaced(Pending, Rejection),
+}
+
+/// What the enrollment policies make of a command.
+enum Enrolled {
+    AsItIs,
+    /// It names the policy now.
+    ByPolicy,
+    Not(Started),
 }
 
 /// Serves one stream until it ends, its answers are no longer taken, or the drain starts.
@@ -124,11 +135,21 @@ impl Calls {
                     self.clone().outcome(tag, pending, timeout).boxed()
                 }
                 Ok(Started::Rejected(rejection)) => {
-                    let result = CallResult {
-                        tag,
-                        kind: Some(self.opened(Outcome::Rejected(rejection))),
-                    };
-                    std::future::ready(vec![result]).boxed()
+                    std::future::ready(self.rejected(tag, rejection)).boxed()
+                }
+                Ok(Started::Replaced(pending, rejection)) => {
+                    let calls = self.clone();
+                    let outcome = tokio::time::timeout(timeout, pending);
+                    async move {
+                        match outcome.await {
+                            Ok(Ok(Ok(_))) => calls.rejected(tag, rejection),
+                            other => vec![CallResult {
+                                tag,
+                                kind: Some(calls.told(other)),
+                            }],
+                        }
+                    }
+                    .boxed()
                 }
                 Err(refused) => std::future::ready(vec![failed(tag, refused)]).boxed(),
             });
@@ -147,10 +168,16 @@ impl Calls {
         let invalid = |message: &str| error(call_error::Kind::Invalid, message);
         let mut command = propose.command.ok_or_else(|| invalid("no command"))?;
         // The conversion is the check; what goes into the log is the message.
-        let checked =
+        let mut checked =
             Command::try_from(command.clone()).map_err(|error| invalid(&error.to_string()))?;
+        match self.enroll(group, &mut checked)? {
+            Enrolled::AsItIs => {}
+            Enrolled::ByPolicy => command = checked.clone().into(),
+            Enrolled::Not(started) => return Ok(started),
+        }
         if group.feature_level() < checked.needs() {
-            let message = "replicas of a release before know no other namespaces";
+            let message =
+                "replicas of a release before know no other namespaces or enrollment policies";
             return Err(error(call_error::Kind::Unavailable, message));
         }
         if let Command::Register { registration } = &checked
@@ -174,19 +201,101 @@ impl Calls {
             .map_err(|error| propose_error(&error))
     }
 
+    /// Asks the enrollment policies about a device that registers, or that may be registered otherwise by now.
+    fn enroll(&self, group: &Group, command: &mut Command) -> Result<Enrolled, CallError> {
+        let enrollments = self.router.enrollments();
+        match command {
+            Command::Register { registration } => {
+                // Only the leader decides.
+                registration.enrollment = None;
+                let refused = match enrollments.decide(&self.router, registration) {
+                    Ok(None) => return Ok(Enrolled::AsItIs),
+                    Ok(enrollment) => {
+                        registration.enrollment = enrollment;
+                        return Ok(Enrolled::ByPolicy);
+                    }
+                    Err(refused) => refused,
+                };
+                let rejection = match refused {
+                    Refusal::Denied => Rejection::EnrollmentDenied,
+                    Refusal::Full => Rejection::EnrollmentFull,
+                    Refusal::TooFast => Rejection::EnrollmentTooFast,
+                    Refusal::Unknown => {
+                        let message = "this node does not know the enrollment policies yet";
+                        return Err(error(call_error::Kind::Unavailable, message));
+                    }
+                };
+                // What it has registered before is not to stand either.
+                match live(&self.router, registration) {
+                    Some(live) if refused == Refusal::Denied => Self::end(group, live, rejection),
+                    _ => Ok(Enrolled::Not(Started::Rejected(rejection))),
+                }
+            }
+            Command::Update {
+                namespace,
+                id,
+                identity,
+                ..
+            } => {
+                let asked = (&*namespace, &*id, &*identity);
+                // LwM2M Core 1.2 §6.2.2: a device whose registration is not known registers anew.
+                let rejection = Rejection::UnknownRegistration;
+                match enrollments.outdated(&self.router, group, asked) {
+                    None => Ok(Enrolled::AsItIs),
+                    Some(Outdated::Anew) => Ok(Enrolled::Not(Started::Rejected(rejection))),
+                    Some(Outdated::Ended(registration)) => {
+                        Self::end(group, *registration, rejection)
+                    }
+                }
+            }
+            _ => Ok(Enrolled::AsItIs),
+        }
+    }
+
+    /// Ends a registration, and then rejects what was asked for.
+    fn end(
+        group: &Group,
+        registration: Registration,
+        rejection: Rejection,
+    ) -> Result<Enrolled, CallError> {
+        let end = Command::Deregister {
+            namespace: registration.endpoint.namespace(),
+            id: registration.id,
+            identity: registration.identity,
+        };
+        let pending = group.proposer().submit(None, end.into());
+        let pending = pending.map_err(|error| propose_error(&error))?;
+        Ok(Enrolled::Not(Started::Replaced(pending, rejection)))
+    }
+
+    fn rejected(&self, tag: u64, rejection: Rejection) -> Results {
+        vec![CallResult {
+            tag,
+            kind: Some(self.opened(Outcome::Rejected(rejection))),
+        }]
+    }
+
     async fn outcome(self, tag: u64, pending: Pending, timeout: Duration) -> Results {
-        let kind = match tokio::time::timeout(timeout, pending).await {
+        let kind = self.told(tokio::time::timeout(timeout, pending).await);
+        vec![CallResult {
+            tag,
+            kind: Some(kind),
+        }]
+    }
+
+    /// How a proposal ended, or that it did not in time.
+    fn told(
+        &self,
+        ended: Result<<Pending as Future>::Output, tokio::time::error::Elapsed>,
+    ) -> call_result::Kind {
+        match ended {
             Ok(Ok(Ok(outcome))) => self.opened(outcome),
             Ok(Ok(Err(error))) => call_result::Kind::Error(propose_error(&error)),
             Ok(Err(_)) => call_result::Kind::Error(propose_error(&ProposeError::Unavailable)),
             Err(_) => {
                 call_result::Kind::Error(error(call_error::Kind::Deadline, "not committed in time"))
             }
-        };
-        vec![CallResult {
-            tag,
-            kind: Some(kind),
-        }]
+        }
     }
 
     /// The outcome as its caller may see it: sessions in clear.

@@ -422,6 +422,13 @@ pub fn rejection(rejection: Rejection) -> Status {
         Rejection::TooManyArtefacts => (Code::ResourceExhausted, "TOO_MANY_ARTEFACTS"),
         Rejection::WrongChunk => (Code::Internal, "WRONG_CHUNK"),
         Rejection::UnknownGroup => (Code::NotFound, "UNKNOWN_GROUP"),
+        Rejection::UnknownEnrollmentPolicy => (Code::NotFound, "UNKNOWN_ENROLLMENT_POLICY"),
+        Rejection::TooManyEnrollmentPolicies => {
+            (Code::ResourceExhausted, "TOO_MANY_ENROLLMENT_POLICIES")
+        }
+        Rejection::EnrollmentDenied => (Code::PermissionDenied, "ENROLLMENT_DENIED"),
+        Rejection::EnrollmentFull => (Code::ResourceExhausted, "ENROLLMENT_FULL"),
+        Rejection::EnrollmentTooFast => (Code::Unavailable, "ENROLLMENT_TOO_FAST"),
         Rejection::TooManyGroups => (Code::ResourceExhausted, "TOO_MANY_GROUPS"),
         Rejection::UnknownCampaign => (Code::NotFound, "UNKNOWN_CAMPAIGN"),
         Rejection::CampaignExists => (Code::AlreadyExists, "CAMPAIGN_EXISTS"),
@@ -454,6 +461,9 @@ pub fn delivery(error: &DeliveryError) -> Status {
     match error {
         DeliveryError::NotRegistered => {
             with_reason(Code::FailedPrecondition, "DEVICE_NOT_REGISTERED", message)
+        }
+        DeliveryError::Quarantined => {
+            with_reason(Code::FailedPrecondition, "DEVICE_QUARANTINED", message)
         }
         DeliveryError::NoIngress => retry(
             Code::Unavailable,

@@ -46,6 +46,8 @@ const PROFILE_DEVICE: u8 = 0x49;
 const PROFILE_TALLY: u8 = 0x4a;
 const ARTEFACT: u8 = 0x4b;
 const ARTEFACT_CHUNK: u8 = 0x4c;
+const ENROLLMENT_POLICY: u8 = 0x4d;
+const ENROLLMENT_TALLY: u8 = 0x4e;
 
 /// Tables whose rows hold something sealed.
 pub const SEALED: [u8; 3] = [SESSION, CREDENTIAL, RESUMPTION];
@@ -187,6 +189,8 @@ pub fn encode(key: &RowKey) -> Vec<u8> {
             put_last(&mut bytes, endpoint);
         }
         RowKey::ProfileTally(name) => put_name(&mut bytes, PROFILE_TALLY, name),
+        RowKey::EnrollmentPolicy(name) => put_name(&mut bytes, ENROLLMENT_POLICY, name),
+        RowKey::EnrollmentTally(name) => put_name(&mut bytes, ENROLLMENT_TALLY, name),
         RowKey::Artefact(name) => put_artefact(&mut bytes, ARTEFACT, name),
         RowKey::ArtefactChunk(name, number) => {
             put_artefact(&mut bytes, ARTEFACT_CHUNK, name);
@@ -479,6 +483,8 @@ mod tests {
                 .prop_map(|(id, slot)| RowKey::CampaignTally(CampaignId(id), slot)),
             endpoint().prop_map(RowKey::DeviceCampaign),
             "[a-c]{1,3}".prop_map(RowKey::Group),
+            "[a-c]{1,3}".prop_map(RowKey::EnrollmentPolicy),
+            "[a-c]{1,3}".prop_map(RowKey::EnrollmentTally),
             "[a-c]{1,3}".prop_map(RowKey::Profile),
             "[a-c]{1,3}".prop_map(RowKey::ProfilePart),
             ("[a-c]{1,3}", endpoint())

@@ -4,20 +4,20 @@ use std::time::{Duration, Instant};
 
 /// What is left of a rate. Time is an argument.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Bucket {
+pub(crate) struct Bucket {
     left: f64,
     at: Instant,
 }
 
 /// How fast a bucket is filled, and how much is in a full one. Both are at least 1.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Rate {
-    pub(super) per_second: u32,
-    pub(super) burst: u32,
+pub(crate) struct Rate {
+    pub(crate) per_second: u32,
+    pub(crate) burst: u32,
 }
 
 impl Bucket {
-    pub(super) fn full(rate: Rate, now: Instant) -> Self {
+    pub(crate) fn full(rate: Rate, now: Instant) -> Self {
         Self {
             left: f64::from(rate.burst),
             at: now,
@@ -25,7 +25,7 @@ impl Bucket {
     }
 
     /// Takes one; else tells when there will be one.
-    pub(super) fn take(&mut self, rate: Rate, now: Instant) -> Result<(), Duration> {
+    pub(crate) fn take(&mut self, rate: Rate, now: Instant) -> Result<(), Duration> {
         let per_second = f64::from(rate.per_second);
         let passed = now.saturating_duration_since(self.at).as_secs_f64();
         self.left = (self.left + passed * per_second).min(f64::from(rate.burst));
@@ -38,7 +38,7 @@ impl Bucket {
     }
 
     /// Whether it is as if nobody had ever taken anything.
-    pub(super) fn is_full(&self, rate: Rate, now: Instant) -> bool {
+    pub(crate) fn is_full(&self, rate: Rate, now: Instant) -> bool {
         let passed = now.saturating_duration_since(self.at).as_secs_f64();
         self.left + passed * f64::from(rate.per_second) >= f64::from(rate.burst)
     }

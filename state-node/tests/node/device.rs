@@ -119,6 +119,7 @@ impl Ingress {
             updated_at: Timestamp(0),
             expires_at: Timestamp(0),
             quirks: Quirks::default(),
+            enrollment: None,
         };
         let outcome = self
             .commit(

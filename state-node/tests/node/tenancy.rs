@@ -129,6 +129,12 @@ impl Tenant {
                 &public::ListDeviceGroupsRequest {},
             )
             .await;
+        let policies: public::ListEnrollmentPoliciesResponse = self
+            .get(
+                "/drover.v1.EnrollmentPolicies/ListEnrollmentPolicies",
+                &public::ListEnrollmentPoliciesRequest {},
+            )
+            .await;
         let device_profiles: public::ListDeviceProfilesResponse = self
             .get(
                 "/drover.v1.DeviceProfiles/ListDeviceProfiles",
@@ -160,6 +166,7 @@ impl Tenant {
             format!("{operations:?}"),
             format!("{observations:?}"),
             format!("{artefacts:?}"),
+            format!("{policies:?}"),
         ]
     }
 
@@ -189,6 +196,11 @@ impl Tenant {
         self.get::<public::DeviceGroup>(
             "/drover.v1.DeviceGroups/PutDeviceGroup",
             &group("acme.example.com"),
+        )
+        .await;
+        self.get::<public::EnrollmentPolicy>(
+            "/drover.v1.EnrollmentPolicies/PutEnrollmentPolicy",
+            &enrollment_policy("acme.example.com"),
         )
         .await;
         self.get::<public::DeviceProfile>(
@@ -253,6 +265,19 @@ fn profile(uri: &str) -> public::PutBootstrapProfileRequest {
                 binding: "U".to_owned(),
                 ..Default::default()
             }],
+            ..Default::default()
+        }),
+        ..Default::default()
+    }
+}
+
+/// About no device: the ones here register as ever.
+fn enrollment_policy(description: &str) -> public::PutEnrollmentPolicyRequest {
+    public::PutEnrollmentPolicyRequest {
+        policy: Some(public::EnrollmentPolicy {
+            name: MARK.to_owned(),
+            description: description.to_owned(),
+            endpoint_pattern: "nobody".to_owned(),
             ..Default::default()
         }),
         ..Default::default()
@@ -507,6 +532,14 @@ fn intrusion(path: &str, operation: &str) -> Vec<u8> {
         "DeviceGroups/GetDeviceGroup" => request!(GetDeviceGroupRequest { name, count: true }),
         "DeviceGroups/ListDeviceGroups" => request!(ListDeviceGroupsRequest {}),
         "DeviceGroups/DeleteDeviceGroup" => request!(DeleteDeviceGroupRequest { name }),
+        "EnrollmentPolicies/PutEnrollmentPolicy" => {
+            enrollment_policy("rival.example.com").encode_to_vec()
+        }
+        "EnrollmentPolicies/GetEnrollmentPolicy" => request!(GetEnrollmentPolicyRequest { name }),
+        "EnrollmentPolicies/ListEnrollmentPolicies" => request!(ListEnrollmentPoliciesRequest {}),
+        "EnrollmentPolicies/DeleteEnrollmentPolicy" => {
+            request!(DeleteEnrollmentPolicyRequest { name })
+        }
         "DeviceProfiles/PutDeviceProfile" => device_profile("rival.example.com").encode_to_vec(),
         "DeviceProfiles/GetDeviceProfile" => request!(GetDeviceProfileRequest { name }),
         "DeviceProfiles/ListDeviceProfiles" => request!(ListDeviceProfilesRequest {}),
@@ -590,10 +623,9 @@ async fn no_method_shows_or_changes_what_another_tenant_has() {
     })
     .await;
 
-    for (text, has) in before
-        .iter()
-        .zip([MARK, MARK, MARK, MARK, DEVICE, MARK, DEVICE, "5700", MARK])
-    {
+    for (text, has) in before.iter().zip([
+        MARK, MARK, MARK, MARK, DEVICE, MARK, DEVICE, "5700", MARK, MARK,
+    ]) {
         assert!(text.contains(has), "{text}");
     }
 
@@ -616,6 +648,7 @@ async fn no_method_shows_or_changes_what_another_tenant_has() {
                 ".Credentials/",
                 ".Bootstrap/",
                 ".DeviceGroups/",
+                ".EnrollmentPolicies/",
                 ".DeviceProfiles/",
                 ".Campaigns/",
             ]

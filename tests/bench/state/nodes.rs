@@ -197,6 +197,7 @@ pub(crate) fn register(number: u64) -> (ShardId, Command) {
         updated_at: Timestamp(0),
         expires_at: Timestamp(0),
         quirks: Quirks::default(),
+        enrollment: None,
     };
     let registration = Box::new(registration);
     (shard, Command::Register { registration })

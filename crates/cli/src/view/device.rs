@@ -43,6 +43,9 @@ pub(crate) struct DeviceView {
     labels: BTreeMap<String, String>,
     annotations: BTreeMap<String, String>,
     etag: String,
+    /// The policy that it is registered by.
+    enrollment_policy: Option<String>,
+    quarantined: bool,
     #[serde(skip)]
     last_update: Option<prost_types::Timestamp>,
 }
@@ -71,6 +74,8 @@ impl From<Device> for DeviceView {
             labels: device.labels,
             annotations: device.annotations,
             etag: device.etag,
+            enrollment_policy: some(device.enrollment_policy),
+            quarantined: device.quarantined,
             endpoint: device.endpoint,
             registration_id: some(device.registration_id),
             lwm2m_version: some(device.lwm2m_version),
@@ -304,6 +309,15 @@ impl DeviceDetailView {
         if !device.quirks.is_empty() {
             let quirks = table::printable(&device.quirks.join(", "));
             let _ = writeln!(text, "{:15} {quirks}", "Quirks:");
+        }
+        if let Some(policy) = &device.enrollment_policy {
+            let standing = if device.quarantined {
+                "quarantined"
+            } else {
+                "admitted"
+            };
+            let policy = table::printable(policy);
+            let _ = writeln!(text, "{:15} {standing} by {policy}", "Enrollment:");
         }
         for (name, map) in [
             ("Labels:", &device.labels),

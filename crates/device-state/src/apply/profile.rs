@@ -260,7 +260,10 @@ impl Change<'_> {
         let ProfilePart {
             profile, standing, ..
         } = part;
-        if *standing == Standing::Removed || !query::is_known(self.tables, endpoint) {
+        if *standing == Standing::Removed
+            || !query::is_known(self.tables, endpoint)
+            || (self.counters.enrolled > 0 && query::is_quarantined(self.tables, endpoint))
+        {
             return Bearing::None;
         }
         if profile.activity == Activity::Paused {

@@ -7,6 +7,7 @@ use lwm2m::{Lifetime, ObjectLinks, Operation, RegistrationId};
 use super::Change;
 use crate::command::{Outcome, Rejection};
 use crate::effect::Effect;
+use crate::enrollment::Enrollment;
 use crate::event::Event;
 use crate::id::{NodeId, Timestamp};
 use crate::limit::REGISTRATION_GRACE;
@@ -38,8 +39,11 @@ impl Change<'_> {
             registered_at: self.now,
             updated_at: self.now,
             expires_at: self.registration_end(registration.lifetime),
+            enrollment: registration.enrollment.clone().map(Enrollment::stored),
             ..registration.clone()
         };
+        let enrolled = previous.as_ref().and_then(|row| row.enrollment.as_ref());
+        self.count_enrollment(endpoint, enrolled, row.enrollment.as_ref());
         match &previous {
             Some(previous) if previous.id != row.id => {
                 self.tables
@@ -59,6 +63,9 @@ impl Change<'_> {
                 registration: Box::new(row.clone()),
             },
         );
+        if let Some(enrollment) = &registration.enrollment {
+            self.label_enrolled(endpoint, enrollment);
+        }
         // LwM2M Core 1.2 §6.2.1: a device that registers starts anew, so nothing that was in flight
         // is answered.
         self.release_in_flight(endpoint, None);
@@ -256,6 +263,7 @@ impl Change<'_> {
             Expiring::Registration(endpoint.clone()),
         );
         self.counters.registrations = self.counters.registrations.saturating_sub(1);
+        self.count_enrollment(endpoint, registration.enrollment.as_ref(), None);
         // A name that nothing else is known of is in no profile.
         if self.counters.profiles > 0 && !query::is_known(self.tables, endpoint) {
             self.settle_profiles(endpoint);

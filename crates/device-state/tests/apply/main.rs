@@ -7,6 +7,7 @@ mod artefact;
 mod bootstrap;
 mod campaign;
 mod desired;
+mod enrollment;
 mod feed;
 mod freshness;
 mod guard;

@@ -211,6 +211,7 @@ pub(crate) fn registration(name: &str, random: u64) -> Registration {
         updated_at: Timestamp(0),
         expires_at: Timestamp(0),
         quirks: Quirks::default(),
+        enrollment: None,
     }
 }
 

@@ -4,7 +4,7 @@ use device_state::campaign::{
     Campaign, CampaignId, Failure, FailureSample, Image, Ledger, Part, Phase, Selector, SkipReason,
     Sweep, Tally,
 };
-use device_state::{OperationId, Row, ShardId};
+use device_state::{DeviceName, OperationId, Row, ShardId};
 
 use super::{bounded, selector, transfer, wire_transfer};
 use crate::convert::list::each;
@@ -285,6 +285,20 @@ fn tally(row: wire::CampaignTally) -> Result<Tally, ConvertError> {
         *count = stored;
     }
     Ok(tally)
+}
+
+pub(in crate::convert) fn wire_queue(
+    campaign: CampaignId,
+    lane: u8,
+    rank: u64,
+    endpoint: &DeviceName,
+) -> wire::CampaignQueue {
+    wire::CampaignQueue {
+        campaign: campaign.0,
+        lane: u32::from(lane),
+        rank,
+        endpoint: endpoint.stored().to_owned(),
+    }
 }
 
 pub(in crate::convert) fn queue(row: wire::CampaignQueue) -> Result<Row, ConvertError> {

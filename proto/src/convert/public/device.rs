@@ -4,7 +4,8 @@ use std::collections::BTreeMap;
 
 use device_state::query::{DeviceSummary, DeviceView};
 use device_state::{
-    DesiredOrigin, DesiredResource, DesiredState, Etag, LabelKey, Metadata, Quirks, Registration,
+    DesiredOrigin, DesiredResource, DesiredState, EnrollmentStanding, Etag, LabelKey, Metadata,
+    Quirks, Registration,
 };
 use lwm2m::{Link, LwM2mVersion, ObjectLinks};
 
@@ -22,6 +23,10 @@ impl From<Registration> for public::Device {
                 seconds: lifetime.as_secs() as i64,
                 nanos: 0,
             });
+        let enrollment = row.enrollment;
+        let quarantined = enrollment
+            .as_ref()
+            .is_some_and(|enrollment| enrollment.standing == EnrollmentStanding::Quarantined);
         Self {
             endpoint: row.endpoint.endpoint_str().to_owned(),
             state: public::device::State::Registered.into(),
@@ -48,6 +53,10 @@ impl From<Registration> for public::Device {
             labels: BTreeMap::new(),
             annotations: BTreeMap::new(),
             etag: String::new(),
+            enrollment_policy: enrollment
+                .map(|enrollment| enrollment.policy)
+                .unwrap_or_default(),
+            quarantined,
         }
     }
 }

@@ -198,6 +198,12 @@ changes! {
     ApproveCampaignRequest { scope: |request| request.name.clone(), etag: |_| "", without: |_| {} }
     AbortCampaignRequest { scope: |request| request.name.clone(), etag: |_| "", without: |_| {} }
     DeleteCampaignRequest { scope: |request| request.name.clone(), etag: |_| "", without: |_| {} }
+    PutEnrollmentPolicyRequest {
+        scope: |_| String::new(),
+        etag: |request| request.policy.as_ref().map_or("", |policy| &policy.etag),
+        without: |_| {}
+    }
+    DeleteEnrollmentPolicyRequest { scope: |_| String::new(), etag: |request| &request.etag, without: |_| {} }
     PutDeviceGroupRequest {
         scope: |_| String::new(),
         etag: |request| request.group.as_ref().map_or("", |group| &group.etag),

@@ -139,6 +139,7 @@ async fn live(name: String, nodes: Vec<Ingress>, world: Arc<Mutex<World>>, mut r
             updated_at: Timestamp(0),
             expires_at: Timestamp(0),
             quirks: Quirks::default(),
+            enrollment: None,
         };
         let command = Command::Register {
             registration: Box::new(registration),

@@ -15,12 +15,11 @@ use proto::drover::v1::artefacts_server::Artefacts;
 use proto::drover::v1::put_artefact_request::Kind;
 use sha2::{Digest as _, Sha256};
 use tokio::sync::Semaphore;
-use tokio::time::{Instant, sleep, timeout};
+use tokio::time::timeout;
 use tonic::{Code, Request, Response, Status, Streaming};
 
 use crate::raft::group::Group;
 use crate::service::api::{Api, tenant, terms};
-use crate::service::keeper::COMMIT_TIMEOUT;
 use crate::service::{artefact, status};
 
 /// Packages that may be on their way to this node at a time: each is in memory until it is stored.
@@ -30,7 +29,6 @@ const PATIENCE: Duration = Duration::from_mins(10);
 const PART_PATIENCE: Duration = Duration::from_secs(30);
 /// Chunks of a package that are being committed at a time.
 const IN_FLIGHT: usize = 8;
-const PAUSE: Duration = Duration::from_millis(50);
 const CHUNK: usize = ArtefactChunk::BYTES as usize;
 
 /// Room for packages that are on their way to a node.
@@ -50,7 +48,7 @@ impl Artefacts for Api {
         request: Request<Streaming<public::PutArtefactRequest>>,
     ) -> Result<Response<public::Artefact>, Status> {
         let InNamespace { namespace, request } = tenant(request)?;
-        self.all_know_packages().await?;
+        self.all_know(FeatureLevel::ARTEFACTS).await?;
         let room = self.uploads.0.try_acquire();
         let room = room.map_err(|_| status::too_many_uploads())?;
         let received = timeout(PATIENCE, receive(request)).await;
@@ -152,19 +150,6 @@ impl Api {
             return Err(status::artefact_removed());
         }
         artefact::describe(self.router(), &name).await
-    }
-
-    /// Waits for state nodes that are just being told that all of them know of packages, before one is sent in vain.
-    async fn all_know_packages(&self) -> Result<(), Status> {
-        let knows = |group: &Arc<Group>| group.feature_level() >= FeatureLevel::ARTEFACTS;
-        let deadline = Instant::now() + COMMIT_TIMEOUT;
-        while !self.router().groups().iter().all(knows) {
-            if Instant::now() >= deadline {
-                return Err(status::not_upgraded());
-            }
-            sleep(PAUSE).await;
-        }
-        Ok(())
     }
 
     fn shard_of_artefact(&self, name: &ArtefactName) -> ShardId {

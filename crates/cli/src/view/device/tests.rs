@@ -33,6 +33,8 @@ fn registered() -> Device {
         transport: "DTLS".to_owned(),
         connection_id: "0102030405060708".to_owned(),
         quirks: vec!["no-composite".to_owned()],
+        enrollment_policy: "meters".to_owned(),
+        quarantined: false,
         bootstrap: None,
         objects: vec![
             ObjectInstance {
