@@ -11,6 +11,7 @@ mod config;
 mod controller;
 mod definitions;
 mod device;
+mod enrollment;
 mod feed;
 mod group;
 mod image;

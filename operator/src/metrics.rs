@@ -57,6 +57,7 @@ pub(crate) struct Metrics {
     pub(crate) changes: Family<ChangeLabel, Counter>,
     pub(crate) devices: Gauge,
     pub(crate) groups: Gauge,
+    pub(crate) enrollment_policies: Gauge,
     pub(crate) profiles: Gauge,
     pub(crate) images: Gauge,
     pub(crate) rollouts: Gauge,
@@ -129,6 +130,11 @@ impl Metrics {
         let gauges = [
             ("devices", "Device objects", &all.devices),
             ("groups", "DeviceGroup objects", &all.groups),
+            (
+                "enrollment_policies",
+                "EnrollmentPolicy objects",
+                &all.enrollment_policies,
+            ),
             ("profiles", "DeviceProfile objects", &all.profiles),
             ("images", "FirmwareImage objects", &all.images),
             ("rollouts", "FirmwareRollout objects", &all.rollouts),

@@ -23,7 +23,8 @@ use crate::lease::{Lease, Role, Terms};
 use crate::metrics::{KindLabel, Metrics};
 use crate::state_tier::{Credentials, StateTier};
 use crate::{
-    bootstrap, device, group, image, kubernetes, lease, model, operation, profile, rollout,
+    bootstrap, device, enrollment, group, image, kubernetes, lease, model, operation, profile,
+    rollout,
 };
 
 /// What every controller is made of.
@@ -94,6 +95,7 @@ pub(crate) async fn start(
     let listeners = vec![parts.devices(&feed), parts.operations(&feed)];
     parts.events(feed, listeners);
     parts.firmware();
+    parts.swept(enrollment::Context::new(parts.shared()));
     parts.swept(group::Context::new(parts.shared()));
     parts.swept(profile::Context::new(parts.shared()));
     parts.swept(bootstrap::Context::new(parts.shared()));

@@ -4,6 +4,7 @@ mod bootstrap;
 mod campaigns;
 mod credentials;
 mod devices;
+mod enrollment;
 mod events;
 mod groups;
 mod models;
@@ -31,7 +32,7 @@ use tonic::{Code, Request, Response, Status};
 use credentials::Channel;
 pub(crate) use credentials::Credentials;
 pub(crate) use events::Watched;
-pub(crate) use refusal::refusal;
+pub(crate) use refusal::{enrollment_refusal, refusal};
 
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(2);
 const CALL_TIMEOUT: Duration = Duration::from_secs(10);

@@ -6,6 +6,7 @@ mod access;
 mod canary;
 mod cluster;
 mod devices;
+mod enrollment;
 mod events;
 mod gitops;
 mod images;

@@ -12,7 +12,7 @@ use kube::{CustomResource, KubeSchema};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use crate::condition::{ConditionRow, ConditionType, Reason, conditions_schema};
+use crate::condition::{BRAKE, ConditionRow, ConditionType, Reason, conditions_schema};
 use crate::reference::{ObjectReference, PublicKeyReference};
 use crate::selector::labels_schema;
 
@@ -138,7 +138,7 @@ pub struct EnrollmentPolicyStatus {
     /// Devices in quarantine.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub quarantined: Option<i64>,
-    /// Devices that were refused.
+    /// How often a device was refused, as far as the state node knows that was asked: a restart of it begins anew.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub denied: Option<i64>,
 }
@@ -151,10 +151,15 @@ impl EnrollmentPolicy {
             &[
                 Reason::Accepted,
                 Reason::InvalidPattern,
+                Reason::InvalidValue,
                 Reason::ProfileNotFound,
                 Reason::AuthorityNotFound,
+                Reason::Unsupported,
+                Reason::IdentityConflict,
+                Reason::QuotaExceeded,
             ],
         ),
+        BRAKE,
         (
             ConditionType::Ready,
             &[

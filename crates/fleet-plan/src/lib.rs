@@ -27,6 +27,7 @@ pub mod bootstrap;
 pub mod budget;
 mod conditions;
 pub mod device;
+pub mod enrollment;
 pub mod group;
 pub mod image;
 pub mod model;

@@ -21,6 +21,7 @@
 pub mod bootstrap;
 pub mod device;
 mod drift;
+pub mod enrollment;
 mod error;
 pub mod group;
 pub mod operation;

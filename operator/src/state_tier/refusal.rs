@@ -13,6 +13,14 @@ pub(crate) fn refusal(what: &str, error: &CallError) -> Option<Refusal> {
     }
 }
 
+/// As [`refusal`], of an enrollment policy.
+pub(crate) fn enrollment_refusal(error: &CallError) -> Option<Refusal> {
+    match error {
+        CallError::Refused(status) => fleet_wire::enrollment::refusal(status),
+        CallError::Stale | CallError::Timeout | CallError::Answer(_) => None,
+    }
+}
+
 impl CallError {
     /// Whether something of the same name is there already.
     pub(crate) fn is_there_already(&self) -> bool {

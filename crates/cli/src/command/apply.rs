@@ -4,6 +4,7 @@ mod bootstrap;
 mod declared;
 mod device;
 mod documents;
+mod enrollment;
 mod group;
 mod image;
 mod model;
@@ -28,16 +29,17 @@ use operation::AppliedOperation;
 #[derive(Debug, Args)]
 #[command(after_help = "\
 The same YAML that kubectl apply takes, planned by the same code. Kinds: Device, DeviceGroup,
-DeviceProfile, ObjectModel, BootstrapProfile with its SecurityProfiles, FirmwareRollout with its
-FirmwareImages, DeviceOperation. All go into the namespace of -n.
+DeviceProfile, EnrollmentPolicy, ObjectModel, BootstrapProfile with its SecurityProfiles,
+FirmwareRollout with its FirmwareImages, DeviceOperation. All go into the namespace of -n.
 
 Values of a Device are kept in the cluster and written when the device is awake; `drover device
 ENDPOINT` shows how far it is. A value that is no longer in the YAML is no longer kept, and stays on
 the device. Its labels are set and its observations asked for; those that are no longer in the YAML
 stay.
 
-A DeviceGroup, DeviceProfile or ObjectModel becomes the group, profile or definition of its name,
-and stays until `drover groups|profiles|models remove`. What Kubernetes has declared is left alone.
+A DeviceGroup, DeviceProfile, EnrollmentPolicy or ObjectModel becomes the group, profile, policy or
+definition of its name, and stays until `drover groups|profiles|enrollment|models remove`. What
+Kubernetes has declared is left alone. A SecurityProfile that a policy names is in the same call.
 
 A BootstrapProfile becomes the bootstrap profile NAME-drover-apply, for every device that
 bootstraps, and stays until `drover bootstrap remove`.
@@ -64,7 +66,8 @@ Examples:
   drover apply -f examples/resources/device-operation.yaml --timeout 2m
   cat device.yaml | drover apply -f -
 
-JSON: {\"models\", \"groups\", \"profiles\", \"bootstrapProfiles\": [{\"name\", \"result\"}],
+JSON: {\"models\", \"groups\", \"profiles\", \"enrollmentPolicies\",
+  \"bootstrapProfiles\": [{\"name\", \"result\"}],
   \"devices\": [{\"name\", \"endpoint\", \"result\"}], \"images\": [{\"name\", \"digest\", \"result\"}],
   \"rollouts\": [{\"name\", \"campaign\", \"result\"}], \"operations\": [{\"name\", \"endpoint\", \"result\",
   \"message\", \"operation\", \"values\": [{\"coapCode\", \"value\"}]}]}. Images are those that a rollout
@@ -83,6 +86,7 @@ struct AppliedView {
     models: Vec<AppliedObject>,
     groups: Vec<AppliedObject>,
     profiles: Vec<AppliedObject>,
+    enrollment_policies: Vec<AppliedObject>,
     devices: Vec<AppliedDevice>,
     bootstrap_profiles: Vec<AppliedObject>,
     images: Vec<AppliedImage>,
@@ -164,10 +168,14 @@ async fn apply(
     for profile in &documents.profiles {
         view.profiles.push(profile::apply(api, profile).await?);
     }
+    let namespace = global.proof.namespace();
+    for policy in &documents.enrollment {
+        let applied = enrollment::apply(api, namespace, policy, &documents.security).await?;
+        view.enrollment_policies.push(applied);
+    }
     for device in &documents.devices {
         view.devices.push(device::apply(api, device).await?);
     }
-    let namespace = global.proof.namespace();
     let bootstraps = bootstrap::Call {
         profiles: &documents.bootstraps,
         security: &documents.security,
@@ -225,6 +233,7 @@ impl AppliedView {
         of_kind("objectmodel", &self.models)
             .chain(of_kind("devicegroup", &self.groups))
             .chain(of_kind("deviceprofile", &self.profiles))
+            .chain(of_kind("enrollmentpolicy", &self.enrollment_policies))
             .chain(devices.map(|one| ("device", one.name.as_str(), one.result)))
             .chain(of_kind("bootstrapprofile", &self.bootstrap_profiles))
             .chain(images.map(|one| ("firmwareimage", one.name.as_str(), one.result)))

@@ -185,6 +185,7 @@ async fn manifests_are_read_from_standard_input() {
         "models": [],
         "groups": [],
         "profiles": [],
+        "enrollmentPolicies": [],
         "devices": [{"name": "meter-1", "endpoint": "dev-1", "result": "configured"}],
         "bootstrapProfiles": [],
         "images": [],

@@ -7,8 +7,8 @@ use std::path::{Path, PathBuf};
 use anyhow::Context;
 use crd::reference::PublicKeyHolder;
 use crd::{
-    BootstrapProfile, Device, DeviceGroup, DeviceOperation, DeviceProfile, FirmwareImage,
-    FirmwareRollout, ObjectModel, SecurityProfile,
+    BootstrapProfile, Device, DeviceGroup, DeviceOperation, DeviceProfile, EnrollmentPolicy,
+    FirmwareImage, FirmwareRollout, ObjectModel, SecurityProfile,
 };
 use k8s_openapi::api::core::v1::{ConfigMap, Secret};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
@@ -26,6 +26,7 @@ pub(super) struct Documents {
     pub(super) models: Vec<ObjectModel>,
     pub(super) groups: Vec<DeviceGroup>,
     pub(super) profiles: Vec<DeviceProfile>,
+    pub(super) enrollment: Vec<EnrollmentPolicy>,
     pub(super) devices: Vec<Device>,
     /// By name: the first one counts.
     pub(super) bootstraps: Vec<BootstrapProfile>,
@@ -49,7 +50,7 @@ impl Documents {
         }
         documents.one_object_each()?;
         documents.images_belong_to_rollouts()?;
-        documents.security_belongs_to_bootstraps()?;
+        documents.security_belongs_to_something()?;
         documents.what_holds_keys_belongs_to_images()?;
         documents.all_in(namespace)?;
         documents
@@ -86,6 +87,10 @@ impl Documents {
             (VERSION, "DeviceProfile") => {
                 self.profiles
                     .push(object(value, DeviceProfile::validate_cel)?);
+            }
+            (VERSION, "EnrollmentPolicy") => {
+                self.enrollment
+                    .push(object(value, EnrollmentPolicy::validate_cel)?);
             }
             (VERSION, "ObjectModel") => {
                 self.models.push(object(value, ObjectModel::validate_cel)?);
@@ -140,9 +145,10 @@ impl Documents {
     }
 
     /// What is known by its name, and is of a namespace or of none.
-    fn named(&self) -> [(&'static str, Vec<&ObjectMeta>); 10] {
+    fn named(&self) -> [(&'static str, Vec<&ObjectMeta>); 11] {
         let of_groups = self.groups.iter().map(|one| &one.metadata);
         let of_profiles = self.profiles.iter().map(|one| &one.metadata);
+        let of_enrollment = self.enrollment.iter().map(|one| &one.metadata);
         let of_models = self.models.iter().map(|one| &one.metadata);
         let of_bootstraps = self.bootstraps.iter().map(|one| &one.metadata);
         let of_security = self.security.iter().map(|one| &one.metadata);
@@ -156,6 +162,7 @@ impl Documents {
             ("name of a Secret", of_secrets.collect()),
             ("name of a DeviceGroup", of_groups.collect()),
             ("name of a DeviceProfile", of_profiles.collect()),
+            ("name of an EnrollmentPolicy", of_enrollment.collect()),
             ("name of an ObjectModel", of_models.collect()),
             ("name of a BootstrapProfile", of_bootstraps.collect()),
             ("name of a SecurityProfile", of_security.collect()),
@@ -182,18 +189,23 @@ impl Documents {
     }
 
     /// What a security profile says is kept nowhere but in the accounts that devices get.
-    fn security_belongs_to_bootstraps(&self) -> Result<(), Failure> {
+    fn security_belongs_to_something(&self) -> Result<(), Failure> {
         let is_named = |security: &SecurityProfile| {
             let name = security.metadata.name.as_deref().unwrap_or_default();
             let mut bootstraps = self.bootstraps.iter();
+            let mut policies = self.enrollment.iter();
             bootstraps.any(|one| fleet_plan::bootstrap::named(one).contains(name))
+                || policies.any(|one| {
+                    let named = one.spec.security_profile_ref.as_ref();
+                    named.is_some_and(|named| named.name == name)
+                })
         };
         match self.security.iter().find(|one| !is_named(one)) {
             None => Ok(()),
             Some(one) => Err(unnamed(
                 "SecurityProfile",
                 &one.metadata,
-                "BootstrapProfile",
+                "BootstrapProfile or EnrollmentPolicy",
             )),
         }
     }
@@ -397,7 +409,10 @@ mod tests {
         let keys =
             "apiVersion: v1\nkind: ConfigMap\nmetadata: {name: firmware-keys}\ndata: {a: b}\n";
         for (alone, said) in [
-            (security, "named by no BootstrapProfile of this call"),
+            (
+                security,
+                "named by no BootstrapProfile or EnrollmentPolicy of this call",
+            ),
             (keys, "named by no FirmwareImage of this call"),
         ] {
             let refused = read(alone, "default").unwrap_err();

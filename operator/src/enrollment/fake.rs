@@ -1,0 +1,129 @@
+//! A state tier in memory that has enrollment policies.
+
+#![expect(clippy::unwrap_used, reason = "a failed unwrap is the test's failure")]
+
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex};
+
+use proto::drover::v1 as api;
+use proto::drover::v1::enrollment_policies_server::{EnrollmentPolicies, EnrollmentPoliciesServer};
+use proto::drover::v1::enrollment_policy::Counts;
+use tonic::transport::Server;
+use tonic::{Request, Response, Status};
+
+use super::Context;
+use crate::controller::rig::{self, ApiServer, Calls};
+
+type Answer<T> = Result<Response<T>, Status>;
+
+#[derive(Clone, Default)]
+pub(super) struct FakeStateTier {
+    policies: Arc<Mutex<BTreeMap<String, api::EnrollmentPolicy>>>,
+    calls: Calls,
+}
+
+/// A controller between a scripted API server and this.
+pub(super) async fn start() -> (Arc<Context>, ApiServer, FakeStateTier) {
+    let fake = FakeStateTier::default();
+    let services = Server::builder().add_service(EnrollmentPoliciesServer::new(fake.clone()));
+    let (shared, api_server) = rig::shared(rig::state_tier(services).await);
+    (Arc::new(Context::new(shared)), api_server, fake)
+}
+
+impl FakeStateTier {
+    /// What was asked for that changes something, so far.
+    pub(super) fn calls(&self) -> Vec<String> {
+        self.calls.all()
+    }
+
+    pub(super) fn names(&self) -> Vec<String> {
+        self.policies.lock().unwrap().keys().cloned().collect()
+    }
+
+    pub(super) fn put(&self, name: &str, description: &str) {
+        let policy = api::EnrollmentPolicy {
+            name: name.to_owned(),
+            description: description.to_owned(),
+            etag: format!("etag of {description}"),
+            ..Default::default()
+        };
+        self.policies
+            .lock()
+            .unwrap()
+            .insert(name.to_owned(), policy);
+    }
+
+    /// So many devices are registered by a policy.
+    pub(super) fn have_registered(&self, name: &str, admitted: u64) {
+        let mut policies = self.policies.lock().unwrap();
+        policies.get_mut(name).unwrap().counts = Some(Counts {
+            admitted,
+            ..Counts::default()
+        });
+    }
+
+    fn unchanged(&self, name: &str, etag: &str) -> Result<(), Status> {
+        let policies = self.policies.lock().unwrap();
+        match policies.get(name) {
+            Some(policy) if !etag.is_empty() && policy.etag != etag => {
+                Err(Status::aborted("it is another one now"))
+            }
+            _ => Ok(()),
+        }
+    }
+}
+
+#[tonic::async_trait]
+impl EnrollmentPolicies for FakeStateTier {
+    async fn put_enrollment_policy(
+        &self,
+        request: Request<api::PutEnrollmentPolicyRequest>,
+    ) -> Answer<api::EnrollmentPolicy> {
+        let policy = request.get_ref().policy.clone().unwrap();
+        self.calls.add_of("put", &request, &policy.name);
+        self.unchanged(&policy.name, &policy.etag)?;
+        if policy.endpoint_pattern.contains('(') {
+            let message = "policy.endpoint_pattern: is no regular expression";
+            return Err(Status::invalid_argument(message));
+        }
+        let policy = api::EnrollmentPolicy {
+            etag: format!("etag of {}", policy.description),
+            ..policy
+        };
+        let mut policies = self.policies.lock().unwrap();
+        policies.insert(policy.name.clone(), policy.clone());
+        Ok(Response::new(policy))
+    }
+
+    async fn get_enrollment_policy(
+        &self,
+        request: Request<api::GetEnrollmentPolicyRequest>,
+    ) -> Answer<api::EnrollmentPolicy> {
+        let policies = self.policies.lock().unwrap();
+        let policy = policies.get(&request.get_ref().name).cloned();
+        policy
+            .map(Response::new)
+            .ok_or_else(|| Status::not_found("no such policy"))
+    }
+
+    async fn list_enrollment_policies(
+        &self,
+        _: Request<api::ListEnrollmentPoliciesRequest>,
+    ) -> Answer<api::ListEnrollmentPoliciesResponse> {
+        let policies = self.policies.lock().unwrap();
+        Ok(Response::new(api::ListEnrollmentPoliciesResponse {
+            policies: policies.values().cloned().collect(),
+        }))
+    }
+
+    async fn delete_enrollment_policy(
+        &self,
+        request: Request<api::DeleteEnrollmentPolicyRequest>,
+    ) -> Answer<api::DeleteEnrollmentPolicyResponse> {
+        let asked = request.get_ref();
+        self.calls.add_of("delete", &request, &asked.name);
+        self.unchanged(&asked.name, &asked.etag)?;
+        self.policies.lock().unwrap().remove(&asked.name);
+        Ok(Response::new(api::DeleteEnrollmentPolicyResponse {}))
+    }
+}
