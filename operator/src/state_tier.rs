@@ -21,7 +21,7 @@ use std::time::Duration;
 use device_state::Namespace;
 use device_state::selection::DeviceFilter;
 use fleet_wire::AnswerError;
-use proto::broken_connection;
+use proto::asks_for_another_node;
 use thiserror::Error;
 use tonic::metadata::{Ascii, MetadataValue};
 use tonic::service::Interceptor;
@@ -153,12 +153,7 @@ impl StateTier {
                     self.preferred.store(index, Ordering::Relaxed);
                     return Ok(answer.into_inner());
                 }
-                Ok(Err(status))
-                    if status.code() == Code::Unavailable
-                        || broken_connection(&status).is_some() =>
-                {
-                    last = status.into();
-                }
+                Ok(Err(status)) if asks_for_another_node(&status) => last = status.into(),
                 Ok(Err(status)) => return Err(status.into()),
                 Err(_) => last = CallError::Timeout,
             }

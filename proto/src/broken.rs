@@ -14,6 +14,11 @@ pub fn broken_connection(status: &Status) -> Option<&(dyn Error + 'static)> {
     (status.code() != Code::DeadlineExceeded && !is_out_of_time(cause)).then_some(cause)
 }
 
+/// Whether another node is to be asked: this one cannot answer now, or its connection ended.
+pub fn asks_for_another_node(status: &Status) -> bool {
+    status.code() == Code::Unavailable || broken_connection(status).is_some()
+}
+
 fn is_out_of_time(mut cause: &(dyn Error + 'static)) -> bool {
     while !cause.is::<TimeoutExpired>() {
         match cause.source() {

@@ -31,4 +31,4 @@ pub mod rpc;
 pub mod storage;
 mod watch;
 
-pub use broken::broken_connection;
+pub use broken::{asks_for_another_node, broken_connection};

@@ -60,12 +60,7 @@ async fn describe(link: &Link, limit: Duration) -> Result<Topology, DescribeErro
             let topology = Topology::try_from(response.into_inner());
             topology.map_err(|error| DescribeError::Answer(error.into()))
         }
-        Ok(Err(status))
-            if status.code() == tonic::Code::Unavailable
-                || proto::broken_connection(&status).is_some() =>
-        {
-            Err(DescribeError::Unavailable)
-        }
+        Ok(Err(status)) if proto::asks_for_another_node(&status) => Err(DescribeError::Unavailable),
         Ok(Err(status)) => Err(DescribeError::Refused(Box::new(status))),
         Err(_) => Err(DescribeError::Deadline),
     }
