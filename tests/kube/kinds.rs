@@ -242,11 +242,6 @@ fn what_cannot_be_done_is_said(rig: &Rig) {
     let execute = "{type: Execute, path: /3/0/4}";
     for (manifest, object, begin) in [
         (
-            group("frozen", "selector: {}\n  membership: Snapshot"),
-            "lwg/frozen",
-            "spec.membership: Snapshot",
-        ),
-        (
             profile(
                 "staged",
                 "selector: {}\n  rollout: {maxConcurrent: 5}",
@@ -285,7 +280,6 @@ fn what_cannot_be_done_is_said(rig: &Rig) {
     rig.until_refused("lwom/old", "NotNewer");
     assert_eq!(groups(rig), ["by-hand", "north"]);
     for object in [
-        "lwg/frozen",
         "lwp/staged",
         "lwop/twice",
         "bootstrapprofiles.drover.dev/chosen",

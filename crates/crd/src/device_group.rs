@@ -7,7 +7,6 @@
 
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, Time};
 use kube::{CustomResource, KubeSchema};
-use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::condition::{BRAKE, ConditionRow, ConditionType, Reason, conditions_schema};
@@ -27,18 +26,11 @@ use crate::selector::Selector;
     category = "lwm2m",
     derive = "PartialEq",
     cel,
-    selectable = ".spec.membership",
     printcolumn(name = "Devices", type_ = "integer", json_path = ".status.devices"),
     printcolumn(
         name = "Registered",
         type_ = "integer",
         json_path = ".status.registered"
-    ),
-    printcolumn(
-        name = "Membership",
-        type_ = "string",
-        json_path = ".spec.membership",
-        priority = 1
     ),
     printcolumn(
         name = "Ready",
@@ -67,20 +59,6 @@ pub struct DeviceGroupSpec {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(min = 1, max = 2048))]
     pub filter: Option<String>,
-    /// Whether devices come and go later. It cannot be changed.
-    #[serde(default)]
-    #[x_kube(validation = Rule::new("self == oldSelf").message("membership is immutable"))]
-    pub membership: Membership,
-}
-
-/// Whether devices come into a set, and leave it, after it was first evaluated.
-#[derive(JsonSchema, Serialize, Deserialize, Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum Membership {
-    /// They do.
-    #[default]
-    Dynamic,
-    /// The set stays what it was when it was first evaluated.
-    Snapshot,
 }
 
 /// How many devices are in the group, and how they are.
@@ -136,7 +114,6 @@ impl DeviceGroup {
                 Reason::Accepted,
                 Reason::InvalidFilter,
                 Reason::InvalidValue,
-                Reason::Unsupported,
                 Reason::IdentityConflict,
                 Reason::QuotaExceeded,
             ],
@@ -148,7 +125,6 @@ impl DeviceGroup {
                 Reason::Evaluating,
                 Reason::InvalidFilter,
                 Reason::InvalidValue,
-                Reason::Unsupported,
                 Reason::IdentityConflict,
                 Reason::QuotaExceeded,
             ],

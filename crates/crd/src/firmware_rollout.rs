@@ -13,7 +13,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::condition::{ConditionRow, ConditionType, Reason};
-use crate::device_group::Membership;
+use crate::membership::Membership;
 use crate::reference::ObjectReference;
 use crate::selector::Selector;
 

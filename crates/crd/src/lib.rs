@@ -44,6 +44,7 @@ pub mod failure_sample;
 pub mod firmware_image;
 pub mod firmware_rollout;
 mod manifest;
+mod membership;
 pub mod object_model;
 pub mod reference;
 #[cfg(test)]
@@ -60,13 +61,14 @@ pub use device::{
     AdoptionPolicy, DeletionPolicy, DesiredResource, Device, DeviceSpec, DeviceStatus, Drift,
     ManagementPolicy, RegistrationState, RegistrationStatus, ResourceState, ResourceStatus,
 };
-pub use device_group::{DeviceGroup, DeviceGroupSpec, DeviceGroupStatus, Membership};
+pub use device_group::{DeviceGroup, DeviceGroupSpec, DeviceGroupStatus};
 pub use device_operation::{DeviceOperation, DeviceOperationSpec, DeviceOperationStatus};
 pub use device_profile::{DeviceProfile, DeviceProfileSpec, DeviceProfileStatus};
 pub use enrollment_policy::{EnrollmentPolicy, EnrollmentPolicySpec, EnrollmentPolicyStatus};
 pub use firmware_image::{FirmwareImage, FirmwareImageSpec, FirmwareImageStatus};
 pub use firmware_rollout::{FirmwareRollout, FirmwareRolloutSpec, FirmwareRolloutStatus};
 pub use manifest::{Manifest, crds, manifests};
+pub use membership::Membership;
 pub use object_model::{ObjectModel, ObjectModelSpec, ObjectModelStatus};
 pub use security_profile::{SecurityProfile, SecurityProfileSpec, SecurityProfileStatus};
 

@@ -1,7 +1,7 @@
 //! Selectors and groups as filters of the API.
 
 use crd::selector::{Operator, Requirement, Selector};
-use crd::{DeviceGroup, DeviceGroupSpec, FirmwareImage, Membership, Reason};
+use crd::{DeviceGroup, DeviceGroupSpec, FirmwareImage, Reason};
 use device_state::campaign;
 use device_state::selection::DeviceFilter;
 use filter::{Argument, Comparator, Expression, Field, Restriction, Tail};
@@ -32,10 +32,6 @@ impl Selection {
 
     /// `field` is where the spec of the group stands.
     pub(crate) fn group(self, spec: &DeviceGroupSpec, field: &str) -> Result<Self, Refusal> {
-        if spec.membership == Membership::Snapshot {
-            let why = "Snapshot: nobody keeps the members of groups yet; use Dynamic";
-            return Err(Refusal::unsupported(&format!("{field}.membership"), why));
-        }
         let mut selection = match &spec.selector {
             Some(selector) => self.labels(selector, &format!("{field}.selector"))?,
             None => self,

@@ -35,10 +35,10 @@ pub(super) const REFUSALS: &[Refusal] = &[
         "Unsupported value: \"Like\"",
     ),
     (
-        "device-group.yaml",
-        "membership: Dynamic",
-        "membership: Sometimes",
-        "Unsupported value",
+        "firmware-image.yaml",
+        "object: /5/0",
+        "object: /5/1",
+        "object must be /5/0",
     ),
     (
         "device-profile.yaml",

@@ -70,10 +70,10 @@ pub(super) const FIXED: &[Refusal] = &[
         "endpointName is immutable",
     ),
     (
-        "device-group.yaml",
-        "membership: Dynamic",
-        "membership: Snapshot",
-        "membership is immutable",
+        "firmware-image.yaml",
+        "object: /5/0",
+        "object: /9/0",
+        "object is immutable",
     ),
     (
         "firmware-image.yaml",
@@ -250,11 +250,6 @@ pub(super) const SELECTORS: &[(&str, &str, &str)] = &[
         "devices.drover.dev",
         "spec.managementPolicy=Managed",
         "status.registration.state=Registered",
-    ),
-    (
-        "devicegroups.drover.dev",
-        "spec.membership=Dynamic",
-        "spec.membership=Snapshot",
     ),
     (
         "deviceprofiles.drover.dev",

@@ -31,7 +31,7 @@ fn a_device_group() {
             ),
         ],
         changed: &["{filter: state = EXPIRED}", "{selector: null}"],
-        fixed: &[("{membership: Snapshot}", "membership is immutable")],
+        fixed: &[],
     }
     .check();
 }
