@@ -10,7 +10,7 @@ use std::fs::{self, File};
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 use std::process::Command;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use machine::{Disk, Machine, card, ip};
 use rustix::process::Signal;
@@ -279,7 +279,7 @@ impl Lab {
     pub(crate) fn clear(&mut self, node: usize) {
         fs::remove_file(self.machines[node].dir.join("ballast")).unwrap();
         self.restart_stopped(node);
-        self.machines[node].disk = Disk::Good;
+        self.machines[node].disk = Disk::Cleared(Instant::now());
     }
 
     fn restart_stopped(&mut self, node: usize) {
@@ -289,7 +289,7 @@ impl Lab {
             return;
         }
         let code = program.wait_for_end(Duration::ZERO);
-        let excused = machine.disk == Disk::Full && code == STOPPED_ITSELF;
+        let excused = machine.disk.excuses_a_stop() && code == STOPPED_ITSELF;
         assert!(
             excused,
             "node {node} ended with {code:?}: {}",

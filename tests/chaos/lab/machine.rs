@@ -3,7 +3,7 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use tests::{Program, until};
 
@@ -26,7 +26,23 @@ pub(super) enum Disk {
     Good,
     /// A node that cannot write stops.
     Full,
+    /// There is room since then. A node that could not write before may only now come to its end.
+    Cleared(Instant),
 }
+
+impl Disk {
+    /// Whether a node may have stopped because of it.
+    pub(super) fn excuses_a_stop(self) -> bool {
+        match self {
+            Self::Good => false,
+            Self::Full => true,
+            Self::Cleared(since) => since.elapsed() < STOPPING,
+        }
+    }
+}
+
+/// How long a node takes that stops itself.
+const STOPPING: Duration = Duration::from_secs(10);
 
 pub(super) struct Machine {
     /// Keeps the network namespace.
