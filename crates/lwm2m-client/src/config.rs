@@ -113,11 +113,15 @@ pub enum OptionalObject {
     EventLog,
     /// `/25`: it is a gateway, with two devices behind it that have a temperature sensor each.
     Gateway,
+    /// `/33629`: a modem and a bootloader, each with firmware of its own.
+    Components,
+    /// `/9`: place for a software.
+    Software,
 }
 
 impl OptionalObject {
     /// All of them.
-    pub const ALL: [Self; 7] = [
+    pub const ALL: [Self; 9] = [
         Self::AccessControl,
         Self::ConnectivityStatistics,
         Self::Cellular,
@@ -125,6 +129,8 @@ impl OptionalObject {
         Self::BinaryAppData,
         Self::EventLog,
         Self::Gateway,
+        Self::Components,
+        Self::Software,
     ];
 }
 

@@ -26,7 +26,7 @@ use rand_chacha::ChaCha8Rng;
 
 use crate::attributes::Attributes;
 use crate::config::{Config, OptionalObject, ServerAccount};
-use crate::firmware::{Firmware, Package};
+use crate::firmware::Package;
 use crate::objects::{self, CURRENT_TIME, server};
 use crate::observation::{Observation, Target};
 use crate::output::{Output, PullFailure, PullId, SendError, SetValueError};
@@ -34,6 +34,7 @@ use crate::presence::Presence;
 use crate::registration::{ProfileUse, Registration};
 use crate::statistics::Statistics;
 use crate::tree::{Change, ObjectTree};
+use crate::updates::{Updatable, Updates};
 use fault::Held;
 
 pub use towards::Towards;
@@ -56,7 +57,7 @@ struct Body {
     tree: ObjectTree,
     /// Of a gateway: the devices behind it.
     children: BTreeMap<ChildPrefix, ObjectTree>,
-    firmware: Firmware,
+    updates: Updates,
     power: Power,
     /// Of a device that has the object.
     statistics: Option<Box<Statistics>>,
@@ -112,7 +113,7 @@ enum Power {
 enum Boot {
     Same,
     FactoryState,
-    NewFirmware(Package),
+    Updated(Updatable, Package),
 }
 
 impl Device {
@@ -129,7 +130,7 @@ impl Device {
             body: Body {
                 tree: objects::factory(&config),
                 children: objects::gateway::children(&config),
-                firmware: Firmware::new(&config),
+                updates: Updates::new(&config),
                 power: Power::On,
                 statistics: config.profile.optional.contains(&counts).then(Box::default),
                 wall_clock: None,
@@ -225,7 +226,7 @@ impl Device {
             Power::GoingDown { at, .. } => answers.chain([*at]).min(),
             Power::On => {
                 let own = links().filter_map(ServerLink::own_timeout);
-                let firmware = self.body.firmware.timeout();
+                let firmware = self.body.updates.timeout();
                 answers.chain(own).chain(firmware).min()
             }
         }
@@ -303,9 +304,9 @@ impl Device {
         pull: PullId,
         package: Result<&[u8], PullFailure>,
     ) {
-        self.body.firmware.pulled(now, pull, package);
+        self.body.updates.pulled(now, pull, package);
         let mut first = self.first();
-        first.firmware_moved(now);
+        first.updates_moved(now);
         first.drain_coap(now);
     }
 

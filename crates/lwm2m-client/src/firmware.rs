@@ -1,4 +1,4 @@
-//! The Firmware Update object as a state machine (LwM2M Core 1.2 §E.6).
+//! The Firmware Update object as a state machine (LwM2M Core 1.2 §E.6), which other things that are updated have as well.
 //!
 //! ```text
 //!        ┌── URI ──▶ Pulling ── package ─┐
@@ -68,12 +68,15 @@ pub(crate) struct Firmware {
     protocols: Vec<PullProtocol>,
     state: State,
     result: u8,
+    /// Tells its pulls from those of others.
+    lane: u8,
     /// How many pulls there were.
     pulls: u32,
 }
 
 impl Firmware {
-    pub(crate) fn new(config: &Config) -> Self {
+    /// `lane` is its place among those of the device.
+    pub(crate) fn new(config: &Config, lane: u8) -> Self {
         Self {
             behaviour: config.firmware,
             step: config.firmware_step,
@@ -81,6 +84,7 @@ impl Firmware {
             protocols: config.pull.clone(),
             state: State::Idle,
             result: result::NONE,
+            lane,
             pulls: 0,
         }
     }
@@ -130,8 +134,8 @@ impl Firmware {
             self.result = result::UNSUPPORTED_PROTOCOL;
             return Ok(None);
         }
-        self.pulls = self.pulls.wrapping_add(1);
-        let id = PullId(self.pulls);
+        self.pulls = self.pulls.wrapping_add(1) & 0xff_ffff;
+        let id = PullId(u32::from(self.lane) << 24 | self.pulls);
         self.state = State::Pulling(id);
         Ok(Some(Pull {
             id,

@@ -56,6 +56,7 @@ mod refusal;
 mod registration;
 mod statistics;
 mod tree;
+mod updates;
 mod uri;
 
 pub use config::{

@@ -36,14 +36,13 @@ pub(crate) const ERROR_CODE: Path = Path::ResourceInstance(3, 0, 11, 0);
 pub(crate) const ERROR_CODES: Path = Path::Resource(3, 0, 11);
 pub(crate) const RESET_ERROR_CODE: Path = Path::Resource(3, 0, 12);
 pub(crate) const CURRENT_TIME: Path = Path::Resource(3, 0, 13);
-pub(crate) const PACKAGE: Path = Path::Resource(5, 0, 0);
-pub(crate) const PACKAGE_URI: Path = Path::Resource(5, 0, 1);
-pub(crate) const FIRMWARE_UPDATE: Path = Path::Resource(5, 0, 2);
 pub(crate) const FIRMWARE_STATE: Path = Path::Resource(5, 0, 3);
 pub(crate) const FIRMWARE_RESULT: Path = Path::Resource(5, 0, 5);
-pub(crate) const PACKAGE_NAME: Path = Path::Resource(5, 0, 6);
-pub(crate) const PACKAGE_VERSION: Path = Path::Resource(5, 0, 7);
-pub(crate) const FIRMWARE_CANCEL: Path = Path::Resource(5, 0, 10);
+
+pub(crate) const SOFTWARE: u16 = 9;
+pub(crate) const ADVANCED_FIRMWARE: u16 = 33_629;
+/// Instances of Advanced Firmware Update, if the device has them.
+pub(crate) const COMPONENTS: [&str; 2] = ["modem", "bootloader"];
 
 pub(crate) const TEMPERATURE: u16 = 3303;
 pub(crate) const MINIMUM_MEASURED: u16 = 5601;
@@ -147,21 +146,29 @@ fn add_connectivity(tree: &mut ObjectTree) {
 }
 
 fn add_firmware(tree: &mut ObjectTree, config: &Config) {
-    tree.put(PACKAGE, Value::Opaque(Vec::new()));
-    tree.put(PACKAGE_URI, Value::String(String::new()));
-    tree.put_action(FIRMWARE_UPDATE);
-    tree.put(FIRMWARE_STATE, Value::Integer(0));
-    tree.put(FIRMWARE_RESULT, Value::Integer(0));
-    tree.put(PACKAGE_NAME, Value::String(String::new()));
-    tree.put(PACKAGE_VERSION, Value::String(String::new()));
+    add_update(tree, config, |id| Path::Resource(5, 0, id));
+}
+
+/// What Firmware Update and Advanced Firmware Update have in common.
+fn add_update(tree: &mut ObjectTree, config: &Config, at: impl Fn(u16) -> Path) {
+    tree.put(at(0), Value::Opaque(Vec::new()));
+    tree.put_action(at(2));
+    for id in [1, 6, 7] {
+        tree.put(at(id), Value::String(String::new()));
+    }
+    for id in [3, 5] {
+        tree.put(at(id), Value::Integer(0));
+    }
     for (instance, protocol) in (0..).zip(&config.pull) {
-        let path = Path::ResourceInstance(5, 0, 8, instance);
-        tree.put(path, Value::Integer(*protocol as i64));
+        if let Path::Resource(object, place, _) = at(8) {
+            let path = Path::ResourceInstance(object, place, 8, instance);
+            tree.put(path, Value::Integer(*protocol as i64));
+        }
     }
     // 1: packages are pushed; 2: they are pushed or pulled.
     let delivery = if config.pull.is_empty() { 1 } else { 2 };
-    tree.put(Path::Resource(5, 0, 9), Value::Integer(delivery));
-    tree.put_action(FIRMWARE_CANCEL);
+    tree.put(at(9), Value::Integer(delivery));
+    tree.put_action(at(10));
 }
 
 fn add_temperature(tree: &mut ObjectTree, instance: u16, temperature: f64) {

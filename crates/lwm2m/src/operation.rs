@@ -602,6 +602,11 @@ impl ExecuteArguments {
     pub fn is_empty(&self) -> bool {
         self.0.is_empty()
     }
+
+    /// The argument 1 alone, without a text.
+    pub fn one() -> Self {
+        Self("1".to_owned())
+    }
 }
 
 impl FromStr for ExecuteArguments {

@@ -146,8 +146,8 @@ pub struct Run {
     /// What becomes of firmware, which devices take from their server and get from coap:// and http:// URIs: succeeds, out-of-storage, fails-integrity-check, fails-update, or a result of /5/0/5, result-2 to result-9
     #[arg(long, value_name = "OUTCOME", default_value = "succeeds", value_parser = parse_firmware)]
     pub firmware: FirmwareBehaviour,
-    /// Devices have every object that the simulator knows: access control, connectivity statistics, cellular, portfolio,
-    /// binary app data and event log besides the usual ones; each costs memory
+    /// Devices have every object that the simulator knows: access control, connectivity statistics, software, cellular, portfolio,
+    /// binary app data, event log, gateway and components besides the usual ones; each costs memory
     #[arg(long)]
     pub all_objects: bool,
     /// What devices get wrong, may be given several times; an unknown name tells the known ones

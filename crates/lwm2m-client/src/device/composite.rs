@@ -14,10 +14,10 @@ use super::Towards;
 use super::effect::Effect;
 use super::request::{Reply, check_meaning};
 use crate::access::Right;
-use crate::objects::{PACKAGE, PACKAGE_URI};
 use crate::observation::{Observation, Target};
 use crate::refusal::Refusal;
 use crate::tree::ObjectTree;
+use crate::updates;
 
 /// Paths of one composite operation.
 const MAX_PATHS: usize = 64;
@@ -130,8 +130,8 @@ impl Towards<'_> {
             draft.apply(patch)?;
         }
         let before = std::mem::replace(&mut self.body.tree, draft.tree);
-        if let Some(entry) = draft.firmware
-            && let Err(refusal) = self.write_firmware(now, &entry)
+        if let Some(entry) = draft.package
+            && let Err(refusal) = self.write_package(now, &entry)
         {
             self.body.tree = before;
             return Err(refusal);
@@ -151,7 +151,7 @@ struct Draft {
     values: Vec<Entry>,
     removed: Vec<Path>,
     changed: Vec<Path>,
-    firmware: Option<Entry>,
+    package: Option<Entry>,
 }
 
 impl Draft {
@@ -161,16 +161,17 @@ impl Draft {
             values: Vec::new(),
             removed: Vec::new(),
             changed: Vec::new(),
-            firmware: None,
+            package: None,
         }
     }
 
     fn apply(&mut self, patch: Patch) -> Result<(), Refusal> {
         match patch {
-            Patch::Set(entry) if matches!(entry.path, PACKAGE | PACKAGE_URI) => {
+            Patch::Set(entry) if updates::takes_package(entry.path) => {
+                let path = entry.path;
                 // The two ways to get a package exclude each other.
-                if self.firmware.replace(entry).is_some() {
-                    return Err(Refusal::NotAllowed(PACKAGE));
+                if self.package.replace(entry).is_some() {
+                    return Err(Refusal::NotAllowed(path));
                 }
             }
             Patch::Set(entry) => {

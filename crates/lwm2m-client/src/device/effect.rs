@@ -6,14 +6,13 @@ use coap::Token;
 use lwm2m::{ChildPrefix, Entry, ExecuteArguments, Path, Value, WriteMode};
 
 use super::{Boot, Power, Towards};
-use crate::firmware::Step;
 use crate::objects::{
-    self, CURRENT_TIME, FIRMWARE_RESULT, FIRMWARE_STATE, FIRMWARE_VERSION, MAXIMUM_MEASURED,
-    MINIMUM_MEASURED, PACKAGE_NAME, PACKAGE_VERSION, RESET_MEASURED, SENSOR_VALUE, TEMPERATURE,
-    server,
+    self, CURRENT_TIME, FIRMWARE_RESULT, FIRMWARE_STATE, MAXIMUM_MEASURED, MINIMUM_MEASURED,
+    RESET_MEASURED, SENSOR_VALUE, TEMPERATURE, server,
 };
 use crate::output::Event;
 use crate::tree::Change;
+use crate::updates;
 
 /// What follows once an answer is on its way.
 pub(super) enum Effect {
@@ -133,7 +132,7 @@ impl Towards<'_> {
         {
             self.body.wall_clock = Some((now, *seconds));
         }
-        self.firmware_moved(now);
+        self.updates_moved(now);
         self.values_changed(now, changed);
         let of_servers = Path::Object(server::ID);
         if changed.iter().any(|path| path.starts_with(of_servers)) {
@@ -150,7 +149,7 @@ impl Towards<'_> {
             objects::REBOOT => self.reboot(now, Boot::Same),
             objects::FACTORY_RESET => self.reboot(now, Boot::FactoryState),
             objects::RESET_ERROR_CODE => self.report_errors(now, &[]),
-            objects::FIRMWARE_UPDATE | objects::FIRMWARE_CANCEL => self.firmware_moved(now),
+            path if updates::is_action(path) => self.updates_moved(now),
             Path::Resource(TEMPERATURE, instance, RESET_MEASURED) => {
                 self.reset_measured(now, instance);
             }
@@ -188,8 +187,8 @@ impl Towards<'_> {
         self.with_others(now, |other| {
             other.forget_session();
         });
-        self.body.firmware.interrupt();
-        self.firmware_moved(now);
+        self.body.updates.interrupt();
+        self.updates_moved(now);
         let until = now + self.body.config.reboot.off;
         self.body.power = Power::Down { until, boot };
         self.event(Event::RebootStarted);
@@ -212,53 +211,38 @@ impl Towards<'_> {
             Boot::FactoryState => {
                 self.body.tree = objects::factory(&self.body.config);
                 self.body.children = objects::gateway::children(&self.body.config);
-                self.body.firmware.reset();
+                self.body.updates.reset();
                 self.body.wall_clock = None;
             }
-            Boot::NewFirmware(package) => {
-                self.body
-                    .tree
-                    .put(FIRMWARE_VERSION, Value::String(package.version));
+            Boot::Updated(target, package) => {
+                if let Some(path) = target.version() {
+                    self.body.tree.put(path, Value::String(package.version));
+                }
             }
         }
         self.event(Event::Booted);
     }
 
-    pub(super) fn firmware_timed_out(&mut self, now: Instant) {
-        match self.body.firmware.handle_timeout(now) {
-            None => {}
-            Some(Step::Changed) => self.firmware_moved(now),
-            Some(Step::Install(package)) => {
-                self.firmware_moved(now);
-                self.reboot(now, Boot::NewFirmware(package));
-            }
+    pub(super) fn updates_timed_out(&mut self, now: Instant) {
+        let (moved, restart) = self.body.updates.handle_timeout(now);
+        if moved {
+            self.updates_moved(now);
+        }
+        if let Some((target, package)) = restart {
+            self.reboot(now, Boot::Updated(target, package));
         }
     }
 
-    /// Shows the state of the firmware update in the object, and reports it if it is new.
-    pub(super) fn firmware_moved(&mut self, now: Instant) {
-        let state = self.body.firmware.state();
-        let result = self.body.firmware.result();
-        let package = self.body.firmware.package();
-        let name = package
-            .map(|package| package.name.clone())
-            .unwrap_or_default();
-        let version = package
-            .map(|package| package.version.clone())
-            .unwrap_or_default();
-        let values = [
-            (FIRMWARE_STATE, Value::Integer(i64::from(state.number()))),
-            (FIRMWARE_RESULT, Value::Integer(i64::from(result))),
-            (PACKAGE_NAME, Value::String(name)),
-            (PACKAGE_VERSION, Value::String(version)),
-        ];
+    /// Shows the state of updates in their objects, and reports that of the firmware if it is new.
+    pub(super) fn updates_moved(&mut self, now: Instant) {
         let mut changed = Vec::new();
-        for (path, value) in values {
+        for (path, value) in self.body.updates.shown() {
             if self.body.tree.set(path, value) == Ok(Change::Value) {
                 changed.push(path);
             }
         }
         if changed.contains(&FIRMWARE_STATE) || changed.contains(&FIRMWARE_RESULT) {
+            let (state, result) = self.body.updates.firmware();
             self.event(Event::FirmwareChanged { state, result });
         }
         self.values_changed(now, &changed);

@@ -15,10 +15,10 @@ use crate::access::Right;
 use crate::attributes::parse_known;
 use crate::fault::Fault;
 use crate::objects::server::{self, BINDING, DEFAULT_PMAX, DEFAULT_PMIN, LIFETIME};
-use crate::objects::{self, PACKAGE, PACKAGE_URI};
 use crate::observation::Target;
 use crate::output::Output;
 use crate::refusal::Refusal;
+use crate::updates;
 use crate::uri::parse_path;
 
 /// The range of Package URI, `/5/0/1`.
@@ -209,19 +209,19 @@ impl Towards<'_> {
         for entry in &values {
             check_meaning(entry)?;
         }
-        let (firmware, values): (Vec<Entry>, Vec<Entry>) = values
+        let (packages, values): (Vec<Entry>, Vec<Entry>) = values
             .into_iter()
-            .partition(|entry| matches!(entry.path, PACKAGE | PACKAGE_URI));
-        if firmware.len() > 1 {
+            .partition(|entry| updates::takes_package(entry.path));
+        if let [_, second, ..] = packages.as_slice() {
             // The two ways to get a package exclude each other.
-            return Err(Refusal::NotAllowed(PACKAGE));
+            return Err(Refusal::NotAllowed(second.path));
         }
         let mut changed = Vec::new();
-        if firmware.is_empty() || !values.is_empty() {
+        if packages.is_empty() || !values.is_empty() {
             changed = self.body.tree.write(path, mode, &values)?;
         }
-        for entry in &firmware {
-            self.write_firmware(now, entry)?;
+        for entry in &packages {
+            self.write_package(now, entry)?;
         }
         let effect = Effect::Written {
             path,
@@ -232,20 +232,25 @@ impl Towards<'_> {
         Ok(Reply::new(Code::CHANGED_2_04, effect))
     }
 
-    pub(super) fn write_firmware(&mut self, now: Instant, entry: &Entry) -> Result<(), Refusal> {
-        let refused = |_| Refusal::NotAllowed(entry.path);
-        match &entry.value {
-            Value::Opaque(bytes) => self.body.firmware.push(now, bytes).map_err(refused),
-            Value::String(uri) if uri.len() > MAX_URI_BYTES => Err(Refusal::BadValue(entry.path)),
+    pub(super) fn write_package(&mut self, now: Instant, entry: &Entry) -> Result<(), Refusal> {
+        let Entry { path, value, .. } = entry;
+        let refused = |_| Refusal::NotAllowed(*path);
+        match value {
+            Value::Opaque(bytes) => {
+                let pushed = self.body.updates.push(now, *path, bytes);
+                pushed.ok_or(Refusal::Missing(*path))?.map_err(refused)
+            }
+            Value::String(uri) if uri.len() > MAX_URI_BYTES => Err(Refusal::BadValue(*path)),
             Value::String(uri) => {
-                let pull = self.body.firmware.pull(uri).map_err(refused)?;
-                self.body.tree.put(entry.path, Value::String(uri.clone()));
+                let pull = self.body.updates.pull(*path, uri);
+                let pull = pull.ok_or(Refusal::Missing(*path))?.map_err(refused)?;
+                self.body.tree.put(*path, Value::String(uri.clone()));
                 if let Some(pull) = pull {
                     self.output(Output::Pull(pull));
                 }
                 Ok(())
             }
-            _ => Err(Refusal::BadValue(entry.path)),
+            _ => Err(Refusal::BadValue(*path)),
         }
     }
 
@@ -264,12 +269,9 @@ impl Towards<'_> {
         }
         let text = str::from_utf8(&request.payload).map_err(|_| Refusal::BadValue(path))?;
         let arguments: ExecuteArguments = text.parse()?;
-        let done = match path {
-            objects::FIRMWARE_UPDATE => self.body.firmware.update(now),
-            objects::FIRMWARE_CANCEL => self.body.firmware.cancel(),
-            _ => Ok(()),
-        };
-        done.map_err(|_| Refusal::NotAllowed(path))?;
+        let done = self.body.updates.execute(now, path, &arguments);
+        done.unwrap_or(Ok(()))
+            .map_err(|_| Refusal::NotAllowed(path))?;
         Ok(Reply::new(
             Code::CHANGED_2_04,
             Effect::Executed { path, arguments },

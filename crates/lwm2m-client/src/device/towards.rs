@@ -103,7 +103,7 @@ impl Towards<'_> {
         self.drain_coap(now);
         if self.body.power == Power::On {
             self.registration_timed_out(now);
-            self.firmware_timed_out(now);
+            self.updates_timed_out(now);
             self.notify_due(now);
             self.drain_coap(now);
         }

@@ -5,13 +5,14 @@ use super::*;
 const STEP: Duration = Duration::from_secs(1);
 
 fn firmware(behaviour: FirmwareBehaviour) -> Firmware {
-    Firmware::new(&Config {
+    let config = Config {
         firmware: behaviour,
         firmware_step: STEP,
         max_package: 100,
         pull: vec![PullProtocol::Coap, PullProtocol::CoapTls],
         ..Config::new(lwm2m::EndpointName::new("device-1").unwrap())
-    })
+    };
+    Firmware::new(&config, 0)
 }
 
 fn pushed(behaviour: FirmwareBehaviour) -> (Firmware, Instant) {

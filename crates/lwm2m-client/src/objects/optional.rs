@@ -2,7 +2,7 @@
 
 use lwm2m::{Path, Value};
 
-use super::gateway;
+use super::{ADVANCED_FIRMWARE, COMPONENTS, SOFTWARE, add_update, gateway};
 use crate::config::{Config, OptionalObject};
 use crate::tree::ObjectTree;
 
@@ -31,6 +31,8 @@ pub(super) fn add(tree: &mut ObjectTree, config: &Config) {
             OptionalObject::BinaryAppData => add_binary_data(tree),
             OptionalObject::EventLog => add_event_log(tree),
             OptionalObject::Gateway => gateway::add(tree, config),
+            OptionalObject::Components => add_components(tree, config),
+            OptionalObject::Software => add_software(tree),
         }
     }
 }
@@ -138,4 +140,29 @@ fn add_event_log(tree: &mut ObjectTree) {
     tree.put(LOG_STATUS, Value::Integer(0));
     tree.put(LOG_DATA, Value::Opaque(Vec::new()));
     tree.put(Path::Resource(20, 0, 4015), Value::Integer(0));
+}
+
+fn add_components(tree: &mut ObjectTree, config: &Config) {
+    for (instance, name) in (0..).zip(COMPONENTS) {
+        let at = |id| Path::Resource(ADVANCED_FIRMWARE, instance, id);
+        add_update(tree, config, at);
+        let version = config.profile.firmware_version.clone();
+        tree.put(at(14), Value::String(name.to_owned()));
+        tree.put(at(15), Value::String(version));
+    }
+}
+
+fn add_software(tree: &mut ObjectTree) {
+    let at = |id| Path::Resource(SOFTWARE, 0, id);
+    for id in [0, 1, 3] {
+        tree.put(at(id), Value::String(String::new()));
+    }
+    tree.put(at(2), Value::Opaque(Vec::new()));
+    for id in [4, 6, 10, 11] {
+        tree.put_action(at(id));
+    }
+    for id in [7, 9] {
+        tree.put(at(id), Value::Integer(0));
+    }
+    tree.put(at(12), Value::Boolean(false));
 }

@@ -15,3 +15,4 @@ mod pair;
 mod pulling;
 mod registering;
 mod servers;
+mod updates;
