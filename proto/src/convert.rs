@@ -102,6 +102,8 @@ pub enum Reason {
     NothingToGive,
     #[error("is not 1 to 64 of a-z, 0-9 and -")]
     ProfileName,
+    #[error("names no object that is updated: {0}")]
+    UpdateObject(#[from] device_state::campaign::NoUpdateObject),
     #[error("is not 1 to 63 of a-z, 0-9 and -")]
     CampaignName,
     #[error("is neither a number of devices, such as 20, nor a part of them, such as 5% or 0.5%")]

@@ -7,6 +7,7 @@ mod apply;
 mod artefacts;
 mod backup;
 mod bad_input;
+mod components;
 mod corruption;
 mod device;
 mod diagnosis;

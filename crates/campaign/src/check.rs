@@ -5,7 +5,8 @@ use std::time::Duration;
 
 use device_state::Digest;
 use device_state::campaign::{
-    Campaign, DevicePolicy, Image, OnFailure, Plan, Schedule, Share, Transfer, Wave, Window,
+    Campaign, DevicePolicy, Image, OnFailure, Plan, Schedule, Share, Transfer, UpdateObject, Wave,
+    Window, is_comparable,
 };
 use thiserror::Error;
 
@@ -27,6 +28,8 @@ pub enum Problem {
     Length { maximum: usize },
     #[error("say what devices go back to, or do not ask for a rollback")]
     Missing,
+    #[error("what devices go back to has to be for {0}, as the image is")]
+    OtherObject(UpdateObject),
     #[error("use printable ASCII characters without spaces")]
     Characters,
     #[error(
@@ -35,6 +38,8 @@ pub enum Problem {
     NotInTheCluster,
     #[error("use letters, digits, -, _ and . only, with a letter or a digit first and last")]
     Name,
+    #[error("give a semantic version, such as 2.3.1: no other can be compared")]
+    NotComparable,
     #[error("another wave has this name; give each its own")]
     NotUnique,
     #[error("give at least 1 and at most {maximum}")]
@@ -77,6 +82,10 @@ pub fn check(plan: &Plan) -> Result<(), PlanError> {
     check_image(&plan.image, plan.transfer, "image")?;
     if let Some(image) = &plan.rollback_image {
         check_image(image, plan.transfer, "rollback_image")?;
+        let object = plan.image.object;
+        ensure(image.object == object, "rollback_image.object", || {
+            Problem::OtherObject(object)
+        })?;
     }
     let goes_back = plan.on_failure == OnFailure::Rollback;
     ensure(
@@ -120,7 +129,16 @@ fn check_image(image: &Image, transfer: Transfer, field: &str) -> Result<(), Pla
         Transfer::Pull => true,
         Transfer::Push => Digest::of_package_uri(&image.uri).is_some(),
     };
-    ensure(can_come, at("uri"), || Problem::NotInTheCluster)
+    ensure(can_come, at("uri"), || Problem::NotInTheCluster)?;
+    let bounds = [
+        ("minimum_version", &image.compatibility.minimum_version),
+        ("maximum_version", &image.compatibility.maximum_version),
+    ];
+    for (name, bound) in bounds {
+        let is_comparable = bound.as_deref().is_none_or(is_comparable);
+        ensure(is_comparable, at(name), || Problem::NotComparable)?;
+    }
+    Ok(())
 }
 
 fn check_length(text: &str, maximum: usize, field: &str) -> Result<(), PlanError> {

@@ -61,14 +61,21 @@ pub struct FirmwareImageSpec {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[x_kube(validation = Rule::new("self == oldSelf").message("credentialsSecretRef is immutable"))]
     pub credentials_secret_ref: Option<ObjectReference>,
-    /// The package as devices name it (/5/0/6).
+    /// The package as devices name it, such as in /5/0/6.
     #[schemars(length(min = 1, max = 255))]
     #[x_kube(validation = Rule::new("self == oldSelf").message("packageName is immutable"))]
     pub package_name: String,
-    /// The version as devices report it (/5/0/7).
+    /// The version as devices report it once they run it: in /3/0/3, of a component in /33629/x/15, of a software in /9/x/1.
     #[schemars(length(min = 1, max = 255))]
     #[x_kube(validation = Rule::new("self == oldSelf").message("version is immutable"))]
     pub version: String,
+    /// What of a device it is for, as the path of an object instance: /5/0 for its firmware, /33629/x for a component of it
+    /// (Advanced Firmware Update), /9/x for a software (Software Management).
+    #[serde(default = "firmware")]
+    #[schemars(length(max = 12))]
+    #[x_kube(validation = Rule::new("self.matches('^/(5/0|(9|33629)/(0|[1-9][0-9]{0,4}))$')").message("object must be /5/0, or an instance of /33629 or /9, for example /33629/1"))]
+    #[x_kube(validation = Rule::new("self == oldSelf").message("object is immutable"))]
+    pub object: String,
     /// How versions are compared.
     #[serde(default)]
     #[x_kube(validation = Rule::new("self == oldSelf").message("versionScheme is immutable"))]
@@ -97,6 +104,10 @@ pub struct FirmwareImageSpec {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(max = 1024))]
     pub description: Option<String>,
+}
+
+fn firmware() -> String {
+    "/5/0".to_owned()
 }
 
 /// Where an image is fetched from.

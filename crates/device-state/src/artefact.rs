@@ -10,9 +10,10 @@
 use std::fmt;
 use std::str::FromStr;
 
-use lwm2m::{Entry, Operation, Path, Value};
+use lwm2m::{Entry, Operation, Value};
 use thiserror::Error;
 
+use crate::campaign::UpdateObject;
 use crate::id::Timestamp;
 use crate::name::Namespace;
 
@@ -86,11 +87,11 @@ pub fn pushed_package(operation: &Operation) -> Option<Digest> {
     match values.as_slice() {
         [
             Entry {
-                path: Path::Resource(5, _, 0),
+                path,
                 value: Value::String(uri),
                 ..
             },
-        ] => Digest::of_package_uri(uri),
+        ] if UpdateObject::takes_package(*path) => Digest::of_package_uri(uri),
         _ => None,
     }
 }

@@ -13,13 +13,17 @@
 //! The planner decides about waves and knows no device; `apply` moves devices and knows no other shard. What a device
 //! does next is decided in [`firmware`] alone.
 
+mod compatibility;
 mod course;
 pub mod firmware;
 mod ledger;
+mod object;
 mod plan;
 
+pub use compatibility::{Compatibility, is_comparable};
 pub use course::{CampaignState, Course, PauseReason, WaveCourse, WaveState};
 pub use ledger::{Failure, FailureSample, Ledger, Part, Phase, SkipReason, Sweep, Tally};
+pub use object::{NoUpdateObject, Stage, UpdateObject, Verdict};
 pub use plan::{
     DevicePolicy, FailureThreshold, Image, Membership, OnFailure, Plan, Promotion, Schedule, Share,
     Transfer, Wave, Window,

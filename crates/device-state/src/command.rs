@@ -10,7 +10,7 @@ use lwm2m::{
 
 use crate::artefact::{Artefact, ArtefactChunk, ArtefactName};
 use crate::bootstrap::{BootstrapProfile, BootstrapRecord};
-use crate::campaign::{Abort, Campaign, CampaignId, Course, Part, Transfer};
+use crate::campaign::{Abort, Campaign, CampaignId, Course, Image, Part, Transfer};
 use crate::enrollment::EnrollmentPolicy;
 use crate::feature::FeatureLevel;
 use crate::group::Group;
@@ -403,6 +403,9 @@ impl Command {
 
     /// What replicas have to understand to apply it.
     pub fn needs(&self) -> FeatureLevel {
+        if self.is_of_update_objects() {
+            return FeatureLevel::UPDATE_OBJECTS;
+        }
         if self.is_of_enrollment() {
             return FeatureLevel::ENROLLMENT;
         }
@@ -418,6 +421,19 @@ impl Command {
         match self.begins_in() {
             Some(namespace) if !namespace.is_default() => FeatureLevel::NAMESPACES,
             _ => FeatureLevel::default(),
+        }
+    }
+
+    fn is_of_update_objects(&self) -> bool {
+        match self {
+            Self::PutCampaign { campaign } => {
+                let back = campaign.plan.rollback_image.iter();
+                let mut images = back.chain([&campaign.plan.image]);
+                !images.all(Image::is_plain)
+            }
+            Self::OpenCampaign { part } => !part.image.is_plain(),
+            Self::Guarded { command, .. } => command.is_of_update_objects(),
+            _ => false,
         }
     }
 

@@ -10,7 +10,7 @@ pub struct FeatureLevel(pub u32);
 
 impl FeatureLevel {
     /// What this release understands. A replica that meets a higher one stops: it would guess.
-    pub const SUPPORTED: Self = Self(6);
+    pub const SUPPORTED: Self = Self(7);
 
     /// There are other namespaces than the default one. Releases before cannot read what is in them.
     pub const NAMESPACES: Self = Self(2);
@@ -26,6 +26,10 @@ impl FeatureLevel {
 
     /// There are enrollment policies, and devices that are registered by one.
     pub const ENROLLMENT: Self = Self(6);
+
+    /// There are campaigns for other objects than Firmware Update, and for devices of certain versions. Releases before
+    /// would take their images for firmware of every device.
+    pub const UPDATE_OBJECTS: Self = Self(7);
 
     /// Whether this release understands the level.
     pub const fn is_supported(self) -> bool {

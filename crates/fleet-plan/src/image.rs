@@ -8,9 +8,9 @@
 
 mod status;
 
-use crd::firmware_image::{Compatibility, FetchedBy, FirmwareImageSpec};
+use crd::firmware_image::{FetchedBy, FirmwareImageSpec, VersionScheme};
 use crd::{ConditionStatus, ConditionType, FirmwareImage, Reason};
-use device_state::campaign::Image;
+use device_state::campaign::{self, Image, NoUpdateObject, UpdateObject};
 use device_state::{Artefact, Digest};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
 
@@ -40,15 +40,14 @@ pub enum Origin {
 /// Where devices get the image from, or why they cannot.
 pub fn origin(image: &FirmwareImage) -> Result<Origin, Refusal> {
     let spec = &image.spec;
-    if let Some(compatibility) = &spec.compatibility {
-        compared(compatibility)?;
-    }
+    compatibility(spec)?;
     if spec.version.len() > Image::MAX_VERSION {
         return Err(Refusal::invalid(
             "spec.version",
             "has more than 128 bytes, and none can be compared with what devices report",
         ));
     }
+    object(spec)?;
     let origin = source(spec)?;
     if !matches!(origin, Origin::Fetched { .. }) {
         nothing_for_fetching(spec)?;
@@ -82,7 +81,15 @@ pub(crate) fn usable(image: &FirmwareImage) -> Result<Image, Refusal> {
         name: image.metadata.name.clone().unwrap_or_default(),
         version: image.spec.version.clone(),
         uri,
+        object: object(&image.spec)?,
+        compatibility: compatibility(&image.spec)?,
     })
+}
+
+/// What of a device the image is for.
+fn object(spec: &FirmwareImageSpec) -> Result<UpdateObject, Refusal> {
+    let object: Result<UpdateObject, NoUpdateObject> = spec.object.parse();
+    object.map_err(|error| Refusal::invalid("spec.object", &error.to_string()))
 }
 
 /// Whether the operator has to fetch the image. `stored` says whether the cluster has the package of its digest: one that
@@ -174,19 +181,33 @@ fn condition(image: &FirmwareImage, kind: ConditionType) -> Option<&Condition> {
     known.find(|known| known.type_ == kind.as_str())
 }
 
-fn compared(compatibility: &Compatibility) -> Result<(), Refusal> {
-    let given = [
-        ("minimumVersion", &compatibility.minimum_version),
-        ("maximumVersion", &compatibility.maximum_version),
-        ("hardwareVersion", &compatibility.hardware_version),
+/// Which devices the image is for, besides its models.
+fn compatibility(spec: &FirmwareImageSpec) -> Result<campaign::Compatibility, Refusal> {
+    let Some(given) = &spec.compatibility else {
+        return Ok(campaign::Compatibility::default());
+    };
+    let bounds = [
+        ("minimumVersion", &given.minimum_version),
+        ("maximumVersion", &given.maximum_version),
     ];
-    match given.iter().find(|(_, value)| value.is_some()) {
-        None => Ok(()),
-        Some((field, _)) => Err(Refusal::unsupported(
-            &format!("spec.compatibility.{field}"),
-            "devices cannot be told apart by it yet; choose them by labels and leave it out",
-        )),
+    for (name, bound) in bounds {
+        let field = format!("spec.compatibility.{name}");
+        if bound.is_some() && spec.version_scheme == VersionScheme::Opaque {
+            let why = "needs versionScheme: SemVer, because other versions are equal or not";
+            return Err(Refusal::invalid(&field, why));
+        }
+        if !bound.as_deref().is_none_or(campaign::is_comparable) {
+            return Err(Refusal::invalid(
+                &field,
+                "is no semantic version, such as 2.3.1",
+            ));
+        }
     }
+    Ok(campaign::Compatibility {
+        minimum_version: given.minimum_version.clone(),
+        maximum_version: given.maximum_version.clone(),
+        hardware_version: given.hardware_version.clone(),
+    })
 }
 
 fn of_devices(spec: &FirmwareImageSpec, uri: &str) -> Result<Origin, Refusal> {

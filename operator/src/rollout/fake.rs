@@ -54,6 +54,7 @@ impl FakeStateTier {
             name: "a".to_owned(),
             version: "1".to_owned(),
             uri: "coap://a/b".to_owned(),
+            ..Default::default()
         };
         let campaign = api::Campaign {
             name: name.to_owned(),

@@ -6,8 +6,9 @@ mod ledger;
 use std::time::Duration;
 
 use device_state::campaign::{
-    Abort, Campaign, CampaignId, Control, DevicePolicy, FailureThreshold, Image, Membership,
-    OnFailure, Plan, Promotion, Schedule, Selector, Share, Transfer, Wave, Window,
+    Abort, Campaign, CampaignId, Compatibility, Control, DevicePolicy, FailureThreshold, Image,
+    Membership, NoUpdateObject, OnFailure, Plan, Promotion, Schedule, Selector, Share, Transfer,
+    UpdateObject, Wave, Window,
 };
 use device_state::{Command, Namespace, Timestamp};
 
@@ -140,6 +141,14 @@ impl From<Image> for wire::CampaignImage {
             name: image.name,
             version: image.version,
             uri: image.uri,
+            object: match image.object {
+                // As releases before have written it.
+                UpdateObject::Firmware => String::new(),
+                other => other.to_string(),
+            },
+            minimum_version: image.compatibility.minimum_version.unwrap_or_default(),
+            maximum_version: image.compatibility.maximum_version.unwrap_or_default(),
+            hardware_version: image.compatibility.hardware_version.unwrap_or_default(),
         }
     }
 }
@@ -155,8 +164,35 @@ impl TryFrom<wire::CampaignImage> for Image {
             name: image.name,
             version: image.version,
             uri: image.uri,
+            object: update_object("object", &image.object)?,
+            compatibility: compatibility([
+                ("minimum_version", image.minimum_version),
+                ("maximum_version", image.maximum_version),
+                ("hardware_version", image.hardware_version),
+            ])?,
         })
     }
+}
+
+/// Which devices an image is for: the oldest and the newest version, and the hardware, each with the name of its field;
+/// empty texts ask for nothing.
+pub(super) fn compatibility(texts: [(&str, String); 3]) -> Result<Compatibility, ConvertError> {
+    for (field, text) in &texts {
+        bounded(field, text, Image::MAX_VERSION)?;
+    }
+    let [minimum_version, maximum_version, hardware_version] =
+        texts.map(|(_, text)| (!text.is_empty()).then_some(text));
+    Ok(Compatibility {
+        minimum_version,
+        maximum_version,
+        hardware_version,
+    })
+}
+
+/// What an image is for; an empty text is `/5/0`.
+pub(super) fn update_object(field: &str, text: &str) -> Result<UpdateObject, ConvertError> {
+    let object: Result<UpdateObject, NoUpdateObject> = text.parse();
+    object.map_err(|error| ConvertError::new(field, Reason::UpdateObject(error)))
 }
 
 impl From<Membership> for wire::CampaignMembership {

@@ -27,6 +27,16 @@ pub struct CampaignImage {
     pub version: ::prost::alloc::string::String,
     #[prost(string, tag = "3")]
     pub uri: ::prost::alloc::string::String,
+    /// The path of an object instance; empty for /5/0, as all were that releases before have written.
+    #[prost(string, tag = "4")]
+    pub object: ::prost::alloc::string::String,
+    /// Empty for none
+    #[prost(string, tag = "5")]
+    pub minimum_version: ::prost::alloc::string::String,
+    #[prost(string, tag = "6")]
+    pub maximum_version: ::prost::alloc::string::String,
+    #[prost(string, tag = "7")]
+    pub hardware_version: ::prost::alloc::string::String,
 }
 #[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct CampaignMembership {
@@ -375,6 +385,8 @@ pub mod campaign_phase {
         Unsupported = 2,
         Battery = 3,
         Forgotten = 4,
+        Version = 5,
+        Hardware = 6,
     }
     impl SkipReason {
         /// String value of the enum field names used in the ProtoBuf definition.
@@ -388,6 +400,8 @@ pub mod campaign_phase {
                 Self::Unsupported => "SKIP_REASON_UNSUPPORTED",
                 Self::Battery => "SKIP_REASON_BATTERY",
                 Self::Forgotten => "SKIP_REASON_FORGOTTEN",
+                Self::Version => "SKIP_REASON_VERSION",
+                Self::Hardware => "SKIP_REASON_HARDWARE",
             }
         }
         /// Creates an enum from field names used in the ProtoBuf definition.
@@ -398,6 +412,8 @@ pub mod campaign_phase {
                 "SKIP_REASON_UNSUPPORTED" => Some(Self::Unsupported),
                 "SKIP_REASON_BATTERY" => Some(Self::Battery),
                 "SKIP_REASON_FORGOTTEN" => Some(Self::Forgotten),
+                "SKIP_REASON_VERSION" => Some(Self::Version),
+                "SKIP_REASON_HARDWARE" => Some(Self::Hardware),
                 _ => None,
             }
         }

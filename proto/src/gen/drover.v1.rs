@@ -217,7 +217,8 @@ pub struct CampaignCounts {
     /// Did not wake up in time.
     #[prost(uint64, tag = "9")]
     pub expired: u64,
-    /// Up to date, without a Firmware Update object, with a low battery, or deleted.
+    /// Up to date, without the object that the image is for, of another version or hardware than it is for, with a low
+    /// battery, or deleted.
     #[prost(uint64, tag = "10")]
     pub skipped: u64,
     /// The campaign was aborted before.
@@ -275,9 +276,9 @@ pub mod campaign_plan {
     pub enum Transfer {
         /// Pull
         Unspecified = 0,
-        /// Each device gets the URI in /5/0/1, and fetches the image.
+        /// Each device gets the URI, such as in /5/0/1, and fetches the image.
         Pull = 1,
-        /// The image is written to /5/0/0 of each device. Only packages of the cluster.
+        /// The image is written to each device, such as to /5/0/0. Only packages of the cluster.
         Push = 2,
     }
     impl Transfer {
@@ -390,18 +391,31 @@ pub mod campaign_plan {
         }
     }
 }
-/// A firmware.
+/// A firmware or a software.
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct CampaignImage {
     /// For people. Unset: the name of the campaign
     #[prost(string, tag = "1")]
     pub name: ::prost::alloc::string::String,
-    /// What a device says in /3/0/3 once it runs it; compared exactly.
+    /// What a device says once it runs it, in /3/0/3, of a component in /33629/x/15, of a software in /9/x/1; compared exactly.
     #[prost(string, tag = "2")]
     pub version: ::prost::alloc::string::String,
     /// coap, coaps, coap+tcp, coaps+tcp, http or https, or drover:sha256:… for a package of the cluster; at most 255 bytes.
     #[prost(string, tag = "3")]
     pub uri: ::prost::alloc::string::String,
+    /// The object instance of the device that gets it: /5/0 for its firmware, /33629/x for a component of it (Advanced Firmware
+    /// Update), /9/x for a software (Software Management). Unset: /5/0
+    #[prost(string, tag = "4")]
+    pub object: ::prost::alloc::string::String,
+    /// The oldest and the newest version that it can be put over, as semantic versions; a device that runs another one, or does
+    /// not say what it runs, is skipped. Unset: any
+    #[prost(string, tag = "5")]
+    pub minimum_version: ::prost::alloc::string::String,
+    #[prost(string, tag = "6")]
+    pub maximum_version: ::prost::alloc::string::String,
+    /// What a device has to say in /3/0/18. Unset: anything
+    #[prost(string, tag = "7")]
+    pub hardware_version: ::prost::alloc::string::String,
 }
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct CampaignWave {
@@ -708,7 +722,8 @@ pub mod campaigns_client {
     )]
     use tonic::codegen::*;
     use tonic::codegen::http::Uri;
-    /// Firmware over LwM2M: the Firmware Update object, /5 (LwM2M Core 1.2 §E.6). Campaigns run in the state tier: they go on
+    /// Firmware and software over LwM2M: Firmware Update, /5 (LwM2M Core 1.2 §E.6), Advanced Firmware Update, /33629, and
+    /// Software Management, /9. Campaigns run in the state tier: they go on
     /// with any node down, and without whoever made them. docs/campaigns.md tells the life of one.
     #[derive(Debug, Clone)]
     pub struct CampaignsClient<T> {
@@ -1038,7 +1053,8 @@ pub mod campaigns_server {
             tonic::Status,
         >;
     }
-    /// Firmware over LwM2M: the Firmware Update object, /5 (LwM2M Core 1.2 §E.6). Campaigns run in the state tier: they go on
+    /// Firmware and software over LwM2M: Firmware Update, /5 (LwM2M Core 1.2 §E.6), Advanced Firmware Update, /33629, and
+    /// Software Management, /9. Campaigns run in the state tier: they go on
     /// with any node down, and without whoever made them. docs/campaigns.md tells the life of one.
     #[derive(Debug)]
     pub struct CampaignsServer<T> {

@@ -3,10 +3,10 @@
 use std::time::Duration;
 
 use device_state::campaign::{
-    Abort, Campaign, CampaignId, CampaignState, Control, Course, DevicePolicy, Failure,
-    FailureSample, FailureThreshold, Image, Ledger, Membership, OnFailure, Part, PauseReason,
-    Phase, Plan, Promotion, Schedule, Selector, Share, SkipReason, Sweep, Tally, Transfer, Wave,
-    WaveCourse, WaveState, Window,
+    Abort, Campaign, CampaignId, CampaignState, Compatibility, Control, Course, DevicePolicy,
+    Failure, FailureSample, FailureThreshold, Image, Ledger, Membership, OnFailure, Part,
+    PauseReason, Phase, Plan, Promotion, Schedule, Selector, Share, SkipReason, Sweep, Tally,
+    Transfer, UpdateObject, Wave, WaveCourse, WaveState, Window,
 };
 use device_state::{Command, Group, Row};
 use proptest::collection::vec;
@@ -49,11 +49,35 @@ fn share() -> impl Strategy<Value = Share> {
 }
 
 fn image() -> impl Strategy<Value = Image> {
-    (name(), "[0-9.]{1,9}", "coap://[a-z]{1,9}").prop_map(|(name, version, uri)| Image {
-        name,
-        version,
-        uri,
+    let texts = (name(), "[0-9.]{1,9}", "coap://[a-z]{1,9}");
+    (texts, object(), compatibility()).prop_map(|((name, version, uri), object, compatibility)| {
+        Image {
+            name,
+            version,
+            uri,
+            object,
+            compatibility,
+        }
     })
+}
+
+fn compatibility() -> impl Strategy<Value = Compatibility> {
+    let version = || of("[0-9.]{1,9}");
+    (version(), version(), of("[A-Z]{1,3}")).prop_map(
+        |(minimum_version, maximum_version, hardware_version)| Compatibility {
+            minimum_version,
+            maximum_version,
+            hardware_version,
+        },
+    )
+}
+
+fn object() -> impl Strategy<Value = UpdateObject> {
+    prop_oneof![
+        Just(UpdateObject::Firmware),
+        any::<u16>().prop_map(UpdateObject::Component),
+        any::<u16>().prop_map(UpdateObject::Software),
+    ]
 }
 
 fn membership() -> impl Strategy<Value = Membership> {
@@ -328,6 +352,8 @@ pub(crate) fn phase() -> impl Strategy<Value = Phase> {
             SkipReason::Unsupported,
             SkipReason::Battery,
             SkipReason::Forgotten,
+            SkipReason::Version,
+            SkipReason::Hardware,
         ])
         .prop_map(Phase::Skipped),
     ]

@@ -29,6 +29,7 @@ fn image() -> Option<public::CampaignImage> {
         name: "app".to_owned(),
         version: "2.0".to_owned(),
         uri: "coap://images/app".to_owned(),
+        ..Default::default()
     })
 }
 

@@ -319,6 +319,7 @@ fn campaign(uri: &str) -> public::CreateCampaignRequest {
                     name: "app".to_owned(),
                     version: "2.0".to_owned(),
                     uri: uri.to_owned(),
+                    ..Default::default()
                 }),
                 ..Default::default()
             }),

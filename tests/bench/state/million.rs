@@ -133,6 +133,7 @@ async fn seconds_to_begin(api: &str) -> f64 {
             name: "app".to_owned(),
             version: "2.0".to_owned(),
             uri: "coap://images/app".to_owned(),
+            ..Default::default()
         }),
         max_unavailable: "100".to_owned(),
         ..Default::default()

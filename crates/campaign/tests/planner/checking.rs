@@ -2,7 +2,8 @@ use std::time::Duration;
 
 use campaign::check;
 use device_state::campaign::{
-    DevicePolicy, FailureThreshold, OnFailure, Plan, Schedule, Share, Transfer, Window,
+    DevicePolicy, FailureThreshold, OnFailure, Plan, Schedule, Share, Transfer, UpdateObject,
+    Window,
 };
 
 use crate::rig::{plan, selector, wave};
@@ -60,6 +61,30 @@ fn packages_of_the_cluster_can_be_pushed_and_nothing_else() {
     plan.rollback_image = Some(elsewhere);
     let refused = check(&plan).expect_err("it is elsewhere");
     assert_eq!(refused.field, "rollback_image.uri");
+}
+
+#[test]
+fn bounds_of_versions_can_be_compared() {
+    let mut plan = sound();
+    plan.image.compatibility.minimum_version = Some("2.0.0-rc.1".to_owned());
+    assert_eq!(check(&plan), Ok(()));
+    plan.image.compatibility.maximum_version = Some("2.1".to_owned());
+    let refused = check(&plan).expect_err("it is no semantic version");
+    assert_eq!(refused.field, "image.maximum_version");
+}
+
+#[test]
+fn devices_go_back_in_the_object_that_they_were_updated_in() {
+    let mut plan = sound();
+    plan.image.object = UpdateObject::Software(1);
+    assert_eq!(check(&plan), Ok(()));
+    plan.on_failure = OnFailure::Rollback;
+    plan.rollback_image = Some(plan.image.clone());
+    assert_eq!(check(&plan), Ok(()));
+    plan.image.object = UpdateObject::Component(1);
+    let refused = check(&plan).expect_err("a component does not go back to a software");
+    assert_eq!(refused.field, "rollback_image.object");
+    assert!(refused.problem.to_string().contains("/33629/1"));
 }
 
 #[track_caller]

@@ -4,9 +4,9 @@ use std::time::Duration;
 
 use campaign::{Decision, ShardView, decide};
 use device_state::campaign::{
-    Campaign, CampaignId, CampaignState, Control, Course, DevicePolicy, Failure, FailureThreshold,
-    Image, Membership, OnFailure, Plan, Promotion, Schedule, Selector, Share, Tally, Transfer,
-    Wave, WaveCourse, WaveState,
+    Campaign, CampaignId, CampaignState, Compatibility, Control, Course, DevicePolicy, Failure,
+    FailureThreshold, Image, Membership, OnFailure, Plan, Promotion, Schedule, Selector, Share,
+    Tally, Transfer, UpdateObject, Wave, WaveCourse, WaveState,
 };
 use device_state::selection::DeviceFilter;
 use device_state::{Namespace, ShardId, Timestamp};
@@ -45,6 +45,8 @@ pub(crate) fn plan(waves: Vec<Wave>) -> Plan {
             name: "m200".into(),
             version: "2.3.1".into(),
             uri: "coaps://fw.example/m200".into(),
+            object: UpdateObject::Firmware,
+            compatibility: Compatibility::default(),
         },
         transfer: Transfer::Pull,
         selector: selector(),

@@ -183,14 +183,18 @@ pub(crate) const fn ended(counts: &CampaignCounts) -> u64 {
     counts.succeeded + counts.failed + counts.expired + counts.skipped + counts.cancelled
 }
 
-/// What devices get, and how: `2.0.0 from coap://h/2`.
+/// What devices get, and how: `2.0.0 from coap://h/2`, or `2.0.0 for /9/1 from coap://h/2`.
 pub(crate) fn firmware(plan: &CampaignPlan) -> String {
     let image = plan.image.clone().unwrap_or_default();
     let pushed = match plan.transfer() {
         Transfer::Push => ", pushed",
         Transfer::Unspecified | Transfer::Pull => "",
     };
-    format!("{} from {}{pushed}", image.version, image.uri)
+    let object = match image.object.as_str() {
+        "" | "/5/0" => String::new(),
+        other => format!(" for {other}"),
+    };
+    format!("{}{object} from {}{pushed}", image.version, image.uri)
 }
 
 /// Where devices are, without what is nowhere: `3 succeeded, 1 failed`.

@@ -10,7 +10,7 @@ use lwm2m::{NotificationAttributes, Observed, Operation, Path, Value};
 
 use super::Change;
 use crate::campaign::firmware::{self, Going, Input, Known, Step, Wanted};
-use crate::campaign::{CampaignId, FailureSample, Ledger, Part, Phase, Sweep, Tally};
+use crate::campaign::{CampaignId, FailureSample, Ledger, Part, Phase, Sweep, Tally, UpdateObject};
 use crate::event::Event;
 use crate::id::{OperationId, Timestamp, spread};
 use crate::name::DeviceName;
@@ -28,8 +28,7 @@ impl Change<'_> {
         endpoint: &DeviceName,
         mut paths: impl Iterator<Item = Path>,
     ) {
-        let telling = [firmware::STATE, firmware::RESULT, firmware::VERSION];
-        if self.counters.campaign_devices > 0 && paths.any(|path| telling.contains(&path)) {
+        if self.counters.campaign_devices > 0 && paths.any(UpdateObject::tells) {
             self.campaign_input(endpoint, Input::Reported);
         }
     }
@@ -102,7 +101,7 @@ impl Change<'_> {
                 Sweep::Through(_) | Sweep::Done => Going::Halted,
             },
         };
-        let known = self.known(before);
+        let known = self.known(part.image.object, before);
         let Step { ledger, operation } = firmware::step(wanted, before, &known, input, self.now);
         let replaced = before
             .operation
@@ -134,7 +133,7 @@ impl Change<'_> {
                 self.tables.put(Row::CampaignDevice(asked));
             }
         }
-        self.watch(before, &after);
+        self.watch(part.image.object, before, &after);
     }
 
     /// Watchers hear of the beginning and of the end; what is between them is in the ledger.
@@ -151,7 +150,7 @@ impl Change<'_> {
     }
 
     /// What the device said since it was asked. While nothing was asked, all that is known counts.
-    fn known(&self, ledger: &Ledger) -> Known {
+    fn known(&self, object: UpdateObject, ledger: &Ledger) -> Known {
         let said = |path| {
             let value = query::last_value(self.tables, &ledger.endpoint, path)?;
             let counts = ledger.phase == Phase::Scheduled || value.at > ledger.asked_at;
@@ -162,14 +161,20 @@ impl Change<'_> {
             Value::Unsigned(number) => i64::try_from(number).ok(),
             _ => None,
         };
+        let text = |path| match said(path)? {
+            Value::String(text) => Some(text),
+            _ => None,
+        };
         Known {
-            state: number(firmware::STATE),
-            result: number(firmware::RESULT),
-            version: match said(firmware::VERSION) {
-                Some(Value::String(text)) => Some(text),
+            stage: number(object.state()).and_then(|state| object.stage(state)),
+            verdict: number(object.result()).map(|result| object.verdict(result)),
+            version: text(object.version()),
+            is_active: match object.activation().and_then(said) {
+                Some(Value::Boolean(is_active)) => Some(is_active),
                 _ => None,
             },
             battery: number(firmware::BATTERY),
+            hardware: text(firmware::HARDWARE),
         }
     }
 
@@ -253,9 +258,9 @@ impl Change<'_> {
     }
 
     /// From the offer to the end the device is to tell how far it is.
-    fn watch(&mut self, before: &Ledger, after: &Ledger) {
+    fn watch(&mut self, object: UpdateObject, before: &Ledger, after: &Ledger) {
         let holder = HOLDER | after.campaign.0;
-        let paths = [firmware::STATE, firmware::RESULT].map(Observed::Path);
+        let paths = [object.state(), object.result()].map(Observed::Path);
         if is_watched(after.phase) {
             if before.phase == after.phase && before.deadline == after.deadline {
                 return;
@@ -302,7 +307,7 @@ impl Change<'_> {
     }
 }
 
-/// Whether changes of `/5/0/3` and `/5/0/5` tell something.
+/// Whether changes of state and result tell something.
 const fn is_watched(phase: Phase) -> bool {
     matches!(
         phase,

@@ -1,7 +1,7 @@
-//! What a device does next, through the Firmware Update object (LwM2M Core 1.2 §E.6).
+//! What a device does next, through the object that the image is for ([`UpdateObject`]).
 //!
 //! ```text
-//!  Waiting ─ turn ─▶ Scheduled ─ /3/0, /5/0 read ─▶ Offered ─ URI taken ─▶ Downloading ─ state 2 ─▶ Downloaded
+//!  Waiting ─ turn ─▶ Scheduled ── what it is read ─▶ Offered ─ URI taken ─▶ Downloading ─ state 2 ─▶ Downloaded
 //!                        ▲                                                      │                      │ Update taken
 //!                        │ backoff                            failure that may pass                    ▼
 //!                     Retrying ◀────────────────────────────────────────────────┘                  Updating
@@ -12,15 +12,20 @@
 //! Of a push nothing is offered: the device is Downloading while the package is written to it, and what it says counts when
 //! that is over.
 //!
-//! A device is believed by what it says in `/5/0/3` and `/5/0/5` after it was asked for something, never by what was
-//! known before. It says so in notifications; as those are lost with a reboot, `/5/0` is read whenever it registers, and
+//! A device is believed by what it says of state and result after it was asked for something, never by what was known
+//! before. It says so in notifications; as those are lost with a reboot, the object is read whenever it registers, and
 //! once a minute otherwise. What decides is the version that it runs.
+//!
+//! Software that is installed in another version makes room for the new one first, which it keeps until then, and is
+//! switched on behind the update while the device is Verifying.
 
 use std::time::Duration;
 
-use lwm2m::{Entry, ExecuteArguments, Operation, Path, Value, WriteMode};
+use lwm2m::{Operation, Path};
 
-use super::{DevicePolicy, Failure, Image, Ledger, Phase, SkipReason, Transfer};
+use super::{
+    DevicePolicy, Failure, Image, Ledger, Phase, SkipReason, Stage, Transfer, UpdateObject, Verdict,
+};
 use crate::id::Timestamp;
 use crate::record::OperationOutcome;
 
@@ -30,35 +35,12 @@ pub const POLL: Duration = Duration::from_mins(1);
 const AFTER_PUSH: Duration = Duration::from_secs(5);
 
 const DEVICE: Path = Path::ObjectInstance(3, 0);
-/// What it runs.
-pub const VERSION: Path = Path::Resource(3, 0, 3);
 pub(crate) const BATTERY: Path = Path::Resource(3, 0, 9);
-const FIRMWARE: Path = Path::ObjectInstance(5, 0);
-const PACKAGE: Path = Path::Resource(5, 0, 0);
-const PACKAGE_URI: Path = Path::Resource(5, 0, 1);
-const UPDATE: Path = Path::Resource(5, 0, 2);
-/// How far the update is.
-pub const STATE: Path = Path::Resource(5, 0, 3);
-/// What came of it.
-pub const RESULT: Path = Path::Resource(5, 0, 5);
+pub(crate) const HARDWARE: Path = Path::Resource(3, 0, 18);
 
-/// `/5/0/3`.
-mod state {
-    pub(super) const IDLE: i64 = 0;
-    pub(super) const DOWNLOADING: i64 = 1;
-    pub(super) const DOWNLOADED: i64 = 2;
-    pub(super) const UPDATING: i64 = 3;
-}
-
-/// `/5/0/5`.
-mod result {
-    pub(super) const NONE: i64 = 0;
-    pub(super) const SUCCESS: i64 = 1;
-    pub(super) const OUT_OF_MEMORY: u8 = 3;
-    pub(super) const CONNECTION_LOST: u8 = 4;
-    /// LwM2M Core 1.2: the device puts it off, and goes on later.
-    pub(super) const DEFERRED: i64 = 11;
-}
+// The results that may pass: of LwM2M Core 1.2 §E.6, and of LwM2M SwMgmt 1.0.
+const OUT_OF_MEMORY: [u8; 2] = [3, 51];
+const CONNECTION_LOST: [u8; 2] = [4, 52];
 
 const METHOD_NOT_ALLOWED: (u8, u8) = (4, 5);
 /// RFC 7959 §2.9.2: it lost the blocks that it had.
@@ -67,14 +49,18 @@ const REQUEST_ENTITY_INCOMPLETE: (u8, u8) = (4, 8);
 /// What the device said since it was asked.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Known {
-    /// `/5/0/3`
-    pub state: Option<i64>,
-    /// `/5/0/5`
-    pub result: Option<i64>,
-    /// `/3/0/3`
+    /// [`UpdateObject::state`]
+    pub stage: Option<Stage>,
+    /// [`UpdateObject::result`]
+    pub verdict: Option<Verdict>,
+    /// [`UpdateObject::version`]
     pub version: Option<String>,
+    /// [`UpdateObject::activation`]
+    pub is_active: Option<bool>,
     /// `/3/0/9`
     pub battery: Option<i64>,
+    /// `/3/0/18`
+    pub hardware: Option<String>,
 }
 
 /// What happened to the device.
@@ -169,7 +155,7 @@ impl Walk<'_> {
                 self.ledger.wave = Some(wave);
                 self.schedule();
             }
-            Input::Forgotten => self.enter(Phase::Skipped(SkipReason::Forgotten), Timestamp::NEVER),
+            Input::Forgotten => self.skip(SkipReason::Forgotten),
             Input::Halted => self.halt(),
             Input::Due if self.now >= self.ledger.deadline => self.run_out(),
             _ => self.go_on(input),
@@ -195,65 +181,149 @@ impl Walk<'_> {
         }
     }
 
+    const fn object(&self) -> UpdateObject {
+        self.wanted.image.object
+    }
+
     /// From the beginning: what it runs, and whether it can be updated.
     fn schedule(&mut self) {
         self.enter(
             Phase::Scheduled,
             self.after(self.wanted.policy.wake_up_deadline),
         );
-        self.read(DEVICE);
+        let image = self.wanted.image;
+        let asks_device = self.wanted.policy.minimum_battery > 0
+            || image.compatibility.hardware_version.is_some()
+            || image.object.version_holder() == DEVICE;
+        self.read(if asks_device {
+            DEVICE
+        } else {
+            image.object.path()
+        });
     }
 
     fn scheduled(&mut self, input: Input<'_>) {
+        let object = self.object();
         match input {
             Input::Ended { operation, outcome } if operation.path() == DEVICE => match outcome {
-                OperationOutcome::Delivered { .. } => self.assess(),
-                // Nothing is known of what it runs; it may be updated nevertheless.
-                OperationOutcome::Rejected { .. } => self.read(FIRMWARE),
+                OperationOutcome::Delivered { .. } => self.assess_device(),
+                OperationOutcome::Rejected { .. } => self.assess_unread(),
                 _ => self.lost(DEVICE),
             },
             Input::Ended { outcome, .. } => match outcome {
-                OperationOutcome::Delivered { .. } => self.clear_or_offer(),
+                OperationOutcome::Delivered { .. } => self.assess_object(),
                 OperationOutcome::Rejected { code, .. } => self.unsupported(*code),
-                _ => self.lost(FIRMWARE),
+                _ => self.lost(object.path()),
             },
             // An update that somebody else began goes on: look again.
-            Input::Due => self.poll(FIRMWARE),
+            Input::Due => self.poll(object.path()),
             _ => {}
         }
     }
 
     /// Whether the device is to be updated, by what it says of itself.
-    fn assess(&mut self) {
-        self.ledger.version_before.clone_from(&self.known.version);
+    fn assess_device(&mut self) {
+        let Image {
+            object,
+            compatibility,
+            ..
+        } = self.wanted.image;
         let battery = i64::from(self.wanted.policy.minimum_battery);
-        if self.runs_the_image() {
-            self.enter(Phase::Skipped(SkipReason::UpToDate), Timestamp::NEVER);
-        } else if self.known.battery.is_some_and(|level| level < battery) {
-            self.enter(Phase::Skipped(SkipReason::Battery), Timestamp::NEVER);
+        let skipped = if object.version_holder() == DEVICE {
+            self.assess_version()
         } else {
-            self.read(FIRMWARE);
+            None
+        };
+        let skipped = skipped.or_else(|| {
+            if !compatibility.admits_hardware(self.known.hardware.as_deref()) {
+                Some(SkipReason::Hardware)
+            } else if self.known.battery.is_some_and(|level| level < battery) {
+                Some(SkipReason::Battery)
+            } else {
+                None
+            }
+        });
+        match skipped {
+            Some(reason) => self.skip(reason),
+            None => self.read(object.path()),
         }
     }
 
-    fn clear_or_offer(&mut self) {
-        match self.known.state {
-            Some(state::DOWNLOADING | state::DOWNLOADED) => {
-                self.enter(Phase::Offered, self.ledger.deadline);
-                self.reset();
-            }
-            Some(state::UPDATING) => self.look_again(),
-            _ => self.offer(),
+    /// Nothing is known of what it runs; it may be updated nevertheless, unless that has to be known.
+    fn assess_unread(&mut self) {
+        let Image {
+            object,
+            compatibility,
+            ..
+        } = self.wanted.image;
+        if !compatibility.admits_hardware(None) {
+            self.skip(SkipReason::Hardware);
+        } else if object.version_holder() == DEVICE && !compatibility.admits_version(None) {
+            self.skip(SkipReason::Version);
+        } else {
+            self.read(object.path());
         }
+    }
+
+    /// Why what the device runs is left as it is.
+    fn assess_version(&mut self) -> Option<SkipReason> {
+        self.ledger.version_before.clone_from(&self.known.version);
+        let compatibility = &self.wanted.image.compatibility;
+        if self.runs_the_image() {
+            Some(SkipReason::UpToDate)
+        } else if compatibility.admits_version(self.known.version.as_deref()) {
+            None
+        } else {
+            Some(SkipReason::Version)
+        }
+    }
+
+    /// Whether what the image is for is to be updated, and what is in the way.
+    fn assess_object(&mut self) {
+        let object = self.object();
+        // Of a package that is not installed, software tells the version as well; and over nothing, everything can be put.
+        let is_installed = match object {
+            UpdateObject::Software(_) => self.known.stage == Some(Stage::Installed),
+            UpdateObject::Firmware | UpdateObject::Component(_) => true,
+        };
+        if is_installed
+            && object.version_holder() != DEVICE
+            && let Some(reason) = self.assess_version()
+        {
+            return self.skip(reason);
+        }
+        match self.known.stage {
+            Some(Stage::Downloading | Stage::Downloaded) => self.clear(self.reset_order()),
+            Some(Stage::Installed) => match object.make_room() {
+                Some(order) => self.clear(order),
+                None => self.offer(),
+            },
+            Some(Stage::Updating) => self.look_again(),
+            Some(Stage::Idle) | None => self.offer(),
+        }
+    }
+
+    fn skip(&mut self, reason: SkipReason) {
+        self.enter(Phase::Skipped(reason), Timestamp::NEVER);
+    }
+
+    fn clear(&mut self, order: Operation) {
+        self.enter(Phase::Offered, self.ledger.deadline);
+        self.ask(order);
+    }
+
+    /// Whether an operation was to make room for the image.
+    fn clears(&self, operation: &Operation) -> bool {
+        *operation == self.reset_order() || Some(operation) == self.object().make_room().as_ref()
+    }
+
+    fn reset_order(&self) -> Operation {
+        self.object().reset(self.wanted.transfer)
     }
 
     fn offer(&mut self) {
-        let uri = &self.wanted.image.uri;
         match self.wanted.transfer {
-            Transfer::Pull => {
-                self.enter(Phase::Offered, self.ledger.deadline);
-                self.ask(write(PACKAGE_URI, Value::String(uri.clone())));
-            }
+            Transfer::Pull => self.enter(Phase::Offered, self.ledger.deadline),
             Transfer::Push => {
                 // Whether it sleeps or is being written to, nobody tells.
                 let policy = self.wanted.policy;
@@ -261,16 +331,15 @@ impl Walk<'_> {
                     .wake_up_deadline
                     .saturating_add(policy.download_timeout);
                 self.enter(Phase::Downloading, self.after(time));
-                self.ask(write(PACKAGE, Value::String(uri.clone())));
             }
         }
+        let Image { uri, object, .. } = self.wanted.image;
+        self.ask(object.offer(self.wanted.transfer, uri));
     }
 
     fn unsupported(&mut self, code: u8) {
         match parts(code) {
-            (4, 4) | METHOD_NOT_ALLOWED => {
-                self.enter(Phase::Skipped(SkipReason::Unsupported), Timestamp::NEVER);
-            }
+            (4, 4) | METHOD_NOT_ALLOWED => self.skip(SkipReason::Unsupported),
             (class, detail) => self.fail(Failure::Refused(class, detail)),
         }
     }
@@ -279,7 +348,7 @@ impl Walk<'_> {
         let Input::Ended { operation, outcome } = input else {
             return;
         };
-        let cleared = *operation == reset(self.wanted.transfer);
+        let cleared = self.clears(operation);
         match outcome {
             // A device that knows only the other way takes what comes all the same, or says why not.
             OperationOutcome::Delivered { .. } | OperationOutcome::Rejected { .. } if cleared => {
@@ -303,7 +372,7 @@ impl Walk<'_> {
 
     fn downloading(&mut self, input: Input<'_>) {
         match input {
-            Input::Ended { operation, outcome } if operation.path() == PACKAGE => {
+            Input::Ended { operation, outcome } if operation.path() == self.object().package() => {
                 self.pushed(outcome);
             }
             // It is of before: what there is to say of this package comes with the end of it.
@@ -315,13 +384,13 @@ impl Walk<'_> {
                     self.judge_download(Heard::Asked);
                 }
             }
-            Input::Registered | Input::Due => self.poll(FIRMWARE),
+            Input::Registered | Input::Due => self.poll(self.object().path()),
             _ => {}
         }
     }
 
     fn is_pushing(&self) -> bool {
-        self.wanted.transfer == Transfer::Push && self.ledger.operation.is_some()
+        self.wanted.transfer == Transfer::Push && self.is_being_asked()
     }
 
     /// What came of a push. What the device makes of the package, it says from now on.
@@ -335,15 +404,17 @@ impl Walk<'_> {
     }
 
     fn judge_download(&mut self, heard: Heard) {
-        match (self.known.state, self.known.result) {
-            (Some(state::DOWNLOADED), _) => self.install(),
-            (Some(state::UPDATING), _) => self.updates(),
+        match (self.known.stage, self.known.verdict) {
+            (Some(Stage::Downloaded), _) => self.install(),
+            (Some(Stage::Updating), _) => self.updates(),
             // Some install what they have got without being told.
-            (Some(state::IDLE), Some(result::SUCCESS)) => self.verify(),
-            (Some(state::IDLE) | None, Some(result)) if is_failure(result) => {
-                self.fail(Failure::UpdateResult(narrow(result)));
+            (Some(Stage::Idle), Some(Verdict::Success)) => self.verify(),
+            // Software that made no room says so of the version before, too.
+            (Some(Stage::Installed), _) if self.runs_the_image() => self.verify(),
+            (Some(Stage::Idle) | None, Some(Verdict::Failure(result))) => {
+                self.fail(Failure::UpdateResult(result));
             }
-            (Some(state::IDLE), _) if heard == Heard::Asked => self.fail(Failure::Interrupted),
+            (Some(Stage::Idle), _) if heard == Heard::Asked => self.fail(Failure::Interrupted),
             _ => {}
         }
     }
@@ -358,27 +429,25 @@ impl Walk<'_> {
 
     /// Until the phase's deadline, however often it is given.
     fn order(&mut self) {
-        self.ask(Operation::Execute {
-            path: UPDATE,
-            arguments: ExecuteArguments::default(),
-        });
+        self.ask(self.object().install());
     }
 
     fn downloaded(&mut self, input: Input<'_>) {
+        let object = self.object();
         match input {
-            Input::Ended { operation, outcome } if operation.path() == UPDATE => {
+            Input::Ended { operation, outcome } if operation.path() == object.update() => {
                 self.ordered(outcome);
             }
             // It was asked because nobody knew whether the order reached it.
             Input::Ended { outcome, .. } => match outcome {
                 OperationOutcome::Delivered { .. } => self.judge_order(),
-                _ => self.lost(FIRMWARE),
+                _ => self.lost(object.path()),
             },
-            Input::Reported => match (self.known.state, self.known.result) {
-                (Some(state::IDLE), Some(result::SUCCESS)) => self.verify(),
-                (_, Some(result)) if is_failure(result) => {
-                    self.fail(Failure::UpdateResult(narrow(result)));
+            Input::Reported => match (self.known.stage, self.known.verdict) {
+                (Some(Stage::Idle), Some(Verdict::Success)) | (Some(Stage::Installed), _) => {
+                    self.verify();
                 }
+                (_, Some(Verdict::Failure(result))) => self.fail(Failure::UpdateResult(result)),
                 _ => {}
             },
             _ => {}
@@ -395,17 +464,17 @@ impl Walk<'_> {
             // Some refuse it because they are at it already.
             OperationOutcome::Rejected { .. } => {
                 self.updates();
-                self.read(FIRMWARE);
+                self.read(self.object().path());
             }
-            _ => self.lost(FIRMWARE),
+            _ => self.lost(self.object().path()),
         }
     }
 
     /// What came of an order of which nobody knows whether it arrived.
     fn judge_order(&mut self) {
         let waits = matches!(
-            (self.known.state, self.known.result),
-            (Some(state::DOWNLOADED), Some(result::NONE) | None)
+            (self.known.stage, self.known.verdict),
+            (Some(Stage::Downloaded), Some(Verdict::Open) | None)
         );
         match self.wanted.going {
             Going::On if waits => self.order(),
@@ -432,19 +501,19 @@ impl Walk<'_> {
                     self.judge_update(Heard::Asked);
                 }
             }
-            Input::Registered | Input::Due => self.poll(FIRMWARE),
+            Input::Registered | Input::Due => self.poll(self.object().path()),
             _ => {}
         }
     }
 
     fn judge_update(&mut self, heard: Heard) {
-        match (self.known.state, self.known.result) {
-            (_, Some(result)) if is_failure(result) => {
-                self.fail(Failure::UpdateResult(narrow(result)));
+        match (self.known.stage, self.known.verdict) {
+            (_, Some(Verdict::Failure(result))) => self.fail(Failure::UpdateResult(result)),
+            (Some(Stage::Idle), Some(Verdict::Success)) | (Some(Stage::Installed), _) => {
+                self.verify();
             }
-            (Some(state::IDLE), Some(result::SUCCESS)) => self.verify(),
             // A restart took the result with it.
-            (Some(state::IDLE), _) if heard == Heard::Asked => self.verify(),
+            (Some(Stage::Idle), _) if heard == Heard::Asked => self.verify(),
             // One that keeps what it got is not told again: some install at night.
             _ => {}
         }
@@ -456,25 +525,62 @@ impl Walk<'_> {
             Phase::Verifying,
             self.after(self.wanted.policy.wake_up_deadline),
         );
-        self.read(DEVICE);
+        self.read(self.object().version_holder());
     }
 
     fn verifying(&mut self, input: Input<'_>) {
+        let holder = self.object().version_holder();
         match input {
-            Input::Reported if self.runs_the_image() => self.succeed(),
+            Input::Reported if self.runs_the_image() => self.switch_on(),
+            Input::Ended { operation, outcome } if self.switches_on(operation) => {
+                self.switched_on(outcome);
+            }
             Input::Ended { outcome, .. } => match outcome {
                 // What cannot be read back is as the device says.
                 OperationOutcome::Delivered { .. } if self.known.version.is_none() => {
-                    self.succeed();
+                    self.switch_on();
                 }
-                OperationOutcome::Rejected { .. } => self.succeed(),
-                OperationOutcome::Delivered { .. } if self.runs_the_image() => self.succeed(),
+                OperationOutcome::Rejected { .. } => self.switch_on(),
+                OperationOutcome::Delivered { .. } if self.runs_the_image() => self.switch_on(),
                 OperationOutcome::Delivered { .. } => self.mismatch(),
                 _ => self.look_again(),
             },
-            Input::Registered | Input::Due => self.poll(DEVICE),
+            Input::Registered | Input::Due => self.poll(holder),
             _ => {}
         }
+    }
+
+    /// It is installed. Software is not yet running by that.
+    fn switch_on(&mut self) {
+        match self.object().activate() {
+            Some(_) if self.is_being_asked() => {}
+            Some(order) if self.known.is_active != Some(true) => {
+                self.operation = Some(order);
+                self.look_again();
+            }
+            _ => self.succeed(),
+        }
+    }
+
+    fn switches_on(&self, operation: &Operation) -> bool {
+        self.object().activate().as_ref() == Some(operation)
+    }
+
+    fn switched_on(&mut self, outcome: &OperationOutcome) {
+        match outcome {
+            OperationOutcome::Delivered { .. } => self.succeed(),
+            // One that does not tell whether it runs may do so by itself.
+            OperationOutcome::Rejected { .. } if self.known.is_active.is_none() => self.succeed(),
+            OperationOutcome::Rejected { code, .. } => {
+                let (class, detail) = parts(*code);
+                self.fail(Failure::Refused(class, detail));
+            }
+            _ => self.look_again(),
+        }
+    }
+
+    const fn is_being_asked(&self) -> bool {
+        self.ledger.operation.is_some()
     }
 
     /// It may restart only now; but not for ever.
@@ -553,7 +659,7 @@ impl Walk<'_> {
 
     /// Asks unless it is being asked.
     fn poll(&mut self, path: Path) {
-        if self.ledger.operation.is_none() {
+        if !self.is_being_asked() {
             self.read(path);
         }
         self.look_again();
@@ -570,7 +676,7 @@ impl Walk<'_> {
 
     /// Has the device throw away what it has of a package.
     fn reset(&mut self) {
-        self.ask(reset(self.wanted.transfer));
+        self.ask(self.reset_order());
     }
 
     /// What it says from now on says something of it.
@@ -597,32 +703,6 @@ enum Heard {
     Unasked,
 }
 
-/// In place of the URI of a package of the cluster, its bytes are written to [`PACKAGE`].
-fn write(path: Path, value: Value) -> Operation {
-    Operation::Write {
-        path,
-        mode: WriteMode::Replace,
-        values: vec![Entry::new(path, value)],
-    }
-}
-
-/// LwM2M Core 1.2 §E.6: an empty URI does it, and a package of a zero byte, which a device takes that cannot fetch.
-fn reset(transfer: Transfer) -> Operation {
-    match transfer {
-        Transfer::Pull => write(PACKAGE_URI, Value::String(String::new())),
-        Transfer::Push => write(PACKAGE, Value::Opaque(vec![0])),
-    }
-}
-
-const fn is_failure(result: i64) -> bool {
-    result > result::SUCCESS && result != result::DEFERRED
-}
-
-/// Results are of a byte; what is not is a failure without a name.
-fn narrow(result: i64) -> u8 {
-    u8::try_from(result).unwrap_or(u8::MAX)
-}
-
 /// Class and detail of a CoAP code (RFC 7252 §3).
 const fn parts(code: u8) -> (u8, u8) {
     (code >> 5, code & 0x1f)
@@ -631,10 +711,10 @@ const fn parts(code: u8) -> (u8, u8) {
 impl Failure {
     /// Whether trying again may help: what lies in the network or in a moment does pass, what lies in the image or the
     /// device does not.
-    pub const fn may_pass(self) -> bool {
+    pub fn may_pass(self) -> bool {
         match self {
             Self::UpdateResult(result) => {
-                matches!(result, result::OUT_OF_MEMORY | result::CONNECTION_LOST)
+                OUT_OF_MEMORY.contains(&result) || CONNECTION_LOST.contains(&result)
             }
             Self::Refused(class, detail) => {
                 class == 5 || matches!((class, detail), REQUEST_ENTITY_INCOMPLETE)

@@ -129,7 +129,7 @@ impl Phase {
 /// Why the update of a device failed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Failure {
-    /// It says so in `/5/0/5`: 2 to 11.
+    /// It says so in `UpdateObject::result`: 2 to 13 of firmware and its components, from 50 on of software.
     UpdateResult(u8),
     /// It refused the URI or the order to install, with this CoAP code (class and detail, as in 4.05).
     Refused(u8, u8),
@@ -146,12 +146,16 @@ pub enum Failure {
 pub enum SkipReason {
     /// It runs the version already.
     UpToDate,
-    /// It has no Firmware Update object.
+    /// It has not the object that the image is for.
     Unsupported,
     /// Its battery is too low.
     Battery,
     /// It was deleted.
     Forgotten,
+    /// The image cannot be put over what it runs.
+    Version,
+    /// The image is not for its hardware.
+    Hardware,
 }
 
 /// How many devices of a wave are where. Devices without a wave have a tally of their own.

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use super::{CampaignId, Selector};
+use super::{CampaignId, Compatibility, Selector, UpdateObject};
 use crate::id::Timestamp;
 
 /// What is to be done. Checked by whoever takes it in; `apply` trusts it.
@@ -33,15 +33,19 @@ impl Plan {
     }
 }
 
-/// A firmware.
+/// A firmware or a software.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Image {
     /// For people; the name of a `FirmwareImage`.
     pub name: String,
-    /// What a device says in `/3/0/3` once it runs it; compared exactly.
+    /// What a device says in [`UpdateObject::version`] once it runs it; compared exactly.
     pub version: String,
     /// Where it is.
     pub uri: String,
+    /// What of the device it is for.
+    pub object: UpdateObject,
+    /// Which devices it is for.
+    pub compatibility: Compatibility,
 }
 
 impl Image {
@@ -52,15 +56,22 @@ impl Image {
     // LwM2M Core 1.2 §E.6: a Package URI of 0 to 255 bytes.
     /// The longest URI in bytes.
     pub const MAX_URI: usize = 255;
+
+    /// Whether it is firmware for every device: what releases before [`FeatureLevel::UPDATE_OBJECTS`] take it for.
+    ///
+    /// [`FeatureLevel::UPDATE_OBJECTS`]: crate::FeatureLevel::UPDATE_OBJECTS
+    pub fn is_plain(&self) -> bool {
+        self.object == UpdateObject::Firmware && self.compatibility.is_any()
+    }
 }
 
 /// How a device gets the image.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 pub enum Transfer {
-    /// It gets the URI in `/5/0/1`, and fetches it.
+    /// It gets the URI in [`UpdateObject::uri`], and fetches it.
     #[default]
     Pull,
-    /// It gets the package in `/5/0/0`. The image's URI is that of a package of the cluster.
+    /// It gets the package in [`UpdateObject::package`]. The image's URI is that of a package of the cluster.
     Push,
 }
 

@@ -2,11 +2,12 @@
 
 mod fleets;
 mod gadget;
+mod software;
 
 use device_state::campaign::{
-    Abort, Campaign, CampaignId, CampaignState, Control, Course, DevicePolicy, Failure, Image,
-    Ledger, Membership, OnFailure, Part, Phase, Plan, Schedule, Selector, SkipReason, Sweep, Tally,
-    Transfer, Wave,
+    Abort, Campaign, CampaignId, CampaignState, Compatibility, Control, Course, DevicePolicy,
+    Failure, Image, Ledger, Membership, OnFailure, Part, Phase, Plan, Schedule, Selector,
+    SkipReason, Sweep, Tally, Transfer, UpdateObject, Wave,
 };
 use device_state::command::{Live, Missing};
 use device_state::selection::{Condition, DeviceTest, Pattern, TextTest};
@@ -43,6 +44,8 @@ pub(crate) fn part(id: CampaignId) -> Part {
             name: "app".to_owned(),
             version: VERSION.to_owned(),
             uri: "coap://images/app".to_owned(),
+            object: UpdateObject::Firmware,
+            compatibility: Compatibility::default(),
         },
         transfer: Transfer::Pull,
         selector: everybody(),

@@ -5,8 +5,8 @@ mod kstatus;
 mod refusing;
 
 use device_state::campaign::{
-    CampaignId, Course, FailureThreshold, OnFailure, Promotion, Share, Transfer, WaveCourse,
-    WaveState,
+    CampaignId, Course, FailureThreshold, OnFailure, Promotion, Share, Transfer, UpdateObject,
+    WaveCourse, WaveState,
 };
 use device_state::selection::DeviceFilter;
 use k8s_openapi::jiff;
@@ -249,6 +249,17 @@ fn a_package_of_the_cluster_can_be_pushed() {
         .plan;
     assert_eq!(plan.transfer, Transfer::Push);
     assert_eq!(plan.image.uri, format!("drover:{digest}"));
+}
+
+#[test]
+fn an_image_says_what_of_which_devices_it_is_for() {
+    let image = "{object: /33629/1, compatibility: {models: null, minimumVersion: 2.1.0, hardwareVersion: B}}";
+    let image = Rig::with("{}", image).campaign().plan.image;
+    assert_eq!(image.object, UpdateObject::Component(1));
+    let compatibility = image.compatibility;
+    assert_eq!(compatibility.minimum_version.as_deref(), Some("2.1.0"));
+    assert_eq!(compatibility.maximum_version, None);
+    assert_eq!(compatibility.hardware_version.as_deref(), Some("B"));
 }
 
 #[test]

@@ -17,7 +17,7 @@ impl Rig {
     /// Reconciles, and answers the one status that is written.
     async fn written(&mut self, rollout: &FirmwareRollout) -> FirmwareRollout {
         let context = Arc::clone(&self.context);
-        let reconciled = reconcile(Arc::new(rollout.clone()), context);
+        let reconciled = Box::pin(reconcile(Arc::new(rollout.clone()), context));
         let (outcome, (patched, ..)) =
             tokio::join!(reconciled, self.api_server.answer_patch(rollout));
         outcome.unwrap();

@@ -23,6 +23,8 @@ wire_enum!(SkipReason, wire::campaign_phase::SkipReason, wire_skip, skip, {
     Unsupported,
     Battery,
     Forgotten,
+    Version,
+    Hardware,
 });
 
 impl From<Part> for wire::CampaignPart {

@@ -14,6 +14,7 @@ use device_state::{Command, Timestamp};
 
 use self::text::{days, minutes, percent, share};
 use super::{InNamespace, device_filter};
+use crate::convert::campaign::{compatibility, update_object};
 use crate::convert::list::each;
 use crate::convert::{ConvertError, Reason, Within, narrow, required};
 use crate::drover::v1 as public;
@@ -74,7 +75,8 @@ fn plan(asked: public::CampaignPlan, name: &str) -> Result<Plan, ConvertError> {
         _ => each("waves", asked.waves, Campaign::MAX_WAVES, wave)?,
     };
     Ok(Plan {
-        image: required("image", asked.image).map(|asked| named_image(asked, name))?,
+        image: required("image", asked.image)
+            .and_then(|asked| named_image(asked, name).within("image"))?,
         transfer: match public::campaign_plan::Transfer::try_from(asked.transfer) {
             Ok(public::campaign_plan::Transfer::Push) => Transfer::Push,
             Ok(_) => Transfer::Pull,
@@ -100,25 +102,34 @@ fn plan(asked: public::CampaignPlan, name: &str) -> Result<Plan, ConvertError> {
             Ok(_) => OnFailure::Pause,
             Err(_) => return Err(unknown("on_failure", asked.on_failure)),
         },
-        rollback_image: asked.rollback_image.map(|asked| named_image(asked, name)),
+        rollback_image: asked
+            .rollback_image
+            .map(|asked| named_image(asked, name).within("rollback_image"))
+            .transpose()?,
     })
 }
 
 /// An image that has no name is called as its campaign.
-fn named_image(asked: public::CampaignImage, campaign: &str) -> Image {
-    let mut image = image(asked);
+fn named_image(asked: public::CampaignImage, campaign: &str) -> Result<Image, ConvertError> {
+    let mut image = image(asked)?;
     if image.name.is_empty() {
         campaign.clone_into(&mut image.name);
     }
-    image
+    Ok(image)
 }
 
-fn image(asked: public::CampaignImage) -> Image {
-    Image {
+fn image(asked: public::CampaignImage) -> Result<Image, ConvertError> {
+    Ok(Image {
         name: asked.name,
         version: asked.version,
         uri: asked.uri,
-    }
+        object: update_object("object", &asked.object)?,
+        compatibility: compatibility([
+            ("minimum_version", asked.minimum_version),
+            ("maximum_version", asked.maximum_version),
+            ("hardware_version", asked.hardware_version),
+        ])?,
+    })
 }
 
 fn unknown(field: &str, number: i32) -> ConvertError {

@@ -175,6 +175,7 @@ mod tests {
                 name: "m".to_owned(),
                 version: "2.0.0".to_owned(),
                 uri: "coap://h/2".to_owned(),
+                ..Default::default()
             }),
             waves: vec![
                 wave("canary", "0.5%", ""),

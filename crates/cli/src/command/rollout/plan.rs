@@ -17,9 +17,23 @@ pub(crate) struct PlanArgs {
     /// Plan in YAML or JSON, as `drover rollout get -o json` shows it; - for standard input. What options say goes before it.
     #[arg(short, long, value_name = "FILE")]
     file: Option<PathBuf>,
-    /// What a device says in /3/0/3 once it runs the firmware; compared exactly.
+    /// What a device says once it runs the firmware, in /3/0/3, of a component in /33629/x/15, of a software in /9/x/1;
+    /// compared exactly.
     #[arg(long, value_name = "VERSION")]
     version: Option<String>,
+    /// What of a device gets it: /33629/x for a component of it (Advanced Firmware Update), /9/x for a software (Software
+    /// Management) [default: /5/0, its firmware].
+    #[arg(long, value_name = "PATH")]
+    object: Option<String>,
+    /// Only over this version or a later one, such as 2.1.0 (semantic versions); other devices are skipped.
+    #[arg(long, value_name = "VERSION")]
+    minimum_version: Option<String>,
+    /// Only over this version or an earlier one.
+    #[arg(long, value_name = "VERSION")]
+    maximum_version: Option<String>,
+    /// Only on devices that say this in /3/0/18.
+    #[arg(long, value_name = "TEXT")]
+    hardware_version: Option<String>,
     /// Where the firmware is: coap, coaps, coap+tcp, coaps+tcp, http or https, or drover:sha256:… for a package of the
     /// cluster.
     #[arg(long, value_name = "URI")]
@@ -27,7 +41,8 @@ pub(crate) struct PlanArgs {
     /// The firmware itself, which is stored in the cluster; in place of --uri.
     #[arg(long, value_name = "FILE", conflicts_with = "uri")]
     package: Option<PathBuf>,
-    /// The package of the cluster is written to each device, /5/0/0; without, a device gets a URI, /5/0/1, and fetches it.
+    /// The package of the cluster is written to each device, such as to /5/0/0; without, a device gets a URI, such as in
+    /// /5/0/1, and fetches it.
     #[arg(long)]
     push: bool,
     /// Name of the firmware, for people [default: that of the campaign].
@@ -139,6 +154,10 @@ impl PlanArgs {
         put(&mut plan.image.version, self.version);
         put(&mut plan.image.uri, self.uri);
         put(&mut plan.image.name, self.image_name);
+        put(&mut plan.image.object, self.object);
+        put(&mut plan.image.minimum_version, self.minimum_version);
+        put(&mut plan.image.maximum_version, self.maximum_version);
+        put(&mut plan.image.hardware_version, self.hardware_version);
         put(&mut plan.filter, self.selection.filter());
         put(&mut plan.membership, self.membership);
         put(&mut plan.transfer, self.push.then_some(Transfer::Push));
@@ -153,6 +172,8 @@ impl PlanArgs {
                 name: String::new(),
                 version,
                 uri,
+                object: plan.image.object.clone(),
+                ..ImageView::default()
             });
         }
         let schedule = &mut plan.schedule;

@@ -31,13 +31,18 @@ pub(crate) struct PlanView {
     pub(crate) transfer: Transfer,
 }
 
-/// A firmware.
+/// A firmware or a software.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields, default)]
 pub(crate) struct ImageView {
     pub(crate) name: String,
     pub(crate) version: String,
     pub(crate) uri: String,
+    /// The object instance that gets it; empty for /5/0.
+    pub(crate) object: String,
+    pub(crate) minimum_version: String,
+    pub(crate) maximum_version: String,
+    pub(crate) hardware_version: String,
 }
 
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -96,10 +101,10 @@ pub(crate) enum Membership {
 /// How a firmware comes to a device.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) enum Transfer {
-    /// By its URI, /5/0/1
+    /// By its URI, such as in /5/0/1
     #[default]
     Pull,
-    /// It is written to it, /5/0/0
+    /// It is written to it, such as to /5/0/0
     Push,
 }
 
@@ -257,7 +262,7 @@ impl From<PlanView> for CampaignPlan {
 
 /// The same fields on both sides, some of them converted.
 macro_rules! alike {
-    ($view:ident, $message:ident, { $($same:ident),* } $(, spans { $($span:ident),* })?) => {
+    ($view:ident, $message:ident, { $($same:ident),* $(,)? } $(, spans { $($span:ident),* })?) => {
         impl From<$message> for $view {
             fn from(message: $message) -> Self {
                 Self { $($same: message.$same,)* $($($span: span(message.$span),)*)? }
@@ -272,7 +277,15 @@ macro_rules! alike {
     };
 }
 
-alike!(ImageView, CampaignImage, { name, version, uri });
+alike!(ImageView, CampaignImage, {
+    name,
+    version,
+    uri,
+    object,
+    minimum_version,
+    maximum_version,
+    hardware_version,
+});
 alike!(WaveView, CampaignWave, {
     name, size, filter, max_concurrent, success_threshold, max_failed_devices, max_failed_percent, minimum_results,
     needs_approval

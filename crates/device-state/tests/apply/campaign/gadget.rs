@@ -1,7 +1,8 @@
-//! A device with a Firmware Update object, as good or as bad as a test wants it.
+//! A device with a Firmware Update object, or an instance of Advanced Firmware Update, as good or as bad as a test wants it.
 
 use std::time::Duration;
 
+use device_state::campaign::UpdateObject;
 use device_state::{Command, OperationId, OperationOutcome, OperationState, ValueOrigin, query};
 use lwm2m::{Operation, Path, Value};
 
@@ -11,10 +12,6 @@ use crate::world::{CHANGED, CONTENT, NODE, NOT_ALLOWED, World, endpoint, text};
 const NOT_FOUND: u8 = 0x84;
 const INCOMPLETE: u8 = 0x88;
 const UNSUPPORTED_FORMAT: u8 = 0x8f;
-const PACKAGE: Path = Path::Resource(5, 0, 0);
-const URI: Path = Path::Resource(5, 0, 1);
-const STATE: Path = Path::Resource(5, 0, 3);
-const RESULT: Path = Path::Resource(5, 0, 5);
 
 /// What a device does otherwise than the others.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -36,10 +33,13 @@ pub(crate) enum Oddity {
 #[derive(Clone, Debug)]
 pub(crate) struct Gadget {
     pub(crate) name: &'static str,
+    /// Firmware or a component.
+    pub(crate) object: UpdateObject,
     pub(crate) version: String,
     /// What it becomes by an update.
     pub(crate) installs: &'static str,
     pub(crate) battery: i64,
+    pub(crate) hardware: &'static str,
     pub(crate) state: i64,
     pub(crate) result: i64,
     pub(crate) oddity: Option<Oddity>,
@@ -60,9 +60,11 @@ impl Gadget {
     pub(crate) fn new(name: &str) -> Self {
         Self {
             name: Box::leak(name.to_owned().into_boxed_str()),
+            object: UpdateObject::Firmware,
             version: "1.0".to_owned(),
             installs: super::VERSION,
             battery: 100,
+            hardware: "A",
             state: 0,
             result: 0,
             oddity: None,
@@ -166,24 +168,23 @@ impl Gadget {
                 vec![
                     (Path::Resource(3, 0, 3), text(&self.version)),
                     (Path::Resource(3, 0, 9), Value::Integer(self.battery)),
+                    (Path::Resource(3, 0, 18), text(self.hardware)),
                 ],
             ),
             Operation::Read { .. } if self.oddity == Some(Oddity::NoObject) => {
                 Some(rejected(NOT_FOUND))
             }
-            Operation::Read {
-                path: Path::ObjectInstance(5, 0),
-                ..
-            } => delivered(
-                CONTENT,
-                vec![
-                    (STATE, Value::Integer(self.state)),
-                    (RESULT, Value::Integer(self.result)),
-                ],
-            ),
-            Operation::Write {
-                path: URI, values, ..
-            } => {
+            Operation::Read { path, .. } if *path == self.object.path() => {
+                let mut told = vec![
+                    (self.object.state(), Value::Integer(self.state)),
+                    (self.object.result(), Value::Integer(self.result)),
+                ];
+                if self.object != UpdateObject::Firmware {
+                    told.push((self.object.version(), text(&self.version)));
+                }
+                delivered(CONTENT, told)
+            }
+            Operation::Write { path, values, .. } if *path == self.object.uri() => {
                 let Value::String(uri) = &values[0].value else {
                     panic!()
                 };
@@ -192,11 +193,7 @@ impl Gadget {
                 self.state = i64::from(!uri.is_empty());
                 delivered(CHANGED, Vec::new())
             }
-            Operation::Write {
-                path: PACKAGE,
-                values,
-                ..
-            } => {
+            Operation::Write { path, values, .. } if *path == self.object.package() => {
                 let uri = match &values[0].value {
                     Value::String(uri) => uri.clone(),
                     Value::Opaque(reset) if *reset == [0] => {
@@ -220,6 +217,7 @@ impl Gadget {
                     }
                 }
             }
+            Operation::Execute { path, .. } if *path != self.object.update() => panic!("{path}"),
             Operation::Execute { .. } if self.oddity == Some(Oddity::SitsOnIt) => {
                 self.orders += 1;
                 delivered(CHANGED, Vec::new())
@@ -281,7 +279,11 @@ impl Gadget {
 
     /// It notifies how it stands.
     pub(crate) fn tell(&self, world: &mut World) {
-        for (path, value) in [(STATE, self.state), (RESULT, self.result)] {
+        let told = [
+            (self.object.state(), self.state),
+            (self.object.result(), self.result),
+        ];
+        for (path, value) in told {
             self.notify(world, path, value);
         }
     }

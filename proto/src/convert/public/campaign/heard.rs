@@ -141,6 +141,10 @@ mod tests {
                     name: "m200".to_owned(),
                     version: "2".to_owned(),
                     uri: "coap://a/b".to_owned(),
+                    object: "/9/2".to_owned(),
+                    minimum_version: "1.0.0".to_owned(),
+                    maximum_version: String::new(),
+                    hardware_version: "B".to_owned(),
                 }),
                 filter: "labels.site = \"x\"".to_owned(),
                 ..Default::default()

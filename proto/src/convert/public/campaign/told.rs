@@ -217,7 +217,7 @@ pub fn phases(wanted: &[i32]) -> Result<impl Fn(Phase) -> bool + use<>, ConvertE
     Ok(move |phase| wanted.is_empty() || wanted.contains(&plain(phase)))
 }
 
-// LwM2M Core 1.2 §E.6: the values of resource 5.
+// LwM2M Core 1.2 §E.6: the values of /5/0/5. 12 and 13 are of /33629/x/5, from 50 on of /9/x/9.
 fn failure_text(failure: Failure) -> String {
     let result = match failure {
         Failure::Refused(class, detail) => {
@@ -240,6 +240,17 @@ fn failure_text(failure: Failure) -> String {
         9 => "unsupported protocol",
         10 => "cancelled on the device",
         11 => "deferred on the device",
+        12 => "conflicts with a package for another component",
+        13 => "needs another component to be updated",
+        50 => "not enough storage",
+        51 => "out of memory",
+        52 => "connection lost",
+        53 => "integrity check failed",
+        54 => "unsupported package type",
+        56 => "invalid URI",
+        57 => "update failed",
+        58 => "installation failed",
+        59 => "removal of the version before failed",
         _ => "of its own kind",
     };
     format!("update result {result}: {meaning}")
@@ -248,9 +259,11 @@ fn failure_text(failure: Failure) -> String {
 const fn skip_text(reason: SkipReason) -> &'static str {
     match reason {
         SkipReason::UpToDate => "runs the version already",
-        SkipReason::Unsupported => "has no Firmware Update object",
+        SkipReason::Unsupported => "has not the object that the image is for",
         SkipReason::Battery => "its battery is too low",
         SkipReason::Forgotten => "was deleted",
+        SkipReason::Version => "the image cannot be put over what it runs",
+        SkipReason::Hardware => "the image is not for its hardware",
     }
 }
 
@@ -293,6 +306,10 @@ impl From<Image> for public::CampaignImage {
             name: image.name,
             version: image.version,
             uri: image.uri,
+            object: image.object.to_string(),
+            minimum_version: image.compatibility.minimum_version.unwrap_or_default(),
+            maximum_version: image.compatibility.maximum_version.unwrap_or_default(),
+            hardware_version: image.compatibility.hardware_version.unwrap_or_default(),
         }
     }
 }

@@ -24,6 +24,7 @@ fn campaign(state: State, waves: Vec<WaveStatus>, counts: CampaignCounts) -> Cam
         name: "meters".to_owned(),
         version: "2.1.0".to_owned(),
         uri: "coap://10.0.0.1/fw".to_owned(),
+        ..Default::default()
     };
     Campaign {
         name: "meters-2-1".to_owned(),
