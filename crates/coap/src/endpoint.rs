@@ -49,7 +49,8 @@ pub enum Output<P> {
     Event(Event<P>),
 }
 
-/// A confirmable notification that is to be acknowledged once it is kept.
+/// A confirmable notification, which waits for one of [`Endpoint::acknowledge`], [`Endpoint::decline`] and
+/// [`Endpoint::reject`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Receipt<P> {
     peer: P,
@@ -82,7 +83,8 @@ pub enum Event<P> {
         reason: Failure,
     },
     /// A fresh notification arrived. Without `observe`, or when it is no success, it is the last
-    /// one: the peer has ended the observation.
+    /// one: the peer has ended the observation. It may come right after the [`Event::Response`] that says the same: a
+    /// peer whose answer was lost may have notified since.
     Notification {
         peer: P,
         token: Token,

@@ -184,7 +184,7 @@ impl<P: PeerKey> Engine<P> {
     fn conclude(&mut self, now: Now, awaiting: Awaiting<P>, result: Result<Outcome, CommitError>) {
         match result {
             Ok(Outcome::Rejected(rejection)) => {
-                self.settle_notification(now, awaiting.receipt(), Kept::Yes);
+                self.settle_notification(now, awaiting.receipt(), Kept::Never);
                 if let Awaiting::Register { registration, .. } = &awaiting {
                     let (from, reason) = (registration.peer, rejection.to_string());
                     self.tell_refused(registration.endpoint.endpoint(), from, reason);
@@ -199,7 +199,7 @@ impl<P: PeerKey> Engine<P> {
                 self.resolve(now, awaiting, outcome);
             }
             Err(CommitError::Unavailable | CommitError::Overloaded) => {
-                self.settle_notification(now, awaiting.receipt(), Kept::No);
+                self.settle_notification(now, awaiting.receipt(), Kept::NotNow);
                 if let Some(exchange) = awaiting.exchange() {
                     self.refuse_for_overload(now, exchange);
                 }

@@ -159,11 +159,15 @@ pub(crate) const fn is_final(code: Code) -> bool {
         || code.as_byte() == Code::NOT_IMPLEMENTED_5_01.as_byte()
 }
 
-/// Whether a notification is as safe as it will ever be.
+/// What became of a notification.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Kept {
+    /// It is committed, or says nothing that anybody could commit.
     Yes,
-    No,
+    /// It may be the next time it comes.
+    NotNow,
+    /// The registration that it belongs to is over, and so is its observation.
+    Never,
 }
 
 /// An observation is not looked after before it was silent for this long: what is on its way may be sent again.
@@ -355,7 +359,7 @@ impl<P: PeerKey> Engine<P> {
         }
     }
 
-    /// A notification. It is acknowledged when its values are committed, or can never be.
+    /// A notification. It is acknowledged when its values are committed, or when nobody can read them.
     pub(crate) fn handle_notification(
         &mut self,
         now: Now,
@@ -370,9 +374,8 @@ impl<P: PeerKey> Engine<P> {
         });
         let Some((id, (child, base))) = observed else {
             self.counters.dropped_notifications += 1;
-            self.settle_notification(now, receipt, Kept::Yes);
             self.coap.forget_observation(peer, token);
-            return;
+            return self.settle_notification(now, receipt, Kept::Never);
         };
         if !response.code.is_success() {
             // RFC 7641 §3.2: an error ends the observation.
@@ -389,7 +392,8 @@ impl<P: PeerKey> Engine<P> {
         self.report(now, &id, (child.as_ref(), base), response, receipt);
     }
 
-    /// Acknowledges a notification, or has its sender send it again.
+    /// Acknowledges a notification, has its sender send it again, or rejects it. What is not kept is not acknowledged: a
+    /// device takes what is for known.
     pub(crate) fn settle_notification(
         &mut self,
         now: Now,
@@ -401,7 +405,8 @@ impl<P: PeerKey> Engine<P> {
         };
         match kept {
             Kept::Yes => self.coap.acknowledge(receipt),
-            Kept::No => self.coap.decline(receipt),
+            Kept::NotNow => self.coap.decline(receipt),
+            Kept::Never => self.coap.reject(receipt),
         }
         self.drain_coap(now, None);
     }
@@ -460,14 +465,18 @@ impl<P: PeerKey> Engine<P> {
         }
         let read = self.values_in(registration, child, base, response);
         let Some(device) = self.devices.get(registration) else {
-            return;
+            return self.settle_notification(now, receipt, Kept::Never);
         };
         let entries = match read {
             Ok(entries) if self.awaiting.len() < self.config.max_pending_commits => entries,
             read => {
                 self.counters.dropped_notifications += 1;
                 // What makes no sense makes none the next time.
-                let kept = if read.is_ok() { Kept::No } else { Kept::Yes };
+                let kept = if read.is_ok() {
+                    Kept::NotNow
+                } else {
+                    Kept::Yes
+                };
                 return self.settle_notification(now, receipt, kept);
             }
         };

@@ -277,6 +277,18 @@ impl<P: PeerKey> Endpoint<P> {
         self.forget_order(slot, receipt.token);
     }
 
+    /// A notification will never be kept: it is rejected with a reset, which ends its observation at
+    /// the peer (RFC 7641 §3.6).
+    pub fn reject(&mut self, receipt: Receipt<P>) {
+        let Some(slot) = self.peers.find(receipt.peer) else {
+            return;
+        };
+        self.dedup
+            .settle(MessageKey::new(slot, receipt.id), Reply::Reset);
+        self.drop_observation(slot, receipt.token);
+        self.transmit_empty(receipt.peer, Type::Reset, receipt.id);
+    }
+
     /// Takes the next notification for a fresh one, whatever its number.
     fn forget_order(&mut self, slot: PeerSlot, token: Token) {
         let observations = self.peers.get_mut(slot).map(|peer| &mut peer.observations);

@@ -3,11 +3,11 @@
 use std::time::Instant;
 
 use super::notification::Taken;
-use super::{Endpoint, Event};
+use super::{Endpoint, Event, Receipt};
 use crate::blockwise::BlockSize;
 use crate::codec;
 use crate::dedup::Reply;
-use crate::exchange::{ExchangeId, Failure, Wait};
+use crate::exchange::{ExchangeId, Failure, Outgoing, Wait};
 use crate::message::{Message, MessageId, Token, Type};
 use crate::option::number;
 use crate::peer::{MessageKey, PeerKey, PeerSlot};
@@ -248,6 +248,11 @@ impl<P: PeerKey> Endpoint<P> {
                 self.take_notification(now, slot, (kind, id, token), parsed.clone());
                 self.take_response(now, slot, exchange, parsed);
             }
+            Addressee::Exchange(exchange) | Addressee::Refreshed(exchange)
+                if kind == Type::Confirmable && self.establishes(exchange, slot, &parsed) =>
+            {
+                self.take_first_notification(now, slot, (exchange, id, token), parsed);
+            }
             Addressee::Exchange(exchange) | Addressee::Refreshed(exchange) => {
                 self.accept(now, slot, kind, id, Reply::Acknowledgement);
                 self.take_response(now, slot, exchange, parsed);
@@ -274,6 +279,40 @@ impl<P: PeerKey> Endpoint<P> {
             Taken::PutOff => return,
         };
         self.accept(now, slot, kind, id, reply);
+    }
+
+    /// Whether this message alone answers an Observe, and the observation stands from then on.
+    fn establishes(&self, exchange: ExchangeId, slot: PeerSlot, parsed: &ParsedResponse) -> bool {
+        let observes = |out: &Outgoing| out.observe == Some(0) && out.token == out.origin;
+        let response = &parsed.response;
+        self.outgoing.get(&exchange).is_some_and(observes)
+            && response.observe.is_some()
+            && response.code.is_success()
+            && !parsed.block2.is_some_and(|block| block.more)
+            && !self.on_stream(slot)
+    }
+
+    /// A confirmable message that answers an Observe. The peer's first answer may have been lost on its way, and
+    /// this be a notification already: it is the answer, and it is acknowledged when it is kept.
+    fn take_first_notification(
+        &mut self,
+        now: Instant,
+        slot: PeerSlot,
+        (exchange, id, token): (ExchangeId, MessageId, Token),
+        parsed: ParsedResponse,
+    ) {
+        let Some(peer) = self.peers.get(slot).map(|peer| peer.key) else {
+            return;
+        };
+        self.remember(now, slot, id, Type::Confirmable, Reply::Silence);
+        let response = parsed.response.clone();
+        self.take_response(now, slot, exchange, parsed);
+        self.event(Event::Notification {
+            peer,
+            token,
+            response,
+            receipt: Some(Receipt { peer, token, id }),
+        });
     }
 
     fn take_response(

@@ -180,6 +180,43 @@ fn a_notification_that_was_not_kept_is_taken_when_it_comes_again() {
 }
 
 #[test]
+fn a_notification_that_is_never_kept_is_reset_and_ends_its_observation() {
+    let (mut rig, token) = observing();
+    let message = notification(token, 1, 7);
+    rig.receive(&message);
+    let receipt = receipt_of(&rig.one_event());
+    rig.endpoint.reject(receipt);
+    assert_eq!(rig.one_sent(), empty(Type::Reset, &message));
+    assert_eq!(rig.endpoint.observations(PEER), []);
+    for again in [message, notification(token, 2, 8)] {
+        rig.receive(&again);
+        assert_eq!(rig.one_sent(), empty(Type::Reset, &again));
+        assert_eq!(rig.events(), []);
+    }
+}
+
+#[test]
+fn a_notification_that_comes_before_the_answer_to_observe_is_acknowledged_when_it_is_kept() {
+    let mut rig = Rig::new();
+    rig.send(observe_request());
+    let request = rig.one_sent();
+    // The answer was lost, and what is observed has changed since.
+    let message = notification(request.token, 1, 7);
+    rig.receive(&message);
+    assert_eq!(rig.sent(), [], "nobody has kept it");
+    let events = rig.events();
+    assert!(
+        matches!(&events[..1], [Event::Response { response, .. }] if response.observe == Some(7))
+    );
+    let receipt = receipt_of(&events[1]);
+    rig.receive(&message);
+    assert_eq!((rig.sent(), rig.events()), (vec![], vec![]));
+    rig.endpoint.acknowledge(receipt);
+    assert_eq!(rig.one_sent(), empty(Type::Acknowledgement, &message));
+    assert_eq!(rig.endpoint.observations(PEER), [request.token]);
+}
+
+#[test]
 fn a_response_without_observe_establishes_nothing() {
     let mut rig = Rig::new();
     rig.send(observe_request());

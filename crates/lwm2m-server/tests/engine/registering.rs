@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 use std::time::Duration;
 
 use coap::{Code, Message, MessageId, Type, number};
-use device_state::{Command, NodeId};
+use device_state::{Command, DeviceName, Namespace, NodeId, Outcome, SecurityIdentity, query};
 use lwm2m::{
     Entry, ExecuteArguments, Lifetime, LwM2mVersion, NotificationAttributes, Operation, Path,
     QueueMode, RegistrationId, Setting, Value, WriteMode,
@@ -299,6 +299,49 @@ fn a_lifetime_that_ends_takes_the_observations_along() {
     site.pass(Duration::from_millis(1));
     assert_eq!(notified(&mut site, 1, &observation, 3), Type::Reset);
     assert_eq!(site.engine.device_count(), 0);
+}
+
+#[test]
+fn what_is_reported_under_a_registration_that_is_over_is_not_acknowledged() {
+    let mut site = Site::new();
+    let id = site.registered(&anyone(1), "device-1", "");
+    let observation = observed(&mut site, 1, &id);
+    // The state tier has had enough of it, or it has registered at another node.
+    let over = site.apply(Command::Deregister {
+        namespace: Namespace::default(),
+        id,
+        identity: SecurityIdentity::Unauthenticated,
+    });
+    assert!(matches!(over, Outcome::Deregistered { .. }), "{over:?}");
+    for sequence in [2, 2, 3] {
+        let reply = notified(&mut site, 1, &observation, sequence);
+        assert_eq!(reply, Type::Reset, "{sequence}");
+    }
+}
+
+#[test]
+fn a_first_report_in_place_of_the_answer_is_acknowledged_when_it_is_committed() {
+    let mut site = Site::new();
+    let id = site.registered(&anyone(1), "device-1", "");
+    site.commits = Commits::Fail;
+    let observe = Operation::Observe {
+        observed: TEMPERATURE.into(),
+        parameters: NotificationAttributes::default(),
+    };
+    // The device has answered, and its answer was lost.
+    let sent = site.operate(&id, observe);
+    let report = notification(&asked_of(1, &sent), 2);
+    assert_eq!(site.tell(&anyone(1), &report), []);
+    assert!(matches!(site.done.as_slice(), [(_, Ok(_))]));
+    site.commits = Commits::Succeed;
+    let sent = site.tell(&anyone(1), &report);
+    assert!(
+        matches!(sent.as_slice(), [(1, reply)] if reply.kind == Type::Acknowledgement),
+        "{sent:?}"
+    );
+    let device = DeviceName::parse("device-1").unwrap();
+    let last = query::last_value(&site.tables, &device, TEMPERATURE);
+    assert_eq!(last.map(|last| last.value), Some(Value::Float(21.5)));
 }
 
 #[test]
