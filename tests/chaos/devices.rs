@@ -17,8 +17,10 @@ const COUNT: usize = 12;
 const OBSERVED: usize = 6;
 const KEY: &str = "000102030405060708090a0b0c0d0e0f";
 const TEMPERATURE: &str = "/3303/0/5700";
-/// How long anything may take once nothing is broken.
-const SOON: Duration = Duration::from_secs(60);
+/// How long anything may take once nothing is broken. A device whose last copy of a message was lost just before waits
+/// for an answer until `MAX_TRANSMIT_WAIT` is over (93 s, RFC 7252 §4.8.2); only then it asks for anything else, and may
+/// be told to come back later.
+const SOON: Duration = Duration::from_secs(93 + 57);
 
 pub(crate) struct Devices {
     program: Program,
