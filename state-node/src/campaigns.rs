@@ -122,6 +122,8 @@ async fn carry_out(
                 id: campaign.id,
                 wave,
                 until,
+                step: 0,
+                census: 0,
             };
             router.propose(shard, None, command, PATIENCE).await?;
             Ok(true)
@@ -267,6 +269,8 @@ fn part(campaign: &Campaign) -> Part {
         device,
         enrolment: Sweep::NotBegun,
         halt: Sweep::NotBegun,
+        step: 0,
+        reach: None,
     }
 }
 

@@ -22,7 +22,9 @@ mod plan;
 
 pub use compatibility::{Compatibility, is_comparable};
 pub use course::{CampaignState, Course, PauseReason, WaveCourse, WaveState};
-pub use ledger::{Failure, FailureSample, Ledger, Part, Phase, SkipReason, Sweep, Tally};
+pub use ledger::{
+    Failure, FailureSample, Ledger, Part, Phase, Presence, Reach, SkipReason, Sweep, Tally,
+};
 pub use object::{NoUpdateObject, Stage, UpdateObject, Verdict};
 pub use plan::{
     DevicePolicy, FailureThreshold, Image, Membership, OnFailure, Plan, Promotion, Schedule, Share,

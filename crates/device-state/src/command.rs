@@ -306,6 +306,11 @@ pub enum Command {
         id: CampaignId,
         wave: u8,
         until: u64,
+        /// At which [`Course::step`] this was decided: nobody is admitted if the shard was told of a later one. 0 of
+        /// releases before [`FeatureLevel::CAMPAIGN_HEALTH`].
+        step: u64,
+        /// [`Course::census`]; with a new one the shard begins to count.
+        census: u64,
     },
     /// No device begins any more, and further ones are taken back, about as many as `limit`.
     HaltCampaign {
@@ -403,6 +408,9 @@ impl Command {
 
     /// What replicas have to understand to apply it.
     pub fn needs(&self) -> FeatureLevel {
+        if self.is_of_campaign_health() {
+            return FeatureLevel::CAMPAIGN_HEALTH;
+        }
         if self.is_of_update_objects() {
             return FeatureLevel::UPDATE_OBJECTS;
         }
@@ -421,6 +429,17 @@ impl Command {
         match self.begins_in() {
             Some(namespace) if !namespace.is_default() => FeatureLevel::NAMESPACES,
             _ => FeatureLevel::default(),
+        }
+    }
+
+    fn is_of_campaign_health(&self) -> bool {
+        match self {
+            Self::PutCampaign { campaign } => campaign.plan.pause_when_unreachable.is_some(),
+            Self::OpenCampaign { part } => part.reach.is_some(),
+            Self::SteerCampaign { course, .. } => course.census > 0,
+            Self::AdmitDevices { step, census, .. } => *step > 0 || *census > 0,
+            Self::Guarded { command, .. } => command.is_of_campaign_health(),
+            _ => false,
         }
     }
 
@@ -690,6 +709,12 @@ pub enum Rejection {
     CampaignExists,
     #[error("the campaign has not ended")]
     CampaignRuns,
+    #[error("the campaign has ended, or is coming to its end")]
+    CampaignEnded,
+    #[error(
+        "the campaign stopped by itself: once somebody has looked at it, pause it, and let it go on"
+    )]
+    CampaignStopped,
     #[error("too many campaigns")]
     TooManyCampaigns,
     #[error("the campaign has no such wave")]

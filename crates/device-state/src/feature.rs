@@ -10,7 +10,7 @@ pub struct FeatureLevel(pub u32);
 
 impl FeatureLevel {
     /// What this release understands. A replica that meets a higher one stops: it would guess.
-    pub const SUPPORTED: Self = Self(7);
+    pub const SUPPORTED: Self = Self(8);
 
     /// There are other namespaces than the default one. Releases before cannot read what is in them.
     pub const NAMESPACES: Self = Self(2);
@@ -30,6 +30,10 @@ impl FeatureLevel {
     /// There are campaigns for other objects than Firmware Update, and for devices of certain versions. Releases before
     /// would take their images for firmware of every device.
     pub const UPDATE_OBJECTS: Self = Self(7);
+
+    /// What people say to a campaign holds at once, devices that another campaign holds keep nobody back, and campaigns
+    /// stop when devices are lost. Releases before would begin devices that these do not, and know no such plan.
+    pub const CAMPAIGN_HEALTH: Self = Self(8);
 
     /// Whether this release understands the level.
     pub const fn is_supported(self) -> bool {

@@ -227,6 +227,8 @@ pub struct Counters {
     pub profiles: u64,
     /// Devices that are registered by an enrollment policy.
     pub enrolled: u64,
+    /// Campaigns that count who is registered.
+    pub counting_campaigns: u64,
 }
 
 impl Row {

@@ -87,6 +87,8 @@ pub(crate) fn rejected(rejection: Rejection) -> Response {
         | Rejection::UnknownCampaign
         | Rejection::CampaignExists
         | Rejection::CampaignRuns
+        | Rejection::CampaignEnded
+        | Rejection::CampaignStopped
         | Rejection::TooManyCampaigns
         | Rejection::UnknownWave
         | Rejection::UnknownDeviceProfile

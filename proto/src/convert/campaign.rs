@@ -104,6 +104,7 @@ impl From<Plan> for wire::CampaignPlan {
             device: Some(plan.device.into()),
             on_failure: wire_on_failure(plan.on_failure),
             rollback_image: plan.rollback_image.map(Into::into),
+            pause_when_unreachable: plan.pause_when_unreachable,
         }
     }
 }
@@ -131,6 +132,7 @@ impl TryFrom<wire::CampaignPlan> for Plan {
                 .rollback_image
                 .map(|image| image.try_into().within("rollback_image"))
                 .transpose()?,
+            pause_when_unreachable: plan.pause_when_unreachable,
         })
     }
 }

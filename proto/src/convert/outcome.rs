@@ -48,6 +48,8 @@ wire_enum!(Rejection, wire::Rejection, wire_rejection, rejection, {
     UnknownCampaign,
     CampaignExists,
     CampaignRuns,
+    CampaignEnded,
+    CampaignStopped,
     TooManyCampaigns,
     UnknownWave,
     UnknownArtefact,

@@ -288,6 +288,7 @@ impl From<Counters> for wire::Counters {
             dynamic_campaigns: counters.dynamic_campaigns,
             profiles: counters.profiles,
             enrolled: counters.enrolled,
+            counting_campaigns: counters.counting_campaigns,
         }
     }
 }
@@ -312,6 +313,7 @@ impl TryFrom<wire::Counters> for Counters {
             dynamic_campaigns: counters.dynamic_campaigns,
             profiles: counters.profiles,
             enrolled: counters.enrolled,
+            counting_campaigns: counters.counting_campaigns,
         })
     }
 }

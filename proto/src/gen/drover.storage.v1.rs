@@ -96,6 +96,9 @@ pub struct CampaignPlan {
     /// What devices get by CAMPAIGN_ON_FAILURE_ROLLBACK
     #[prost(message, optional, tag = "11")]
     pub rollback_image: ::core::option::Option<CampaignImage>,
+    /// In millionths
+    #[prost(uint32, optional, tag = "12")]
+    pub pause_when_unreachable: ::core::option::Option<u32>,
 }
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct CampaignWave {
@@ -183,6 +186,8 @@ pub struct CampaignCourse {
     pub started_at_ms: ::core::option::Option<u64>,
     #[prost(uint64, optional, tag = "7")]
     pub ended_at_ms: ::core::option::Option<u64>,
+    #[prost(uint64, tag = "8")]
+    pub census: u64,
 }
 /// Nested message and enum types in `CampaignCourse`.
 pub mod campaign_course {
@@ -228,6 +233,12 @@ pub struct CampaignPart {
     pub halt: ::core::option::Option<CampaignSweep>,
     #[prost(string, tag = "12")]
     pub name: ::prost::alloc::string::String,
+    /// The step of the course that the shard was told of last
+    #[prost(uint64, tag = "13")]
+    pub step: u64,
+    /// Unset: nobody asked for it
+    #[prost(message, optional, tag = "14")]
+    pub reach: ::core::option::Option<CampaignReach>,
 }
 /// Nested message and enum types in `CampaignPart`.
 pub mod campaign_part {
@@ -253,6 +264,18 @@ pub mod campaign_sweep {
         #[prost(bool, tag = "3")]
         Done(bool),
     }
+}
+/// How many of a campaign's devices are registered.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct CampaignReach {
+    #[prost(uint64, tag = "1")]
+    pub census: u64,
+    #[prost(uint64, tag = "2")]
+    pub registered: u64,
+    #[prost(uint64, tag = "3")]
+    pub counted: u64,
+    #[prost(uint64, tag = "4")]
+    pub lost: u64,
 }
 /// A device in a campaign.
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
@@ -283,6 +306,9 @@ pub struct CampaignDevice {
     pub retries: u32,
     #[prost(string, optional, tag = "13")]
     pub version_before: ::core::option::Option<::prost::alloc::string::String>,
+    /// Unset: as all that is not counted
+    #[prost(message, optional, tag = "14")]
+    pub presence: ::core::option::Option<campaign_device::Presence>,
 }
 /// Nested message and enum types in `CampaignDevice`.
 pub mod campaign_device {
@@ -292,6 +318,15 @@ pub mod campaign_device {
         pub shard: u32,
         #[prost(uint64, tag = "2")]
         pub sequence: u64,
+    }
+    #[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
+    pub struct Presence {
+        #[prost(bool, tag = "1")]
+        pub registered: bool,
+        #[prost(uint64, tag = "2")]
+        pub census: u64,
+        #[prost(bool, tag = "3")]
+        pub counted: bool,
     }
 }
 #[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
@@ -478,6 +513,9 @@ pub struct CampaignTally {
     pub failures: ::prost::alloc::vec::Vec<campaign_tally::Failure>,
     #[prost(message, repeated, tag = "5")]
     pub samples: ::prost::alloc::vec::Vec<campaign_tally::Sample>,
+    /// Of those that wait
+    #[prost(uint64, tag = "6")]
+    pub held: u64,
 }
 /// Nested message and enum types in `CampaignTally`.
 pub mod campaign_tally {
@@ -668,6 +706,7 @@ pub enum CampaignPause {
     Asked = 1,
     FailureThreshold = 2,
     SuccessThreshold = 3,
+    Unreachable = 4,
 }
 impl CampaignPause {
     /// String value of the enum field names used in the ProtoBuf definition.
@@ -680,6 +719,7 @@ impl CampaignPause {
             Self::Asked => "CAMPAIGN_PAUSE_ASKED",
             Self::FailureThreshold => "CAMPAIGN_PAUSE_FAILURE_THRESHOLD",
             Self::SuccessThreshold => "CAMPAIGN_PAUSE_SUCCESS_THRESHOLD",
+            Self::Unreachable => "CAMPAIGN_PAUSE_UNREACHABLE",
         }
     }
     /// Creates an enum from field names used in the ProtoBuf definition.
@@ -689,6 +729,7 @@ impl CampaignPause {
             "CAMPAIGN_PAUSE_ASKED" => Some(Self::Asked),
             "CAMPAIGN_PAUSE_FAILURE_THRESHOLD" => Some(Self::FailureThreshold),
             "CAMPAIGN_PAUSE_SUCCESS_THRESHOLD" => Some(Self::SuccessThreshold),
+            "CAMPAIGN_PAUSE_UNREACHABLE" => Some(Self::Unreachable),
             _ => None,
         }
     }
@@ -1862,6 +1903,8 @@ pub struct Counters {
     pub profiles: u64,
     #[prost(uint64, tag = "110")]
     pub enrolled: u64,
+    #[prost(uint64, tag = "120")]
+    pub counting_campaigns: u64,
 }
 /// What becomes of devices that register. In shard 0.
 #[derive(Clone, PartialEq, ::prost::Message)]
@@ -2202,6 +2245,10 @@ pub mod command {
         pub wave: u32,
         #[prost(uint64, tag = "3")]
         pub until: u64,
+        #[prost(uint64, tag = "4")]
+        pub step: u64,
+        #[prost(uint64, tag = "5")]
+        pub census: u64,
     }
     #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
     pub struct RemoveBootstrapProfile {
@@ -3208,6 +3255,8 @@ pub enum Rejection {
     EnrollmentTooFast = 36,
     UnknownEnrollmentPolicy = 53,
     TooManyEnrollmentPolicies = 54,
+    CampaignEnded = 55,
+    CampaignStopped = 56,
 }
 impl Rejection {
     /// String value of the enum field names used in the ProtoBuf definition.
@@ -3266,6 +3315,8 @@ impl Rejection {
             Self::EnrollmentTooFast => "REJECTION_ENROLLMENT_TOO_FAST",
             Self::UnknownEnrollmentPolicy => "REJECTION_UNKNOWN_ENROLLMENT_POLICY",
             Self::TooManyEnrollmentPolicies => "REJECTION_TOO_MANY_ENROLLMENT_POLICIES",
+            Self::CampaignEnded => "REJECTION_CAMPAIGN_ENDED",
+            Self::CampaignStopped => "REJECTION_CAMPAIGN_STOPPED",
         }
     }
     /// Creates an enum from field names used in the ProtoBuf definition.
@@ -3323,6 +3374,8 @@ impl Rejection {
             "REJECTION_TOO_MANY_ENROLLMENT_POLICIES" => {
                 Some(Self::TooManyEnrollmentPolicies)
             }
+            "REJECTION_CAMPAIGN_ENDED" => Some(Self::CampaignEnded),
+            "REJECTION_CAMPAIGN_STOPPED" => Some(Self::CampaignStopped),
             _ => None,
         }
     }

@@ -44,9 +44,27 @@ pub struct Campaign {
     /// Outside of the schedule's windows: when the next one begins.
     #[prost(message, optional, tag = "17")]
     pub window_time: ::core::option::Option<::prost_types::Timestamp>,
+    /// Somebody aborted it; false for one that ended because a wave was bad.
+    #[prost(bool, tag = "18")]
+    pub aborted: bool,
+    /// What stopped it, in STATE_STOPPED.
+    #[prost(enumeration = "campaign::Stop", tag = "19")]
+    pub stop: i32,
+    /// With plan.pause_when_unreachable, once a wave has begun.
+    #[prost(message, optional, tag = "20")]
+    pub reach: ::core::option::Option<campaign::Reach>,
 }
 /// Nested message and enum types in `Campaign`.
 pub mod campaign {
+    #[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
+    pub struct Reach {
+        /// Devices that were registered when the wave began, or when somebody let the campaign go on in it
+        #[prost(uint64, tag = "1")]
+        pub counted: u64,
+        /// Those of them that are not registered any more
+        #[prost(uint64, tag = "2")]
+        pub lost: u64,
+    }
     #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
     pub struct WaveStatus {
         #[prost(string, tag = "1")]
@@ -149,7 +167,7 @@ pub mod campaign {
         Running = 2,
         /// By somebody
         Paused = 3,
-        /// Too many devices of a wave failed, or too few succeeded.
+        /// By itself: see `stop`
         Stopped = 4,
         /// Devices that have begun come to their end.
         Aborting = 5,
@@ -187,6 +205,51 @@ pub mod campaign {
                 "STATE_SUCCEEDED" => Some(Self::Succeeded),
                 "STATE_ABORTED" => Some(Self::Aborted),
                 "STATE_DEADLINE_EXCEEDED" => Some(Self::DeadlineExceeded),
+                _ => None,
+            }
+        }
+    }
+    #[derive(
+        Clone,
+        Copy,
+        Debug,
+        PartialEq,
+        Eq,
+        Hash,
+        PartialOrd,
+        Ord,
+        ::prost::Enumeration
+    )]
+    #[repr(i32)]
+    pub enum Stop {
+        Unspecified = 0,
+        /// Too many devices of a wave failed.
+        Failures = 1,
+        /// Too few devices of a wave succeeded.
+        Successes = 2,
+        /// Too many devices are not registered any more.
+        Unreachable = 3,
+    }
+    impl Stop {
+        /// String value of the enum field names used in the ProtoBuf definition.
+        ///
+        /// The values are not transformed in any way and thus are considered stable
+        /// (if the ProtoBuf definition does not change) and safe for programmatic use.
+        pub fn as_str_name(&self) -> &'static str {
+            match self {
+                Self::Unspecified => "STOP_UNSPECIFIED",
+                Self::Failures => "STOP_FAILURES",
+                Self::Successes => "STOP_SUCCESSES",
+                Self::Unreachable => "STOP_UNREACHABLE",
+            }
+        }
+        /// Creates an enum from field names used in the ProtoBuf definition.
+        pub fn from_str_name(value: &str) -> ::core::option::Option<Self> {
+            match value {
+                "STOP_UNSPECIFIED" => Some(Self::Unspecified),
+                "STOP_FAILURES" => Some(Self::Failures),
+                "STOP_SUCCESSES" => Some(Self::Successes),
+                "STOP_UNREACHABLE" => Some(Self::Unreachable),
                 _ => None,
             }
         }
@@ -258,6 +321,10 @@ pub struct CampaignPlan {
     pub group: ::prost::alloc::string::String,
     #[prost(enumeration = "campaign_plan::Transfer", tag = "12")]
     pub transfer: i32,
+    /// The campaign stops when more than this part of its devices that were registered when the wave began are not registered
+    /// any more, in percent: "20%". Unset: never
+    #[prost(string, tag = "13")]
+    pub pause_when_unreachable: ::prost::alloc::string::String,
 }
 /// Nested message and enum types in `CampaignPlan`.
 pub mod campaign_plan {
@@ -873,7 +940,8 @@ pub mod campaigns_client {
                 .insert(GrpcMethod::new("drover.v1.Campaigns", "ListCampaigns"));
             self.inner.unary(req, path, codec).await
         }
-        /// Pauses a campaign, or lets it go on: no further device begins, those that have begun go on.
+        /// Pauses a campaign, or lets it go on: once this has answered no further device begins, those that have begun go on. One
+        /// that stopped by itself is paused before it can be let go on.
         pub async fn pause_campaign(
             &mut self,
             request: impl tonic::IntoRequest<super::PauseCampaignRequest>,
@@ -1021,7 +1089,8 @@ pub mod campaigns_server {
             tonic::Response<super::ListCampaignsResponse>,
             tonic::Status,
         >;
-        /// Pauses a campaign, or lets it go on: no further device begins, those that have begun go on.
+        /// Pauses a campaign, or lets it go on: once this has answered no further device begins, those that have begun go on. One
+        /// that stopped by itself is paused before it can be let go on.
         async fn pause_campaign(
             &self,
             request: tonic::Request<super::PauseCampaignRequest>,

@@ -5,8 +5,8 @@ use std::time::Duration;
 use device_state::campaign::{
     Abort, Campaign, CampaignId, CampaignState, Compatibility, Control, Course, DevicePolicy,
     Failure, FailureSample, FailureThreshold, Image, Ledger, Membership, OnFailure, Part,
-    PauseReason, Phase, Plan, Promotion, Schedule, Selector, Share, SkipReason, Sweep, Tally,
-    Transfer, UpdateObject, Wave, WaveCourse, WaveState, Window,
+    PauseReason, Phase, Plan, Presence, Promotion, Reach, Schedule, Selector, Share, SkipReason,
+    Sweep, Tally, Transfer, UpdateObject, Wave, WaveCourse, WaveState, Window,
 };
 use device_state::{Command, Group, Row};
 use proptest::collection::vec;
@@ -178,11 +178,17 @@ fn plan() -> impl Strategy<Value = Plan> {
     (
         (image(), selector(), membership(), name()),
         (vec(wave(), 0..4), of(share())),
-        (schedule(), policy(), on_failure, of(image())),
+        (
+            schedule(),
+            policy(),
+            on_failure,
+            of(image()),
+            of(any::<u32>()),
+        ),
     )
         .prop_map(
             |((image, selector, membership, seed), (waves, max_unavailable), rest)| {
-                let (schedule, device, on_failure, rollback_image) = rest;
+                let (schedule, device, on_failure, rollback_image, pause_when_unreachable) = rest;
                 Plan {
                     image,
                     transfer: Transfer::Pull,
@@ -195,6 +201,7 @@ fn plan() -> impl Strategy<Value = Plan> {
                     device,
                     on_failure,
                     rollback_image,
+                    pause_when_unreachable,
                 }
             },
         )
@@ -207,6 +214,7 @@ fn course() -> impl Strategy<Value = Course> {
         CampaignState::Paused(PauseReason::Asked),
         CampaignState::Paused(PauseReason::FailureThreshold),
         CampaignState::Paused(PauseReason::SuccessThreshold),
+        CampaignState::Paused(PauseReason::Unreachable),
         CampaignState::Aborting,
         CampaignState::Succeeded,
         CampaignState::Aborted,
@@ -236,17 +244,18 @@ fn course() -> impl Strategy<Value = Course> {
         state,
         any::<u64>(),
         vec(wave, 0..4),
-        of(time()),
-        of(time()),
+        (of(time()), of(time())),
+        any::<u64>(),
     )
         .prop_map(
-            |(step, state, members, waves, started_at, ended_at)| Course {
+            |(step, state, members, waves, (started_at, ended_at), census)| Course {
                 step,
                 state,
                 members,
                 waves,
                 started_at,
                 ended_at,
+                census,
             },
         )
 }
@@ -295,11 +304,11 @@ fn part() -> impl Strategy<Value = Part> {
     (
         (id(), (namespace(), name()), image(), selector()),
         (membership(), name(), vec(of(selector()), 0..3)),
-        (policy(), sweep(), sweep()),
+        (policy(), sweep(), sweep(), any::<u64>(), of(reach())),
     )
         .prop_map(
             |((id, (namespace, name), image, selector), (membership, seed, waves), rest)| {
-                let (device, enrolment, halt) = rest;
+                let (device, enrolment, halt, step, reach) = rest;
                 Part {
                     id,
                     namespace,
@@ -313,9 +322,28 @@ fn part() -> impl Strategy<Value = Part> {
                     device,
                     enrolment,
                     halt,
+                    step,
+                    reach,
                 }
             },
         )
+}
+
+fn reach() -> impl Strategy<Value = Reach> {
+    any::<[u64; 4]>().prop_map(|[census, registered, counted, lost]| Reach {
+        census,
+        registered,
+        counted,
+        lost,
+    })
+}
+
+fn presence() -> impl Strategy<Value = Presence> {
+    (any::<bool>(), 0..3_u64, any::<bool>()).prop_map(|(registered, census, counted)| Presence {
+        registered,
+        census,
+        counted,
+    })
 }
 
 fn failure() -> impl Strategy<Value = Failure> {
@@ -364,12 +392,12 @@ fn ledger() -> impl Strategy<Value = Ledger> {
         (id(), endpoint(), any::<u64>()),
         (of(any::<u8>()), of(any::<u8>()), phase()),
         (time(), time(), time(), time()),
-        (of(operation_id()), any::<u8>(), of(".{0,9}")),
+        (of(operation_id()), any::<u8>(), of(".{0,9}"), presence()),
     )
         .prop_map(
             |((campaign, endpoint, rank), (lane, wave, phase), times, rest)| {
                 let (since, deadline, due, asked_at) = times;
-                let (operation, retries, version_before) = rest;
+                let (operation, retries, version_before, presence) = rest;
                 Ledger {
                     campaign,
                     endpoint,
@@ -384,6 +412,7 @@ fn ledger() -> impl Strategy<Value = Ledger> {
                     asked_at,
                     retries,
                     version_before,
+                    presence,
                 }
             },
         )
@@ -400,11 +429,13 @@ fn tally() -> impl Strategy<Value = Tally> {
         vec((phase(), any::<u32>()), 0..5),
         vec((failure(), any::<u64>()), 0..3),
         vec(sample, 0..3),
+        any::<u32>(),
     )
-        .prop_map(|(counts, failures, samples)| {
+        .prop_map(|(counts, failures, samples, held)| {
             let mut tally = Tally {
                 failures,
                 samples,
+                held: u64::from(held),
                 ..Tally::default()
             };
             for (phase, count) in counts {
@@ -483,10 +514,14 @@ pub(crate) fn command() -> impl Strategy<Value = Command> {
         (id(), any::<u32>()).prop_map(|(id, limit)| Command::EnrolDevices { id, limit }),
         (id(), any::<u32>()).prop_map(|(id, limit)| Command::HaltCampaign { id, limit }),
         (id(), any::<u32>()).prop_map(|(id, limit)| Command::DropCampaign { id, limit }),
-        (id(), any::<u8>(), any::<u64>()).prop_map(|(id, wave, until)| Command::AdmitDevices {
-            id,
-            wave,
-            until
+        (id(), any::<u8>(), any::<[u64; 3]>()).prop_map(|(id, wave, [until, step, census])| {
+            Command::AdmitDevices {
+                id,
+                wave,
+                until,
+                step,
+                census,
+            }
         }),
     ]
 }

@@ -848,6 +848,8 @@ fn rejection() -> impl Strategy<Value = Rejection> {
         Rejection::UnknownCampaign,
         Rejection::CampaignExists,
         Rejection::CampaignRuns,
+        Rejection::CampaignEnded,
+        Rejection::CampaignStopped,
         Rejection::TooManyCampaigns,
         Rejection::UnknownWave,
         Rejection::UnknownArtefact,
@@ -909,7 +911,7 @@ pub(crate) fn outcome() -> impl Strategy<Value = Outcome> {
 }
 
 fn counters() -> impl Strategy<Value = Counters> {
-    (any::<[u64; 13]>(), any::<u16>()).prop_map(
+    (any::<[u64; 14]>(), any::<u16>()).prop_map(
         |(
             [
                 next_operation,
@@ -925,6 +927,7 @@ fn counters() -> impl Strategy<Value = Counters> {
                 dynamic_campaigns,
                 profiles,
                 enrolled,
+                counting_campaigns,
             ],
             context_floor,
         )| Counters {
@@ -943,6 +946,7 @@ fn counters() -> impl Strategy<Value = Counters> {
             dynamic_campaigns,
             profiles,
             enrolled,
+            counting_campaigns,
         },
     )
 }

@@ -433,6 +433,8 @@ pub fn rejection(rejection: Rejection) -> Status {
         Rejection::UnknownCampaign => (Code::NotFound, "UNKNOWN_CAMPAIGN"),
         Rejection::CampaignExists => (Code::AlreadyExists, "CAMPAIGN_EXISTS"),
         Rejection::CampaignRuns => (Code::FailedPrecondition, "CAMPAIGN_RUNS"),
+        Rejection::CampaignEnded => (Code::FailedPrecondition, "CAMPAIGN_ENDED"),
+        Rejection::CampaignStopped => (Code::FailedPrecondition, "CAMPAIGN_STOPPED"),
         Rejection::TooManyCampaigns => (Code::ResourceExhausted, "TOO_MANY_CAMPAIGNS"),
         Rejection::UnknownWave => (Code::InvalidArgument, "UNKNOWN_WAVE"),
         Rejection::CourseMoved => (Code::Aborted, "COURSE_MOVED"),

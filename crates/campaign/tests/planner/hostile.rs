@@ -93,7 +93,7 @@ prop_compose! {
     ) -> Course {
         let wave = |(state, size)| WaveCourse { state, size, ..WaveCourse::default() };
         let waves = waves.into_iter().map(wave).collect();
-        Course { step, state, members, waves, started_at, ended_at: None }
+        Course { step, state, members, waves, started_at, ended_at: None, census: 0 }
     }
 }
 

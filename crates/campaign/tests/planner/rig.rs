@@ -58,6 +58,7 @@ pub(crate) fn plan(waves: Vec<Wave>) -> Plan {
         device: DevicePolicy::default(),
         on_failure: OnFailure::Pause,
         rollback_image: None,
+        pause_when_unreachable: None,
     }
 }
 
@@ -84,6 +85,7 @@ pub(crate) fn begun(plan: Plan, members: u64, size: u64) -> Campaign {
         waves: vec![WaveCourse::default(); campaign.plan.waves.len()],
         started_at: Some(NOW),
         ended_at: None,
+        census: 0,
     };
     campaign.course.waves[0] = running(size);
     campaign

@@ -10,7 +10,9 @@ use lwm2m::{NotificationAttributes, Observed, Operation, Path, Value};
 
 use super::Change;
 use crate::campaign::firmware::{self, Going, Input, Known, Step, Wanted};
-use crate::campaign::{CampaignId, FailureSample, Ledger, Part, Phase, Sweep, Tally, UpdateObject};
+use crate::campaign::{
+    CampaignId, FailureSample, Ledger, Part, Phase, Presence, Sweep, Tally, UpdateObject,
+};
 use crate::event::Event;
 use crate::id::{OperationId, Timestamp, spread};
 use crate::name::DeviceName;
@@ -332,6 +334,7 @@ impl Ledger {
             asked_at: Timestamp(0),
             retries: 0,
             version_before: None,
+            presence: Presence::default(),
         }
     }
 }

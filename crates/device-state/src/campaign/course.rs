@@ -15,6 +15,9 @@ pub struct Course {
     /// When members were first admitted.
     pub started_at: Option<Timestamp>,
     pub ended_at: Option<Timestamp>,
+    /// The step from which on shards count who is lost ([`Reach`](super::Reach)): at which the wave began, or somebody let
+    /// the campaign go on in it. 0 unless the plan asks for it.
+    pub census: u64,
 }
 
 /// What a campaign does.
@@ -55,6 +58,8 @@ pub enum PauseReason {
     FailureThreshold,
     /// The wave is over, and fewer devices succeeded than have to.
     SuccessThreshold,
+    /// Too many devices are not registered any more. Says nothing about the wave.
+    Unreachable,
 }
 
 /// The course of one wave.

@@ -23,6 +23,46 @@ pub struct Part {
     pub enrolment: Sweep,
     /// Whose way was ended; from the moment it begins, no device begins.
     pub halt: Sweep,
+    /// The highest step of the course that the shard was told of. What was decided before it admits nobody any more.
+    pub step: u64,
+    /// `None` if nobody wants to know.
+    pub reach: Option<Reach>,
+}
+
+/// How many devices of a campaign can be reached. Changes with each registration that begins or ends, so that nobody has to
+/// look through the devices.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Reach {
+    /// [`Course::census`](super::Course::census), as the shard was told; 0 before.
+    pub census: u64,
+    /// Devices that are registered now.
+    pub registered: u64,
+    /// Devices that were registered when the census began, but for those that were deleted since.
+    pub counted: u64,
+    /// Those of them that are not registered now.
+    pub lost: u64,
+}
+
+/// A device in a [`Reach`]. What stands here was so when the registration of the device began or ended last; a census that
+/// began since finds `registered` as it was then.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Presence {
+    pub registered: bool,
+    /// During which this was written.
+    pub census: u64,
+    /// Whether it was registered when that census began.
+    pub counted: bool,
+}
+
+impl Presence {
+    /// Whether the device is one of [`Reach::counted`] in this census.
+    pub const fn counts(self, census: u64) -> bool {
+        if self.census == census {
+            self.counted
+        } else {
+            self.registered
+        }
+    }
 }
 
 /// A walk over all devices, in the order of their names, in steps of a bounded size.
@@ -83,6 +123,8 @@ pub struct Ledger {
     pub retries: u8,
     /// What it ran when its turn came, if it told.
     pub version_before: Option<String>,
+    /// In [`Part::reach`].
+    pub presence: Presence,
 }
 
 /// How far a device is.
@@ -178,6 +220,9 @@ pub struct Tally {
     pub failures: Vec<(Failure, u64)>,
     /// The last ones, the newest last; at most [`Tally::MAX_SAMPLES`].
     pub samples: Vec<FailureSample>,
+    /// Those of `waiting` that were met in line while another campaign held them. They are out of line until it lets them
+    /// go.
+    pub held: u64,
 }
 
 /// A device that failed.
@@ -264,6 +309,7 @@ impl Tally {
         for (ours, theirs) in self.counts_mut().into_iter().zip(theirs.counts_mut()) {
             *ours += *theirs;
         }
+        self.held += other.held;
         for (failure, devices) in &other.failures {
             self.add_failures(*failure, *devices);
         }

@@ -24,6 +24,9 @@ pub struct Plan {
     pub on_failure: OnFailure,
     /// What devices get by [`OnFailure::Rollback`].
     pub rollback_image: Option<Image>,
+    /// The campaign stops when more than this part of the devices that were registered when the wave began are not any
+    /// more, whatever else it does; in millionths.
+    pub pause_when_unreachable: Option<u32>,
 }
 
 impl Plan {

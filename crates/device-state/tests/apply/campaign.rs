@@ -55,6 +55,8 @@ pub(crate) fn part(id: CampaignId) -> Part {
         device: DevicePolicy::default(),
         enrolment: Sweep::NotBegun,
         halt: Sweep::NotBegun,
+        step: 0,
+        reach: None,
     }
 }
 
@@ -77,6 +79,7 @@ fn campaign(name: &str) -> Campaign {
             device: part.device,
             on_failure: OnFailure::Pause,
             rollback_image: None,
+            pause_when_unreachable: None,
         },
         control: Control::default(),
         course: Course::default(),
@@ -109,7 +112,13 @@ fn enrol(world: &mut World, id: CampaignId) {
 }
 
 fn admit(world: &mut World, id: CampaignId, wave: u8, until: u64) {
-    let admitted = world.run(Command::AdmitDevices { id, wave, until });
+    let admitted = world.run(Command::AdmitDevices {
+        id,
+        wave,
+        until,
+        step: 0,
+        census: 0,
+    });
     assert_eq!(admitted, Outcome::Done);
 }
 

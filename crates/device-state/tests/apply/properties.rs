@@ -350,7 +350,7 @@ fn campaigns() -> impl Strategy<Value = Command> {
         }),
         3 => (id(), limit()).prop_map(|(id, limit)| Command::EnrolDevices { id, limit }),
         4 => (id(), 0..2_u8, 1..3_u64).prop_map(|(id, wave, until)| {
-            Command::AdmitDevices { id, wave, until }
+            Command::AdmitDevices { id, wave, until, step: 0, census: 0 }
         }),
         1 => (id(), limit()).prop_map(|(id, limit)| Command::HaltCampaign { id, limit }),
         1 => (id(), limit()).prop_map(|(id, limit)| Command::DropCampaign { id, limit }),

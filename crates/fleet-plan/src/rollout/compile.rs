@@ -80,6 +80,7 @@ fn plan(
             FailureAction::Rollback => OnFailure::Rollback,
         },
         rollback_image,
+        pause_when_unreachable: None,
     })
 }
 

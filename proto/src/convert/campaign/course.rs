@@ -12,6 +12,7 @@ wire_enum!(PauseReason, wire::CampaignPause, wire_pause, pause, {
     Asked,
     FailureThreshold,
     SuccessThreshold,
+    Unreachable,
 });
 
 impl From<Course> for wire::CampaignCourse {
@@ -25,6 +26,7 @@ impl From<Course> for wire::CampaignCourse {
             waves: course.waves.into_iter().map(Into::into).collect(),
             started_at_ms: optional_time(course.started_at),
             ended_at_ms: optional_time(course.ended_at),
+            census: course.census,
         }
     }
 }
@@ -45,6 +47,7 @@ impl TryFrom<wire::CampaignCourse> for Course {
             )?,
             started_at: course.started_at_ms.map(time),
             ended_at: course.ended_at_ms.map(time),
+            census: course.census,
         })
     }
 }

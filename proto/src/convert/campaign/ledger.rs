@@ -1,8 +1,8 @@
 //! The devices of a campaign.
 
 use device_state::campaign::{
-    Campaign, CampaignId, Failure, FailureSample, Image, Ledger, Part, Phase, Selector, SkipReason,
-    Sweep, Tally,
+    Campaign, CampaignId, Failure, FailureSample, Image, Ledger, Part, Phase, Presence, Reach,
+    Selector, SkipReason, Sweep, Tally,
 };
 use device_state::{DeviceName, OperationId, Row, ShardId};
 
@@ -45,6 +45,8 @@ impl From<Part> for wire::CampaignPart {
             device: Some(part.device.into()),
             enrolment: Some(part.enrolment.into()),
             halt: Some(part.halt.into()),
+            step: part.step,
+            reach: part.reach.map(Into::into),
         }
     }
 }
@@ -75,7 +77,31 @@ impl TryFrom<wire::CampaignPart> for Part {
             device: message("device", part.device)?,
             enrolment: message("enrolment", part.enrolment)?,
             halt: message("halt", part.halt)?,
+            step: part.step,
+            reach: part.reach.map(Into::into),
         })
+    }
+}
+
+impl From<Reach> for wire::CampaignReach {
+    fn from(reach: Reach) -> Self {
+        Self {
+            census: reach.census,
+            registered: reach.registered,
+            counted: reach.counted,
+            lost: reach.lost,
+        }
+    }
+}
+
+impl From<wire::CampaignReach> for Reach {
+    fn from(reach: wire::CampaignReach) -> Self {
+        Self {
+            census: reach.census,
+            registered: reach.registered,
+            counted: reach.counted,
+            lost: reach.lost,
+        }
     }
 }
 
@@ -124,6 +150,7 @@ impl From<Ledger> for wire::CampaignDevice {
             asked_at_ms: ledger.asked_at.0,
             retries: u32::from(ledger.retries),
             version_before: ledger.version_before,
+            presence: wire_presence(ledger.presence),
         }
     }
 }
@@ -154,8 +181,25 @@ impl TryFrom<wire::CampaignDevice> for Ledger {
             asked_at: time(ledger.asked_at_ms),
             retries: narrow("retries", ledger.retries)?,
             version_before: ledger.version_before,
+            presence: ledger
+                .presence
+                .map_or_else(Presence::default, |told| Presence {
+                    registered: told.registered,
+                    census: told.census,
+                    counted: told.counted,
+                }),
         })
     }
+}
+
+/// As releases before have written it, of a device that is not counted.
+fn wire_presence(presence: Presence) -> Option<wire::campaign_device::Presence> {
+    let told = wire::campaign_device::Presence {
+        registered: presence.registered,
+        census: presence.census,
+        counted: presence.counted,
+    };
+    (presence != Presence::default()).then_some(told)
 }
 
 impl From<Phase> for wire::CampaignPhase {
@@ -264,6 +308,7 @@ pub(in crate::convert) fn wire_tally(
         counts,
         failures: tally.failures.into_iter().map(failure).collect(),
         samples: tally.samples.into_iter().map(sample).collect(),
+        held: tally.held,
     }
 }
 
@@ -281,6 +326,7 @@ fn tally(row: wire::CampaignTally) -> Result<Tally, ConvertError> {
     let mut tally = Tally {
         failures: each("failures", row.failures, MAX_FAILURES, failure)?,
         samples: each("samples", row.samples, Tally::MAX_SAMPLES, sample)?,
+        held: row.held,
         ..Tally::default()
     };
     for (count, stored) in tally.counts_mut().into_iter().zip(row.counts) {

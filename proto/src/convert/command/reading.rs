@@ -165,6 +165,8 @@ fn domain_command(kind: Kind) -> Result<Command, ConvertError> {
             id: CampaignId(admitted.id),
             wave: narrow("admit_devices.wave", admitted.wave)?,
             until: admitted.until,
+            step: admitted.step,
+            census: admitted.census,
         }),
         Kind::PutProfile(profile) => Ok(Command::PutProfile {
             profile: Box::new(profile.try_into().within("put_profile")?),

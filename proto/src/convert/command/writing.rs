@@ -258,13 +258,19 @@ impl From<Command> for wire::Command {
             Command::DropCampaign { id, limit } => {
                 Kind::DropCampaign(campaign::wire_walk(id, limit))
             }
-            Command::AdmitDevices { id, wave, until } => {
-                Kind::AdmitDevices(command::AdmitDevices {
-                    id: id.0,
-                    wave: u32::from(wave),
-                    until,
-                })
-            }
+            Command::AdmitDevices {
+                id,
+                wave,
+                until,
+                step,
+                census,
+            } => Kind::AdmitDevices(command::AdmitDevices {
+                id: id.0,
+                wave: u32::from(wave),
+                until,
+                step,
+                census,
+            }),
             Command::PutProfile { profile } => Kind::PutProfile((*profile).into()),
             Command::RemoveProfile { namespace, name } => {
                 Kind::RemoveProfile(campaign::wire_name(&namespace, name))

@@ -106,6 +106,10 @@ fn plan(asked: public::CampaignPlan, name: &str) -> Result<Plan, ConvertError> {
             .rollback_image
             .map(|asked| named_image(asked, name).within("rollback_image"))
             .transpose()?,
+        pause_when_unreachable: optional_percent(
+            "pause_when_unreachable",
+            &asked.pause_when_unreachable,
+        )?,
     })
 }
 

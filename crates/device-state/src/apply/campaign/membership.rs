@@ -121,6 +121,7 @@ impl Change<'_> {
         id: CampaignId,
         wave: u8,
         until: u64,
+        (_step, _census): (u64, u64),
     ) -> Result<Outcome, Rejection> {
         let part = self.part(id)?;
         if part.halt != Sweep::NotBegun {

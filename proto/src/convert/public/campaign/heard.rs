@@ -55,6 +55,7 @@ pub fn heard_campaign(
             waves: each("waves", told.waves, Campaign::MAX_WAVES, wave)?,
             started_at: optional("start_time", told.start_time)?,
             ended_at: optional("end_time", told.end_time)?,
+            census: 0,
         },
         created_at: optional("create_time", told.create_time)?.unwrap_or(Timestamp(0)),
         owner: told.owner,
@@ -178,6 +179,7 @@ mod tests {
             }],
             started_at: Some(Timestamp(6_000)),
             ended_at: None,
+            census: 0,
         };
         let told = public::Campaign::from(Standing {
             campaign: campaign.clone(),

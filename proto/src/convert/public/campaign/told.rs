@@ -291,6 +291,10 @@ impl From<Plan> for public::CampaignPlan {
             }
             .into(),
             rollback_image: plan.rollback_image.map(Into::into),
+            pause_when_unreachable: plan
+                .pause_when_unreachable
+                .map(percent_text)
+                .unwrap_or_default(),
             transfer: match plan.transfer {
                 Transfer::Pull => wire::Transfer::Pull,
                 Transfer::Push => wire::Transfer::Push,
