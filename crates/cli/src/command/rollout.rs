@@ -138,8 +138,8 @@ Examples:
   drover rollout get meters-2-1 --watch
   drover rollout get meters-2-1 -o json | jq .plan > plan.json
 
-JSON: {\"name\", \"id\", \"owner\", \"state\", \"reason\", \"paused\", \"approvedThrough\", \"createTime\",
-  \"startTime\", \"endTime\", \"windowTime\", \"members\", \"counts\": {\"waiting\", \"scheduled\", \"downloading\",
+JSON: {\"name\", \"id\", \"owner\", \"state\", \"reason\", \"paused\", \"aborted\", \"approvedThrough\",
+  \"createTime\", \"startTime\", \"endTime\", \"windowTime\", \"members\", \"counts\": {\"waiting\", \"scheduled\", \"downloading\",
   \"downloaded\", \"updating\", \"retrying\", \"succeeded\", \"failed\", \"expired\", \"skipped\", \"cancelled\"},
   \"waves\": [{\"name\", \"state\", \"devices\", \"startTime\", \"endTime\", \"soakTime\", \"counts\"}],
   \"failures\": [{\"reason\", \"devices\"}],

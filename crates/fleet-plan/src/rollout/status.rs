@@ -168,6 +168,7 @@ impl<'a> Report<'a> {
                 self.ended(Reason::FailureThresholdExceeded, &stopped_text(seen));
             }
             CampaignState::Aborted => self.ended(Reason::Aborted, "it was aborted"),
+            CampaignState::Aborting => self.aborting(seen, &progress.2),
             CampaignState::DeadlineExceeded => {
                 let message = "not every device had a result by spec.schedule.deadlineSeconds";
                 self.ended(Reason::ProgressDeadlineExceeded, message);
@@ -180,6 +181,17 @@ impl<'a> Report<'a> {
             let message = "a change of the spec is not in force: see Accepted";
             self.verdict(&Verdict::Stuck, Reason::NotAccepted, message);
         }
+    }
+
+    /// What comes of it is known, though its last devices have not come to their end.
+    fn aborting(&mut self, seen: &Seen, text: &str) {
+        let reason = if failed_by_itself(seen) {
+            Reason::FailureThresholdExceeded
+        } else {
+            Reason::Aborted
+        };
+        self.set(ConditionType::Succeeded, (False, reason, text.to_owned()));
+        self.verdict(&Verdict::Going, reason, text);
     }
 
     fn going(&mut self, seen: &Seen, held: Held, (_, why, text): Says, summary: &str) {
@@ -214,9 +226,10 @@ impl<'a> Report<'a> {
     }
 
     fn paused(&mut self, seen: &Seen, held: Held) {
-        let is_final = seen.campaign.course.state.is_final();
+        let state = seen.campaign.course.state;
+        let is_ending = state.is_final() || state == CampaignState::Aborting;
         let says = match held {
-            _ if is_final => return self.not_paused(),
+            _ if is_ending => return self.not_paused(),
             Held::ByUser => (True, Reason::UserPaused, "spec.paused is true".to_owned()),
             Held::ByImage => (True, Reason::Yanked, yanked_text()),
             Held::No if is_stopped(seen) => {
@@ -365,10 +378,10 @@ fn is_stopped(seen: &Seen) -> bool {
     )
 }
 
-/// Whether a wave was bad, so that nobody need have asked for the end.
+/// Whether a wave was bad, and nobody asked for the end. Of an abort, a wave that was stopped by it is `Failed` as well.
 fn failed_by_itself(seen: &Seen) -> bool {
     let mut waves = seen.campaign.course.waves.iter();
-    waves.any(|wave| wave.state == WaveState::Failed)
+    !seen.campaign.control.aborted && waves.any(|wave| wave.state == WaveState::Failed)
 }
 
 fn stopped_text(seen: &Seen) -> String {

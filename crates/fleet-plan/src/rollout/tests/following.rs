@@ -195,10 +195,37 @@ fn a_rollback_is_followed_to_its_end() {
         "FailureThresholdExceeded",
     );
     assert_eq!(rig.plan().pace, Pace::Resting);
-    // A person aborted it: nobody goes back.
-    rig.seen().campaign.course.waves = vec![course(WaveState::Skipped); 2];
+    // A person aborted it: nobody goes back, though a wave was stopped by that.
+    rig.seen().campaign.control.aborted = true;
     says(&rig.plan(), "RolledBack", "", "");
     says(&rig.plan(), "Succeeded", "False", "Aborted");
+}
+
+#[test]
+fn an_abort_is_told_as_one_while_the_last_devices_come_to_their_end() {
+    for (spec, yanked) in [
+        ("{abort: true}", false),
+        ("{abort: true, paused: true}", false),
+        ("{abort: true}", true),
+    ] {
+        let mut rig = Rig::new().made(CampaignState::Aborting, &BEGUN);
+        rig.rollout.spec = Rig::with(spec, "{}").rollout.spec;
+        rig.image.as_mut().unwrap().spec.yanked = yanked;
+        rig.seen().campaign.control.aborted = true;
+        let plan = rig.plan();
+        assert_eq!(plan.actions, []);
+        says(&plan, "Progressing", "True", "Aborted");
+        says(&plan, "Paused", "False", "NotPaused");
+        says(&plan, "Succeeded", "False", "Aborted");
+        says(&plan, "Ready", "False", "Aborted");
+        says(&plan, "Reconciling", "True", "Aborted");
+        assert_eq!(plan.pace, Pace::Running);
+        // The wave was stopped by it.
+        rig.seen().campaign.course.state = CampaignState::Aborted;
+        rig.seen().campaign.course.waves[0] = course(WaveState::Failed);
+        says(&rig.plan(), "Succeeded", "False", "Aborted");
+        says(&rig.plan(), "Stalled", "True", "Aborted");
+    }
 }
 
 #[test]

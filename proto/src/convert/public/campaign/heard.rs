@@ -46,7 +46,7 @@ pub fn heard_campaign(
         control: Control {
             paused: told.paused,
             approved_through: told.approved_through,
-            aborted: matches!(state, CampaignState::Aborting | CampaignState::Aborted),
+            aborted: told.aborted,
         },
         course: Course {
             step: 0,
@@ -188,6 +188,37 @@ mod tests {
             window: None,
         });
         assert_eq!(heard_campaign(&campaign.namespace, told), Ok(campaign));
+    }
+
+    #[test]
+    fn an_abort_is_told_from_the_moment_on_at_which_it_was_said() {
+        for (state, told) in [
+            (CampaignState::Enrolling, State::Aborting),
+            (CampaignState::Running, State::Aborting),
+            (CampaignState::Paused(PauseReason::Asked), State::Aborting),
+            (
+                CampaignState::Paused(PauseReason::FailureThreshold),
+                State::Aborting,
+            ),
+            (CampaignState::Aborting, State::Aborting),
+            (CampaignState::Aborted, State::Aborted),
+            // It came too late.
+            (CampaignState::Succeeded, State::Succeeded),
+        ] {
+            let mut campaign = asked();
+            campaign.control.aborted = true;
+            campaign.course.state = state;
+            let said = public::Campaign::from(Standing {
+                campaign,
+                waves: Vec::new(),
+                common: Tally::default(),
+                window: None,
+            });
+            assert_eq!(said.state(), told, "{state:?}");
+            assert!(said.aborted);
+            let is_told = said.reason == "somebody aborted it";
+            assert_eq!(is_told, told != State::Succeeded);
+        }
     }
 
     #[test]

@@ -29,6 +29,9 @@ pub struct Standing {
     pub window: Option<Timestamp>,
 }
 
+const SOMEBODY_ABORTED: &str = "somebody aborted it";
+const WAS_BAD: &str = "too many devices of a wave failed, or too few succeeded";
+
 impl From<Standing> for public::Campaign {
     fn from(standing: Standing) -> Self {
         let Standing {
@@ -42,7 +45,7 @@ impl From<Standing> for public::Campaign {
             total.add(wave);
         }
         let course = &campaign.course;
-        let (state, reason) = state(course.state);
+        let (state, reason) = state(&campaign);
         let statuses = campaign
             .plan
             .waves
@@ -59,6 +62,7 @@ impl From<Standing> for public::Campaign {
             end_time: course.ended_at.and_then(timestamp),
             members: course.members,
             paused: campaign.control.paused,
+            aborted: campaign.control.aborted,
             approved_through: campaign.control.approved_through.clone(),
             waves: statuses.collect(),
             counts: Some(counts(&total)),
@@ -72,8 +76,19 @@ impl From<Standing> for public::Campaign {
     }
 }
 
-const fn state(state: CampaignState) -> (State, &'static str) {
-    match state {
+/// What people said counts from the moment at which they said it, also before the planner has seen it.
+const fn state(campaign: &Campaign) -> (State, &'static str) {
+    let control = &campaign.control;
+    match campaign.course.state {
+        CampaignState::Aborted if control.aborted => (State::Aborted, SOMEBODY_ABORTED),
+        CampaignState::Aborted => (State::Aborted, WAS_BAD),
+        CampaignState::Aborting if !control.aborted => (State::Aborting, WAS_BAD),
+        CampaignState::Aborting => (State::Aborting, SOMEBODY_ABORTED),
+        CampaignState::Enrolling | CampaignState::Running | CampaignState::Paused(_)
+            if control.aborted =>
+        {
+            (State::Aborting, SOMEBODY_ABORTED)
+        }
         CampaignState::Enrolling => (State::Enrolling, ""),
         CampaignState::Running => (State::Running, ""),
         CampaignState::Paused(PauseReason::Asked) => (State::Paused, "somebody paused it"),
@@ -83,9 +98,7 @@ const fn state(state: CampaignState) -> (State, &'static str) {
         CampaignState::Paused(PauseReason::SuccessThreshold) => {
             (State::Stopped, "too few devices of the wave succeeded")
         }
-        CampaignState::Aborting => (State::Aborting, ""),
         CampaignState::Succeeded => (State::Succeeded, ""),
-        CampaignState::Aborted => (State::Aborted, ""),
         CampaignState::DeadlineExceeded => (
             State::DeadlineExceeded,
             "the deadline of the schedule came first",
