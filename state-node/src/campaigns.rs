@@ -65,6 +65,9 @@ async fn advance(router: &Router, campaign: &Campaign) -> Result<(), ProposeErro
     if !is_ending {
         enrol(router, campaign).await?;
     }
+    if let CampaignState::Paused(_) = campaign.course.state {
+        fence(router, campaign).await?;
+    }
     let views = views(router, campaign);
     let decisions = decide(campaign, &views, Timestamp(clock::now_ms()));
     let (admissions, others): (Vec<_>, Vec<_>) = decisions
@@ -75,6 +78,9 @@ async fn advance(router: &Router, campaign: &Campaign) -> Result<(), ProposeErro
             return Ok(());
         }
     }
+    if !says_the_same(router, campaign) {
+        return Ok(());
+    }
     // Shard by shard, side by side: one without a leader holds up its own devices only.
     let admissions = admissions
         .into_iter()
@@ -83,6 +89,58 @@ async fn advance(router: &Router, campaign: &Campaign) -> Result<(), ProposeErro
         .await
         .into_iter()
         .try_for_each(|done| done.map(drop))
+}
+
+/// Whether nobody has said anything since the round began, which enrolling may have made a long one.
+fn says_the_same(router: &Router, campaign: &Campaign) -> bool {
+    let (namespace, name) = (&campaign.namespace, &campaign.name);
+    let stored = router
+        .common_group()
+        .store()
+        .read(|tables| query::campaign(tables, namespace, name));
+    stored.is_some_and(|stored| stored.control == campaign.control)
+}
+
+/// Tells every shard how far the campaign is: then what was decided before begins no device any more, whoever decided it
+/// and whenever it arrives. A shard of which all replicas are not known to understand that is left as it is.
+pub async fn fence(router: &Router, campaign: &Campaign) -> Result<(), ProposeError> {
+    let shards = router.groups().iter();
+    let fenced = shards.map(|group| fence_shard(router, group, campaign));
+    join_all(fenced).await.into_iter().collect()
+}
+
+async fn fence_shard(
+    router: &Router,
+    group: &Group,
+    campaign: &Campaign,
+) -> Result<(), ProposeError> {
+    let step = step_told(group, campaign);
+    let known = group
+        .store()
+        .read(|tables| query::campaign_part(tables, campaign.id));
+    if step == 0 || known.is_some_and(|part| part.step >= step) {
+        return Ok(());
+    }
+    let admit_nobody = Command::AdmitDevices {
+        id: campaign.id,
+        wave: 0,
+        until: 0,
+        step,
+        census: 0,
+    };
+    // One that does not take part yet is told by the first admission.
+    router
+        .propose(group.shard(), None, admit_nobody, PATIENCE)
+        .await
+        .map(drop)
+}
+
+/// The step that a shard is told; 0 as long as not all of its replicas are known to understand it.
+fn step_told(group: &Group, campaign: &Campaign) -> u64 {
+    if group.feature_level() < FeatureLevel::CAMPAIGN_HEALTH {
+        return 0;
+    }
+    campaign.course.step
 }
 
 /// Whether the decisions behind it still hold.
@@ -109,12 +167,13 @@ async fn carry_out(
             Ok(outcome == Outcome::Done)
         }
         Decision::Admit { shard, wave, until } => {
+            let Some(group) = router.group(shard) else {
+                return Ok(true);
+            };
             // Those that wait may all be in another campaign, for days.
-            let can = router.group(shard).is_some_and(|group| {
-                group
-                    .store()
-                    .read(|tables| query::campaign_can_admit(tables, campaign.id, wave))
-            });
+            let can = group
+                .store()
+                .read(|tables| query::campaign_can_admit(tables, campaign.id, wave));
             if !can {
                 return Ok(true);
             }
@@ -122,7 +181,7 @@ async fn carry_out(
                 id: campaign.id,
                 wave,
                 until,
-                step: 0,
+                step: step_told(group, campaign),
                 census: 0,
             };
             router.propose(shard, None, command, PATIENCE).await?;

@@ -92,6 +92,32 @@ impl Campaign {
     pub const MAX_WAVES: usize = 32;
     /// More windows of a campaign are refused.
     pub const MAX_WINDOWS: usize = 16;
+
+    /// Whether it has ended, or is coming to its end: what people say changes nothing any more.
+    pub const fn is_ending(&self) -> bool {
+        let state = self.course.state;
+        self.control.aborted || state.is_final() || matches!(state, CampaignState::Aborting)
+    }
+
+    /// Goes by what people said, from this moment on. It is a step of the course: what the planner has decided without
+    /// knowing of it is refused, and admits nobody where the step was told of.
+    pub(crate) fn heed(&mut self) {
+        let Control {
+            paused, aborted, ..
+        } = self.control;
+        let course = &mut self.course;
+        course.step = course.step.saturating_add(1);
+        course.state = match course.state {
+            state if state.is_final() => state,
+            _ if aborted => CampaignState::Aborting,
+            CampaignState::Running | CampaignState::Paused(_) if paused => {
+                CampaignState::Paused(PauseReason::Asked)
+            }
+            // Whether a wave was bad meanwhile, the planner says.
+            CampaignState::Paused(PauseReason::Asked) => CampaignState::Running,
+            state => state,
+        };
+    }
 }
 
 /// What people say while a campaign runs.

@@ -257,7 +257,9 @@ fn steering(rollout: &FirmwareRollout, seen: &Seen, held: Held) -> Vec<Action> {
     // What was approved cannot be taken back: the next wave may have begun.
     let place = |wave: &str| seen.campaign.plan.wave(wave);
     let wanted = rollout.spec.approved_through.as_deref().unwrap_or_default();
-    if place(wanted) > place(&control.approved_through) {
+    // One that stopped takes no approval: it is given once somebody lets it go on.
+    let takes_it = !seen.campaign.course.state.has_stopped();
+    if takes_it && place(wanted) > place(&control.approved_through) {
         actions.push(Action::Approve(wanted.to_owned()));
     }
     actions

@@ -1,4 +1,5 @@
-//! Where a campaign stands. Written by the planner only, each time from what stood before.
+//! Where a campaign stands. Written by the planner, each time from what stood before; and by what people say, which holds
+//! at once ([`Campaign::heed`](super::Campaign::heed)).
 
 use crate::id::Timestamp;
 
@@ -47,6 +48,14 @@ impl CampaignState {
             Self::Succeeded | Self::Aborted | Self::DeadlineExceeded
         )
     }
+
+    /// Whether it stopped by itself, and waits for somebody who looks at it.
+    pub const fn has_stopped(self) -> bool {
+        match self {
+            Self::Paused(reason) => !matches!(reason, PauseReason::Asked),
+            _ => false,
+        }
+    }
 }
 
 /// Why a campaign stands still.
@@ -54,7 +63,7 @@ impl CampaignState {
 pub enum PauseReason {
     /// Somebody said so.
     Asked,
-    /// Too many devices of the wave failed. Goes on when a later wave, or this one again, is approved.
+    /// Too many devices of the wave failed.
     FailureThreshold,
     /// The wave is over, and fewer devices succeeded than have to.
     SuccessThreshold,

@@ -1,5 +1,6 @@
 //! Campaigns: every way that a device can go.
 
+mod control;
 mod fleets;
 mod gadget;
 mod software;

@@ -2,7 +2,7 @@
 
 use device_state::campaign::{Campaign, Plan};
 use device_state::query::{self, LedgerQuery};
-use device_state::{Command, Namespace, ShardId};
+use device_state::{Command, Namespace, Rejection, ShardId};
 use proto::convert::public::{InNamespace, campaign_device, checked_name, phases};
 use proto::drover::v1 as public;
 use proto::drover::v1::campaigns_server::Campaigns;
@@ -81,9 +81,14 @@ impl Campaigns for Api {
         let asked = tenant(request)?;
         let terms = terms(&asked)?;
         let place = (asked.namespace.clone(), asked.request.name.clone());
+        let closes = !asked.request.resume && !terms.is_rehearsal();
         let command = Command::try_from(asked).map_err(|error| status::convert(&error))?;
         self.commit_on(COMMON, &terms, command).await?;
-        self.campaign(&place.0, &place.1).await
+        let campaign = self.stored(&place.0, &place.1).await?;
+        if closes {
+            self.close(&campaign).await?;
+        }
+        Ok(Response::new(self.told(campaign)))
     }
 
     async fn approve_campaign(
@@ -95,7 +100,11 @@ impl Campaigns for Api {
         let mut asked = asked;
         let place = (asked.namespace.clone(), asked.request.name.clone());
         if asked.request.through.is_empty() {
-            let next = campaigns::next_to_approve(&self.stored(&place.0, &place.1).await?);
+            let campaign = self.stored(&place.0, &place.1).await?;
+            let next = campaigns::next_to_approve(&campaign);
+            if next.is_none() && campaign.is_ending() {
+                return Err(status::rejection(Rejection::CampaignEnded));
+            }
             asked.request.through =
                 next.ok_or_else(|| status::field("through", &"is empty, and no wave is left"))?;
         }
@@ -113,7 +122,11 @@ impl Campaigns for Api {
         let place = (asked.namespace.clone(), asked.request.name.clone());
         let command = Command::try_from(asked).map_err(|error| status::convert(&error))?;
         self.commit_on(COMMON, &terms, command).await?;
-        self.campaign(&place.0, &place.1).await
+        let campaign = self.stored(&place.0, &place.1).await?;
+        if !terms.is_rehearsal() {
+            self.close(&campaign).await?;
+        }
+        Ok(Response::new(self.told(campaign)))
     }
 
     async fn delete_campaign(
@@ -140,6 +153,13 @@ impl Campaigns for Api {
 }
 
 impl Api {
+    /// From now on no further device begins. What was said holds also if this fails; then a device may still begin that was
+    /// planned before.
+    async fn close(&self, campaign: &Campaign) -> Result<(), Status> {
+        let told = campaigns::fence(self.router(), campaign).await;
+        told.map_err(|error| status::propose(&error))
+    }
+
     /// The campaign as its shard's leader knows it now.
     async fn stored(&self, namespace: &Namespace, name: &str) -> Result<Campaign, Status> {
         checked_name("name", name).map_err(|error| status::convert(&error))?;

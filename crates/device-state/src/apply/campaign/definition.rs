@@ -3,6 +3,7 @@
 use super::super::Change;
 use crate::campaign::{Abort, Campaign, CampaignId, CampaignState, Course, Membership, WaveCourse};
 use crate::command::{Outcome, Rejection};
+use crate::feature::FeatureLevel;
 use crate::name::Namespace;
 use crate::query;
 use crate::table::{Row, RowKey};
@@ -50,6 +51,18 @@ impl Change<'_> {
         if !approved_through.is_none_or(known) {
             return Err(Rejection::UnknownWave);
         }
+        let holds_at_once = self.counters.feature_level >= FeatureLevel::CAMPAIGN_HEALTH;
+        if holds_at_once && campaign.is_ending() {
+            // An abort that is said again, or comes too late, leaves it as it is.
+            let only_ends = paused.is_none() && approved_through.is_none();
+            return only_ends
+                .then_some(Outcome::Done)
+                .ok_or(Rejection::CampaignEnded);
+        }
+        let has_looked = paused == Some(true) || abort == Abort::Now;
+        if holds_at_once && campaign.course.state.has_stopped() && !has_looked {
+            return Err(Rejection::CampaignStopped);
+        }
         let control = &mut campaign.control;
         control.paused = paused.unwrap_or(control.paused);
         if let Some(wave) = approved_through {
@@ -57,6 +70,9 @@ impl Change<'_> {
         }
         // Devices may have been taken back already.
         control.aborted |= abort == Abort::Now;
+        if holds_at_once {
+            campaign.heed();
+        }
         self.tables.put(Row::Campaign(Box::new(campaign)));
         Ok(Outcome::Done)
     }

@@ -121,11 +121,16 @@ impl Change<'_> {
         id: CampaignId,
         wave: u8,
         until: u64,
-        (_step, _census): (u64, u64),
+        (step, _census): (u64, u64),
     ) -> Result<Outcome, Rejection> {
-        let part = self.part(id)?;
-        if part.halt != Sweep::NotBegun {
+        let mut part = self.part(id)?;
+        // What was decided before somebody said otherwise begins nothing.
+        if part.halt != Sweep::NotBegun || step < part.step {
             return Ok(Outcome::Done);
+        }
+        if step > part.step {
+            part.step = step;
+            self.tables.put(Row::CampaignPart(Box::new(part.clone())));
         }
         let admitted = query::campaign_tally(self.tables, id, wave).admitted();
         let wanted = usize::try_from(until.saturating_sub(admitted)).unwrap_or(usize::MAX);

@@ -38,6 +38,17 @@ fn an_approval_is_not_taken_back() {
 }
 
 #[test]
+fn an_approval_waits_until_a_campaign_that_stopped_goes_on() {
+    let stopped = CampaignState::Paused(PauseReason::FailureThreshold);
+    let mut rig = Rig::new().made(stopped, &[WaveState::Failed, WaveState::Pending]);
+    rig.rollout.spec.approved_through = Some("canary".to_owned());
+    assert_eq!(rig.plan().actions, []);
+    rig.seen().campaign.course.state = CampaignState::Running;
+    let approve = Action::Approve("canary".to_owned());
+    assert_eq!(rig.plan().actions, [approve]);
+}
+
+#[test]
 fn a_yanked_image_holds_the_campaign() {
     let mut rig = Rig::new().made(CampaignState::Running, &BEGUN);
     rig.image.as_mut().unwrap().spec.yanked = true;
