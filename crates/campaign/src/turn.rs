@@ -105,11 +105,19 @@ impl<'a> Turn<'a> {
 
     /// Whether each of its devices has a result.
     ///
-    /// A view of an older moment does not make a wave seem to be over: what it shows as admitted was, all that may be
-    /// admitted was then, so nobody else was meanwhile; and who has a result keeps it.
+    /// That is, as many as it has have a result, whichever shards they are in: who joins one of them moves the parts that
+    /// the shards were to give, when all devices of the wave had their turn already. Or nobody is left who could be in it.
+    ///
+    /// A view of an older moment does not make a wave seem to be over: no wave gets more devices than its size, so if as
+    /// many have a result there is nobody else; and who has a result keeps it.
     pub(crate) fn is_over(&self) -> bool {
-        let done = |(lot, target): (&Lot, u64)| lot.ended >= target && lot.active == 0;
-        !self.is_open_ended && self.lots.iter().zip(self.targets()).all(done)
+        let ended = self
+            .lots
+            .iter()
+            .fold(0_u64, |sum, lot| sum.saturating_add(lot.ended));
+        let done = |lot: &Lot| lot.ended >= lot.pool() && lot.active == 0;
+        let has_all = !self.is_last && ended >= self.course.size;
+        !self.is_open_ended && (has_all || self.lots.iter().all(done))
     }
 }
 

@@ -53,7 +53,7 @@ fn play(world: &mut World, event: &Event) {
         Event::Abort => world.campaign.control.aborted = true,
         Event::Enrol { shard } => world.enrol(*shard),
         Event::Delete { shard, device } => world.delete(*shard, *device),
-        Event::Join { shard } => world.join(*shard),
+        Event::Join { shard, wave } => world.join(*shard, *wave),
     }
     if matches!(
         event,

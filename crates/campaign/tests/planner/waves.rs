@@ -82,6 +82,21 @@ fn the_last_wave_takes_everybody_who_is_left() {
 }
 
 #[test]
+fn who_joins_does_not_hold_a_wave_open_that_has_all_its_devices() {
+    let mut plan = plan(vec![
+        wave("first", Share::Devices(2)),
+        wave("rest", Share::ALL),
+    ]);
+    plan.membership = Membership::Dynamic;
+    let mut campaign = begun(plan, 2, 2);
+    // Both were in the second shard; with the one that joined, the first shard would have given one of them.
+    let shards = [shard(0, 1, vec![]), shard(1, 0, vec![tally(0, 2, 0)])];
+    let admissions = settle(&mut campaign, &shards, NOW);
+    assert_eq!(campaign.course.waves[0].state, WaveState::Succeeded);
+    assert_eq!(admitted(&admissions), [(0, 1, 1)]);
+}
+
+#[test]
 fn a_wave_without_anybody_is_over_at_once_but_is_approved_like_any_other() {
     let mut first = wave("first", Share::Devices(1));
     first.selector = Some(selector());

@@ -14,6 +14,7 @@ use crate::campaign::{
     CampaignId, FailureSample, Ledger, Part, Phase, Presence, Sweep, Tally, UpdateObject,
 };
 use crate::event::Event;
+use crate::feature::FeatureLevel;
 use crate::id::{OperationId, Timestamp, spread};
 use crate::name::DeviceName;
 use crate::query;
@@ -43,6 +44,20 @@ impl Change<'_> {
     /// To be called while its operations are still there.
     pub(super) fn campaign_forgotten(&mut self, endpoint: &DeviceName) {
         self.campaign_input(endpoint, Input::Forgotten);
+        self.forget_in_line(endpoint);
+    }
+
+    /// A device that waits for its turn is not waited for any more: its turn may not come for long.
+    pub(super) fn forget_in_line(&mut self, endpoint: &DeviceName) {
+        if self.counters.feature_level < FeatureLevel::CAMPAIGN_HEALTH {
+            return;
+        }
+        for part in query::campaign_parts(self.tables) {
+            let ledger = query::ledger(self.tables, part.id, endpoint);
+            if let Some(ledger) = ledger.filter(|ledger| ledger.phase == Phase::Waiting) {
+                self.take_out_of_line(&part, &ledger);
+            }
+        }
     }
 
     /// Whether the device was due.

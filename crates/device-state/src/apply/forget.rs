@@ -20,8 +20,9 @@ impl Change<'_> {
         missing: Missing,
     ) -> Result<Outcome, Rejection> {
         if !query::is_known(self.tables, endpoint) {
-            // What it had of profiles may have outlived all else.
+            // What it had of profiles may have outlived all else, and its place in a campaign, too.
             self.settle_profiles(endpoint);
+            self.forget_in_line(endpoint);
             return match missing {
                 Missing::Refused => Err(Rejection::UnknownDevice),
                 Missing::Allowed => Ok(Outcome::Done),

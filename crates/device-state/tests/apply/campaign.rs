@@ -3,6 +3,7 @@
 mod control;
 mod fleets;
 mod gadget;
+mod members;
 mod software;
 
 use device_state::campaign::{

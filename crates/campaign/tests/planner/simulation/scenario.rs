@@ -85,6 +85,7 @@ pub(crate) enum Event {
     },
     Join {
         shard: usize,
+        wave: usize,
     },
 }
 
@@ -131,7 +132,7 @@ fn any_event() -> impl Strategy<Value = Event> {
         1 => number().prop_map(|wave| Event::Approve { wave }),
         4 => number().prop_map(|shard| Event::Enrol { shard }),
         2 => (number(), number()).prop_map(|(shard, device)| Event::Delete { shard, device }),
-        4 => number().prop_map(|shard| Event::Join { shard }),
+        4 => (number(), number()).prop_map(|(shard, wave)| Event::Join { shard, wave }),
         1 => (0_u8..8).prop_map(|chance| if chance == 0 { Event::Abort } else { Event::Work }),
     ]
 }

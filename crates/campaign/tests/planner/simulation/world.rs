@@ -143,14 +143,17 @@ impl World {
         }
     }
 
-    /// A device joins; it is of the last wave.
-    pub(crate) fn join(&mut self, shard: usize) {
+    /// A device joins; it is of the last wave, of any that has a selector, or of none in particular.
+    pub(crate) fn join(&mut self, shard: usize, wave: usize) {
         let count = self.shards.len();
         let shard = &mut self.shards[shard % count];
         if !shard.enrolled || shard.halted {
             return;
         }
-        let lane = Some(self.campaign.plan.waves.len() as u8 - 1);
+        let waves = &self.campaign.plan.waves;
+        let wave = wave % waves.len();
+        let has_lane = wave + 1 == waves.len() || waves[wave].selector.is_some();
+        let lane = has_lane.then_some(wave as u8);
         shard.devices.push(Device::Waiting { lane });
         shard.look();
     }

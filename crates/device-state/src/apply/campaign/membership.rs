@@ -8,6 +8,7 @@ use super::super::Change;
 use crate::campaign::firmware::Input;
 use crate::campaign::{CampaignId, Ledger, Membership, Part, Phase, Sweep, Tally};
 use crate::command::{Outcome, Rejection};
+use crate::feature::FeatureLevel;
 use crate::limit::MAX_ADMITTED;
 use crate::name::{DeviceName, DevicePrefix};
 use crate::query::{self, DeviceQuery};
@@ -152,7 +153,7 @@ impl Change<'_> {
                     self.settle_queue(endpoint);
                 } else {
                     // It was deleted while it waited, and must not be made known again.
-                    self.walk(&part, &ledger, Input::Forgotten);
+                    self.take_out_of_line(&part, &ledger);
                 }
             }
         }
@@ -183,7 +184,7 @@ impl Change<'_> {
 
     fn halt_device(&mut self, part: &Part, ledger: &Ledger) {
         if ledger.phase == Phase::Waiting {
-            self.tables.delete(&queue_row(ledger).key());
+            self.leave_line(ledger);
         }
         let told = ledger.phase == Phase::Downloaded && !self.waits(ledger);
         // Nobody knows whether the order to install has reached it: it goes on.
@@ -237,10 +238,30 @@ impl Change<'_> {
             return;
         };
         if ledger.phase == Phase::Waiting {
-            self.tables.delete(&queue_row(&ledger).key());
+            self.leave_line(&ledger);
         }
         self.count_out(&ledger);
         self.tables.delete(&RowKey::CampaignDevice(id, endpoint));
+    }
+
+    /// It was deleted while it waited. A wave whose selector it met does not count it, as it never had its turn there.
+    pub(super) fn take_out_of_line(&mut self, part: &Part, ledger: &Ledger) {
+        self.leave_line(ledger);
+        let mut ledger = ledger.clone();
+        if self.counters.feature_level >= FeatureLevel::CAMPAIGN_HEALTH {
+            let of_none = Ledger {
+                lane: None,
+                ..ledger.clone()
+            };
+            self.count(&ledger, &of_none);
+            ledger = of_none;
+        }
+        self.walk(part, &ledger, Input::Forgotten);
+    }
+
+    /// Its turn does not come any more.
+    pub(super) fn leave_line(&mut self, ledger: &Ledger) {
+        self.tables.delete(&queue_row(ledger).key());
     }
 
     fn part(&self, id: CampaignId) -> Result<Part, Rejection> {

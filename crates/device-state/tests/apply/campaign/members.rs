@@ -1,0 +1,229 @@
+//! Members that come and go, in any order with whatever else happens: the counts are the rows, which `World` checks after
+//! every command, and whoever is gone is waited for no more.
+
+use std::time::Duration;
+
+use device_state::campaign::{CampaignId, Membership, Part, Phase, SkipReason, Sweep, Tally};
+use device_state::command::{Live, Missing};
+use device_state::{Command, Namespace, Outcome, query};
+use proptest::collection::vec;
+use proptest::prelude::*;
+use proptest::sample::select;
+
+use super::control::raise;
+use super::gadget::Gadget;
+use super::{ID, admit, begun, named, part, phase, tally};
+use crate::metadata::label;
+use crate::world::{World, endpoint, id, identity};
+
+const OTHER: CampaignId = CampaignId(8);
+const NAMES: [&str; 4] = ["a", "b", "x1", "x2"];
+
+/// Its first wave is of those whose name begins with an x.
+fn laned(id: CampaignId, membership: Membership) -> Part {
+    Part {
+        membership,
+        wave_selectors: vec![Some(named("x")), None, None],
+        ..part(id)
+    }
+}
+
+fn forget(world: &mut World, name: &str) -> Outcome {
+    world.run(Command::Forget {
+        endpoint: endpoint(name),
+        live: Live::Deregistered,
+        missing: Missing::Allowed,
+    })
+}
+
+#[test]
+fn a_device_that_is_deleted_is_waited_for_no_more() {
+    let mut world = begun(laned(ID, Membership::Snapshot), &["a", "x1", "x2"]);
+    raise(&mut world);
+    forget(&mut world, "x1");
+    assert_eq!(phase(&world, "x1"), Phase::Skipped(SkipReason::Forgotten));
+    // It had no turn in the wave, which is to have two devices nevertheless.
+    assert_eq!((tally(&world, 0).waiting, tally(&world, 0).ended()), (1, 0));
+    assert_eq!(tally(&world, Tally::COMMON).skipped, 1);
+    admit(&mut world, ID, 0, 1);
+    assert!(phase(&world, "x2").is_active());
+}
+
+#[test]
+fn a_device_of_which_nothing_was_left_can_be_deleted_from_a_campaign() {
+    let mut world = begun(part(ID), &["a"]);
+    raise(&mut world);
+    // Its registration ends, and nothing else is known of it.
+    world.advance(Duration::from_hours(24));
+    world.expire();
+    assert!(!query::is_known(&world.tables, &endpoint("a")));
+    assert_eq!(phase(&world, "a"), Phase::Waiting);
+    assert_eq!(forget(&mut world, "a"), Outcome::Done);
+    assert_eq!(phase(&world, "a"), Phase::Skipped(SkipReason::Forgotten));
+}
+
+#[test]
+fn who_was_deleted_and_comes_back_is_counted_once() {
+    let mut world = begun(laned(ID, Membership::Dynamic), &["a", "x1"]);
+    raise(&mut world);
+    for name in ["a", "x1"] {
+        forget(&mut world, name);
+        world.register(name, 9);
+        assert_eq!(phase(&world, name), Phase::Skipped(SkipReason::Forgotten));
+    }
+    let common = tally(&world, Tally::COMMON);
+    assert_eq!((common.skipped, common.waiting), (2, 0));
+    assert_eq!(tally(&world, 0), Tally::default());
+}
+
+/// What happens next.
+#[derive(Clone, Debug)]
+enum Step {
+    Open(CampaignId, Membership),
+    Enrol(CampaignId),
+    Register(&'static str),
+    Deregister(&'static str),
+    Label(&'static str),
+    Forget(&'static str),
+    Play(&'static str),
+    /// Of a campaign, in a wave, until so many; at a step that may have been passed.
+    Admit(CampaignId, u8, u64, u64),
+    /// The shard is told of a later step, as by a pause.
+    Fence(CampaignId, u64),
+    Halt(CampaignId),
+    Drop(CampaignId),
+    Wait(u64),
+}
+
+fn steps() -> impl Strategy<Value = Vec<Step>> {
+    let campaign = || select(vec![ID, OTHER]);
+    let name = || select(NAMES.to_vec());
+    let membership = select(vec![Membership::Snapshot, Membership::Dynamic]);
+    let step = prop_oneof![
+        1 => (campaign(), membership).prop_map(|(id, membership)| Step::Open(id, membership)),
+        3 => campaign().prop_map(Step::Enrol),
+        4 => name().prop_map(Step::Register),
+        2 => name().prop_map(Step::Deregister),
+        2 => name().prop_map(Step::Label),
+        3 => name().prop_map(Step::Forget),
+        6 => name().prop_map(Step::Play),
+        6 => (campaign(), 0..3_u8, 1..5_u64, 0..6_u64)
+            .prop_map(|(id, wave, until, step)| Step::Admit(id, wave, until, step)),
+        1 => (campaign(), 0..6_u64).prop_map(|(id, step)| Step::Fence(id, step)),
+        1 => campaign().prop_map(Step::Halt),
+        1 => campaign().prop_map(Step::Drop),
+        2 => prop_oneof![1..120_u64, Just(7_200), Just(90_000)].prop_map(Step::Wait),
+    ];
+    vec(step, 1..100)
+}
+
+fn take(world: &mut World, gadgets: &mut [Gadget], step: Step) {
+    world.advance(Duration::from_millis(200));
+    let at = |name: &str| NAMES.iter().position(|known| *known == name).unwrap();
+    match step {
+        Step::Open(id, membership) => {
+            let part = Box::new(laned(id, membership));
+            world.run(Command::OpenCampaign { part });
+        }
+        Step::Enrol(id) => {
+            world.run(Command::EnrolDevices { id, limit: 2 });
+        }
+        Step::Register(name) => {
+            world.register(name, at(name) as u64);
+        }
+        Step::Deregister(name) => {
+            world.run(Command::Deregister {
+                namespace: Namespace::default(),
+                id: id(at(name) as u64),
+                identity: identity(name),
+            });
+        }
+        Step::Label(name) => {
+            world.run(label(name, &[("site", "x")], &[]));
+        }
+        Step::Forget(name) => {
+            forget(world, name);
+        }
+        Step::Play(name) => gadgets[at(name)].turn(world),
+        Step::Admit(id, wave, until, step) => {
+            world.run(Command::AdmitDevices {
+                id,
+                wave,
+                until,
+                step,
+                census: 0,
+            });
+        }
+        Step::Fence(id, step) => {
+            world.run(Command::AdmitDevices {
+                id,
+                wave: 0,
+                until: 0,
+                step,
+                census: 0,
+            });
+        }
+        Step::Halt(id) => {
+            world.run(Command::HaltCampaign { id, limit: 2 });
+        }
+        Step::Drop(id) => {
+            world.run(Command::DropCampaign { id, limit: 2 });
+        }
+        Step::Wait(seconds) => {
+            world.advance(Duration::from_secs(seconds));
+            world.expire();
+        }
+    }
+}
+
+/// Lets whoever waits have a turn, and all come to their end.
+fn finish(world: &mut World, id: CampaignId) {
+    let Some(part) = query::campaign_part(&world.tables, id) else {
+        return;
+    };
+    for _ in 0..200 {
+        for wave in 0..3 {
+            world.run(Command::AdmitDevices {
+                id,
+                wave,
+                until: u64::MAX,
+                step: part.step,
+                census: 0,
+            });
+        }
+        world.advance(Duration::from_hours(7 * 24));
+        world.expire();
+    }
+    if part.halt != Sweep::NotBegun {
+        for _ in 0..4 {
+            world.run(Command::HaltCampaign { id, limit: 2 });
+        }
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::default() })]
+
+    #[test]
+    fn counts_are_the_rows_and_nobody_is_left_in_line(steps in steps()) {
+        let mut world = World::new();
+        raise(&mut world);
+        let mut gadgets = NAMES.map(Gadget::new);
+        for step in steps {
+            take(&mut world, &mut gadgets, step);
+        }
+        for id in [ID, OTHER, ID] {
+            finish(&mut world, id);
+        }
+        for id in [ID, OTHER] {
+            for (_, tally) in query::campaign_tallies(&world.tables, id) {
+                prop_assert_eq!((tally.waiting, tally.held, tally.active()), (0, 0, 0));
+            }
+            for name in NAMES {
+                let ledger = query::ledger(&world.tables, id, &endpoint(name));
+                prop_assert!(ledger.is_none_or(|ledger| ledger.phase.is_final()));
+            }
+        }
+        prop_assert_eq!(query::counters(&world.tables).campaign_devices, 0);
+    }
+}
