@@ -20,8 +20,10 @@
 //! - Somebody joins an open-ended wave. Its shards therefore have fixed parts as long as everybody has one. With a limit
 //!   below the number of shards the parts have to move, and a planner that goes by a view from before its own last
 //!   admission, or beside another one, may exceed the limit by what both admitted.
+//! - Another campaign lets a device go. What it holds needs no part of the limit until then: others would stand still for it.
+//!   The size of the wave holds, for it is divided by all who wait.
 //!
-//! With views that are not older than the last admission neither happens, because whatever is seen on its way is taken
+//! With views that are not older than the last admission none of it happens, because whatever is seen on its way is taken
 //! off the limit first.
 
 use device_state::campaign::Campaign;
@@ -70,7 +72,10 @@ fn rooms(turn: &Turn<'_>, targets: &[u64], limit: u64) -> Vec<u64> {
     if turn.is_open_ended && limit >= turn.lots.len() as u64 {
         return vec![u64::MAX; turn.lots.len()];
     }
-    let room = |(lot, target): (&Lot, &u64)| target.saturating_sub(lot.ended).max(lot.active);
+    let room = |(lot, target): (&Lot, &u64)| {
+        let left = target.saturating_sub(lot.ended);
+        left.min(lot.ready()).max(lot.active)
+    };
     turn.lots.iter().zip(targets).map(room).collect()
 }
 

@@ -118,7 +118,8 @@ pub struct ShardView {
     /// By wave. `waiting` counts members that wait and meet the wave's selector, all else devices that had their turn
     /// in it.
     pub waves: Vec<Tally>,
-    /// `waiting` counts members that wait and meet no wave's selector, all else devices that never had a turn.
+    /// `waiting` counts members that wait and meet no wave's selector, all else devices that never had a turn. In all of
+    /// them `held` counts those that wait and that another campaign holds.
     pub common: Tally,
 }
 

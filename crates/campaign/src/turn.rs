@@ -25,8 +25,10 @@ pub(crate) struct Turn<'a> {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Lot {
     pub(crate) shard: ShardId,
-    /// Who can be taken.
+    /// Who can be taken, now or once another campaign lets it go.
     pub(crate) waiting: u64,
+    /// Those of them that another campaign holds.
+    pub(crate) held: u64,
     pub(crate) active: u64,
     pub(crate) ended: u64,
 }
@@ -34,6 +36,12 @@ pub(crate) struct Lot {
 impl Lot {
     pub(crate) const fn admitted(&self) -> u64 {
         self.active.saturating_add(self.ended)
+    }
+
+    /// Who can be on its way in the wave now, at most.
+    pub(crate) const fn ready(&self) -> u64 {
+        let free = self.waiting.saturating_sub(self.held);
+        self.active.saturating_add(free)
     }
 
     /// Who can be in the wave at most. Devices move from one term to the other within a shard; without anybody joining,
@@ -65,7 +73,8 @@ impl<'a> Turn<'a> {
             let of_shard = view.waves.get(index).cloned().unwrap_or_default();
             lots.push(Lot {
                 shard: view.shard,
-                waiting: waiting(view, index, plan, is_last),
+                waiting: waiting(view, (index, plan, is_last), |tally| tally.waiting),
+                held: waiting(view, (index, plan, is_last), |tally| tally.held),
                 active: of_shard.active(),
                 ended: of_shard.ended(),
             });
@@ -121,15 +130,19 @@ impl<'a> Turn<'a> {
     }
 }
 
-/// Who waits in a shard for the wave.
-fn waiting(view: &ShardView, index: usize, plan: &Wave, is_last: bool) -> u64 {
+/// Who waits in a shard for the wave: a count of those that do.
+fn waiting(
+    view: &ShardView,
+    (index, plan, is_last): (usize, &Wave, bool),
+    count: fn(&Tally) -> u64,
+) -> u64 {
     if is_last {
-        let lanes = view.waves.iter().map(|tally| tally.waiting);
-        return lanes.fold(view.common.waiting, u64::saturating_add);
+        let lanes = view.waves.iter().map(count);
+        return lanes.fold(count(&view.common), u64::saturating_add);
     }
     match plan.selector {
-        Some(_) => view.waves.get(index).map_or(0, |tally| tally.waiting),
-        None => view.common.waiting,
+        Some(_) => view.waves.get(index).map_or(0, count),
+        None => count(&view.common),
     }
 }
 

@@ -59,7 +59,9 @@ pub enum Violation {
     NotIndexed(IndexEntry),
     #[error("{0:?} is in the index of devices and is not so")]
     DanglingIndex(IndexEntry),
-    #[error("{0:?} waits for its turn in a campaign and is not in line, or the other way round")]
+    #[error(
+        "{0:?} waits for its turn in a campaign, is not in line and not held by another one, or the other way round"
+    )]
     CampaignQueue(DeviceName),
     #[error("{0:?} is on its way in a campaign and not held by it, or the other way round")]
     CampaignLock(DeviceName),
@@ -345,12 +347,16 @@ impl Audit<'_> {
             campaign, endpoint, ..
         } = ledger;
         let tally = self.counted_tallies.entry((*campaign, ledger.slot()));
-        *tally.or_default().count(ledger.phase) += 1;
+        let tally = tally.or_default();
+        *tally.count(ledger.phase) += 1;
         if ledger.phase == Phase::Waiting {
             let key =
                 RowKey::CampaignQueue(*campaign, ledger.slot(), ledger.rank, endpoint.clone());
             let queued = self.tables.get(&key).is_some();
-            return ensure(queued, || Violation::CampaignQueue(endpoint.clone()));
+            tally.held += u64::from(!queued);
+            let holder = query::campaign_of(self.tables, endpoint);
+            let held = holder.is_some_and(|holder| holder != *campaign);
+            return ensure(queued || held, || Violation::CampaignQueue(endpoint.clone()));
         }
         if !ledger.phase.is_active() {
             return Ok(());

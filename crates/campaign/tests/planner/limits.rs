@@ -118,3 +118,18 @@ fn another_seed_begins_in_another_shard() {
     shards.dedup();
     assert!(shards.len() > 5, "{shards:?}");
 }
+
+#[test]
+fn what_another_campaign_holds_needs_no_part_of_the_limit() {
+    let mut all = wave("all", Share::ALL);
+    all.max_concurrent = Share::Devices(4);
+    let campaign = begun(plan(vec![all]), 8, 8);
+    let mut shards = [shard(0, 4, vec![]), shard(1, 4, vec![])];
+    shards[0].common.held = 4;
+    assert_eq!(admitted(&decide(&campaign, &shards, NOW)), [(1, 0, 4)]);
+    shards[0].common.held = 3;
+    assert_eq!(
+        admitted(&decide(&campaign, &shards, NOW)),
+        [(0, 0, 1), (1, 0, 3)]
+    );
+}

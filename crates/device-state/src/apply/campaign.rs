@@ -224,6 +224,7 @@ impl Change<'_> {
                 self.counters.campaign_devices = self.counters.campaign_devices.saturating_sub(1);
                 self.tables
                     .delete(&RowKey::DeviceCampaign(after.endpoint.clone()));
+                self.back_in_line(&after.endpoint);
             }
             _ => {}
         }

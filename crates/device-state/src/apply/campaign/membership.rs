@@ -15,8 +15,21 @@ use crate::query::{self, DeviceQuery};
 use crate::range::{self, Range};
 use crate::table::{Row, RowKey, Tables};
 
-/// Devices that wait and are looked at, at least: some are in another campaign, and must not keep the others back.
+/// Devices that wait and are looked at by one command, at least: some are in another campaign, and must not keep the others
+/// back.
 const LOOKED_AT: usize = 1_024;
+
+/// What became of a device in line.
+enum Turn {
+    /// It had its turn.
+    Taken,
+    /// Another campaign holds it, and it is out of line.
+    Held,
+    /// The same, and it is where it was: as releases before [`FeatureLevel::CAMPAIGN_HEALTH`] leave it.
+    Kept,
+    /// It is gone.
+    Lost,
+}
 
 impl Change<'_> {
     pub(in super::super) fn open_campaign(&mut self, part: &Part) -> Outcome {
@@ -138,26 +151,69 @@ impl Change<'_> {
         let wanted = wanted.min(MAX_ADMITTED);
         let lane = lane_of(&part, wave);
         let mut left = wanted;
+        let mut held: BTreeMap<u8, u64> = BTreeMap::new();
         for row in query::campaign_queue(self.tables, id, lane, LOOKED_AT) {
             if left == 0 {
                 break;
             }
             if let Row::CampaignQueue { endpoint, .. } = &row
-                && query::campaign_of(self.tables, endpoint).is_none()
                 && let Some(ledger) = query::ledger(self.tables, id, endpoint)
             {
-                self.tables.delete(&row.key());
-                if query::is_known(self.tables, endpoint) {
-                    left -= 1;
-                    self.walk(&part, &ledger, Input::Admitted { wave });
-                    self.settle_queue(endpoint);
-                } else {
-                    // It was deleted while it waited, and must not be made known again.
-                    self.take_out_of_line(&part, &ledger);
+                match self.take_turn(&part, &ledger, wave) {
+                    Turn::Taken => left -= 1,
+                    Turn::Held => *held.entry(ledger.slot()).or_default() += 1,
+                    Turn::Kept | Turn::Lost => {}
                 }
             }
         }
+        for (slot, devices) in held {
+            self.change_tally(id, slot, |tally| tally.held += devices);
+        }
         Ok(Outcome::Done)
+    }
+
+    /// The turn of a device in line. One that another campaign holds goes out of line until that lets it go: otherwise
+    /// enough of them would keep those behind them back.
+    fn take_turn(&mut self, part: &Part, ledger: &Ledger, wave: u8) -> Turn {
+        let endpoint = &ledger.endpoint;
+        if query::campaign_of(self.tables, endpoint).is_some() {
+            if self.counters.feature_level < FeatureLevel::CAMPAIGN_HEALTH {
+                return Turn::Kept;
+            }
+            self.tables.delete(&queue_row(ledger).key());
+            return Turn::Held;
+        }
+        if !query::is_known(self.tables, endpoint) {
+            // It was deleted while it waited, and must not be made known again.
+            self.take_out_of_line(part, ledger);
+            return Turn::Lost;
+        }
+        self.leave_line(ledger);
+        self.walk(part, ledger, Input::Admitted { wave });
+        self.settle_queue(endpoint);
+        Turn::Taken
+    }
+
+    /// No campaign holds the device any more: it is back in line wherever it waits.
+    pub(super) fn back_in_line(&mut self, endpoint: &DeviceName) {
+        if self.counters.feature_level < FeatureLevel::CAMPAIGN_HEALTH {
+            return;
+        }
+        for part in query::campaign_parts(self.tables) {
+            let ledger = query::ledger(self.tables, part.id, endpoint);
+            if let Some(ledger) = ledger.filter(|ledger| ledger.phase == Phase::Waiting)
+                && !self.is_in_line(&ledger)
+            {
+                self.tables.put(queue_row(&ledger));
+                self.change_tally(part.id, ledger.slot(), |tally| {
+                    tally.held = tally.held.saturating_sub(1);
+                });
+            }
+        }
+    }
+
+    fn is_in_line(&self, ledger: &Ledger) -> bool {
+        self.tables.get(&queue_row(ledger).key()).is_some()
     }
 
     pub(in super::super) fn halt_campaign(
@@ -261,7 +317,13 @@ impl Change<'_> {
 
     /// Its turn does not come any more.
     pub(super) fn leave_line(&mut self, ledger: &Ledger) {
-        self.tables.delete(&queue_row(ledger).key());
+        if self.is_in_line(ledger) {
+            self.tables.delete(&queue_row(ledger).key());
+            return;
+        }
+        self.change_tally(ledger.campaign, ledger.slot(), |tally| {
+            tally.held = tally.held.saturating_sub(1);
+        });
     }
 
     fn part(&self, id: CampaignId) -> Result<Part, Rejection> {
@@ -269,15 +331,20 @@ impl Change<'_> {
     }
 }
 
-/// Whether a device of the shard could have its turn in a wave now: as far as the first ones in line show it.
+/// Whether a device of the shard could have its turn in a wave now, as far as the first ones in line show it; or is to go out
+/// of line, for those behind it.
 pub(crate) fn can_admit(tables: &dyn Tables, part: &Part, wave: u8) -> bool {
     let lane = lane_of(part, wave);
     let waiting = query::campaign_queue(tables, part.id, lane, LOOKED_AT);
-    part.halt == Sweep::NotBegun
-        && waiting.iter().any(|row| match row {
-            Row::CampaignQueue { endpoint, .. } => query::campaign_of(tables, endpoint).is_none(),
-            _ => false,
-        })
+    let goes_out_of_line =
+        query::counters(tables).feature_level >= FeatureLevel::CAMPAIGN_HEALTH;
+    let may_begin = |row: &Row| match row {
+        Row::CampaignQueue { endpoint, .. } => {
+            goes_out_of_line || query::campaign_of(tables, endpoint).is_none()
+        }
+        _ => false,
+    };
+    part.halt == Sweep::NotBegun && waiting.iter().any(may_begin)
 }
 
 /// Whom a wave takes: those that meet its selector, those that meet none, or as the last one everybody.

@@ -14,7 +14,7 @@ use super::control::raise;
 use super::gadget::Gadget;
 use super::{ID, admit, begun, named, part, phase, tally};
 use crate::metadata::label;
-use crate::world::{World, endpoint, id, identity};
+use crate::world::{World, endpoint, id, identity, register, registration};
 
 const OTHER: CampaignId = CampaignId(8);
 const NAMES: [&str; 4] = ["a", "b", "x1", "x2"];
@@ -74,6 +74,58 @@ fn who_was_deleted_and_comes_back_is_counted_once() {
     let common = tally(&world, Tally::COMMON);
     assert_eq!((common.skipped, common.waiting), (2, 0));
     assert_eq!(tally(&world, 0), Tally::default());
+}
+
+/// A shard with so many devices, all of them in both campaigns.
+fn crowded(count: usize) -> (World, Vec<String>) {
+    let mut world = World::new();
+    raise(&mut world);
+    let names: Vec<String> = (0..count).map(|number| format!("d{number}")).collect();
+    for (random, name) in names.iter().enumerate() {
+        let registration = registration(name, random as u64);
+        world.submit_unchecked(None, register(registration));
+    }
+    for id in [OTHER, ID] {
+        let part = Box::new(part(id));
+        world.run(Command::OpenCampaign { part });
+        world.run(Command::EnrolDevices { id, limit: 10_000 });
+    }
+    (world, names)
+}
+
+#[test]
+fn devices_of_another_campaign_do_not_keep_those_behind_them_back() {
+    // More than one command looks at; both campaigns take the devices in the same order.
+    let (mut world, names) = crowded(1_100);
+    for _ in 0..5 {
+        admit(&mut world, OTHER, 0, 1_050);
+    }
+    for _ in 0..3 {
+        assert!(query::campaign_can_admit(&world.tables, ID, 0));
+        admit(&mut world, ID, 0, 5);
+    }
+    assert_eq!(tally(&world, 0).active(), 5);
+    assert_eq!(tally(&world, Tally::COMMON).held, 1_050);
+    // Whoever is let go is in line again, and first.
+    let held = |name: &&String| {
+        query::campaign_of(&world.tables, &endpoint(name)) == Some(OTHER)
+    };
+    let freed = names.iter().find(held).unwrap().clone();
+    Gadget::new(&freed).play(&mut world);
+    assert_eq!(tally(&world, Tally::COMMON).held, 1_049);
+    admit(&mut world, ID, 0, 6);
+    assert!(phase(&world, &freed).is_active());
+}
+
+#[test]
+fn nothing_is_asked_for_while_all_that_wait_are_held() {
+    let (mut world, _) = crowded(2);
+    admit(&mut world, OTHER, 0, 2);
+    admit(&mut world, ID, 0, 2);
+    assert!(!query::campaign_can_admit(&world.tables, ID, 0));
+    world.run(Command::HaltCampaign { id: ID, limit: 10 });
+    assert_eq!(tally(&world, Tally::COMMON).cancelled, 2);
+    assert_eq!(tally(&world, Tally::COMMON).held, 0);
 }
 
 /// What happens next.
