@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use ::campaign::{Decision, ShardView, WindowState, decide, window};
 use device_state::campaign::{
-    Campaign, CampaignState, Control, Course, Membership, OnFailure, Part, Plan, Promotion,
+    Campaign, CampaignState, Control, Course, Membership, OnFailure, Part, Plan, Promotion, Reach,
     Schedule, Sweep, Tally, Wave, WaveState,
 };
 use device_state::{CampaignId, Command, FeatureLevel, Outcome, Timestamp, query};
@@ -72,7 +72,7 @@ async fn advance(router: &Router, campaign: &Campaign) -> Result<(), ProposeErro
     let decisions = decide(campaign, &views, Timestamp(clock::now_ms()));
     let (admissions, others): (Vec<_>, Vec<_>) = decisions
         .into_iter()
-        .partition(|decision| matches!(decision, Decision::Admit { .. }));
+        .partition(|decision| matches!(decision, Decision::Admit { .. } | Decision::Count { .. }));
     for decision in others {
         if !carry_out(router, campaign, decision).await? {
             return Ok(());
@@ -185,6 +185,20 @@ async fn carry_out(
                 census: 0,
             };
             router.propose(shard, None, command, PATIENCE).await?;
+            Ok(true)
+        }
+        Decision::Count { shard } => {
+            let Some(group) = router.group(shard) else {
+                return Ok(true);
+            };
+            let count = Command::AdmitDevices {
+                id: campaign.id,
+                wave: 0,
+                until: 0,
+                step: step_told(group, campaign),
+                census: campaign.course.census,
+            };
+            router.propose(shard, None, count, PATIENCE).await?;
             Ok(true)
         }
         Decision::Halt => {
@@ -313,6 +327,7 @@ fn part(campaign: &Campaign) -> Part {
         seed,
         waves,
         device,
+        pause_when_unreachable,
         ..
     } = campaign.plan.clone();
     Part {
@@ -329,7 +344,7 @@ fn part(campaign: &Campaign) -> Part {
         enrolment: Sweep::NotBegun,
         halt: Sweep::NotBegun,
         step: 0,
-        reach: None,
+        reach: pause_when_unreachable.map(|_| Reach::default()),
     }
 }
 
@@ -356,6 +371,7 @@ fn way_back(campaign: &Campaign) -> Option<Campaign> {
             schedule: Schedule::default(),
             on_failure: OnFailure::Pause,
             rollback_image: None,
+            pause_when_unreachable: None,
             ..campaign.plan.clone()
         },
         control: Control::default(),
@@ -376,7 +392,8 @@ fn views(router: &Router, campaign: &Campaign) -> Vec<ShardView> {
             enrolled: part
                 .as_ref()
                 .is_some_and(|part| part.enrolment == Sweep::Done),
-            halted: part.is_some_and(|part| part.halt == Sweep::Done),
+            halted: part.as_ref().is_some_and(|part| part.halt == Sweep::Done),
+            reach: part.and_then(|part| part.reach),
             waves,
             common,
         }
@@ -458,8 +475,13 @@ async fn drop_campaign(router: &Router, group: &Group, id: CampaignId) -> Result
 pub fn standing(router: &Router, campaign: Campaign) -> Standing {
     let waves = campaign.plan.waves.len();
     let (mut total, mut common) = (vec![Tally::default(); waves], Tally::default());
+    let mut reach = Reach::default();
     for group in router.groups() {
-        let (_, tallies) = counted(group, campaign.id);
+        let (part, tallies) = counted(group, campaign.id);
+        if let Some(of_shard) = part.and_then(|part| part.reach) {
+            reach.counted += of_shard.counted;
+            reach.lost += of_shard.lost;
+        }
         let (by_wave, waiting) = by_wave(tallies, waves);
         for (sum, wave) in total.iter_mut().zip(&by_wave) {
             sum.add(wave);
@@ -475,6 +497,7 @@ pub fn standing(router: &Router, campaign: Campaign) -> Standing {
         waves: total,
         common,
         window,
+        reach,
     }
 }
 

@@ -100,6 +100,8 @@ pub fn check(plan: &Plan) -> Result<(), PlanError> {
     if let Some(share) = plan.max_unavailable {
         check_share(share, "max_unavailable")?;
     }
+    let lost = plan.pause_when_unreachable.unwrap_or(0);
+    ensure(lost <= ALL, "pause_when_unreachable", || Problem::Part)?;
     check_schedule(&plan.schedule)?;
     check_device(&plan.device)
 }

@@ -18,7 +18,7 @@
 //!           │  Paused(Asked) ◀──┴──────┤     │   paused: true          too many failed, or too few
 //!           │        ▲   paused: true  │     └──────────────┐          succeeded, and on_failure
 //!           │        │                 ▼                    │          says Pause
-//!           │        └──── Paused(FailureThreshold | SuccessThreshold)
+//!           │        └──── Paused(FailureThreshold | SuccessThreshold | Unreachable)
 //!           │
 //!           │ aborted: true at any time, or a bad wave and on_failure says Abort or Rollback
 //!           ▼
@@ -57,6 +57,13 @@
 //! other devices are done, and it is not judged again: whoever lets it go on knows. Whether devices failed while somebody
 //! had paused the campaign is looked at once it is let go, and pauses it again.
 //!
+//! # A fleet that is not well
+//!
+//! With [`pause_when_unreachable`](device_state::campaign::Plan::pause_when_unreachable) the shards count the members that
+//! were registered when the wave began and are not any more, whatever became of them in the campaign. When more than that
+//! part of them are lost the campaign pauses by itself, whatever `on_failure` says: it need not be the firmware. The wave is
+//! not judged by it. Whoever lets the campaign go on knows who is away; from then on it is counted anew.
+//!
 //! # Who joins late
 //!
 //! A campaign of [`Membership::Dynamic`] is never over by itself, for somebody might join at any time. Its last wave
@@ -91,13 +98,14 @@ mod decide;
 mod end;
 mod fill;
 mod judge;
+mod reach;
 mod schedule;
 mod turn;
 mod wake;
 mod wave;
 
 use device_state::ShardId;
-use device_state::campaign::{Course, Tally};
+use device_state::campaign::{Course, Reach, Tally};
 
 pub use check::{PlanError, Problem, check};
 pub use decide::decide;
@@ -121,6 +129,8 @@ pub struct ShardView {
     /// `waiting` counts members that wait and meet no wave's selector, all else devices that never had a turn. In all of
     /// them `held` counts those that wait and that another campaign holds.
     pub common: Tally,
+    /// Who of them is registered; `None` if it does not count.
+    pub reach: Option<Reach>,
 }
 
 /// What is to be done.
@@ -134,6 +144,8 @@ pub enum Decision {
         wave: u8,
         until: u64,
     },
+    /// The shard counts who is lost from now on ([`Course::census`]).
+    Count { shard: ShardId },
     /// No device begins any more in any shard; what can be taken back is taken back.
     Halt,
     /// Begin the campaign that goes back. Said once or more; under one name.

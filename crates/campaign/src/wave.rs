@@ -8,7 +8,7 @@ use device_state::campaign::{
 use crate::decide::{enter, members, steer};
 use crate::schedule::{WindowState, window};
 use crate::turn::Turn;
-use crate::{Decision, ShardView, admit, judge};
+use crate::{Decision, ShardView, admit, judge, reach};
 
 /// What comes next in a campaign that is neither at its beginning nor at its end.
 pub(crate) fn advance(campaign: &Campaign, shards: &[ShardView], now: Timestamp) -> Vec<Decision> {
@@ -32,14 +32,34 @@ pub(crate) fn advance(campaign: &Campaign, shards: &[ShardView], now: Timestamp)
     match campaign.course.state {
         // Also out of a pause that the campaign made by itself; so somebody says that it may go on.
         state if is_paused && state != asked => vec![enter(campaign, asked)],
-        state if !is_paused && state == asked => vec![enter(campaign, CampaignState::Running)],
+        state if !is_paused && state == asked => vec![let_go(campaign)],
         CampaignState::Running => match verdict {
-            Ok(()) => round.go_on(),
+            Ok(()) if reach::is_unwell(campaign, shards) => {
+                vec![enter(
+                    campaign,
+                    CampaignState::Paused(PauseReason::Unreachable),
+                )]
+            }
+            Ok(()) => {
+                let mut decisions = round.go_on();
+                decisions.extend(reach::beginnings(campaign, shards));
+                decisions
+            }
             Err(reason) => vec![round.fail(reason)],
         },
         CampaignState::Paused(_) => round.stand_still(),
         _ => Vec::new(),
     }
+}
+
+/// Somebody lets it go on, and knows who is away.
+fn let_go(campaign: &Campaign) -> Decision {
+    steer(campaign, |course| {
+        course.state = CampaignState::Running;
+        if course.census > 0 {
+            course.census = course.step;
+        }
+    })
 }
 
 /// A look at the wave whose turn it is.
@@ -122,6 +142,9 @@ impl Round<'_> {
         };
         vec![steer(self.campaign, |course| {
             course.started_at.get_or_insert(self.now);
+            if self.campaign.plan.pause_when_unreachable.is_some() {
+                course.census = course.step;
+            }
             course.waves[self.turn.index] = begun;
         })]
     }

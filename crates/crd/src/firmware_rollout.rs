@@ -217,6 +217,7 @@ impl FirmwareRollout {
                 Reason::UserPaused,
                 Reason::Yanked,
                 Reason::FailureThresholdExceeded,
+                Reason::FleetUnhealthy,
                 Reason::Aborted,
                 Reason::ProgressDeadlineExceeded,
                 Reason::Complete,
@@ -272,6 +273,7 @@ const SUMMARY: &[Reason] = &[
     Reason::NotAccepted,
     Reason::SelectorEmpty,
     Reason::FailureThresholdExceeded,
+    Reason::FleetUnhealthy,
     Reason::Aborted,
     Reason::ProgressDeadlineExceeded,
 ];

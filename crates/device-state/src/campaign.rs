@@ -114,7 +114,13 @@ impl Campaign {
                 CampaignState::Paused(PauseReason::Asked)
             }
             // Whether a wave was bad meanwhile, the planner says.
-            CampaignState::Paused(PauseReason::Asked) => CampaignState::Running,
+            CampaignState::Paused(PauseReason::Asked) => {
+                // Who is not there now is known to whoever let it go on.
+                if self.plan.pause_when_unreachable.is_some() && course.census > 0 {
+                    course.census = course.step;
+                }
+                CampaignState::Running
+            }
             state => state,
         };
     }

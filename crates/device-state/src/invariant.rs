@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use lwm2m::{Observed, Path};
 
 use crate::artefact::{Artefact, ArtefactChunk, ArtefactName, ArtefactState};
-use crate::campaign::{CampaignId, Ledger, Membership, Phase, Tally};
+use crate::campaign::{CampaignId, Ledger, Membership, Phase, Reach, Tally};
 use crate::enrollment::{Enrollment, EnrollmentTally};
 use crate::id::Timestamp;
 use crate::index::{IndexEntry, Indexed};
@@ -67,6 +67,10 @@ pub enum Violation {
     CampaignLock(DeviceName),
     #[error("campaign {campaign} has another number of devices in slot {slot} than it counts")]
     CampaignTally { campaign: CampaignId, slot: u8 },
+    #[error("{0:?} is registered and not counted so by a campaign, or the other way round")]
+    CampaignPresence(DeviceName),
+    #[error("campaign {0} has other devices registered than it counts")]
+    CampaignReach(CampaignId),
     #[error("desired {path} of {endpoint:?} is of a profile that the device does not have")]
     DesiredOrigin { endpoint: DeviceName, path: Path },
     #[error("profile {0:?} has other devices than it counts")]
@@ -156,6 +160,8 @@ pub fn check(tables: &MemoryTables) -> Result<(), Violation> {
         rows: BTreeMap::new(),
         tallies: BTreeMap::new(),
         counted_tallies: BTreeMap::new(),
+        reaches: BTreeMap::new(),
+        counted_reaches: BTreeMap::new(),
         profile_tallies: BTreeMap::new(),
         counted_profile_tallies: BTreeMap::new(),
         enrollment_tallies: BTreeMap::new(),
@@ -175,6 +181,8 @@ struct Audit<'t> {
     rows: BTreeMap<(DeviceName, Bound), usize>,
     tallies: BTreeMap<(CampaignId, u8), Tally>,
     counted_tallies: BTreeMap<(CampaignId, u8), Tally>,
+    reaches: BTreeMap<CampaignId, Reach>,
+    counted_reaches: BTreeMap<CampaignId, Reach>,
     profile_tallies: BTreeMap<String, ProfileTally>,
     counted_profile_tallies: BTreeMap<String, ProfileTally>,
     enrollment_tallies: BTreeMap<String, EnrollmentTally>,
@@ -292,6 +300,10 @@ impl Audit<'_> {
             Row::CampaignPart(part) => {
                 let joins = part.membership == Membership::Dynamic;
                 self.counted.dynamic_campaigns += u64::from(joins);
+                self.counted.counting_campaigns += u64::from(part.reach.is_some());
+                if let Some(reach) = part.reach {
+                    self.reaches.insert(part.id, reach);
+                }
                 Ok(())
             }
             Row::Artefact(artefact) => self.artefact(artefact),
@@ -343,6 +355,7 @@ impl Audit<'_> {
     }
 
     fn ledger(&mut self, ledger: &Ledger) -> Result<(), Violation> {
+        self.presence(ledger)?;
         let Ledger {
             campaign, endpoint, ..
         } = ledger;
@@ -356,7 +369,9 @@ impl Audit<'_> {
             tally.held += u64::from(!queued);
             let holder = query::campaign_of(self.tables, endpoint);
             let held = holder.is_some_and(|holder| holder != *campaign);
-            return ensure(queued || held, || Violation::CampaignQueue(endpoint.clone()));
+            return ensure(queued || held, || {
+                Violation::CampaignQueue(endpoint.clone())
+            });
         }
         if !ledger.phase.is_active() {
             return Ok(());
@@ -364,6 +379,37 @@ impl Audit<'_> {
         let locked = query::campaign_of(self.tables, endpoint) == Some(*campaign);
         ensure(locked, || Violation::CampaignLock(endpoint.clone()))?;
         self.ends(ledger.due, Expiring::CampaignDevice(endpoint.clone()))
+    }
+
+    fn presence(&mut self, ledger: &Ledger) -> Result<(), Violation> {
+        let part = query::campaign_part(self.tables, ledger.campaign);
+        let Some(reach) = part.and_then(|part| part.reach) else {
+            return Ok(());
+        };
+        let presence = ledger.presence;
+        let is_registered = query::registration(self.tables, &ledger.endpoint).is_some();
+        ensure(presence.registered == is_registered, || {
+            Violation::CampaignPresence(ledger.endpoint.clone())
+        })?;
+        let counted = self.counted_reaches.entry(ledger.campaign).or_default();
+        counted.census = reach.census;
+        counted.registered += u64::from(presence.registered);
+        let counts = presence.counts(reach.census);
+        counted.counted += u64::from(counts);
+        counted.lost += u64::from(counts && !presence.registered);
+        Ok(())
+    }
+
+    fn reaches(&self) -> Result<(), Violation> {
+        for (campaign, reach) in &self.reaches {
+            let counted = self.counted_reaches.get(campaign).copied();
+            let counted = counted.unwrap_or_else(|| Reach {
+                census: reach.census,
+                ..Reach::default()
+            });
+            ensure(counted == *reach, || Violation::CampaignReach(*campaign))?;
+        }
+        Ok(())
     }
 
     /// Counts only: which failures there were is not in the ledger of a device that was tried again.
@@ -563,6 +609,7 @@ impl Audit<'_> {
 
     fn totals(self) -> Result<(), Violation> {
         self.tallies()?;
+        self.reaches()?;
         self.profile_tallies()?;
         self.enrollment_tallies()?;
         ensure(self.order_rows == self.counted.dedup_rows, || {

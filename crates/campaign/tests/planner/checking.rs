@@ -256,3 +256,14 @@ fn what_is_wrong_with_the_schedule_is_told() {
         ),
     ]);
 }
+
+#[test]
+fn no_more_than_all_devices_can_be_lost() {
+    let mut plan = sound();
+    for (part, is_sound) in [(0, true), (1_000_000, true), (1_000_001, false)] {
+        plan.pause_when_unreachable = Some(part);
+        assert_eq!(check(&plan).is_ok(), is_sound, "{part}");
+    }
+    let wrong = check(&plan).expect_err("more than all").field;
+    assert_eq!(wrong, "pause_when_unreachable");
+}

@@ -5,7 +5,7 @@ use std::time::Duration;
 use campaign::{ShardView, check, decide, next_wake, window};
 use device_state::campaign::{
     Campaign, CampaignState, Control, Course, FailureThreshold, Membership, OnFailure, PauseReason,
-    Plan, Promotion, Schedule, Share, Tally, Wave, WaveCourse, WaveState, Window,
+    Plan, Promotion, Reach, Schedule, Share, Tally, Wave, WaveCourse, WaveState, Window,
 };
 use device_state::{ShardId, Timestamp};
 use proptest::collection::vec;
@@ -61,10 +61,10 @@ prop_compose! {
         membership in prop_oneof![Just(Membership::Snapshot), Just(Membership::Dynamic)],
         on_failure in prop_oneof![Just(OnFailure::Pause), Just(OnFailure::Abort), Just(OnFailure::Rollback)],
         (not_before, windows) in (option::of(time()), vec(any_window(), 0..3)),
-        deadline in any::<Option<Duration>>(),
+        (deadline, pause_when_unreachable) in any::<(Option<Duration>, Option<u32>)>(),
     ) -> Plan {
         let schedule = Schedule { not_before, windows, deadline };
-        Plan { max_unavailable, membership, on_failure, schedule, ..plan(waves) }
+        Plan { pause_when_unreachable, max_unavailable, membership, on_failure, schedule, ..plan(waves) }
     }
 }
 
@@ -93,7 +93,7 @@ prop_compose! {
     ) -> Course {
         let wave = |(state, size)| WaveCourse { state, size, ..WaveCourse::default() };
         let waves = waves.into_iter().map(wave).collect();
-        Course { step, state, members, waves, started_at, ended_at: None, census: 0 }
+        Course { step, state, members, waves, started_at, ended_at: None, census: step % 3 }
     }
 }
 
@@ -105,13 +105,19 @@ prop_compose! {
 }
 
 prop_compose! {
+    fn any_reach()((census, registered, counted, lost) in (0..3_u64, any::<u64>(), any::<u64>(), any::<u64>())) -> Reach {
+        Reach { census, registered, counted, lost }
+    }
+}
+
+prop_compose! {
     fn any_view()(
         shard in any::<u16>(),
         (enrolled, halted) in (prop::bool::weighted(0.9), prop::bool::weighted(0.1)),
         waves in vec(any_tally(), 0..6),
-        common in any_tally(),
+        (common, reach) in (any_tally(), option::of(any_reach())),
     ) -> ShardView {
-        ShardView { shard: ShardId(shard), enrolled, halted, waves, common }
+        ShardView { shard: ShardId(shard), enrolled, halted, waves, common, reach }
     }
 }
 

@@ -6,6 +6,7 @@ mod deadline;
 mod failing;
 mod hostile;
 mod limits;
+mod reach;
 mod rig;
 mod simulation;
 mod wake;

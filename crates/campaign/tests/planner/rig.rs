@@ -111,6 +111,7 @@ pub(crate) fn shard(shard: u16, waiting: u64, waves: Vec<Tally>) -> ShardView {
             waiting,
             ..Tally::default()
         },
+        reach: None,
     }
 }
 

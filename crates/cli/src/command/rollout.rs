@@ -122,6 +122,7 @@ A plan of --file, where all but the image may be left out:
      maxFailedDevices: 2, maxFailedPercent: 1%, minimumResults: 20, soak: 1h, needsApproval: true}
   - {name: rest}
   maxUnavailable: 5%
+  pauseWhenUnreachable: 20%
   schedule: {notBefore: \"2026-12-24T20:00:00Z\", deadline: 7d,
     windows: [{days: [Sat, Sun], start: \"22:00\", end: \"04:00\", timeZone: Europe/Berlin}]}
   device: {wakeUpDeadline: 7d, downloadTimeout: 24h, installTimeout: 30m, retries: 2,
@@ -139,10 +140,11 @@ Examples:
   drover rollout get meters-2-1 -o json | jq .plan > plan.json
 
 JSON: {\"name\", \"id\", \"owner\", \"state\", \"reason\", \"paused\", \"aborted\", \"approvedThrough\",
-  \"createTime\", \"startTime\", \"endTime\", \"windowTime\", \"members\", \"counts\": {\"waiting\", \"scheduled\", \"downloading\",
-  \"downloaded\", \"updating\", \"retrying\", \"succeeded\", \"failed\", \"expired\", \"skipped\", \"cancelled\"},
+  \"createTime\", \"startTime\", \"endTime\", \"windowTime\", \"members\",
+  \"counts\": {\"waiting\", \"scheduled\", \"downloading\", \"downloaded\", \"updating\", \"retrying\",
+  \"succeeded\", \"failed\", \"expired\", \"skipped\", \"cancelled\"},
   \"waves\": [{\"name\", \"state\", \"devices\", \"startTime\", \"endTime\", \"soakTime\", \"counts\"}],
-  \"failures\": [{\"reason\", \"devices\"}],
+  \"reach\": {\"counted\", \"lost\"}, \"failures\": [{\"reason\", \"devices\"}],
   \"failureSamples\": [{\"endpoint\", \"phase\", \"reason\", \"phaseTime\", …}],
   \"plan\": {…}}, where the plan is as `drover rollout create --help` shows it;
   state is Enrolling, Running, Paused, Stopped, Aborting, Succeeded, Aborted or DeadlineExceeded;

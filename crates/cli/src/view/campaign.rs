@@ -35,6 +35,7 @@ pub(crate) struct CampaignView {
     end_time: Option<String>,
     window_time: Option<String>,
     members: u64,
+    reach: Option<ReachView>,
     counts: CountsView,
     waves: Vec<WaveView>,
     failures: Vec<FailureView>,
@@ -59,6 +60,13 @@ struct WaveView {
 struct FailureView {
     reason: String,
     devices: u64,
+}
+
+/// Devices that were registered when the wave began, and those of them that are not any more.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+struct ReachView {
+    counted: u64,
+    lost: u64,
 }
 
 /// How many devices are where.
@@ -98,6 +106,10 @@ impl From<Campaign> for CampaignView {
             end_time: rfc3339(campaign.end_time.as_ref()),
             window_time: rfc3339(campaign.window_time.as_ref()),
             members: campaign.members,
+            reach: campaign.reach.map(|reach| ReachView {
+                counted: reach.counted,
+                lost: reach.lost,
+            }),
             counts: campaign.counts.unwrap_or_default().into(),
             waves: campaign.waves.into_iter().map(WaveView::from).collect(),
             failures: failures.collect(),

@@ -5,6 +5,7 @@
 
 mod definition;
 pub(crate) mod membership;
+pub(super) mod reach;
 
 use lwm2m::{NotificationAttributes, Observed, Operation, Path, Value};
 
@@ -45,10 +46,11 @@ impl Change<'_> {
     pub(super) fn campaign_forgotten(&mut self, endpoint: &DeviceName) {
         self.campaign_input(endpoint, Input::Forgotten);
         self.forget_in_line(endpoint);
+        self.forget_reach(endpoint);
     }
 
     /// A device that waits for its turn is not waited for any more: its turn may not come for long.
-    pub(super) fn forget_in_line(&mut self, endpoint: &DeviceName) {
+    fn forget_in_line(&mut self, endpoint: &DeviceName) {
         if self.counters.feature_level < FeatureLevel::CAMPAIGN_HEALTH {
             return;
         }
@@ -335,7 +337,12 @@ const fn is_watched(phase: Phase) -> bool {
 
 impl Ledger {
     /// Of a device that waits for its turn.
-    fn waiting(part: &Part, endpoint: &DeviceName, lane: Option<u8>, now: Timestamp) -> Self {
+    fn waiting(
+        part: &Part,
+        endpoint: &DeviceName,
+        (lane, presence): (Option<u8>, Presence),
+        now: Timestamp,
+    ) -> Self {
         Self {
             campaign: part.id,
             endpoint: endpoint.clone(),
@@ -350,7 +357,7 @@ impl Ledger {
             asked_at: Timestamp(0),
             retries: 0,
             version_before: None,
-            presence: Presence::default(),
+            presence,
         }
     }
 }

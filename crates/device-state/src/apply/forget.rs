@@ -22,7 +22,7 @@ impl Change<'_> {
         if !query::is_known(self.tables, endpoint) {
             // What it had of profiles may have outlived all else, and its place in a campaign, too.
             self.settle_profiles(endpoint);
-            self.forget_in_line(endpoint);
+            self.campaign_forgotten(endpoint);
             return match missing {
                 Missing::Refused => Err(Rejection::UnknownDevice),
                 Missing::Allowed => Ok(Outcome::Done),

@@ -5,6 +5,7 @@ use std::net::SocketAddr;
 use lwm2m::{Lifetime, ObjectLinks, Operation, RegistrationId};
 
 use super::Change;
+use super::campaign::reach::Registered;
 use crate::command::{Outcome, Rejection};
 use crate::effect::Effect;
 use crate::enrollment::Enrollment;
@@ -50,7 +51,10 @@ impl Change<'_> {
                     .delete(&RowKey::RegistrationIndex(previous.id.clone()));
             }
             Some(_) => {}
-            None => self.counters.registrations += 1,
+            None => {
+                self.counters.registrations += 1;
+                self.count_reach(endpoint, Registered::Begins);
+            }
         }
         self.tables.put(Row::RegistrationIndex {
             id: row.id.clone(),
@@ -264,6 +268,7 @@ impl Change<'_> {
         );
         self.counters.registrations = self.counters.registrations.saturating_sub(1);
         self.count_enrollment(endpoint, registration.enrollment.as_ref(), None);
+        self.count_reach(endpoint, Registered::Ends);
         // A name that nothing else is known of is in no profile.
         if self.counters.profiles > 0 && !query::is_known(self.tables, endpoint) {
             self.settle_profiles(endpoint);

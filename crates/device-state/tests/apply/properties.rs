@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use device_state::campaign::{CampaignId, Membership, Part};
+use device_state::campaign::{CampaignId, Membership, Part, Reach};
 use device_state::command::{Live, Missing};
 use device_state::guard::Effectiveness;
 use device_state::profile::{Activity, Profile, ProfileObservation, Standing};
@@ -345,12 +345,13 @@ fn campaigns() -> impl Strategy<Value = Command> {
     ];
     let firmware = (name(), random(), 0..4_i64, 0..9_i64);
     prop_oneof![
-        2 => (id(), membership).prop_map(|(id, membership)| Command::OpenCampaign {
-            part: Box::new(Part { membership, ..part(id) }),
+        2 => (id(), membership, any::<bool>()).prop_map(|(id, membership, counts)| {
+            let reach = counts.then(Reach::default);
+            Command::OpenCampaign { part: Box::new(Part { membership, reach, ..part(id) }) }
         }),
         3 => (id(), limit()).prop_map(|(id, limit)| Command::EnrolDevices { id, limit }),
-        4 => (id(), 0..2_u8, 1..3_u64).prop_map(|(id, wave, until)| {
-            Command::AdmitDevices { id, wave, until, step: 0, census: 0 }
+        4 => (id(), 0..2_u8, 1..3_u64, 0..3_u64).prop_map(|(id, wave, until, census)| {
+            Command::AdmitDevices { id, wave, until, step: 0, census }
         }),
         1 => (id(), limit()).prop_map(|(id, limit)| Command::HaltCampaign { id, limit }),
         1 => (id(), limit()).prop_map(|(id, limit)| Command::DropCampaign { id, limit }),

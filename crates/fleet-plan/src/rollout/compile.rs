@@ -80,7 +80,7 @@ fn plan(
             FailureAction::Rollback => OnFailure::Rollback,
         },
         rollback_image,
-        pause_when_unreachable: None,
+        pause_when_unreachable: pause_when_unreachable(&spec.strategy)?,
     })
 }
 
@@ -174,15 +174,16 @@ fn seed(rollout: &FirmwareRollout) -> Result<String, Refusal> {
 }
 
 fn max_unavailable(strategy: &Strategy) -> Result<Option<Share>, Refusal> {
-    if strategy.pause_when_unreachable.is_some() {
-        return Err(Refusal::unsupported(
-            "spec.strategy.pauseWhenUnreachable",
-            "nobody counts devices that do not answer yet; leave it out",
-        ));
-    }
     let given = strategy.max_unavailable.as_ref();
     given
         .map(|amount| share("spec.strategy.maxUnavailable", amount))
+        .transpose()
+}
+
+fn pause_when_unreachable(strategy: &Strategy) -> Result<Option<u32>, Refusal> {
+    let given = strategy.pause_when_unreachable.as_deref();
+    given
+        .map(|text| percent("spec.strategy.pauseWhenUnreachable", text))
         .transpose()
 }
 
@@ -259,9 +260,10 @@ pub(super) fn change_refused(rollout: &FirmwareRollout, made: &Plan) -> Result<(
 }
 
 /// The words of plans that are other words in a spec.
-const WORDS: [(&str, &str); 16] = [
+const WORDS: [(&str, &str); 17] = [
     ("waves[", "strategy.waves["),
     ("max_unavailable", "strategy.maxUnavailable"),
+    ("pause_when_unreachable", "strategy.pauseWhenUnreachable"),
     ("max_concurrent", "maxConcurrent"),
     ("success_threshold", "successThreshold"),
     ("failure_threshold.millionths", "failureThreshold.percent"),

@@ -6,7 +6,7 @@
 use crd::failure_sample::Ledger;
 use crd::firmware_rollout::{FailureAction, RolloutMembership};
 use crd::{ConditionStatus, ConditionType, FirmwareRollout, FirmwareRolloutStatus, Reason};
-use device_state::campaign::{CampaignState, Membership, WaveState};
+use device_state::campaign::{CampaignState, Membership, PauseReason, WaveState};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 
 use super::{Seen, counts};
@@ -199,7 +199,7 @@ impl<'a> Report<'a> {
         self.set(ConditionType::Succeeded, running);
         let (verdict, reason) = match (seen.campaign.course.state, held) {
             (CampaignState::Paused(_), Held::No) if is_stopped(seen) => {
-                (Verdict::Stuck, Reason::FailureThresholdExceeded)
+                (Verdict::Stuck, stop_reason(seen))
             }
             (CampaignState::Paused(_), _) | (_, Held::ByUser | Held::ByImage) => {
                 (Verdict::Going, Reason::Suspended)
@@ -232,10 +232,7 @@ impl<'a> Report<'a> {
             _ if is_ending => return self.not_paused(),
             Held::ByUser => (True, Reason::UserPaused, "spec.paused is true".to_owned()),
             Held::ByImage => (True, Reason::Yanked, yanked_text()),
-            Held::No if is_stopped(seen) => {
-                let reason = Reason::FailureThresholdExceeded;
-                (True, reason, stopped_text(seen))
-            }
+            Held::No if is_stopped(seen) => (True, stop_reason(seen), stopped_text(seen)),
             Held::No => return self.not_paused(),
         };
         self.set(ConditionType::Paused, says);
@@ -311,7 +308,7 @@ fn progress(seen: &Seen, held: Held) -> Says {
         (_, Held::ByUser) => (False, Reason::UserPaused, "spec.paused is true".to_owned()),
         (_, Held::ByImage) => (False, Reason::Yanked, yanked_text()),
         (CampaignState::Paused(_), Held::No) if is_stopped(seen) => {
-            (False, Reason::FailureThresholdExceeded, stopped_text(seen))
+            (False, stop_reason(seen), stopped_text(seen))
         }
         (CampaignState::Enrolling, _) => {
             let message = "every device is asked whether it takes part".to_owned();
@@ -369,13 +366,16 @@ fn current(seen: &Seen) -> Option<(&str, WaveState)> {
 }
 
 /// Whether it stopped by itself.
-fn is_stopped(seen: &Seen) -> bool {
-    use device_state::campaign::PauseReason::{FailureThreshold, SuccessThreshold};
-    let state = seen.campaign.course.state;
-    matches!(
-        state,
-        CampaignState::Paused(FailureThreshold | SuccessThreshold)
-    )
+const fn is_stopped(seen: &Seen) -> bool {
+    seen.campaign.course.state.has_stopped()
+}
+
+/// What stopped it.
+const fn stop_reason(seen: &Seen) -> Reason {
+    match seen.campaign.course.state {
+        CampaignState::Paused(PauseReason::Unreachable) => Reason::FleetUnhealthy,
+        _ => Reason::FailureThresholdExceeded,
+    }
 }
 
 /// Whether a wave was bad, and nobody asked for the end. Of an abort, a wave that was stopped by it is `Failed` as well.
@@ -392,9 +392,12 @@ fn stopped_text(seen: &Seen) -> String {
         .iter()
         .zip(&seen.campaign.course.waves);
     let mut failed = waves.filter(|(_, course)| course.state == WaveState::Failed);
-    let name = failed
-        .next_back()
-        .map_or("", |(wave, _)| wave.name.as_str());
+    let name = match stop_reason(seen) {
+        Reason::FleetUnhealthy => current(seen).map_or("", |(name, _)| name),
+        _ => failed
+            .next_back()
+            .map_or("", |(wave, _)| wave.name.as_str()),
+    };
     let reason = match seen.reason.as_str() {
         "" => "too many devices failed, or too few succeeded",
         told => told,

@@ -2,7 +2,7 @@
 
 use device_state::campaign::{Campaign, Plan};
 use device_state::query::{self, LedgerQuery};
-use device_state::{Command, Namespace, Rejection, ShardId};
+use device_state::{Command, FeatureLevel, Namespace, Rejection, ShardId};
 use proto::convert::public::{InNamespace, campaign_device, checked_name, phases};
 use proto::drover::v1 as public;
 use proto::drover::v1::campaigns_server::Campaigns;
@@ -44,6 +44,10 @@ impl Campaigns for Api {
         let command = Command::PutCampaign {
             campaign: Box::new(campaign.clone()),
         };
+        if command.needs() >= FeatureLevel::CAMPAIGN_HEALTH {
+            // Of every shard: each counts.
+            self.all_know(FeatureLevel::CAMPAIGN_HEALTH).await?;
+        }
         self.commit_on(COMMON, &terms, command).await?;
         if rehearsal {
             return Ok(Response::new(self.told(campaign)));

@@ -59,6 +59,7 @@ impl Shard {
             halted: self.halted,
             waves: vec![Tally::default(); self.waves],
             common: Tally::default(),
+            reach: None,
         };
         for device in self.devices.iter().filter(|_| self.enrolled) {
             let (Device::Waiting { lane: wave } | Device::Ended { wave, .. }) = *device else {

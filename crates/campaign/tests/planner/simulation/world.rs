@@ -87,6 +87,7 @@ impl World {
                 }
             }
             Decision::Halt => self.shards.iter_mut().for_each(Shard::halt),
+            Decision::Count { .. } => {}
             Decision::RollBack => self.back += 1,
         }
     }

@@ -59,6 +59,9 @@ pub(crate) struct PlanArgs {
     /// Devices on their way at once in the whole campaign: 200 or 5%.
     #[arg(long, value_name = "SHARE")]
     max_unavailable: Option<String>,
+    /// Stop when more than this part of the devices that were registered when the wave began are not any more, such as 20%.
+    #[arg(long, value_name = "PERCENT")]
+    pause_when_unreachable: Option<String>,
     /// Devices go in an order that looks random, by this text [default: the name of the campaign].
     #[arg(long, value_name = "TEXT")]
     seed: Option<String>,
@@ -163,6 +166,10 @@ impl PlanArgs {
         put(&mut plan.transfer, self.push.then_some(Transfer::Push));
         put(&mut plan.seed, self.seed);
         put(&mut plan.max_unavailable, self.max_unavailable);
+        put(
+            &mut plan.pause_when_unreachable,
+            self.pause_when_unreachable,
+        );
         put(&mut plan.on_failure, self.on_failure);
         if !self.waves.is_empty() {
             plan.waves = self.waves;
@@ -278,6 +285,14 @@ mod tests {
             failure.contains("plan.yaml") && failure.contains("waves"),
             "{failure}"
         );
+    }
+
+    #[test]
+    fn a_fleet_that_is_not_well_stops_a_campaign_if_that_is_asked_for() {
+        let words = ["--version", "2", "--uri", "coap://h/2"];
+        assert_eq!(plan(&words).unwrap().pause_when_unreachable, "");
+        let words = [words.as_slice(), &["--pause-when-unreachable", "20%"]].concat();
+        assert_eq!(plan(&words).unwrap().pause_when_unreachable, "20%");
     }
 
     #[test]

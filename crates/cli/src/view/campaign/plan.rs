@@ -24,6 +24,7 @@ pub(crate) struct PlanView {
     pub(crate) seed: String,
     pub(crate) waves: Vec<WaveView>,
     pub(crate) max_unavailable: String,
+    pub(crate) pause_when_unreachable: String,
     pub(crate) schedule: ScheduleView,
     pub(crate) device: PolicyView,
     pub(crate) on_failure: OnFailure,
@@ -219,6 +220,7 @@ impl From<CampaignPlan> for PlanView {
             seed: plan.seed,
             waves: plan.waves.into_iter().map(WaveView::from).collect(),
             max_unavailable: plan.max_unavailable,
+            pause_when_unreachable: plan.pause_when_unreachable,
             schedule: plan.schedule.unwrap_or_default().into(),
             device: plan.device.unwrap_or_default().into(),
             on_failure,
@@ -251,6 +253,7 @@ impl From<PlanView> for CampaignPlan {
             seed: plan.seed,
             waves: plan.waves.into_iter().map(CampaignWave::from).collect(),
             max_unavailable: plan.max_unavailable,
+            pause_when_unreachable: plan.pause_when_unreachable,
             schedule: Some(plan.schedule.into()),
             device: Some(plan.device.into()),
             on_failure: on_failure.into(),
@@ -333,6 +336,7 @@ waves:
 schedule: {notBefore: '2026-12-24T20:00:00Z', windows: [{days: [Sat], start: '22:00', end: '04:00'}]}
 device: {retries: 0, installTimeout: 10m}
 onFailure: Abort
+pauseWhenUnreachable: 20%
 ";
         let plan: PlanView = serde_yaml_ng::from_str(text).unwrap();
         let again = PlanView::from(CampaignPlan::from(plan.clone()));

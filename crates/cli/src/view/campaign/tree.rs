@@ -4,7 +4,7 @@ use std::fmt::Write as _;
 use std::time::SystemTime;
 
 use proto::drover::v1::campaign::wave_status::State as WaveState;
-use proto::drover::v1::campaign::{FailureCount, State, WaveStatus};
+use proto::drover::v1::campaign::{FailureCount, State, Stop, WaveStatus};
 use proto::drover::v1::{Campaign, CampaignDevice, CampaignPlan};
 
 use super::{counted, ended, firmware, state_name, wave_state_name};
@@ -43,6 +43,7 @@ fn header(campaign: &Campaign, now: SystemTime) -> String {
         ("Image", firmware(&plan)),
         ("Devices", devices(campaign, &plan)),
         ("Progress", progress(campaign)),
+        ("Lost", lost(campaign)),
         ("Schedule", schedule(campaign, &plan)),
         ("Age", ages(campaign, now)),
         ("Next", next(campaign).unwrap_or_default()),
@@ -64,6 +65,15 @@ fn devices(campaign: &Campaign, plan: &CampaignPlan) -> String {
 
 fn progress(campaign: &Campaign) -> String {
     counted(&campaign.counts.unwrap_or_default())
+}
+
+/// Of the devices that were registered when the wave began.
+fn lost(campaign: &Campaign) -> String {
+    let reach = campaign.reach.unwrap_or_default();
+    match reach.lost {
+        0 => String::new(),
+        lost => format!("{lost} of {} that were registered", reach.counted),
+    }
 }
 
 fn schedule(campaign: &Campaign, plan: &CampaignPlan) -> String {
@@ -93,6 +103,10 @@ fn ages(campaign: &Campaign, now: SystemTime) -> String {
 pub(crate) fn next(campaign: &Campaign) -> Option<String> {
     let name = &campaign.name;
     match campaign.state() {
+        State::Stopped if campaign.stop() == Stop::Unreachable => Some(format!(
+            "`drover devices --filter 'NOT state = REGISTERED'` tells who is away. To go on: `drover rollout pause {name}`, \
+             then `drover rollout resume {name}`. To give up: `drover rollout abort {name}`"
+        )),
         State::Stopped => Some(format!(
             "`drover rollout devices {name} --failed` tells what failed. To go on: `drover rollout pause {name}`, then \
              `drover rollout resume {name}`. To give up: `drover rollout abort {name}`"

@@ -6,7 +6,7 @@ use lwm2m::Operation;
 
 use super::super::Change;
 use crate::campaign::firmware::Input;
-use crate::campaign::{CampaignId, Ledger, Membership, Part, Phase, Sweep, Tally};
+use crate::campaign::{CampaignId, Ledger, Membership, Part, Phase, Reach, Sweep, Tally};
 use crate::command::{Outcome, Rejection};
 use crate::feature::FeatureLevel;
 use crate::limit::MAX_ADMITTED;
@@ -37,9 +37,14 @@ impl Change<'_> {
             if part.membership == Membership::Dynamic {
                 self.counters.dynamic_campaigns += 1;
             }
+            if part.reach.is_some() {
+                self.counters.counting_campaigns += 1;
+            }
             let part = Part {
                 enrolment: Sweep::NotBegun,
                 halt: Sweep::NotBegun,
+                step: 0,
+                reach: part.reach.map(|_| Reach::default()),
                 ..part.clone()
             };
             self.tables.put(Row::CampaignPart(Box::new(part)));
@@ -61,7 +66,7 @@ impl Change<'_> {
         // A wave is counted once for all that join it, not written for each.
         let mut joined: BTreeMap<u8, u64> = BTreeMap::new();
         for endpoint in devices {
-            if let Some(slot) = self.enrol(&part, &endpoint) {
+            if let Some(slot) = self.enrol(&mut part, &endpoint) {
                 *joined.entry(slot).or_default() += 1;
             }
         }
@@ -97,21 +102,25 @@ impl Change<'_> {
         if self.counters.dynamic_campaigns == 0 {
             return;
         }
-        for part in query::campaign_parts(self.tables) {
+        for mut part in query::campaign_parts(self.tables) {
             let open = part.membership == Membership::Dynamic
                 && part.halt == Sweep::NotBegun
                 && endpoint.is_in(&part.namespace);
             if open
                 && query::meets_filter(self.tables, endpoint, &part.selector.filter)
-                && let Some(slot) = self.enrol(&part, endpoint)
+                && let Some(slot) = self.enrol(&mut part, endpoint)
             {
+                if part.reach.is_some() {
+                    self.tables.put(Row::CampaignPart(Box::new(part.clone())));
+                }
                 self.change_tally(part.id, slot, |tally| tally.waiting += 1);
             }
         }
     }
 
-    /// Puts a device in line and returns where it is to be counted; `None` for one that is there already.
-    fn enrol(&mut self, part: &Part, endpoint: &DeviceName) -> Option<u8> {
+    /// Puts a device in line and returns where it is to be counted; `None` for one that is there already. Who counts its
+    /// registration is the caller's to store.
+    fn enrol(&mut self, part: &mut Part, endpoint: &DeviceName) -> Option<u8> {
         if query::ledger(self.tables, part.id, endpoint).is_some() {
             return None;
         }
@@ -123,7 +132,8 @@ impl Change<'_> {
             .iter()
             .position(|selector| selector.as_ref().is_some_and(meets));
         let lane = lane.and_then(|lane| u8::try_from(lane).ok());
-        let ledger = Ledger::waiting(part, endpoint, lane, self.now);
+        let presence = self.join_reach(part, endpoint);
+        let ledger = Ledger::waiting(part, endpoint, (lane, presence), self.now);
         let slot = ledger.slot();
         self.tables.put(queue_row(&ledger));
         self.tables.put(Row::CampaignDevice(ledger));
@@ -135,15 +145,19 @@ impl Change<'_> {
         id: CampaignId,
         wave: u8,
         until: u64,
-        (step, _census): (u64, u64),
+        (step, census): (u64, u64),
     ) -> Result<Outcome, Rejection> {
         let mut part = self.part(id)?;
         // What was decided before somebody said otherwise begins nothing.
         if part.halt != Sweep::NotBegun || step < part.step {
             return Ok(Outcome::Done);
         }
-        if step > part.step {
-            part.step = step;
+        let before = (part.step, part.reach);
+        part.step = step;
+        if let Some(reach) = &mut part.reach {
+            reach.begin(census);
+        }
+        if (part.step, part.reach) != before {
             self.tables.put(Row::CampaignPart(Box::new(part.clone())));
         }
         let admitted = query::campaign_tally(self.tables, id, wave).admitted();
@@ -263,7 +277,14 @@ impl Change<'_> {
     /// Devices that are still on their way are let go: their campaign is not there any more.
     pub(in super::super) fn drop_campaign(&mut self, id: CampaignId, limit: u32) -> Outcome {
         let limit = usize::try_from(limit).unwrap_or(usize::MAX);
-        let part = query::campaign_part(self.tables, id);
+        let mut part = query::campaign_part(self.tables, id);
+        if let Some(part) = &mut part
+            && part.reach.take().is_some()
+        {
+            // Its devices go one after the other, and nobody asks any more who is there.
+            self.counters.counting_campaigns = self.counters.counting_campaigns.saturating_sub(1);
+            self.tables.put(Row::CampaignPart(Box::new(part.clone())));
+        }
         let rows = query::ledgers_after(self.tables, id, None, limit);
         let more = rows.len() == limit;
         for ledger in rows {
@@ -336,8 +357,7 @@ impl Change<'_> {
 pub(crate) fn can_admit(tables: &dyn Tables, part: &Part, wave: u8) -> bool {
     let lane = lane_of(part, wave);
     let waiting = query::campaign_queue(tables, part.id, lane, LOOKED_AT);
-    let goes_out_of_line =
-        query::counters(tables).feature_level >= FeatureLevel::CAMPAIGN_HEALTH;
+    let goes_out_of_line = query::counters(tables).feature_level >= FeatureLevel::CAMPAIGN_HEALTH;
     let may_begin = |row: &Row| match row {
         Row::CampaignQueue { endpoint, .. } => {
             goes_out_of_line || query::campaign_of(tables, endpoint).is_none()

@@ -3,7 +3,9 @@
 
 use std::time::Duration;
 
-use device_state::campaign::{CampaignId, Membership, Part, Phase, SkipReason, Sweep, Tally};
+use device_state::campaign::{
+    CampaignId, Membership, Part, Phase, Reach, SkipReason, Sweep, Tally,
+};
 use device_state::command::{Live, Missing};
 use device_state::{Command, Namespace, Outcome, query};
 use proptest::collection::vec;
@@ -17,12 +19,13 @@ use crate::metadata::label;
 use crate::world::{World, endpoint, id, identity, register, registration};
 
 const OTHER: CampaignId = CampaignId(8);
-const NAMES: [&str; 4] = ["a", "b", "x1", "x2"];
+const NAMES: [&str; 4] = ["a", "b", "x", "y"];
 
 /// Its first wave is of those whose name begins with an x.
 fn laned(id: CampaignId, membership: Membership) -> Part {
     Part {
         membership,
+        reach: Some(Reach::default()),
         wave_selectors: vec![Some(named("x")), None, None],
         ..part(id)
     }
@@ -107,9 +110,7 @@ fn devices_of_another_campaign_do_not_keep_those_behind_them_back() {
     assert_eq!(tally(&world, 0).active(), 5);
     assert_eq!(tally(&world, Tally::COMMON).held, 1_050);
     // Whoever is let go is in line again, and first.
-    let held = |name: &&String| {
-        query::campaign_of(&world.tables, &endpoint(name)) == Some(OTHER)
-    };
+    let held = |name: &&String| query::campaign_of(&world.tables, &endpoint(name)) == Some(OTHER);
     let freed = names.iter().find(held).unwrap().clone();
     Gadget::new(&freed).play(&mut world);
     assert_eq!(tally(&world, Tally::COMMON).held, 1_049);
@@ -128,6 +129,62 @@ fn nothing_is_asked_for_while_all_that_wait_are_held() {
     assert_eq!(tally(&world, Tally::COMMON).held, 0);
 }
 
+fn count(world: &mut World, id: CampaignId, census: u64) {
+    let part = query::campaign_part(&world.tables, id);
+    world.run(Command::AdmitDevices {
+        id,
+        wave: 0,
+        until: 0,
+        step: part.map_or(0, |part| part.step),
+        census,
+    });
+}
+
+/// Devices that have to stay registered, and those of them that did not.
+fn lost(world: &World) -> (u64, u64) {
+    let reach = query::campaign_part(&world.tables, ID).unwrap().reach;
+    reach.map(|reach| (reach.counted, reach.lost)).unwrap()
+}
+
+#[test]
+fn who_was_registered_when_the_census_began_is_missed_until_it_is_back() {
+    let mut world = begun(laned(ID, Membership::Dynamic), &["a", "b", "x1"]);
+    raise(&mut world);
+    world.run(label("asleep", &[("site", "x")], &[]));
+    assert_eq!(lost(&world), (0, 0));
+    count(&mut world, ID, 3);
+    assert_eq!(lost(&world), (3, 0));
+    // Who came later is not missed, and neither is who was deleted.
+    world.register("x2", 7);
+    world.register("asleep", 8);
+    deregister(&mut world, "x2", 7);
+    assert_eq!(lost(&world), (3, 0));
+    forget(&mut world, "b");
+    assert_eq!(lost(&world), (2, 0));
+    deregister(&mut world, "a", 0);
+    assert_eq!(lost(&world), (2, 1));
+    // An older or the same census does not begin again.
+    count(&mut world, ID, 3);
+    count(&mut world, ID, 2);
+    assert_eq!(lost(&world), (2, 1));
+    world.register("a", 0);
+    assert_eq!(lost(&world), (2, 0));
+    world.advance(Duration::from_hours(1));
+    world.expire();
+    assert_eq!(lost(&world), (2, 2));
+    world.register("a", 0);
+    count(&mut world, ID, 4);
+    assert_eq!(lost(&world), (1, 0));
+}
+
+fn deregister(world: &mut World, name: &str, random: u64) {
+    world.run(Command::Deregister {
+        namespace: Namespace::default(),
+        id: id(random),
+        identity: identity(name),
+    });
+}
+
 /// What happens next.
 #[derive(Clone, Debug)]
 enum Step {
@@ -142,6 +199,8 @@ enum Step {
     Admit(CampaignId, u8, u64, u64),
     /// The shard is told of a later step, as by a pause.
     Fence(CampaignId, u64),
+    /// The shard begins to count who is registered.
+    Count(CampaignId, u64),
     Halt(CampaignId),
     Drop(CampaignId),
     Wait(u64),
@@ -162,6 +221,7 @@ fn steps() -> impl Strategy<Value = Vec<Step>> {
         6 => (campaign(), 0..3_u8, 1..5_u64, 0..6_u64)
             .prop_map(|(id, wave, until, step)| Step::Admit(id, wave, until, step)),
         1 => (campaign(), 0..6_u64).prop_map(|(id, step)| Step::Fence(id, step)),
+        1 => (campaign(), 0..6_u64).prop_map(|(id, census)| Step::Count(id, census)),
         1 => campaign().prop_map(Step::Halt),
         1 => campaign().prop_map(Step::Drop),
         2 => prop_oneof![1..120_u64, Just(7_200), Just(90_000)].prop_map(Step::Wait),
@@ -183,13 +243,7 @@ fn take(world: &mut World, gadgets: &mut [Gadget], step: Step) {
         Step::Register(name) => {
             world.register(name, at(name) as u64);
         }
-        Step::Deregister(name) => {
-            world.run(Command::Deregister {
-                namespace: Namespace::default(),
-                id: id(at(name) as u64),
-                identity: identity(name),
-            });
-        }
+        Step::Deregister(name) => deregister(world, name, at(name) as u64),
         Step::Label(name) => {
             world.run(label(name, &[("site", "x")], &[]));
         }
@@ -215,6 +269,7 @@ fn take(world: &mut World, gadgets: &mut [Gadget], step: Step) {
                 census: 0,
             });
         }
+        Step::Count(id, census) => count(world, id, census),
         Step::Halt(id) => {
             world.run(Command::HaltCampaign { id, limit: 2 });
         }
@@ -233,7 +288,7 @@ fn finish(world: &mut World, id: CampaignId) {
     let Some(part) = query::campaign_part(&world.tables, id) else {
         return;
     };
-    for _ in 0..200 {
+    for _ in 0..20 {
         for wave in 0..3 {
             world.run(Command::AdmitDevices {
                 id,

@@ -49,6 +49,32 @@ fn an_approval_waits_until_a_campaign_that_stopped_goes_on() {
 }
 
 #[test]
+fn a_fleet_that_is_not_well_is_told() {
+    let stopped = CampaignState::Paused(PauseReason::Unreachable);
+    let mut rig = Rig::with("{strategy: {pauseWhenUnreachable: 20%}}", "{}");
+    assert_eq!(rig.campaign().plan.pause_when_unreachable, Some(200_000));
+    rig = rig.made(stopped, &BEGUN);
+    rig.seen().reason = "too many devices are not registered any more: 3 of 10 now".to_owned();
+    let plan = rig.plan();
+    for (condition, status) in [
+        ("Paused", "True"),
+        ("Progressing", "False"),
+        ("Stalled", "True"),
+        ("Ready", "False"),
+    ] {
+        says(&plan, condition, status, "FleetUnhealthy");
+    }
+    says(&plan, "Succeeded", "Unknown", "Running");
+    let mut conditions = plan.status.conditions.iter();
+    let paused = conditions.find(|one| one.type_ == "Paused").unwrap();
+    let told = "wave canary: too many devices are not registered any more: 3 of 10 now: 1 of 10 devices succeeded; ";
+    assert!(paused.message.starts_with(told), "{}", paused.message);
+    // Somebody has looked at it.
+    rig.rollout.spec.paused = true;
+    assert_eq!(rig.plan().actions, [Action::Pause]);
+}
+
+#[test]
 fn a_yanked_image_holds_the_campaign() {
     let mut rig = Rig::new().made(CampaignState::Running, &BEGUN);
     rig.image.as_mut().unwrap().spec.yanked = true;

@@ -29,9 +29,9 @@ const REFUSED: &[(&str, &str, &str, &str)] = &[
         "spec.transfer.protocol: the image's URI is coaps://",
     ),
     (
-        "{strategy: {pauseWhenUnreachable: 20%}}",
+        "{strategy: {pauseWhenUnreachable: '20'}}",
         "{}",
-        "Unsupported",
+        "InvalidValue",
         "spec.strategy.pauseWhenUnreachable",
     ),
     (

@@ -10,7 +10,7 @@ use crate::convert::list::each;
 use crate::convert::{ConvertError, Reason, Within, required};
 use crate::drover::v1 as public;
 use crate::drover::v1::campaign::wave_status::State as PublicWaveState;
-use crate::drover::v1::campaign::{State, WaveStatus};
+use crate::drover::v1::campaign::{State, Stop, WaveStatus};
 
 impl From<Campaign> for public::CreateCampaignRequest {
     fn from(campaign: Campaign) -> Self {
@@ -28,14 +28,14 @@ impl From<Campaign> for public::CreateCampaignRequest {
     }
 }
 
-/// A campaign of the namespace as a state node told of it. Why one stopped by itself is told to people only: it counts
-/// as too many failures.
+/// A campaign of the namespace as a state node told of it. One of a release before does not tell what stopped a campaign:
+/// that counts as too many failures.
 pub fn heard_campaign(
     namespace: &Namespace,
     told: public::Campaign,
 ) -> Result<Campaign, ConvertError> {
     checked_name("name", &told.name)?;
-    let state = state(told.state())?;
+    let state = state(told.state(), told.stop())?;
     let plan = required("plan", told.plan).and_then(|told_plan| plan(told_plan, &told.name));
     let optional =
         |field, at: Option<prost_types::Timestamp>| at.map(|at| moment(field, at)).transpose();
@@ -88,13 +88,17 @@ fn id(text: &str) -> Result<CampaignId, ConvertError> {
     number.map(CampaignId).ok_or_else(wrong)
 }
 
-fn state(told: State) -> Result<CampaignState, ConvertError> {
+fn state(told: State, stop: Stop) -> Result<CampaignState, ConvertError> {
     Ok(match told {
         State::Unspecified => return Err(unknown("state", told.into())),
         State::Enrolling => CampaignState::Enrolling,
         State::Running => CampaignState::Running,
         State::Paused => CampaignState::Paused(PauseReason::Asked),
-        State::Stopped => CampaignState::Paused(PauseReason::FailureThreshold),
+        State::Stopped => CampaignState::Paused(match stop {
+            Stop::Unspecified | Stop::Failures => PauseReason::FailureThreshold,
+            Stop::Successes => PauseReason::SuccessThreshold,
+            Stop::Unreachable => PauseReason::Unreachable,
+        }),
         State::Aborting => CampaignState::Aborting,
         State::Succeeded => CampaignState::Succeeded,
         State::Aborted => CampaignState::Aborted,
@@ -129,6 +133,8 @@ fn wave(told: WaveStatus) -> Result<WaveCourse, ConvertError> {
 mod tests {
     #![expect(clippy::unwrap_used, reason = "a failed unwrap is the test's failure")]
 
+    use device_state::campaign::Reach;
+
     use super::*;
     use crate::convert::public::{InNamespace, Standing};
 
@@ -148,6 +154,7 @@ mod tests {
                     hardware_version: "B".to_owned(),
                 }),
                 filter: "labels.site = \"x\"".to_owned(),
+                pause_when_unreachable: "20%".to_owned(),
                 ..Default::default()
             }),
             ..Default::default()
@@ -186,6 +193,7 @@ mod tests {
             waves: vec![Tally::default()],
             common: Tally::default(),
             window: None,
+            reach: Reach::default(),
         });
         assert_eq!(heard_campaign(&campaign.namespace, told), Ok(campaign));
     }
@@ -213,11 +221,41 @@ mod tests {
                 waves: Vec::new(),
                 common: Tally::default(),
                 window: None,
+                reach: Reach::default(),
             });
             assert_eq!(said.state(), told, "{state:?}");
             assert!(said.aborted);
             let is_told = said.reason == "somebody aborted it";
             assert_eq!(is_told, told != State::Succeeded);
+        }
+    }
+
+    #[test]
+    fn what_stopped_a_campaign_is_told() {
+        for reason in [
+            PauseReason::FailureThreshold,
+            PauseReason::SuccessThreshold,
+            PauseReason::Unreachable,
+        ] {
+            let mut campaign = asked();
+            campaign.course.state = CampaignState::Paused(reason);
+            let namespace = campaign.namespace.clone();
+            let told = public::Campaign::from(Standing {
+                campaign,
+                waves: Vec::new(),
+                common: Tally::default(),
+                window: None,
+                reach: Reach {
+                    counted: 10,
+                    lost: 3,
+                    ..Reach::default()
+                },
+            });
+            let is_lost =
+                told.reason == "too many devices are not registered any more: 3 of 10 now";
+            assert_eq!(is_lost, reason == PauseReason::Unreachable);
+            let heard = heard_campaign(&namespace, told).unwrap();
+            assert_eq!(heard.course.state, CampaignState::Paused(reason));
         }
     }
 

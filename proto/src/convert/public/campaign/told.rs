@@ -5,8 +5,8 @@ use std::time::Duration;
 use device_state::Timestamp;
 use device_state::campaign::{
     Campaign, CampaignState, DevicePolicy, Failure, FailureSample, Image, Ledger, Membership,
-    OnFailure, PauseReason, Phase, Plan, Promotion, Schedule, SkipReason, Tally, Transfer, Wave,
-    WaveCourse, WaveState,
+    OnFailure, PauseReason, Phase, Plan, Promotion, Reach, Schedule, SkipReason, Tally, Transfer,
+    Wave, WaveCourse, WaveState,
 };
 
 use super::text::{day_names, minutes_text, percent_text, share_text};
@@ -14,7 +14,7 @@ use crate::convert::public::{coap_code, timestamp};
 use crate::convert::{ConvertError, Reason};
 use crate::drover::v1 as public;
 use crate::drover::v1::campaign::wave_status::State as PublicWaveState;
-use crate::drover::v1::campaign::{FailureCount, State, WaveStatus};
+use crate::drover::v1::campaign::{FailureCount, State, Stop, WaveStatus};
 use crate::drover::v1::campaign_device::Phase as PublicPhase;
 
 /// A campaign, with what its shards counted.
@@ -27,8 +27,11 @@ pub struct Standing {
     pub common: Tally,
     /// When the next window begins, if none is open.
     pub window: Option<Timestamp>,
+    /// Of all shards; nothing unless the plan asks for it.
+    pub reach: Reach,
 }
 
+const LOST: &str = "too many devices are not registered any more";
 const SOMEBODY_ABORTED: &str = "somebody aborted it";
 const WAS_BAD: &str = "too many devices of a wave failed, or too few succeeded";
 
@@ -39,6 +42,7 @@ impl From<Standing> for public::Campaign {
             waves,
             common,
             window,
+            reach,
         } = standing;
         let mut total = common;
         for wave in &waves {
@@ -46,6 +50,14 @@ impl From<Standing> for public::Campaign {
         }
         let course = &campaign.course;
         let (state, reason) = state(&campaign);
+        let stop = match state {
+            State::Stopped => stop(course.state),
+            _ => Stop::Unspecified,
+        };
+        let reason = match stop {
+            Stop::Unreachable => lost_text(reach),
+            _ => reason.to_owned(),
+        };
         let statuses = campaign
             .plan
             .waves
@@ -56,7 +68,12 @@ impl From<Standing> for public::Campaign {
         Self {
             id: campaign.id.to_string(),
             state: state.into(),
-            reason: reason.to_owned(),
+            reason,
+            stop: stop.into(),
+            reach: (course.census > 0).then_some(public::campaign::Reach {
+                counted: reach.counted,
+                lost: reach.lost,
+            }),
             create_time: timestamp(campaign.created_at),
             start_time: course.started_at.and_then(timestamp),
             end_time: course.ended_at.and_then(timestamp),
@@ -98,12 +115,27 @@ const fn state(campaign: &Campaign) -> (State, &'static str) {
         CampaignState::Paused(PauseReason::SuccessThreshold) => {
             (State::Stopped, "too few devices of the wave succeeded")
         }
+        CampaignState::Paused(PauseReason::Unreachable) => (State::Stopped, LOST),
         CampaignState::Succeeded => (State::Succeeded, ""),
         CampaignState::DeadlineExceeded => (
             State::DeadlineExceeded,
             "the deadline of the schedule came first",
         ),
     }
+}
+
+const fn stop(state: CampaignState) -> Stop {
+    match state {
+        CampaignState::Paused(PauseReason::FailureThreshold) => Stop::Failures,
+        CampaignState::Paused(PauseReason::SuccessThreshold) => Stop::Successes,
+        CampaignState::Paused(PauseReason::Unreachable) => Stop::Unreachable,
+        _ => Stop::Unspecified,
+    }
+}
+
+/// How many are lost now: they may have come back since it stopped.
+fn lost_text(reach: Reach) -> String {
+    format!("{LOST}: {} of {} now", reach.lost, reach.counted)
 }
 
 fn wave_status(wave: &Wave, course: &WaveCourse, tally: &Tally) -> WaveStatus {

@@ -151,6 +151,39 @@ fn a_campaign_that_stopped_shows_what_failed_and_what_to_do() {
 }
 
 #[test]
+fn a_campaign_that_stopped_because_devices_are_lost_tells_how_many() {
+    let counts = CampaignCounts {
+        succeeded: 2,
+        waiting: 10,
+        ..CampaignCounts::default()
+    };
+    let mut stopped = campaign(
+        State::Stopped,
+        vec![wave("all", WaveState::Running, 12, counts)],
+        counts,
+    );
+    stopped.stop = Stop::Unreachable.into();
+    stopped.reason = "too many devices are not registered any more: 3 of 12 now".to_owned();
+    stopped.reach = Some(proto::drover::v1::campaign::Reach {
+        counted: 12,
+        lost: 3,
+    });
+    insta::assert_snapshot!(shown(&stopped), @"
+    Name:      meters-2-1
+    State:     ⚠ Stopped: too many devices are not registered any more: 3 of 12 now
+    Image:     2.1.0 from coap://10.0.0.1/fw
+    Devices:   12 of labels.site = north
+    Progress:  2 succeeded, 10 waiting
+    Lost:      3 of 12 that were registered
+    Age:       3m5s
+    Next:      `drover devices --filter 'NOT state = REGISTERED'` tells who is away. To go on: `drover rollout pause meters-2-1`, then `drover rollout resume meters-2-1`. To give up: `drover rollout abort meters-2-1`
+
+    Waves
+    └── ◌ all  Running  ███░░░░░░░░░░░░░░░░░  2/12  2 succeeded
+    ");
+}
+
+#[test]
 fn a_bar_is_full_only_when_nobody_is_left() {
     assert_eq!(bar(0, 0), "█".repeat(BAR));
     assert_eq!(bar(999, 1000), "█".repeat(BAR - 1) + "░");
