@@ -58,7 +58,10 @@ impl Change<'_> {
         limit: u32,
     ) -> Result<Outcome, Rejection> {
         let mut part = self.part(id)?;
-        if part.enrolment == Sweep::Done {
+        // Who joins behind the walk that takes everybody back would wait for ever.
+        let is_late = part.halt != Sweep::NotBegun
+            && self.counters.feature_level >= FeatureLevel::CAMPAIGN_HEALTH;
+        if part.enrolment == Sweep::Done || is_late {
             return Ok(Outcome::Done);
         }
         let limit = usize::try_from(limit).unwrap_or(usize::MAX);
