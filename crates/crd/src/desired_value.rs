@@ -26,7 +26,8 @@ pub struct ProfileResource {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(max = 4096))]
     pub value: Option<String>,
-    /// Where the value stands, if it is secret.
+    /// Where the value stands, if it is secret. There it is a text as it would be in value; of an
+    /// opaque resource that the OMA defines it is the bytes themselves.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub value_from: Option<ValueSource>,
     /// What happens when a device has another value; absent: what the profile says.

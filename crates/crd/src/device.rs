@@ -12,7 +12,8 @@ use serde::{Deserialize, Serialize};
 
 use crate::condition::{BRAKE, ConditionRow, ConditionType, Reason, conditions_schema};
 use crate::desired_observation::DesiredObservation;
-use crate::desired_value::DriftPolicy;
+use crate::desired_value::{DriftPolicy, ValueSource};
+use crate::reference::ObjectReference;
 
 /// What one device should be.
 #[derive(CustomResource, KubeSchema, Serialize, Deserialize, Clone, Debug, Default, PartialEq)]
@@ -92,6 +93,14 @@ pub struct DeviceSpec {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(range(min = 1, max = 2_592_000))]
     pub wipe_deadline_seconds: Option<i64>,
+    /// DeviceProfiles whose resources and observations the device has as well. What the object itself says
+    /// of a path counts before them, and a later one of the list before an earlier one. Which devices
+    /// a profile selects does not matter here.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 16))]
+    #[x_kube(merge_strategy = ListMerge::Atomic)]
+    #[x_kube(validation = Rule::new("self.all(one, self.exists_one(other, other.name == one.name))").message("profileRefs must name each DeviceProfile once"))]
+    pub profile_refs: Vec<ObjectReference>,
     /// The values that resources should have; whatever is not listed is left alone.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(length(max = 64))]
@@ -102,6 +111,9 @@ pub struct DeviceSpec {
     #[schemars(length(max = 16))]
     #[x_kube(merge_strategy = ListMerge::Map(vec!["path".into()]))]
     pub observations: Vec<DesiredObservation>,
+    /// How long values may take to come to the device.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub delivery: Option<DeviceDelivery>,
 }
 
 impl DeviceSpec {
@@ -125,6 +137,9 @@ impl Device {
                 Reason::AlreadyKnown,
                 Reason::UnknownObjectModel,
                 Reason::InvalidValue,
+                Reason::SecretNotFound,
+                Reason::ProfileNotFound,
+                Reason::Unsupported,
                 Reason::QuotaExceeded,
             ],
         ),
@@ -155,6 +170,9 @@ impl Device {
                 Reason::AlreadyKnown,
                 Reason::UnknownObjectModel,
                 Reason::InvalidValue,
+                Reason::SecretNotFound,
+                Reason::ProfileNotFound,
+                Reason::Unsupported,
                 Reason::QuotaExceeded,
             ],
         ),
@@ -165,6 +183,7 @@ impl Device {
                 Reason::Applying,
                 Reason::AwaitingWakeup,
                 Reason::WriteRejected,
+                Reason::DeadlineExceeded,
                 Reason::Drifted,
                 Reason::NotReported,
                 Reason::NotRegistered,
@@ -175,11 +194,25 @@ impl Device {
                 Reason::AlreadyKnown,
                 Reason::UnknownObjectModel,
                 Reason::InvalidValue,
+                Reason::SecretNotFound,
+                Reason::ProfileNotFound,
+                Reason::Unsupported,
                 Reason::QuotaExceeded,
             ],
         ),
         BRAKE,
     ];
+}
+
+/// How long values may take to come to a device.
+#[derive(KubeSchema, Serialize, Deserialize, Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[serde(rename_all = "camelCase")]
+pub struct DeviceDelivery {
+    /// After so long with something that is not written the object is not Ready for that reason
+    /// (DeadlineExceeded). What is desired stays so. Absent: it takes as long as it takes.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(range(min = 1, max = 31_536_000))]
+    pub deadline_seconds: Option<i64>,
 }
 
 /// Whether an object may be about a device that is known already.
@@ -220,8 +253,9 @@ pub enum ManagementPolicy {
 }
 
 /// A resource that should have a value.
-#[derive(KubeSchema, Serialize, Deserialize, Clone, Debug, PartialEq, Eq)]
+#[derive(KubeSchema, Serialize, Deserialize, Clone, Debug, Default, PartialEq, Eq)]
 #[serde(rename_all = "camelCase")]
+#[x_kube(validation = Rule::new("has(self.value) != has(self.valueFrom)").message("exactly one of value and valueFrom must be set"))]
 pub struct DesiredResource {
     /// The resource: /object/instance/resource, or with a fourth number an instance of a resource
     /// that may have several.
@@ -230,8 +264,13 @@ pub struct DesiredResource {
     pub path: String,
     /// The value as text in the form of the resource's type: a decimal number, 0 or 1, Base64,
     /// seconds since 1970, object:instance, or the string itself. At most 4096 bytes.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(max = 4096))]
-    pub value: String,
+    pub value: Option<String>,
+    /// Where the value stands, if it is secret. There it is a text as it would be in value; of an
+    /// opaque resource it is the bytes themselves.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub value_from: Option<ValueSource>,
     /// What happens when the device tells another value.
     #[serde(default)]
     pub drift_policy: DriftPolicy,
@@ -263,6 +302,9 @@ pub struct DeviceStatus {
     /// state tier holds none of this object.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub desired_generation: Option<i64>,
+    /// Since when values of a generation are not written, or are refused; absent when all are in sync.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub outstanding: Option<Outstanding>,
     /// The labels of the device that this object has set, by key; while they change, those before as well.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(length(max = 128))]
@@ -331,6 +373,16 @@ pub enum RegistrationState {
     NeverSeen,
 }
 
+/// Since when something is outstanding of what an object asks for.
+#[derive(JsonSchema, Serialize, Deserialize, Clone, Debug, PartialEq)]
+#[serde(rename_all = "camelCase")]
+pub struct Outstanding {
+    /// The generation of the values in the state tier (desiredGeneration).
+    pub generation: i64,
+    /// When it was first seen that something of it is outstanding.
+    pub since_time: Time,
+}
+
 /// How many desired resources are in which state.
 #[derive(JsonSchema, Serialize, Deserialize, Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[serde(rename_all = "camelCase")]
@@ -358,10 +410,11 @@ pub struct ResourceStatus {
     /// The answer of the device that refused it, for example 4.05.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub coap_code: Option<String>,
-    /// What the device said about the refusal.
+    /// What the device said about the refusal; left out if the desired value is of a Secret.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub message: Option<String>,
-    /// The value that the device reported instead, cut at 128 bytes.
+    /// The value that the device reported instead, cut at 128 bytes; "(redacted)" if the desired one
+    /// is of a Secret.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub observed_value: Option<String>,
     /// When the device refused it.

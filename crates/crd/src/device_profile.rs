@@ -73,14 +73,15 @@ use crate::window::Window;
     )
 )]
 #[serde(rename_all = "camelCase")]
-#[x_kube(validation = Rule::new("has(self.selector) != has(self.groupRef)").message("exactly one of selector and groupRef must be set"))]
+#[x_kube(validation = Rule::new("!(has(self.selector) && has(self.groupRef))").message("at most one of selector and groupRef may be set"))]
 pub struct DeviceProfileSpec {
     /// Where profiles say different things of one path, the higher one counts, then the name that
     /// comes first; the other is told of it.
     #[serde(default = "hundred")]
     #[schemars(range(min = 0, max = 1_000_000))]
     pub priority: i32,
-    /// The devices, by labels.
+    /// The devices, by labels. With neither selector nor groupRef the profile is for those Devices only
+    /// that name it (profileRefs).
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub selector: Option<Selector>,
     /// The devices, as a DeviceGroup.
@@ -182,6 +183,23 @@ pub struct DeviceProfileStatus {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(max = 20))]
     pub state_revision: Option<String>,
+    /// The versions of the Secrets whose values are in force.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 64))]
+    #[x_kube(merge_strategy = ListMerge::Map(vec!["name".into()]))]
+    pub secrets: Vec<SecretVersion>,
+}
+
+/// A Secret as it was when its values were taken.
+#[derive(KubeSchema, Serialize, Deserialize, Clone, Debug, PartialEq, Eq)]
+#[serde(rename_all = "camelCase")]
+pub struct SecretVersion {
+    /// Its metadata.name.
+    #[schemars(length(max = 253))]
+    pub name: String,
+    /// Its metadata.resourceVersion.
+    #[schemars(length(max = 64))]
+    pub resource_version: String,
 }
 
 /// How many devices of a profile are in which state.
@@ -238,6 +256,7 @@ impl DeviceProfile {
             &[
                 Reason::Applying,
                 Reason::InSync,
+                Reason::Accepted,
                 Reason::Suspended,
                 Reason::NotAccepted,
                 Reason::OutsideWindow,
@@ -268,6 +287,7 @@ impl DeviceProfile {
             ConditionType::Ready,
             &[
                 Reason::InSync,
+                Reason::Accepted,
                 Reason::Applying,
                 Reason::WriteRejected,
                 Reason::Drifted,

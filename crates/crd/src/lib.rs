@@ -58,8 +58,9 @@ pub use condition::{ConditionStatus, ConditionType, Observation, Reason, set_con
 pub use conditioned::Conditioned;
 pub use desired_value::DriftPolicy;
 pub use device::{
-    AdoptionPolicy, DeletionPolicy, DesiredResource, Device, DeviceSpec, DeviceStatus, Drift,
-    ManagementPolicy, RegistrationState, RegistrationStatus, ResourceState, ResourceStatus,
+    AdoptionPolicy, DeletionPolicy, DesiredResource, Device, DeviceDelivery, DeviceSpec,
+    DeviceStatus, Drift, ManagementPolicy, Outstanding, RegistrationState, RegistrationStatus,
+    ResourceState, ResourceStatus,
 };
 pub use device_group::{DeviceGroup, DeviceGroupSpec, DeviceGroupStatus};
 pub use device_operation::{DeviceOperation, DeviceOperationSpec, DeviceOperationStatus};

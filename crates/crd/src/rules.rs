@@ -3,6 +3,7 @@
 #![expect(clippy::unwrap_used, reason = "a failed unwrap is the test's failure")]
 
 mod bootstrap_profile;
+mod device;
 mod device_group;
 mod device_operation;
 mod device_profile;

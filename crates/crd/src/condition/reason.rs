@@ -40,7 +40,7 @@ words! {
         AuthorityNotFound,
         /// A DeviceGroup is not there.
         GroupNotFound,
-        /// A SecurityProfile is not there.
+        /// A SecurityProfile or a DeviceProfile is not there.
         ProfileNotFound,
         /// A Device is not there.
         DeviceNotFound,

@@ -7,8 +7,8 @@ fn device(endpoint: &str, paths: &[&str]) -> Device {
         .iter()
         .map(|path| DesiredResource {
             path: (*path).to_owned(),
-            value: "1".to_owned(),
-            drift_policy: DriftPolicy::Enforce,
+            value: Some("1".to_owned()),
+            ..DesiredResource::default()
         })
         .collect();
     Device::new(

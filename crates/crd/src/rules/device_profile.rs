@@ -7,6 +7,7 @@ fn a_device_profile() {
         accepted: &[
             "{}",
             "{selector: null, groupRef: {name: g}}",
+            "{selector: null}",
             "{resources: [{path: /3/0/7/0, value: a}]}",
             "{observations: [{path: /3303}, {path: /1/0/1/0, lessThan: '-10.5', maximumPeriodSeconds: 5}]}",
             "{observations: [{path: /3/0/9, minimumPeriodSeconds: 60, maximumPeriodSeconds: 60}]}",
@@ -15,8 +16,7 @@ fn a_device_profile() {
             "{requires: {minimumLwm2mVersion: '1.0'}}",
         ],
         refused: &[
-            ("{groupRef: {name: g}}", "exactly one of selector and groupRef"),
-            ("{selector: null}", "exactly one of selector and groupRef"),
+            ("{groupRef: {name: g}}", "at most one of selector and groupRef"),
             ("{selector: {matchExpressions: [{key: a, operator: In}]}}", "In and NotIn need values"),
             ("{resources: [{path: /3/0, value: a}]}", "path must be /object/instance/resource"),
             ("{resources: [{path: /3/0/014, value: a}]}", "path must be /object/instance/resource"),
