@@ -1,7 +1,9 @@
 //! `Device` → desired state of one endpoint, and back to a status.
 //!
 //! 1. The endpoint name and the desired values are checked and typed by the object definitions;
-//!    of several objects with one endpoint name the oldest counts. Otherwise nothing is sent.
+//!    of several objects with one endpoint name the oldest counts. Values are the object's own and those
+//!    of the profiles that it refers to, and may be of Secrets; all of these have to be there. Otherwise
+//!    nothing is sent.
 //! 2. The policy says whether the state tier should hold the values (`Managed`), hold none of
 //!    them (`ObserveOnly`) or be left as it is (`Suspended`).
 //! 3. What the state tier holds is compared by content, never by generation alone:
@@ -11,10 +13,15 @@
 //! 4. The labels of the object are labels of the device, and its observations stand in the state
 //!    tier, whatever the policy, unless it is `Suspended`. The status says which of them this
 //!    object has set, so that those of others stay.
-//! 5. The status is what was observed. After an action the caller observes and plans again before
+//! 5. With a deadline for the delivery, the object is told as late once something is outstanding for so
+//!    long; since when it is stands in the status, so that no restart of the operator loses it. What is
+//!    desired stays.
+//! 6. The status is what was observed. After an action the caller observes and plans again before
 //!    it writes the status.
 
 mod accept;
+mod asked;
+mod deadline;
 mod farewell;
 mod labels;
 mod observations;
@@ -23,9 +30,13 @@ mod status;
 
 use std::cmp::Ordering;
 use std::collections::{BTreeMap, BTreeSet};
+use std::fmt;
+use std::sync::Arc;
+use std::time::Duration;
 
 use crd::{
-    AdoptionPolicy, DeletionPolicy, Device, DeviceStatus, DriftPolicy, ManagementPolicy, Reason,
+    AdoptionPolicy, DeletionPolicy, Device, DeviceProfile, DeviceStatus, DriftPolicy,
+    ManagementPolicy, Reason,
 };
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 use lwm2m::{NotificationAttributes, Path, Value};
@@ -34,6 +45,8 @@ use self::accept::{Accepted, accept, was_accepted};
 use self::status::Report;
 use crate::Refusal;
 use crate::conditions::differs;
+use crate::pause::is_paused;
+use crate::secrets::{self, Secrets};
 
 pub use self::farewell::{
     Farewell, farewell, is_overdue, not_forgotten, reset, wants_finalizer, wiping,
@@ -100,7 +113,7 @@ pub struct StoredResource {
 }
 
 /// A desired resource as the spec has it.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, PartialEq)]
 pub struct WantedResource {
     /// Which resource.
     pub path: Path,
@@ -108,6 +121,19 @@ pub struct WantedResource {
     pub value: Value,
     /// What happens when the device tells another value.
     pub drift: DriftPolicy,
+    /// Whether the value is of a Secret, and shown to nobody.
+    pub is_secret: bool,
+}
+
+impl fmt::Debug for WantedResource {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let mut shown = f.debug_struct("WantedResource");
+        shown.field("path", &self.path).field("drift", &self.drift);
+        if self.is_secret {
+            return shown.finish_non_exhaustive();
+        }
+        shown.field("value", &self.value).finish()
+    }
 }
 
 /// How far a device is from a desired value.
@@ -159,6 +185,17 @@ pub struct WantedObservation {
     pub path: Path,
     /// When the device is to report.
     pub parameters: NotificationAttributes,
+}
+
+/// What a `Device` is among in its namespace.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Surroundings {
+    /// The other objects with the same endpoint name.
+    pub rivals: Vec<Rival>,
+    /// The profiles that it refers to, as far as they are there.
+    pub profiles: Vec<Arc<DeviceProfile>>,
+    /// The Secrets that it and those profiles take values from, as far as they are there.
+    pub secrets: Secrets,
 }
 
 /// Another `Device` of the namespace with the same endpoint name.
@@ -234,6 +271,8 @@ pub struct Plan {
     pub actions: Vec<Action>,
     /// What the status should be.
     pub status: DeviceStatus,
+    /// How long until the deadline of the delivery, if it runs.
+    pub until_deadline: Option<Duration>,
 }
 
 impl Plan {
@@ -247,27 +286,54 @@ impl Plan {
 
 /// Whether [`Observed::observations`] matters for an object.
 pub fn observes(device: &Device) -> bool {
-    !device.spec.observations.is_empty() || observations::owned(device).next().is_some()
+    let spec = &device.spec;
+    // Those of profiles are the object's, too.
+    !(spec.observations.is_empty() && spec.profile_refs.is_empty())
+        || observations::owned(device).next().is_some()
+}
+
+/// The names of the profiles that an object refers to, in their order.
+pub fn profiles(device: &Device) -> impl Iterator<Item = &str> {
+    device.spec.profile_refs.iter().map(|one| one.name.as_str())
+}
+
+/// The names of the Secrets that an object and the profiles that it refers to take values from.
+pub fn named_secrets<'a>(
+    device: &'a Device,
+    profiles: &'a [Arc<DeviceProfile>],
+) -> BTreeSet<&'a str> {
+    let of_profiles = profiles.iter().flat_map(|one| secrets::of_profile(one));
+    secrets::of_device(device)
+        .into_iter()
+        .chain(of_profiles)
+        .collect()
 }
 
 /// Decides what to do about a device and what its status should be.
 ///
-/// `rivals` are the other objects with the same endpoint name in the same namespace; `now` is the
-/// wall clock and only stands in conditions whose status has changed.
-pub fn plan(device: &Device, rivals: &[Rival], observed: &Observed, now: &Time) -> Plan {
+/// `now` is the wall clock and only stands in what has changed; and tells whether the deadline of the delivery is over.
+pub fn plan(device: &Device, around: &Surroundings, observed: &Observed, now: &Time) -> Plan {
     let mut report = Report::new(device, now);
-    let accepted = match accept(device, rivals, observed) {
+    let accepted = match accept(device, around, observed) {
         Ok(accepted) => accepted,
         Err(refusal) => return refused(report, observed, &refusal),
     };
     report.accepted();
     report.registration(observed);
     let mut actions = Vec::new();
+    let mut until_deadline = None;
+    let held = around.profiles.iter().find(|one| waits(one));
     match device.spec.management_policy {
+        ManagementPolicy::Suspended => report.suspended(),
+        ManagementPolicy::Managed | ManagementPolicy::ObserveOnly if held.is_some() => {
+            let name = held.and_then(|held| held.metadata.name.as_deref());
+            report.held(name.unwrap_or_default());
+        }
         ManagementPolicy::Managed => {
             actions.extend(desired(device, observed, &accepted, &mut report));
             actions.extend(attached(device, observed, &accepted, &mut report));
             report.managed(observed, &accepted);
+            until_deadline = report.delivered(device, observed, &accepted);
         }
         ManagementPolicy::ObserveOnly => {
             actions.extend(withdrawal(device, observed));
@@ -275,7 +341,6 @@ pub fn plan(device: &Device, rivals: &[Rival], observed: &Observed, now: &Time) 
             report.owns_nothing();
             report.observed_only(observed, &accepted);
         }
-        ManagementPolicy::Suspended => report.suspended(),
     }
     if !actions.is_empty() {
         report.applying();
@@ -283,7 +348,13 @@ pub fn plan(device: &Device, rivals: &[Rival], observed: &Observed, now: &Time) 
     Plan {
         actions,
         status: report.finish(),
+        until_deadline,
     }
+}
+
+/// Whether changes of a profile wait, and so those of the objects that refer to it.
+fn waits(profile: &DeviceProfile) -> bool {
+    profile.spec.paused || is_paused(&profile.metadata)
 }
 
 /// Labels and observations.
@@ -323,13 +394,17 @@ fn desired(
 }
 
 /// What to do about a device whose object is gone: what the object has put there ends, but for what its `heir` wants, the
-/// object that the device is of from now on.
+/// object that the device is of from now on, with what that is among.
 ///
 /// The values stay on the device; only the wish to have them ends.
-pub fn release(device: &Device, observed: &Observed, heir: Option<&Device>) -> Vec<Action> {
+pub fn release(
+    device: &Device,
+    observed: &Observed,
+    heir: Option<(&Device, &Surroundings)>,
+) -> Vec<Action> {
     // What an heir says whose spec cannot be in force does not count.
-    let heir = heir.filter(|heir| heir.spec.management_policy != ManagementPolicy::Suspended);
-    let heir = heir.and_then(|heir| accept(heir, &[], observed).ok());
+    let heir = heir.filter(|(heir, _)| heir.spec.management_policy != ManagementPolicy::Suspended);
+    let heir = heir.and_then(|(heir, around)| accept(heir, around, observed).ok());
     let (labels, kept) = heir.as_ref().map_or_else(Default::default, |heir| {
         (heir.labels.clone(), heir.observations.clone())
     });
@@ -406,6 +481,7 @@ fn refused(mut report: Report<'_>, observed: &Observed, refusal: &Refusal) -> Pl
     Plan {
         actions: Vec::new(),
         status: report.finish(),
+        until_deadline: None,
     }
 }
 

@@ -8,17 +8,16 @@
 //!
 //! ```
 //! use crd::{Device, DeviceSpec, DesiredResource};
-//! use fleet_plan::device::{Action, Observed, Rival, plan};
+//! use fleet_plan::device::{Action, Observed, Surroundings, plan};
 //! use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 //! use k8s_openapi::jiff::Timestamp;
 //!
 //! let device = Device::new("meter-1", DeviceSpec {
 //!     endpoint_name: "urn:imei:1".to_owned(),
-//!     resources: vec![DesiredResource { path: "/3/0/14".to_owned(), value: "+02:00".to_owned(), drift_policy: Default::default() }],
+//!     resources: vec![DesiredResource { path: "/3/0/14".to_owned(), value: Some("+02:00".to_owned()), ..Default::default() }],
 //!     ..DeviceSpec::default()
 //! });
-//! let rivals: [Rival; 0] = [];
-//! let plan = plan(&device, &rivals, &Observed::default(), &Time(Timestamp::UNIX_EPOCH));
+//! let plan = plan(&device, &Surroundings::default(), &Observed::default(), &Time(Timestamp::UNIX_EPOCH));
 //! assert!(matches!(plan.actions[0], Action::SetDesired { generation: 1, .. }));
 //! ```
 
@@ -39,6 +38,7 @@ pub mod pause;
 pub mod profile;
 mod refusal;
 pub mod rollout;
+pub mod secrets;
 mod selection;
 mod text;
 mod typing;

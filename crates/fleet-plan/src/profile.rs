@@ -5,20 +5,26 @@
 //! 2. Whose a profile is says its description. One of the same name that nobody's object has made is left alone.
 //! 3. The state tier holds what a generation says as long as the revision that came of it stands: texts of values are
 //!    brought into a form of their own there, and cannot be compared.
-//! 4. Which devices are in it, and what is written to them, is for the state tier. The status is what was observed; after
+//! 4. A spec that selects nobody is for the `Device`s that refer to it: it is checked, and the state tier holds no profile of it.
+//! 5. Values of Secrets are put as they were found. Of which versions they are stands in the status, so that another version
+//!    is put as well.
+//! 6. Which devices are in it, and what is written to them, is for the state tier. The status is what was observed; after
 //!    an action the caller observes and plans again before it writes the status.
 
 mod compile;
 mod status;
 
-use crd::DriftPolicy;
-use crd::{DeviceProfile, DeviceProfileStatus, Reason};
+use std::fmt;
+
+use crd::device_profile::DeviceProfileSpec;
+use crd::{DeviceProfile, DeviceProfileStatus, DriftPolicy, Reason};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 
 use self::compile::compile;
 use self::status::Report;
 use crate::conditions::differs;
-use crate::owner::{Owner, checked_name, is_sound_name};
+use crate::owner::{APPLIED, Owner, checked_name, is_sound_name};
+use crate::secrets::Secrets;
 use crate::selection::ReadFilter;
 use crate::{Pace, Refusal};
 
@@ -52,8 +58,8 @@ pub struct Profile {
     pub etag: String,
 }
 
-/// A value that devices are to have.
-#[derive(Clone, Debug, PartialEq, Eq)]
+/// A value that devices are to have. Printed, it has no value: that may be of a Secret.
+#[derive(Clone, PartialEq, Eq)]
 pub struct Resource {
     /// Of which resource.
     pub path: String,
@@ -61,6 +67,15 @@ pub struct Resource {
     pub text: String,
     /// What happens when a device has another one.
     pub drift_policy: DriftPolicy,
+}
+
+impl fmt::Debug for Resource {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Resource")
+            .field("path", &self.path)
+            .field("drift_policy", &self.drift_policy)
+            .finish_non_exhaustive()
+    }
 }
 
 /// Something that devices are to report.
@@ -149,6 +164,8 @@ pub struct Observed {
     pub rejected: Vec<Rejected>,
     /// Why the state tier did not take it.
     pub refused: Option<Refusal>,
+    /// The Secrets that the object names, as far as they are there.
+    pub secrets: Secrets,
 }
 
 /// What follows from a spec and an observation.
@@ -156,6 +173,8 @@ pub struct Observed {
 pub struct Plan {
     /// The profile that is to be put.
     pub put: Option<Profile>,
+    /// The profile that is not to be there any more: the object selects nobody.
+    pub delete: Option<Stored>,
     /// Whether devices that refused something are to be asked for.
     pub wants_rejected: bool,
     /// What the status should be.
@@ -171,6 +190,17 @@ impl Plan {
         let differs = differs(known, &self.status, rows, |status| &mut status.conditions);
         differs.then_some(&self.status)
     }
+}
+
+/// Whether an object selects nobody, and is for those who refer to it.
+pub const fn is_by_reference(profile: &DeviceProfile) -> bool {
+    let spec = &profile.spec;
+    spec.selector.is_none() && spec.group_ref.is_none()
+}
+
+/// Fails if a spec asks for something that cannot be done for any device.
+pub(crate) fn unsupported(spec: &DeviceProfileSpec) -> Result<(), Refusal> {
+    compile::not_yet(spec)
 }
 
 /// The name of the profile of an object.
@@ -193,10 +223,13 @@ pub fn plan(
     now: &Time,
 ) -> Plan {
     let report = Report::new(profile, now);
-    let (wanted, unknown_models) = match compile(profile, read_filter) {
+    let (wanted, unknown_models) = match compile(profile, read_filter, &observed.secrets) {
         Ok(compiled) => compiled,
         Err(refusal) => return refused(report, &refusal),
     };
+    if is_by_reference(profile) {
+        return by_reference(report, profile, &wanted, observed.stored.as_ref());
+    }
     if let Some(refusal) = &observed.refused {
         return refused(report, &of_models(refusal.clone(), unknown_models));
     }
@@ -204,11 +237,15 @@ pub fn plan(
         Some(stored) if OWNER.maker(&stored.description).is_none() => {
             refused(report, &conflict(&wanted.name))
         }
-        Some(stored) if holds(profile, &wanted, stored, observed.was_put) => Plan {
+        Some(stored) if holds(profile, &wanted, stored, observed) => Plan {
             put: None,
+            delete: None,
             wants_rejected: stored.counts.rejected > 0,
             pace: pace(profile, stored),
-            status: report.follows(profile, stored, &observed.rejected),
+            status: DeviceProfileStatus {
+                secrets: observed.secrets.versions(),
+                ..report.follows(profile, stored, &observed.rejected)
+            },
         },
         stored => match missing_group(profile, observed) {
             Some(refusal) => refused(report, &refusal),
@@ -219,6 +256,7 @@ pub fn plan(
                         .map_or_else(String::new, |stored| stored.etag.clone()),
                     ..wanted
                 }),
+                delete: None,
                 wants_rejected: false,
                 pace: Pace::Running,
                 status: report.begins(profile),
@@ -227,16 +265,37 @@ pub fn plan(
     }
 }
 
+/// Nothing is to be in the state tier of an object that selects nobody. What people have made there under its name stays.
+fn by_reference(
+    report: Report<'_>,
+    profile: &DeviceProfile,
+    wanted: &Profile,
+    stored: Option<&Stored>,
+) -> Plan {
+    let is_of_objects = |stored: &&Stored| {
+        let maker = OWNER.maker(&stored.description);
+        stored.description == wanted.description || maker.is_some_and(|maker| maker != APPLIED)
+    };
+    Plan {
+        put: None,
+        delete: stored.filter(is_of_objects).cloned(),
+        wants_rejected: false,
+        status: report.by_reference(profile),
+        pace: Pace::Resting,
+    }
+}
+
 /// Whether the state tier holds what this generation says, because it was put there and nobody has changed it since.
-fn holds(profile: &DeviceProfile, wanted: &Profile, stored: &Stored, was_put: bool) -> bool {
+fn holds(profile: &DeviceProfile, wanted: &Profile, stored: &Stored, observed: &Observed) -> bool {
     if stored.description != wanted.description {
         return false;
     }
     let Some(status) = &profile.status else {
-        return was_put;
+        return observed.was_put;
     };
-    let stands = status.state_revision.as_deref() == Some(&*stored.revision.to_string());
-    was_put || (stands && status.observed_generation == profile.metadata.generation)
+    let stands = status.state_revision.as_deref() == Some(&*stored.revision.to_string())
+        && status.secrets == observed.secrets.versions();
+    observed.was_put || (stands && status.observed_generation == profile.metadata.generation)
 }
 
 fn pace(profile: &DeviceProfile, stored: &Stored) -> Pace {
@@ -283,6 +342,7 @@ fn conflict(name: &str) -> Refusal {
 fn refused(report: Report<'_>, refusal: &Refusal) -> Plan {
     Plan {
         put: None,
+        delete: None,
         wants_rejected: false,
         status: report.refused(refusal),
         pace: refusal.pace(),

@@ -1,7 +1,10 @@
 //! Texts of specs as the values of resources, by the object definitions of the OMA.
 
-use crd::DesiredResource;
-use lwm2m::{Path, Registry, Value};
+use std::fmt;
+use std::str;
+
+use crd::{DesiredResource, Reason};
+use lwm2m::{Path, Registry, Value, ValueType};
 use thiserror::Error;
 
 /// No more problems are named in one message.
@@ -31,6 +34,50 @@ pub(crate) enum Problem {
     },
     #[error("the value has {0} bytes, more than 4096")]
     TooLong(usize),
+    #[error("the value is no UTF-8 text, which only that of an opaque resource may be")]
+    NotText,
+    #[error("exactly one of value and valueFrom must be set")]
+    NotOneValue,
+    #[error("the Secret {name}, of which it takes the key {key}, {why}")]
+    Secret {
+        name: String,
+        key: String,
+        why: String,
+    },
+}
+
+/// What a spec gives as a value.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Given<'a> {
+    /// The text of the value.
+    Text(&'a str),
+    /// What a Secret has: the text of the value; of an opaque resource the value itself.
+    Bytes(&'a [u8]),
+}
+
+impl fmt::Debug for Given<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Text(text) => f.debug_tuple("Text").field(text).finish(),
+            Self::Bytes(_) => f.debug_struct("Bytes").finish_non_exhaustive(),
+        }
+    }
+}
+
+impl<'a> Given<'a> {
+    const fn len(self) -> usize {
+        match self {
+            Self::Text(text) => text.len(),
+            Self::Bytes(bytes) => bytes.len(),
+        }
+    }
+
+    pub(crate) fn text(self) -> Result<&'a str, Problem> {
+        match self {
+            Self::Text(text) => Ok(text),
+            Self::Bytes(bytes) => str::from_utf8(bytes).map_err(|_| Problem::NotText),
+        }
+    }
 }
 
 impl Problem {
@@ -50,6 +97,19 @@ impl Problems {
 
     pub(crate) const fn is_empty(&self) -> bool {
         self.0.is_empty()
+    }
+
+    /// Of what is wrong, what a person has to look at first.
+    pub(crate) fn reason(&self) -> Reason {
+        let is_missing = |problem: &Problem| matches!(problem, Problem::Secret { .. });
+        let mut all = self.0.iter().map(|(_, problem)| problem);
+        if all.any(|one| !is_missing(one) && !one.is_unknown_model()) {
+            Reason::InvalidValue
+        } else if self.0.iter().any(|(_, one)| is_missing(one)) {
+            Reason::SecretNotFound
+        } else {
+            Reason::UnknownObjectModel
+        }
     }
 
     /// Whether definitions are missing, and nothing else is wrong.
@@ -72,14 +132,14 @@ impl Problems {
 }
 
 /// A resource that can be written, and its value.
-pub(crate) fn typed(path: &str, text: &str) -> Result<(Path, Value), Problem> {
+pub(crate) fn typed(path: &str, given: Given<'_>) -> Result<(Path, Value), Problem> {
     let path: Path = path.parse().map_err(|_| Problem::NotAResource)?;
     let (object, id) = path
         .object_id()
         .zip(path.resource_id())
         .ok_or(Problem::NotAResource)?;
-    if text.len() > DesiredResource::MAX_VALUE_BYTES {
-        return Err(Problem::TooLong(text.len()));
+    if given.len() > DesiredResource::MAX_VALUE_BYTES {
+        return Err(Problem::TooLong(given.len()));
     }
     let registry = Registry::oma();
     if registry.versions(object).is_empty() {
@@ -96,7 +156,15 @@ pub(crate) fn typed(path: &str, text: &str) -> Result<(Path, Value), Problem> {
         (true, None) => return Err(Problem::Multiple(&model.name, path)),
         (true, Some(_)) | (false, None) => {}
     }
-    let value = Value::parse(value_type, text).map_err(|error| Problem::Value {
+    if let (ValueType::Opaque, Given::Bytes(bytes)) = (value_type, given) {
+        let value = Value::Opaque(bytes.to_vec());
+        let length = value.to_text().len();
+        if length > DesiredResource::MAX_VALUE_BYTES {
+            return Err(Problem::TooLong(length));
+        }
+        return Ok((path, value));
+    }
+    let value = Value::parse(value_type, given.text()?).map_err(|error| Problem::Value {
         name: &model.name,
         error,
     })?;

@@ -3,13 +3,17 @@
 use std::collections::BTreeMap;
 
 use crd::{
-    AdoptionPolicy, ConditionStatus, ConditionType, DesiredResource, Device, DeviceStatus,
-    DriftPolicy, Reason,
+    AdoptionPolicy, ConditionStatus, ConditionType, Device, DeviceStatus, DriftPolicy, Reason,
 };
 use lwm2m::{EndpointName, Registry};
 
-use super::{Observed, Rival, WantedObservation, WantedResource, farewell, labels, observations};
+use super::asked::{Asked, AskedResource};
+use super::{
+    Observed, Rival, Surroundings, WantedObservation, WantedResource, farewell, labels,
+    observations,
+};
 use crate::Refusal;
+use crate::secrets::{Secrets, given};
 use crate::typing::{self, Problem, Problems};
 
 /// A spec that is in force.
@@ -23,12 +27,12 @@ pub(super) struct Accepted {
 
 pub(super) fn accept(
     device: &Device,
-    rivals: &[Rival],
+    around: &Surroundings,
     observed: &Observed,
 ) -> Result<Accepted, Refusal> {
     let endpoint = EndpointName::new(&device.spec.endpoint_name);
     endpoint.map_err(|error| Refusal::invalid("spec.endpointName", &error.to_string()))?;
-    if let Some(winner) = older(device, rivals) {
+    if let Some(winner) = older(device, &around.rivals) {
         return Err(Refusal {
             reason: Reason::IdentityConflict,
             message: format!("the older Device {} has the same endpointName", winner.name),
@@ -36,10 +40,11 @@ pub(super) fn accept(
     }
     adoption(device, observed)?;
     farewell::accepted(device)?;
+    let asked = Asked::of(device, &around.profiles)?;
     let accepted = Accepted {
-        resources: typed(&device.spec.resources)?,
+        resources: typed(&asked.resources, &around.secrets)?,
         labels: labels::wanted(device)?,
-        observations: observations::wanted(&device.spec.observations)?,
+        observations: observations::wanted(&asked.observations)?,
     };
     match &observed.refused {
         None => Ok(accepted),
@@ -88,41 +93,45 @@ pub(super) fn older<'a>(device: &Device, rivals: &'a [Rival]) -> Option<&'a Riva
         .min_by(|a, b| a.seniority().cmp(&b.seniority()))
 }
 
-fn typed(resources: &[DesiredResource]) -> Result<Vec<WantedResource>, Refusal> {
+fn typed(
+    resources: &[AskedResource<'_>],
+    secrets: &Secrets,
+) -> Result<Vec<WantedResource>, Refusal> {
     let mut typed: Vec<WantedResource> = Vec::with_capacity(resources.len());
     let mut problems = Problems::default();
     for resource in resources {
-        match type_one(resource) {
+        match type_one(resource, secrets) {
             Ok(one) if typed.iter().any(|known| known.path == one.path) => {
-                problems.add(&resource.path, Problem::Twice);
+                problems.add(&resource.of.name(resource.path), Problem::Twice);
             }
             Ok(one) => typed.push(one),
-            Err(problem) => problems.add(&resource.path, problem),
+            Err(problem) => problems.add(&resource.of.name(resource.path), problem),
         }
     }
     if problems.is_empty() {
         typed.sort_by_key(|one| one.path);
         return Ok(typed);
     }
-    let reason = if problems.are_of_unknown_models() {
-        Reason::UnknownObjectModel
-    } else {
-        Reason::InvalidValue
-    };
     Err(Refusal {
-        reason,
+        reason: problems.reason(),
         message: problems.message(),
     })
 }
 
-fn type_one(resource: &DesiredResource) -> Result<WantedResource, Problem> {
-    let (path, value) = typing::typed(&resource.path, &resource.value)?;
+fn type_one(resource: &AskedResource<'_>, secrets: &Secrets) -> Result<WantedResource, Problem> {
+    let given = given(resource.value, resource.source, secrets)?;
+    let (path, value) = typing::typed(resource.path, given)?;
     let model = Registry::oma().resource(path);
     // As the state tier has it: what cannot be read is never compared.
     let drift = if model.is_some_and(|model| model.operations.readable) {
-        resource.drift_policy
+        resource.drift
     } else {
         DriftPolicy::InitOnly
     };
-    Ok(WantedResource { path, value, drift })
+    Ok(WantedResource {
+        path,
+        value,
+        drift,
+        is_secret: resource.source.is_some(),
+    })
 }

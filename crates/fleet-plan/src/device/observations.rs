@@ -4,19 +4,20 @@
 //! and cannot be had while they observe it otherwise.
 
 use crd::Device;
-use crd::desired_observation::DesiredObservation;
 use lwm2m::{NotificationAttributes, Path};
 
+use super::asked::AskedObservation;
 use super::{Action, Observed, StoredObservation, WantedObservation};
 use crate::Refusal;
 use crate::observation::parameters;
 
-/// The observations of a spec, by path.
-pub(super) fn wanted(asked: &[DesiredObservation]) -> Result<Vec<WantedObservation>, Refusal> {
+/// The observations that are asked for, by path.
+pub(super) fn wanted(asked: &[AskedObservation<'_>]) -> Result<Vec<WantedObservation>, Refusal> {
     let mut wanted = Vec::with_capacity(asked.len());
-    for one in asked {
-        let of_path =
-            |why: &str| Refusal::invalid(&format!("spec.observations: {}", one.path), why);
+    for AskedObservation { observation, of } in asked {
+        let one = *observation;
+        let field = format!("spec.observations: {}", of.name(&one.path));
+        let of_path = |why: &str| Refusal::invalid(&field, why);
         let path: Path = one.path.parse().map_err(|_| of_path("is not a path"))?;
         let query = parameters(one);
         let query: Vec<&str> = query.split('&').filter(|part| !part.is_empty()).collect();

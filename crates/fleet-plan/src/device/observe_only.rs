@@ -19,7 +19,7 @@ impl Report<'_> {
                 Some(text) if text == wanted.value.to_text() => drift.in_sync += 1,
                 Some(_) => {
                     drift.drifted += 1;
-                    self.drifted(observed, wanted.path);
+                    self.drifted(observed, wanted);
                 }
                 None => {
                     drift.pending += 1;

@@ -8,9 +8,13 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 use lwm2m::Path;
 
 use super::accept::Accepted;
-use super::{Observed, Registration, RegistrationEnd, StoredResource, StoredState, observations};
+use super::{
+    Observed, Registration, RegistrationEnd, StoredResource, StoredState, WantedResource,
+    observations,
+};
 use crate::Refusal;
 use crate::conditions::Conditions;
+use crate::secrets::REDACTED;
 use crate::text::{cut, non_empty};
 
 /// A longer answer of a device is cut.
@@ -20,6 +24,7 @@ const MAX_VALUE_BYTES: usize = 128;
 
 /// A status in the making: starts as what the object has, ends as what it should have.
 pub(super) struct Report<'a> {
+    now: &'a Time,
     conditions: Conditions<'a>,
     /// The registration that was shown before.
     previous: Option<RegistrationStatus>,
@@ -31,6 +36,7 @@ impl<'a> Report<'a> {
         let known = device.status.clone().unwrap_or_default();
         let generation = device.metadata.generation.unwrap_or(1);
         Self {
+            now,
             conditions: Conditions::new(known.conditions, Device::CONDITIONS, generation, now),
             previous: known.registration.clone(),
             status: DeviceStatus {
@@ -38,6 +44,7 @@ impl<'a> Report<'a> {
                 conditions: Vec::new(),
                 registration: known.registration,
                 desired_generation: known.desired_generation,
+                outstanding: known.outstanding,
                 labels: known.labels,
                 observations: known.observations,
                 wipe_operation: known.wipe_operation,
@@ -52,7 +59,15 @@ impl<'a> Report<'a> {
         self.status
     }
 
-    fn set(
+    pub(super) const fn now(&self) -> &'a Time {
+        self.now
+    }
+
+    pub(super) const fn status_mut(&mut self) -> &mut DeviceStatus {
+        &mut self.status
+    }
+
+    pub(super) fn set(
         &mut self,
         condition: ConditionType,
         status: ConditionStatus,
@@ -101,6 +116,7 @@ impl<'a> Report<'a> {
     pub(super) fn foreign(&mut self, reason: Reason) {
         self.status.registration = None;
         self.status.desired_generation = None;
+        self.status.outstanding = None;
         let message = "the device is not of this object: see Accepted";
         self.set(
             ConditionType::Registered,
@@ -176,6 +192,7 @@ impl<'a> Report<'a> {
 
     pub(super) fn owns_nothing(&mut self) {
         self.status.desired_generation = None;
+        self.status.outstanding = None;
     }
 
     /// These labels and observations are of this object in the state tier, or are about to be.
@@ -197,7 +214,17 @@ impl<'a> Report<'a> {
     }
 
     pub(super) fn suspended(&mut self) {
-        let message = "managementPolicy is Suspended: changes of this object have no effect";
+        self.waits("managementPolicy is Suspended: changes of this object have no effect");
+    }
+
+    /// A profile that the object refers to is paused.
+    pub(super) fn held(&mut self, profile: &str) {
+        self.waits(&format!(
+            "the DeviceProfile {profile} is paused: until it is not, changes of it and of this object have no effect"
+        ));
+    }
+
+    fn waits(&mut self, message: &str) {
         let (unknown, reason) = (ConditionStatus::Unknown, Reason::Suspended);
         self.set(ConditionType::Synced, unknown, reason, message);
         self.set(ConditionType::Ready, unknown, reason, message);
@@ -209,9 +236,9 @@ impl<'a> Report<'a> {
             let (path, text) = (wanted.path, wanted.value.to_text());
             let is_this = |stored: &&StoredResource| stored.path == path && stored.text == text;
             let stored = observed.desired.iter().find(is_this);
-            self.count(&mut drift, path, stored.map(|stored| &stored.state));
+            self.count(&mut drift, wanted, stored.map(|stored| &stored.state));
             if stored.is_some_and(|stored| stored.state == StoredState::Drifted) {
-                self.drifted(observed, path);
+                self.drifted(observed, wanted);
             }
         }
         self.status.drift = Some(drift);
@@ -251,7 +278,8 @@ impl<'a> Report<'a> {
         }
     }
 
-    fn count(&mut self, drift: &mut Drift, path: Path, state: Option<&StoredState>) {
+    fn count(&mut self, drift: &mut Drift, wanted: &WantedResource, state: Option<&StoredState>) {
+        let path = wanted.path;
         drift.desired += 1;
         match state {
             Some(StoredState::InSync) => drift.in_sync += 1,
@@ -268,6 +296,8 @@ impl<'a> Report<'a> {
                 drift.rejected += 1;
                 if let Some(listed) = self.list(path, ResourceState::Rejected) {
                     listed.coap_code = non_empty(coap_code);
+                    // A device may repeat what it was given.
+                    let diagnostic = if wanted.is_secret { "" } else { diagnostic };
                     listed.message = non_empty(cut(diagnostic, MAX_DIAGNOSTIC_BYTES));
                     listed.last_transition_time.clone_from(since);
                 }
@@ -276,11 +306,15 @@ impl<'a> Report<'a> {
     }
 
     /// Adds a resource of which the device told another value, if there is room.
-    pub(super) fn drifted(&mut self, observed: &Observed, path: Path) {
+    pub(super) fn drifted(&mut self, observed: &Observed, wanted: &WantedResource) {
+        let path = wanted.path;
         let reported = observed.values.iter().find(|one| one.path == path);
         if let Some(listed) = self.list(path, ResourceState::Drifted) {
-            let text = reported.map(|reported| cut(&reported.text, MAX_VALUE_BYTES).to_owned());
-            listed.observed_value = text;
+            let text = reported.map(|reported| match wanted.is_secret {
+                true => REDACTED,
+                false => cut(&reported.text, MAX_VALUE_BYTES),
+            });
+            listed.observed_value = text.map(str::to_owned);
         }
     }
 

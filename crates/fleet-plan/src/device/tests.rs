@@ -5,7 +5,9 @@ use k8s_openapi::jiff::Timestamp;
 
 use super::*;
 
+mod asked;
 mod attached;
+mod deadline;
 mod parting;
 
 fn at(second: i64) -> Time {
@@ -18,8 +20,8 @@ fn device(policy: ManagementPolicy, resources: &[&str]) -> Device {
         let (path, value) = one.split_once('=').unwrap();
         DesiredResource {
             path: path.to_owned(),
-            value: value.to_owned(),
-            drift_policy: DriftPolicy::Enforce,
+            value: Some(value.to_owned()),
+            ..DesiredResource::default()
         }
     });
     let mut device = Device::new(
@@ -98,7 +100,7 @@ fn values(mut observed: Observed, values: &[&str]) -> Observed {
 }
 
 fn planned(device: &Device, observed: &Observed) -> Plan {
-    plan(device, &[], observed, &at(1000))
+    plan(device, &Surroundings::default(), observed, &at(1000))
 }
 
 /// `generation path=value …` of every action.
@@ -187,7 +189,7 @@ fn planning_again_changes_nothing() {
     let observed = stored(registered("U"), 1, &["/3/0/14=+02:00!pending"]);
     let first = planned(&managed(&["/3/0/14=+02:00"]), &observed);
     let device = with_status(managed(&["/3/0/14=+02:00"]), &first);
-    let again = plan(&device, &[], &observed, &at(999_999));
+    let again = plan(&device, &Surroundings::default(), &observed, &at(999_999));
     assert!(again.actions.is_empty());
     assert_eq!(again.status_change(&device), None);
 }
@@ -364,12 +366,11 @@ fn of_two_objects_with_one_endpoint_name_the_older_counts() {
         (false, rival(101, "uid-1")),
         (false, rival(100, "uid-5")),
     ] {
-        let plan = plan(
-            &device,
-            std::slice::from_ref(&rival),
-            &registered("U"),
-            &at(1000),
-        );
+        let around = Surroundings {
+            rivals: vec![rival.clone()],
+            ..Surroundings::default()
+        };
+        let plan = plan(&device, &around, &registered("U"), &at(1000));
         assert_eq!(plan.actions.is_empty(), loses, "{rival:?}");
         let lost = "Accepted=False/IdentityConflict";
         assert_eq!(conditions(&plan).contains(lost), loses, "{rival:?}");

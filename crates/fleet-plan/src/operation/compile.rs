@@ -10,7 +10,7 @@ use lwm2m::{Path, Value};
 
 use super::Request;
 use crate::Refusal;
-use crate::typing::{Problems, typed};
+use crate::typing::{Given, Problems, typed};
 
 /// The devices that an object means.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -92,7 +92,7 @@ fn path(action: &Action) -> Result<Path, Refusal> {
 fn write(values: &[OperationValue]) -> Result<Request, Refusal> {
     if let [value] = values {
         let text = text(0, value)?.to_owned();
-        return match typed(&value.path, &text) {
+        return match typed(&value.path, Given::Text(&text)) {
             Ok((path, _)) => Ok(Request::Write { path, text }),
             // The state tier may know the object.
             Err(problem) if problem.is_unknown_model() => match value.path.parse() {
@@ -133,7 +133,7 @@ fn create(action: &Action) -> Result<Request, Refusal> {
 fn all_typed(values: &[OperationValue]) -> Result<Vec<(Path, Value)>, Refusal> {
     let (mut found, mut problems) = (Vec::with_capacity(values.len()), Problems::default());
     for (place, one) in values.iter().enumerate() {
-        match typed(&one.path, text(place, one)?) {
+        match typed(&one.path, Given::Text(text(place, one)?)) {
             Ok(one) => found.push(one),
             Err(problem) => problems.add(&one.path, problem),
         }

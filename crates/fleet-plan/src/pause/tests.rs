@@ -5,7 +5,7 @@ use k8s_openapi::jiff::Timestamp;
 
 use super::*;
 use crate::announcement::announcements;
-use crate::device::{Observed, Plan, plan};
+use crate::device::{Observed, Plan, Surroundings, plan};
 
 fn at(second: i64) -> Time {
     Time(Timestamp::from_second(second).unwrap())
@@ -23,7 +23,12 @@ fn device() -> Device {
 }
 
 fn planned(device: &Device, second: i64) -> Plan {
-    plan(device, &[], &Observed::default(), &at(second))
+    plan(
+        device,
+        &Surroundings::default(),
+        &Observed::default(),
+        &at(second),
+    )
 }
 
 /// What the object is told to have, now that it is held.

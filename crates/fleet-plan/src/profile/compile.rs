@@ -1,16 +1,18 @@
 //! From a spec to a profile. Each field of a spec is carried out, or the spec is refused with its name.
 
+use crd::DeviceProfile;
 use crd::desired_observation::DesiredObservation;
 use crd::desired_value::ProfileResource;
 use crd::device_profile::{DeviceProfileSpec, ProfileRequirements};
-use crd::{DeviceProfile, Reason};
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 
-use super::{OWNER, Observation, Profile, Resource};
+use super::{OWNER, Observation, Profile, Resource, is_by_reference};
 use crate::Refusal;
 use crate::observation::parameters;
 use crate::owner::{checked_name, is_sound_name};
+use crate::secrets::{Secrets, given};
 use crate::selection::{ReadFilter, Selection};
-use crate::typing::{Problems, typed};
+use crate::typing::{Problem, Problems, typed};
 
 /// Observations of a profile.
 const MAX_OBSERVATIONS: usize = 16;
@@ -22,11 +24,17 @@ const MAX_OBJECTS: usize = 16;
 pub(super) fn compile(
     profile: &DeviceProfile,
     read_filter: ReadFilter,
+    secrets: &Secrets,
 ) -> Result<(Profile, bool), Refusal> {
     let spec = &profile.spec;
-    let name = checked_name(&profile.metadata)?;
+    // The state tier has none of one that selects nobody.
+    let name = if is_by_reference(profile) {
+        own_name(&profile.metadata)
+    } else {
+        checked_name(&profile.metadata)?
+    };
     not_yet(spec)?;
-    let (resources, unknown_models) = resources(spec)?;
+    let (resources, unknown_models) = resources(spec, secrets)?;
     let requires = spec.requires.as_ref();
     let compiled = Profile {
         name,
@@ -46,8 +54,12 @@ pub(super) fn compile(
     Ok((compiled, unknown_models))
 }
 
+fn own_name(metadata: &ObjectMeta) -> String {
+    metadata.name.clone().unwrap_or_default()
+}
+
 /// What profiles cannot do.
-fn not_yet(spec: &DeviceProfileSpec) -> Result<(), Refusal> {
+pub(super) fn not_yet(spec: &DeviceProfileSpec) -> Result<(), Refusal> {
     for (is_given, field, why) in [
         (
             !spec.instances.is_empty(),
@@ -87,50 +99,42 @@ fn group(spec: &DeviceProfileSpec) -> String {
 }
 
 /// The values by the definitions of the OMA. What the OMA does not define the state tier may know, and decides.
-fn resources(spec: &DeviceProfileSpec) -> Result<(Vec<Resource>, bool), Refusal> {
+fn resources(
+    spec: &DeviceProfileSpec,
+    secrets: &Secrets,
+) -> Result<(Vec<Resource>, bool), Refusal> {
     let mut resources = Vec::with_capacity(spec.resources.len());
     let (mut problems, mut unknown_models) = (Problems::default(), false);
-    for (place, one) in spec.resources.iter().enumerate() {
-        let text = value(place, one)?;
-        let drift_policy = one.drift_policy.unwrap_or(spec.drift_policy);
-        let text = match typed(&one.path, text) {
-            Ok((_, value)) => value.to_text(),
-            Err(problem) if problem.is_unknown_model() => {
-                unknown_models = true;
-                text.to_owned()
+    for one in &spec.resources {
+        match text(one, secrets) {
+            Ok((text, is_known)) => {
+                unknown_models |= !is_known;
+                resources.push(Resource {
+                    path: one.path.clone(),
+                    text,
+                    drift_policy: one.drift_policy.unwrap_or(spec.drift_policy),
+                });
             }
-            Err(problem) => {
-                problems.add(&one.path, problem);
-                continue;
-            }
-        };
-        resources.push(Resource {
-            path: one.path.clone(),
-            text,
-            drift_policy,
-        });
+            Err(problem) => problems.add(&one.path, problem),
+        }
     }
     if problems.is_empty() {
         return Ok((resources, unknown_models));
     }
     Err(Refusal {
-        reason: Reason::InvalidValue,
+        reason: problems.reason(),
         message: format!("spec.resources: {}", problems.message()),
     })
 }
 
-fn value(place: usize, resource: &ProfileResource) -> Result<&str, Refusal> {
-    match (&resource.value, &resource.value_from) {
-        (Some(value), None) => Ok(value),
-        (_, Some(_)) => Err(Refusal::unsupported(
-            &format!("spec.resources[{place}].valueFrom"),
-            "values of Secrets are not fetched yet, since whoever may look at what is desired would see them; write it to \
-             the devices by `drover write`, and leave it out here",
-        )),
-        (None, None) => Err(Refusal::invalid(
-            &format!("spec.resources[{place}].value"),
-            "is missing",
-        )),
+/// The text of a value, and whether the OMA defines its resource.
+fn text(resource: &ProfileResource, secrets: &Secrets) -> Result<(String, bool), Problem> {
+    let source = resource.value_from.as_ref();
+    let given = given(resource.value.as_deref(), source, secrets)?;
+    match typed(&resource.path, given) {
+        Ok((_, value)) => Ok((value.to_text(), true)),
+        Err(problem) if problem.is_unknown_model() => Ok((given.text()?.to_owned(), false)),
+        Err(problem) => Err(problem),
     }
 }
 

@@ -96,6 +96,7 @@ impl<'a> Report<'a> {
         self.paused(profile);
         self.set(Ready, ready(&stored.counts, goes_on, held, text));
         let samples = rejected.iter().take(FailureSample::MAX);
+        let sample = |rejected: &Rejected| sample(profile, rejected);
         DeviceProfileStatus {
             counts: Some(counts(&stored.counts)),
             failure_samples: samples.map(sample).collect(),
@@ -103,6 +104,18 @@ impl<'a> Report<'a> {
             state_revision: Some(stored.revision.to_string()),
             ..self.finish()
         }
+    }
+
+    /// The object selects nobody.
+    pub(super) fn by_reference(mut self, profile: &DeviceProfile) -> DeviceProfileStatus {
+        self.accepted();
+        let message =
+            || "it selects nobody: Devices have it that name it in profileRefs".to_owned();
+        self.set(Progressing, (False, Reason::Accepted, message()));
+        self.set(Degraded, (False, Reason::AsExpected, message()));
+        self.paused(profile);
+        self.set(Ready, (True, Reason::Accepted, message()));
+        self.finish()
     }
 
     /// Nothing of this generation is in force.
@@ -200,9 +213,13 @@ fn counts(counts: &Counts) -> ProfileCounts {
     }
 }
 
-fn sample(rejected: &Rejected) -> FailureSample {
+fn sample(profile: &DeviceProfile, rejected: &Rejected) -> FailureSample {
+    let mut resources = profile.spec.resources.iter();
+    let is_secret = resources.any(|one| one.path == rejected.path && one.value_from.is_some());
+    // A device may repeat what it was given.
+    let diagnostic = if is_secret { "" } else { &rejected.diagnostic };
     let reason = match rejected.coap_code.as_str() {
-        "" => word(&rejected.diagnostic),
+        "" => word(diagnostic),
         code => word(&format!("refused with {code}")),
     };
     FailureSample {
@@ -210,7 +227,7 @@ fn sample(rejected: &Rejected) -> FailureSample {
         path: non_empty(&rejected.path),
         reason,
         coap_code: non_empty(&rejected.coap_code),
-        message: non_empty(cut(&rejected.diagnostic, MAX_MESSAGE)),
+        message: non_empty(cut(diagnostic, MAX_MESSAGE)),
         time: rejected.since.clone(),
     }
 }

@@ -5,6 +5,7 @@ use k8s_openapi::jiff::Timestamp;
 use serde_yaml_ng::Value;
 
 use super::*;
+use crate::secrets::Secret;
 
 /// What users are shown.
 const EXAMPLE: &str = include_str!("../../../../examples/resources/device-profile.yaml");
@@ -271,11 +272,15 @@ fn a_group_is_waited_for() {
 
 #[test]
 fn what_profiles_cannot_do_is_refused_by_its_field() {
-    let secret = "{resources: [{path: /11/0/5, valueFrom: {secretKeyRef: {name: a, key: b}}}]}";
+    let secret = "{resources: [{path: /3/0/14, valueFrom: {secretKeyRef: {name: a, key: b}}}]}";
     let many: Vec<String> = (0..17).map(|id| format!("{{path: /3303/{id}}}")).collect();
     let many = format!("{{observations: [{}]}}", many.join(", "));
     for (fields, reason, begin) in [
-        (secret, "Unsupported", "spec.resources[0].valueFrom: "),
+        (
+            secret,
+            "SecretNotFound",
+            "spec.resources: /3/0/14: the Secret a, of which it takes the key b, is not there",
+        ),
         (
             "{instances: [{path: /3311/0}]}",
             "Unsupported",
@@ -307,11 +312,73 @@ fn what_profiles_cannot_do_is_refused_by_its_field() {
         );
         let message = &plan.status.conditions[0].message;
         assert!(message.starts_with(begin), "{message}");
-        assert_eq!(plan.pace, Pace::Resting);
+        let waits = reason == "SecretNotFound";
+        let pace = if waits { Pace::Waiting } else { Pace::Resting };
+        assert_eq!(plan.pace, pace);
         for one in &plan.status.conditions {
             crate::conditions::documented(DeviceProfile::CONDITIONS, one);
         }
     }
+}
+
+fn secrets(version: &str, value: &str) -> Secrets {
+    let held = Secret::Held {
+        version: version.to_owned(),
+        entries: [("b".to_owned(), value.as_bytes().to_vec())].into(),
+    };
+    [("a".to_owned(), held)].into_iter().collect()
+}
+
+#[test]
+fn a_value_of_a_secret_is_put_again_when_the_secret_is_another() {
+    let mut profile =
+        with("{resources: [{path: /3/0/14, valueFrom: {secretKeyRef: {name: a, key: b}}}]}");
+    let mut observed = Observed {
+        secrets: secrets("1", "hunter2"),
+        ..put(stored(Counts::default()))
+    };
+    let first = planned(&profile, &observed);
+    assert_eq!(first.status.secrets[0].resource_version, "1");
+    assert!(!format!("{first:?}").contains("hunter2"));
+    profile.status = Some(first.status);
+    observed.was_put = false;
+    assert_eq!(planned(&profile, &observed).put, None);
+    observed.secrets = secrets("2", "hunter3");
+    let again = planned(&profile, &observed);
+    assert!(!format!("{again:?}").contains("hunter3"));
+    assert_eq!(again.put.unwrap().resources[0].text, "hunter3");
+
+    // A device may repeat in its refusal what it was given.
+    observed.was_put = true;
+    observed.rejected = vec![Rejected {
+        endpoint: "meter-1".to_owned(),
+        path: "/3/0/14".to_owned(),
+        coap_code: "4.00".to_owned(),
+        diagnostic: "hunter3 is too short".to_owned(),
+        since: None,
+    }];
+    let told = planned(&profile, &observed);
+    assert_eq!(told.status.failure_samples[0].message, None);
+}
+
+#[test]
+fn a_profile_that_selects_nobody_is_checked_and_not_put() {
+    let profile = with("{selector: null}");
+    let plan = planned(&profile, &Observed::default());
+    assert_eq!((&plan.put, &plan.delete), (&None, &None));
+    assert_eq!(says(&plan, "Ready"), "True/Accepted");
+    for one in &plan.status.conditions {
+        crate::conditions::documented(DeviceProfile::CONDITIONS, one);
+    }
+    // It selected somebody before.
+    let plan = planned(&profile, &put(stored(Counts::default())));
+    assert_eq!(plan.delete.unwrap().etag, "e1");
+    let mut by_hand = stored(Counts::default());
+    by_hand.description = "by hand".to_owned();
+    assert_eq!(planned(&profile, &put(by_hand)).delete, None);
+    let wrong = with("{selector: null, resources: [{path: /1/0/1, value: soon}]}");
+    let plan = planned(&wrong, &Observed::default());
+    assert_eq!(says(&plan, "Accepted"), "False/InvalidValue");
 }
 
 #[test]

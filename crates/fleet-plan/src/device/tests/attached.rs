@@ -188,6 +188,7 @@ fn what_an_object_puts_there_is_claimed_before() {
         &Plan {
             actions: Vec::new(),
             status: claimed,
+            until_deadline: None,
         },
     );
     let second = planned(&device, &registered("U"));
@@ -225,6 +226,8 @@ fn an_heir_keeps_what_it_wants() {
         ],
     );
     let said_of = |heir: Option<&Device>| -> Vec<String> {
+        let around = Surroundings::default();
+        let heir = heir.map(|heir| (heir, &around));
         release(&gone, &stands, heir).iter().map(said).collect()
     };
     assert_eq!(said_of(None), ["0", "ring- site-", "-/1/0", "-/3/0"]);
@@ -275,6 +278,7 @@ fn a_strict_object_knows_the_device_that_it_makes_known() {
         &Plan {
             actions: Vec::new(),
             status: claimed,
+            until_deadline: None,
         },
     );
     let half_done = Observed {

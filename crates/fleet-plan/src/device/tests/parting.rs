@@ -75,6 +75,7 @@ fn a_device_is_reset_once_then_forgotten() {
         &Plan {
             actions: Vec::new(),
             status,
+            until_deadline: None,
         },
     );
     let follow = |overdue| Farewell::Follow {
