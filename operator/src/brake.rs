@@ -196,7 +196,8 @@ impl Namespaces {
     }
 }
 
-fn is_denied(error: &Error) -> bool {
+/// Whether something may not be watched.
+pub(crate) fn is_denied(error: &Error) -> bool {
     match error {
         Error::InitialListFailed(error)
         | Error::WatchStartFailed(error)

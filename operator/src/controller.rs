@@ -3,6 +3,7 @@
 mod changes;
 mod known;
 mod memory;
+mod references;
 #[cfg(test)]
 pub(crate) mod rig;
 mod run;
@@ -35,6 +36,7 @@ use crate::state_tier::StateTier;
 
 pub(crate) use known::{Known, TakenIn};
 pub(crate) use memory::Memory;
+pub(crate) use references::{Named, References};
 pub(crate) use run::{Control, ReconcileError, Settled, run};
 #[cfg(test)]
 pub(crate) use run::{reconcile, retry_later, take_in};
@@ -264,6 +266,11 @@ impl<K: Kind> Shared<K> {
 pub(crate) fn jittered(duration: Duration) -> Duration {
     let spread = (random::random_u64() % 401) as f64 / 1000.0;
     duration.mul_f64(0.8 + spread)
+}
+
+/// As much of `duration` as is not more than that, [`jittered`] or not.
+pub(crate) fn in_time(duration: Duration) -> Duration {
+    duration.div_f64(1.2)
 }
 
 /// Whole seconds: that is what a status in etcd carries.

@@ -2,10 +2,10 @@
 //!
 //! ```text
 //! API server ─ watch ─▶ index ──▶ settle ─ GetDevice, GetDesired ─▶ state tier
-//!                         ▲         │  plan (fleet-plan)
-//! state tier ─ feed ──────┘         ├─ SetDesired, when the content differs
-//!                                   ├─ labels and observations, likewise
-//!                                   └─ status, when it differs (server-side apply)
+//!                         ▲      ▲  │  plan (fleet-plan)
+//! state tier ─ feed ──────┤      │  ├─ SetDesired, when the content differs
+//! profile, Secret changes ┘      │  ├─ labels and observations, likewise
+//! what the object names ─────────┘  └─ status, when it differs (server-side apply)
 //! ```
 //!
 //! With the deletion policy `Retain` there is no finalizer, so that no deletion waits for this
@@ -19,21 +19,24 @@ mod farewell;
 mod index;
 mod reconcile;
 mod release;
+mod surroundings;
 
 use std::sync::Arc;
 use std::time::Duration;
 
-use crd::{Device, DeviceStatus};
+use crd::{Device, DeviceProfile, DeviceStatus};
 use device_state::{Namespace, NamespaceError};
 use kube::ResourceExt;
 use kube::api::Api;
 use kube::runtime::controller::Action;
-use kube::runtime::reflector;
+use kube::runtime::reflector::{self, Store};
 use kube::runtime::watcher::Event;
 use node_runtime::{Condition, Drain};
 use prometheus_client::metrics::gauge::Gauge;
 
-use crate::controller::{self, Control, ReconcileError, Settled, Shared, TakenIn};
+use crate::controller::{
+    self, Control, Named, ReconcileError, References, Settled, Shared, TakenIn, in_time,
+};
 use crate::feed::{Audience, Feed, Sight};
 use crate::metrics::Metrics;
 use index::Index;
@@ -47,18 +50,29 @@ const AT_ONCE: Duration = Duration::from_millis(50);
 pub(crate) struct Context {
     shared: Shared<Device>,
     index: Index,
+    references: Arc<References<Device>>,
+    profiles: Store<DeviceProfile>,
     releases: Releases,
     feed: Feed,
 }
 
 impl Context {
-    pub(crate) fn new(shared: Shared<Device>, feed: Feed) -> Self {
+    /// `profiles` has those that objects may refer to.
+    pub(crate) fn new(shared: Shared<Device>, feed: Feed, profiles: Store<DeviceProfile>) -> Self {
+        let references = References::new(Arc::clone(&shared.triggers), named);
         Self {
             shared,
             index: Index::default(),
+            references: Arc::new(references),
+            profiles,
             releases: Releases::default(),
             feed,
         }
+    }
+
+    /// Which objects name what.
+    pub(crate) fn references(&self) -> &Arc<References<Device>> {
+        &self.references
     }
 
     /// Wants the events that the objects need which there are now.
@@ -84,6 +98,15 @@ impl Context {
     }
 }
 
+/// What an object names.
+pub(crate) fn named(device: &Device) -> Vec<Named> {
+    let secrets = fleet_plan::secrets::of_device(device).into_iter();
+    let secrets = secrets.map(|name| Named::Secret(name.to_owned()));
+    let profiles = fleet_plan::device::profiles(device);
+    let profiles = profiles.map(|name| Named::Profile(name.to_owned()));
+    secrets.chain(profiles).collect()
+}
+
 /// Where the device of an object is in the state tier.
 fn namespace(device: &Device) -> Result<Namespace, NamespaceError> {
     Namespace::new(&device.namespace().unwrap_or_default())
@@ -106,6 +129,7 @@ impl Control for Context {
             self.releases.add(Arc::clone(device));
         }
         self.shared.triggers.add(self.index.take_in(taken));
+        self.references.take_in(taken);
         self.want(taken);
         taken.changed().or_else(|| remarked(taken)).cloned()
     }
@@ -126,10 +150,16 @@ impl Control for Context {
                 status: Some(status),
                 again: AT_ONCE,
             }),
-            Outcome::Settled(plan) => Ok(Settled::Decided {
-                status: plan.status_change(device).cloned(),
-                again: self.until_next(&namespace(device)?, &plan.status),
-            }),
+            // The watch of the profiles has all objects looked at that refer to one, once they are listed.
+            Outcome::NotListed => Ok(Settled::NotYet(shared.settings.wait)),
+            Outcome::Settled(plan) => {
+                let next = self.until_next(&namespace(device)?, &plan.status);
+                let deadline = plan.until_deadline.map(in_time);
+                Ok(Settled::Decided {
+                    status: plan.status_change(device).cloned(),
+                    again: deadline.map_or(next, |deadline| deadline.min(next)),
+                })
+            }
         }
     }
 }

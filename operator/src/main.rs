@@ -23,6 +23,7 @@ mod node;
 mod operation;
 mod profile;
 mod rollout;
+mod secrets;
 mod state_tier;
 
 use std::process::ExitCode;

@@ -4,7 +4,7 @@ use std::future::Future;
 use std::sync::Arc;
 use std::time::Duration;
 
-use crd::{FirmwareImage, FirmwareRollout};
+use crd::{DeviceProfile, FirmwareImage, FirmwareRollout};
 use kube::runtime::reflector;
 use kube::{Api, Client};
 use node_runtime::files::Reloading;
@@ -24,7 +24,7 @@ use crate::metrics::{KindLabel, Metrics};
 use crate::state_tier::{Credentials, StateTier};
 use crate::{
     bootstrap, device, enrollment, group, image, kubernetes, lease, model, operation, profile,
-    rollout,
+    rollout, secrets,
 };
 
 /// What every controller is made of.
@@ -92,12 +92,11 @@ pub(crate) async fn start(
         readiness,
     };
     let feed = Feed::default();
-    let listeners = vec![parts.devices(&feed), parts.operations(&feed)];
+    let listeners = vec![parts.devices_and_profiles(&feed), parts.operations(&feed)];
     parts.events(feed, listeners);
     parts.firmware();
     parts.swept(enrollment::Context::new(parts.shared()));
     parts.swept(group::Context::new(parts.shared()));
-    parts.swept(profile::Context::new(parts.shared()));
     parts.swept(bootstrap::Context::new(parts.shared()));
     // They are of no namespace: an operator that sees only one leaves them to another.
     if parts.namespace.is_none() {
@@ -120,11 +119,44 @@ impl Parts<'_> {
         shared
     }
 
-    fn devices(&self, feed: &Feed) -> Arc<dyn Listener> {
-        let context = Arc::new(device::Context::new(self.shared(), feed.clone()));
-        let listener = Arc::clone(&context);
-        self.control(|api, watching, drain| device::run(context, api, watching, drain));
+    /// Devices refer to profiles, and both take values from Secrets.
+    fn devices_and_profiles(&self, feed: &Feed) -> Arc<dyn Listener> {
+        let store = reflector::store::<DeviceProfile>();
+        let seen = store.0.clone();
+        let devices = Arc::new(device::Context::new(self.shared(), feed.clone(), seen));
+        let references = Arc::clone(devices.references());
+        let profiles = Arc::new(profile::Context::new(self.shared(), references));
+        self.secrets(secrets::Concerned {
+            devices: Arc::clone(devices.references()),
+            profiles: Arc::clone(profiles.references()),
+        });
+        let listener = Arc::clone(&devices);
+        self.control(|api, watching, drain| device::run(devices, api, watching, drain));
+        self.control(|api, watching, drain| {
+            controller::sweep::control(profiles, api, store, watching, drain)
+        });
         listener
+    }
+
+    /// Follows Secrets while this replica leads.
+    fn secrets(&self, concerned: secrets::Concerned) {
+        let (client, only) = (self.client.clone(), self.namespace.clone());
+        let watching = self.readiness.condition("secrets-watch");
+        // Standing by is a healthy state.
+        watching.meet();
+        let mut role = self.role.clone();
+        self.tasks
+            .spawn_service("secrets", Stage::Intake, |drain| async move {
+                let leads = role.wait_for(|role| *role == Role::Leading);
+                tokio::select! {
+                    // The sender is dropped while the node ends only.
+                    led = leads => if led.is_err() {
+                        return;
+                    },
+                    () = drain.started() => return,
+                }
+                secrets::watch(client, only, concerned, watching, drain).await;
+            });
     }
 
     fn operations(&self, feed: &Feed) -> Arc<dyn Listener> {

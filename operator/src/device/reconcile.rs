@@ -1,8 +1,9 @@
 //! One object: observe, plan, act.
 
 use crd::{Device, DeviceStatus};
-use fleet_plan::device::{Action, Observed, Plan, claim, observes, plan};
+use fleet_plan::device::{Action, Observed, Plan, Surroundings, claim, observes, plan};
 
+use super::surroundings::surroundings;
 use super::{Context, farewell, namespace};
 use crate::controller::{ReconcileError, now};
 use crate::state_tier::refusal;
@@ -13,6 +14,8 @@ pub(super) enum Outcome {
     Claim(DeviceStatus),
     /// It has to be held, or to be held no longer, before anything is done.
     Hold,
+    /// It refers to profiles, and it is not known yet which there are.
+    NotListed,
     Settled(Plan),
 }
 
@@ -23,7 +26,13 @@ pub(super) async fn carry_out(
 ) -> Result<Outcome, ReconcileError> {
     let namespace = namespace(device)?;
     let state_tier = &context.shared.state_tier;
-    let rivals = context.index.rivals(device, &context.shared.known);
+    let Some(around) = surroundings(device, context).await? else {
+        return Ok(Outcome::NotListed);
+    };
+    let around = Surroundings {
+        rivals: context.index.rivals(device, &context.shared.known),
+        ..around
+    };
     let endpoint = &device.spec.endpoint_name;
     let observed = state_tier.observe(&namespace, endpoint, observes(device));
     let mut observed = Observed {
@@ -31,7 +40,7 @@ pub(super) async fn carry_out(
         ..observed.await?
     };
     let now = now();
-    let first = plan(device, &rivals, &observed, &now);
+    let first = plan(device, &around, &observed, &now);
     if farewell::holds_otherwise(device, &first.status) {
         return Ok(Outcome::Hold);
     }
@@ -50,7 +59,7 @@ pub(super) async fn carry_out(
         }
         count(action, context);
     }
-    let settled = plan(device, &rivals, &observed, &now);
+    let settled = plan(device, &around, &observed, &now);
     if settled.actions.is_empty() {
         Ok(Outcome::Settled(settled))
     } else {

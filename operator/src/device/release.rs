@@ -10,6 +10,7 @@ use kube::ResourceExt;
 use kube::runtime::reflector::ObjectRef;
 use tokio::sync::Notify;
 
+use super::surroundings::surroundings;
 use super::{Context, namespace, reconcile};
 use crate::controller::{ReconcileError, jittered};
 
@@ -93,6 +94,12 @@ pub(super) async fn withdraw(
     let endpoint = &device.spec.endpoint_name;
     let observed = state_tier.observe(&namespace, endpoint, observes(device));
     let mut observed = observed.await?;
+    // Of an heir whose profiles are not known yet nothing counts: it asks for it again.
+    let around = match heir {
+        Some(heir) => surroundings(heir, context).await?,
+        None => None,
+    };
+    let heir = heir.zip(around.as_ref());
     for action in fleet_plan::device::release(device, &observed, heir) {
         let acted = state_tier.act(&namespace, endpoint, &action, &mut observed);
         acted.await?;

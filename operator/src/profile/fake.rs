@@ -5,6 +5,7 @@
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex};
 
+use crd::Device;
 use proto::drover::v1 as api;
 use proto::drover::v1::device_groups_server::{DeviceGroups, DeviceGroupsServer};
 use proto::drover::v1::device_profiles_server::{DeviceProfiles, DeviceProfilesServer};
@@ -12,6 +13,7 @@ use tonic::transport::Server;
 use tonic::{Request, Response, Status};
 
 use super::Context;
+use crate::controller::References;
 use crate::controller::rig::{self, ApiServer, Calls};
 
 type Answer<T> = Result<Response<T>, Status>;
@@ -31,7 +33,9 @@ pub(super) async fn start() -> (Arc<Context>, ApiServer, FakeStateTier) {
         .add_service(DeviceProfilesServer::new(fake.clone()))
         .add_service(DeviceGroupsServer::new(fake.clone()));
     let (shared, api_server) = rig::shared(rig::state_tier(services).await);
-    (Arc::new(Context::new(shared)), api_server, fake)
+    let devices = References::new(Arc::default(), |_: &Device| Vec::new());
+    let context = Context::new(shared, Arc::new(devices));
+    (Arc::new(context), api_server, fake)
 }
 
 impl FakeStateTier {

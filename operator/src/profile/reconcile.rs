@@ -4,10 +4,12 @@ use crd::{DeviceProfile, Reason};
 use device_state::Namespace;
 use fleet_plan::Refusal;
 use fleet_plan::profile::{Observed, Plan, Profile, group, name, plan};
+use fleet_plan::secrets::of_profile;
 use kube::ResourceExt;
 
 use super::Context;
 use crate::controller::{ReconcileError, now};
+use crate::secrets;
 use crate::state_tier::{CallError, read_filter, refusal};
 
 /// Carries out what is to be done, and plans again with what stands then.
@@ -25,10 +27,20 @@ pub(super) async fn carry_out(
     if let Some(group) = group(profile) {
         observed.has_group = state_tier.group(&namespace, group).await?.is_some();
     }
+    let names = of_profile(profile);
+    observed.secrets = secrets::read(&context.shared, namespace.as_str(), names).await?;
     let now = now();
     let mut planned = plan(profile, &observed, read_filter, &now);
     if let Some(wanted) = &planned.put {
         put(&namespace, wanted, &mut observed, context).await?;
+        planned = plan(profile, &observed, read_filter, &now);
+    }
+    if let Some(unwanted) = &planned.delete {
+        let shared = &context.shared;
+        state_tier.delete_profile(&namespace, unwanted).await?;
+        shared.changed("delete");
+        tracing::info!(%namespace, profile = unwanted.name, "the object selects nobody: its profile was deleted");
+        observed.stored = None;
         planned = plan(profile, &observed, read_filter, &now);
     }
     if let (Some(stored), true) = (&observed.stored, planned.wants_rejected) {

@@ -2,6 +2,7 @@
 
 use crd::DeviceSpec;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
+use kube::runtime::reflector;
 use kube::runtime::watcher::Event;
 
 use super::*;
@@ -12,7 +13,8 @@ use crate::state_tier::{Credentials, StateTier};
 fn context() -> Context {
     let state_tier = StateTier::new(&["127.0.0.1:1".to_owned()], &Credentials::none()).unwrap();
     let (shared, _) = rig::shared(state_tier);
-    Context::new(shared, Feed::default())
+    let (profiles, _) = reflector::store();
+    Context::new(shared, Feed::default(), profiles)
 }
 
 /// An object of the same name as its device, that is as it should be or not.

@@ -1,12 +1,14 @@
 #![expect(clippy::unwrap_used, reason = "a failed unwrap is the test's failure")]
 
 mod fake;
+mod named;
 
 use std::sync::Arc;
 use std::time::Duration;
 
-use crd::{DeletionPolicy, DesiredResource, DeviceSpec, DeviceStatus, DriftPolicy};
+use crd::{DeletionPolicy, DesiredResource, DeviceSpec, DeviceStatus};
 use kube::runtime::controller::Action;
+use kube::runtime::reflector;
 use kube::runtime::watcher::Event;
 use serde_json::json;
 
@@ -15,7 +17,7 @@ use super::*;
 use crate::announcer::Announcer;
 use crate::brake::Brake;
 use crate::controller::rig::{self, ApiServer};
-use crate::controller::{reconcile, retry_later, take_in};
+use crate::controller::{Named, Shared, reconcile, retry_later, take_in};
 use crate::feed::Feed;
 use crate::state_tier::CallError;
 
@@ -26,8 +28,8 @@ fn device(value: &str) -> Device {
             endpoint_name: "urn:imei:1".to_owned(),
             resources: vec![DesiredResource {
                 path: "/3/0/14".to_owned(),
-                value: value.to_owned(),
-                drift_policy: DriftPolicy::Enforce,
+                value: Some(value.to_owned()),
+                ..DesiredResource::default()
             }],
             ..DeviceSpec::default()
         },
@@ -39,15 +41,17 @@ fn device(value: &str) -> Device {
     device
 }
 
+/// A context of devices that refer to no profiles.
+fn of(shared: Shared<Device>) -> Context {
+    let (profiles, _) = reflector::store();
+    Context::new(shared, Feed::default(), profiles)
+}
+
 /// A context between a scripted API server and a state tier in memory.
 async fn context() -> (Arc<Context>, ApiServer, FakeStateTier) {
     let (state_tier, fake) = fake::start().await;
     let (shared, api_server) = rig::shared(state_tier);
-    (
-        Arc::new(Context::new(shared, Feed::default())),
-        api_server,
-        fake,
-    )
+    (Arc::new(of(shared)), api_server, fake)
 }
 
 async fn reconciled(context: &Arc<Context>, device: &Device) -> Result<Action, ReconcileError> {
@@ -86,7 +90,7 @@ async fn what_a_status_says_anew_is_told_once() {
     let (mut shared, mut api_server) = rig::shared(state_tier);
     let (announcer, mut told) = Announcer::new(shared.metrics.clone());
     shared.announcer = announcer;
-    let context = Arc::new(Context::new(shared, Feed::default()));
+    let context = Arc::new(of(shared));
     let mut device = device("+02:00");
     device.spec.resources[0].path = "/3/0/999".to_owned();
     let (outcome, (written, ..)) = tokio::join!(
@@ -215,7 +219,7 @@ async fn a_deletion_waits_while_the_namespace_is_held() {
     let (mut shared, mut api_server) = rig::shared(state_tier);
     let (brake, mut namespaces) = Brake::new();
     shared.brake = brake;
-    let context = Arc::new(Context::new(shared, Feed::default()));
+    let context = Arc::new(of(shared));
     let mut device = device("+02:00");
     device.spec.deletion_policy = DeletionPolicy::Deregister;
     device.metadata.finalizers = Some(vec![Device::FINALIZER.to_owned()]);
@@ -251,7 +255,7 @@ async fn what_objects_of_a_held_namespace_have_left_stays() {
     let (brake, mut namespaces) = Brake::new();
     namespaces.hold(&["acme"]);
     shared.brake = brake;
-    let context = Context::new(shared, Feed::default());
+    let context = of(shared);
     fake.store(3, "/3/0/14", "x");
     let mut device = device("x");
     device.status = Some(DeviceStatus {

@@ -67,6 +67,20 @@ async fn a_group_that_appears_lets_it_begin() {
 }
 
 #[tokio::test]
+async fn a_profile_that_selects_nobody_any_more_is_deleted() {
+    let (context, mut api_server, fake) = fake::start().await;
+    let mut profile: DeviceProfile = stored(EXAMPLE, "uid-1");
+    profile = written(&context, &mut api_server, &profile).await;
+    assert_eq!(fake.names(), ["m200"]);
+    profile.spec.selector = None;
+    profile.metadata.generation = Some(2);
+    let profile = written(&context, &mut api_server, &profile).await;
+    assert_eq!(condition(&profile, "Ready"), "True/Accepted");
+    assert_eq!(fake.calls(), ["put acme/m200", "delete acme/m200"]);
+    assert_eq!(fake.names(), [""; 0]);
+}
+
+#[tokio::test]
 async fn what_the_state_tier_refuses_stands_in_the_status() {
     let (context, mut api_server, _fake) = fake::start().await;
     let mut profile: DeviceProfile = stored(EXAMPLE, "uid-1");
