@@ -8,6 +8,7 @@ mod enrollment;
 mod group;
 mod image;
 mod model;
+mod named;
 mod operation;
 mod profile;
 mod rollout;
@@ -35,7 +36,9 @@ FirmwareRollout with its FirmwareImages, DeviceOperation. All go into the namesp
 Values of a Device are kept in the cluster and written when the device is awake; `drover device
 ENDPOINT` shows how far it is. A value that is no longer in the YAML is no longer kept, and stays on
 the device. Its labels are set and its observations asked for; those that are no longer in the YAML
-stay.
+stay. DeviceProfiles that it refers to (profileRefs) are in the same call, and so are the Secrets
+that a value of it or of a DeviceProfile is taken from (valueFrom): nothing is kept of a Secret but
+values that are desired, which stand in the cluster as any other.
 
 A DeviceGroup, DeviceProfile, EnrollmentPolicy or ObjectModel becomes the group, profile, policy or
 definition of its name, and stays until `drover groups|profiles|enrollment|models remove`. What
@@ -166,7 +169,8 @@ async fn apply(
         view.groups.push(group::apply(api, group).await?);
     }
     for profile in &documents.profiles {
-        view.profiles.push(profile::apply(api, profile).await?);
+        view.profiles
+            .push(profile::apply(api, profile, documents).await?);
     }
     let namespace = global.proof.namespace();
     for policy in &documents.enrollment {
@@ -174,7 +178,8 @@ async fn apply(
         view.enrollment_policies.push(applied);
     }
     for device in &documents.devices {
-        view.devices.push(device::apply(api, device).await?);
+        view.devices
+            .push(device::apply(api, device, documents).await?);
     }
     let bootstraps = bootstrap::Call {
         profiles: &documents.bootstraps,

@@ -1,5 +1,7 @@
 //! A public API that answers from a script.
 
+mod profiles;
+
 use std::pin::Pin;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
@@ -8,6 +10,7 @@ use futures::Stream;
 use proto::convert::public::{new_models, summary};
 use proto::drover::v1::credentials_server::{Credentials, CredentialsServer};
 use proto::drover::v1::desired_state_server::{DesiredState, DesiredStateServer};
+use proto::drover::v1::device_profiles_server::DeviceProfilesServer;
 use proto::drover::v1::devices_server::{Devices, DevicesServer};
 use proto::drover::v1::object_models_server::{ObjectModels, ObjectModelsServer};
 use proto::drover::v1::operations_server::{Operations, OperationsServer};
@@ -66,6 +69,7 @@ impl FakeApi {
             .add_service(OperationsServer::new(script.clone()))
             .add_service(CredentialsServer::new(script.clone()))
             .add_service(DesiredStateServer::new(script.clone()))
+            .add_service(DeviceProfilesServer::new(script.clone()))
             .add_service(ObjectModelsServer::new(script.clone()))
             .serve_with_incoming(TcpListenerStream::new(listener));
         let mut server = JoinSet::new();

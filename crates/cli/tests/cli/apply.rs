@@ -256,3 +256,56 @@ async fn an_operation_that_fails_keeps_no_other_from_being_asked() {
         serde_json::json!([{"coapCode": "2.05", "value": "88"}])
     );
 }
+
+/// A device that has one value of its own, one of a profile, and one of a Secret of that.
+fn named() -> [&'static str; 3] {
+    [
+        "apiVersion: drover.dev/v1alpha1\nkind: Device\nmetadata: {name: meter-1}\nspec:\n  endpointName: dev-1\n  \
+         profileRefs: [{name: base}]\n  resources: [{path: /3/0/14, value: \"+02:00\"}]\n",
+        "---\napiVersion: drover.dev/v1alpha1\nkind: DeviceProfile\nmetadata: {name: base}\nspec:\n  \
+         resources: [{path: /3/0/14, value: other}, {path: /3/0/15, valueFrom: \
+         {secretKeyRef: {name: k, key: zone}}}]\n",
+        "---\napiVersion: v1\nkind: Secret\nmetadata: {name: k}\nstringData: {zone: hunter2}\n",
+    ]
+}
+
+#[tokio::test]
+async fn what_is_named_and_not_in_the_call_is_said_before_anything_changes() {
+    let (api, folder) = (FakeApi::start().await, Folder::new());
+    let [device, profile, _] = named();
+    for (text, said) in [
+        (
+            device.to_owned(),
+            "names the DeviceProfile \"base\", which is not in this call",
+        ),
+        (
+            format!("{device}{profile}"),
+            "names the Secret \"k\", which is not in this call",
+        ),
+        (
+            device.replace(
+                "profileRefs: [{name: base}]",
+                "delivery: {deadlineSeconds: 60}",
+            ),
+            "spec.delivery.deadlineSeconds",
+        ),
+    ] {
+        let (code, out, err) = apply(&api, &folder.file("a.yaml", &text)).await;
+        assert_eq!((code, out.as_str()), (2, ""), "{err}");
+        assert!(err.contains(said), "{err}");
+        assert_eq!(api.desired(), (0, Vec::new()));
+    }
+}
+
+#[tokio::test]
+async fn a_device_has_what_profiles_and_secrets_of_the_call_say() {
+    let (api, folder) = (FakeApi::start().await, Folder::new());
+    let [device, profile, secret] = named();
+    let file = folder.file("a.yaml", &format!("{device}{profile}{secret}"));
+    let (code, out, err) = apply(&api, &file).await;
+    assert_eq!(code, 0, "{err}");
+    assert!(!format!("{out}{err}").contains("hunter2"), "{out}{err}");
+    let value = |path: &str, text: &str| (path.to_owned(), text.to_owned());
+    let both = vec![value("/3/0/14", "+02:00"), value("/3/0/15", "hunter2")];
+    assert_eq!(api.desired(), (1, both));
+}

@@ -1,19 +1,26 @@
 //! `Device`: the desired values of one device, its labels and its observations.
 
+use std::sync::Arc;
+
 use anyhow::Context;
 use crd::{AdoptionPolicy, DeletionPolicy, Device, DeviceStatus};
-use fleet_plan::device::{Observed, observes, plan};
+use fleet_plan::device::{Observed, Surroundings, named_secrets, observes, plan, profiles};
 use fleet_wire::device::{Call, observed};
 use proto::drover::v1::{GetDesiredRequest, GetDeviceRequest, ListObservationsRequest};
 use tonic::{Code, Response, Status};
 
+use super::documents::Documents;
 use super::{Applied, AppliedDevice, declared};
 use crate::api::Api;
 use crate::failure::Failure;
 use crate::time;
 
 /// Observes, plans and acts for one device.
-pub(super) async fn apply(api: &Api, device: &Device) -> Result<AppliedDevice, Failure> {
+pub(super) async fn apply(
+    api: &Api,
+    device: &Device,
+    documents: &Documents,
+) -> Result<AppliedDevice, Failure> {
     let endpoint = device.spec.endpoint_name.clone();
     let action = format!("apply {endpoint}");
     of_kubernetes(device)?;
@@ -26,7 +33,8 @@ pub(super) async fn apply(api: &Api, device: &Device) -> Result<AppliedDevice, F
             .filter(|generation| *generation > 0),
         ..DeviceStatus::default()
     });
-    let planned = plan(&owner, &[], &observed, &time::kubernetes());
+    let around = surroundings(device, documents);
+    let planned = plan(&owner, &around, &observed, &time::kubernetes());
     let named = device.metadata.name.as_deref().unwrap_or(&endpoint);
     declared::accepted(named, &planned.status.conditions)?;
     let result = if planned.actions.is_empty() {
@@ -45,6 +53,20 @@ pub(super) async fn apply(api: &Api, device: &Device) -> Result<AppliedDevice, F
         endpoint,
         result,
     })
+}
+
+/// What of the call the object names.
+fn surroundings(device: &Device, documents: &Documents) -> Surroundings {
+    let profiles: Vec<_> = profiles(device)
+        .filter_map(|name| documents.profile(name))
+        .map(|profile| Arc::new(profile.clone()))
+        .collect();
+    let secrets = documents.named_secrets(named_secrets(device, &profiles));
+    Surroundings {
+        rivals: Vec::new(),
+        profiles,
+        secrets,
+    }
 }
 
 async fn observe(api: &Api, device: &Device, action: &str) -> Result<Observed, Failure> {
@@ -90,6 +112,11 @@ fn of_kubernetes(device: &Device) -> Result<(), Failure> {
         (
             spec.deletion_policy == DeletionPolicy::Retain,
             "deletionPolicy",
+        ),
+        (
+            spec.delivery
+                .is_none_or(|delivery| delivery.deadline_seconds.is_none()),
+            "delivery.deadlineSeconds",
         ),
     ] {
         if !is_default {

@@ -51,7 +51,8 @@ impl Documents {
         documents.one_object_each()?;
         documents.images_belong_to_rollouts()?;
         documents.security_belongs_to_something()?;
-        documents.what_holds_keys_belongs_to_images()?;
+        documents.what_holds_keys_belongs_to_something()?;
+        documents.what_is_named_is_there()?;
         documents.all_in(namespace)?;
         documents
             .bootstraps
@@ -211,7 +212,7 @@ impl Documents {
     }
 
     /// Nothing else is made of it.
-    fn what_holds_keys_belongs_to_images(&self) -> Result<(), Failure> {
+    fn what_holds_keys_belongs_to_something(&self) -> Result<(), Failure> {
         let keys = |holder: PublicKeyHolder| {
             let signed = self
                 .images
@@ -226,14 +227,22 @@ impl Documents {
             Some(secret.name.as_str())
         });
         let config_maps: BTreeSet<&str> = keys(PublicKeyHolder::ConfigMap).collect();
-        let secrets: BTreeSet<&str> = keys(PublicKeyHolder::Secret).chain(credentials).collect();
+        let secrets: BTreeSet<&str> = keys(PublicKeyHolder::Secret)
+            .chain(credentials)
+            .chain(self.valued())
+            .collect();
         let of_config_maps = self.config_maps.iter().map(|one| &one.metadata);
         let of_secrets = self.secrets.iter().map(|one| &one.metadata);
-        let config_maps = unknown(of_config_maps, &config_maps).map(|one| ("ConfigMap", one));
-        let secrets = unknown(of_secrets, &secrets).map(|one| ("Secret", one));
-        match config_maps.or(secrets) {
+        if let Some(one) = unknown(of_config_maps, &config_maps) {
+            return Err(unnamed("ConfigMap", one, "FirmwareImage"));
+        }
+        match unknown(of_secrets, &secrets) {
             None => Ok(()),
-            Some((kind, one)) => Err(unnamed(kind, one, "FirmwareImage")),
+            Some(one) => Err(unnamed(
+                "Secret",
+                one,
+                "FirmwareImage, Device or DeviceProfile",
+            )),
         }
     }
 
@@ -285,7 +294,7 @@ fn unknown<'a>(
     all.find(|one| !named.contains(one.name.as_deref().unwrap_or_default()))
 }
 
-fn unnamed(kind: &str, metadata: &ObjectMeta, by: &str) -> Failure {
+pub(super) fn unnamed(kind: &str, metadata: &ObjectMeta, by: &str) -> Failure {
     let name = metadata.name.as_deref().unwrap_or_default();
     Failure::usage(
         format!("the {kind} {name:?} is named by no {by} of this call"),

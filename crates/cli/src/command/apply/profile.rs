@@ -2,17 +2,25 @@
 
 use crd::{DeviceProfile, DeviceProfileStatus};
 use fleet_plan::profile::{OWNER, Observed, Stored, plan};
+use fleet_plan::secrets::of_profile;
 use fleet_wire::profile as wire;
-use proto::drover::v1::{GetDeviceProfileRequest, PutDeviceProfileRequest};
+use proto::drover::v1::{
+    DeleteDeviceProfileRequest, GetDeviceProfileRequest, PutDeviceProfileRequest,
+};
 use tonic::Code;
 
+use super::documents::Documents;
 use super::{Applied, AppliedObject, declared, group};
 use crate::api::Api;
 use crate::failure::Failure;
 use crate::time;
 
 /// Observes, plans and acts for one profile.
-pub(super) async fn apply(api: &Api, profile: &DeviceProfile) -> Result<AppliedObject, Failure> {
+pub(super) async fn apply(
+    api: &Api,
+    profile: &DeviceProfile,
+    documents: &Documents,
+) -> Result<AppliedObject, Failure> {
     let name = declared::name(&profile.metadata, fleet_plan::profile::name(profile))?;
     let stored = stored(api, &name).await?;
     let maker = stored.as_ref().and_then(|it| OWNER.maker(&it.description));
@@ -29,6 +37,7 @@ pub(super) async fn apply(api: &Api, profile: &DeviceProfile) -> Result<AppliedO
     let observed = Observed {
         stored,
         has_group,
+        secrets: documents.named_secrets(of_profile(profile)),
         ..Observed::default()
     };
     let planned = plan(
@@ -38,9 +47,13 @@ pub(super) async fn apply(api: &Api, profile: &DeviceProfile) -> Result<AppliedO
         &time::kubernetes(),
     );
     declared::accepted(&name, &planned.status.conditions)?;
-    let result = match planned.put {
-        None => Applied::Unchanged,
-        Some(wanted) => {
+    let result = match (planned.put, planned.delete) {
+        (None, None) => Applied::Unchanged,
+        (None, Some(stored)) => {
+            delete(api, stored).await?;
+            Applied::Configured
+        }
+        (Some(wanted), _) => {
             let request = PutDeviceProfileRequest {
                 profile: Some(wire::asked(wanted)),
                 ..Default::default()
@@ -59,6 +72,18 @@ pub(super) async fn apply(api: &Api, profile: &DeviceProfile) -> Result<AppliedO
         }
     };
     Ok(AppliedObject { name, result })
+}
+
+/// It is for the devices of the call from now on, and for no others.
+async fn delete(api: &Api, stored: Stored) -> Result<(), Failure> {
+    let action = format!("delete the profile {}", stored.name);
+    let request = api.request(DeleteDeviceProfileRequest {
+        name: stored.name,
+        etag: stored.etag,
+        ..Default::default()
+    });
+    let answer = api.profiles().delete_device_profile(request).await;
+    answer.map(drop).map_err(Failure::call(action))
 }
 
 /// The profile of a name, if there is one.
