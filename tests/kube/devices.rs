@@ -1,5 +1,7 @@
 //! Devices by `Device` objects: labels, observations, whose they are, and what becomes of them.
 
+mod named;
+
 use serde_json::Value;
 use tests::{Options, until, until_some};
 
@@ -18,6 +20,9 @@ fn a_device_is_labelled_observed_and_forgotten_by_its_object() {
     labels_and_observations_go_with_the_object(&rig, &devices[0]);
     a_known_device_is_not_taken_by_a_strict_object(&rig, &devices[0]);
     an_object_that_is_held_waits(&rig, &devices[0]);
+    named::a_value_of_a_secret_is_written_and_shown_to_nobody(&rig, &devices[0]);
+    named::a_profile_that_an_object_refers_to_is_brought_to_its_device(&rig, &devices[0]);
+    named::a_device_that_never_comes_is_late(&rig);
     an_object_of_another_namespace_is_of_another_device(&rig, &devices[0]);
     a_deleted_object_resets_its_device(&rig, &devices[1]);
 }

@@ -23,6 +23,30 @@ pub(super) const REFUSALS: &[Refusal] = &[
         "supported values: \"Managed\", \"ObserveOnly\", \"Suspended\"",
     ),
     (
+        "device.yaml",
+        "      value: Europe/Berlin\n",
+        "",
+        "exactly one of value and valueFrom must be set",
+    ),
+    (
+        "device.yaml",
+        "      value: Europe/Berlin\n",
+        "      value: a\n      valueFrom: {secretKeyRef: {name: k, key: zone}}\n",
+        "exactly one of value and valueFrom must be set",
+    ),
+    (
+        "device.yaml",
+        "  deletionPolicy: Retain",
+        "  profileRefs: [{name: base}, {name: base}]",
+        "profileRefs must name each DeviceProfile once",
+    ),
+    (
+        "device.yaml",
+        "  deletionPolicy: Retain",
+        "  delivery: {deadlineSeconds: 0}",
+        "greater than or equal to 1",
+    ),
+    (
         "device-group.yaml",
         "operator: In",
         "operator: Exists",
@@ -44,7 +68,7 @@ pub(super) const REFUSALS: &[Refusal] = &[
         "device-profile.yaml",
         "  driftPolicy: Enforce",
         "  groupRef: {name: a}",
-        "exactly one of selector and groupRef must be set",
+        "at most one of selector and groupRef may be set",
     ),
     (
         "device-profile.yaml",

@@ -7,6 +7,26 @@ pub(super) type Refusal = (&'static str, &'static str, &'static str, &'static st
 /// What may be changed: file, piece, what stands there instead.
 pub(super) const CHANGES: &[Change] = &[
     ("device.yaml", "Managed\n", "ObserveOnly\n"),
+    (
+        "device.yaml",
+        "  deletionPolicy: Retain",
+        "  profileRefs: [{name: base}, {name: berlin}]",
+    ),
+    (
+        "device.yaml",
+        "      value: Europe/Berlin\n",
+        "      valueFrom: {secretKeyRef: {name: k, key: zone}}\n",
+    ),
+    (
+        "device.yaml",
+        "  deletionPolicy: Retain",
+        "  delivery: {deadlineSeconds: 604800}",
+    ),
+    (
+        "device-profile.yaml",
+        "  selector:\n    matchLabels:\n      model: m200\n",
+        "",
+    ),
     ("device-group.yaml", "state = REGISTERED", "state = EXPIRED"),
     (
         "device-profile.yaml",
