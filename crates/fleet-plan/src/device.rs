@@ -284,11 +284,10 @@ impl Plan {
     }
 }
 
-/// Whether [`Observed::observations`] matters for an object.
-pub fn observes(device: &Device) -> bool {
-    let spec = &device.spec;
-    // Those of profiles are the object's, too.
-    !(spec.observations.is_empty() && spec.profile_refs.is_empty())
+/// Whether [`Observed::observations`] matters for an object that refers to these profiles.
+pub fn observes(device: &Device, profiles: &[Arc<DeviceProfile>]) -> bool {
+    !device.spec.observations.is_empty()
+        || profiles.iter().any(|one| !one.spec.observations.is_empty())
         || observations::owned(device).next().is_some()
 }
 

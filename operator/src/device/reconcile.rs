@@ -34,7 +34,7 @@ pub(super) async fn carry_out(
         ..around
     };
     let endpoint = &device.spec.endpoint_name;
-    let observed = state_tier.observe(&namespace, endpoint, observes(device));
+    let observed = state_tier.observe(&namespace, endpoint, observes(device, &around.profiles));
     let mut observed = Observed {
         ended: context.index.ended(namespace.as_str(), endpoint),
         ..observed.await?

@@ -92,7 +92,7 @@ pub(super) async fn withdraw(
     let state_tier = &context.shared.state_tier;
     let namespace = namespace(device)?;
     let endpoint = &device.spec.endpoint_name;
-    let observed = state_tier.observe(&namespace, endpoint, observes(device));
+    let observed = state_tier.observe(&namespace, endpoint, observes(device, &[]));
     let mut observed = observed.await?;
     // Of an heir whose profiles are not known yet nothing counts: it asks for it again.
     let around = match heir {

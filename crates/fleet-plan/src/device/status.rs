@@ -310,9 +310,12 @@ impl<'a> Report<'a> {
         let path = wanted.path;
         let reported = observed.values.iter().find(|one| one.path == path);
         if let Some(listed) = self.list(path, ResourceState::Drifted) {
-            let text = reported.map(|reported| match wanted.is_secret {
-                true => REDACTED,
-                false => cut(&reported.text, MAX_VALUE_BYTES),
+            let text = reported.map(|reported| {
+                if wanted.is_secret {
+                    REDACTED
+                } else {
+                    cut(&reported.text, MAX_VALUE_BYTES)
+                }
             });
             listed.observed_value = text.map(str::to_owned);
         }

@@ -24,7 +24,9 @@ pub(super) async fn apply(
     let endpoint = device.spec.endpoint_name.clone();
     let action = format!("apply {endpoint}");
     of_kubernetes(device)?;
-    let observed = observe(api, device, &action).await?;
+    let around = surroundings(device, documents);
+    let observes = observes(device, &around.profiles);
+    let observed = observe(api, (&endpoint, observes), &action).await?;
     let mut owner = device.clone();
     // No status says here who declared what stands: applying replaces it, whoever did.
     owner.status = Some(DeviceStatus {
@@ -33,7 +35,6 @@ pub(super) async fn apply(
             .filter(|generation| *generation > 0),
         ..DeviceStatus::default()
     });
-    let around = surroundings(device, documents);
     let planned = plan(&owner, &around, &observed, &time::kubernetes());
     let named = device.metadata.name.as_deref().unwrap_or(&endpoint);
     declared::accepted(named, &planned.status.conditions)?;
@@ -69,8 +70,12 @@ fn surroundings(device: &Device, documents: &Documents) -> Surroundings {
     }
 }
 
-async fn observe(api: &Api, device: &Device, action: &str) -> Result<Observed, Failure> {
-    let endpoint = device.spec.endpoint_name.clone();
+async fn observe(
+    api: &Api,
+    (endpoint, observes): (&str, bool),
+    action: &str,
+) -> Result<Observed, Failure> {
+    let endpoint = endpoint.to_owned();
     let request = api.request(GetDeviceRequest {
         endpoint: endpoint.clone(),
         ..Default::default()
@@ -80,7 +85,7 @@ async fn observe(api: &Api, device: &Device, action: &str) -> Result<Observed, F
         endpoint: endpoint.clone(),
     });
     let desired = if_known(api.desired_state().get_desired(request).await, action)?;
-    let listed = if observes(device) {
+    let listed = if observes {
         let request = api.request(ListObservationsRequest { endpoint });
         if_known(api.observations().list_observations(request).await, action)?
     } else {

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use crd::{Device, DeviceProfile};
+use crd::DeviceProfile;
 use fleet_plan::device::profiles;
 use fleet_plan::profile::is_by_reference;
 use fleet_plan::secrets::{Secret, Secrets, of_device, of_profile};

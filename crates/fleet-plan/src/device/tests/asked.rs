@@ -65,8 +65,10 @@ fn refused(plan: &Plan) -> (String, String) {
     for one in &plan.status.conditions {
         crate::conditions::documented(Device::CONDITIONS, one);
     }
-    let accepted = conditions(plan);
-    let accepted = accepted.split(' ').next().unwrap();
+    let conditions = conditions(plan);
+    let mut conditions = conditions.split(' ');
+    let accepted = conditions.find(|one| one.starts_with("Accepted="));
+    let accepted = accepted.unwrap();
     (accepted.to_owned(), message(plan, "Accepted"))
 }
 
@@ -254,5 +256,7 @@ fn what_is_to_be_read_is_named() {
     let all = [profile("a", spec)];
     let secrets: Vec<&str> = named_secrets(&device, &all).into_iter().collect();
     assert_eq!(secrets, ["k", "l"]);
-    assert!(observes(&referring(managed(&[]), &["a"])));
+    assert!(!observes(&device, &all));
+    let reporting = profile("b", "{observations: [{path: /3/0/9}]}");
+    assert!(observes(&device, &[reporting]));
 }
