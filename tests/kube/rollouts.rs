@@ -78,7 +78,8 @@ fn stops_when_devices_fail_and_ends_when_told(rig: &Rig) {
     let stalled = rig.until("fwr/bad", "Stalled", "True", "FailureThresholdExceeded");
     gitops::expect(&stalled, "Degraded", "failed");
     rig.patch("fwr/bad", r#"{"abort": true}"#);
-    let ended = rig.until("fwr/bad", "Succeeded", "False", "FailureThresholdExceeded");
+    rig.until("fwr/bad", "Succeeded", "False", "Aborted");
+    let ended = rig.until("fwr/bad", "Reconciling", "False", "Aborted");
     assert_eq!(ended["status"]["counts"]["cancelled"], 2);
 }
 
