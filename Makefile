@@ -46,9 +46,11 @@ bin: ## Prints the folder of the programs
 demo: setup ## Starts a cluster and a fleet on this machine
 	@$(rocksdb); scripts/demo.sh
 
+# The fuzz targets are a workspace of their own: what a crate begins to depend on belongs into their lock file as well.
 test: setup ## Format, lints, layers, generated code and every test that needs no other program
 	@scripts/packages.sh unshare=util-linux ip=iproute2
 	cargo fmt --manifest-path fuzz/Cargo.toml --check
+	@cargo update --quiet --workspace --locked --manifest-path fuzz/Cargo.toml
 	@$(rocksdb); cargo xtask ci
 
 lint-api: ## Checks the .proto files with buf: lints, and what would break users of the last release
