@@ -117,6 +117,17 @@ pub fn decode_below(
     }
 }
 
+/// An object instance of this id without any resource, in TLV, as the payload of a Create. No other format can name an
+/// instance that has none (LwM2M Core 1.2 §7.4.3); without its name the device would choose one.
+pub fn encode_empty_instance(id: u16) -> Result<Vec<u8>, EncodeError> {
+    tlv::encode_empty_instance(id)
+}
+
+/// The object instance that a payload in TLV begins with, if it names any.
+pub fn first_instance(payload: &[u8]) -> Option<u16> {
+    tlv::first_instance(payload)
+}
+
 /// Writes values as the payload of a request or an answer for `base`.
 ///
 /// Every entry must be a resource or resource instance at or below `base`. The single-value formats

@@ -44,7 +44,8 @@ pub use attributes::{Edge, NotificationAttributes, Setting};
 pub use binding::{Binding, Mode, QueueMode};
 pub use format::{
     ContentFormat, DecodeError, EncodeError, Entry, Patch, SampleTime, decode, decode_below,
-    decode_patch, decode_paths, encode, encode_below, encode_patch, encode_paths,
+    decode_patch, decode_paths, encode, encode_below, encode_empty_instance, encode_patch,
+    encode_paths, first_instance,
 };
 pub use gateway::{Child, ChildPrefix};
 pub use link::{Link, ObjectLinks};

@@ -6,7 +6,7 @@ use coap::{Code, ExchangeId, Request, Response, Token};
 use lwm2m::operation::MAX_DISCOVER_DEPTH;
 use lwm2m::{
     ContentFormat, DecodeError, Entry, ExecuteArguments, LwM2mVersion, Path, Registry, Value,
-    WriteMode, decode,
+    WriteMode, decode, first_instance,
 };
 
 use super::Towards;
@@ -287,9 +287,16 @@ impl Towards<'_> {
             let format = self.payload_format(request)?;
             decode_new_instance(format, object, free, &request.payload)?
         };
-        let named = values
+        let is_tlv = request
+            .content_format
+            .map(ContentFormat)
+            .is_some_and(|format| format.canonical() == ContentFormat::TLV);
+        let of_values = values
             .first()
             .and_then(|entry| entry.path.object_instance_id());
+        // One without values is named all the same.
+        let empty = || first_instance(&request.payload).filter(|_| is_tlv);
+        let named = of_values.or_else(empty);
         let path = Path::Object(object)
             .child(named.unwrap_or(free))
             .ok_or(Refusal::NotFound)?;
@@ -319,7 +326,7 @@ fn decode_new_instance(
     payload: &[u8],
 ) -> Result<Vec<Entry>, DecodeError> {
     // An object instance TLV has zero in its two highest bits.
-    let names_instance = payload.first().is_some_and(|byte| byte >> 6 == 0);
+    let names_instance = first_instance(payload).is_some();
     let base = if format.canonical() == ContentFormat::TLV && !names_instance {
         Path::ObjectInstance(object, free)
     } else {

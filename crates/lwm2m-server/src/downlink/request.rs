@@ -4,7 +4,7 @@ use coap::{Code, Request};
 use lwm2m::{
     AlternatePath, ContentFormat, EncodeError, Entry, LwM2mVersion, Method, Observed, Operation,
     Patch, Path, RawRequest, Value, WriteMode, encode as encode_entries, encode_below,
-    encode_patch, encode_paths,
+    encode_empty_instance, encode_patch, encode_paths,
 };
 
 use crate::device::Device;
@@ -39,6 +39,12 @@ pub(super) fn formats<P>(operation: &Operation, device: &Device<P>) -> Vec<Optio
         } if !values.is_empty() => {
             vec![Some(ContentFormat::TLV)]
         }
+        // And only TLV can name an instance without values.
+        Operation::Create {
+            instance: Some(_),
+            values,
+            ..
+        } if values.is_empty() => vec![Some(ContentFormat::TLV)],
         Operation::Create { values, .. } => {
             let mut formats = structured_formats(device);
             if values.is_empty() {
@@ -228,6 +234,15 @@ pub(super) fn encode(
             let request = Request::new(method, uri);
             with_entries(request, format, names, (operation.payload_base(), values))?
         }
+        Operation::Create {
+            instance: Some(id),
+            values,
+            ..
+        } if values.is_empty() => Request {
+            content_format: Some(ContentFormat::TLV.0),
+            payload: encode_empty_instance(*id)?,
+            ..Request::new(Code::POST, uri)
+        },
         Operation::Create { values, .. } => {
             let request = Request::new(Code::POST, uri);
             with_entries(request, format, names, (operation.payload_base(), values))?

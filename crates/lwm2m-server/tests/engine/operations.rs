@@ -40,6 +40,17 @@ fn request_of(operation: Operation) -> Request {
 }
 
 #[test]
+fn an_instance_without_values_is_created_under_its_id() {
+    let request = request_of(Operation::Create {
+        path: Path::Object(3303),
+        instance: Some(7),
+        values: Vec::new(),
+    });
+    assert_eq!(request.content_format, Some(ContentFormat::TLV.0));
+    assert_eq!(request.payload, [0, 7]);
+}
+
+#[test]
 fn each_operation_has_the_method_by_which_a_client_tells_it_from_the_others() {
     let level = Path::Resource(3303, 0, 5700);
     let several = Path::Resource(16, 0, 0);

@@ -301,6 +301,21 @@ pub(super) fn encode(base: Path, entries: &[Entry]) -> Result<Vec<u8>, EncodeErr
     Ok(out)
 }
 
+pub(super) fn encode_empty_instance(id: u16) -> Result<Vec<u8>, EncodeError> {
+    let mut out = Vec::new();
+    write_item(&mut out, Kind::ObjectInstance, id, &[])?;
+    Ok(out)
+}
+
+pub(super) fn first_instance(payload: &[u8]) -> Option<u16> {
+    let (header, rest) = payload.split_first()?;
+    match (Kind::from_bits(*header), header & WIDE_ID, rest) {
+        (Kind::ObjectInstance, 0, [id, ..]) => Some(u16::from(*id)),
+        (Kind::ObjectInstance, WIDE_ID, [high, low, ..]) => Some(u16::from_be_bytes([*high, *low])),
+        _ => None,
+    }
+}
+
 /// Writes resources of one object instance, sorted by path.
 fn write_resources(out: &mut Vec<u8>, sorted: &[&Entry]) -> Result<(), EncodeError> {
     for group in sorted.chunk_by(|a, b| a.path.to_resource() == b.path.to_resource()) {

@@ -110,6 +110,19 @@ fn empty_instances_hold_nothing() {
 }
 
 #[test]
+fn an_instance_without_values_is_named() {
+    for (id, hex) in [(7, "0007"), (0, "0000"), (300, "20012c")] {
+        let payload = encode_empty_instance(id).unwrap();
+        assert_eq!(hex::encode(&payload), hex);
+        assert_eq!(first_instance(&payload), Some(id));
+    }
+    for other in ["", "00", "2001", "c10964", "8006"] {
+        let payload = hex::decode(other).unwrap();
+        assert_eq!(first_instance(&payload), None, "{other}");
+    }
+}
+
+#[test]
 fn all_forms_of_length_and_id_are_read() {
     for hex in [
         "c10964",
