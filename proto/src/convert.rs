@@ -160,6 +160,8 @@ pub enum Reason {
     Method,
     #[error(transparent)]
     Value(#[from] lwm2m::value::ValueError),
+    #[error(transparent)]
+    Goal(#[from] device_state::GoalError),
     /// A text cannot be typed, because the object's definition has no such resource or it holds no value.
     #[error("no object definition gives {0} a data type")]
     Untyped(lwm2m::Path),

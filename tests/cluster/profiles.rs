@@ -138,3 +138,83 @@ fn what_devices_refuse_is_listed_with_the_reason() {
     assert_eq!(refused.code, 2, "{refused:?}");
     assert!(refused.stderr.contains("profile.name"), "{refused:?}");
 }
+
+#[test]
+fn object_instances_are_made_and_taken_away_as_they_are_desired() {
+    let drover = Drover::start(&Options {
+        devices: 2,
+        ..Options::default()
+    });
+    let devices = endpoints(&drover);
+    let (one, other) = (devices[0].as_str(), devices[1].as_str());
+    let put = |presence: &str| {
+        let set = format!("/3303/7={presence}");
+        done(&drover, &["profiles", "put", "sensors", "--set", &set]);
+        until_counted(&drover, "sensors", "inSync", 2);
+    };
+    put("present");
+    until_told(&drover, one, "/3303/7", true);
+    until_told(&drover, other, "/3303/7", true);
+
+    let set = ["desired", "set", one, "/3303/5=present", "/3303/5/5701=Cel"];
+    done(&drover, &set);
+    until_desired(&drover, one, "InSync");
+    let read = drover.json(&["read", one, "/3303/5/5701"]);
+    assert_eq!(read["values"][0]["value"], "Cel", "{read}");
+    // What somebody takes away is made again.
+    done(&drover, &["delete", one, "/3303/5"]);
+    until_some("another Create", LIMIT, || {
+        let operations = drover.json(&["operations", "list", one]);
+        let all = operations["operations"].as_array().unwrap().iter();
+        let creates = all.filter(|one| one["name"] == "create").count();
+        if creates >= 3 {
+            Ok(())
+        } else {
+            Err(operations)
+        }
+    });
+    until_desired(&drover, one, "InSync");
+    until_told(&drover, one, "/3303/5", true);
+
+    let contradiction = drover.run(&["desired", "set", one, "/3303/5=absent"]);
+    assert_eq!(contradiction.code, 2, "{contradiction:?}");
+    assert!(
+        contradiction.stderr.contains("/3303/5/5701"),
+        "{contradiction:?}"
+    );
+    done(&drover, &["desired", "remove", one, "/3303/5/5701"]);
+    done(&drover, &["desired", "set", one, "/3303/5=absent"]);
+    until_told(&drover, one, "/3303/5", false);
+    put("absent");
+    until_told(&drover, other, "/3303/7", false);
+}
+
+/// Waits until all that is desired of a device is in a state.
+fn until_desired(drover: &Drover, endpoint: &str, state: &str) {
+    until_some(&format!("all {state}"), LIMIT, || {
+        let desired = drover.json(&["desired", "list", endpoint]);
+        let all = desired["resources"].as_array().unwrap();
+        if !all.is_empty() && all.iter().all(|one| one["state"] == state) {
+            Ok(())
+        } else {
+            Err(desired)
+        }
+    });
+}
+
+/// Waits until a device says of itself that it has an object instance, or that it has not.
+fn until_told(drover: &Drover, endpoint: &str, instance: &str, has_it: bool) {
+    until_some(
+        &format!("{instance} of {endpoint}: {has_it}"),
+        LIMIT,
+        || {
+            let device = drover.json(&["device", endpoint]);
+            let objects = device["objects"].as_array().unwrap();
+            if objects.contains(&instance.into()) == has_it {
+                Ok(())
+            } else {
+                Err(device)
+            }
+        },
+    );
+}

@@ -23,6 +23,7 @@ fn a_device_is_labelled_observed_and_forgotten_by_its_object() {
     named::a_value_of_a_secret_is_written_and_shown_to_nobody(&rig, &devices[0]);
     named::a_profile_that_an_object_refers_to_is_brought_to_its_device(&rig, &devices[0]);
     named::a_device_that_never_comes_is_late(&rig);
+    an_object_instance_is_made_and_taken_away(&rig, &devices[0]);
     an_object_of_another_namespace_is_of_another_device(&rig, &devices[0]);
     a_deleted_object_resets_its_device(&rig, &devices[1]);
 }
@@ -80,6 +81,35 @@ fn labels_and_observations_go_with_the_object(rig: &Rig, device: &str) {
         let is_gone = left.0["site"].is_null() && left.1.is_empty();
         if is_gone { Ok(()) } else { Err(left) }
     });
+}
+
+fn an_object_instance_is_made_and_taken_away(rig: &Rig, device: &str) {
+    let lists = |instance: &str| {
+        let shown = rig.drover.json(&["device", device]);
+        let objects = shown["objects"].as_array().cloned().unwrap_or_default();
+        objects.contains(&instance.into())
+    };
+    let made = "  instances: [{path: /3303/5}]\n";
+    rig.apply(&object("sensors", "default", device, made));
+    rig.until("lwd/sensors", "Ready", "True", "InSync");
+    until("the instance", SOON, || lists("/3303/5"));
+    rig.apply(&object(
+        "sensors",
+        "default",
+        device,
+        "  managementPolicy: ObserveOnly\n  instances: [{path: /3303/6}]\n",
+    ));
+    let drifted = rig.until("lwd/sensors", "Synced", "False", "Drifted");
+    assert_eq!(drifted["status"]["resources"][0]["path"], "/3303/6");
+    rig.apply(&object(
+        "sensors",
+        "default",
+        device,
+        "  instances: [{path: /3303/5, state: Absent}]\n",
+    ));
+    until("a device without the instance", SOON, || !lists("/3303/5"));
+    rig.until("lwd/sensors", "Ready", "True", "InSync");
+    rig.kubectl(&["delete", "lwd/sensors"]);
 }
 
 fn a_known_device_is_not_taken_by_a_strict_object(rig: &Rig, device: &str) {

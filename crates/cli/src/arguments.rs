@@ -7,9 +7,9 @@ use std::time::Duration;
 use clap::{Args, Parser, Subcommand};
 
 use crate::command::{
-    apply, artefacts, backup, bootstrap, children, cluster, composite, credentials, devices,
-    enrollment, groups, label, models, observations, operations, profiles, raw, read, rest_shim,
-    rollout, stream, watch, write,
+    apply, artefacts, backup, bootstrap, children, cluster, composite, credentials, desired,
+    devices, enrollment, groups, label, models, observations, operations, profiles, raw, read,
+    rest_shim, rollout, stream, watch, write,
 };
 use crate::failure::Failure;
 use crate::output::Format;
@@ -170,6 +170,9 @@ JSON: {\"endpoint\", \"findings\": [{\"severity\": Problem|Warning|Notice, \"sum
     Children(children::Children),
     /// Follow resources, object instances or objects: their values now and each notification.
     Observe(stream::Observe),
+    /// Values and object instances that a device should have, whether it is there or not: set, list, remove.
+    #[command(subcommand)]
+    Desired(desired::Desired),
     /// What a device reports for as long as it is wanted, whoever listens: add, list, remove.
     #[command(subcommand)]
     Observations(observations::Observations),

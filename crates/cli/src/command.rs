@@ -8,6 +8,7 @@ pub(crate) mod children;
 pub(crate) mod cluster;
 pub(crate) mod composite;
 pub(crate) mod credentials;
+pub(crate) mod desired;
 pub(crate) mod devices;
 pub(crate) mod diagnose;
 pub(crate) mod enrollment;
@@ -55,6 +56,7 @@ pub(crate) async fn run(arguments: Arguments) -> Result<(), Failure> {
         Command::Discover(discover) => discover.run(&global).await,
         Command::Children(children) => children.run(&global).await,
         Command::Observe(observe) => observe.run(&global).await,
+        Command::Desired(desired) => desired.run(&global).await,
         Command::Observations(observations) => observations.run(&global).await,
         Command::Raw(raw) => raw.run(&global).await,
         Command::Watch(watch) => watch.run(&global).await,

@@ -20,6 +20,7 @@ mod tether;
 mod time;
 mod token;
 mod view;
+mod wanted;
 
 use std::io::Write as _;
 use std::process::ExitCode;

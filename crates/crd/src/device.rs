@@ -11,6 +11,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::condition::{BRAKE, ConditionRow, ConditionType, Reason, conditions_schema};
+use crate::desired_instance::DesiredInstance;
 use crate::desired_observation::DesiredObservation;
 use crate::desired_value::{DriftPolicy, ValueSource};
 use crate::reference::ObjectReference;
@@ -73,6 +74,7 @@ use crate::reference::ObjectReference;
 )]
 #[serde(rename_all = "camelCase")]
 #[x_kube(validation = Rule::new("!has(self.wipeDeadlineSeconds) || self.deletionPolicy == 'Wipe'").message("wipeDeadlineSeconds is for deletionPolicy Wipe"))]
+#[x_kube(validation = Rule::new("!has(self.instances) || !has(self.resources) || self.instances.all(one, one.state != 'Absent' || !self.resources.exists(two, two.path.startsWith(one.path + '/')))").message("an instance that should be absent has no resources"))]
 pub struct DeviceSpec {
     /// The name the device registers under, 1 to 255 bytes. It cannot be changed: another name is
     /// another device. Of two objects with the same name the older one counts.
@@ -106,6 +108,11 @@ pub struct DeviceSpec {
     #[schemars(length(max = 64))]
     #[x_kube(merge_strategy = ListMerge::Map(vec!["path".into()]))]
     pub resources: Vec<DesiredResource>,
+    /// The object instances that should be there, or not.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 64))]
+    #[x_kube(merge_strategy = ListMerge::Map(vec!["path".into()]))]
+    pub instances: Vec<DesiredInstance>,
     /// What the device should report by itself.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(length(max = 16))]

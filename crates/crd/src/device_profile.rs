@@ -74,6 +74,7 @@ use crate::window::Window;
 )]
 #[serde(rename_all = "camelCase")]
 #[x_kube(validation = Rule::new("!(has(self.selector) && has(self.groupRef))").message("at most one of selector and groupRef may be set"))]
+#[x_kube(validation = Rule::new("!has(self.instances) || !has(self.resources) || self.instances.all(one, one.state != 'Absent' || !self.resources.exists(two, two.path.startsWith(one.path + '/')))").message("an instance that should be absent has no resources"))]
 pub struct DeviceProfileSpec {
     /// Where profiles say different things of one path, the higher one counts, then the name that
     /// comes first; the other is told of it.

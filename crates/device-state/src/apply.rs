@@ -23,6 +23,7 @@ mod feed;
 mod forget;
 mod group;
 mod guarded;
+mod instance;
 mod member;
 mod metadata;
 mod model;
@@ -177,6 +178,7 @@ impl<'t> Change<'t> {
                 // It told which objects it has.
                 if let Some(endpoint) = endpoint {
                     self.settle_profiles(&endpoint);
+                    self.compare_with_links(&endpoint);
                 }
                 Ok(outcome)
             }

@@ -408,6 +408,9 @@ impl Command {
 
     /// What replicas have to understand to apply it.
     pub fn needs(&self) -> FeatureLevel {
+        if self.is_of_instances() {
+            return FeatureLevel::INSTANCES;
+        }
         if self.is_of_campaign_health() {
             return FeatureLevel::CAMPAIGN_HEALTH;
         }
@@ -439,6 +442,18 @@ impl Command {
             Self::SteerCampaign { course, .. } => course.census > 0,
             Self::AdmitDevices { step, census, .. } => *step > 0 || *census > 0,
             Self::Guarded { command, .. } => command.is_of_campaign_health(),
+            _ => false,
+        }
+    }
+
+    fn is_of_instances(&self) -> bool {
+        let any = |wanted: &[DesiredValue]| wanted.iter().any(|one| one.goal.presence().is_some());
+        match self {
+            Self::SetDesired { resources, .. } => any(resources),
+            Self::PutProfile { profile } | Self::InstallProfile { profile, .. } => {
+                any(&profile.resources)
+            }
+            Self::Guarded { command, .. } => command.is_of_instances(),
             _ => false,
         }
     }

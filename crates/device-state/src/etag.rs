@@ -3,11 +3,12 @@
 
 use std::fmt;
 
-use lwm2m::{Path, Value};
+use lwm2m::Path;
 use sha2::{Digest, Sha256};
 
 use crate::bootstrap::{AccessRule, BootstrapProfile, BootstrapSecurity, BootstrapServer};
 use crate::enrollment::EnrollmentPolicy;
+use crate::goal::Goal;
 use crate::group::Group;
 use crate::label::Metadata;
 use crate::profile::{Activity, Profile};
@@ -40,7 +41,7 @@ impl Etag {
         content.number(generation.unwrap_or_default());
         let own = resources.iter();
         for resource in own.filter(|resource| resource.origin == DesiredOrigin::Device) {
-            content.desired(resource.path, &resource.value, resource.drift);
+            content.desired(resource.path, &resource.goal, resource.drift);
         }
         content.end()
     }
@@ -67,7 +68,7 @@ impl Etag {
         );
         content.number(profile.resources.len() as u64);
         for resource in &profile.resources {
-            content.desired(resource.path, &resource.value, resource.drift);
+            content.desired(resource.path, &resource.goal, resource.drift);
         }
         for observation in &profile.observations {
             content
@@ -170,8 +171,8 @@ impl Content {
         self.bytes(text.as_bytes())
     }
 
-    fn desired(&mut self, path: Path, value: &Value, drift: DriftPolicy) {
-        self.text(&path.to_string()).text(&value.to_text());
+    fn desired(&mut self, path: Path, goal: &Goal, drift: DriftPolicy) {
+        self.text(&path.to_string()).text(&goal.to_text());
         // Replicas of releases before know no policy, and must come to the same.
         match drift {
             DriftPolicy::InitOnly => {}

@@ -10,7 +10,7 @@ pub struct FeatureLevel(pub u32);
 
 impl FeatureLevel {
     /// What this release understands. A replica that meets a higher one stops: it would guess.
-    pub const SUPPORTED: Self = Self(8);
+    pub const SUPPORTED: Self = Self(9);
 
     /// There are other namespaces than the default one. Releases before cannot read what is in them.
     pub const NAMESPACES: Self = Self(2);
@@ -34,6 +34,9 @@ impl FeatureLevel {
     /// What people say to a campaign holds at once, devices that another campaign holds keep nobody back, and campaigns
     /// stop when devices are lost. Releases before would begin devices that these do not, and know no such plan.
     pub const CAMPAIGN_HEALTH: Self = Self(8);
+
+    /// Object instances are desired. Releases before take everything that is desired for a value.
+    pub const INSTANCES: Self = Self(9);
 
     /// Whether this release understands the level.
     pub const fn is_supported(self) -> bool {

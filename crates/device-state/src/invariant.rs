@@ -7,6 +7,7 @@ use lwm2m::{Observed, Path};
 use crate::artefact::{Artefact, ArtefactChunk, ArtefactName, ArtefactState};
 use crate::campaign::{CampaignId, Ledger, Membership, Phase, Reach, Tally};
 use crate::enrollment::{Enrollment, EnrollmentTally};
+use crate::goal::goal_path;
 use crate::id::Timestamp;
 use crate::index::{IndexEntry, Indexed};
 use crate::label::Metadata;
@@ -575,7 +576,7 @@ impl Audit<'_> {
         let waits = write.is_some_and(|write| {
             !write.is_finished()
                 && write.source == OperationSource::Desired
-                && write.operation.path() == *path
+                && goal_path(&write.operation) == *path
         });
         ensure(waits, || Violation::MissingWrite {
             endpoint: endpoint.clone(),

@@ -50,6 +50,7 @@ pub mod etag;
 pub mod event;
 pub mod feature;
 pub mod freshness;
+pub mod goal;
 pub mod group;
 pub mod guard;
 pub mod id;
@@ -85,6 +86,7 @@ pub use etag::Etag;
 pub use event::{Devices, Event, EventFilter, EventKind, FeedEntry};
 pub use feature::FeatureLevel;
 pub use freshness::{Freshness, observation_freshness};
+pub use goal::{Goal, GoalError, Presence, check_goals, contradict};
 pub use group::Group;
 pub use guard::Guard;
 pub use id::{

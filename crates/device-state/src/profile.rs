@@ -39,7 +39,7 @@ pub struct Profile {
     pub priority: i32,
     pub activity: Activity,
     pub requires: Requirements,
-    /// At most [`Profile::MAX_RESOURCES`], each path once.
+    /// At most [`Profile::MAX_RESOURCES`] values and [`Profile::MAX_INSTANCES`] object instances, each path once.
     pub resources: Vec<DesiredValue>,
     /// At most [`Profile::MAX_OBSERVATIONS`], each target once.
     pub observations: Vec<ProfileObservation>,
@@ -88,6 +88,8 @@ impl Profile {
     pub const MAX_PROFILES: usize = 64;
     /// The most values of one profile.
     pub const MAX_RESOURCES: usize = 64;
+    /// The most object instances of one profile.
+    pub const MAX_INSTANCES: usize = 64;
     /// The longest value as text.
     pub const MAX_VALUE_BYTES: usize = 4_096;
     /// The longest values of one profile together: all profiles of a namespace are read for each device that registers.

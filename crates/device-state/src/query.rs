@@ -10,7 +10,9 @@ mod select;
 
 use std::cmp::Reverse;
 
-use lwm2m::{ChildPrefix, ObjectModel, Observed, Path, PowerSaving, RegistrationId};
+use lwm2m::{
+    ChildPrefix, ObjectModel, Observed, Operation, Path, PowerSaving, RegistrationId,
+};
 
 pub use self::campaign::{
     LedgerPage, LedgerQuery, campaign, campaign_can_admit, campaign_of, campaign_part,
@@ -34,6 +36,7 @@ pub(crate) use self::select::{has_object, meets_filter};
 use crate::artefact::{Artefact, ArtefactChunk, ArtefactName};
 use crate::bootstrap::{BootstrapProfile, BootstrapRecord};
 use crate::enrollment::{EnrollmentPolicy, EnrollmentStanding, EnrollmentTally};
+use crate::goal::goal_path;
 use crate::group::Group;
 use crate::id::{NodeId, OperationId, RequestId, Timestamp};
 use crate::label::Metadata;
@@ -42,8 +45,8 @@ use crate::name::{DeviceName, Namespace};
 use crate::range::{self, Range};
 use crate::record::{
     BoundCredential, ChildValue, ContextOwner, Credential, CredentialName, DesiredResource,
-    LastValue, Member, Observation, OperationRecord, Registration, Resumption, ResumptionId,
-    Session, SessionCid, StateNode, ValueOrigin,
+    DesiredState, LastValue, Member, Observation, OperationRecord, OperationSource, Registration,
+    Resumption, ResumptionId, Session, SessionCid, StateNode, ValueOrigin,
 };
 use crate::table::{Counters, Row, RowKey, Tables};
 
@@ -303,6 +306,23 @@ pub fn desired_resource(
     path: Path,
 ) -> Option<DesiredResource> {
     row!(tables, RowKey::Desired(endpoint.clone(), path), Desired)
+}
+
+/// What is desired and waits for this very operation.
+pub fn desired_by(tables: &dyn Tables, record: &OperationRecord) -> Option<DesiredResource> {
+    let path = goal_path(&record.operation);
+    let operation = record.id;
+    desired_resource(tables, &record.endpoint, path)
+        .filter(|row| row.state == DesiredState::Pending { operation })
+}
+
+/// Whether an operation was to make a device as somebody desired, and nobody desires that any more.
+pub fn is_obsolete(tables: &dyn Tables, record: &OperationRecord) -> bool {
+    let changes = matches!(
+        record.operation,
+        Operation::Write { .. } | Operation::Create { .. } | Operation::Delete { .. }
+    );
+    record.source == OperationSource::Desired && changes && desired_by(tables, record).is_none()
 }
 
 /// The generation of the intent that was set last for a device.

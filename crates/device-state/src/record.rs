@@ -9,6 +9,7 @@ use lwm2m::{
 };
 
 use crate::enrollment::Enrollment;
+use crate::goal::Goal;
 use crate::id::{NodeId, OperationId, SessionGeneration, ShardId, Timestamp};
 use crate::limit::{CORRECTION_GAP, EXCHANGE_GRACE};
 use crate::name::{DeviceName, Namespace};
@@ -446,6 +447,20 @@ impl OperationRecord {
         matches!(self.state, OperationState::InFlight { .. })
     }
 
+    /// Whether it is never sent again when its answer was lost. What is desired stays desired: a device that has an
+    /// instance already refuses to create it once more, and says in its list of objects that it has it.
+    pub fn happens_once(&self) -> bool {
+        self.operation.happens_once() && self.source != OperationSource::Desired
+    }
+
+    /// Whether it is committed as started before it is sent: what happens once, so that it does, and what makes a desired
+    /// instance come or go, so that nobody takes the list of objects that a device sends meanwhile for its end.
+    pub fn starts_first(&self) -> bool {
+        let is_desired = self.source == OperationSource::Desired;
+        self.operation.happens_once()
+            || is_desired && matches!(self.operation, Operation::Delete { .. })
+    }
+
     /// Whether it ended.
     pub fn is_finished(&self) -> bool {
         matches!(self.state, OperationState::Finished { .. })
@@ -496,11 +511,11 @@ pub enum OperationOutcome {
     Superseded,
 }
 
-/// A value that somebody wants a resource to have.
+/// What somebody wants of a device: a value of a resource, or an object instance.
 #[derive(Clone, Debug, PartialEq)]
 pub struct DesiredValue {
     pub path: Path,
-    pub value: Value,
+    pub goal: Goal,
     pub drift: DriftPolicy,
 }
 
@@ -509,9 +524,14 @@ impl DesiredValue {
     pub const fn initial(path: Path, value: Value) -> Self {
         Self {
             path,
-            value,
+            goal: Goal::Value(value),
             drift: DriftPolicy::InitOnly,
         }
+    }
+
+    /// What is to be where.
+    pub const fn wish(&self) -> (Path, &Goal) {
+        (self.path, &self.goal)
     }
 }
 
@@ -527,12 +547,12 @@ pub enum DriftPolicy {
     InitOnly,
 }
 
-/// One resource that is to have a value.
+/// One resource that is to have a value, or one object instance that is to be there or not.
 #[derive(Clone, Debug, PartialEq)]
 pub struct DesiredResource {
     pub endpoint: DeviceName,
     pub path: Path,
-    pub value: Value,
+    pub goal: Goal,
     pub drift: DriftPolicy,
     pub origin: DesiredOrigin,
     /// The generation of the intent that set it (`metadata.generation` of the custom resource), or
@@ -571,7 +591,7 @@ impl DesiredOrigin {
     }
 }
 
-/// How far the device is from a desired value.
+/// How far the device is from what is desired. An instance is told by the list of objects that the device registers with.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum DesiredState {
     /// The write waits or is under way.

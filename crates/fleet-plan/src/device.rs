@@ -38,8 +38,9 @@ use crd::{
     AdoptionPolicy, DeletionPolicy, Device, DeviceProfile, DeviceStatus, DriftPolicy,
     ManagementPolicy, Reason,
 };
+use device_state::Goal;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
-use lwm2m::{NotificationAttributes, Path, Value};
+use lwm2m::{NotificationAttributes, Path};
 
 use self::accept::{Accepted, accept, was_accepted};
 use self::status::Report;
@@ -65,6 +66,8 @@ pub struct Observed {
     pub desired_generation: u64,
     /// The newest known values.
     pub values: Vec<ReportedValue>,
+    /// The object instances that it registered with.
+    pub instances: Vec<Path>,
     /// Whether anything is known of the device.
     pub is_known: bool,
     /// The labels of the device.
@@ -99,12 +102,12 @@ pub enum RegistrationEnd {
     Deregistered,
 }
 
-/// A desired resource as the state tier holds it.
+/// A desired resource or object instance as the state tier holds it.
 #[derive(Clone, Debug, PartialEq)]
 pub struct StoredResource {
-    /// Which resource.
+    /// Which one.
     pub path: Path,
-    /// Its desired value in the canonical text form.
+    /// Its desired value in the canonical text form; `present` or `absent` of an instance.
     pub text: String,
     /// What happens when the device tells another value.
     pub drift: DriftPolicy,
@@ -112,13 +115,13 @@ pub struct StoredResource {
     pub state: StoredState,
 }
 
-/// A desired resource as the spec has it.
+/// A desired resource or object instance as the spec has it.
 #[derive(Clone, PartialEq)]
 pub struct WantedResource {
-    /// Which resource.
+    /// Which one.
     pub path: Path,
-    /// Its value.
-    pub value: Value,
+    /// Its value, or whether it is there.
+    pub goal: Goal,
     /// What happens when the device tells another value.
     pub drift: DriftPolicy,
     /// Whether the value is of a Secret, and shown to nobody.
@@ -132,7 +135,7 @@ impl fmt::Debug for WantedResource {
         if self.is_secret {
             return shown.finish_non_exhaustive();
         }
-        shown.field("value", &self.value).finish()
+        shown.field("goal", &self.goal).finish()
     }
 }
 
@@ -487,7 +490,7 @@ fn refused(mut report: Report<'_>, observed: &Observed, refusal: &Refusal) -> Pl
 /// Whether the state tier holds exactly these values.
 fn holds(observed: &Observed, wanted: &[WantedResource]) -> bool {
     let stored = |wanted: &WantedResource| {
-        let text = wanted.value.to_text();
+        let text = wanted.goal.to_text();
         observed.desired.iter().any(|stored| {
             stored.path == wanted.path && stored.text == text && stored.drift == wanted.drift
         })

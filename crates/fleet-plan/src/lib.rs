@@ -29,6 +29,7 @@ pub mod device;
 pub mod enrollment;
 pub mod group;
 pub mod image;
+mod instance;
 pub mod model;
 mod observation;
 pub mod operation;

@@ -18,6 +18,7 @@ use std::fmt;
 
 use crd::device_profile::DeviceProfileSpec;
 use crd::{DeviceProfile, DeviceProfileStatus, DriftPolicy, Reason};
+use device_state::Presence;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 
 use self::compile::compile;
@@ -58,13 +59,15 @@ pub struct Profile {
     pub etag: String,
 }
 
-/// A value that devices are to have. Printed, it has no value: that may be of a Secret.
+/// A value that devices are to have, or an object instance that is to be there or not. Printed, it has no value: that may be of a Secret.
 #[derive(Clone, PartialEq, Eq)]
 pub struct Resource {
-    /// Of which resource.
+    /// Of which resource, or which instance.
     pub path: String,
-    /// The value.
+    /// The value; empty for an instance.
     pub text: String,
+    /// Whether it is to be there, if it is an instance.
+    pub presence: Option<Presence>,
     /// What happens when a device has another one.
     pub drift_policy: DriftPolicy,
 }

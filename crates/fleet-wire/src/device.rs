@@ -16,7 +16,7 @@ use tonic::client::GrpcService;
 use tonic::codegen::{Body as HttpBody, Bytes, StdError};
 use tonic::{Response, Status};
 
-use crate::{AnswerError, drift, time, wire_drift};
+use crate::{AnswerError, drift, presence, time, wire_drift, wire_presence};
 
 /// The call that carries an action out.
 #[derive(Clone, Debug, PartialEq)]
@@ -191,6 +191,7 @@ pub fn observed(
         .filter_map(|one| reported(one).transpose());
     Ok(Observed {
         values: values.collect::<Result<_, _>>()?,
+        instances: instances(&device.objects),
         registration: registration(device),
         ended: None,
         desired_generation: desired.generation,
@@ -200,6 +201,16 @@ pub fn observed(
         observations: stored_observations(observations)?,
         refused: None,
     })
+}
+
+/// What is no instance, or of no device, is not compared with anything.
+fn instances(objects: &[api::ObjectInstance]) -> Vec<Path> {
+    let path = |one: &api::ObjectInstance| {
+        let object = u16::try_from(one.object).ok()?;
+        let instance = u16::try_from(one.instance?).ok()?;
+        Some(Path::ObjectInstance(object, instance))
+    };
+    objects.iter().filter_map(path).collect()
 }
 
 /// Observations of one path of the device itself: objects ask for no others.
@@ -246,6 +257,10 @@ fn stored_resources(
 ) -> Result<Vec<StoredResource>, AnswerError> {
     let one = |resource: api::DesiredResource| {
         let drift = drift(resource.drift_policy());
+        let text = match presence(resource.presence()) {
+            Some(presence) => presence.name().to_owned(),
+            None => resource.text.clone(),
+        };
         let state = match resource.state() {
             api::desired_resource::State::Pending => StoredState::Pending,
             api::desired_resource::State::InSync => StoredState::InSync,
@@ -262,7 +277,7 @@ fn stored_resources(
         Ok(StoredResource {
             path: path(&resource.path)?,
             drift,
-            text: resource.text,
+            text,
             state,
         })
     };
@@ -274,8 +289,9 @@ fn stored_resources(
 fn desired_value(wanted: &WantedResource) -> api::DesiredValue {
     api::DesiredValue {
         path: wanted.path.to_string(),
-        text: wanted.value.to_text(),
+        text: wanted.goal.value().map(Value::to_text).unwrap_or_default(),
         drift_policy: wire_drift(wanted.drift).into(),
+        presence: wire_presence(wanted.goal.presence()).into(),
     }
 }
 

@@ -25,11 +25,13 @@ pub mod enrollment;
 mod error;
 pub mod group;
 pub mod operation;
+mod presence;
 pub mod profile;
 mod refusal;
 mod time;
 
 pub use drift::{drift, wire_drift};
 pub use error::AnswerError;
+pub use presence::{presence, wire_presence};
 pub use refusal::{reason, refusal};
 pub use time::time;

@@ -3,7 +3,7 @@
 use fleet_plan::profile::{Counts, Overlap, Profile, Stored};
 use proto::drover::v1 as api;
 
-use crate::wire_drift;
+use crate::{wire_drift, wire_presence};
 
 /// A profile that is to be put.
 pub fn asked(profile: Profile) -> api::DeviceProfile {
@@ -25,6 +25,7 @@ pub fn asked(profile: Profile) -> api::DeviceProfile {
                 path: one.path,
                 text: one.text,
                 drift_policy: wire_drift(one.drift_policy).into(),
+                presence: wire_presence(one.presence).into(),
             })
             .collect(),
         observations: observations

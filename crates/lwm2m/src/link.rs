@@ -202,6 +202,29 @@ impl ObjectLinks {
         self.links.retain(keep);
     }
 
+    /// Lists an object instance that the device has from now on.
+    pub fn add_instance(&mut self, instance: Path) {
+        if self.get(instance).is_none() {
+            self.links.push(Link::new(instance));
+        }
+    }
+
+    /// Lists an object instance no longer. Its object stays listed, as one without instances is (Core 1.2 §6.2.1).
+    pub fn remove_instance(&mut self, instance: Path) {
+        let Path::ObjectInstance(object, _) = instance else {
+            return;
+        };
+        let version = self.version(object);
+        self.links.retain(|link| !link.path.starts_with(instance));
+        if !self.contains(Path::Object(object)) {
+            let link = Link::new(Path::Object(object));
+            self.links.push(match version {
+                Some(version) => link.with("ver", &version.to_string()),
+                None => link,
+            });
+        }
+    }
+
     /// The version the device names for an object, on the object or on one of its instances.
     pub fn version(&self, object: u16) -> Option<ObjectVersion> {
         let of_object = |link: &&Link| link.path.starts_with(Path::Object(object));

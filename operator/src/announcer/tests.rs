@@ -13,7 +13,7 @@ fn announcement(urgency: Urgency) -> Announcement {
         urgency,
         action: "Write",
         reason: "InSync",
-        note: "2 of 2 values in sync".to_owned(),
+        note: "2 of 2 in sync".to_owned(),
     }
 }
 
@@ -36,7 +36,7 @@ async fn what_is_told_is_published_and_repetitions_become_a_series() {
         assert_eq!(event["type"], "Normal");
         assert_eq!(event["reason"], "InSync");
         assert_eq!(event["action"], "Write");
-        assert_eq!(event["note"], "2 of 2 values in sync");
+        assert_eq!(event["note"], "2 of 2 in sync");
         assert_eq!(event["reportingController"], "drover-operator");
         assert_eq!(event["regarding"]["kind"], "Device");
         assert_eq!(event["regarding"]["name"], "meter-1");

@@ -129,7 +129,7 @@ fn matters(device: &Device, kind: &api::event::Kind) -> bool {
         | Kind::DesiredRemoved(_)
         | Kind::LabelsChanged(_)
         | Kind::Deleted(_) => true,
-        Kind::Updated(now) => is_news(device, now),
+        Kind::Updated(now) => is_news(device, now) || compares_instances(device),
         // What a device behind a gateway reports is not of the gateway.
         Kind::ValuesReported(reported) => {
             device.spec.management_policy == ManagementPolicy::ObserveOnly
@@ -141,6 +141,13 @@ fn matters(device: &Device, kind: &api::event::Kind) -> bool {
         | Kind::CampaignMoved(_)
         | Kind::Present(_) => false,
     }
+}
+
+/// Whether the status tells what the device lists of its object instances.
+fn compares_instances(device: &Device) -> bool {
+    let spec = &device.spec;
+    let may_have = !spec.instances.is_empty() || !spec.profile_refs.is_empty();
+    spec.management_policy == ManagementPolicy::ObserveOnly && may_have
 }
 
 /// Whether an Update changed what the status shows of a registration.

@@ -5,7 +5,7 @@ use device_state::profile::{
     Activity, Profile, ProfileDevice, ProfileObservation, ProfilePart, ProfileState, ProfileTally,
     Requirements, Standing,
 };
-use device_state::{Command, DesiredValue, DriftPolicy, Row};
+use device_state::{Command, DesiredValue, DriftPolicy, Goal, Presence, Row};
 
 use super::campaign::{bounded, selector};
 use super::list::{bounded as bounded_list, each};
@@ -45,12 +45,34 @@ pub(super) fn drift(field: &str, number: i32) -> Result<DriftPolicy, ConvertErro
     }
 }
 
+/// A value, or whether an instance is to be there.
+pub(super) fn wire_goal(goal: Goal) -> (Option<wire::Value>, i32) {
+    let (value, presence) = match goal {
+        Goal::Value(value) => (Some(value.into()), wire::Presence::Unspecified),
+        Goal::Instance(Presence::Present) => (None, wire::Presence::Present),
+        Goal::Instance(Presence::Absent) => (None, wire::Presence::Absent),
+    };
+    (value, presence as i32)
+}
+
+/// Releases that knew no instances wrote values only.
+pub(super) fn goal(value: Option<wire::Value>, presence: i32) -> Result<Goal, ConvertError> {
+    match wire::Presence::try_from(presence) {
+        Ok(wire::Presence::Unspecified) => Ok(Goal::Value(message("value", value)?)),
+        Ok(wire::Presence::Present) => Ok(Goal::Instance(Presence::Present)),
+        Ok(wire::Presence::Absent) => Ok(Goal::Instance(Presence::Absent)),
+        Err(_) => Err(ConvertError::new("presence", Reason::UnknownEnum(presence))),
+    }
+}
+
 impl From<DesiredValue> for wire::DesiredValue {
     fn from(desired: DesiredValue) -> Self {
+        let (value, presence) = wire_goal(desired.goal);
         Self {
             path: Some(desired.path.into()),
-            value: Some(desired.value.into()),
+            value,
             drift: wire_drift(desired.drift),
+            presence,
         }
     }
 }
@@ -61,7 +83,7 @@ impl TryFrom<wire::DesiredValue> for DesiredValue {
     fn try_from(desired: wire::DesiredValue) -> Result<Self, ConvertError> {
         Ok(Self {
             path: message("path", desired.path)?,
-            value: message("value", desired.value)?,
+            goal: goal(desired.value, desired.presence)?,
             drift: drift("drift", desired.drift)?,
         })
     }
@@ -131,7 +153,7 @@ impl TryFrom<wire::Profile> for Profile {
             resources: each(
                 "resources",
                 profile.resources,
-                Self::MAX_RESOURCES,
+                Self::MAX_RESOURCES + Self::MAX_INSTANCES,
                 DesiredValue::try_from,
             )?,
             observations: each(

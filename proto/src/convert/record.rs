@@ -10,7 +10,7 @@ use lwm2m::{ContentFormat, Lifetime};
 
 use super::list::each;
 use super::operation::attributes;
-use super::profile::{drift, wire_drift};
+use super::profile::{drift, goal, wire_drift, wire_goal};
 use super::value::{
     observed, origin, transport, wire_enum, wire_observed, wire_origin, wire_transport,
 };
@@ -323,10 +323,11 @@ impl TryFrom<wire::DesiredState> for DesiredState {
 
 impl From<DesiredResource> for wire::DesiredResource {
     fn from(row: DesiredResource) -> Self {
+        let (value, presence) = wire_goal(row.goal);
         Self {
             endpoint: row.endpoint.stored().to_owned(),
             path: Some(row.path.into()),
-            value: Some(row.value.into()),
+            value,
             generation: row.generation,
             state: Some(row.state.into()),
             drift: wire_drift(row.drift),
@@ -335,6 +336,7 @@ impl From<DesiredResource> for wire::DesiredResource {
                 DesiredOrigin::Profile(profile) => profile,
             },
             corrected_at_ms: row.corrected_at.map_or(0, |at| at.0),
+            presence,
         }
     }
 }
@@ -346,7 +348,7 @@ impl TryFrom<wire::DesiredResource> for DesiredResource {
         Ok(Self {
             endpoint: endpoint(&row.endpoint)?,
             path: message("path", row.path)?,
-            value: message("value", row.value)?,
+            goal: goal(row.value, row.presence)?,
             generation: row.generation,
             state: message("state", row.state)?,
             drift: drift("drift", row.drift)?,

@@ -1461,10 +1461,13 @@ pub mod desired_state {
 pub struct DesiredValue {
     #[prost(message, optional, tag = "1")]
     pub path: ::core::option::Option<Path>,
+    /// Or `presence`
     #[prost(message, optional, tag = "2")]
     pub value: ::core::option::Option<Value>,
     #[prost(enumeration = "DriftPolicy", tag = "4")]
     pub drift: i32,
+    #[prost(enumeration = "Presence", tag = "5")]
+    pub presence: i32,
 }
 #[derive(Clone, PartialEq, ::prost::Message)]
 pub struct DesiredResource {
@@ -1472,6 +1475,7 @@ pub struct DesiredResource {
     pub endpoint: ::prost::alloc::string::String,
     #[prost(message, optional, tag = "2")]
     pub path: ::core::option::Option<Path>,
+    /// Or `presence`
     #[prost(message, optional, tag = "3")]
     pub value: ::core::option::Option<Value>,
     #[prost(uint64, tag = "4")]
@@ -1486,6 +1490,8 @@ pub struct DesiredResource {
     /// 0: it was not corrected.
     #[prost(uint64, tag = "8")]
     pub corrected_at_ms: u64,
+    #[prost(enumeration = "Presence", tag = "9")]
+    pub presence: i32,
 }
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct DesiredGeneration {
@@ -2917,6 +2923,37 @@ impl DriftPolicy {
             "DRIFT_POLICY_ENFORCE" => Some(Self::Enforce),
             "DRIFT_POLICY_REPORT" => Some(Self::Report),
             "DRIFT_POLICY_INIT_ONLY" => Some(Self::InitOnly),
+            _ => None,
+        }
+    }
+}
+/// Whether an object instance is to be there
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, ::prost::Enumeration)]
+#[repr(i32)]
+pub enum Presence {
+    /// It is about a value.
+    Unspecified = 0,
+    Present = 1,
+    Absent = 2,
+}
+impl Presence {
+    /// String value of the enum field names used in the ProtoBuf definition.
+    ///
+    /// The values are not transformed in any way and thus are considered stable
+    /// (if the ProtoBuf definition does not change) and safe for programmatic use.
+    pub fn as_str_name(&self) -> &'static str {
+        match self {
+            Self::Unspecified => "PRESENCE_UNSPECIFIED",
+            Self::Present => "PRESENCE_PRESENT",
+            Self::Absent => "PRESENCE_ABSENT",
+        }
+    }
+    /// Creates an enum from field names used in the ProtoBuf definition.
+    pub fn from_str_name(value: &str) -> ::core::option::Option<Self> {
+        match value {
+            "PRESENCE_UNSPECIFIED" => Some(Self::Unspecified),
+            "PRESENCE_PRESENT" => Some(Self::Present),
+            "PRESENCE_ABSENT" => Some(Self::Absent),
             _ => None,
         }
     }

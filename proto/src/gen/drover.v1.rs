@@ -2649,7 +2649,7 @@ pub struct SetDesiredRequest {
     #[prost(bool, tag = "6")]
     pub validate_only: bool,
 }
-/// `text` in the canonical form, typed by the object's definition.
+/// `text` in the canonical form, typed by the object's definition; or `presence`, of the object instance "/3311/0".
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct DesiredValue {
     #[prost(string, tag = "1")]
@@ -2658,6 +2658,9 @@ pub struct DesiredValue {
     pub text: ::prost::alloc::string::String,
     #[prost(enumeration = "DriftPolicy", tag = "3")]
     pub drift_policy: i32,
+    /// Not of objects 0, 1, 2, 3 and 5; nor ABSENT where something is desired below the instance
+    #[prost(enumeration = "Presence", tag = "4")]
+    pub presence: i32,
 }
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct GetDesiredRequest {
@@ -2695,6 +2698,9 @@ pub struct DesiredResource {
     /// The profile that desires it; empty: it is desired of this device.
     #[prost(string, tag = "9")]
     pub profile: ::prost::alloc::string::String,
+    /// Of an object instance, which has no text
+    #[prost(enumeration = "Presence", tag = "10")]
+    pub presence: i32,
 }
 /// Nested message and enum types in `DesiredResource`.
 pub mod desired_resource {
@@ -3492,6 +3498,39 @@ impl DeviceView {
             "DEVICE_VIEW_UNSPECIFIED" => Some(Self::Unspecified),
             "DEVICE_VIEW_BASIC" => Some(Self::Basic),
             "DEVICE_VIEW_FULL" => Some(Self::Full),
+            _ => None,
+        }
+    }
+}
+/// Whether an object instance should be there. The device's list of objects tells whether it is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, ::prost::Enumeration)]
+#[repr(i32)]
+pub enum Presence {
+    /// It is about a value.
+    Unspecified = 0,
+    /// It is created if the device lacks it, with the values that are desired below it.
+    Present = 1,
+    /// It is deleted if the device has it.
+    Absent = 2,
+}
+impl Presence {
+    /// String value of the enum field names used in the ProtoBuf definition.
+    ///
+    /// The values are not transformed in any way and thus are considered stable
+    /// (if the ProtoBuf definition does not change) and safe for programmatic use.
+    pub fn as_str_name(&self) -> &'static str {
+        match self {
+            Self::Unspecified => "PRESENCE_UNSPECIFIED",
+            Self::Present => "PRESENCE_PRESENT",
+            Self::Absent => "PRESENCE_ABSENT",
+        }
+    }
+    /// Creates an enum from field names used in the ProtoBuf definition.
+    pub fn from_str_name(value: &str) -> ::core::option::Option<Self> {
+        match value {
+            "PRESENCE_UNSPECIFIED" => Some(Self::Unspecified),
+            "PRESENCE_PRESENT" => Some(Self::Present),
+            "PRESENCE_ABSENT" => Some(Self::Absent),
             _ => None,
         }
     }
@@ -6133,7 +6172,8 @@ pub mod desired_state_client {
     )]
     use tonic::codegen::*;
     use tonic::codegen::http::Uri;
-    /// Desired values of a device's resources, kept until the device confirmed them.
+    /// Desired values of a device's resources, and object instances that it should have or not, kept until the device confirmed
+    /// them.
     #[derive(Debug, Clone)]
     pub struct DesiredStateClient<T> {
         inner: tonic::client::Grpc<T>,
@@ -6294,7 +6334,8 @@ pub mod desired_state_server {
             tonic::Status,
         >;
     }
-    /// Desired values of a device's resources, kept until the device confirmed them.
+    /// Desired values of a device's resources, and object instances that it should have or not, kept until the device confirmed
+    /// them.
     #[derive(Debug)]
     pub struct DesiredStateServer<T> {
         inner: Arc<T>,
@@ -11847,7 +11888,7 @@ pub struct DeviceProfile {
     /// Changes of the profile, and of who is in it, wait.
     #[prost(bool, tag = "6")]
     pub paused: bool,
-    /// At most 64, with paths of their own, and 16 kB with the description
+    /// At most 64 values and 64 object instances, with paths of their own, and 16 kB with the description
     #[prost(message, repeated, tag = "7")]
     pub resources: ::prost::alloc::vec::Vec<ProfileResource>,
     /// At most 16, with paths of their own
@@ -11863,7 +11904,8 @@ pub struct DeviceProfile {
     #[prost(message, optional, tag = "11")]
     pub status: ::core::option::Option<ProfileStatus>,
 }
-/// `text` in the canonical form, typed by the object's definition; at most 4,096 bytes.
+/// `text` in the canonical form, typed by the object's definition, at most 4,096 bytes; or `presence`, of the object
+/// instance "/3311/0".
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct ProfileResource {
     /// "/3/0/14"
@@ -11873,6 +11915,9 @@ pub struct ProfileResource {
     pub text: ::prost::alloc::string::String,
     #[prost(enumeration = "DriftPolicy", tag = "3")]
     pub drift_policy: i32,
+    /// As in DesiredValue
+    #[prost(enumeration = "Presence", tag = "4")]
+    pub presence: i32,
 }
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct ProfileObservation {

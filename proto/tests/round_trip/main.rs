@@ -210,6 +210,7 @@ fn a_list_longer_than_its_bound_is_refused() {
         path: Some(Path::Resource(3, 0, 14).into()),
         value: Some(Value::Integer(1).into()),
         drift: 0,
+        presence: 0,
     };
     let set = wire::command::SetDesired {
         endpoint: "e".to_owned(),

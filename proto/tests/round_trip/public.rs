@@ -6,7 +6,7 @@ use std::time::Duration;
 use device_state::query::DeviceView;
 use device_state::{
     BootstrapProfile, Command, CredentialId, DesiredValue, DeviceName, DriftPolicy, FeedEntry,
-    Namespace, OperationRecord, Registration, Revision,
+    Goal, Namespace, OperationRecord, Presence, Registration, Revision,
 };
 use lwm2m::{Entry, Operation, Path, Registry, Value, WriteMode};
 use proptest::prelude::*;
@@ -242,7 +242,7 @@ fn a_deadline_is_more_than_nothing_and_at_most_a_year() {
 const fn enforced(path: Path, value: Value) -> DesiredValue {
     DesiredValue {
         path,
-        value,
+        goal: Goal::Value(value),
         drift: DriftPolicy::Enforce,
     }
 }
@@ -252,7 +252,7 @@ fn desired_texts_are_typed() {
     let desired = |path: &str, text: &str| public::DesiredValue {
         path: path.to_owned(),
         text: text.to_owned(),
-        drift_policy: 0,
+        ..Default::default()
     };
     let request = public::SetDesiredRequest {
         endpoint: "meter".to_owned(),
@@ -276,6 +276,58 @@ fn desired_texts_are_typed() {
         ..request
     };
     assert_eq!(field(Command::try_from(by_oma(wrong))), "resources.text");
+}
+
+#[test]
+fn desired_instances_are_there_or_not() {
+    use public::Presence::{Absent, Present};
+    let instance = |path: &str, presence: public::Presence| public::DesiredValue {
+        path: path.to_owned(),
+        presence: presence.into(),
+        ..Default::default()
+    };
+    let asked = |resources: Vec<public::DesiredValue>| {
+        let endpoint = "meter".to_owned();
+        Command::try_from(by_oma(public::SetDesiredRequest {
+            endpoint,
+            generation: 4,
+            resources,
+            ..Default::default()
+        }))
+    };
+    let goal = |id, presence| DesiredValue {
+        path: Path::ObjectInstance(3311, id),
+        goal: Goal::Instance(presence),
+        drift: DriftPolicy::Enforce,
+    };
+    let both = asked(vec![
+        instance("/3311/0", Present),
+        instance("/3311/1", Absent),
+    ]);
+    let expected = Command::SetDesired {
+        endpoint: DeviceName::parse("meter").unwrap(),
+        generation: 4,
+        resources: vec![goal(0, Presence::Present), goal(1, Presence::Absent)],
+    };
+    assert_eq!(expected.needs(), device_state::FeatureLevel::INSTANCES);
+    assert_eq!(both, Ok(expected));
+    for path in ["/0/0", "/1/0", "/2/0", "/3/0", "/5/0", "/3311", "/3311/0/1"] {
+        let refused = asked(vec![instance(path, Present)]);
+        assert_eq!(field(refused), "resources.path", "{path}");
+    }
+    let on = public::DesiredValue {
+        path: "/3311/1/5850".to_owned(),
+        text: "1".to_owned(),
+        ..Default::default()
+    };
+    assert!(asked(vec![instance("/3311/1", Present), on.clone()]).is_ok());
+    let contradiction = asked(vec![instance("/3311/1", Absent), on.clone()]);
+    assert_eq!(field(contradiction), "resources");
+    let two = public::DesiredValue {
+        presence: Present.into(),
+        ..on
+    };
+    assert_eq!(field(asked(vec![two])), "resources.presence");
 }
 
 fn definition(id: u16) -> public::PutObjectModelsRequest {

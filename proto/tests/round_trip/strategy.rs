@@ -12,13 +12,13 @@ use device_state::{
     BootstrapServer, BoundCredential, CertificateUse, ChildValue, Command, Contact, ContextOwner,
     Credential, CredentialId, CredentialKey, CredentialName, CredentialOrigin, DesiredOrigin,
     DesiredResource, DesiredState, DesiredValue, DeviceName, DriftPolicy, Envelope, Etag, Event,
-    FeatureLevel, FeedEntry, Guard, IndexEntry, Indexed, LabelKey, LabelValue, LastValue,
+    FeatureLevel, FeedEntry, Goal, Guard, IndexEntry, Indexed, LabelKey, LabelValue, LastValue,
     Leadership, MapChange, Member, MemberPhase, Metadata, Move, Namespace, NodeId, Observation,
     ObservationHolder, OperationId, OperationOutcome, OperationRecord, OperationSource,
-    OperationState, Outcome, Queueing, Quirks, RefusedAttempt, Registration, Rejection, RequestId,
-    Resumption, ResumptionId, Revision, Row, SecurityIdentity, ServerCertificate, Session,
-    SessionCid, SessionGeneration, ShardId, StateNode, StateNodeRole, Timestamp, Transport,
-    ValueOrigin,
+    OperationState, Outcome, Presence, Queueing, Quirks, RefusedAttempt, Registration, Rejection,
+    RequestId, Resumption, ResumptionId, Revision, Row, SecurityIdentity, ServerCertificate,
+    Session, SessionCid, SessionGeneration, ShardId, StateNode, StateNodeRole, Timestamp,
+    Transport, ValueOrigin,
 };
 use lwm2m::{
     Binding, ChildPrefix, CompositePaths, ContentFormat, Entry, ExecuteArguments, Lifetime,
@@ -655,7 +655,12 @@ pub(crate) fn drift() -> impl Strategy<Value = DriftPolicy> {
 }
 
 pub(crate) fn desired_value() -> impl Strategy<Value = DesiredValue> {
-    (path(), value(), drift()).prop_map(|(path, value, drift)| DesiredValue { path, value, drift })
+    let goal = prop_oneof![
+        2 => value().prop_map(Goal::Value),
+        1 => Just(Goal::Instance(Presence::Present)),
+        1 => Just(Goal::Instance(Presence::Absent)),
+    ];
+    (path(), goal, drift()).prop_map(|(path, goal, drift)| DesiredValue { path, goal, drift })
 }
 
 fn desired() -> impl Strategy<Value = DesiredResource> {
@@ -673,7 +678,7 @@ fn desired() -> impl Strategy<Value = DesiredResource> {
             |((endpoint, wanted, generation, state), origin, corrected_at)| DesiredResource {
                 endpoint,
                 path: wanted.path,
-                value: wanted.value,
+                goal: wanted.goal,
                 drift: wanted.drift,
                 origin,
                 generation,

@@ -3,8 +3,9 @@
 //! 1. A device with pending operations is looked at when one is enqueued or ends, when the device is heard from, and
 //!    after a pause that grows while it does not answer. One that sleeps is left alone until it is heard from, however
 //!    much is enqueued meanwhile.
-//! 2. What may happen at most once (Execute, Create) is committed as started before it is sent. A lost answer then ends
-//!    it; everything else goes back to the queue.
+//! 2. What may happen at most once (Execute, and Create unless an instance is desired) is committed as started before it is
+//!    sent. A lost answer then ends it. So is what makes a desired instance come or go, which is sent again after a pause;
+//!    everything else goes back to the queue.
 //! 3. A new leader finds what waits in the rows. What an old leader had started gets some time to be reported by it.
 
 use std::collections::{BTreeSet, HashMap, VecDeque};

@@ -46,6 +46,12 @@ pub(super) enum Step {
     },
 }
 
+/// Nothing is under way, and nothing came of it.
+const PAUSE: Step = Step::Pause {
+    at_least: None,
+    started: None,
+};
+
 /// Serves one device once.
 pub(super) struct Serve {
     pub parts: DeliveryParts,
@@ -65,9 +71,7 @@ impl Serve {
             let queue = query::operations(tables, &self.endpoint);
             let in_flight = queue.into_iter().find(OperationRecord::is_in_flight);
             let next = in_flight.or_else(|| query::next_operation(tables, &self.endpoint));
-            let wanted = next
-                .as_ref()
-                .is_none_or(|record| is_wanted(tables, &self.endpoint, &record.operation));
+            let wanted = next.as_ref().is_none_or(|record| is_wanted(tables, record));
             let registration = query::registration(tables, &self.endpoint);
             (next, registration, wanted)
         });
@@ -99,9 +103,8 @@ impl Serve {
         to: Registration,
         started: Option<OperationId>,
     ) -> Step {
-        let once = record.operation.happens_once();
         let mut started = started;
-        if once && started.is_none() {
+        if record.starts_first() && started.is_none() {
             // Once started it can only be sent or lost, so it is not started for a device that is likely asleep.
             if to.binding.queue_mode() == QueueMode::On && !self.is_awake(&to) {
                 // Its ingress node may know better, and tells what may be sent more than once.
@@ -115,12 +118,7 @@ impl Serve {
             match self.parts.group.proposer().propose(None, start).await {
                 Ok(Outcome::Done) => started = Some(record.id),
                 Ok(_) => return Step::Next,
-                Err(_) => {
-                    return Step::Pause {
-                        at_least: None,
-                        started: None,
-                    };
-                }
+                Err(_) => return PAUSE,
             }
         }
         let left = Duration::from_millis(record.deadline.0.saturating_sub(clock::now_ms()));
@@ -136,6 +134,7 @@ impl Serve {
         } else {
             (EXCHANGE_TIMEOUT, None)
         };
+        let again = !record.happens_once();
         let observed = observed(&record.operation).cloned();
         let begun = Timestamp(clock::now_ms());
         let delivery = Delivery {
@@ -160,7 +159,7 @@ impl Serve {
                     step => step,
                 }
             }
-            Err(error) => self.not_delivered(record.id, started, error).await,
+            Err(error) => self.not_delivered(record.id, started, again, error).await,
         }
     }
 
@@ -204,6 +203,7 @@ impl Serve {
         &self,
         id: OperationId,
         started: Option<OperationId>,
+        again: bool,
         error: DeliveryError,
     ) -> Step {
         tracing::debug!(endpoint = %self.endpoint.shown(), operation = %id, %error, "not delivered");
@@ -215,14 +215,16 @@ impl Serve {
                 at_least: Some(retry_after),
                 started,
             },
+            // What is sent again stays started: to put it back into the queue each time would cost two commits.
+            DeliveryError::NoIngress | DeliveryError::Timeout if again => Step::Pause {
+                at_least: None,
+                started,
+            },
             // An ingress node that is gone may have sent it before.
             DeliveryError::NoIngress | DeliveryError::Timeout if started.is_some() => {
                 self.requeue(id).await
             }
-            DeliveryError::NoIngress | DeliveryError::Timeout => Step::Pause {
-                at_least: None,
-                started: None,
-            },
+            DeliveryError::NoIngress | DeliveryError::Timeout => PAUSE,
             // The device did get it: what it answered is unknown, sending it again would not tell more.
             DeliveryError::BadAnswer(diagnostic) => {
                 self.finish(
@@ -287,10 +289,7 @@ impl Serve {
             .await
         {
             Ok(_) => Step::Next,
-            Err(_) => Step::Pause {
-                at_least: None,
-                started: None,
-            },
+            Err(_) => PAUSE,
         }
     }
 }
@@ -303,17 +302,18 @@ const fn observed(operation: &Operation) -> Option<&Observed> {
     }
 }
 
-/// Whether an operation is still of use: an Observe whose intent was taken back is not, nor one with other parameters.
-fn is_wanted(tables: &dyn Tables, endpoint: &DeviceName, operation: &Operation) -> bool {
-    let Operation::Observe {
-        observed,
-        parameters,
-    } = operation
-    else {
-        return true;
-    };
-    query::observation(tables, endpoint, observed)
-        .is_some_and(|intent| intent.parameters == *parameters)
+/// Whether an operation is still of use: an Observe whose intent was taken back is not, nor one with other parameters, nor
+/// what was started for a device that fell asleep, if it is desired otherwise by now.
+fn is_wanted(tables: &dyn Tables, record: &OperationRecord) -> bool {
+    let endpoint = &record.endpoint;
+    match &record.operation {
+        Operation::Observe {
+            observed,
+            parameters,
+        } => query::observation(tables, endpoint, observed)
+            .is_some_and(|intent| intent.parameters == *parameters),
+        _ => !record.is_in_flight() || !query::is_obsolete(tables, record),
+    }
 }
 
 /// How long a result is kept for a shard without a leader.

@@ -15,6 +15,7 @@ use crate::arguments::{Global, Once, Seen};
 use crate::failure::Failure;
 use crate::selector::Selection;
 use crate::view::profile::{DevicesView, ProfileView, ProfilesView};
+use crate::wanted::Wanted;
 
 /// The largest page that the API gives.
 const PAGE: u32 = 1000;
@@ -34,6 +35,7 @@ read when it registers.
 
 Examples:
   drover profiles put berlin -l site=berlin --set /3/0/14=+02:00 --set /3/0/15=Europe/Berlin
+  drover profiles put switches --set /3311/0=present --set /3311/0/5850=0 --requires-object 3311
   drover profiles put lights --group lights --observe '/3311/0/5850?pmin=1&pmax=3600'
   drover profiles put meters --set /1/0/1=86400 --drift report --requires-object 3305")]
     Put(Box<Put>),
@@ -95,9 +97,9 @@ pub(crate) struct Put {
         hide_default_value = true
     )]
     group: String,
-    /// A value that the devices are to have; several may be given.
-    #[arg(long = "set", value_name = "PATH=VALUE", value_parser = assignment)]
-    values: Vec<(String, String)>,
+    /// A value that the devices are to have, or PATH=present or PATH=absent of an object instance; several may be given.
+    #[arg(long = "set", value_name = "PATH=VALUE", value_parser = Wanted::parse)]
+    wanted: Vec<Wanted>,
     /// What happens when a device tells another value.
     #[arg(long, value_name = "POLICY", value_enum, default_value = "enforce")]
     drift: Drift,
@@ -182,13 +184,6 @@ impl From<State> for WireState {
     }
 }
 
-fn assignment(text: &str) -> Result<(String, String), String> {
-    let (path, value) = text
-        .split_once('=')
-        .ok_or_else(|| format!("{text:?} is not PATH=VALUE, such as /3/0/14=+02:00"))?;
-    Ok((path.to_owned(), value.to_owned()))
-}
-
 impl Profiles {
     pub(crate) async fn run(self, global: &Global) -> Result<(), Failure> {
         match self {
@@ -231,9 +226,10 @@ impl Put {
 
     fn profile(self) -> Profile {
         let drift_policy = DriftPolicy::from(self.drift);
-        let resource = |(path, text)| Resource {
-            path,
-            text,
+        let resource = |wanted: Wanted| Resource {
+            path: wanted.path.to_string(),
+            text: wanted.text,
+            presence: wanted.presence,
             drift_policy,
         };
         Profile {
@@ -243,7 +239,7 @@ impl Put {
             group: self.group,
             priority: self.priority,
             paused: self.paused,
-            resources: self.values.into_iter().map(resource).collect(),
+            resources: self.wanted.into_iter().map(resource).collect(),
             observations: self
                 .observations
                 .iter()

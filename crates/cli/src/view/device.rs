@@ -5,7 +5,7 @@ use std::fmt::Write as _;
 use std::time::{Duration, SystemTime};
 
 use proto::drover::v1::device::State;
-use proto::drover::v1::{DesiredResource, Device, ObjectInstance, desired_resource};
+use proto::drover::v1::{DesiredResource, Device, ObjectInstance, Presence, desired_resource};
 use serde::Serialize;
 
 use crate::model::object_name;
@@ -194,7 +194,7 @@ impl DeviceView {
     }
 }
 
-/// A desired resource: `{"path", "value", "generation", "state", "coapCode", "diagnostic", "since", "drift",
+/// A desired resource, or an object instance with the value `present` or `absent`: `{"path", "value", "generation", "state", "coapCode", "diagnostic", "since", "drift",
 /// "profile"}`; `state` is `Pending`, `InSync`, `Drifted` or `Rejected`.
 #[derive(Clone, Debug, Serialize)]
 #[serde(rename_all = "camelCase")]
@@ -218,17 +218,27 @@ impl From<DesiredResource> for DesiredView {
             desired_resource::State::Drifted => "Drifted",
             desired_resource::State::Pending | desired_resource::State::Unspecified => "Pending",
         };
+        let presence = presence_name(desired.presence());
         Self {
             drift: drift(desired.drift_policy()),
             profile: some(desired.profile),
             path: desired.path,
-            value: desired.text,
+            value: presence.map_or(desired.text, ToOwned::to_owned),
             generation: desired.generation,
             state,
             coap_code: some(desired.coap_code),
             diagnostic: some(desired.diagnostic),
             since: rfc3339(desired.since.as_ref()),
         }
+    }
+}
+
+/// What stands in the place of a value, of an object instance.
+pub(crate) const fn presence_name(presence: Presence) -> Option<&'static str> {
+    match presence {
+        Presence::Present => Some("present"),
+        Presence::Absent => Some("absent"),
+        Presence::Unspecified => None,
     }
 }
 

@@ -11,6 +11,7 @@ use serde::Serialize;
 
 use crate::table::{self, printable};
 use crate::time::rfc3339;
+use crate::view::device::presence_name;
 
 /// A profile as `drover profiles get -o json` shows it.
 #[derive(Debug, Serialize)]
@@ -102,9 +103,10 @@ impl From<DeviceProfile> for ProfileView {
 impl From<ProfileResource> for ResourceView {
     fn from(resource: ProfileResource) -> Self {
         let drift = drift(resource.drift_policy());
+        let presence = presence_name(resource.presence());
         Self {
             path: resource.path,
-            value: resource.text,
+            value: presence.map_or(resource.text, ToOwned::to_owned),
             drift,
         }
     }
@@ -371,6 +373,7 @@ mod tests {
                 path: "/3/0/14".to_owned(),
                 text: "+02:00".to_owned(),
                 drift_policy: DriftPolicy::Report.into(),
+                ..Default::default()
             }],
             observations: vec![ProfileObservation {
                 paths: vec!["/3311/0/5850".to_owned()],

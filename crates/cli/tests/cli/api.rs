@@ -551,6 +551,8 @@ impl DesiredState for Script {
         let resources = request.resources.into_iter().map(|value| DesiredResource {
             path: value.path,
             text: value.text,
+            presence: value.presence,
+            drift_policy: value.drift_policy,
             state: desired_resource::State::Pending.into(),
             ..DesiredResource::default()
         });

@@ -116,6 +116,49 @@ async fn a_read_gives_typed_values() {
 }
 
 #[tokio::test]
+async fn what_is_desired_of_a_device_is_set_and_taken_back_path_by_path() {
+    let api = FakeApi::start().await;
+    let first = ["desired", "set", "dev-1", "/3/0/14=+02:00"];
+    assert_eq!(run(&api, &first).await.0, 0);
+    let more = [
+        "desired",
+        "set",
+        "dev-1",
+        "/3303/5=present",
+        "/3303/5/5701=Cel",
+        "/3303/6=absent",
+    ];
+    let (code, out, _) = run(&api, &more).await;
+    assert_eq!(code, 0);
+    insta::assert_snapshot!(out, @r"
+    PATH           VALUE     STATE     PROFILE   CODE   DIAGNOSTIC
+    /3/0/14        +02:00    Pending   -         -      -
+    /3303/5        present   Pending   -         -      -
+    /3303/5/5701   Cel       Pending   -         -      -
+    /3303/6        absent    Pending   -         -      -
+    ");
+    let less = ["desired", "remove", "dev-1", "/3/0/14", "/3303/5/5701"];
+    assert_eq!(run(&api, &less).await.0, 0);
+    let (code, out, _) = run(&api, &["desired", "list", "dev-1", "-o", "json"]).await;
+    assert_eq!(code, 0);
+    let listed: serde_json::Value = serde_json::from_str(&out).unwrap();
+    let resources = listed["resources"].as_array().unwrap().iter();
+    let left: Vec<_> = resources
+        .map(|one| {
+            (
+                one["path"].as_str().unwrap(),
+                one["value"].as_str().unwrap(),
+            )
+        })
+        .collect();
+    assert_eq!(left, [("/3303/5", "present"), ("/3303/6", "absent")]);
+    assert_eq!(listed["generation"], 3);
+    let (code, _, err) = run(&api, &["desired", "set", "dev-1", "/3303/5=Cel"]).await;
+    assert_eq!(code, 2);
+    assert!(err.contains("say present or absent"), "{err}");
+}
+
+#[tokio::test]
 async fn the_devices_behind_a_gateway_are_listed_and_asked() {
     let api = FakeApi::start().await;
     let (code, out, _) = run(&api, &["children", "gateway"]).await;

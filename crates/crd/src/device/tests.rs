@@ -1,6 +1,7 @@
 #![expect(clippy::unwrap_used, reason = "a failed unwrap is the test's failure")]
 
 use super::*;
+use crate::desired_instance::InstanceState;
 
 fn device(endpoint: &str, paths: &[&str]) -> Device {
     let resources = paths
@@ -53,6 +54,40 @@ fn what_is_no_resource_path_is_refused_by_name() {
         let refusal = refusal(&device("urn:imei:1", &[path]));
         assert!(
             refusal.contains("path must be /object/instance/resource"),
+            "{path}: {refusal}"
+        );
+    }
+}
+
+#[test]
+fn instances_that_the_device_depends_on_and_contradictions_are_refused() {
+    let with = |path: &str, state| {
+        let mut device = device("urn:imei:1", &["/3311/0/5850"]);
+        device.spec.instances.push(DesiredInstance {
+            path: path.to_owned(),
+            state,
+        });
+        device
+    };
+    assert!(
+        with("/3311/0", InstanceState::Present)
+            .validate_cel()
+            .is_ok()
+    );
+    assert!(
+        with("/3311/1", InstanceState::Absent)
+            .validate_cel()
+            .is_ok()
+    );
+    let contradiction = refusal(&with("/3311/0", InstanceState::Absent));
+    assert!(
+        contradiction.contains("has no resources"),
+        "{contradiction}"
+    );
+    for path in ["/0/0", "/1/0", "/2/0", "/3/0", "/5/0"] {
+        let refusal = refusal(&with(path, InstanceState::Present));
+        assert!(
+            refusal.contains("must not be of the objects"),
             "{path}: {refusal}"
         );
     }

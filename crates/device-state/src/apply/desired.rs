@@ -5,14 +5,16 @@
 
 use std::collections::BTreeMap;
 
-use lwm2m::{Entry, Operation, Path, Value, WriteMode};
+use lwm2m::{Operation, Path};
 
 use super::Change;
+use super::instance::Inventory;
 use crate::command::{Outcome, Rejection};
 use crate::event::Event;
 use crate::feature::FeatureLevel;
+use crate::goal::{Goal, Presence, came_about, goal_path};
 use crate::id::{OperationId, Timestamp};
-use crate::limit::MAX_DESIRED;
+use crate::limit::{CORRECTION_GAP, MAX_DESIRED};
 use crate::name::DeviceName;
 use crate::profile::Profile;
 use crate::query;
@@ -22,16 +24,19 @@ use crate::record::{
 };
 use crate::table::{Expiring, Row, RowKey};
 
-/// What a resource of a device is to be.
+/// What a resource or an object instance of a device is to be.
 #[derive(Clone, Debug)]
 pub(super) struct Wanted {
-    value: Value,
+    goal: Goal,
     drift: DriftPolicy,
     origin: DesiredOrigin,
     generation: u64,
     /// Whether a value that the device refused is tried again.
     retry: Retry,
 }
+
+/// The class of codes of answers to what a device did (RFC 7252 §5.9.1).
+const SUCCESS: u8 = 2;
 
 /// Whether a value that a device refused is written again.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -42,10 +47,35 @@ enum Retry {
     Now,
 }
 
+/// What of two profiles that contradict each other the one makes of what the other one did.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Turn {
+    Now {
+        now: Timestamp,
+    },
+    /// It waits, as the last turn was not long ago.
+    TooSoon {
+        last: Timestamp,
+    },
+}
+
+impl Turn {
+    const fn last(self) -> Timestamp {
+        match self {
+            Self::Now { now } => now,
+            Self::TooSoon { last } => last,
+        }
+    }
+}
+
 impl Wanted {
+    pub(super) const fn goal(&self) -> &Goal {
+        &self.goal
+    }
+
     pub(super) fn of_profile(profile: &Profile, resource: &DesiredValue) -> Self {
         Self {
-            value: resource.value.clone(),
+            goal: resource.goal.clone(),
             drift: resource.drift,
             origin: DesiredOrigin::Profile(profile.name.clone()),
             generation: profile.revision,
@@ -58,7 +88,7 @@ impl From<DesiredResource> for Wanted {
     /// What is there already.
     fn from(row: DesiredResource) -> Self {
         Self {
-            value: row.value,
+            goal: row.goal,
             drift: row.drift,
             origin: row.origin,
             generation: row.generation,
@@ -87,7 +117,7 @@ impl Change<'_> {
             Retry::Never
         };
         let wanted = |resource: &DesiredValue| Wanted {
-            value: resource.value.clone(),
+            goal: resource.goal.clone(),
             // Replicas of releases before write a value once, and keep no policy.
             drift: if self.counters.feature_level < FeatureLevel::PROFILES {
                 DriftPolicy::InitOnly
@@ -124,7 +154,17 @@ impl Change<'_> {
     pub(super) fn settle_desired(&mut self, record: &OperationRecord, outcome: &OperationOutcome) {
         let since = self.now;
         let state = match outcome {
-            OperationOutcome::Delivered { .. } => DesiredState::InSync { since },
+            OperationOutcome::Delivered { code, .. } => match other_instance(record, outcome) {
+                Some(other) => DesiredState::Rejected {
+                    code: *code,
+                    diagnostic: format!("the device made {other} instead"),
+                    since,
+                },
+                None => DesiredState::InSync { since },
+            },
+            OperationOutcome::Rejected { .. } if self.is_met_anyway(record, outcome) => {
+                DesiredState::InSync { since }
+            }
             OperationOutcome::Rejected { code, diagnostic } => DesiredState::Rejected {
                 code: *code,
                 diagnostic: diagnostic.clone(),
@@ -136,10 +176,14 @@ impl Change<'_> {
             | OperationOutcome::Cancelled
             | OperationOutcome::Superseded => return,
         };
+        let is_met = matches!(state, DesiredState::InSync { .. });
         if let Some(row) = self.desired_of(record) {
             let (endpoint, origin) = (row.endpoint.clone(), row.origin.clone());
             self.put_desired(DesiredResource { state, ..row });
             self.refresh_profile(&endpoint, &origin);
+            if is_met {
+                self.settle_below(&endpoint, &record.operation, outcome);
+            }
         } else {
             self.was_read_back(record);
         }
@@ -150,12 +194,10 @@ impl Change<'_> {
         &self,
         record: &OperationRecord,
     ) -> Option<OperationOutcome> {
-        let writes = matches!(record.operation, Operation::Write { .. });
-        if record.source != OperationSource::Desired || !writes || self.desired_of(record).is_some()
-        {
+        if !query::is_obsolete(self.tables, record) {
             return None;
         }
-        let path = record.operation.path();
+        let path = goal_path(&record.operation);
         Some(
             match query::desired_resource(self.tables, &record.endpoint, path) {
                 Some(_) => OperationOutcome::Superseded,
@@ -189,9 +231,20 @@ impl Change<'_> {
                 changes += 1;
             }
         }
-        for (path, wanted) in wanted {
-            changes += usize::from(self.want(endpoint, *path, wanted, current.get(path)));
+        let of_instances = wanted.values().any(|one| one.goal.presence().is_some());
+        let inventory = of_instances.then(|| self.inventory(endpoint));
+        let mut instances = Vec::new();
+        for (path, one) in wanted {
+            let known = current.get(path);
+            if self.want(endpoint, *path, wanted, (known, inventory.as_ref())) {
+                changes += 1;
+                if one.goal.presence() == Some(Presence::Present) {
+                    instances.push(*path);
+                }
+            }
         }
+        // Now that all values are there.
+        self.write_below(endpoint, &instances);
         changes
     }
 
@@ -200,11 +253,19 @@ impl Change<'_> {
         &mut self,
         endpoint: &DeviceName,
         path: Path,
-        wanted: &Wanted,
-        known: Option<&DesiredResource>,
+        all: &BTreeMap<Path, Wanted>,
+        (known, inventory): (Option<&DesiredResource>, Option<&Inventory>),
     ) -> bool {
+        let Some(wanted) = all.get(&path) else {
+            return false;
+        };
+        let operation = || {
+            let set = all.iter().map(|(path, one)| (*path, &one.goal));
+            wanted.goal.operation(path, set)
+        };
         if let Some(known) = known {
-            if known.value == wanted.value && !wanted.retries(known) {
+            let stands = known.goal == wanted.goal && !self.creates_otherwise(known, operation);
+            if stands && !wanted.retries(known) {
                 if known.drift != wanted.drift || known.origin != wanted.origin {
                     self.keep_desired(DesiredResource {
                         drift: wanted.drift,
@@ -217,18 +278,41 @@ impl Change<'_> {
             }
             self.end_waiting_write(known, OperationOutcome::Superseded);
         }
-        let operation = self.enqueue_write(endpoint, path, wanted.value.clone());
+        let turn = known.and_then(|known| self.turn(known, wanted));
+        let state = if inventory.is_some_and(|inventory| inventory.is_so(path, &wanted.goal)) {
+            DesiredState::InSync { since: self.now }
+        } else if matches!(turn, Some(Turn::TooSoon { .. })) {
+            DesiredState::Drifted { since: self.now }
+        } else {
+            let operation = self.enqueue_desired(endpoint, operation());
+            DesiredState::Pending { operation }
+        };
         self.put_desired(DesiredResource {
             endpoint: endpoint.clone(),
             path,
-            value: wanted.value.clone(),
+            goal: wanted.goal.clone(),
             drift: wanted.drift,
             origin: wanted.origin.clone(),
             generation: wanted.generation,
-            state: DesiredState::Pending { operation },
-            corrected_at: None,
+            state,
+            corrected_at: turn.map(Turn::last),
         });
         true
+    }
+
+    /// Whether one profile denies of an instance what another one has said so far. Profiles that select by what devices
+    /// list could take turns for ever, so they take them as often as values are corrected.
+    fn turn(&self, known: &DesiredResource, wanted: &Wanted) -> Option<Turn> {
+        let turns = known.goal.presence().is_some() && known.goal != wanted.goal;
+        let by_profile = matches!(wanted.origin, DesiredOrigin::Profile(_));
+        if !turns || !by_profile || known.origin == wanted.origin {
+            return None;
+        }
+        let is_recent = |last: &Timestamp| last.saturating_add(CORRECTION_GAP) > self.now;
+        Some(match known.corrected_at.filter(is_recent) {
+            Some(last) => Turn::TooSoon { last },
+            None => Turn::Now { now: self.now },
+        })
     }
 
     fn drop_desired(&mut self, row: &DesiredResource) {
@@ -251,30 +335,18 @@ impl Change<'_> {
         );
     }
 
-    pub(super) fn enqueue_write(
+    pub(super) fn enqueue_desired(
         &mut self,
         endpoint: &DeviceName,
-        path: Path,
-        value: Value,
+        operation: Operation,
     ) -> OperationId {
-        let values = vec![Entry::new(path, value)];
-        let write = Operation::Write {
-            path,
-            mode: WriteMode::Replace,
-            values,
-        };
-        self.add_operation(
-            endpoint,
-            write,
-            OperationSource::Desired,
-            Timestamp::NEVER,
-            0,
-        )
+        let source = OperationSource::Desired;
+        self.add_operation(endpoint, operation, source, Timestamp::NEVER, 0)
     }
 
     /// Ends the write of a desired value that has not been sent. One that is in flight goes on: the
     /// device may have carried it out already.
-    fn end_waiting_write(&mut self, row: &DesiredResource, outcome: OperationOutcome) {
+    pub(super) fn end_waiting_write(&mut self, row: &DesiredResource, outcome: OperationOutcome) {
         let DesiredState::Pending { operation } = row.state else {
             return;
         };
@@ -312,22 +384,17 @@ impl Change<'_> {
     }
 
     /// The desired resource that waits for this very operation.
-    fn desired_of(&self, record: &OperationRecord) -> Option<DesiredResource> {
-        query::desired_resource(self.tables, &record.endpoint, record.operation.path()).filter(
-            |row| {
-                row.state
-                    == DesiredState::Pending {
-                        operation: record.id,
-                    }
-            },
-        )
+    pub(super) fn desired_of(&self, record: &OperationRecord) -> Option<DesiredResource> {
+        query::desired_by(self.tables, record)
     }
 }
 
 impl Wanted {
     /// Whether what the device refused is written again.
     fn retries(&self, known: &DesiredResource) -> bool {
-        let refused = matches!(known.state, DesiredState::Rejected { .. });
+        // A device that made another instance would make one more each time.
+        let refused =
+            matches!(known.state, DesiredState::Rejected { code, .. } if code >> 5 != SUCCESS);
         refused
             && match self.retry {
                 Retry::Never => false,
@@ -335,4 +402,11 @@ impl Wanted {
                 Retry::Now => true,
             }
     }
+}
+
+/// The instance that a Create made in place of the one that it named.
+fn other_instance(record: &OperationRecord, outcome: &OperationOutcome) -> Option<Path> {
+    came_about(&record.operation, outcome)
+        .map(|(path, _)| path)
+        .filter(|path| *path != goal_path(&record.operation))
 }

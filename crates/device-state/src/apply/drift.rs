@@ -13,6 +13,7 @@
 use lwm2m::{Observed, Operation, Path, Value};
 
 use super::Change;
+use crate::goal::Presence;
 use crate::id::Timestamp;
 use crate::limit::{CORRECTION_GAP, MAX_READ_BACK, READ_BACK_GAP};
 use crate::name::DeviceName;
@@ -52,7 +53,10 @@ impl Change<'_> {
         }
         let has_drifted = has_drifted(&row);
         let since = self.now;
-        if same(told, &row.value) {
+        let Some(desired) = row.goal.value() else {
+            return false;
+        };
+        if same(told, desired) {
             if has_drifted {
                 self.put_desired(DesiredResource {
                     state: DesiredState::InSync { since },
@@ -61,6 +65,12 @@ impl Change<'_> {
             }
             return has_drifted;
         }
+        self.take_drift(row)
+    }
+
+    /// Whether the state of what the device has otherwise changed.
+    pub(super) fn take_drift(&mut self, row: DesiredResource) -> bool {
+        let (has_drifted, since) = (has_drifted(&row), self.now);
         let may_correct = row
             .corrected_at
             .is_none_or(|last| last.saturating_add(CORRECTION_GAP) <= self.now);
@@ -92,12 +102,20 @@ impl Change<'_> {
     }
 
     fn correct(&mut self, row: DesiredResource) {
-        let operation = self.enqueue_write(&row.endpoint, row.path, row.value.clone());
+        let set = query::desired(self.tables, &row.endpoint);
+        let set = set.iter().map(|one| (one.path, &one.goal));
+        let operation = row.goal.operation(row.path, set);
+        let operation = self.enqueue_desired(&row.endpoint, operation);
+        let (endpoint, path) = (row.endpoint.clone(), row.path);
+        let makes_instance = row.goal.presence() == Some(Presence::Present);
         self.put_desired(DesiredResource {
             state: DesiredState::Pending { operation },
             corrected_at: Some(self.now),
             ..row
         });
+        if makes_instance {
+            self.write_below(&endpoint, &[path]);
+        }
     }
 
     /// Asks a device that registered what it has, as far as it does not report it by itself or has another value than
@@ -105,7 +123,7 @@ impl Change<'_> {
     pub(super) fn read_back(&mut self, endpoint: &DeviceName) {
         let mut rows: Vec<(Timestamp, Path)> = query::desired(self.tables, endpoint)
             .into_iter()
-            .filter(|row| row.drift != DriftPolicy::InitOnly)
+            .filter(|row| row.drift != DriftPolicy::InitOnly && row.goal.value().is_some())
             .filter(|row| has_drifted(row) || !self.is_observed(endpoint, row.path))
             .filter_map(|row| Some((self.heard_of(&row)?, row.path)))
             .filter(|(heard, _)| heard.saturating_add(READ_BACK_GAP) <= self.now)

@@ -98,7 +98,8 @@ impl Change<'_> {
         if !record.is_in_flight() {
             return Err(Rejection::UnknownOperation);
         }
-        self.release(record);
+        self.release(record.clone());
+        self.compare_unanswered(&record);
         self.settle_queue(endpoint);
         Ok(Outcome::Done)
     }
@@ -124,10 +125,13 @@ impl Change<'_> {
                 }
             }
             self.settle_desired(&record, outcome);
+            let operation = record.operation.clone();
             self.conclude(record, outcome.clone());
+            self.keep_instances(endpoint, &operation, outcome);
         } else if record.is_in_flight() {
             // Without an answer of the device a desired value stays desired, so its write goes on.
-            self.release(record);
+            self.release(record.clone());
+            self.compare_unanswered(&record);
         }
         self.settle_queue(endpoint);
         Ok(Outcome::Done)
@@ -252,7 +256,7 @@ impl Change<'_> {
     pub(super) fn release(&mut self, record: OperationRecord) {
         if let Some(outcome) = self.end_of_outdated_write(&record) {
             self.conclude(record, outcome);
-        } else if record.operation.happens_once() {
+        } else if record.happens_once() {
             self.conclude(record, OperationOutcome::Expired);
         } else {
             self.move_operation(record, OperationState::Pending);

@@ -4,6 +4,7 @@
 //! them says may hide what another says.
 
 use std::collections::BTreeMap;
+use std::ops::Bound;
 
 use lwm2m::{Observed, Operation, Path};
 
@@ -11,6 +12,7 @@ use super::Change;
 use super::desired::Wanted;
 use crate::campaign::Sweep;
 use crate::command::{Outcome, Rejection};
+use crate::goal::{Goal, contradict};
 use crate::id::{Timestamp, spread};
 use crate::limit::MAX_DESIRED;
 use crate::name::{DeviceName, DevicePrefix, Namespace};
@@ -311,14 +313,14 @@ impl Change<'_> {
                 Bearing::Frozen => {
                     let rows = query::desired(self.tables, endpoint).into_iter();
                     for row in rows.filter(|row| row.origin.is_profile(&profile.name)) {
-                        if wanted.len() < MAX_DESIRED {
+                        if has_room(&wanted, row.path, &row.goal) {
                             wanted.entry(row.path).or_insert_with(|| row.into());
                         }
                     }
                 }
                 Bearing::Counts => {
                     for resource in &profile.resources {
-                        if wanted.len() < MAX_DESIRED {
+                        if has_room(&wanted, resource.path, &resource.goal) {
                             let added = || Wanted::of_profile(profile, resource);
                             wanted.entry(resource.path).or_insert_with(added);
                         }
@@ -420,10 +422,13 @@ impl Change<'_> {
             let held = query::observation(self.tables, endpoint, &wanted.observed);
             !held.is_some_and(|held| held.holders.iter().any(|one| one.id == holder))
         });
-        let homeless = profile
-            .resources
-            .iter()
-            .any(|resource| !rows.iter().any(|row| row.path == resource.path));
+        let homeless = profile.resources.iter().any(|resource| {
+            let is_settled = |row: &DesiredResource| {
+                row.path == resource.path
+                    || contradict((row.path, &row.goal), (resource.path, &resource.goal))
+            };
+            !rows.iter().any(is_settled)
+        });
         let any = |test: fn(&DesiredResource) -> bool| own().any(test);
         let refused = any(|row| matches!(row.state, DesiredState::Rejected { .. }));
         let paused = bearing == Bearing::Frozen || profile.activity == Activity::Paused;
@@ -482,6 +487,23 @@ impl Change<'_> {
             });
         }
     }
+}
+
+/// Whether something more can be wanted of a device: not too much, and nothing below what is to be absent. What stands
+/// already is of somebody who counts before.
+fn has_room(wanted: &BTreeMap<Path, Wanted>, path: Path, goal: &Goal) -> bool {
+    let instance = path
+        .object_id()
+        .zip(path.object_instance_id())
+        .map(|(object, instance)| Path::ObjectInstance(object, instance));
+    let above = instance.and_then(|instance| Some((instance, wanted.get(&instance)?)));
+    let below = wanted
+        .range((Bound::Excluded(path), Bound::Unbounded))
+        .next();
+    let below = below.map(|(path, wanted)| (*path, wanted));
+    let mut near = above.into_iter().chain(below);
+    wanted.len() < MAX_DESIRED
+        && !near.any(|(near, wanted)| contradict((near, wanted.goal()), (path, goal)))
 }
 
 /// Who holds the observations of a profile.

@@ -75,6 +75,7 @@ impl Change<'_> {
         self.release_in_flight(endpoint, None);
         self.campaign_registered(endpoint);
         self.settle_profiles(endpoint);
+        self.compare_with_links(endpoint);
         self.read_back(endpoint);
         self.settle_queue(endpoint);
         Ok(Outcome::Registered {
@@ -278,7 +279,7 @@ impl Change<'_> {
         });
     }
 
-    fn put_registration(&mut self, previous_end: Option<Timestamp>, row: &Registration) {
+    pub(super) fn put_registration(&mut self, previous_end: Option<Timestamp>, row: &Registration) {
         let endpoint = &row.endpoint;
         self.reschedule(
             previous_end,

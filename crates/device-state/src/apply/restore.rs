@@ -240,7 +240,7 @@ impl Change<'_> {
                 self.release(record);
                 true
             }
-            OperationState::Pending if record.operation.happens_once() => {
+            OperationState::Pending if record.happens_once() => {
                 restored.cancelled += 1;
                 self.conclude(record, OperationOutcome::Cancelled);
                 true

@@ -11,6 +11,7 @@ mod enrollment;
 mod feed;
 mod freshness;
 mod guard;
+mod instance;
 mod member;
 mod metadata;
 mod model;

@@ -10,8 +10,8 @@ use device_state::profile::{
 };
 use device_state::selection::{Condition, DeviceTest, Pattern, TextTest};
 use device_state::{
-    Command, DesiredOrigin, DesiredState, DesiredValue, DriftPolicy, Etag, FeatureLevel, LabelKey,
-    Namespace, OperationOutcome, Outcome, Rejection, Row, Timestamp, ValueOrigin, query,
+    Command, DesiredOrigin, DesiredState, DesiredValue, DriftPolicy, Etag, FeatureLevel, Goal,
+    LabelKey, Namespace, OperationOutcome, Outcome, Rejection, Row, Timestamp, ValueOrigin, query,
 };
 use lwm2m::{NotificationAttributes, Observed, Operation, Path};
 
@@ -31,7 +31,7 @@ pub(crate) fn profile(name: &str, priority: i32, values: &[(Path, &str)]) -> Pro
     );
     let value = |(path, value): &(Path, &str)| DesiredValue {
         path: *path,
-        value: text(value),
+        goal: Goal::Value(text(value)),
         drift: DriftPolicy::Enforce,
     };
     Profile {
@@ -63,7 +63,7 @@ impl World {
     }
 
     /// Declares a profile and makes the shard go by it.
-    fn put_profile(&mut self, profile: Profile) {
+    pub(crate) fn put_profile(&mut self, profile: Profile) {
         let name = profile.name.clone();
         let put = Command::PutProfile {
             profile: Box::new(profile),
@@ -118,7 +118,7 @@ impl World {
                 DesiredOrigin::Device => "device",
                 DesiredOrigin::Profile(profile) => profile,
             };
-            format!("{}={} {origin}", row.path, row.value.to_text())
+            format!("{}={} {origin}", row.path, row.goal.to_text())
         };
         view.desired.iter().map(line).collect()
     }
@@ -543,7 +543,7 @@ fn confirmed(drift: DriftPolicy) -> World {
         generation: 1,
         resources: vec![DesiredValue {
             path: UTC_OFFSET,
-            value: text("+01:00"),
+            goal: Goal::Value(text("+01:00")),
             drift,
         }],
     });
@@ -636,7 +636,7 @@ fn what_is_to_be_enforced_from_now_on_is_corrected() {
         generation: 2,
         resources: vec![DesiredValue {
             path: UTC_OFFSET,
-            value: text("+01:00"),
+            goal: Goal::Value(text("+01:00")),
             drift: DriftPolicy::Enforce,
         }],
     });
@@ -706,7 +706,7 @@ fn releases_before_know_no_drift() {
         generation: 1,
         resources: vec![DesiredValue {
             path: UTC_OFFSET,
-            value: text("+01:00"),
+            goal: Goal::Value(text("+01:00")),
             drift: DriftPolicy::Enforce,
         }],
     });

@@ -11,10 +11,10 @@ use device_state::selection::Condition;
 use device_state::{
     ArtefactChunk, BoundCredential, Command, Counters, Credential, CredentialId, CredentialKey,
     CredentialName, CredentialOrigin, DesiredOrigin, DesiredResource, DesiredState, DesiredValue,
-    DeviceName, DriftPolicy, Envelope, FeatureLevel, Guard, LabelKey, LabelValue, MapChange,
-    Member, MemberPhase, MemoryTables, Namespace, NodeId, OperationId, OperationOutcome, Queueing,
-    RequestId, Resumption, ResumptionId, Revision, Row, Session, SessionCid, SessionGeneration,
-    Timestamp, ValueOrigin, apply_entry, invariant, query,
+    DeviceName, DriftPolicy, Envelope, FeatureLevel, Goal, Guard, LabelKey, LabelValue, MapChange,
+    Member, MemberPhase, MemoryTables, Namespace, NodeId, OperationId, OperationOutcome, Presence,
+    Queueing, RequestId, Resumption, ResumptionId, Revision, Row, Session, SessionCid,
+    SessionGeneration, Timestamp, ValueOrigin, apply_entry, invariant, query,
 };
 use lwm2m::{
     ChildPrefix, CompositePaths, Lifetime, NotificationAttributes, Observed, Operation, Path, Value,
@@ -50,6 +50,19 @@ fn path() -> impl Strategy<Value = Path> {
     (0..3_u16).prop_map(|id| Path::Resource(3, 0, id))
 }
 
+/// What may be desired: of this object there are no values, so that nothing contradicts.
+fn wish() -> impl Strategy<Value = Path> {
+    prop_oneof![3 => path(), 1 => Just(Path::ObjectInstance(6, 0))]
+}
+
+fn goal(path: Path, value: &str) -> Goal {
+    match (path, value) {
+        (Path::ObjectInstance(..), "x") => Goal::Instance(Presence::Present),
+        (Path::ObjectInstance(..), _) => Goal::Instance(Presence::Absent),
+        _ => Goal::Value(text(value)),
+    }
+}
+
 fn operation_id() -> impl Strategy<Value = OperationId> {
     (0..12_u64).prop_map(|sequence| OperationId {
         shard: SHARD,
@@ -66,6 +79,14 @@ fn operation() -> impl Strategy<Value = Operation> {
     prop_oneof![
         3 => prop_oneof![Just(read()), Just(write("Z")), Just(execute())],
         1 => behind,
+        1 => prop_oneof![
+            Just(Operation::Delete { path: Path::ObjectInstance(6, 0) }),
+            Just(Operation::Create {
+                path: Path::Object(6),
+                instance: Some(0),
+                values: Vec::new(),
+            }),
+        ],
     ]
 }
 
@@ -116,23 +137,38 @@ fn resumption() -> impl Strategy<Value = Box<Resumption>> {
     })
 }
 
+/// With and without the instance that may be desired.
+fn links() -> impl Strategy<Value = &'static str> {
+    prop::sample::select(vec!["</1/0>,</3/0>", "</1/0>,</3/0>,</6/0>"])
+}
+
 fn registrations() -> impl Strategy<Value = Command> {
     prop_oneof![
         (
             name(),
             random(),
             prop::sample::select(vec![0, 60, 600]),
-            prop::option::of(cid())
+            prop::option::of(cid()),
+            links()
         )
-            .prop_map(|(name, random, seconds, session)| {
+            .prop_map(|(name, random, seconds, session, links)| {
                 let lifetime = Lifetime::from_secs(seconds);
                 register(device_state::Registration {
                     lifetime,
                     session,
+                    links: links.to_owned(),
                     ..registration(name, random)
                 })
             }),
-        (name(), random(), node()).prop_map(|(name, random, owner)| update_by(name, random, owner)),
+        (name(), random(), node(), prop::option::of(links())).prop_map(
+            |(name, random, owner, told)| {
+                let mut update = update_by(name, random, owner);
+                if let Command::Update { links, .. } = &mut update {
+                    *links = told.map(str::to_owned);
+                }
+                update
+            }
+        ),
         (random(), cid(), node()).prop_map(|(random, session, owner)| {
             Command::MoveRegistration {
                 id: id(random),
@@ -206,7 +242,7 @@ fn observed() -> impl Strategy<Value = Observed> {
 
 fn intents() -> impl Strategy<Value = Command> {
     prop_oneof![
-        2 => (name(), 0..4_u64, vec((path(), "[xyz]"), 0..3)).prop_map(set_desired),
+        2 => (name(), 0..4_u64, vec((wish(), "[xyz]"), 0..3)).prop_map(set_desired),
         1 => (name(), observed(), 0..3_u64, time()).prop_map(|(name, observed, holder, lease_until)| {
             let parameters = NotificationAttributes::default();
             Command::HoldObservation { endpoint: endpoint(name), observed, parameters, holder, lease_until }
@@ -227,7 +263,7 @@ fn set_desired((name, generation, wish): (&str, u64, Vec<(Path, String)>)) -> Co
             } else {
                 DriftPolicy::Report
             },
-            value: text(&value),
+            goal: goal(path, &value),
         })
         .collect();
     Command::SetDesired {
@@ -420,7 +456,8 @@ fn profiles() -> impl Strategy<Value = Command> {
             let set: &[(&str, &str)] = if north { &[("site", "north")] } else { &[] };
             label(name, set, if north { &[] } else { &["site"] })
         }),
-        1 => Just(Command::RaiseFeatureLevel { level: FeatureLevel::PROFILES }),
+        1 => prop_oneof![Just(FeatureLevel::PROFILES), Just(FeatureLevel::INSTANCES)]
+            .prop_map(|level| Command::RaiseFeatureLevel { level }),
         2 => (name(), random(), path()).prop_map(|(name, random, path)| Command::RecordValues {
             endpoint: endpoint(name),
             registration: registration_id(random),
@@ -489,14 +526,11 @@ fn replay(history: &[Envelope], entry: usize) -> MemoryTables {
 }
 
 /// What is to be desired of a device by its own set and by all profiles, none of which is paused.
-fn expected(
-    tables: &MemoryTables,
-    endpoint: &DeviceName,
-) -> BTreeMap<Path, (Value, DesiredOrigin)> {
+fn expected(tables: &MemoryTables, endpoint: &DeviceName) -> BTreeMap<Path, (Goal, DesiredOrigin)> {
     let own = query::desired(tables, endpoint).into_iter();
     let mut expected: BTreeMap<_, _> = own
         .filter(|row| row.origin == DesiredOrigin::Device)
-        .map(|row| (row.path, (row.value, row.origin)))
+        .map(|row| (row.path, (row.goal, row.origin)))
         .collect();
     let metadata = query::metadata(tables, endpoint);
     let north = metadata.is_some_and(|metadata| {
@@ -513,8 +547,8 @@ fn expected(
             && query::is_known(tables, endpoint);
         for resource in profile.resources.iter().filter(|_| has) {
             let origin = DesiredOrigin::Profile(profile.name.clone());
-            let value = resource.value.clone();
-            expected.entry(resource.path).or_insert((value, origin));
+            let goal = resource.goal.clone();
+            expected.entry(resource.path).or_insert((goal, origin));
         }
     }
     expected
@@ -662,7 +696,7 @@ proptest! {
             let endpoint = endpoint(name);
             let rows = query::desired(&tables, &endpoint).into_iter();
             let found: BTreeMap<_, _> = rows
-                .map(|row| (row.path, (row.value, row.origin)))
+                .map(|row| (row.path, (row.goal, row.origin)))
                 .collect();
             prop_assert_eq!(found, expected(&tables, &endpoint));
         }
@@ -674,13 +708,22 @@ proptest! {
         for name in ["a", "b"] {
             let endpoint = endpoint(name);
             for row in query::desired(&tables, &endpoint) {
-                let DesiredResource { path, value, state, .. } = row;
+                let DesiredResource { path, goal, state, .. } = row;
                 let DesiredState::Pending { operation } = state else { continue };
                 let record = query::operation(&tables, &endpoint, operation).unwrap();
-                let Operation::Write { values, .. } = record.operation else {
-                    panic!("not a write")
-                };
-                prop_assert_eq!((values[0].path, &values[0].value), (path, &value));
+                match record.operation {
+                    Operation::Write { values, .. } => {
+                        let written = (values[0].path, Some(&values[0].value));
+                        prop_assert_eq!(written, (path, goal.value()));
+                    }
+                    Operation::Create { instance: Some(0), .. } => {
+                        prop_assert_eq!(goal, Goal::Instance(Presence::Present));
+                    }
+                    operation => {
+                        prop_assert_eq!(operation, Operation::Delete { path });
+                        prop_assert_eq!(goal, Goal::Instance(Presence::Absent));
+                    }
+                }
             }
         }
     }

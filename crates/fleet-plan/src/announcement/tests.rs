@@ -36,7 +36,7 @@ fn what_stays_is_not_told_again() {
     let status = ["Accepted True Accepted", "Ready True InSync"];
     assert_eq!(told(&status, &status), NOTHING);
     let mut later = conditions(&status);
-    later[1].message = "3 of 3 values in sync".to_owned();
+    later[1].message = "3 of 3 in sync".to_owned();
     assert!(announcements(&conditions(&status), &later).is_empty());
 }
 

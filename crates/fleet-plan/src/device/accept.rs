@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use crd::{
     AdoptionPolicy, ConditionStatus, ConditionType, Device, DeviceStatus, DriftPolicy, Reason,
 };
+use device_state::Goal;
 use lwm2m::{EndpointName, Registry};
 
 use super::asked::{Asked, AskedResource};
@@ -13,6 +14,7 @@ use super::{
     observations,
 };
 use crate::Refusal;
+use crate::instance::{instance, together};
 use crate::secrets::{Secrets, given};
 use crate::typing::{self, Problem, Problems};
 
@@ -42,7 +44,7 @@ pub(super) fn accept(
     farewell::accepted(device)?;
     let asked = Asked::of(device, &around.profiles)?;
     let accepted = Accepted {
-        resources: typed(&asked.resources, &around.secrets)?,
+        resources: wanted(&asked, &around.secrets)?,
         labels: labels::wanted(device)?,
         observations: observations::wanted(&asked.observations)?,
     };
@@ -93,6 +95,29 @@ pub(super) fn older<'a>(device: &Device, rivals: &'a [Rival]) -> Option<&'a Riva
         .min_by(|a, b| a.seniority().cmp(&b.seniority()))
 }
 
+/// The values and the object instances, by path.
+fn wanted(asked: &Asked<'_>, secrets: &Secrets) -> Result<Vec<WantedResource>, Refusal> {
+    let mut wanted = typed(&asked.resources, secrets)?;
+    for one in &asked.instances {
+        let (path, presence) = instance(one.instance)?;
+        if wanted.iter().any(|known| known.path == path) {
+            return Err(Refusal::invalid(
+                "spec.instances",
+                &format!("{path} is listed twice"),
+            ));
+        }
+        wanted.push(WantedResource {
+            path,
+            goal: Goal::Instance(presence),
+            drift: one.drift,
+            is_secret: false,
+        });
+    }
+    together(wanted.iter().map(|one| (one.path, &one.goal)))?;
+    wanted.sort_by_key(|one| one.path);
+    Ok(wanted)
+}
+
 fn typed(
     resources: &[AskedResource<'_>],
     secrets: &Secrets,
@@ -130,7 +155,7 @@ fn type_one(resource: &AskedResource<'_>, secrets: &Secrets) -> Result<WantedRes
     };
     Ok(WantedResource {
         path,
-        value,
+        goal: Goal::Value(value),
         drift,
         is_secret: resource.source.is_some(),
     })

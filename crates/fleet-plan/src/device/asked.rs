@@ -6,6 +6,7 @@
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
+use crd::desired_instance::DesiredInstance;
 use crd::desired_observation::DesiredObservation;
 use crd::desired_value::ValueSource;
 use crd::{Device, DeviceProfile, DriftPolicy, Reason};
@@ -15,6 +16,8 @@ use crate::profile::unsupported;
 
 /// Values of one device, as many as an object can have.
 const MAX_RESOURCES: usize = 64;
+/// Object instances of one device; likewise.
+const MAX_INSTANCES: usize = 64;
 /// Observations of one device; likewise.
 const MAX_OBSERVATIONS: usize = 16;
 
@@ -22,6 +25,7 @@ const MAX_OBSERVATIONS: usize = 16;
 #[derive(Default)]
 pub(super) struct Asked<'a> {
     pub(super) resources: Vec<AskedResource<'a>>,
+    pub(super) instances: Vec<AskedInstance<'a>>,
     pub(super) observations: Vec<AskedObservation<'a>>,
 }
 
@@ -32,6 +36,12 @@ pub(super) struct AskedResource<'a> {
     pub(super) source: Option<&'a ValueSource>,
     pub(super) drift: DriftPolicy,
     pub(super) of: Origin<'a>,
+}
+
+/// An object instance that should be there, or not.
+pub(super) struct AskedInstance<'a> {
+    pub(super) instance: &'a DesiredInstance,
+    pub(super) drift: DriftPolicy,
 }
 
 /// What should be observed.
@@ -88,6 +98,12 @@ impl<'a> Asked<'a> {
             drift: one.drift_policy,
             of,
         }));
+        let instances = device.spec.instances.iter();
+        self.instances
+            .extend(instances.map(|instance| AskedInstance {
+                instance,
+                drift: DriftPolicy::Enforce,
+            }));
         let observations = device.spec.observations.iter();
         self.observations
             .extend(observations.map(|observation| AskedObservation { observation, of }));
@@ -106,6 +122,15 @@ impl<'a> Asked<'a> {
             drift: one.drift_policy.unwrap_or(spec.drift_policy),
             of,
         }));
+        let instances = self.instances.iter();
+        let known: BTreeSet<&str> = instances.map(|one| one.instance.path.as_str()).collect();
+        let instances = spec.instances.iter();
+        let instances = instances.filter(|one| !known.contains(one.path.as_str()));
+        self.instances
+            .extend(instances.map(|instance| AskedInstance {
+                instance,
+                drift: spec.drift_policy,
+            }));
         let observations = self.observations.iter();
         let known: BTreeSet<&str> = observations
             .map(|one| one.observation.path.as_str())
@@ -119,6 +144,7 @@ impl<'a> Asked<'a> {
     fn fits(self) -> Result<Self, Refusal> {
         for (count, most, what) in [
             (self.resources.len(), MAX_RESOURCES, "values"),
+            (self.instances.len(), MAX_INSTANCES, "object instances"),
             (self.observations.len(), MAX_OBSERVATIONS, "observations"),
         ] {
             if count > most {

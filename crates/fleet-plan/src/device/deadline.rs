@@ -70,7 +70,7 @@ fn outstanding(observed: &Observed, accepted: &Accepted) -> Vec<Path> {
     };
     let wanted = accepted.resources.iter();
     wanted
-        .filter(|one| !is_written(one.path, &one.value.to_text()))
+        .filter(|one| !is_written(one.path, &one.goal.to_text()))
         .map(|one| one.path)
         .collect()
 }

@@ -233,7 +233,7 @@ impl<'a> Report<'a> {
     pub(super) fn managed(&mut self, observed: &Observed, accepted: &Accepted) {
         let mut drift = Drift::default();
         for wanted in &accepted.resources {
-            let (path, text) = (wanted.path, wanted.value.to_text());
+            let (path, text) = (wanted.path, wanted.goal.to_text());
             let is_this = |stored: &&StoredResource| stored.path == path && stored.text == text;
             let stored = observed.desired.iter().find(is_this);
             self.count(&mut drift, wanted, stored.map(|stored| &stored.state));
@@ -441,7 +441,7 @@ fn counted(drift: Drift) -> String {
         rejected,
         drifted,
     } = drift;
-    let mut message = format!("{in_sync} of {desired} values in sync");
+    let mut message = format!("{in_sync} of {desired} in sync");
     for (count, what) in [
         (pending, "pending"),
         (rejected, "rejected"),

@@ -114,7 +114,7 @@ fn said(action: &Action) -> String {
             generation,
             resources,
         } => resources.iter().fold(generation.to_string(), |text, one| {
-            format!("{text} {}={}", one.path, one.value)
+            format!("{text} {}={}", one.path, one.goal.to_text())
         }),
         Action::SetLabels { set, remove } => {
             let set = set.iter().map(|(key, value)| format!("{key}={value}"));
@@ -231,10 +231,7 @@ fn a_refused_value_is_listed_with_the_answer() {
     let observed = stored(registered("U"), 1, &["/3/0/14=x!4.05", "/3/0/15=y!in-sync"]);
     let plan = planned(&managed(&["/3/0/14=x", "/3/0/15=y"]), &observed);
     assert!(conditions(&plan).contains("Synced=False/PartiallyApplied"));
-    assert_eq!(
-        message(&plan, "Synced"),
-        "1 of 2 values in sync, 1 rejected"
-    );
+    assert_eq!(message(&plan, "Synced"), "1 of 2 in sync, 1 rejected");
     let [listed] = &plan.status.resources[..] else {
         panic!("{:?}", plan.status.resources);
     };

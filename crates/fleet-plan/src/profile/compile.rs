@@ -4,10 +4,12 @@ use crd::DeviceProfile;
 use crd::desired_observation::DesiredObservation;
 use crd::desired_value::ProfileResource;
 use crd::device_profile::{DeviceProfileSpec, ProfileRequirements};
+use device_state::Presence;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 
 use super::{OWNER, Observation, Profile, Resource, is_by_reference};
 use crate::Refusal;
+use crate::instance::instance;
 use crate::observation::parameters;
 use crate::owner::{checked_name, is_sound_name};
 use crate::secrets::{Secrets, given};
@@ -34,7 +36,8 @@ pub(super) fn compile(
         checked_name(&profile.metadata)?
     };
     not_yet(spec)?;
-    let (resources, unknown_models) = resources(spec, secrets)?;
+    let (mut resources, unknown_models) = resources(spec, secrets)?;
+    resources.extend(instances(spec)?);
     let requires = spec.requires.as_ref();
     let compiled = Profile {
         name,
@@ -60,22 +63,11 @@ fn own_name(metadata: &ObjectMeta) -> String {
 
 /// What profiles cannot do.
 pub(super) fn not_yet(spec: &DeviceProfileSpec) -> Result<(), Refusal> {
-    for (is_given, field, why) in [
-        (
-            !spec.instances.is_empty(),
-            "spec.instances",
-            "profiles neither create nor delete object instances yet; leave it out, and use a DeviceOperation of the \
-             type CreateInstance or DeleteInstance",
-        ),
-        (
-            spec.rollout.is_some(),
+    if spec.rollout.is_some() {
+        return Err(Refusal::unsupported(
             "spec.rollout",
             "a change goes to all devices at once yet; leave it out, and widen the selector step by step",
-        ),
-    ] {
-        if is_given {
-            return Err(Refusal::unsupported(field, why));
-        }
+        ));
     }
     Ok(())
 }
@@ -112,6 +104,7 @@ fn resources(
                 resources.push(Resource {
                     path: one.path.clone(),
                     text,
+                    presence: None,
                     drift_policy: one.drift_policy.unwrap_or(spec.drift_policy),
                 });
             }
@@ -125,6 +118,27 @@ fn resources(
         reason: problems.reason(),
         message: format!("spec.resources: {}", problems.message()),
     })
+}
+
+fn instances(spec: &DeviceProfileSpec) -> Result<Vec<Resource>, Refusal> {
+    let mut instances = Vec::with_capacity(spec.instances.len());
+    for one in &spec.instances {
+        let (path, presence) = instance(one)?;
+        let is_below = |path: &str| path.starts_with(&format!("{}/", one.path));
+        let mut resources = spec.resources.iter().map(|resource| &*resource.path);
+        let below = resources.find(|path| is_below(path));
+        if let (Presence::Absent, Some(below)) = (presence, below) {
+            let why = format!("{path} is to be absent, and {below} below it is to have a value");
+            return Err(Refusal::invalid("spec.instances", &why));
+        }
+        instances.push(Resource {
+            path: path.to_string(),
+            text: String::new(),
+            presence: Some(presence),
+            drift_policy: spec.drift_policy,
+        });
+    }
+    Ok(instances)
 }
 
 /// The text of a value, and whether the OMA defines its resource.

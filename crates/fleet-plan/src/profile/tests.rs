@@ -100,6 +100,26 @@ fn each_field_of_the_example_is_carried_out() {
 }
 
 #[test]
+fn instances_are_put_with_the_policy_of_the_profile() {
+    let fields = "{instances: [{path: /3311/0}, {path: /3311/1, state: Absent}], driftPolicy: Report, \
+                  resources: [{path: /3311/0/5850, value: 'true'}]}";
+    let put = planned(&with(fields), &Observed::default()).put.unwrap();
+    let resources = put.resources.iter();
+    let resources: Vec<_> = resources
+        .map(|one| (&*one.path, &*one.text, one.presence, one.drift_policy))
+        .collect();
+    let report = DriftPolicy::Report;
+    assert_eq!(
+        resources,
+        [
+            ("/3311/0/5850", "1", None, report),
+            ("/3311/0", "", Some(Presence::Present), report),
+            ("/3311/1", "", Some(Presence::Absent), report),
+        ]
+    );
+}
+
+#[test]
 fn a_profile_is_put_again_when_the_object_or_the_profile_changed() {
     let mut profile = with("{}");
     let first = planned(&profile, &put(stored(Counts::default())));
@@ -282,9 +302,19 @@ fn what_profiles_cannot_do_is_refused_by_its_field() {
             "spec.resources: /3/0/14: the Secret a, of which it takes the key b, is not there",
         ),
         (
-            "{instances: [{path: /3311/0}]}",
-            "Unsupported",
-            "spec.instances: ",
+            "{instances: [{path: /3/0}]}",
+            "InvalidValue",
+            "spec.instances: /3/0 cannot be declared",
+        ),
+        (
+            "{instances: [{path: /3/1, state: Absent}]}",
+            "InvalidValue",
+            "spec.instances: /3/1 cannot be declared",
+        ),
+        (
+            "{instances: [{path: /3311/0, state: Absent}], resources: [{path: /3311/0/5850, value: 'true'}]}",
+            "InvalidValue",
+            "spec.instances: /3311/0 is to be absent, and /3311/0/5850 below it is to have a value",
         ),
         (
             "{rollout: {maxConcurrent: 5}}",

@@ -163,3 +163,21 @@ fn a_device_that_shows_several_servers_does_not_say_which_is_the_listener() {
     assert_eq!(own("</1>,</3/0>"), None);
     assert_eq!(own(""), None);
 }
+
+#[test]
+fn instances_come_and_go_in_a_list() {
+    let mut links = parse("</l>;rt=\"oma.lwm2m\",</l/3/0>,</l/3303/0>;ver=1.1");
+    links.add_instance(Path::ObjectInstance(3303, 7));
+    links.add_instance(Path::ObjectInstance(3303, 7));
+    assert_eq!(links.instances(3303).collect::<Vec<_>>(), [0, 7]);
+    links.remove_instance(Path::ObjectInstance(3303, 0));
+    assert_eq!(links.instances(3303).collect::<Vec<_>>(), [7]);
+    links.remove_instance(Path::ObjectInstance(3303, 7));
+    assert_eq!(
+        links.to_string(),
+        "</l>;rt=\"oma.lwm2m\",</l/3/0>,</l/3303>"
+    );
+    let mut versioned = parse("</3303/0>;ver=1.1");
+    versioned.remove_instance(Path::ObjectInstance(3303, 0));
+    assert_eq!(versioned.to_string(), "</3303>;ver=1.1");
+}

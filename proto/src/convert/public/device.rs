@@ -9,7 +9,7 @@ use device_state::{
 };
 use lwm2m::{Link, LwM2mVersion, ObjectLinks};
 
-use super::profile::told_drift;
+use super::profile::{told_drift, told_goal};
 use super::{coap_code, timestamp};
 use crate::drover::v1 as public;
 
@@ -161,8 +161,10 @@ pub fn desired_resources(
 
 impl From<DesiredResource> for public::DesiredResource {
     fn from(row: DesiredResource) -> Self {
+        let (text, presence) = told_goal(&row.goal);
         Self {
-            text: row.value.to_text(),
+            text,
+            presence: presence.into(),
             drift_policy: told_drift(row.drift).into(),
             profile: match row.origin {
                 DesiredOrigin::Device => String::new(),

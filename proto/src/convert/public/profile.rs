@@ -7,7 +7,8 @@ use device_state::profile::{
     Activity, Profile, ProfileDevice, ProfileObservation, ProfileState, ProfileTally, Requirements,
 };
 use device_state::{
-    Command, DesiredResource, DesiredState, DesiredValue, Digest, DriftPolicy, Etag, Group,
+    Command, DesiredResource, DesiredState, DesiredValue, Digest, DriftPolicy, Etag, Goal, Group,
+    Presence, check_goals,
 };
 use lwm2m::{NotificationAttributes, Observed, Operation, Path, Registry, Value};
 
@@ -49,9 +50,15 @@ fn profile(asked: public::DeviceProfile, definitions: &Registry) -> Result<Profi
     let resources = each(
         "resources",
         asked.resources,
-        Profile::MAX_RESOURCES,
+        Profile::MAX_RESOURCES + Profile::MAX_INSTANCES,
         |one| resource(one, definitions),
     )?;
+    check_goals(resources.iter().map(DesiredValue::wish)).in_field("resources")?;
+    let (instances, values): (Vec<_>, Vec<_>) = resources
+        .iter()
+        .partition(|one| one.goal.presence().is_some());
+    bounded("resources", &values, Profile::MAX_RESOURCES)?;
+    bounded("resources", &instances, Profile::MAX_INSTANCES)?;
     let observations = each(
         "observations",
         asked.observations,
@@ -122,32 +129,69 @@ fn resource(
     asked: public::ProfileResource,
     definitions: &Registry,
 ) -> Result<DesiredValue, ConvertError> {
-    let (path, text, drift) = (&asked.path, &asked.text, asked.drift_policy);
+    let text = &asked.text;
     if text.len() > Profile::MAX_VALUE_BYTES {
         return Err(ConvertError::new("text", Reason::Length(text.len())));
     }
-    desired_value((path, text, drift), definitions)
+    let asked = public::DesiredValue {
+        path: asked.path,
+        text: asked.text,
+        drift_policy: asked.drift_policy,
+        presence: asked.presence,
+    };
+    desired_value(&asked, definitions)
 }
 
-/// A value that is to be kept, by its path, its text and its policy.
+/// A value that is to be kept, or an instance that is to be there or not.
 pub(super) fn desired_value(
-    (path_text, text, drift): (&str, &str, i32),
+    asked: &public::DesiredValue,
     definitions: &Registry,
 ) -> Result<DesiredValue, ConvertError> {
-    let path = path("path", path_text)?;
-    let value = typed_value(path, text, definitions).in_field("text")?;
-    let asked = public::DriftPolicy::try_from(drift)
+    let path = path("path", &asked.path)?;
+    let goal = goal(path, asked, definitions)?;
+    let drift = asked.drift_policy;
+    let drift = public::DriftPolicy::try_from(drift)
         .map_err(|_| ConvertError::new("drift_policy", Reason::UnknownEnum(drift)))?;
-    let drift = match asked {
+    let drift = match drift {
         // What cannot be read is never told, and asking for it would be refused.
         _ if is_hidden(path, definitions) => DriftPolicy::InitOnly,
         // The device is given another URI, and tells that one.
-        _ if names_package(&value) => DriftPolicy::InitOnly,
+        _ if goal.value().is_some_and(names_package) => DriftPolicy::InitOnly,
         public::DriftPolicy::Unspecified | public::DriftPolicy::Enforce => DriftPolicy::Enforce,
         public::DriftPolicy::Report => DriftPolicy::Report,
         public::DriftPolicy::InitOnly => DriftPolicy::InitOnly,
     };
-    Ok(DesiredValue { path, value, drift })
+    Ok(DesiredValue { path, goal, drift })
+}
+
+fn goal(
+    path: Path,
+    asked: &public::DesiredValue,
+    definitions: &Registry,
+) -> Result<Goal, ConvertError> {
+    let unknown = || ConvertError::new("presence", Reason::UnknownEnum(asked.presence));
+    let presence = match public::Presence::try_from(asked.presence).map_err(|_| unknown())? {
+        public::Presence::Unspecified => {
+            let value = typed_value(path, &asked.text, definitions).in_field("text")?;
+            return Ok(Goal::Value(value));
+        }
+        public::Presence::Present => Presence::Present,
+        public::Presence::Absent => Presence::Absent,
+    };
+    if !asked.text.is_empty() {
+        return Err(ConvertError::new("presence", Reason::Conflict("text")));
+    }
+    Presence::check(path).in_field("path")?;
+    Ok(Goal::Instance(presence))
+}
+
+/// The text of a value, or whether an instance is to be there.
+pub(super) fn told_goal(goal: &Goal) -> (String, public::Presence) {
+    match goal {
+        Goal::Value(value) => (value.to_text(), public::Presence::Unspecified),
+        Goal::Instance(Presence::Present) => (String::new(), public::Presence::Present),
+        Goal::Instance(Presence::Absent) => (String::new(), public::Presence::Absent),
+    }
 }
 
 fn names_package(value: &Value) -> bool {
@@ -229,9 +273,11 @@ impl From<Profile> for public::DeviceProfile {
 }
 
 fn told_resource(resource: DesiredValue) -> public::ProfileResource {
+    let (text, presence) = told_goal(&resource.goal);
     public::ProfileResource {
         path: resource.path.to_string(),
-        text: resource.value.to_text(),
+        text,
+        presence: presence.into(),
         drift_policy: told_drift(resource.drift).into(),
     }
 }

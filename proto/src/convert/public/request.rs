@@ -3,7 +3,9 @@
 use std::time::Duration;
 
 use device_state::guard::Effectiveness;
-use device_state::{Command, DeviceName, Namespace, OperationId, Queueing, RequestId};
+use device_state::{
+    Command, DesiredValue, DeviceName, Namespace, OperationId, Queueing, RequestId, check_goals,
+};
 use lwm2m::operation::OperationError;
 use lwm2m::{
     Entry, ExecuteArguments, Method, Observed, Operation, Patch, Path, RawRequest, Registry,
@@ -627,9 +629,9 @@ impl TryFrom<Defined<'_, public::SetDesiredRequest>> for Command {
             definitions,
         } = defined;
         let resources = each("resources", request.resources, MAX_VALUES, |desired| {
-            let parts = (&*desired.path, &*desired.text, desired.drift_policy);
-            desired_value(parts, definitions)
+            desired_value(&desired, definitions)
         })?;
+        check_goals(resources.iter().map(DesiredValue::wish)).in_field("resources")?;
         Ok(Self::SetDesired {
             endpoint: device_in(namespace, &request.endpoint)?,
             generation: request.generation,

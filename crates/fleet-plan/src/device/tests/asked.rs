@@ -108,6 +108,44 @@ fn what_the_object_says_counts_before_later_profiles_and_these_before_earlier_on
 }
 
 #[test]
+fn instances_are_wanted_as_the_object_says_and_else_as_profiles_do() {
+    let base = profile(
+        "base",
+        "{driftPolicy: Report, instances: [{path: /3311/0, state: Absent}, {path: /3311/1}], \
+         resources: [{path: /3311/1/5850, value: 'true'}]}",
+    );
+    let mut device = referring(managed(&[]), &["base"]);
+    device.spec.instances = serde_yaml_ng::from_str("[{path: /3311/0}]").unwrap();
+    let plan = planned_among(&device, &among(&[base], &[]), &registered("U"));
+    assert_eq!(
+        sent(&plan),
+        ["1 /3311/0=present /3311/1=present /3311/1/5850=1"]
+    );
+    let Action::SetDesired { resources, .. } = &plan.actions[0] else {
+        panic!("{plan:?}");
+    };
+    let drifts: Vec<DriftPolicy> = resources.iter().map(|one| one.drift).collect();
+    let (enforce, report) = (DriftPolicy::Enforce, DriftPolicy::Report);
+    assert_eq!(drifts, [enforce, report, report]);
+}
+
+#[test]
+fn what_is_only_observed_is_compared_with_the_instances_that_the_device_registered_with() {
+    let mut device = device(ManagementPolicy::ObserveOnly, &[]);
+    device.spec.instances =
+        serde_yaml_ng::from_str("[{path: /3311/0}, {path: /3311/1, state: Absent}]").unwrap();
+    let observed = Observed {
+        instances: vec![Path::ObjectInstance(3311, 0), Path::ObjectInstance(3311, 1)],
+        ..registered("U")
+    };
+    let plan = planned(&device, &observed);
+    assert_eq!(sent(&plan), [""; 0]);
+    assert!(conditions(&plan).contains("Synced=False/Drifted"));
+    let drifted = &plan.status.resources[0];
+    assert_eq!(drifted.path, "/3311/1");
+}
+
+#[test]
 fn a_profile_that_is_not_there_is_named() {
     let device = referring(managed(&["/3/0/14=own"]), &["base"]);
     let plan = planned_among(&device, &among(&[], &[]), &registered("U"));
@@ -123,9 +161,14 @@ fn what_is_wrong_with_a_profile_is_said_with_its_name() {
     let many = format!("{{observations: [{}]}}", many.join(", "));
     for (spec, reason, said) in [
         (
-            "{instances: [{path: /3311/0}]}",
+            "{rollout: {maxConcurrent: 5}}",
             "Unsupported",
-            "the DeviceProfile base: spec.instances",
+            "the DeviceProfile base: spec.rollout",
+        ),
+        (
+            "{instances: [{path: /3311/0, state: Absent}], resources: [{path: /3311/0/5850, value: 'true'}]}",
+            "InvalidValue",
+            "/3311/0/5850 cannot be wanted below /3311/0, which is to be absent",
         ),
         (
             "{resources: [{path: /1/0/1, value: soon}]}",
