@@ -94,6 +94,17 @@ fn a_sleeping_device_is_asked_once_and_not_for_what_was_taken_back() {
         let read = drover.run(&["read", DEVICE, "/3/0/9", "--timeout", "2s"]);
         read.stderr.contains("DEVICE_ASLEEP")
     });
+    let put = drover.run(&["groups", "put", "all"]);
+    assert_eq!(put.code, 0, "{put:?}");
+    until_some("a device counted as asleep", LIMIT, || {
+        let group = drover.json(&["groups", "get", "all"]);
+        let counts = (&group["devices"], &group["registered"], &group["asleep"]);
+        if counts == (&1.into(), &1.into(), &1.into()) {
+            Ok(())
+        } else {
+            Err(group)
+        }
+    });
     let add = |path: &str| {
         let added = drover.json(&["observations", "add", DEVICE, path]);
         added["operation"]["id"].as_str().unwrap().to_owned()

@@ -78,10 +78,10 @@ pub struct DeviceGroupStatus {
     /// How many of them are registered.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub registered: Option<i64>,
-    /// How many of them are asleep.
+    /// How many of those are asleep: in queue mode, and not heard from within their awake window.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub asleep: Option<i64>,
-    /// How many of them did not answer.
+    /// How many of the devices cannot be reached, as they are not registered.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub unreachable: Option<i64>,
     /// The 16 most frequent versions of firmware; all others are counted as "other".

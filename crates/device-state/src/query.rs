@@ -9,9 +9,10 @@ mod records;
 mod select;
 
 use std::cmp::Reverse;
+use std::time::Duration;
 
 use lwm2m::{
-    ChildPrefix, ObjectModel, Observed, Operation, Path, PowerSaving, RegistrationId,
+    ChildPrefix, ObjectModel, Observed, Operation, Path, PowerSaving, QueueMode, RegistrationId,
 };
 
 pub use self::campaign::{
@@ -526,6 +527,22 @@ pub fn heard_at(tables: &dyn Tables, registration: &Registration) -> Timestamp {
     newest.map_or(registration.updated_at, |at| {
         at.max(registration.updated_at)
     })
+}
+
+/// Whether a registered device sleeps, as far as that is stored: it is in queue mode, and was not heard from within its awake
+/// window. `otherwise` is the window of devices that say nothing of how they save power.
+pub fn is_asleep(
+    tables: &dyn Tables,
+    registration: &Registration,
+    otherwise: Duration,
+    now: Timestamp,
+) -> bool {
+    if registration.binding.queue_mode() == QueueMode::Off {
+        return false;
+    }
+    let power_saving = power_saving(tables, &registration.endpoint);
+    let window = power_saving.awake_window(otherwise);
+    heard_at(tables, registration).saturating_add(window) <= now
 }
 
 /// When the newest of these values came.

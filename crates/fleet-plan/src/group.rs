@@ -41,6 +41,8 @@ pub struct Counts {
     pub devices: u64,
     /// Those that are registered.
     pub registered: u64,
+    /// Those of them that sleep.
+    pub asleep: u64,
     /// The most frequent first; one without a name is all others.
     pub versions: Vec<(String, u64)>,
 }

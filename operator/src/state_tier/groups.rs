@@ -58,6 +58,7 @@ impl StateTier {
         Ok(Counts {
             devices: counted.devices,
             registered: counted.registered,
+            asleep: counted.asleep,
             versions: versions.map(|one| (one.version, one.devices)).collect(),
         })
     }

@@ -11290,6 +11290,9 @@ pub mod device_group {
         /// Of /3/0/3, the most frequent first; at most 16, and the rest as one without a version
         #[prost(message, repeated, tag = "3")]
         pub firmware_versions: ::prost::alloc::vec::Vec<FirmwareVersion>,
+        /// Of those that are registered: in queue mode, and not heard from within their awake window
+        #[prost(uint64, tag = "4")]
+        pub asleep: u64,
     }
     #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
     pub struct FirmwareVersion {

@@ -33,7 +33,7 @@ Examples:
     #[command(after_help = "\
 Every device of the group is looked at, which takes seconds for a million.
 
-JSON: {\"name\", \"filter\", \"description\", \"etag\", \"devices\", \"registered\",
+JSON: {\"name\", \"filter\", \"description\", \"etag\", \"devices\", \"registered\", \"asleep\",
   \"firmwareVersions\": [{\"version\", \"devices\"}]}; a version that is empty stands for all others.")]
     Get {
         /// Name of the group.

@@ -6,7 +6,7 @@ use serde::Serialize;
 
 use crate::table::{self, printable};
 
-/// `{"name", "filter", "description", "etag"}`, and of one that was counted `"devices", "registered", "firmwareVersions"`.
+/// `{"name", "filter", "description", "etag"}`, and of one that was counted `"devices", "registered", "asleep", "firmwareVersions"`.
 #[derive(Debug, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub(crate) struct GroupView {
@@ -23,6 +23,7 @@ pub(crate) struct GroupView {
 struct CountsView {
     devices: u64,
     registered: u64,
+    asleep: u64,
     firmware_versions: Vec<VersionView>,
 }
 
@@ -51,6 +52,7 @@ impl From<Counts> for CountsView {
         Self {
             devices: counts.devices,
             registered: counts.registered,
+            asleep: counts.asleep,
             firmware_versions: versions
                 .map(|counted| VersionView {
                     version: counted.version,
@@ -72,8 +74,8 @@ impl GroupView {
         );
         if let Some(counts) = &self.counts {
             text += &format!(
-                "Devices:      {}, {} registered\n\n",
-                counts.devices, counts.registered
+                "Devices:      {}, {} registered, {} asleep\n\n",
+                counts.devices, counts.registered, counts.asleep
             );
             let rows = counts.firmware_versions.iter().map(|counted| {
                 let version = shown(&counted.version, "other or unknown");
@@ -126,6 +128,7 @@ mod tests {
             counts: Some(Counts {
                 devices: 5,
                 registered: 4,
+                asleep: 3,
                 firmware_versions: vec![version("1.0", 3), version("", 2)],
             }),
             ..Default::default()
@@ -134,7 +137,7 @@ mod tests {
         Name:         north
         Filter:       labels.site = north
         Description:  -
-        Devices:      5, 4 registered
+        Devices:      5, 4 registered, 3 asleep
 
         FIRMWARE           DEVICES
         1.0                3

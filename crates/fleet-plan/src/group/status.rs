@@ -52,6 +52,8 @@ impl<'a> Report<'a> {
         DeviceGroupStatus {
             devices: Some(number(counts.devices)),
             registered: Some(number(counts.registered)),
+            asleep: Some(number(counts.asleep)),
+            unreachable: Some(number(counts.devices.saturating_sub(counts.registered))),
             firmware_versions: versions(&counts.versions),
             last_evaluation_time: Some(self.now.clone()),
             ..self.finish()

@@ -49,6 +49,7 @@ fn counts(versions: &[(&str, u64)]) -> Counts {
     Counts {
         devices: 10,
         registered: 7,
+        asleep: 2,
         versions: versions
             .iter()
             .map(|(version, devices)| ((*version).to_owned(), *devices))
@@ -94,6 +95,7 @@ fn what_was_counted_is_told_and_the_time_alone_is_no_news() {
     assert_eq!(says(&first, "Ready"), "True/Evaluated");
     let status = first.status_change(&group).unwrap().clone();
     assert_eq!((status.devices, status.registered), (Some(10), Some(7)));
+    assert_eq!((status.asleep, status.unreachable), (Some(2), Some(3)));
     let versions = status.firmware_versions.iter();
     let versions: Vec<_> = versions
         .map(|one| (one.version.as_str(), one.devices))

@@ -1,10 +1,12 @@
 //! `drover.v1.DeviceGroups`.
 
 use std::collections::HashMap;
+use std::time::Duration;
 
 use device_state::query::{self, DeviceQuery};
-use device_state::{Command, DeviceName, DevicePrefix, Group, Namespace};
+use device_state::{Command, DeviceName, DevicePrefix, Group, Namespace, Timestamp};
 use lwm2m::{Path, Value};
+use node_runtime::clock;
 use proto::convert::public::{InNamespace, both, checked_name};
 use proto::drover::v1 as public;
 use proto::drover::v1::device_group::{Counts, FirmwareVersion};
@@ -110,7 +112,7 @@ impl Api {
 
     /// Shard by shard, as this node has applied them.
     async fn count(&self, group: &Group) -> Counts {
-        let mut census = Census::default();
+        let mut census = Census::new(self.state.attachments.awake_window());
         for shard in self.router().groups() {
             let mut after = None;
             loop {
@@ -126,16 +128,32 @@ impl Api {
 }
 
 /// Devices of a group on their way to being counted.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 struct Census {
+    /// When it began.
+    now: Timestamp,
+    awake_window: Duration,
     devices: u64,
     registered: u64,
+    asleep: u64,
     versions: HashMap<String, u64>,
     /// Of a version that is one too many, or of none.
     others: u64,
 }
 
 impl Census {
+    fn new(awake_window: Duration) -> Self {
+        Self {
+            now: Timestamp(clock::now_ms()),
+            awake_window,
+            devices: 0,
+            registered: 0,
+            asleep: 0,
+            versions: HashMap::new(),
+            others: 0,
+        }
+    }
+
     /// Reads on in a shard; where to go on in it, if it is not at its end.
     fn read(
         &mut self,
@@ -155,7 +173,12 @@ impl Census {
             let page = query::select_devices(tables, &asked);
             for device in page.devices {
                 self.devices += 1;
-                self.registered += u64::from(device.registration.is_some());
+                if let Some(registration) = &device.registration {
+                    self.registered += 1;
+                    let (window, now) = (self.awake_window, self.now);
+                    let sleeps = query::is_asleep(tables, registration, window, now);
+                    self.asleep += u64::from(sleeps);
+                }
                 let version = query::last_value(tables, &device.endpoint, FIRMWARE_VERSION);
                 self.add(version.map(|known| known.value));
             }
@@ -187,6 +210,7 @@ impl Census {
         Counts {
             devices: self.devices,
             registered: self.registered,
+            asleep: self.asleep,
             firmware_versions: versions.into_iter().map(version).collect(),
         }
     }
