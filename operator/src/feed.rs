@@ -60,8 +60,8 @@ pub(crate) enum Depth {
 impl Depth {
     fn kinds(self) -> Vec<api::EventKind> {
         use api::EventKind::{
-            Deleted, Deregistered, DesiredChanged, DesiredRemoved, Expired, LabelsChanged,
-            OperationFinished, Registered, Updated, ValuesReported,
+            CampaignMoved, Deleted, Deregistered, DesiredChanged, DesiredRemoved, Expired,
+            LabelsChanged, OperationFinished, Registered, Updated, ValuesReported,
         };
         let mut kinds = vec![
             Registered,
@@ -72,6 +72,7 @@ impl Depth {
             DesiredChanged,
             DesiredRemoved,
             LabelsChanged,
+            CampaignMoved,
             Deleted,
         ];
         if self == Self::Values {

@@ -113,6 +113,9 @@ fn a_campaign_updates_a_canary_then_after_approval_everybody() {
         let read = drover.json(&["read", device[0], "/3/0/3"]);
         assert_eq!(read["values"][0]["value"], "2.0.0", "{read}");
     }
+    let described = done(&drover, &["device", devices[0][0]]);
+    let told = "Firmware:       2.0.0 by the campaign meters-2: Succeeded";
+    assert!(described.contains(told), "{described}");
     let canaries = devices.iter().filter(|device| device[1] == "canary");
     assert_eq!(canaries.count(), 2, "{listed}");
 

@@ -24,10 +24,14 @@ fn a_rollout_is_carried_out_as_it_is_declared() {
 
 fn begins_with_its_image_and_goes_on_with_a_word(rig: &Rig) {
     rig.apply(&rollout("current", "current", ""));
+    let device = &rig.drover.devices()[0];
+    rig.apply(&format!(
+        "apiVersion: drover.dev/v1alpha1\nkind: Device\nmetadata: {{name: one, namespace: default}}\nspec: {{endpointName: {device}}}\n"
+    ));
     let refused = rig.until("fwr/current", "Accepted", "False", "ImageNotFound");
     gitops::expect(&refused, "Degraded", "failed");
     // What the devices run, so that a rollout of it has nothing to do.
-    let version = rig.value(&rig.drover.devices()[0], "/3/0/3");
+    let version = rig.value(device, "/3/0/3");
     rig.apply(&image("current", &version));
     rig.until("fwr/current", "Accepted", "True", "Accepted");
     let waiting = rig.until("fwr/current", "Progressing", "False", "AwaitingApproval");
@@ -45,6 +49,7 @@ fn begins_with_its_image_and_goes_on_with_a_word(rig: &Rig) {
         let seen = rig.kubectl(&references);
         if seen == "1" { Ok(()) } else { Err(seen) }
     });
+    rig.until("lwd/one", "Registered", "True", "Registered");
     rig.patch("fwr/current", r#"{"approvedThrough": "canary"}"#);
     let wait = [
         "wait",
@@ -58,6 +63,14 @@ fn begins_with_its_image_and_goes_on_with_a_word(rig: &Rig) {
     assert_eq!(through["status"]["counts"]["total"], 3);
     assert_eq!(through["status"]["counts"]["skipped"], 3);
     assert_eq!(through["status"]["waves"][1]["state"], "Succeeded");
+    let updated = rig.until("lwd/one", "FirmwareCurrent", "True", "UpToDate");
+    assert_eq!(updated["status"]["firmware"]["rollout"], "current");
+    let field = format!("status.firmware.currentVersion={version}");
+    let listed = rig.kubectl(&["get", "lwd", "--field-selector", &field]);
+    assert!(
+        listed.contains("FIRMWARE") && listed.contains(&version),
+        "{listed}"
+    );
     let columns = rig.kubectl(&["get", "fwr", "current", "-o", "wide"]);
     for cell in ["IMAGE", "current", "rest", "True", "Complete"] {
         assert!(columns.contains(cell), "{cell}: {columns}");

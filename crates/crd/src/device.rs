@@ -33,6 +33,7 @@ use crate::reference::ObjectReference;
     selectable = ".spec.endpointName",
     selectable = ".spec.managementPolicy",
     selectable = ".status.registration.state",
+    selectable = ".status.firmware.currentVersion",
     printcolumn(name = "Endpoint", type_ = "string", json_path = ".spec.endpointName"),
     printcolumn(
         name = "Registered",
@@ -53,6 +54,11 @@ use crate::reference::ObjectReference;
         name = "Reason",
         type_ = "string",
         json_path = ".status.conditions[?(@.type=='Ready')].reason"
+    ),
+    printcolumn(
+        name = "Firmware",
+        type_ = "string",
+        json_path = ".status.firmware.currentVersion"
     ),
     printcolumn(
         name = "Mode",
@@ -207,6 +213,16 @@ impl Device {
                 Reason::QuotaExceeded,
             ],
         ),
+        (
+            ConditionType::FirmwareCurrent,
+            &[
+                Reason::UpToDate,
+                Reason::UpdateScheduled,
+                Reason::Updating,
+                Reason::UpdateFailed,
+                Reason::NotUpdated,
+            ],
+        ),
         BRAKE,
     ];
 }
@@ -295,13 +311,16 @@ pub struct DeviceStatus {
     /// The metadata.generation that this status is about.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub observed_generation: Option<i64>,
-    /// Accepted, Registered, Synced and Ready.
+    /// Accepted, Registered, Synced and Ready; FirmwareCurrent once a rollout is about the device.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(schema_with = "conditions_schema")]
     pub conditions: Vec<Condition>,
     /// The registration of the device, or the last one that was seen.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub registration: Option<RegistrationStatus>,
+    /// Which firmware the device has, and which it should have.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub firmware: Option<FirmwareStatus>,
     /// How many desired resources are in which state.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub drift: Option<Drift>,
@@ -362,6 +381,25 @@ pub struct RegistrationStatus {
     /// UDP or DTLS.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub transport: Option<String>,
+}
+
+/// The firmware of a device.
+#[derive(JsonSchema, Serialize, Deserialize, Clone, Debug, Default, PartialEq, Eq)]
+#[serde(rename_all = "camelCase")]
+pub struct FirmwareStatus {
+    /// The version that the device told last (/3/0/3).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(max = 255))]
+    pub current_version: Option<String>,
+    /// The version that the rollout brings.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(max = 255))]
+    pub target_version: Option<String>,
+    /// The rollout that is about the device: the one that it is in, else one that it waits in, else the
+    /// last one that was done with it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(max = 63))]
+    pub rollout: Option<String>,
 }
 
 /// Whether a device is registered.

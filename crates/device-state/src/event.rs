@@ -62,11 +62,11 @@ pub enum Event {
     },
     /// Everything that was known of the device was deleted.
     Forgotten,
-    /// A campaign took the device in hand, or is done with it.
+    /// A campaign took the device in hand, begins to do something to it, or is done with it.
     CampaignMoved {
         /// Its name.
         campaign: String,
-        /// [`Phase::Scheduled`], or a final one.
+        /// [`Phase::Scheduled`], the one that came after it, or a final one.
         phase: Phase,
     },
     /// A desired resource changed its state, or with `None` is no longer desired.

@@ -35,7 +35,8 @@ impl FeatureLevel {
     /// stop when devices are lost. Releases before would begin devices that these do not, and know no such plan.
     pub const CAMPAIGN_HEALTH: Self = Self(8);
 
-    /// Object instances are desired. Releases before take everything that is desired for a value.
+    /// Object instances are desired, what devices answer of them is kept, and campaigns tell when they begin with a device.
+    /// Releases before take everything that is desired for a value.
     pub const INSTANCES: Self = Self(9);
 
     /// Whether this release understands the level.

@@ -16,8 +16,9 @@ use lwm2m::{
 };
 
 pub use self::campaign::{
-    LedgerPage, LedgerQuery, campaign, campaign_can_admit, campaign_of, campaign_part,
-    campaign_parts, campaign_tallies, campaigns, ledger, select_ledger,
+    FirmwareCampaign, LedgerPage, LedgerQuery, campaign, campaign_can_admit, campaign_of,
+    campaign_part, campaign_parts, campaign_tallies, campaigns, firmware_campaign, ledger,
+    select_ledger,
 };
 pub(crate) use self::campaign::{campaign_queue, campaign_tally, ledgers_after, updated_by};
 pub use self::feed::{FeedPage, FeedPosition, feed};
@@ -73,6 +74,8 @@ pub struct DeviceView {
     pub bootstrap: Option<BootstrapRecord>,
     /// Its labels and annotations, if it has any.
     pub metadata: Option<Metadata>,
+    /// The campaign that says which firmware it should have, if any does.
+    pub firmware: Option<FirmwareCampaign>,
 }
 
 impl DeviceView {
@@ -89,6 +92,7 @@ impl DeviceView {
             observations: Vec::new(),
             bootstrap: None,
             metadata: None,
+            firmware: None,
         }
     }
 
@@ -136,6 +140,7 @@ pub fn device(tables: &dyn Tables, endpoint: &DeviceName) -> DeviceView {
         observations: observations(tables, endpoint),
         bootstrap: bootstrap(tables, endpoint),
         metadata: metadata(tables, endpoint),
+        firmware: firmware_campaign(tables, endpoint),
     }
 }
 

@@ -30,6 +30,7 @@ fn view(registration: Option<Registration>) -> DeviceView {
         observations: Vec::new(),
         bootstrap: None,
         metadata: None,
+        firmware: None,
     }
 }
 

@@ -124,6 +124,7 @@ const fn action(condition: ConditionType) -> Option<&'static str> {
         ConditionType::Accepted => "Accept",
         ConditionType::Registered => "Register",
         ConditionType::Synced => "Write",
+        ConditionType::FirmwareCurrent => "Update",
         ConditionType::Progressing => "Progress",
         ConditionType::Degraded => "Check",
         ConditionType::Paused => "Pause",
@@ -144,12 +145,13 @@ const fn weight(reason: Reason) -> Weight {
         | Reason::Evaluating
         | Reason::Running
         | Reason::Fetching
+        | Reason::UpdateScheduled
         | Reason::NeverSeen
         | Reason::NotReported
         | Reason::NotChecked
         | Reason::NotAccepted
         | Reason::NotVerified => Weight::OnItsWay,
-        Reason::AsExpected | Reason::NotPaused => Weight::AtFirst,
+        Reason::AsExpected | Reason::NotPaused | Reason::UpToDate => Weight::AtFirst,
         Reason::Accepted
         | Reason::Wiping
         | Reason::Registered
@@ -172,6 +174,8 @@ const fn weight(reason: Reason) -> Weight {
         | Reason::Aborted
         | Reason::Verified
         | Reason::Available
+        | Reason::Updating
+        | Reason::NotUpdated
         | Reason::Yanked => Weight::Information,
         Reason::IdentityConflict
         | Reason::AlreadyKnown
@@ -211,6 +215,7 @@ const fn weight(reason: Reason) -> Weight {
         | Reason::SignatureInvalid
         | Reason::UntrustedKey
         | Reason::NotStored
+        | Reason::UpdateFailed
         | Reason::StorageFull => Weight::Warning,
     }
 }

@@ -23,6 +23,7 @@ mod accept;
 mod asked;
 mod deadline;
 mod farewell;
+mod firmware;
 mod labels;
 mod observations;
 mod observe_only;
@@ -72,10 +73,40 @@ pub struct Observed {
     pub is_known: bool,
     /// The labels of the device.
     pub labels: BTreeMap<String, String>,
+    /// The campaign that says which firmware it should have.
+    pub firmware: Option<FirmwareCampaign>,
     /// What is observed of it, one path each. Only looked at if the object wants or wanted any.
     pub observations: Vec<StoredObservation>,
     /// Why the state tier did not take what the object asks for.
     pub refused: Option<Refusal>,
+}
+
+/// The campaign that says which firmware a device should have.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct FirmwareCampaign {
+    /// Its name.
+    pub name: String,
+    /// The version that the device is to run.
+    pub version: String,
+    /// How far the device is.
+    pub progress: FirmwareProgress,
+    /// Why it failed or was left out.
+    pub reason: String,
+}
+
+/// How far a device is in a campaign.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum FirmwareProgress {
+    /// It waits for its turn, or to wake up.
+    Scheduled,
+    /// It gets the image, or installs it.
+    Updating,
+    /// It ran the version.
+    Succeeded,
+    /// It did not get there.
+    Failed,
+    /// It was left out, or the campaign ended before it had the image.
+    LeftOut,
 }
 
 /// A live registration.
@@ -322,6 +353,7 @@ pub fn plan(device: &Device, around: &Surroundings, observed: &Observed, now: &T
     };
     report.accepted();
     report.registration(observed);
+    report.firmware(observed);
     let mut actions = Vec::new();
     let mut until_deadline = None;
     let held = around.profiles.iter().find(|one| waits(one));
@@ -478,6 +510,7 @@ fn refused(mut report: Report<'_>, observed: &Observed, refusal: &Refusal) -> Pl
         report.foreign(refusal.reason);
     } else {
         report.registration(observed);
+        report.firmware(observed);
     }
     report.refused(refusal);
     Plan {

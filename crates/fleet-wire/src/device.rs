@@ -3,8 +3,8 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use fleet_plan::device::{
-    Action, Observed, Registration, ReportedValue, StoredObservation, StoredResource, StoredState,
-    WantedResource,
+    Action, FirmwareCampaign, FirmwareProgress, Observed, Registration, ReportedValue,
+    StoredObservation, StoredResource, StoredState, WantedResource,
 };
 use lwm2m::{NotificationAttributes, Path, Value};
 use proto::drover::v1 as api;
@@ -192,6 +192,7 @@ pub fn observed(
     Ok(Observed {
         values: values.collect::<Result<_, _>>()?,
         instances: instances(&device.objects),
+        firmware: device.firmware_campaign.take().map(firmware),
         registration: registration(device),
         ended: None,
         desired_generation: desired.generation,
@@ -201,6 +202,28 @@ pub fn observed(
         observations: stored_observations(observations)?,
         refused: None,
     })
+}
+
+fn firmware(campaign: api::FirmwareCampaign) -> FirmwareCampaign {
+    use api::campaign_device::Phase;
+    let progress = match campaign.phase() {
+        Phase::Waiting | Phase::Scheduled => FirmwareProgress::Scheduled,
+        Phase::Offered
+        | Phase::Downloading
+        | Phase::Downloaded
+        | Phase::Updating
+        | Phase::Verifying
+        | Phase::Retrying => FirmwareProgress::Updating,
+        Phase::Succeeded => FirmwareProgress::Succeeded,
+        Phase::Failed | Phase::Expired => FirmwareProgress::Failed,
+        Phase::Skipped | Phase::Cancelled | Phase::Unspecified => FirmwareProgress::LeftOut,
+    };
+    FirmwareCampaign {
+        name: campaign.campaign,
+        version: campaign.version,
+        progress,
+        reason: campaign.reason,
+    }
 }
 
 /// What is no instance, or of no device, is not compared with anything.

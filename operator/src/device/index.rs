@@ -128,6 +128,7 @@ fn matters(device: &Device, kind: &api::event::Kind) -> bool {
         | Kind::DesiredChanged(_)
         | Kind::DesiredRemoved(_)
         | Kind::LabelsChanged(_)
+        | Kind::CampaignMoved(_)
         | Kind::Deleted(_) => true,
         Kind::Updated(now) => is_news(device, now) || compares_instances(device),
         // What a device behind a gateway reports is not of the gateway.
@@ -136,10 +137,7 @@ fn matters(device: &Device, kind: &api::event::Kind) -> bool {
                 && reported.values.iter().all(|value| value.child.is_empty())
         }
         // Those that are present are not asked for: all objects are looked at when a watch begins.
-        Kind::OperationFinished(_)
-        | Kind::Bootstrapped(_)
-        | Kind::CampaignMoved(_)
-        | Kind::Present(_) => false,
+        Kind::OperationFinished(_) | Kind::Bootstrapped(_) | Kind::Present(_) => false,
     }
 }
 

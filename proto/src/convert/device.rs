@@ -1,14 +1,16 @@
 //! Everything that is known of one device, as it travels between nodes.
 
-use device_state::query::DeviceView;
+use device_state::campaign::Ledger;
+use device_state::query::{DeviceView, FirmwareCampaign};
 use device_state::{
     BootstrapRecord, ChildValue, DesiredResource, DeviceName, LastValue, Metadata, Observation,
     OperationRecord, Registration, Revision, limit,
 };
 
 use super::list::each;
-use super::{ConvertError, Within};
+use super::{ConvertError, Within, message};
 use crate::rpc::v1::DescribeDeviceResponse;
+use crate::rpc::v1::describe_device_response as response;
 
 /// The most operations of one device: those that wait or are in flight (of callers, and one for each desired
 /// resource), those that ended, and room for releases with other limits.
@@ -28,6 +30,7 @@ pub fn wire_device_view(view: DeviceView, revision: Revision) -> DescribeDeviceR
         desired_generation: view.desired_generation.unwrap_or_default(),
         bootstrap: view.bootstrap.map(Into::into),
         metadata: view.metadata.map(Into::into),
+        firmware: view.firmware.map(Into::into),
     }
 }
 
@@ -82,6 +85,36 @@ pub fn device_view(
             .map(Metadata::try_from)
             .transpose()
             .within("metadata")?,
+        firmware: response
+            .firmware
+            .map(FirmwareCampaign::try_from)
+            .transpose()
+            .within("firmware")?,
     };
     Ok((view, Revision(response.revision)))
+}
+
+impl From<FirmwareCampaign> for response::FirmwareCampaign {
+    fn from(campaign: FirmwareCampaign) -> Self {
+        Self {
+            name: campaign.name,
+            image: campaign.image,
+            version: campaign.version,
+            device: Some(campaign.ledger.into()),
+        }
+    }
+}
+
+impl TryFrom<response::FirmwareCampaign> for FirmwareCampaign {
+    type Error = ConvertError;
+
+    fn try_from(campaign: response::FirmwareCampaign) -> Result<Self, ConvertError> {
+        let ledger: Ledger = message("device", campaign.device)?;
+        Ok(Self {
+            name: campaign.name,
+            image: campaign.image,
+            version: campaign.version,
+            ledger,
+        })
+    }
 }

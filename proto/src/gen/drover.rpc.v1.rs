@@ -1287,6 +1287,25 @@ pub struct DescribeDeviceResponse {
     /// unset: none
     #[prost(message, optional, tag = "10")]
     pub metadata: ::core::option::Option<super::super::storage::v1::Metadata>,
+    /// unset: none is about it
+    #[prost(message, optional, tag = "11")]
+    pub firmware: ::core::option::Option<describe_device_response::FirmwareCampaign>,
+}
+/// Nested message and enum types in `DescribeDeviceResponse`.
+pub mod describe_device_response {
+    #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+    pub struct FirmwareCampaign {
+        #[prost(string, tag = "1")]
+        pub name: ::prost::alloc::string::String,
+        #[prost(string, tag = "2")]
+        pub image: ::prost::alloc::string::String,
+        #[prost(string, tag = "3")]
+        pub version: ::prost::alloc::string::String,
+        #[prost(message, optional, tag = "4")]
+        pub device: ::core::option::Option<
+            super::super::super::storage::v1::CampaignDevice,
+        >,
+    }
 }
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct PrepareBootstrapRequest {

@@ -666,7 +666,27 @@ pub mod campaign_device {
         }
     }
 }
-/// A campaign took a device in hand, or is done with it.
+/// The campaign that says which firmware a device should have.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct FirmwareCampaign {
+    #[prost(string, tag = "1")]
+    pub campaign: ::prost::alloc::string::String,
+    /// The name of its image.
+    #[prost(string, tag = "2")]
+    pub image: ::prost::alloc::string::String,
+    /// The version that the device is to run.
+    #[prost(string, tag = "3")]
+    pub version: ::prost::alloc::string::String,
+    #[prost(enumeration = "campaign_device::Phase", tag = "4")]
+    pub phase: i32,
+    /// Why it failed or was left out, for people.
+    #[prost(string, tag = "5")]
+    pub reason: ::prost::alloc::string::String,
+    /// When it came there.
+    #[prost(message, optional, tag = "6")]
+    pub phase_time: ::core::option::Option<::prost_types::Timestamp>,
+}
+/// A campaign took a device in hand, begins to do something to it, or is done with it.
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct CampaignMoved {
     #[prost(string, tag = "1")]
@@ -1745,6 +1765,10 @@ pub struct Device {
     /// No profile counts for it, and what changes it waits: its enrollment policy says so.
     #[prost(bool, tag = "24")]
     pub quarantined: bool,
+    /// The campaign for its firmware that it is in, else one that it waits in, else the one that was done with it last. In the full
+    /// view of GetDevice only; unset: none is about it
+    #[prost(message, optional, tag = "25")]
+    pub firmware_campaign: ::core::option::Option<FirmwareCampaign>,
 }
 /// Nested message and enum types in `Device`.
 pub mod device {
@@ -2011,7 +2035,7 @@ pub mod event {
         DesiredRemoved(::prost::alloc::string::String),
         #[prost(message, tag = "11")]
         Bootstrapped(super::BootstrapRecord),
-        /// A campaign took the device in hand (PHASE_SCHEDULED), or is done with it.
+        /// A campaign took the device in hand (PHASE_SCHEDULED), begins to do something to it, or is done with it.
         #[prost(message, tag = "20")]
         CampaignMoved(super::CampaignMoved),
         /// As they are now

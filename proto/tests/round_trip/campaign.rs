@@ -387,7 +387,7 @@ pub(crate) fn phase() -> impl Strategy<Value = Phase> {
     ]
 }
 
-fn ledger() -> impl Strategy<Value = Ledger> {
+pub(crate) fn ledger() -> impl Strategy<Value = Ledger> {
     (
         (id(), endpoint(), any::<u64>()),
         (of(any::<u8>()), of(any::<u8>()), phase()),

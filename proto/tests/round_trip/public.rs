@@ -3,7 +3,7 @@
 use std::sync::LazyLock;
 use std::time::Duration;
 
-use device_state::query::DeviceView;
+use device_state::query::{DeviceView, FirmwareCampaign};
 use device_state::{
     BootstrapProfile, Command, CredentialId, DesiredValue, DeviceName, DriftPolicy, FeedEntry,
     Goal, Namespace, OperationRecord, Presence, Registration, Revision,
@@ -505,7 +505,14 @@ proptest! {
         record in strategy::operation_record(),
         bootstrap in proptest::option::of(strategy::bootstrap_record()),
         metadata in proptest::option::of(strategy::metadata()),
+        ledger in proptest::option::of(crate::campaign::ledger()),
     ) {
+        let firmware = |ledger| FirmwareCampaign {
+            name: "fw231".to_owned(),
+            image: "m200-2.3.1".to_owned(),
+            version: "2.3.1".to_owned(),
+            ledger,
+        };
         let view = DeviceView {
             endpoint: registration.endpoint.clone(),
             registration: Some(registration),
@@ -517,6 +524,7 @@ proptest! {
             observations: vec![],
             bootstrap,
             metadata,
+            firmware: ledger.map(firmware),
         };
         let response = wire_device_view(view.clone(), Revision(9));
         prop_assert_eq!(device_view(&view.endpoint.clone(), response), Ok((view, Revision(9))));

@@ -209,7 +209,7 @@ pub(super) const FIXED: &[Refusal] = &[
 pub(super) const COLUMNS: &[(&str, &str, &[&str])] = &[
     (
         "lwd",
-        "NAME ENDPOINT REGISTERED SYNCED READY REASON AGE",
+        "NAME ENDPOINT REGISTERED SYNCED READY REASON FIRMWARE AGE",
         &["meter-0001", "sim-0001"],
     ),
     (

@@ -5,13 +5,16 @@ use std::fmt::Write as _;
 use std::time::{Duration, SystemTime};
 
 use proto::drover::v1::device::State;
-use proto::drover::v1::{DesiredResource, Device, ObjectInstance, Presence, desired_resource};
+use proto::drover::v1::{
+    DesiredResource, Device, FirmwareCampaign, ObjectInstance, Presence, desired_resource,
+};
 use serde::Serialize;
 
 use crate::model::object_name;
 use crate::table;
 use crate::time::{age, rfc3339, short};
 use crate::view::bootstrap::BootstrapView;
+use crate::view::campaign::device::phase_name;
 use crate::view::profile::drift;
 use crate::view::value::ReportedView;
 
@@ -275,6 +278,48 @@ pub(crate) struct DeviceDetailView {
     child_values: Vec<ReportedView>,
     desired: Vec<DesiredView>,
     bootstrap: Option<BootstrapView>,
+    #[serde(rename = "firmwareCampaign")]
+    firmware_campaign: Option<FirmwareView>,
+}
+
+/// The campaign that says which firmware the device should have; `phase` as of a device in a campaign.
+#[derive(Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
+struct FirmwareView {
+    campaign: String,
+    image: String,
+    version: String,
+    phase: &'static str,
+    reason: Option<String>,
+    phase_time: Option<String>,
+}
+
+impl From<FirmwareCampaign> for FirmwareView {
+    fn from(campaign: FirmwareCampaign) -> Self {
+        Self {
+            phase: phase_name(campaign.phase()),
+            campaign: campaign.campaign,
+            image: campaign.image,
+            version: campaign.version,
+            reason: some(campaign.reason),
+            phase_time: rfc3339(campaign.phase_time.as_ref()),
+        }
+    }
+}
+
+impl FirmwareView {
+    /// `2.3.1 by the campaign fw231: Failed (out of memory)`
+    fn line(&self) -> String {
+        let reason = self.reason.as_ref();
+        let reason = reason.map_or_else(String::new, |reason| format!(" ({reason})"));
+        let Self {
+            version,
+            campaign,
+            phase,
+            ..
+        } = self;
+        format!("{version} by the campaign {campaign}: {phase}{reason}")
+    }
 }
 
 impl From<Device> for DeviceDetailView {
@@ -283,12 +328,14 @@ impl From<Device> for DeviceDetailView {
         let child_values = std::mem::take(&mut device.child_values);
         let desired = std::mem::take(&mut device.desired);
         let bootstrap = device.bootstrap.take().map(BootstrapView::from);
+        let firmware_campaign = device.firmware_campaign.take().map(FirmwareView::from);
         Self {
             device: device.into(),
             values: values.into_iter().map(ReportedView::from).collect(),
             child_values: child_values.into_iter().map(ReportedView::from).collect(),
             desired: desired.into_iter().map(DesiredView::from).collect(),
             bootstrap,
+            firmware_campaign,
         }
     }
 }
@@ -340,6 +387,10 @@ impl DeviceDetailView {
         if let Some(bootstrap) = &self.bootstrap {
             let bootstrap = table::printable(&bootstrap.line());
             let _ = writeln!(text, "{:15} {bootstrap}", "Bootstrap:");
+        }
+        if let Some(firmware) = &self.firmware_campaign {
+            let firmware = table::printable(&firmware.line());
+            let _ = writeln!(text, "{:15} {firmware}", "Firmware:");
         }
         text.push_str("\nObjects:\n");
         text.push_str(&self.objects());

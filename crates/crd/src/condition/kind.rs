@@ -11,6 +11,8 @@ words! {
         Registered,
         /// Every desired resource is confirmed by the device.
         Synced,
+        /// The device runs the firmware that a rollout brings it.
+        FirmwareCurrent,
         /// Something is still being done.
         Progressing,
         /// Something that should hold does not.

@@ -128,6 +128,16 @@ words! {
         Aborted,
         /// Devices refused it, or did not answer.
         DevicesFailed,
+        /// The device runs the version of the rollout.
+        UpToDate,
+        /// The device waits for its turn in the rollout, or to wake up.
+        UpdateScheduled,
+        /// The rollout is bringing the device its version.
+        Updating,
+        /// The device could not be updated.
+        UpdateFailed,
+        /// The rollout left the device out, or it has got another version since.
+        NotUpdated,
         /// The image is being fetched.
         Fetching,
         /// The image cannot be fetched.

@@ -155,11 +155,17 @@ impl Change<'_> {
         self.watch(part.image.object, before, &after);
     }
 
-    /// Watchers hear of the beginning and of the end; what is between them is in the ledger.
+    /// Watchers hear when the turn of a device comes, when something is done to it, and of the end; what is between is in
+    /// the ledger.
     fn tell_move(&mut self, part: &Part, before: &Ledger, after: &Ledger) {
-        let begins = before.phase == Phase::Waiting && after.phase.is_active();
-        let ends = before.phase.is_active() && after.phase.is_final();
-        if begins || ends {
+        let (from, to) = (before.phase, after.phase);
+        let begins = from == Phase::Waiting && to.is_active();
+        let ends = from.is_active() && to.is_final();
+        // Releases before told of no more.
+        let is_known = self.counters.feature_level >= FeatureLevel::INSTANCES;
+        let updates = from == Phase::Scheduled && to.is_active() && to != from;
+        let gives_up = from == Phase::Waiting && to.is_final();
+        if begins || ends || is_known && (updates || gives_up) {
             let event = Event::CampaignMoved {
                 campaign: part.name.clone(),
                 phase: after.phase,

@@ -1,7 +1,7 @@
 //! Campaigns, and the devices in them.
 
 use crate::apply::campaign::membership::can_admit;
-use crate::campaign::{Campaign, CampaignId, Ledger, Part, Phase, Tally};
+use crate::campaign::{Campaign, CampaignId, Ledger, Part, Phase, Tally, UpdateObject};
 use crate::name::{DeviceName, Namespace};
 use crate::range;
 use crate::table::{Row, RowKey, Tables};
@@ -82,6 +82,49 @@ pub fn ledger(tables: &dyn Tables, id: CampaignId, endpoint: &DeviceName) -> Opt
         Some(Row::CampaignDevice(ledger)) => Some(ledger),
         _ => None,
     }
+}
+
+/// The campaign that says which firmware a device should have.
+#[derive(Clone, Debug, PartialEq)]
+pub struct FirmwareCampaign {
+    /// Its name.
+    pub name: String,
+    /// The name of its image.
+    pub image: String,
+    /// The version that the device is to run.
+    pub version: String,
+    /// How far the device is.
+    pub ledger: Ledger,
+}
+
+/// The campaign for the firmware of a device that it is in now; else one that it waits in; else the one that was done with
+/// it last.
+pub fn firmware_campaign(tables: &dyn Tables, endpoint: &DeviceName) -> Option<FirmwareCampaign> {
+    let mut latest: Option<FirmwareCampaign> = None;
+    for part in campaign_parts(tables) {
+        if part.namespace != endpoint.namespace() || part.image.object != UpdateObject::Firmware {
+            continue;
+        }
+        let Some(ledger) = ledger(tables, part.id, endpoint) else {
+            continue;
+        };
+        let rank = |ledger: &Ledger| {
+            let is_over = ledger.phase.is_final();
+            (ledger.phase.is_active(), !is_over, ledger.since)
+        };
+        if latest
+            .as_ref()
+            .is_none_or(|known| rank(&known.ledger) < rank(&ledger))
+        {
+            latest = Some(FirmwareCampaign {
+                name: part.name,
+                image: part.image.name,
+                version: part.image.version,
+                ledger,
+            });
+        }
+    }
+    latest
 }
 
 /// The next devices that wait, in one lane or in any, in the order of their turns.

@@ -13,7 +13,9 @@ use device_state::campaign::{
 };
 use device_state::command::{Live, Missing};
 use device_state::selection::{Condition, DeviceTest, Pattern, TextTest};
-use device_state::{Command, Event, Namespace, OperationState, Outcome, Rejection, Row, query};
+use device_state::{
+    Command, Event, FeatureLevel, Namespace, OperationState, Outcome, Rejection, Row, query,
+};
 
 use self::gadget::{Gadget, Oddity};
 use crate::world::{World, endpoint};
@@ -160,6 +162,18 @@ fn played_in(part: Part, gadget: Gadget) -> (World, Gadget) {
     (world, gadget)
 }
 
+/// What watchers hear of the devices.
+fn told(world: &World) -> Vec<Phase> {
+    let phase = |row: &Row| match row {
+        Row::Feed(entry) => match entry.event {
+            Event::CampaignMoved { phase, .. } => Some(phase),
+            _ => None,
+        },
+        _ => None,
+    };
+    world.tables.rows().filter_map(phase).collect()
+}
+
 #[test]
 fn a_device_gets_the_firmware_and_succeeds_by_its_version() {
     let (world, gadget) = played(Gadget::new("a"));
@@ -171,18 +185,30 @@ fn a_device_gets_the_firmware_and_succeeds_by_its_version() {
         (tally(&world, 0).succeeded, tally(&world, 0).ended()),
         (1, 1)
     );
-    let told = world.tables.rows().filter_map(|row| match row {
-        Row::Feed(entry) => match &entry.event {
-            Event::CampaignMoved { phase, .. } => Some(*phase),
-            _ => None,
-        },
-        _ => None,
-    });
-    assert!(told.eq([Phase::Scheduled, Phase::Succeeded]));
+    assert_eq!(told(&world), [Phase::Scheduled, Phase::Succeeded]);
     // Nothing is left of it: no lock, no hold, nothing that waits.
     assert_eq!(query::campaign_of(&world.tables, &endpoint("a")), None);
     assert!(query::observations(&world.tables, &endpoint("a")).is_empty());
     assert_eq!(query::counters(&world.tables).campaign_devices, 0);
+}
+
+#[test]
+fn watchers_hear_when_an_update_begins_and_of_those_who_wait_in_vain() {
+    let mut world = begun(part(ID), &["a", "b"]);
+    let level = FeatureLevel::INSTANCES;
+    world.run(Command::RaiseFeatureLevel { level });
+    admit(&mut world, ID, 0, 1);
+    let first = ["a", "b"]
+        .into_iter()
+        .find(|name| phase(&world, name) == Phase::Scheduled);
+    Gadget::new(first.unwrap()).play(&mut world);
+    assert_eq!(
+        told(&world),
+        [Phase::Scheduled, Phase::Offered, Phase::Succeeded]
+    );
+    world.run(Command::DropCampaign { id: ID, limit: 10 });
+    assert_eq!(told(&world).last(), Some(&Phase::Cancelled));
+    assert_eq!(told(&world).len(), 4);
 }
 
 #[test]
@@ -506,6 +532,43 @@ fn a_device_is_in_one_campaign_at_a_time() {
         query::campaign_of(&world.tables, &endpoint("a")),
         Some(other)
     );
+}
+
+#[test]
+fn the_firmware_of_a_device_is_told_by_the_campaign_that_has_it_in_hand() {
+    let other = CampaignId(8);
+    let mut world = begun(part(ID), &["a"]);
+    let told = |world: &World| {
+        let found = query::device(&world.tables, &endpoint("a")).firmware;
+        found.map(|one| (one.ledger.campaign, one.ledger.phase))
+    };
+    assert_eq!(told(&world), Some((ID, Phase::Waiting)));
+    admit(&mut world, ID, 0, 1);
+    let software = Part {
+        image: Image {
+            object: UpdateObject::Software(0),
+            ..part(CampaignId(9)).image
+        },
+        ..part(CampaignId(9))
+    };
+    for part in [part(other), software] {
+        let id = part.id;
+        let part = Box::new(part);
+        world.run(Command::OpenCampaign { part });
+        enrol(&mut world, id);
+    }
+    assert_eq!(told(&world), Some((ID, Phase::Scheduled)));
+    Gadget::new("a").play(&mut world);
+    assert_eq!(phase(&world, "a"), Phase::Succeeded);
+    // It waits for another one.
+    assert_eq!(told(&world), Some((other, Phase::Waiting)));
+    for _ in 0..2 {
+        world.run(Command::DropCampaign {
+            id: other,
+            limit: 1,
+        });
+    }
+    assert_eq!(told(&world), Some((ID, Phase::Succeeded)));
 }
 
 #[test]

@@ -48,6 +48,7 @@ impl<'a> Report<'a> {
                 labels: known.labels,
                 observations: known.observations,
                 wipe_operation: known.wipe_operation,
+                firmware: None,
                 drift: None,
                 resources: Vec::new(),
             },
@@ -75,6 +76,11 @@ impl<'a> Report<'a> {
         message: impl Into<String>,
     ) {
         self.conditions.set(condition, status, reason, message);
+    }
+
+    /// A condition that says nothing any more.
+    pub(super) fn leave_out(&mut self, condition: ConditionType) {
+        self.conditions.remove(condition);
     }
 
     pub(super) fn accepted(&mut self) {
@@ -117,6 +123,7 @@ impl<'a> Report<'a> {
         self.status.registration = None;
         self.status.desired_generation = None;
         self.status.outstanding = None;
+        self.leave_out(ConditionType::FirmwareCurrent);
         let message = "the device is not of this object: see Accepted";
         self.set(
             ConditionType::Registered,

@@ -8,6 +8,7 @@ use super::*;
 mod asked;
 mod attached;
 mod deadline;
+mod firmware;
 mod parting;
 
 fn at(second: i64) -> Time {

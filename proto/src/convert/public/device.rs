@@ -57,6 +57,7 @@ impl From<Registration> for public::Device {
                 .map(|enrollment| enrollment.policy)
                 .unwrap_or_default(),
             quarantined,
+            firmware_campaign: None,
         }
     }
 }
@@ -141,6 +142,7 @@ pub fn device(view: DeviceView) -> public::Device {
         child_values: view.child_values.into_iter().map(Into::into).collect(),
         desired: view.desired.into_iter().map(Into::into).collect(),
         bootstrap: view.bootstrap.map(Into::into),
+        firmware_campaign: view.firmware.map(Into::into),
         ..bare
     }
 }

@@ -1,6 +1,7 @@
 #![expect(clippy::unwrap_used, reason = "a failed unwrap is the test's failure")]
 
 use prost_types::Timestamp;
+use proto::drover::v1::campaign_device::Phase;
 use proto::drover::v1::value::Kind;
 use proto::drover::v1::{ObjectInstance, ReportedValue, Value};
 
@@ -83,6 +84,17 @@ fn registered() -> Device {
         labels: [("site".to_owned(), "north".to_owned())].into(),
         annotations: BTreeMap::new(),
         etag: "00112233445566778899aabb".to_owned(),
+        firmware_campaign: Some(FirmwareCampaign {
+            campaign: "fw231".to_owned(),
+            image: "m200-2.3.1".to_owned(),
+            version: "2.3.1".to_owned(),
+            phase: Phase::Failed.into(),
+            reason: "out of memory".to_owned(),
+            phase_time: Some(Timestamp {
+                seconds: 1_040,
+                nanos: 0,
+            }),
+        }),
     }
 }
 

@@ -291,9 +291,21 @@ impl Change<'_> {
         let rows = query::ledgers_after(self.tables, id, None, limit);
         let more = rows.len() == limit;
         for ledger in rows {
-            if let Some(part) = part.as_ref().filter(|_| ledger.phase.is_active()) {
-                self.walk(part, &ledger, Input::Forgotten);
-                self.settle_queue(&ledger.endpoint);
+            if let Some(part) = part.as_ref() {
+                if ledger.phase.is_active() {
+                    self.walk(part, &ledger, Input::Forgotten);
+                    self.settle_queue(&ledger.endpoint);
+                } else if ledger.phase == Phase::Waiting {
+                    let phase = Phase::Cancelled;
+                    self.tell_move(
+                        part,
+                        &ledger,
+                        &Ledger {
+                            phase,
+                            ..ledger.clone()
+                        },
+                    );
+                }
             }
             self.remove_ledger(id, ledger.endpoint);
         }

@@ -8,6 +8,7 @@ use device_state::campaign::{
     OnFailure, PauseReason, Phase, Plan, Promotion, Reach, Schedule, SkipReason, Tally, Transfer,
     Wave, WaveCourse, WaveState,
 };
+use device_state::query::FirmwareCampaign;
 
 use super::text::{day_names, minutes_text, percent_text, share_text};
 use crate::convert::public::{coap_code, timestamp};
@@ -207,6 +208,20 @@ pub fn campaign_device(ledger: &Ledger, waves: &[Wave]) -> public::CampaignDevic
         phase_time: timestamp(ledger.since),
         retries: u32::from(ledger.retries),
         version_before: ledger.version_before.clone().unwrap_or_default(),
+    }
+}
+
+impl From<FirmwareCampaign> for public::FirmwareCampaign {
+    fn from(campaign: FirmwareCampaign) -> Self {
+        let (phase, reason) = phase(campaign.ledger.phase);
+        Self {
+            campaign: campaign.name,
+            image: campaign.image,
+            version: campaign.version,
+            phase: phase.into(),
+            reason,
+            phase_time: timestamp(campaign.ledger.since),
+        }
     }
 }
 
