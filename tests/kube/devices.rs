@@ -23,6 +23,7 @@ fn a_device_is_labelled_observed_and_forgotten_by_its_object() {
     named::a_value_of_a_secret_is_written_and_shown_to_nobody(&rig, &devices[0]);
     named::a_profile_that_an_object_refers_to_is_brought_to_its_device(&rig, &devices[0]);
     named::a_device_that_never_comes_is_late(&rig);
+    named::a_device_proves_itself_by_the_secret_that_its_object_names(&rig);
     an_object_instance_is_made_and_taken_away(&rig, &devices[0]);
     an_object_of_another_namespace_is_of_another_device(&rig, &devices[0]);
     a_deleted_object_resets_its_device(&rig, &devices[1]);

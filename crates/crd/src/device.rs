@@ -109,6 +109,11 @@ pub struct DeviceSpec {
     #[x_kube(merge_strategy = ListMerge::Atomic)]
     #[x_kube(validation = Rule::new("self.all(one, self.exists_one(other, other.name == one.name))").message("profileRefs must name each DeviceProfile once"))]
     pub profile_refs: Vec<ObjectReference>,
+    /// The Secret with what the device proves itself by: `key`, a pre-shared key, and `identity`, else it is the
+    /// endpoint name; or `publicKey`, in PEM; or `masterSecret`, `clientID` and `serverID` of an OSCORE context. With `.hex`
+    /// behind its name a key of the Secret has its bytes in hex.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub credential_secret_ref: Option<ObjectReference>,
     /// The values that resources should have; whatever is not listed is left alone.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(length(max = 64))]
@@ -148,6 +153,7 @@ impl Device {
                 Reason::Accepted,
                 Reason::IdentityConflict,
                 Reason::AlreadyKnown,
+                Reason::CredentialTaken,
                 Reason::UnknownObjectModel,
                 Reason::InvalidValue,
                 Reason::SecretNotFound,
@@ -181,6 +187,7 @@ impl Device {
                 Reason::Suspended,
                 Reason::IdentityConflict,
                 Reason::AlreadyKnown,
+                Reason::CredentialTaken,
                 Reason::UnknownObjectModel,
                 Reason::InvalidValue,
                 Reason::SecretNotFound,
@@ -205,6 +212,7 @@ impl Device {
                 Reason::Suspended,
                 Reason::IdentityConflict,
                 Reason::AlreadyKnown,
+                Reason::CredentialTaken,
                 Reason::UnknownObjectModel,
                 Reason::InvalidValue,
                 Reason::SecretNotFound,
@@ -341,6 +349,11 @@ pub struct DeviceStatus {
     #[schemars(length(max = 32))]
     #[x_kube(merge_strategy = ListMerge::Set)]
     pub observations: Vec<String>,
+    /// The credentials of the device that this object has put into the state tier; likewise.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 8))]
+    #[x_kube(merge_strategy = ListMerge::Atomic)]
+    pub credentials: Vec<CredentialStatus>,
     /// The operation that resets the device, once the object is being deleted.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(max = 64))]
@@ -357,6 +370,41 @@ impl DeviceStatus {
     pub const MAX_LABELS: usize = 64;
     /// No more resources are listed.
     pub const MAX_RESOURCES: usize = 16;
+}
+
+/// A credential that an object has put into the state tier.
+#[derive(KubeSchema, Serialize, Deserialize, Clone, Debug, PartialEq, Eq)]
+#[serde(rename_all = "camelCase")]
+pub struct CredentialStatus {
+    /// Of which kind it is.
+    pub kind: CredentialKind,
+    /// What the device shows: the PSK identity, the SHA-256 of the public key or the OSCORE Sender ID; the latter two, and an
+    /// identity that is no text, as hex: and hex digits.
+    #[schemars(length(max = 264))]
+    pub identity: String,
+    /// The resourceVersion of the Secret that it is of; absent while it is not known whether the state tier has it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(max = 64))]
+    pub secret_version: Option<String>,
+    /// By which the state tier tells it apart from others with this identity; absent until it was known to have it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(max = 128))]
+    pub etag: Option<String>,
+    /// The etag of what was there under this identity before, while it is not known whether this took its place.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(max = 128))]
+    pub replaces: Option<String>,
+}
+
+/// Of which kind a credential is.
+#[derive(JsonSchema, Serialize, Deserialize, Clone, Copy, Debug, PartialEq, Eq)]
+pub enum CredentialKind {
+    /// A pre-shared key.
+    PSK,
+    /// A public key, shown raw or in a certificate.
+    RawPublicKey,
+    /// An OSCORE context.
+    OSCORE,
 }
 
 /// A registration as Kubernetes shows it. What changes with every Update is not in it: a status is

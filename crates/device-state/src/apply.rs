@@ -206,6 +206,7 @@ impl<'t> Change<'t> {
             Command::RemoveSession { cid } => self.remove_session(*cid),
             Command::RenewMembership { member, lease } => self.renew_membership(member, *lease),
             Command::PutCredential { credential } => Ok(self.put_credential(credential)),
+            Command::AddCredential { credential } => self.add_credential(credential),
             Command::RemoveCredential { credential } => self.remove_credential(credential),
             Command::BindEndpoint {
                 endpoint,

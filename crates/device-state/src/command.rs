@@ -117,6 +117,10 @@ pub enum Command {
     PutCredential {
         credential: Credential,
     },
+    /// As [`Command::PutCredential`], unless another endpoint has the identity.
+    AddCredential {
+        credential: Credential,
+    },
     RemoveCredential {
         credential: CredentialName,
     },
@@ -388,7 +392,9 @@ impl Command {
             Self::StoreSession { session, .. } => session.namespace.clone(),
             Self::StoreResumption { resumption } => resumption.namespace.clone(),
             Self::RenewMembership { member, .. } => member.namespace.clone(),
-            Self::PutCredential { credential } => credential.endpoint.namespace(),
+            Self::PutCredential { credential } | Self::AddCredential { credential } => {
+                credential.endpoint.namespace()
+            }
             Self::PutBootstrapProfile { profile } => profile.namespace.clone(),
             Self::RecordBootstrap { record } => record.endpoint.namespace(),
             Self::PutCampaign { campaign } => campaign.namespace.clone(),
@@ -408,6 +414,9 @@ impl Command {
 
     /// What replicas have to understand to apply it.
     pub fn needs(&self) -> FeatureLevel {
+        if self.adds_credential() {
+            return FeatureLevel::ADDED_CREDENTIALS;
+        }
         if self.is_of_instances() {
             return FeatureLevel::INSTANCES;
         }
@@ -442,6 +451,14 @@ impl Command {
             Self::SteerCampaign { course, .. } => course.census > 0,
             Self::AdmitDevices { step, census, .. } => *step > 0 || *census > 0,
             Self::Guarded { command, .. } => command.is_of_campaign_health(),
+            _ => false,
+        }
+    }
+
+    fn adds_credential(&self) -> bool {
+        match self {
+            Self::AddCredential { .. } => true,
+            Self::Guarded { command, .. } => command.adds_credential(),
             _ => false,
         }
     }
@@ -543,6 +560,7 @@ impl Command {
         matches!(
             self,
             Self::PutCredential { .. }
+                | Self::AddCredential { .. }
                 | Self::RemoveCredential { .. }
                 | Self::BindEndpoint { .. }
                 | Self::UnbindEndpoint { .. }
@@ -658,6 +676,8 @@ pub enum Rejection {
     SecurityRequired,
     #[error("more credentials than an endpoint may have")]
     TooManyCredentials,
+    #[error("another endpoint has this identity")]
+    CredentialTaken,
     #[error("the connection id is taken")]
     CidTaken,
     #[error("another owner claimed the session first")]

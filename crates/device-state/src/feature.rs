@@ -10,7 +10,7 @@ pub struct FeatureLevel(pub u32);
 
 impl FeatureLevel {
     /// What this release understands. A replica that meets a higher one stops: it would guess.
-    pub const SUPPORTED: Self = Self(9);
+    pub const SUPPORTED: Self = Self(10);
 
     /// There are other namespaces than the default one. Releases before cannot read what is in them.
     pub const NAMESPACES: Self = Self(2);
@@ -38,6 +38,9 @@ impl FeatureLevel {
     /// Object instances are desired, what devices answer of them is kept, and campaigns tell when they begin with a device.
     /// Releases before take everything that is desired for a value.
     pub const INSTANCES: Self = Self(9);
+
+    /// Credentials are added that nobody has. Releases before know no such command.
+    pub const ADDED_CREDENTIALS: Self = Self(10);
 
     /// Whether this release understands the level.
     pub const fn is_supported(self) -> bool {

@@ -41,7 +41,7 @@ pub(crate) fn current_etag(tables: &dyn Tables, command: &Command) -> Option<Eta
             let desired = query::desired(tables, endpoint);
             Some(Etag::of_desired(generation, &desired))
         }
-        Command::PutCredential { credential } => {
+        Command::PutCredential { credential } | Command::AddCredential { credential } => {
             let stored = query::credential(tables, &credential.name())?;
             Some(Etag::of_credential(&stored))
         }

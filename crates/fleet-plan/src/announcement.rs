@@ -179,6 +179,7 @@ const fn weight(reason: Reason) -> Weight {
         | Reason::Yanked => Weight::Information,
         Reason::IdentityConflict
         | Reason::AlreadyKnown
+        | Reason::CredentialTaken
         | Reason::ObservedOtherwise
         | Reason::Unsupported
         | Reason::UnknownObjectModel

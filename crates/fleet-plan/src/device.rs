@@ -11,8 +11,8 @@
 //!    state tier refuses anything older than what it has seen. A change is sent one above the
 //!    stored generation.
 //! 4. The labels of the object are labels of the device, and its observations stand in the state
-//!    tier, whatever the policy, unless it is `Suspended`. The status says which of them this
-//!    object has set, so that those of others stay.
+//!    tier, whatever the policy, unless it is `Suspended`; and so does what its device proves itself
+//!    by. The status says which of them this object has set, so that those of others stay.
 //! 5. With a deadline for the delivery, the object is told as late once something is outstanding for so
 //!    long; since when it is stands in the status, so that no restart of the operator loses it. What is
 //!    desired stays.
@@ -21,6 +21,7 @@
 
 mod accept;
 mod asked;
+mod credential;
 mod deadline;
 mod farewell;
 mod firmware;
@@ -39,7 +40,7 @@ use crd::{
     AdoptionPolicy, DeletionPolicy, Device, DeviceProfile, DeviceStatus, DriftPolicy,
     ManagementPolicy, Reason,
 };
-use device_state::Goal;
+use device_state::{CredentialId, Goal};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 use lwm2m::{NotificationAttributes, Path};
 
@@ -50,6 +51,7 @@ use crate::conditions::differs;
 use crate::pause::is_paused;
 use crate::secrets::{self, Secrets};
 
+pub use self::credential::{Proof, StoredCredential, WantedCredential, revocation};
 pub use self::farewell::{
     Farewell, farewell, is_overdue, not_forgotten, reset, wants_finalizer, wiping,
 };
@@ -77,6 +79,10 @@ pub struct Observed {
     pub firmware: Option<FirmwareCampaign>,
     /// What is observed of it, one path each. Only looked at if the object wants or wanted any.
     pub observations: Vec<StoredObservation>,
+    /// What the device may prove itself by. Only looked at if the object has or had something to say of that.
+    pub credentials: Vec<StoredCredential>,
+    /// Those that the state tier has just said to be gone, or not to be what the object has put there.
+    pub revoked: Vec<CredentialId>,
     /// Why the state tier did not take what the object asks for.
     pub refused: Option<Refusal>,
 }
@@ -289,6 +295,15 @@ pub enum Action {
         /// Which one.
         path: Path,
     },
+    /// Store what the device proves itself by, unless it is another device's.
+    AddCredential(WantedCredential),
+    /// Remove something that the device proves itself by.
+    DeleteCredential {
+        /// Which one.
+        id: CredentialId,
+        /// As it was seen.
+        etag: String,
+    },
     /// Replace the whole desired set of an endpoint. Generation 0 with an empty set withdraws it.
     SetDesired {
         /// Above the stored one, so that it is never refused as old.
@@ -318,11 +333,24 @@ impl Plan {
     }
 }
 
-/// Whether [`Observed::observations`] matters for an object that refers to these profiles.
-pub fn observes(device: &Device, profiles: &[Arc<DeviceProfile>]) -> bool {
-    !device.spec.observations.is_empty()
-        || profiles.iter().any(|one| !one.spec.observations.is_empty())
-        || observations::owned(device).next().is_some()
+/// Of what the state tier knows of a device, what is only looked at if it matters.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Matters {
+    /// [`Observed::observations`].
+    pub observations: bool,
+    /// [`Observed::credentials`].
+    pub credentials: bool,
+}
+
+/// What matters for an object that refers to these profiles.
+pub fn matters(device: &Device, profiles: &[Arc<DeviceProfile>]) -> Matters {
+    Matters {
+        observations: !device.spec.observations.is_empty()
+            || profiles.iter().any(|one| !one.spec.observations.is_empty())
+            || observations::owned(device).next().is_some(),
+        credentials: device.spec.credential_secret_ref.is_some()
+            || credential::owned(device).next().is_some(),
+    }
 }
 
 /// The names of the profiles that an object refers to, in their order.
@@ -391,20 +419,27 @@ fn waits(profile: &DeviceProfile) -> bool {
     profile.spec.paused || is_paused(&profile.metadata)
 }
 
-/// Labels and observations.
+/// Labels, observations and what the device proves itself by.
 fn attached(
     device: &Device,
     observed: &Observed,
     accepted: &Accepted,
     report: &mut Report<'_>,
 ) -> Vec<Action> {
+    let credential = accepted.credential.as_ref();
     report.attached(
         labels::own(device, observed, &accepted.labels),
         observations::own(device, observed, &accepted.observations),
+        credential::own(device, observed, credential),
     );
     let labels = labels::change(device, observed, &accepted.labels);
     let observations = observations::changes(device, observed, &accepted.observations);
-    labels.into_iter().chain(observations).collect()
+    let credentials = credential::changes(device, observed, credential);
+    labels
+        .into_iter()
+        .chain(observations)
+        .chain(credentials)
+        .collect()
 }
 
 fn desired(
@@ -468,8 +503,14 @@ pub fn claim(device: &Device, plan: &Plan) -> Option<DeviceStatus> {
     };
     let labels = union(&known.labels, &plan.status.labels);
     let observations = union(&known.observations, &plan.status.observations);
-    let claims_more =
-        labels.len() > known.labels.len() || observations.len() > known.observations.len();
+    let credentials = &plan.status.credentials;
+    let adds = plan
+        .actions
+        .iter()
+        .any(|one| matches!(one, Action::AddCredential(_)));
+    let claims_more = labels.len() > known.labels.len()
+        || observations.len() > known.observations.len()
+        || adds && known.credentials != *credentials;
     let begins = is_strict && !was_accepted(device);
     (claims_more || begins).then(|| DeviceStatus {
         labels,

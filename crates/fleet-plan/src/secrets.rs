@@ -79,6 +79,17 @@ impl Secrets {
         }
     }
 
+    /// Everything that stands in one: its resourceVersion, and what it has by key.
+    pub(crate) fn whole(&self, name: &str) -> Result<(&str, &BTreeMap<String, Vec<u8>>), String> {
+        match self.0.get(name) {
+            None => Err(format!("the Secret {name} is not there")),
+            Some(Secret::Withheld { why }) => {
+                Err(format!("the Secret {name} cannot be used: {why}"))
+            }
+            Some(Secret::Held { version, entries }) => Ok((version, entries)),
+        }
+    }
+
     /// The versions of all of them.
     pub(crate) fn versions(&self) -> Vec<SecretVersion> {
         let version = |(name, secret): (&String, &Secret)| match secret {
@@ -105,10 +116,13 @@ pub(crate) fn given<'a>(
     }
 }
 
-/// The names of the Secrets that an object takes values from by itself.
+/// The names of the Secrets that an object takes values from by itself, or what its device proves itself by.
 pub fn of_device(device: &Device) -> BTreeSet<&str> {
     let resources = device.spec.resources.iter();
-    names(resources.map(|one| one.value_from.as_ref()))
+    let credential = device.spec.credential_secret_ref.iter();
+    let mut names = names(resources.map(|one| one.value_from.as_ref()));
+    names.extend(credential.map(|one| one.name.as_str()));
+    names
 }
 
 /// The names of the Secrets that a profile takes values from.

@@ -1,13 +1,17 @@
 //! One device: what is known of it, and what its object asks for.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::fmt;
 
+use device_state::CredentialId;
 use fleet_plan::device::{
-    Action, FirmwareCampaign, FirmwareProgress, Observed, Registration, ReportedValue,
-    StoredObservation, StoredResource, StoredState, WantedResource,
+    Action, FirmwareCampaign, FirmwareProgress, Observed, Proof, Registration, ReportedValue,
+    StoredCredential, StoredObservation, StoredResource, StoredState, WantedCredential,
+    WantedResource,
 };
 use lwm2m::{NotificationAttributes, Path, Value};
 use proto::drover::v1 as api;
+use proto::drover::v1::credentials_client::CredentialsClient;
 use proto::drover::v1::desired_state_client::DesiredStateClient;
 use proto::drover::v1::devices_client::DevicesClient;
 use proto::drover::v1::observations_client::ObservationsClient;
@@ -16,7 +20,7 @@ use tonic::client::GrpcService;
 use tonic::codegen::{Body as HttpBody, Bytes, StdError};
 use tonic::{Response, Status};
 
-use crate::{AnswerError, drift, presence, time, wire_drift, wire_presence};
+use crate::{AnswerError, drift, presence, reason, time, wire_drift, wire_presence};
 
 /// The call that carries an action out.
 #[derive(Clone, Debug, PartialEq)]
@@ -29,6 +33,22 @@ pub enum Call {
     PutObservation(api::PutObservationRequest),
     /// What is not to be reported any more.
     DeleteObservation(api::DeleteObservationRequest, Path),
+    /// Something to prove itself by, and of which version of a Secret it is.
+    AddCredential(Box<Secretive>, String),
+    /// What it is not to prove itself by any more.
+    DeleteCredential(api::DeleteCredentialRequest, CredentialId),
+}
+
+/// A request that is never printed.
+#[derive(Clone, PartialEq)]
+pub struct Secretive(api::PutCredentialRequest);
+
+impl fmt::Debug for Secretive {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let mut shown = f.debug_struct("PutCredentialRequest");
+        shown.field("endpoint", &self.0.endpoint);
+        shown.finish_non_exhaustive()
+    }
 }
 
 /// What stands after a call.
@@ -42,6 +62,10 @@ pub enum Reply {
     Observation(Option<api::Observation>),
     /// The object asks for no observation of this path any more.
     Released(Path),
+    /// The credential that was stored, and of which version of a Secret it is.
+    Credential(api::Credential, String),
+    /// This one is gone.
+    Revoked(CredentialId),
 }
 
 impl Call {
@@ -76,6 +100,18 @@ impl Call {
                     ..Default::default()
                 };
                 Self::DeleteObservation(request, *path)
+            }
+            Action::AddCredential(wanted) => {
+                let request = put_credential(endpoint, wanted);
+                Self::AddCredential(Box::new(Secretive(request)), wanted.version.clone())
+            }
+            Action::DeleteCredential { id, etag } => {
+                let request = api::DeleteCredentialRequest {
+                    id: Some(id.clone().into()),
+                    etag: etag.clone(),
+                    ..Default::default()
+                };
+                Self::DeleteCredential(request, id.clone())
             }
         }
     }
@@ -117,6 +153,26 @@ impl Call {
                     Err(status) => Err(status),
                 }
             }
+            Self::AddCredential(request, version) => {
+                let answer = CredentialsClient::new(service)
+                    .put_credential(request.0)
+                    .await?;
+                Ok(answer.map(|stored| Reply::Credential(stored, version)))
+            }
+            Self::DeleteCredential(request, id) => {
+                let mut credentials = CredentialsClient::new(service);
+                match credentials.delete_credential(request).await {
+                    Ok(answer) => Ok(answer.map(|_| Reply::Revoked(id))),
+                    // It is not there, or is what somebody else has put there.
+                    Err(status)
+                        if status.code() == tonic::Code::NotFound
+                            || reason(&status) == "ETAG_MISMATCH" =>
+                    {
+                        Ok(Response::new(Reply::Revoked(id)))
+                    }
+                    Err(status) => Err(status),
+                }
+            }
         }
     }
 }
@@ -146,6 +202,15 @@ impl Reply {
                     one.declared &= one.path != path;
                 }
             }
+            Self::Credential(credential, version) => {
+                let stored = StoredCredential {
+                    version: Some(version),
+                    ..stored_credential(credential)?
+                };
+                observed.credentials.retain(|one| one.id != stored.id);
+                observed.credentials.push(stored);
+            }
+            Self::Revoked(id) => observed.revoked.push(id),
         }
         Ok(())
     }
@@ -176,12 +241,61 @@ fn label_change(
     }
 }
 
-/// What the planner compares: what is known of the device, if anything is, and what is asked of it.
-pub fn observed(
-    device: Option<api::Device>,
-    desired: api::DesiredResources,
-    observations: Vec<api::Observation>,
-) -> Result<Observed, AnswerError> {
+fn put_credential(endpoint: String, wanted: &WantedCredential) -> api::PutCredentialRequest {
+    use api::put_credential_request::Credential;
+    let credential = match wanted.proof.clone() {
+        Proof::PreSharedKey { identity, key } => {
+            Credential::PreSharedKey(api::PreSharedKey { identity, key })
+        }
+        Proof::PublicKey(info) => Credential::PublicKey(info),
+        Proof::Oscore { client_id, secret } => Credential::Oscore(api::OscoreContext {
+            client_id,
+            server_id: secret.server_id,
+            master_secret: secret.master_secret,
+            master_salt: secret.master_salt,
+            id_context: secret.id_context,
+        }),
+    };
+    api::PutCredentialRequest {
+        endpoint,
+        credential: Some(credential),
+        only_if_free: true,
+        ..Default::default()
+    }
+}
+
+fn stored_credential(told: api::Credential) -> Result<StoredCredential, AnswerError> {
+    let id = told
+        .id
+        .ok_or_else(|| AnswerError::Value("the id of a credential".to_owned()))?;
+    Ok(StoredCredential {
+        id: id.try_into()?,
+        etag: told.etag,
+        version: None,
+    })
+}
+
+/// What was asked of the state tier about one endpoint, as it answered.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Answers {
+    /// What is known of the device, if anything is.
+    pub device: Option<api::Device>,
+    /// What is desired of it.
+    pub desired: api::DesiredResources,
+    /// What is observed of it; none if that does not matter.
+    pub observations: Vec<api::Observation>,
+    /// What it may prove itself by; none if that does not matter.
+    pub credentials: Vec<api::Credential>,
+}
+
+/// What the planner compares.
+pub fn observed(answers: Answers) -> Result<Observed, AnswerError> {
+    let Answers {
+        device,
+        desired,
+        observations,
+        credentials,
+    } = answers;
     let is_known = device.is_some();
     let mut device = device.unwrap_or_default();
     let labels = std::mem::take(&mut device.labels).into_iter().collect();
@@ -200,6 +314,11 @@ pub fn observed(
         is_known,
         labels,
         observations: stored_observations(observations)?,
+        credentials: credentials
+            .into_iter()
+            .map(stored_credential)
+            .collect::<Result<_, _>>()?,
+        revoked: Vec::new(),
         refused: None,
     })
 }

@@ -13,6 +13,7 @@ pub fn refusal(what: &str, status: &Status) -> Option<Refusal> {
     let told = reason(status);
     let reason = match status.code() {
         Code::InvalidArgument => Reason::InvalidValue,
+        Code::AlreadyExists if told == "CREDENTIAL_TAKEN" => Reason::CredentialTaken,
         // A package that the image names.
         Code::FailedPrecondition if told == "UNKNOWN_ARTEFACT" => Reason::ImageNotFound,
         Code::ResourceExhausted if !PASSING.contains(&told.as_str()) => Reason::QuotaExceeded,

@@ -76,6 +76,7 @@ pub(crate) fn rejected(rejection: Rejection) -> Response {
         | Rejection::EnrollmentFull => Code::FORBIDDEN_4_03,
         Rejection::UnknownOperation
         | Rejection::TooManyCredentials
+        | Rejection::CredentialTaken
         | Rejection::UnknownSession
         | Rejection::CidTaken
         | Rejection::GenerationMoved

@@ -5,7 +5,8 @@ use std::time::Duration;
 use crd::{Device, DeviceStatus};
 use device_state::Namespace;
 use fleet_plan::device::{
-    Farewell, farewell, is_overdue, not_forgotten, reset, wants_finalizer, wiping,
+    Farewell, farewell, is_overdue, matters, not_forgotten, reset, revocation, wants_finalizer,
+    wiping,
 };
 use fleet_plan::operation::Outcome;
 use kube::ResourceExt;
@@ -14,7 +15,7 @@ use kube::runtime::controller::Action;
 use serde_json::json;
 
 use super::release::withdraw;
-use super::{Context, namespace};
+use super::{Context, namespace, reconcile};
 use crate::controller::{Published, ReconcileError, jittered, now};
 use crate::kubernetes::objects;
 
@@ -134,14 +135,33 @@ async fn forget(
     context: &Context,
 ) -> Result<Parting, ReconcileError> {
     let endpoint = &device.spec.endpoint_name;
+    let state_tier = &context.shared.state_tier;
     context.shared.changed("forget");
-    context
-        .shared
-        .state_tier
-        .forget(namespace, endpoint)
-        .await?;
+    state_tier.forget(namespace, endpoint).await?;
+    // Not before: without it the device could not be told to reset itself.
+    revoke(namespace, device, context).await?;
     tracing::info!(%namespace, endpoint, "the object is being deleted: its device is forgotten");
     Ok(Parting::Done)
+}
+
+/// Ends what the object has given its device to prove itself by.
+async fn revoke(
+    namespace: &Namespace,
+    device: &Device,
+    context: &Context,
+) -> Result<(), ReconcileError> {
+    let matters = matters(device, &[]);
+    if !matters.credentials {
+        return Ok(());
+    }
+    let (state_tier, endpoint) = (&context.shared.state_tier, &device.spec.endpoint_name);
+    let mut observed = state_tier.observe(namespace, endpoint, matters).await?;
+    for action in revocation(device, &observed) {
+        let acted = state_tier.act(namespace, endpoint, &action, &mut observed);
+        acted.await?;
+        reconcile::count(&action, context);
+    }
+    Ok(())
 }
 
 /// Whether an object has to be held by its policy and is not, or the other way round.

@@ -1,7 +1,7 @@
 //! One object: observe, plan, act.
 
 use crd::{Device, DeviceStatus};
-use fleet_plan::device::{Action, Observed, Plan, Surroundings, claim, observes, plan};
+use fleet_plan::device::{Action, Observed, Plan, Surroundings, claim, matters, plan};
 
 use super::surroundings::surroundings;
 use super::{Context, farewell, namespace};
@@ -34,7 +34,7 @@ pub(super) async fn carry_out(
         ..around
     };
     let endpoint = &device.spec.endpoint_name;
-    let observed = state_tier.observe(&namespace, endpoint, observes(device, &around.profiles));
+    let observed = state_tier.observe(&namespace, endpoint, matters(device, &around.profiles));
     let mut observed = Observed {
         ended: context.index.ended(namespace.as_str(), endpoint),
         ..observed.await?
@@ -77,6 +77,8 @@ pub(super) fn count(action: &Action, context: &Context) {
         Action::SetLabels { .. } => shared.changed("label"),
         Action::PutObservation { .. } => shared.changed("observe"),
         Action::DeleteObservation { .. } => shared.changed("unobserve"),
+        Action::AddCredential(_) => shared.changed("credential"),
+        Action::DeleteCredential { .. } => shared.changed("uncredential"),
     }
 }
 

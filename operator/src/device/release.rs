@@ -5,7 +5,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use crd::Device;
-use fleet_plan::device::{observes, owns_something};
+use fleet_plan::device::{Matters, matters, owns_something};
 use kube::ResourceExt;
 use kube::runtime::reflector::ObjectRef;
 use tokio::sync::Notify;
@@ -92,7 +92,12 @@ pub(super) async fn withdraw(
     let state_tier = &context.shared.state_tier;
     let namespace = namespace(device)?;
     let endpoint = &device.spec.endpoint_name;
-    let observed = state_tier.observe(&namespace, endpoint, observes(device, &[]));
+    // What it proves itself by stays with a device.
+    let matters = Matters {
+        credentials: false,
+        ..matters(device, &[])
+    };
+    let observed = state_tier.observe(&namespace, endpoint, matters);
     let mut observed = observed.await?;
     // Of an heir whose profiles are not known yet nothing counts: it asks for it again.
     let around = match heir {

@@ -1,9 +1,10 @@
 //! Devices: which there are, what is known of one, and what its object asks for.
 
 use device_state::Namespace;
-use fleet_plan::device::{Action, Observed};
-use fleet_wire::device::{Call, observed};
+use fleet_plan::device::{Action, Matters, Observed};
+use fleet_wire::device::{Answers, Call, observed};
 use proto::drover::v1 as api;
+use proto::drover::v1::credentials_client::CredentialsClient;
 use proto::drover::v1::desired_state_client::DesiredStateClient;
 use proto::drover::v1::devices_client::DevicesClient;
 use proto::drover::v1::observations_client::ObservationsClient;
@@ -32,13 +33,12 @@ macro_rules! call {
 }
 
 impl StateTier {
-    /// What is known of an endpoint; nothing is known of one that was never heard of. Its observations are asked for only
-    /// if they matter.
+    /// What is known of an endpoint; nothing is known of one that was never heard of.
     pub(crate) async fn observe(
         &self,
         namespace: &Namespace,
         endpoint: &str,
-        observes: bool,
+        matters: Matters,
     ) -> Result<Observed, CallError> {
         let endpoint = endpoint.to_owned();
         let request = api::GetDeviceRequest {
@@ -50,22 +50,27 @@ impl StateTier {
             endpoint: endpoint.clone(),
         };
         let desired = call!(self, DesiredStateClient.get_desired, namespace, request);
-        let (device, desired, observations) = tokio::join!(
+        let (device, desired, observations, credentials) = tokio::join!(
             device,
             desired,
-            self.observations(namespace, endpoint, observes)
+            self.observations(namespace, endpoint.clone(), matters.observations),
+            self.credentials(namespace, endpoint, matters.credentials)
         );
-        let desired = known(desired)?.unwrap_or_default();
-        Ok(observed(known(device)?, desired, observations?)?)
+        Ok(observed(Answers {
+            device: known(device)?,
+            desired: known(desired)?.unwrap_or_default(),
+            observations: observations?,
+            credentials: credentials?,
+        })?)
     }
 
     async fn observations(
         &self,
         namespace: &Namespace,
         endpoint: String,
-        observes: bool,
+        matters: bool,
     ) -> Result<Vec<api::Observation>, CallError> {
-        if !observes {
+        if !matters {
             return Ok(Vec::new());
         }
         let request = api::ListObservationsRequest { endpoint };
@@ -76,6 +81,24 @@ impl StateTier {
             request
         );
         Ok(known(answer.await)?.unwrap_or_default().observations)
+    }
+
+    async fn credentials(
+        &self,
+        namespace: &Namespace,
+        endpoint: String,
+        matters: bool,
+    ) -> Result<Vec<api::Credential>, CallError> {
+        if !matters {
+            return Ok(Vec::new());
+        }
+        let request = api::ListCredentialsRequest {
+            endpoint,
+            page_size: PAGE,
+            ..Default::default()
+        };
+        let answer = call!(self, CredentialsClient.list_credentials, namespace, request);
+        Ok(answer.await?.credentials)
     }
 
     /// Carries an action about an endpoint out, and takes what stands afterwards into `observed`.

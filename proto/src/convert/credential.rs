@@ -35,6 +35,8 @@ pub struct NewCredential {
     pub id: CredentialId,
     pub secret: Secret,
     pub origin: CredentialOrigin,
+    /// Whether it is refused if another endpoint has the identity.
+    pub only_if_free: bool,
 }
 
 fn sized(
@@ -339,6 +341,7 @@ impl TryFrom<InNamespace<public::PutCredentialRequest>> for NewCredential {
             id,
             secret,
             origin: CredentialOrigin::Stored,
+            only_if_free: request.only_if_free,
         })
     }
 }

@@ -64,6 +64,7 @@ wire_enum!(Rejection, wire::Rejection, wire_rejection, rejection, {
     EnrollmentTooFast,
     UnknownEnrollmentPolicy,
     TooManyEnrollmentPolicies,
+    CredentialTaken,
 });
 
 impl From<Outcome> for wire::Outcome {

@@ -2187,7 +2187,7 @@ pub mod row {
 pub struct Command {
     #[prost(
         oneof = "command::Kind",
-        tags = "1, 2, 3, 4, 5, 6, 7, 8, 10, 11, 12, 13, 14, 15, 16, 17, 18, 19, 20, 21, 22, 23, 24, 25, 26, 27, 28, 29, 30, 31, 32, 33, 34, 35, 36, 37, 38, 39, 40, 41, 45, 46, 50, 70, 71, 72, 73, 74, 75, 76, 77, 78, 79, 80, 90, 91, 92, 93, 100, 101, 102, 110, 111"
+        tags = "1, 2, 3, 4, 5, 6, 7, 8, 10, 11, 12, 13, 14, 15, 16, 17, 18, 19, 20, 21, 22, 23, 24, 25, 26, 27, 28, 29, 30, 31, 32, 33, 34, 35, 36, 37, 38, 39, 40, 41, 45, 46, 50, 70, 71, 72, 73, 74, 75, 76, 77, 78, 79, 80, 90, 91, 92, 93, 100, 101, 102, 110, 111, 120"
     )]
     pub kind: ::core::option::Option<command::Kind>,
 }
@@ -2633,6 +2633,8 @@ pub mod command {
         /// Of an enrollment policy
         #[prost(message, tag = "111")]
         RemoveEnrollmentPolicy(CampaignName),
+        #[prost(message, tag = "120")]
+        AddCredential(super::Credential),
     }
 }
 #[derive(Clone, PartialEq, ::prost::Message)]
@@ -3294,6 +3296,7 @@ pub enum Rejection {
     TooManyEnrollmentPolicies = 54,
     CampaignEnded = 55,
     CampaignStopped = 56,
+    CredentialTaken = 57,
 }
 impl Rejection {
     /// String value of the enum field names used in the ProtoBuf definition.
@@ -3354,6 +3357,7 @@ impl Rejection {
             Self::TooManyEnrollmentPolicies => "REJECTION_TOO_MANY_ENROLLMENT_POLICIES",
             Self::CampaignEnded => "REJECTION_CAMPAIGN_ENDED",
             Self::CampaignStopped => "REJECTION_CAMPAIGN_STOPPED",
+            Self::CredentialTaken => "REJECTION_CREDENTIAL_TAKEN",
         }
     }
     /// Creates an enum from field names used in the ProtoBuf definition.
@@ -3413,6 +3417,7 @@ impl Rejection {
             }
             "REJECTION_CAMPAIGN_ENDED" => Some(Self::CampaignEnded),
             "REJECTION_CAMPAIGN_STOPPED" => Some(Self::CampaignStopped),
+            "REJECTION_CREDENTIAL_TAKEN" => Some(Self::CredentialTaken),
             _ => None,
         }
     }

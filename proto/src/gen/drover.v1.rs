@@ -2820,6 +2820,9 @@ pub struct PutCredentialRequest {
     /// Of the credential that is replaced, which has to be as it was, else ABORTED. Empty: whatever is there
     #[prost(string, tag = "9")]
     pub etag: ::prost::alloc::string::String,
+    /// ALREADY_EXISTS if another endpoint has the identity, which is taken from it otherwise. Refused until all state nodes know it.
+    #[prost(bool, tag = "10")]
+    pub only_if_free: bool,
     #[prost(oneof = "put_credential_request::Credential", tags = "4, 5, 6")]
     pub credential: ::core::option::Option<put_credential_request::Credential>,
 }

@@ -837,6 +837,7 @@ fn rejection() -> impl Strategy<Value = Rejection> {
         Rejection::ResumptionTooLong,
         Rejection::SecurityRequired,
         Rejection::TooManyCredentials,
+        Rejection::CredentialTaken,
         Rejection::ObservedOtherwise,
         Rejection::UnknownProfile,
         Rejection::TooManyProfiles,
@@ -1097,6 +1098,7 @@ fn session_or_credential_command() -> impl Strategy<Value = Command> {
         state_node().prop_map(|node| Command::PutStateNode { node }),
         owner().prop_map(|node| Command::ForgetStateNode { node }),
         credential().prop_map(|credential| Command::PutCredential { credential }),
+        credential().prop_map(|credential| Command::AddCredential { credential }),
         context_owner().prop_map(|context| Command::ClaimContext {
             namespace: context.namespace,
             oscore_id: context.oscore_id,

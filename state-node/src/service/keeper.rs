@@ -1,14 +1,16 @@
 //! Storing and removing credentials, which two shards have to know of: the credential's own and its endpoint's.
 //!
 //! An endpoint's shard knows of a credential before it is good for anything, and until it is good for nothing. If the
-//! second commit fails, the endpoint registers with security only until the call is repeated.
+//! second commit fails, the endpoint registers with security only until the call is repeated. What may be refused by the
+//! credential's shard goes there first: until the endpoint's shard knows of it, it is good for nothing.
 
 use std::sync::Arc;
 use std::time::Duration;
 
+use device_state::limit::MAX_ENDPOINT_CREDENTIALS;
 use device_state::{
     BoundCredential, Command, Credential, CredentialId, CredentialKey, CredentialName,
-    CredentialOrigin, DeviceName, Outcome, RequestId, ShardId, Timestamp,
+    CredentialOrigin, DeviceName, Outcome, Rejection, RequestId, ShardId, Timestamp, query,
 };
 use node_runtime::{Stage, Tasks, clock, random};
 use proto::convert::NewCredential;
@@ -86,8 +88,11 @@ impl Keeper {
             serial: terms.number("serial").unwrap_or_else(random::random_u64),
         };
         let (keeper, stored, terms) = (self.clone(), credential.clone(), terms.clone());
-        self.to_the_end(async move { keeper.put(credential, origin, &terms).await })
-            .await?;
+        let only_if_free = new.only_if_free;
+        self.to_the_end(
+            async move { keeper.put(credential, (origin, only_if_free), &terms).await },
+        )
+        .await?;
         Ok(stored)
     }
 
@@ -149,7 +154,7 @@ impl Keeper {
     async fn put(
         &self,
         credential: Credential,
-        origin: CredentialOrigin,
+        (origin, only_if_free): (CredentialOrigin, bool),
         terms: &Terms,
     ) -> Result<(), Status> {
         let name = credential.name();
@@ -162,16 +167,25 @@ impl Keeper {
             id: id.clone(),
             serial: credential.serial,
         };
+        let endpoint = credential.endpoint.clone();
         let bind = Command::BindEndpoint {
-            endpoint: credential.endpoint.clone(),
+            endpoint: endpoint.clone(),
             credential: BoundCredential { key, origin },
         };
-        let bind = (self.shard_of(&credential.endpoint), bind);
+        let bind = (self.shard_of(&endpoint), bind);
         let shard = ShardId::of_credential(&name, self.router.shards());
-        let put = (shard, Command::PutCredential { credential });
-        // What replaces a credential that has to be as it was may be refused by its own shard, and then nothing is bound:
-        // until it is, the endpoint has the one that was replaced.
-        let outcome = if terms.guard.etag.is_some() {
+        let put = if only_if_free {
+            Command::AddCredential { credential }
+        } else {
+            Command::PutCredential { credential }
+        };
+        let put = (shard, put);
+        // What depends on what is there may be refused by its own shard, and then nothing is bound: until it is, the
+        // endpoint has the one that was replaced, if any.
+        if only_if_free {
+            self.has_room(&endpoint, &id)?;
+        }
+        let outcome = if only_if_free || terms.guard.etag.is_some() {
             let outcome = self.commit_part(put, terms, "put").await?;
             self.commit_part(bind, &terms.whatever_is_there(), "bind")
                 .await?;
@@ -184,6 +198,19 @@ impl Keeper {
             return Ok(());
         }
         self.unbind(outcome, id).await
+    }
+
+    /// What is stored and cannot be bound would keep its id from everybody, and be good for nothing.
+    fn has_room(&self, endpoint: &DeviceName, id: &CredentialId) -> Result<(), Status> {
+        let group = self.router.group_of(endpoint);
+        let bound = group
+            .store()
+            .read(|tables| query::endpoint_credentials(tables, endpoint));
+        let is_bound = bound.iter().any(|bound| bound.key.id == *id);
+        if is_bound || bound.len() < MAX_ENDPOINT_CREDENTIALS {
+            return Ok(());
+        }
+        Err(status::rejection(Rejection::TooManyCredentials))
     }
 
     async fn take(&self, name: CredentialName, terms: &Terms) -> Result<(), Status> {

@@ -451,6 +451,7 @@ pub fn rejection(rejection: Rejection) -> Status {
         Rejection::TooManyDesired => (Code::ResourceExhausted, "TOO_MANY_DESIRED"),
         Rejection::SecurityRequired => (Code::FailedPrecondition, "SECURITY_REQUIRED"),
         Rejection::TooManyCredentials => (Code::ResourceExhausted, "TOO_MANY_CREDENTIALS"),
+        Rejection::CredentialTaken => (Code::AlreadyExists, "CREDENTIAL_TAKEN"),
         Rejection::QuotaExceeded => (Code::ResourceExhausted, QUOTA_EXCEEDED),
         Rejection::TooManyMembers => (Code::ResourceExhausted, "TOO_MANY_MEMBERS"),
     };

@@ -484,6 +484,77 @@ async fn an_observer_of_a_device_behind_a_gateway_is_told_of_that_device_alone()
     .await;
 }
 
+/// A key for an endpoint, unless another one has its identity.
+fn free_key(endpoint: &str, identity: &str) -> public::PutCredentialRequest {
+    use proto::drover::v1::put_credential_request::Credential as NewSecret;
+    public::PutCredentialRequest {
+        endpoint: endpoint.to_owned(),
+        credential: Some(NewSecret::PreSharedKey(public::PreSharedKey {
+            identity: identity.as_bytes().to_vec(),
+            key: vec![7; 16],
+        })),
+        only_if_free: true,
+        ..Default::default()
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_credential_that_is_asked_for_if_it_is_free_is_taken_from_nobody() {
+    use proto::drover::v1::credentials_client::CredentialsClient;
+    let cluster = Cluster::start(1).await;
+    let credentials = CredentialsClient::connect(cluster.api(0)).await.unwrap();
+    // Once all nodes are known to know the command.
+    eventually("the first key is stored", async || {
+        let put = free_key("meter-1", "a");
+        credentials.clone().put_credential(put).await.is_ok()
+    })
+    .await;
+    let put = async |endpoint, identity| {
+        let mut credentials = credentials.clone();
+        credentials
+            .put_credential(free_key(endpoint, identity))
+            .await
+    };
+    put("meter-1", "a").await.unwrap();
+    put("meter-1", "c").await.unwrap();
+    put("meter-2", "b").await.unwrap();
+    let taken = put("meter-2", "a").await.unwrap_err();
+    assert_eq!(taken.code(), Code::AlreadyExists, "{taken:?}");
+
+    let list = async |endpoint: &str, page_size, page_token| {
+        let request = public::ListCredentialsRequest {
+            endpoint: endpoint.to_owned(),
+            page_size,
+            page_token,
+        };
+        let listed = credentials.clone().list_credentials(request).await;
+        let listed = listed.unwrap().into_inner();
+        let identity = |one: public::Credential| {
+            let id = CredentialId::try_from(one.id.unwrap()).unwrap();
+            String::from_utf8(id.as_bytes().to_vec()).unwrap()
+        };
+        let all: Vec<String> = listed.credentials.into_iter().map(identity).collect();
+        (all, listed.next_page_token)
+    };
+    let (all, next) = list("meter-1", 0, String::new()).await;
+    assert_eq!(
+        (all.as_slice(), next.as_str()),
+        (["a", "c"].map(str::to_owned).as_slice(), "")
+    );
+    let (first, next) = list("meter-1", 1, String::new()).await;
+    let (second, end) = list("meter-1", 1, next).await;
+    assert_eq!(
+        (first, second),
+        (vec!["a".to_owned()], vec!["c".to_owned()])
+    );
+    assert_eq!(end, "");
+    assert_eq!(list("meter-2", 0, String::new()).await.0, ["b"]);
+    assert_eq!(
+        list("meter-3", 0, String::new()).await.0,
+        Vec::<String>::new()
+    );
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn lists_page_through_all_shards_and_keys_never_come_back() {
     use proto::drover::v1::credentials_client::CredentialsClient;

@@ -1,6 +1,9 @@
 //! What objects name, and how long what they ask for may take.
 
-use tests::until_some;
+use std::process::Command;
+
+use serde_json::Value;
+use tests::{Program, binary, until_some};
 
 use super::object;
 use crate::gitops;
@@ -93,4 +96,89 @@ pub(super) fn a_device_that_never_comes_is_late(rig: &Rig) {
     );
     rig.until_told("lwd/late", "Warning", "DeadlineExceeded");
     rig.kubectl(&["delete", "lwd/late"]);
+}
+
+/// What a device of the rig proves itself by, as the state tier lists it.
+fn identities(rig: &Rig, endpoint: &str) -> Vec<String> {
+    let listed = rig
+        .drover
+        .json(&["credentials", "list", "--endpoint", endpoint]);
+    let all = listed["credentials"].as_array().cloned();
+    let identity = |one: &Value| one["identity"].as_str().unwrap_or_default().to_owned();
+    all.unwrap_or_default().iter().map(identity).collect()
+}
+
+fn until_identities(rig: &Rig, endpoint: &str, expected: &[&str]) {
+    let what = format!("{endpoint} has {expected:?}");
+    until_some(&what, SOON, || {
+        let found = identities(rig, endpoint);
+        if found == expected {
+            Ok(())
+        } else {
+            Err(found)
+        }
+    });
+}
+
+pub(super) fn a_device_proves_itself_by_the_secret_that_its_object_names(rig: &Rig) {
+    const ENDPOINT: &str = "keyed-000000";
+    const KEY: &str = "000102030405060708090a0b0c0d0e0f";
+    let spec = "  credentialSecretRef: {name: meter-psk}\n";
+    rig.apply(&object("keyed", "default", ENDPOINT, spec));
+    let why = rig.until_refused("lwd/keyed", "SecretNotFound");
+    assert!(why.contains("create secret generic meter-psk"), "{why}");
+    let key = format!("--from-literal=key.hex={KEY}");
+    let create = ["create", "secret", "generic", "meter-psk"];
+    rig.kubectl(&[&create[..], &["--type=drover.dev/psk", &key]].concat());
+    rig.until("lwd/keyed", "Accepted", "True", "Accepted");
+    until_identities(rig, ENDPOINT, &[ENDPOINT]);
+
+    let keys = rig.drover.scratch().join("keyed.csv");
+    std::fs::write(&keys, format!("{ENDPOINT},{ENDPOINT},{KEY}\n")).unwrap();
+    let server = format!("coaps://{}", rig.drover.endpoint("/ingress/0/coaps"));
+    let mut command = Command::new(binary("drover-sim"));
+    command.args(["run", "--server", &server, "--devices", "1", "--psk-file"]);
+    command.arg(&keys);
+    let device = Program::start(&mut command, &rig.drover.scratch().join("keyed")).unwrap();
+    let seen = rig.until("lwd/keyed", "Registered", "True", "Registered");
+    assert_eq!(seen["status"]["registration"]["transport"], "DTLS");
+    drop(device);
+
+    // An identity is one device's.
+    let other = object("thief", "default", "keyed-thief", spec);
+    let identity = format!(r#"{{"stringData": {{"identity": "{ENDPOINT}"}}}}"#);
+    let patch = |of: &str, patch: &str| rig.kubectl(&["patch", of, "--type=merge", "-p", patch]);
+    patch("secret/meter-psk", &identity);
+    rig.apply(&other);
+    let why = rig.until_refused("lwd/thief", "CredentialTaken");
+    assert!(why.contains("another endpoint has this identity"), "{why}");
+    until_identities(rig, ENDPOINT, &[ENDPOINT]);
+    rig.kubectl(&["delete", "lwd/thief"]);
+
+    // What follows takes the place of what was there.
+    patch(
+        "secret/meter-psk",
+        r#"{"stringData": {"identity": "second"}}"#,
+    );
+    until_identities(rig, ENDPOINT, &["second"]);
+    let shown = shown(rig, "lwd/keyed");
+    assert!(!shown.contains(KEY) && shown.contains("second"), "{shown}");
+    patch("lwd/keyed", r#"{"spec": {"credentialSecretRef": null}}"#);
+    until_identities(rig, ENDPOINT, &[]);
+
+    // With the device it goes, too.
+    let deregister = r#"{"spec": {"credentialSecretRef": {"name": "meter-psk"}, "deletionPolicy": "Deregister"}}"#;
+    patch("lwd/keyed", deregister);
+    until_identities(rig, ENDPOINT, &["second"]);
+    until_some("a status that tells of it", SOON, || {
+        let seen = rig.object("lwd/keyed");
+        let told = &seen["status"]["credentials"][0];
+        let is_known = told["identity"] == "second" && told["etag"].is_string();
+        if is_known { Ok(()) } else { Err(seen) }
+    });
+    // As it may in the end of a namespace.
+    rig.kubectl(&["delete", "secret/meter-psk"]);
+    rig.until_refused("lwd/keyed", "SecretNotFound");
+    rig.kubectl(&["delete", "lwd/keyed"]);
+    until_identities(rig, ENDPOINT, &[]);
 }

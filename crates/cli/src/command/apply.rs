@@ -37,8 +37,9 @@ Values of a Device are kept in the cluster and written when the device is awake;
 ENDPOINT` shows how far it is. A value that is no longer in the YAML is no longer kept, and stays on
 the device. Its labels are set and its observations asked for; those that are no longer in the YAML
 stay. DeviceProfiles that it refers to (profileRefs) are in the same call, and so are the Secrets
-that a value of it or of a DeviceProfile is taken from (valueFrom): nothing is kept of a Secret but
-values that are desired, which stand in the cluster as any other.
+that a value of it or of a DeviceProfile is taken from (valueFrom), or what the device proves itself
+by (credentialSecretRef): nothing is kept of a Secret but values that are desired, which stand in
+the cluster as any other, and credentials, which nobody can read.
 
 A DeviceGroup, DeviceProfile, EnrollmentPolicy or ObjectModel becomes the group, profile, policy or
 definition of its name, and stays until `drover groups|profiles|enrollment|models remove`. What

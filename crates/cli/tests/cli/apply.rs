@@ -3,6 +3,8 @@
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
 
+use proto::drover::v1::PreSharedKey;
+use proto::drover::v1::put_credential_request::Credential as NewSecret;
 use tempfile::TempDir;
 use tokio::io::AsyncWriteExt as _;
 
@@ -267,6 +269,29 @@ fn named() -> [&'static str; 3] {
          {secretKeyRef: {name: k, key: zone}}}]\n",
         "---\napiVersion: v1\nkind: Secret\nmetadata: {name: k}\nstringData: {zone: hunter2}\n",
     ]
+}
+
+#[tokio::test]
+async fn what_a_device_proves_itself_by_is_taken_from_a_secret_of_the_call() {
+    let (api, folder) = (FakeApi::start().await, Folder::new());
+    let device = "apiVersion: drover.dev/v1alpha1\nkind: Device\nmetadata: {name: m}\nspec: {endpointName: meter-1, \
+                  credentialSecretRef: {name: psk}}\n";
+    let (code, _, err) = apply(&api, &folder.file("a.yaml", device)).await;
+    assert_eq!(code, 2);
+    let said = "names the Secret \"psk\", which is not in this call";
+    assert!(err.contains(said), "{err}");
+    let secret = "---\napiVersion: v1\nkind: Secret\nmetadata: {name: psk}\nstringData: {key.hex: \"0a0b\"}\n";
+    let file = folder.file("b.yaml", &format!("{device}{secret}"));
+    let (code, out, err) = apply(&api, &file).await;
+    assert_eq!(code, 0, "{err}");
+    assert_eq!(out, "device.drover.dev/m configured\n");
+    let put = api.last_credential();
+    assert!(put.only_if_free);
+    let expected = PreSharedKey {
+        identity: b"meter-1".to_vec(),
+        key: vec![10, 11],
+    };
+    assert_eq!(put.credential, Some(NewSecret::PreSharedKey(expected)));
 }
 
 #[tokio::test]

@@ -14,6 +14,8 @@ words! {
         IdentityConflict,
         /// The device was known before the object was (`FailIfExists`).
         AlreadyKnown,
+        /// Another device proves itself with what the object has for this one.
+        CredentialTaken,
         /// The object is being deleted, and its device is reset first.
         Wiping,
         /// Somebody else observes the same path with other parameters.

@@ -32,6 +32,15 @@ impl Change<'_> {
         })
     }
 
+    /// Stores the credential of its id, or replaces that of the same endpoint.
+    pub(super) fn add_credential(&mut self, credential: &Credential) -> Result<Outcome, Rejection> {
+        let before = query::credential(self.tables, &credential.name());
+        if before.is_some_and(|before| before.endpoint != credential.endpoint) {
+            return Err(Rejection::CredentialTaken);
+        }
+        Ok(self.put_credential(credential))
+    }
+
     pub(super) fn remove_credential(
         &mut self,
         name: &CredentialName,

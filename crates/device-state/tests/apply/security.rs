@@ -3,7 +3,8 @@
 use device_state::limit::MAX_ENDPOINT_CREDENTIALS;
 use device_state::{
     BoundCredential, Command, Credential, CredentialId, CredentialKey, CredentialName,
-    CredentialOrigin, Event, Namespace, Outcome, Rejection, SecurityIdentity, Timestamp, query,
+    CredentialOrigin, Event, FeatureLevel, Namespace, Outcome, Rejection, SecurityIdentity,
+    Timestamp, query,
 };
 
 use crate::world::{World, endpoint, register, registration};
@@ -172,6 +173,31 @@ fn a_credential_that_goes_tells_whose_it_was() {
         credential: CredentialName::new(&Namespace::default(), id("key")),
     };
     assert_eq!(world.run(remove), taken("lamp"));
+}
+
+#[test]
+fn a_credential_that_is_added_is_not_taken_from_another_endpoint() {
+    let mut world = World::new();
+    let add = |world: &mut World, name: &str, serial| {
+        let command = Command::AddCredential {
+            credential: Credential {
+                id: id("key"),
+                endpoint: endpoint(name),
+                sealed_secret: vec![1],
+                created_at: Timestamp(0),
+                serial,
+            },
+        };
+        assert_eq!(command.needs(), FeatureLevel::ADDED_CREDENTIALS);
+        world.run(command)
+    };
+    assert_eq!(add(&mut world, "meter", 1), Outcome::Done);
+    assert_eq!(add(&mut world, "meter", 2), Outcome::Done);
+    let taken = Outcome::Rejected(Rejection::CredentialTaken);
+    assert_eq!(add(&mut world, "lamp", 3), taken);
+    let name = CredentialName::new(&Namespace::default(), id("key"));
+    let stored = query::credential(&world.tables, &name).unwrap();
+    assert_eq!((stored.endpoint, stored.serial), (endpoint("meter"), 2));
 }
 
 #[test]

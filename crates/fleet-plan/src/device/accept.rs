@@ -10,8 +10,8 @@ use lwm2m::{EndpointName, Registry};
 
 use super::asked::{Asked, AskedResource};
 use super::{
-    Observed, Rival, Surroundings, WantedObservation, WantedResource, farewell, labels,
-    observations,
+    Observed, Rival, Surroundings, WantedCredential, WantedObservation, WantedResource, credential,
+    farewell, labels, observations,
 };
 use crate::Refusal;
 use crate::instance::{instance, together};
@@ -25,6 +25,7 @@ pub(super) struct Accepted {
     pub(super) labels: BTreeMap<String, String>,
     /// By path.
     pub(super) observations: Vec<WantedObservation>,
+    pub(super) credential: Option<WantedCredential>,
 }
 
 pub(super) fn accept(
@@ -47,6 +48,7 @@ pub(super) fn accept(
         resources: wanted(&asked, &around.secrets)?,
         labels: labels::wanted(device)?,
         observations: observations::wanted(&asked.observations)?,
+        credential: credential::wanted(device, &around.secrets)?,
     };
     match &observed.refused {
         None => Ok(accepted),
@@ -69,7 +71,12 @@ fn adoption(device: &Device, observed: &Observed) -> Result<(), Refusal> {
 
 /// Whether the object was once the one that its device is about.
 pub(super) fn was_accepted(device: &Device) -> bool {
-    let conditions = device.status.iter().flat_map(|status| &status.conditions);
+    device.status.as_ref().is_some_and(is_taken)
+}
+
+/// Whether a status says that the device is of the object, in force or not.
+pub(super) fn is_taken(status: &DeviceStatus) -> bool {
+    let conditions = status.conditions.iter();
     let mut reasons = conditions
         .filter(|one| one.type_ == ConditionType::Accepted.as_str())
         .map(|one| one.reason.as_str());

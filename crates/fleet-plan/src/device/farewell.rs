@@ -10,7 +10,7 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 use lwm2m::Path;
 
 use super::Rival;
-use super::accept::{is_accepted, older, was_accepted};
+use super::accept::{is_accepted, is_taken, older, was_accepted};
 use super::status::Report;
 use crate::Refusal;
 use crate::announcement::{Announcement, Urgency};
@@ -114,9 +114,13 @@ pub fn not_forgotten(why: &str) -> Announcement {
     Announcement::new(Urgency::Warning, "Forget", "DeviceNotForgotten", &note)
 }
 
-/// Whether an object has to stay until [`farewell`] was carried out, going by the status that it gets.
+/// Whether an object has to stay until [`farewell`] was carried out, going by the status that it gets. One that stays already
+/// does so while its device is of it, also if it cannot be in force any more: its Secrets may go first.
 pub fn wants_finalizer(device: &Device, status: &DeviceStatus) -> bool {
-    device.spec.deletion_policy != DeletionPolicy::Retain && is_accepted(status)
+    let finalizers = device.metadata.finalizers.iter().flatten();
+    let is_held = || finalizers.clone().any(|one| one == Device::FINALIZER);
+    device.spec.deletion_policy != DeletionPolicy::Retain
+        && (is_accepted(status) || is_held() && is_taken(status))
 }
 
 /// Whether an object that is being deleted has waited for as long as it may, whatever hinders it.

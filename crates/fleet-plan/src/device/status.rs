@@ -1,5 +1,6 @@
 //! The status that follows from an observation.
 
+use crd::device::CredentialStatus;
 use crd::{
     ConditionStatus, ConditionType, Device, DeviceStatus, Drift, Reason, RegistrationState,
     RegistrationStatus, ResourceState, ResourceStatus,
@@ -47,6 +48,7 @@ impl<'a> Report<'a> {
                 outstanding: known.outstanding,
                 labels: known.labels,
                 observations: known.observations,
+                credentials: known.credentials,
                 wipe_operation: known.wipe_operation,
                 firmware: None,
                 drift: None,
@@ -203,9 +205,15 @@ impl<'a> Report<'a> {
     }
 
     /// These labels and observations are of this object in the state tier, or are about to be.
-    pub(super) fn attached(&mut self, labels: Vec<String>, observations: Vec<String>) {
+    pub(super) fn attached(
+        &mut self,
+        labels: Vec<String>,
+        observations: Vec<String>,
+        credentials: Vec<CredentialStatus>,
+    ) {
         self.status.labels = labels;
         self.status.observations = observations;
+        self.status.credentials = credentials;
     }
 
     /// The device is being reset by an operation of the state tier.

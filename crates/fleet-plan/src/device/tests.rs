@@ -7,6 +7,7 @@ use super::*;
 
 mod asked;
 mod attached;
+mod credential;
 mod deadline;
 mod firmware;
 mod parting;
@@ -126,6 +127,14 @@ fn said(action: &Action) -> String {
             format!("+{path}?{}", parameters.to_query().join("&"))
         }
         Action::DeleteObservation { path } => format!("-{path}"),
+        Action::AddCredential(wanted) => {
+            let identity = wanted.id();
+            let identity = String::from_utf8_lossy(identity.as_bytes());
+            format!("+{identity}@{}", wanted.version)
+        }
+        Action::DeleteCredential { id, etag } => {
+            format!("-{} {etag}", String::from_utf8_lossy(id.as_bytes()))
+        }
     }
 }
 

@@ -79,6 +79,10 @@ fn domain_command(kind: Kind) -> Result<Command, ConvertError> {
             .try_into()
             .within("put_credential")
             .map(|credential| Command::PutCredential { credential }),
+        Kind::AddCredential(row) => row
+            .try_into()
+            .within("add_credential")
+            .map(|credential| Command::AddCredential { credential }),
         Kind::ClaimContext(claim) => {
             ContextOwner::try_from(claim)
                 .within("claim_context")

@@ -100,6 +100,7 @@ impl From<Command> for wire::Command {
             Command::PutStateNode { node } => Kind::PutStateNode(node.into()),
             Command::ForgetStateNode { node } => Kind::ForgetStateNode(node.0),
             Command::PutCredential { credential } => Kind::PutCredential(credential.into()),
+            Command::AddCredential { credential } => Kind::AddCredential(credential.into()),
             Command::ClaimContext {
                 namespace,
                 oscore_id,

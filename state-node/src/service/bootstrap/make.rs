@@ -54,6 +54,7 @@ pub(super) fn of(
         id,
         secret: stored,
         origin: CredentialOrigin::Bootstrap,
+        only_if_free: false,
     };
     Ok(Made {
         credential: Some(new),

@@ -4,8 +4,8 @@ use std::sync::Arc;
 
 use anyhow::Context;
 use crd::{AdoptionPolicy, DeletionPolicy, Device, DeviceStatus};
-use fleet_plan::device::{Observed, Surroundings, named_secrets, observes, plan, profiles};
-use fleet_wire::device::{Call, observed};
+use fleet_plan::device::{Matters, Observed, Surroundings, matters, named_secrets, plan, profiles};
+use fleet_wire::device::{Answers, Call, observed};
 use proto::drover::v1::{GetDesiredRequest, GetDeviceRequest, ListObservationsRequest};
 use tonic::{Code, Response, Status};
 
@@ -25,8 +25,8 @@ pub(super) async fn apply(
     let action = format!("apply {endpoint}");
     of_kubernetes(device)?;
     let around = surroundings(device, documents);
-    let observes = observes(device, &around.profiles);
-    let observed = observe(api, (&endpoint, observes), &action).await?;
+    let matters = matters(device, &around.profiles);
+    let observed = observe(api, (&endpoint, matters), &action).await?;
     let mut owner = device.clone();
     // No status says here who declared what stands: applying replaces it, whoever did.
     owner.status = Some(DeviceStatus {
@@ -72,7 +72,7 @@ fn surroundings(device: &Device, documents: &Documents) -> Surroundings {
 
 async fn observe(
     api: &Api,
-    (endpoint, observes): (&str, bool),
+    (endpoint, matters): (&str, Matters),
     action: &str,
 ) -> Result<Observed, Failure> {
     let endpoint = endpoint.to_owned();
@@ -85,14 +85,20 @@ async fn observe(
         endpoint: endpoint.clone(),
     });
     let desired = if_known(api.desired_state().get_desired(request).await, action)?;
-    let listed = if observes {
+    let observations = if matters.observations {
+        let endpoint = endpoint.clone();
         let request = api.request(ListObservationsRequest { endpoint });
         if_known(api.observations().list_observations(request).await, action)?
     } else {
         None
     };
-    let listed = listed.map_or_else(Vec::new, |listed| listed.observations);
-    let told = observed(known, desired.unwrap_or_default(), listed);
+    let told = observed(Answers {
+        device: known,
+        desired: desired.unwrap_or_default(),
+        observations: observations.map_or_else(Vec::new, |listed| listed.observations),
+        // Nothing tells which secret a credential has: it is replaced by itself.
+        credentials: Vec::new(),
+    });
     Ok(told.context("the API told something that cannot be")?)
 }
 

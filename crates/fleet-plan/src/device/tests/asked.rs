@@ -299,7 +299,7 @@ fn what_is_to_be_read_is_named() {
     let all = [profile("a", spec)];
     let secrets: Vec<&str> = named_secrets(&device, &all).into_iter().collect();
     assert_eq!(secrets, ["k", "l"]);
-    assert!(!observes(&device, &all));
+    assert!(!matters(&device, &all).observations);
     let reporting = profile("b", "{observations: [{path: /3/0/9}]}");
-    assert!(observes(&device, &[reporting]));
+    assert!(matters(&device, &[reporting]).observations);
 }

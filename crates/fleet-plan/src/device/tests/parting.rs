@@ -57,6 +57,22 @@ fn a_wipe_needs_somebody_who_says_that_it_is_meant() {
 }
 
 #[test]
+fn an_object_stays_until_its_device_is_forgotten_though_its_secrets_went_first() {
+    let mut device = managed(&[]);
+    device.spec.deletion_policy = DeletionPolicy::Deregister;
+    let name = "k".to_owned();
+    device.spec.credential_secret_ref = Some(crd::reference::ObjectReference { name });
+    let refused = planned(&device, &registered("U"));
+    assert!(conditions(&refused).contains("Accepted=False/SecretNotFound"));
+    // Never in force, it holds nothing.
+    assert!(!wants_finalizer(&device, &refused.status));
+    device.metadata.finalizers = Some(vec![Device::FINALIZER.to_owned()]);
+    assert!(wants_finalizer(&device, &refused.status));
+    device.status = Some(refused.status);
+    assert_eq!(farewell(&device, &[], &at(1000)), Farewell::Forget);
+}
+
+#[test]
 fn a_device_is_reset_once_then_forgotten() {
     let device = deleted(DeletionPolicy::Wipe);
     let Farewell::Reset(ask) = farewell(&device, &[], &at(1400)) else {

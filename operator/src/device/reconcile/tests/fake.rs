@@ -3,6 +3,7 @@
 use std::sync::{Arc, Mutex};
 
 use proto::drover::v1 as api;
+use proto::drover::v1::credentials_server::{Credentials, CredentialsServer};
 use proto::drover::v1::desired_state_server::{DesiredState, DesiredStateServer};
 use proto::drover::v1::devices_server::{Devices, DevicesServer};
 use tokio::sync::watch;
@@ -16,6 +17,7 @@ use crate::state_tier::StateTier;
 pub(super) struct FakeStateTier {
     set: Arc<watch::Sender<api::DesiredResources>>,
     overtake: Arc<Mutex<Overtake>>,
+    credentials: Arc<Mutex<Vec<api::Credential>>>,
     /// Changes of labels, and devices that were forgotten.
     calls: Calls,
 }
@@ -30,11 +32,13 @@ pub(super) async fn start() -> (StateTier, FakeStateTier) {
     let fake = FakeStateTier {
         set: Arc::new(watch::channel(api::DesiredResources::default()).0),
         overtake: Arc::new(Mutex::new(Overtake::No)),
+        credentials: Arc::default(),
         calls: Calls::default(),
     };
     let services = Server::builder()
         .add_service(DevicesServer::new(fake.clone()))
-        .add_service(DesiredStateServer::new(fake.clone()));
+        .add_service(DesiredStateServer::new(fake.clone()))
+        .add_service(CredentialsServer::new(fake.clone()));
     (rig::state_tier(services).await, fake)
 }
 
@@ -118,6 +122,60 @@ impl DesiredState for FakeStateTier {
         _: Request<api::GetDesiredRequest>,
     ) -> Result<Response<api::DesiredResources>, Status> {
         Ok(Response::new(self.set.borrow().clone()))
+    }
+}
+
+/// Pre-shared keys, of which each has the etag `etag-N`, counted by what was stored.
+#[tonic::async_trait]
+impl Credentials for FakeStateTier {
+    async fn put_credential(
+        &self,
+        request: Request<api::PutCredentialRequest>,
+    ) -> Result<Response<api::Credential>, Status> {
+        let asked = request.get_ref().clone();
+        let Some(api::put_credential_request::Credential::PreSharedKey(psk)) = asked.credential
+        else {
+            return Err(Status::unimplemented("not a pre-shared key"));
+        };
+        let identity = String::from_utf8(psk.identity.clone()).unwrap();
+        let about = format!("{} {identity} {}", asked.endpoint, asked.only_if_free);
+        self.calls.add_of("PutCredential", &request, &about);
+        let mut stored = self.credentials.lock().unwrap();
+        let kind = api::credential_id::Kind::PskIdentity(psk.identity);
+        let credential = api::Credential {
+            endpoint: asked.endpoint,
+            id: Some(api::CredentialId { kind: Some(kind) }),
+            etag: format!("etag-{}", self.calls.all().len()),
+            ..Default::default()
+        };
+        stored.retain(|one| one.id != credential.id);
+        stored.push(credential.clone());
+        Ok(Response::new(credential))
+    }
+
+    async fn list_credentials(
+        &self,
+        _: Request<api::ListCredentialsRequest>,
+    ) -> Result<Response<api::ListCredentialsResponse>, Status> {
+        Ok(Response::new(api::ListCredentialsResponse {
+            credentials: self.credentials.lock().unwrap().clone(),
+            ..Default::default()
+        }))
+    }
+
+    async fn delete_credential(
+        &self,
+        request: Request<api::DeleteCredentialRequest>,
+    ) -> Result<Response<api::DeleteCredentialResponse>, Status> {
+        let asked = request.get_ref().clone();
+        self.calls.add_of("DeleteCredential", &request, &asked.etag);
+        let mut stored = self.credentials.lock().unwrap();
+        let before = stored.len();
+        stored.retain(|one| one.id != asked.id);
+        if stored.len() == before {
+            return Err(Status::not_found("no such credential"));
+        }
+        Ok(Response::new(api::DeleteCredentialResponse {}))
     }
 }
 

@@ -154,3 +154,60 @@ async fn an_object_is_looked_at_when_what_it_names_changes() {
         assert_eq!(context.shared.triggers.taken(), ["meter-1"]);
     }
 }
+
+/// A device that proves itself by the Secret `k`.
+fn keyed() -> Device {
+    let mut device = device("");
+    device.spec.resources = Vec::new();
+    let name = "k".to_owned();
+    device.spec.credential_secret_ref = Some(ObjectReference { name });
+    device
+}
+
+#[tokio::test]
+async fn what_a_device_proves_itself_by_is_claimed_then_stored_and_goes_with_the_device() {
+    let (context, mut api_server, fake) = context().await;
+    let mut key = secret("");
+    key.data = Some([("key".to_owned(), ByteString(b"hunter2".to_vec()))].into());
+    let claimed = written(&context, &mut api_server, &keyed(), Some(&key)).await;
+    assert_eq!(fake.calls(), [""; 0]);
+    let [claim] = &claimed.status.as_ref().unwrap().credentials[..] else {
+        panic!("{:?}", claimed.status)
+    };
+    assert_eq!(
+        (claim.identity.as_str(), &claim.etag),
+        ("urn:imei:1", &None)
+    );
+
+    let stored = written(&context, &mut api_server, &claimed, Some(&key)).await;
+    assert_eq!(
+        fake.calls(),
+        ["PutCredential acme/urn:imei:1 urn:imei:1 true"]
+    );
+    let [known] = &stored.status.as_ref().unwrap().credentials[..] else {
+        panic!("{:?}", stored.status)
+    };
+    assert_eq!(known.secret_version.as_deref(), Some("7"));
+    assert_eq!(known.etag.as_deref(), Some("etag-1"));
+    assert!(!serde_json::to_string(&stored).unwrap().contains("hunter"));
+
+    // Nothing is done again.
+    let answers = api_server.answer(Some(&key));
+    let (outcome, _) = tokio::join!(reconciled(&context, &stored), answers);
+    outcome.unwrap();
+    assert_eq!(fake.calls().len(), 1);
+
+    let mut gone = stored;
+    gone.spec.deletion_policy = DeletionPolicy::Deregister;
+    gone.metadata.finalizers = Some(vec![Device::FINALIZER.to_owned()]);
+    gone.metadata.deletion_timestamp = Some(now());
+    let (outcome, _) = tokio::join!(reconciled(&context, &gone), api_server.answer_patch(&gone));
+    outcome.unwrap();
+    assert_eq!(
+        fake.calls()[1..],
+        [
+            "DeleteDevice acme/urn:imei:1",
+            "DeleteCredential acme/etag-1"
+        ]
+    );
+}
