@@ -28,6 +28,12 @@ impl Documents {
         names.into_iter().filter_map(held).collect()
     }
 
+    /// Whether a `DeviceGroup` of the call has this name.
+    pub(super) fn has_group(&self, name: &str) -> bool {
+        let mut groups = self.groups.iter();
+        groups.any(|one| one.metadata.name.as_deref() == Some(name))
+    }
+
     /// The names of the Secrets that values are taken from.
     pub(super) fn valued(&self) -> impl Iterator<Item = &str> {
         let of_devices = self.devices.iter().flat_map(of_device);

@@ -27,6 +27,8 @@ pub(super) async fn apply(
     declared::not_of_kubernetes(maker, "deviceprofile", &name)?;
     let has_group = match fleet_plan::profile::group(profile) {
         None => false,
+        // It stands by now, which the node that is asked may not know yet.
+        Some(named) if documents.has_group(named) => true,
         Some(named) => group::stored(api, named).await?.is_some(),
     };
     let mut asked = profile.clone();
