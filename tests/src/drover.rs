@@ -164,7 +164,8 @@ impl Drover {
             .join(",")
     }
 
-    /// The state node that leads most shards now, one at least.
+    /// The state node that leads most shards now, one at least. A node that was killed just now is none: the others take it for
+    /// the leader of its shards until they have elected another.
     pub fn leading_state_node(&self) -> usize {
         until_some("a leader", READY, || {
             let dir = self.dir();
@@ -177,7 +178,9 @@ impl Drover {
                 let node = nodes
                     .iter()
                     .find(|node| node.get("internal").and_then(Value::as_str) == Some(&internal))?;
-                node.get("leads")?.as_u64().filter(|leads| *leads > 0)
+                let ready = node.get("status")?.as_str() == Some("Ready");
+                let leads = node.get("leads")?.as_u64();
+                leads.filter(|leads| ready && *leads > 0)
             };
             (0..self.state_nodes())
                 .max_by_key(leads)
