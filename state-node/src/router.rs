@@ -169,11 +169,13 @@ impl Router {
         let deadline = Instant::now() + patience;
         loop {
             let attempt = async {
+                // Replicas of a release before could not read it, and a leader of one would leave out what it does not
+                // know. The level that is applied here is one that all of them understand; a node that has no rows yet
+                // waits for them.
+                if group.feature_level() < command.needs() {
+                    return Err(ProposeError::Unavailable);
+                }
                 match self.route(group) {
-                    // Replicas of a release before could not read it.
-                    Route::Here(group) if group.feature_level() < command.needs() => {
-                        Err(ProposeError::Unavailable)
-                    }
                     Route::Here(group) => {
                         group
                             .proposer()

@@ -25,6 +25,7 @@ use network::SimNetwork;
 use replica::Replica;
 
 mod callers;
+mod levels;
 mod network;
 mod replica;
 pub(crate) mod volume;
