@@ -91,7 +91,7 @@ kube: setup ## Tests against a real Kubernetes API
 
 bench: setup ## Measures, against etcd as well, and writes docs/performance.md
 	@scripts/packages.sh go=golang-go
-	@tests/kube/build.sh etcd >/dev/null
+	@tests/kube/build.sh >/dev/null
 	@$(rocksdb); cargo xtask bench
 
 fmt: ## Formats the source

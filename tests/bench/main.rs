@@ -10,6 +10,7 @@
 )]
 
 mod operations;
+mod operator;
 mod sessions;
 mod state;
 mod storm;
@@ -30,7 +31,7 @@ const KEY: &str = "000102030405060708090a0b0c0d0e0f";
 const AWAKE: usize = 16;
 
 /// What is measured, by name: `cargo bench --bench path -- NAME…` measures some of it.
-const PARTS: [(&str, fn()); 15] = [
+const PARTS: [(&str, fn()); 16] = [
     ("registrations", registrations),
     ("reads", reads),
     ("notifications", operations::notifications),
@@ -41,6 +42,7 @@ const PARTS: [(&str, fn()); 15] = [
     ("forwarding", sessions::forwarding),
     ("take-over", sessions::take_over),
     ("storm", storm::reconnect),
+    ("operator", operator::ten_thousand_objects),
     ("state-puts", state::puts),
     ("state-reads", state::reads),
     ("state-leader", state::loss),

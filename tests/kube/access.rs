@@ -2,9 +2,7 @@
 
 use std::time::Duration;
 
-use tests::{Answer, Drover, Options, until_some};
-
-use crate::cluster::Kubernetes;
+use tests::{Answer, Drover, Kubernetes, Options, until_some};
 
 const SOON: Duration = Duration::from_secs(60);
 

@@ -6,9 +6,10 @@ use std::process::Command;
 
 use rustix::process::Signal;
 use serde_json::Value;
-use tests::{Drover, Options, PackageServer, Program, binary, is_alive, kill, until, until_some};
+use tests::{
+    Drover, Operator, Options, PackageServer, Program, binary, is_alive, kill, until, until_some,
+};
 
-use crate::cluster::Operator;
 use crate::rig::{Rig, SOON};
 
 const GOOD: usize = 120;

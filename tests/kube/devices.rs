@@ -3,9 +3,8 @@
 mod named;
 
 use serde_json::Value;
-use tests::{Options, until, until_some};
+use tests::{Operator, Options, until, until_some};
 
-use crate::cluster::Operator;
 use crate::gitops;
 use crate::rig::{Rig, SOON};
 

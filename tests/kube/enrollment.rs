@@ -5,9 +5,8 @@ use std::time::Duration;
 use lwm2m::{EndpointName, Lifetime};
 use lwm2m_client::{Config, Event, Retry};
 use serde_json::Value;
-use tests::{LiveDevice, Options, until_some};
+use tests::{LiveDevice, Operator, Options, until_some};
 
-use crate::cluster::Operator;
 use crate::rig::{Rig, SOON};
 
 const POLICY: &str = "apiVersion: drover.dev/v1alpha1

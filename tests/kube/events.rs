@@ -1,10 +1,9 @@
 //! An operator that looks at nothing for an hour, and is told.
 
 use serde_json::Value;
-use tests::{Drover, until_some};
+use tests::{Drover, Kubernetes, Operator, until_some};
 
 use crate::SOON;
-use crate::cluster::{Kubernetes, Operator};
 
 const PREFIX: &str = "told-";
 

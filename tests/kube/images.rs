@@ -4,9 +4,8 @@ use std::fs;
 use std::path::Path;
 
 use tests::openssl::{Curve, KeyPair, digest};
-use tests::{HttpPackageServer, until};
+use tests::{HttpPackageServer, Operator, until};
 
-use crate::cluster::Operator;
 use crate::rig::{Rig, SOON};
 
 struct Package {

@@ -4,9 +4,8 @@
 mod manifests;
 
 use serde_json::Value;
-use tests::{until, until_some};
+use tests::{Operator, until, until_some};
 
-use crate::cluster::Operator;
 use crate::rig::{Rig, SOON};
 
 use manifests::{BOOTSTRAP, MODEL, SECURITY, group, operation, profile};

@@ -4,7 +4,6 @@
 
 mod access;
 mod canary;
-mod cluster;
 mod devices;
 mod enrollment;
 mod events;
@@ -17,9 +16,7 @@ mod rollouts;
 
 use std::time::Duration;
 
-use tests::{Drover, Options, until, until_some};
-
-use cluster::{Kubernetes, Operator};
+use tests::{Drover, Kubernetes, Operator, Options, until, until_some};
 
 const SOON: Duration = Duration::from_secs(60);
 

@@ -6,9 +6,7 @@ mod tables;
 
 use std::time::Duration;
 
-use tests::until_some;
-
-use crate::cluster::Kubernetes;
+use tests::{Kubernetes, until_some};
 
 use refusals::REFUSALS;
 use tables::{CHANGES, COLUMNS, FIXED, RIGHTS, SELECTORS, STATUS};

@@ -3,9 +3,7 @@
 use std::time::Duration;
 
 use serde_json::Value;
-use tests::{Drover, Options, until_some};
-
-use crate::cluster::Kubernetes;
+use tests::{Drover, Kubernetes, Options, until_some};
 
 /// How long anything may take: a rollout over a fleet takes minutes.
 pub(crate) const SOON: Duration = Duration::from_secs(420);

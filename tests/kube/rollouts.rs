@@ -2,9 +2,8 @@
 
 mod manifests;
 
-use tests::{until, until_some};
+use tests::{Operator, until, until_some};
 
-use crate::cluster::Operator;
 use crate::gitops;
 use crate::rig::{Rig, SOON};
 

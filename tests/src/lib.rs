@@ -3,6 +3,7 @@
 mod admin;
 mod device;
 mod drover;
+mod kubernetes;
 pub mod leshan;
 mod nonces;
 pub mod openssl;
@@ -16,6 +17,7 @@ mod wait;
 pub use admin::{free_address, metric, wait_for_members, wait_until_ready};
 pub use device::{LiveDevice, Seat};
 pub use drover::{Answer, Drover, Options};
+pub use kubernetes::{Kubernetes, Operator};
 pub use packages::{HttpPackageServer, PackageServer};
 pub use process::{Program, binary, is_alive, kill};
 pub use spray::Spray;

@@ -50,7 +50,7 @@ enum Unit {
     Seconds,
 }
 
-const FIGURES: [Figure; 62] = [
+const FIGURES: [Figure; 67] = [
     Figure {
         name: "server/psk handshake, cid",
         what: "DTLS: PSK handshakes, server side, one core",
@@ -340,6 +340,31 @@ const FIGURES: [Figure; 62] = [
         name: "state-memory-million",
         what: "Memory of a state node with 1,000,000 registered devices",
         limit: Limit::Gigabytes(2.0),
+    },
+    Figure {
+        name: "operator-first",
+        what: "The operator meets 10,000 Device objects for the first time: all are in force",
+        limit: Limit::Told(Unit::Seconds),
+    },
+    Figure {
+        name: "operator-start",
+        what: "It starts again among them: all were looked at",
+        limit: Limit::Seconds(60.0),
+    },
+    Figure {
+        name: "operator-memory",
+        what: "Memory of the operator then",
+        limit: Limit::Gigabytes(0.3),
+    },
+    Figure {
+        name: "operator-idle-writes",
+        what: "Statuses that it writes in a minute in which nothing happens",
+        limit: Limit::Nothing,
+    },
+    Figure {
+        name: "operator-change-p99",
+        what: "One object of them changes: its status is about that, p99, as kubectl sees it",
+        limit: Limit::Milliseconds(1_000.0),
     },
     Figure {
         name: "campaign-start-million",

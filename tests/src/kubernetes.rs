@@ -1,11 +1,13 @@
 //! The Kubernetes API and the operator under test.
 
+#![expect(clippy::unwrap_used, reason = "a failed unwrap is the test's failure")]
+
 use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
-use tests::{Drover, Program, binary, free_address, metric, wait_until_ready};
+use crate::{Drover, Program, binary, free_address, metric, wait_until_ready};
 
 /// Its scripts; cargo starts a test in the folder of its package.
 fn folder() -> &'static Path {
@@ -17,14 +19,14 @@ fn folder() -> &'static Path {
 static ALONE: Mutex<()> = Mutex::new(());
 
 /// An API server, or the cluster of `$KUBECONFIG`.
-pub(crate) struct Kubernetes {
+pub struct Kubernetes {
     kubeconfig: PathBuf,
     _alone: MutexGuard<'static, ()>,
 }
 
 impl Kubernetes {
     /// Starts etcd and kube-apiserver; the first time they are built, which takes minutes.
-    pub(crate) fn start() -> Self {
+    pub fn start() -> Self {
         let alone = ALONE.lock().unwrap_or_else(PoisonError::into_inner);
         let output = Command::new(folder().join("up.sh"))
             .stderr(Stdio::inherit())
@@ -37,11 +39,13 @@ impl Kubernetes {
         }
     }
 
-    pub(crate) fn kubeconfig(&self) -> String {
+    /// The file by which others find it.
+    pub fn kubeconfig(&self) -> String {
         self.kubeconfig.display().to_string()
     }
 
-    pub(crate) fn kubectl(&self, arguments: &[&str]) -> Output {
+    /// Runs kubectl.
+    pub fn kubectl(&self, arguments: &[&str]) -> Output {
         self.command(arguments).output().unwrap()
     }
 
@@ -52,7 +56,7 @@ impl Kubernetes {
     }
 
     /// Applies what the folder `crds` holds and waits until every kind is served.
-    pub(crate) fn install_definitions(&self) {
+    pub fn install_definitions(&self) {
         let applied = self.kubectl(&["apply", "--server-side", "-f", "../crds", "-o", "name"]);
         assert!(applied.status.success(), "{applied:?}");
         let applied = String::from_utf8(applied.stdout).unwrap();
@@ -65,12 +69,12 @@ impl Kubernetes {
     }
 
     /// `kubectl apply -f -`.
-    pub(crate) fn apply(&self, manifest: &str) -> Output {
+    pub fn apply(&self, manifest: &str) -> Output {
         self.feed(&["apply", "-f", "-"], manifest)
     }
 
     /// kubectl with a manifest as its standard input.
-    pub(crate) fn feed(&self, arguments: &[&str], manifest: &str) -> Output {
+    pub fn feed(&self, arguments: &[&str], manifest: &str) -> Output {
         let mut child = self
             .command(arguments)
             .stdin(Stdio::piped())
@@ -87,7 +91,8 @@ impl Kubernetes {
         child.wait_with_output().unwrap()
     }
 
-    pub(crate) fn wait_for_ready(&self, name: &str) {
+    /// Waits until a `Device` is ready.
+    pub fn wait_for_ready(&self, name: &str) {
         let device = format!("devices.drover.dev/{name}");
         let waited = self.kubectl(&["wait", "--for=condition=Ready", "--timeout=60s", &device]);
         assert!(
@@ -97,7 +102,8 @@ impl Kubernetes {
         );
     }
 
-    pub(crate) fn resource_version(&self, name: &str) -> String {
+    /// Of a `Device`.
+    pub fn resource_version(&self, name: &str) -> String {
         let output = self.kubectl(&[
             "get",
             "devices.drover.dev",
@@ -119,19 +125,20 @@ impl Drop for Kubernetes {
 }
 
 /// A running operator.
-pub(crate) struct Operator {
+pub struct Operator {
     admin: String,
-    _program: Program,
+    program: Program,
 }
 
 impl Operator {
-    pub(crate) fn start(kubernetes: &Kubernetes, drover: &Drover, name: &str) -> Self {
+    /// One that looks at every object once a second.
+    pub fn start(kubernetes: &Kubernetes, drover: &Drover, name: &str) -> Self {
         // An idle one looks at every object often enough for a test to watch it.
         Self::that_looks_every(1, kubernetes, drover, name)
     }
 
     /// One that looks at every object after so many seconds, whatever happens.
-    pub(crate) fn that_looks_every(
+    pub fn that_looks_every(
         seconds: u32,
         kubernetes: &Kubernetes,
         drover: &Drover,
@@ -150,14 +157,16 @@ impl Operator {
         let log = drover.scratch().join(format!("operator-{name}.log"));
         let mut program = Program::start(&mut command, &log).unwrap();
         wait_until_ready(&mut program, &admin);
-        Self {
-            admin,
-            _program: program,
-        }
+        Self { admin, program }
+    }
+
+    /// Its process.
+    pub fn pid(&self) -> u32 {
+        self.program.pid()
     }
 
     /// A counter's value, 0 while it is not there.
-    pub(crate) fn metric(&self, name: &str) -> f64 {
+    pub fn metric(&self, name: &str) -> f64 {
         metric(&self.admin, name)
     }
 }
