@@ -10,7 +10,7 @@ use lwm2m::{
 
 use crate::artefact::{Artefact, ArtefactChunk, ArtefactName};
 use crate::bootstrap::{BootstrapProfile, BootstrapRecord};
-use crate::campaign::{Abort, Campaign, CampaignId, Course, Image, Part, Transfer};
+use crate::campaign::{Abort, Campaign, CampaignId, Course, Image, Part, Selector, Transfer};
 use crate::enrollment::EnrollmentPolicy;
 use crate::feature::FeatureLevel;
 use crate::group::Group;
@@ -24,6 +24,7 @@ use crate::record::{
     Observation, OperationOutcome, Queueing, Quirks, Registration, Resumption, ResumptionId,
     SecurityIdentity, Session, SessionCid, StateNode, Transport, ValueOrigin,
 };
+use crate::selection::DeviceTest;
 
 /// A command as it stands in the log.
 #[derive(Clone, Debug, PartialEq)]
@@ -414,6 +415,9 @@ impl Command {
 
     /// What replicas have to understand to apply it.
     pub fn needs(&self) -> FeatureLevel {
+        if self.selects_by_enrollment() {
+            return FeatureLevel::ENROLLMENT_FILTERS;
+        }
         if self.adds_credential() {
             return FeatureLevel::ADDED_CREDENTIALS;
         }
@@ -451,6 +455,26 @@ impl Command {
             Self::SteerCampaign { course, .. } => course.census > 0,
             Self::AdmitDevices { step, census, .. } => *step > 0 || *census > 0,
             Self::Guarded { command, .. } => command.is_of_campaign_health(),
+            _ => false,
+        }
+    }
+
+    fn selects_by_enrollment(&self) -> bool {
+        let by = |selector: &Selector| selector.filter.has(&DeviceTest::is_of_enrollment);
+        match self {
+            Self::PutGroup { group } => by(&group.selector),
+            Self::PutProfile { profile } | Self::InstallProfile { profile, .. } => {
+                by(&profile.selector)
+            }
+            Self::PutCampaign { campaign } => {
+                let waves = campaign.plan.waves.iter();
+                let mut selectors = waves.filter_map(|wave| wave.selector.as_ref());
+                by(&campaign.plan.selector) || selectors.any(by)
+            }
+            Self::OpenCampaign { part } => {
+                by(&part.selector) || part.wave_selectors.iter().flatten().any(by)
+            }
+            Self::Guarded { command, .. } => command.selects_by_enrollment(),
             _ => false,
         }
     }

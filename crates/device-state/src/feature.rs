@@ -10,7 +10,7 @@ pub struct FeatureLevel(pub u32);
 
 impl FeatureLevel {
     /// What this release understands. A replica that meets a higher one stops: it would guess.
-    pub const SUPPORTED: Self = Self(10);
+    pub const SUPPORTED: Self = Self(11);
 
     /// There are other namespaces than the default one. Releases before cannot read what is in them.
     pub const NAMESPACES: Self = Self(2);
@@ -41,6 +41,9 @@ impl FeatureLevel {
 
     /// Credentials are added that nobody has. Releases before know no such command.
     pub const ADDED_CREDENTIALS: Self = Self(10);
+
+    /// Groups, campaigns and profiles may be of devices that are enrolled in some way. Releases before cannot read such filters.
+    pub const ENROLLMENT_FILTERS: Self = Self(11);
 
     /// Whether this release understands the level.
     pub const fn is_supported(self) -> bool {

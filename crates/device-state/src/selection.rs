@@ -32,6 +32,15 @@ impl<T> Condition<T> {
         }
     }
 
+    /// Whether it has a test that is as `such` says.
+    pub fn has(&self, such: &impl Fn(&T) -> bool) -> bool {
+        match self {
+            Self::All(parts) | Self::Any(parts) => parts.iter().any(|part| part.has(such)),
+            Self::Not(inner) => inner.has(such),
+            Self::Test(one) => such(one),
+        }
+    }
+
     /// What has to hold in any case: the parts of the outermost conjunctions.
     pub fn conjuncts(&self) -> Vec<&Self> {
         match self {
@@ -123,6 +132,10 @@ pub enum DeviceTest {
     Transport(TextTest),
     /// By the name that nodes have in texts.
     IngressNode(TextTest),
+    /// The policy that it is registered by.
+    EnrollmentPolicy(TextTest),
+    /// It is registered and in quarantine.
+    Quarantined,
     RegisteredAt(OrderTest<Timestamp>),
     UpdatedAt(OrderTest<Timestamp>),
     /// One whose registration never expires meets none.
@@ -131,6 +144,13 @@ pub enum DeviceTest {
     Object(u16, Option<u16>),
     /// Of the values that are known of it.
     Value(Indexed, TextTest),
+}
+
+impl DeviceTest {
+    /// Whether it is about how the device is enrolled.
+    pub(crate) const fn is_of_enrollment(&self) -> bool {
+        matches!(self, Self::EnrollmentPolicy(_) | Self::Quarantined)
+    }
 }
 
 /// A test of an operation.

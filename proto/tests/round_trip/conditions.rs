@@ -44,6 +44,11 @@ fn fields_of_devices_become_tests() {
         DeviceTest::UpdatedAt(since)
     );
     assert_eq!(test("state=REGISTERED"), DeviceTest::Registered);
+    assert_eq!(
+        test("enrollment_policy=meters"),
+        DeviceTest::EnrollmentPolicy(is("meters"))
+    );
+    assert_eq!(test("quarantined=true"), DeviceTest::Quarantined);
     assert_eq!(device_filter(" "), Ok(Condition::everything()));
 }
 
@@ -52,8 +57,8 @@ fn a_refused_filter_says_where_and_why() {
     assert_eq!(
         refusal("endpoint=a AND colour=red"),
         "filter: at position 15: there is no field colour; there are endpoint, labels, state, lwm2m_version, binding, \
-         transport, registration_time, last_update_time, expire_time, objects, manufacturer, model, firmware_version and \
-         ingress_node"
+         transport, registration_time, last_update_time, expire_time, objects, manufacturer, model, firmware_version, \
+         ingress_node, enrollment_policy and quarantined"
     );
     assert_eq!(
         refusal("model<3"),
@@ -62,6 +67,10 @@ fn a_refused_filter_says_where_and_why() {
     assert_eq!(
         refusal("state=AWAKE"),
         "filter: at position 6: \"AWAKE\" is not REGISTERED or NOT_REGISTERED"
+    );
+    assert_eq!(
+        refusal("quarantined=yes"),
+        "filter: at position 12: \"yes\" is not true or false"
     );
     assert_eq!(
         refusal("expire_time>soon"),

@@ -22,11 +22,12 @@ Examples:
   drover devices -l 'site=north,tier in (gold,silver)' --show-labels
   drover devices --filter 'firmware_version = 1.2.* AND NOT state = REGISTERED'
   drover devices --group north
+  drover devices --filter 'quarantined = true'
   drover devices --filter 'last_update_time < 2026-11-30T17:00:00Z AND objects:3303'
 
 Fields of filters: endpoint, labels.KEY, state, lwm2m_version, binding, transport,
 registration_time, last_update_time, expire_time, objects, manufacturer, model, firmware_version,
-ingress_node.
+ingress_node, enrollment_policy, quarantined.
 
 JSON: {\"devices\": [{\"endpoint\", \"state\", \"registrationId\", \"lwm2mVersion\", \"binding\",
   \"lifetimeSeconds\", \"transport\", \"peer\", \"lastUpdateTime\", \"objects\": [\"/3/0\", …],

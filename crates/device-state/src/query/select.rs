@@ -3,6 +3,7 @@
 use lwm2m::{EndpointName, ObjectLinks, Value};
 
 use super::known::Names;
+use crate::enrollment::{Enrollment, EnrollmentStanding};
 use crate::index::Indexed;
 use crate::label::{LabelKey, LabelValue, Metadata};
 use crate::name::{DeviceName, DevicePrefix};
@@ -208,6 +209,11 @@ fn meets(tables: &dyn Tables, device: &DeviceSummary, test: &DeviceTest) -> bool
         DeviceTest::IngressNode(test) => {
             test.holds(live.map(|live| live.owner.to_string()).as_deref())
         }
+        DeviceTest::EnrollmentPolicy(test) => {
+            test.holds(enrollment(live).map(|enrollment| enrollment.policy.as_str()))
+        }
+        DeviceTest::Quarantined => enrollment(live)
+            .is_some_and(|enrollment| enrollment.standing == EnrollmentStanding::Quarantined),
         DeviceTest::RegisteredAt(test) => test.holds(live.map(|live| live.registered_at)),
         DeviceTest::UpdatedAt(test) => test.holds(live.map(|live| live.updated_at)),
         DeviceTest::ExpiresAt(test) => {
@@ -226,6 +232,10 @@ fn meets(tables: &dyn Tables, device: &DeviceSummary, test: &DeviceTest) -> bool
             }
         }
     }
+}
+
+fn enrollment(live: Option<&Registration>) -> Option<&Enrollment> {
+    live?.enrollment.as_ref()
 }
 
 /// Whether a device registered with an object, or with this instance of it.

@@ -64,7 +64,7 @@ pub(crate) fn part(id: CampaignId) -> Part {
     }
 }
 
-fn campaign(name: &str) -> Campaign {
+pub(crate) fn campaign(name: &str) -> Campaign {
     let part = part(ID);
     let wave = |name: &str| Wave::everybody(name.to_owned());
     Campaign {

@@ -3,10 +3,13 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
+use device_state::campaign::Selector;
+use device_state::query::{DeviceQuery, select_devices};
+use device_state::selection::{Condition, DeviceTest, Pattern, TextTest};
 use device_state::{
-    Command, Enrollment, EnrollmentAction, EnrollmentCriteria, EnrollmentPolicy,
-    EnrollmentStanding, EnrollmentTally, FeatureLevel, LabelKey, LabelValue, MapChange, Namespace,
-    Outcome, Registration, Rejection, query,
+    Command, DevicePrefix, Enrollment, EnrollmentAction, EnrollmentCriteria, EnrollmentPolicy,
+    EnrollmentStanding, EnrollmentTally, FeatureLevel, Group, LabelKey, LabelValue, MapChange,
+    Namespace, Outcome, Profile, Registration, Rejection, query,
 };
 
 use crate::world::{World, endpoint, execute, id, identity, register, registration};
@@ -168,4 +171,78 @@ fn replicas_of_a_release_before_are_not_told_of_policies() {
     let named = enrolled("a", by("all", EnrollmentStanding::Admitted));
     assert_eq!(named.needs(), FeatureLevel::ENROLLMENT);
     assert!(register(registration("a", 1)).needs() < FeatureLevel::ENROLLMENT);
+}
+
+#[test]
+fn devices_are_listed_by_the_policy_that_they_are_registered_by() {
+    let mut world = World::new();
+    let registered = [
+        ("a", Some(by("lab", EnrollmentStanding::Quarantined))),
+        ("b", Some(by("lab", EnrollmentStanding::Admitted))),
+        ("c", Some(by("all", EnrollmentStanding::Admitted))),
+        ("d", None),
+    ];
+    for (number, (name, enrollment)) in (1..).zip(registered) {
+        let done = world.run(register(Registration {
+            enrollment,
+            ..registration(name, number)
+        }));
+        assert!(matches!(done, Outcome::Registered { .. }), "{done:?}");
+    }
+    let listed = |test: DeviceTest| {
+        let query = DeviceQuery {
+            filter: &Condition::Test(test),
+            prefix: &DevicePrefix::of(&Namespace::default()),
+            after: None,
+            limit: 10,
+            examine: 10,
+        };
+        let page = select_devices(&world.tables, &query);
+        let names = page.devices.iter().map(|device| device.endpoint.stored());
+        names.collect::<Vec<_>>().join(" ")
+    };
+    let lab = || Pattern::Whole("lab".to_owned());
+    let by_policy = |test| listed(DeviceTest::EnrollmentPolicy(test));
+    assert_eq!(by_policy(TextTest::Is(lab())), "a b");
+    assert_eq!(by_policy(TextTest::IsNot(lab())), "c");
+    assert_eq!(listed(DeviceTest::Quarantined), "a");
+}
+
+#[test]
+fn replicas_of_a_release_before_are_not_given_filters_that_they_cannot_read() {
+    let selector = |filter| Selector {
+        text: String::new(),
+        filter,
+    };
+    let waiting = Condition::Test(DeviceTest::Quarantined);
+    let waiting = selector(Condition::All(vec![Condition::Not(Box::new(waiting))]));
+    let registered = selector(Condition::Test(DeviceTest::Registered));
+    let group = |selector| Command::PutGroup {
+        group: Group {
+            namespace: Namespace::default(),
+            name: "waiting".to_owned(),
+            selector,
+            description: String::new(),
+        },
+    };
+    assert_eq!(group(registered.clone()).needs(), FeatureLevel::CAMPAIGNS);
+    let put = |profile| Command::PutProfile {
+        profile: Box::new(profile),
+    };
+    let profile = Profile {
+        selector: waiting.clone(),
+        ..crate::profile::profile("waiting", 1, &[])
+    };
+    let start = |campaign| Command::PutCampaign {
+        campaign: Box::new(campaign),
+    };
+    let mut by_wave = crate::campaign::campaign("by-wave");
+    assert!(start(by_wave.clone()).needs() < FeatureLevel::ENROLLMENT_FILTERS);
+    by_wave.plan.waves[0].selector = Some(waiting.clone());
+    let mut whole = crate::campaign::campaign("whole");
+    whole.plan.selector = waiting.clone();
+    for command in [group(waiting), put(profile), start(by_wave), start(whole)] {
+        let needs = command.needs();
+        assert_eq!(needs, FeatureLevel::ENROLLMENT_FILTERS, "{command:?}");
+    }
 }

@@ -14,7 +14,7 @@ use crate::convert::{ConvertError, FilterProblem, Reason};
 
 /// For messages: the fields of devices.
 const DEVICE_FIELDS: &str = "endpoint, labels, state, lwm2m_version, binding, transport, registration_time, \
-     last_update_time, expire_time, objects, manufacturer, model, firmware_version and ingress_node";
+     last_update_time, expire_time, objects, manufacturer, model, firmware_version, ingress_node, enrollment_policy and quarantined";
 const OPERATION_FIELDS: &str = "state, name, path and enqueue_time";
 
 const IS: &str = "= and !=";
@@ -74,6 +74,8 @@ fn device_test(restriction: &Restriction) -> Tested<DeviceTest> {
             "model",
             "firmware_version",
             "ingress_node",
+            "enrollment_policy",
+            "quarantined",
         ],
     )?;
     Ok(Condition::Test(match name {
@@ -91,6 +93,8 @@ fn device_test(restriction: &Restriction) -> Tested<DeviceTest> {
         "manufacturer" => DeviceTest::Value(Indexed::Manufacturer, text(name, restriction)?),
         "model" => DeviceTest::Value(Indexed::Model, text(name, restriction)?),
         "firmware_version" => DeviceTest::Value(Indexed::FirmwareVersion, text(name, restriction)?),
+        "enrollment_policy" => DeviceTest::EnrollmentPolicy(text(name, restriction)?),
+        "quarantined" => return quarantined(restriction),
         _ => DeviceTest::IngressNode(text(name, restriction)?),
     }))
 }
@@ -236,6 +240,20 @@ fn state(restriction: &Restriction) -> Tested<DeviceTest> {
         |text| match text {
             "REGISTERED" => Some(registered()),
             "NOT_REGISTERED" => Some(Condition::Not(Box::new(registered()))),
+            _ => None,
+        },
+    )
+}
+
+fn quarantined(restriction: &Restriction) -> Tested<DeviceTest> {
+    let quarantined = || Condition::Test(DeviceTest::Quarantined);
+    one_of(
+        "quarantined",
+        "true or false",
+        restriction,
+        |text| match text {
+            "true" => Some(quarantined()),
+            "false" => Some(Condition::Not(Box::new(quarantined()))),
             _ => None,
         },
     )
