@@ -160,6 +160,11 @@ impl<K: Kind> Shared<K> {
         self.metrics.changes.get_or_create(&label).inc();
     }
 
+    /// Who writes what this controller writes.
+    pub(crate) fn field_manager(&self) -> &str {
+        &self.field_manager
+    }
+
     /// Has all objects of a namespace looked at.
     pub(crate) fn trigger_in(&self, namespace: &str) {
         let names = self.known.names().into_iter();

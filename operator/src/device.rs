@@ -75,6 +75,28 @@ impl Context {
         &self.references
     }
 
+    /// Whether which objects there are is known.
+    pub(crate) fn are_listed(&self) -> bool {
+        self.shared.known.is_listed()
+    }
+
+    /// Whether an object describes the device of an endpoint.
+    pub(crate) fn has_object(&self, namespace: &str, endpoint: &str) -> bool {
+        !self.index.objects(namespace, endpoint).is_empty()
+    }
+
+    /// Whether all objects that do are being deleted.
+    pub(crate) fn is_leaving(&self, namespace: &str, endpoint: &str) -> bool {
+        let objects = self.index.objects(namespace, endpoint);
+        let mut objects = objects.iter().filter_map(|one| self.shared.known.get(one));
+        objects.all(|one| one.metadata.deletion_timestamp.is_some())
+    }
+
+    /// How many objects are so.
+    pub(crate) fn count(&self, is_so: impl Fn(&Device) -> bool) -> usize {
+        self.shared.known.count(is_so)
+    }
+
     /// Wants the events that the objects need which there are now.
     fn want(&self, taken: &TakenIn<Device>) {
         let gone = taken.gone.iter().filter_map(|gone| namespace(gone).ok());

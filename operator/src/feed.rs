@@ -37,6 +37,7 @@ pub(crate) use follow::{Follower, Terms};
 pub(crate) enum Audience {
     Devices,
     Operations,
+    Enrollment,
 }
 
 impl Audience {
@@ -45,6 +46,7 @@ impl Audience {
         match self {
             Self::Devices => "devices",
             Self::Operations => "deviceoperations",
+            Self::Enrollment => "enrollmentpolicies",
         }
     }
 }
@@ -52,6 +54,8 @@ impl Audience {
 /// How much of what happens in a namespace is wanted.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) enum Depth {
+    /// That devices register.
+    Arrivals,
     /// All that may change a status but the values that devices report, of which there may be very many.
     Course,
     Values,
@@ -63,19 +67,21 @@ impl Depth {
             CampaignMoved, Deleted, Deregistered, DesiredChanged, DesiredRemoved, Expired,
             LabelsChanged, OperationFinished, Registered, Updated, ValuesReported,
         };
-        let mut kinds = vec![
-            Registered,
-            Updated,
-            Deregistered,
-            Expired,
-            OperationFinished,
-            DesiredChanged,
-            DesiredRemoved,
-            LabelsChanged,
-            CampaignMoved,
-            Deleted,
-        ];
-        if self == Self::Values {
+        let mut kinds = vec![Registered];
+        if self >= Self::Course {
+            kinds.extend([
+                Updated,
+                Deregistered,
+                Expired,
+                OperationFinished,
+                DesiredChanged,
+                DesiredRemoved,
+                LabelsChanged,
+                CampaignMoved,
+                Deleted,
+            ]);
+        }
+        if self >= Self::Values {
             kinds.push(ValuesReported);
         }
         kinds
@@ -157,6 +163,12 @@ impl Feed {
     pub(crate) fn sight(&self, namespace: &Namespace) -> Sight {
         let state = self.with_states(|states| states.get(namespace).copied());
         state.map_or(Sight::Untold, State::sight)
+    }
+
+    /// As if a stream told what happens in a namespace.
+    #[cfg(test)]
+    pub(crate) fn pretend_to_follow(&self, namespace: &Namespace) {
+        self.with_states(|states| states.insert(namespace.clone(), State::Live));
     }
 
     fn with_states<T>(&self, work: impl FnOnce(&mut HashMap<Namespace, State>) -> T) -> T {

@@ -92,15 +92,16 @@ pub(crate) async fn start(
         readiness,
     };
     let feed = Feed::default();
-    let listeners = vec![parts.devices_and_profiles(&feed), parts.operations(&feed)];
+    let devices = parts.devices_and_profiles(&feed);
+    let policies = parts.enrollment(&feed, &devices);
+    let listeners: Vec<Arc<dyn Listener>> = vec![devices, policies, parts.operations(&feed)];
     parts.events(feed, listeners);
     parts.firmware();
-    parts.swept(enrollment::Context::new(parts.shared()));
-    parts.swept(group::Context::new(parts.shared()));
-    parts.swept(bootstrap::Context::new(parts.shared()));
+    parts.swept(Arc::new(group::Context::new(parts.shared())));
+    parts.swept(Arc::new(bootstrap::Context::new(parts.shared())));
     // They are of no namespace: an operator that sees only one leaves them to another.
     if parts.namespace.is_none() {
-        parts.swept(model::Context::new(parts.shared()));
+        parts.swept(Arc::new(model::Context::new(parts.shared())));
     }
     Ok(())
 }
@@ -120,7 +121,7 @@ impl Parts<'_> {
     }
 
     /// Devices refer to profiles, and both take values from Secrets.
-    fn devices_and_profiles(&self, feed: &Feed) -> Arc<dyn Listener> {
+    fn devices_and_profiles(&self, feed: &Feed) -> Arc<device::Context> {
         let store = reflector::store::<DeviceProfile>();
         let seen = store.0.clone();
         let devices = Arc::new(device::Context::new(self.shared(), feed.clone(), seen));
@@ -221,11 +222,19 @@ impl Parts<'_> {
         });
     }
 
+    /// Policies may make objects of devices.
+    fn enrollment(&self, feed: &Feed, devices: &Arc<device::Context>) -> Arc<dyn Listener> {
+        let context = enrollment::Context::new(self.shared(), Arc::clone(devices), feed.clone());
+        let context = Arc::new(context);
+        self.swept(Arc::clone(&context));
+        context
+    }
+
     /// A kind whose objects leave something behind in the state tier.
-    fn swept<S: Sweep>(&self, context: S) {
+    fn swept<S: Sweep>(&self, context: Arc<S>) {
         self.control(|api, watching, drain| {
             let store = reflector::store();
-            controller::sweep::control(Arc::new(context), api, store, watching, drain)
+            controller::sweep::control(context, api, store, watching, drain)
         });
     }
 

@@ -62,6 +62,34 @@ fn who_registers_is_said_by_objects() {
     until_shown(&rig, |shown| {
         shown["state"] == "Registered" && shown["quarantined"] == false
     });
+    rig.patch(
+        METERS,
+        r#"{"materialize": "OnRegistration", "maximumObjects": 1}"#,
+    );
+    // The name of the endpoint is one for an object.
+    is_made(&rig, "lwd/meter-1");
+    rig.until("lwd/meter-1", "Registered", "True", "Registered");
+    rig.until(METERS, "Degraded", "False", "AsExpected");
+    let made = rig.object("lwd/meter-1");
+    assert_eq!(
+        made["metadata"]["labels"]["drover.dev/enrollment-policy"],
+        "meters"
+    );
+    let second = device(&rig, "meter-2");
+    second.wait_for("a registration", 1, registered);
+    rig.until(METERS, "Degraded", "True", "QuotaExceeded");
+    rig.patch(METERS, r#"{"maximumObjects": 2}"#);
+    is_made(&rig, "lwd/meter-2");
+    rig.until("lwd/meter-2", "Registered", "True", "Registered");
+    until_some("two objects in the status", SOON, || {
+        let status = rig.object(METERS)["status"].clone();
+        if status["objects"] == 2 {
+            Ok(())
+        } else {
+            Err(status)
+        }
+    });
+
     // What is no pattern changes nothing: the device stays as it is.
     rig.patch(
         METERS,
@@ -83,6 +111,11 @@ fn who_registers_is_said_by_objects() {
     });
     stranger.wait_for("a registration", 1, registered);
     until_shown(&rig, |shown| shown["enrollmentPolicy"].is_null());
+}
+
+/// Waits until there is such an object.
+fn is_made(rig: &Rig, object: &str) {
+    rig.kubectl(&["wait", "--for=create", "--timeout=60s", object]);
 }
 
 fn device(rig: &Rig, name: &str) -> LiveDevice {

@@ -35,6 +35,12 @@ use crate::selector::labels_schema;
     printcolumn(name = "Admitted", type_ = "integer", json_path = ".status.admitted"),
     printcolumn(name = "Denied", type_ = "integer", json_path = ".status.denied"),
     printcolumn(
+        name = "Objects",
+        type_ = "integer",
+        json_path = ".status.objects",
+        priority = 1
+    ),
+    printcolumn(
         name = "Ready",
         type_ = "string",
         json_path = ".status.conditions[?(@.type=='Ready')].status"
@@ -52,6 +58,8 @@ use crate::selector::labels_schema;
 )]
 #[serde(rename_all = "camelCase")]
 #[x_kube(validation = Rule::new("self.action != 'Deny' || !(has(self.labels) || has(self.securityProfileRef) || has(self.limits))").message("labels, securityProfileRef and limits mean nothing with action Deny"))]
+#[x_kube(validation = Rule::new("self.action != 'Deny' || self.materialize != 'OnRegistration'").message("materialize means nothing with action Deny"))]
+#[x_kube(validation = Rule::new("!has(self.maximumObjects) || self.materialize == 'OnRegistration'").message("maximumObjects means nothing without materialize: OnRegistration"))]
 pub struct EnrollmentPolicySpec {
     /// The highest policy that matches decides, then the name that comes first.
     #[serde(default)]
@@ -73,6 +81,23 @@ pub struct EnrollmentPolicySpec {
     /// How many may come.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub limits: Option<EnrollmentLimits>,
+    /// Whether devices get objects of their own.
+    #[serde(default)]
+    pub materialize: Materialize,
+    /// No more objects are made; 1,000 if it is left out.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(range(min = 1, max = 10_000))]
+    pub maximum_objects: Option<i32>,
+}
+
+/// Whether devices that are registered by a policy get `Device` objects.
+#[derive(JsonSchema, Serialize, Deserialize, Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Materialize {
+    /// They live in the state tier, and nothing of them is in etcd.
+    #[default]
+    Never,
+    /// Each gets one when it is registered, unless there is one for its endpoint name.
+    OnRegistration,
 }
 
 /// Whom a policy is about; all that is said must hold.
@@ -141,9 +166,16 @@ pub struct EnrollmentPolicyStatus {
     /// How often a device was refused, as far as the state node knows that was asked: a restart of it begins anew.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub denied: Option<i64>,
+    /// Device objects with its label, drover.dev/enrollment-policy.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub objects: Option<i64>,
 }
 
 impl EnrollmentPolicy {
+    /// The label of the objects that a policy has made; its value is the name of the policy.
+    pub const MADE_BY: &str = "drover.dev/enrollment-policy";
+    /// Objects that a policy makes whose spec does not say how many.
+    pub const OBJECTS: i32 = 1_000;
     /// Its conditions and their reasons.
     pub const CONDITIONS: &[ConditionRow] = &[
         (
@@ -160,6 +192,14 @@ impl EnrollmentPolicy {
             ],
         ),
         BRAKE,
+        (
+            ConditionType::Degraded,
+            &[
+                Reason::AsExpected,
+                Reason::QuotaExceeded,
+                Reason::ObjectsRefused,
+            ],
+        ),
         (
             ConditionType::Ready,
             &[

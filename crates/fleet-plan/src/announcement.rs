@@ -217,6 +217,7 @@ const fn weight(reason: Reason) -> Weight {
         | Reason::UntrustedKey
         | Reason::NotStored
         | Reason::UpdateFailed
+        | Reason::ObjectsRefused
         | Reason::StorageFull => Weight::Warning,
     }
 }

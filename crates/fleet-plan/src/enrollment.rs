@@ -5,8 +5,10 @@
 //! 2. Whose a policy is says its description. One of the same name that nobody's object has made is left alone.
 //! 3. What the state tier holds is compared by content. How many devices it has let in and refused is told, and looked at
 //!    again now and then.
+//! 4. A policy may have devices get objects of their own: [`materialize`].
 
 mod compile;
+pub mod materialize;
 mod status;
 
 use crd::{EnrollmentPolicy, EnrollmentPolicyStatus, Reason, SecurityProfile};
@@ -14,6 +16,7 @@ use device_state::{EnrollmentPolicy as Policy, EnrollmentTally};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 
 use self::compile::compile;
+use self::materialize::{Materialized, most_objects};
 use self::status::Report;
 use crate::conditions::differs;
 use crate::owner::{Owner, checked_name};
@@ -56,6 +59,8 @@ pub struct Observed {
     pub stored: Option<(Stored, Counts)>,
     /// Why the state tier did not take it.
     pub refused: Option<Refusal>,
+    /// What has come of it, if it makes objects and that is known.
+    pub materialized: Option<Materialized>,
 }
 
 /// What follows from a spec and an observation.
@@ -63,6 +68,8 @@ pub struct Observed {
 pub struct Plan {
     /// The policy that is to be put; its etag is that of the one that it replaces, if there is one.
     pub put: Option<Stored>,
+    /// Whether the state tier decides by it.
+    pub is_in_force: bool,
     /// What the status should be.
     pub status: EnrollmentPolicyStatus,
     /// When to look again.
@@ -107,14 +114,29 @@ pub fn plan(
     match held.filter(|(stored, _)| *stored == wanted) {
         Some((_, counts)) => Plan {
             put: None,
-            status: report.in_force(*counts, wanted.policy.max_devices),
-            pace: Pace::Counting,
+            is_in_force: true,
+            status: report.in_force(
+                *counts,
+                wanted.policy.max_devices,
+                observed.materialized.as_ref(),
+            ),
+            pace: pace(policy, observed),
         },
         None => Plan {
             put: Some(wanted),
+            is_in_force: false,
             status: report.applying(),
             pace: Pace::Running,
         },
+    }
+}
+
+/// When a policy is looked at again that is in force.
+fn pace(policy: &EnrollmentPolicy, observed: &Observed) -> Pace {
+    match (&observed.materialized, most_objects(policy)) {
+        (Some(made), Some(_)) if made.has_more => Pace::Running,
+        (None, Some(_)) => Pace::Running,
+        _ => Pace::Counting,
     }
 }
 
@@ -149,6 +171,7 @@ fn conflict(name: &str) -> Refusal {
 fn refused(report: Report<'_>, refusal: &Refusal) -> Plan {
     Plan {
         put: None,
+        is_in_force: false,
         status: report.refused(refusal),
         pace: refusal.pace(),
     }

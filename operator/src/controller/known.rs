@@ -109,6 +109,16 @@ impl<K: Kind> Known<K> {
         self.with(|inner| inner.objects.get(name).cloned())
     }
 
+    /// Whether all objects that there are were shown once.
+    pub(crate) fn is_listed(&self) -> bool {
+        *self.listed.borrow()
+    }
+
+    /// How many of them are so.
+    pub(crate) fn count(&self, is_so: impl Fn(&K) -> bool) -> usize {
+        self.with(|inner| inner.objects.values().filter(|one| is_so(one)).count())
+    }
+
     /// Until all objects that there are were shown once.
     pub(crate) async fn until_listed(&self) {
         let mut listed = self.listed.subscribe();

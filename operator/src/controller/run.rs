@@ -97,6 +97,8 @@ pub(crate) enum ReconcileError {
     },
     #[error("the object is through and cannot be deleted: {0}")]
     Delete(#[source] Box<kube::Error>),
+    #[error("an object cannot be made: {0}")]
+    Create(#[source] Box<kube::Error>),
     #[error("the finalizer of the object cannot be changed: {0}")]
     Finalizer(#[source] Box<kube::Error>),
     #[error(transparent)]
@@ -122,6 +124,7 @@ impl ReconcileError {
             Self::Status(_) => "status_write",
             Self::Read { .. } => "object_read",
             Self::Delete(_) => "object_delete",
+            Self::Create(_) => "object_create",
             Self::Finalizer(_) => "object_finalizer",
             Self::Namespace(_) => "namespace",
             Self::Unsettled => "unsettled",

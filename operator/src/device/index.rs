@@ -84,6 +84,15 @@ impl Index {
         all.iter().filter_map(|one| known.get(one)).collect()
     }
 
+    /// The objects of an endpoint.
+    pub(super) fn objects(&self, namespace: &str, endpoint: &str) -> Vec<DeviceRef> {
+        self.with(|namespaces| {
+            let known = namespaces.get(namespace).and_then(|all| all.get(endpoint));
+            let devices = known.into_iter().flat_map(|known| known.devices.values());
+            devices.cloned().collect()
+        })
+    }
+
     /// Whether a namespace has objects.
     pub(super) fn has_any(&self, namespace: &str) -> bool {
         self.with(|namespaces| namespaces.contains_key(namespace))

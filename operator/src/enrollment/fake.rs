@@ -1,11 +1,14 @@
-//! A state tier in memory that has enrollment policies.
+//! A state tier in memory that has enrollment policies and devices.
 
 #![expect(clippy::unwrap_used, reason = "a failed unwrap is the test's failure")]
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex};
 
+use kube::runtime::reflector;
+use kube::runtime::watcher::Event;
 use proto::drover::v1 as api;
+use proto::drover::v1::devices_server::{Devices, DevicesServer};
 use proto::drover::v1::enrollment_policies_server::{EnrollmentPolicies, EnrollmentPoliciesServer};
 use proto::drover::v1::enrollment_policy::Counts;
 use tonic::transport::Server;
@@ -13,21 +16,46 @@ use tonic::{Request, Response, Status};
 
 use super::Context;
 use crate::controller::rig::{self, ApiServer, Calls};
+use crate::controller::take_in;
+use crate::device;
+use crate::feed::Feed;
 
 type Answer<T> = Result<Response<T>, Status>;
 
 #[derive(Clone, Default)]
 pub(super) struct FakeStateTier {
     policies: Arc<Mutex<BTreeMap<String, api::EnrollmentPolicy>>>,
+    /// Those that are registered by a policy.
+    devices: Arc<Mutex<Vec<String>>>,
     calls: Calls,
 }
 
 /// A controller between a scripted API server and this.
 pub(super) async fn start() -> (Arc<Context>, ApiServer, FakeStateTier) {
     let fake = FakeStateTier::default();
-    let services = Server::builder().add_service(EnrollmentPoliciesServer::new(fake.clone()));
-    let (shared, api_server) = rig::shared(rig::state_tier(services).await);
-    (Arc::new(Context::new(shared)), api_server, fake)
+    let services = Server::builder()
+        .add_service(EnrollmentPoliciesServer::new(fake.clone()))
+        .add_service(DevicesServer::new(fake.clone()));
+    let state_tier = rig::state_tier(services).await;
+    let (shared, _) = rig::shared(state_tier.clone());
+    let feed = Feed::default();
+    let devices = device::Context::new(shared, feed.clone(), reflector::store().0);
+    let (shared, api_server) = rig::shared(state_tier);
+    let context = Context::new(shared, Arc::new(devices), feed);
+    (Arc::new(context), api_server, fake)
+}
+
+impl Context {
+    /// The watch has shown these objects and no others.
+    pub(super) fn list_devices(&self, devices: &[crd::Device]) {
+        let shown = devices.iter().cloned().map(Event::InitApply);
+        for event in std::iter::once(Event::Init)
+            .chain(shown)
+            .chain([Event::InitDone])
+        {
+            take_in(&*self.devices, &event);
+        }
+    }
 }
 
 impl FakeStateTier {
@@ -51,6 +79,11 @@ impl FakeStateTier {
             .lock()
             .unwrap()
             .insert(name.to_owned(), policy);
+    }
+
+    /// These devices are registered by any policy.
+    pub(super) fn have_devices(&self, endpoints: &[&str]) {
+        *self.devices.lock().unwrap() = endpoints.iter().map(|one| (*one).to_owned()).collect();
     }
 
     /// So many devices are registered by a policy.
@@ -125,5 +158,56 @@ impl EnrollmentPolicies for FakeStateTier {
         self.unchanged(&asked.name, &asked.etag)?;
         self.policies.lock().unwrap().remove(&asked.name);
         Ok(Response::new(api::DeleteEnrollmentPolicyResponse {}))
+    }
+}
+
+#[tonic::async_trait]
+impl Devices for FakeStateTier {
+    type WatchEventsStream = tokio_stream::Pending<Result<api::WatchEventsResponse, Status>>;
+
+    /// One device on each page.
+    async fn list_devices(
+        &self,
+        request: Request<api::ListDevicesRequest>,
+    ) -> Answer<api::ListDevicesResponse> {
+        let asked = request.get_ref();
+        self.calls.add_of("list", &request, &asked.filter);
+        let devices = self.devices.lock().unwrap();
+        let place: usize = asked.page_token.parse().unwrap_or_default();
+        let device = |endpoint: &String| api::Device {
+            endpoint: endpoint.clone(),
+            ..Default::default()
+        };
+        let is_last = place + 1 >= devices.len();
+        Ok(Response::new(api::ListDevicesResponse {
+            devices: devices.get(place).map(device).into_iter().collect(),
+            next_page_token: if is_last {
+                String::new()
+            } else {
+                (place + 1).to_string()
+            },
+        }))
+    }
+
+    async fn get_device(&self, _: Request<api::GetDeviceRequest>) -> Answer<api::Device> {
+        Err(Status::unimplemented("never asked"))
+    }
+
+    async fn update_device(&self, _: Request<api::UpdateDeviceRequest>) -> Answer<api::Device> {
+        Err(Status::unimplemented("never asked"))
+    }
+
+    async fn delete_device(
+        &self,
+        _: Request<api::DeleteDeviceRequest>,
+    ) -> Answer<api::DeleteDeviceResponse> {
+        Err(Status::unimplemented("never asked"))
+    }
+
+    async fn watch_events(
+        &self,
+        _: Request<api::WatchEventsRequest>,
+    ) -> Answer<Self::WatchEventsStream> {
+        Err(Status::unimplemented("never asked"))
     }
 }

@@ -5,7 +5,7 @@ use device_state::Namespace;
 use fleet_plan::enrollment::{Observed, Plan, Surroundings, name, plan};
 use kube::ResourceExt;
 
-use super::Context;
+use super::{Context, materialize};
 use crate::controller::{ReconcileError, now};
 use crate::state_tier::enrollment_refusal;
 
@@ -32,7 +32,7 @@ pub(super) async fn carry_out(
     let now = now();
     let first = plan(policy, &around, &observed, &now);
     let Some(put) = &first.put else {
-        return Ok(first);
+        return with_objects(policy, first, &around, observed, context).await;
     };
     shared.changed("put");
     match shared
@@ -54,7 +54,26 @@ pub(super) async fn carry_out(
         // Somebody else puts another one under the name.
         return Err(ReconcileError::Unsettled);
     }
-    Ok(settled)
+    with_objects(policy, settled, &around, observed, context).await
+}
+
+/// What is planned of a policy, once the objects are made that it makes if it is in force.
+async fn with_objects(
+    policy: &EnrollmentPolicy,
+    planned: Plan,
+    around: &Surroundings<'_>,
+    observed: Observed,
+    context: &Context,
+) -> Result<Plan, ReconcileError> {
+    if !planned.is_in_force {
+        return Ok(planned);
+    }
+    let materialized = materialize::carry_out(policy, around.namespace, context).await?;
+    let observed = Observed {
+        materialized,
+        ..observed
+    };
+    Ok(plan(policy, around, &observed, &now()))
 }
 
 /// The one that the object names, if it is there.

@@ -84,7 +84,7 @@ impl Link {
     pub(super) fn new(terms: Terms) -> Self {
         Self {
             state: State::Opening,
-            depth: Depth::Course,
+            depth: Depth::Arrivals,
             resume_token: String::new(),
             ended: 0,
             pauses: pauses(terms),
@@ -198,8 +198,11 @@ mod tests {
     #[test]
     fn one_that_is_to_tell_more_begins_anew() {
         let mut link = live();
-        link.deepen(Depth::Course);
+        link.deepen(Depth::Arrivals);
         assert_eq!(link.resume_token, "7");
+        link.deepen(Depth::Course);
+        assert_eq!(link.resume_token, "");
+        link.resume_token = "7".to_owned();
         link.deepen(Depth::Values);
         assert_eq!((link.state, link.resume_token.as_str()), (State::Live, ""));
         link.resume_token = "8".to_owned();

@@ -261,3 +261,12 @@ async fn streams_are_bounded_and_the_default_namespace_has_one() {
     })
     .await;
 }
+
+#[test]
+fn who_wants_less_is_told_less() {
+    use api::EventKind::{Registered, Updated, ValuesReported};
+    assert_eq!(Depth::Arrivals.kinds(), [Registered]);
+    let (course, values) = (Depth::Course.kinds(), Depth::Values.kinds());
+    assert!(course.contains(&Updated) && !course.contains(&ValuesReported));
+    assert!(values.contains(&Updated) && values.contains(&ValuesReported));
+}

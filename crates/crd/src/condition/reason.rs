@@ -94,6 +94,8 @@ words! {
         InForce,
         /// As many devices as the limits allow are there.
         QuotaExceeded,
+        /// The API server does not take the objects that are to be made.
+        ObjectsRefused,
         /// Nothing is wrong.
         AsExpected,
         /// The spec says so.

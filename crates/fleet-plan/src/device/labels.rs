@@ -9,9 +9,10 @@ use crate::Refusal;
 
 /// Domains whose labels say something about the object, not about the device.
 // Kubernetes, "Well-Known Labels", reserves the first two; tools that apply objects write the others by themselves.
-const RESERVED: [&str; 5] = [
+const RESERVED: [&str; 6] = [
     "kubernetes.io",
     "k8s.io",
+    "drover.dev",
     "fluxcd.io",
     "argoproj.io",
     "helm.sh",

@@ -4,32 +4,50 @@ use crd::{ConditionStatus, ConditionType, EnrollmentPolicy, EnrollmentPolicyStat
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 
 use super::Counts;
+use super::materialize::{Materialized, most_objects};
 use crate::Refusal;
 use crate::conditions::Conditions;
 
 use ConditionStatus::{False, True};
-use ConditionType::{Accepted, Ready};
+use ConditionType::{Accepted, Degraded, Ready};
 
 /// A status in the making.
 pub(super) struct Report<'a> {
     generation: i64,
     conditions: Conditions<'a>,
+    /// Of the policy, if it makes some.
+    objects: Option<i64>,
 }
 
 impl<'a> Report<'a> {
     pub(super) fn new(policy: &EnrollmentPolicy, now: &'a Time) -> Self {
         let generation = policy.metadata.generation.unwrap_or(1);
         let known = policy.status.as_ref();
+        let objects = known.and_then(|status| status.objects);
         let known = known.map_or_else(Vec::new, |status| status.conditions.clone());
+        let mut conditions = Conditions::new(known, EnrollmentPolicy::CONDITIONS, generation, now);
+        let makes_objects = most_objects(policy).is_some();
+        if !makes_objects {
+            conditions.remove(Degraded);
+        }
         Self {
             generation,
-            conditions: Conditions::new(known, EnrollmentPolicy::CONDITIONS, generation, now),
+            conditions,
+            objects: objects.filter(|_| makes_objects),
         }
     }
 
-    /// The state tier decides by it.
-    pub(super) fn in_force(mut self, counts: Counts, most: Option<u64>) -> EnrollmentPolicyStatus {
+    /// The state tier decides by it. What is known of its objects stays told if nothing else is.
+    pub(super) fn in_force(
+        mut self,
+        counts: Counts,
+        most: Option<u64>,
+        materialized: Option<&Materialized>,
+    ) -> EnrollmentPolicyStatus {
         self.accept();
+        if let Some(made) = materialized {
+            self.tell_of_objects(made);
+        }
         let devices = counts.registered.devices();
         match most.filter(|most| devices >= *most) {
             None => {
@@ -50,6 +68,32 @@ impl<'a> Report<'a> {
             denied: Some(number(counts.denied)),
             ..self.finish()
         }
+    }
+
+    fn tell_of_objects(&mut self, made: &Materialized) {
+        self.objects = Some(i64::try_from(made.objects).unwrap_or(i64::MAX));
+        let (status, reason, message) = match &made.refused {
+            Some(refused) => {
+                let message = format!(
+                    "{} Device objects could not be made, the first because {}",
+                    refused.objects, refused.first
+                );
+                (True, Reason::ObjectsRefused, message)
+            }
+            None if made.is_full => {
+                let message = format!(
+                    "there are {} Device objects with its label, and it makes no more than spec.maximumObjects: further devices \
+                     have none",
+                    made.objects
+                );
+                (True, Reason::QuotaExceeded, message)
+            }
+            None => {
+                let message = "devices get objects when they register";
+                (False, Reason::AsExpected, message.to_owned())
+            }
+        };
+        self.conditions.set(Degraded, status, reason, &message);
     }
 
     /// It is about to be put.
@@ -78,6 +122,7 @@ impl<'a> Report<'a> {
     fn finish(self) -> EnrollmentPolicyStatus {
         EnrollmentPolicyStatus {
             observed_generation: Some(self.generation),
+            objects: self.objects,
             conditions: self.conditions.finish(),
             ..EnrollmentPolicyStatus::default()
         }

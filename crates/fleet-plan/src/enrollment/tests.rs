@@ -45,6 +45,7 @@ fn held(policy: &EnrollmentPolicy, counts: Counts) -> Observed {
     Observed {
         stored: Some((put, counts)),
         refused: None,
+        materialized: None,
     }
 }
 

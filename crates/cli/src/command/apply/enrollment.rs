@@ -2,6 +2,7 @@
 
 use crd::{EnrollmentPolicy, EnrollmentPolicyStatus, SecurityProfile};
 use device_state::Namespace;
+use fleet_plan::enrollment::materialize::most_objects;
 use fleet_plan::enrollment::{Counts, OWNER, Observed, Stored, Surroundings, plan};
 use fleet_wire::enrollment as wire;
 use proto::drover::v1::{GetEnrollmentPolicyRequest, PutEnrollmentPolicyRequest};
@@ -20,6 +21,10 @@ pub(super) async fn apply(
     security: &[SecurityProfile],
 ) -> Result<AppliedObject, Failure> {
     let name = declared::name(&policy.metadata, fleet_plan::enrollment::name(policy))?;
+    if most_objects(policy).is_some() {
+        let why = "spec.materialize: the operator makes Device objects, and there are none here; leave it out";
+        return Err(declared::refused(&name, why));
+    }
     let stored = stored(api, namespace, &name).await?;
     let maker = stored
         .as_ref()
@@ -40,6 +45,7 @@ pub(super) async fn apply(
     let observed = Observed {
         stored,
         refused: None,
+        materialized: None,
     };
     let planned = plan(&asked, &around, &observed, &time::kubernetes());
     declared::accepted(&name, &planned.status.conditions)?;

@@ -55,6 +55,7 @@ fn labels_of_the_object_become_those_of_the_device_and_others_stay() {
         ("site", "berlin"),
         ("app.kubernetes.io/name", "x"),
         ("k8s.io/y", "z"),
+        ("drover.dev/enrollment-policy", "meters"),
     ];
     let device = labelled(managed(&[]), &given);
     let observed = with_labels(registered("U"), &[("ring", "canary"), ("site", "paris")]);
