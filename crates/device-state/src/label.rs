@@ -85,8 +85,9 @@ fn is_name(text: &str) -> bool {
         && outer(bytes.last())
 }
 
+/// Whether a text is what Kubernetes calls a subdomain, as names of objects and prefixes of labels are.
 // RFC 1123 §2.1: labels of letters, digits and hyphens, with dots between them.
-fn is_dns_name(text: &str) -> bool {
+pub fn is_dns_name(text: &str) -> bool {
     let label = |label: &str| {
         let inner = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'-';
         !label.is_empty()

@@ -7,13 +7,10 @@ use std::collections::BTreeMap;
 
 use crd::enrollment_policy::Materialize;
 use crd::{Device, DeviceSpec, EnrollmentPolicy};
+use device_state::label::is_dns_name;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 use sha2::{Digest, Sha256};
 
-/// The longest name of an object (RFC 1123).
-const MAX_NAME: usize = 253;
-/// The longest label in a name of DNS.
-const MAX_LABEL: usize = 63;
 /// What of an endpoint name stays readable in a name that is made of it.
 const MAX_READABLE: usize = 45;
 /// Bytes of the hash that tells such names from each other, so many that nobody finds two endpoint names with the same one.
@@ -85,7 +82,7 @@ pub fn object(policy: &EnrollmentPolicy, endpoint: &str) -> Device {
 /// An endpoint name as the name of its object: itself if it can be, else what is readable of it and a hash. No two endpoint names
 /// become the same one, so that no device takes the name of another.
 pub fn object_name(endpoint: &str) -> String {
-    if is_name(endpoint) && !looks_hashed(endpoint) {
+    if is_dns_name(endpoint) && !looks_hashed(endpoint) {
         return endpoint.to_owned();
     }
     let readable = readable(endpoint);
@@ -120,19 +117,6 @@ fn readable(endpoint: &str) -> String {
     readable.trim_end_matches('-').to_owned()
 }
 
-/// Whether an object can have this name: a subdomain of RFC 1123.
-fn is_name(text: &str) -> bool {
-    let is_sound = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit();
-    text.len() <= MAX_NAME
-        && text.split('.').all(|label| {
-            let bytes = label.as_bytes();
-            (1..=MAX_LABEL).contains(&bytes.len())
-                && bytes.iter().all(|byte| is_sound(*byte) || *byte == b'-')
-                && bytes.first().copied().is_some_and(is_sound)
-                && bytes.last().copied().is_some_and(is_sound)
-        })
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -153,16 +137,16 @@ mod tests {
             "", "-", "a.", ".a", "a..b", "-a", "Ä", "é~~", "UPPER", "a_b",
         ] {
             let name = object_name(endpoint);
-            assert!(is_name(&name), "{endpoint:?} as {name:?}");
+            assert!(is_dns_name(&name), "{endpoint:?} as {name:?}");
         }
         let long = object_name(&"long:".repeat(60));
-        assert!(is_name(&long) && long.len() <= MAX_LABEL, "{long}");
+        assert!(is_dns_name(&long) && long.len() <= 63, "{long}");
     }
 
     #[test]
     fn no_device_takes_the_name_of_another() {
         let victim = object_name("urn:imei:490154203237518");
-        assert!(is_name(&victim));
+        assert!(is_dns_name(&victim));
         assert_ne!(object_name(&victim), victim);
         // A serial number of sixteen digits stays as it is.
         assert_eq!(
