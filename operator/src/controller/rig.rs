@@ -18,6 +18,10 @@ use tokio_stream::wrappers::TcpListenerStream;
 use tonic::transport::server::Router;
 use tower_test::mock::Handle;
 
+mod listed;
+
+pub(crate) use listed::ListedDevices;
+
 use super::{Settings, Shared};
 use crate::announcer::Announcer;
 use crate::brake::Brake;

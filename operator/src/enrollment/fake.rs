@@ -8,34 +8,34 @@ use std::sync::{Arc, Mutex};
 use kube::runtime::reflector;
 use kube::runtime::watcher::Event;
 use proto::drover::v1 as api;
-use proto::drover::v1::devices_server::{Devices, DevicesServer};
+use proto::drover::v1::devices_server::DevicesServer;
 use proto::drover::v1::enrollment_policies_server::{EnrollmentPolicies, EnrollmentPoliciesServer};
 use proto::drover::v1::enrollment_policy::Counts;
 use tonic::transport::Server;
 use tonic::{Request, Response, Status};
 
 use super::Context;
-use crate::controller::rig::{self, ApiServer, Calls};
+use crate::controller::rig::{self, ApiServer, Calls, ListedDevices};
 use crate::controller::take_in;
 use crate::device;
 use crate::feed::Feed;
 
 type Answer<T> = Result<Response<T>, Status>;
 
-#[derive(Clone, Default)]
+#[derive(Clone)]
 pub(super) struct FakeStateTier {
     policies: Arc<Mutex<BTreeMap<String, api::EnrollmentPolicy>>>,
     /// Those that are registered by a policy.
-    devices: Arc<Mutex<Vec<String>>>,
+    devices: ListedDevices,
     calls: Calls,
 }
 
 /// A controller between a scripted API server and this.
 pub(super) async fn start() -> (Arc<Context>, ApiServer, FakeStateTier) {
-    let fake = FakeStateTier::default();
+    let fake = FakeStateTier::new();
     let services = Server::builder()
         .add_service(EnrollmentPoliciesServer::new(fake.clone()))
-        .add_service(DevicesServer::new(fake.clone()));
+        .add_service(DevicesServer::new(fake.devices.clone()));
     let state_tier = rig::state_tier(services).await;
     let (shared, _) = rig::shared(state_tier.clone());
     let feed = Feed::default();
@@ -59,6 +59,15 @@ impl Context {
 }
 
 impl FakeStateTier {
+    fn new() -> Self {
+        let calls = Calls::default();
+        Self {
+            policies: Arc::default(),
+            devices: ListedDevices::new(calls.clone()),
+            calls,
+        }
+    }
+
     /// What was asked for that changes something, so far.
     pub(super) fn calls(&self) -> Vec<String> {
         self.calls.all()
@@ -83,7 +92,7 @@ impl FakeStateTier {
 
     /// These devices are registered by any policy.
     pub(super) fn have_devices(&self, endpoints: &[&str]) {
-        *self.devices.lock().unwrap() = endpoints.iter().map(|one| (*one).to_owned()).collect();
+        self.devices.are(endpoints);
     }
 
     /// So many devices are registered by a policy.
@@ -158,56 +167,5 @@ impl EnrollmentPolicies for FakeStateTier {
         self.unchanged(&asked.name, &asked.etag)?;
         self.policies.lock().unwrap().remove(&asked.name);
         Ok(Response::new(api::DeleteEnrollmentPolicyResponse {}))
-    }
-}
-
-#[tonic::async_trait]
-impl Devices for FakeStateTier {
-    type WatchEventsStream = tokio_stream::Pending<Result<api::WatchEventsResponse, Status>>;
-
-    /// One device on each page.
-    async fn list_devices(
-        &self,
-        request: Request<api::ListDevicesRequest>,
-    ) -> Answer<api::ListDevicesResponse> {
-        let asked = request.get_ref();
-        self.calls.add_of("list", &request, &asked.filter);
-        let devices = self.devices.lock().unwrap();
-        let place: usize = asked.page_token.parse().unwrap_or_default();
-        let device = |endpoint: &String| api::Device {
-            endpoint: endpoint.clone(),
-            ..Default::default()
-        };
-        let is_last = place + 1 >= devices.len();
-        Ok(Response::new(api::ListDevicesResponse {
-            devices: devices.get(place).map(device).into_iter().collect(),
-            next_page_token: if is_last {
-                String::new()
-            } else {
-                (place + 1).to_string()
-            },
-        }))
-    }
-
-    async fn get_device(&self, _: Request<api::GetDeviceRequest>) -> Answer<api::Device> {
-        Err(Status::unimplemented("never asked"))
-    }
-
-    async fn update_device(&self, _: Request<api::UpdateDeviceRequest>) -> Answer<api::Device> {
-        Err(Status::unimplemented("never asked"))
-    }
-
-    async fn delete_device(
-        &self,
-        _: Request<api::DeleteDeviceRequest>,
-    ) -> Answer<api::DeleteDeviceResponse> {
-        Err(Status::unimplemented("never asked"))
-    }
-
-    async fn watch_events(
-        &self,
-        _: Request<api::WatchEventsRequest>,
-    ) -> Answer<Self::WatchEventsStream> {
-        Err(Status::unimplemented("never asked"))
     }
 }

@@ -6,7 +6,7 @@ use std::collections::HashMap;
 use std::sync::{Arc, Mutex};
 
 use proto::drover::v1 as api;
-use proto::drover::v1::devices_server::{Devices, DevicesServer};
+use proto::drover::v1::devices_server::DevicesServer;
 use proto::drover::v1::operation::State;
 use proto::drover::v1::operations_server::{Operations, OperationsServer};
 use tonic::transport::Server;
@@ -14,35 +14,46 @@ use tonic::{Code, Request, Response, Status};
 use tonic_types::{ErrorDetails, StatusExt as _};
 
 use super::Context;
-use crate::controller::rig::{self, ApiServer, Calls};
+use crate::controller::rig::{self, ApiServer, Calls, ListedDevices};
 use crate::feed::Feed;
 
 type Answer<T> = Result<Response<T>, Status>;
 
-#[derive(Clone, Default)]
+#[derive(Clone)]
 pub(super) struct FakeStateTier {
     /// By request id.
     operations: Arc<Mutex<HashMap<String, api::Operation>>>,
     is_awake: Arc<Mutex<bool>>,
     /// Whether the device wakes up just before something is cancelled.
     is_faster: Arc<Mutex<bool>>,
-    devices: Arc<Mutex<Vec<String>>>,
+    devices: ListedDevices,
     calls: Calls,
 }
 
 /// A controller between a scripted API server and this.
 pub(super) async fn start() -> (Arc<Context>, ApiServer, FakeStateTier) {
-    let fake = FakeStateTier::default();
+    let fake = FakeStateTier::new();
     let (context, api_server) = fake.restart().await;
     (context, api_server, fake)
 }
 
 impl FakeStateTier {
+    fn new() -> Self {
+        let calls = Calls::default();
+        Self {
+            operations: Arc::default(),
+            is_awake: Arc::default(),
+            is_faster: Arc::default(),
+            devices: ListedDevices::new(calls.clone()),
+            calls,
+        }
+    }
+
     /// Another controller, which knows nothing, and an API server of its own.
     pub(super) async fn restart(&self) -> (Arc<Context>, ApiServer) {
         let services = Server::builder()
             .add_service(OperationsServer::new(self.clone()))
-            .add_service(DevicesServer::new(self.clone()));
+            .add_service(DevicesServer::new(self.devices.clone()));
         let (shared, api_server) = rig::shared(rig::state_tier(services).await);
         let context = Context::new(shared, Feed::default());
         (Arc::new(context), api_server)
@@ -55,7 +66,7 @@ impl FakeStateTier {
 
     /// Those of a namespace, in the order in which they are listed.
     pub(super) fn have_devices(&self, names: &[&str]) {
-        *self.devices.lock().unwrap() = names.iter().map(|name| (*name).to_owned()).collect();
+        self.devices.are(names);
     }
 
     /// What was asked for, by the ids of requests.
@@ -151,7 +162,7 @@ impl Operations for FakeStateTier {
         request: Request<api::ExecuteRequest>,
     ) -> Answer<api::OperationResponse> {
         let asked = request.get_ref();
-        let about = if self.devices.lock().unwrap().is_empty() {
+        let about = if self.devices.is_empty() {
             asked.path.clone()
         } else {
             format!("{}{}", asked.endpoint, asked.path)
@@ -260,56 +271,5 @@ impl Operations for FakeStateTier {
         request: Request<api::WaitOperationRequest>,
     ) -> Answer<api::Operation> {
         self.with(&request.get_ref().id, |_| {})
-    }
-}
-
-#[tonic::async_trait]
-impl Devices for FakeStateTier {
-    type WatchEventsStream = tokio_stream::Pending<Result<api::WatchEventsResponse, Status>>;
-
-    /// One device on each page.
-    async fn list_devices(
-        &self,
-        request: Request<api::ListDevicesRequest>,
-    ) -> Answer<api::ListDevicesResponse> {
-        let asked = request.get_ref();
-        self.calls.add_of("list", &request, &asked.filter);
-        let devices = self.devices.lock().unwrap();
-        let place: usize = asked.page_token.parse().unwrap_or_default();
-        let device = |endpoint: &String| api::Device {
-            endpoint: endpoint.clone(),
-            ..Default::default()
-        };
-        let is_last = place + 1 >= devices.len();
-        Ok(Response::new(api::ListDevicesResponse {
-            devices: devices.get(place).map(device).into_iter().collect(),
-            next_page_token: if is_last {
-                String::new()
-            } else {
-                (place + 1).to_string()
-            },
-        }))
-    }
-
-    async fn get_device(&self, _: Request<api::GetDeviceRequest>) -> Answer<api::Device> {
-        never()
-    }
-
-    async fn update_device(&self, _: Request<api::UpdateDeviceRequest>) -> Answer<api::Device> {
-        never()
-    }
-
-    async fn delete_device(
-        &self,
-        _: Request<api::DeleteDeviceRequest>,
-    ) -> Answer<api::DeleteDeviceResponse> {
-        never()
-    }
-
-    async fn watch_events(
-        &self,
-        _: Request<api::WatchEventsRequest>,
-    ) -> Answer<Self::WatchEventsStream> {
-        never()
     }
 }
