@@ -82,13 +82,14 @@ impl Context {
 
     /// Whether an object describes the device of an endpoint.
     pub(crate) fn has_object(&self, namespace: &str, endpoint: &str) -> bool {
-        !self.index.objects(namespace, endpoint).is_empty()
+        self.index.describes(namespace, endpoint)
     }
 
     /// Whether all objects that do are being deleted.
     pub(crate) fn is_leaving(&self, namespace: &str, endpoint: &str) -> bool {
-        let objects = self.index.objects(namespace, endpoint);
-        let mut objects = objects.iter().filter_map(|one| self.shared.known.get(one));
+        let known = &self.shared.known;
+        let objects = self.index.describing(namespace, endpoint, known);
+        let mut objects = objects.iter();
         objects.all(|one| one.metadata.deletion_timestamp.is_some())
     }
 

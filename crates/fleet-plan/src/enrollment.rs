@@ -133,10 +133,14 @@ pub fn plan(
 
 /// When a policy is looked at again that is in force.
 fn pace(policy: &EnrollmentPolicy, observed: &Observed) -> Pace {
-    match (&observed.materialized, most_objects(policy)) {
-        (Some(made), Some(_)) if made.has_more => Pace::Running,
-        (None, Some(_)) => Pace::Running,
-        _ => Pace::Counting,
+    let goes_on = match &observed.materialized {
+        Some(made) => made.has_more,
+        None => most_objects(policy).is_some(),
+    };
+    if goes_on {
+        Pace::Running
+    } else {
+        Pace::Counting
     }
 }
 

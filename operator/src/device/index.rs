@@ -48,9 +48,10 @@ impl Index {
             }
             // What is known already has its place: an endpoint name never changes.
             if let Some((device, None)) = &taken.applied {
-                touched.extend(of_endpoint(namespaces, device).cloned());
-                let endpoints = namespaces.entry(namespace(device)).or_default();
-                let endpoint = endpoints.entry(device.spec.endpoint_name.clone());
+                let (namespace, endpoint) = (namespace(device), &device.spec.endpoint_name);
+                touched.extend(of_endpoint(namespaces, &namespace, endpoint).cloned());
+                let endpoints = namespaces.entry(namespace).or_default();
+                let endpoint = endpoints.entry(endpoint.clone());
                 let devices = &mut endpoint.or_default().devices;
                 devices.insert(device.name_any(), ObjectRef::from_obj(device));
             }
@@ -61,8 +62,8 @@ impl Index {
     /// The other objects of the namespace with the endpoint name of `device`.
     pub(super) fn rivals(&self, device: &Device, known: &Known<Device>) -> Vec<Rival> {
         let own = device.name_any();
-        let all = self.describing(device, known).into_iter();
-        let others = all.filter(|one| one.name_any() != own);
+        let all = self.describing(&namespace(device), &device.spec.endpoint_name, known);
+        let others = all.into_iter().filter(|one| one.name_any() != own);
         others.map(|one| Rival::from_device(&one)).collect()
     }
 
@@ -73,23 +74,33 @@ impl Index {
 
     /// The object that the device of `device` is of, now that this one is gone: the oldest.
     pub(super) fn heir(&self, device: &Device, known: &Known<Device>) -> Option<Arc<Device>> {
-        let heirs = self.describing(device, known).into_iter();
-        heirs.min_by(|one, other| Rival::from_device(one).by_seniority(&Rival::from_device(other)))
+        let heirs = self.describing(&namespace(device), &device.spec.endpoint_name, known);
+        heirs
+            .into_iter()
+            .min_by(|one, other| Rival::from_device(one).by_seniority(&Rival::from_device(other)))
     }
 
-    /// All objects that describe the device which `device` describes.
-    fn describing(&self, device: &Device, known: &Known<Device>) -> Vec<Arc<Device>> {
-        let all: Vec<DeviceRef> =
-            self.with(|namespaces| of_endpoint(namespaces, device).cloned().collect());
+    /// All objects that describe the device of an endpoint.
+    pub(super) fn describing(
+        &self,
+        namespace: &str,
+        endpoint: &str,
+        known: &Known<Device>,
+    ) -> Vec<Arc<Device>> {
+        let all: Vec<DeviceRef> = self.with(|namespaces| {
+            of_endpoint(namespaces, namespace, endpoint)
+                .cloned()
+                .collect()
+        });
         all.iter().filter_map(|one| known.get(one)).collect()
     }
 
-    /// The objects of an endpoint.
-    pub(super) fn objects(&self, namespace: &str, endpoint: &str) -> Vec<DeviceRef> {
+    /// Whether an endpoint has an object.
+    pub(super) fn describes(&self, namespace: &str, endpoint: &str) -> bool {
         self.with(|namespaces| {
-            let known = namespaces.get(namespace).and_then(|all| all.get(endpoint));
-            let devices = known.into_iter().flat_map(|known| known.devices.values());
-            devices.cloned().collect()
+            of_endpoint(namespaces, namespace, endpoint)
+                .next()
+                .is_some()
         })
     }
 
@@ -177,13 +188,14 @@ fn namespace(device: &Device) -> String {
     device.namespace().unwrap_or_default()
 }
 
-/// The objects that describe the device which `device` describes.
+/// The objects that describe the device of an endpoint.
 fn of_endpoint<'e>(
     namespaces: &'e Namespaces,
-    device: &Device,
+    namespace: &str,
+    endpoint: &str,
 ) -> impl Iterator<Item = &'e DeviceRef> + use<'e> {
-    let endpoints = namespaces.get(&namespace(device));
-    let known = endpoints.and_then(|endpoints| endpoints.get(&device.spec.endpoint_name));
+    let endpoints = namespaces.get(namespace);
+    let known = endpoints.and_then(|endpoints| endpoints.get(endpoint));
     known.into_iter().flat_map(|known| known.devices.values())
 }
 

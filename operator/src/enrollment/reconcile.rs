@@ -69,6 +69,9 @@ async fn with_objects(
         return Ok(planned);
     }
     let materialized = materialize::carry_out(policy, around.namespace, context).await?;
+    if materialized.is_none() {
+        return Ok(planned);
+    }
     let observed = Observed {
         materialized,
         ..observed
