@@ -6,7 +6,8 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use device_state::ShardId;
 use rocksdb::{
-    BlockBasedOptions, Cache, DB, Options, WriteBatch, WriteBufferManager, WriteOptions,
+    BlockBasedIndexType, BlockBasedOptions, Cache, DB, Options, WriteBatch, WriteBufferManager,
+    WriteOptions,
 };
 
 use crate::corruption::Corruption;
@@ -46,6 +47,11 @@ impl SharedOptions {
         blocks.set_bloom_filter(10.0, false);
         blocks.set_cache_index_and_filter_blocks(true);
         blocks.set_pin_l0_filter_and_index_blocks_in_cache(true);
+        // The cache is divided into 64 parts. A filter of a whole file has a megabyte or two: few of them fit into a part, and
+        // what does not is read from the file, and its checksum computed, for every key that is looked for.
+        blocks.set_index_type(BlockBasedIndexType::TwoLevelIndexSearch);
+        blocks.set_partition_filters(true);
+        blocks.set_pin_top_level_index_and_filter(true);
         blocks.set_format_version(5);
         let mut options = Options::default();
         options.create_if_missing(true);
