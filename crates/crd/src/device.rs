@@ -417,6 +417,9 @@ pub struct RegistrationStatus {
     /// The last segment of the registration's location.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub registration_id: Option<String>,
+    /// When the device registered. When it last updated its registration is not told here.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub registration_time: Option<Time>,
     /// How long the registration lives without an Update; 0 is for ever.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub lifetime_seconds: Option<i64>,

@@ -120,6 +120,8 @@ pub enum FirmwareProgress {
 pub struct Registration {
     /// The last segment of its location.
     pub id: String,
+    /// When the device registered.
+    pub since: Option<Time>,
     /// Seconds without an Update that it lives; 0 is for ever.
     pub lifetime_seconds: u32,
     /// LwM2M version, for example 1.1.

@@ -387,6 +387,9 @@ fn registration(device: api::Device) -> Option<Registration> {
     let lifetime = device.lifetime.map_or(0, |lifetime| lifetime.seconds);
     Some(Registration {
         id: device.registration_id,
+        since: device
+            .registration_time
+            .and_then(|since| time(since.seconds)),
         lifetime_seconds: u32::try_from(lifetime).unwrap_or(0),
         version: device.lwm2m_version,
         binding: device.binding,

@@ -441,6 +441,7 @@ fn live_status(live: &Registration) -> RegistrationStatus {
     RegistrationStatus {
         state: RegistrationState::Registered,
         registration_id: non_empty(&live.id),
+        registration_time: live.since.clone(),
         lifetime_seconds: Some(i64::from(live.lifetime_seconds)),
         lwm2m_version: non_empty(&live.version),
         binding: non_empty(&live.binding),

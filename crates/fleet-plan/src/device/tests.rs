@@ -50,6 +50,7 @@ fn registered(binding: &str) -> Observed {
     Observed {
         registration: Some(Registration {
             id: "0001abcd".to_owned(),
+            since: Some(at(90)),
             lifetime_seconds: 86_400,
             version: "1.1".to_owned(),
             binding: binding.to_owned(),
@@ -451,10 +452,9 @@ fn the_end_of_a_registration_is_remembered() {
         &Observed::default(),
     );
     assert!(conditions(&unseen).contains("Registered=False/NotRegistered"));
-    assert_eq!(
-        unseen.status.registration.unwrap().registration_id.unwrap(),
-        "0001abcd"
-    );
+    let last = unseen.status.registration.unwrap();
+    assert_eq!(last.registration_id.unwrap(), "0001abcd");
+    assert_eq!(last.registration_time, Some(at(90)));
 }
 
 #[test]
