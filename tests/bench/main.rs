@@ -31,7 +31,7 @@ const KEY: &str = "000102030405060708090a0b0c0d0e0f";
 const AWAKE: usize = 16;
 
 /// What is measured, by name: `cargo bench --bench path -- NAME…` measures some of it.
-const PARTS: [(&str, fn()); 16] = [
+const PARTS: [(&str, fn()); 17] = [
     ("registrations", registrations),
     ("reads", reads),
     ("notifications", operations::notifications),
@@ -39,6 +39,7 @@ const PARTS: [(&str, fn()); 16] = [
     ("wake", operations::wake),
     ("queue", operations::million),
     ("package", operations::package),
+    ("transfer", operations::transfer),
     ("forwarding", sessions::forwarding),
     ("take-over", sessions::take_over),
     ("storm", storm::reconnect),

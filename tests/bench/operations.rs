@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 use serde_json::Value;
 use tests::{Drover, Options, Program, binary, cpu_seconds, metric, until, until_some};
 
-use super::{ROUNDS, figure, median, sim};
+use super::{ROUNDS, figure, import_keys, median, sim};
 
 /// Devices that notify, and how often each does. Together they offer more than is promised.
 const TALKERS: &str = "28";
@@ -21,8 +21,8 @@ const SETTLING: Duration = Duration::from_secs(60);
 const WATCHED: Duration = Duration::from_secs(30);
 const LIMIT: Duration = Duration::from_secs(600);
 /// Devices that take a package at once, and its size.
-const UPGRADED: &str = "100";
-const PACKAGE: &str = "1000000";
+const UPGRADED: usize = 100;
+const PACKAGE: usize = 1_000_000;
 
 pub(crate) fn notifications() {
     eprintln!("notifications: {TALKERS} devices, each every {INTERVAL}");
@@ -131,8 +131,9 @@ pub(crate) fn package() {
     let alone = register("alone-");
     let mut upload = Command::new(binary("drover-sim"));
     upload.args(["bench", "commands", "--server", &server, "--api", &api]);
-    upload.args(["--endpoint-prefix", "upgraded-", "--devices", UPGRADED]);
-    upload.args(["--commands", "1", "--bytes", PACKAGE, "--timeout", "300s"]);
+    let (devices, bytes) = (UPGRADED.to_string(), PACKAGE.to_string());
+    upload.args(["--endpoint-prefix", "upgraded-", "--devices", &devices]);
+    upload.args(["--commands", "1", "--bytes", &bytes, "--timeout", "300s"]);
     upload.args(["--concurrency", "8"]);
     let log = drover.scratch().join("upload");
     let mut upload = Program::start(&mut upload, &log).expect("drover-sim can be started");
@@ -155,6 +156,25 @@ pub(crate) fn package() {
 fn pause(time: Duration) {
     let begun = Instant::now();
     until("a pause", time * 2, || begun.elapsed() >= time);
+}
+
+/// From the call that has a package written to the last block of the last device, the commits of it included.
+pub(crate) fn transfer() {
+    eprintln!("transfer: {PACKAGE} bytes to {UPGRADED} devices over DTLS");
+    let drover = Drover::start(&Options::default());
+    let keys = import_keys(&drover, UPGRADED);
+    let server = format!("coaps://{}", drover.endpoint("/ingress/0/coaps"));
+    let api = drover.endpoint("/state/0/api");
+    let (devices, bytes) = (UPGRADED.to_string(), PACKAGE.to_string());
+    let rounds = (0..ROUNDS).map(|_| {
+        let to = ["bench", "commands", "--server", &server, "--api", &api];
+        let fleet = ["--psk-file", &keys, "--devices", &devices];
+        let what = ["--commands", "1", "--bytes", &bytes, "--concurrency", "8"];
+        sim(&[&to[..], &fleet[..], &what[..]].concat())
+    });
+    let rounds: Vec<Value> = rounds.collect();
+    let seconds = median(&rounds, "delivering_seconds");
+    figure("transfer-dtls", (UPGRADED * PACKAGE) as f64 / seconds);
 }
 
 fn plain(environment: Vec<(&'static str, String)>) -> Drover {

@@ -50,7 +50,7 @@ enum Unit {
     Seconds,
 }
 
-const FIGURES: [Figure; 67] = [
+const FIGURES: [Figure; 68] = [
     Figure {
         name: "server/psk handshake, cid",
         what: "DTLS: PSK handshakes, server side, one core",
@@ -185,6 +185,11 @@ const FIGURES: [Figure; 67] = [
         name: "package-seconds",
         what: "A package of 1 MB block-wise to 100 devices at once: all have it",
         limit: Limit::Told(Unit::Seconds),
+    },
+    Figure {
+        name: "transfer-dtls",
+        what: "the same over DTLS, by one ingress node",
+        limit: Limit::MegabytesPerSecond(10.0),
     },
     Figure {
         name: "registration-p99-alone",
