@@ -1,13 +1,14 @@
 //! Firmware campaigns: carries out what the planner decides, on the leader of the common shard.
 //!
 //! Level-based: each round looks at what is stored and at what the shards count, asks [`campaign::decide`], and proposes
-//! what follows. Whatever is lost, refused or said twice, the next round finds out. Nothing here is remembered.
+//! what follows. Whatever is lost, refused or said twice, the next round finds out. Nothing here is remembered but how many
+//! devices have begun, of campaigns that have a pace.
 
-use std::collections::BTreeSet;
-use std::sync::Arc;
+use std::collections::{BTreeSet, HashMap};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use ::campaign::{Decision, ShardView, WindowState, decide, window};
+use ::campaign::{Decision, ShardView, Throttle, WindowState, decide, window};
 use device_state::campaign::{
     Campaign, CampaignState, Control, Course, Membership, OnFailure, Part, Plan, Promotion, Reach,
     Schedule, Sweep, Tally, Wave, WaveState,
@@ -37,27 +38,89 @@ const WAY_BACK: &str = "-rollback";
 
 /// Carries campaigns out while this node leads the common shard.
 pub async fn run(router: Arc<Router>, drain: Drain) {
-    let round = |router: Arc<Router>| async move { round(&router).await };
+    let throttles = Arc::new(Throttles::default());
+    let round = |router: Arc<Router>| {
+        let throttles = Arc::clone(&throttles);
+        async move { round(&router, &throttles).await }
+    };
     rounds::run(router, FeatureLevel::CAMPAIGNS, drain, round).await;
 }
 
-async fn round(router: &Router) {
+/// Of the campaigns that have a pace and are not over.
+#[derive(Debug, Default)]
+struct Throttles(Mutex<Remembered>);
+
+#[derive(Debug, Default)]
+struct Remembered {
+    /// In which this node leads the common shard.
+    term: u64,
+    throttles: HashMap<CampaignId, Throttle>,
+}
+
+impl Throttles {
+    fn with<T>(&self, work: impl FnOnce(&mut Remembered) -> T) -> T {
+        work(&mut self.0.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    /// Forgets the campaigns that are over, and all of them if somebody else has led in between: who begins was not for this
+    /// node to say then.
+    fn keep(&self, term: u64, campaigns: &[Campaign]) {
+        let goes_on: BTreeSet<CampaignId> = campaigns
+            .iter()
+            .filter(|campaign| !campaign.course.state.is_final())
+            .map(|campaign| campaign.id)
+            .collect();
+        self.with(|remembered| {
+            if remembered.term != term {
+                *remembered = Remembered {
+                    term,
+                    ..Remembered::default()
+                };
+            }
+            remembered.throttles.retain(|id, _| goes_on.contains(id));
+        });
+    }
+
+    /// What of the decisions is to be carried out now.
+    fn hold_back(
+        &self,
+        campaign: &Campaign,
+        decisions: Vec<Decision>,
+        views: &[ShardView],
+        now: Timestamp,
+    ) -> Vec<Decision> {
+        let Some(every) = campaign.plan.begin_every else {
+            return decisions;
+        };
+        self.with(|remembered| {
+            let throttle = remembered.throttles.entry(campaign.id).or_default();
+            throttle.hold_back(every, decisions, views, now)
+        })
+    }
+}
+
+async fn round(router: &Router, throttles: &Throttles) {
     let campaigns = router
         .common_group()
         .store()
         .read(|tables| query::campaigns(tables, None));
     drop_others(router, &campaigns).await;
+    throttles.keep(router.common_group().status().term, &campaigns);
     // What holds up one campaign, such as a shard without a leader, holds up no other.
     let all = futures::stream::iter(campaigns);
     all.for_each_concurrent(AT_ONCE, async |campaign| {
-        if let Err(error) = advance(router, &campaign).await {
+        if let Err(error) = advance(router, &campaign, throttles).await {
             tracing::debug!(campaign = campaign.name, %error, "a campaign does not go on this time");
         }
     })
     .await;
 }
 
-async fn advance(router: &Router, campaign: &Campaign) -> Result<(), ProposeError> {
+async fn advance(
+    router: &Router,
+    campaign: &Campaign,
+    throttles: &Throttles,
+) -> Result<(), ProposeError> {
     if campaign.course.state.is_final() {
         return Ok(());
     }
@@ -69,7 +132,9 @@ async fn advance(router: &Router, campaign: &Campaign) -> Result<(), ProposeErro
         fence(router, campaign).await?;
     }
     let views = views(router, campaign);
-    let decisions = decide(campaign, &views, Timestamp(clock::now_ms()));
+    let now = Timestamp(clock::now_ms());
+    let decisions = decide(campaign, &views, now);
+    let decisions = throttles.hold_back(campaign, decisions, &views, now);
     let (admissions, others): (Vec<_>, Vec<_>) = decisions
         .into_iter()
         .partition(|decision| matches!(decision, Decision::Admit { .. } | Decision::Count { .. }));

@@ -250,6 +250,46 @@ fn a_campaign_whose_devices_fail_stops_and_an_abort_takes_back_the_rest() {
 }
 
 #[test]
+fn a_campaign_begins_devices_no_faster_than_it_is_told() {
+    let drover = Drover::start(&Options {
+        devices: 4,
+        ..Options::default()
+    });
+    let packages = PackageServer::start(&package("2.0.0"));
+    let uri = packages.uri();
+    let create = |name, every| {
+        let words = [
+            "rollout",
+            "create",
+            name,
+            "--version",
+            "2.0.0",
+            "--uri",
+            &uri,
+        ];
+        done(&drover, &[&words[..], &["--begin-every", every]].concat())
+    };
+    create("slow", "1h");
+    let slow = until_some("the first device", LIMIT, || {
+        let campaign = drover.json(&["rollout", "get", "slow"]);
+        if campaign["counts"]["succeeded"] == 1 {
+            Ok(campaign)
+        } else {
+            Err(campaign)
+        }
+    });
+    // An update takes many rounds of the planner, in which nobody else began.
+    assert_eq!(slow["counts"]["waiting"], 3, "{slow}");
+    assert_eq!(slow["plan"]["beginEvery"], "3600s", "{slow}");
+    done(&drover, &["rollout", "abort", "slow"]);
+    create("fast", "1ms");
+    done(
+        &drover,
+        &["rollout", "status", "fast", "--timeout", PATIENCE],
+    );
+}
+
+#[test]
 fn what_is_no_campaign_is_refused_before_anything_is_done() {
     let drover = Drover::start(&Options {
         state_nodes: 1,

@@ -1,6 +1,7 @@
 //! Whether a plan can be carried out.
 
 use std::collections::BTreeSet;
+use std::ops::RangeInclusive;
 use std::time::Duration;
 
 use device_state::Digest;
@@ -54,6 +55,8 @@ pub enum Problem {
     Part,
     #[error("give at least 1 device, or leave it out")]
     NoDevices,
+    #[error("give at least 1 microsecond and at most 1 day")]
+    BeginEvery,
     #[error("give at most {maximum}")]
     TooMany { maximum: u64 },
     #[error("give at least 1 second and at most 366 days")]
@@ -74,6 +77,9 @@ const MAX_TIME: Duration = Duration::from_hours(366 * 24);
 /// In millionths.
 const ALL: u32 = 1_000_000;
 const MAX_SEED: usize = Campaign::MAX_NAME;
+/// Between two devices that begin.
+const BEGIN_EVERY: RangeInclusive<Duration> =
+    Duration::from_micros(1)..=Duration::from_secs(86_400);
 /// Their pause doubles: more are never reached.
 const MAX_RETRIES: u8 = 10;
 
@@ -102,6 +108,10 @@ pub fn check(plan: &Plan) -> Result<(), PlanError> {
     }
     let lost = plan.pause_when_unreachable.unwrap_or(0);
     ensure(lost <= ALL, "pause_when_unreachable", || Problem::Part)?;
+    let is_sound = plan
+        .begin_every
+        .is_none_or(|every| BEGIN_EVERY.contains(&every));
+    ensure(is_sound, "begin_every", || Problem::BeginEvery)?;
     check_schedule(&plan.schedule)?;
     check_device(&plan.device)
 }

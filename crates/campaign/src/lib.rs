@@ -77,6 +77,7 @@
 //! - Decisions are carried out in their order. A [`Decision::Steer`] that is refused, because the stored step is not one
 //!   less, ends the round.
 //! - An [`Admit`](Decision::Admit) that comes late, twice or out of order does no harm.
+//! - Of a plan with a pace, a [`Throttle`] says which of them are carried out now. It is kept from one round to the next.
 //!
 //! ```
 //! use campaign::{WindowState, window};
@@ -100,6 +101,7 @@ mod fill;
 mod judge;
 mod reach;
 mod schedule;
+mod throttle;
 mod turn;
 mod wake;
 mod wave;
@@ -110,6 +112,7 @@ use device_state::campaign::{Course, Reach, Tally};
 pub use check::{PlanError, Problem, check};
 pub use decide::decide;
 pub use schedule::{WindowState, window};
+pub use throttle::Throttle;
 pub use wake::next_wake;
 
 #[cfg(doc)]

@@ -415,6 +415,9 @@ impl Command {
 
     /// What replicas have to understand to apply it.
     pub fn needs(&self) -> FeatureLevel {
+        if self.has_pace() {
+            return FeatureLevel::CAMPAIGN_PACE;
+        }
         if self.selects_by_enrollment() {
             return FeatureLevel::ENROLLMENT_FILTERS;
         }
@@ -475,6 +478,14 @@ impl Command {
                 by(&part.selector) || part.wave_selectors.iter().flatten().any(by)
             }
             Self::Guarded { command, .. } => command.selects_by_enrollment(),
+            _ => false,
+        }
+    }
+
+    fn has_pace(&self) -> bool {
+        match self {
+            Self::PutCampaign { campaign } => campaign.plan.begin_every.is_some(),
+            Self::Guarded { command, .. } => command.has_pace(),
             _ => false,
         }
     }

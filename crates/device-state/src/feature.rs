@@ -10,7 +10,7 @@ pub struct FeatureLevel(pub u32);
 
 impl FeatureLevel {
     /// What this release understands. A replica that meets a higher one stops: it would guess.
-    pub const SUPPORTED: Self = Self(11);
+    pub const SUPPORTED: Self = Self(12);
 
     /// There are other namespaces than the default one. Releases before cannot read what is in them.
     pub const NAMESPACES: Self = Self(2);
@@ -44,6 +44,9 @@ impl FeatureLevel {
 
     /// Groups, campaigns and profiles may be of devices that are enrolled in some way. Releases before cannot read such filters.
     pub const ENROLLMENT_FILTERS: Self = Self(11);
+
+    /// Campaigns have a pace. Releases before would begin all devices at once.
+    pub const CAMPAIGN_PACE: Self = Self(12);
 
     /// Whether this release understands the level.
     pub const fn is_supported(self) -> bool {

@@ -105,6 +105,9 @@ impl From<Plan> for wire::CampaignPlan {
             on_failure: wire_on_failure(plan.on_failure),
             rollback_image: plan.rollback_image.map(Into::into),
             pause_when_unreachable: plan.pause_when_unreachable,
+            begin_every_us: plan
+                .begin_every
+                .map(|every| u64::try_from(every.as_micros()).unwrap_or(u64::MAX)),
         }
     }
 }
@@ -133,6 +136,7 @@ impl TryFrom<wire::CampaignPlan> for Plan {
                 .map(|image| image.try_into().within("rollback_image"))
                 .transpose()?,
             pause_when_unreachable: plan.pause_when_unreachable,
+            begin_every: plan.begin_every_us.map(Duration::from_micros),
         })
     }
 }

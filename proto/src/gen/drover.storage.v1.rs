@@ -99,6 +99,9 @@ pub struct CampaignPlan {
     /// In millionths
     #[prost(uint32, optional, tag = "12")]
     pub pause_when_unreachable: ::core::option::Option<u32>,
+    /// In microseconds
+    #[prost(uint64, optional, tag = "13")]
+    pub begin_every_us: ::core::option::Option<u64>,
 }
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct CampaignWave {

@@ -325,6 +325,10 @@ pub struct CampaignPlan {
     /// any more, in percent: "20%". Unset: never
     #[prost(string, tag = "13")]
     pub pause_when_unreachable: ::prost::alloc::string::String,
+    /// Devices begin one after the other, so long apart on average, from a microsecond to a day. Unset: as fast as they can.
+    /// Refused until all state nodes know it, by those that do
+    #[prost(message, optional, tag = "14")]
+    pub begin_every: ::core::option::Option<::prost_types::Duration>,
 }
 /// Nested message and enum types in `CampaignPlan`.
 pub mod campaign_plan {

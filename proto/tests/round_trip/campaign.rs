@@ -183,12 +183,12 @@ fn plan() -> impl Strategy<Value = Plan> {
             policy(),
             on_failure,
             of(image()),
-            of(any::<u32>()),
+            (of(any::<u32>()), of(any::<u64>())),
         ),
     )
         .prop_map(
             |((image, selector, membership, seed), (waves, max_unavailable), rest)| {
-                let (schedule, device, on_failure, rollback_image, pause_when_unreachable) = rest;
+                let (schedule, device, on_failure, rollback_image, (lost, every)) = rest;
                 Plan {
                     image,
                     transfer: Transfer::Pull,
@@ -201,7 +201,8 @@ fn plan() -> impl Strategy<Value = Plan> {
                     device,
                     on_failure,
                     rollback_image,
-                    pause_when_unreachable,
+                    pause_when_unreachable: lost,
+                    begin_every: every.map(Duration::from_micros),
                 }
             },
         )

@@ -267,3 +267,17 @@ fn no_more_than_all_devices_can_be_lost() {
     let wrong = check(&plan).expect_err("more than all").field;
     assert_eq!(wrong, "pause_when_unreachable");
 }
+
+#[test]
+fn a_pace_is_between_a_microsecond_and_a_day() {
+    let mut plan = sound();
+    for (every, is_sound) in [
+        (Duration::ZERO, false),
+        (Duration::from_micros(1), true),
+        (Duration::from_secs(86_400), true),
+        (Duration::from_secs(86_401), false),
+    ] {
+        plan.begin_every = Some(every);
+        assert_eq!(check(&plan).is_ok(), is_sound, "{every:?}");
+    }
+}

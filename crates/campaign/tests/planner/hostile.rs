@@ -61,10 +61,10 @@ prop_compose! {
         membership in prop_oneof![Just(Membership::Snapshot), Just(Membership::Dynamic)],
         on_failure in prop_oneof![Just(OnFailure::Pause), Just(OnFailure::Abort), Just(OnFailure::Rollback)],
         (not_before, windows) in (option::of(time()), vec(any_window(), 0..3)),
-        (deadline, pause_when_unreachable) in any::<(Option<Duration>, Option<u32>)>(),
+        (deadline, begin_every, pause_when_unreachable) in any::<(Option<Duration>, Option<Duration>, Option<u32>)>(),
     ) -> Plan {
         let schedule = Schedule { not_before, windows, deadline };
-        Plan { pause_when_unreachable, max_unavailable, membership, on_failure, schedule, ..plan(waves) }
+        Plan { pause_when_unreachable, begin_every, max_unavailable, membership, on_failure, schedule, ..plan(waves) }
     }
 }
 

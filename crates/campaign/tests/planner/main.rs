@@ -9,6 +9,7 @@ mod limits;
 mod reach;
 mod rig;
 mod simulation;
+mod throttle;
 mod wake;
 mod waves;
 mod windows;

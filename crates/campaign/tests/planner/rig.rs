@@ -59,6 +59,7 @@ pub(crate) fn plan(waves: Vec<Wave>) -> Plan {
         on_failure: OnFailure::Pause,
         rollback_image: None,
         pause_when_unreachable: None,
+        begin_every: None,
     }
 }
 

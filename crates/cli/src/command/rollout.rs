@@ -123,6 +123,7 @@ A plan of --file, where all but the image may be left out:
   - {name: rest}
   maxUnavailable: 5%
   pauseWhenUnreachable: 20%
+  beginEvery: 500ms
   schedule: {notBefore: \"2026-12-24T20:00:00Z\", deadline: 7d,
     windows: [{days: [Sat, Sun], start: \"22:00\", end: \"04:00\", timeZone: Europe/Berlin}]}
   device: {wakeUpDeadline: 7d, downloadTimeout: 24h, installTimeout: 30m, retries: 2,

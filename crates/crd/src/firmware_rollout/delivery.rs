@@ -27,7 +27,7 @@ pub struct Transfer {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[x_kube(validation = Rule::new("self in [16, 32, 64, 128, 256, 512, 1024]").message("blockSizeBytes must be 16, 32, 64, 128, 256, 512 or 1024"))]
     pub block_size_bytes: Option<i32>,
-    /// No more bytes in a second for all devices of the rollout together.
+    /// Devices begin so far apart that all of them together begin to fetch no more bytes in a second on average.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(range(min = 1, max = 1_000_000_000_000_u64))]
     pub bytes_per_second: Option<i64>,

@@ -27,6 +27,9 @@ pub struct Plan {
     /// The campaign stops when more than this part of the devices that were registered when the wave began are not any
     /// more, whatever else it does; in millionths.
     pub pause_when_unreachable: Option<u32>,
+    /// Devices begin one after the other, and so long lies between two of them on average; to the microsecond. `None`: as
+    /// fast as they can.
+    pub begin_every: Option<Duration>,
 }
 
 impl Plan {

@@ -84,6 +84,7 @@ pub(crate) fn campaign(name: &str) -> Campaign {
             on_failure: OnFailure::Pause,
             rollback_image: None,
             pause_when_unreachable: None,
+            begin_every: None,
         },
         control: Control::default(),
         course: Course::default(),

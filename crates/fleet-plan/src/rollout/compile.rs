@@ -1,5 +1,7 @@
 //! From a spec to a campaign. Each field of a spec is carried out, or the spec is refused with its name.
 
+use std::time::Duration;
+
 use crd::firmware_rollout::{FailureAction, FailureThreshold, Promotion, Strategy, Wave};
 use crd::{FirmwareImage, FirmwareRollout, Membership, Reason};
 use device_state::campaign::{
@@ -81,7 +83,22 @@ fn plan(
         },
         rollback_image,
         pause_when_unreachable: pause_when_unreachable(&spec.strategy)?,
+        begin_every: begin_every(rollout, object, around)?,
     })
+}
+
+/// By the larger one, if there is an image to go back to.
+fn begin_every(
+    rollout: &FirmwareRollout,
+    object: &FirmwareImage,
+    around: &Surroundings<'_>,
+) -> Result<Option<Duration>, Refusal> {
+    let before = around
+        .rollback_image
+        .filter(|_| rollout.spec.rollback.is_some());
+    let sizes = [Some(object), before].into_iter().flatten();
+    let largest = sizes.map(|image| image.spec.size_bytes).max();
+    terms::begin_every(rollout.spec.transfer.as_ref(), largest.unwrap_or_default())
 }
 
 fn found<'a>(
@@ -260,7 +277,8 @@ pub(super) fn change_refused(rollout: &FirmwareRollout, made: &Plan) -> Result<(
 }
 
 /// The words of plans that are other words in a spec.
-const WORDS: [(&str, &str); 17] = [
+const WORDS: [(&str, &str); 18] = [
+    ("begin_every", "transfer.bytesPerSecond"),
     ("waves[", "strategy.waves["),
     ("max_unavailable", "strategy.maxUnavailable"),
     ("pause_when_unreachable", "strategy.pauseWhenUnreachable"),

@@ -18,16 +18,11 @@ pub(super) fn transfer(
     let Some(transfer) = transfer else {
         return Ok(campaign::Transfer::Pull);
     };
-    for (is_given, field) in [
-        (transfer.block_size_bytes.is_some(), "blockSizeBytes"),
-        (transfer.bytes_per_second.is_some(), "bytesPerSecond"),
-    ] {
-        if is_given {
-            return Err(Refusal::unsupported(
-                &format!("spec.transfer.{field}"),
-                "is for whoever serves the image, and nothing here keeps to it yet; leave it out",
-            ));
-        }
+    if transfer.block_size_bytes.is_some() {
+        return Err(Refusal::unsupported(
+            "spec.transfer.blockSizeBytes",
+            "is for whoever serves the image, and nothing here keeps to it yet; leave it out",
+        ));
     }
     match transfer.protocol {
         Some(protocol) if !is_of(protocol, uri) => Err(Refusal::invalid(
@@ -35,6 +30,31 @@ pub(super) fn transfer(
             &format!("the image's URI is {uri}, and its scheme decides; leave protocol out"),
         )),
         _ => mode(transfer.mode, uri),
+    }
+}
+
+/// How long lies between two devices that begin, so that all of them together begin to fetch no more bytes in a second on average.
+pub(super) fn begin_every(
+    transfer: Option<&Transfer>,
+    size_bytes: i64,
+) -> Result<Option<Duration>, Refusal> {
+    const DAY: u64 = 86_400;
+    let Some(rate) = transfer.and_then(|transfer| transfer.bytes_per_second) else {
+        return Ok(None);
+    };
+    let invalid = |why: &str| Refusal::invalid("spec.transfer.bytesPerSecond", why);
+    let size = u64::try_from(size_bytes).map_err(|_| invalid("the image has no size"))?;
+    let least = size.div_ceil(DAY).max(1);
+    match u64::try_from(rate) {
+        Ok(rate) if rate >= least => {
+            let micros = (u128::from(size) * 1_000_000)
+                .div_ceil(u128::from(rate))
+                .max(1);
+            Ok(u64::try_from(micros).ok().map(Duration::from_micros))
+        }
+        Ok(_) | Err(_) => Err(invalid(&format!(
+            "give at least {least}: with less, not even one device a day would begin to fetch an image of {size} bytes"
+        ))),
     }
 }
 

@@ -110,6 +110,10 @@ fn plan(asked: public::CampaignPlan, name: &str) -> Result<Plan, ConvertError> {
             "pause_when_unreachable",
             &asked.pause_when_unreachable,
         )?,
+        begin_every: asked
+            .begin_every
+            .map(|every| duration("begin_every", every))
+            .transpose()?,
     })
 }
 

@@ -44,9 +44,10 @@ impl Campaigns for Api {
         let command = Command::PutCampaign {
             campaign: Box::new(campaign.clone()),
         };
-        if command.needs() >= FeatureLevel::CAMPAIGN_HEALTH {
-            // Of every shard: each counts.
-            self.all_know(FeatureLevel::CAMPAIGN_HEALTH).await?;
+        let needs = command.needs();
+        if needs >= FeatureLevel::CAMPAIGN_HEALTH {
+            // Of every shard: each takes part.
+            self.all_know(needs).await?;
         }
         self.commit_on(COMMON, &terms, command).await?;
         if rehearsal {

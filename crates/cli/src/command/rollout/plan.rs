@@ -62,6 +62,9 @@ pub(crate) struct PlanArgs {
     /// Stop when more than this part of the devices that were registered when the wave began are not any more, such as 20%.
     #[arg(long, value_name = "PERCENT")]
     pause_when_unreachable: Option<String>,
+    /// Devices begin one after the other, so long apart on average, such as 500ms or 1m [default: as fast as they can].
+    #[arg(long, value_name = "TIME")]
+    begin_every: Option<Span>,
     /// Devices go in an order that looks random, by this text [default: the name of the campaign].
     #[arg(long, value_name = "TEXT")]
     seed: Option<String>,
@@ -170,6 +173,9 @@ impl PlanArgs {
             &mut plan.pause_when_unreachable,
             self.pause_when_unreachable,
         );
+        if self.begin_every.is_some() {
+            plan.begin_every = self.begin_every;
+        }
         put(&mut plan.on_failure, self.on_failure);
         if !self.waves.is_empty() {
             plan.waves = self.waves;
@@ -293,6 +299,15 @@ mod tests {
         assert_eq!(plan(&words).unwrap().pause_when_unreachable, "");
         let words = [words.as_slice(), &["--pause-when-unreachable", "20%"]].concat();
         assert_eq!(plan(&words).unwrap().pause_when_unreachable, "20%");
+    }
+
+    #[test]
+    fn devices_begin_no_faster_than_is_said() {
+        let words = ["--version", "2", "--uri", "coap://h/2"];
+        assert_eq!(plan(&words).unwrap().begin_every, None);
+        let words = [words.as_slice(), &["--begin-every", "500ms"]].concat();
+        let every = plan(&words).unwrap().begin_every.map(|every| every.0);
+        assert_eq!(every, Some(std::time::Duration::from_millis(500)));
     }
 
     #[test]

@@ -25,6 +25,7 @@ pub(crate) struct PlanView {
     pub(crate) waves: Vec<WaveView>,
     pub(crate) max_unavailable: String,
     pub(crate) pause_when_unreachable: String,
+    pub(crate) begin_every: Option<Span>,
     pub(crate) schedule: ScheduleView,
     pub(crate) device: PolicyView,
     pub(crate) on_failure: OnFailure,
@@ -221,6 +222,7 @@ impl From<CampaignPlan> for PlanView {
             waves: plan.waves.into_iter().map(WaveView::from).collect(),
             max_unavailable: plan.max_unavailable,
             pause_when_unreachable: plan.pause_when_unreachable,
+            begin_every: span(plan.begin_every),
             schedule: plan.schedule.unwrap_or_default().into(),
             device: plan.device.unwrap_or_default().into(),
             on_failure,
@@ -254,6 +256,7 @@ impl From<PlanView> for CampaignPlan {
             waves: plan.waves.into_iter().map(CampaignWave::from).collect(),
             max_unavailable: plan.max_unavailable,
             pause_when_unreachable: plan.pause_when_unreachable,
+            begin_every: plan.begin_every.map(Into::into),
             schedule: Some(plan.schedule.into()),
             device: Some(plan.device.into()),
             on_failure: on_failure.into(),
@@ -337,6 +340,7 @@ schedule: {notBefore: '2026-12-24T20:00:00Z', windows: [{days: [Sat], start: '22
 device: {retries: 0, installTimeout: 10m}
 onFailure: Abort
 pauseWhenUnreachable: 20%
+beginEvery: 500ms
 ";
         let plan: PlanView = serde_yaml_ng::from_str(text).unwrap();
         let again = PlanView::from(CampaignPlan::from(plan.clone()));

@@ -411,6 +411,16 @@ fn what_has_to_be_known_of_a_device_and_cannot_be_read_leaves_it_out() {
 }
 
 #[test]
+fn releases_before_are_not_told_of_campaigns_with_a_pace() {
+    let mut campaign = campaign("slow");
+    campaign.plan.begin_every = Some(Duration::from_secs(1));
+    let put = Command::PutCampaign {
+        campaign: Box::new(campaign),
+    };
+    assert_eq!(put.needs(), FeatureLevel::CAMPAIGN_PACE);
+}
+
+#[test]
 fn releases_before_are_not_told_of_other_objects() {
     let mut campaign = campaign("app");
     let put = |campaign: &device_state::campaign::Campaign| Command::PutCampaign {

@@ -1,5 +1,7 @@
 //! A campaign that is there.
 
+use std::time::Duration;
+
 use device_state::campaign::PauseReason;
 
 use super::*;
@@ -272,4 +274,39 @@ fn nobody_selected_is_not_a_success_to_rely_on() {
     says(&rig.plan(), "Accepted", "False", "SelectorEmpty");
     says(&rig.plan(), "Ready", "False", "SelectorEmpty");
     says(&rig.plan(), "Succeeded", "True", "Complete");
+}
+
+#[test]
+fn bytes_in_a_second_say_how_fast_devices_begin() {
+    // The image of the example has 1,843,200 bytes.
+    for (rate, every) in [
+        ("921600", Duration::from_secs(2)),
+        ("1843200000", Duration::from_millis(1)),
+        ("1000000000000", Duration::from_micros(2)),
+    ] {
+        let rig = Rig::with(&format!("{{transfer: {{bytesPerSecond: {rate}}}}}"), "{}");
+        assert_eq!(rig.campaign().plan.begin_every, Some(every), "{rate}");
+    }
+    // Slower than a device a day: something else is meant. And what the definition does not let through, a file may say.
+    for rate in ["5", "21", "0", "-1"] {
+        let rig = Rig::with(&format!("{{transfer: {{bytesPerSecond: {rate}}}}}"), "{}");
+        let refusal = rig.plan().refusal.unwrap();
+        let says = "spec.transfer.bytesPerSecond: give at least 22";
+        assert!(refusal.message.starts_with(says), "{}", refusal.message);
+    }
+    let rig = Rig::with("{transfer: {bytesPerSecond: 22}}", "{}");
+    assert!(rig.campaign().plan.begin_every.is_some());
+}
+
+#[test]
+fn what_goes_back_is_no_faster() {
+    let spec = "{onFailure: Rollback, rollback: {imageRef: {name: old}, policy: Automatic}, transfer: {bytesPerSecond: \
+                921600}}";
+    let mut rig = Rig::with(spec, "{}");
+    rig.rollback_image.clone_from(&rig.image);
+    if let Some(old) = &mut rig.rollback_image {
+        old.spec.size_bytes *= 2;
+    }
+    let every = rig.campaign().plan.begin_every;
+    assert_eq!(every, Some(Duration::from_secs(4)));
 }

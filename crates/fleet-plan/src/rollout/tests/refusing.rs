@@ -11,12 +11,6 @@ const REFUSED: &[(&str, &str, &str, &str)] = &[
         "spec.transfer.mode: Push is for packages of the cluster",
     ),
     (
-        "{transfer: {bytesPerSecond: 5}}",
-        "{}",
-        "Unsupported",
-        "spec.transfer.bytesPerSecond",
-    ),
-    (
         "{transfer: {blockSizeBytes: 64}}",
         "{}",
         "Unsupported",

@@ -155,6 +155,10 @@ mod tests {
                 }),
                 filter: "labels.site = \"x\"".to_owned(),
                 pause_when_unreachable: "20%".to_owned(),
+                begin_every: Some(prost_types::Duration {
+                    seconds: 0,
+                    nanos: 500_000_000,
+                }),
                 ..Default::default()
             }),
             ..Default::default()

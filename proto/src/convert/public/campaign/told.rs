@@ -355,6 +355,7 @@ impl From<Plan> for public::CampaignPlan {
                 .pause_when_unreachable
                 .map(percent_text)
                 .unwrap_or_default(),
+            begin_every: plan.begin_every.map(wire_duration),
             transfer: match plan.transfer {
                 Transfer::Pull => wire::Transfer::Pull,
                 Transfer::Push => wire::Transfer::Push,
