@@ -40,14 +40,14 @@ pub(crate) fn notifications() {
 
 pub(crate) fn wake() {
     eprintln!("wake: {WAKING} devices with 10 commands each");
-    // Long enough to get all of it to all of them.
-    let drover = sleepers("30");
+    // Long enough to get all of it to all of them: who gets nothing for so long has fallen asleep, and the rest waits.
+    let drover = sleepers("60");
     let (server, api) = addresses(&drover);
     let rounds = (0..3).map(|round| {
         let prefix = format!("waking-{round}-");
         let fleet = ["--endpoint-prefix", &prefix, "--devices", WAKING];
         let to = ["bench", "commands", "--server", &server, "--api", &api];
-        sim(&[&to[..], &fleet[..], &["--asleep", "35s"]].concat())
+        sim(&[&to[..], &fleet[..], &["--asleep", "65s"]].concat())
     });
     let rounds: Vec<Value> = rounds.collect();
     figure("commands-accepted", median(&rounds, "accepted_per_second"));
