@@ -11,20 +11,26 @@ use std::time::Duration;
 use device_state::{
     CredentialId, DeviceName, DeviceNameError, Namespace, NodeId, OperationOutcome,
 };
+use futures::Stream;
+use futures::stream::{PollNext, select_with_strategy};
 use lwm2m::{EndpointName, Operation, RegistrationId};
 use proto::convert::{ConvertError, ReportedContact};
 use proto::rpc::v1::operation_result::{self, failure::Reason};
 use proto::rpc::v1::{self as rpc, attach_up};
 use tokio::sync::mpsc;
 use tokio::task::JoinSet;
+use tokio_stream::wrappers::ReceiverStream;
 
 use crate::client::{Client, Shared};
 
 /// Operations that wait to be taken. When there are more, the streams wait, and with them the state nodes.
 const MAX_WAITING: usize = 4_096;
 
-/// Results that wait for one stream.
-const MAX_RESULTS: usize = 4_096;
+/// Answers that wait for one stream: more than a state node has operations that wait for them (65,536), and questions.
+const MAX_ANSWERS: usize = 131_072;
+
+/// Devices that are awake of which one stream has to tell yet. Of more it is told that any device may be.
+const MAX_AWAKE: usize = 4_096;
 
 /// Names an operation: the stream that it came on and its number there. Unique in this process.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -119,8 +125,8 @@ impl DeviceOperations {
 }
 
 impl AttachHandle {
-    /// Sends the result of an operation back to where it came from. When that stream has broken, or takes nothing for
-    /// now, the result is dropped: the state tier has given the operation up or will.
+    /// Sends the result of an operation back to where it came from. When that stream has broken the result is dropped: the state
+    /// tier has given the operation up.
     pub fn finish(&self, key: OperationKey, answer: OperationAnswer) {
         let result = attach_up::Kind::Result(wire_result(key.tag, answer));
         self.streams.send(key.stream, result);
@@ -156,11 +162,47 @@ struct Streams {
 }
 
 /// The way up one stream.
+#[derive(Clone, Debug)]
+struct Up {
+    /// There is room for all that a state node waits for. None may be lost for want of it while ten thousand devices wake up at
+    /// once: the state node would wait for the answer of a device that has given it.
+    answers: mpsc::Sender<rpc::AttachUp>,
+    awake: mpsc::Sender<rpc::AttachUp>,
+}
+
+/// An open stream.
 #[derive(Debug)]
 struct WayUp {
-    sender: mpsc::Sender<rpc::AttachUp>,
+    up: Up,
     /// There was no room to say of a device that it is awake.
     missed: AtomicBool,
+}
+
+impl Up {
+    /// With what comes out of it: answers first.
+    fn new(awake: usize) -> (Self, impl Stream<Item = rpc::AttachUp> + Send + 'static) {
+        let (answers, answered) = mpsc::channel(MAX_ANSWERS);
+        let (awake, awoken) = mpsc::channel(awake);
+        let outgoing = select_with_strategy(
+            ReceiverStream::new(answered),
+            ReceiverStream::new(awoken),
+            |(): &mut ()| PollNext::Left,
+        );
+        (Self { answers, awake }, outgoing)
+    }
+
+    /// False if the stream has ended, or the state node is not as it should be.
+    fn answer(&self, kind: attach_up::Kind) -> bool {
+        self.answers
+            .try_send(rpc::AttachUp { kind: Some(kind) })
+            .is_ok()
+    }
+
+    /// False if there is no room.
+    fn tell_awake(&self, awake: attach_up::Awake) -> bool {
+        let kind = Some(attach_up::Kind::Awake(awake));
+        self.awake.try_send(rpc::AttachUp { kind }).is_ok()
+    }
 }
 
 impl Streams {
@@ -170,7 +212,7 @@ impl Streams {
 
     fn send(&self, stream: u64, kind: attach_up::Kind) {
         let dropped = match self.read().get(&stream) {
-            Some(way) => !way.send(kind),
+            Some(way) => !way.up.answer(kind),
             None => true,
         };
         if dropped {
@@ -180,7 +222,7 @@ impl Streams {
 
     fn awake(&self, awake: &attach_up::Awake) {
         for way in self.read().values() {
-            if !way.send(attach_up::Kind::Awake(awake.clone())) {
+            if !way.up.tell_awake(awake.clone()) {
                 way.missed.store(true, Ordering::Relaxed);
             }
         }
@@ -190,17 +232,17 @@ impl Streams {
     fn make_up(&self, stream: u64) {
         let open = self.read();
         if let Some(way) = open.get(&stream)
-            // While there is hardly any room, results need it more.
-            && way.sender.capacity() > way.sender.max_capacity() / 2
+            // While there is hardly any room, those that are known to be awake need it more.
+            && way.up.awake.capacity() > way.up.awake.max_capacity() / 2
             && way.missed.swap(false, Ordering::Relaxed)
             // An Awake of no endpoint in particular.
-            && !way.send(attach_up::Kind::Awake(attach_up::Awake::default()))
+            && !way.up.tell_awake(attach_up::Awake::default())
         {
             way.missed.store(true, Ordering::Relaxed);
         }
     }
 
-    fn open(&self, sender: mpsc::Sender<rpc::AttachUp>) -> u64 {
+    fn open(&self, up: Up) -> u64 {
         let stream = self.next.fetch_add(1, Ordering::Relaxed);
         self.open
             .write()
@@ -208,7 +250,7 @@ impl Streams {
             .insert(
                 stream,
                 WayUp {
-                    sender,
+                    up,
                     // What happened while it was being opened went nowhere.
                     missed: AtomicBool::new(true),
                 },
@@ -221,14 +263,6 @@ impl Streams {
             .write()
             .unwrap_or_else(PoisonError::into_inner)
             .remove(&stream);
-    }
-}
-
-impl WayUp {
-    /// False if there is no room.
-    fn send(&self, kind: attach_up::Kind) -> bool {
-        let message = rpc::AttachUp { kind: Some(kind) };
-        self.sender.try_send(message).is_ok()
     }
 }
 
@@ -350,18 +384,47 @@ fn inquiry(
 
 #[cfg(test)]
 mod tests {
+    use futures::{FutureExt as _, StreamExt as _};
+
     use super::*;
+
+    #[test]
+    fn answers_find_room_however_many_devices_wake_up() {
+        let streams = Streams::default();
+        let (up, sent) = Up::new(2);
+        let stream = streams.open(up);
+        for number in 0..9 {
+            let endpoint = format!("device-{number}");
+            streams.awake(&attach_up::Awake { endpoint });
+        }
+        for tag in 0..9 {
+            let failed = OperationAnswer::Failed {
+                reason: FailureReason::NotHere,
+                message: String::new(),
+            };
+            streams.send(stream, attach_up::Kind::Result(wire_result(tag, failed)));
+        }
+        let results = sent.take(9).filter_map(|message| async move {
+            match message.kind {
+                Some(attach_up::Kind::Result(result)) => Some(result.tag),
+                _ => None,
+            }
+        });
+        let results: Option<Vec<u64>> = results.collect::<Vec<_>>().now_or_never();
+        assert_eq!(results, Some((0..9).collect()));
+    }
 
     #[test]
     fn who_is_awake_is_made_up_for_once_there_is_room() {
         let streams = Streams::default();
-        let (sender, mut sent) = mpsc::channel(2);
-        let stream = streams.open(sender);
+        let (up, sent) = Up::new(2);
+        let mut sent = Box::pin(sent);
+        let stream = streams.open(up);
         let awake = |endpoint: &str| attach_up::Awake {
             endpoint: endpoint.to_owned(),
         };
         let mut next = || {
-            let message = sent.try_recv().ok()?;
+            let message = sent.next().now_or_never()??;
             match message.kind {
                 Some(attach_up::Kind::Awake(awake)) => Some(awake.endpoint),
                 other => panic!("{other:?}"),

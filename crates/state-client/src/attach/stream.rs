@@ -6,15 +6,14 @@ use std::time::Duration;
 use device_state::{CredentialName, Namespace};
 use proto::convert::ReportedContact;
 use proto::rpc::v1::state_client::StateClient;
-use proto::rpc::v1::{AttachDown, AttachUp, attach_down, attach_up};
+use proto::rpc::v1::{AttachDown, attach_down, attach_up};
 use tokio::sync::mpsc;
 use tokio::time::{sleep, timeout};
-use tokio_stream::wrappers::ReceiverStream;
 use tonic::Streaming;
 
 use super::{
-    Downlink, FailureReason, MAX_RESULTS, OperationAnswer, OperationKey, Streams, device_operation,
-    inquiry, wire_result,
+    Downlink, FailureReason, MAX_AWAKE, OperationAnswer, OperationKey, Streams, Up,
+    device_operation, inquiry, wire_result,
 };
 use crate::backoff::Backoff;
 use crate::link::Link;
@@ -54,14 +53,11 @@ impl Drop for Open<'_> {
 pub(super) async fn keep(attachment: Attachment, link: Arc<Link>, open_timeout: Duration) {
     let mut backoff = Backoff::of_stream();
     loop {
-        let (up, outgoing) = mpsc::channel(MAX_RESULTS);
+        let (up, outgoing) = Up::new(MAX_AWAKE);
         // The greeting stands in the queue before the node can see the stream, and before any result.
-        let hello = AttachUp {
-            kind: Some(attach_up::Kind::Hello(attachment.hello.clone())),
-        };
-        let _fits = up.try_send(hello);
+        let _open = up.answer(attach_up::Kind::Hello(attachment.hello.clone()));
         let mut client = StateClient::new(link.channel.clone());
-        match timeout(open_timeout, client.attach(ReceiverStream::new(outgoing))).await {
+        match timeout(open_timeout, client.attach(outgoing)).await {
             Ok(Ok(response)) => {
                 backoff = Backoff::of_stream();
                 if matches!(
@@ -80,11 +76,7 @@ pub(super) async fn keep(attachment: Attachment, link: Arc<Link>, open_timeout: 
     }
 }
 
-async fn serve(
-    attachment: &Attachment,
-    up: mpsc::Sender<AttachUp>,
-    mut incoming: Streaming<AttachDown>,
-) -> Ended {
+async fn serve(attachment: &Attachment, up: Up, mut incoming: Streaming<AttachDown>) -> Ended {
     let stream = attachment.streams.open(up.clone());
     let _open = Open {
         streams: &attachment.streams,
@@ -120,9 +112,7 @@ async fn serve(
                     Ok(Some(inquiry)) => Downlink::Inquiry(inquiry),
                     Ok(None) => {
                         let report = ReportedContact::default().into_report(message.tag);
-                        let kind = Some(attach_up::Kind::Contact(report));
-                        // It waits for no answer if there is no room for one.
-                        let _full = up.try_send(AttachUp { kind });
+                        let _open = up.answer(attach_up::Kind::Contact(report));
                         continue;
                     }
                     Err(error) => {
@@ -141,8 +131,7 @@ async fn serve(
                             reason,
                             message: error.to_string(),
                         };
-                        let kind = Some(attach_up::Kind::Result(wire_result(tag, answer)));
-                        let _full = up.try_send(AttachUp { kind });
+                        let _open = up.answer(attach_up::Kind::Result(wire_result(tag, answer)));
                         continue;
                     }
                 }
