@@ -40,6 +40,19 @@ impl Pending {
     }
 }
 
+impl Pending {
+    /// What is told of a change whose request said nothing. The first part of an answer is all of it: what is answered to a
+    /// stream is a few names.
+    fn see_answer(&mut self, answer: &Bytes) {
+        if let Some(entry) = &mut self.entry
+            && entry.says_nothing()
+            && let Some(subject) = self.audit.0.subjects.told(entry.method(), answer)
+        {
+            entry.on(subject);
+        }
+    }
+}
+
 impl http_body::Body for Followed {
     type Data = Bytes;
     type Error = Status;
@@ -54,6 +67,8 @@ impl http_body::Body for Followed {
             Poll::Ready(Some(Ok(frame))) => {
                 if let Some(trailers) = frame.trailers_ref() {
                     this.pending.see(trailers);
+                } else if let Some(answer) = frame.data_ref() {
+                    this.pending.see_answer(answer);
                 }
             }
             Poll::Ready(Some(Err(error))) => this.pending.end(error.code(), None),

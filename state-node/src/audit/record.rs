@@ -79,6 +79,11 @@ impl Entry {
         self.subject = subject;
     }
 
+    /// Whether it is not known what the change is about.
+    pub(super) fn says_nothing(&self) -> bool {
+        self.subject == Subject::default()
+    }
+
     pub(super) fn method(&self) -> &str {
         &self.method
     }

@@ -79,6 +79,8 @@ enum Field {
 pub(super) struct Subjects {
     /// The request of each method that takes one message, by its path.
     requests: HashMap<String, String>,
+    /// The answer of each method that takes a stream of messages and answers with one.
+    answers: HashMap<String, String>,
     messages: HashMap<String, HashMap<u32, Field>>,
 }
 
@@ -105,14 +107,15 @@ impl Subjects {
                 subjects.messages.insert(name, fields.collect());
             }
             for service in &file.service {
-                for method in service
-                    .method
-                    .iter()
-                    .filter(|method| !method.client_streaming())
-                {
+                for method in &service.method {
                     let path = format!("/{package}.{}/{}", service.name(), method.name());
-                    let request = method.input_type().to_owned();
-                    subjects.requests.insert(path, request);
+                    if !method.client_streaming() {
+                        let request = method.input_type().to_owned();
+                        subjects.requests.insert(path, request);
+                    } else if !method.server_streaming() {
+                        let answer = method.output_type().to_owned();
+                        subjects.answers.insert(path, answer);
+                    }
                 }
             }
         }
@@ -129,19 +132,25 @@ impl Subjects {
         let bytes = read
             .map_err(|_| Status::new(Code::OutOfRange, "the request is too large or broke off"))?
             .to_bytes();
-        let subject = self.subject(method, &bytes);
+        let subject = self.subject(self.requests.get(method), &bytes);
         Ok((subject, Body::new(Full::new(bytes))))
     }
 
+    /// What a change whose request came in a stream is about, as its answer tells: the digest of a package that was stored.
+    pub(super) fn told(&self, method: &str, answer: &Bytes) -> Option<Subject> {
+        let message = self.answers.get(method)?;
+        Some(self.subject(Some(message), answer))
+    }
+
     /// What cannot be read says nothing: the service refuses it.
-    fn subject(&self, method: &str, frame: &Bytes) -> Subject {
+    fn subject(&self, message: Option<&String>, frame: &Bytes) -> Subject {
         let mut subject = Subject::default();
-        // Compressed requests are not taken by the services.
+        // Compressed requests are not taken by the services, nor are answers compressed.
         if frame.first() == Some(&0)
-            && let Some(message) = frame.get(FRAME_HEAD..)
-            && let Some(request) = self.requests.get(method)
+            && let Some(bytes) = frame.get(FRAME_HEAD..)
+            && let Some(message) = message
         {
-            self.fill(&mut subject, request, message, MAX_DEPTH);
+            self.fill(&mut subject, message, bytes, MAX_DEPTH);
         }
         subject
     }
@@ -217,6 +226,25 @@ mod tests {
         frame.into()
     }
 
+    fn about(subjects: &Subjects, method: &str, request: &impl prost::Message) -> Subject {
+        subjects.subject(subjects.requests.get(method), &frame(request))
+    }
+
+    #[test]
+    fn what_came_in_a_stream_is_known_by_its_answer() {
+        let subjects = Subjects::of(proto::drover::FILE_DESCRIPTOR_SET);
+        let stored = public::Artefact {
+            digest: "sha256:ab".to_owned(),
+            title: "meters.bin".to_owned(),
+            ..Default::default()
+        };
+        let told = subjects.told("/drover.v1.Artefacts/PutArtefact", &frame(&stored));
+        let line = serde_json::to_value(told).unwrap_or_default();
+        assert_eq!(line, serde_json::json!({"name": "sha256:ab"}));
+        let other = subjects.told("/drover.v1.Artefacts/GetArtefact", &frame(&stored));
+        assert_eq!(other, None);
+    }
+
     #[test]
     fn a_write_is_on_record_without_its_values() {
         let subjects = Subjects::of(proto::drover::FILE_DESCRIPTOR_SET);
@@ -235,7 +263,7 @@ mod tests {
             }),
             ..Default::default()
         };
-        let subject = subjects.subject("/drover.v1.Operations/Write", &frame(&request));
+        let subject = about(&subjects, "/drover.v1.Operations/Write", &request);
         let line = serde_json::to_value(&subject).unwrap_or_default();
         let expected = serde_json::json!({
             "endpoint": "meter-1", "paths": ["/3/0", "/3/0/14", "/3/0/15"], "requestId": "r-1",
@@ -257,7 +285,7 @@ mod tests {
             )),
             ..public::PutCredentialRequest::default()
         };
-        let subject = subjects.subject("/drover.v1.Credentials/PutCredential", &frame(&request));
+        let subject = about(&subjects, "/drover.v1.Credentials/PutCredential", &request);
         assert_eq!(subject.endpoint.as_deref(), Some("meter-1"));
         assert!(!format!("{subject:?}").contains("SECRET"));
     }
@@ -268,7 +296,7 @@ mod tests {
             let subjects = Subjects::of(proto::drover::FILE_DESCRIPTOR_SET);
             let bytes = [&[0; 5], bytes.as_slice()].concat().into();
             for method in ["/drover.v1.Operations/Write", "/drover.v1.Bootstrap/PutBootstrapProfile", "/x/y"] {
-                let subject = subjects.subject(method, &bytes);
+                let subject = subjects.subject(subjects.requests.get(method), &bytes);
                 prop_assert!(subject.paths.len() <= MAX_PATHS);
             }
         }
