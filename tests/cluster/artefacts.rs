@@ -99,6 +99,22 @@ fn a_package_is_stored_once_and_devices_fetch_it_from_where_they_are() {
         let read = drover.json(&["read", &device, "/3/0/3"]);
         assert_eq!(read["values"][0]["value"], "2.0.0", "{read}");
     }
+    let desired = format!("/5/0/1={uri}");
+    done(
+        &drover,
+        &[
+            "profiles",
+            "put",
+            "new",
+            "-l",
+            "kind=none",
+            "--set",
+            &desired,
+        ],
+    );
+    let in_use = drover.run(&["artefacts", "remove", &digest]);
+    assert!(in_use.stderr.contains("the profile new"), "{in_use:?}");
+    done(&drover, &["profiles", "remove", "new"]);
     done(&drover, &["artefacts", "remove", &digest]);
     let gone = drover.run(&["artefacts", "get", &digest]);
     assert_eq!(gone.code, 3, "{gone:?}");

@@ -278,12 +278,21 @@ pub fn too_many_uploads() -> Status {
 }
 
 /// A package that devices may still be sent for.
-pub fn artefact_in_use(campaign: &str) -> Status {
-    with_reason(
-        Code::FailedPrecondition,
-        "ARTEFACT_IN_USE",
-        format!("the campaign {campaign} offers it to devices: abort it, or wait for its end"),
-    )
+pub fn artefact_of_campaign(campaign: &str) -> Status {
+    artefact_in_use(format!(
+        "the campaign {campaign} offers it to devices: abort it, or wait for its end"
+    ))
+}
+
+/// A package that devices get which come into a profile.
+pub fn artefact_of_profile(profile: &str) -> Status {
+    artefact_in_use(format!(
+        "the profile {profile} has it as the value of a resource: give that another one"
+    ))
+}
+
+fn artefact_in_use(why: String) -> Status {
+    with_reason(Code::FailedPrecondition, "ARTEFACT_IN_USE", why)
 }
 
 /// Not every state node knows of what is asked for.

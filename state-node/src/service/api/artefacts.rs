@@ -1,20 +1,22 @@
 //! `drover.v1.Artefacts`: packages come in as a whole, and are checked, before anything of them is stored.
 
-use std::sync::Arc;
+use std::collections::HashMap;
+use std::collections::hash_map::Entry;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
 use device_state::{
     Artefact, ArtefactChunk, ArtefactName, ArtefactState, Campaign, Command, Digest, FeatureLevel,
-    Namespace, Outcome, ShardId, Timestamp, query,
+    Namespace, Outcome, Profile, ShardId, Timestamp, query,
 };
 use futures::{StreamExt, TryStreamExt, stream};
+use lwm2m::Value;
 use proto::convert::public::{InNamespace, NewArtefact, artefact_name};
 use proto::drover::v1 as public;
 use proto::drover::v1::artefacts_server::Artefacts;
 use proto::drover::v1::put_artefact_request::Kind;
 use sha2::{Digest as _, Sha256};
-use tokio::sync::Semaphore;
 use tokio::time::timeout;
 use tonic::{Code, Request, Response, Status, Streaming};
 
@@ -24,6 +26,8 @@ use crate::service::{artefact, status};
 
 /// Packages that may be on their way to this node at a time: each is in memory until it is stored.
 const MAX_UPLOADS: usize = 4;
+/// And those of one namespace.
+const MAX_UPLOADS_OF_ONE: usize = 2;
 /// How long a package may be on its way, and the next part of one.
 const PATIENCE: Duration = Duration::from_mins(10);
 const PART_PATIENCE: Duration = Duration::from_secs(30);
@@ -31,13 +35,46 @@ const PART_PATIENCE: Duration = Duration::from_secs(30);
 const IN_FLIGHT: usize = 8;
 const CHUNK: usize = ArtefactChunk::BYTES as usize;
 
-/// Room for packages that are on their way to a node.
-#[derive(Clone, Debug)]
-pub struct Uploads(Arc<Semaphore>);
+/// Packages that are on their way to a node, by their namespaces.
+#[derive(Clone, Debug, Default)]
+pub struct Uploads(Arc<Mutex<HashMap<Namespace, usize>>>);
 
-impl Default for Uploads {
-    fn default() -> Self {
-        Self(Arc::new(Semaphore::new(MAX_UPLOADS)))
+/// A package that is on its way.
+struct Upload {
+    uploads: Uploads,
+    namespace: Namespace,
+}
+
+impl Uploads {
+    /// `None` if there is no room.
+    fn begin(&self, namespace: &Namespace) -> Option<Upload> {
+        let mut under_way = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let own = under_way.get(namespace).copied().unwrap_or_default();
+        let all: usize = under_way.values().sum();
+        if own >= MAX_UPLOADS_OF_ONE || all >= MAX_UPLOADS {
+            return None;
+        }
+        under_way.insert(namespace.clone(), own + 1);
+        Some(Upload {
+            uploads: self.clone(),
+            namespace: namespace.clone(),
+        })
+    }
+}
+
+impl Drop for Upload {
+    fn drop(&mut self) {
+        let mut under_way = self
+            .uploads
+            .0
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner);
+        if let Entry::Occupied(mut own) = under_way.entry(self.namespace.clone()) {
+            *own.get_mut() -= 1;
+            if *own.get() == 0 {
+                own.remove();
+            }
+        }
     }
 }
 
@@ -49,8 +86,8 @@ impl Artefacts for Api {
     ) -> Result<Response<public::Artefact>, Status> {
         let InNamespace { namespace, request } = tenant(request)?;
         self.all_know(FeatureLevel::ARTEFACTS).await?;
-        let room = self.uploads.0.try_acquire();
-        let room = room.map_err(|_| status::too_many_uploads())?;
+        let room = self.uploads.begin(&namespace);
+        let room = room.ok_or_else(status::too_many_uploads)?;
         let received = timeout(PATIENCE, receive(request)).await;
         let (new, bytes) = received.map_err(|_| too_slow())??;
         let artefact = Artefact {
@@ -112,7 +149,10 @@ impl Artefacts for Api {
         };
         let (digest, shard) = (artefact.digest, self.shard_of_artefact(artefact));
         if let Some(campaign) = self.offered_by(&namespace, digest) {
-            return Err(status::artefact_in_use(&campaign.name));
+            return Err(status::artefact_of_campaign(&campaign.name));
+        }
+        if let Some(profile) = self.desired_by(&namespace, digest) {
+            return Err(status::artefact_of_profile(&profile.name));
         }
         self.commit_on(shard, &terms, command).await?;
         Ok(Response::new(public::DeleteArtefactResponse {}))
@@ -193,6 +233,22 @@ impl Api {
             offers && campaign.course.ended_at.is_none()
         })
     }
+
+    /// A profile that has devices get the package.
+    fn desired_by(&self, namespace: &Namespace, digest: Digest) -> Option<Profile> {
+        let common = self.router().common_group();
+        let profiles = common
+            .store()
+            .read(|tables| query::profiles(tables, Some(namespace)));
+        let is_of = |value: &Value| match value {
+            Value::String(text) => Digest::of_package_uri(text) == Some(digest),
+            _ => false,
+        };
+        profiles.into_iter().find(|profile| {
+            let mut goals = profile.resources.iter().map(|one| one.goal.value());
+            goals.any(|value| value.is_some_and(is_of))
+        })
+    }
 }
 
 /// A package and what it is said to be.
@@ -256,5 +312,27 @@ async fn checked(new: &NewArtefact, bytes: &Bytes) -> Result<Digest, Status> {
             Err(status::field("digest", &reason))
         }
         _ => Ok(found),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn one_namespace_leaves_room_for_others() {
+        let uploads = Uploads::default();
+        let named = |name| Namespace::new(name).expect("it is a name");
+        let (north, south, east) = (named("north"), named("south"), named("east"));
+        let first = uploads.begin(&north);
+        let second = uploads.begin(&north);
+        assert!(first.is_some() && second.is_some());
+        assert!(uploads.begin(&north).is_none());
+        let others = [uploads.begin(&south), uploads.begin(&south)];
+        assert!(others.iter().all(Option::is_some));
+        assert!(uploads.begin(&east).is_none());
+        drop(first);
+        assert!(uploads.begin(&east).is_some());
+        assert!(uploads.begin(&north).is_some());
     }
 }
