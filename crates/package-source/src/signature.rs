@@ -11,6 +11,12 @@ use rustls_pki_types::SubjectPublicKeyInfoDer;
 use rustls_pki_types::pem::{self, PemObject as _};
 use serde::Deserialize;
 
+pub(crate) use bundle::SIGNED;
+
+use bundle::Statement;
+
+mod bundle;
+
 /// The key that packages have to be signed by: Ed25519, or ECDSA on P-256.
 #[derive(Clone, Debug)]
 pub struct PublicKey {
@@ -57,11 +63,21 @@ impl PublicKey {
 
 /// A signature that cosign left in a registry.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct CosignSignature {
-    /// What is signed: a JSON that names the artefact.
-    pub payload: Bytes,
-    /// The signature over it, in base64.
-    pub signature: String,
+pub enum CosignSignature {
+    /// As cosign wrote them before its version 3.
+    Layer {
+        /// What is signed: a JSON that names the artefact.
+        payload: Bytes,
+        /// The signature over it, in base64.
+        signature: String,
+    },
+    /// A Sigstore bundle, in JSON, as cosign writes them from version 3 on.
+    Bundle(Bytes),
+    /// Further ones, at which nobody looked.
+    More {
+        /// At how many somebody did.
+        limit: usize,
+    },
 }
 
 /// Why a package is not taken for signed.
@@ -73,6 +89,22 @@ pub enum SignatureError {
     /// Somebody signed it, and not with this key.
     #[error("no signature is by the trusted key: sign with its private key, or trust another one")]
     UntrustedKey,
+    /// The same, and the key may yet be right: cosign signs with such a key by Ed25519ph (RFC 8032 §5.1), which is not
+    /// verified.
+    #[error(
+        "no signature is by the trusted key: sign with its private key, or trust another one; cosign makes signatures \
+         of Ed25519ph with an Ed25519 key, which do not count: use ECDSA on P-256"
+    )]
+    UntrustedEd25519Key,
+    /// Somebody fills the place of the signatures.
+    #[error(
+        "none of the first {limit} signatures or attestations that refer to it is by the trusted key, and there are \
+         more: remove those that are not needed"
+    )]
+    TooMany {
+        /// At how many somebody looked.
+        limit: usize,
+    },
     /// What is there is no signature of this package.
     #[error("the signature is not valid: {0}")]
     Invalid(SignatureFault),
@@ -84,6 +116,11 @@ pub enum SignatureFault {
     /// Only Ed25519 has signatures of this form.
     #[error("a signature of 64 bytes needs an Ed25519 key, and the trusted one is ECDSA on P-256")]
     KeyKind,
+    /// It is no bundle of Sigstore with an envelope, or its envelope has none or several signatures.
+    #[error(
+        "it is no bundle of Sigstore with one signature of a statement: sign the artefact by cosign sign --key …"
+    )]
+    Bundle,
     /// It is over other bytes, or by another key: a raw signature does not say which.
     #[error("it is over another package, or by another key")]
     Package,
@@ -96,15 +133,18 @@ pub enum SignatureFault {
     /// The key signed something that cosign never wrote.
     #[error("what is signed is no payload of cosign")]
     Payload,
+    /// The key signed a statement that does not say that one artefact is signed: an attestation.
+    #[error("the key signed something about it, not the artefact as such: use cosign sign --key …")]
+    Statement,
     /// The key signed another artefact.
-    #[error("what is signed is {0:?}, another artefact")]
-    Artefact(String),
+    #[error("what is signed is {0}, another artefact")]
+    Artefact(Digest),
 }
 
 impl SignatureError {
     /// Whether it is a signature, and only the key is not the trusted one.
     pub fn is_of_another_key(&self) -> bool {
-        *self == Self::UntrustedKey
+        matches!(self, Self::UntrustedKey | Self::UntrustedEd25519Key)
     }
 }
 
@@ -151,9 +191,11 @@ pub fn verify_cosign(
 fn rank(error: &SignatureError) -> u8 {
     match error {
         SignatureError::Missing => 0,
-        SignatureError::Invalid(SignatureFault::Encoding) => 1,
-        SignatureError::UntrustedKey => 2,
-        SignatureError::Invalid(_) => 3,
+        SignatureError::Invalid(SignatureFault::Encoding | SignatureFault::Bundle) => 1,
+        SignatureError::UntrustedKey | SignatureError::UntrustedEd25519Key => 2,
+        // It may be among those that nobody looked at.
+        SignatureError::TooMany { .. } => 3,
+        SignatureError::Invalid(_) => 4,
     }
 }
 
@@ -162,25 +204,68 @@ fn verify_one(
     signature: &CosignSignature,
     manifest: &Digest,
 ) -> Result<(), SignatureError> {
-    let invalid = |fault| SignatureError::Invalid(fault);
-    let bytes = STANDARD
-        .decode(signature.signature.trim())
-        .map_err(|_| invalid(SignatureFault::Encoding))?;
-    // Before anything of the payload is believed or even read.
-    key.key
-        .verify_sig(&signature.payload, &bytes)
-        .map_err(|_| SignatureError::UntrustedKey)?;
-    let payload: Payload =
-        serde_json::from_slice(&signature.payload).map_err(|_| invalid(SignatureFault::Payload))?;
-    if payload.critical.r#type != PAYLOAD_TYPE {
-        return Err(invalid(SignatureFault::Payload));
-    }
-    let signed = payload.critical.image.docker_manifest_digest;
-    if signed.parse() == Ok(*manifest) {
+    let signed = match signature {
+        CosignSignature::Layer { payload, signature } => signed_by_layer(key, payload, signature),
+        CosignSignature::Bundle(bundle) => signed_by_bundle(key, bundle),
+        CosignSignature::More { limit } => Err(SignatureError::TooMany { limit: *limit }),
+    }?;
+    if signed == *manifest {
         Ok(())
     } else {
-        Err(invalid(SignatureFault::Artefact(signed)))
+        Err(SignatureError::Invalid(SignatureFault::Artefact(signed)))
     }
+}
+
+/// The artefact that the key signed.
+fn signed_by_layer(
+    key: &PublicKey,
+    payload: &[u8],
+    signature: &str,
+) -> Result<Digest, SignatureError> {
+    let signature = decoded(signature)?;
+    // Before anything of the payload is believed or even read.
+    verified(key, payload, &signature)?;
+    named_by_payload(payload).ok_or(SignatureError::Invalid(SignatureFault::Payload))
+}
+
+/// The artefact that the key signed.
+fn signed_by_bundle(key: &PublicKey, bundle: &[u8]) -> Result<Digest, SignatureError> {
+    let envelope = bundle::envelope(bundle);
+    let envelope = envelope.ok_or(SignatureError::Invalid(SignatureFault::Bundle))?;
+    let (payload, signature) = (decoded(&envelope.payload)?, decoded(&envelope.signature)?);
+    let signed = bundle::pre_authentication_encoding(&envelope.payload_type, &payload);
+    let verified = verified(key, &signed, &signature);
+    let statement = Statement::read(&envelope.payload_type, &payload);
+    match (verified, statement) {
+        (Ok(()), statement) => {
+            let named = statement.as_ref().and_then(Statement::signed);
+            named.ok_or(SignatureError::Invalid(SignatureFault::Statement))
+        }
+        // Of somebody else's attestation nothing is believed but that it does not even claim to be a signature.
+        (Err(_), Some(other)) if !other.is_signature() => Err(SignatureError::Missing),
+        (Err(error), _) => Err(error),
+    }
+}
+
+fn decoded(text: &str) -> Result<Vec<u8>, SignatureError> {
+    let bytes = STANDARD.decode(text.trim());
+    bytes.map_err(|_| SignatureError::Invalid(SignatureFault::Encoding))
+}
+
+fn verified(key: &PublicKey, signed: &[u8], signature: &[u8]) -> Result<(), SignatureError> {
+    let verified = key.key.verify_sig(signed, signature);
+    verified.map_err(|_| match key.kind {
+        Kind::Ed25519 => SignatureError::UntrustedEd25519Key,
+        Kind::P256 => SignatureError::UntrustedKey,
+    })
+}
+
+/// The artefact that a payload names, if it is one of cosign.
+fn named_by_payload(payload: &[u8]) -> Option<Digest> {
+    let payload: Payload = serde_json::from_slice(payload).ok()?;
+    let critical = payload.critical;
+    let named = critical.image.docker_manifest_digest.parse().ok()?;
+    (critical.r#type == PAYLOAD_TYPE).then_some(named)
 }
 
 /// What cosign signs: the format "simple signing" of containers/image. Where the artefact lies is in it, too, and does

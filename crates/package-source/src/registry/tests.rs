@@ -12,6 +12,10 @@ use crate::limits::Limits;
 use crate::scripted::{Asked, Reply, Server};
 
 const PACKAGE: &[u8] = b"firmware 1.2.3";
+/// Where cosign puts a signature, in the annotations of the layer that it is of.
+const SIGNATURE_ANNOTATION: &str = "dev.cosignproject.cosign/signature";
+/// What a bundle is about, where whoever pushed it says so.
+const PREDICATE_ANNOTATION: &str = "dev.sigstore.bundle.predicateType";
 
 fn digest(bytes: &[u8]) -> Digest {
     Digest(Sha256::digest(bytes).into())
@@ -392,7 +396,7 @@ async fn the_signatures_of_cosign_are_found_next_to_the_artefact() {
     with["annotations"] = json!({"dev.cosignproject.cosign/signature": "c2lnbmVk", "other": "x"});
     let server = signed(&[layer(b"no signature"), with]);
     let found = signatures(&server).await.unwrap();
-    let expected = CosignSignature {
+    let expected = CosignSignature::Layer {
         payload: Bytes::from_static(b"payload"),
         signature: "c2lnbmVk".to_owned(),
     };
@@ -416,5 +420,262 @@ async fn not_any_number_of_signatures_is_fetched() {
         fault(error),
         RegistryFault::Signatures { limit: SIGNATURES }
     );
-    assert_eq!(server.asked().len(), 1);
+    assert_eq!(blobs(&server), 0);
+}
+
+const BUNDLE_TYPE: &str = "application/vnd.dev.sigstore.bundle.v0.3+json";
+
+/// An artefact that refers to the one with the digest of `b"artefact"`, in the contents and as an index has it.
+fn referring(contents: Contents, bundle: &[u8], kind: &str, predicate: &str) -> (Contents, Value) {
+    let mut layer = layer(bundle);
+    layer["mediaType"] = json!(BUNDLE_TYPE);
+    let manifest = manifest(&[layer]);
+    let mut entry = entry(&manifest, kind);
+    entry["annotations"] = json!({PREDICATE_ANNOTATION: predicate});
+    let name = digest(&manifest).to_string();
+    (contents.blob(bundle).manifest(&name, &manifest), entry)
+}
+
+/// A manifest as an index has it that says nothing of what it is about.
+fn entry(manifest: &[u8], kind: &str) -> Value {
+    json!({
+        "mediaType": "application/vnd.oci.image.manifest.v1+json",
+        "digest": digest(manifest).to_string(),
+        "size": manifest.len(),
+        "artifactType": kind,
+    })
+}
+
+fn index(entries: &[Value]) -> Vec<u8> {
+    json!({"schemaVersion": 2, "manifests": entries})
+        .to_string()
+        .into_bytes()
+}
+
+/// Where a registry lists what refers to the artefact, and the tag that has it elsewhere.
+fn lists() -> (String, String) {
+    let name = digest(b"artefact");
+    (
+        format!("referrers/{name}"),
+        format!("sha256-{}", name.to_hex()),
+    )
+}
+
+/// These contents, and what refers to the artefact.
+fn listing(mut contents: Contents, entries: &[Value]) -> Server {
+    contents.0.insert(lists().0, index(entries));
+    Server::start(move |asked| contents.answer(asked))
+}
+
+fn good_bundle() -> CosignSignature {
+    CosignSignature::Bundle(Bytes::from_static(b"{}"))
+}
+
+fn blobs(server: &Server) -> usize {
+    let asked = server.asked();
+    let blobs = asked.iter().filter(|asked| asked.path.contains("/blobs/"));
+    blobs.count()
+}
+
+#[tokio::test]
+async fn bundles_are_found_by_what_refers_to_the_artefact() {
+    let (contents, signed) = referring(Contents::default(), b"{}", BUNDLE_TYPE, SIGNED);
+    let (contents, built) = referring(
+        contents,
+        b"built",
+        BUNDLE_TYPE,
+        "https://slsa.dev/provenance/v1",
+    );
+    let (contents, notes) = referring(contents, b"notes", "text/plain", SIGNED);
+    let server = listing(contents, &[built, signed, notes]);
+    assert_eq!(signatures(&server).await.unwrap(), [good_bundle()]);
+    assert_eq!(blobs(&server), 1);
+}
+
+#[tokio::test]
+async fn bundles_are_found_by_a_tag_where_a_registry_lists_nothing() {
+    let (contents, signed) = referring(Contents::default(), b"{}", BUNDLE_TYPE, SIGNED);
+    let contents = contents.manifest(&lists().1, &index(&[signed]));
+    for status in [200, 400, 403, 404, 405, 406, 410, 501] {
+        let contents = contents.clone();
+        let server = Server::start(move |asked| {
+            if asked.path.contains("/referrers/") {
+                Reply::with(status, &[], b"<html>")
+            } else {
+                contents.answer(asked)
+            }
+        });
+        let found = signatures(&server).await.unwrap();
+        assert_eq!(found, [good_bundle()], "{status}");
+    }
+}
+
+#[tokio::test]
+async fn a_tag_that_is_no_index_says_that_nothing_refers_to_the_artefact() {
+    let artefact = manifest(&[layer(PACKAGE)]);
+    for body in [artefact.as_slice(), b"<html>"] {
+        let contents = Contents::default().manifest(&lists().1, body);
+        let server = Server::start(move |asked| contents.answer(asked));
+        assert_eq!(signatures(&server).await.unwrap(), []);
+    }
+}
+
+#[tokio::test]
+async fn what_an_index_does_not_say_is_looked_for_in_the_manifest() {
+    let (mut contents, mut signed) = referring(Contents::default(), b"{}", EMPTY, SIGNED);
+    signed["annotations"] = Value::Null;
+    let mut built = layer(b"built");
+    built["mediaType"] = json!(BUNDLE_TYPE);
+    let built = json!({
+        "layers": [built],
+        "annotations": {PREDICATE_ANNOTATION: "https://slsa.dev/provenance/v1"},
+    });
+    let built = built.to_string().into_bytes();
+    let notes = manifest(&[layer(b"notes")]);
+    let mut entries = vec![signed];
+    for manifest in [built, notes] {
+        contents = contents.manifest(&digest(&manifest).to_string(), &manifest);
+        let mut untyped = entry(&manifest, "");
+        entries.extend([entry(&manifest, EMPTY), untyped.clone()]);
+        untyped["artifactType"] = Value::Null;
+        entries.push(untyped);
+    }
+    let server = listing(contents, &entries);
+    assert_eq!(signatures(&server).await.unwrap(), [good_bundle()]);
+    assert_eq!(blobs(&server), 1);
+}
+
+#[tokio::test]
+async fn an_odd_referrer_does_not_hide_a_good_bundle() {
+    let large = vec![b' '; BUNDLE_LIMIT as usize + 1];
+    let (contents, large) = referring(Contents::default(), &large, BUNDLE_TYPE, SIGNED);
+    let (contents, signed) = referring(contents, b"{}", BUNDLE_TYPE, SIGNED);
+    let dangling = entry(b"not there", BUNDLE_TYPE);
+    let mut undigested = dangling.clone();
+    undigested["digest"] = json!("sha512:00");
+    let changed = entry(b"changed", BUNDLE_TYPE);
+    let mut contents = contents.manifest(&digest(b"changed").to_string(), b"other");
+    let mut entries = vec![large, dangling, undigested, changed];
+    for odd in [index(&[]), b"<html>".to_vec()] {
+        entries.push(entry(&odd, BUNDLE_TYPE));
+        contents = contents.manifest(&digest(&odd).to_string(), &odd);
+    }
+    entries.push(signed);
+    let server = listing(contents, &entries);
+    assert_eq!(signatures(&server).await.unwrap(), [good_bundle()]);
+}
+
+#[tokio::test]
+async fn a_referrer_that_cannot_be_read_now_or_not_by_everybody_is_an_error() {
+    let (mut contents, signed) = referring(Contents::default(), b"{}", BUNDLE_TYPE, SIGNED);
+    contents.0.insert(lists().0, index(&[signed]));
+    for (status, transient) in [(503, true), (403, false)] {
+        let contents = contents.clone();
+        let server = Server::start(move |asked| {
+            if asked.path.contains("/blobs/") {
+                Reply::status(status)
+            } else {
+                contents.answer(asked)
+            }
+        });
+        let error = signatures(&server).await.unwrap_err();
+        assert_eq!(error.is_transient(), transient, "{error}");
+    }
+}
+
+#[tokio::test]
+async fn of_many_referrers_those_that_say_that_they_are_signatures_are_looked_at_first() {
+    let (contents, signed) = referring(Contents::default(), b"{}", BUNDLE_TYPE, SIGNED);
+    let mut entries = vec![entry(b"not there", BUNDLE_TYPE); SIGNATURES];
+    entries.push(signed);
+    let server = listing(contents, &entries);
+    let more = CosignSignature::More { limit: SIGNATURES };
+    assert_eq!(signatures(&server).await.unwrap(), [good_bundle(), more]);
+    // The tag of the signatures, the list, the manifests, and the one blob.
+    assert_eq!(server.asked().len(), 2 + SIGNATURES + 1);
+}
+
+#[tokio::test]
+async fn the_pages_of_a_list_are_asked_for_at_the_same_registry_up_to_a_bound() {
+    for (host, pages) in [("127.0.0.1", PAGES), ("localhost", 1)] {
+        let server = Server::start(move |asked| {
+            if !asked.path.contains("/referrers/") {
+                return Reply::status(404);
+            }
+            let port = asked.header("host").unwrap().rsplit(':').next().unwrap();
+            let next = format!("<http://{host}:{port}{}?next>; rel=\"next\"", asked.path);
+            let entries = [entry(b"not there", BUNDLE_TYPE)];
+            Reply::with(200, &[("link", &next)], &index(&entries))
+        });
+        assert_eq!(signatures(&server).await.unwrap(), []);
+        let asked = server.asked();
+        let lists = asked.iter().filter(|one| one.path.contains("/referrers/"));
+        assert_eq!(lists.count(), pages, "{host}");
+    }
+}
+
+#[tokio::test]
+async fn a_bundle_on_a_later_page_is_found() {
+    let (mut contents, signed) = referring(Contents::default(), b"{}", BUNDLE_TYPE, SIGNED);
+    contents
+        .0
+        .insert("referrers/next?n=1".to_owned(), index(&[signed]));
+    let server = Server::start(move |asked| {
+        if asked.path.contains("/referrers/sha256:") {
+            let next = "</v2/pump/firmware/referrers/next?n=1>; rel=next";
+            Reply::with(200, &[("link", next)], &index(&[]))
+        } else {
+            contents.answer(asked)
+        }
+    });
+    assert_eq!(signatures(&server).await.unwrap(), [good_bundle()]);
+}
+
+#[test]
+fn only_a_link_to_the_next_page_is_followed() {
+    assert_eq!(next_target("</a?b=c>; n=1; rel=\"next\""), Some("/a?b=c"));
+    for other in ["</a>; rel=\"prev\"", "</a>", "/a; rel=\"next\"", "<", ""] {
+        assert_eq!(next_target(other), None, "{other}");
+    }
+}
+
+#[tokio::test]
+async fn signatures_in_one_place_do_without_the_other_place() {
+    let (mut contents, signed) = referring(Contents::default(), b"{}", BUNDLE_TYPE, SIGNED);
+    contents.0.insert(lists().0, index(&[signed]));
+    let mut old = layer(b"payload");
+    old["annotations"] = json!({SIGNATURE_ANNOTATION: "c2lnbmVk"});
+    let contents = contents
+        .blob(b"payload")
+        .manifest(&format!("{}.sig", lists().1), &manifest(&[old]));
+    for (broken, found) in [(".sig", 1), ("/referrers/", 1), ("nothing", 2)] {
+        let contents = contents.clone();
+        let server = Server::start(move |asked| {
+            if asked.path.contains(broken) {
+                Reply::status(503)
+            } else {
+                contents.answer(asked)
+            }
+        });
+        assert_eq!(signatures(&server).await.unwrap().len(), found, "{broken}");
+    }
+}
+
+#[tokio::test]
+async fn a_place_without_signatures_does_not_make_up_for_one_that_cannot_be_read() {
+    for broken in [".sig", "/referrers/"] {
+        let entries = vec![entry(b"not there", BUNDLE_TYPE); SIGNATURES + 1];
+        let list = index(&entries);
+        let server = Server::start(move |asked| {
+            if asked.path.contains(broken) {
+                Reply::status(503)
+            } else if asked.path.contains("/referrers/") {
+                Reply::ok(&list)
+            } else {
+                Reply::status(404)
+            }
+        });
+        let error = signatures(&server).await.unwrap_err();
+        assert!(error.is_transient(), "{error}");
+    }
 }

@@ -64,7 +64,7 @@ pub(crate) fn raw() -> [u8; 64] {
 }
 
 fn signature(payload: &'static str, signature: &str) -> CosignSignature {
-    CosignSignature {
+    CosignSignature::Layer {
         payload: Bytes::from_static(payload.as_bytes()),
         signature: signature.to_owned(),
     }
@@ -140,11 +140,12 @@ fn one_signature_of_the_trusted_key_is_enough() {
 fn an_artefact_that_nobody_signed_is_not_one_that_somebody_else_signed() {
     assert_eq!(verify(P256_PEM, &[]), Err(SignatureError::Missing));
     let signatures = [signature(PAYLOAD, BY_P256), signature(PAYLOAD, "!")];
-    for other in [OTHER_P256_PEM, OTHER_ED25519_PEM] {
-        assert_eq!(
-            verify(other, &signatures),
-            Err(SignatureError::UntrustedKey)
-        );
+    for (other, untrusted) in [
+        (OTHER_P256_PEM, SignatureError::UntrustedKey),
+        (OTHER_ED25519_PEM, SignatureError::UntrustedEd25519Key),
+    ] {
+        assert!(untrusted.is_of_another_key());
+        assert_eq!(verify(other, &signatures), Err(untrusted));
     }
 }
 
@@ -161,7 +162,7 @@ fn what_the_trusted_key_signed_has_to_be_this_artefact() {
         (
             OTHER_ARTEFACT,
             OTHER_ARTEFACT_BY_P256,
-            SignatureFault::Artefact(named.to_owned()),
+            SignatureFault::Artefact(named.parse().unwrap()),
         ),
         (OTHER_TYPE, OTHER_TYPE_BY_P256, SignatureFault::Payload),
         (NO_JSON, NO_JSON_BY_P256, SignatureFault::Payload),
@@ -184,4 +185,16 @@ fn what_others_left_there_does_not_hide_what_the_trusted_key_signed() {
         signatures.rotate_left(1);
         assert_eq!(verify(P256_PEM, &signatures), Err(payload.clone()));
     }
+}
+
+#[test]
+fn further_signatures_are_told_of_if_none_of_the_others_is_valid() {
+    let more = CosignSignature::More { limit: 32 };
+    let signatures = [signature(PAYLOAD, BY_P256), more.clone()];
+    assert_eq!(verify(P256_PEM, &signatures), Ok(()));
+    let too_many = Err(SignatureError::TooMany { limit: 32 });
+    assert_eq!(verify(OTHER_P256_PEM, &signatures), too_many);
+    let signatures = [more, signature(OTHER_TYPE, OTHER_TYPE_BY_P256)];
+    let payload = SignatureError::Invalid(SignatureFault::Payload);
+    assert_eq!(verify(P256_PEM, &signatures), Err(payload));
 }
