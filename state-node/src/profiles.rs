@@ -3,10 +3,13 @@
 //! Level-based, as [`campaigns`](crate::campaigns): each round compares what is declared with what the shards go by and
 //! proposes what is missing. Nothing here is remembered.
 
+mod turns;
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
 
+use campaign::Hold;
 use device_state::campaign::Selector;
 use device_state::profile::{Activity, ProfilePart, ProfileTally, Standing};
 use device_state::{Command, FeatureLevel, Namespace, Outcome, Profile, Tables, query};
@@ -47,6 +50,13 @@ async fn round(router: &Router) {
             tracing::debug!(shard = %group.shard(), %error, "profiles are not spread this time");
         }
     }
+    let taking_turns = declared
+        .into_values()
+        .filter_map(|effective| match effective {
+            Effective::Profile(profile) if profile.rollout.is_some() => Some(*profile),
+            _ => None,
+        });
+    turns::release(router, taking_turns.collect()).await;
 }
 
 /// What the shards are to go by.
@@ -157,7 +167,7 @@ async fn settle(
         }
     }
     for part in parts_of(group) {
-        if !part.is_spread() {
+        if !part.is_marked() {
             spread(router, group, &part).await?;
         }
     }
@@ -190,7 +200,7 @@ async fn spread(router: &Router, group: &Group, part: &ProfilePart) -> Result<()
         let known = group
             .store()
             .read(|tables| query::profile_part(tables, &namespace, &name));
-        if known.is_none_or(|known| known.is_spread()) {
+        if known.is_none_or(|known| known.is_marked()) {
             return Ok(());
         }
         let step = Command::SpreadProfile {
@@ -207,27 +217,44 @@ async fn spread(router: &Router, group: &Group, part: &ProfilePart) -> Result<()
     Ok(())
 }
 
-/// How far the shards are with a profile, and how many devices it has, as this node has applied them.
-pub fn standing(router: &Router, profile: &Profile) -> (bool, ProfileTally) {
+/// How far a profile is, as this node has applied it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Progress {
+    /// Whether all shards went through their devices, and all of them had their turn.
+    pub applied: bool,
+    pub tally: ProfileTally,
+    /// Why devices wait, other than for others.
+    pub hold: Option<Hold>,
+}
+
+/// How far the shards are with a profile, and how many devices it has.
+pub fn progress(router: &Router, profile: &Profile) -> Progress {
     let effective = router
         .common_group()
         .store()
         .read(|tables| with_group(tables, profile.clone()));
-    let (mut applied, mut total) = (true, ProfileTally::default());
+    let (mut applied, mut marked) = (true, true);
+    let mut total = ProfileTally::default();
     for group in router.groups() {
-        let (part, tally) = group.store().read(|tables| {
-            let part = query::profile_part(tables, &profile.namespace, &profile.name);
-            let tally = query::profile_tally(tables, &profile.namespace, &profile.name);
-            (part, tally)
-        });
+        let (part, tally) = turns::part_of(group, profile);
         total.add(tally);
-        applied &= match &effective {
+        let (is_marked, is_applied) = match &effective {
             Effective::Profile(profile) => {
-                goes_by(part.as_ref(), profile) && part.is_some_and(|part| part.is_spread())
+                let is_marked = turns::is_marked(part.as_ref(), profile);
+                let is_spread = part.is_some_and(|part| part.is_spread());
+                (is_marked, is_marked && is_spread)
             }
-            Effective::Nobody => part.is_none(),
-            Effective::Unchanged => false,
+            Effective::Nobody => (false, part.is_none()),
+            Effective::Unchanged => (false, false),
         };
+        marked &= is_marked;
+        applied &= is_applied;
     }
-    (applied, total)
+    // Before everybody was asked the numbers are of what was declared before.
+    let turns = turns::turns(profile, &total).filter(|_| marked);
+    Progress {
+        applied,
+        tally: total,
+        hold: turns.and_then(Result::err),
+    }
 }

@@ -218,3 +218,46 @@ fn until_told(drover: &Drover, endpoint: &str, instance: &str, has_it: bool) {
         },
     );
 }
+
+/// Puts what all devices refuse, one after the other, until one has.
+fn put_carefully(drover: &Drover, more: &[&str]) {
+    let put = ["profiles", "put", "wrong", "--set", "/3/0/0=somebody"];
+    done(drover, &[&put[..], more].concat());
+}
+
+#[test]
+fn a_change_stops_at_the_first_devices_that_refuse_it() {
+    let drover = Drover::start(&Options {
+        devices: 4,
+        ..Options::default()
+    });
+    let counts = |wanted: [(&str, u64); 2], hold: &str| {
+        until_some(&format!("{wanted:?} {hold}"), LIMIT, || {
+            let profile = drover.json(&["profiles", "get", "wrong"]);
+            let counts = &profile["counts"];
+            let is_so = wanted.iter().all(|(name, count)| counts[name] == *count)
+                && profile["hold"] == hold;
+            if is_so { Ok(()) } else { Err(profile) }
+        });
+    };
+    put_carefully(
+        &drover,
+        &["--max-concurrent", "1", "--failure-threshold", "2"],
+    );
+    counts([("rejected", 2), ("waiting", 2)], "Failures");
+    let table = done(&drover, &["profiles", "list"]);
+    assert!(table.contains("Stopped"), "{table}");
+    let listed = drover.json(&["profiles", "devices", "wrong", "--state", "waiting"]);
+    assert_eq!(listed["devices"].as_array().unwrap().len(), 2, "{listed}");
+    // Who knows better goes on; and nobody who has begun is waited for twice.
+    put_carefully(&drover, &["--max-concurrent", "25%"]);
+    counts([("rejected", 4), ("waiting", 0)], "");
+    until_counted(&drover, "wrong", "rejected", 4);
+
+    let never = drover.run(&["profiles", "put", "wrong", "--max-concurrent", "0"]);
+    assert_eq!(never.code, 2, "{never:?}");
+    assert!(
+        never.stderr.contains("profile.rollout.max_concurrent"),
+        "{never:?}"
+    );
+}

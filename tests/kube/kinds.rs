@@ -3,12 +3,25 @@
 
 mod manifests;
 
+use std::time::SystemTime;
+
 use serde_json::Value;
 use tests::{Operator, until, until_some};
 
 use crate::rig::{Rig, SOON};
 
 use manifests::{BOOTSTRAP, MODEL, SECURITY, group, operation, profile};
+
+/// As 1970 began with them.
+const DAYS: [&str; 7] = [
+    "Thursday",
+    "Friday",
+    "Saturday",
+    "Sunday",
+    "Monday",
+    "Tuesday",
+    "Wednesday",
+];
 
 #[test]
 fn what_is_declared_is_so_and_goes_with_its_object() {
@@ -115,6 +128,7 @@ fn a_profile_is_brought_to_its_devices(rig: &Rig) {
         });
     }
     rig.until("lwp/offset", "Ready", "True", "InSync");
+    a_change_of_it_takes_turns(rig);
 
     // Another profile that counts before it is told of.
     rig.apply(&profile(
@@ -127,6 +141,34 @@ fn a_profile_is_brought_to_its_devices(rig: &Rig) {
     rig.kubectl(&["delete", "lwp", "above", "--timeout=10s"]);
     rig.until("lwp/offset", "Degraded", "False", "AsExpected");
     rig.until("lwp/offset", "Ready", "True", "InSync");
+}
+
+fn a_change_of_it_takes_turns(rig: &Rig) {
+    let spec = |rollout: &str| format!("groupRef: {{name: north}}\n  rollout: {{{rollout}}}");
+    let window = format!(
+        "windows: [{{days: [{}], startTime: '12:00', endTime: '12:01', timeZone: UTC}}]",
+        day_after_tomorrow()
+    );
+    rig.apply(&profile("offset", &spec(&window), "+08:00"));
+    let held = rig.until("lwp/offset", "Progressing", "False", "OutsideWindow");
+    assert_eq!(held["status"]["counts"]["waiting"], 2, "{held}");
+    for device in rig.drover.devices() {
+        assert_eq!(rig.value(&device, "/3/0/14"), "+06:00");
+    }
+    rig.apply(&profile("offset", &spec("maxConcurrent: 1"), "+08:00"));
+    rig.until("lwp/offset", "Ready", "True", "InSync");
+    for device in rig.drover.devices() {
+        assert_eq!(rig.value(&device, "/3/0/14"), "+08:00");
+    }
+}
+
+fn day_after_tomorrow() -> &'static str {
+    let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH);
+    let days = now.expect("it is after 1970").as_secs() / 86_400;
+    DAYS.iter()
+        .cycle()
+        .nth((days % 7 + 2) as usize)
+        .expect("a cycle has no end")
 }
 
 fn a_definition_is_added(rig: &Rig) {
@@ -155,7 +197,7 @@ fn an_operation_is_done_once(rig: &Rig) {
     let on = format!("endpointName: {device}");
     rig.apply(&operation("read", &on, "{type: Read, path: /3/0/14}"));
     let read = rig.until("lwop/read", "Succeeded", "True", "Complete");
-    assert_eq!(read["status"]["results"][0]["value"], "+06:00");
+    assert_eq!(read["status"]["results"][0]["value"], "+08:00");
     assert_eq!(read["status"]["counts"]["succeeded"], 1);
     let wait = [
         "wait",
@@ -217,7 +259,7 @@ fn an_operation_on_a_set_is_done_once_by_each(rig: &Rig) {
     let mut expected: Vec<_> = devices.iter().map(String::as_str).collect();
     expected.sort_unstable();
     assert_eq!(asked, expected);
-    assert!(results.iter().all(|one| one["value"] == "+06:00"));
+    assert!(results.iter().all(|one| one["value"] == "+08:00"));
 
     // What devices refuse has failed, and which they are is told.
     let missing = "{type: Read, path: /3303/77/5700}";
@@ -241,11 +283,7 @@ fn what_cannot_be_done_is_said(rig: &Rig) {
     let execute = "{type: Execute, path: /3/0/4}";
     for (manifest, object, begin) in [
         (
-            profile(
-                "staged",
-                "selector: {}\n  rollout: {maxConcurrent: 5}",
-                "+00:00",
-            ),
+            profile("staged", "rollout: {maxConcurrent: 5}", "+00:00"),
             "lwp/staged",
             "spec.rollout: ",
         ),
@@ -321,7 +359,7 @@ fn what_is_deleted_is_taken_back(rig: &Rig) {
     });
     // Devices keep what they have.
     let device = &rig.drover.devices()[0];
-    assert_eq!(rig.value(device, "/3/0/14"), "+06:00");
+    assert_eq!(rig.value(device, "/3/0/14"), "+08:00");
 }
 
 fn what_was_deleted_meanwhile_is_taken_back(rig: &Rig, operator: Operator) {

@@ -9,6 +9,7 @@ use device_state::campaign::{
     Campaign, DevicePolicy, Image, OnFailure, Plan, Schedule, Share, Transfer, UpdateObject, Wave,
     Window, is_comparable,
 };
+use device_state::profile::ProfileRollout;
 use thiserror::Error;
 
 use crate::schedule::Zone;
@@ -57,6 +58,8 @@ pub enum Problem {
     NoDevices,
     #[error("give at least 1 microsecond and at most 1 day")]
     BeginEvery,
+    #[error("give less than all devices: no threshold helps when all of them begin at once")]
+    Unbounded,
     #[error("give at most {maximum}")]
     TooMany { maximum: u64 },
     #[error("give at least 1 second and at most 366 days")]
@@ -220,21 +223,34 @@ fn check_share(share: Share, field: &str) -> Result<(), PlanError> {
     ensure(fits, field, || Problem::Share)
 }
 
-fn check_schedule(schedule: &Schedule) -> Result<(), PlanError> {
-    let windows = &schedule.windows;
-    let maximum = Campaign::MAX_WINDOWS;
-    ensure(windows.len() <= maximum, "schedule.windows", || {
-        Problem::TooMany {
-            maximum: maximum as u64,
-        }
-    })?;
-    for (index, window) in windows.iter().enumerate() {
-        check_window(window, &|name| format!("schedule.windows[{index}].{name}"))?;
+/// Whether the changes of a profile can go through its devices so.
+pub fn check_rollout(rollout: &ProfileRollout) -> Result<(), PlanError> {
+    check_share(rollout.max_concurrent, "max_concurrent")?;
+    if let Some(most) = rollout.failure_threshold {
+        check_share(most, "failure_threshold")?;
+        let bounded = rollout.max_concurrent != Share::ALL;
+        ensure(bounded, "max_concurrent", || Problem::Unbounded)?;
     }
+    check_windows(&rollout.windows, "windows")
+}
+
+fn check_schedule(schedule: &Schedule) -> Result<(), PlanError> {
+    check_windows(&schedule.windows, "schedule.windows")?;
     match schedule.deadline {
         Some(deadline) => check_time(deadline, "schedule.deadline"),
         None => Ok(()),
     }
+}
+
+fn check_windows(windows: &[Window], field: &str) -> Result<(), PlanError> {
+    let maximum = Campaign::MAX_WINDOWS;
+    ensure(windows.len() <= maximum, field, || Problem::TooMany {
+        maximum: maximum as u64,
+    })?;
+    for (index, window) in windows.iter().enumerate() {
+        check_window(window, &|name| format!("{field}[{index}].{name}"))?;
+    }
+    Ok(())
 }
 
 fn check_window(window: &Window, field: &impl Fn(&str) -> String) -> Result<(), PlanError> {

@@ -100,6 +100,7 @@ mod end;
 mod fill;
 mod judge;
 mod reach;
+mod release;
 mod schedule;
 mod throttle;
 mod turn;
@@ -109,8 +110,9 @@ mod wave;
 use device_state::ShardId;
 use device_state::campaign::{Course, Reach, Tally};
 
-pub use check::{PlanError, Problem, check};
+pub use check::{PlanError, Problem, check, check_rollout};
 pub use decide::decide;
+pub use release::{Hold, release};
 pub use schedule::{WindowState, window};
 pub use throttle::Throttle;
 pub use wake::next_wake;

@@ -34,7 +34,8 @@ pub fn window(schedule: &Schedule, now: Timestamp) -> WindowState {
     }
 }
 
-fn in_windows(windows: &[Window], now: Timestamp) -> WindowState {
+/// Whether one of the windows is open; without any, always.
+pub(crate) fn in_windows(windows: &[Window], now: Timestamp) -> WindowState {
     if windows.is_empty() {
         return WindowState::Open;
     }

@@ -221,6 +221,12 @@ pub struct ProfileCounts {
     pub unsupported: i64,
     /// Another profile counts for them.
     pub superseded: i64,
+    /// With spec.rollout: it was not their turn yet.
+    #[serde(default)]
+    pub waiting: i64,
+    /// With spec.rollout: it was their turn, and they get what they lack when they register.
+    #[serde(default)]
+    pub unregistered: i64,
 }
 
 /// A path of which two profiles say different things.

@@ -355,6 +355,17 @@ impl<'t> Change<'t> {
                 name,
                 limit,
             } => self.spread_profile(namespace, name, *limit),
+            Command::ReleaseProfile {
+                namespace,
+                name,
+                revision,
+                released,
+                limit,
+                examine,
+            } => {
+                let bounds = (*limit, *examine);
+                self.release_profile(namespace, name, (*revision, released), bounds)
+            }
             Command::PutGroup { group } => self.put_group(group),
             Command::RemoveGroup { namespace, name } => self.remove_group(namespace, name),
             Command::PutEnrollmentPolicy { policy } => self.put_enrollment_policy(policy),

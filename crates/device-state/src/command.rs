@@ -10,7 +10,9 @@ use lwm2m::{
 
 use crate::artefact::{Artefact, ArtefactChunk, ArtefactName};
 use crate::bootstrap::{BootstrapProfile, BootstrapRecord};
-use crate::campaign::{Abort, Campaign, CampaignId, Course, Image, Part, Selector, Transfer};
+use crate::campaign::{
+    Abort, Campaign, CampaignId, Course, Image, Part, Selector, Sweep, Transfer,
+};
 use crate::enrollment::EnrollmentPolicy;
 use crate::feature::FeatureLevel;
 use crate::group::Group;
@@ -347,6 +349,17 @@ pub enum Command {
         name: String,
         limit: u32,
     },
+    /// It is the turn of the next devices of a profile with a rollout: of `examine`, or fewer if `limit` of them have something
+    /// to do. Nothing happens unless the shard is where the sender knows it to be: at this revision, everybody asked, and
+    /// these released.
+    ReleaseProfile {
+        namespace: Namespace,
+        name: String,
+        revision: u64,
+        released: Sweep,
+        limit: u32,
+        examine: u32,
+    },
     /// Adds a group or replaces the one of its name in its namespace. To shard 0 only.
     PutGroup {
         group: Group,
@@ -415,6 +428,9 @@ impl Command {
 
     /// What replicas have to understand to apply it.
     pub fn needs(&self) -> FeatureLevel {
+        if self.is_of_profile_rollouts() {
+            return FeatureLevel::PROFILE_ROLLOUTS;
+        }
         if self.has_pace() {
             return FeatureLevel::CAMPAIGN_PACE;
         }
@@ -478,6 +494,17 @@ impl Command {
                 by(&part.selector) || part.wave_selectors.iter().flatten().any(by)
             }
             Self::Guarded { command, .. } => command.selects_by_enrollment(),
+            _ => false,
+        }
+    }
+
+    fn is_of_profile_rollouts(&self) -> bool {
+        match self {
+            Self::PutProfile { profile } | Self::InstallProfile { profile, .. } => {
+                profile.rollout.is_some()
+            }
+            Self::ReleaseProfile { .. } => true,
+            Self::Guarded { command, .. } => command.is_of_profile_rollouts(),
             _ => false,
         }
     }
@@ -549,7 +576,8 @@ impl Command {
             Self::PutProfile { .. }
             | Self::RemoveProfile { .. }
             | Self::InstallProfile { .. }
-            | Self::SpreadProfile { .. } => true,
+            | Self::SpreadProfile { .. }
+            | Self::ReleaseProfile { .. } => true,
             Self::Guarded { command, .. } => command.is_of_profiles(),
             _ => false,
         }

@@ -7,11 +7,12 @@ use lwm2m::Path;
 use sha2::{Digest, Sha256};
 
 use crate::bootstrap::{AccessRule, BootstrapProfile, BootstrapSecurity, BootstrapServer};
+use crate::campaign::Share;
 use crate::enrollment::EnrollmentPolicy;
 use crate::goal::Goal;
 use crate::group::Group;
 use crate::label::Metadata;
-use crate::profile::{Activity, Profile};
+use crate::profile::{Activity, Profile, ProfileRollout};
 use crate::record::{Credential, DesiredOrigin, DesiredResource, DriftPolicy};
 
 /// The first bytes of a digest of a content.
@@ -74,6 +75,10 @@ impl Etag {
             content
                 .text(&observation.observed.to_string())
                 .text(&observation.parameters.to_query().join("&"));
+        }
+        // Nothing without one: releases that know none have the same etags.
+        if let Some(rollout) = &profile.rollout {
+            content.rollout(rollout);
         }
         content.end()
     }
@@ -183,6 +188,27 @@ impl Content {
                 self.text("report");
             }
         }
+    }
+
+    fn rollout(&mut self, rollout: &ProfileRollout) {
+        self.text("rollout").share(rollout.max_concurrent);
+        if let Some(most) = rollout.failure_threshold {
+            self.text("threshold").share(most);
+        }
+        for window in &rollout.windows {
+            self.text("window")
+                .number(u64::from(window.days))
+                .number(u64::from(window.start))
+                .number(u64::from(window.end))
+                .text(&window.time_zone);
+        }
+    }
+
+    fn share(&mut self, share: Share) {
+        match share {
+            Share::Devices(devices) => self.number(0).number(devices),
+            Share::Millionths(part) => self.number(1).number(u64::from(part)),
+        };
     }
 
     fn server(&mut self, server: &BootstrapServer) {

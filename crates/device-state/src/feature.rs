@@ -10,7 +10,7 @@ pub struct FeatureLevel(pub u32);
 
 impl FeatureLevel {
     /// What this release understands. A replica that meets a higher one stops: it would guess.
-    pub const SUPPORTED: Self = Self(12);
+    pub const SUPPORTED: Self = Self(13);
 
     /// There are other namespaces than the default one. Releases before cannot read what is in them.
     pub const NAMESPACES: Self = Self(2);
@@ -47,6 +47,9 @@ impl FeatureLevel {
 
     /// Campaigns have a pace. Releases before would begin all devices at once.
     pub const CAMPAIGN_PACE: Self = Self(12);
+
+    /// Changes of profiles go through their devices step by step. Releases before would change all of them at once.
+    pub const PROFILE_ROLLOUTS: Self = Self(13);
 
     /// Whether this release understands the level.
     pub const fn is_supported(self) -> bool {

@@ -6,7 +6,7 @@
 //!
 //! ```text
 //!  shard 0    Profile ◀── whoever spreads it, on the leader
-//!                              │ InstallProfile, SpreadProfile
+//!                              │ InstallProfile, SpreadProfile, ReleaseProfile
 //!  shard 0…n  ProfilePart ─ ProfileDevice (a device) ─ ProfileTally
 //!                              │
 //!             Desired, Observation: as if somebody had asked for them of the device itself
@@ -19,7 +19,7 @@ use std::cmp::Reverse;
 
 use lwm2m::{LwM2mVersion, NotificationAttributes, Observed};
 
-use crate::campaign::{Selector, Sweep};
+use crate::campaign::{Selector, Share, Sweep, Window};
 use crate::name::{DeviceName, Namespace};
 use crate::record::DesiredValue;
 
@@ -39,6 +39,8 @@ pub struct Profile {
     pub priority: i32,
     pub activity: Activity,
     pub requires: Requirements,
+    /// How a change of it goes through its devices; `None`: to all at once.
+    pub rollout: Option<ProfileRollout>,
     /// At most [`Profile::MAX_RESOURCES`] values and [`Profile::MAX_INSTANCES`] object instances, each path once.
     pub resources: Vec<DesiredValue>,
     /// At most [`Profile::MAX_OBSERVATIONS`], each target once.
@@ -54,6 +56,18 @@ pub enum Activity {
     Active,
     /// Devices keep what it last made of them, and nobody comes or goes.
     Paused,
+}
+
+/// How a change of a profile goes through its devices: they keep what they have until it is their turn.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ProfileRollout {
+    /// No device has its turn while so many that are registered have not taken the change yet, of all that the profile has;
+    /// not zero.
+    pub max_concurrent: Share,
+    /// Nor when so many have refused something of it, of all that the profile has; `None`: whatever they refuse.
+    pub failure_threshold: Option<Share>,
+    /// When devices have their turn; none: at any time. At most [`Campaign::MAX_WINDOWS`](crate::Campaign::MAX_WINDOWS).
+    pub windows: Vec<Window>,
 }
 
 /// What is to be observed of devices.
@@ -120,6 +134,8 @@ pub struct ProfilePart {
     pub members: Sweep,
     /// Who might have it, and was asked.
     pub candidates: Sweep,
+    /// Whose turn it was, of a profile with a [rollout](Profile::rollout). Nobody's before everybody was asked.
+    pub released: Sweep,
 }
 
 /// Whether a profile is still there.
@@ -139,12 +155,35 @@ impl ProfilePart {
             standing,
             members: Sweep::NotBegun,
             candidates: Sweep::NotBegun,
+            released: Sweep::NotBegun,
         }
     }
 
     /// Whether everybody was asked.
-    pub fn is_spread(&self) -> bool {
+    pub fn is_marked(&self) -> bool {
         self.members == Sweep::Done && self.candidates == Sweep::Done
+    }
+
+    /// Whether everybody was asked, and had its turn.
+    pub fn is_spread(&self) -> bool {
+        self.is_marked() && (!self.takes_turns() || self.released == Sweep::Done)
+    }
+
+    /// Whether its devices have their turn one after the other.
+    pub fn takes_turns(&self) -> bool {
+        self.standing == Standing::Declared
+            && self.profile.activity == Activity::Active
+            && self.profile.rollout.is_some()
+    }
+
+    /// Whether a device has not had its turn.
+    pub(crate) fn holds_back(&self, endpoint: &DeviceName) -> bool {
+        self.takes_turns()
+            && match &self.released {
+                Sweep::NotBegun => true,
+                Sweep::Through(last) => endpoint > last,
+                Sweep::Done => false,
+            }
     }
 }
 
@@ -160,10 +199,14 @@ pub struct ProfileDevice {
 /// How far a device is from what a profile says. Of several things that hold, the first.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum ProfileState {
+    /// It keeps what it has until it is its turn.
+    Waiting,
     /// It lacks what the profile requires.
     Unsupported,
     /// It refused something, or there is no room for it.
     Rejected,
+    /// Of a profile with a [rollout](Profile::rollout): something is not written yet, as it is not registered.
+    Unregistered,
     /// Something is not written yet.
     Pending,
     /// It has another value for something.
@@ -175,9 +218,11 @@ pub enum ProfileState {
 
 impl ProfileState {
     /// All of them.
-    pub const ALL: [Self; 6] = [
+    pub const ALL: [Self; 8] = [
+        Self::Waiting,
         Self::Unsupported,
         Self::Rejected,
+        Self::Unregistered,
         Self::Pending,
         Self::Drifted,
         Self::Superseded,
@@ -188,8 +233,10 @@ impl ProfileState {
 /// The devices of a profile in a shard, by state.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct ProfileTally {
+    pub waiting: u64,
     pub unsupported: u64,
     pub rejected: u64,
+    pub unregistered: u64,
     pub pending: u64,
     pub drifted: u64,
     pub superseded: u64,
@@ -200,8 +247,10 @@ impl ProfileTally {
     /// The devices in a state.
     pub const fn of(&mut self, state: ProfileState) -> &mut u64 {
         match state {
+            ProfileState::Waiting => &mut self.waiting,
             ProfileState::Unsupported => &mut self.unsupported,
             ProfileState::Rejected => &mut self.rejected,
+            ProfileState::Unregistered => &mut self.unregistered,
             ProfileState::Pending => &mut self.pending,
             ProfileState::Drifted => &mut self.drifted,
             ProfileState::Superseded => &mut self.superseded,
@@ -211,8 +260,10 @@ impl ProfileTally {
 
     /// All devices.
     pub const fn matched(&self) -> u64 {
-        self.unsupported
+        self.waiting
+            + self.unsupported
             + self.rejected
+            + self.unregistered
             + self.pending
             + self.drifted
             + self.superseded

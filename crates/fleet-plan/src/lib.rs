@@ -21,6 +21,7 @@
 //! assert!(matches!(plan.actions[0], Action::SetDesired { generation: 1, .. }));
 //! ```
 
+mod amount;
 pub mod announcement;
 pub mod bootstrap;
 pub mod budget;
@@ -43,6 +44,7 @@ pub mod secrets;
 mod selection;
 mod text;
 mod typing;
+mod window;
 
 pub use owner::{APPLIED, Owner};
 pub use pace::Pace;

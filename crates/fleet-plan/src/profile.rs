@@ -19,6 +19,7 @@ use std::fmt;
 use crd::device_profile::DeviceProfileSpec;
 use crd::{DeviceProfile, DeviceProfileStatus, DriftPolicy, Reason};
 use device_state::Presence;
+use device_state::profile::ProfileRollout;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 
 use self::compile::compile;
@@ -47,6 +48,8 @@ pub struct Profile {
     pub priority: i32,
     /// Whether changes wait.
     pub paused: bool,
+    /// How a change goes through the devices; `None`: to all at once.
+    pub rollout: Option<ProfileRollout>,
     /// What devices are to have.
     pub resources: Vec<Resource>,
     /// What devices are to report.
@@ -101,8 +104,10 @@ pub struct Stored {
     pub etag: String,
     /// Counts its changes.
     pub revision: u64,
-    /// Whether all devices were looked at since the last one.
+    /// Whether all devices were looked at since the last one, and had their turn.
     pub applied: bool,
+    /// Why devices wait, other than for others.
+    pub hold: Option<Hold>,
     /// How many devices are how far.
     pub counts: Counts,
     /// Other profiles with the same paths.
@@ -126,6 +131,19 @@ pub struct Counts {
     pub unsupported: u64,
     /// Others count for all of its paths.
     pub superseded: u64,
+    /// It was not their turn yet.
+    pub waiting: u64,
+    /// It was their turn, and they are not registered.
+    pub unregistered: u64,
+}
+
+/// Why no device has its turn.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Hold {
+    /// No window is open.
+    Window,
+    /// Too many devices have refused something.
+    Failures,
 }
 
 /// A path of which another profile says something, too.
@@ -201,9 +219,9 @@ pub const fn is_by_reference(profile: &DeviceProfile) -> bool {
     spec.selector.is_none() && spec.group_ref.is_none()
 }
 
-/// Fails if a spec asks for something that cannot be done for any device.
+/// Fails if a spec asks for something that cannot be done for `Device`s that name its object.
 pub(crate) fn unsupported(spec: &DeviceProfileSpec) -> Result<(), Refusal> {
-    compile::not_yet(spec)
+    compile::not_by_reference(spec)
 }
 
 /// The name of the profile of an object.
@@ -303,7 +321,7 @@ fn holds(profile: &DeviceProfile, wanted: &Profile, stored: &Stored, observed: &
 
 fn pace(profile: &DeviceProfile, stored: &Stored) -> Pace {
     let goes_on = !stored.applied || stored.counts.pending > 0;
-    if goes_on && !profile.spec.paused {
+    if goes_on && !profile.spec.paused && stored.hold.is_none() {
         Pace::Running
     } else {
         Pace::Counting

@@ -8,7 +8,6 @@
 //! 4. A campaign that was there and is gone is not made again: devices would be updated a second time.
 //! 5. The status is what was observed. After an action the caller observes and plans again before it writes the status.
 
-mod amount;
 mod compile;
 mod counts;
 mod status;

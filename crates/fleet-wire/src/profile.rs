@@ -1,6 +1,6 @@
 //! Profiles of devices.
 
-use fleet_plan::profile::{Counts, Overlap, Profile, Stored};
+use fleet_plan::profile::{Counts, Hold, Overlap, Profile, Stored};
 use proto::drover::v1 as api;
 
 use crate::{wire_drift, wire_presence};
@@ -38,12 +38,18 @@ pub fn asked(profile: Profile) -> api::DeviceProfile {
             .filter(|requires| *requires != api::ProfileRequirements::default()),
         etag: profile.etag,
         status: None,
+        rollout: profile.rollout.map(Into::into),
     }
 }
 
 /// A profile as it stands, and how far its devices are.
 pub fn stored(profile: api::DeviceProfile) -> Stored {
     let status = profile.status.unwrap_or_default();
+    let hold = match status.hold() {
+        api::profile_status::Hold::Unspecified => None,
+        api::profile_status::Hold::Window => Some(Hold::Window),
+        api::profile_status::Hold::Failures => Some(Hold::Failures),
+    };
     let counts = status.counts.unwrap_or_default();
     let overlaps = status.overlaps.into_iter();
     Stored {
@@ -52,6 +58,7 @@ pub fn stored(profile: api::DeviceProfile) -> Stored {
         etag: profile.etag,
         revision: status.revision,
         applied: status.applied,
+        hold,
         counts: Counts {
             matched: counts.matched,
             in_sync: counts.in_sync,
@@ -60,6 +67,8 @@ pub fn stored(profile: api::DeviceProfile) -> Stored {
             rejected: counts.rejected,
             unsupported: counts.unsupported,
             superseded: counts.superseded,
+            waiting: counts.waiting,
+            unregistered: counts.unregistered,
         },
         overlaps: overlaps
             .map(|one| Overlap {

@@ -1,9 +1,9 @@
 //! Profiles of devices, and what is desired of devices, as they are stored.
 
-use device_state::campaign::Sweep;
+use device_state::campaign::{Schedule, Sweep};
 use device_state::profile::{
-    Activity, Profile, ProfileDevice, ProfileObservation, ProfilePart, ProfileState, ProfileTally,
-    Requirements, Standing,
+    Activity, Profile, ProfileDevice, ProfileObservation, ProfilePart, ProfileRollout,
+    ProfileState, ProfileTally, Requirements, Standing,
 };
 use device_state::{Command, DesiredValue, DriftPolicy, Goal, Presence, Row};
 
@@ -23,6 +23,8 @@ wire_enum!(ProfileState, wire::ProfileState, wire_state, state, {
     Drifted,
     Superseded,
     InSync,
+    Waiting,
+    Unregistered,
 });
 
 pub(super) const fn wire_drift(drift: DriftPolicy) -> i32 {
@@ -112,6 +114,7 @@ impl From<Profile> for wire::Profile {
             resources: profile.resources.into_iter().map(Into::into).collect(),
             observations: profile.observations.into_iter().map(Into::into).collect(),
             revision: profile.revision,
+            rollout: profile.rollout.map(Into::into),
         }
     }
 }
@@ -163,6 +166,43 @@ impl TryFrom<wire::Profile> for Profile {
                 ProfileObservation::try_from,
             )?,
             revision: profile.revision,
+            rollout: profile
+                .rollout
+                .map(|rollout| rollout.try_into().within("rollout"))
+                .transpose()?,
+        })
+    }
+}
+
+impl From<ProfileRollout> for wire::ProfileRollout {
+    fn from(rollout: ProfileRollout) -> Self {
+        let schedule = Schedule {
+            windows: rollout.windows,
+            ..Schedule::default()
+        };
+        Self {
+            max_concurrent: Some(rollout.max_concurrent.into()),
+            failure_threshold: rollout.failure_threshold.map(Into::into),
+            windows: wire::CampaignSchedule::from(schedule).windows,
+        }
+    }
+}
+
+impl TryFrom<wire::ProfileRollout> for ProfileRollout {
+    type Error = ConvertError;
+
+    fn try_from(rollout: wire::ProfileRollout) -> Result<Self, ConvertError> {
+        let schedule = wire::CampaignSchedule {
+            windows: rollout.windows,
+            ..wire::CampaignSchedule::default()
+        };
+        Ok(Self {
+            max_concurrent: message("max_concurrent", rollout.max_concurrent)?,
+            failure_threshold: rollout
+                .failure_threshold
+                .map(|most| most.try_into().within("failure_threshold"))
+                .transpose()?,
+            windows: Schedule::try_from(schedule)?.windows,
         })
     }
 }
@@ -197,6 +237,8 @@ impl From<ProfilePart> for wire::ProfilePart {
             removed: part.standing == Standing::Removed,
             members: Some(part.members.into()),
             candidates: Some(part.candidates.into()),
+            // Releases that know no turns write nothing, and replicas of both have to write the same.
+            released: (part.released != Sweep::NotBegun).then(|| part.released.into()),
         }
     }
 }
@@ -210,6 +252,10 @@ impl TryFrom<wire::ProfilePart> for ProfilePart {
             standing: standing(part.removed),
             members: message::<_, Sweep>("members", part.members)?,
             candidates: message("candidates", part.candidates)?,
+            released: part
+                .released
+                .map_or(Ok(Sweep::NotBegun), Sweep::try_from)
+                .within("released")?,
         })
     }
 }
@@ -260,6 +306,8 @@ pub(super) fn wire_tally(
         drifted: tally.drifted,
         superseded: tally.superseded,
         in_sync: tally.in_sync,
+        waiting: tally.waiting,
+        unregistered: tally.unregistered,
     }
 }
 
@@ -274,6 +322,8 @@ pub(super) fn tally_row(row: wire::ProfileTally) -> Result<Row, ConvertError> {
             drifted: row.drifted,
             superseded: row.superseded,
             in_sync: row.in_sync,
+            waiting: row.waiting,
+            unregistered: row.unregistered,
         },
     })
 }
@@ -298,6 +348,22 @@ impl TryFrom<wire::command::SpreadProfile> for Command {
             namespace: namespace(&profile.namespace)?,
             name: profile.name,
             limit: spread.limit,
+        })
+    }
+}
+
+impl TryFrom<wire::command::ReleaseProfile> for Command {
+    type Error = ConvertError;
+
+    fn try_from(release: wire::command::ReleaseProfile) -> Result<Self, ConvertError> {
+        let profile = required("profile", release.profile)?;
+        Ok(Self::ReleaseProfile {
+            namespace: namespace(&profile.namespace)?,
+            name: profile.name,
+            revision: release.revision,
+            released: message("released", release.released)?,
+            limit: release.limit,
+            examine: release.examine,
         })
     }
 }

@@ -1983,6 +1983,19 @@ pub struct Profile {
     pub observations: ::prost::alloc::vec::Vec<ProfileObservation>,
     #[prost(uint64, tag = "12")]
     pub revision: u64,
+    /// Unset: a change goes to all devices at once
+    #[prost(message, optional, tag = "13")]
+    pub rollout: ::core::option::Option<ProfileRollout>,
+}
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub struct ProfileRollout {
+    #[prost(message, optional, tag = "1")]
+    pub max_concurrent: ::core::option::Option<CampaignShare>,
+    /// Unset: whatever devices refuse
+    #[prost(message, optional, tag = "2")]
+    pub failure_threshold: ::core::option::Option<CampaignShare>,
+    #[prost(message, repeated, tag = "3")]
+    pub windows: ::prost::alloc::vec::Vec<campaign_schedule::Window>,
 }
 /// As in Observation
 #[derive(Clone, PartialEq, ::prost::Message)]
@@ -2003,6 +2016,9 @@ pub struct ProfilePart {
     pub members: ::core::option::Option<CampaignSweep>,
     #[prost(message, optional, tag = "4")]
     pub candidates: ::core::option::Option<CampaignSweep>,
+    /// Unset: not begun
+    #[prost(message, optional, tag = "5")]
+    pub released: ::core::option::Option<CampaignSweep>,
 }
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct ProfileDevice {
@@ -2034,6 +2050,10 @@ pub struct ProfileTally {
     pub superseded: u64,
     #[prost(uint64, tag = "8")]
     pub in_sync: u64,
+    #[prost(uint64, tag = "9")]
+    pub waiting: u64,
+    #[prost(uint64, tag = "10")]
+    pub unregistered: u64,
 }
 /// What is wanted of a state node, where it differs from what the groups were made with. In shard 0.
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
@@ -2190,7 +2210,7 @@ pub mod row {
 pub struct Command {
     #[prost(
         oneof = "command::Kind",
-        tags = "1, 2, 3, 4, 5, 6, 7, 8, 10, 11, 12, 13, 14, 15, 16, 17, 18, 19, 20, 21, 22, 23, 24, 25, 26, 27, 28, 29, 30, 31, 32, 33, 34, 35, 36, 37, 38, 39, 40, 41, 45, 46, 50, 70, 71, 72, 73, 74, 75, 76, 77, 78, 79, 80, 90, 91, 92, 93, 100, 101, 102, 110, 111, 120"
+        tags = "1, 2, 3, 4, 5, 6, 7, 8, 10, 11, 12, 13, 14, 15, 16, 17, 18, 19, 20, 21, 22, 23, 24, 25, 26, 27, 28, 29, 30, 31, 32, 33, 34, 35, 36, 37, 38, 39, 40, 41, 45, 46, 50, 70, 71, 72, 73, 74, 75, 76, 77, 78, 79, 80, 90, 91, 92, 93, 94, 100, 101, 102, 110, 111, 120"
     )]
     pub kind: ::core::option::Option<command::Kind>,
 }
@@ -2210,6 +2230,20 @@ pub mod command {
         pub profile: ::core::option::Option<CampaignName>,
         #[prost(uint32, tag = "2")]
         pub limit: u32,
+    }
+    /// `profile` is a name.
+    #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+    pub struct ReleaseProfile {
+        #[prost(message, optional, tag = "1")]
+        pub profile: ::core::option::Option<CampaignName>,
+        #[prost(uint64, tag = "2")]
+        pub revision: u64,
+        #[prost(message, optional, tag = "3")]
+        pub released: ::core::option::Option<super::CampaignSweep>,
+        #[prost(uint32, tag = "4")]
+        pub limit: u32,
+        #[prost(uint32, tag = "5")]
+        pub examine: u32,
     }
     #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
     pub struct CampaignName {
@@ -2625,6 +2659,8 @@ pub mod command {
         InstallProfile(InstallProfile),
         #[prost(message, tag = "93")]
         SpreadProfile(SpreadProfile),
+        #[prost(message, tag = "94")]
+        ReleaseProfile(ReleaseProfile),
         #[prost(message, tag = "100")]
         BeginArtefact(super::Artefact),
         #[prost(message, tag = "101")]
@@ -3151,6 +3187,8 @@ pub enum ProfileState {
     Drifted = 4,
     Superseded = 5,
     InSync = 6,
+    Waiting = 7,
+    Unregistered = 8,
 }
 impl ProfileState {
     /// String value of the enum field names used in the ProtoBuf definition.
@@ -3166,6 +3204,8 @@ impl ProfileState {
             Self::Drifted => "PROFILE_STATE_DRIFTED",
             Self::Superseded => "PROFILE_STATE_SUPERSEDED",
             Self::InSync => "PROFILE_STATE_IN_SYNC",
+            Self::Waiting => "PROFILE_STATE_WAITING",
+            Self::Unregistered => "PROFILE_STATE_UNREGISTERED",
         }
     }
     /// Creates an enum from field names used in the ProtoBuf definition.
@@ -3178,6 +3218,8 @@ impl ProfileState {
             "PROFILE_STATE_DRIFTED" => Some(Self::Drifted),
             "PROFILE_STATE_SUPERSEDED" => Some(Self::Superseded),
             "PROFILE_STATE_IN_SYNC" => Some(Self::InSync),
+            "PROFILE_STATE_WAITING" => Some(Self::Waiting),
+            "PROFILE_STATE_UNREGISTERED" => Some(Self::Unregistered),
             _ => None,
         }
     }

@@ -11937,6 +11937,23 @@ pub struct DeviceProfile {
     /// Told by the server.
     #[prost(message, optional, tag = "11")]
     pub status: ::core::option::Option<ProfileStatus>,
+    /// How a change goes through the devices. Unset: to all at once
+    #[prost(message, optional, tag = "12")]
+    pub rollout: ::core::option::Option<ProfileRollout>,
+}
+/// Devices keep what they have until it is their turn: first everybody is WAITING, then some of them begin. Refused until all
+/// state nodes know it, by those that do
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub struct ProfileRollout {
+    /// No further device has its turn while so many are PENDING: "20", or "2%" of all that the profile has. Unset: any number
+    #[prost(string, tag = "1")]
+    pub max_concurrent: ::prost::alloc::string::String,
+    /// Nor when so many have refused something: "20", or "1%" of all. Not without max_concurrent. Unset: whatever they refuse
+    #[prost(string, tag = "2")]
+    pub failure_threshold: ::prost::alloc::string::String,
+    /// When devices have their turn, at most 16. None: at any time
+    #[prost(message, repeated, tag = "3")]
+    pub windows: ::prost::alloc::vec::Vec<campaign_schedule::Window>,
 }
 /// `text` in the canonical form, typed by the object's definition, at most 4,096 bytes; or `presence`, of the object
 /// instance "/3311/0".
@@ -11976,7 +11993,7 @@ pub struct ProfileStatus {
     /// Grows with every change of the profile, by one or more.
     #[prost(uint64, tag = "1")]
     pub revision: u64,
-    /// Whether all shards have gone through their devices since the last change
+    /// Whether all shards have gone through their devices since the last change, and all of them had their turn
     #[prost(bool, tag = "2")]
     pub applied: bool,
     /// As the node that answers has applied it
@@ -11985,6 +12002,53 @@ pub struct ProfileStatus {
     /// Other profiles that say something of the same paths; at most 10. Whether they have devices in common is not looked at.
     #[prost(message, repeated, tag = "4")]
     pub overlaps: ::prost::alloc::vec::Vec<ProfileOverlap>,
+    /// Why devices wait that have not had their turn, other than for those that have
+    #[prost(enumeration = "profile_status::Hold", tag = "5")]
+    pub hold: i32,
+}
+/// Nested message and enum types in `ProfileStatus`.
+pub mod profile_status {
+    #[derive(
+        Clone,
+        Copy,
+        Debug,
+        PartialEq,
+        Eq,
+        Hash,
+        PartialOrd,
+        Ord,
+        ::prost::Enumeration
+    )]
+    #[repr(i32)]
+    pub enum Hold {
+        Unspecified = 0,
+        /// No window is open.
+        Window = 1,
+        /// Too many devices have refused something. A change of the profile begins anew, with all devices
+        Failures = 2,
+    }
+    impl Hold {
+        /// String value of the enum field names used in the ProtoBuf definition.
+        ///
+        /// The values are not transformed in any way and thus are considered stable
+        /// (if the ProtoBuf definition does not change) and safe for programmatic use.
+        pub fn as_str_name(&self) -> &'static str {
+            match self {
+                Self::Unspecified => "HOLD_UNSPECIFIED",
+                Self::Window => "HOLD_WINDOW",
+                Self::Failures => "HOLD_FAILURES",
+            }
+        }
+        /// Creates an enum from field names used in the ProtoBuf definition.
+        pub fn from_str_name(value: &str) -> ::core::option::Option<Self> {
+            match value {
+                "HOLD_UNSPECIFIED" => Some(Self::Unspecified),
+                "HOLD_WINDOW" => Some(Self::Window),
+                "HOLD_FAILURES" => Some(Self::Failures),
+                _ => None,
+            }
+        }
+    }
 }
 #[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct ProfileCounts {
@@ -12005,6 +12069,12 @@ pub struct ProfileCounts {
     /// Others count for all of its paths.
     #[prost(uint64, tag = "7")]
     pub superseded: u64,
+    /// With a rollout: it keeps what it has until it is its turn.
+    #[prost(uint64, tag = "8")]
+    pub waiting: u64,
+    /// With a rollout: it had its turn, and gets what it lacks when it registers.
+    #[prost(uint64, tag = "9")]
+    pub unregistered: u64,
 }
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct ProfileOverlap {
@@ -12115,6 +12185,8 @@ pub mod profile_device {
         Rejected = 4,
         Unsupported = 5,
         Superseded = 6,
+        Waiting = 7,
+        Unregistered = 8,
     }
     impl State {
         /// String value of the enum field names used in the ProtoBuf definition.
@@ -12130,6 +12202,8 @@ pub mod profile_device {
                 Self::Rejected => "STATE_REJECTED",
                 Self::Unsupported => "STATE_UNSUPPORTED",
                 Self::Superseded => "STATE_SUPERSEDED",
+                Self::Waiting => "STATE_WAITING",
+                Self::Unregistered => "STATE_UNREGISTERED",
             }
         }
         /// Creates an enum from field names used in the ProtoBuf definition.
@@ -12142,6 +12216,8 @@ pub mod profile_device {
                 "STATE_REJECTED" => Some(Self::Rejected),
                 "STATE_UNSUPPORTED" => Some(Self::Unsupported),
                 "STATE_SUPERSEDED" => Some(Self::Superseded),
+                "STATE_WAITING" => Some(Self::Waiting),
+                "STATE_UNREGISTERED" => Some(Self::Unregistered),
                 _ => None,
             }
         }

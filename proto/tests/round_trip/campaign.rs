@@ -41,7 +41,7 @@ fn duration() -> impl Strategy<Value = Duration> {
     any::<u32>().prop_map(|millis| Duration::from_millis(millis.into()))
 }
 
-fn share() -> impl Strategy<Value = Share> {
+pub(crate) fn share() -> impl Strategy<Value = Share> {
     prop_oneof![
         any::<u64>().prop_map(Share::Devices),
         any::<u32>().prop_map(Share::Millionths),
@@ -151,7 +151,7 @@ fn wave() -> impl Strategy<Value = Wave> {
         )
 }
 
-fn schedule() -> impl Strategy<Value = Schedule> {
+pub(crate) fn schedule() -> impl Strategy<Value = Schedule> {
     let window = (any::<u8>(), any::<u16>(), any::<u16>(), "[A-Za-z/]{0,20}").prop_map(
         |(days, start, end, time_zone)| Window {
             days,

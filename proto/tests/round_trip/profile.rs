@@ -2,8 +2,8 @@
 
 use device_state::campaign::Sweep;
 use device_state::profile::{
-    Activity, Profile, ProfileDevice, ProfileObservation, ProfilePart, ProfileState, ProfileTally,
-    Requirements, Standing,
+    Activity, Profile, ProfileDevice, ProfileObservation, ProfilePart, ProfileRollout,
+    ProfileState, ProfileTally, Requirements, Standing,
 };
 use device_state::{Command, Row};
 use lwm2m::{LwM2mVersion, Observed};
@@ -12,7 +12,7 @@ use proptest::option::of;
 use proptest::prelude::*;
 use proptest::sample::select;
 
-use crate::campaign::{name, selector};
+use crate::campaign::{name, schedule, selector, share};
 use crate::strategy::{desired_value, endpoint, namespace, observed, parameters};
 
 fn requirements() -> impl Strategy<Value = Requirements> {
@@ -49,7 +49,7 @@ fn profile() -> impl Strategy<Value = Profile> {
         ("[a-z-]{0,9}", any::<i32>(), activity, requirements()),
         vec(desired_value(), 0..4),
         vec(observation(), 0..3),
-        any::<u64>(),
+        (any::<u64>(), of(rollout())),
     )
         .prop_map(
             |(
@@ -57,7 +57,7 @@ fn profile() -> impl Strategy<Value = Profile> {
                 (group, priority, activity, requires),
                 resources,
                 observations,
-                revision,
+                (revision, rollout),
             )| Profile {
                 namespace,
                 name,
@@ -67,11 +67,22 @@ fn profile() -> impl Strategy<Value = Profile> {
                 priority,
                 activity,
                 requires,
+                rollout,
                 resources,
                 observations,
                 revision,
             },
         )
+}
+
+fn rollout() -> impl Strategy<Value = ProfileRollout> {
+    (share(), of(share()), schedule()).prop_map(|(max_concurrent, failure_threshold, schedule)| {
+        ProfileRollout {
+            max_concurrent,
+            failure_threshold,
+            windows: schedule.windows,
+        }
+    })
 }
 
 fn sweep() -> impl Strategy<Value = Sweep> {
@@ -87,21 +98,33 @@ fn standing() -> impl Strategy<Value = Standing> {
 }
 
 fn part() -> impl Strategy<Value = ProfilePart> {
-    (profile(), standing(), sweep(), sweep()).prop_map(
-        |(profile, standing, members, candidates)| ProfilePart {
+    (profile(), standing(), sweep(), sweep(), sweep()).prop_map(
+        |(profile, standing, members, candidates, released)| ProfilePart {
             profile,
             standing,
             members,
             candidates,
+            released,
         },
     )
 }
 
 fn tally() -> impl Strategy<Value = ProfileTally> {
-    any::<[u64; 6]>().prop_map(
-        |[unsupported, rejected, pending, drifted, superseded, in_sync]| ProfileTally {
+    any::<[u64; 8]>().prop_map(
+        |[
+            waiting,
             unsupported,
             rejected,
+            unregistered,
+            pending,
+            drifted,
+            superseded,
+            in_sync,
+        ]| ProfileTally {
+            waiting,
+            unsupported,
+            rejected,
+            unregistered,
             pending,
             drifted,
             superseded,
@@ -144,6 +167,22 @@ pub(crate) fn command() -> impl Strategy<Value = Command> {
             profile: Box::new(profile),
             standing
         }),
+        (
+            (namespace(), name(), any::<u64>()),
+            (sweep(), any::<u32>(), any::<u32>()),
+        )
+            .prop_map(
+                |((namespace, name, revision), (released, limit, examine))| {
+                    Command::ReleaseProfile {
+                        namespace,
+                        name,
+                        revision,
+                        released,
+                        limit,
+                        examine,
+                    }
+                }
+            ),
         (namespace(), name(), any::<u32>()).prop_map(|(namespace, name, limit)| {
             Command::SpreadProfile {
                 namespace,

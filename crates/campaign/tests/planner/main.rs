@@ -7,6 +7,7 @@ mod failing;
 mod hostile;
 mod limits;
 mod reach;
+mod release;
 mod rig;
 mod simulation;
 mod throttle;

@@ -1,19 +1,23 @@
 //! `profiles`: what many devices are to be like.
 
+use std::mem;
+
 use clap::{Args, Subcommand, ValueEnum};
 use crd::DriftPolicy;
 use fleet_plan::profile::{Observation, Profile, Resource};
 use fleet_wire::profile::asked;
 use proto::drover::v1::profile_device::State as WireState;
 use proto::drover::v1::{
-    DeleteDeviceProfileRequest, GetDeviceProfileRequest, ListDeviceProfilesRequest,
-    ListProfileDevicesRequest, PutDeviceProfileRequest,
+    DeleteDeviceProfileRequest, DeviceProfile, GetDeviceProfileRequest, ListDeviceProfilesRequest,
+    ListProfileDevicesRequest, ProfileRollout, PutDeviceProfileRequest,
 };
 
 use crate::api::Api;
 use crate::arguments::{Global, Once, Seen};
+use crate::command::rollout::window;
 use crate::failure::Failure;
 use crate::selector::Selection;
+use crate::view::campaign::plan::WindowView;
 use crate::view::profile::{DevicesView, ProfileView, ProfilesView};
 use crate::wanted::Wanted;
 
@@ -33,11 +37,16 @@ A device that tells another value has it written again (--drift enforce; once an
 told as Drifted (report), or is left alone (init-only). What a device does not report by itself is
 read when it registers.
 
+With --max-concurrent, --failure-threshold or --window a change goes through the devices one after
+the other; who was not reached yet is told as Waiting, and keeps what it has.
+
 Examples:
   drover profiles put berlin -l site=berlin --set /3/0/14=+02:00 --set /3/0/15=Europe/Berlin
   drover profiles put switches --set /3311/0=present --set /3311/0/5850=0 --requires-object 3311
   drover profiles put lights --group lights --observe '/3311/0/5850?pmin=1&pmax=3600'
-  drover profiles put meters --set /1/0/1=86400 --drift report --requires-object 3305")]
+  drover profiles put meters --set /1/0/1=86400 --drift report --requires-object 3305
+  drover profiles put meters --set /1/0/1=43200 --max-concurrent 2% --failure-threshold 1% \\
+    --window 'Mon-Fri 22:00-04:00 Europe/Berlin'")]
     Put(Box<Put>),
     /// List profiles, and how far their devices are.
     #[command(after_help = "\
@@ -47,8 +56,9 @@ JSON: {\"profiles\": [as of get]}.")]
     #[command(after_help = "\
 JSON: {\"name\", \"description\", \"filter\", \"group\", \"priority\", \"paused\", \"resources\":
   [{\"path\", \"value\", \"drift\"}], \"observations\": [{\"paths\", \"parameters\"}],
-  \"requiredObjects\", \"minimumVersion\", \"etag\", \"revision\", \"applied\", \"counts\":
-  {\"matched\", \"inSync\", \"pending\", \"drifted\", \"rejected\", \"unsupported\", \"superseded\"},
+  \"requiredObjects\", \"minimumVersion\", \"rollout\": {\"maxConcurrent\", \"failureThreshold\",
+  \"windows\"}, \"etag\", \"revision\", \"applied\", \"hold\", \"counts\": {\"matched\", \"inSync\",
+  \"pending\", \"drifted\", \"rejected\", \"unsupported\", \"superseded\", \"waiting\", \"unregistered\"},
   \"overlaps\": [{\"profile\", \"path\", \"wins\"}]}.")]
     Get {
         /// Name of the profile.
@@ -140,6 +150,36 @@ pub(crate) struct Put {
     seen: Seen,
     #[command(flatten)]
     once: Once,
+    // The last: its heading is for whatever follows.
+    #[command(flatten)]
+    rollout: RolloutArgs,
+}
+
+/// How a change goes through the devices.
+#[derive(Debug, Default, Args)]
+#[command(next_help_heading = "How a change goes through the devices [default: to all at once]")]
+struct RolloutArgs {
+    /// No further device has its turn while so many that are registered have not taken the change: 20 or 2%.
+    #[arg(long, value_name = "SHARE")]
+    max_concurrent: Option<String>,
+    /// Nor when so many have refused something: 20 or 1%; with --max-concurrent only.
+    #[arg(long, value_name = "SHARE", requires = "max_concurrent")]
+    failure_threshold: Option<String>,
+    /// Devices have their turn only within [DAYS] START-END [TIME ZONE], such as "Mon-Fri 22:00-04:00 Europe/Berlin"; UTC unless named.
+    #[arg(long = "window", value_name = "WINDOW", value_parser = window::parse)]
+    windows: Vec<WindowView>,
+}
+
+impl RolloutArgs {
+    /// Shares are texts to the API, which checks them.
+    fn rollout(self) -> Option<ProfileRollout> {
+        let rollout = ProfileRollout {
+            max_concurrent: self.max_concurrent.unwrap_or_default(),
+            failure_threshold: self.failure_threshold.unwrap_or_default(),
+            windows: self.windows.into_iter().map(Into::into).collect(),
+        };
+        Some(rollout).filter(|rollout| *rollout != ProfileRollout::default())
+    }
 }
 
 /// Policies as they are asked for.
@@ -169,6 +209,8 @@ pub(crate) enum State {
     Rejected,
     Unsupported,
     Superseded,
+    Waiting,
+    Unregistered,
 }
 
 impl From<State> for WireState {
@@ -180,6 +222,8 @@ impl From<State> for WireState {
             State::Rejected => Self::Rejected,
             State::Unsupported => Self::Unsupported,
             State::Superseded => Self::Superseded,
+            State::Waiting => Self::Waiting,
+            State::Unregistered => Self::Unregistered,
         }
     }
 }
@@ -208,12 +252,16 @@ impl Profiles {
 }
 
 impl Put {
-    async fn run(self, global: &Global) -> Result<(), Failure> {
+    async fn run(mut self, global: &Global) -> Result<(), Failure> {
         let action = format!("put the profile {}", self.name);
         let api = Api::connect(global).await?;
         let once = self.once.clone();
+        let rollout = mem::take(&mut self.rollout).rollout();
         let request = api.request(PutDeviceProfileRequest {
-            profile: Some(asked(self.profile())),
+            profile: Some(DeviceProfile {
+                rollout,
+                ..asked(self.profile())
+            }),
             request_id: once.request_id,
             validate_only: once.dry_run,
         });
@@ -239,6 +287,7 @@ impl Put {
             group: self.group,
             priority: self.priority,
             paused: self.paused,
+            rollout: None,
             resources: self.wanted.into_iter().map(resource).collect(),
             observations: self
                 .observations

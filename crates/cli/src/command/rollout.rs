@@ -6,7 +6,7 @@ mod devices;
 mod follow;
 mod plan;
 mod wave;
-mod window;
+pub(crate) mod window;
 
 use clap::Subcommand;
 use proto::drover::v1::ListCampaignsRequest;

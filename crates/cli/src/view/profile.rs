@@ -3,14 +3,16 @@
 use std::fmt::Write as _;
 
 use proto::drover::v1::profile_device::State;
+use proto::drover::v1::profile_status::Hold;
 use proto::drover::v1::{
     DeviceProfile, DriftPolicy, ProfileCounts, ProfileDevice, ProfileObservation, ProfileOverlap,
-    ProfileResource,
+    ProfileResource, ProfileRollout,
 };
 use serde::Serialize;
 
 use crate::table::{self, printable};
 use crate::time::rfc3339;
+use crate::view::campaign::plan::WindowView;
 use crate::view::device::presence_name;
 
 /// A profile as `drover profiles get -o json` shows it.
@@ -27,6 +29,8 @@ pub(crate) struct ProfileView {
     observations: Vec<ObservationView>,
     required_objects: Vec<u32>,
     minimum_version: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    rollout: Option<RolloutView>,
     etag: String,
     #[serde(flatten)]
     status: Option<StatusView>,
@@ -46,10 +50,21 @@ struct ObservationView {
     parameters: String,
 }
 
+/// How a change goes through the devices.
+#[derive(Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
+struct RolloutView {
+    max_concurrent: String,
+    failure_threshold: String,
+    windows: Vec<WindowView>,
+}
+
 #[derive(Debug, Serialize)]
 struct StatusView {
     revision: u64,
     applied: bool,
+    /// `Window` or `Failures`; empty if nothing holds it.
+    hold: &'static str,
     counts: CountsView,
     overlaps: Vec<OverlapView>,
 }
@@ -64,6 +79,8 @@ struct CountsView {
     rejected: u64,
     unsupported: u64,
     superseded: u64,
+    waiting: u64,
+    unregistered: u64,
 }
 
 #[derive(Debug, Serialize)]
@@ -89,14 +106,46 @@ impl From<DeviceProfile> for ProfileView {
             observations: observations.map(ObservationView::from).collect(),
             required_objects: requires.objects,
             minimum_version: requires.minimum_version,
+            rollout: profile.rollout.map(RolloutView::from),
             etag: profile.etag,
             status: profile.status.map(|status| StatusView {
+                hold: hold_name(status.hold()),
                 revision: status.revision,
                 applied: status.applied,
                 counts: status.counts.unwrap_or_default().into(),
                 overlaps: status.overlaps.into_iter().map(Into::into).collect(),
             }),
         }
+    }
+}
+
+const fn hold_name(hold: Hold) -> &'static str {
+    match hold {
+        Hold::Unspecified => "",
+        Hold::Window => "Window",
+        Hold::Failures => "Failures",
+    }
+}
+
+impl From<ProfileRollout> for RolloutView {
+    fn from(rollout: ProfileRollout) -> Self {
+        Self {
+            max_concurrent: rollout.max_concurrent,
+            failure_threshold: rollout.failure_threshold,
+            windows: rollout.windows.into_iter().map(Into::into).collect(),
+        }
+    }
+}
+
+impl RolloutView {
+    /// `20 at once; until 1% refuse something; Mon,Tue 22:00-04:00 UTC`.
+    fn text(&self) -> String {
+        let mut parts = vec![format!("{} at once", self.max_concurrent)];
+        if !self.failure_threshold.is_empty() {
+            parts.push(format!("until {} refuse something", self.failure_threshold));
+        }
+        parts.extend(self.windows.iter().map(WindowView::text));
+        parts.join("; ")
     }
 }
 
@@ -140,6 +189,8 @@ impl From<ProfileCounts> for CountsView {
             rejected: counts.rejected,
             unsupported: counts.unsupported,
             superseded: counts.superseded,
+            waiting: counts.waiting,
+            unregistered: counts.unregistered,
         }
     }
 }
@@ -168,12 +219,17 @@ impl ProfileView {
             "" => "-".to_owned(),
             description => printable(description),
         };
+        let rollout = self.rollout.as_ref().map(RolloutView::text);
         for (name, value) in [
             ("Name", self.name.clone()),
             ("Description", description),
             ("Devices", printable(&devices)),
             ("Requires", self.requirements()),
             ("Priority", self.priority.to_string()),
+            (
+                "Rollout",
+                rollout.unwrap_or_else(|| "all at once".to_owned()),
+            ),
             ("State", self.state().to_owned()),
         ] {
             let _ = writeln!(text, "{:13} {value}", format!("{name}:"));
@@ -228,10 +284,12 @@ impl ProfileView {
         parts.join(", ")
     }
 
-    /// `Paused`, `Applying` or `Applied`.
+    /// `Paused`, `Applying`, `Applied`, or what holds it.
     fn state(&self) -> &'static str {
         match &self.status {
             _ if self.paused => "Paused",
+            Some(status) if status.hold == hold_name(Hold::Window) => "OutsideWindow",
+            Some(status) if status.hold == hold_name(Hold::Failures) => "Stopped",
             Some(status) if status.applied => "Applied",
             Some(_) | None => "Applying",
         }
@@ -239,7 +297,7 @@ impl ProfileView {
 }
 
 impl CountsView {
-    const HEADINGS: [&'static str; 7] = [
+    const HEADINGS: [&'static str; 9] = [
         "MATCHED",
         "IN-SYNC",
         "PENDING",
@@ -247,6 +305,8 @@ impl CountsView {
         "REJECTED",
         "UNSUPPORTED",
         "SUPERSEDED",
+        "WAITING",
+        "UNREGISTERED",
     ];
 
     fn row(&self) -> Vec<String> {
@@ -258,6 +318,8 @@ impl CountsView {
             self.rejected,
             self.unsupported,
             self.superseded,
+            self.waiting,
+            self.unregistered,
         ]
         .iter()
         .map(ToString::to_string)
@@ -322,6 +384,8 @@ impl From<ProfileDevice> for ProfileDeviceView {
             State::Rejected => "Rejected",
             State::Unsupported => "Unsupported",
             State::Superseded => "Superseded",
+            State::Waiting => "Waiting",
+            State::Unregistered => "Unregistered",
         };
         Self {
             state,
@@ -359,6 +423,7 @@ impl DevicesView {
 #[cfg(test)]
 mod tests {
     use proto::drover::v1::ProfileStatus;
+    use proto::drover::v1::campaign_schedule::Window;
 
     use super::*;
 
@@ -381,17 +446,29 @@ mod tests {
             }],
             status: Some(ProfileStatus {
                 revision: 7,
-                applied: true,
+                applied: false,
                 counts: Some(ProfileCounts {
-                    matched: 3,
+                    matched: 7,
                     in_sync: 2,
                     rejected: 1,
+                    waiting: 4,
                     ..Default::default()
                 }),
+                hold: Hold::Failures.into(),
                 overlaps: vec![ProfileOverlap {
                     profile: "base".to_owned(),
                     path: "/3/0/14".to_owned(),
                     wins: false,
+                }],
+            }),
+            rollout: Some(ProfileRollout {
+                max_concurrent: "2%".to_owned(),
+                failure_threshold: "1".to_owned(),
+                windows: vec![Window {
+                    days: vec!["Sat".to_owned(), "Sun".to_owned()],
+                    start: "22:00".to_owned(),
+                    end: "04:00".to_owned(),
+                    time_zone: "Europe/Berlin".to_owned(),
                 }],
             }),
             ..Default::default()
@@ -402,10 +479,11 @@ mod tests {
         Devices:      of the group lights, labels.site = berlin
         Requires:     -
         Priority:     100
-        State:        Applied
+        Rollout:      2% at once; until 1 refuse something; Sat,Sun 22:00-04:00 Europe/Berlin
+        State:        Stopped
 
-        MATCHED   IN-SYNC   PENDING   DRIFTED   REJECTED   UNSUPPORTED   SUPERSEDED
-        3         2         0         0         1          0             0
+        MATCHED   IN-SYNC   PENDING   DRIFTED   REJECTED   UNSUPPORTED   SUPERSEDED   WAITING   UNREGISTERED
+        7         2         0         0         1          0             0            4         0
 
         PATH      VALUE    DRIFT
         /3/0/14   +02:00   Report

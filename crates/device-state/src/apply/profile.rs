@@ -3,7 +3,7 @@
 //! Every way in leads through [`Change::settle_profiles`], which looks at all profiles of a device at once: what one of
 //! them says may hide what another says.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::ops::Bound;
 
 use lwm2m::{Observed, Operation, Path};
@@ -36,6 +36,8 @@ enum Bearing {
     None,
     /// The device keeps what it has of it.
     Frozen,
+    /// As `Frozen`, until it is its turn.
+    Waiting,
     /// The device lacks what it requires.
     Unsupported,
     Counts,
@@ -142,6 +144,81 @@ impl Change<'_> {
         Ok(Outcome::Done)
     }
 
+    /// It is the turn of further devices, if the shard is where the sender takes it to be.
+    pub(super) fn release_profile(
+        &mut self,
+        namespace: &Namespace,
+        name: &str,
+        (revision, released): (u64, &Sweep),
+        (limit, examine): (u32, u32),
+    ) -> Result<Outcome, Rejection> {
+        let mut part = query::profile_part(self.tables, namespace, name)
+            .ok_or(Rejection::UnknownDeviceProfile)?;
+        let is_there = part.profile.revision == revision && part.released == *released;
+        if !is_there || !part.is_marked() || part.is_spread() {
+            return Ok(Outcome::Done);
+        }
+        let examine = usize::try_from(examine).unwrap_or(usize::MAX).max(1);
+        let after = part.released.after();
+        let (devices, last) = query::profile_members(self.tables, namespace, name, after, examine);
+        part.released = Sweep::to(last);
+        self.tables.put(Row::ProfilePart(Box::new(part.clone())));
+        if let Some(last) = self.give_turns(&part.profile, devices, limit) {
+            part.released = Sweep::Through(last);
+            self.tables.put(Row::ProfilePart(Box::new(part)));
+        }
+        Ok(Outcome::Done)
+    }
+
+    /// Settles devices until `limit` of them have something to do. Answers whose turn was the last one, if it is not that of
+    /// all.
+    fn give_turns(
+        &mut self,
+        profile: &Profile,
+        devices: Vec<DeviceName>,
+        limit: u32,
+    ) -> Option<DeviceName> {
+        let parts = query::profile_parts(self.tables, &profile.namespace);
+        let (mut begun, mut devices) = (0, devices.into_iter());
+        while let Some(endpoint) = devices.next() {
+            self.settle_profiles_by(&endpoint, &parts);
+            let known = query::profile_device(self.tables, profile, &endpoint);
+            // Some are refused something at once, by others who observe it otherwise, and written the rest.
+            let begins = |state| matches!(state, ProfileState::Pending | ProfileState::Rejected);
+            if known.is_some_and(|known| begins(known.state)) {
+                begun += 1;
+                if begun >= limit {
+                    return Some(endpoint).filter(|_| devices.len() > 0);
+                }
+            }
+        }
+        None
+    }
+
+    /// A device whose registration ended keeps no other one from its turn.
+    pub(super) fn stop_waiting_for(&mut self, endpoint: &DeviceName) {
+        if self.counters.profiles == 0 {
+            return;
+        }
+        let rows = query::desired(self.tables, endpoint).into_iter();
+        let awaited = rows.filter(|row| matches!(row.state, DesiredState::Pending { .. }));
+        let profiles = awaited.filter_map(|row| match row.origin {
+            DesiredOrigin::Profile(profile) => Some(profile),
+            DesiredOrigin::Device => None,
+        });
+        for profile in profiles.collect::<BTreeSet<String>>() {
+            let part = query::profile_part(self.tables, &endpoint.namespace(), &profile);
+            let Some(part) = part.filter(ProfilePart::takes_turns) else {
+                continue;
+            };
+            let known = query::profile_device(self.tables, &part.profile, endpoint);
+            if known.is_some_and(|known| known.state == ProfileState::Pending) {
+                let state = Some(ProfileState::Unregistered);
+                self.put_profile_device(&part.profile, endpoint, state);
+            }
+        }
+    }
+
     fn next_of_profile(
         &self,
         part: &ProfilePart,
@@ -227,7 +304,15 @@ impl Change<'_> {
             return;
         };
         if let Some(part) = query::profile_part(self.tables, &endpoint.namespace(), name) {
-            let state = self.state_of(&part, Bearing::Counts, endpoint);
+            let waits = part.holds_back(endpoint)
+                || (part.profile.activity == Activity::Paused
+                    && self.waits_its_turn(&part, endpoint));
+            let bearing = if waits {
+                Bearing::Waiting
+            } else {
+                Bearing::Counts
+            };
+            let state = self.state_of(&part, bearing, endpoint);
             self.put_profile_device(&part.profile, endpoint, state);
         }
     }
@@ -273,17 +358,33 @@ impl Change<'_> {
             return match known.map(|known| known.state) {
                 // Nothing was made of it.
                 Some(ProfileState::Unsupported) => Bearing::Unsupported,
+                Some(ProfileState::Waiting) => Bearing::Waiting,
                 Some(_) => Bearing::Frozen,
                 None => Bearing::None,
             };
         }
-        if !query::meets_filter(self.tables, endpoint, &profile.selector.filter) {
+        let is_for_it = query::meets_filter(self.tables, endpoint, &profile.selector.filter);
+        if part.holds_back(endpoint) {
+            // Who leaves the profile takes turns, too: what counts then is another change of the device.
+            let has_it = || query::profile_device(self.tables, profile, endpoint).is_some();
+            return if is_for_it || has_it() {
+                Bearing::Waiting
+            } else {
+                Bearing::None
+            };
+        }
+        if !is_for_it {
             Bearing::None
         } else if self.meets(endpoint, &profile.requires) {
             Bearing::Counts
         } else {
             Bearing::Unsupported
         }
+    }
+
+    fn waits_its_turn(&self, part: &ProfilePart, endpoint: &DeviceName) -> bool {
+        let known = query::profile_device(self.tables, &part.profile, endpoint);
+        known.is_some_and(|known| known.state == ProfileState::Waiting)
     }
 
     fn meets(&self, endpoint: &DeviceName, requires: &Requirements) -> bool {
@@ -310,9 +411,13 @@ impl Change<'_> {
             let profile = &part.profile;
             match bearing {
                 Bearing::None | Bearing::Unsupported => {}
-                Bearing::Frozen => {
+                Bearing::Frozen | Bearing::Waiting => {
                     let rows = query::desired(self.tables, endpoint).into_iter();
-                    for row in rows.filter(|row| row.origin.is_profile(&profile.name)) {
+                    // What an earlier change has not brought to it yet is not brought to it any more.
+                    let is_kept =
+                        |row: &DesiredResource| *bearing == Bearing::Frozen || !is_first_write(row);
+                    let own = rows.filter(|row| row.origin.is_profile(&profile.name));
+                    for row in own.filter(is_kept) {
                         if has_room(&wanted, row.path, &row.goal) {
                             wanted.entry(row.path).or_insert_with(|| row.into());
                         }
@@ -344,7 +449,7 @@ impl Change<'_> {
         let wanted: &[_] = match bearing {
             Bearing::Frozen => return,
             Bearing::Counts => &profile.observations,
-            Bearing::None | Bearing::Unsupported => &[],
+            Bearing::None | Bearing::Unsupported | Bearing::Waiting => &[],
         };
         for held in query::observations(self.tables, endpoint) {
             let is_held = held.holders.iter().any(|one| one.id == holder);
@@ -352,7 +457,8 @@ impl Change<'_> {
                 one.observed == held.observed && one.parameters == held.parameters
             };
             let claim = claims.iter().find(|claim| claim.observed == held.observed);
-            let stands = wanted.iter().any(is_this) && claim.is_none_or(|claim| is_this(claim));
+            let stands = (bearing == Bearing::Waiting || wanted.iter().any(is_this))
+                && claim.is_none_or(|claim| is_this(claim));
             if is_held && !stands {
                 self.release_observation(endpoint, &held.observed, holder);
                 self.stop_asking_for(endpoint, &held.observed);
@@ -409,6 +515,7 @@ impl Change<'_> {
         match bearing {
             Bearing::None => return None,
             Bearing::Unsupported => return Some(ProfileState::Unsupported),
+            Bearing::Waiting => return Some(ProfileState::Waiting),
             Bearing::Frozen | Bearing::Counts => {}
         }
         let profile = &part.profile;
@@ -435,7 +542,7 @@ impl Change<'_> {
         Some(if refused || (!paused && (unobserved || homeless)) {
             ProfileState::Rejected
         } else if any(|row| matches!(row.state, DesiredState::Pending { .. })) {
-            ProfileState::Pending
+            self.awaited(part, endpoint)
         } else if any(|row| matches!(row.state, DesiredState::Drifted { .. })) {
             ProfileState::Drifted
         } else if own().next().is_none()
@@ -446,6 +553,15 @@ impl Change<'_> {
         } else {
             ProfileState::InSync
         })
+    }
+
+    /// How a device is that lacks something.
+    fn awaited(&self, part: &ProfilePart, endpoint: &DeviceName) -> ProfileState {
+        if part.takes_turns() && query::registration(self.tables, endpoint).is_none() {
+            ProfileState::Unregistered
+        } else {
+            ProfileState::Pending
+        }
     }
 
     /// Writes how far a device is, and counts it.
@@ -504,6 +620,11 @@ fn has_room(wanted: &BTreeMap<Path, Wanted>, path: Path, goal: &Goal) -> bool {
     let mut near = above.into_iter().chain(below);
     wanted.len() < MAX_DESIRED
         && !near.any(|(near, wanted)| contradict((near, wanted.goal()), (path, goal)))
+}
+
+/// Whether a value is on its way to a device that has not had it before.
+fn is_first_write(row: &DesiredResource) -> bool {
+    matches!(row.state, DesiredState::Pending { .. }) && row.corrected_at.is_none()
 }
 
 /// Who holds the observations of a profile.

@@ -274,6 +274,7 @@ impl Change<'_> {
         if self.counters.profiles > 0 && !query::is_known(self.tables, endpoint) {
             self.settle_profiles(endpoint);
         }
+        self.stop_waiting_for(endpoint);
         self.effects.push(Effect::RegistrationChanged {
             endpoint: endpoint.clone(),
         });

@@ -2,11 +2,12 @@
 
 use std::time::Duration;
 
-use device_state::campaign::Selector;
+use device_state::campaign::{Selector, Share, Sweep};
 use device_state::command::{Live, Missing};
 use device_state::limit::{CORRECTION_GAP, READ_BACK_GAP};
 use device_state::profile::{
-    Activity, Profile, ProfileObservation, ProfileState, ProfileTally, Requirements, Standing,
+    Activity, Profile, ProfileObservation, ProfileRollout, ProfileState, ProfileTally,
+    Requirements, Standing,
 };
 use device_state::selection::{Condition, DeviceTest, Pattern, TextTest};
 use device_state::{
@@ -46,6 +47,7 @@ pub(crate) fn profile(name: &str, priority: i32, values: &[(Path, &str)]) -> Pro
         priority,
         activity: Activity::Active,
         requires: Requirements::default(),
+        rollout: None,
         resources: values.iter().map(value).collect(),
         observations: Vec::new(),
         revision: 0,
@@ -90,7 +92,7 @@ impl World {
         let profile = Box::new(profile);
         self.run(Command::InstallProfile { profile, standing });
         let known = |world: &Self| query::profile_part(&world.tables, &namespace, &name);
-        while known(self).is_some_and(|part| !part.is_spread()) {
+        while known(self).is_some_and(|part| !part.is_marked()) {
             let step = Command::SpreadProfile {
                 namespace: namespace.clone(),
                 name: name.clone(),
@@ -744,5 +746,351 @@ fn devices_of_a_profile_are_listed_by_state() {
     assert_eq!(
         listed(&[ProfileState::InSync], None, 9),
         (vec![name("b")], None)
+    );
+}
+
+/// One whose devices have their turn one after the other.
+fn in_turns(profile: Profile) -> Profile {
+    Profile {
+        rollout: Some(ProfileRollout {
+            max_concurrent: Share::Devices(1),
+            failure_threshold: None,
+            windows: Vec::new(),
+        }),
+        ..profile
+    }
+}
+
+impl World {
+    /// It is the turn of so many further devices.
+    fn release(&mut self, name: &str, limit: u32) {
+        let namespace = Namespace::default();
+        let part = query::profile_part(&self.tables, &namespace, name).unwrap();
+        let release = Command::ReleaseProfile {
+            namespace,
+            name: name.to_owned(),
+            revision: part.profile.revision,
+            released: part.released,
+            limit,
+            examine: 5,
+        };
+        assert_eq!(self.run(release), Outcome::Done);
+    }
+
+    fn is_spread(&self, name: &str) -> bool {
+        let part = query::profile_part(&self.tables, &Namespace::default(), name);
+        part.unwrap().is_spread()
+    }
+}
+
+#[test]
+fn devices_keep_what_they_have_until_it_is_their_turn() {
+    let mut world = World::with_profiles();
+    for (name, random) in [("a", 1), ("b", 2), ("c", 3)] {
+        world.in_the_north(name, random);
+    }
+    world.put_profile(profile("base", 100, &[(UTC_OFFSET, "+01:00")]));
+    for name in ["a", "b", "c"] {
+        assert_eq!(world.obey(name), ["write"]);
+    }
+    world.put_profile(in_turns(profile("base", 100, &[(UTC_OFFSET, "+02:00")])));
+    assert_eq!(world.tally("base").waiting, 3);
+    assert_eq!(world.wanted("b"), ["/3/0/14=+01:00 base"]);
+    world.release("base", 1);
+    assert_eq!(world.wanted("a"), ["/3/0/14=+02:00 base"]);
+    assert_eq!(world.wanted("b"), ["/3/0/14=+01:00 base"]);
+    assert_eq!(
+        (world.tally("base").waiting, world.tally("base").pending),
+        (2, 1)
+    );
+    assert_eq!(world.obey("a"), ["write"]);
+    // Whatever becomes of them meanwhile.
+    world.register("c", 9);
+    world.run(label("c", &[("room", "1")], &[]));
+    world.tell("c", 9, UTC_OFFSET, "Z");
+    assert_eq!(world.obey("c"), ["write"]);
+    assert_eq!(world.wanted("c"), ["/3/0/14=+01:00 base"]);
+    assert_eq!(world.tally("base").waiting, 2);
+    assert!(!world.is_spread("base"));
+    world.release("base", 5);
+    assert!(world.is_spread("base"));
+    assert_eq!(world.obey("b"), ["write"]);
+    assert_eq!(world.obey("c"), ["write"]);
+    assert_eq!(world.tally("base").in_sync, 3);
+}
+
+#[test]
+fn a_turn_is_given_once() {
+    let mut world = World::with_profiles();
+    for (name, random) in [("a", 1), ("b", 2), ("c", 3)] {
+        world.in_the_north(name, random);
+    }
+    world.put_profile(in_turns(profile("base", 100, &[(UTC_OFFSET, "+01:00")])));
+    let part = query::profile_part(&world.tables, &Namespace::default(), "base").unwrap();
+    let first = |revision| Command::ReleaseProfile {
+        namespace: Namespace::default(),
+        name: "base".to_owned(),
+        revision,
+        released: Sweep::NotBegun,
+        limit: 1,
+        examine: 5,
+    };
+    // Of another revision, and twice.
+    assert_eq!(world.run(first(part.profile.revision + 1)), Outcome::Done);
+    assert_eq!(world.tally("base").waiting, 3);
+    assert_eq!(world.run(first(part.profile.revision)), Outcome::Done);
+    assert_eq!(world.run(first(part.profile.revision)), Outcome::Done);
+    assert_eq!(
+        (world.tally("base").waiting, world.tally("base").pending),
+        (2, 1)
+    );
+}
+
+#[test]
+fn nobody_has_a_turn_before_everybody_was_asked() {
+    let mut world = World::with_profiles();
+    world.in_the_north("a", 1);
+    let declared = in_turns(profile("base", 100, &[(UTC_OFFSET, "+01:00")]));
+    world.run(Command::InstallProfile {
+        profile: Box::new(declared),
+        standing: Standing::Declared,
+    });
+    world.release("base", 1);
+    let step = Command::SpreadProfile {
+        namespace: Namespace::default(),
+        name: "base".to_owned(),
+        limit: 5,
+    };
+    // Who had it, and who might.
+    assert_eq!(world.run(step.clone()), Outcome::Done);
+    world.release("base", 1);
+    assert_eq!(world.run(step), Outcome::Done);
+    assert_eq!(world.tally("base").waiting, 1);
+    assert!(!world.is_spread("base"));
+    world.release("base", 1);
+    assert_eq!(world.wanted("a"), ["/3/0/14=+01:00 base"]);
+}
+
+#[test]
+fn those_that_have_nothing_to_do_are_gone_through_at_once() {
+    let mut world = World::with_profiles();
+    for (name, random) in [("a", 1), ("b", 2), ("c", 3), ("d", 4)] {
+        world.in_the_north(name, random);
+    }
+    world.put_profile(profile("base", 100, &[(UTC_OFFSET, "+01:00")]));
+    for name in ["a", "b", "d"] {
+        world.obey(name);
+    }
+    let again = profile("base", 100, &[(UTC_OFFSET, "+01:00"), (TIMEZONE, "CET")]);
+    world.put_profile(in_turns(again.clone()));
+    world.release("base", 1);
+    assert_eq!(world.obey("a"), ["write"]);
+    // Another description, and everybody waits anew; one of them has nothing to do any more.
+    world.put_profile(in_turns(Profile {
+        description: "once more".to_owned(),
+        ..again
+    }));
+    assert_eq!(world.tally("base").waiting, 4);
+    world.release("base", 1);
+    assert_eq!(
+        (world.tally("base").in_sync, world.tally("base").pending),
+        (1, 1)
+    );
+    assert_eq!(world.tally("base").waiting, 2);
+}
+
+#[test]
+fn what_a_stopped_change_has_not_brought_yet_is_not_brought_any_more() {
+    let mut world = World::with_profiles();
+    for (name, random) in [("a", 1), ("b", 2)] {
+        world.in_the_north(name, random);
+    }
+    world.put_profile(profile("base", 100, &[(UTC_OFFSET, "+01:00")]));
+    world.obey("a");
+    world.obey("b");
+    world.put_profile(in_turns(profile("base", 100, &[(UTC_OFFSET, "bad")])));
+    world.release("base", 1);
+    assert!(world.next_operation("a").is_some());
+    world.put_profile(in_turns(profile("base", 100, &[(UTC_OFFSET, "+02:00")])));
+    assert_eq!(world.tally("base").waiting, 2);
+    assert!(world.obey("a").is_empty());
+    world.release("base", 2);
+    assert_eq!(world.wanted("a"), ["/3/0/14=+02:00 base"]);
+    assert_eq!(world.obey("a"), ["write"]);
+}
+
+#[test]
+fn a_pause_in_the_middle_leaves_those_that_wait_waiting() {
+    let mut world = World::with_profiles();
+    for (name, random) in [("a", 1), ("b", 2)] {
+        world.in_the_north(name, random);
+    }
+    let declared = in_turns(profile("base", 100, &[(UTC_OFFSET, "+01:00")]));
+    world.put_profile(declared.clone());
+    world.release("base", 1);
+    world.put_profile(Profile {
+        activity: Activity::Paused,
+        ..declared.clone()
+    });
+    assert_eq!(
+        (world.tally("base").pending, world.tally("base").waiting),
+        (1, 1)
+    );
+    world.register("b", 9);
+    assert_eq!(world.tally("base").waiting, 1);
+    assert!(world.wanted("b").is_empty());
+    world.put_profile(declared);
+    world.release("base", 5);
+    assert_eq!(world.tally("base").waiting, 0);
+    assert_eq!(world.wanted("b"), ["/3/0/14=+01:00 base"]);
+}
+
+#[test]
+fn one_that_waits_keeps_no_observation_from_one_that_counts_before() {
+    let mut world = World::with_profiles();
+    world.in_the_north("a", 1);
+    let observing = |pmin: u32| ProfileObservation {
+        observed: Observed::Path(BATTERY),
+        parameters: NotificationAttributes {
+            pmin: Some(pmin).into(),
+            ..NotificationAttributes::default()
+        },
+    };
+    let low = Profile {
+        observations: vec![observing(1)],
+        ..profile("low", 1, &[])
+    };
+    world.put_profile(low.clone());
+    world.obey("a");
+    world.put_profile(in_turns(low));
+    assert_eq!(world.tally("low").waiting, 1);
+    world.put_profile(Profile {
+        observations: vec![observing(2)],
+        ..profile("high", 2, &[])
+    });
+    assert_eq!(world.tally("high").in_sync, 1);
+    assert_eq!(world.tally("low").waiting, 1);
+}
+
+#[test]
+fn a_rollout_is_of_the_content_of_a_profile_and_needs_its_level() {
+    let plain = profile("base", 100, &[(UTC_OFFSET, "+01:00")]);
+    let careful = in_turns(plain.clone());
+    assert_ne!(
+        Etag::of_device_profile(&plain),
+        Etag::of_device_profile(&careful)
+    );
+    let needs = |profile: Profile| {
+        let profile = Box::new(profile);
+        Command::PutProfile { profile }.needs()
+    };
+    assert_eq!(needs(plain), FeatureLevel::PROFILES);
+    assert_eq!(needs(careful), FeatureLevel::PROFILE_ROLLOUTS);
+}
+
+#[test]
+fn who_comes_or_leaves_meanwhile_waits_as_well() {
+    let mut world = World::with_profiles();
+    for (name, random) in [("a", 1), ("c", 3)] {
+        world.in_the_north(name, random);
+    }
+    world.put_profile(profile("base", 100, &[(UTC_OFFSET, "+01:00")]));
+    world.obey("a");
+    world.obey("c");
+    world.put_profile(in_turns(profile("base", 100, &[(UTC_OFFSET, "+02:00")])));
+    world.release("base", 1);
+    // Before the one that had its turn, and after it.
+    world.in_the_north("Z", 4);
+    world.in_the_north("b", 5);
+    assert_eq!(world.wanted("Z"), ["/3/0/14=+02:00 base"]);
+    assert!(world.wanted("b").is_empty());
+    world.run(label("c", &[("site", "south")], &[]));
+    assert_eq!(world.wanted("c"), ["/3/0/14=+01:00 base"]);
+    assert_eq!(world.tally("base").waiting, 2);
+    world.release("base", 5);
+    assert_eq!(world.wanted("b"), ["/3/0/14=+02:00 base"]);
+    assert!(world.wanted("c").is_empty());
+    assert_eq!(world.tally("base").matched(), 3);
+}
+
+#[test]
+fn a_device_that_is_not_registered_keeps_nobody_from_its_turn() {
+    let mut world = World::with_profiles();
+    world.in_the_north("a", 1);
+    world.in_the_north("b", 2);
+    world.put_profile(in_turns(profile("base", 100, &[(UTC_OFFSET, "+01:00")])));
+    world.release("base", 2);
+    assert_eq!(world.tally("base").pending, 2);
+    world.run(Command::Deregister {
+        namespace: Namespace::default(),
+        id: id(1),
+        identity: identity("a"),
+    });
+    assert_eq!(
+        (
+            world.tally("base").pending,
+            world.tally("base").unregistered
+        ),
+        (1, 1)
+    );
+    world.register("a", 9);
+    assert_eq!(
+        (
+            world.tally("base").pending,
+            world.tally("base").unregistered
+        ),
+        (2, 0)
+    );
+    assert_eq!(world.obey("a"), ["write"]);
+    assert_eq!(world.tally("base").in_sync, 1);
+}
+
+#[test]
+fn a_rollout_that_is_paused_or_removed_holds_nobody_back() {
+    let mut world = World::with_profiles();
+    world.in_the_north("a", 1);
+    world.put_profile(profile("base", 100, &[(UTC_OFFSET, "+01:00")]));
+    world.obey("a");
+    world.put_profile(Profile {
+        activity: Activity::Paused,
+        ..in_turns(profile("base", 100, &[(UTC_OFFSET, "+02:00")]))
+    });
+    assert!(world.is_spread("base"));
+    assert_eq!(world.wanted("a"), ["/3/0/14=+01:00 base"]);
+    world.put_profile(in_turns(profile("base", 100, &[(UTC_OFFSET, "+02:00")])));
+    assert_eq!(world.wanted("a"), ["/3/0/14=+01:00 base"]);
+    world.remove_profile("base");
+    assert!(world.wanted("a").is_empty());
+    assert_eq!(world.tally("base"), ProfileTally::default());
+}
+
+#[test]
+fn one_that_is_refused_something_at_once_has_had_its_turn() {
+    let mut world = World::with_profiles();
+    let observed = Observed::Path(BATTERY);
+    for (name, random) in [("a", 1), ("b", 2), ("c", 3)] {
+        world.in_the_north(name, random);
+        world.run(Command::HoldObservation {
+            endpoint: endpoint(name),
+            observed: observed.clone(),
+            parameters: NotificationAttributes {
+                pmin: Some(1).into(),
+                ..NotificationAttributes::default()
+            },
+            holder: 7,
+            lease_until: Timestamp::NEVER,
+        });
+    }
+    world.put_profile(in_turns(Profile {
+        observations: vec![ProfileObservation {
+            observed,
+            parameters: NotificationAttributes::default(),
+        }],
+        ..profile("base", 100, &[(UTC_OFFSET, "+01:00")])
+    }));
+    world.release("base", 1);
+    assert_eq!(
+        (world.tally("base").rejected, world.tally("base").waiting),
+        (1, 2)
     );
 }

@@ -3,10 +3,10 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use device_state::campaign::{CampaignId, Membership, Part, Reach};
+use device_state::campaign::{CampaignId, Membership, Part, Reach, Share, Sweep};
 use device_state::command::{Live, Missing};
 use device_state::guard::Effectiveness;
-use device_state::profile::{Activity, Profile, ProfileObservation, Standing};
+use device_state::profile::{Activity, Profile, ProfileObservation, ProfileRollout, Standing};
 use device_state::selection::Condition;
 use device_state::{
     ArtefactChunk, BoundCredential, Command, Counters, Credential, CredentialId, CredentialKey,
@@ -404,6 +404,14 @@ fn campaigns() -> impl Strategy<Value = Command> {
     ]
 }
 
+/// Where whoever releases devices takes a shard to be.
+fn sweep() -> impl Strategy<Value = Sweep> {
+    prop_oneof![
+        Just(Sweep::NotBegun),
+        name().prop_map(|name| Sweep::Through(endpoint(name))),
+    ]
+}
+
 /// What shards are told of them, in any order and of any age.
 fn profiles() -> impl Strategy<Value = Command> {
     let called = || prop::sample::select(vec!["p", "q"]);
@@ -435,6 +443,11 @@ fn profiles() -> impl Strategy<Value = Command> {
                     })
                     .into_iter()
                     .collect();
+                profile.rollout = (revision % 2 == 1).then_some(ProfileRollout {
+                    max_concurrent: Share::ALL,
+                    failure_threshold: None,
+                    windows: Vec::new(),
+                });
                 profile.requires.objects = (revision == 3).then_some(1).into_iter().collect();
                 Profile {
                     revision,
@@ -446,6 +459,16 @@ fn profiles() -> impl Strategy<Value = Command> {
         3 => (declared, standing).prop_map(|(profile, standing)| Command::InstallProfile {
             profile: Box::new(profile),
             standing,
+        }),
+        4 => (called(), 0..4_u64, sweep(), 1..3_u32).prop_map(|(name, revision, released, limit)| {
+            Command::ReleaseProfile {
+                namespace: Namespace::default(),
+                name: name.to_owned(),
+                revision,
+                released,
+                limit,
+                examine: 2,
+            }
         }),
         4 => (called(), 1..3_u32).prop_map(|(name, limit)| Command::SpreadProfile {
             namespace: Namespace::default(),
@@ -576,7 +599,7 @@ fn spread(tables: &mut MemoryTables) {
         run(tables, Command::InstallProfile { profile, standing });
         let pending = |tables: &MemoryTables| {
             let part = query::profile_part(tables, &namespace, &name);
-            part.is_some_and(|part| !part.is_spread())
+            part.is_some_and(|part| !part.is_marked())
         };
         while pending(tables) {
             let (namespace, name) = (namespace.clone(), name.clone());
@@ -589,6 +612,20 @@ fn spread(tables: &mut MemoryTables) {
                     limit,
                 },
             );
+        }
+        let turns = |tables: &MemoryTables| {
+            query::profile_part(tables, &namespace, &name).filter(|part| !part.is_spread())
+        };
+        while let Some(part) = turns(tables) {
+            let release = Command::ReleaseProfile {
+                namespace: namespace.clone(),
+                name: name.clone(),
+                revision: part.profile.revision,
+                released: part.released,
+                limit: 1,
+                examine: 2,
+            };
+            run(tables, release);
         }
     }
 }

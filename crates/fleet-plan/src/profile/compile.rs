@@ -5,16 +5,20 @@ use crd::desired_observation::DesiredObservation;
 use crd::desired_value::ProfileResource;
 use crd::device_profile::{DeviceProfileSpec, ProfileRequirements};
 use device_state::Presence;
+use device_state::campaign::Share;
+use device_state::profile::ProfileRollout;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 
 use super::{OWNER, Observation, Profile, Resource, is_by_reference};
 use crate::Refusal;
+use crate::amount::share;
 use crate::instance::instance;
 use crate::observation::parameters;
 use crate::owner::{checked_name, is_sound_name};
 use crate::secrets::{Secrets, given};
 use crate::selection::{ReadFilter, Selection};
 use crate::typing::{Problem, Problems, typed};
+use crate::window::windows;
 
 /// Observations of a profile.
 const MAX_OBSERVATIONS: usize = 16;
@@ -31,11 +35,11 @@ pub(super) fn compile(
     let spec = &profile.spec;
     // The state tier has none of one that selects nobody.
     let name = if is_by_reference(profile) {
+        not_by_reference(spec)?;
         own_name(&profile.metadata)
     } else {
         checked_name(&profile.metadata)?
     };
-    not_yet(spec)?;
     let (mut resources, unknown_models) = resources(spec, secrets)?;
     resources.extend(instances(spec)?);
     let requires = spec.requires.as_ref();
@@ -46,6 +50,7 @@ pub(super) fn compile(
         group: group(spec),
         priority: spec.priority,
         paused: spec.paused,
+        rollout: rollout(spec)?,
         resources,
         observations: observations(&spec.observations)?,
         objects: requires.map_or_else(|| Ok(Vec::new()), objects)?,
@@ -61,15 +66,34 @@ fn own_name(metadata: &ObjectMeta) -> String {
     metadata.name.clone().unwrap_or_default()
 }
 
-/// What profiles cannot do.
-pub(super) fn not_yet(spec: &DeviceProfileSpec) -> Result<(), Refusal> {
+/// What cannot be done for `Device`s that name a profile: each of them is carried out by itself.
+pub(super) fn not_by_reference(spec: &DeviceProfileSpec) -> Result<(), Refusal> {
     if spec.rollout.is_some() {
         return Err(Refusal::unsupported(
             "spec.rollout",
-            "a change goes to all devices at once yet; leave it out, and widen the selector step by step",
+            "a change goes to all Devices that name it at once; leave it out, or select the devices by a selector or \
+             groupRef instead",
         ));
     }
     Ok(())
+}
+
+/// How a change goes through the devices.
+fn rollout(spec: &DeviceProfileSpec) -> Result<Option<ProfileRollout>, Refusal> {
+    let Some(rollout) = &spec.rollout else {
+        return Ok(None);
+    };
+    let (concurrent, failures) = (&rollout.max_concurrent, &rollout.failure_threshold);
+    Ok(Some(ProfileRollout {
+        max_concurrent: concurrent.as_ref().map_or(Ok(Share::ALL), |amount| {
+            share("spec.rollout.maxConcurrent", amount)
+        })?,
+        failure_threshold: failures
+            .as_ref()
+            .map(|amount| share("spec.rollout.failureThreshold", amount))
+            .transpose()?,
+        windows: windows("spec.rollout.windows", &rollout.windows)?,
+    }))
 }
 
 fn filter(spec: &DeviceProfileSpec, read_filter: ReadFilter) -> Result<String, Refusal> {

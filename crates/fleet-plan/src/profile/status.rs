@@ -5,7 +5,7 @@ use crd::failure_sample::FailureSample;
 use crd::{ConditionStatus, ConditionType, DeviceProfile, DeviceProfileStatus, Reason};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 
-use super::{Counts, Rejected, Stored};
+use super::{Counts, Hold, Rejected, Stored};
 use crate::Refusal;
 use crate::conditions::Conditions;
 use crate::text::{cut, non_empty, word};
@@ -17,6 +17,8 @@ use ConditionType::{Accepted, Degraded, Paused, Progressing, Ready};
 const MAX_CONFLICTS: usize = 10;
 /// A longer message is cut.
 const MAX_MESSAGE: usize = 256;
+/// What a rollout that stopped by itself says.
+const TOO_MANY: &str = "as many devices as spec.rollout.failureThreshold says have refused something; change the spec to begin anew";
 
 /// A condition that is to be.
 type Says = (ConditionStatus, Reason, String);
@@ -47,11 +49,13 @@ impl<'a> Report<'a> {
         self.set(Accepted, (True, Reason::Accepted, message));
     }
 
-    fn paused(&mut self, profile: &DeviceProfile) {
+    fn paused(&mut self, profile: &DeviceProfile, hold: Option<Hold>) {
         self.set(
             Paused,
             if profile.spec.paused {
                 (True, Reason::UserPaused, "spec.paused is true".to_owned())
+            } else if hold == Some(Hold::Failures) {
+                (True, Reason::FailureThresholdExceeded, TOO_MANY.to_owned())
             } else {
                 (False, Reason::NotPaused, "nothing holds it".to_owned())
             },
@@ -64,7 +68,7 @@ impl<'a> Report<'a> {
         let message = || "the profile is being put".to_owned();
         self.set(Progressing, (True, Reason::Applying, message()));
         self.set(Degraded, (False, Reason::AsExpected, message()));
-        self.paused(profile);
+        self.paused(profile, None);
         self.set(Ready, (False, Reason::Applying, message()));
         self.finish()
     }
@@ -78,22 +82,36 @@ impl<'a> Report<'a> {
     ) -> DeviceProfileStatus {
         self.accepted();
         let text = counted(&stored.counts);
-        let goes_on = !stored.applied || stored.counts.pending > 0;
+        let Counts {
+            waiting,
+            pending,
+            unregistered,
+            ..
+        } = stored.counts;
+        let goes_on = !stored.applied || waiting + pending + unregistered > 0;
         let held = goes_on && profile.spec.paused;
         self.set(
             Progressing,
-            match (goes_on, held) {
-                (_, true) => (
+            match (goes_on, held, stored.hold) {
+                (_, true, _) => (
                     False,
                     Reason::Suspended,
                     format!("spec.paused is true: {text}"),
                 ),
-                (true, _) => (True, Reason::Applying, text.clone()),
-                (false, _) => (False, Reason::InSync, text.clone()),
+                (true, _, Some(Hold::Window)) => {
+                    let message = format!("no window of spec.rollout is open: {text}");
+                    (False, Reason::OutsideWindow, message)
+                }
+                (true, _, Some(Hold::Failures)) => {
+                    let message = format!("{TOO_MANY}: {text}");
+                    (False, Reason::FailureThresholdExceeded, message)
+                }
+                (true, ..) => (True, Reason::Applying, text.clone()),
+                (false, ..) => (False, Reason::InSync, text.clone()),
             },
         );
         self.set(Degraded, degraded(stored, &text));
-        self.paused(profile);
+        self.paused(profile, stored.hold);
         self.set(Ready, ready(&stored.counts, goes_on, held, text));
         let samples = rejected.iter().take(FailureSample::MAX);
         let sample = |rejected: &Rejected| sample(profile, rejected);
@@ -113,7 +131,7 @@ impl<'a> Report<'a> {
             || "it selects nobody: Devices have it that name it in profileRefs".to_owned();
         self.set(Progressing, (False, Reason::Accepted, message()));
         self.set(Degraded, (False, Reason::AsExpected, message()));
-        self.paused(profile);
+        self.paused(profile, None);
         self.set(Ready, (True, Reason::Accepted, message()));
         self.finish()
     }
@@ -187,7 +205,9 @@ fn ready(counts: &Counts, goes_on: bool, held: bool, text: String) -> Says {
 fn counted(counts: &Counts) -> String {
     let mut message = format!("{} of {} devices in sync", counts.in_sync, counts.matched);
     for (count, what) in [
+        (counts.waiting, "waiting for their turn"),
         (counts.pending, "pending"),
+        (counts.unregistered, "not registered"),
         (counts.rejected, "rejected"),
         (counts.drifted, "drifted"),
         (counts.unsupported, "unsupported"),
@@ -210,6 +230,8 @@ fn counts(counts: &Counts) -> ProfileCounts {
         rejected: number(counts.rejected),
         unsupported: number(counts.unsupported),
         superseded: number(counts.superseded),
+        waiting: number(counts.waiting),
+        unregistered: number(counts.unregistered),
     }
 }
 

@@ -1,5 +1,6 @@
 #![expect(clippy::unwrap_used, reason = "a failed unwrap is the test's failure")]
 
+use device_state::campaign::{Share, Window};
 use device_state::selection::DeviceFilter;
 use k8s_openapi::jiff::Timestamp;
 use serde_yaml_ng::Value;
@@ -49,6 +50,7 @@ fn stored(counts: Counts) -> Stored {
         etag: "e1".to_owned(),
         revision: 7,
         applied: true,
+        hold: None,
         counts,
         overlaps: Vec::new(),
     }
@@ -97,6 +99,57 @@ fn each_field_of_the_example_is_carried_out() {
     );
     assert_eq!(profile.objects, [3303]);
     assert_eq!(profile.minimum_version, "1.1");
+}
+
+#[test]
+fn a_rollout_is_put_as_the_state_tier_knows_it() {
+    let fields = "{rollout: {maxConcurrent: 2%, failureThreshold: 3, windows: \
+                  [{days: [Saturday], startTime: '22:00', endTime: '04:00', timeZone: Europe/Berlin}]}}";
+    let put = planned(&with(fields), &Observed::default()).put.unwrap();
+    let expected = ProfileRollout {
+        max_concurrent: Share::Millionths(20_000),
+        failure_threshold: Some(Share::Devices(3)),
+        windows: vec![Window {
+            days: 1 << 5,
+            start: 22 * 60,
+            end: 4 * 60,
+            time_zone: "Europe/Berlin".to_owned(),
+        }],
+    };
+    assert_eq!(put.rollout, Some(expected));
+}
+
+#[test]
+fn what_holds_a_rollout_is_told_and_looked_at_now_and_then() {
+    let counts = Counts {
+        matched: 5,
+        in_sync: 2,
+        waiting: 3,
+        ..Counts::default()
+    };
+    let held = |hold| Stored {
+        applied: false,
+        hold,
+        ..stored(counts)
+    };
+    let told = |hold| planned(&with("{}"), &put(held(hold)));
+    let goes_on = told(None);
+    assert_eq!(says(&goes_on, "Progressing"), "True/Applying");
+    assert_eq!(goes_on.pace, Pace::Running);
+    let counted = &goes_on.status.conditions[1].message;
+    assert!(counted.contains("3 waiting for their turn"), "{counted}");
+    let outside = told(Some(Hold::Window));
+    assert_eq!(says(&outside, "Progressing"), "False/OutsideWindow");
+    assert_eq!(says(&outside, "Paused"), "False/NotPaused");
+    assert_eq!(says(&outside, "Ready"), "False/Applying");
+    assert_eq!(outside.pace, Pace::Counting);
+    let stopped = told(Some(Hold::Failures));
+    assert_eq!(
+        says(&stopped, "Progressing"),
+        "False/FailureThresholdExceeded"
+    );
+    assert_eq!(says(&stopped, "Paused"), "True/FailureThresholdExceeded");
+    assert_eq!(stopped.status.counts.unwrap().waiting, 3);
 }
 
 #[test]
@@ -317,9 +370,14 @@ fn what_profiles_cannot_do_is_refused_by_its_field() {
             "spec.instances: /3311/0 is to be absent, and /3311/0/5850 below it is to have a value",
         ),
         (
-            "{rollout: {maxConcurrent: 5}}",
+            "{rollout: {windows: [{startTime: '22:00', endTime: '04:00', timeZone: Device}]}}",
             "Unsupported",
-            "spec.rollout: ",
+            "spec.rollout.windows[0].timeZone: ",
+        ),
+        (
+            "{rollout: {maxConcurrent: '5 %'}}",
+            "InvalidValue",
+            "spec.rollout.maxConcurrent: ",
         ),
         (many.as_str(), "Unsupported", "spec.observations: "),
         (
@@ -467,12 +525,15 @@ fn every_condition_is_one_of_the_documented() {
     ] {
         for spec in ["{}", "{paused: true}"] {
             for applied in [true, false] {
-                let stored = Stored {
-                    applied,
-                    ..stored.clone()
-                };
-                for one in planned(&with(spec), &put(stored)).status.conditions {
-                    crate::conditions::documented(DeviceProfile::CONDITIONS, &one);
+                for hold in [None, Some(Hold::Window), Some(Hold::Failures)] {
+                    let stored = Stored {
+                        applied,
+                        hold,
+                        ..stored.clone()
+                    };
+                    for one in planned(&with(spec), &put(stored)).status.conditions {
+                        crate::conditions::documented(DeviceProfile::CONDITIONS, &one);
+                    }
                 }
             }
         }

@@ -9,8 +9,8 @@ use device_state::campaign::{
 };
 use device_state::{Timestamp, campaign};
 
-use super::amount::{percent, share, share_text};
 use super::{Surroundings, terms};
+use crate::amount::{percent, share, share_text};
 use crate::selection::Selection;
 use crate::{Refusal, image};
 

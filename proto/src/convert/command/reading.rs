@@ -181,6 +181,7 @@ fn domain_command(kind: Kind) -> Result<Command, ConvertError> {
         }
         Kind::InstallProfile(message) => message.try_into().within("install_profile"),
         Kind::SpreadProfile(message) => message.try_into().within("spread_profile"),
+        Kind::ReleaseProfile(message) => message.try_into().within("release_profile"),
         Kind::BeginArtefact(artefact) => Ok(Command::BeginArtefact {
             artefact: artefact.try_into().within("begin_artefact")?,
         }),

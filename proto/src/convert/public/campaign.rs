@@ -12,6 +12,7 @@ use device_state::campaign::{
 };
 use device_state::{Command, Timestamp};
 
+pub(super) use self::text::share_text;
 use self::text::{days, minutes, percent, share};
 use super::{InNamespace, device_filter};
 use crate::convert::campaign::{compatibility, update_object};
@@ -194,7 +195,7 @@ fn schedule(asked: public::CampaignSchedule) -> Result<Schedule, ConvertError> {
     })
 }
 
-fn window(asked: public::campaign_schedule::Window) -> Result<Window, ConvertError> {
+pub(super) fn window(asked: public::campaign_schedule::Window) -> Result<Window, ConvertError> {
     let minutes = |field, text: &str| {
         minutes(text).ok_or_else(|| ConvertError::new(field, Reason::TimeOfDay))
     };
@@ -242,7 +243,7 @@ fn policy(asked: public::CampaignDevicePolicy) -> Result<DevicePolicy, ConvertEr
     })
 }
 
-fn optional_share(field: &str, given: &str) -> Result<Option<Share>, ConvertError> {
+pub(super) fn optional_share(field: &str, given: &str) -> Result<Option<Share>, ConvertError> {
     match given {
         "" => Ok(None),
         _ => share(given)

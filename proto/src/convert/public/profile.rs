@@ -2,16 +2,18 @@
 
 use std::collections::BTreeSet;
 
-use device_state::campaign::Selector;
+use device_state::campaign::{Selector, Share};
 use device_state::profile::{
-    Activity, Profile, ProfileDevice, ProfileObservation, ProfileState, ProfileTally, Requirements,
+    Activity, Profile, ProfileDevice, ProfileObservation, ProfileRollout, ProfileState,
+    ProfileTally, Requirements,
 };
 use device_state::{
-    Command, DesiredResource, DesiredState, DesiredValue, Digest, DriftPolicy, Etag, Goal, Group,
-    Presence, check_goals,
+    Campaign, Command, DesiredResource, DesiredState, DesiredValue, Digest, DriftPolicy, Etag,
+    Goal, Group, Presence, check_goals,
 };
 use lwm2m::{NotificationAttributes, Observed, Operation, Path, Registry, Value};
 
+use super::campaign::{optional_share, share_text, window};
 use super::observation::observed;
 use super::request::checked_by;
 use super::value::path;
@@ -97,9 +99,22 @@ fn profile(asked: public::DeviceProfile, definitions: &Registry) -> Result<Profi
             .map(|requires| requirements(requires).within("requires"))
             .transpose()?
             .unwrap_or_default(),
+        rollout: asked
+            .rollout
+            .map(|rollout| self::rollout(rollout).within("rollout"))
+            .transpose()?,
         resources,
         observations,
         revision: 0,
+    })
+}
+
+fn rollout(asked: public::ProfileRollout) -> Result<ProfileRollout, ConvertError> {
+    Ok(ProfileRollout {
+        max_concurrent: optional_share("max_concurrent", &asked.max_concurrent)?
+            .unwrap_or(Share::ALL),
+        failure_threshold: optional_share("failure_threshold", &asked.failure_threshold)?,
+        windows: each("windows", asked.windows, Campaign::MAX_WINDOWS, window)?,
     })
 }
 
@@ -268,6 +283,20 @@ impl From<Profile> for public::DeviceProfile {
             requires,
             etag,
             status: None,
+            rollout: profile.rollout.map(Into::into),
+        }
+    }
+}
+
+impl From<ProfileRollout> for public::ProfileRollout {
+    fn from(rollout: ProfileRollout) -> Self {
+        Self {
+            max_concurrent: share_text(rollout.max_concurrent),
+            failure_threshold: rollout
+                .failure_threshold
+                .map(share_text)
+                .unwrap_or_default(),
+            windows: rollout.windows.into_iter().map(Into::into).collect(),
         }
     }
 }
@@ -311,6 +340,8 @@ impl From<ProfileTally> for public::ProfileCounts {
             rejected: tally.rejected,
             unsupported: tally.unsupported,
             superseded: tally.superseded,
+            waiting: tally.waiting,
+            unregistered: tally.unregistered,
         }
     }
 }
@@ -349,6 +380,8 @@ pub fn profile_states(numbers: &[i32]) -> Result<Vec<ProfileState>, ConvertError
         Ok(State::Rejected) => Ok(ProfileState::Rejected),
         Ok(State::Unsupported) => Ok(ProfileState::Unsupported),
         Ok(State::Superseded) => Ok(ProfileState::Superseded),
+        Ok(State::Waiting) => Ok(ProfileState::Waiting),
+        Ok(State::Unregistered) => Ok(ProfileState::Unregistered),
         Ok(State::Unspecified) | Err(_) => {
             Err(ConvertError::new("states", Reason::UnknownEnum(*number)))
         }
@@ -374,6 +407,8 @@ pub fn profile_device(device: ProfileDevice, desired: &[DesiredResource]) -> pub
             ProfileState::Rejected => State::Rejected,
             ProfileState::Unsupported => State::Unsupported,
             ProfileState::Superseded => State::Superseded,
+            ProfileState::Waiting => State::Waiting,
+            ProfileState::Unregistered => State::Unregistered,
         }
         .into(),
         path: cause.map(|row| row.path.to_string()).unwrap_or_default(),

@@ -1,5 +1,6 @@
 //! `drover.v1.DeviceProfiles`.
 
+use campaign::Hold;
 use device_state::query;
 use device_state::{Command, DeviceName, Namespace, Outcome, Profile, ShardId};
 use proto::convert::public::{
@@ -39,9 +40,14 @@ impl DeviceProfiles for Api {
         // A group that is misspelled would have no devices, for ever, and both filters together have to be one.
         let both = self.filter_of(&profile.namespace, &profile.group, &profile.selector.text)?;
         device_filter(&both).map_err(|error| status::field("profile.filter", &error))?;
+        check_rollout(&profile)?;
         let command = Command::PutProfile {
             profile: Box::new(profile.clone()),
         };
+        if profile.rollout.is_some() {
+            // Of every shard: each has devices of it.
+            self.all_know(command.needs()).await?;
+        }
         let outcome = self.commit_on(COMMON, &terms, command).await?;
         let Outcome::Revised { revision } = outcome else {
             return Err(Status::internal("a profile has no revision"));
@@ -100,6 +106,14 @@ impl DeviceProfiles for Api {
     }
 }
 
+fn check_rollout(profile: &Profile) -> Result<(), Status> {
+    profile.rollout.as_ref().map_or(Ok(()), |rollout| {
+        campaign::check_rollout(rollout).map_err(|error| {
+            status::field(&format!("profile.rollout.{}", error.field), &error.problem)
+        })
+    })
+}
+
 impl Api {
     fn profiles(&self, namespace: &Namespace) -> Vec<Profile> {
         let common = self.router().common_group();
@@ -119,13 +133,19 @@ impl Api {
 
     /// With what this node's replicas of the shards have counted.
     fn with_status(&self, profile: Profile) -> public::DeviceProfile {
-        let (applied, tally) = profiles::standing(self.router(), &profile);
+        let progress = profiles::progress(self.router(), &profile);
         let others = self.profiles(&profile.namespace);
         let status = public::ProfileStatus {
             revision: profile.revision,
-            applied,
-            counts: Some(tally.into()),
+            applied: progress.applied,
+            counts: Some(progress.tally.into()),
             overlaps: profile_overlaps(&profile, &others),
+            hold: match progress.hold {
+                None => public::profile_status::Hold::Unspecified,
+                Some(Hold::Window) => public::profile_status::Hold::Window,
+                Some(Hold::Failures) => public::profile_status::Hold::Failures,
+            }
+            .into(),
         };
         public::DeviceProfile {
             status: Some(status),

@@ -79,6 +79,21 @@ pub(crate) struct WindowView {
     pub(crate) time_zone: String,
 }
 
+impl WindowView {
+    /// As it is typed: `Sat,Sun 22:00-04:00 Europe/Berlin`.
+    pub(crate) fn text(&self) -> String {
+        let days = match self.days.len() {
+            0 | 7 => String::new(),
+            _ => format!("{} ", self.days.join(",")),
+        };
+        let zone = match self.time_zone.as_str() {
+            "" => "UTC",
+            zone => zone,
+        };
+        format!("{days}{}-{} {zone}", self.start, self.end)
+    }
+}
+
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields, default)]
 pub(crate) struct PolicyView {

@@ -15,7 +15,7 @@ pub(super) fn share(text: &str) -> Option<Share> {
     digits.then(|| text.parse().ok().map(Share::Devices))?
 }
 
-pub(super) fn share_text(share: Share) -> String {
+pub(in crate::convert::public) fn share_text(share: Share) -> String {
     match share {
         Share::Devices(devices) => devices.to_string(),
         Share::Millionths(part) => percent_text(part),

@@ -6,7 +6,7 @@ use device_state::Timestamp;
 use device_state::campaign::{
     Campaign, CampaignState, DevicePolicy, Failure, FailureSample, Image, Ledger, Membership,
     OnFailure, PauseReason, Phase, Plan, Promotion, Reach, Schedule, SkipReason, Tally, Transfer,
-    Wave, WaveCourse, WaveState,
+    Wave, WaveCourse, WaveState, Window,
 };
 use device_state::query::FirmwareCampaign;
 
@@ -403,16 +403,21 @@ impl From<Wave> for public::CampaignWave {
 
 impl From<Schedule> for public::CampaignSchedule {
     fn from(schedule: Schedule) -> Self {
-        let window = |window: device_state::campaign::Window| public::campaign_schedule::Window {
+        Self {
+            not_before: schedule.not_before.and_then(timestamp),
+            windows: schedule.windows.into_iter().map(Into::into).collect(),
+            deadline: schedule.deadline.map(wire_duration),
+        }
+    }
+}
+
+impl From<Window> for public::campaign_schedule::Window {
+    fn from(window: Window) -> Self {
+        Self {
             days: day_names(window.days),
             start: minutes_text(window.start),
             end: minutes_text(window.end),
             time_zone: window.time_zone,
-        };
-        Self {
-            not_before: schedule.not_before.and_then(timestamp),
-            windows: schedule.windows.into_iter().map(window).collect(),
-            deadline: schedule.deadline.map(wire_duration),
         }
     }
 }

@@ -1,4 +1,4 @@
-//! Numbers of devices and percentages of a spec, as campaigns know them.
+//! Numbers of devices and percentages of a spec, as campaigns and profiles know them.
 
 use crd::amount::Amount;
 use device_state::campaign::Share;
@@ -9,7 +9,7 @@ use crate::Refusal;
 const PERCENT: u32 = 10_000;
 
 /// `20`, `"20"` or `"2.5%"`.
-pub(super) fn share(field: &str, amount: &Amount) -> Result<Share, Refusal> {
+pub(crate) fn share(field: &str, amount: &Amount) -> Result<Share, Refusal> {
     match amount {
         Amount::Int(devices) => u64::try_from(*devices)
             .ok()
@@ -20,7 +20,7 @@ pub(super) fn share(field: &str, amount: &Amount) -> Result<Share, Refusal> {
 }
 
 /// `"20"` or `"2.5%"`.
-pub(super) fn share_text(field: &str, text: &str) -> Result<Share, Refusal> {
+pub(crate) fn share_text(field: &str, text: &str) -> Result<Share, Refusal> {
     if text.ends_with('%') {
         return percent(field, text).map(Share::Millionths);
     }
@@ -30,7 +30,7 @@ pub(super) fn share_text(field: &str, text: &str) -> Result<Share, Refusal> {
 }
 
 /// `"99.5%"`, in millionths.
-pub(super) fn percent(field: &str, text: &str) -> Result<u32, Refusal> {
+pub(crate) fn percent(field: &str, text: &str) -> Result<u32, Refusal> {
     let wrong = || Refusal::invalid(field, "is not a percentage such as 99.5%");
     let number = text.strip_suffix('%').ok_or_else(wrong)?;
     let (whole, part) = number.split_once('.').unwrap_or((number, ""));
