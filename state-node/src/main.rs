@@ -9,13 +9,7 @@ use clap::Parser;
 use node_runtime::{Readiness, Signals, Stage, Tasks, config, telemetry};
 use state_node::config::{Arguments, Config, ENV_PREFIX, Overrides, Restore, Subcommand};
 use state_node::{node, rebuild, restore};
-use tikv_jemallocator::Jemalloc;
 use tokio::runtime::Runtime;
-
-/// Of RocksDB as well, by the feature of the crate that takes the place of `malloc`. Its blocks and rows live long and end on
-/// other threads: the allocator of glibc took a seventh of all processor time to put pieces together again.
-#[global_allocator]
-static ALLOCATOR: Jemalloc = Jemalloc;
 
 fn main() -> ExitCode {
     node_runtime::end("drover-state", start())
