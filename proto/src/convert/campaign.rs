@@ -291,17 +291,38 @@ impl TryFrom<wire::CampaignWave> for Wave {
     }
 }
 
-impl From<Schedule> for wire::CampaignSchedule {
-    fn from(schedule: Schedule) -> Self {
-        let window = |window: Window| wire::campaign_schedule::Window {
+impl From<Window> for wire::campaign_schedule::Window {
+    fn from(window: Window) -> Self {
+        Self {
             days: u32::from(window.days),
             start: u32::from(window.start),
             end: u32::from(window.end),
             time_zone: window.time_zone,
-        };
+        }
+    }
+}
+
+/// The windows of a schedule, or of the rollout of a profile.
+pub(super) fn windows(
+    windows: Vec<wire::campaign_schedule::Window>,
+) -> Result<Vec<Window>, ConvertError> {
+    let window = |window: wire::campaign_schedule::Window| {
+        bounded("time_zone", &window.time_zone, Campaign::MAX_NAME)?;
+        Ok(Window {
+            days: narrow("days", window.days)?,
+            start: narrow("start", window.start)?,
+            end: narrow("end", window.end)?,
+            time_zone: window.time_zone,
+        })
+    };
+    each("windows", windows, Campaign::MAX_WINDOWS, window)
+}
+
+impl From<Schedule> for wire::CampaignSchedule {
+    fn from(schedule: Schedule) -> Self {
         Self {
             not_before_ms: schedule.not_before.map(|at| at.0),
-            windows: schedule.windows.into_iter().map(window).collect(),
+            windows: schedule.windows.into_iter().map(Into::into).collect(),
             deadline_ms: schedule.deadline.map(millis),
         }
     }
@@ -311,18 +332,9 @@ impl TryFrom<wire::CampaignSchedule> for Schedule {
     type Error = ConvertError;
 
     fn try_from(schedule: wire::CampaignSchedule) -> Result<Self, ConvertError> {
-        let window = |window: wire::campaign_schedule::Window| {
-            bounded("time_zone", &window.time_zone, Campaign::MAX_NAME)?;
-            Ok(Window {
-                days: narrow("days", window.days)?,
-                start: narrow("start", window.start)?,
-                end: narrow("end", window.end)?,
-                time_zone: window.time_zone,
-            })
-        };
         Ok(Self {
             not_before: schedule.not_before_ms.map(time),
-            windows: each("windows", schedule.windows, Campaign::MAX_WINDOWS, window)?,
+            windows: windows(schedule.windows)?,
             deadline: schedule.deadline_ms.map(Duration::from_millis),
         })
     }

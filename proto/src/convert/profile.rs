@@ -1,13 +1,13 @@
 //! Profiles of devices, and what is desired of devices, as they are stored.
 
-use device_state::campaign::{Schedule, Sweep};
+use device_state::campaign::Sweep;
 use device_state::profile::{
     Activity, Profile, ProfileDevice, ProfileObservation, ProfilePart, ProfileRollout,
     ProfileState, ProfileTally, Requirements, Standing,
 };
 use device_state::{Command, DesiredValue, DriftPolicy, Goal, Presence, Row};
 
-use super::campaign::{bounded, selector};
+use super::campaign::{bounded, selector, windows};
 use super::list::{bounded as bounded_list, each};
 use super::operation::attributes;
 use super::value::{observed, wire_enum};
@@ -176,14 +176,10 @@ impl TryFrom<wire::Profile> for Profile {
 
 impl From<ProfileRollout> for wire::ProfileRollout {
     fn from(rollout: ProfileRollout) -> Self {
-        let schedule = Schedule {
-            windows: rollout.windows,
-            ..Schedule::default()
-        };
         Self {
             max_concurrent: Some(rollout.max_concurrent.into()),
             failure_threshold: rollout.failure_threshold.map(Into::into),
-            windows: wire::CampaignSchedule::from(schedule).windows,
+            windows: rollout.windows.into_iter().map(Into::into).collect(),
         }
     }
 }
@@ -192,17 +188,13 @@ impl TryFrom<wire::ProfileRollout> for ProfileRollout {
     type Error = ConvertError;
 
     fn try_from(rollout: wire::ProfileRollout) -> Result<Self, ConvertError> {
-        let schedule = wire::CampaignSchedule {
-            windows: rollout.windows,
-            ..wire::CampaignSchedule::default()
-        };
         Ok(Self {
             max_concurrent: message("max_concurrent", rollout.max_concurrent)?,
             failure_threshold: rollout
                 .failure_threshold
                 .map(|most| most.try_into().within("failure_threshold"))
                 .transpose()?,
-            windows: Schedule::try_from(schedule)?.windows,
+            windows: windows(rollout.windows)?,
         })
     }
 }
