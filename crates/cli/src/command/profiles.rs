@@ -1,7 +1,5 @@
 //! `profiles`: what many devices are to be like.
 
-use std::mem;
-
 use clap::{Args, Subcommand, ValueEnum};
 use crd::DriftPolicy;
 use fleet_plan::profile::{Observation, Profile, Resource};
@@ -156,7 +154,7 @@ pub(crate) struct Put {
 }
 
 /// How a change goes through the devices.
-#[derive(Debug, Default, Args)]
+#[derive(Debug, Args)]
 #[command(next_help_heading = "How a change goes through the devices [default: to all at once]")]
 struct RolloutArgs {
     /// No further device has its turn while so many that are registered have not taken the change: 20 or 2%.
@@ -252,16 +250,12 @@ impl Profiles {
 }
 
 impl Put {
-    async fn run(mut self, global: &Global) -> Result<(), Failure> {
+    async fn run(self, global: &Global) -> Result<(), Failure> {
         let action = format!("put the profile {}", self.name);
         let api = Api::connect(global).await?;
         let once = self.once.clone();
-        let rollout = mem::take(&mut self.rollout).rollout();
         let request = api.request(PutDeviceProfileRequest {
-            profile: Some(DeviceProfile {
-                rollout,
-                ..asked(self.profile())
-            }),
+            profile: Some(self.profile()),
             request_id: once.request_id,
             validate_only: once.dry_run,
         });
@@ -272,7 +266,8 @@ impl Put {
             .show(&ProfileView::from(stored), |_| String::new())
     }
 
-    fn profile(self) -> Profile {
+    fn profile(self) -> DeviceProfile {
+        let rollout = self.rollout.rollout();
         let drift_policy = DriftPolicy::from(self.drift);
         let resource = |wanted: Wanted| Resource {
             path: wanted.path.to_string(),
@@ -280,7 +275,7 @@ impl Put {
             presence: wanted.presence,
             drift_policy,
         };
-        Profile {
+        let profile = Profile {
             name: self.name,
             description: self.description,
             filter: self.selection.filter().unwrap_or_default(),
@@ -297,6 +292,10 @@ impl Put {
             objects: self.required_objects,
             minimum_version: self.minimum_version,
             etag: self.seen.etag,
+        };
+        DeviceProfile {
+            rollout,
+            ..asked(profile)
         }
     }
 }
