@@ -108,6 +108,13 @@ impl World {
         self.run(label(name, &[("site", "north")], &[]));
     }
 
+    /// Registered devices of the site, with the random numbers from 1 on.
+    fn all_in_the_north(&mut self, names: &[&str]) {
+        for (name, random) in names.iter().zip(1..) {
+            self.in_the_north(name, random);
+        }
+    }
+
     fn tally(&self, name: &str) -> ProfileTally {
         query::profile_tally(&self.tables, &Namespace::default(), name)
     }
@@ -155,9 +162,7 @@ impl World {
 #[test]
 fn a_profile_reaches_those_that_are_there_and_those_that_come() {
     let mut world = World::with_profiles();
-    for (name, random) in [("a", 1), ("b", 2), ("c", 3)] {
-        world.in_the_north(name, random);
-    }
+    world.all_in_the_north(&["a", "b", "c"]);
     world.register("south", 4);
     world.put_profile(profile("base", 100, &[(UTC_OFFSET, "+01:00")]));
     assert_eq!(world.tally("base").pending, 3);
@@ -718,9 +723,7 @@ fn releases_before_know_no_drift() {
 #[test]
 fn devices_of_a_profile_are_listed_by_state() {
     let mut world = World::with_profiles();
-    for (name, random) in [("a", 1), ("b", 2), ("c", 3)] {
-        world.in_the_north(name, random);
-    }
+    world.all_in_the_north(&["a", "b", "c"]);
     world.put_profile(profile("base", 1, &[(UTC_OFFSET, "+01:00")]));
     world.obey("b");
     let namespace = Namespace::default();
@@ -786,9 +789,7 @@ impl World {
 #[test]
 fn devices_keep_what_they_have_until_it_is_their_turn() {
     let mut world = World::with_profiles();
-    for (name, random) in [("a", 1), ("b", 2), ("c", 3)] {
-        world.in_the_north(name, random);
-    }
+    world.all_in_the_north(&["a", "b", "c"]);
     world.put_profile(profile("base", 100, &[(UTC_OFFSET, "+01:00")]));
     for name in ["a", "b", "c"] {
         assert_eq!(world.obey(name), ["write"]);
@@ -822,9 +823,7 @@ fn devices_keep_what_they_have_until_it_is_their_turn() {
 #[test]
 fn a_turn_is_given_once() {
     let mut world = World::with_profiles();
-    for (name, random) in [("a", 1), ("b", 2), ("c", 3)] {
-        world.in_the_north(name, random);
-    }
+    world.all_in_the_north(&["a", "b", "c"]);
     world.put_profile(in_turns(profile("base", 100, &[(UTC_OFFSET, "+01:00")])));
     let part = query::profile_part(&world.tables, &Namespace::default(), "base").unwrap();
     let first = |revision| Command::ReleaseProfile {
@@ -874,9 +873,7 @@ fn nobody_has_a_turn_before_everybody_was_asked() {
 #[test]
 fn those_that_have_nothing_to_do_are_gone_through_at_once() {
     let mut world = World::with_profiles();
-    for (name, random) in [("a", 1), ("b", 2), ("c", 3), ("d", 4)] {
-        world.in_the_north(name, random);
-    }
+    world.all_in_the_north(&["a", "b", "c", "d"]);
     world.put_profile(profile("base", 100, &[(UTC_OFFSET, "+01:00")]));
     for name in ["a", "b", "d"] {
         world.obey(name);
@@ -902,9 +899,7 @@ fn those_that_have_nothing_to_do_are_gone_through_at_once() {
 #[test]
 fn what_a_stopped_change_has_not_brought_yet_is_not_brought_any_more() {
     let mut world = World::with_profiles();
-    for (name, random) in [("a", 1), ("b", 2)] {
-        world.in_the_north(name, random);
-    }
+    world.all_in_the_north(&["a", "b"]);
     world.put_profile(profile("base", 100, &[(UTC_OFFSET, "+01:00")]));
     world.obey("a");
     world.obey("b");
@@ -922,9 +917,7 @@ fn what_a_stopped_change_has_not_brought_yet_is_not_brought_any_more() {
 #[test]
 fn a_pause_in_the_middle_leaves_those_that_wait_waiting() {
     let mut world = World::with_profiles();
-    for (name, random) in [("a", 1), ("b", 2)] {
-        world.in_the_north(name, random);
-    }
+    world.all_in_the_north(&["a", "b"]);
     let declared = in_turns(profile("base", 100, &[(UTC_OFFSET, "+01:00")]));
     world.put_profile(declared.clone());
     world.release("base", 1);
