@@ -38,9 +38,7 @@ impl Pending {
         self.end(status.code(), reason.as_deref());
         true
     }
-}
 
-impl Pending {
     /// What is told of a change whose request said nothing. The first part of an answer is all of it: what is answered to a
     /// stream is a few names.
     fn see_answer(&mut self, answer: &Bytes) {
