@@ -73,10 +73,12 @@ fn compatibility() -> impl Strategy<Value = Compatibility> {
 }
 
 fn object() -> impl Strategy<Value = UpdateObject> {
+    // LwM2M Core 1.2 §7.1: no instance has the id 65535, and no path names one.
+    let instance = || 0..u16::MAX;
     prop_oneof![
         Just(UpdateObject::Firmware),
-        any::<u16>().prop_map(UpdateObject::Component),
-        any::<u16>().prop_map(UpdateObject::Software),
+        instance().prop_map(UpdateObject::Component),
+        instance().prop_map(UpdateObject::Software),
     ]
 }
 
